@@ -1,0 +1,374 @@
+//! What can happen to the gossip machine, what it orders, and what it tells people.
+
+use super::message::Message;
+use crate::identity::NodeId;
+use crate::machine::Wake;
+use crate::time::Duration;
+use crate::topology::record::Content;
+use core::fmt;
+use core::net::SocketAddr;
+
+/// A connection, numbered by the adapter; never used again after it closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// An attempt to connect, numbered by the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialId(pub u64);
+
+/// Names one order whose completion is an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Something that can be dialled.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Address {
+    /// An IP address and port.
+    Socket(SocketAddr),
+    /// `host:port`, resolved by the adapter at each dial.
+    Name(String),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl core::str::FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Socket(address));
+        }
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(AddressError::NoPort);
+        };
+        if host.is_empty() || host.contains([':', '/', ' ', '@']) {
+            return Err(AddressError::BadHost);
+        }
+        match port.parse::<u16>() {
+            Ok(0) | Err(_) => Err(AddressError::BadPort),
+            Ok(_) => Ok(Self::Name(text.to_owned())),
+        }
+    }
+}
+
+/// Why a text is no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressError {
+    /// There is no `:port`.
+    NoPort,
+    /// The host is empty or holds a character that no host name has.
+    BadHost,
+    /// The port is not a number from 1 to 65535.
+    BadPort,
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoPort => "has no port; write host:port",
+            Self::BadHost => "has no valid host; write host:port, an IPv6 address in brackets",
+            Self::BadPort => "has no valid port; a port is a number from 1 to 65535",
+        })
+    }
+}
+
+impl core::error::Error for AddressError {}
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The adapter is ready: begin to dial.
+    Start,
+    /// Somebody connected to us and proved with its certificate to be `peer`.
+    Accepted {
+        /// The new link.
+        link: LinkId,
+        /// The id in the dialer's certificate.
+        peer: NodeId,
+    },
+    /// A dial succeeded; the acceptor proved with its certificate to be `peer`.
+    Dialed {
+        /// The attempt.
+        dial: DialId,
+        /// The new link.
+        link: LinkId,
+        /// The id in the acceptor's certificate.
+        peer: NodeId,
+    },
+    /// A dial failed.
+    DialFailed {
+        /// The attempt.
+        dial: DialId,
+        /// Why.
+        reason: DialError,
+    },
+    /// A message arrived.
+    Receive {
+        /// On which link.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
+    /// A link is gone without our order.
+    Closed {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// An epoch we asked to store is durable.
+    Stored {
+        /// The order's ticket.
+        ticket: Ticket,
+    },
+    /// Publish new content about ourselves. The address, and when we joined, are kept if absent.
+    Announce(Content),
+    /// Dial these from now on too (`replace`: instead of the earlier ones).
+    Targets {
+        /// The addresses.
+        targets: Vec<Address>,
+        /// Forget the earlier ones.
+        replace: bool,
+    },
+    /// Leave the mesh gracefully; ends with [`Output::Left`].
+    Leave,
+    /// A deadline has arrived.
+    Wake,
+}
+
+impl From<Wake> for Input {
+    fn from(_: Wake) -> Self {
+        Self::Wake
+    }
+}
+
+/// Why a dial failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DialError {
+    /// Nobody listens there.
+    Refused,
+    /// No answer in time.
+    TimedOut,
+    /// No route, or a name that does not resolve.
+    Unreachable,
+    /// The certificates do not fit (foreign CA, expired, wrong name): the text says which.
+    Untrusted(String),
+    /// It speaks another protocol.
+    Protocol(String),
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("connection refused"),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::Unreachable => f.write_str("unreachable"),
+            Self::Untrusted(why) => write!(f, "not trusted: {why}"),
+            Self::Protocol(why) => write!(f, "speaks another protocol: {why}"),
+        }
+    }
+}
+
+/// Why a link closed without our order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CloseReason {
+    /// The connection broke or was reset.
+    Lost,
+    /// The peer ended the stream in order.
+    Ended,
+    /// The peer sent what is no message.
+    Malformed,
+    /// The peer read too slowly: our queue to it is full.
+    Overflow,
+}
+
+/// What the caller must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Connect; answer with `Dialed` or `DialFailed`.
+    Dial {
+        /// The attempt.
+        dial: DialId,
+        /// Where.
+        address: Address,
+    },
+    /// Send on a link.
+    Send {
+        /// Which.
+        link: LinkId,
+        /// What.
+        message: Message,
+    },
+    /// Close a link after what was sent on it; no `Closed` is expected.
+    Close {
+        /// Which.
+        link: LinkId,
+    },
+    /// Store our epoch durably; answer with `Stored`.
+    Store {
+        /// To answer with.
+        ticket: Ticket,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// We left: everything that had to be said is sent.
+    Left,
+    /// Tell people.
+    Report(Event),
+}
+
+/// A fact for people: logs, metrics, a watching user. Never needed for correctness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A member is known for the first time, or again after it was down, or restarted.
+    PeerUp {
+        /// Who.
+        id: NodeId,
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// No path leads to a member for now; it may be declared down.
+    PeerSuspected {
+        /// Who.
+        id: NodeId,
+    },
+    /// A path leads to a suspected member again.
+    PeerCleared {
+        /// Who.
+        id: NodeId,
+    },
+    /// A member is down.
+    PeerDown {
+        /// Who.
+        id: NodeId,
+    },
+    /// A member left on purpose.
+    PeerLeft {
+        /// Who.
+        id: NodeId,
+    },
+    /// A member published new content.
+    PeerUpdated {
+        /// Who.
+        id: NodeId,
+    },
+    /// A member that was down or had left for long is forgotten.
+    PeerForgotten {
+        /// Who.
+        id: NodeId,
+    },
+    /// A link is established.
+    LinkUp {
+        /// The neighbour.
+        peer: NodeId,
+        /// Which link.
+        link: LinkId,
+        /// Whether we dialled it.
+        dialed: bool,
+    },
+    /// A link is gone.
+    LinkDown {
+        /// The neighbour.
+        peer: NodeId,
+        /// Which link.
+        link: LinkId,
+        /// Why.
+        reason: LinkEnd,
+    },
+    /// A dial failed or was refused.
+    DialFailed {
+        /// Where to.
+        address: Address,
+        /// Why, for people.
+        reason: String,
+        /// When it will be tried again, counted from now; none if it will not by itself.
+        retry_in: Option<Duration>,
+    },
+    /// We dialled ourselves; the address is not tried again.
+    DialedMyself {
+        /// The address.
+        address: Address,
+    },
+    /// The peer at an address is not who it should be.
+    WrongPeer {
+        /// The address.
+        address: Address,
+        /// Who should be there.
+        expected: NodeId,
+        /// Who is.
+        found: NodeId,
+    },
+    /// All our edges fell silent at once: we judge nobody until one answers.
+    Isolated,
+    /// An edge answered again.
+    Rejoined,
+    /// Another, newer machine runs under our id: we stopped. Give one of the two another id.
+    NameTaken {
+        /// The other's epoch.
+        epoch: u64,
+        /// The other's instance.
+        instance: u32,
+    },
+    /// Somebody spread something about us that we did not say; we published over it.
+    Refuted {
+        /// The neighbour we heard it from.
+        from: NodeId,
+    },
+    /// Something a neighbour sent was not taken.
+    Rejected {
+        /// The neighbour.
+        from: NodeId,
+        /// What was wrong.
+        reason: Rejection,
+    },
+    /// We were stopped for this long (or the clock jumped) and began to listen anew before judging.
+    Paused {
+        /// How long.
+        late: Duration,
+    },
+}
+
+/// How a link ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LinkEnd {
+    /// We closed it: not needed.
+    Surplus,
+    /// A connection with a higher session won.
+    Superseded,
+    /// The peer closed it on purpose.
+    PeerClosed,
+    /// The peer left the mesh.
+    PeerLeft,
+    /// It broke.
+    Lost,
+    /// Nothing was heard on it for long.
+    Silent,
+    /// The peer broke the protocol.
+    Protocol,
+    /// We leave or gave our id up.
+    Leaving,
+}
+
+/// Why something a neighbour sent was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rejection {
+    /// The link was not established yet.
+    BeforeHello,
+    /// A message that may come only first came later.
+    SecondHello,
+    /// The record in the greeting is not the certificate holder's.
+    WrongRecord,
+    /// A counter above the allowed maximum.
+    CounterTooHigh,
+    /// A bound on members, edges or requests was hit.
+    TooMany,
+    /// Somebody else's view of an edge was signed with our name.
+    ForgedReport,
+}

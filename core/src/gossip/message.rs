@@ -1,0 +1,328 @@
+//! What two nodes say to each other over one link.
+//!
+//! Bounds: a message takes at most [`FRAME_BYTES_MAX`] bytes encoded. Sizes equal the wire format's
+//! (net/proto/mesh.proto).
+
+use crate::identity::NodeId;
+use crate::size::{self, Encoded};
+use crate::time::Duration;
+use crate::topology::record::{Record, Report};
+use core::net::SocketAddr;
+use std::sync::Arc;
+
+/// The most bytes one message takes encoded.
+pub const FRAME_BYTES_MAX: usize = 16 * 1024;
+/// The most other members a refusal names.
+pub const REFERRALS_MAX: usize = 8;
+/// The oldest protocol version this build speaks.
+pub const VERSION_MIN: u32 = 1;
+/// The newest protocol version this build speaks.
+pub const VERSION_MAX: u32 = 1;
+
+/// Everything that travels on a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// The dialer's first message.
+    Hello(Hello),
+    /// The acceptor's answer: the link is established.
+    Welcome(Welcome),
+    /// The acceptor's answer: no link.
+    Refuse(Refusal),
+    /// The sender closes the link on purpose.
+    Goodbye(Goodbye),
+    /// Everything else, in batches.
+    Frame(Frame),
+}
+
+/// How a node introduces itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// The mesh the sender belongs to.
+    pub mesh: String,
+    /// The oldest protocol version it speaks.
+    pub version_min: u32,
+    /// The newest protocol version it speaks.
+    pub version_max: u32,
+    /// Orders the connections between one pair; the highest wins on both ends.
+    pub session: u32,
+    /// The sender knows nobody yet and wants the whole view.
+    pub joining: bool,
+    /// Set hash of the sender's view.
+    pub hash: u64,
+    /// The sender's own record.
+    pub record: Arc<Record>,
+}
+
+/// The answer to a [`Hello`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Welcome {
+    /// The protocol version both speak from here on.
+    pub version: u32,
+    /// The session of the `Hello` that is answered.
+    pub session: u32,
+    /// Set hash of the sender's view.
+    pub hash: u64,
+    /// The sender's own record.
+    pub record: Arc<Record>,
+    /// What the sender knows of the dialer, when that is newer than what the dialer said: its previous life,
+    /// or another machine under its id.
+    pub yours: Option<Arc<Record>>,
+}
+
+/// Why a link is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RefusalReason {
+    /// Too many connections a second; try a member named in the refusal, or later.
+    Busy,
+    /// The acceptor has all the links it may have; try a member named in the refusal.
+    Full,
+    /// A connection with a higher session exists or is being made; `session` names it.
+    Superseded,
+    /// The dialer reached itself.
+    Myself,
+    /// The dialer belongs to another mesh.
+    WrongMesh,
+    /// No protocol version in common.
+    Version,
+    /// Another, newer machine holds the dialer's id.
+    NameTaken,
+    /// The acceptor is about to leave.
+    Leaving,
+}
+
+/// The answer to a [`Hello`] that gets no link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: RefusalReason,
+    /// With `Superseded`: the highest session the acceptor knows with the dialer.
+    pub session: u32,
+    /// With `Version`: the oldest and newest version the acceptor speaks.
+    pub versions: (u32, u32),
+    /// Other members to try; at most [`REFERRALS_MAX`].
+    pub others: Vec<SocketAddr>,
+}
+
+/// Why a link is closed on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Goodbye {
+    /// The overlay no longer needs it.
+    Surplus,
+    /// The sender leaves the mesh.
+    Leaving,
+    /// Another connection between the same two nodes has won.
+    Superseded,
+    /// The sender gave its id up to another machine.
+    NameTaken,
+    /// The receiver broke the protocol.
+    Protocol,
+}
+
+/// A batch of what there is to say. Control fields come before data on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Set hash of the sender's view. An empty frame is a heartbeat.
+    pub hash: Option<u64>,
+    /// The receiver shall announce instead of sending updates on this link.
+    pub prune: bool,
+    /// Updates the sender has and may be asked for.
+    pub have: Vec<UpdateId>,
+    /// Updates the sender asks for; the link becomes eager.
+    pub graft: Vec<UpdateId>,
+    /// Records, broadcast.
+    pub records: Vec<Arc<Record>>,
+    /// Reports, broadcast.
+    pub reports: Vec<AgedReport>,
+    /// Reconciliation.
+    pub sync: Vec<Sync>,
+}
+
+/// A report with the age of each edge's proof at the time of sending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgedReport {
+    /// The report.
+    pub report: Arc<Report>,
+    /// For each edge: how long ago its reporter last heard the peer; none if never. Millisecond resolution on the wire.
+    pub ages: Vec<Option<Duration>>,
+}
+
+/// Names one publication of one node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UpdateId {
+    /// Who published.
+    pub origin: NodeId,
+    /// A report; otherwise a record.
+    pub report: bool,
+    /// The origin's epoch.
+    pub epoch: u64,
+    /// The origin's publication counter.
+    pub version: u64,
+}
+
+/// One cell of a set sketch (invertible Bloom lookup table, Goodrich and Mitzenmacher 2011).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// Elements in the cell (wrapping; negative after subtraction).
+    pub count: i32,
+    /// Exclusive or of the elements' digests.
+    pub sum: u64,
+    /// Wrapping sum of the digests' checks.
+    pub check: u32,
+}
+
+/// One step of a reconciliation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// The sender's view as a sketch; the receiver answers with `Push` and `Want`, or `Larger`.
+    Sketch(Vec<Cell>),
+    /// The sketch could not be decoded: send one of this many cells, or, if 0, a snapshot.
+    Larger(u32),
+    /// Please push the updates with these digests.
+    Want(Vec<u64>),
+    /// Updates the receiver lacks, not broadcast: the sender's delta log or a reconciliation's result.
+    Push {
+        /// Records.
+        records: Vec<Arc<Record>>,
+        /// Reports.
+        reports: Vec<AgedReport>,
+    },
+    /// One chunk of the sender's whole view, for a joining or far behind node.
+    Snapshot {
+        /// Records.
+        records: Vec<Arc<Record>>,
+        /// Reports.
+        reports: Vec<AgedReport>,
+        /// No chunk follows.
+        last: bool,
+        /// The sender asks for the receiver's whole view in return (repair).
+        reply: bool,
+    },
+}
+
+impl Encoded for UpdateId {
+    fn encoded_len(&self) -> usize {
+        size::bytes(self.origin.as_str().len())
+            + size::boolean(self.report)
+            + size::uint(self.epoch)
+            + size::uint(self.version)
+    }
+}
+
+impl Encoded for AgedReport {
+    fn encoded_len(&self) -> usize {
+        let edges: usize = self
+            .report
+            .edges
+            .iter()
+            .zip(&self.ages)
+            .map(|(edge, age)| {
+                let age = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+                size::delimited(
+                    size::bytes(edge.peer.as_str().len()) + size::boolean(edge.down) + size::optional_uint(age),
+                )
+            })
+            .sum();
+        size::bytes(self.report.reporter.as_str().len())
+            + size::uint(self.report.epoch)
+            + size::uint(self.report.version)
+            + edges
+    }
+}
+
+impl Encoded for Hello {
+    fn encoded_len(&self) -> usize {
+        size::bytes(self.mesh.len())
+            + size::uint(u64::from(self.version_min))
+            + size::uint(u64::from(self.version_max))
+            + size::uint(u64::from(self.session))
+            + size::boolean(self.joining)
+            + fixed64(self.hash)
+            + size::delimited(self.record.encoded_len())
+    }
+}
+
+impl Encoded for Welcome {
+    fn encoded_len(&self) -> usize {
+        size::uint(u64::from(self.version))
+            + size::uint(u64::from(self.session))
+            + fixed64(self.hash)
+            + size::delimited(self.record.encoded_len())
+            + self.yours.as_ref().map_or(0, |record| size::delimited(record.encoded_len()))
+    }
+}
+
+impl Encoded for Refusal {
+    fn encoded_len(&self) -> usize {
+        let others: usize =
+            self.others.iter().map(|a| size::delimited(if a.is_ipv4() { 6 } else { 18 })).sum();
+        // Every reason has a non-zero number on the wire.
+        2 + size::uint(u64::from(self.session))
+            + size::uint(u64::from(self.versions.0))
+            + size::uint(u64::from(self.versions.1))
+            + others
+    }
+}
+
+/// A `fixed64` field, absent when zero.
+const fn fixed64(value: u64) -> usize {
+    if value == 0 { 0 } else { 9 }
+}
+
+fn batch(records: &[Arc<Record>], reports: &[AgedReport]) -> usize {
+    let records: usize = records.iter().map(|r| size::delimited(r.encoded_len())).sum();
+    let reports: usize = reports.iter().map(|r| size::delimited(r.encoded_len())).sum();
+    records + reports
+}
+
+impl Encoded for Cell {
+    fn encoded_len(&self) -> usize {
+        // sint32: zigzag.
+        let zigzag = ((self.count << 1) ^ (self.count >> 31)) as u32;
+        size::uint(u64::from(zigzag)) + fixed64(self.sum) + if self.check == 0 { 0 } else { 5 }
+    }
+}
+
+impl Encoded for Sync {
+    fn encoded_len(&self) -> usize {
+        match self {
+            // Each variant is one field of a oneof, holding a message.
+            Self::Sketch(cells) => {
+                size::delimited(cells.iter().map(|c| size::delimited(c.encoded_len())).sum())
+            }
+            // A oneof's scalar is present even when zero.
+            Self::Larger(cells) => 1 + size::varint(u64::from(*cells)),
+            Self::Want(digests) => size::delimited(size::packed_fixed64(digests.len())),
+            Self::Push { records, reports } => size::delimited(batch(records, reports)),
+            Self::Snapshot { records, reports, last, reply } => {
+                size::delimited(batch(records, reports) + size::boolean(*last) + size::boolean(*reply))
+            }
+        }
+    }
+}
+
+impl Encoded for Frame {
+    fn encoded_len(&self) -> usize {
+        let have: usize = self.have.iter().map(|id| size::delimited(id.encoded_len())).sum();
+        let graft: usize = self.graft.iter().map(|id| size::delimited(id.encoded_len())).sum();
+        let sync: usize = self.sync.iter().map(|s| size::delimited(s.encoded_len())).sum();
+        self.hash.map_or(0, |_| 9)
+            + size::boolean(self.prune)
+            + have
+            + graft
+            + batch(&self.records, &self.reports)
+            + sync
+    }
+}
+
+impl Encoded for Message {
+    fn encoded_len(&self) -> usize {
+        size::delimited(match self {
+            Self::Hello(hello) => hello.encoded_len(),
+            Self::Welcome(welcome) => welcome.encoded_len(),
+            Self::Refuse(refusal) => refusal.encoded_len(),
+            // Every reason has a non-zero number on the wire.
+            Self::Goodbye(_) => 2,
+            Self::Frame(frame) => frame.encoded_len(),
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! Names of nodes, and what a certificate says about its holder.
+
+use core::fmt;
+use std::sync::Arc;
+
+/// The longest node id, in bytes (a DNS label).
+pub const NODE_ID_BYTES_MAX: usize = 63;
+
+/// A node's id, as in its certificate (CN, and URI SAN `spiffe://MESH/node/ID`).
+///
+/// One to 63 of `a-z 0-9 . _ -`, beginning and ending with a letter or digit. Cloning is cheap.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(Arc<str>);
+
+/// Why a text is no name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameError {
+    /// It is empty.
+    Empty,
+    /// It is longer than the bound, in bytes.
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// It holds, or begins or ends with, a character that may not stand there.
+    BadCharacter {
+        /// The character.
+        character: char,
+        /// Its position in bytes.
+        at: usize,
+    },
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(f, "is empty; give at least one letter or digit"),
+            Self::TooLong { bytes, max } => write!(f, "has {bytes} bytes; at most {max} are allowed"),
+            Self::BadCharacter { character, at } => write!(
+                f,
+                "has {character:?} at byte {at}; use a-z, 0-9, '.', '_' and '-', with a letter or digit first and last"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for NameError {}
+
+/// Checks the rules of names (node ids, mesh names, service names).
+///
+/// # Errors
+/// The first rule that `text` breaks.
+pub fn check_name(text: &str) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > NODE_ID_BYTES_MAX {
+        return Err(NameError::TooLong { bytes: text.len(), max: NODE_ID_BYTES_MAX });
+    }
+    let last = text.len() - 1;
+    for (at, character) in text.char_indices() {
+        let word = character.is_ascii_lowercase() || character.is_ascii_digit();
+        let inner = matches!(character, '.' | '_' | '-') && at != 0 && at != last;
+        if !word && !inner {
+            return Err(NameError::BadCharacter { character, at });
+        }
+    }
+    Ok(())
+}
+
+impl NodeId {
+    /// The id of this text.
+    ///
+    /// # Errors
+    /// When the text breaks the rules of names.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        check_name(text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl core::str::FromStr for NodeId {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_names_are_taken_and_bad_ones_name_the_place() {
+        assert!(NodeId::new("web-1.eu").is_ok());
+        assert_eq!(NodeId::new(""), Err(NameError::Empty));
+        assert_eq!(NodeId::new("Web"), Err(NameError::BadCharacter { character: 'W', at: 0 }));
+        assert_eq!(NodeId::new("web-"), Err(NameError::BadCharacter { character: '-', at: 3 }));
+        assert_eq!(NodeId::new(&"a".repeat(64)), Err(NameError::TooLong { bytes: 64, max: 63 }));
+    }
+}

@@ -1,0 +1,18 @@
+//! Every decision of Phalanx, and no side effect.
+//!
+//! Start with [`machine`], the one shape of everything that decides; then [`node`], the machine of one mesh
+//! daemon; then [`gossip`], the protocol, and [`topology`], the state it moves.
+//!
+//! This crate reads no clock, opens no socket, starts no thread, writes no log and draws no ambient randomness.
+//! Time, seeds and messages come in as data; orders go out as data.
+
+pub mod bounded;
+pub mod deadlines;
+pub mod gossip;
+pub mod identity;
+pub mod machine;
+pub mod node;
+pub mod random;
+pub mod size;
+pub mod time;
+pub mod topology;

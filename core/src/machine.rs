@@ -1,0 +1,129 @@
+//! The one shape of every machine in this crate.
+//!
+//! A machine is a value that changes in one method, [`Machine::step`]: an input says what happened, the
+//! outputs are orders for the caller. It never waits, sends or reads a clock. Whoever owns it (the driver in
+//! `phalanx-net`, the event heap in `phalanx-sim`, a parent machine) performs the outputs in order and calls
+//! again.
+//!
+//! Rules a caller keeps:
+//! - `now` never goes backwards;
+//! - the outbox is empty when `step` is called;
+//! - inputs that wait are delivered before a [`Wake`] (in bounded batches), so that a process that was paused
+//!   hears its mail before it accuses anyone;
+//! - a `Wake` is delivered no earlier than [`Machine::next_deadline`].
+
+use crate::time::Instant;
+
+/// The input every machine understands: a deadline it asked for has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wake;
+
+/// A pure state machine.
+///
+/// ```
+/// use phalanx_core::machine::{Machine, Outbox, Wake, wake_checked};
+/// use phalanx_core::time::Instant;
+/// use core::time::Duration;
+///
+/// /// Rings once, a second after it was wound.
+/// #[derive(Default)]
+/// struct Alarm { rings_at: Option<Instant> }
+/// enum Input { Wind, Wake }
+/// impl From<Wake> for Input { fn from(_: Wake) -> Self { Input::Wake } }
+/// #[derive(Debug, PartialEq)]
+/// struct Ring;
+///
+/// impl Machine for Alarm {
+///     type Input = Input;
+///     type Output = Ring;
+///     fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Ring>) {
+///         match input {
+///             Input::Wind => self.rings_at = Some(now + Duration::from_secs(1)),
+///             Input::Wake => {
+///                 if self.rings_at.is_some_and(|at| at <= now) {
+///                     self.rings_at = None;
+///                     out.push(Ring);
+///                 }
+///             }
+///         }
+///     }
+///     fn next_deadline(&self) -> Option<Instant> { self.rings_at }
+/// }
+///
+/// let (mut alarm, mut out) = (Alarm::default(), Outbox::new());
+/// alarm.step(Instant::ZERO, Input::Wind, &mut out);
+/// let at = alarm.next_deadline().unwrap();
+/// wake_checked(&mut alarm, at, &mut out);
+/// assert_eq!(out.drain().collect::<Vec<_>>(), [Ring]);
+/// ```
+pub trait Machine {
+    /// What can happen to the machine.
+    type Input: From<Wake>;
+    /// What it orders its caller to do.
+    type Output;
+
+    /// Applies one input; appends, in the order to be done, what the caller must do.
+    fn step(&mut self, now: Instant, input: Self::Input, out: &mut Outbox<Self::Output>);
+
+    /// When the machine next wants a [`Wake`]. After a `Wake`: later than its `now`. After another input it
+    /// may be overdue.
+    fn next_deadline(&self) -> Option<Instant>;
+}
+
+/// The orders one step gave, in the order to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outbox<T> {
+    items: Vec<T>,
+}
+
+impl<T> Default for Outbox<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Outbox<T> {
+    /// An empty outbox.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { items: Vec::new() }
+    }
+
+    /// Appends one order.
+    pub fn push(&mut self, item: T) {
+        self.items.push(item);
+    }
+
+    /// Takes all orders, first first; the outbox keeps its memory.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, T> {
+        self.items.drain(..)
+    }
+
+    /// Whether nothing was ordered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The number of orders.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// The orders, first first.
+    #[must_use]
+    pub fn as_slice(&self) -> &[T] {
+        &self.items
+    }
+}
+
+/// Wakes a machine and checks the contract: it must not ask for another wake at or before `now`.
+///
+/// # Panics
+/// In debug builds when the outbox was not drained, or when the machine would spin its caller.
+pub fn wake_checked<M: Machine>(machine: &mut M, now: Instant, out: &mut Outbox<M::Output>) {
+    debug_assert!(out.is_empty(), "the previous step was not drained");
+    machine.step(now, Wake.into(), out);
+    debug_assert!(machine.next_deadline().is_none_or(|at| at > now), "would spin the caller");
+}

@@ -1,0 +1,3 @@
+//! What one node knows of the mesh: values and pure functions.
+
+pub mod record;
