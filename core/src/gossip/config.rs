@@ -1,6 +1,7 @@
 //! What a node is told at its start.
 
 use super::interface::Address;
+use super::sabotage::Sabotage;
 use crate::identity::NodeId;
 use crate::time::Duration;
 use crate::topology::record::Content;
@@ -22,9 +23,25 @@ pub struct Config {
     pub targets: Vec<Address>,
     /// Timings and bounds; every node of a mesh should have the same timings.
     pub tuning: Tuning,
-    /// Mechanisms switched off, bugs planted.
-    #[cfg(feature = "test-support")]
-    pub sabotage: super::Sabotage,
+    /// Mechanisms switched off, bugs planted: nothing, outside the simulator.
+    pub sabotage: Sabotage,
+}
+
+impl Config {
+    /// A configuration with default tuning.
+    #[must_use]
+    pub fn new(id: NodeId, mesh: &str, epoch: u64, instance: u32, content: Content, targets: Vec<Address>) -> Self {
+        Self {
+            id,
+            mesh: mesh.to_owned(),
+            epoch,
+            instance,
+            content,
+            targets,
+            tuning: Tuning::default(),
+            sabotage: Sabotage::NONE,
+        }
+    }
 }
 
 /// Timings and bounds of the protocol.

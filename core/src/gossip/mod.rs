@@ -3,6 +3,7 @@
 mod config;
 mod interface;
 pub mod message;
+mod sabotage;
 mod view;
 
 pub use config::{Config, Tuning};
@@ -10,6 +11,7 @@ pub use interface::{
     Address, AddressError, CloseReason, DialError, DialId, Event, Input, LinkEnd, LinkId, Output, Rejection, Ticket,
 };
 pub use message::Message;
+pub use sabotage::{Sabotage, Switch};
 pub use view::{LinkView, MemberView, Phase, Status};
 
 use crate::identity::NodeId;
@@ -17,20 +19,6 @@ use crate::machine::{Machine, Outbox};
 use crate::time::Instant;
 use crate::topology::record::Record;
 use std::sync::Arc;
-
-/// Mechanisms switched off and bugs planted, for the simulator's self-checks. All false: the real machine.
-#[cfg(feature = "test-support")]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sabotage {
-    /// Names of the switches that are on; see [`Sabotage::NAMES`].
-    pub on: std::collections::BTreeSet<&'static str>,
-}
-
-#[cfg(feature = "test-support")]
-impl Sabotage {
-    /// Every switch, with what it does.
-    pub const NAMES: &'static [(&'static str, &'static str)] = &[];
-}
 
 /// The gossip machine of one node.
 #[derive(Clone, Debug, PartialEq)]
