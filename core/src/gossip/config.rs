@@ -63,6 +63,8 @@ pub struct Tuning {
     pub silent_kept: Duration,
     /// Smallest time between two batches on one link.
     pub coalesce: Duration,
+    /// Announcements wait this long, so that what the neighbour has meanwhile said need not be announced.
+    pub announce_after: Duration,
     /// A missing announced update is asked for after this plus a uniform draw below `graft_jitter`.
     pub graft_after: Duration,
     /// See `graft_after`.
@@ -115,6 +117,7 @@ impl Default for Tuning {
             down_after: ms(4_700),
             silent_kept: ms(20_000),
             coalesce: ms(1),
+            announce_after: ms(5),
             graft_after: ms(10),
             graft_jitter: ms(30),
             graft_interval: ms(20),

@@ -64,9 +64,6 @@ pub struct Welcome {
     pub hash: u64,
     /// The sender's own record.
     pub record: Arc<Record>,
-    /// What the sender knows of the dialer, when that is newer than what the dialer said: its previous life,
-    /// or another machine under its id.
-    pub yours: Option<Arc<Record>>,
 }
 
 /// Why a link is refused.
@@ -101,6 +98,9 @@ pub struct Refusal {
     pub versions: (u32, u32),
     /// Other members to try; at most [`REFERRALS_MAX`].
     pub others: Vec<SocketAddr>,
+    /// With `NameTaken`: the record the acceptor holds of the dialer's id, of the dialer's previous life or of
+    /// another machine.
+    pub yours: Option<Arc<Record>>,
 }
 
 /// Why a link is closed on purpose.
@@ -247,7 +247,6 @@ impl Encoded for Welcome {
             + size::uint(u64::from(self.session))
             + fixed64(self.hash)
             + size::delimited(self.record.encoded_len())
-            + self.yours.as_ref().map_or(0, |record| size::delimited(record.encoded_len()))
     }
 }
 
@@ -260,6 +259,7 @@ impl Encoded for Refusal {
             + size::uint(u64::from(self.versions.0))
             + size::uint(u64::from(self.versions.1))
             + others
+            + self.yours.as_ref().map_or(0, |record| size::delimited(record.encoded_len()))
     }
 }
 
