@@ -1,1 +1,5 @@
 //! Every side effect of Phalanx; it decides nothing.
+//!
+//! Start with [`wire`], the only parser of what arrives.
+
+pub mod wire;
