@@ -106,7 +106,6 @@ impl From<&Welcome> for proto::Welcome {
             session: welcome.session,
             hash: welcome.hash,
             record: Some(welcome.record.as_ref().into()),
-            yours: welcome.yours.as_deref().map(Into::into),
         }
     }
 }
@@ -134,6 +133,7 @@ impl From<&Refusal> for proto::Refuse {
             version_min: refusal.versions.0,
             version_max: refusal.versions.1,
             others: refusal.others.iter().copied().map(address_bytes).collect(),
+            yours: refusal.yours.as_deref().map(Into::into),
         }
     }
 }

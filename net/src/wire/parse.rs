@@ -191,11 +191,6 @@ fn welcome(wire: proto::Welcome) -> Parsed<Welcome> {
         session: wire.session,
         hash: wire.hash,
         record: own_record(wire.record)?,
-        yours: wire
-            .yours
-            .map(shared_record)
-            .transpose()
-            .map_err(|error| error.inside("yours"))?,
     })
 }
 
@@ -218,11 +213,17 @@ fn refusal(wire: proto::Refuse) -> Parsed<Refusal> {
         .iter()
         .map(|bytes| address("others", bytes))
         .collect::<Parsed<_>>()?;
+    let yours = wire
+        .yours
+        .map(shared_record)
+        .transpose()
+        .map_err(|error| error.inside("yours"))?;
     Ok(Refusal {
         reason,
         session: wire.session,
         versions: (wire.version_min, wire.version_max),
         others,
+        yours,
     })
 }
 
