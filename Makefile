@@ -1,3 +1,48 @@
-.PHONY: test
-test:
-	cargo test --workspace
+# Short command lines only; logic lives in Rust. `make` alone lists the targets.
+CARGO ?= cargo
+# One profile and one feature set for demo and tests, so that they share every built crate.
+BIN := target/debug
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench golden build release wire tools
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: cc ## watch a mesh of five real daemons form, break and heal (about a minute after the build)
+	$(CARGO) build --locked --workspace --bins
+	@$(BIN)/phalanx demo --scenarios scenarios
+
+test: tools ## build everything, run every test, then `check`
+	$(CARGO) build --locked --workspace --bins
+	@.ci/totals $(CARGO) test --locked --workspace --no-fail-fast
+	@$(MAKE) --no-print-directory check
+
+check: cc ## formatting, lints and documentation, warnings as errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+
+bench: cc ## measure the mesh against its goals (release build, model engine)
+	$(CARGO) bench --locked --workspace --benches
+
+golden: cc ## write the golden files anew; read the difference before you commit it
+	PHALANX_GOLDEN=write $(CARGO) test --locked --workspace -q golden
+
+build: cc ## debug builds of every binary, in target/debug
+	$(CARGO) build --locked --workspace --bins
+
+release: cc ## the binaries to ship, each built alone: no feature of the simulator reaches the daemon
+	$(CARGO) build --locked --release -p phalanxd
+	$(CARGO) build --locked --release -p phalanx
+	$(CARGO) build --locked --release -p phalanx-sim-wire
+
+wire: cc ## the wire engine's binary, in target/debug
+	$(CARGO) build --locked -p phalanx-sim-wire
+
+tools: ## install what the tests need and this machine lacks (a C compiler, nix), with apt
+	@.ci/tools cc:gcc:libc6-dev nix:nix-bin
+
+.PHONY: cc
+cc:
+	@.ci/tools cc:gcc:libc6-dev

@@ -1,0 +1,243 @@
+//! What the source text must hold, and must not.
+
+use phalanx_tests::repository;
+use std::path::{Path, PathBuf};
+
+/// The longest file; past it a second concept hides inside.
+const LINES_MAX: usize = 800;
+
+/// Words that only a side effect, or something not reproducible, needs.
+const IMPURE: &[&str] = &[
+    "tokio",
+    "async",
+    "await",
+    "std::net::TcpStream",
+    "std::net::TcpListener",
+    "std::net::UdpSocket",
+    "std::thread",
+    "std::fs",
+    "std::env",
+    "std::process",
+    "std::io",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "SystemTime",
+    "HashMap",
+    "HashSet",
+    "RandomState",
+    "thread_rng",
+    "println!",
+    "eprintln!",
+    "print!",
+    "eprint!",
+    "dbg!",
+    "Mutex",
+    "RwLock",
+    "RefCell",
+    "unsafe",
+    "f32",
+    "f64",
+];
+
+fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in
+        std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+    {
+        let path = entry.expect("an entry can be read").path();
+        if path.is_dir() {
+            if path.file_name().is_none_or(|name| name != "target") {
+                rust_files(&path, into);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// Every source file below these folders, with its path below the repository and its text.
+fn sources(folders: &[&str]) -> Vec<(String, String)> {
+    let top = repository();
+    let mut paths = Vec::new();
+    for folder in folders {
+        rust_files(&top.join(folder), &mut paths);
+    }
+    assert!(!paths.is_empty(), "no source file under {folders:?}");
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let name = path
+                .strip_prefix(&top)
+                .unwrap_or(&path)
+                .display()
+                .to_string();
+            (name, text)
+        })
+        .collect()
+}
+
+const EVERYWHERE: &[&str] = &["core", "net", "sim", "bins", "tests"];
+
+/// The line without its comment and without what its string literals hold.
+fn code_of(line: &str) -> String {
+    let (mut code, mut in_string, mut escaped) = (String::new(), false, false);
+    let mut rest = line.chars().peekable();
+    while let Some(character) = rest.next() {
+        if in_string {
+            in_string = escaped || character != '"';
+            escaped = !escaped && character == '\\';
+            continue;
+        }
+        match character {
+            '/' if rest.peek() == Some(&'/') => break,
+            '"' => in_string = true,
+            _ => code.push(character),
+        }
+    }
+    code
+}
+
+/// Whether `word` stands in `code` by itself, not as a part of a longer name.
+fn has_word(code: &str, word: &str) -> bool {
+    let is_name = |character: char| character.is_alphanumeric() || character == '_';
+    code.match_indices(word).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        let after = code[at + word.len()..].chars().next();
+        !before.is_some_and(is_name) && (word.ends_with('!') || !after.is_some_and(is_name))
+    })
+}
+
+#[test]
+fn core_has_no_side_effect_and_nothing_that_differs_between_runs() {
+    let mut found = Vec::new();
+    for (name, text) in sources(&["core/src"]) {
+        for (at, line) in text.lines().enumerate() {
+            let code = code_of(line);
+            for word in IMPURE.iter().filter(|word| has_word(&code, word)) {
+                found.push(format!("{name}:{}: {word}", at + 1));
+            }
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "core decides and does nothing; move these to net:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
+fn the_reader_of_code_skips_comments_and_texts() {
+    assert_eq!(code_of("let a = 1; // HashMap"), "let a = 1; ");
+    assert_eq!(code_of(r#"say("a \" // b", HashMap)"#), "say(, HashMap)");
+    assert!(has_word("let a: HashMap<u8>", "HashMap"));
+    assert!(!has_word("let a: MyHashMapLike", "HashMap"));
+    assert!(!has_word("eprintln!()", "println!"));
+    assert!(has_word("x.await?", "await"));
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    let silent: Vec<String> = sources(EVERYWHERE)
+        .into_iter()
+        .filter(|(_, text)| !text.trim_start().starts_with("//!"))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(
+        silent.is_empty(),
+        "these files do not begin with a `//!` sentence:\n{}",
+        silent.join("\n")
+    );
+}
+
+#[test]
+fn what_is_left_to_do_has_a_reason() {
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("X", "XX"),
+    ];
+    let mut found = Vec::new();
+    for (name, text) in sources(EVERYWHERE) {
+        for (at, line) in text.lines().enumerate() {
+            let reasoned = |mark: &str| {
+                let (_, rest) = line.split_once(mark).unwrap_or_default();
+                rest.trim_start_matches([':', ' '])
+                    .split_whitespace()
+                    .count()
+                    >= 4
+            };
+            if marks
+                .iter()
+                .any(|mark| has_word(line, mark) && !reasoned(mark))
+            {
+                found.push(format!("{name}:{}: {}", at + 1, line.trim()));
+            }
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "say after it what is missing and why:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
+fn no_test_is_skipped_and_nothing_is_left_open() {
+    let open = [
+        concat!("to", "do!"),
+        concat!("unimple", "mented!"),
+        concat!("#[ig", "nore"),
+    ];
+    let mut found = Vec::new();
+    for (name, text) in sources(EVERYWHERE) {
+        for (at, line) in text.lines().enumerate() {
+            let code = code_of(line);
+            if open.iter().any(|word| code.contains(word)) {
+                found.push(format!("{name}:{}: {}", at + 1, line.trim()));
+            }
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "finish or remove these:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
+fn no_file_holds_two_concepts() {
+    let long: Vec<String> = sources(EVERYWHERE)
+        .into_iter()
+        .map(|(name, text)| (text.lines().count(), name))
+        .filter(|(lines, _)| *lines > LINES_MAX)
+        .map(|(lines, name)| format!("{name}: {lines} lines"))
+        .collect();
+    assert!(
+        long.is_empty(),
+        "over {LINES_MAX} lines; split by concept:\n{}",
+        long.join("\n")
+    );
+}
+
+#[test]
+fn no_file_is_called_by_what_it_is_not() {
+    let vague = [
+        "utils.rs",
+        "util.rs",
+        "common.rs",
+        "helpers.rs",
+        "helper.rs",
+        "types.rs",
+        "manager.rs",
+        "misc.rs",
+    ];
+    for (name, _) in sources(EVERYWHERE) {
+        let file = name.rsplit('/').next().unwrap_or(&name);
+        assert!(
+            !vague.contains(&file),
+            "{name}: name the file by the noun of its concept"
+        );
+    }
+}
