@@ -13,12 +13,19 @@ impl<T> DropOldest<T> {
     /// An empty queue of at most `bound` elements (at least one).
     #[must_use]
     pub fn new(bound: usize) -> Self {
-        Self { items: VecDeque::new(), bound: bound.max(1) }
+        Self {
+            items: VecDeque::new(),
+            bound: bound.max(1),
+        }
     }
 
     /// Appends; returns the oldest element when it had to go.
     pub fn push(&mut self, item: T) -> Option<T> {
-        let dropped = if self.items.len() == self.bound { self.items.pop_front() } else { None };
+        let dropped = if self.items.len() == self.bound {
+            self.items.pop_front()
+        } else {
+            None
+        };
         self.items.push_back(item);
         dropped
     }
@@ -62,7 +69,10 @@ impl<K: Ord, V> RejectNew<K, V> {
     /// An empty map of at most `bound` keys.
     #[must_use]
     pub const fn new(bound: usize) -> Self {
-        Self { items: BTreeMap::new(), bound }
+        Self {
+            items: BTreeMap::new(),
+            bound,
+        }
     }
 
     /// Inserts or replaces; `Err` gives the value back when the key is new and the map full.
@@ -122,7 +132,10 @@ mod tests {
     #[test]
     fn a_full_queue_hands_back_its_oldest() {
         let mut queue = DropOldest::new(2);
-        assert_eq!((queue.push(1), queue.push(2), queue.push(3)), (None, None, Some(1)));
+        assert_eq!(
+            (queue.push(1), queue.push(2), queue.push(3)),
+            (None, None, Some(1))
+        );
         assert_eq!(queue.iter().copied().collect::<Vec<_>>(), [2, 3]);
     }
 

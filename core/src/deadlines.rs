@@ -20,7 +20,10 @@ impl<K: Ord + Clone> Deadlines<K> {
     /// No deadlines.
     #[must_use]
     pub const fn new() -> Self {
-        Self { by_key: BTreeMap::new(), by_time: BTreeSet::new() }
+        Self {
+            by_key: BTreeMap::new(),
+            by_time: BTreeSet::new(),
+        }
     }
 
     /// Sets `key` to `at`, replacing an earlier deadline of the same key.

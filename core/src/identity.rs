@@ -37,7 +37,9 @@ impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => write!(f, "is empty; give at least one letter or digit"),
-            Self::TooLong { bytes, max } => write!(f, "has {bytes} bytes; at most {max} are allowed"),
+            Self::TooLong { bytes, max } => {
+                write!(f, "has {bytes} bytes; at most {max} are allowed")
+            }
             Self::BadCharacter { character, at } => write!(
                 f,
                 "has {character:?} at byte {at}; use a-z, 0-9, '.', '_' and '-', with a letter or digit first and last"
@@ -57,7 +59,10 @@ pub fn check_name(text: &str) -> Result<(), NameError> {
         return Err(NameError::Empty);
     }
     if text.len() > NODE_ID_BYTES_MAX {
-        return Err(NameError::TooLong { bytes: text.len(), max: NODE_ID_BYTES_MAX });
+        return Err(NameError::TooLong {
+            bytes: text.len(),
+            max: NODE_ID_BYTES_MAX,
+        });
     }
     let last = text.len() - 1;
     for (at, character) in text.char_indices() {
@@ -114,8 +119,23 @@ mod tests {
     fn good_names_are_taken_and_bad_ones_name_the_place() {
         assert!(NodeId::new("web-1.eu").is_ok());
         assert_eq!(NodeId::new(""), Err(NameError::Empty));
-        assert_eq!(NodeId::new("Web"), Err(NameError::BadCharacter { character: 'W', at: 0 }));
-        assert_eq!(NodeId::new("web-"), Err(NameError::BadCharacter { character: '-', at: 3 }));
-        assert_eq!(NodeId::new(&"a".repeat(64)), Err(NameError::TooLong { bytes: 64, max: 63 }));
+        assert_eq!(
+            NodeId::new("Web"),
+            Err(NameError::BadCharacter {
+                character: 'W',
+                at: 0
+            })
+        );
+        assert_eq!(
+            NodeId::new("web-"),
+            Err(NameError::BadCharacter {
+                character: '-',
+                at: 3
+            })
+        );
+        assert_eq!(
+            NodeId::new(&"a".repeat(64)),
+            Err(NameError::TooLong { bytes: 64, max: 63 })
+        );
     }
 }

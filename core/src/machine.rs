@@ -125,5 +125,8 @@ impl<T> Outbox<T> {
 pub fn wake_checked<M: Machine>(machine: &mut M, now: Instant, out: &mut Outbox<M::Output>) {
     debug_assert!(out.is_empty(), "the previous step was not drained");
     machine.step(now, Wake.into(), out);
-    debug_assert!(machine.next_deadline().is_none_or(|at| at > now), "would spin the caller");
+    debug_assert!(
+        machine.next_deadline().is_none_or(|at| at > now),
+        "would spin the caller"
+    );
 }

@@ -39,7 +39,10 @@ impl Node {
     /// The node of this configuration; `seed` feeds its random choices.
     #[must_use]
     pub fn new(config: Config, seed: u64, now: Instant) -> Self {
-        Self { gossip: Gossip::new(config, seed, now), scratch: Outbox::new() }
+        Self {
+            gossip: Gossip::new(config, seed, now),
+            scratch: Outbox::new(),
+        }
     }
 
     /// The node's part in the mesh, to read.

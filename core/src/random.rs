@@ -38,7 +38,9 @@ impl Random {
         let a = mix(seed);
         let b = mix(a);
         let c = mix(b);
-        Self { state: [a, b, c, mix(c)] }
+        Self {
+            state: [a, b, c, mix(c)],
+        }
     }
 
     /// An independent stream named `name`; does not advance this one.
@@ -50,7 +52,9 @@ impl Random {
     /// An independent numbered stream; does not advance this one.
     #[must_use]
     pub const fn nth_child(&self, name: &str, index: u64) -> Self {
-        Self::from_seed(mix(self.state[0] ^ self.state[3] ^ mix(index)) ^ hash_bytes(name.as_bytes()))
+        Self::from_seed(
+            mix(self.state[0] ^ self.state[3] ^ mix(index)) ^ hash_bytes(name.as_bytes()),
+        )
     }
 
     /// The next 64 random bits.

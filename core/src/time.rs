@@ -59,7 +59,11 @@ impl Instant {
 #[must_use]
 pub const fn nanos(duration: Duration) -> u64 {
     let wide = duration.as_nanos();
-    if wide > u64::MAX as u128 { u64::MAX } else { wide as u64 }
+    if wide > u64::MAX as u128 {
+        u64::MAX
+    } else {
+        wide as u64
+    }
 }
 
 impl Add<Duration> for Instant {
@@ -84,7 +88,12 @@ impl Sub for Instant {
 
 impl fmt::Debug for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:06}s", self.0 / 1_000_000_000, self.0 / 1_000 % 1_000_000)
+        write!(
+            f,
+            "{}.{:06}s",
+            self.0 / 1_000_000_000,
+            self.0 / 1_000 % 1_000_000
+        )
     }
 }
 

@@ -30,7 +30,14 @@ pub struct Config {
 impl Config {
     /// A configuration with default tuning.
     #[must_use]
-    pub fn new(id: NodeId, mesh: &str, epoch: u64, instance: u32, content: Content, targets: Vec<Address>) -> Self {
+    pub fn new(
+        id: NodeId,
+        mesh: &str,
+        epoch: u64,
+        instance: u32,
+        content: Content,
+        targets: Vec<Address>,
+    ) -> Self {
         Self {
             id,
             mesh: mesh.to_owned(),

@@ -218,7 +218,9 @@ impl Encoded for AgedReport {
             .map(|(edge, age)| {
                 let age = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
                 size::delimited(
-                    size::bytes(edge.peer.as_str().len()) + size::boolean(edge.down) + size::optional_uint(age),
+                    size::bytes(edge.peer.as_str().len())
+                        + size::boolean(edge.down)
+                        + size::optional_uint(age),
                 )
             })
             .sum();
@@ -252,14 +254,20 @@ impl Encoded for Welcome {
 
 impl Encoded for Refusal {
     fn encoded_len(&self) -> usize {
-        let others: usize =
-            self.others.iter().map(|a| size::delimited(if a.is_ipv4() { 6 } else { 18 })).sum();
+        let others: usize = self
+            .others
+            .iter()
+            .map(|a| size::delimited(if a.is_ipv4() { 6 } else { 18 }))
+            .sum();
         // Every reason has a non-zero number on the wire.
         2 + size::uint(u64::from(self.session))
             + size::uint(u64::from(self.versions.0))
             + size::uint(u64::from(self.versions.1))
             + others
-            + self.yours.as_ref().map_or(0, |record| size::delimited(record.encoded_len()))
+            + self
+                .yours
+                .as_ref()
+                .map_or(0, |record| size::delimited(record.encoded_len()))
     }
 }
 
@@ -269,8 +277,14 @@ const fn fixed64(value: u64) -> usize {
 }
 
 fn batch(records: &[Arc<Record>], reports: &[AgedReport]) -> usize {
-    let records: usize = records.iter().map(|r| size::delimited(r.encoded_len())).sum();
-    let reports: usize = reports.iter().map(|r| size::delimited(r.encoded_len())).sum();
+    let records: usize = records
+        .iter()
+        .map(|r| size::delimited(r.encoded_len()))
+        .sum();
+    let reports: usize = reports
+        .iter()
+        .map(|r| size::delimited(r.encoded_len()))
+        .sum();
     records + reports
 }
 
@@ -293,18 +307,35 @@ impl Encoded for Sync {
             Self::Larger(cells) => 1 + size::varint(u64::from(*cells)),
             Self::Want(digests) => size::delimited(size::packed_fixed64(digests.len())),
             Self::Push { records, reports } => size::delimited(batch(records, reports)),
-            Self::Snapshot { records, reports, last, reply } => {
-                size::delimited(batch(records, reports) + size::boolean(*last) + size::boolean(*reply))
-            }
+            Self::Snapshot {
+                records,
+                reports,
+                last,
+                reply,
+            } => size::delimited(
+                batch(records, reports) + size::boolean(*last) + size::boolean(*reply),
+            ),
         }
     }
 }
 
 impl Encoded for Frame {
     fn encoded_len(&self) -> usize {
-        let have: usize = self.have.iter().map(|id| size::delimited(id.encoded_len())).sum();
-        let graft: usize = self.graft.iter().map(|id| size::delimited(id.encoded_len())).sum();
-        let sync: usize = self.sync.iter().map(|s| size::delimited(s.encoded_len())).sum();
+        let have: usize = self
+            .have
+            .iter()
+            .map(|id| size::delimited(id.encoded_len()))
+            .sum();
+        let graft: usize = self
+            .graft
+            .iter()
+            .map(|id| size::delimited(id.encoded_len()))
+            .sum();
+        let sync: usize = self
+            .sync
+            .iter()
+            .map(|s| size::delimited(s.encoded_len()))
+            .sum();
         self.hash.map_or(0, |_| 9)
             + size::boolean(self.prune)
             + have

@@ -1,39 +1,284 @@
 //! Who is in the mesh, who is alive, and how both become known to everyone.
+//!
+//! [`Gossip`] decides whom to connect to (`overlay`), how two nodes agree on one connection (`greeting`), how
+//! updates spread (`broadcast`), how views that missed something are repaired (`sync`), whose silence proves
+//! what (`evidence`), and what the node says of itself (`own`). The state all this moves is
+//! [`crate::topology`]. It opens no connection and reads no clock: see [`Input`] and [`Output`].
+//!
+//! A member's life in one view:
+//!
+//! ```text
+//!   (unknown) ──record──► Alive ──no path──► Suspect ──proof too old──► Down ──forgotten──► (unknown)
+//!                           ▲  ▲───path────────┘                         │
+//!                           └────────── path, or a newer record ─────────┘
+//!   any ──record that leaves──► Left ──newer epoch──► Alive
+//! ```
+//!
+//! Bounds: links `links_max`, members `members_max`, announcements wanted [`MISSING_MAX`], announcers of each
+//! [`ANNOUNCERS_MAX`], changes remembered for behind neighbours [`HISTORY_MAX`], dials [`DIALS_MAX`].
+//!
+//! Sources: Plumtree (Leitão et al., SRDS 2007) for the broadcast tree and its repair; Rapid (Suresh et al.,
+//! ATC 2018) for rings of observers; Lifeguard (Dadgar et al., 2018) for doubting oneself first; SWIM (Das et
+//! al., DSN 2002) for suspicion before death.
 
+mod broadcast;
 mod config;
+mod evidence;
+mod flush;
+mod greeting;
 mod interface;
+mod link;
+mod member;
 pub mod message;
+mod overlay;
+mod own;
 mod sabotage;
+mod sketch;
+mod sync;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use config::{Config, Tuning};
 pub use interface::{
-    Address, AddressError, CloseReason, DialError, DialId, Event, Input, LinkEnd, LinkId, Output, Rejection, Ticket,
+    Address, AddressError, CloseReason, DialError, DialId, Event, Input, LinkEnd, LinkId, Output,
+    Rejection, Ticket,
 };
 pub use message::Message;
 pub use sabotage::{Sabotage, Switch};
 pub use view::{LinkView, MemberView, Phase, Status};
 
+use crate::bounded::DropOldest;
+use crate::deadlines::Deadlines;
 use crate::identity::NodeId;
 use crate::machine::{Machine, Outbox};
+use crate::random::Random;
 use crate::time::Instant;
 use crate::topology::record::Record;
+use crate::topology::{Handle, Reach, Topology};
+use link::{Key, Link};
+use member::Life;
+use message::UpdateId;
+use overlay::{Dial, Target};
+use own::Own;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// The most announced updates waited for at one time; more announcements are left to anti-entropy.
+pub const MISSING_MAX: usize = 1_024;
+/// The most announcers remembered for each.
+pub const ANNOUNCERS_MAX: usize = 8;
+/// The most changes remembered, to bring a neighbour that is a little behind up to date.
+pub const HISTORY_MAX: usize = 256;
+/// The most dials under way at one time.
+pub const DIALS_MAX: usize = 32;
+
+/// What a deadline is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Heartbeat,
+    Judge,
+    Suspicion,
+    Isolation,
+    Overlay,
+    Targets,
+    Probe,
+    Maintain,
+    RandomLink,
+    LeaveDone,
+    Flush(LinkId),
+    Silence(LinkId),
+    Greeting(LinkId),
+    Dial(DialId),
+    Graft(Key),
+    Forget(Handle),
+}
+
+/// An announced update that has not come.
+#[derive(Clone, Debug, PartialEq)]
+struct Missing {
+    id: UpdateId,
+    announcers: Vec<LinkId>,
+}
+
+/// A suspicion.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Suspicion {
+    since: Instant,
+    until: Instant,
+}
 
 /// The gossip machine of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gossip {
     config: Config,
+    now: Instant,
+    random: Random,
+    phase: Phase,
+    me: Handle,
+    own: Own,
+    topology: Topology,
+    lives: Vec<Life>,
+    links: BTreeMap<LinkId, Link>,
+    by_peer: BTreeMap<Handle, LinkId>,
+    dials: BTreeMap<DialId, Dial>,
+    dials_made: u64,
+    targets: Vec<Target>,
+    timers: Deadlines<Timer>,
+    missing: BTreeMap<Key, Missing>,
+    suspects: BTreeMap<Handle, Suspicion>,
+    limbo: BTreeSet<Handle>,
+    reach: Reach,
+    history: DropOldest<(u64, Key)>,
+    changed: Instant,
+    isolated_since: Option<Instant>,
+    /// No proof of life counts as older than this: set when we were paused.
+    judge_floor: Instant,
+    accept_tokens: u32,
+    accept_refilled: Instant,
+    heartbeat_last: LinkId,
+    dirty: BTreeSet<LinkId>,
 }
 
 impl Gossip {
     /// The machine of this configuration; `seed` feeds its random choices.
     #[must_use]
     pub fn new(config: Config, seed: u64, now: Instant) -> Self {
-        let (_, _) = (seed, now);
-        Self { config }
+        let mut topology = Topology::new(config.tuning.members_max.max(2), config.sabotage);
+        let own = Own::new(&config);
+        let me = topology.intern(&config.id).unwrap_or_default();
+        topology.apply_record(own.record());
+        let targets = config.targets.iter().cloned().map(Target::new).collect();
+        Self {
+            random: Random::from_seed(seed).child("gossip"),
+            phase: Phase::Joining,
+            me,
+            own,
+            topology,
+            lives: vec![Life::new(now)],
+            links: BTreeMap::new(),
+            by_peer: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            dials_made: 0,
+            targets,
+            timers: Deadlines::new(),
+            missing: BTreeMap::new(),
+            suspects: BTreeMap::new(),
+            limbo: BTreeSet::new(),
+            reach: Reach::default(),
+            history: DropOldest::new(HISTORY_MAX),
+            changed: now,
+            isolated_since: None,
+            judge_floor: Instant::ZERO,
+            accept_tokens: config.tuning.accept_burst,
+            accept_refilled: now,
+            heartbeat_last: LinkId(0),
+            dirty: BTreeSet::new(),
+            now,
+            config,
+        }
     }
 
+    fn on_start(&mut self) {
+        if self.targets.is_empty() {
+            self.phase = Phase::Running;
+        }
+        let tuning = &self.config.tuning;
+        let heartbeat = self.random.duration_below(tuning.heartbeat_spacing);
+        let probe = self
+            .random
+            .duration_below(core::time::Duration::from_secs(1));
+        let random_link =
+            tuning.random_link_interval + self.random.duration_below(tuning.random_link_interval);
+        self.timers.set(Timer::Heartbeat, self.after(heartbeat));
+        self.timers.set(
+            Timer::Probe,
+            self.after(core::time::Duration::from_millis(1) + probe),
+        );
+        self.timers.set(Timer::RandomLink, self.after(random_link));
+        self.timers
+            .set(Timer::Maintain, self.after(overlay::MAINTAIN_INTERVAL));
+        self.timers.set(
+            Timer::Targets,
+            self.after(core::time::Duration::from_nanos(1)),
+        );
+    }
+
+    fn after(&self, duration: core::time::Duration) -> Instant {
+        self.now + duration
+    }
+
+    fn on_wake(&mut self, out: &mut Outbox<Output>) {
+        if let Some(due) = self.timers.next()
+            && self.now - due > self.config.tuning.pause_threshold
+            && !self.config.sabotage.has(Switch::NoPauseGuard)
+        {
+            self.forgive_own_pause(self.now - due, out);
+        }
+        while let Some((_, timer)) = self.timers.pop_due(self.now) {
+            self.on_timer(timer, out);
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer, out: &mut Outbox<Output>) {
+        match timer {
+            Timer::Heartbeat => self.beat(),
+            Timer::Judge => self.judge(out),
+            Timer::Suspicion => self.declare_down(out),
+            Timer::Isolation => self.accuse_silent(out),
+            Timer::Overlay => self.weave(out),
+            Timer::Targets => self.dial_targets(out),
+            Timer::Probe => self.probe_limbo(out),
+            Timer::Maintain => self.maintain(out),
+            Timer::RandomLink => self.replace_random_link(out),
+            Timer::LeaveDone => self.finish_leaving(out),
+            Timer::Flush(link) => {
+                self.dirty.insert(link);
+            }
+            Timer::Silence(link) => self.listen_closely(link, out),
+            Timer::Greeting(link) => self.give_up_greeting(link, out),
+            Timer::Dial(dial) => self.on_dial_failed(dial, &DialError::TimedOut, out),
+            Timer::Graft(key) => self.ask_next_announcer(key),
+            Timer::Forget(handle) => self.forget(handle, out),
+        }
+    }
+
+    /// What is kept of a member beside its record; made when it is new.
+    fn life(&mut self, handle: Handle) -> &mut Life {
+        let index = handle as usize;
+        if index >= self.lives.len() {
+            let fresh = Life::new(self.now);
+            self.lives.resize(index + 1, fresh);
+        }
+        &mut self.lives[index]
+    }
+
+    fn status(&self, handle: Handle) -> Status {
+        self.lives
+            .get(handle as usize)
+            .map_or(Status::Alive, |life| life.status)
+    }
+
+    fn id_of(&self, handle: Handle) -> NodeId {
+        self.topology
+            .slot(handle)
+            .map_or_else(|| self.config.id.clone(), |slot| slot.id.clone())
+    }
+
+    /// The open link to a member.
+    fn open_link(&self, handle: Handle) -> Option<&Link> {
+        self.links
+            .get(self.by_peer.get(&handle)?)
+            .filter(|link| link.is_open())
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Left | Phase::NameTaken)
+    }
+}
+
+/// Reading. None of these changes anything.
+impl Gossip {
     /// The node's id.
     #[must_use]
     pub const fn id(&self) -> &NodeId {
@@ -48,47 +293,98 @@ impl Gossip {
 
     /// The node's own record as it stands.
     #[must_use]
-    pub fn record(&self) -> &Arc<Record> {
-        unimplemented!()
+    pub const fn record(&self) -> &Arc<Record> {
+        self.own.record()
     }
 
     /// Where the node is in its own life.
     #[must_use]
-    pub fn phase(&self) -> Phase {
-        Phase::Joining
+    pub const fn phase(&self) -> Phase {
+        if matches!(self.phase, Phase::Running) && self.isolated_since.is_some() {
+            Phase::Isolated
+        } else {
+            self.phase
+        }
     }
 
     /// Set hash of the view: equal on two nodes with equal views.
     #[must_use]
-    pub fn hash(&self) -> u64 {
-        0
+    pub const fn hash(&self) -> u64 {
+        self.topology.hash()
+    }
+
+    /// The node's view as data.
+    #[must_use]
+    pub const fn topology(&self) -> &Topology {
+        &self.topology
     }
 
     /// Everyone this node knows, itself included, in id order. O(n).
     pub fn members(&self) -> impl Iterator<Item = MemberView> + '_ {
-        std::iter::empty()
+        self.topology
+            .handles()
+            .filter_map(|handle| self.member_at(handle))
     }
 
     /// One member.
     #[must_use]
-    pub fn member(&self, _id: &NodeId) -> Option<MemberView> {
-        None
+    pub fn member(&self, id: &NodeId) -> Option<MemberView> {
+        self.member_at(self.topology.handle(id)?)
     }
 
-    /// The established links, in order of their numbers.
-    pub fn links(&self, _now: Instant) -> impl Iterator<Item = LinkView> + '_ {
-        std::iter::empty()
+    fn member_at(&self, handle: Handle) -> Option<MemberView> {
+        let slot = self.topology.slot(handle)?;
+        if slot.retired {
+            return None;
+        }
+        Some(MemberView {
+            record: Arc::clone(slot.record.as_ref()?),
+            status: self.status(handle),
+            report: slot
+                .report
+                .as_ref()
+                .map(|standing| Arc::clone(&standing.report)),
+        })
+    }
+
+    /// The established links, in order of their numbers. `now` is only for the durations.
+    pub fn links(&self, now: Instant) -> impl Iterator<Item = LinkView> + '_ {
+        self.links
+            .iter()
+            .filter(|(_, link)| link.is_open())
+            .map(move |(id, link)| LinkView {
+                link: *id,
+                peer: link.peer.clone(),
+                dialed: link.dialed,
+                eager: link.eager,
+                ring: self.topology.is_ring_edge(self.me, link.handle),
+                silent: link.silent,
+                quiet: now.since(link.heard),
+                session: link.session,
+                version: link.version,
+            })
+    }
+
+    /// The number of links the machine holds, open or not.
+    #[must_use]
+    pub fn link_count(&self) -> usize {
+        self.links.len()
+    }
+
+    /// The addresses the node was told to dial, with what came of it: the peer found there, or the last failure.
+    pub fn targets(&self) -> impl Iterator<Item = (&Address, Option<&NodeId>, Option<&str>)> + '_ {
+        self.targets.iter().map(Target::view)
     }
 
     /// The nodes that are alive (or suspect) and serve `name` in `version`, or in any version; in id order.
     #[must_use]
-    pub fn providers(&self, _name: &str, _version: Option<&str>) -> Vec<NodeId> {
-        Vec::new()
+    pub fn providers(&self, name: &str, version: Option<&str>) -> Vec<NodeId> {
+        self.topology.providers(name, version)
     }
 
     /// Every service served by a node that is alive: name, version, providers. In order.
-    pub fn services(&self) -> impl Iterator<Item = (&str, &str, Vec<NodeId>)> + '_ {
-        std::iter::empty()
+    pub fn services(&self) -> impl Iterator<Item = (&str, &str, &[NodeId])> + '_ {
+        self.topology.services()
     }
 }
 
@@ -96,9 +392,31 @@ impl Machine for Gossip {
     type Input = Input;
     type Output = Output;
 
-    fn step(&mut self, _now: Instant, _input: Input, _out: &mut Outbox<Output>) {}
+    fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
+        assert!(now >= self.now, "time went backwards");
+        self.now = now;
+        if self.is_over() {
+            self.step_after_the_end(input, out);
+            return;
+        }
+        match input {
+            Input::Start => self.on_start(),
+            Input::Accepted { link, peer } => self.on_accepted(link, peer),
+            Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer, out),
+            Input::DialFailed { dial, reason } => self.on_dial_failed(dial, &reason, out),
+            Input::Receive { link, message } => self.on_receive(link, message, out),
+            Input::Closed { link, reason } => self.on_closed(link, reason, out),
+            Input::Stored { ticket } => self.on_stored(ticket),
+            Input::Announce(content) => self.on_announce(content),
+            Input::Targets { targets, replace } => self.on_targets(targets, replace),
+            Input::Leave => self.on_leave(out),
+            Input::Wake => self.on_wake(out),
+        }
+        self.publish_own();
+        self.flush(out);
+    }
 
     fn next_deadline(&self) -> Option<Instant> {
-        None
+        self.timers.next()
     }
 }

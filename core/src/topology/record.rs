@@ -79,7 +79,10 @@ impl core::fmt::Display for ContentError {
         match self {
             Self::TooManyServices => write!(f, "more than {SERVICES_MAX} services"),
             Self::TooMuchMetadata => write!(f, "more than {METADATA_MAX} metadata entries"),
-            Self::TooLarge => write!(f, "more than {CONTENT_BYTES_MAX} bytes of services and metadata"),
+            Self::TooLarge => write!(
+                f,
+                "more than {CONTENT_BYTES_MAX} bytes of services and metadata"
+            ),
         }
     }
 }
@@ -122,7 +125,11 @@ impl Encoded for Service {
 
 impl Encoded for Content {
     fn encoded_len(&self) -> usize {
-        let services: usize = self.services.iter().map(|s| size::delimited(s.encoded_len())).sum();
+        let services: usize = self
+            .services
+            .iter()
+            .map(|s| size::delimited(s.encoded_len()))
+            .sum();
         let metadata: usize = self
             .metadata
             .iter()
@@ -159,7 +166,13 @@ impl Record {
             + size::boolean(rank.leaving)
             + size::uint(rank.version)
             + content.encoded_len();
-        Self { rank, content, id, digest, encoded }
+        Self {
+            rank,
+            content,
+            id,
+            digest,
+            encoded,
+        }
     }
 
     /// Whose record it is.

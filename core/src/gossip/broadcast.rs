@@ -1,0 +1,396 @@
+//! How an update reaches everyone: at once along a tree, announced on the other links, repaired on demand.
+//!
+//! Plumtree (Leitão et al., SRDS 2007) over the overlay, with one tree for the whole mesh: an eager link carries
+//! values, a lazy one only their names. A value received twice prunes the link it came on last; a value announced
+//! and not received grafts the link that announced it. A graft waits a little and draws a jitter, since otherwise a
+//! whole subtree grafts at once.
+
+use super::link::Key;
+use super::message::{AgedReport, UpdateId};
+use super::{
+    ANNOUNCERS_MAX, Event, Gossip, LinkId, MISSING_MAX, Missing, Output, Rejection, Status, Switch,
+    Timer,
+};
+use crate::machine::Outbox;
+use crate::topology::record::{COUNTER_MAX, Content, Rank, Record};
+use crate::topology::{Applied, Handle};
+use std::sync::Arc;
+
+/// More announcements than this waiting on one link say no more than a hash does.
+const ANNOUNCEMENTS_MAX: usize = 48;
+
+impl Gossip {
+    /// Sends what stands under `key` to all neighbours but one: its value on eager links, its name on others.
+    pub(super) fn spread(&mut self, key: Key, except: Option<LinkId>) {
+        let due = self.after(self.config.tuning.announce_after);
+        for (id, link) in &mut self.links {
+            if !link.is_open() || Some(*id) == except {
+                continue;
+            }
+            if link.eager && !link.silent {
+                link.outgoing.have.remove(&key);
+                link.outgoing.updates.insert(key);
+            } else if link.outgoing.have.len() < ANNOUNCEMENTS_MAX {
+                link.outgoing.have.insert(key);
+                link.outgoing.have_due.get_or_insert(due);
+            } else {
+                // Too much to announce: once the view is quiet, its hash tells.
+                link.outgoing.have.clear();
+                link.outgoing.have_due = None;
+                link.hash_sent = None;
+            }
+            self.dirty.insert(*id);
+        }
+    }
+
+    /// The view changed under `key`; `before` was its hash.
+    pub(super) fn remember(&mut self, key: Key, before: u64) {
+        self.history.push((before, key));
+        self.changed = self.now;
+        if let Some(missing) = self.missing.get(&key)
+            && self.topology.holds(&missing.id)
+        {
+            self.missing.remove(&key);
+            self.timers.cancel(&Timer::Graft(key));
+        }
+    }
+
+    /// Updates broadcast to us.
+    pub(super) fn on_updates(
+        &mut self,
+        link: LinkId,
+        records: &[Arc<Record>],
+        reports: &[AgedReport],
+        out: &mut Outbox<Output>,
+    ) {
+        let mut useful = false;
+        let mut repeated = false;
+        for record in records {
+            let (applied, key) = self.take_record(record, link, out);
+            useful |= applied == Applied::Newer;
+            repeated |= applied == Applied::Same && record.id() != &self.config.id;
+            self.relay(key, applied, link);
+        }
+        for report in reports {
+            let (applied, key) = self.take_report(report, link, out);
+            useful |= applied == Applied::Newer;
+            repeated |= applied == Applied::Same && report.report.reporter != self.config.id;
+            self.relay(key, applied, link);
+        }
+        let Some(held) = self.links.get_mut(&link) else {
+            return;
+        };
+        if useful {
+            held.eager = true;
+        } else if repeated {
+            held.eager = false;
+            held.outgoing.prune = true;
+            self.dirty.insert(link);
+        }
+    }
+
+    /// Passes news on; what the neighbour has shown to hold need not be announced to it.
+    pub(super) fn relay(&mut self, key: Option<Key>, applied: Applied, from: LinkId) {
+        let Some(key) = key else { return };
+        if let Some(held) = self.links.get_mut(&from) {
+            held.outgoing.have.remove(&key);
+            held.outgoing.updates.remove(&key);
+        }
+        if applied == Applied::Newer {
+            self.spread(key, Some(from));
+        }
+    }
+
+    /// Merges a record somebody sent; says what it did and under which key it stands.
+    pub(super) fn take_record(
+        &mut self,
+        record: &Arc<Record>,
+        from: LinkId,
+        out: &mut Outbox<Output>,
+    ) -> (Applied, Option<Key>) {
+        let rank = record.rank();
+        if rank.epoch > COUNTER_MAX || rank.version > COUNTER_MAX || rank.incarnation > COUNTER_MAX
+        {
+            let reason = Rejection::CounterTooHigh;
+            out.push(Output::Report(Event::Rejected {
+                from: self.peer_of(from),
+                reason,
+            }));
+            return (Applied::Older, None);
+        }
+        if record.id() == &self.config.id {
+            let applied = if record == self.record() {
+                Applied::Same
+            } else {
+                Applied::Older
+            };
+            self.hear_of_myself(record, from, out);
+            return (applied, None);
+        }
+        let altered = self.sabotaged(record);
+        let record = altered.as_ref().unwrap_or(record);
+        let before = self.topology.hash();
+        let old = self
+            .topology
+            .record(record.id())
+            .map(|old| (old.rank(), Arc::clone(old)));
+        let applied = self.topology.apply_record(record);
+        if applied == Applied::Full {
+            let reason = Rejection::TooMany;
+            out.push(Output::Report(Event::Rejected {
+                from: self.peer_of(from),
+                reason,
+            }));
+            return (applied, None);
+        }
+        let Some(handle) = self.topology.handle(record.id()) else {
+            return (applied, None);
+        };
+        if applied == Applied::Newer {
+            self.renew(
+                handle,
+                old.as_ref().map(|(rank, old)| (*rank, old.content())),
+                record,
+                out,
+            );
+            self.remember((handle, false), before);
+        }
+        (applied, Some((handle, false)))
+    }
+
+    /// What a planted bug makes of a received record.
+    fn sabotaged(&self, record: &Arc<Record>) -> Option<Arc<Record>> {
+        if self.config.sabotage.is_none() {
+            return None;
+        }
+        let mut content: Content = record.content().clone();
+        if self.config.sabotage.has(Switch::DeltaDropsServices)
+            && self.topology.record(record.id()).is_some()
+        {
+            content.services.clear();
+        }
+        if self.config.sabotage.has(Switch::JoinTimeReset) {
+            content.joined.0 = content.joined.0.max(1) + self.now.as_millis() / 1_000;
+        }
+        (content != *record.content())
+            .then(|| Arc::new(Record::new(record.id().clone(), record.rank(), content)))
+    }
+
+    /// A member published something newer than what we held.
+    fn renew(
+        &mut self,
+        handle: Handle,
+        old: Option<(Rank, &Content)>,
+        record: &Record,
+        out: &mut Outbox<Output>,
+    ) {
+        let id = record.id().clone();
+        let epoch = record.rank().epoch;
+        let was = self.status(handle);
+        let now = self.now;
+        let down_after = self.config.tuning.down_after;
+        let life = self.life(handle);
+        life.fresh = now;
+        let reborn = old
+            .is_none_or(|(rank, _)| (rank.epoch, rank.instance) < (epoch, record.rank().instance));
+        if reborn {
+            life.session = if old.is_some() { 0 } else { life.session };
+            life.failed_until = crate::time::Instant::ZERO;
+            life.failures = 0;
+        }
+        if record.rank().leaving {
+            if was != Status::Left {
+                life.status = Status::Left;
+                life.gone_since = Some(now);
+                self.suspects.remove(&handle);
+                self.limbo.remove(&handle);
+                self.clear_edge(handle);
+                self.timers
+                    .set(Timer::Forget(handle), now + self.config.tuning.forget_after);
+                out.push(Output::Report(Event::PeerLeft { id }));
+            }
+        } else if reborn || was == Status::Left {
+            life.gone_since = None;
+            life.status = Status::Alive;
+            self.timers.cancel(&Timer::Forget(handle));
+            self.suspects.remove(&handle);
+            self.limbo.remove(&handle);
+            out.push(Output::Report(Event::PeerUp { id, epoch }));
+        } else if was == Status::Down {
+            // It published after we thought it dead: it has the time of a suspect to show itself.
+            life.status = Status::Suspect;
+            life.gone_since = None;
+            self.timers.cancel(&Timer::Forget(handle));
+            self.limbo.remove(&handle);
+            self.suspects.insert(
+                handle,
+                super::Suspicion {
+                    since: now,
+                    until: now + down_after,
+                },
+            );
+            self.timers.set_earlier(Timer::Suspicion, now + down_after);
+            out.push(Output::Report(Event::PeerUp { id, epoch }));
+        } else if old.is_some_and(|(_, content)| content != record.content()) {
+            out.push(Output::Report(Event::PeerUpdated { id }));
+        }
+        if reborn || record.rank().leaving {
+            self.weave_soon();
+        }
+        self.judge_soon();
+    }
+
+    /// Merges a report somebody sent.
+    pub(super) fn take_report(
+        &mut self,
+        aged: &AgedReport,
+        from: LinkId,
+        out: &mut Outbox<Output>,
+    ) -> (Applied, Option<Key>) {
+        let report = &aged.report;
+        if report.epoch > COUNTER_MAX
+            || report.version > COUNTER_MAX
+            || aged.ages.len() != report.edges.len()
+        {
+            let reason = Rejection::CounterTooHigh;
+            out.push(Output::Report(Event::Rejected {
+                from: self.peer_of(from),
+                reason,
+            }));
+            return (Applied::Older, None);
+        }
+        if report.reporter == self.config.id {
+            let same = self
+                .topology
+                .report(&self.config.id)
+                .is_some_and(|held| held == report);
+            self.hear_own_report(report, from, out);
+            return (if same { Applied::Same } else { Applied::Older }, None);
+        }
+        let proof_is_now = self.config.sabotage.has(Switch::ProofIsNow);
+        let proofs = aged
+            .ages
+            .iter()
+            .map(|age| {
+                age.map(|age| {
+                    if proof_is_now {
+                        self.now
+                    } else {
+                        self.now.saturating_sub(age)
+                    }
+                })
+            })
+            .collect();
+        let before = self.topology.hash();
+        let applied = self.topology.apply_report(report, proofs);
+        if applied == Applied::Full {
+            let reason = Rejection::TooMany;
+            out.push(Output::Report(Event::Rejected {
+                from: self.peer_of(from),
+                reason,
+            }));
+            return (applied, None);
+        }
+        let Some(handle) = self.topology.handle(&report.reporter) else {
+            return (applied, None);
+        };
+        if applied == Applied::Newer {
+            self.remember((handle, true), before);
+            self.judge_soon();
+        }
+        (applied, Some((handle, true)))
+    }
+
+    /// A neighbour announced what it has.
+    pub(super) fn on_announced(&mut self, link: LinkId, have: &[UpdateId]) {
+        let mut wait = None;
+        for id in have {
+            if self.topology.holds(id) {
+                if let (Some(handle), Some(held)) =
+                    (self.topology.handle(&id.origin), self.links.get_mut(&link))
+                {
+                    held.outgoing.have.remove(&(handle, id.report));
+                }
+                continue;
+            }
+            if self.config.sabotage.has(Switch::NoGraft) {
+                continue;
+            }
+            let Some(handle) = self.topology.intern(&id.origin) else {
+                continue;
+            };
+            let key = (handle, id.report);
+            if let Some(missing) = self.missing.get_mut(&key) {
+                if (id.epoch, id.version) > (missing.id.epoch, missing.id.version) {
+                    *missing = Missing {
+                        id: id.clone(),
+                        announcers: vec![link],
+                    };
+                } else if missing.announcers.len() < ANNOUNCERS_MAX
+                    && !missing.announcers.contains(&link)
+                {
+                    missing.announcers.push(link);
+                }
+                continue;
+            }
+            if self.missing.len() >= MISSING_MAX {
+                continue;
+            }
+            // One draw for the whole message: what was announced together is asked for together.
+            let jitter = *wait
+                .get_or_insert_with(|| self.random.duration_below(self.config.tuning.graft_jitter));
+            let at = self.after(self.config.tuning.graft_after + jitter);
+            self.missing.insert(
+                key,
+                Missing {
+                    id: id.clone(),
+                    announcers: vec![link],
+                },
+            );
+            self.timers.set(Timer::Graft(key), at);
+        }
+    }
+
+    /// An announced update still has not come: ask the next who announced it.
+    pub(super) fn ask_next_announcer(&mut self, key: Key) {
+        let Some(missing) = self.missing.get_mut(&key) else {
+            return;
+        };
+        if self.topology.holds(&missing.id) {
+            self.missing.remove(&key);
+            return;
+        }
+        while !missing.announcers.is_empty() {
+            let link = missing.announcers.remove(0);
+            if let Some(held) = self.links.get_mut(&link).filter(|held| held.is_lively()) {
+                held.eager = true;
+                held.outgoing.graft.insert(missing.id.clone());
+                self.dirty.insert(link);
+                self.timers.set(
+                    Timer::Graft(key),
+                    self.now + self.config.tuning.graft_interval,
+                );
+                return;
+            }
+        }
+        self.missing.remove(&key);
+    }
+
+    /// A neighbour asks for what we announced.
+    pub(super) fn on_graft(&mut self, link: LinkId, graft: &[UpdateId]) {
+        for id in graft {
+            let held = self.topology.holds(id);
+            let Some(handle) = self.topology.handle(&id.origin) else {
+                continue;
+            };
+            let Some(link_held) = self.links.get_mut(&link) else {
+                return;
+            };
+            link_held.eager = true;
+            if held {
+                link_held.outgoing.updates.insert((handle, id.report));
+                self.dirty.insert(link);
+            }
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! Whose silence proves what.
+//!
+//! Every link is heard at least every `heartbeat_interval_max`. A neighbour silent for `redial_after` is redialled
+//! on a fresh connection; only after `silent_after` does a ring edge count as down and go into this node's report.
+//! A member to whom no path leads (`topology::reach`) is suspect; whoever still hears a suspect vouches for it. A
+//! suspect is down `down_after` after the latest proof of life that anybody reported.
+//!
+//! This node doubts itself first: if its own timer is late, everybody's silence starts anew; if all its links fall
+//! silent at once, it accuses nobody for a second.
+
+use super::link::Stage;
+use super::overlay::Purpose;
+use super::{Event, Gossip, LinkEnd, LinkId, Output, Status, Suspicion, Switch, Timer};
+use crate::machine::Outbox;
+use crate::time::{Duration, Instant};
+use crate::topology::Handle;
+
+/// How long a node that hears nobody accuses nobody.
+const ISOLATION_HOLD: Duration = Duration::from_secs(1);
+/// The time a vouch has to arrive after a suspicion that rests on an old proof.
+const VOUCH_GRACE: Duration = Duration::from_millis(300);
+/// A neighbour heard within a heartbeat plus this is vouched for.
+const HEARTBEAT_SLACK: Duration = Duration::from_millis(100);
+/// Members that are down are probed by this many nodes a second, mesh-wide, each.
+const PROBERS: u64 = 2;
+/// The most probes one node sends a second.
+const PROBES_MAX: u64 = 8;
+
+impl Gossip {
+    /// Sends a heartbeat on the next link in turn.
+    pub(super) fn beat(&mut self) {
+        let open = self.links.values().filter(|link| link.is_open()).count();
+        let tuning = &self.config.tuning;
+        let share = tuning.heartbeat_interval_max / u32::try_from(open.max(1)).unwrap_or(1);
+        self.timers.set(
+            Timer::Heartbeat,
+            self.now + share.min(tuning.heartbeat_spacing),
+        );
+        let after = LinkId(self.heartbeat_last.0 + 1);
+        let next = self
+            .links
+            .range(after..)
+            .chain(self.links.range(..after))
+            .find(|(_, link)| link.is_open())
+            .map(|(id, _)| *id);
+        let Some(id) = next else { return };
+        self.heartbeat_last = id;
+        let hash = self.hash_is_due(id);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.outgoing.heartbeat = true;
+            link.outgoing.hash |= hash;
+            self.dirty.insert(id);
+        }
+    }
+
+    /// A message came on a link: the neighbour lives.
+    pub(super) fn hear(&mut self, link: LinkId, out: &mut Outbox<Output>) {
+        let now = self.now;
+        let Some(held) = self.links.get_mut(&link) else {
+            return;
+        };
+        held.heard = now;
+        let was_silent = core::mem::take(&mut held.silent);
+        let handle = held.handle;
+        if was_silent {
+            held.hash_sent = None;
+        }
+        self.life(handle).heard = Some(now);
+        if self.isolated_since.take().is_some() {
+            self.timers.cancel(&Timer::Isolation);
+            out.push(Output::Report(Event::Rejoined));
+        }
+        let accused = self.own_edge(handle).is_some_and(|edge| edge.down);
+        if accused
+            || (matches!(self.status(handle), Status::Suspect | Status::Down) && self.vouches())
+        {
+            self.set_edge(handle, false, Some(now));
+        }
+    }
+
+    const fn vouches(&self) -> bool {
+        !self.config.sabotage.has(Switch::NoVouch)
+    }
+
+    /// A link's silence timer: redials, accuses, gives up.
+    pub(super) fn listen_closely(&mut self, link: LinkId, out: &mut Outbox<Output>) {
+        let tuning = self.config.tuning.clone();
+        let Some(held) = self.links.get(&link) else {
+            return;
+        };
+        let (heard, redialed, handle) = (held.heard, held.redialed, held.handle);
+        let broken = held.stage == Stage::Broken;
+        let age = self.now - heard;
+        if age < tuning.redial_after && !broken {
+            self.timers
+                .set(Timer::Silence(link), heard + tuning.redial_after);
+            return;
+        }
+        if age >= tuning.silent_kept {
+            let until = self.after(tuning.dial_failed_for);
+            self.life(handle).failed_until = until;
+            self.drop_link(link, LinkEnd::Silent, out);
+            self.weave_soon();
+            return;
+        }
+        if self.now - redialed >= tuning.redial_interval || redialed == Instant::ZERO {
+            if let Some(held) = self.links.get_mut(&link) {
+                held.redialed = self.now;
+            }
+            if !self.config.sabotage.has(Switch::NoRedial) {
+                self.dial_member(Purpose::Redial, handle, out);
+            }
+        }
+        if age >= tuning.silent_after {
+            self.fall_silent(link, out);
+        }
+        let next_redial = self.now + tuning.redial_interval;
+        let next = if age < tuning.silent_after {
+            next_redial.min(heard + tuning.silent_after)
+        } else {
+            next_redial
+        };
+        self.timers.set(
+            Timer::Silence(link),
+            next.min(heard + tuning.silent_kept)
+                .max(self.now + Duration::from_nanos(1)),
+        );
+    }
+
+    fn fall_silent(&mut self, link: LinkId, out: &mut Outbox<Output>) {
+        let Some(held) = self.links.get_mut(&link) else {
+            return;
+        };
+        if held.silent {
+            return;
+        }
+        held.silent = true;
+        held.eager = false;
+        let (handle, heard) = (held.handle, held.heard);
+        self.weave_soon();
+        if self.isolated_since.is_none()
+            && !self.links.values().any(super::Link::is_lively)
+            && !self.config.sabotage.has(Switch::NoIsolationGuard)
+        {
+            self.isolated_since = Some(self.now);
+            self.timers.set(Timer::Isolation, self.now + ISOLATION_HOLD);
+            out.push(Output::Report(Event::Isolated));
+        }
+        if self.own_edge(handle).is_some() || self.topology.is_ring_edge(self.me, handle) {
+            self.set_edge(handle, true, Some(heard));
+        }
+    }
+
+    /// The hold of an isolated node is over: what it holds against others goes out with this step.
+    pub(super) fn accuse_silent(&mut self, out: &mut Outbox<Output>) {
+        self.judge(out);
+    }
+
+    pub(super) fn isolation_over(&self, since: Instant) -> bool {
+        self.now - since >= ISOLATION_HOLD
+    }
+
+    pub(super) fn judge_soon(&mut self) {
+        self.timers
+            .set_if_unset(Timer::Judge, self.now + self.config.tuning.judge_after);
+    }
+
+    /// Recomputes to whom paths lead, and suspects, clears and revives accordingly. O(members).
+    pub(super) fn judge(&mut self, out: &mut Outbox<Output>) {
+        if self.config.sabotage.has(Switch::NoDetection) {
+            return;
+        }
+        let mut reach = core::mem::take(&mut self.reach);
+        self.topology.reach(self.me, &mut reach);
+        let members: Vec<Handle> = self
+            .topology
+            .handles()
+            .filter(|handle| *handle != self.me)
+            .collect();
+        let mut newly_suspect = Vec::new();
+        for handle in members {
+            let known = self
+                .topology
+                .slot(handle)
+                .is_some_and(|slot| slot.record.is_some() && !slot.retired);
+            if !known {
+                continue;
+            }
+            match (self.status(handle), reach.is_reached(handle)) {
+                (Status::Left, _) | (Status::Alive, true) | (Status::Down, false) => {}
+                (Status::Suspect, true) => self.clear(handle, out),
+                (Status::Down, true) => self.revive(handle, out),
+                (Status::Alive, false) => {
+                    self.suspect(handle, reach.proof(handle), out);
+                    newly_suspect.push(handle);
+                }
+                (Status::Suspect, false) => self.suspect(handle, reach.proof(handle), out),
+            }
+        }
+        self.reach = reach;
+        for handle in newly_suspect {
+            self.vouch_if_heard(handle);
+        }
+        if let Some(first) = self
+            .suspects
+            .values()
+            .map(|suspicion| suspicion.until)
+            .min()
+        {
+            self.timers.set(
+                Timer::Suspicion,
+                first.max(self.now + Duration::from_nanos(1)),
+            );
+        } else {
+            self.timers.cancel(&Timer::Suspicion);
+        }
+    }
+
+    fn suspect(&mut self, handle: Handle, proof: Option<Instant>, out: &mut Outbox<Output>) {
+        let since = match self.suspects.get(&handle) {
+            Some(suspicion) => suspicion.since,
+            None => {
+                self.life(handle).status = Status::Suspect;
+                out.push(Output::Report(Event::PeerSuspected {
+                    id: self.id_of(handle),
+                }));
+                self.now
+            }
+        };
+        let down_after = self.config.tuning.down_after;
+        let fresh = self.life(handle).fresh.max(self.judge_floor);
+        let grace = if proof.is_some() {
+            VOUCH_GRACE
+        } else {
+            down_after
+        };
+        let until = (proof.unwrap_or(Instant::ZERO).max(fresh) + down_after).max(since + grace);
+        self.suspects.insert(handle, Suspicion { since, until });
+    }
+
+    fn vouch_if_heard(&mut self, handle: Handle) {
+        let limit = self.config.tuning.heartbeat_interval_max + HEARTBEAT_SLACK;
+        let now = self.now;
+        let heard = self
+            .open_link(handle)
+            .filter(|link| !link.silent && now - link.heard <= limit)
+            .map(|link| link.heard);
+        if let Some(heard) = heard
+            && self.vouches()
+        {
+            self.life(handle).fresh = heard;
+            self.set_edge(handle, false, Some(heard));
+        }
+    }
+
+    fn clear(&mut self, handle: Handle, out: &mut Outbox<Output>) {
+        self.suspects.remove(&handle);
+        self.life(handle).status = Status::Alive;
+        out.push(Output::Report(Event::PeerCleared {
+            id: self.id_of(handle),
+        }));
+    }
+
+    fn revive(&mut self, handle: Handle, out: &mut Outbox<Output>) {
+        self.limbo.remove(&handle);
+        self.timers.cancel(&Timer::Forget(handle));
+        let life = self.life(handle);
+        life.status = Status::Alive;
+        life.gone_since = None;
+        life.failed_until = Instant::ZERO;
+        life.failures = 0;
+        self.topology.set_listed(handle, true);
+        let id = self.id_of(handle);
+        let epoch = self
+            .topology
+            .record(&id)
+            .map_or(0, |record| record.rank().epoch);
+        out.push(Output::Report(Event::PeerUp { id, epoch }));
+        self.weave_soon();
+    }
+
+    /// Declares down whose time as a suspect is over.
+    pub(super) fn declare_down(&mut self, out: &mut Outbox<Output>) {
+        if let Some(since) = self.isolated_since
+            && !self.isolation_over(since)
+        {
+            self.timers.set(Timer::Suspicion, since + ISOLATION_HOLD);
+            return;
+        }
+        let due: Vec<Handle> = self
+            .suspects
+            .iter()
+            .filter(|(_, suspicion)| suspicion.until <= self.now)
+            .map(|(handle, _)| *handle)
+            .collect();
+        for handle in due {
+            self.suspects.remove(&handle);
+            let now = self.now;
+            let life = self.life(handle);
+            life.status = Status::Down;
+            life.gone_since = Some(now);
+            self.topology.set_listed(handle, false);
+            out.push(Output::Report(Event::PeerDown {
+                id: self.id_of(handle),
+            }));
+            if self.config.sabotage.has(Switch::LimboForgets) {
+                self.topology.retire(handle);
+                continue;
+            }
+            self.limbo.insert(handle);
+            self.timers
+                .set(Timer::Forget(handle), now + self.config.tuning.forget_after);
+            if let Some(link) = self.by_peer.get(&handle).copied()
+                && self
+                    .links
+                    .get(&link)
+                    .is_some_and(|held| held.silent || held.stage == Stage::Broken)
+            {
+                self.drop_link(link, LinkEnd::Silent, out);
+            }
+            self.weave_soon();
+        }
+        if let Some(first) = self
+            .suspects
+            .values()
+            .map(|suspicion| suspicion.until)
+            .min()
+        {
+            self.timers.set(
+                Timer::Suspicion,
+                first.max(self.now + Duration::from_nanos(1)),
+            );
+        }
+    }
+
+    /// Dials some members that are down: two nodes a second for each of them, mesh-wide, on average.
+    pub(super) fn probe_limbo(&mut self, out: &mut Outbox<Output>) {
+        self.timers
+            .set(Timer::Probe, self.now + Duration::from_secs(1));
+        if self.limbo.is_empty() || self.config.sabotage.has(Switch::NoLimboProbe) {
+            return;
+        }
+        let limbo = self.limbo.len() as u64;
+        let others = (self.topology.len() as u64).saturating_sub(limbo).max(1);
+        let millionths = PROBERS * 1_000_000 * limbo / others;
+        let extra = self
+            .random
+            .chance_ppm(u32::try_from(millionths % 1_000_000).unwrap_or(0));
+        let probes = (millionths / 1_000_000 + u64::from(extra))
+            .min(PROBES_MAX)
+            .min(limbo);
+        for _ in 0..probes {
+            let from =
+                u32::try_from(self.random.below(self.topology.handle_bound() as u64)).unwrap_or(0);
+            let drawn = self
+                .limbo
+                .range(from..)
+                .next()
+                .or_else(|| self.limbo.first())
+                .copied();
+            if let Some(handle) = drawn
+                && !self.is_dialing(handle)
+            {
+                self.dial_member(Purpose::Probe, handle, out);
+            }
+        }
+    }
+
+    /// Our own timer was late: we were stopped, so nobody's silence counts.
+    pub(super) fn forgive_own_pause(&mut self, late: Duration, out: &mut Outbox<Output>) {
+        out.push(Output::Report(Event::Paused { late }));
+        let now = self.now;
+        self.judge_floor = now;
+        for link in self.links.values_mut() {
+            link.heard = now;
+            link.silent = false;
+        }
+        self.isolated_since = None;
+        self.timers.cancel(&Timer::Isolation);
+        let until = now + self.config.tuning.down_after;
+        for suspicion in self.suspects.values_mut() {
+            suspicion.until = suspicion.until.max(until);
+        }
+        if !self.suspects.is_empty() {
+            self.timers.set(Timer::Suspicion, until);
+        }
+        let dials: Vec<_> = self.dials.keys().copied().collect();
+        for dial in dials {
+            self.timers
+                .set(Timer::Dial(dial), now + self.config.tuning.dial_timeout);
+        }
+    }
+
+    /// A member has been down or gone for long: forget it, in two steps, so that old news does not bring it back.
+    pub(super) fn forget(&mut self, handle: Handle, out: &mut Outbox<Output>) {
+        if !matches!(self.status(handle), Status::Down | Status::Left) {
+            return;
+        }
+        let Some(slot) = self.topology.slot(handle) else {
+            return;
+        };
+        let (retired, id) = (slot.retired, slot.id.clone());
+        let again = self.now + self.config.tuning.forget_after;
+        self.limbo.remove(&handle);
+        self.clear_edge(handle);
+        if !retired {
+            let before = self.topology.hash();
+            self.topology.retire(handle);
+            self.remember((handle, false), before);
+            out.push(Output::Report(Event::PeerForgotten { id }));
+            if !self.config.sabotage.has(Switch::Resurrects) {
+                self.timers.set(Timer::Forget(handle), again);
+                return;
+            }
+        } else if self.topology.is_named(handle) || self.by_peer.contains_key(&handle) {
+            self.timers.set(Timer::Forget(handle), again);
+            return;
+        }
+        self.missing.remove(&(handle, false));
+        self.missing.remove(&(handle, true));
+        let now = self.now;
+        *self.life(handle) = super::Life::new(now);
+        self.topology.release(handle);
+    }
+}

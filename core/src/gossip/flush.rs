@@ -1,0 +1,282 @@
+//! What goes out on a link, and when: an idle link sends at once, then gathers for a moment.
+//!
+//! One message a flush, at most [`FRAME_BYTES_MAX`] bytes; what does not fit follows in the next. Control goes
+//! before data, broadcasts before reconciliation.
+
+use super::link::Key;
+use super::message::{AgedReport, FRAME_BYTES_MAX, Frame, Message, Sync, UpdateId};
+use super::{Gossip, LinkId, Output, Timer};
+use crate::machine::Outbox;
+use crate::size::{self, Encoded};
+use crate::topology::record::Record;
+use std::sync::Arc;
+
+/// Room kept for a frame's own tags and lengths.
+const HEADROOM: usize = 64;
+
+/// What fits into one message.
+struct Budget {
+    left: usize,
+}
+
+impl Budget {
+    /// Takes room for one element; false if there is none.
+    fn take(&mut self, encoded: usize) -> bool {
+        let cost = size::delimited(encoded);
+        if cost > self.left {
+            return false;
+        }
+        self.left -= cost;
+        true
+    }
+}
+
+impl Gossip {
+    /// Sends what is due on each link that has something to send.
+    pub(super) fn flush(&mut self, out: &mut Outbox<Output>) {
+        let dirty = core::mem::take(&mut self.dirty);
+        for id in dirty {
+            let Some(link) = self.links.get_mut(&id).filter(|link| link.is_open()) else {
+                continue;
+            };
+            let have_due = link
+                .outgoing
+                .have_due
+                .filter(|_| !link.outgoing.have.is_empty());
+            let urgent = link.outgoing.is_urgent();
+            if !urgent && have_due.is_none() {
+                continue;
+            }
+            let ready = link
+                .flushed
+                .map(|at| at + self.config.tuning.coalesce)
+                .filter(|at| *at > self.now);
+            let due = if urgent {
+                self.now
+            } else {
+                have_due.unwrap_or(self.now)
+            };
+            let at = ready.map_or(due, |ready| ready.max(due));
+            if at > self.now {
+                self.timers.set_earlier(Timer::Flush(id), at);
+                continue;
+            }
+            self.send_frame(id, out);
+        }
+    }
+
+    /// Sends everything on every link, as the last thing said.
+    pub(super) fn flush_now(&mut self, out: &mut Outbox<Output>) {
+        let open: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.is_open())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in open {
+            if self
+                .links
+                .get(&id)
+                .is_some_and(|link| link.outgoing.is_urgent())
+            {
+                self.send_frame(id, out);
+            }
+        }
+    }
+
+    fn send_frame(&mut self, id: LinkId, out: &mut Outbox<Output>) {
+        let frame = self.fill_frame(id);
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        link.flushed = Some(self.now);
+        self.timers.cancel(&Timer::Flush(id));
+        let more = link.outgoing.is_urgent();
+        let later = link
+            .outgoing
+            .have_due
+            .filter(|_| !link.outgoing.have.is_empty());
+        if more || later.is_some() {
+            let soonest = self.now + self.config.tuning.coalesce;
+            self.timers.set(
+                Timer::Flush(id),
+                if more {
+                    soonest
+                } else {
+                    later.map_or(soonest, |at| at.max(soonest))
+                },
+            );
+        }
+        out.push(Output::Send {
+            link: id,
+            message: Message::Frame(frame),
+        });
+    }
+
+    fn fill_frame(&mut self, id: LinkId) -> Frame {
+        let mut frame = Frame::default();
+        let hash = self.hash();
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&id) else {
+            return frame;
+        };
+        let mut outgoing = core::mem::replace(
+            &mut link.outgoing,
+            super::Link::new(link.peer.clone(), true, now).outgoing,
+        );
+        if core::mem::take(&mut outgoing.hash) {
+            frame.hash = Some(hash);
+            link.hash_sent = Some((hash, now));
+        }
+        frame.prune = core::mem::take(&mut outgoing.prune);
+        outgoing.heartbeat = false;
+        let mut budget = Budget {
+            left: FRAME_BYTES_MAX - HEADROOM,
+        };
+        while let Some(graft) = outgoing.graft.pop_first() {
+            if !budget.take(graft.encoded_len()) {
+                outgoing.graft.insert(graft);
+                break;
+            }
+            frame.graft.push(graft);
+        }
+        if outgoing.have_due.is_some_and(|at| at <= now) {
+            while let Some(key) = outgoing.have.pop_first() {
+                let Some(name) = self.name_of(key) else {
+                    continue;
+                };
+                if !budget.take(name.encoded_len()) {
+                    outgoing.have.insert(key);
+                    break;
+                }
+                frame.have.push(name);
+            }
+            if outgoing.have.is_empty() {
+                outgoing.have_due = None;
+            }
+        }
+        while let Some(key) = outgoing.updates.pop_first() {
+            if !self.put(key, &mut budget, &mut frame.records, &mut frame.reports) {
+                outgoing.updates.insert(key);
+                break;
+            }
+        }
+        self.fill_sync(&mut outgoing, &mut budget, &mut frame);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.outgoing = outgoing;
+        }
+        frame
+    }
+
+    fn fill_sync(
+        &self,
+        outgoing: &mut super::link::Outgoing,
+        budget: &mut Budget,
+        frame: &mut Frame,
+    ) {
+        while let Some(sync) = outgoing.sync.first() {
+            if !budget.take(sync.encoded_len()) {
+                return;
+            }
+            frame.sync.push(outgoing.sync.remove(0));
+        }
+        if !outgoing.push.is_empty() {
+            // The chunk's own tag and length.
+            budget.left = budget.left.saturating_sub(8);
+            let (mut records, mut reports) = (Vec::new(), Vec::new());
+            while let Some(key) = outgoing.push.pop_first() {
+                if !self.put(key, budget, &mut records, &mut reports) {
+                    outgoing.push.insert(key);
+                    break;
+                }
+            }
+            if !records.is_empty() || !reports.is_empty() {
+                frame.sync.push(Sync::Push { records, reports });
+            }
+        }
+        if let Some(cursor) = &mut outgoing.snapshot {
+            budget.left = budget.left.saturating_sub(16);
+            let (mut records, mut reports) = (Vec::new(), Vec::new());
+            let mut last = true;
+            for handle in self.topology.handles_after(cursor.after.as_ref()) {
+                if !self.put((handle, false), budget, &mut records, &mut reports)
+                    || !self.put((handle, true), budget, &mut records, &mut reports)
+                {
+                    last = false;
+                    break;
+                }
+                cursor.after = Some(self.id_of(handle));
+            }
+            if last || !records.is_empty() || !reports.is_empty() {
+                let reply = cursor.reply;
+                frame.sync.push(Sync::Snapshot {
+                    records,
+                    reports,
+                    last,
+                    reply,
+                });
+            }
+            if last {
+                outgoing.snapshot = None;
+            }
+        }
+    }
+
+    /// Puts what stands under a key into a message; false if it does not fit.
+    fn put(
+        &self,
+        (handle, report): Key,
+        budget: &mut Budget,
+        records: &mut Vec<Arc<Record>>,
+        reports: &mut Vec<AgedReport>,
+    ) -> bool {
+        let Some(slot) = self.topology.slot(handle).filter(|slot| !slot.retired) else {
+            return true;
+        };
+        if !report {
+            let Some(record) = &slot.record else {
+                return true;
+            };
+            let fits = budget.take(record.encoded_len());
+            if fits {
+                records.push(Arc::clone(record));
+            }
+            return fits;
+        }
+        let Some(standing) = &slot.report else {
+            return true;
+        };
+        let ages = standing
+            .proofs
+            .iter()
+            .map(|proof| proof.map(|at| self.now - at))
+            .collect();
+        let aged = AgedReport {
+            report: Arc::clone(&standing.report),
+            ages,
+        };
+        let fits = budget.take(aged.encoded_len());
+        if fits {
+            reports.push(aged);
+        }
+        fits
+    }
+
+    /// The name of what stands under a key.
+    fn name_of(&self, (handle, report): Key) -> Option<UpdateId> {
+        let slot = self.topology.slot(handle).filter(|slot| !slot.retired)?;
+        let (epoch, version) = if report {
+            let standing = slot.report.as_ref()?;
+            (standing.report.epoch, standing.report.version)
+        } else {
+            let rank = slot.record.as_ref()?.rank();
+            (rank.epoch, rank.version)
+        };
+        Some(UpdateId {
+            origin: slot.id.clone(),
+            report,
+            epoch,
+            version,
+        })
+    }
+}

@@ -1,0 +1,711 @@
+//! How two nodes agree on one connection.
+//!
+//! The dialer sends a `Hello`, the acceptor answers `Welcome` or `Refuse`. Connections between one pair are
+//! ordered by session, then by the dialer's id; the highest wins on both ends. A dialer always takes a session
+//! above all it knows with that peer, so a redial on a fresh connection replaces a stalled one.
+//!
+//! ```text
+//!   dialled ──Hello──► AwaitsWelcome ──Welcome──► Open ──broke, ring edge──► Broken ──redialled──► (replaced)
+//!   accepted ─────────► AwaitsHello  ──Hello────► Open
+//! ```
+
+use super::link::{Link, Stage};
+use super::message::{
+    Frame, Goodbye, Hello, REFERRALS_MAX, Refusal, RefusalReason, VERSION_MAX, VERSION_MIN, Welcome,
+};
+use super::overlay::Purpose;
+use super::{
+    CloseReason, DialId, Event, Gossip, Input, LinkEnd, LinkId, Message, Output, Phase, Rejection,
+    Status, Switch, Timer,
+};
+use crate::identity::NodeId;
+use crate::machine::Outbox;
+use crate::time::Duration;
+use crate::topology::Handle;
+use crate::topology::record::Record;
+use std::sync::Arc;
+
+/// A connection whose greeting takes longer is closed.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Gossip {
+    pub(super) fn on_accepted(&mut self, link: LinkId, peer: NodeId) {
+        self.links.insert(link, Link::new(peer, false, self.now));
+        self.timers
+            .set(Timer::Greeting(link), self.after(GREETING_TIMEOUT));
+    }
+
+    pub(super) fn on_dialed(
+        &mut self,
+        dial: DialId,
+        link: LinkId,
+        peer: NodeId,
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(attempt) = self.dials.get_mut(&dial) else {
+            out.push(Output::Close { link });
+            return;
+        };
+        let address = attempt.address.clone();
+        if let Some(expected) = attempt.expected {
+            let expected = self.id_of(expected);
+            if expected != peer {
+                out.push(Output::Report(Event::WrongPeer {
+                    address,
+                    expected,
+                    found: peer,
+                }));
+                out.push(Output::Close { link });
+                self.dial_came_to_nothing(dial, "another node answered", out);
+                return;
+            }
+        }
+        let Some(handle) = self.topology.intern(&peer) else {
+            out.push(Output::Close { link });
+            self.dial_came_to_nothing(dial, "the view is full", out);
+            return;
+        };
+        let session = self.life(handle).session.saturating_add(1);
+        self.life(handle).session = session;
+        if let Some(attempt) = self.dials.get_mut(&dial) {
+            attempt.link = Some(link);
+            attempt.expected = Some(handle);
+            attempt.session = session;
+        }
+        let hello = Hello {
+            mesh: self.config.mesh.clone(),
+            version_min: VERSION_MIN,
+            version_max: VERSION_MAX,
+            session,
+            joining: self.topology.len() <= 1,
+            hash: self.hash(),
+            record: Arc::clone(self.record()),
+        };
+        let mut fresh = Link::new(peer, true, self.now);
+        fresh.session = session;
+        fresh.handle = handle;
+        self.links.insert(link, fresh);
+        self.timers
+            .set(Timer::Greeting(link), self.after(GREETING_TIMEOUT));
+        out.push(Output::Send {
+            link,
+            message: Message::Hello(hello),
+        });
+    }
+
+    pub(super) fn on_receive(&mut self, link: LinkId, message: Message, out: &mut Outbox<Output>) {
+        let Some(held) = self.links.get(&link) else {
+            return;
+        };
+        match (message, held.stage) {
+            (Message::Hello(hello), Stage::AwaitsHello) => self.on_hello(link, hello, out),
+            (Message::Welcome(welcome), Stage::AwaitsWelcome) => {
+                self.on_welcome(link, &welcome, out)
+            }
+            (Message::Refuse(refusal), Stage::AwaitsWelcome) => {
+                self.on_refused(link, &refusal, out)
+            }
+            (Message::Goodbye(goodbye), _) => self.on_goodbye(link, goodbye, out),
+            (Message::Frame(frame), Stage::Open) => self.on_frame(link, frame, out),
+            (_, Stage::Broken) => {}
+            (Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_), Stage::Open) => {
+                self.close_for_protocol(link, Rejection::SecondHello, out);
+            }
+            (
+                Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) | Message::Frame(_),
+                Stage::AwaitsHello | Stage::AwaitsWelcome,
+            ) => self.close_for_protocol(link, Rejection::BeforeHello, out),
+        }
+    }
+
+    fn on_frame(&mut self, link: LinkId, frame: Frame, out: &mut Outbox<Output>) {
+        self.hear(link, out);
+        if frame.prune
+            && let Some(held) = self.links.get_mut(&link)
+        {
+            held.eager = false;
+        }
+        self.on_updates(link, &frame.records, &frame.reports, out);
+        self.on_announced(link, &frame.have);
+        self.on_graft(link, &frame.graft);
+        for sync in frame.sync {
+            self.on_sync(link, sync, out);
+        }
+        if let Some(hash) = frame.hash {
+            self.compare(link, hash);
+        }
+    }
+
+    fn on_hello(&mut self, link: LinkId, hello: Hello, out: &mut Outbox<Output>) {
+        let Some(peer) = self.links.get(&link).map(|held| held.peer.clone()) else {
+            return;
+        };
+        if hello.record.id() != &peer {
+            self.close_for_protocol(link, Rejection::WrongRecord, out);
+            return;
+        }
+        if self.gives_way_to(&peer, &hello.record) {
+            self.links.remove(&link);
+            out.push(Output::Close { link });
+            self.meet_newer_self(&hello.record, out);
+            return;
+        }
+        if let Some(refusal) = self.reason_to_refuse(&peer, &hello) {
+            self.timers.cancel(&Timer::Greeting(link));
+            self.links.remove(&link);
+            out.push(Output::Send {
+                link,
+                message: Message::Refuse(refusal),
+            });
+            out.push(Output::Close { link });
+            return;
+        }
+        let Some(handle) = self.topology.intern(&peer) else {
+            self.close_for_protocol(link, Rejection::TooMany, out);
+            return;
+        };
+        let newer_life = self.is_newer_life(handle, &hello.record);
+        if newer_life {
+            self.life(handle).session = 0;
+        }
+        let life = self.life(handle);
+        life.session = life.session.max(hello.session);
+        if let Some(held) = self.links.get_mut(&link) {
+            held.handle = handle;
+            held.session = hello.session;
+            held.version = hello.version_max.min(VERSION_MAX);
+        }
+        let welcome = Welcome {
+            version: hello.version_max.min(VERSION_MAX),
+            session: hello.session,
+            hash: self.hash(),
+            record: Arc::clone(self.record()),
+        };
+        out.push(Output::Send {
+            link,
+            message: Message::Welcome(welcome),
+        });
+        self.open(link, handle, &hello.record, hello.joining, out);
+        if hello.joining {
+            self.send_snapshot(link, false);
+        }
+    }
+
+    /// Whether a newer machine under our own id greets us.
+    fn gives_way_to(&self, peer: &NodeId, record: &Record) -> bool {
+        let (own, theirs) = (self.record().rank(), record.rank());
+        peer == &self.config.id
+            && own.instance != theirs.instance
+            && (theirs.epoch, theirs.instance) > (own.epoch, own.instance)
+    }
+
+    /// Whether a greeting comes from a later start of a peer than the one we know.
+    fn is_newer_life(&self, handle: Handle, record: &Record) -> bool {
+        let known = self
+            .topology
+            .slot(handle)
+            .and_then(|slot| slot.record.as_ref())
+            .map(|r| r.rank());
+        known.is_none_or(|rank| {
+            (record.rank().epoch, record.rank().instance) > (rank.epoch, rank.instance)
+        })
+    }
+
+    fn reason_to_refuse(&mut self, peer: &NodeId, hello: &Hello) -> Option<Refusal> {
+        let refuse = |reason| Refusal {
+            reason,
+            session: 0,
+            versions: (0, 0),
+            others: Vec::new(),
+            yours: None,
+        };
+        if hello.mesh != self.config.mesh {
+            return Some(refuse(RefusalReason::WrongMesh));
+        }
+        if hello.version_min > VERSION_MAX || hello.version_max < VERSION_MIN {
+            return Some(Refusal {
+                versions: (VERSION_MIN, VERSION_MAX),
+                ..refuse(RefusalReason::Version)
+            });
+        }
+        if self.phase == Phase::Leaving || self.is_raising() {
+            return Some(refuse(RefusalReason::Leaving));
+        }
+        if peer == &self.config.id {
+            let own = self.record().rank();
+            if hello.record.rank().instance == own.instance {
+                return Some(refuse(RefusalReason::Myself));
+            }
+            // Another machine under our id: it takes a higher epoch or stops; we hear of it through others too.
+            return Some(Refusal {
+                yours: Some(Arc::clone(self.record())),
+                ..refuse(RefusalReason::NameTaken)
+            });
+        }
+        if let Some(known) = self.topology.record(peer) {
+            let (mine, theirs) = (known.rank(), hello.record.rank());
+            if (mine.epoch, mine.instance) > (theirs.epoch, theirs.instance) {
+                return Some(Refusal {
+                    yours: Some(Arc::clone(known)),
+                    ..refuse(RefusalReason::NameTaken)
+                });
+            }
+        }
+        self.reason_to_refuse_connection(peer, hello, refuse)
+    }
+
+    fn reason_to_refuse_connection(
+        &mut self,
+        peer: &NodeId,
+        hello: &Hello,
+        refuse: impl Fn(RefusalReason) -> Refusal,
+    ) -> Option<Refusal> {
+        let handle = self.topology.handle(peer);
+        if let Some(handle) = handle
+            && !self.is_newer_life(handle, &hello.record)
+            && let Some(session) = self.better_session(handle, hello.session)
+        {
+            return Some(Refusal {
+                session,
+                ..refuse(RefusalReason::Superseded)
+            });
+        }
+        let known = handle.is_some_and(|handle| {
+            self.by_peer.contains_key(&handle)
+                || self.topology.record(peer).is_some() && !hello.joining
+        });
+        if self.config.sabotage.has(Switch::NoReferral) {
+            return (!known && !self.take_accept_token()).then(|| refuse(RefusalReason::Busy));
+        }
+        if !known && !self.take_accept_token() {
+            return Some(Refusal {
+                others: self.referrals(peer),
+                ..refuse(RefusalReason::Busy)
+            });
+        }
+        if self.links.len() > self.config.tuning.links_max
+            && !self.config.sabotage.has(Switch::Unbounded)
+        {
+            return Some(Refusal {
+                others: self.referrals(peer),
+                ..refuse(RefusalReason::Full)
+            });
+        }
+        None
+    }
+
+    /// The session of a connection with this peer, open or being dialled by us, that beats one of `session`
+    /// dialled by the peer.
+    fn better_session(&self, handle: Handle, session: u32) -> Option<u32> {
+        if self.config.sabotage.has(Switch::NoTieBreak) {
+            return None;
+        }
+        let me = &self.config.id;
+        let peer = self.id_of(handle);
+        let theirs = (session, core::cmp::Reverse(&peer));
+        let held = self
+            .open_link(handle)
+            .filter(|link| !link.silent)
+            .map(|link| link.precedence(me));
+        let dialed = self
+            .dials
+            .values()
+            .filter(|dial| dial.expected == Some(handle) && dial.link.is_some())
+            .map(|dial| (dial.session, core::cmp::Reverse(me)))
+            .max();
+        if self.config.sabotage.has(Switch::TieBreakBySide) {
+            return dialed.map(|(session, _)| session);
+        }
+        held.into_iter()
+            .chain(dialed)
+            .filter(|ours| *ours >= theirs)
+            .map(|(session, _)| session)
+            .max()
+    }
+
+    fn take_accept_token(&mut self) -> bool {
+        let tuning = &self.config.tuning;
+        let interval = crate::time::nanos(tuning.accept_interval).max(1);
+        let earned = crate::time::nanos(self.now - self.accept_refilled) / interval;
+        if earned > 0 {
+            let earned_u32 = u32::try_from(earned).unwrap_or(u32::MAX);
+            self.accept_tokens = self
+                .accept_tokens
+                .saturating_add(earned_u32)
+                .min(tuning.accept_burst);
+            self.accept_refilled += Duration::from_nanos(earned.saturating_mul(interval));
+        }
+        let taken = self.accept_tokens > 0;
+        self.accept_tokens = self.accept_tokens.saturating_sub(1);
+        taken
+    }
+
+    /// Other members a refused dialer may try: drawn at random.
+    fn referrals(&mut self, dialer: &NodeId) -> Vec<core::net::SocketAddr> {
+        let mut others = Vec::new();
+        for _ in 0..2 * REFERRALS_MAX {
+            let Some(handle) = self.random_member() else {
+                break;
+            };
+            if others.len() == REFERRALS_MAX {
+                break;
+            }
+            let Some(slot) = self.topology.slot(handle) else {
+                continue;
+            };
+            if let Some(address) = slot
+                .record
+                .as_ref()
+                .and_then(|record| record.content().address)
+                && &slot.id != dialer
+                && handle != self.me
+                && self.status(handle) == Status::Alive
+                && !others.contains(&address)
+            {
+                others.push(address);
+            }
+        }
+        others
+    }
+
+    fn on_welcome(&mut self, link: LinkId, welcome: &Welcome, out: &mut Outbox<Output>) {
+        let Some(held) = self.links.get_mut(&link) else {
+            return;
+        };
+        if welcome.record.id() != &held.peer {
+            self.close_for_protocol(link, Rejection::WrongRecord, out);
+            return;
+        }
+        held.version = welcome.version;
+        let handle = held.handle;
+        let purpose = self.finish_dial(link);
+        let me = &self.config.id;
+        let beaten = self.open_link(handle).is_some_and(|open| {
+            self.links
+                .get(&link)
+                .is_some_and(|fresh| open.precedence(me) > fresh.precedence(me))
+        });
+        if beaten && !self.config.sabotage.has(Switch::NoTieBreak) {
+            self.say_goodbye(link, Goodbye::Superseded, out);
+            return;
+        }
+        let joining = self.topology.len() <= 1;
+        if let Some(Purpose::RandomLink) = purpose
+            && let Some(held) = self.links.get_mut(&link)
+        {
+            held.random = true;
+        }
+        self.open(link, handle, &welcome.record, joining, out);
+    }
+
+    /// Both ends agree: the connection becomes the link to this peer.
+    fn open(
+        &mut self,
+        link: LinkId,
+        handle: Handle,
+        record: &Arc<Record>,
+        joining: bool,
+        out: &mut Outbox<Output>,
+    ) {
+        self.timers.cancel(&Timer::Greeting(link));
+        let was_unwell = self.status(handle) != Status::Alive || self.own_edge(handle).is_some();
+        let replaced = self
+            .by_peer
+            .get(&handle)
+            .copied()
+            .filter(|old| *old != link);
+        self.by_peer.insert(handle, link);
+        let mut eager = joining
+            || !self
+                .links
+                .values()
+                .any(|other| other.eager && other.is_lively());
+        let mut unwell = was_unwell;
+        if let Some(old) = replaced
+            && let Some(held) = self.links.get(&old)
+        {
+            eager |= held.eager;
+            unwell |= held.silent || held.stage == Stage::Broken;
+            if !self.config.sabotage.has(Switch::NoTieBreak) {
+                self.drop_link(old, LinkEnd::Superseded, out);
+            }
+        }
+        let Some(held) = self.links.get_mut(&link) else {
+            return;
+        };
+        held.stage = Stage::Open;
+        held.opened = self.now;
+        held.heard = self.now;
+        held.eager = eager;
+        held.life = (record.rank().epoch, record.rank().instance);
+        let (peer, dialed) = (held.peer.clone(), held.dialed);
+        self.timers.set(
+            Timer::Silence(link),
+            self.after(self.config.tuning.redial_after),
+        );
+        out.push(Output::Report(Event::LinkUp { peer, link, dialed }));
+        self.establish();
+        let life = self.life(handle);
+        life.failures = 0;
+        life.failed_until = crate::time::Instant::ZERO;
+        self.take_record(record, link, out);
+        self.hear(link, out);
+        if self.own_edge(handle).is_some_and(|edge| edge.down)
+            || self.status(handle) != Status::Alive
+        {
+            self.set_edge(handle, false, Some(self.now));
+        }
+        if unwell && dialed && !joining {
+            self.begin_sync(link);
+        }
+        self.weave_soon();
+    }
+
+    fn on_refused(&mut self, link: LinkId, refusal: &Refusal, out: &mut Outbox<Output>) {
+        let Some(held) = self.links.remove(&link) else {
+            return;
+        };
+        self.timers.cancel(&Timer::Greeting(link));
+        out.push(Output::Close { link });
+        let dial = self
+            .dials
+            .iter()
+            .find(|(_, dial)| dial.link == Some(link))
+            .map(|(id, _)| *id);
+        match refusal.reason {
+            RefusalReason::Superseded => {
+                let life = self.life(held.handle);
+                life.session = life.session.max(refusal.session);
+            }
+            RefusalReason::NameTaken => {
+                if let Some(yours) = refusal
+                    .yours
+                    .as_ref()
+                    .filter(|yours| yours.id() == &self.config.id)
+                {
+                    let (own, theirs) = (self.record().rank(), yours.rank());
+                    if (theirs.epoch, theirs.instance) > (own.epoch, own.instance)
+                        || !self.is_established()
+                    {
+                        self.meet_newer_self(yours, out);
+                    }
+                }
+                if self.is_over() {
+                    return;
+                }
+            }
+            RefusalReason::Busy
+            | RefusalReason::Full
+            | RefusalReason::Myself
+            | RefusalReason::WrongMesh
+            | RefusalReason::Version
+            | RefusalReason::Leaving => {}
+        }
+        if let Some(dial) = dial {
+            self.dial_refused(dial, refusal, out);
+        }
+    }
+
+    fn on_goodbye(&mut self, link: LinkId, goodbye: Goodbye, out: &mut Outbox<Output>) {
+        let end = match goodbye {
+            Goodbye::Leaving => LinkEnd::PeerLeft,
+            Goodbye::Superseded => LinkEnd::Superseded,
+            Goodbye::Surplus | Goodbye::NameTaken | Goodbye::Protocol => LinkEnd::PeerClosed,
+        };
+        self.drop_link(link, end, out);
+        self.weave_soon();
+    }
+
+    pub(super) fn on_closed(
+        &mut self,
+        link: LinkId,
+        reason: CloseReason,
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(held) = self.links.get_mut(&link) else {
+            return;
+        };
+        match held.stage {
+            Stage::Broken => {}
+            Stage::AwaitsHello => {
+                self.links.remove(&link);
+                self.timers.cancel(&Timer::Greeting(link));
+            }
+            Stage::AwaitsWelcome => {
+                self.links.remove(&link);
+                self.timers.cancel(&Timer::Greeting(link));
+                if let Some(dial) = self
+                    .dials
+                    .iter()
+                    .find(|(_, d)| d.link == Some(link))
+                    .map(|(id, _)| *id)
+                {
+                    self.dial_came_to_nothing(
+                        dial,
+                        "the connection closed during the greeting",
+                        out,
+                    );
+                }
+            }
+            Stage::Open => {
+                let (handle, peer) = (held.handle, held.peer.clone());
+                let end = if reason == CloseReason::Malformed {
+                    LinkEnd::Protocol
+                } else {
+                    LinkEnd::Lost
+                };
+                out.push(Output::Report(Event::LinkDown {
+                    peer,
+                    link,
+                    reason: end,
+                }));
+                let evidence = self.topology.is_ring_edge(self.me, handle)
+                    && self.status(handle) != Status::Left;
+                if let Some(held) = self.links.get_mut(&link).filter(|_| evidence) {
+                    held.stage = Stage::Broken;
+                    held.eager = false;
+                    self.timers
+                        .set(Timer::Silence(link), self.after(Duration::from_millis(1)));
+                } else {
+                    self.remove_link(link);
+                }
+                self.weave_soon();
+            }
+        }
+    }
+
+    pub(super) fn give_up_greeting(&mut self, link: LinkId, out: &mut Outbox<Output>) {
+        let Some(held) = self.links.get(&link) else {
+            return;
+        };
+        if held.is_open() || held.stage == Stage::Broken {
+            return;
+        }
+        self.links.remove(&link);
+        out.push(Output::Close { link });
+        if let Some(dial) = self
+            .dials
+            .iter()
+            .find(|(_, d)| d.link == Some(link))
+            .map(|(id, _)| *id)
+        {
+            self.dial_came_to_nothing(dial, "no answer to the greeting", out);
+        }
+    }
+
+    fn close_for_protocol(&mut self, link: LinkId, reason: Rejection, out: &mut Outbox<Output>) {
+        out.push(Output::Report(Event::Rejected {
+            from: self.peer_of(link),
+            reason,
+        }));
+        let dial = self
+            .dials
+            .iter()
+            .find(|(_, d)| d.link == Some(link))
+            .map(|(id, _)| *id);
+        self.say_goodbye(link, Goodbye::Protocol, out);
+        if let Some(dial) = dial {
+            self.dial_came_to_nothing(dial, "it broke the protocol", out);
+        }
+    }
+
+    /// Ends a link in order, from our side.
+    pub(super) fn say_goodbye(&mut self, link: LinkId, goodbye: Goodbye, out: &mut Outbox<Output>) {
+        let end = match goodbye {
+            Goodbye::Surplus => LinkEnd::Surplus,
+            Goodbye::Superseded => LinkEnd::Superseded,
+            Goodbye::Protocol => LinkEnd::Protocol,
+            Goodbye::Leaving | Goodbye::NameTaken => LinkEnd::Leaving,
+        };
+        if self
+            .links
+            .get(&link)
+            .is_some_and(|held| held.stage != Stage::Broken)
+        {
+            out.push(Output::Send {
+                link,
+                message: Message::Goodbye(goodbye),
+            });
+        }
+        self.drop_link(link, end, out);
+    }
+
+    /// Removes a link, open or not, and closes the connection if there is one.
+    pub(super) fn drop_link(&mut self, link: LinkId, end: LinkEnd, out: &mut Outbox<Output>) {
+        let Some(held) = self.links.get(&link) else {
+            return;
+        };
+        if held.stage != Stage::Broken {
+            out.push(Output::Close { link });
+        }
+        if held.is_open() {
+            out.push(Output::Report(Event::LinkDown {
+                peer: held.peer.clone(),
+                link,
+                reason: end,
+            }));
+        }
+        self.remove_link(link);
+    }
+
+    /// Forgets a link; a vouch that rested on it goes with it.
+    fn remove_link(&mut self, link: LinkId) {
+        let Some(held) = self.links.remove(&link) else {
+            return;
+        };
+        for timer in [
+            Timer::Greeting(link),
+            Timer::Silence(link),
+            Timer::Flush(link),
+        ] {
+            self.timers.cancel(&timer);
+        }
+        self.dirty.remove(&link);
+        if self.by_peer.get(&held.handle) == Some(&link) {
+            self.by_peer.remove(&held.handle);
+            if self.own_edge(held.handle).is_some_and(|edge| !edge.down) {
+                self.set_edge(held.handle, true, Some(held.heard));
+            }
+        }
+    }
+
+    pub(super) fn end_all_links(&mut self, goodbye: Goodbye, out: &mut Outbox<Output>) {
+        let open: Vec<LinkId> = self.links.keys().copied().collect();
+        if goodbye == Goodbye::Leaving {
+            self.publish_own();
+            self.flush_now(out);
+        }
+        for link in open {
+            self.say_goodbye(link, goodbye, out);
+        }
+        self.dials.clear();
+    }
+
+    pub(super) fn peer_of(&self, link: LinkId) -> NodeId {
+        self.links
+            .get(&link)
+            .map_or_else(|| self.config.id.clone(), |held| held.peer.clone())
+    }
+
+    /// After the node left or gave its id up: whoever connects is sent away, everything else is ignored.
+    pub(super) fn step_after_the_end(&mut self, input: Input, out: &mut Outbox<Output>) {
+        match input {
+            Input::Accepted { link, .. } | Input::Dialed { link, .. } => {
+                out.push(Output::Close { link })
+            }
+            Input::Leave if self.phase == Phase::NameTaken => {
+                self.phase = Phase::Left;
+                out.push(Output::Left);
+            }
+            Input::Start
+            | Input::DialFailed { .. }
+            | Input::Receive { .. }
+            | Input::Closed { .. }
+            | Input::Stored { .. }
+            | Input::Announce(_)
+            | Input::Targets { .. }
+            | Input::Leave
+            | Input::Wake => {}
+        }
+    }
+}

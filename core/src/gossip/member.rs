@@ -1,0 +1,36 @@
+//! What one view knows of one member's life, beside its record.
+
+use super::view::Status;
+use crate::time::Instant;
+
+/// One member's life in one view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    pub(super) status: Status,
+    /// When we last learnt something new from the member itself; it is not down before this is old.
+    pub(super) fresh: Instant,
+    /// When we last heard it on a link of our own.
+    pub(super) heard: Option<Instant>,
+    /// The highest session of the connections between us.
+    pub(super) session: u32,
+    /// Not dialled before this, after failures.
+    pub(super) failed_until: Instant,
+    /// Dials that failed in a row.
+    pub(super) failures: u32,
+    /// When it was declared down, or left.
+    pub(super) gone_since: Option<Instant>,
+}
+
+impl Life {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            status: Status::Alive,
+            fresh: now,
+            heard: None,
+            session: 0,
+            failed_until: Instant::ZERO,
+            failures: 0,
+            gone_since: None,
+        }
+    }
+}

@@ -1,0 +1,569 @@
+//! Whom to be connected to.
+//!
+//! On each ring a node dials the first following member that can be dialled, is not down and did not just fail. One
+//! more link goes to a random member and is replaced from time to time, so that an overlay that happens to be cut
+//! does not stay so. Links that serve none of this are closed after a while by who dialled them. Targets (addresses
+//! given by people) are dialled until a member is found there, again and again, ever more slowly.
+
+use super::link::Stage;
+use super::message::{Goodbye, Refusal, RefusalReason};
+use super::{
+    Address, DIALS_MAX, DialError, DialId, Event, Gossip, LinkId, Output, Phase, Status, Switch,
+    Timer,
+};
+use crate::identity::NodeId;
+use crate::machine::Outbox;
+use crate::time::{Duration, Instant};
+use crate::topology::{Handle, RINGS};
+use std::collections::BTreeSet;
+
+/// How often edges, links and wants are looked over.
+pub(super) const MAINTAIN_INTERVAL: Duration = Duration::from_secs(5);
+/// News about members within this time lead to one look at the rings.
+const WEAVE_AFTER: Duration = Duration::from_millis(100);
+/// How far along a ring a node looks for somebody to dial.
+const HOPS_MAX: usize = 16;
+/// A dial older than this no longer keeps its node from dialling the next on the ring too.
+const DIAL_PATIENCE: Duration = Duration::from_millis(300);
+/// How long a busy or better connected member is left alone.
+const REFUSED_FOR: Duration = Duration::from_millis(500);
+/// Time between two targets dialled by a node that has not joined yet.
+const JOIN_STAGGER: Duration = Duration::from_millis(250);
+
+/// Why something is dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To join, or to find a mesh that split off: index into the targets.
+    Target(usize),
+    /// A refused dialer was told to try there.
+    Referral,
+    /// A member this node watches.
+    Ring,
+    /// A silent or broken neighbour.
+    Redial,
+    /// A member that is down.
+    Probe,
+    /// The extra link.
+    RandomLink,
+}
+
+/// A dial under way, up to the end of its greeting.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Dial {
+    pub(super) purpose: Purpose,
+    pub(super) address: Address,
+    /// Who should answer; who answered, once somebody did.
+    pub(super) expected: Option<Handle>,
+    pub(super) link: Option<LinkId>,
+    pub(super) session: u32,
+    started: Instant,
+}
+
+/// An address given by people.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Target {
+    address: Address,
+    peer: Option<NodeId>,
+    error: Option<String>,
+    failures: u32,
+    next: Instant,
+    /// Answers there are our own.
+    myself: bool,
+}
+
+impl Target {
+    pub(super) const fn new(address: Address) -> Self {
+        Self {
+            address,
+            peer: None,
+            error: None,
+            failures: 0,
+            next: Instant::ZERO,
+            myself: false,
+        }
+    }
+
+    pub(super) fn view(&self) -> (&Address, Option<&NodeId>, Option<&str>) {
+        (&self.address, self.peer.as_ref(), self.error.as_deref())
+    }
+}
+
+impl Gossip {
+    pub(super) fn on_targets(&mut self, targets: Vec<Address>, replace: bool) {
+        if replace {
+            self.targets
+                .retain(|target| targets.contains(&target.address));
+        }
+        for address in targets {
+            if !self.targets.iter().any(|target| target.address == address) {
+                self.targets.push(Target::new(address));
+            }
+        }
+        self.timers
+            .set(Timer::Targets, self.after(Duration::from_nanos(1)));
+    }
+
+    /// Dials the targets that are due and not known to be members.
+    pub(super) fn dial_targets(&mut self, out: &mut Outbox<Output>) {
+        if self.is_raising() {
+            return;
+        }
+        let joining = self.topology.len() <= 1;
+        for index in 0..self.targets.len() {
+            let target = &self.targets[index];
+            if target.myself || target.next > self.now || self.is_dialing_target(index) {
+                continue;
+            }
+            if self.settle_target(index) {
+                continue;
+            }
+            if joining
+                && self
+                    .dials
+                    .values()
+                    .any(|dial| self.now - dial.started < JOIN_STAGGER)
+            {
+                break;
+            }
+            let address = self.targets[index].address.clone();
+            self.dial(Purpose::Target(index), address, None, out);
+        }
+        let waiting = if joining {
+            JOIN_STAGGER
+        } else {
+            Duration::from_secs(1)
+        };
+        let soonest = self.now + waiting;
+        if let Some(next) = self
+            .targets
+            .iter()
+            .filter(|target| !target.myself)
+            .map(|target| target.next)
+            .min()
+        {
+            self.timers.set(Timer::Targets, next.max(soonest));
+        }
+    }
+
+    fn is_dialing_target(&self, index: usize) -> bool {
+        self.dials
+            .values()
+            .any(|dial| dial.purpose == Purpose::Target(index))
+    }
+
+    /// Whether nothing need be done about a target now: it is ourselves, or a member that is alive.
+    fn settle_target(&mut self, index: usize) -> bool {
+        let address = self.targets[index].address.clone();
+        if self
+            .record()
+            .content()
+            .address
+            .map(Address::Socket)
+            .as_ref()
+            == Some(&address)
+        {
+            self.targets[index].myself = true;
+            return true;
+        }
+        let at_address = self
+            .topology
+            .records()
+            .find(|record| record.content().address.map(Address::Socket).as_ref() == Some(&address))
+            .map(|record| record.id().clone());
+        let peer = at_address.or_else(|| self.targets[index].peer.clone());
+        let alive = peer
+            .as_ref()
+            .and_then(|peer| self.topology.handle(peer))
+            .is_some_and(|handle| {
+                self.status(handle) == Status::Alive
+                    && self.topology.record(&self.id_of(handle)).is_some()
+            });
+        if alive {
+            let next = self.after(self.config.tuning.retry_max);
+            let target = &mut self.targets[index];
+            target.peer = peer;
+            target.error = None;
+            target.failures = 0;
+            target.next = next;
+        }
+        alive
+    }
+
+    fn dial(
+        &mut self,
+        purpose: Purpose,
+        address: Address,
+        expected: Option<Handle>,
+        out: &mut Outbox<Output>,
+    ) {
+        if self.dials.len() >= DIALS_MAX || self.phase == Phase::Leaving {
+            return;
+        }
+        self.dials_made += 1;
+        let dial = DialId(self.dials_made);
+        let attempt = Dial {
+            purpose,
+            address: address.clone(),
+            expected,
+            link: None,
+            session: 0,
+            started: self.now,
+        };
+        self.dials.insert(dial, attempt);
+        self.timers.set(
+            Timer::Dial(dial),
+            self.after(self.config.tuning.dial_timeout),
+        );
+        out.push(Output::Dial { dial, address });
+    }
+
+    /// Dials a member, if it can be dialled.
+    pub(super) fn dial_member(
+        &mut self,
+        purpose: Purpose,
+        handle: Handle,
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(address) = self.address_of(handle) else {
+            return;
+        };
+        self.dial(purpose, Address::Socket(address), Some(handle), out);
+    }
+
+    fn address_of(&self, handle: Handle) -> Option<core::net::SocketAddr> {
+        self.topology
+            .slot(handle)?
+            .record
+            .as_ref()?
+            .content()
+            .address
+    }
+
+    pub(super) fn is_dialing(&self, handle: Handle) -> bool {
+        self.dials
+            .values()
+            .any(|dial| dial.expected == Some(handle))
+    }
+
+    /// The greeting on a dialled link is over: it is the link now.
+    pub(super) fn finish_dial(&mut self, link: LinkId) -> Option<Purpose> {
+        let dial = self
+            .dials
+            .iter()
+            .find(|(_, dial)| dial.link == Some(link))
+            .map(|(id, _)| *id)?;
+        let attempt = self.dials.remove(&dial)?;
+        self.timers.cancel(&Timer::Dial(dial));
+        let peer = attempt.expected.map(|handle| self.id_of(handle));
+        let next = self.after(self.config.tuning.retry_max);
+        if let Purpose::Target(index) = attempt.purpose
+            && let Some(target) = self.targets.get_mut(index)
+        {
+            target.peer = peer;
+            target.error = None;
+            target.failures = 0;
+            target.next = next;
+        }
+        Some(attempt.purpose)
+    }
+
+    pub(super) fn on_dial_failed(
+        &mut self,
+        dial: DialId,
+        reason: &DialError,
+        out: &mut Outbox<Output>,
+    ) {
+        self.dial_came_to_nothing(dial, &reason.to_string(), out);
+    }
+
+    /// A dial ended without a link.
+    pub(super) fn dial_came_to_nothing(
+        &mut self,
+        dial: DialId,
+        why: &str,
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(attempt) = self.end_dial(dial, out) else {
+            return;
+        };
+        match attempt.purpose {
+            Purpose::Target(index) => self.target_failed(index, why, out),
+            Purpose::Referral => self
+                .timers
+                .set(Timer::Targets, self.after(Duration::from_nanos(1))),
+            Purpose::Ring | Purpose::RandomLink => {
+                let Some(handle) = attempt.expected else {
+                    return;
+                };
+                self.pass_over(handle);
+                let heard = self.life(handle).heard;
+                if attempt.purpose == Purpose::Ring
+                    && self.open_link(handle).is_none()
+                    && self.status(handle) != Status::Left
+                    && self.topology.is_ring_edge(self.me, handle)
+                {
+                    self.set_edge(handle, true, heard);
+                }
+                self.timers
+                    .set(Timer::Overlay, self.after(Duration::from_nanos(1)));
+            }
+            Purpose::Redial | Purpose::Probe => {}
+        }
+    }
+
+    fn end_dial(&mut self, dial: DialId, out: &mut Outbox<Output>) -> Option<Dial> {
+        let attempt = self.dials.remove(&dial)?;
+        self.timers.cancel(&Timer::Dial(dial));
+        if let Some(link) = attempt.link
+            && self
+                .links
+                .get(&link)
+                .is_some_and(|held| held.stage == Stage::AwaitsWelcome)
+        {
+            self.links.remove(&link);
+            self.timers.cancel(&Timer::Greeting(link));
+            out.push(Output::Close { link });
+        }
+        Some(attempt)
+    }
+
+    /// Leaves a member that could not be dialled alone, each time for longer.
+    fn pass_over(&mut self, handle: Handle) {
+        let base = self.config.tuning.dial_failed_for;
+        let now = self.now;
+        let life = self.life(handle);
+        life.failed_until = now + base * (1 << life.failures.min(2));
+        life.failures = life.failures.saturating_add(1);
+    }
+
+    fn target_failed(&mut self, index: usize, why: &str, out: &mut Outbox<Output>) {
+        let tuning = &self.config.tuning;
+        let (retry_min, retry_max) = (tuning.retry_min, tuning.retry_max);
+        let Some(target) = self.targets.get_mut(index) else {
+            return;
+        };
+        // Grows by half each time; jitter from half to one and a half.
+        let mut wait = retry_min;
+        for _ in 0..target.failures.min(32) {
+            wait = (wait + wait / 2).min(retry_max);
+        }
+        let wait = wait / 2 + self.random.duration_below(wait);
+        target.failures = target.failures.saturating_add(1);
+        target.error = Some(why.to_owned());
+        target.peer = None;
+        let never = self.config.sabotage.has(Switch::NoRetry);
+        target.next = if never {
+            Instant::FAR_FUTURE
+        } else {
+            self.now + wait
+        };
+        let (address, next) = (target.address.clone(), target.next);
+        let retry_in = (!never).then_some(wait);
+        out.push(Output::Report(Event::DialFailed {
+            address,
+            reason: why.to_owned(),
+            retry_in,
+        }));
+        self.timers.set_earlier(Timer::Targets, next);
+    }
+
+    /// A dial was answered, and refused.
+    pub(super) fn dial_refused(
+        &mut self,
+        dial: DialId,
+        refusal: &Refusal,
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(attempt) = self.end_dial(dial, out) else {
+            return;
+        };
+        let until = self.after(REFUSED_FOR);
+        if let (Some(handle), Purpose::Ring | Purpose::RandomLink) =
+            (attempt.expected, attempt.purpose)
+        {
+            self.life(handle).failed_until = until;
+            self.timers.set_earlier(Timer::Overlay, until);
+        }
+        let target = if let Purpose::Target(index) = attempt.purpose {
+            Some(index)
+        } else {
+            None
+        };
+        match refusal.reason {
+            RefusalReason::Busy | RefusalReason::Full => {
+                if self.topology.len() <= 1
+                    && let Some(other) = self.random.pick(&refusal.others).copied()
+                {
+                    self.dial(Purpose::Referral, Address::Socket(other), None, out);
+                }
+            }
+            RefusalReason::Myself => {
+                let address = attempt.address.clone();
+                out.push(Output::Report(Event::DialedMyself { address }));
+                if let Some(target) = target.and_then(|index| self.targets.get_mut(index)) {
+                    target.myself = true;
+                    target.error = Some("is this node itself".to_owned());
+                    if self.targets.iter().all(|target| target.myself) {
+                        self.establish();
+                    }
+                    return;
+                }
+            }
+            RefusalReason::Superseded
+            | RefusalReason::WrongMesh
+            | RefusalReason::Version
+            | RefusalReason::NameTaken
+            | RefusalReason::Leaving => {}
+        }
+        let Some(index) = target else { return };
+        let why = match refusal.reason {
+            RefusalReason::Busy => "is busy; it named other members".to_owned(),
+            RefusalReason::Full => "has all the links it may have".to_owned(),
+            RefusalReason::Superseded => "is connected to us another way".to_owned(),
+            RefusalReason::Myself => "is this node itself".to_owned(),
+            RefusalReason::WrongMesh => {
+                format!("belongs to another mesh than {:?}", self.config.mesh)
+            }
+            RefusalReason::Version => {
+                format!(
+                    "speaks protocol versions {} to {}",
+                    refusal.versions.0, refusal.versions.1
+                )
+            }
+            RefusalReason::NameTaken => {
+                format!("knows a newer machine under the id {}", self.config.id)
+            }
+            RefusalReason::Leaving => "is leaving the mesh".to_owned(),
+        };
+        self.target_failed(index, &why, out);
+    }
+
+    pub(super) fn weave_soon(&mut self) {
+        self.timers
+            .set_if_unset(Timer::Overlay, self.now + WEAVE_AFTER);
+    }
+
+    /// Dials whom the rings ask for, and closes what serves nothing.
+    pub(super) fn weave(&mut self, out: &mut Outbox<Output>) {
+        let mut wanted = BTreeSet::new();
+        let mut complete = true;
+        for ring in 0..RINGS {
+            match self.choose(ring) {
+                Some((handle, linked)) => {
+                    wanted.insert(handle);
+                    complete &= linked;
+                    if !linked && !self.is_dialing(handle) {
+                        self.dial_member(Purpose::Ring, handle, out);
+                    }
+                }
+                None => complete = false,
+            }
+        }
+        if !self.dials.is_empty() {
+            self.timers
+                .set_earlier(Timer::Overlay, self.now + DIAL_PATIENCE);
+        }
+        if complete {
+            self.close_surplus(&wanted, out);
+        }
+    }
+
+    /// The member to be linked to on a ring, and whether it is.
+    fn choose(&self, ring: usize) -> Option<(Handle, bool)> {
+        let only_first = self.config.sabotage.has(Switch::NoFallback);
+        let hops = if only_first { 1 } else { HOPS_MAX };
+        let live = self
+            .topology
+            .following(self.me, ring)
+            .filter(|handle| self.status(*handle) != Status::Down);
+        for handle in live.take(hops) {
+            if let Some(link) = self
+                .by_peer
+                .get(&handle)
+                .and_then(|link| self.links.get(link))
+            {
+                if link.is_lively() {
+                    return Some((handle, true));
+                }
+                continue;
+            }
+            let patient = |dial: &Dial| {
+                dial.expected == Some(handle) && self.now - dial.started < DIAL_PATIENCE
+            };
+            if self.dials.values().any(patient) {
+                return Some((handle, false));
+            }
+            let failed = self
+                .lives
+                .get(handle as usize)
+                .is_some_and(|life| life.failed_until > self.now);
+            if !failed && !self.is_dialing(handle) {
+                return Some((handle, false));
+            }
+        }
+        None
+    }
+
+    fn close_surplus(&mut self, wanted: &BTreeSet<Handle>, out: &mut Outbox<Output>) {
+        let kept = self.config.tuning.surplus_kept;
+        let surplus: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, link)| {
+                link.is_lively()
+                    && link.dialed
+                    && !link.random
+                    && self.now - link.opened > kept
+                    && !wanted.contains(&link.handle)
+                    && self.own_edge(link.handle).is_none()
+                    && !self.topology.is_ring_edge(self.me, link.handle)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for link in surplus {
+            self.say_goodbye(link, Goodbye::Surplus, out);
+        }
+    }
+
+    /// Looks everything over.
+    pub(super) fn maintain(&mut self, out: &mut Outbox<Output>) {
+        self.timers
+            .set(Timer::Maintain, self.now + MAINTAIN_INTERVAL);
+        self.tidy_edges();
+        self.weave(out);
+    }
+
+    /// Some handle of somebody with a record.
+    pub(super) fn random_member(&mut self) -> Option<Handle> {
+        let bound = self.topology.handle_bound() as u64;
+        for _ in 0..8 {
+            let handle = u32::try_from(self.random.below(bound)).ok()?;
+            if self
+                .topology
+                .slot(handle)
+                .is_some_and(|slot| slot.record.is_some() && !slot.retired)
+            {
+                return Some(handle);
+            }
+        }
+        None
+    }
+
+    pub(super) fn replace_random_link(&mut self, out: &mut Outbox<Output>) {
+        let interval = self.config.tuning.random_link_interval;
+        let wait = interval / 2 + self.random.duration_below(interval);
+        self.timers.set(Timer::RandomLink, self.now + wait);
+        for link in self.links.values_mut() {
+            link.random = false;
+        }
+        let Some(handle) = self.random_member() else {
+            return;
+        };
+        if handle != self.me
+            && self.status(handle) == Status::Alive
+            && !self.by_peer.contains_key(&handle)
+        {
+            self.dial_member(Purpose::RandomLink, handle, out);
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! What the node says of itself: its record, its report, and what it does when others say something else.
+//!
+//! A value about this node that it did not publish is a lie, an echo of its previous life, or another machine
+//! under its id. A lie (same instance, greater) is refuted: published over. An older life is ignored. A newer
+//! machine wins: this node stops and says so; unless it has only just started, then the value is of its own
+//! previous life and it takes a higher epoch, stored first.
+
+use super::message::Goodbye;
+use super::{Config, Event, Gossip, LinkId, Output, Phase, Rejection, Switch, Ticket, Timer};
+use crate::machine::Outbox;
+use crate::time::Instant;
+use crate::topology::Handle;
+use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, Rank, Record, Report};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One edge as this node sees it, where others would presume wrongly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct OwnEdge {
+    pub(super) down: bool,
+    pub(super) proof: Option<Instant>,
+}
+
+/// What the node says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Own {
+    record: Arc<Record>,
+    /// The publication counter, shared by records and reports.
+    version: u64,
+    edges: BTreeMap<Handle, OwnEdge>,
+    record_due: bool,
+    report_due: bool,
+    /// Others have seen us: our epoch stands, a conflict is no longer our own past.
+    established: bool,
+    raising: Option<(Ticket, u64)>,
+    tickets: u64,
+}
+
+impl Own {
+    pub(super) fn new(config: &Config) -> Self {
+        let rank = Rank {
+            epoch: config.epoch,
+            instance: config.instance,
+            incarnation: 0,
+            leaving: false,
+            version: 1,
+        };
+        Self {
+            record: Arc::new(Record::new(config.id.clone(), rank, config.content.clone())),
+            version: 1,
+            edges: BTreeMap::new(),
+            record_due: false,
+            report_due: false,
+            established: false,
+            raising: None,
+            tickets: 0,
+        }
+    }
+
+    pub(super) const fn record(&self) -> &Arc<Record> {
+        &self.record
+    }
+
+    pub(super) fn life(&self) -> (u64, u32) {
+        (self.record.rank().epoch, self.record.rank().instance)
+    }
+
+    fn set(&mut self, rank: Rank, content: Content) {
+        self.record = Arc::new(Record::new(self.record.id().clone(), rank, content));
+        self.record_due = true;
+    }
+}
+
+impl Gossip {
+    /// Publishes what this step changed: the record once, the report once.
+    pub(super) fn publish_own(&mut self) {
+        if core::mem::take(&mut self.own.record_due) {
+            self.own.version += 1;
+            let rank = Rank {
+                version: self.own.version,
+                ..self.own.record.rank()
+            };
+            let content = self.own.record.content().clone();
+            self.own.record = Arc::new(Record::new(self.config.id.clone(), rank, content));
+            let before = self.topology.hash();
+            self.topology.apply_record(&self.own.record);
+            self.remember((self.me, false), before);
+            self.spread((self.me, false), None);
+        }
+        // Whoever hears nobody accuses nobody, for a while.
+        let may_accuse = self
+            .isolated_since
+            .is_none_or(|since| self.isolation_over(since));
+        if may_accuse && core::mem::take(&mut self.own.report_due) {
+            self.own.version += 1;
+            let mut edges = Vec::new();
+            let mut proofs = Vec::new();
+            for (peer, edge) in self.own.edges.iter().take(EDGES_MAX) {
+                edges.push(Edge {
+                    peer: self.id_of(*peer),
+                    down: edge.down,
+                });
+                proofs.push(edge.proof);
+            }
+            let epoch = self.own.record.rank().epoch;
+            let report = Report {
+                epoch,
+                version: self.own.version,
+                edges,
+                reporter: self.config.id.clone(),
+            };
+            let before = self.topology.hash();
+            self.topology.apply_report(&Arc::new(report), proofs);
+            self.remember((self.me, true), before);
+            self.spread((self.me, true), None);
+            self.judge_soon();
+        }
+    }
+
+    pub(super) fn own_edge(&self, peer: Handle) -> Option<OwnEdge> {
+        self.own.edges.get(&peer).copied()
+    }
+
+    /// Says that the edge to `peer` is down, or vouches that the peer is heard, unless that is said or presumed.
+    pub(super) fn set_edge(&mut self, peer: Handle, down: bool, proof: Option<Instant>) {
+        match self.own.edges.get(&peer) {
+            Some(edge) if edge.down == down => return,
+            Some(_) => {}
+            None if self.own.edges.len() >= EDGES_MAX => return,
+            None => {}
+        }
+        self.own.edges.insert(peer, OwnEdge { down, proof });
+        self.own.report_due = true;
+    }
+
+    /// Takes back what was said of the edge to `peer`.
+    pub(super) fn clear_edge(&mut self, peer: Handle) {
+        if self.own.edges.remove(&peer).is_some() {
+            self.own.report_due = true;
+        }
+    }
+
+    /// Drops what need not be said any more: about those who left, edges nobody presumes, vouches nobody needs.
+    pub(super) fn tidy_edges(&mut self) {
+        let peers: Vec<(Handle, bool)> = self
+            .own
+            .edges
+            .iter()
+            .map(|(peer, edge)| (*peer, edge.down))
+            .collect();
+        for (peer, down) in peers {
+            let known = self
+                .topology
+                .slot(peer)
+                .is_some_and(|slot| slot.record.is_some() && !slot.retired);
+            let needless = if down {
+                !self.topology.is_ring_edge(self.me, peer)
+            } else {
+                let alive = self.status(peer) == super::Status::Alive;
+                self.open_link(peer).is_none() || (alive && !self.topology.is_accused(peer))
+            };
+            if !known || self.status(peer) == super::Status::Left || needless {
+                self.clear_edge(peer);
+            }
+        }
+    }
+
+    pub(super) fn on_announce(&mut self, mut content: Content) {
+        let held = self.own.record.content();
+        content.address = content.address.or(held.address);
+        content.joined = held.joined;
+        if content.check().is_ok() && content != *held {
+            self.own.set(self.own.record.rank(), content);
+        }
+    }
+
+    /// Somebody published a record under our id.
+    pub(super) fn hear_of_myself(
+        &mut self,
+        heard: &Record,
+        from: LinkId,
+        out: &mut Outbox<Output>,
+    ) {
+        let own = self.own.record.rank();
+        let rank = heard.rank();
+        if (rank.epoch, rank.instance) == (own.epoch, own.instance) {
+            if heard <= self.own.record.as_ref() || self.config.sabotage.has(Switch::NoRefute) {
+                return;
+            }
+            self.refute(heard, from, out);
+        } else if (rank.epoch, rank.instance) > (own.epoch, own.instance) {
+            self.meet_newer_self(heard, out);
+        } else {
+            // The neighbour holds old news of us: bring it up to date.
+            self.push_to(from, (self.me, false));
+        }
+    }
+
+    fn refute(&mut self, heard: &Record, from: LinkId, out: &mut Outbox<Output>) {
+        if self.config.sabotage.has(Switch::AdoptsLie) {
+            self.own.version = self.own.version.max(heard.rank().version);
+            self.own.record = Arc::new(heard.clone());
+            let before = self.topology.hash();
+            self.topology.apply_record(&self.own.record);
+            self.remember((self.me, false), before);
+            return;
+        }
+        out.push(Output::Report(Event::Refuted {
+            from: self.peer_of(from),
+        }));
+        let rank = heard.rank();
+        if rank.incarnation >= COUNTER_MAX || rank.version >= COUNTER_MAX {
+            self.raise_epoch(rank.epoch, out);
+            return;
+        }
+        self.own.version = self.own.version.max(rank.version);
+        let leaving = self.own.record.rank().leaving;
+        let content = self.own.record.content().clone();
+        self.own.set(
+            Rank {
+                incarnation: rank.incarnation + 1,
+                leaving,
+                ..self.own.record.rank()
+            },
+            content,
+        );
+    }
+
+    /// Somebody published a report under our name.
+    pub(super) fn hear_own_report(
+        &mut self,
+        heard: &Report,
+        from: LinkId,
+        out: &mut Outbox<Output>,
+    ) {
+        let held = self
+            .topology
+            .report(&self.config.id)
+            .map_or((0, 0), |held| (held.epoch, held.version));
+        let (epoch, _) = self.own.life();
+        if heard.epoch != epoch
+            || (heard.epoch, heard.version) < held
+            || self.own.version >= COUNTER_MAX
+        {
+            return;
+        }
+        if self
+            .topology
+            .report(&self.config.id)
+            .is_some_and(|held| held.as_ref() == heard)
+        {
+            return;
+        }
+        let reason = Rejection::ForgedReport;
+        out.push(Output::Report(Event::Rejected {
+            from: self.peer_of(from),
+            reason,
+        }));
+        self.own.version = self.own.version.max(heard.version);
+        self.own.report_due = true;
+    }
+
+    /// A newer machine, or our own previous life, holds our id.
+    pub(super) fn meet_newer_self(&mut self, heard: &Record, out: &mut Outbox<Output>) {
+        if self.own.established {
+            if !self.config.sabotage.has(Switch::NoCloneCheck) {
+                self.give_up_name(heard.rank(), out);
+            }
+        } else if !self.config.sabotage.has(Switch::EpochStands) {
+            self.raise_epoch(heard.rank().epoch, out);
+        }
+    }
+
+    fn raise_epoch(&mut self, above: u64, out: &mut Outbox<Output>) {
+        if above >= COUNTER_MAX || self.own.raising.is_some_and(|(_, epoch)| epoch > above) {
+            return;
+        }
+        self.own.tickets += 1;
+        let ticket = Ticket(self.own.tickets);
+        self.own.raising = Some((ticket, above + 1));
+        out.push(Output::Store {
+            ticket,
+            epoch: above + 1,
+        });
+    }
+
+    pub(super) fn on_stored(&mut self, ticket: Ticket) {
+        let Some((expected, epoch)) = self.own.raising else {
+            return;
+        };
+        if expected != ticket {
+            return;
+        }
+        self.own.raising = None;
+        let rank = self.own.record.rank();
+        if epoch > rank.epoch {
+            self.own.version = 0;
+            let content = self.own.record.content().clone();
+            self.own.set(
+                Rank {
+                    epoch,
+                    incarnation: 0,
+                    ..rank
+                },
+                content,
+            );
+            self.own.report_due = !self.own.edges.is_empty();
+            self.timers.set(
+                Timer::Targets,
+                self.after(core::time::Duration::from_nanos(1)),
+            );
+        }
+    }
+
+    /// Our epoch is known to others from here on.
+    pub(super) fn establish(&mut self) {
+        self.own.established = true;
+        if self.phase == Phase::Joining {
+            self.phase = Phase::Running;
+        }
+    }
+
+    /// Whether others have seen our epoch.
+    pub(super) const fn is_established(&self) -> bool {
+        self.own.established
+    }
+
+    /// Whether our epoch is being raised: until it is stored, we greet nobody.
+    pub(super) fn is_raising(&self) -> bool {
+        self.own.raising.is_some()
+    }
+
+    fn give_up_name(&mut self, rank: Rank, out: &mut Outbox<Output>) {
+        out.push(Output::Report(Event::NameTaken {
+            epoch: rank.epoch,
+            instance: rank.instance,
+        }));
+        self.end_all_links(Goodbye::NameTaken, out);
+        self.phase = Phase::NameTaken;
+        self.timers = crate::deadlines::Deadlines::new();
+    }
+
+    pub(super) fn on_leave(&mut self, out: &mut Outbox<Output>) {
+        if self.phase == Phase::Leaving {
+            return;
+        }
+        self.phase = Phase::Leaving;
+        if self.config.sabotage.has(Switch::NoFarewell)
+            || !self.links.values().any(super::Link::is_lively)
+        {
+            self.finish_leaving(out);
+            return;
+        }
+        let content = self.own.record.content().clone();
+        self.own.set(
+            Rank {
+                leaving: true,
+                ..self.own.record.rank()
+            },
+            content,
+        );
+        self.own.edges.clear();
+        self.timers.set(
+            Timer::LeaveDone,
+            self.after(self.config.tuning.leave_linger),
+        );
+    }
+
+    pub(super) fn finish_leaving(&mut self, out: &mut Outbox<Output>) {
+        self.end_all_links(Goodbye::Leaving, out);
+        self.phase = Phase::Left;
+        self.timers = crate::deadlines::Deadlines::new();
+        out.push(Output::Left);
+    }
+}

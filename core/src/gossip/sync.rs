@@ -1,0 +1,227 @@
+//! How two views that differ become equal without sending what both have.
+//!
+//! Each link compares order-free set hashes once the view is quiet. A neighbour whose hash we had a little while
+//! ago gets what changed since. Otherwise the dialer of the link sends a sketch of its view; the acceptor pushes
+//! what is missing there and asks for what is missing here. When even the largest sketch is too small, both send
+//! snapshots.
+
+use super::link::{Cursor, Key};
+use super::message::Sync;
+use super::sketch::{SIZES, difference, sketch};
+use super::{Gossip, LinkId, Output, Switch};
+use crate::machine::Outbox;
+use crate::time::Duration;
+use std::collections::BTreeSet;
+
+/// Two reconciliations begun on one link are at least this far apart.
+const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+/// The most updates asked for at once; more follow in the next round.
+const WANT_MAX: usize = 1_000;
+
+impl Gossip {
+    fn is_quiet(&self) -> bool {
+        self.now - self.changed >= self.config.tuning.quiet_after
+    }
+
+    /// Whether a heartbeat on this link shall carry the hash.
+    pub(super) fn hash_is_due(&self, link: LinkId) -> bool {
+        if self.config.sabotage.has(Switch::NoAntiEntropy) || !self.is_quiet() {
+            return false;
+        }
+        let Some(held) = self.links.get(&link) else {
+            return false;
+        };
+        held.hash_sent.is_none_or(|(hash, at)| {
+            hash != self.hash() || self.now - at >= self.config.tuning.hash_interval
+        })
+    }
+
+    /// A neighbour told the hash of its view.
+    pub(super) fn compare(&mut self, link: LinkId, theirs: u64) {
+        if theirs == self.hash() || self.config.sabotage.has(Switch::NoAntiEntropy) {
+            return;
+        }
+        if self.config.sabotage.has(Switch::WholeViewAlways) {
+            self.push_whole_view(link);
+            return;
+        }
+        let behind = self
+            .history
+            .iter()
+            .position(|(before, _)| *before == theirs);
+        if let Some(behind) = behind {
+            let keys: Vec<Key> = self
+                .history
+                .iter()
+                .skip(behind)
+                .map(|(_, key)| *key)
+                .collect();
+            for key in keys {
+                self.push_to(link, key);
+            }
+            return;
+        }
+        if !self.is_quiet() {
+            return;
+        }
+        let (hash, now) = (self.hash(), self.now);
+        let Some(held) = self.links.get_mut(&link) else {
+            return;
+        };
+        if held.dialed {
+            if held.synced.is_none_or(|at| now - at >= SYNC_INTERVAL) {
+                self.begin_sync(link);
+            }
+        } else if held
+            .hash_sent
+            .is_none_or(|(sent, at)| sent != hash || now - at >= SYNC_INTERVAL)
+        {
+            held.outgoing.hash = true;
+            self.dirty.insert(link);
+        }
+    }
+
+    /// Starts a reconciliation on a link.
+    pub(super) fn begin_sync(&mut self, link: LinkId) {
+        if self.config.sabotage.has(Switch::NoAntiEntropy) {
+            return;
+        }
+        if let Some(held) = self.links.get_mut(&link) {
+            held.synced = Some(self.now);
+        }
+        self.send_sketch(link, SIZES[0]);
+    }
+
+    fn send_sketch(&mut self, link: LinkId, cells: u32) {
+        let table = sketch(self.topology.digests().map(|(digest, _, _)| digest), cells);
+        self.say(link, Sync::Sketch(table));
+    }
+
+    fn say(&mut self, link: LinkId, sync: Sync) {
+        if let Some(held) = self.links.get_mut(&link) {
+            held.outgoing.sync.push(sync);
+            self.dirty.insert(link);
+        }
+    }
+
+    /// Sends what stands under a key to one neighbour, without broadcasting it.
+    pub(super) fn push_to(&mut self, link: LinkId, key: Key) {
+        if let Some(held) = self.links.get_mut(&link)
+            && !held.outgoing.updates.contains(&key)
+        {
+            held.outgoing.push.insert(key);
+            self.dirty.insert(link);
+        }
+    }
+
+    fn push_whole_view(&mut self, link: LinkId) {
+        let keys: Vec<Key> = self
+            .topology
+            .digests()
+            .map(|(_, handle, report)| (handle, report))
+            .collect();
+        for key in keys {
+            self.push_to(link, key);
+        }
+    }
+
+    /// Sends the whole view, to a joining or far behind neighbour.
+    pub(super) fn send_snapshot(&mut self, link: LinkId, reply: bool) {
+        if let Some(held) = self.links.get_mut(&link) {
+            held.outgoing.snapshot = Some(Cursor { after: None, reply });
+            self.dirty.insert(link);
+        }
+    }
+
+    pub(super) fn on_sync(&mut self, link: LinkId, sync: Sync, out: &mut Outbox<Output>) {
+        match sync {
+            Sync::Sketch(cells) => self.on_sketch(link, &cells),
+            Sync::Larger(0) => self.send_snapshot(link, true),
+            Sync::Larger(cells) => {
+                let size = SIZES
+                    .iter()
+                    .copied()
+                    .find(|size| *size >= cells)
+                    .unwrap_or(SIZES[SIZES.len() - 1]);
+                self.send_sketch(link, size);
+            }
+            Sync::Want(digests) => {
+                let wanted: BTreeSet<u64> = digests.into_iter().collect();
+                self.push_digests(link, &wanted);
+            }
+            Sync::Push { records, reports } => self.take_sync(link, &records, &reports, true, out),
+            Sync::Snapshot {
+                records,
+                reports,
+                last,
+                reply,
+            } => {
+                // A newcomer's contact has told everyone else already.
+                let broadcast = reply || self.stands_between_others();
+                self.take_sync(link, &records, &reports, broadcast, out);
+                if last && reply {
+                    self.send_snapshot(link, false);
+                }
+            }
+        }
+    }
+
+    /// Whether this node has more than one link: then what a snapshot brings may be news to its other neighbours.
+    fn stands_between_others(&self) -> bool {
+        self.links.values().filter(|link| link.is_open()).count() > 1
+    }
+
+    fn on_sketch(&mut self, link: LinkId, cells: &[super::message::Cell]) {
+        let ours = self.topology.digests().map(|(digest, _, _)| digest);
+        let Some(found) = difference(ours, cells) else {
+            let larger = SIZES
+                .iter()
+                .copied()
+                .find(|size| *size as usize > cells.len());
+            // Beyond half the view, a snapshot is smaller than what led to it.
+            let worth = larger.filter(|size| (*size as usize) < 4 * self.topology.len().max(16));
+            self.say(link, Sync::Larger(worth.unwrap_or(0)));
+            return;
+        };
+        self.push_digests(link, &found.ours.into_iter().collect());
+        let mut theirs = found.theirs;
+        theirs.truncate(WANT_MAX);
+        if !theirs.is_empty() {
+            self.say(link, Sync::Want(theirs));
+        }
+    }
+
+    fn push_digests(&mut self, link: LinkId, digests: &BTreeSet<u64>) {
+        let keys: Vec<Key> = self
+            .topology
+            .digests()
+            .filter(|(digest, _, _)| digests.contains(digest))
+            .map(|(_, handle, report)| (handle, report))
+            .collect();
+        for key in keys {
+            self.push_to(link, key);
+        }
+    }
+
+    fn take_sync(
+        &mut self,
+        link: LinkId,
+        records: &[std::sync::Arc<crate::topology::record::Record>],
+        reports: &[super::message::AgedReport],
+        broadcast: bool,
+        out: &mut Outbox<Output>,
+    ) {
+        for record in records {
+            let (applied, key) = self.take_record(record, link, out);
+            if broadcast {
+                self.relay(key, applied, link);
+            }
+        }
+        for report in reports {
+            let (applied, key) = self.take_report(report, link, out);
+            if broadcast {
+                self.relay(key, applied, link);
+            }
+        }
+    }
+}
