@@ -1,1 +1,11 @@
-//! The simulator of Phalanx.
+//! The simulator of Phalanx: scenarios, the model engine, invariants.
+//!
+//! Start with [`scenario`], what a run is asked; then [`scenario::plan`], the same with every random choice made;
+//! [`judge`], which watches a run of any engine; [`outcome`] and [`projection`], what came of it.
+
+pub mod event;
+pub mod judge;
+pub mod outcome;
+pub mod projection;
+pub mod scenario;
+pub mod world;

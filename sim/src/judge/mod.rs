@@ -1,0 +1,402 @@
+//! Watches a run and says what of its expectations came true. The same for every engine.
+//!
+//! An engine calls [`Judge::event`] for each reported event, [`Judge::check`] at (or soon after) every
+//! [`Judge::next_check`], and ends the run when [`Judge::is_over`] or at [`Plan::end`](crate::scenario::plan::Plan);
+//! then [`Judge::finish`] gives what failed.
+
+mod condition;
+
+use crate::event::EventKind;
+use crate::outcome::Failure;
+use crate::scenario::plan::{Order, Plan};
+use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario};
+use crate::world::{World, is_alive};
+use condition::Scene;
+use core::time::Duration;
+use phalanx_core::gossip::Event;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The recovered state must last this long to count.
+const HOLD: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Open,
+    Met,
+    Broken { at: Duration, why: String },
+}
+
+#[derive(Clone, Debug)]
+struct Watch {
+    expectation: Expectation,
+    /// Matching events since `from`.
+    events: u32,
+    /// A metric's figure at `from`, then over the whole window.
+    figure: Option<u64>,
+    /// Why the condition did not hold at the latest check.
+    latest: String,
+    verdict: Verdict,
+}
+
+/// Watches one run.
+#[derive(Debug)]
+pub struct Judge<'a> {
+    scenario: &'a Scenario,
+    plan: &'a Plan,
+    interval: Duration,
+    watches: Vec<Watch>,
+    started: BTreeSet<usize>,
+    recovered: Option<Duration>,
+    latest_recovery: String,
+    next_order: usize,
+    next: Duration,
+    metrics: BTreeMap<String, u64>,
+}
+
+impl<'a> Judge<'a> {
+    /// A judge that checks conditions every `interval`.
+    #[must_use]
+    pub fn new(scenario: &'a Scenario, plan: &'a Plan, interval: Duration) -> Self {
+        let watch = |expectation: &Expectation| Watch {
+            expectation: expectation.clone(),
+            events: 0,
+            figure: None,
+            latest: "it was never checked".to_owned(),
+            verdict: Verdict::Open,
+        };
+        let mut judge = Self {
+            scenario,
+            plan,
+            interval,
+            watches: scenario.expectations.iter().map(watch).collect(),
+            started: BTreeSet::new(),
+            recovered: None,
+            latest_recovery: "it was never checked".to_owned(),
+            next_order: 0,
+            next: Duration::ZERO,
+            metrics: BTreeMap::new(),
+        };
+        judge.plan_next(Duration::ZERO);
+        judge
+    }
+
+    /// When conditions are checked next.
+    #[must_use]
+    pub const fn next_check(&self) -> Duration {
+        self.next
+    }
+
+    /// Whether everything is decided: the run may end.
+    #[must_use]
+    pub fn is_over(&self, now: Duration) -> bool {
+        self.recovered.is_some_and(|since| now >= since + HOLD)
+            && self.watches.iter().all(|watch| {
+                watch.verdict != Verdict::Open
+                    || watch.expectation.to.is_none()
+                        && !matches!(watch.expectation.mode, Mode::Eventually(_))
+            })
+    }
+
+    /// Takes note of an event that a host reported.
+    pub fn event<W: World + ?Sized>(
+        &mut self,
+        now: Duration,
+        host: usize,
+        event: &Event,
+        world: &W,
+    ) {
+        let hosts = &self.scenario.hosts;
+        let (kind, about) = EventKind::of(event);
+        let scene = Scene {
+            world,
+            hosts,
+            named: &self.plan.named,
+            started: &self.started,
+        };
+        for watch in &mut self.watches {
+            let expectation = &watch.expectation;
+            if now < expectation.from || expectation.to.is_some_and(|to| now > to) {
+                continue;
+            }
+            match &expectation.mode {
+                Mode::Eventually(condition) | Mode::Always(condition) | Mode::Never(condition) => {
+                    let Condition::Event(wanted, by, of, _) = condition else {
+                        continue;
+                    };
+                    let about_it = |of: &crate::scenario::Selector| {
+                        about.is_some_and(|id| {
+                            scene.select(of).iter().any(|host| hosts[*host].id == *id)
+                        })
+                    };
+                    let fits = *wanted == kind
+                        && scene.select(by).contains(&host)
+                        && of.as_ref().is_none_or(about_it);
+                    watch.events += u32::from(fits);
+                }
+                Mode::Metric(Metric::FalseDeaths, who, _) if kind == EventKind::PeerDown => {
+                    let dead = about.is_some_and(|id| is_alive(world, hosts.len(), id));
+                    if dead && scene.select(who).contains(&host) {
+                        watch.figure = Some(watch.figure.unwrap_or(0) + 1);
+                    }
+                }
+                Mode::Metric(..) => {}
+            }
+        }
+    }
+
+    /// Checks what is due at `now`.
+    pub fn check<W: World + ?Sized>(&mut self, now: Duration, world: &W) {
+        self.note_starts(now);
+        let scene = Scene {
+            world,
+            hosts: &self.scenario.hosts,
+            named: &self.plan.named,
+            started: &self.started,
+        };
+        for watch in &mut self.watches {
+            watch.check(now, &scene);
+        }
+        if now >= self.plan.faults_end {
+            match scene.holds(&Condition::Converged, 0) {
+                Ok(()) => self.recovered = self.recovered.or(Some(now)),
+                Err(why) => {
+                    self.recovered = None;
+                    self.latest_recovery = why;
+                }
+            }
+        }
+        self.plan_next(now);
+    }
+
+    fn note_starts(&mut self, now: Duration) {
+        while let Some(planned) = self.plan.orders.get(self.next_order) {
+            if planned.at > now {
+                break;
+            }
+            if let Order::Start { host, .. } = planned.order {
+                self.started.insert(host);
+            }
+            self.next_order += 1;
+        }
+    }
+
+    fn plan_next(&mut self, now: Duration) {
+        let regular = now + self.interval;
+        let mut next = self.plan.end.max(regular);
+        for watch in &self.watches {
+            next = next.min(watch.next_check(now, regular));
+        }
+        let recovery = if now < self.plan.faults_end {
+            self.plan.faults_end
+        } else {
+            self.recovered.map_or(regular, |since| {
+                if since + HOLD > now {
+                    since + HOLD
+                } else {
+                    regular
+                }
+            })
+        };
+        self.next = next.min(recovery);
+    }
+
+    /// Ends the run: what failed, and the figures.
+    #[must_use]
+    pub fn finish<W: World + ?Sized>(
+        mut self,
+        now: Duration,
+        world: &W,
+    ) -> (Vec<Failure>, BTreeMap<String, u64>) {
+        self.check(now, world);
+        let mut failures = Vec::new();
+        let file = &self.scenario.file;
+        let scene = Scene {
+            world,
+            hosts: &self.scenario.hosts,
+            named: &self.plan.named,
+            started: &self.started,
+        };
+        for watch in &mut self.watches {
+            watch.finish(now, &scene);
+            if let (Mode::Metric(metric, ..), Some(figure)) =
+                (&watch.expectation.mode, watch.figure)
+            {
+                let name = metric.name().to_owned();
+                let name = match self.metrics.contains_key(&name) {
+                    true => format!("{name} (line {})", watch.expectation.line),
+                    false => name,
+                };
+                self.metrics.insert(name, figure);
+            }
+            if let Verdict::Broken { at, why } = &watch.verdict {
+                let expectation = &watch.expectation;
+                failures.push(Failure::new(
+                    file,
+                    expectation.line,
+                    &expectation.text,
+                    *at,
+                    why,
+                ));
+            }
+        }
+        match self.recovered {
+            Some(since) => {
+                let took = since.saturating_sub(self.plan.faults_end);
+                self.metrics.insert("recovery-ms".to_owned(), millis(took));
+            }
+            None => {
+                let within = crate::scenario::text::show(self.scenario.recovery);
+                let text = format!("all views are right within {within} after the faults");
+                failures.push(Failure::new(file, 0, &text, now, &self.latest_recovery));
+            }
+        }
+        (failures, self.metrics)
+    }
+}
+
+impl Watch {
+    fn next_check(&self, now: Duration, regular: Duration) -> Duration {
+        if self.verdict != Verdict::Open {
+            return Duration::MAX;
+        }
+        let expectation = &self.expectation;
+        if now < expectation.from {
+            return expectation.from;
+        }
+        let to = expectation.to.unwrap_or(Duration::MAX);
+        match expectation.mode {
+            // Figures are read at both ends alone.
+            Mode::Metric(Metric::ConvergeMs, ..) if self.figure.is_none() => regular.min(to),
+            Mode::Metric(..) => {
+                if to > now {
+                    to
+                } else {
+                    regular
+                }
+            }
+            Mode::Eventually(_) | Mode::Always(_) | Mode::Never(_) => regular.min(to.max(now)),
+        }
+    }
+
+    fn check<W: World + ?Sized>(&mut self, now: Duration, scene: &Scene<'_, W>) {
+        if self.verdict != Verdict::Open || now < self.expectation.from {
+            return;
+        }
+        let over = self.expectation.to.is_some_and(|to| now >= to);
+        let late = self.expectation.to.is_some_and(|to| now > to);
+        match &self.expectation.mode {
+            Mode::Eventually(condition) => match scene.holds(condition, self.events) {
+                Ok(()) => self.verdict = Verdict::Met,
+                Err(why) => {
+                    if over {
+                        self.verdict = Verdict::Broken {
+                            at: now,
+                            why: why.clone(),
+                        };
+                    }
+                    self.latest = why;
+                }
+            },
+            Mode::Always(condition) if !late => {
+                if let Err(why) = scene.holds(condition, self.events) {
+                    self.verdict = Verdict::Broken { at: now, why };
+                }
+            }
+            Mode::Never(condition) if !late => {
+                if scene.holds(condition, self.events).is_ok() {
+                    self.verdict = Verdict::Broken {
+                        at: now,
+                        why: "it happened".to_owned(),
+                    };
+                }
+            }
+            Mode::Always(_) | Mode::Never(_) => self.verdict = Verdict::Met,
+            Mode::Metric(..) => self.measure(now, over, scene),
+        }
+    }
+
+    fn measure<W: World + ?Sized>(&mut self, now: Duration, over: bool, scene: &Scene<'_, W>) {
+        let Mode::Metric(metric, who, _) = &self.expectation.mode else {
+            return;
+        };
+        match metric {
+            Metric::FalseDeaths => {
+                self.figure = self.figure.or(Some(0));
+            }
+            Metric::ConvergeMs => {
+                if self.figure.is_none() && scene.holds(&Condition::Converged, 0).is_ok() {
+                    self.figure = Some(millis(now - self.expectation.from));
+                }
+            }
+            Metric::BytesPerNode | Metric::BytesPerNodeSecond | Metric::MessagesPerNode => {
+                let hosts = scene.select(who);
+                let sum: u64 = hosts
+                    .iter()
+                    .map(|host| scene.world.traffic(*host))
+                    .map(|sent| {
+                        if *metric == Metric::MessagesPerNode {
+                            sent.messages
+                        } else {
+                            sent.bytes
+                        }
+                    })
+                    .sum();
+                let from = self.expectation.from;
+                // The figure at `from` is kept until the end of the window.
+                let Some(before) = self.figure else {
+                    self.figure = Some(sum);
+                    return;
+                };
+                if over {
+                    let mean = sum
+                        .saturating_sub(before)
+                        .div_ceil(hosts.len().max(1) as u64);
+                    let per_second = *metric == Metric::BytesPerNodeSecond;
+                    let rate = (mean * 1_000).div_ceil(millis(now - from).max(1));
+                    self.figure = Some(if per_second { rate } else { mean });
+                }
+            }
+        }
+        if over {
+            self.settle(now);
+        }
+    }
+
+    /// Compares the figure with its bound.
+    fn settle(&mut self, now: Duration) {
+        let Mode::Metric(metric, _, bound) = &self.expectation.mode else {
+            return;
+        };
+        self.verdict = match self.figure {
+            Some(figure) if bound.holds(figure) => Verdict::Met,
+            Some(figure) => Verdict::Broken {
+                at: now,
+                why: format!("{} is {figure}", metric.name()),
+            },
+            None => Verdict::Broken {
+                at: now,
+                why: format!("{} was never reached", metric.name()),
+            },
+        };
+    }
+
+    fn finish<W: World + ?Sized>(&mut self, now: Duration, scene: &Scene<'_, W>) {
+        if self.verdict != Verdict::Open {
+            return;
+        }
+        match &self.expectation.mode {
+            Mode::Eventually(_) => {
+                self.verdict = Verdict::Broken {
+                    at: now,
+                    why: std::mem::take(&mut self.latest),
+                };
+            }
+            Mode::Always(_) | Mode::Never(_) => self.verdict = Verdict::Met,
+            Mode::Metric(..) => self.measure(now, true, scene),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,122 @@
+//! What came of a run.
+
+use crate::projection::Projection;
+use crate::scenario::Engine;
+use core::fmt;
+use core::time::Duration;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Whether everything came true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It did.
+    Pass,
+    /// It did not.
+    Fail,
+}
+
+/// One run, as `phalanx sim run --json` prints it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// The scenario's name.
+    pub scenario: String,
+    /// What ran it.
+    pub engine: Engine,
+    /// The seed.
+    pub seed: u64,
+    /// Whether everything came true.
+    pub outcome: Verdict,
+    /// Equal for the same seed, scenario and program; 16 hexadecimal digits.
+    pub trace_hash: String,
+    /// Virtual time, in milliseconds.
+    pub virtual_ms: u64,
+    /// Real time, in milliseconds; filled in by the caller, who has a clock.
+    pub wall_ms: u64,
+    /// Events processed.
+    pub events: u64,
+    /// Messages sent.
+    pub messages: u64,
+    /// Their encoded bytes.
+    pub bytes: u64,
+    /// What TLS, HTTP/2, gRPC, TCP and IP add to them, estimated.
+    pub overhead_bytes: u64,
+    /// Machines of the scenario.
+    pub nodes: usize,
+    /// Figures by name.
+    pub metrics: BTreeMap<String, u64>,
+    /// What failed.
+    pub failures: Vec<Failure>,
+    /// Faults that bit nothing.
+    pub vacuous: Vec<Vacuous>,
+    /// The final state, for confluent scenarios.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub projection: Option<Projection>,
+}
+
+/// A fault that bit nothing and so proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Vacuous {
+    /// The step's line.
+    pub line: usize,
+    /// The step's word.
+    pub step: String,
+    /// What it should have touched.
+    pub why: String,
+}
+
+/// Something that had to be true and was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The scenario file.
+    pub file: String,
+    /// The line of the expectation; 0 for what always holds (invariants, recovery).
+    pub line: usize,
+    /// What had to be true.
+    pub expectation: String,
+    /// When it was found broken, in virtual milliseconds.
+    pub at_ms: u64,
+    /// What stood against it.
+    pub why: String,
+    /// The command that shows it again.
+    pub reproduce: String,
+}
+
+impl Failure {
+    /// A failure; [`Self::reproduced_by`] adds the command.
+    #[must_use]
+    pub fn new(file: &str, line: usize, expectation: &str, at: Duration, why: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            line,
+            expectation: expectation.to_owned(),
+            at_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+            why: why.to_owned(),
+            reproduce: String::new(),
+        }
+    }
+
+    /// The same with the command that shows it again.
+    #[must_use]
+    pub fn reproduced_by(mut self, engine: Engine, seed: u64) -> Self {
+        self.reproduce = format!(
+            "phalanx sim run {} --seed {seed} --engine {engine}",
+            self.file
+        );
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        let (seconds, millis) = (self.at_ms / 1_000, self.at_ms % 1_000);
+        writeln!(f, ": {}", self.expectation)?;
+        writeln!(f, "  broken at {seconds}.{millis:03}s: {}", self.why)?;
+        write!(f, "  again: {}", self.reproduce)
+    }
+}

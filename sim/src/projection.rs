@@ -1,0 +1,192 @@
+//! The final state of a run in a form that two engines can be compared by.
+//!
+//! Normalisation, the whole of it:
+//! - a life is the number of the start of its host that published it (from 1), instead of epoch and instance;
+//! - a counter (incarnation, version) is `current` if it is the one the owner itself holds, else `stale`;
+//!   the last life of a host that no longer runs is compared with what the first observer holds;
+//! - an address is the name of the host that listens there, or `elsewhere`;
+//! - the time of joining is in whole seconds since the start of the run.
+
+use crate::scenario::Host;
+use crate::world::{World, participants};
+use core::net::SocketAddr;
+use phalanx_core::gossip::{MemberView, Status};
+use phalanx_core::identity::NodeId;
+use phalanx_core::topology::record::{Rank, Record};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a run's final state is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Projection {
+    /// What each running node holds, by host name.
+    pub nodes: BTreeMap<String, View>,
+}
+
+/// What one node holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct View {
+    /// The members, by id.
+    pub members: BTreeMap<String, Member>,
+    /// The provider index: `name/version` to ids.
+    pub providers: BTreeMap<String, Vec<String>>,
+}
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// Which start of its host published the record; 0 if none did.
+    pub life: u32,
+    /// Whether the record is the owner's newest.
+    pub current: bool,
+    /// Whether it leaves.
+    pub leaving: bool,
+    /// `alive`, `suspect`, `down` or `left`.
+    pub status: &'static str,
+    /// As published.
+    pub nickname: String,
+    /// As published.
+    pub kind: String,
+    /// The host that listens at the published address.
+    pub address: Option<String>,
+    /// In seconds since the start of the run.
+    pub joined: i64,
+    /// `name/version`.
+    pub services: Vec<String>,
+    /// As published.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// What an engine notes so that its ids and epochs can be normalised.
+#[derive(Clone, Debug, Default)]
+pub struct Lives {
+    of: BTreeMap<NodeId, Vec<(u64, u32)>>,
+    addresses: BTreeMap<SocketAddr, String>,
+    zero: u64,
+}
+
+impl Lives {
+    /// Nothing noted; `zero` is the calendar time at the start of the run, in seconds.
+    #[must_use]
+    pub const fn new(zero: u64) -> Self {
+        Self {
+            of: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            zero,
+        }
+    }
+
+    /// A node starts under this id with this epoch and instance.
+    pub fn start(&mut self, id: &NodeId, epoch: u64, instance: u32) {
+        self.of
+            .entry(id.clone())
+            .or_default()
+            .push((epoch, instance));
+    }
+
+    /// A host listens at this address.
+    pub fn listens(&mut self, host: &str, address: SocketAddr) {
+        self.addresses.insert(address, host.to_owned());
+    }
+
+    fn life(&self, id: &NodeId, rank: Rank) -> u32 {
+        let lives = self.of.get(id).map_or(&[][..], Vec::as_slice);
+        let found = lives
+            .iter()
+            .position(|life| *life == (rank.epoch, rank.instance));
+        found.map_or(0, |index| u32::try_from(index + 1).unwrap_or(u32::MAX))
+    }
+}
+
+impl Projection {
+    /// The state of a world.
+    #[must_use]
+    pub fn of<W: World + ?Sized>(world: &W, hosts: &[Host], lives: &Lives) -> Self {
+        let mut newest: BTreeMap<NodeId, Arc<Record>> = BTreeMap::new();
+        for (_, mesh) in participants(world, hosts.len()) {
+            newest.insert(mesh.id().clone(), Arc::clone(mesh.record()));
+        }
+        let mut nodes = BTreeMap::new();
+        for (host, mesh) in participants(world, hosts.len()) {
+            let mut members = BTreeMap::new();
+            for member in mesh.members() {
+                let id = member.record.id();
+                let owners = newest
+                    .entry(id.clone())
+                    .or_insert_with(|| Arc::clone(&member.record));
+                let current = owners.digest() == member.record.digest();
+                members.insert(id.to_string(), project(&member, current, lives));
+            }
+            let providers = mesh
+                .services()
+                .map(|(name, version, ids)| {
+                    (
+                        format!("{name}/{version}"),
+                        ids.iter().map(NodeId::to_string).collect(),
+                    )
+                })
+                .collect();
+            nodes.insert(hosts[host].name.clone(), View { members, providers });
+        }
+        Self { nodes }
+    }
+
+    /// The first difference to another, in words.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let names = self.nodes.keys().chain(other.nodes.keys());
+        for name in names {
+            let (Some(left), Some(right)) = (self.nodes.get(name), other.nodes.get(name)) else {
+                return Some(format!("{name} runs in one of the two alone"));
+            };
+            for id in left.members.keys().chain(right.members.keys()) {
+                let (one, two) = (left.members.get(id), right.members.get(id));
+                if one != two {
+                    return Some(format!("{name} holds {id} as {one:?} and as {two:?}"));
+                }
+            }
+            if left.providers != right.providers {
+                return Some(format!(
+                    "{name} finds {:?} and {:?}",
+                    left.providers, right.providers
+                ));
+            }
+        }
+        None
+    }
+}
+
+fn project(member: &MemberView, current: bool, lives: &Lives) -> Member {
+    let record = &member.record;
+    let content = record.content();
+    let address = content.address.map(|address| {
+        lives
+            .addresses
+            .get(&address)
+            .cloned()
+            .unwrap_or_else(|| "elsewhere".to_owned())
+    });
+    Member {
+        life: lives.life(record.id(), record.rank()),
+        current,
+        leaving: record.rank().leaving,
+        status: match member.status {
+            Status::Alive => "alive",
+            Status::Suspect => "suspect",
+            Status::Down => "down",
+            Status::Left => "left",
+        },
+        nickname: content.nickname.clone(),
+        kind: content.kind.clone(),
+        address,
+        joined: i64::try_from(content.joined.0).unwrap_or(i64::MAX)
+            - i64::try_from(lives.zero).unwrap_or(0),
+        services: content
+            .services
+            .iter()
+            .map(|s| format!("{}/{}", s.name, s.version))
+            .collect(),
+        metadata: content.metadata.clone(),
+    }
+}

@@ -1,0 +1,364 @@
+//! What must come of it: expectations, their conditions and their bounds in time.
+
+use super::error::{ScenarioError, Source, suggestion};
+use super::file::{ConditionTable, ExpectTable, Text};
+use super::names::{Names, Selector};
+use super::read::{optional, with};
+use super::text;
+use crate::event::EventKind;
+use core::time::Duration;
+use phalanx_core::gossip::{Phase, Status};
+use serde_spanned::Spanned;
+
+/// One thing that must come of it.
+#[derive(Clone, Debug)]
+pub struct Expectation {
+    /// Its line in the file.
+    pub line: usize,
+    /// As people read it.
+    pub text: String,
+    /// What is demanded.
+    pub mode: Mode,
+    /// From when.
+    pub from: Duration,
+    /// Until when; none: the end of the run.
+    pub to: Option<Duration>,
+}
+
+/// What is demanded of a condition or a figure.
+#[derive(Clone, Debug)]
+pub enum Mode {
+    /// It becomes true.
+    Eventually(Condition),
+    /// It is true at every check.
+    Always(Condition),
+    /// It is false at every check.
+    Never(Condition),
+    /// A figure lies within a bound.
+    Metric(Metric, Selector, Bound),
+}
+
+/// The least and the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The least.
+    pub min: u64,
+    /// The most.
+    pub max: u64,
+}
+
+impl Bound {
+    /// Whether a number lies within.
+    #[must_use]
+    pub const fn holds(&self, value: u64) -> bool {
+        self.min <= value && value <= self.max
+    }
+}
+
+/// Something that is true or false of a world at one instant.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// All views are equal and right.
+    Converged,
+    /// The first see the second in this state.
+    Sees(Selector, Selector, SeenAs),
+    /// They know this many members in this state.
+    Members(Selector, Option<SeenAs>, Bound),
+    /// They find exactly these providers of a service (name, version).
+    Providers(Selector, (String, Option<String>), Selector),
+    /// They have this many links.
+    Links(Selector, Bound),
+    /// They are in this phase.
+    Phase(Selector, Phase),
+    /// This event was reported this often: by whom, about whom.
+    Event(EventKind, Selector, Option<Selector>, u32),
+}
+
+/// How a member is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeenAs {
+    /// In exactly this state.
+    Status(Status),
+    /// Not at all.
+    Unknown,
+    /// Neither alive nor suspect, or not at all.
+    Gone,
+}
+
+impl SeenAs {
+    const ALL: [(Self, &'static str); 6] = [
+        (Self::Status(Status::Alive), "alive"),
+        (Self::Status(Status::Suspect), "suspect"),
+        (Self::Status(Status::Down), "down"),
+        (Self::Status(Status::Left), "left"),
+        (Self::Unknown, "unknown"),
+        (Self::Gone, "gone"),
+    ];
+
+    /// Whether a member of this status (none: unknown) is seen so.
+    #[must_use]
+    pub fn fits(self, status: Option<Status>) -> bool {
+        match self {
+            Self::Status(wanted) => status == Some(wanted),
+            Self::Unknown => status.is_none(),
+            Self::Gone => !matches!(status, Some(Status::Alive | Status::Suspect)),
+        }
+    }
+}
+
+/// A figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// How often a running node was reported down.
+    FalseDeaths,
+    /// Encoded bytes sent between the two instants, a node.
+    BytesPerNode,
+    /// The same, a second.
+    BytesPerNodeSecond,
+    /// Messages sent between the two instants, a node.
+    MessagesPerNode,
+    /// Milliseconds from the first instant until all views were right.
+    ConvergeMs,
+}
+
+impl Metric {
+    /// Every metric and its name.
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::FalseDeaths, "false-deaths"),
+        (Self::BytesPerNode, "bytes-per-node"),
+        (Self::BytesPerNodeSecond, "bytes-per-node-second"),
+        (Self::MessagesPerNode, "messages-per-node"),
+        (Self::ConvergeMs, "converge-ms"),
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(metric, _)| *metric == self)
+            .map_or("", |(_, name)| *name)
+    }
+}
+
+const PHASES: [(Phase, &str); 6] = [
+    (Phase::Joining, "joining"),
+    (Phase::Running, "running"),
+    (Phase::Isolated, "isolated"),
+    (Phase::Leaving, "leaving"),
+    (Phase::Left, "left"),
+    (Phase::NameTaken, "name-taken"),
+];
+
+fn word_of<T: Copy>(what: &str, words: &[(T, &'static str)], word: &str) -> Result<T, String> {
+    let names: Vec<&str> = words.iter().map(|(_, name)| *name).collect();
+    words
+        .iter()
+        .find(|(_, name)| *name == word)
+        .map(|(value, _)| *value)
+        .ok_or_else(|| format!("`{word}` is no {what}{}", suggestion(word, names)))
+}
+
+pub(crate) fn read(
+    source: &Source<'_>,
+    names: &Names,
+    expect: &Spanned<ExpectTable>,
+) -> Result<Expectation, ScenarioError> {
+    let at = expect.span().start;
+    let table = expect.get_ref();
+    let from = optional(source, table.from.as_ref(), text::duration)?.unwrap_or_default();
+    let to = optional(source, table.to.as_ref(), text::duration)?;
+    let within = optional(source, table.within.as_ref(), text::duration)?;
+    if to.is_some_and(|to| to <= from) {
+        return Err(source.error(at, "to", "is not after `from`"));
+    }
+    let reader = Reader { source, names, at };
+    let mode = match (
+        &table.eventually,
+        &table.always,
+        &table.never,
+        &table.metric,
+    ) {
+        (Some(condition), None, None, None) => Mode::Eventually(reader.condition(condition)?),
+        (None, Some(condition), None, None) => Mode::Always(reader.condition(condition)?),
+        (None, None, Some(condition), None) => Mode::Never(reader.condition(condition)?),
+        (None, None, None, Some(metric)) => {
+            let metric = with(source, metric, |word| word_of("metric", Metric::ALL, word))?;
+            let bound = Bound {
+                min: table.min.as_ref().map_or(0, |min| *min.get_ref()),
+                max: table.max.as_ref().map_or(u64::MAX, |max| *max.get_ref()),
+            };
+            if table.min.is_none() && table.max.is_none() {
+                return Err(source.error(
+                    at,
+                    "metric",
+                    "needs `min` or `max`: without them it cannot fail",
+                ));
+            }
+            if bound.min > bound.max {
+                return Err(source.error(at, "min", "is above `max`"));
+            }
+            Mode::Metric(metric, reader.who(table.who.as_ref())?, bound)
+        }
+        _ => {
+            return Err(source.error(
+                at,
+                "expect",
+                "needs exactly one of `eventually`, `always`, `never`, `metric`",
+            ));
+        }
+    };
+    if !matches!(mode, Mode::Metric(..))
+        && (table.min.is_some() || table.max.is_some() || table.who.is_some())
+    {
+        return Err(source.error(
+            at,
+            "expect",
+            "`min`, `max` and `who` beside a condition go with `metric` only",
+        ));
+    }
+    if within.is_some() && !matches!(mode, Mode::Eventually(_)) {
+        return Err(source.error(at, "within", "goes with `eventually`; use `to`"));
+    }
+    let to = within.map_or(to, |within| Some(from + within));
+    Ok(Expectation {
+        line: source.line(at),
+        text: describe(source, expect),
+        mode,
+        from,
+        to,
+    })
+}
+
+/// The table as it stands in the file, on one line.
+fn describe(source: &Source<'_>, expect: &Spanned<ExpectTable>) -> String {
+    let span = expect.span();
+    let from = span.start.min(source.text.len());
+    let rest = &source.text[from..];
+    let body = rest.strip_prefix("[[expect]]").unwrap_or(rest);
+    let lines = body
+        .lines()
+        .map(str::trim)
+        .skip_while(|line| line.is_empty());
+    let lines: Vec<&str> = lines
+        .take_while(|line| !line.starts_with('['))
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    lines.join(", ")
+}
+
+struct Reader<'a> {
+    source: &'a Source<'a>,
+    names: &'a Names,
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn select(&self, text: &Text) -> Result<Selector, ScenarioError> {
+        with(self.source, text, |word| self.names.selector(word))
+    }
+
+    fn who(&self, text: Option<&Text>) -> Result<Selector, ScenarioError> {
+        match text {
+            Some(text) => self.select(text),
+            None => self
+                .names
+                .selector("all")
+                .map_err(|why| self.source.error(self.at, "who", why)),
+        }
+    }
+
+    fn bound(&self, key: &str, min: Option<u32>, max: Option<u32>) -> Result<Bound, ScenarioError> {
+        if min.is_none() && max.is_none() {
+            return Err(self.source.error(
+                self.at,
+                key,
+                "needs `min` or `max`: without them it cannot fail",
+            ));
+        }
+        let bound = Bound {
+            min: min.unwrap_or(0).into(),
+            max: max.map_or(u64::MAX, u64::from),
+        };
+        if bound.min > bound.max {
+            return Err(self.source.error(self.at, key, "`min` is above `max`"));
+        }
+        Ok(bound)
+    }
+
+    fn condition(&self, table: &ConditionTable) -> Result<Condition, ScenarioError> {
+        let mut found = Vec::new();
+        let source = self.source;
+        if let Some(flag) = &table.converged {
+            if !flag.get_ref() {
+                return Err(source.error(
+                    flag.span().start,
+                    "converged",
+                    "can only be true; use `never`",
+                ));
+            }
+            found.push(Condition::Converged);
+        }
+        if let Some(sees) = &table.sees {
+            let status = with(source, &sees.status, |word| {
+                word_of("state", &SeenAs::ALL, word)
+            })?;
+            found.push(Condition::Sees(
+                self.who(sees.who.as_ref())?,
+                self.select(&sees.of)?,
+                status,
+            ));
+        }
+        if let Some(members) = &table.members {
+            let state = |word: &str| word_of("state", &SeenAs::ALL, word);
+            let status = optional(source, members.status.as_ref(), state)?;
+            let bound = self.bound("members", members.min, members.max)?;
+            found.push(Condition::Members(
+                self.who(members.who.as_ref())?,
+                status,
+                bound,
+            ));
+        }
+        if let Some(providers) = &table.providers {
+            let service = providers.of.get_ref();
+            let service = match service.split_once('/') {
+                Some((name, version)) => (name.to_owned(), Some(version.to_owned())),
+                None => (service.clone(), None),
+            };
+            let are = self.select(&providers.are)?;
+            found.push(Condition::Providers(
+                self.who(providers.who.as_ref())?,
+                service,
+                are,
+            ));
+        }
+        if let Some(links) = &table.links {
+            let bound = self.bound("links", links.min, links.max)?;
+            found.push(Condition::Links(self.who(links.who.as_ref())?, bound));
+        }
+        if let Some(phase) = &table.phase {
+            let is = with(source, &phase.is, |word| word_of("phase", &PHASES, word))?;
+            found.push(Condition::Phase(self.select(&phase.who)?, is));
+        }
+        if let Some(event) = &table.event {
+            let kind = with(source, &event.kind, |word| {
+                word_of("event", EventKind::ALL, word)
+            })?;
+            let about = event
+                .about
+                .as_ref()
+                .map(|about| self.select(about))
+                .transpose()?;
+            let by = self.who(event.by.as_ref())?;
+            found.push(Condition::Event(kind, by, about, event.min.unwrap_or(1)));
+        }
+        match found.len() {
+            1 => Ok(found.remove(0)),
+            _ => Err(source.error(
+                self.at,
+                "expect",
+                "a condition needs exactly one key, such as `converged`",
+            )),
+        }
+    }
+}

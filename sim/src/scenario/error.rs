@@ -1,0 +1,155 @@
+//! What is wrong with a scenario file, and where.
+
+use core::fmt;
+
+/// A scenario file that cannot be used: it names file, line and key, and how to mend it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScenarioError {
+    /// The file, as it was named by the caller.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The key, when one is to blame.
+    pub key: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file, self.line)?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl core::error::Error for ScenarioError {}
+
+/// The word nearest to `word`, if one is near enough to be meant.
+#[must_use]
+pub fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = 1 + word.chars().count() / 3;
+    words
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// "; did you mean `x`?", or the whole list when nothing is near and it is short.
+#[must_use]
+pub fn suggestion<'a>(word: &str, words: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    if let Some(near) = nearest(word, words.clone()) {
+        return format!("; did you mean `{near}`?");
+    }
+    let all: Vec<&str> = words.into_iter().take(40).collect();
+    if all.is_empty() {
+        String::new()
+    } else {
+        format!("; there is {}", all.join(", "))
+    }
+}
+
+/// One file's text, to turn positions into lines and keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) text: &'a str,
+}
+
+impl Source<'_> {
+    /// The line of a byte position, from 1.
+    pub(crate) fn line(&self, at: usize) -> usize {
+        let at = at.min(self.text.len());
+        1 + self
+            .text
+            .as_bytes()
+            .iter()
+            .take(at)
+            .filter(|byte| **byte == b'\n')
+            .count()
+    }
+
+    /// The key that the value at a byte position belongs to: the last `key =` before it on its line.
+    fn key(&self, at: usize) -> String {
+        let at = at.min(self.text.len());
+        let start = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let before = &self.text[start..at];
+        let Some(equals) = before.rfind('=') else {
+            return String::new();
+        };
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let name = before[..equals].trim_end();
+        let from = name.rfind(|c: char| !word(c)).map_or(0, |at| at + 1);
+        name[from..].to_owned()
+    }
+
+    /// An error about the value at a byte position.
+    pub(crate) fn error(&self, at: usize, key: &str, message: impl Into<String>) -> ScenarioError {
+        let key = if key.is_empty() {
+            self.key(at)
+        } else {
+            key.to_owned()
+        };
+        ScenarioError {
+            file: self.file.to_owned(),
+            line: self.line(at),
+            key,
+            message: message.into(),
+        }
+    }
+
+    /// The TOML parser's error, with a suggestion when it met an unknown word.
+    pub(crate) fn parse_error(&self, error: &toml::de::Error) -> ScenarioError {
+        let at = error.span().map_or(0, |span| span.start);
+        let message = error
+            .message()
+            .lines()
+            .next()
+            .unwrap_or("is not valid TOML")
+            .to_owned();
+        let mut quoted = message.split('`').skip(1).step_by(2);
+        if message.starts_with("unknown field") || message.starts_with("unknown variant") {
+            let (word, words) = (quoted.next().unwrap_or(""), quoted.collect::<Vec<_>>());
+            let what = if message.starts_with("unknown field") {
+                "key"
+            } else {
+                "word"
+            };
+            let hint = suggestion(word, words);
+            return self.error(at, word, format!("is no {what} here{hint}"));
+        }
+        if message.starts_with("missing field") {
+            let word = quoted.next().unwrap_or("").to_owned();
+            return self.error(at, &word, "is missing; every such table needs it");
+        }
+        self.error(at, "", message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        assert_eq!(
+            nearest("partion", ["partition", "pause"]),
+            Some("partition")
+        );
+        assert_eq!(nearest("zebra", ["partition", "pause"]), None);
+    }
+
+    #[test]
+    fn a_position_becomes_line_and_key() {
+        let source = Source {
+            file: "x.toml",
+            text: "a = 1\nb = { c = \"2\", d = 3 }\n",
+        };
+        let at = source.text.find("\"2\"").unwrap();
+        assert_eq!(source.error(at, "", "bad").to_string(), "x.toml:2: c: bad");
+    }
+}

@@ -1,0 +1,356 @@
+//! From a file's tables to a scenario: every word resolved, every mistake named.
+
+use super::error::{ScenarioError, Source, suggestion};
+use super::file::{NetworkTable, NodesTable, ScenarioFile, Text, TuningTable};
+use super::names::Names;
+use super::{
+    Clock, Engine, Host, LinkRule, Network, Scenario, TuningChanges, conditions, steps, text,
+};
+use core::time::Duration;
+use phalanx_core::identity::{NodeId, check_name};
+use phalanx_core::topology::record::Service;
+use serde_spanned::Spanned;
+use std::collections::BTreeSet;
+
+/// The most machines of one scenario.
+const HOSTS_MAX: usize = 20_000;
+/// The strongest clock drift, in millionths.
+const DRIFT_MAX: i32 = 100_000;
+
+/// Reads a text by `read`; a mistake names the text's place.
+pub(crate) fn with<T>(
+    source: &Source<'_>,
+    text: &Text,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, ScenarioError> {
+    read(text.get_ref()).map_err(|why| source.error(text.span().start, "", why))
+}
+
+/// The same for a text that may be absent.
+pub(crate) fn optional<T>(
+    source: &Source<'_>,
+    text: Option<&Text>,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, ScenarioError> {
+    text.map(|text| with(source, text, read)).transpose()
+}
+
+/// Reads a list of services, `name/version` each.
+pub(crate) fn services(
+    source: &Source<'_>,
+    list: &[Text],
+) -> Result<BTreeSet<Service>, ScenarioError> {
+    list.iter()
+        .map(|text| {
+            with(source, text, |word| {
+                let (name, version) = word.split_once('/').ok_or_else(|| {
+                    format!("`{word}` is no service; write name/version, such as `users/1`")
+                })?;
+                check_name(name).map_err(|why| format!("the service name `{name}` {why}"))?;
+                Ok(Service {
+                    name: name.to_owned(),
+                    version: version.to_owned(),
+                })
+            })
+        })
+        .collect()
+}
+
+/// Reads a clock's drift.
+pub(crate) fn drift(source: &Source<'_>, drift: &Spanned<i32>) -> Result<i32, ScenarioError> {
+    let ppm = *drift.get_ref();
+    if ppm.abs() > DRIFT_MAX {
+        let message =
+            format!("{ppm} is out of bounds; at most {DRIFT_MAX} millionths (10 %) either way");
+        return Err(source.error(drift.span().start, "drift-ppm", message));
+    }
+    Ok(ppm)
+}
+
+pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
+    let source = &source;
+    let file: ScenarioFile =
+        toml::from_str(source.text).map_err(|error| source.parse_error(&error))?;
+    check_head(source, &file)?;
+    let mut names = Names::default();
+    let mut hosts = read_hosts(source, &mut names, &file)?;
+    add_clones(source, &mut names, &file, &mut hosts)?;
+    give_words(source, &mut names, &file)?;
+    let seeds = match &file.seeds {
+        Some(text) => with(source, text, |word| names.fixed(word))?,
+        None => vec![0],
+    };
+    let network = read_network(source, &file.network, Network::default())?;
+    let mut timeline = file
+        .at
+        .iter()
+        .map(|step| steps::read(source, &names, step))
+        .collect::<Result<Vec<_>, _>>()?;
+    timeline.sort_by_key(|step| step.time);
+    let duration = with(source, &file.duration, text::duration)?;
+    if let Some(late) = timeline.iter().find(|step| step.time >= duration) {
+        let message = format!(
+            "is not before the end of the fault phase ({})",
+            text::show(duration)
+        );
+        return Err(ScenarioError {
+            file: source.file.to_owned(),
+            line: late.line,
+            key: "time".to_owned(),
+            message,
+        });
+    }
+    Ok(Scenario {
+        file: source.file.to_owned(),
+        name: file.name.get_ref().clone(),
+        about: file.about.get_ref().trim().to_owned(),
+        engines: file
+            .engines
+            .iter()
+            .map(|word| with(source, word, Engine::named))
+            .collect::<Result<_, _>>()?,
+        confluent: file.confluent,
+        duration,
+        recovery: optional(source, file.recovery.as_ref(), text::duration)?
+            .unwrap_or(Duration::from_secs(20)),
+        hosts,
+        seeds,
+        spread: optional(source, file.spread.as_ref(), text::duration)?
+            .unwrap_or(Duration::from_millis(100)),
+        network,
+        links: read_links(source, &names, &file, network)?,
+        tuning: read_tuning(source, &file.tuning)?,
+        steps: timeline,
+        expectations: file
+            .expect
+            .iter()
+            .map(|expect| conditions::read(source, &names, expect))
+            .collect::<Result<_, _>>()?,
+        engines_line: file
+            .engines
+            .first()
+            .map_or(1, |word| source.line(word.span().start)),
+    })
+}
+
+fn check_head(source: &Source<'_>, file: &ScenarioFile) -> Result<(), ScenarioError> {
+    if *file.scenario.get_ref() != 1 {
+        let message = format!(
+            "version {} is not known; this program reads 1",
+            file.scenario.get_ref()
+        );
+        return Err(source.error(file.scenario.span().start, "scenario", message));
+    }
+    with(source, &file.name, |name| {
+        check_name(name).map_err(|why| format!("`{name}` {why}"))
+    })?;
+    if file.about.get_ref().trim().is_empty() {
+        return Err(source.error(
+            file.about.span().start,
+            "about",
+            "is empty; tell the story in a sentence",
+        ));
+    }
+    if file.engines.is_empty() {
+        return Err(source.error(0, "engines", "is empty; name model, wire or both"));
+    }
+    if file.expect.is_empty() {
+        return Err(source.error(
+            0,
+            "expect",
+            "is empty; a scenario that expects nothing cannot fail",
+        ));
+    }
+    Ok(())
+}
+
+fn read_hosts(
+    source: &Source<'_>,
+    names: &mut Names,
+    file: &ScenarioFile,
+) -> Result<Vec<Host>, ScenarioError> {
+    let mut hosts = Vec::new();
+    for group in &file.nodes {
+        let at = group.span().start;
+        let table = group.get_ref();
+        let prefix = table.prefix.as_ref().map_or("n", |prefix| prefix.get_ref());
+        let list: Vec<String> = match (&table.count, &table.names) {
+            (Some(count), None) => (1..=*count.get_ref())
+                .map(|number| format!("{prefix}{number}"))
+                .collect(),
+            (None, Some(list)) => list.iter().map(|name| name.get_ref().clone()).collect(),
+            _ => return Err(source.error(at, "nodes", "needs `count` or `names`")),
+        };
+        if list.is_empty() || hosts.len() + list.len() > HOSTS_MAX {
+            return Err(source.error(
+                at,
+                "count",
+                format!("is out of bounds; 1 to {HOSTS_MAX} nodes in all"),
+            ));
+        }
+        let word = table.prefix.as_ref().map(|_| prefix);
+        for name in list {
+            names
+                .add(&name, word)
+                .map_err(|why| source.error(at, "nodes", why))?;
+            hosts.push(read_host(source, at, table, &name)?);
+        }
+    }
+    if hosts.is_empty() {
+        return Err(source.error(0, "nodes", "is empty; a scenario needs a node"));
+    }
+    Ok(hosts)
+}
+
+fn read_host(
+    source: &Source<'_>,
+    at: usize,
+    table: &NodesTable,
+    name: &str,
+) -> Result<Host, ScenarioError> {
+    let id = NodeId::new(name)
+        .map_err(|why| source.error(at, "nodes", format!("the name `{name}` {why}")))?;
+    let start = optional(source, table.start.as_ref(), text::duration)?.unwrap_or_default();
+    let clock = match &table.clock {
+        None => Clock::default(),
+        Some(clock) => {
+            if clock.who.is_some() || clock.jump.is_some() {
+                return Err(source.error(at, "clock", "`who` and `jump` belong to steps"));
+            }
+            Clock {
+                offset: optional(source, clock.offset.as_ref(), text::signed_duration)?
+                    .unwrap_or(0),
+                drift_ppm: clock
+                    .drift_ppm
+                    .as_ref()
+                    .map_or(Ok(0), |ppm| drift(source, ppm))?,
+            }
+        }
+    };
+    Ok(Host {
+        name: name.to_owned(),
+        id,
+        kind: table.kind.clone().unwrap_or_else(|| "generic".to_owned()),
+        services: services(source, &table.services)?,
+        metadata: table.metadata.clone(),
+        dialable: table.dialable.unwrap_or(true),
+        clock,
+        start: (!table.waits).then_some(start),
+        clone_of: None,
+    })
+}
+
+fn add_clones(
+    source: &Source<'_>,
+    names: &mut Names,
+    file: &ScenarioFile,
+    hosts: &mut Vec<Host>,
+) -> Result<(), ScenarioError> {
+    for step in &file.at {
+        let Some(clone) = &step.get_ref().clone else {
+            continue;
+        };
+        let of = with(source, &clone.of, |word| {
+            let known: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
+            hosts
+                .iter()
+                .position(|host| host.name == word)
+                .ok_or_else(|| format!("there is no node `{word}`{}", suggestion(word, known)))
+        })?;
+        with(source, &clone.name, |name| {
+            check_name(name).map_err(|why| format!("the name `{name}` {why}"))?;
+            names.add(name, None)
+        })?;
+        let name = clone.name.get_ref().clone();
+        hosts.push(Host {
+            name,
+            start: None,
+            clone_of: Some(of),
+            ..hosts[of].clone()
+        });
+    }
+    Ok(())
+}
+
+fn give_words(
+    source: &Source<'_>,
+    names: &mut Names,
+    file: &ScenarioFile,
+) -> Result<(), ScenarioError> {
+    for step in &file.at {
+        if let Some(word) = &step.get_ref().named {
+            with(source, word, |word| names.give(word))?;
+            if step.get_ref().partition.is_some() {
+                for side in 1..=9 {
+                    let side = format!("{}.{side}", word.get_ref());
+                    names
+                        .give(&side)
+                        .map_err(|why| source.error(word.span().start, "named", why))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_network(
+    source: &Source<'_>,
+    table: &NetworkTable,
+    base: Network,
+) -> Result<Network, ScenarioError> {
+    let min = optional(source, table.latency.as_ref(), text::duration)?;
+    let max = optional(source, table.latency_max.as_ref(), text::duration)?;
+    let latency_min = min.unwrap_or(base.latency_min);
+    let latency_max = max.unwrap_or(if min.is_some() {
+        latency_min
+    } else {
+        base.latency_max
+    });
+    if let (Some(text), true) = (&table.latency_max, latency_max < latency_min) {
+        return Err(source.error(text.span().start, "latency-max", "is below `latency`"));
+    }
+    Ok(Network {
+        latency_min,
+        latency_max,
+        loss_ppm: optional(source, table.loss.as_ref(), text::share)?.unwrap_or(base.loss_ppm),
+        bandwidth: optional(source, table.bandwidth.as_ref(), text::rate)?.or(base.bandwidth),
+    })
+}
+
+fn read_links(
+    source: &Source<'_>,
+    names: &Names,
+    file: &ScenarioFile,
+    base: Network,
+) -> Result<Vec<LinkRule>, ScenarioError> {
+    file.link
+        .iter()
+        .map(|link| {
+            let table = link.get_ref();
+            let network = NetworkTable {
+                latency: table.latency.clone(),
+                latency_max: table.latency_max.clone(),
+                loss: table.loss.clone(),
+                bandwidth: table.bandwidth.clone(),
+            };
+            Ok(LinkRule {
+                from: with(source, &table.from, |word| names.fixed(word))?,
+                to: with(source, &table.to, |word| names.fixed(word))?,
+                network: read_network(source, &network, base)?,
+            })
+        })
+        .collect()
+}
+
+fn read_tuning(source: &Source<'_>, table: &TuningTable) -> Result<TuningChanges, ScenarioError> {
+    Ok(TuningChanges {
+        forget_after: optional(source, table.forget_after.as_ref(), text::duration)?,
+        random_link_interval: optional(
+            source,
+            table.random_link_interval.as_ref(),
+            text::duration,
+        )?,
+        hash_interval: optional(source, table.hash_interval.as_ref(), text::duration)?,
+        links_max: table.links_max.map(usize::from),
+    })
+}

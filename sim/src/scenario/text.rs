@@ -1,0 +1,136 @@
+//! Quantities as people write them: durations, shares, rates.
+
+use core::time::Duration;
+
+/// A duration such as `250ms`, `3s`, `1.5s`, `2min`, `1h`.
+///
+/// # Errors
+/// How to write it.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let how = || {
+        format!(
+            "`{text}` is no duration; write a number with ns, us, ms, s, min or h, such as 250ms"
+        )
+    };
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .ok_or_else(how)?;
+    let (number, unit) = text.split_at(split);
+    let unit: u64 = match unit.trim() {
+        "ns" => 1,
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "min" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        _ => return Err(how()),
+    };
+    scaled(number, unit)
+        .map(Duration::from_nanos)
+        .ok_or_else(how)
+}
+
+/// A duration with a sign: `-3s`, `+250ms`, `1s`; in nanoseconds.
+///
+/// # Errors
+/// How to write it.
+pub fn signed_duration(text: &str) -> Result<i64, String> {
+    let (sign, rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let nanos = duration(rest)?.as_nanos();
+    i64::try_from(nanos)
+        .map(|nanos| sign * nanos)
+        .map_err(|_| format!("`{text}` is too long"))
+}
+
+/// A share such as `25%` or `0.5%`, in parts per million.
+///
+/// # Errors
+/// How to write it.
+pub fn share(text: &str) -> Result<u32, String> {
+    let how = || format!("`{text}` is no share; write 0% to 100%, such as 25%");
+    let number = text.strip_suffix('%').ok_or_else(how)?;
+    let ppm = scaled(number.trim(), 10_000).ok_or_else(how)?;
+    u32::try_from(ppm)
+        .ok()
+        .filter(|ppm| *ppm <= 1_000_000)
+        .ok_or_else(how)
+}
+
+/// A rate such as `10Mbit`, `1Gbit`, `512kbit`, in bits a second.
+///
+/// # Errors
+/// How to write it.
+pub fn rate(text: &str) -> Result<u64, String> {
+    let how =
+        || format!("`{text}` is no rate; write a number with kbit, Mbit or Gbit, such as 100Mbit");
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .ok_or_else(how)?;
+    let (number, unit) = text.split_at(split);
+    let unit = match unit.trim() {
+        "kbit" => 1_000,
+        "Mbit" => 1_000_000,
+        "Gbit" => 1_000_000_000,
+        _ => return Err(how()),
+    };
+    scaled(number, unit)
+        .filter(|rate| *rate > 0)
+        .ok_or_else(how)
+}
+
+/// `number * unit` for a decimal number, rounded down, in integers alone.
+fn scaled(number: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() || fraction.len() > 9 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let whole: u64 = whole.parse().ok()?;
+    let mut part = 0;
+    let mut place = 1_u64;
+    for digit in fraction.bytes() {
+        place *= 10;
+        part += u128::from(unit) * u128::from(digit - b'0') / u128::from(place);
+    }
+    whole
+        .checked_mul(unit)?
+        .checked_add(u64::try_from(part).ok()?)
+}
+
+/// A duration as people write it, without loss.
+#[must_use]
+pub fn show(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    let (whole, rest) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+    if rest == 0 {
+        return format!("{whole}s");
+    }
+    let fraction = format!("{rest:09}");
+    format!("{whole}.{}s", fraction.trim_end_matches('0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_read_exactly() {
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(duration("2min"), Ok(Duration::from_secs(120)));
+        assert_eq!(signed_duration("-3s"), Ok(-3_000_000_000));
+        assert_eq!(share("2.5%"), Ok(25_000));
+        assert_eq!(rate("10Mbit"), Ok(10_000_000));
+        assert_eq!(show(Duration::from_millis(1_250)), "1.25s");
+    }
+
+    #[test]
+    fn wrong_quantities_say_how_to_write_them() {
+        for text in ["", "5", "s", "5 parsecs", "1..5s", "99999999999999h"] {
+            assert!(duration(text).unwrap_err().contains("250ms"), "{text}");
+        }
+        assert!(share("110%").is_err() && share("5").is_err());
+        assert!(rate("0Mbit").is_err() && rate("fast").is_err());
+    }
+}
