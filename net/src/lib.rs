@@ -2,4 +2,7 @@
 //!
 //! Start with [`wire`], the only parser of what arrives.
 
+pub mod clock;
+pub mod driver;
+pub mod entropy;
 pub mod wire;

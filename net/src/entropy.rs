@@ -1,0 +1,54 @@
+//! Seeds and instances from the operating system: the only source of true randomness that reaches `core`.
+
+use std::fmt;
+
+/// The operating system gave no random bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoEntropy(getrandom::Error);
+
+impl fmt::Display for NoEntropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the operating system gives no random numbers: {}",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for NoEntropy {}
+
+/// A seed for a machine's random choices.
+///
+/// # Errors
+/// When the operating system gives no random bytes.
+pub fn seed() -> Result<u64, NoEntropy> {
+    getrandom::u64().map_err(NoEntropy)
+}
+
+/// An instance number: tells two machines with one id apart; never 0.
+///
+/// # Errors
+/// When the operating system gives no random bytes.
+pub fn instance() -> Result<u32, NoEntropy> {
+    loop {
+        let number = getrandom::u32().map_err(NoEntropy)?;
+        if number != 0 {
+            return Ok(number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn seeds_and_instances_differ_from_call_to_call() {
+        let seeds: BTreeSet<u64> = (0..8).map(|_| seed().unwrap()).collect();
+        assert_eq!(seeds.len(), 8);
+        let instances: BTreeSet<u32> = (0..8).map(|_| instance().unwrap()).collect();
+        assert!(instances.len() > 4 && !instances.contains(&0));
+    }
+}
