@@ -448,7 +448,8 @@ impl Gossip {
         let life = self.life(handle);
         life.failures = 0;
         life.failed_until = crate::time::Instant::ZERO;
-        self.take_record(record, link, out);
+        let (applied, key) = self.take_record(record, link, out);
+        self.relay(key, applied, link);
         self.hear(link, out);
         if self.own_edge(handle).is_some_and(|edge| edge.down)
             || self.status(handle) != Status::Alive
