@@ -1,0 +1,245 @@
+//! Makes certificates: the mesh's CA, and what it signs.
+//!
+//! Keys are Ed25519: certificates and handshakes then have constant sizes, so that simulated runs are alike.
+
+use super::calendar::date_of;
+use super::error::{IdentityError, Place};
+use super::subject::{Role, Subject, SubjectError};
+use core::net::{Ipv4Addr, Ipv6Addr};
+use phalanx_core::identity::check_name;
+use phalanx_core::time::Wall;
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType,
+};
+
+/// How long a CA is valid.
+pub const CA_DAYS: u64 = 365;
+/// How long a node's or administrator's certificate is valid.
+pub const NODE_DAYS: u64 = 90;
+
+/// Clocks that lag by this much still accept a certificate made now.
+const BACKDATED_SECONDS: u64 = 300;
+
+/// From when to when a certificate is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub not_before: Wall,
+    /// The last second.
+    pub not_after: Wall,
+}
+
+impl Validity {
+    /// From five minutes before `now`, for clocks that lag, for `days` days.
+    #[must_use]
+    pub const fn days(now: Wall, days: u64) -> Self {
+        Self {
+            not_before: Wall(now.0.saturating_sub(BACKDATED_SECONDS)),
+            not_after: Wall(now.0.saturating_add(days.saturating_mul(86_400))),
+        }
+    }
+}
+
+/// A certificate and its key, as PEM.
+#[derive(Clone)]
+pub struct Issued {
+    /// The certificate.
+    pub certificate_pem: String,
+    /// The private key.
+    pub key_pem: String,
+}
+
+impl core::fmt::Debug for Issued {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Issued")
+            .field("certificate_pem", &self.certificate_pem)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The CA of one mesh, with its key.
+pub struct Authority {
+    mesh: String,
+    certificate_pem: String,
+    not_after: Wall,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl core::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Authority")
+            .field("mesh", &self.mesh)
+            .finish_non_exhaustive()
+    }
+}
+
+fn crypto(what: &'static str) -> impl Fn(rcgen::Error) -> IdentityError {
+    move |error| IdentityError::Crypto {
+        what,
+        why: error.to_string(),
+    }
+}
+
+fn params(
+    common_name: &str,
+    uri: &str,
+    validity: Validity,
+) -> Result<CertificateParams, IdentityError> {
+    let mut params = CertificateParams::default();
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common_name);
+    params.distinguished_name = name;
+    params.not_before = date_of(validity.not_before);
+    params.not_after = date_of(validity.not_after);
+    params.use_authority_key_identifier_extension = true;
+    params.subject_alt_names = vec![SanType::URI(ia5(uri)?)];
+    Ok(params)
+}
+
+fn ia5(text: &str) -> Result<Ia5String, IdentityError> {
+    Ia5String::try_from(text).map_err(crypto("a certificate's name"))
+}
+
+impl Authority {
+    /// A new CA for `mesh`, and its key.
+    ///
+    /// # Errors
+    /// When the mesh's name breaks the rules, or the cryptography library refuses.
+    pub fn new(mesh: &str, validity: Validity) -> Result<(Self, Issued), IdentityError> {
+        check_name(mesh).map_err(SubjectError::Mesh)?;
+        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(crypto("the CA's key"))?;
+        let mut params = params(mesh, &format!("spiffe://{mesh}"), validity)?;
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, "Phalanx mesh CA");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate_pem = params.self_signed(&key).map_err(crypto("the CA"))?.pem();
+        let issued = Issued {
+            certificate_pem: certificate_pem.clone(),
+            key_pem: key.serialize_pem(),
+        };
+        let issuer = Issuer::new(params, key);
+        Ok((
+            Self {
+                mesh: mesh.to_owned(),
+                certificate_pem,
+                not_after: validity.not_after,
+                issuer,
+            },
+            issued,
+        ))
+    }
+
+    /// The CA of these PEM texts.
+    ///
+    /// # Errors
+    /// When one of them does not parse, they do not belong together, or the certificate is no CA's.
+    pub fn from_pem(
+        certificate: (&Place, &str),
+        key: (&Place, &str),
+    ) -> Result<Self, IdentityError> {
+        let facts = super::facts::first(certificate.0, certificate.1.as_bytes())?;
+        if !facts.ca {
+            let why =
+                "is not the certificate of a CA; give the file made by phalanx ca init".to_owned();
+            return Err(IdentityError::Unusable {
+                place: certificate.0.clone(),
+                why,
+            });
+        }
+        let Some(mesh) = facts
+            .uris
+            .iter()
+            .find_map(|uri| uri.strip_prefix("spiffe://"))
+        else {
+            let why = "is a CA that names no mesh (spiffe://MESH); make one with phalanx ca init"
+                .to_owned();
+            return Err(IdentityError::Unusable {
+                place: certificate.0.clone(),
+                why,
+            });
+        };
+        let mesh = mesh.to_owned();
+        let pair = KeyPair::from_pem(key.1).map_err(|error| IdentityError::NotPem {
+            place: key.0.clone(),
+            wanted: "private key",
+            label: "PRIVATE KEY",
+            why: error.to_string(),
+        })?;
+        if !facts.has_public_key(pair.public_key_raw()) {
+            return Err(IdentityError::KeyMismatch {
+                certificate: certificate.0.clone(),
+                key: key.0.clone(),
+            });
+        }
+        let issuer =
+            Issuer::from_ca_cert_pem(certificate.1, pair).map_err(crypto("an issuer of the CA"))?;
+        Ok(Self {
+            mesh,
+            certificate_pem: certificate.1.to_owned(),
+            not_after: facts.validity.not_after,
+            issuer,
+        })
+    }
+
+    /// The mesh it speaks for.
+    #[must_use]
+    pub fn mesh(&self) -> &str {
+        &self.mesh
+    }
+
+    /// Its certificate, as PEM.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// A certificate for `subject` with a new key. It does not outlive the CA.
+    ///
+    /// # Errors
+    /// When the subject belongs to another mesh, or the cryptography library refuses.
+    pub fn issue(&self, subject: &Subject, validity: Validity) -> Result<Issued, IdentityError> {
+        if subject.mesh() != self.mesh {
+            return Err(IdentityError::WrongMesh {
+                place: Place::Memory("the CA"),
+                found: self.mesh.clone(),
+                configured: subject.mesh().to_owned(),
+            });
+        }
+        let id = subject.id().as_str();
+        let not_after = validity.not_after.min(self.not_after);
+        let mut params = params(
+            id,
+            &subject.to_string(),
+            Validity {
+                not_after,
+                ..validity
+            },
+        )?;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if subject.role() == Role::Node {
+            params
+                .extended_key_usages
+                .push(ExtendedKeyUsagePurpose::ServerAuth);
+            params.subject_alt_names.extend([
+                SanType::DnsName(ia5(id)?),
+                SanType::DnsName(ia5("localhost")?),
+                SanType::IpAddress(Ipv4Addr::LOCALHOST.into()),
+                SanType::IpAddress(Ipv6Addr::LOCALHOST.into()),
+            ]);
+        }
+        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(crypto("a key"))?;
+        let certificate = params
+            .signed_by(&key, &self.issuer)
+            .map_err(crypto("a certificate"))?;
+        Ok(Issued {
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+        })
+    }
+}

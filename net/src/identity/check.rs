@@ -1,0 +1,285 @@
+//! From PEM to a checked identity: everything that would make each link fail is found here, by name.
+
+use super::authority::{Issued, Validity};
+use super::error::{IdentityError, PeerError, Place, Warning};
+use super::facts::{self, Facts};
+use super::files;
+use super::subject::{Peer, Subject, peer_identity, subject_of};
+use super::tls;
+use phalanx_core::time::Wall;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use std::sync::Arc;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+/// A PEM text and where it came from.
+#[derive(Clone)]
+pub struct PemText {
+    /// Where it came from.
+    pub place: Place,
+    /// The text.
+    pub pem: Vec<u8>,
+}
+
+/// The three texts that make an identity.
+#[derive(Clone)]
+pub struct PemParts {
+    /// The certificate, and intermediate ones after it.
+    pub certificate: PemText,
+    /// Its private key.
+    pub key: PemText,
+    /// The CA's certificate, or several.
+    pub ca: PemText,
+}
+
+impl PemParts {
+    /// The parts of a certificate made by this process.
+    #[must_use]
+    pub fn issued(issued: &Issued, ca_pem: &str) -> Self {
+        let text = |place, pem: &str| PemText {
+            place: Place::Memory(place),
+            pem: pem.as_bytes().to_vec(),
+        };
+        Self {
+            certificate: text("the issued certificate", &issued.certificate_pem),
+            key: text("the issued key", &issued.key_pem),
+            ca: text("the CA", ca_pem),
+        }
+    }
+}
+
+/// Who we are, and whom we trust; checked. Cheap to clone.
+#[derive(Clone)]
+pub struct Identity {
+    subject: Subject,
+    facts: Arc<Facts>,
+    certified: Arc<CertifiedKey>,
+    roots: Arc<RootCertStore>,
+}
+
+impl core::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Identity")
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// The identity of `subject` in these texts, as of `now`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, by place.
+    pub fn from_pem(parts: &PemParts, subject: &Subject, now: Wall) -> Result<Self, IdentityError> {
+        let chain = facts::certificates(&parts.certificate.place, &parts.certificate.pem)?;
+        let key = private_key(&parts.key)?;
+        let certificate_facts = facts::first(&parts.certificate.place, &parts.certificate.pem)?;
+        in_time(&parts.certificate.place, &certificate_facts, now)?;
+        let roots = roots(&parts.ca, now)?;
+        right_name(&parts.certificate.place, &chain[0], subject)?;
+        let certified = certified(parts, chain, key)?;
+        tls::verify_chain(&certified.cert, &roots, subject.role(), now).map_err(|why| {
+            IdentityError::ForeignCa {
+                place: parts.certificate.place.clone(),
+                ca: parts.ca.place.clone(),
+                why,
+            }
+        })?;
+        Ok(Self {
+            subject: subject.clone(),
+            facts: Arc::new(certificate_facts),
+            certified: Arc::new(certified),
+            roots: Arc::new(roots),
+        })
+    }
+
+    /// Who we are.
+    #[must_use]
+    pub const fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// What our certificate says.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// When our certificate is valid.
+    #[must_use]
+    pub fn validity(&self) -> Validity {
+        self.facts.validity
+    }
+
+    /// TLS for accepting: TLS 1.3, HTTP/2, and a dialer without a certificate of our CA is turned away.
+    ///
+    /// # Errors
+    /// When the TLS library refuses our key.
+    pub fn server_config(&self) -> Result<Arc<ServerConfig>, IdentityError> {
+        tls::server_config(&self.certified, &self.roots)
+    }
+
+    /// TLS for dialling: TLS 1.3, HTTP/2; the acceptor needs a node's certificate of our CA, whatever its id.
+    ///
+    /// # Errors
+    /// When the TLS library refuses our key.
+    pub fn client_config(&self) -> Result<Arc<ClientConfig>, IdentityError> {
+        tls::client_config(&self.certified, &self.roots)
+    }
+
+    /// Who the other end of a finished handshake is.
+    ///
+    /// # Errors
+    /// When it presented no certificate, or one that names nobody, or another mesh's.
+    pub fn judge(&self, presented: Option<&[CertificateDer<'_>]>) -> Result<Peer, PeerError> {
+        let certificate = presented.and_then(<[_]>::first).ok_or(PeerError::None)?;
+        let peer = peer_identity(certificate)?;
+        if peer.subject.mesh() == self.subject.mesh() {
+            return Ok(peer);
+        }
+        Err(PeerError::WrongMesh {
+            found: peer.subject.mesh().to_owned(),
+            ours: self.subject.mesh().to_owned(),
+        })
+    }
+
+    /// A warning in the last third of our certificate's life.
+    pub(super) fn ends_soon(&self, place: &Place, now: Wall) -> Option<Warning> {
+        let Validity {
+            not_before,
+            not_after,
+        } = self.validity();
+        let third = not_after.0.saturating_sub(not_before.0) / 3;
+        let soon = now.0 >= not_after.0.saturating_sub(third);
+        soon.then(|| Warning::EndsSoon {
+            place: place.clone(),
+            not_after,
+        })
+    }
+}
+
+fn private_key(text: &PemText) -> Result<PrivateKeyDer<'static>, IdentityError> {
+    PrivateKeyDer::from_pem_slice(&text.pem).map_err(|error| IdentityError::NotPem {
+        place: text.place.clone(),
+        wanted: "private key",
+        label: "PRIVATE KEY",
+        why: if matches!(error, rustls::pki_types::pem::Error::NoItemsFound) {
+            files::looks_like(&text.pem).to_owned()
+        } else {
+            error.to_string()
+        },
+    })
+}
+
+fn in_time(place: &Place, facts: &Facts, now: Wall) -> Result<(), IdentityError> {
+    let Validity {
+        not_before,
+        not_after,
+    } = facts.validity;
+    if now > not_after {
+        return Err(IdentityError::Expired {
+            place: place.clone(),
+            not_after,
+            now,
+        });
+    }
+    if now < not_before {
+        return Err(IdentityError::NotYetValid {
+            place: place.clone(),
+            not_before,
+            now,
+        });
+    }
+    Ok(())
+}
+
+/// The CAs we trust. One that expired is left out when another is valid: that is how they are replaced.
+fn roots(ca: &PemText, now: Wall) -> Result<RootCertStore, IdentityError> {
+    let mut roots = RootCertStore::empty();
+    let mut out_of_time = None;
+    let all = facts::certificates(&ca.place, &ca.pem)?;
+    for (certificate, facts) in all
+        .into_iter()
+        .zip(facts::facts_of_pem(&ca.place, &ca.pem)?)
+    {
+        if !facts.ca {
+            return Err(IdentityError::Unusable {
+                place: ca.place.clone(),
+                why: format!(
+                    "holds {}, which is not the certificate of a CA; give the mesh's ca-cert.pem",
+                    facts.name
+                ),
+            });
+        }
+        if let Err(error) = in_time(&ca.place, &facts, now) {
+            out_of_time = Some(error);
+            continue;
+        }
+        roots
+            .add(certificate)
+            .map_err(|error| IdentityError::Unusable {
+                place: ca.place.clone(),
+                why: format!("holds a CA that cannot be used: {error}"),
+            })?;
+    }
+    match out_of_time {
+        Some(error) if roots.is_empty() => Err(error),
+        Some(_) | None => Ok(roots),
+    }
+}
+
+fn right_name(
+    place: &Place,
+    certificate: &CertificateDer<'_>,
+    wanted: &Subject,
+) -> Result<(), IdentityError> {
+    let no_subject = |why| IdentityError::NoSubject {
+        place: place.clone(),
+        why,
+    };
+    let (_, parsed) = X509Certificate::from_der(certificate)
+        .map_err(|error| no_subject(PeerError::Malformed(error.to_string())))?;
+    let found = subject_of(&parsed).map_err(no_subject)?;
+    if found.mesh() != wanted.mesh() {
+        return Err(IdentityError::WrongMesh {
+            place: place.clone(),
+            found: found.mesh().to_owned(),
+            configured: wanted.mesh().to_owned(),
+        });
+    }
+    if found.role() != wanted.role() {
+        return Err(IdentityError::WrongRole {
+            place: place.clone(),
+            found: found.role(),
+            wanted: wanted.role(),
+        });
+    }
+    if found.id() != wanted.id() {
+        return Err(IdentityError::WrongId {
+            place: place.clone(),
+            found: found.id().to_string(),
+            configured: wanted.id().to_string(),
+        });
+    }
+    Ok(())
+}
+
+fn certified(
+    parts: &PemParts,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, IdentityError> {
+    let mismatch = || IdentityError::KeyMismatch {
+        certificate: parts.certificate.place.clone(),
+        key: parts.key.place.clone(),
+    };
+    let signer = tls::signing_key(&key).map_err(|why| IdentityError::Unusable {
+        place: parts.key.place.clone(),
+        why,
+    })?;
+    let certified = CertifiedKey::new(chain, signer);
+    certified.keys_match().map_err(|_| mismatch())?;
+    Ok(certified)
+}

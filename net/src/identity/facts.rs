@@ -1,0 +1,160 @@
+//! What people want to know of a certificate.
+
+use super::authority::Validity;
+use super::error::{IdentityError, Place};
+use super::files;
+use super::subject::{Subject, subject_of, wall};
+use core::fmt::Write as _;
+use core::net::IpAddr;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use std::path::Path;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+/// What one certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Its distinguished name.
+    pub name: String,
+    /// The distinguished name of who signed it.
+    pub issuer: String,
+    /// The holder, if it names one of a mesh.
+    pub subject: Option<Subject>,
+    /// All URIs among its alternative names.
+    pub uris: Vec<String>,
+    /// DNS names among its alternative names.
+    pub dns_names: Vec<String>,
+    /// IP addresses among its alternative names.
+    pub addresses: Vec<IpAddr>,
+    /// When it is valid.
+    pub validity: Validity,
+    /// It may sign others.
+    pub ca: bool,
+    /// Its serial number, in hexadecimal.
+    pub serial: String,
+    /// The algorithm of its key, as a name or an object identifier.
+    pub algorithm: String,
+    /// SHA-256 of the whole certificate, in hexadecimal.
+    pub fingerprint: String,
+    public_key: Vec<u8>,
+}
+
+impl Facts {
+    /// Whether its public key has these raw bytes.
+    pub(super) fn has_public_key(&self, raw: &[u8]) -> bool {
+        self.public_key == raw
+    }
+
+    /// Reads a certificate.
+    ///
+    /// # Errors
+    /// Why it is none, in words.
+    pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+        let (_, parsed) =
+            X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
+        let mut facts = Self {
+            name: parsed.subject().to_string(),
+            issuer: parsed.issuer().to_string(),
+            subject: subject_of(&parsed).ok(),
+            uris: Vec::new(),
+            dns_names: Vec::new(),
+            addresses: Vec::new(),
+            validity: Validity {
+                not_before: wall(parsed.validity().not_before.timestamp()),
+                not_after: wall(parsed.validity().not_after.timestamp()),
+            },
+            ca: parsed.is_ca(),
+            serial: parsed.raw_serial_as_string(),
+            algorithm: algorithm(&parsed.public_key().algorithm.algorithm.to_id_string()),
+            fingerprint: hexadecimal(
+                ring::digest::digest(&ring::digest::SHA256, certificate).as_ref(),
+            ),
+            public_key: parsed.public_key().subject_public_key.data.to_vec(),
+        };
+        if let Ok(Some(names)) = parsed.subject_alternative_name() {
+            for name in &names.value.general_names {
+                facts.add(name);
+            }
+        }
+        Ok(facts)
+    }
+
+    fn add(&mut self, name: &GeneralName<'_>) {
+        if let GeneralName::URI(uri) = name {
+            self.uris.push((*uri).to_owned());
+        } else if let GeneralName::DNSName(dns) = name {
+            self.dns_names.push((*dns).to_owned());
+        } else if let GeneralName::IPAddress(bytes) = name {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            let v6 = <[u8; 16]>::try_from(*bytes).map(IpAddr::from);
+            self.addresses.extend(v4.or(v6).ok());
+        }
+    }
+}
+
+fn algorithm(oid: &str) -> String {
+    match oid {
+        "1.3.101.112" => "Ed25519",
+        "1.2.840.10045.2.1" => "ECDSA",
+        "1.2.840.113549.1.1.1" => "RSA",
+        other => other,
+    }
+    .to_owned()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The certificates of a PEM text; at least one.
+pub(super) fn certificates(
+    place: &Place,
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let none = |why: String| IdentityError::NotPem {
+        place: place.clone(),
+        wanted: "certificate",
+        label: "CERTIFICATE",
+        why,
+    };
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if found.is_empty() => Err(none(files::looks_like(pem).to_owned())),
+        Ok(found) => Ok(found),
+        Err(error) => Err(none(error.to_string())),
+    }
+}
+
+/// What the certificates of a PEM text say; at least one.
+///
+/// # Errors
+/// When it holds none, or one that cannot be read.
+pub fn facts_of_pem(place: &Place, pem: &[u8]) -> Result<Vec<Facts>, IdentityError> {
+    let read = |certificate: &CertificateDer<'_>| {
+        Facts::of(certificate).map_err(|why| IdentityError::Unusable {
+            place: place.clone(),
+            why: format!("holds a certificate that cannot be read: {why}"),
+        })
+    };
+    certificates(place, pem)?.iter().map(read).collect()
+}
+
+/// What the first certificate of a PEM text says.
+pub(super) fn first(place: &Place, pem: &[u8]) -> Result<Facts, IdentityError> {
+    let mut all = facts_of_pem(place, pem)?;
+    Ok(all.swap_remove(0))
+}
+
+/// What the certificates in a PEM file say.
+///
+/// # Errors
+/// When it cannot be read or holds no certificate.
+pub fn ca_show(path: &Path) -> Result<Vec<Facts>, IdentityError> {
+    let pem = files::read(path)?;
+    facts_of_pem(&Place::File(path.to_owned()), &pem)
+}

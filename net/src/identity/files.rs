@@ -1,0 +1,138 @@
+//! Files that hold identities: small, private, replaced whole.
+
+use super::error::{IdentityError, Place, Warning};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// No certificate or key is near this long; what is longer was given by mistake.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// Reads a whole small file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
+    let unreadable = |error| IdentityError::Unreadable {
+        place: Place::File(path.to_owned()),
+        error,
+    };
+    let mut bytes = Vec::new();
+    let mut file = File::open(path).map_err(unreadable)?.take(BYTES_MAX + 1);
+    file.read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(unreadable(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "it has more than a megabyte",
+        )));
+    }
+    Ok(bytes)
+}
+
+/// What a text without the wanted PEM block seems to be.
+pub(super) fn looks_like(pem: &[u8]) -> &'static str {
+    let has = |needle: &[u8]| pem.windows(needle.len()).any(|window| window == needle);
+    if pem.is_empty() {
+        "it is empty"
+    } else if has(b"PRIVATE KEY-----") {
+        "it holds a private key"
+    } else if has(b"-----BEGIN CERTIFICATE-----") {
+        "it holds a certificate"
+    } else if pem.first() == Some(&0x30) {
+        "it seems to be DER, the binary form"
+    } else {
+        "it is something else"
+    }
+}
+
+/// Makes a directory, and those above it, that only this user may enter.
+pub(super) fn make_directory(path: &Path) -> Result<(), IdentityError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(path)
+        .map_err(|error| IdentityError::Unwritable {
+            path: path.to_owned(),
+            error,
+        })
+}
+
+/// Writes a file that only this user may read: whole or not at all, even if the machine stops.
+pub(super) fn write_private(path: &Path, contents: &str) -> Result<(), IdentityError> {
+    let temporary = temporary_name(path);
+    let result = write_new(&temporary, contents).and_then(|()| fs::rename(&temporary, path));
+    result.and_then(|()| sync_parent(path)).map_err(|error| {
+        // What is left of it is of no use; the first error is the one to tell.
+        let _ = fs::remove_file(&temporary);
+        IdentityError::Unwritable {
+            path: path.to_owned(),
+            error,
+        }
+    })
+}
+
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    path.with_file_name(name)
+}
+
+fn write_new(path: &Path, contents: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(contents.as_bytes())?;
+    file.sync_all()
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."));
+    File::open(parent)?.sync_all()
+}
+
+/// Holds a directory's lock until dropped; the system frees it if the process dies.
+pub(super) fn lock(directory: &Path) -> Result<File, IdentityError> {
+    let path = directory.join(".lock");
+    let unwritable = |error| IdentityError::Unwritable {
+        path: path.clone(),
+        error,
+    };
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&path).map_err(unwritable)?;
+    file.lock().map_err(unwritable)?;
+    Ok(file)
+}
+
+/// A warning when others may read (or, for a directory, write to) `path`.
+#[cfg(unix)]
+pub(super) fn permissions(path: &Path) -> Option<Warning> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata = fs::metadata(path).ok()?;
+    let mode = metadata.permissions().mode() & 0o777;
+    let (forbidden, wanted) = if metadata.is_dir() {
+        (0o022, 0o700)
+    } else {
+        (0o077, 0o600)
+    };
+    (mode & forbidden != 0).then(|| Warning::OpenPermissions {
+        path: path.to_owned(),
+        mode,
+        wanted,
+    })
+}
+
+/// Elsewhere permissions have another shape; nothing is said of them.
+#[cfg(not(unix))]
+pub(super) fn permissions(_path: &Path) -> Option<Warning> {
+    None
+}

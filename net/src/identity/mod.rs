@@ -1,0 +1,37 @@
+//! Who a node is, and how it proves it: certificates, keys and the TLS that uses them.
+//!
+//! A node's id is in its certificate: the common name, and the URI `spiffe://MESH/node/ID`, a [`Subject`].
+//! Certificates come from a [`Source`]; [`open`] reads them, checks everything that would make each link fail
+//! later, and gives an [`Identity`], from which the TLS configurations are built ([`Identity::server_config`],
+//! [`Identity::client_config`]). What the other end proved is read with [`Identity::judge`].
+//!
+//! It decides nothing about the mesh, and never asks the clock: each check takes the time as a value.
+//!
+//! - `subject`: the names in certificates.
+//! - `authority`: makes certificates.
+//! - `directory`: the development mode, a directory that fills itself at the first start.
+//! - `check`: from PEM to a checked identity.
+//! - `facts`: what people want to know of a certificate.
+//! - `tls`: rustls on ring, TLS 1.3 alone, both ends prove who they are.
+
+mod authority;
+mod calendar;
+mod check;
+mod directory;
+mod error;
+mod facts;
+mod files;
+mod source;
+mod subject;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub use authority::{Authority, CA_DAYS, Issued, NODE_DAYS, Validity};
+pub use calendar::iso_8601;
+pub use check::{Identity, PemParts, PemText};
+pub use directory::{IssuedFiles, ca_init, ca_issue};
+pub use error::{IdentityError, PeerError, Place, Warning};
+pub use facts::{Facts, ca_show, facts_of_pem};
+pub use source::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, Opened, Source, open};
+pub use subject::{Peer, Role, Subject, SubjectError, peer_identity};

@@ -1,0 +1,118 @@
+//! Where certificates come from.
+
+use super::check::{Identity, PemParts, PemText};
+use super::directory::{self, IssuedFiles};
+use super::error::{IdentityError, Place, Warning};
+use super::files;
+use super::subject::Subject;
+use phalanx_core::time::Wall;
+use std::path::PathBuf;
+
+/// The environment variable that holds the certificate, as PEM.
+pub const CERT_VARIABLE: &str = "PHALANX_TLS_CERT";
+/// The environment variable that holds the private key, as PEM.
+pub const KEY_VARIABLE: &str = "PHALANX_TLS_KEY";
+/// The environment variable that holds the CA's certificate, as PEM.
+pub const CA_VARIABLE: &str = "PHALANX_TLS_CA";
+
+/// Where certificates come from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A directory that the first start fills: for development, or filled by `phalanx ca issue`.
+    Directory(PathBuf),
+    /// PEM files.
+    Files {
+        /// The certificate, and intermediate ones after it.
+        certificate: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+        /// The CA's certificate, or several.
+        ca: PathBuf,
+    },
+    /// The values of [`CERT_VARIABLE`], [`KEY_VARIABLE`] and [`CA_VARIABLE`].
+    Variables {
+        /// The certificate, and intermediate ones after it.
+        certificate: String,
+        /// Its private key.
+        key: String,
+        /// The CA's certificate, or several.
+        ca: String,
+    },
+}
+
+impl core::fmt::Debug for Source {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Directory(path) => f.debug_tuple("Directory").field(path).finish(),
+            Self::Files {
+                certificate,
+                key,
+                ca,
+            } => f
+                .debug_struct("Files")
+                .field("certificate", certificate)
+                .field("key", key)
+                .field("ca", ca)
+                .finish(),
+            // The values hold a private key.
+            Self::Variables { .. } => f.debug_struct("Variables").finish_non_exhaustive(),
+        }
+    }
+}
+
+/// A checked identity, and what should be mended though it works.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The identity.
+    pub identity: Identity,
+    /// What should be mended.
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads the identity of `subject` from `source`, and checks it as of `now`. A [`Source::Directory`] is filled
+/// with what is missing.
+///
+/// # Errors
+/// The first thing that would make links fail.
+pub fn open(source: &Source, subject: &Subject, now: Wall) -> Result<Opened, IdentityError> {
+    let mut warnings = Vec::new();
+    let parts = match source {
+        Source::Directory(path) => {
+            let issued = directory::complete(path, subject, now)?;
+            warnings.extend(files::permissions(path));
+            warnings.extend(files::permissions(&issued.key));
+            issued.read()?
+        }
+        Source::Files {
+            certificate,
+            key,
+            ca,
+        } => {
+            warnings.extend(files::permissions(key));
+            IssuedFiles {
+                certificate: certificate.clone(),
+                key: key.clone(),
+                ca: ca.clone(),
+            }
+            .read()?
+        }
+        Source::Variables {
+            certificate,
+            key,
+            ca,
+        } => {
+            let text = |name: &str, value: &String| PemText {
+                place: Place::Variable(name.to_owned()),
+                pem: value.as_bytes().to_vec(),
+            };
+            PemParts {
+                certificate: text(CERT_VARIABLE, certificate),
+                key: text(KEY_VARIABLE, key),
+                ca: text(CA_VARIABLE, ca),
+            }
+        }
+    };
+    let identity = Identity::from_pem(&parts, subject, now)?;
+    warnings.extend(identity.ends_soon(&parts.certificate.place, now));
+    Ok(Opened { identity, warnings })
+}

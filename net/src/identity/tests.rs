@@ -1,0 +1,1 @@
+//! What certificates are taken and what is said of the others.

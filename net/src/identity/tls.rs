@@ -1,0 +1,176 @@
+//! rustls on ring: TLS 1.3 alone, HTTP/2, and both ends prove who they are.
+//!
+//! A dialer often does not know whom it will reach (a seed address has no id), so the name in the certificate
+//! is not compared with an address: the chain, the time and the purpose are verified, and who it is comes from
+//! the SPIFFE id afterwards. Sessions are never resumed: each connection proves its certificates anew.
+
+use super::error::IdentityError;
+use super::subject::Role;
+use core::time::Duration;
+use phalanx_core::time::Wall;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
+use std::sync::Arc;
+
+const HTTP_2: &[u8] = b"h2";
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn algorithms() -> WebPkiSupportedAlgorithms {
+    provider().signature_verification_algorithms
+}
+
+fn crypto(what: &'static str, why: &impl ToString) -> IdentityError {
+    IdentityError::Crypto {
+        what,
+        why: why.to_string(),
+    }
+}
+
+/// The signer of a private key.
+pub(super) fn signing_key(key: &PrivateKeyDer<'_>) -> Result<Arc<dyn SigningKey>, String> {
+    ring::sign::any_supported_type(key).map_err(|error| {
+        format!(
+            "holds a private key of a kind that cannot be used ({error}); use Ed25519, ECDSA or RSA"
+        )
+    })
+}
+
+/// Whether the first certificate is signed by one of `roots` and fit for `role`, as of `now`.
+pub(super) fn verify_chain(
+    chain: &[CertificateDer<'static>],
+    roots: &RootCertStore,
+    role: Role,
+    now: Wall,
+) -> Result<(), String> {
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(now.0));
+    let (own, intermediates) = chain.split_first().ok_or("there is no certificate")?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider())
+        .build()
+        .map_err(|error| error.to_string())?;
+    verifier
+        .verify_client_cert(own, intermediates, now)
+        .map_err(|error| in_words(&error))?;
+    if role == Role::Node {
+        verify_server(own, intermediates, roots, now).map_err(|error| in_words(&error))?;
+    }
+    Ok(())
+}
+
+/// The reason without the library's notation, where it is a common one.
+fn in_words(error: &Error) -> String {
+    let Error::InvalidCertificate(reason) = error else {
+        return error.to_string();
+    };
+    if matches!(reason, CertificateError::UnknownIssuer) {
+        "another CA signed it".to_owned()
+    } else if matches!(reason, CertificateError::BadSignature) {
+        "a CA with the same name and another key signed it".to_owned()
+    } else {
+        reason.to_string()
+    }
+}
+
+fn verify_server(
+    own: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    roots: &RootCertStore,
+    now: UnixTime,
+) -> Result<(), Error> {
+    let own = ParsedCertificate::try_from(own)?;
+    verify_server_cert_signed_by_trust_anchor(&own, roots, intermediates, now, algorithms().all)
+}
+
+pub(super) fn server_config(
+    certified: &Arc<CertifiedKey>,
+    roots: &Arc<RootCertStore>,
+) -> Result<Arc<ServerConfig>, IdentityError> {
+    let what = "the TLS configuration for accepting";
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider())
+        .build()
+        .map_err(|error| crypto(what, &error))?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| crypto(what, &error))?
+        .with_client_cert_verifier(clients)
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(certified))));
+    config.alpn_protocols = vec![HTTP_2.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+pub(super) fn client_config(
+    certified: &Arc<CertifiedKey>,
+    roots: &Arc<RootCertStore>,
+) -> Result<Arc<ClientConfig>, IdentityError> {
+    let what = "the TLS configuration for dialling";
+    let verifier = AnyNode {
+        roots: Arc::clone(roots),
+    };
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| crypto(what, &error))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(certified))));
+    config.alpn_protocols = vec![HTTP_2.to_vec()];
+    config.resumption = Resumption::disabled();
+    // What we dial has no name to ask for.
+    config.enable_sni = false;
+    Ok(Arc::new(config))
+}
+
+/// Accepts any acceptor with a valid node certificate of our CA.
+#[derive(Debug)]
+struct AnyNode {
+    roots: Arc<RootCertStore>,
+}
+
+impl ServerCertVerifier for AnyNode {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        verify_server(own, intermediates, &self.roots, now)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &algorithms())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &algorithms())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        algorithms().supported_schemes()
+    }
+}
