@@ -65,7 +65,7 @@ pub(super) fn write_private(path: &Path, contents: &str) -> Result<(), IdentityE
     let result = write_new(&temporary, contents).and_then(|()| fs::rename(&temporary, path));
     result.and_then(|()| sync_parent(path)).map_err(|error| {
         // What is left of it is of no use; the first error is the one to tell.
-        let _ = fs::remove_file(&temporary);
+        drop(fs::remove_file(&temporary));
         IdentityError::Unwritable {
             path: path.to_owned(),
             error,

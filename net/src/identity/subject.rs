@@ -179,15 +179,19 @@ fn spiffe_uris(certificate: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(names)) = certificate.subject_alternative_name() else {
         return Vec::new();
     };
-    let spiffe = |name: &GeneralName<'_>| match name {
-        GeneralName::URI(uri) if uri.starts_with("spiffe://") => Some((*uri).to_owned()),
-        _ => None,
+    let uri = |name: &GeneralName<'_>| {
+        if let GeneralName::URI(uri) = name {
+            Some((*uri).to_owned())
+        } else {
+            None
+        }
     };
     names
         .value
         .general_names
         .iter()
-        .filter_map(spiffe)
+        .filter_map(uri)
+        .filter(|uri| uri.starts_with("spiffe://"))
         .collect()
 }
 
