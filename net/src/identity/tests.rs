@@ -1,1 +1,0 @@
-//! What certificates are taken and what is said of the others.
