@@ -6,4 +6,6 @@ pub mod clock;
 pub mod driver;
 pub mod entropy;
 pub mod identity;
+pub mod store;
+pub mod transport;
 pub mod wire;

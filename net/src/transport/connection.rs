@@ -1,0 +1,330 @@
+//! One authenticated connection: who is at the other end, and the means to end it at once.
+
+use crate::identity::Peer;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tonic::transport::server::Connected;
+
+/// Who calls: in the extensions of every request that arrives on the node's port.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Its mesh, id and role, and its whole certificate.
+    pub peer: Peer,
+    /// Where it called from.
+    pub remote: SocketAddr,
+    pub(crate) fate: Fate,
+}
+
+/// The node's connections, in both directions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Connections {
+    open: Arc<Mutex<Open>>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    accepted: usize,
+    fates: BTreeMap<u64, Fate>,
+    ended: bool,
+}
+
+impl Connections {
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of connections that others made to us.
+    pub(crate) fn accepted(&self) -> usize {
+        self.lock().accepted
+    }
+
+    /// Guards a connection: it counts until it is dropped, and can be killed.
+    pub(crate) fn guard<Io>(&self, io: Io, accepted: bool) -> Guarded<Io> {
+        let fate = Fate::default();
+        let mut open = self.lock();
+        if open.ended {
+            fate.kill();
+        }
+        let number = open.next;
+        open.next += 1;
+        open.accepted += usize::from(accepted);
+        open.fates.insert(number, fate.clone());
+        drop(open);
+        Guarded {
+            io,
+            fate,
+            place: Place {
+                connections: self.clone(),
+                number,
+                accepted,
+            },
+        }
+    }
+
+    /// Ends every connection, and those that are made from here on.
+    pub(crate) fn kill_all(&self) {
+        let mut open = self.lock();
+        open.ended = true;
+        let fates: Vec<Fate> = open.fates.values().cloned().collect();
+        drop(open);
+        for fate in fates {
+            fate.kill();
+        }
+    }
+}
+
+/// A connection's place in the count.
+#[derive(Debug)]
+struct Place {
+    connections: Connections,
+    number: u64,
+    accepted: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.connections.lock();
+        open.accepted -= usize::from(self.accepted);
+        let fate = open.fates.remove(&self.number);
+        drop(open);
+        if let Some(fate) = fate {
+            fate.gone();
+        }
+    }
+}
+
+/// What becomes of one connection.
+#[derive(Clone, Default)]
+pub(crate) struct Fate {
+    state: Arc<Mutex<FateState>>,
+}
+
+#[derive(Default)]
+struct FateState {
+    killed: bool,
+    gone: bool,
+    /// The first error, kept because HTTP/2 keeps only its text.
+    failure: Option<io::Error>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    mourner: Option<Waker>,
+}
+
+impl fmt::Debug for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("Fate")
+            .field("killed", &state.killed)
+            .field("gone", &state.gone)
+            .finish()
+    }
+}
+
+impl Fate {
+    fn lock(&self) -> MutexGuard<'_, FateState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the connection at once: whoever reads or writes it gets an error.
+    pub(crate) fn kill(&self) {
+        let mut state = self.lock();
+        state.killed = true;
+        let wakers = [state.reader.take(), state.writer.take()];
+        drop(state);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    fn gone(&self) {
+        let mut state = self.lock();
+        state.gone = true;
+        let mourner = state.mourner.take();
+        drop(state);
+        if let Some(mourner) = mourner {
+            mourner.wake();
+        }
+    }
+
+    /// Waits until the connection is gone. One waits at a time.
+    pub(crate) async fn wait_gone(&self) {
+        std::future::poll_fn(|context| {
+            let mut state = self.lock();
+            if state.gone {
+                return Poll::Ready(());
+            }
+            state.mourner = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The error that broke the connection, once.
+    pub(crate) fn take_failure(&self) -> Option<io::Error> {
+        self.lock().failure.take()
+    }
+
+    fn check(&self, context: &Context<'_>, reads: bool) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.killed {
+            return Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "closed by this node",
+            ));
+        }
+        let waker = if reads {
+            &mut state.reader
+        } else {
+            &mut state.writer
+        };
+        if !waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(context.waker()))
+        {
+            *waker = Some(context.waker().clone());
+        }
+        Ok(())
+    }
+
+    /// Keeps a copy of the first error.
+    fn note<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(error)) = &result {
+            let mut state = self.lock();
+            if state.failure.is_none() {
+                state.failure = Some(copy(error));
+            }
+        }
+        result
+    }
+}
+
+/// An error like this one: errors of TLS are kept whole, others by kind and text.
+fn copy(error: &io::Error) -> io::Error {
+    let tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(tls) => io::Error::new(error.kind(), tls.clone()),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+/// A connection that counts and can be killed.
+#[derive(Debug)]
+pub(crate) struct Guarded<Io> {
+    io: Io,
+    fate: Fate,
+    place: Place,
+}
+
+impl<Io> Guarded<Io> {
+    /// The means to end it.
+    pub(crate) fn fate(&self) -> Fate {
+        self.fate.clone()
+    }
+
+    /// Puts another layer around what is guarded.
+    pub(crate) async fn layer<Outer, Error>(
+        self,
+        layer: impl AsyncFnOnce(Io) -> Result<Outer, Error>,
+    ) -> Result<Guarded<Outer>, Error> {
+        let io = layer(self.io).await?;
+        Ok(Guarded {
+            io,
+            fate: self.fate,
+            place: self.place,
+        })
+    }
+
+    /// What is guarded.
+    pub(crate) const fn inner(&self) -> &Io {
+        &self.io
+    }
+}
+
+impl<Io: AsyncRead + Unpin> AsyncRead for Guarded<Io> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.fate.check(context, true)?;
+        let result = Pin::new(&mut this.io).poll_read(context, buffer);
+        this.fate.note(result)
+    }
+}
+
+impl<Io: AsyncWrite + Unpin> AsyncWrite for Guarded<Io> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.fate.check(context, false)?;
+        let result = Pin::new(&mut this.io).poll_write(context, bytes);
+        this.fate.note(result)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.fate.check(context, false)?;
+        let result = Pin::new(&mut this.io).poll_flush(context);
+        this.fate.note(result)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.fate.check(context, false)?;
+        Pin::new(&mut this.io).poll_shutdown(context)
+    }
+}
+
+/// A connection somebody made to us, with who it is.
+#[derive(Debug)]
+pub(crate) struct Accepted<Io> {
+    pub(crate) io: Guarded<Io>,
+    pub(crate) caller: Caller,
+}
+
+impl<Io> Connected for Accepted<Io> {
+    type ConnectInfo = Caller;
+
+    fn connect_info(&self) -> Caller {
+        self.caller.clone()
+    }
+}
+
+impl<Io: AsyncRead + Unpin> AsyncRead for Accepted<Io> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_read(context, buffer)
+    }
+}
+
+impl<Io: AsyncWrite + Unpin> AsyncWrite for Accepted<Io> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,149 @@
+//! Why a connection failed, in the words of core and of people.
+
+use phalanx_core::gossip::DialError;
+use rustls::{AlertDescription, CertificateError, Error as Tls};
+use std::io;
+use tonic::{Code, Status};
+
+/// Why connecting failed, before anything was said.
+pub(crate) fn connecting(error: &io::Error) -> DialError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialError::Refused,
+        io::ErrorKind::TimedOut => DialError::TimedOut,
+        // Everything else means that no packet gets there from here.
+        _ => DialError::Unreachable,
+    }
+}
+
+/// Why a connection failed between connecting and the first answer.
+pub(crate) fn greeting(error: &io::Error) -> DialError {
+    let tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Tls>());
+    match (tls, error.kind()) {
+        (Some(tls), _) => of_tls(tls),
+        (None, io::ErrorKind::TimedOut) => DialError::TimedOut,
+        (None, _) => DialError::Protocol(format!("it broke off the TLS handshake ({error})")),
+    }
+}
+
+/// Why the call that opens a link failed; `failure` is what the connection under it met.
+pub(crate) fn opening(status: &Status, failure: Option<io::Error>) -> DialError {
+    // With TLS 1.3 the dialer's handshake is over before the acceptor has judged the dialer's certificate.
+    if let Some(failure) = failure {
+        return greeting(&failure);
+    }
+    match status.code() {
+        Code::PermissionDenied | Code::Unauthenticated => {
+            DialError::Untrusted(status.message().to_owned())
+        }
+        Code::DeadlineExceeded => DialError::TimedOut,
+        Code::Unavailable => DialError::Protocol("it closed the connection".to_owned()),
+        code => DialError::Protocol(format!(
+            "the link was not opened: {code}: {}",
+            status.message()
+        )),
+    }
+}
+
+/// What a failed handshake means.
+fn of_tls(error: &Tls) -> DialError {
+    match error {
+        Tls::InvalidCertificate(why) => DialError::Untrusted(of_certificate(why)),
+        Tls::NoCertificatesPresented => DialError::Untrusted("it shows no certificate".to_owned()),
+        Tls::AlertReceived(alert) => of_alert(*alert),
+        Tls::InvalidMessage(_) => DialError::Protocol("its answer is no TLS".to_owned()),
+        other => DialError::Protocol(other.to_string()),
+    }
+}
+
+/// What is wrong with the other side's certificate.
+pub(crate) fn of_certificate(error: &CertificateError) -> String {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet; compare the clocks".to_owned()
+        }
+        CertificateError::UnknownIssuer => "its certificate is signed by a foreign CA".to_owned(),
+        CertificateError::BadSignature => {
+            "its certificate is not signed by the CA it names".to_owned()
+        }
+        CertificateError::Other(other) => other.to_string(),
+        other => format!("its certificate is not valid: {other}"),
+    }
+}
+
+/// What the other side said before it broke off.
+fn of_alert(alert: AlertDescription) -> DialError {
+    let untrusted =
+        |why: &str| DialError::Untrusted(format!("it does not take our certificate: {why}"));
+    match alert {
+        AlertDescription::UnknownCA => untrusted("signed by a CA that is foreign to it"),
+        AlertDescription::CertificateExpired => untrusted("expired"),
+        AlertDescription::CertificateRevoked => untrusted("revoked"),
+        AlertDescription::CertificateRequired => untrusted("none was shown"),
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::AccessDenied => untrusted(&format!("{alert:?}")),
+        other => DialError::Protocol(format!("it broke off the TLS handshake with {other:?}")),
+    }
+}
+
+/// Why the handshake with somebody who connected failed, for people.
+pub(crate) fn accepting(error: &io::Error) -> String {
+    match greeting(error) {
+        DialError::Untrusted(why) => format!("not trusted: {why}"),
+        DialError::Protocol(why) => format!("speaks another protocol: {why}"),
+        other @ (DialError::Refused | DialError::TimedOut | DialError::Unreachable) => {
+            other.to_string()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn io_error(tls: Tls) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, tls)
+    }
+
+    #[test]
+    fn a_bad_certificate_is_untrusted_and_says_how() {
+        let error = io_error(Tls::InvalidCertificate(CertificateError::Expired));
+        assert_eq!(
+            greeting(&error),
+            DialError::Untrusted("its certificate has expired".to_owned())
+        );
+        let error = io_error(Tls::AlertReceived(AlertDescription::UnknownCA));
+        assert!(matches!(greeting(&error), DialError::Untrusted(why) if why.contains("foreign")));
+    }
+
+    #[test]
+    fn what_broke_the_connection_counts_for_more_than_the_status_above_it() {
+        let alert = io_error(Tls::AlertReceived(AlertDescription::CertificateExpired));
+        let status = Status::unavailable("transport error");
+        assert!(matches!(
+            opening(&status, Some(alert)),
+            DialError::Untrusted(_)
+        ));
+        assert!(matches!(opening(&status, None), DialError::Protocol(_)));
+        let denied = Status::permission_denied("only nodes");
+        assert_eq!(
+            opening(&denied, None),
+            DialError::Untrusted("only nodes".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_failed_connect_is_refused_timed_out_or_unreachable() {
+        let of = |kind: io::ErrorKind| connecting(&kind.into());
+        assert_eq!(of(io::ErrorKind::ConnectionRefused), DialError::Refused);
+        assert_eq!(of(io::ErrorKind::TimedOut), DialError::TimedOut);
+        assert_eq!(of(io::ErrorKind::HostUnreachable), DialError::Unreachable);
+        assert_eq!(of(io::ErrorKind::Other), DialError::Unreachable);
+    }
+}

@@ -1,0 +1,290 @@
+//! The life of every link: opened by a dial or a call, pumped by one task, closed once.
+//!
+//! ```text
+//! open --message--> open
+//! open --peer ends, connection breaks, no message, queue full--> Closed goes to the machine, gone
+//! open --the machine orders Close--> draining --peer ends, or close_grace--> gone
+//! ```
+//!
+//! A link has a connection of its own, which ends with it.
+
+use super::connection::Fate;
+use super::queue::{Ending, Outbound, Queue};
+use super::{Counters, Event, Limits, Notice, Tasks};
+use crate::driver::Handle;
+use crate::wire::proto::Packet;
+use phalanx_core::gossip::{CloseReason, DialId, Input, LinkId, Message};
+use phalanx_core::identity::NodeId;
+use phalanx_core::node::{self, Node};
+use phalanx_core::size::Encoded;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use tokio::sync::broadcast;
+use tokio::time;
+use tokio_stream::Stream;
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+
+/// The open links of one node. Cloning shares them.
+#[derive(Clone)]
+pub(crate) struct Links {
+    table: Arc<Mutex<Table>>,
+    pub(crate) driver: Handle<Node>,
+    pub(crate) tasks: Tasks,
+    pub(crate) limits: Limits,
+    pub(crate) notices: broadcast::Sender<Notice>,
+    pub(crate) counters: Counters,
+}
+
+#[derive(Default)]
+struct Table {
+    last: u64,
+    queues: BTreeMap<LinkId, Arc<Queue>>,
+}
+
+/// How a link came to be.
+pub(crate) enum Origin {
+    /// The peer connected.
+    Accepted,
+    /// We connected; the channel keeps the connection.
+    Dialed(DialId, Channel),
+}
+
+/// A stream that becomes a link.
+pub(crate) struct Stem {
+    pub(crate) origin: Origin,
+    pub(crate) peer: NodeId,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) inbound: Streaming<Packet>,
+    pub(crate) fate: Fate,
+}
+
+/// One open link's task.
+struct Pump {
+    links: Links,
+    link: LinkId,
+    peer: NodeId,
+    queue: Arc<Queue>,
+    inbound: Streaming<Packet>,
+    fate: Fate,
+    channel: Option<Channel>,
+}
+
+/// What a pump waits for.
+enum Next {
+    Packet(Packet),
+    Failed(Status),
+    PeerEnded,
+    Ending(Ending),
+}
+
+impl Links {
+    pub(crate) fn new(
+        driver: Handle<Node>,
+        tasks: Tasks,
+        limits: Limits,
+        notices: broadcast::Sender<Notice>,
+    ) -> Self {
+        let counters = Counters::default();
+        Self {
+            table: Arc::default(),
+            driver,
+            tasks,
+            limits,
+            notices,
+            counters,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An empty queue for a link to come.
+    pub(crate) fn queue(&self) -> (Arc<Queue>, Outbound) {
+        Queue::new(self.limits.queue)
+    }
+
+    /// Opens a link on a stream and starts its pump.
+    pub(crate) fn open(&self, stem: Stem) {
+        let Stem {
+            origin,
+            peer,
+            queue,
+            inbound,
+            fate,
+        } = stem;
+        let mut table = self.lock();
+        table.last += 1;
+        let link = LinkId(table.last);
+        table.queues.insert(link, queue.clone());
+        drop(table);
+        let (opened, channel) = match origin {
+            Origin::Accepted => (
+                Input::Accepted {
+                    link,
+                    peer: peer.clone(),
+                },
+                None,
+            ),
+            Origin::Dialed(dial, channel) => (
+                Input::Dialed {
+                    dial,
+                    link,
+                    peer: peer.clone(),
+                },
+                Some(channel),
+            ),
+        };
+        let links = self.clone();
+        let pump = Pump {
+            links,
+            link,
+            peer,
+            queue,
+            inbound,
+            fate,
+            channel,
+        };
+        self.tasks.spawn(pump.run(opened));
+    }
+
+    /// Sends on a link. A link that is gone takes nothing: the machine is about to hear of it.
+    pub(crate) fn send(&self, link: LinkId, message: Message) {
+        let queue = self.lock().queues.get(&link).cloned();
+        if let Some(queue) = queue {
+            self.counters.sent(message.encoded_len());
+            queue.push(message);
+        }
+    }
+
+    /// Closes a link after what waits on it.
+    pub(crate) fn close(&self, link: LinkId) {
+        let queue = self.lock().queues.remove(&link);
+        if let Some(queue) = queue {
+            queue.close();
+        }
+    }
+
+    /// Closes every link after what waits on it.
+    pub(crate) fn close_all(&self) {
+        let queues = std::mem::take(&mut self.lock().queues);
+        for queue in queues.into_values() {
+            queue.close();
+        }
+    }
+
+    /// The number of open links.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().queues.len()
+    }
+
+    /// Tells the machine; when its loop has ended nobody needs to know.
+    pub(crate) async fn tell(&self, input: Input) {
+        let _ended = self.driver.send(node::Input::Mesh(input)).await.is_err();
+    }
+
+    /// Tells people, if any listen.
+    pub(crate) fn notice(&self, event: Event) {
+        let _nobody = self.notices.send(Notice::Transport(event)).is_err();
+    }
+}
+
+impl Pump {
+    async fn run(mut self, opened: Input) {
+        self.links.tell(opened).await;
+        let reason = loop {
+            match self.next().await {
+                Next::Packet(packet) => match Message::try_from(packet) {
+                    Ok(message) => self.receive(message).await,
+                    Err(error) => break Some(self.malformed(error.to_string())),
+                },
+                Next::Failed(status) if is_malformed(&status) => {
+                    break Some(self.malformed(status.message().to_owned()));
+                }
+                Next::Failed(_) => break Some(CloseReason::Lost),
+                Next::PeerEnded => break Some(CloseReason::Ended),
+                Next::Ending(Ending::Overflowed) => break Some(CloseReason::Overflow),
+                Next::Ending(Ending::Closed) => break None,
+            }
+        };
+        self.end(reason).await;
+    }
+
+    async fn next(&mut self) -> Next {
+        let Self { queue, inbound, .. } = self;
+        poll_fn(|context| {
+            if let Poll::Ready(ending) = queue.poll_ending(context) {
+                return Poll::Ready(Next::Ending(ending));
+            }
+            Pin::new(&mut *inbound)
+                .poll_next(context)
+                .map(|item| match item {
+                    Some(Ok(packet)) => Next::Packet(packet),
+                    Some(Err(status)) => Next::Failed(status),
+                    None => Next::PeerEnded,
+                })
+        })
+        .await
+    }
+
+    async fn receive(&self, message: Message) {
+        self.links.counters.received(message.encoded_len());
+        self.links
+            .tell(Input::Receive {
+                link: self.link,
+                message,
+            })
+            .await;
+    }
+
+    fn malformed(&self, reason: String) -> CloseReason {
+        let (peer, link) = (self.peer.clone(), self.link);
+        self.links.notice(Event::Malformed { peer, link, reason });
+        CloseReason::Malformed
+    }
+
+    /// Ends the link, and its connection; tells the machine unless it ordered the end.
+    async fn end(mut self, reason: Option<CloseReason>) {
+        let grace = self.links.limits.close_grace;
+        let known = self.links.lock().queues.remove(&self.link).is_some();
+        match reason {
+            None | Some(CloseReason::Ended) => self.queue.close(),
+            Some(CloseReason::Lost | CloseReason::Malformed | CloseReason::Overflow) => {
+                self.queue.discard();
+            }
+        }
+        if let Some(reason) = reason
+            && known
+        {
+            self.links
+                .tell(Input::Closed {
+                    link: self.link,
+                    reason,
+                })
+                .await;
+        }
+        if reason.is_none() {
+            // What we still have to say goes out while the peer reads; its own end says that it has read it.
+            let read_out = async { while let Ok(Some(_)) = self.inbound.message().await {} };
+            let _late = time::timeout(grace, read_out).await.is_err();
+        }
+        drop(self.inbound);
+        self.channel = None;
+        if reason.is_none_or(|reason| reason == CloseReason::Ended) {
+            let _late = time::timeout(grace, self.fate.wait_gone()).await.is_err();
+        }
+        self.queue.discard();
+        self.fate.kill();
+    }
+}
+
+/// Whether a status made on this side says that the stream held no message: too long, or no packet. Statuses that
+/// come from the connection below have a source.
+fn is_malformed(status: &Status) -> bool {
+    let made_here = std::error::Error::source(status).is_none();
+    made_here && matches!(status.code(), Code::OutOfRange | Code::Internal)
+}

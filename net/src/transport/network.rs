@@ -1,0 +1,81 @@
+//! Where connections come from: the operating system's TCP here, a simulated network in `sim/wire`.
+
+use phalanx_core::gossip::Address;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+
+/// A network on which nodes dial and listen.
+pub trait Network: Clone + Send + Sync + 'static {
+    /// A connection.
+    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// A bound port.
+    type Listener: Listener<Io = Self::Io>;
+
+    /// Connects to an address; a name is resolved first, at each call. An unknown name is the error
+    /// `HostUnreachable`.
+    fn connect(&self, address: &Address) -> impl Future<Output = io::Result<Self::Io>> + Send;
+
+    /// Binds a port to listen on.
+    fn bind(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+}
+
+/// A bound port.
+pub trait Listener: Send + 'static {
+    /// A connection.
+    type Io;
+
+    /// The next connection and who connected.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, SocketAddr)>> + Send;
+
+    /// The address that is listened on.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    fn local_address(&self) -> io::Result<SocketAddr>;
+}
+
+/// The operating system's TCP.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tcp;
+
+impl Network for Tcp {
+    type Io = TcpStream;
+    type Listener = TcpListener;
+
+    async fn connect(&self, address: &Address) -> io::Result<TcpStream> {
+        let stream = match address {
+            Address::Socket(address) => TcpStream::connect(address).await?,
+            Address::Name(name) => {
+                let found: Vec<SocketAddr> = lookup_host(name.as_str())
+                    .await
+                    .map_err(|error| io::Error::new(io::ErrorKind::HostUnreachable, error))?
+                    .collect();
+                TcpStream::connect(found.as_slice()).await?
+            }
+        };
+        // Frames are batched by core: waiting for more helps nobody.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        TcpListener::bind(address).await
+    }
+}
+
+impl Listener for TcpListener {
+    type Io = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, remote) = Self::accept(self).await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, remote))
+    }
+
+    fn local_address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}

@@ -1,0 +1,332 @@
+//! A whole node: machine, loop, transport and store, on any network.
+
+use super::accept::{self, Gate};
+use super::connection::Connections;
+use super::dial::Dialer;
+use super::links::Links;
+use super::network::{Listener, Network};
+use super::performer::{MeshPerformer, Observer};
+use super::service::LinkService;
+use super::{Event, Limits, Notice, Tasks, Traffic};
+use crate::driver::{self, Epoch, Handle, Inbox};
+use crate::identity::{Identity, IdentityError};
+use crate::store::EpochStore;
+use phalanx_core::gossip::{self, Input};
+use phalanx_core::node::{self, Node};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+/// Notices kept for a listener that is slow; it loses older ones.
+const NOTICES: usize = 4096;
+/// HTTP/2's keepalive is this many times core's heartbeat bound: core decides, HTTP/2 is the backstop.
+const KEEPALIVE_FACTOR: u32 = 3;
+/// Authenticated connections that wait for HTTP/2.
+const INCOMING: usize = 64;
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The port could not be bound.
+    #[error("cannot listen on {address}: {}", listen_mend(.error))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The identity is of no use for TLS.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+fn listen_mend(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program listens there; stop it or choose another port".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; choose one of its own, or 0.0.0.0".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => "this user may not; choose a port above 1023".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A bound port that is not served yet: its address can go into the node's content.
+#[derive(Debug)]
+pub struct Bound<N: Network> {
+    network: N,
+    listener: N::Listener,
+    address: SocketAddr,
+}
+
+/// What a node is made of, beside its port.
+pub struct Settings<S> {
+    /// The machine's configuration; its id and mesh are the identity's.
+    pub config: gossip::Config,
+    /// Feeds the machine's random choices.
+    pub seed: u64,
+    /// Who the node is, and whom it trusts.
+    pub identity: Identity,
+    /// Where the epoch is kept.
+    pub store: S,
+    /// Bounds of the transport.
+    pub limits: Limits,
+    /// Sees every input before the machine does.
+    pub observer: Option<Observer>,
+}
+
+impl<S> std::fmt::Debug for Settings<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("config", &self.config)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A running node. Cloning shares it.
+#[derive(Clone)]
+pub struct MeshNode {
+    driver: Handle<Node>,
+    links: Links,
+    connections: Connections,
+    left: watch::Receiver<bool>,
+    closing: watch::Sender<bool>,
+    address: SocketAddr,
+}
+
+impl std::fmt::Debug for MeshNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MeshNode")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<N: Network> Bound<N> {
+    /// Binds a port.
+    ///
+    /// # Errors
+    /// When the network does not give it: taken, not ours, not allowed.
+    pub async fn bind(network: N, address: SocketAddr) -> Result<Self, StartError> {
+        let listen = |error| StartError::Listen { address, error };
+        let listener = network.bind(address).await.map_err(listen)?;
+        let address = listener.local_address().map_err(listen)?;
+        Ok(Self {
+            network,
+            listener,
+            address,
+        })
+    }
+
+    /// The address that is listened on; its port is the real one when port 0 was asked for.
+    pub const fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts the node. `routes` makes the services that share its port; they find their caller in the request's
+    /// extensions as [`Caller`](super::Caller).
+    ///
+    /// # Errors
+    /// When the identity is of no use for TLS.
+    pub fn start<S: EpochStore>(
+        self,
+        settings: Settings<S>,
+        routes: impl FnOnce(&MeshNode) -> Routes,
+    ) -> Result<MeshNode, StartError> {
+        let Settings {
+            config,
+            seed,
+            identity,
+            store,
+            limits,
+            observer,
+        } = settings;
+        let Self {
+            network,
+            listener,
+            address,
+        } = self;
+        let (accepting, dialing) = (identity.server_config()?, identity.client_config()?);
+        let inbox = Inbox::new();
+        let (notices, _) = broadcast::channel(NOTICES);
+        let tasks = Tasks::new();
+        let links = Links::new(inbox.handle(), tasks.clone(), limits, notices);
+        let connections = Connections::default();
+        let (left, has_left) = watch::channel(false);
+        let (closing, _) = watch::channel(false);
+        let node = MeshNode {
+            driver: inbox.handle(),
+            links: links.clone(),
+            connections: connections.clone(),
+            left: has_left,
+            closing,
+            address,
+        };
+        let keepalive = config.tuning.heartbeat_interval_max * KEEPALIVE_FACTOR;
+        let routes =
+            routes(&node).add_service(LinkService::server(links.clone(), config.mesh.clone()));
+        let (out, incoming) = mpsc::channel(INCOMING);
+        let server = Server::builder()
+            .http2_keepalive_interval(Some(keepalive))
+            .http2_keepalive_timeout(Some(keepalive))
+            .max_concurrent_streams(limits.streams)
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(ReceiverStream::new(incoming), node.closed());
+        tasks.spawn(async move {
+            // It serves until the end; what fails is one connection at a time.
+            let _ended = server.await.is_err();
+        });
+        let gate = Gate {
+            identity: identity.clone(),
+            tls: accepting,
+            connections: connections.clone(),
+            links: links.clone(),
+            out,
+        };
+        let port = accept::accept(listener, gate);
+        let closed = node.closed();
+        tasks.spawn(until(port, closed));
+        let dialer = Dialer {
+            network,
+            identity,
+            tls: dialing,
+            connections,
+            links: links.clone(),
+            timeout: config.tuning.dial_timeout,
+            keepalive,
+        };
+        let performer = MeshPerformer {
+            dialer,
+            links,
+            store,
+            left,
+            observer,
+        };
+        let epoch = Epoch::begin();
+        let machine = Node::new(config, seed, epoch.now());
+        tasks.spawn(async move {
+            drop(driver::run(machine, performer, inbox, epoch).await);
+        });
+        let first = node.clone();
+        tasks.spawn(async move { first.links.tell(Input::Start).await });
+        Ok(node)
+    }
+}
+
+/// Runs a task until a signal comes.
+async fn until(task: impl Future<Output = ()>, signal: impl Future<Output = ()>) {
+    let (mut task, mut signal) = (std::pin::pin!(task), std::pin::pin!(signal));
+    std::future::poll_fn(|context| {
+        let signalled = signal.as_mut().poll(context);
+        if signalled.is_ready() {
+            signalled
+        } else {
+            task.as_mut().poll(context)
+        }
+    })
+    .await;
+}
+
+impl MeshNode {
+    /// The way to the machine.
+    #[must_use]
+    pub const fn driver(&self) -> &Handle<Node> {
+        &self.driver
+    }
+
+    /// The address that is listened on.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What happens from here on.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
+        self.links.notices.subscribe()
+    }
+
+    /// What went over all links so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.links.counters.read()
+    }
+
+    /// The number of open links, greetings included.
+    #[must_use]
+    pub fn links(&self) -> usize {
+        self.links.count()
+    }
+
+    /// The number of connections that others have to us.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.accepted()
+    }
+
+    /// The number of tasks that run for this node.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.links.tasks.count()
+    }
+
+    /// Delivers an input to the machine.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn send(&self, input: Input) -> Result<(), driver::Stopped> {
+        self.driver.send(node::Input::Mesh(input)).await
+    }
+
+    /// Waits until the node begins to end.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut closing = self.closing.subscribe();
+        async move {
+            // An error means that the node is gone, which is an end too.
+            let _gone = closing.wait_for(|closing| *closing).await.is_err();
+        }
+    }
+
+    /// Leaves the mesh gracefully: true once everything that had to be said is sent, false if that took longer
+    /// than `grace`.
+    pub async fn leave(&self, grace: Duration) -> bool {
+        if self.send(Input::Leave).await.is_err() {
+            return false;
+        }
+        let mut left = self.left.clone();
+        time::timeout(grace, left.wait_for(|left| *left))
+            .await
+            .is_ok_and(|left| left.is_ok())
+    }
+
+    /// Ends the node: links are closed after what waits on them, then everything stops, within twice the limit's
+    /// `shutdown_grace`.
+    pub async fn shutdown(&self) {
+        let grace = self.links.limits.shutdown_grace;
+        self.driver.stop().await;
+        self.links.close_all();
+        self.closing.send_replace(true);
+        let connections = self.connections.clone();
+        let kill = async {
+            time::sleep(grace).await;
+            connections.kill_all();
+            std::future::pending::<()>().await;
+        };
+        until(self.links.tasks.finish(grace * 2), kill).await;
+        self.connections.kill_all();
+    }
+
+    /// Tells people something, if any listen.
+    pub fn notice(&self, event: Event) {
+        self.links.notice(event);
+    }
+}
