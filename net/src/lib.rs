@@ -6,6 +6,8 @@ pub mod clock;
 pub mod driver;
 pub mod entropy;
 pub mod identity;
+pub mod shutdown;
 pub mod store;
+pub mod telemetry;
 pub mod transport;
 pub mod wire;
