@@ -1,2 +1,45 @@
-//! To be written.
-fn main() {}
+//! `phalanx`: the one tool for people.
+//!
+//! Parses the command line, runs one command and ends with a code: 0 fine, 1 the answer is no, 2 wrong usage or
+//! a bad file, 3 the same seed gave two different runs.
+//!
+//! - [`arguments`]: the command line itself; start there.
+//! - [`authority`]: `ca`, certificates.
+//! - [`simulate`]: `sim`, scenarios in the model engine here, in the wire engine as processes.
+//! - [`screen`], [`calendar`], [`failure`]: output, time, values of flags, exit codes.
+
+mod arguments;
+mod authority;
+mod calendar;
+mod failure;
+mod screen;
+mod simulate;
+
+use arguments::{Arguments, Command};
+use clap::Parser as _;
+use failure::{Failure, Verdict};
+use screen::Screen;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command, &Screen::new()) {
+        Ok(verdict) => ExitCode::from(verdict.code()),
+        Err(failure) => {
+            let message = failure.to_string();
+            if !message.is_empty() {
+                // Nobody is left to tell if standard error is gone too.
+                drop(writeln!(std::io::stderr(), "phalanx: {message}"));
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(command: Command, screen: &Screen) -> Result<Verdict, Failure> {
+    match command {
+        Command::Ca(command) => authority::run(command, screen),
+        Command::Sim(command) => simulate::run(command, screen),
+    }
+}

@@ -1,0 +1,88 @@
+//! The command line, as clap reads it. What each command does is in the module of its name.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 fine; 1 the answer is no (an expectation failed, a node is unhealthy or out of reach);
+2 wrong usage or a bad file; 3 the same seed gave two different runs.
+
+A mesh to play with:   phalanx dev --nodes 5
+A mesh to break:       phalanx sim run scenarios/partition-heals.toml --seed 1..10";
+
+/// One tool for a fleet mesh: make identities, look at live nodes, simulate before it happens.
+#[derive(Debug, Parser)]
+#[command(name = "phalanx", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make and inspect the certificates of a mesh
+    #[command(subcommand)]
+    Ca(Ca),
+    /// Run scenarios in the simulator
+    #[command(subcommand)]
+    Sim(Sim),
+}
+
+/// `phalanx ca …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ca {
+    /// Make a certificate authority for a mesh
+    Init {
+        /// Where its files go
+        #[arg(long, value_name = "DIR")]
+        cert_dir: PathBuf,
+        /// The mesh's name
+        #[arg(long, value_name = "NAME", default_value = "phalanx")]
+        mesh: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Issue a node's certificate
+    Issue {
+        /// The node's id: a-z, 0-9, '.', '_' and '-'
+        id: String,
+        /// Where the authority's files are, and the node's go
+        #[arg(long, value_name = "DIR")]
+        cert_dir: PathBuf,
+        /// For a person or a tool that asks nodes, instead of a node
+        #[arg(long)]
+        admin: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what certificates say: those of a folder, or single files
+    Show {
+        /// PEM files
+        #[arg(value_name = "FILE", required_unless_present = "cert_dir")]
+        files: Vec<PathBuf>,
+        /// A folder of certificates
+        #[arg(long, value_name = "DIR", conflicts_with = "files")]
+        cert_dir: Option<PathBuf>,
+        /// Print JSON, one object a certificate
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `phalanx sim …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sim {
+    /// List scenarios with their stories
+    List {
+        /// Files or folders
+        #[arg(value_name = "FILE", default_value = "scenarios")]
+        files: Vec<PathBuf>,
+        /// Print JSON, one object a scenario
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of scenario files
+    Schema,
+}

@@ -1,0 +1,255 @@
+//! `phalanx ca …`: makes and inspects certificates.
+
+use crate::arguments::Ca;
+use crate::calendar::now;
+use crate::failure::{Failure, Verdict};
+use crate::screen::{Cell, Paint, Screen, span};
+use phalanx_core::identity::NodeId;
+use phalanx_core::time::Wall;
+use phalanx_net::identity::{
+    CA_DAYS, Facts, NODE_DAYS, Subject, Validity, ca_init, ca_issue, ca_show, iso_8601,
+};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// The certificate of a folder's authority.
+pub(crate) const CA_CERTIFICATE: &str = "ca-cert.pem";
+
+pub(crate) fn run(command: Ca, screen: &Screen) -> Result<Verdict, Failure> {
+    match command {
+        Ca::Init {
+            cert_dir,
+            mesh,
+            json,
+        } => init(screen, &cert_dir, &mesh, json),
+        Ca::Issue {
+            id,
+            cert_dir,
+            admin,
+            json,
+        } => issue(screen, &id, &cert_dir, admin, json),
+        Ca::Show {
+            files,
+            cert_dir,
+            json,
+        } => show(screen, files, cert_dir, json),
+    }
+}
+
+fn init(screen: &Screen, cert_dir: &Path, mesh: &str, json: bool) -> Result<Verdict, Failure> {
+    let path = ca_init(cert_dir, mesh, Validity::days(now(), CA_DAYS)).map_err(Failure::usage)?;
+    let facts = only(&path)?;
+    if json {
+        screen.json(
+            &json!({ "mesh": mesh, "certificate": path, "not_after": facts.validity.not_after.0 }),
+        )?;
+    } else {
+        screen.line(format!(
+            "The authority of mesh {mesh} is in {}, valid until {}.",
+            path.display(),
+            until(&facts)
+        ))?;
+        screen.line(format!(
+            "Next: phalanx ca issue NODE --cert-dir {}",
+            cert_dir.display()
+        ))?;
+    }
+    Ok(Verdict::Yes)
+}
+
+fn issue(
+    screen: &Screen,
+    id: &str,
+    cert_dir: &Path,
+    admin: bool,
+    json: bool,
+) -> Result<Verdict, Failure> {
+    let mesh = mesh_of(cert_dir)?;
+    let name = NodeId::new(id).map_err(|error| Failure::usage(format!("the id `{id}` {error}")))?;
+    let subject = if admin {
+        Subject::admin(&mesh, name)
+    } else {
+        Subject::node(&mesh, name)
+    }
+    .map_err(Failure::usage)?;
+    let files = ca_issue(
+        cert_dir,
+        &subject,
+        cert_dir,
+        Validity::days(now(), NODE_DAYS),
+    )
+    .map_err(Failure::usage)?;
+    let facts = only(&files.certificate)?;
+    if json {
+        screen.json(&json!({
+            "subject": subject.to_string(),
+            "certificate": files.certificate,
+            "key": files.key,
+            "ca": files.ca,
+            "not_after": facts.validity.not_after.0,
+        }))?;
+    } else {
+        screen.line(format!("{subject}, valid until {}:", until(&facts)))?;
+        let path = |path: &Path| Cell::new(path.display().to_string());
+        screen.facts(&[
+            ("  certificate", path(&files.certificate)),
+            ("  key", path(&files.key)),
+            ("  authority", path(&files.ca)),
+        ])?;
+    }
+    Ok(Verdict::Yes)
+}
+
+fn show(
+    screen: &Screen,
+    files: Vec<PathBuf>,
+    cert_dir: Option<PathBuf>,
+    json: bool,
+) -> Result<Verdict, Failure> {
+    let files = match cert_dir {
+        None => files,
+        Some(folder) => certificates_in(&folder)?,
+    };
+    let mut all_valid = true;
+    for (number, path) in files.iter().enumerate() {
+        for facts in ca_show(path).map_err(Failure::usage)? {
+            let valid = standing(&facts, now()) == Standing::Valid;
+            all_valid &= valid;
+            if json {
+                screen.json(&as_json(path, &facts))?;
+            } else {
+                if number > 0 {
+                    screen.line("")?;
+                }
+                describe(screen, path, &facts)?;
+            }
+        }
+    }
+    Ok(if all_valid { Verdict::Yes } else { Verdict::No })
+}
+
+/// The mesh whose authority is in a folder.
+pub(crate) fn mesh_of(cert_dir: &Path) -> Result<String, Failure> {
+    let path = cert_dir.join(CA_CERTIFICATE);
+    if !path.exists() {
+        return Err(Failure::usage(format!(
+            "{} holds no authority ({CA_CERTIFICATE}); make one with `phalanx ca init --cert-dir {}`",
+            cert_dir.display(),
+            cert_dir.display()
+        )));
+    }
+    let facts = only(&path)?;
+    let mesh = facts
+        .uris
+        .iter()
+        .find_map(|uri| uri.strip_prefix("spiffe://"));
+    mesh.map(str::to_owned).ok_or_else(|| {
+        Failure::usage(format!(
+            "{} names no mesh; it is not an authority that phalanx made",
+            path.display()
+        ))
+    })
+}
+
+fn only(path: &Path) -> Result<Facts, Failure> {
+    let facts = ca_show(path).map_err(Failure::usage)?;
+    facts
+        .into_iter()
+        .next()
+        .ok_or_else(|| Failure::usage(format!("{} holds no certificate", path.display())))
+}
+
+fn certificates_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let unreadable = |error: std::io::Error| {
+        Failure::usage(format!("{} cannot be read: {error}", folder.display()))
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().ends_with("-cert.pem"))
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(Failure::usage(format!(
+            "{} holds no certificate (*-cert.pem)",
+            folder.display()
+        )));
+    }
+    Ok(files)
+}
+
+/// Whether a certificate is valid at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Early,
+    Valid,
+    Expired,
+}
+
+fn standing(facts: &Facts, now: Wall) -> Standing {
+    if now < facts.validity.not_before {
+        Standing::Early
+    } else if now > facts.validity.not_after {
+        Standing::Expired
+    } else {
+        Standing::Valid
+    }
+}
+
+fn until(facts: &Facts) -> String {
+    iso_8601(facts.validity.not_after)
+}
+
+fn holder(facts: &Facts) -> String {
+    facts
+        .subject
+        .as_ref()
+        .map_or_else(|| facts.uris.join(", "), ToString::to_string)
+}
+
+fn as_json(path: &Path, facts: &Facts) -> serde_json::Value {
+    json!({
+        "file": path,
+        "subject": holder(facts),
+        "name": facts.name,
+        "issuer": facts.issuer,
+        "ca": facts.ca,
+        "not_before": facts.validity.not_before.0,
+        "not_after": facts.validity.not_after.0,
+        "valid": standing(facts, now()) == Standing::Valid,
+        "algorithm": facts.algorithm,
+        "serial": facts.serial,
+        "fingerprint": facts.fingerprint,
+    })
+}
+
+fn describe(screen: &Screen, path: &Path, facts: &Facts) -> Result<(), Failure> {
+    let (from, until) = (iso_8601(facts.validity.not_before), until(facts));
+    let left = facts.validity.not_after.0.saturating_sub(now().0);
+    let (validity, paint) = match standing(facts, now()) {
+        Standing::Early => (format!("not before {from}"), Paint::Bad),
+        Standing::Valid => (
+            format!("until {until} ({} left)", span(left.saturating_mul(1_000))),
+            Paint::Good,
+        ),
+        Standing::Expired => (format!("expired at {until}"), Paint::Bad),
+    };
+    screen.line(screen.painted(&path.display().to_string(), Paint::Bold))?;
+    screen.facts(&[
+        ("  holder", Cell::new(holder(facts))),
+        (
+            "  may sign",
+            Cell::new(if facts.ca { "others" } else { "nothing" }),
+        ),
+        ("  signed by", Cell::new(&facts.issuer)),
+        ("  valid", Cell::new(validity).paint(paint)),
+        ("  key", Cell::new(&facts.algorithm)),
+        ("  serial", Cell::new(&facts.serial)),
+        ("  sha-256", Cell::new(&facts.fingerprint)),
+    ])
+}

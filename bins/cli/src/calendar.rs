@@ -1,0 +1,35 @@
+//! Calendar time: this machine's now, and moments in words.
+
+use phalanx_core::time::Wall;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since 1970-01-01 UTC by this machine's calendar.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The same in whole seconds.
+pub(crate) fn now() -> Wall {
+    Wall(now_ms() / 1_000)
+}
+
+/// `04:34:41.250`, in UTC.
+pub(crate) fn time_of_day(millis: u64) -> String {
+    let seconds = millis / 1_000 % 86_400;
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    format!("{hour:02}:{minute:02}:{second:02}.{:03}", millis % 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_ends_at_midnight() {
+        assert_eq!(time_of_day(86_399_999), "23:59:59.999");
+        assert_eq!(time_of_day(86_400_000), "00:00:00.000");
+    }
+}

@@ -1,0 +1,100 @@
+//! Values of flags: time spans, seeds, engines.
+
+use phalanx_sim::scenario::{Engine, text};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A span of time: `250ms`, `10s`, `2min`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text::duration(text).map(Self)
+    }
+}
+
+/// Seeds, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seeds {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl Seeds {
+    pub(crate) fn each(self) -> impl Iterator<Item = u64> {
+        self.first..=self.last
+    }
+
+    pub(crate) const fn is_one(self) -> bool {
+        self.first == self.last
+    }
+}
+
+impl FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |part: &str| {
+            part.trim().parse::<u64>().map_err(|_| {
+                format!("`{text}` is neither a seed nor a range; write 7, or 1..50 with both ends included")
+            })
+        };
+        let (first, last) = match text.split_once("..") {
+            Some((first, last)) => (number(first)?, number(last.strip_prefix('=').unwrap_or(last))?),
+            None => (number(text)?, number(text)?),
+        };
+        if last < first {
+            return Err(format!("the range `{text}` is empty; write the lower seed first"));
+        }
+        Ok(Self { first, last })
+    }
+}
+
+/// Which engines run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engines {
+    One(Engine),
+    /// Both, and the states in which confluent scenarios end are compared.
+    Both,
+}
+
+impl Engines {
+    pub(crate) fn each(self) -> Vec<Engine> {
+        match self {
+            Self::One(engine) => vec![engine],
+            Self::Both => Engine::ALL.iter().map(|(engine, _)| *engine).collect(),
+        }
+    }
+}
+
+impl FromStr for Engines {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "both" { Ok(Self::Both) } else { Engine::named(name).map(Self::One) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_one_or_a_range_with_both_ends() {
+        assert_eq!("7".parse(), Ok(Seeds { first: 7, last: 7 }));
+        assert_eq!("1..3".parse::<Seeds>().map(|seeds| seeds.each().collect()), Ok(vec![1, 2, 3]));
+        for wrong in ["", "x", "1..", "5..4", "-1", "1...3"] {
+            assert!(wrong.parse::<Seeds>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn both_is_an_engine_here() {
+        assert_eq!("both".parse(), Ok(Engines::Both));
+        assert_eq!("wire".parse(), Ok(Engines::One(Engine::Wire)));
+        assert!("wired".parse::<Engines>().is_err());
+    }
+}

@@ -1,0 +1,286 @@
+//! What people see: lines, tables with aligned columns, colours on a terminal and nowhere else.
+
+use crate::failure::Failure;
+use serde::Serialize;
+use std::io::{IsTerminal as _, Write as _};
+
+/// How a piece of text looks on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paint {
+    Plain,
+    Good,
+    Warn,
+    Bad,
+    Dim,
+    Bold,
+}
+
+impl Paint {
+    const fn escape(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Good => "\x1b[32m",
+            Self::Warn => "\x1b[33m",
+            Self::Bad => "\x1b[31m",
+            Self::Dim => "\x1b[2m",
+            Self::Bold => "\x1b[1m",
+        }
+    }
+}
+
+/// One cell of a table.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    text: String,
+    paint: Paint,
+    right: bool,
+}
+
+impl Cell {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            paint: Paint::Plain,
+            right: false,
+        }
+    }
+
+    /// A number: aligned to the right.
+    pub(crate) fn number(value: impl ToString) -> Self {
+        Self {
+            text: value.to_string(),
+            paint: Paint::Plain,
+            right: true,
+        }
+    }
+
+    pub(crate) const fn paint(mut self, paint: Paint) -> Self {
+        self.paint = paint;
+        self
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+/// Rows under a header, each column as wide as its widest cell.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    header: Vec<&'static str>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    pub(crate) fn new(header: &[&'static str]) -> Self {
+        Self {
+            header: header.to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    pub(crate) fn row(&mut self, cells: Vec<Cell>) {
+        debug_assert_eq!(
+            cells.len(),
+            self.header.len(),
+            "a row has a cell for each column"
+        );
+        self.rows.push(cells);
+    }
+
+    /// The lines, header first.
+    fn lines(&self, colours: bool) -> Vec<String> {
+        let width = |column: usize| {
+            let cells = self.rows.iter().map(|row| row[column].text.chars().count());
+            cells.chain([self.header[column].len()]).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.header.len()).map(width).collect();
+        let right = |column: usize| self.rows.iter().any(|row| row[column].right);
+        let header = self.header.iter().enumerate().map(|(column, text)| Cell {
+            text: text.to_uppercase(),
+            paint: Paint::Dim,
+            right: right(column),
+        });
+        std::iter::once(header.collect::<Vec<_>>())
+            .chain(self.rows.iter().cloned())
+            .map(|cells| {
+                let padded: Vec<String> = cells
+                    .iter()
+                    .zip(&widths)
+                    .map(|(cell, width)| pad(cell, *width, colours))
+                    .collect();
+                padded.join("  ").trim_end().to_owned()
+            })
+            .collect()
+    }
+}
+
+fn pad(cell: &Cell, width: usize, colours: bool) -> String {
+    let space = " ".repeat(width.saturating_sub(cell.text.chars().count()));
+    let text = painted(&cell.text, cell.paint, colours);
+    if cell.right {
+        space + &text
+    } else {
+        text + &space
+    }
+}
+
+fn painted(text: &str, paint: Paint, colours: bool) -> String {
+    if colours && paint != Paint::Plain && !text.is_empty() {
+        format!("{}{text}\x1b[0m", paint.escape())
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Standard output, as people and programs read it.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    terminal: bool,
+    colours: bool,
+}
+
+impl Screen {
+    /// Colours on a terminal, unless NO_COLOR is set.
+    pub(crate) fn new() -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            terminal,
+            colours: terminal && !refused,
+        }
+    }
+
+    /// Whether a person watches.
+    pub(crate) const fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    pub(crate) fn painted(&self, text: &str, paint: Paint) -> String {
+        painted(text, paint, self.colours)
+    }
+
+    /// Writes one line, at once.
+    pub(crate) fn line(&self, text: impl AsRef<str>) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}", text.as_ref())?;
+        Ok(out.flush()?)
+    }
+
+    pub(crate) fn table(&self, table: &Table) -> Result<(), Failure> {
+        self.block(&table.lines(self.colours))
+    }
+
+    /// Writes several lines in one go.
+    pub(crate) fn block(&self, lines: &[String]) -> Result<(), Failure> {
+        if lines.is_empty() {
+            Ok(())
+        } else {
+            self.line(lines.join("\n"))
+        }
+    }
+
+    /// Draws a table over the one drawn before, whose number of lines is given and returned.
+    pub(crate) fn redraw(&self, table: &Table, before: usize) -> Result<usize, Failure> {
+        let lines = table.lines(self.colours);
+        let up = if before == 0 {
+            String::new()
+        } else {
+            format!("\x1b[{before}A\x1b[J")
+        };
+        self.line(up + &lines.join("\n"))?;
+        Ok(lines.len())
+    }
+
+    /// Label and value, labels aligned.
+    pub(crate) fn facts(&self, facts: &[(&str, Cell)]) -> Result<(), Failure> {
+        let width = facts
+            .iter()
+            .map(|(label, _)| label.len())
+            .max()
+            .unwrap_or(0);
+        let lines: Vec<String> = facts
+            .iter()
+            .map(|(label, cell)| {
+                let label = self.painted(&format!("{label:width$}"), Paint::Dim);
+                format!("{label}  {}", self.painted(&cell.text, cell.paint))
+            })
+            .collect();
+        self.block(&lines)
+    }
+
+    /// One JSON object on one line.
+    pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string(value)
+            .map_err(|error| Failure::failed(format!("no JSON: {error}")))?;
+        self.line(text)
+    }
+}
+
+/// A time span as people say it: `850ms`, `12.3s`, `4m 10s`, `3h 5m`, `12d 4h`.
+pub(crate) fn span(millis: u64) -> String {
+    let seconds = millis / 1_000;
+    match seconds {
+        0 => format!("{millis}ms"),
+        1..60 => format!("{seconds}.{}s", millis % 1_000 / 100),
+        60..3_600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h {}m", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}
+
+/// A number of bytes as people say it.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{} KB", bytes / 1_000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+/// `1 node`, `2 nodes`.
+pub(crate) fn count(number: usize, word: &str) -> String {
+    if number == 1 {
+        format!("1 {word}")
+    } else {
+        format!("{number} {word}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_uncoloured_off_a_terminal() {
+        let mut table = Table::new(&["node", "links"]);
+        table.row(vec!["n1".into(), Cell::number(7)]);
+        table.row(vec![
+            Cell::new("frankfurt").paint(Paint::Good),
+            Cell::number(12),
+        ]);
+        assert_eq!(
+            table.lines(false),
+            ["NODE       LINKS", "n1             7", "frankfurt     12"]
+        );
+        assert!(table.lines(true)[2].contains("\x1b[32mfrankfurt\x1b[0m"));
+    }
+
+    #[test]
+    fn spans_and_sizes_read_well() {
+        assert_eq!(span(850), "850ms");
+        assert_eq!(span(12_340), "12.3s");
+        assert_eq!(span(250_000), "4m 10s");
+        assert_eq!(span(3 * 86_400_000 + 7_200_000), "3d 2h");
+        assert_eq!(size(12_345), "12 KB");
+        assert_eq!(count(1, "node"), "1 node");
+    }
+}
