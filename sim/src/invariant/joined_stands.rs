@@ -1,0 +1,40 @@
+//! When a node joined is the same in every view for a life of that node.
+//!
+//! Reason: the time of joining is shown to people and orders members by age; a view that sets it to the time of
+//! hearing tells each operator another story. Source: DESIGN section 4 (join times survive synchronisation).
+
+use super::{Invariant, Seen, Shared, Verdict};
+use phalanx_core::identity::NodeId;
+use phalanx_core::time::Wall;
+use std::collections::HashMap;
+
+#[derive(Default)]
+pub(super) struct JoinedStands {
+    joined: HashMap<(NodeId, u64, u32), Wall>,
+}
+
+impl Invariant for JoinedStands {
+    fn name(&self) -> &'static str {
+        "joined-stands"
+    }
+
+    fn after_step(&mut self, seen: &Seen<'_>, _: &Shared) -> Verdict {
+        for received in seen.received {
+            let Some(held) = seen.mesh().topology().record(received.id()) else {
+                continue;
+            };
+            let life = (held.id().clone(), held.rank().epoch, held.rank().instance);
+            let joined = held.content().joined;
+            let known = *self.joined.entry(life).or_insert(joined);
+            if known != joined {
+                return Err(format!(
+                    "holds that {} joined at {}; another view holds {}",
+                    held.id(),
+                    joined.0,
+                    known.0
+                ));
+            }
+        }
+        Ok(())
+    }
+}

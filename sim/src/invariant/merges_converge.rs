@@ -1,0 +1,49 @@
+//! At rest, all nodes hold the same records, and equal hashes mean equal views.
+//!
+//! Reason: merging is meant to be independent of order, duplication and route; if two views that agree by hash hold
+//! different records, anti-entropy is blind for ever. Source: DESIGN section 4 (records; anti-entropy).
+
+use super::{Invariant, Scene, Verdict};
+
+pub(super) struct MergesConverge;
+
+impl Invariant for MergesConverge {
+    fn name(&self) -> &'static str {
+        "merges-converge"
+    }
+
+    fn at_rest(&mut self, scene: &Scene<'_>) -> Verdict {
+        let mut nodes = scene.nodes();
+        let Some((first, reference)) = nodes.next() else {
+            return Ok(());
+        };
+        for (host, mesh) in nodes {
+            let mut left = reference.members();
+            let mut right = mesh.members();
+            loop {
+                let (one, two) = (left.next(), right.next());
+                let same = match (&one, &two) {
+                    (None, None) => break,
+                    (Some(one), Some(two)) => one.record == two.record && one.report == two.report,
+                    (Some(_), None) | (None, Some(_)) => false,
+                };
+                if !same {
+                    let id = one
+                        .or(two)
+                        .map_or_else(String::new, |member| member.record.id().to_string());
+                    let (first, name) = (scene.name(first), scene.name(host));
+                    return Err(format!(
+                        "{first} and {name} hold different things about {id}"
+                    ));
+                }
+            }
+            if mesh.hash() != reference.hash() {
+                return Err(format!(
+                    "{} has another hash for the same view",
+                    scene.name(host)
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+//! Every record that a view holds was published by its owner, exactly so.
+//!
+//! Reason: only its owner writes a record; relays that lose a field, change one or invent a version make views
+//! that no owner can answer for. Source: DESIGN section 4 (records: only its owner writes it).
+
+use super::{Invariant, Seen, Shared, Verdict};
+
+pub(super) struct OwnerWrites;
+
+impl Invariant for OwnerWrites {
+    fn name(&self) -> &'static str {
+        "owner-writes"
+    }
+
+    fn after_step(&mut self, seen: &Seen<'_>, shared: &Shared) -> Verdict {
+        for received in seen.received {
+            let Some(held) = seen.mesh().topology().record(received.id()) else {
+                continue;
+            };
+            let published = shared.published.get(&held.digest());
+            if published.is_none_or(|published| published.rank() != held.rank()) {
+                return Err(format!(
+                    "holds a record that {} never published: {:?}",
+                    held.id(),
+                    held.rank()
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! The provider index equals a search through all members.
+//!
+//! Reason: callers pick a provider by the index alone; an entry that stays after its node died or stopped serving
+//! sends calls into nothing, and one that is missing hides a server. Source: W-27; DESIGN section 4 (discovery).
+
+use super::{Invariant, Scene, Verdict};
+use phalanx_core::gossip::{Gossip, Status};
+use phalanx_core::identity::NodeId;
+use std::collections::BTreeMap;
+
+pub(super) struct ProviderIndex;
+
+fn search(mesh: &Gossip) -> BTreeMap<(String, String), Vec<NodeId>> {
+    let mut found: BTreeMap<(String, String), Vec<NodeId>> = BTreeMap::new();
+    for member in mesh.members() {
+        if matches!(member.status, Status::Alive | Status::Suspect) {
+            for service in &member.record.content().services {
+                let key = (service.name.clone(), service.version.clone());
+                found
+                    .entry(key)
+                    .or_default()
+                    .push(member.record.id().clone());
+            }
+        }
+    }
+    for ids in found.values_mut() {
+        ids.sort();
+    }
+    found
+}
+
+impl Invariant for ProviderIndex {
+    fn name(&self) -> &'static str {
+        "provider-index"
+    }
+
+    fn checkpoint(&mut self, scene: &Scene<'_>) -> Verdict {
+        for (host, mesh) in scene.nodes() {
+            let found = search(mesh);
+            let mut indexed = 0;
+            for (name, version, ids) in mesh.services() {
+                if ids.is_empty() {
+                    continue;
+                }
+                indexed += 1;
+                let brute = found.get(&(name.to_owned(), version.to_owned()));
+                if brute.map(Vec::as_slice) != Some(ids) {
+                    let node = scene.name(host);
+                    return Err(format!(
+                        "{node} finds {name}/{version} at {ids:?}; its members say {brute:?}"
+                    ));
+                }
+            }
+            if indexed != found.len() {
+                let node = scene.name(host);
+                return Err(format!(
+                    "{node} indexes {indexed} services; its members serve {}",
+                    found.len()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn at_rest(&mut self, scene: &Scene<'_>) -> Verdict {
+        self.checkpoint(scene)
+    }
+}

@@ -1,0 +1,51 @@
+//! Only a snapshot carries the whole view.
+//!
+//! Reason: a mesh in which ordinary messages carry everything costs n squared bytes for each change; the seeds of
+//! this project did, at 7 MB a node. Source: DESIGN section 4 (dissemination).
+
+use super::{Invariant, Seen, Shared, Verdict};
+use core::time::Duration;
+use phalanx_core::gossip::message::Sync;
+use phalanx_core::gossip::{Message, Output as Order};
+use phalanx_core::node::Output;
+
+/// In smaller meshes a few changes at once are the whole view.
+const MEMBERS_MIN: usize = 8;
+/// A node that joins may pass on all that it has just heard.
+const JOINING: Duration = Duration::from_secs(5);
+
+pub(super) struct WholeView;
+
+impl Invariant for WholeView {
+    fn name(&self) -> &'static str {
+        "whole-view"
+    }
+
+    fn after_step(&mut self, seen: &Seen<'_>, shared: &Shared) -> Verdict {
+        let members = seen.mesh().topology().len();
+        let age = seen.now - shared.started[seen.host];
+        if members < MEMBERS_MIN || Duration::from_nanos(age) < JOINING {
+            return Ok(());
+        }
+        for output in seen.outputs {
+            let Output::Mesh(Order::Send {
+                message: Message::Frame(frame),
+                ..
+            }) = output
+            else {
+                continue;
+            };
+            let pushed = frame.sync.iter().map(|sync| match sync {
+                Sync::Push { records, .. } => records.len(),
+                Sync::Sketch(_) | Sync::Larger(_) | Sync::Want(_) | Sync::Snapshot { .. } => 0,
+            });
+            let records = frame.records.len() + pushed.sum::<usize>();
+            if records >= members {
+                return Err(format!(
+                    "sends {records} records outside a snapshot; it knows {members} members"
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,345 @@
+//! Carries parcels over connections: transmission, loss, arrival in order, and how connections end.
+
+use super::engine::{Engine, Event};
+use super::perform::link;
+use super::stream::{EndState, FLIGHTS, GIVES_UP_AFTER, Item, segments};
+use phalanx_core::gossip::{CloseReason, DialError, Input};
+
+impl Engine<'_, '_> {
+    pub(super) fn state_of(&self, connection: u32, end: usize) -> Option<EndState> {
+        let connection = self.connections.get(connection as usize)?.as_ref()?;
+        Some(connection.ends[end].state)
+    }
+
+    pub(super) fn host_of(&self, connection: u32, end: usize) -> Option<usize> {
+        let connection = self.connections.get(connection as usize)?.as_ref()?;
+        Some(connection.ends[end].host)
+    }
+
+    fn set_state(&mut self, connection: u32, end: usize, state: EndState) {
+        if let Some(Some(connection)) = self.connections.get_mut(connection as usize) {
+            connection.ends[end].state = state;
+        }
+    }
+
+    /// Hands an item to the operating system of one end.
+    pub(super) fn send(&mut self, connection: u32, end: usize, item: Item, bytes: usize) {
+        let Some(Some(held)) = self.connections.get_mut(connection as usize) else {
+            return;
+        };
+        let (from, to) = (held.ends[end].host, held.ends[1 - end].host);
+        let settings = self.fabric.settings(from, to);
+        let lane = &mut held.lanes[end];
+        let mut wait = 0;
+        if let Some(rate) = settings.bandwidth {
+            let depart = lane.free_at.max(self.now);
+            let bits = (bytes + super::stream::FRAMING_BYTES) as u64 * 8;
+            lane.free_at = depart + bits * 1_000_000_000 / rate;
+            wait = lane.free_at - self.now;
+        }
+        let number = lane.push(item, bytes, segments(bytes), self.now);
+        self.transmit(connection, end, number, wait);
+    }
+
+    fn transmit(&mut self, connection: u32, end: usize, number: u64, wait: u64) {
+        let Some(Some(held)) = self.connections.get_mut(connection as usize) else {
+            return;
+        };
+        let (from, to) = (held.ends[end].host, held.ends[1 - end].host);
+        let Some(parcel) = held.lanes[end].parcel(number) else {
+            return;
+        };
+        let settings = self.fabric.settings(from, to);
+        let transit = self.fabric.transmit(from, to, parcel.segments, &settings);
+        let attempt = parcel.attempts;
+        parcel.attempts += 1;
+        let lane = end as u8;
+        if transit.lost == 0 {
+            let at = self.now + wait + transit.latency;
+            self.heap.push(
+                at,
+                Event::Arrive {
+                    connection,
+                    lane,
+                    number,
+                },
+            );
+        } else {
+            parcel.segments = transit.lost;
+            let at = self.now + wait + held.lanes[end].timeout(attempt);
+            self.heap.push(
+                at,
+                Event::Retransmit {
+                    connection,
+                    lane,
+                    number,
+                },
+            );
+        }
+    }
+
+    pub(super) fn on_arrive(&mut self, connection: u32, lane: u8, number: u64) {
+        let sender = usize::from(lane);
+        let receiver = 1 - sender;
+        let Some(Some(held)) = self.connections.get_mut(connection as usize) else {
+            return;
+        };
+        let (from, to) = (held.ends[sender].host, held.ends[receiver].host);
+        let powered = self.hosts[to].powered;
+        let lane_state = &mut held.lanes[sender];
+        let Some(parcel) = lane_state.parcel(number) else {
+            return;
+        };
+        let attempts = parcel.attempts;
+        if !powered || self.fabric.is_blocked(from, to) {
+            // It was under way when the cut began, or nobody is there.
+            parcel.segments = parcel.segments.max(1);
+            let bytes = parcel.bytes;
+            let at = self.now + lane_state.timeout(attempts - 1);
+            self.heap.push(
+                at,
+                Event::Retransmit {
+                    connection,
+                    lane,
+                    number,
+                },
+            );
+            self.fabric.swallowed(from, to, bytes);
+            return;
+        }
+        // The kernel answers a SYN; everything after it needs the process.
+        let needs_process = matches!(parcel.item, Some(Item::Flight(flight)) if flight > 2);
+        let paused_until = self.hosts[to].paused_until;
+        if needs_process && paused_until > self.now {
+            self.heap.push(
+                paused_until,
+                Event::Arrive {
+                    connection,
+                    lane,
+                    number,
+                },
+            );
+            let step = self.hosts[to].delayed_by;
+            self.fabric.bite(step, 1);
+            return;
+        }
+        parcel.arrived = true;
+        if attempts == 1 {
+            let rtt = 2 * (self.now - parcel.sent_at);
+            lane_state.measured(rtt);
+            held.lanes[receiver].measured(rtt);
+        }
+        self.deliver_arrived(connection, sender);
+    }
+
+    fn deliver_arrived(&mut self, connection: u32, sender: usize) {
+        loop {
+            let Some(Some(held)) = self.connections.get_mut(connection as usize) else {
+                return;
+            };
+            let Some(parcel) = held.lanes[sender].pop_arrived() else {
+                break;
+            };
+            if let Some(item) = parcel.item {
+                self.deliver(connection, 1 - sender, item);
+            }
+        }
+        self.tidy(connection);
+    }
+
+    fn deliver(&mut self, connection: u32, end: usize, item: Item) {
+        let Some(host) = self.host_of(connection, end) else {
+            return;
+        };
+        match (self.state_of(connection, end), item) {
+            (Some(EndState::Open), Item::Message(message)) => {
+                self.input(
+                    host,
+                    Input::Receive {
+                        link: link(connection, end),
+                        message,
+                    },
+                );
+            }
+            (Some(EndState::Opening | EndState::Open), Item::Flight(flight)) => {
+                self.on_flight(connection, end, flight);
+            }
+            (Some(EndState::Opening | EndState::Open), Item::Fin(reason)) => {
+                self.broken(connection, end, reason, DialError::Refused);
+            }
+            (Some(EndState::Gone), Item::Message(_) | Item::Flight(_)) => {
+                self.reset(connection, 1 - end)
+            }
+            (Some(EndState::Opening), Item::Message(_))
+            | (Some(EndState::Closed | EndState::Gone) | None, _) => {}
+        }
+    }
+
+    fn on_flight(&mut self, connection: u32, end: usize, flight: u8) {
+        let (Some(host), Some(other)) = (
+            self.host_of(connection, end),
+            self.host_of(connection, 1 - end),
+        ) else {
+            return;
+        };
+        if flight == 1 {
+            if !self.hosts[host].listens() {
+                self.set_state(connection, end, EndState::Gone);
+                self.reset(connection, 1 - end);
+                return;
+            }
+            self.hosts[host].connections.insert(connection);
+        }
+        if let Some(bytes) = FLIGHTS.get(usize::from(flight)) {
+            self.send(connection, end, Item::Flight(flight + 1), *bytes);
+        }
+        let peer = self.scenario.hosts[other].id.clone();
+        let id = link(connection, end);
+        if flight == 5 {
+            self.set_state(connection, end, EndState::Open);
+            self.input(host, Input::Accepted { link: id, peer });
+        } else if flight == 6 {
+            self.set_state(connection, end, EndState::Open);
+            if let Some(dial) = self.dial_of(connection) {
+                self.input(
+                    host,
+                    Input::Dialed {
+                        dial,
+                        link: id,
+                        peer,
+                    },
+                );
+            }
+        }
+    }
+
+    fn dial_of(&self, connection: u32) -> Option<phalanx_core::gossip::DialId> {
+        Some(self.connections.get(connection as usize)?.as_ref()?.dial)
+    }
+
+    /// A segment for a connection that this machine does not know: it answers with a reset.
+    fn reset(&mut self, connection: u32, end: usize) {
+        let (Some(to), Some(from)) = (
+            self.host_of(connection, end),
+            self.host_of(connection, 1 - end),
+        ) else {
+            return;
+        };
+        let settings = self.fabric.settings(from, to);
+        let latency = self.fabric.latency(&settings);
+        let end = end as u8;
+        self.heap
+            .push(self.now + latency, Event::Reset { connection, end });
+    }
+
+    pub(super) fn on_reset(&mut self, connection: u32, end: u8) {
+        let end = usize::from(end);
+        let (Some(to), Some(from)) = (
+            self.host_of(connection, end),
+            self.host_of(connection, 1 - end),
+        ) else {
+            return;
+        };
+        if self.hosts[to].powered && !self.fabric.is_blocked(from, to) {
+            self.broken(connection, end, CloseReason::Lost, DialError::Refused);
+            self.tidy(connection);
+        }
+    }
+
+    pub(super) fn on_dial_timeout(&mut self, connection: u32) {
+        if self.state_of(connection, 0) == Some(EndState::Opening) {
+            self.broken(connection, 0, CloseReason::Lost, DialError::TimedOut);
+            self.reset(connection, 1);
+            self.tidy(connection);
+        }
+    }
+
+    pub(super) fn on_retransmit(&mut self, connection: u32, lane: u8, number: u64) {
+        let end = usize::from(lane);
+        let Some(Some(held)) = self.connections.get_mut(connection as usize) else {
+            return;
+        };
+        if held.ends[end].state == EndState::Gone {
+            return;
+        }
+        let Some(parcel) = held.lanes[end].parcel(number) else {
+            return;
+        };
+        if parcel.arrived {
+            return;
+        }
+        if self.now - parcel.sent_at >= GIVES_UP_AFTER {
+            self.broken(connection, end, CloseReason::Lost, DialError::TimedOut);
+            self.tidy(connection);
+            return;
+        }
+        self.transmit(connection, end, number, 0);
+    }
+
+    /// One end learns that the connection is gone.
+    fn broken(&mut self, connection: u32, end: usize, reason: CloseReason, error: DialError) {
+        let (Some(host), Some(state)) = (
+            self.host_of(connection, end),
+            self.state_of(connection, end),
+        ) else {
+            return;
+        };
+        self.set_state(connection, end, EndState::Gone);
+        match state {
+            EndState::Open => self.input(
+                host,
+                Input::Closed {
+                    link: link(connection, end),
+                    reason,
+                },
+            ),
+            EndState::Opening if end == 0 => {
+                if let Some(dial) = self.dial_of(connection) {
+                    self.input(
+                        host,
+                        Input::DialFailed {
+                            dial,
+                            reason: error,
+                        },
+                    );
+                }
+            }
+            EndState::Opening | EndState::Closed | EndState::Gone => {}
+        }
+    }
+
+    /// An end closes in order: what was sent goes out first.
+    pub(super) fn close(&mut self, connection: u32, end: usize, reason: CloseReason) {
+        if matches!(
+            self.state_of(connection, end),
+            Some(EndState::Open | EndState::Opening)
+        ) {
+            self.set_state(connection, end, EndState::Closed);
+            self.send(connection, end, Item::Fin(reason), 0);
+        }
+    }
+
+    /// A machine that lost its power forgets its ends.
+    pub(super) fn vanish(&mut self, connection: u32, host: usize) {
+        for end in 0..2 {
+            if self.host_of(connection, end) == Some(host) {
+                self.set_state(connection, end, EndState::Gone);
+            }
+        }
+        self.tidy(connection);
+    }
+
+    /// Frees a connection on which nothing can happen any more.
+    fn tidy(&mut self, connection: u32) {
+        let slot = self.connections.get_mut(connection as usize);
+        let Some(slot) = slot.filter(|slot| slot.as_ref().is_some_and(|held| held.is_over()))
+        else {
+            return;
+        };
+        if let Some(held) = slot.take() {
+            for end in held.ends {
+                self.hosts[end.host].connections.remove(&connection);
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A node's own clock: how its instants follow true time.
+
+use core::time::Duration;
+use phalanx_core::time::{Instant, nanos};
+
+const MILLION: i128 = 1_000_000;
+
+/// Monotonic, started at the process's start; may run fast or slow, and jump forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NodeClock {
+    /// True time and the clock's reading when it last changed its course.
+    since: u64,
+    reading: u64,
+    drift_ppm: i32,
+}
+
+impl NodeClock {
+    /// A clock that reads zero at `now`.
+    pub(crate) const fn started(now: u64, drift_ppm: i32) -> Self {
+        Self {
+            since: now,
+            reading: 0,
+            drift_ppm,
+        }
+    }
+
+    /// What it reads at a true time.
+    pub(crate) fn read(&self, now: u64) -> Instant {
+        let passed = i128::from(now.saturating_sub(self.since));
+        let passed = passed * (MILLION + i128::from(self.drift_ppm)) / MILLION;
+        Instant::from_nanos(self.reading.saturating_add(clamp(passed)))
+    }
+
+    /// The first true time at which it reads `at` or later.
+    pub(crate) fn when(&self, at: Instant) -> u64 {
+        let left = i128::from(at.as_nanos().saturating_sub(self.reading));
+        let rate = MILLION + i128::from(self.drift_ppm);
+        let passed = (left * MILLION + rate - 1) / rate;
+        self.since.saturating_add(clamp(passed))
+    }
+
+    /// It jumps forward by `jump` and drifts anew from here on.
+    pub(crate) fn change(&mut self, now: u64, jump: Duration, drift_ppm: Option<i32>) {
+        let reading = self.read(now) + jump;
+        self.reading = reading.as_nanos();
+        self.since = now;
+        self.drift_ppm = drift_ppm.unwrap_or(self.drift_ppm);
+    }
+}
+
+fn clamp(wide: i128) -> u64 {
+    u64::try_from(wide).unwrap_or(if wide < 0 { 0 } else { u64::MAX })
+}
+
+/// A duration as nanoseconds of true time.
+pub(crate) const fn ns(duration: Duration) -> u64 {
+    nanos(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_never_woken_for_too_early() {
+        for drift in [-100_000, -37, 0, 1, 250, 100_000] {
+            let clock = NodeClock::started(12_345, drift);
+            for at in [0, 1, 999, 1_000_003, 77_777_777_777] {
+                let at = Instant::from_nanos(at);
+                let when = clock.when(at);
+                assert!(clock.read(when) >= at, "{drift} {at:?}");
+                assert!(
+                    when == 12_345 || clock.read(when - 1) < at,
+                    "{drift} {at:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_jump_moves_the_reading_and_nothing_else() {
+        let mut clock = NodeClock::started(0, 0);
+        clock.change(1_000, Duration::from_nanos(500), Some(100_000));
+        assert_eq!(clock.read(1_000), Instant::from_nanos(1_500));
+        assert_eq!(clock.read(2_000), Instant::from_nanos(2_600));
+    }
+}

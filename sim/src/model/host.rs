@@ -1,0 +1,108 @@
+//! One simulated machine: its power, its disk, its process and the process's mail.
+
+use super::clock::NodeClock;
+use crate::world::Traffic;
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use phalanx_core::gossip;
+use phalanx_core::node::Node;
+use std::collections::{BTreeSet, VecDeque};
+
+/// No instant.
+pub(crate) const NEVER: u64 = u64::MAX;
+/// The port every node listens on.
+const PORT: u16 = 7_000;
+
+/// A running daemon.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) node: Node,
+    pub(crate) clock: NodeClock,
+    /// It left and ended; kept to be looked at.
+    pub(crate) exited: bool,
+}
+
+/// One machine.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) process: Option<Process>,
+    pub(crate) powered: bool,
+    /// How often its process was started.
+    pub(crate) life: u32,
+    /// The durable epoch; none on an empty disk.
+    pub(crate) stored: Option<u64>,
+    /// Every connection with an end here.
+    pub(crate) connections: BTreeSet<u32>,
+    pub(crate) traffic: Traffic,
+    /// When its earliest planned wake comes.
+    pub(crate) wake_at: u64,
+    pub(crate) wake_waits: bool,
+    pub(crate) paused_until: u64,
+    /// What each input costs.
+    pub(crate) slow: u64,
+    pub(crate) busy_until: u64,
+    pub(crate) mailbox: VecDeque<gossip::Input>,
+    pub(crate) mail_at: u64,
+    /// The step that delays its inputs.
+    pub(crate) delayed_by: Option<usize>,
+}
+
+impl Host {
+    pub(crate) const fn new() -> Self {
+        Self {
+            process: None,
+            powered: true,
+            life: 0,
+            stored: None,
+            connections: BTreeSet::new(),
+            traffic: Traffic {
+                bytes: 0,
+                messages: 0,
+            },
+            wake_at: NEVER,
+            wake_waits: false,
+            paused_until: 0,
+            slow: 0,
+            busy_until: 0,
+            mailbox: VecDeque::new(),
+            mail_at: NEVER,
+            delayed_by: None,
+        }
+    }
+
+    /// Whether a process listens.
+    pub(crate) fn listens(&self) -> bool {
+        self.powered && self.process.as_ref().is_some_and(|process| !process.exited)
+    }
+
+    /// The process is gone, with everything it had in memory.
+    pub(crate) fn stop(&mut self) {
+        self.process = None;
+        self.mailbox.clear();
+        self.wake_at = NEVER;
+        self.wake_waits = false;
+        self.mail_at = NEVER;
+        self.paused_until = 0;
+        self.busy_until = 0;
+    }
+}
+
+/// The address that a host listens at.
+pub(crate) fn address(host: usize) -> SocketAddr {
+    let host = u32::try_from(host).unwrap_or(u32::MAX);
+    let base = u32::from(Ipv4Addr::new(10, 0, 0, 1));
+    SocketAddr::V4(SocketAddrV4::new(
+        Ipv4Addr::from(base.saturating_add(host)),
+        PORT,
+    ))
+}
+
+/// The host that listens at an address, of `hosts` in all.
+pub(crate) fn host_at(address: SocketAddr, hosts: usize) -> Option<usize> {
+    let SocketAddr::V4(v4) = address else {
+        return None;
+    };
+    let index = u32::from(*v4.ip()).checked_sub(u32::from(Ipv4Addr::new(10, 0, 0, 1)))?;
+    usize::try_from(index)
+        .ok()
+        .filter(|index| *index < hosts && v4.port() == PORT)
+}

@@ -1,0 +1,211 @@
+//! The model engine: core's machines on an event heap, with links that behave as streams.
+//!
+//! No clock, no thread, no ambient randomness: a scenario and a seed give the same run, event for event, on every
+//! machine. Start with [`run`]; `engine` is the loop, `perform` does what machines order, `carry` moves parcels
+//! over connections (`stream`) through the network (`network`).
+//!
+//! What is modelled, and what not: latency, bandwidth of one connection, loss with TCP's retransmission, cuts as
+//! black holes, resets, handshakes of TCP and TLS 1.3 in round trips; not: congestion windows, acknowledgements,
+//! fast retransmission, processor time (but for `slow`), name resolution.
+
+mod carry;
+mod clock;
+mod engine;
+mod heap;
+mod host;
+mod network;
+mod perform;
+mod replay;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+pub use replay::{NodeState, NodeView, replay};
+
+use crate::invariant::{Invariants, Scene};
+use crate::judge::Judge;
+use crate::outcome::{Outcome, Vacuous, Verdict};
+use crate::projection::Projection;
+use crate::scenario::plan::Plan;
+use crate::scenario::{Engine as Kind, Scenario, ScenarioError};
+use clock::ns;
+use core::time::Duration;
+use engine::{Engine, since_start};
+use phalanx_core::gossip::Sabotage;
+use std::io::Write;
+use trace::Trace;
+
+/// The calendar at the start of every run.
+pub const WALL_ZERO: u64 = 1_700_000_000;
+
+/// How a run differs from the ordinary.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// What is broken on purpose in every node.
+    pub sabotage: Sabotage,
+    /// A fault that bit nothing fails the run.
+    pub strict: bool,
+    /// Where one JSON line for each event goes.
+    pub trace: Option<&'a mut dyn Write>,
+}
+
+/// Runs a scenario.
+///
+/// # Errors
+/// When the scenario is not for this engine or cannot be planned for this seed, or the trace cannot be written.
+pub fn run(scenario: &Scenario, seed: u64, options: Options<'_>) -> Result<Outcome, ScenarioError> {
+    scenario.check_engine(Kind::Model)?;
+    let plan = scenario.plan(seed)?;
+    let trace = Trace::new(options.trace);
+    let mut engine = Engine::new(scenario, &plan, options.sabotage, trace);
+    let mut judge = Judge::new(scenario, &plan, interval(scenario.hosts.len()));
+    let mut checkpoint = checkpoint_interval(scenario.hosts.len());
+    loop {
+        let until = judge.next_check().min(checkpoint).min(plan.end);
+        drive(&mut engine, &mut judge, ns(until));
+        if checkpoint <= until {
+            check(&mut engine, Invariants::checkpoint);
+            checkpoint += checkpoint_interval(scenario.hosts.len());
+        }
+        if judge.next_check() <= until {
+            judge.check(until, &engine);
+        }
+        if until >= plan.end || judge.is_over(until) {
+            break;
+        }
+    }
+    finish(scenario, &plan, engine, judge, options.strict)
+}
+
+/// Processes events up to an instant; the judge hears what nodes report.
+fn drive(engine: &mut Engine<'_, '_>, judge: &mut Judge<'_>, until: u64) {
+    while engine.advance(until) {
+        if engine.reports.is_empty() {
+            continue;
+        }
+        let mut reports = std::mem::take(&mut engine.reports);
+        for (host, event) in reports.drain(..) {
+            judge.event(since_start(engine.now), host, &event, &*engine);
+        }
+        engine.reports = reports;
+    }
+}
+
+/// Lets the invariants look at the whole world.
+fn check(engine: &mut Engine<'_, '_>, look: impl FnOnce(&mut Invariants, u64, &Scene<'_>)) {
+    let mut invariants = std::mem::replace(&mut engine.invariants, Invariants::none());
+    look(
+        &mut invariants,
+        engine.now,
+        &Scene {
+            world: &*engine,
+            scenario: engine.scenario,
+        },
+    );
+    engine.invariants = invariants;
+}
+
+fn finish(
+    scenario: &Scenario,
+    plan: &Plan,
+    mut engine: Engine<'_, '_>,
+    judge: Judge<'_>,
+    strict: bool,
+) -> Result<Outcome, ScenarioError> {
+    let now = since_start(engine.now);
+    let (mut failures, metrics) = judge.finish(now, &engine);
+    if metrics.contains_key("recovery-ms") {
+        check(&mut engine, Invariants::at_rest);
+    }
+    failures.extend(engine.invariants.failures(&scenario.file));
+    let vacuous = vacuous(scenario, plan, &engine);
+    if strict {
+        failures.extend(vacuous.iter().map(|fault| {
+            let text = format!("the step `{}` does something", fault.step);
+            crate::outcome::Failure::new(&scenario.file, fault.line, &text, now, &fault.why)
+        }));
+    }
+    let failures: Vec<_> = failures
+        .into_iter()
+        .map(|failure| failure.reproduced_by(Kind::Model, plan.seed))
+        .collect();
+    let traffic = engine.hosts.iter().map(|host| host.traffic);
+    let (messages, bytes) = traffic.fold((0, 0), |sum, sent| {
+        (sum.0 + sent.messages, sum.1 + sent.bytes)
+    });
+    let framing = stream::FRAMING_BYTES as u64 * messages;
+    let overhead_bytes = framing + stream::SEGMENT_OVERHEAD_BYTES as u64 * engine.segments;
+    let outcome = Outcome {
+        scenario: scenario.name.clone(),
+        engine: Kind::Model,
+        seed: plan.seed,
+        outcome: if failures.is_empty() {
+            Verdict::Pass
+        } else {
+            Verdict::Fail
+        },
+        trace_hash: format!("{:016x}", engine.trace.hash()),
+        virtual_ms: engine.now / 1_000_000,
+        wall_ms: 0,
+        events: engine.events,
+        messages,
+        bytes,
+        overhead_bytes,
+        nodes: scenario.hosts.len(),
+        metrics,
+        failures,
+        vacuous,
+        projection: scenario
+            .confluent
+            .then(|| Projection::of(&engine, &scenario.hosts, &engine.lives)),
+    };
+    match engine.trace.into_error() {
+        None => Ok(outcome),
+        Some(why) => Err(ScenarioError {
+            file: scenario.file.clone(),
+            line: 0,
+            key: String::new(),
+            message: format!("the trace cannot be written: {why}"),
+        }),
+    }
+}
+
+/// The steps that were ordered and bit nothing.
+fn vacuous(scenario: &Scenario, plan: &Plan, engine: &Engine<'_, '_>) -> Vec<Vacuous> {
+    let mut found = Vec::new();
+    for (index, step) in scenario.steps.iter().enumerate() {
+        if engine.fabric.bites[index] > 0 {
+            continue;
+        }
+        let ordered = plan
+            .orders
+            .iter()
+            .any(|planned| planned.step == Some(index));
+        let why = if ordered {
+            "it touched nothing: no byte, no link, no input"
+        } else {
+            "it chose nobody"
+        };
+        found.push(Vacuous {
+            line: step.line,
+            step: step.action.word().to_owned(),
+            why: why.to_owned(),
+        });
+    }
+    found
+}
+
+/// How often conditions are checked: finely where it is cheap.
+const fn interval(hosts: usize) -> Duration {
+    Duration::from_millis(match hosts {
+        0..=50 => 20,
+        51..=300 => 50,
+        _ => 100,
+    })
+}
+
+/// How often global invariants are checked.
+const fn checkpoint_interval(hosts: usize) -> Duration {
+    Duration::from_millis(if hosts <= 100 { 500 } else { 10_000 })
+}

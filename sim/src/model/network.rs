@@ -1,0 +1,169 @@
+//! Between hosts: latency, loss, bandwidth, and who cannot reach whom.
+
+use super::clock::ns;
+use crate::scenario::plan::Cut;
+use crate::scenario::{Network, Scenario};
+use core::time::Duration;
+use phalanx_core::random::Random;
+
+/// What became of one transmission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Transit {
+    /// Segments that did not arrive.
+    pub(crate) lost: u32,
+    /// When the others do, from the transmission on.
+    pub(crate) latency: u64,
+}
+
+/// The network's state.
+#[derive(Debug)]
+pub(crate) struct Fabric<'a> {
+    scenario: &'a Scenario,
+    hosts: usize,
+    random: Random,
+    /// One bit for each ordered pair.
+    blocked: Vec<u64>,
+    /// Active cuts, each with the step that made it.
+    active: Vec<(usize, &'a Cut, Option<usize>)>,
+    loss: Option<(u32, Option<usize>)>,
+    latency: Option<(Duration, Duration, Option<usize>)>,
+    /// How much each step bit.
+    pub(crate) bites: Vec<u64>,
+}
+
+impl<'a> Fabric<'a> {
+    pub(crate) fn new(scenario: &'a Scenario, seed: u64) -> Self {
+        let hosts = scenario.hosts.len();
+        Self {
+            scenario,
+            hosts,
+            random: Random::from_seed(seed).child("network"),
+            blocked: vec![0; (hosts * hosts).div_ceil(64)],
+            active: Vec::new(),
+            loss: None,
+            latency: None,
+            bites: vec![0; scenario.steps.len()],
+        }
+    }
+
+    /// A step did something.
+    pub(crate) fn bite(&mut self, step: Option<usize>, by: u64) {
+        if let Some(bites) = step.and_then(|step| self.bites.get_mut(step)) {
+            *bites += by;
+        }
+    }
+
+    pub(crate) fn cut(&mut self, index: usize, cut: &'a Cut, step: Option<usize>) {
+        self.active.push((index, cut, step));
+        self.redraw();
+    }
+
+    pub(crate) fn mend(&mut self, index: usize) {
+        self.active.retain(|(active, _, _)| *active != index);
+        self.redraw();
+    }
+
+    fn redraw(&mut self) {
+        self.blocked.fill(0);
+        for (_, cut, _) in &self.active {
+            for (from, to) in cut.pairs(self.hosts) {
+                let bit = from * self.hosts + to;
+                self.blocked[bit / 64] |= 1 << (bit % 64);
+            }
+        }
+    }
+
+    pub(crate) const fn set_loss(&mut self, ppm: Option<u32>, step: Option<usize>) {
+        self.loss = match ppm {
+            Some(ppm) => Some((ppm, step)),
+            None => None,
+        };
+    }
+
+    pub(crate) const fn set_latency(
+        &mut self,
+        range: Option<(Duration, Duration)>,
+        step: Option<usize>,
+    ) {
+        self.latency = match range {
+            Some((min, max)) => Some((min, max, step)),
+            None => None,
+        };
+    }
+
+    /// Whether what one host sends does not reach another.
+    pub(crate) fn is_blocked(&self, from: usize, to: usize) -> bool {
+        let bit = from * self.hosts + to;
+        self.blocked[bit / 64] >> (bit % 64) & 1 == 1
+    }
+
+    /// Counts what the cuts between two hosts swallowed.
+    pub(crate) fn swallowed(&mut self, from: usize, to: usize, bytes: usize) {
+        for at in 0..self.active.len() {
+            let (_, cut, step) = self.active[at];
+            if cut.blocks(from, to) {
+                self.bite(step, bytes as u64);
+            }
+        }
+    }
+
+    /// The settings between two hosts as they stand.
+    pub(crate) fn settings(&self, from: usize, to: usize) -> Network {
+        let mut settings = if self.scenario.links.is_empty() {
+            self.scenario.network
+        } else {
+            self.scenario.network_between(from, to)
+        };
+        if let Some((ppm, _)) = self.loss {
+            settings.loss_ppm = ppm;
+        }
+        if let Some((min, max, _)) = self.latency {
+            (settings.latency_min, settings.latency_max) = (min, max);
+        }
+        settings
+    }
+
+    /// One way's latency, drawn.
+    pub(crate) fn latency(&mut self, settings: &Network) -> u64 {
+        let (min, max) = (ns(settings.latency_min), ns(settings.latency_max));
+        if max > min {
+            min + self.random.below(max - min + 1)
+        } else {
+            min
+        }
+    }
+
+    /// Sends so many segments from one host to another.
+    pub(crate) fn transmit(
+        &mut self,
+        from: usize,
+        to: usize,
+        segments: u32,
+        settings: &Network,
+    ) -> Transit {
+        if self.is_blocked(from, to) {
+            self.swallowed(from, to, segments as usize);
+            return Transit {
+                lost: segments,
+                latency: 0,
+            };
+        }
+        let mut lost = 0;
+        if settings.loss_ppm > 0 {
+            for _ in 0..segments {
+                lost += u32::from(self.random.chance_ppm(settings.loss_ppm));
+            }
+            if lost > 0 {
+                let step = self.loss.and_then(|(_, step)| step);
+                self.bite(step, u64::from(lost));
+            }
+        }
+        if let Some((_, _, step)) = self.latency {
+            self.bite(step, 1);
+        }
+        Transit {
+            lost,
+            latency: self.latency(settings),
+        }
+    }
+}

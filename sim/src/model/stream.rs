@@ -1,0 +1,159 @@
+//! One TCP connection as two queues of what is under way.
+//!
+//! Bytes arrive in order. Each segment is lost by itself; what is lost is sent again after max(200 ms,
+//! srtt + 4 rttvar), doubling; what was sent later waits. Acknowledgements are not modelled, nor fast
+//! retransmission: both are small against the times that decide anything here.
+
+use phalanx_core::gossip::{CloseReason, DialId, Message};
+use std::collections::VecDeque;
+
+/// The payload of one segment.
+pub(crate) const SEGMENT_BYTES: usize = 1_400;
+/// What TLS, HTTP/2, gRPC add to one message; estimated.
+pub(crate) const FRAMING_BYTES: usize = 36;
+/// What TCP and IP add to one segment.
+pub(crate) const SEGMENT_OVERHEAD_BYTES: usize = 52;
+/// The shortest retransmission timeout (Linux).
+const RTO_MIN: u64 = 200_000_000;
+/// The timeout before any round trip was measured (RFC 6298).
+const RTO_FIRST: u64 = 1_000_000_000;
+/// What is unacknowledged for this long breaks the connection (keepalive's backstop in production).
+pub(crate) const GIVES_UP_AFTER: u64 = 30_000_000_000;
+/// A handshake that is not finished by now has failed.
+pub(crate) const DIAL_GIVES_UP_AFTER: u64 = 10_000_000_000;
+
+/// Bytes of the flights of TCP, TLS 1.3 with both certificates, and the opening of the stream.
+pub(crate) const FLIGHTS: [usize; 6] = [60, 60, 300, 1_000, 1_000, 100];
+
+/// Something under way.
+#[derive(Clone, Debug)]
+pub(crate) enum Item {
+    /// One flight of the handshake, from 1; odd ones go from the dialer to the acceptor.
+    Flight(u8),
+    /// A message.
+    Message(Message),
+    /// The end of the stream.
+    Fin(CloseReason),
+}
+
+/// An item and how it fares.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) item: Option<Item>,
+    /// Encoded bytes of a message; of a flight, all bytes.
+    pub(crate) bytes: usize,
+    /// Segments not known to have arrived.
+    pub(crate) segments: u32,
+    pub(crate) attempts: u32,
+    pub(crate) sent_at: u64,
+    pub(crate) arrived: bool,
+}
+
+/// One direction of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    pub(crate) parcels: VecDeque<Parcel>,
+    /// The number of the first parcel in the queue.
+    pub(crate) first: u64,
+    /// When the sender's bandwidth is free again.
+    pub(crate) free_at: u64,
+    srtt: u64,
+    rttvar: u64,
+}
+
+impl Lane {
+    /// Appends a parcel; returns its number.
+    pub(crate) fn push(&mut self, item: Item, bytes: usize, segments: u32, now: u64) -> u64 {
+        let number = self.first + self.parcels.len() as u64;
+        self.parcels.push_back(Parcel {
+            item: Some(item),
+            bytes,
+            segments,
+            attempts: 0,
+            sent_at: now,
+            arrived: false,
+        });
+        number
+    }
+
+    /// The parcel of this number, unless it was delivered.
+    pub(crate) fn parcel(&mut self, number: u64) -> Option<&mut Parcel> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.parcels.get_mut(index)
+    }
+
+    /// Takes the first parcel if it has arrived.
+    pub(crate) fn pop_arrived(&mut self) -> Option<Parcel> {
+        if !self.parcels.front()?.arrived {
+            return None;
+        }
+        self.first += 1;
+        self.parcels.pop_front()
+    }
+
+    /// A round trip was measured (RFC 6298).
+    pub(crate) const fn measured(&mut self, rtt: u64) {
+        if self.srtt == 0 {
+            self.srtt = rtt;
+            self.rttvar = rtt / 2;
+        } else {
+            self.rttvar = (3 * self.rttvar + self.srtt.abs_diff(rtt)) / 4;
+            self.srtt = (7 * self.srtt + rtt) / 8;
+        }
+    }
+
+    /// How long to wait before the `attempt`th retransmission.
+    pub(crate) fn timeout(&self, attempt: u32) -> u64 {
+        let first = if self.srtt == 0 {
+            RTO_FIRST
+        } else {
+            RTO_MIN.max(self.srtt + 4 * self.rttvar)
+        };
+        first << attempt.min(9)
+    }
+}
+
+/// How one end of a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndState {
+    /// The handshake is not finished for this end.
+    Opening,
+    /// The process holds it.
+    Open,
+    /// The process closed it; what it sent still goes out.
+    Closed,
+    /// The process or machine that held it is gone.
+    Gone,
+}
+
+/// One end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub(crate) host: usize,
+    pub(crate) state: EndState,
+}
+
+/// A connection: end 0 dialled, end 1 accepted; lane 0 leads from end 0 to end 1.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) dial: DialId,
+    pub(crate) ends: [End; 2],
+    pub(crate) lanes: [Lane; 2],
+}
+
+impl Connection {
+    /// Whether nothing can happen on it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        let gone = |end: usize| match self.ends[end].state {
+            EndState::Opening | EndState::Open => false,
+            EndState::Closed => self.lanes[end].parcels.is_empty(),
+            EndState::Gone => true,
+        };
+        gone(0) && gone(1)
+    }
+}
+
+/// Segments that a message of this size takes.
+pub(crate) fn segments(bytes: usize) -> u32 {
+    u32::try_from((bytes + FRAMING_BYTES).div_ceil(SEGMENT_BYTES)).unwrap_or(u32::MAX)
+}
