@@ -1,7 +1,7 @@
-//! One dial: connect, shake hands, open the link.
+//! Connecting to a node: for a link, or for calls.
 
 use super::LINK_MESSAGE_BYTES_MAX;
-use super::connection::{Connections, Guarded};
+use super::connection::{Connections, Fate, Guarded};
 use super::failure;
 use super::links::{Links, Origin, Stem};
 use super::network::Network;
@@ -13,12 +13,14 @@ use phalanx_core::gossip::{Address, DialError, DialId, Input};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 /// What every dial needs.
@@ -34,9 +36,6 @@ pub(crate) struct Dialer<N> {
     /// HTTP/2 asks for a sign of life this often, as a backstop to core's heartbeats.
     pub(crate) keepalive: Duration,
 }
-
-/// A finished handshake.
-type Secured<Io> = Guarded<TlsStream<Io>>;
 
 impl<N: Network> Dialer<N> {
     /// Carries out one dial, and tells the machine how it ended.
@@ -56,24 +55,19 @@ impl<N: Network> Dialer<N> {
             .connect(address)
             .await
             .map_err(|error| failure::connecting(&error))?;
-        let (io, peer) = self.secure(self.connections.guard(io, false)).await?;
-        let fate = io.fate();
-        let channel = match self.channel(io).await {
-            Ok(channel) => channel,
-            Err(error) => {
-                return Err(fate.take_failure().map_or_else(
-                    || DialError::Protocol(format!("HTTP/2 did not start: {error}")),
-                    |failure| failure::greeting(&failure),
-                ));
-            }
-        };
+        let io = self.connections.guard(io, false);
+        let Call {
+            channel,
+            peer,
+            fate,
+        } = call(io, &self.identity, self.tls.clone(), Some(self.keepalive)).await?;
         let (queue, outbound) = self.links.queue();
-        let call = MeshClient::new(channel.clone())
+        let answer = MeshClient::new(channel.clone())
             .max_decoding_message_size(LINK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(LINK_MESSAGE_BYTES_MAX)
             .link(Sent(outbound))
             .await;
-        let inbound = match call {
+        let inbound = match answer {
             Ok(answer) => answer.into_inner(),
             Err(status) => return Err(failure::opening(&status, fate.take_failure())),
         };
@@ -88,41 +82,123 @@ impl<N: Network> Dialer<N> {
         });
         Ok(())
     }
+}
 
-    /// Shakes hands and judges who answered.
-    async fn secure(&self, io: Guarded<N::Io>) -> Result<(Secured<N::Io>, Peer), DialError> {
-        let connector = TlsConnector::from(self.tls.clone());
-        // Certificates name ids, not addresses; the verifier does not look at this name.
-        let name = ServerName::from(std::net::IpAddr::from(Ipv4Addr::UNSPECIFIED));
-        let io = io
-            .layer(async |io| connector.connect(name, io).await)
+/// A connection to a node, for calls.
+///
+/// With TLS 1.3 the handshake is over on this side before the node has judged our certificate: that it is not
+/// taken shows at the first call, whose status [`explain`](Self::explain) puts into words.
+#[derive(Debug)]
+pub struct Call {
+    /// To make calls on; it does not connect again when it is broken.
+    pub channel: Channel,
+    /// Who answered.
+    pub peer: Peer,
+    fate: Fate,
+}
+
+impl Call {
+    /// Connects to the node at an address, as `identity`, within `timeout`.
+    ///
+    /// # Errors
+    /// Why it cannot be reached or trusted.
+    pub async fn connect<N: Network>(
+        network: &N,
+        identity: &Identity,
+        address: &Address,
+        timeout: Duration,
+    ) -> Result<Self, DialError> {
+        let config = identity
+            .client_config()
+            .map_err(|error| DialError::Untrusted(error.to_string()))?;
+        let connect = async {
+            let io = network
+                .connect(address)
+                .await
+                .map_err(|error| failure::connecting(&error))?;
+            call(
+                Connections::default().guard(io, false),
+                identity,
+                config,
+                None,
+            )
             .await
-            .map_err(|error| failure::greeting(&error))?;
-        let peer = self
-            .identity
-            .judge(io.inner().get_ref().1.peer_certificates())
-            .map_err(|error| DialError::Untrusted(format!("its certificate {error}")))?;
-        if peer.subject.role() != Role::Node {
-            return Err(DialError::Untrusted(format!("{} is no node", peer.subject)));
+        };
+        time::timeout(timeout, connect)
+            .await
+            .unwrap_or(Err(DialError::TimedOut))
+    }
+
+    /// Why a call on this connection failed.
+    #[must_use]
+    pub fn explain(&self, status: &Status) -> String {
+        match self.fate.take_failure() {
+            Some(failure) => failure::greeting(&failure).to_string(),
+            None => status.message().to_owned(),
         }
-        Ok((io, peer))
     }
+}
 
-    /// HTTP/2 on one connection: never another one, since the certificate was judged on this one.
-    async fn channel(&self, io: Secured<N::Io>) -> Result<Channel, tonic::transport::Error> {
-        let once = Arc::new(Mutex::new(Some(io)));
-        let connector = tower::service_fn(move |_| {
-            let io = once.lock().unwrap_or_else(PoisonError::into_inner).take();
-            async move {
-                io.map(TokioIo::new)
-                    .ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the link is gone"))
-            }
-        });
-        Endpoint::from_static("http://link")
-            .http2_keep_alive_interval(self.keepalive)
-            .keep_alive_timeout(self.keepalive)
-            .keep_alive_while_idle(true)
-            .connect_with_connector(connector)
-            .await
+/// Shakes hands, judges who answered, and starts HTTP/2.
+async fn call<Io>(
+    io: Guarded<Io>,
+    identity: &Identity,
+    tls: Arc<ClientConfig>,
+    keepalive: Option<Duration>,
+) -> Result<Call, DialError>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connector = TlsConnector::from(tls);
+    // Certificates name ids, not addresses; the verifier does not look at this name.
+    let name = ServerName::from(IpAddr::from(Ipv4Addr::UNSPECIFIED));
+    let io = io
+        .layer(async |io| connector.connect(name, io).await)
+        .await
+        .map_err(|error| failure::greeting(&error))?;
+    let peer = identity
+        .judge(io.inner().get_ref().1.peer_certificates())
+        .map_err(|error| DialError::Untrusted(format!("its certificate {error}")))?;
+    if peer.subject.role() != Role::Node {
+        return Err(DialError::Untrusted(format!("{} is no node", peer.subject)));
     }
+    let fate = io.fate();
+    match channel(io, keepalive).await {
+        Ok(channel) => Ok(Call {
+            channel,
+            peer,
+            fate,
+        }),
+        Err(error) => Err(fate.take_failure().map_or_else(
+            || DialError::Protocol(format!("HTTP/2 did not start: {error}")),
+            |failure| failure::greeting(&failure),
+        )),
+    }
+}
+
+/// HTTP/2 on one connection: never another one, since the certificate was judged on this one.
+async fn channel<Io>(
+    io: Guarded<TlsStream<Io>>,
+    keepalive: Option<Duration>,
+) -> Result<Channel, tonic::transport::Error>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let once = Arc::new(Mutex::new(Some(io)));
+    let connector = tower::service_fn(move |_| {
+        let io = once.lock().unwrap_or_else(PoisonError::into_inner).take();
+        async move {
+            io.map(TokioIo::new).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::NotConnected, "the connection is gone")
+            })
+        }
+    });
+    let mut endpoint = Endpoint::from_static("http://node");
+    if let Some(keepalive) = keepalive {
+        endpoint = endpoint
+            .http2_keep_alive_interval(keepalive)
+            .keep_alive_timeout(keepalive)
+            .keep_alive_while_idle(true);
+    }
+    endpoint.connect_with_connector(connector).await
 }

@@ -1,5 +1,10 @@
 //! Why a connection failed, in the words of core and of people.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "these errors are other crates', and grow"
+)]
+
 use phalanx_core::gossip::DialError;
 use rustls::{AlertDescription, CertificateError, Error as Tls};
 use std::io;
@@ -68,7 +73,7 @@ pub(crate) fn of_certificate(error: &CertificateError) -> String {
         }
         CertificateError::UnknownIssuer => "its certificate is signed by a foreign CA".to_owned(),
         CertificateError::BadSignature => {
-            "its certificate is not signed by the CA it names".to_owned()
+            "its certificate is signed by a CA with the name of ours and another key".to_owned()
         }
         CertificateError::Other(other) => other.to_string(),
         other => format!("its certificate is not valid: {other}"),
@@ -81,6 +86,10 @@ fn of_alert(alert: AlertDescription) -> DialError {
         |why: &str| DialError::Untrusted(format!("it does not take our certificate: {why}"));
     match alert {
         AlertDescription::UnknownCA => untrusted("signed by a CA that is foreign to it"),
+        // What rustls says of a signature that does not fit.
+        AlertDescription::DecryptError => {
+            untrusted("signed by a CA with the name of its own CA and another key")
+        }
         AlertDescription::CertificateExpired => untrusted("expired"),
         AlertDescription::CertificateRevoked => untrusted("revoked"),
         AlertDescription::CertificateRequired => untrusted("none was shown"),

@@ -31,6 +31,7 @@ mod tasks;
 mod tests;
 
 pub use connection::Caller;
+pub use dial::Call;
 pub use network::{Listener, Network, Tcp};
 pub use node::{Bound, MeshNode, Settings, StartError};
 pub use performer::Observer;

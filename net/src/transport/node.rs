@@ -17,6 +17,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time;
 use tokio_stream::wrappers::ReceiverStream;
@@ -47,15 +48,15 @@ pub enum StartError {
 }
 
 fn listen_mend(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "another program listens there; stop it or choose another port".to_owned()
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "this machine has no such address; choose one of its own, or 0.0.0.0".to_owned()
-        }
-        io::ErrorKind::PermissionDenied => "this user may not; choose a port above 1023".to_owned(),
-        _ => error.to_string(),
+    let is = |kind| error.kind() == kind;
+    if is(io::ErrorKind::AddrInUse) {
+        "another program listens there; stop it or choose another port".to_owned()
+    } else if is(io::ErrorKind::AddrNotAvailable) {
+        "this machine has no such address; choose one of its own, or 0.0.0.0".to_owned()
+    } else if is(io::ErrorKind::PermissionDenied) {
+        "this user may not; choose a port above 1023".to_owned()
+    } else {
+        error.to_string()
     }
 }
 
@@ -96,7 +97,7 @@ impl<S> std::fmt::Debug for Settings<S> {
 #[derive(Clone)]
 pub struct MeshNode {
     driver: Handle<Node>,
-    links: Links,
+    pub(super) links: Links,
     connections: Connections,
     left: watch::Receiver<bool>,
     closing: watch::Sender<bool>,
@@ -150,56 +151,30 @@ impl<N: Network> Bound<N> {
             limits,
             observer,
         } = settings;
-        let Self {
-            network,
-            listener,
-            address,
-        } = self;
         let (accepting, dialing) = (identity.server_config()?, identity.client_config()?);
         let inbox = Inbox::new();
-        let (notices, _) = broadcast::channel(NOTICES);
-        let tasks = Tasks::new();
-        let links = Links::new(inbox.handle(), tasks.clone(), limits, notices);
-        let connections = Connections::default();
         let (left, has_left) = watch::channel(false);
-        let (closing, _) = watch::channel(false);
-        let node = MeshNode {
-            driver: inbox.handle(),
-            links: links.clone(),
-            connections: connections.clone(),
-            left: has_left,
-            closing,
-            address,
-        };
+        let node = MeshNode::new(&inbox, limits, has_left, self.address);
+        let links = node.links.clone();
         let keepalive = config.tuning.heartbeat_interval_max * KEEPALIVE_FACTOR;
-        let routes =
-            routes(&node).add_service(LinkService::server(links.clone(), config.mesh.clone()));
+        let link_service = LinkService::server(links.clone(), config.mesh.clone());
+        let routes = routes(&node).add_service(link_service);
         let (out, incoming) = mpsc::channel(INCOMING);
-        let server = Server::builder()
-            .http2_keepalive_interval(Some(keepalive))
-            .http2_keepalive_timeout(Some(keepalive))
-            .max_concurrent_streams(limits.streams)
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(ReceiverStream::new(incoming), node.closed());
-        tasks.spawn(async move {
-            // It serves until the end; what fails is one connection at a time.
-            let _ended = server.await.is_err();
-        });
+        node.serve(routes, ReceiverStream::new(incoming), keepalive);
         let gate = Gate {
             identity: identity.clone(),
             tls: accepting,
-            connections: connections.clone(),
+            connections: node.connections.clone(),
             links: links.clone(),
             out,
         };
-        let port = accept::accept(listener, gate);
-        let closed = node.closed();
-        tasks.spawn(until(port, closed));
+        let tasks = links.tasks.clone();
+        tasks.spawn(until(accept::accept(self.listener, gate), node.closed()));
         let dialer = Dialer {
-            network,
+            network: self.network,
             identity,
             tls: dialing,
-            connections,
+            connections: node.connections.clone(),
             links: links.clone(),
             timeout: config.tuning.dial_timeout,
             keepalive,
@@ -237,6 +212,47 @@ async fn until(task: impl Future<Output = ()>, signal: impl Future<Output = ()>)
 }
 
 impl MeshNode {
+    fn new(
+        inbox: &Inbox<Node>,
+        limits: Limits,
+        left: watch::Receiver<bool>,
+        address: SocketAddr,
+    ) -> Self {
+        let (notices, _) = broadcast::channel(NOTICES);
+        let (closing, _) = watch::channel(false);
+        let driver = inbox.handle();
+        let links = Links::new(driver.clone(), Tasks::new(), limits, notices);
+        Self {
+            driver,
+            links,
+            connections: Connections::default(),
+            left,
+            closing,
+            address,
+        }
+    }
+
+    /// Speaks HTTP/2 on what comes in, until the node ends.
+    fn serve<Io>(
+        &self,
+        routes: Routes,
+        incoming: ReceiverStream<accept::Incoming<Io>>,
+        keepalive: Duration,
+    ) where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let server = Server::builder()
+            .http2_keepalive_interval(Some(keepalive))
+            .http2_keepalive_timeout(Some(keepalive))
+            .max_concurrent_streams(self.links.limits.streams)
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming, self.closed());
+        self.links.tasks.spawn(async move {
+            // It serves until the end; what fails is one connection at a time.
+            let _ended = server.await.is_err();
+        });
+    }
+
     /// The way to the machine.
     #[must_use]
     pub const fn driver(&self) -> &Handle<Node> {

@@ -1,0 +1,270 @@
+use super::*;
+use crate::wire;
+use bytes::{Buf, BufMut};
+use http::uri::PathAndQuery;
+use phalanx_core::gossip::Status::Alive;
+use phalanx_core::gossip::message::{Frame, Goodbye};
+use phalanx_core::gossip::{DialError, Message};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::{Code, Request, Status, Streaming};
+
+/// Sends any bytes as if they were messages.
+#[derive(Clone, Copy, Default)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        let mut bytes = vec![0; buffer.remaining()];
+        buffer.copy_to_slice(&mut bytes);
+        Ok(Some(bytes))
+    }
+}
+
+/// A link opened by hand.
+struct RawLink {
+    _call: Call,
+    out: tokio::sync::mpsc::Sender<Vec<u8>>,
+    inbound: Streaming<Vec<u8>>,
+}
+
+async fn raw_link(identity: &Identity, to: &Member) -> Result<RawLink, Status> {
+    let address = Address::Socket(to.address());
+    let call = Call::connect(&Tcp, identity, &address, DEADLINE)
+        .await
+        .unwrap();
+    let mut grpc = tonic::client::Grpc::new(call.channel.clone());
+    grpc.ready().await.unwrap();
+    let (out, stream) = tokio::sync::mpsc::channel(16);
+    let request = Request::new(ReceiverStream::new(stream));
+    let path = PathAndQuery::from_static("/phalanx.mesh.v1.Mesh/Link");
+    let inbound = grpc.streaming(request, path, Raw).await?.into_inner();
+    Ok(RawLink {
+        _call: call,
+        out,
+        inbound,
+    })
+}
+
+/// The node still takes new members.
+async fn still_lives(ca: &Ca, member: Member) {
+    let friend = start(ca.node("friend"), &[member.address()]).await;
+    friend.sees(&[("friend", Alive), ("one", Alive)]).await;
+    friend.ends().await;
+    member.ends().await;
+}
+
+#[tokio::test]
+async fn a_foreign_ca_is_not_trusted_by_either_end() {
+    let (ca, foreign) = (Ca::new(), Ca::new());
+    let mut one = start(ca.node("one"), &[]).await;
+    let mut two = start(foreign.node("two"), &[one.address()]).await;
+    let reason = two.fails_to_dial("not trusted").await;
+    assert!(reason.contains("CA"), "{reason}");
+    one.turns_away("CA").await;
+    two.ends().await;
+    still_lives(&ca, one).await;
+}
+
+#[tokio::test]
+async fn an_expired_dialer_learns_why_although_its_own_handshake_ended_well() {
+    let ca = Ca::new();
+    let mut one = start(ca.node("one"), &[]).await;
+    let mut two = start(ca.expired_node("two"), &[one.address()]).await;
+    let reason = two.fails_to_dial("not trusted").await;
+    assert!(
+        reason.contains("does not take our certificate: expired"),
+        "{reason}"
+    );
+    one.turns_away("expired").await;
+    two.ends().await;
+    still_lives(&ca, one).await;
+}
+
+#[tokio::test]
+async fn an_expired_acceptor_is_not_trusted() {
+    let ca = Ca::new();
+    let one = start(ca.expired_node("one"), &[]).await;
+    let mut two = start(ca.node("two"), &[one.address()]).await;
+    let reason = two.fails_to_dial("not trusted").await;
+    assert!(reason.contains("its certificate has expired"), "{reason}");
+    two.ends().await;
+    one.ends().await;
+}
+
+#[tokio::test]
+async fn garbage_and_plain_http_on_the_port_are_turned_away() {
+    let ca = Ca::new();
+    let mut one = start(ca.node("one"), &[]).await;
+    for bytes in [
+        &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+        &[0x5a; 400],
+        b"\x16\x03\x01",
+    ] {
+        let mut stream = TcpStream::connect(one.address()).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream.shutdown().await.unwrap();
+        one.turns_away("another protocol").await;
+        let mut rest = Vec::new();
+        // What comes back, an alert at most, ends.
+        let read = time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await;
+        assert!(read.is_ok() && rest.len() < 100);
+    }
+    still_lives(&ca, one).await;
+}
+
+/// A port that answers every connection with these bytes.
+async fn speaks(answer: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(answer).await.unwrap();
+            let mut sink = [0; 1024];
+            while stream.read(&mut sink).await.is_ok_and(|read| read > 0) {}
+        }
+    });
+    tasks.detach_all();
+    address
+}
+
+#[tokio::test]
+async fn dialling_another_protocol_says_so_and_dialling_silence_times_out() {
+    let ca = Ca::new();
+    let http = speaks(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+    let mut one = start(ca.node("one"), &[http]).await;
+    one.fails_to_dial("another protocol").await;
+    let mut two = start(ca.node("two"), &[speaks(b"").await]).await;
+    two.fails_to_dial("timed out").await;
+    one.ends().await;
+    two.ends().await;
+}
+
+#[tokio::test]
+async fn an_administrator_gets_no_link_and_reads_why() {
+    let ca = Ca::new();
+    let mut one = start(ca.node("one"), &[]).await;
+    let status = raw_link(&ca.admin("ada"), &one).await.err().unwrap();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert!(
+        status.message().contains("only nodes open links"),
+        "{status}"
+    );
+    one.hears("a denied link", |notice| {
+        matches!(notice, Notice::Transport(Event::LinkDenied { .. }))
+    })
+    .await;
+    still_lives(&ca, one).await;
+}
+
+#[tokio::test]
+async fn what_is_no_message_closes_its_link_and_is_reported() {
+    let ca = Ca::new();
+    let mut one = start(ca.node("one"), &[]).await;
+    let whole = wire::encode(&Message::Frame(Frame {
+        hash: Some(1),
+        ..Frame::default()
+    }));
+    let truncated = whole[..whole.len() - 3].to_vec();
+    let oversized = vec![0; LINK_MESSAGE_BYTES_MAX + 1];
+    let cases = [
+        (vec![0xff; 64], "decode"),
+        (truncated, "decode"),
+        (oversized, "too large"),
+    ];
+    for (bytes, reason) in cases {
+        let mut link = raw_link(&ca.node("two"), &one).await.unwrap();
+        link.out.send(bytes).await.unwrap();
+        let notice = one
+            .hears("a malformed message", |notice| {
+                matches!(notice, Notice::Transport(Event::Malformed { .. }))
+            })
+            .await;
+        let Notice::Transport(event) = notice else {
+            panic!()
+        };
+        assert!(event.to_string().contains(reason), "{event}");
+        assert!(
+            event.to_string().starts_with("two sent what is no message"),
+            "{event}"
+        );
+        let end = time::timeout(DEADLINE, async {
+            while let Ok(Some(_)) = link.inbound.message().await {}
+        });
+        assert!(end.await.is_ok(), "the link is closed");
+    }
+    still_lives(&ca, one).await;
+}
+
+#[tokio::test]
+async fn a_message_that_may_not_come_first_ends_the_link_but_not_the_node() {
+    let ca = Ca::new();
+    let one = start(ca.node("one"), &[]).await;
+    let mut link = raw_link(&ca.node("two"), &one).await.unwrap();
+    link.out
+        .send(wire::encode(&Message::Goodbye(Goodbye::Surplus)))
+        .await
+        .unwrap();
+    let end = time::timeout(DEADLINE, async {
+        while let Ok(Some(_)) = link.inbound.message().await {}
+    });
+    assert!(end.await.is_ok(), "the link is closed");
+    still_lives(&ca, one).await;
+}
+
+#[tokio::test]
+async fn calls_know_their_caller_and_learn_why_they_are_turned_away() {
+    let ca = Ca::new();
+    let one = start(ca.node("one"), &[]).await;
+    let address = Address::Socket(one.address());
+    let call = Call::connect(&Tcp, &ca.node("two"), &address, DEADLINE)
+        .await
+        .unwrap();
+    assert_eq!(call.peer.subject.to_string(), "spiffe://test/node/one");
+    let foreign = Call::connect(&Tcp, &Ca::new().node("two"), &address, DEADLINE).await;
+    assert!(matches!(foreign, Err(DialError::Untrusted(_))));
+    let expired = Call::connect(&Tcp, &ca.expired_node("two"), &address, DEADLINE).await;
+    let reason = match expired {
+        // The node's verdict came while HTTP/2 started.
+        Err(reason) => reason.to_string(),
+        Ok(call) => {
+            let mut grpc = tonic::client::Grpc::new(call.channel.clone());
+            grpc.ready().await.unwrap();
+            let path = PathAndQuery::from_static("/phalanx.mesh.v1.Mesh/Nothing");
+            let answer = grpc.unary(Request::new(vec![]), path, Raw).await;
+            call.explain(&answer.unwrap_err())
+        }
+    };
+    assert!(
+        reason.contains("does not take our certificate: expired"),
+        "{reason}"
+    );
+    one.ends().await;
+}

@@ -1,0 +1,97 @@
+use super::*;
+use phalanx_core::gossip::Status::{Alive, Left};
+
+#[tokio::test]
+async fn two_nodes_join_over_mutual_tls_and_one_leaves() {
+    let ca = Ca::new();
+    let one = start(ca.node("one"), &[]).await;
+    let mut two = start(ca.node("two"), &[one.address()]).await;
+    one.sees(&[("one", Alive), ("two", Alive)]).await;
+    two.sees(&[("one", Alive), ("two", Alive)]).await;
+    two.hears("a link", |notice| {
+        matches!(notice, Notice::Mesh(gossip::Event::LinkUp { peer, dialed: true, .. }) if peer.as_str() == "one")
+    })
+    .await;
+    let traffic = two.node.traffic();
+    assert!(
+        traffic.messages_sent > 0 && traffic.bytes_received > 0,
+        "{traffic:?}"
+    );
+    assert!(two.node.leave(DEADLINE).await);
+    one.sees(&[("one", Alive), ("two", Left)]).await;
+    two.ends().await;
+    one.ends().await;
+}
+
+#[tokio::test]
+async fn three_nodes_that_know_one_seed_end_with_one_view() {
+    let ca = Ca::new();
+    let one = start(ca.node("one"), &[]).await;
+    let two = start(ca.node("two"), &[one.address()]).await;
+    let three = start(ca.node("three"), &[one.address()]).await;
+    let all = [("one", Alive), ("three", Alive), ("two", Alive)];
+    for member in [&one, &two, &three] {
+        member.sees(&all).await;
+    }
+    for member in [one, two, three] {
+        member.ends().await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_comes_back_is_known_by_its_higher_epoch() {
+    let ca = Ca::new();
+    let mut one = start(ca.node("one"), &[]).await;
+    let two = start(ca.node("two"), &[one.address()]).await;
+    one.sees(&[("one", Alive), ("two", Alive)]).await;
+    two.ends().await;
+    let two = start_with(ca.node("two"), &[one.address()], Limits::default(), 101).await;
+    one.hears("two's new life", |notice| {
+        matches!(notice, Notice::Mesh(gossip::Event::PeerUp { id, epoch: 101 }) if id.as_str() == "two")
+    })
+    .await;
+    two.ends().await;
+    one.ends().await;
+}
+
+#[tokio::test]
+async fn a_target_may_be_a_name_and_may_come_later() {
+    let ca = Ca::new();
+    let one = start(ca.node("one"), &[]).await;
+    let two = start(ca.node("two"), &[]).await;
+    let name = format!("localhost:{}", one.address().port());
+    let targets = vec![name.parse().unwrap()];
+    two.node
+        .send(gossip::Input::Targets {
+            targets,
+            replace: false,
+        })
+        .await
+        .unwrap();
+    two.sees(&[("one", Alive), ("two", Alive)]).await;
+    two.ends().await;
+    one.ends().await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named_with_the_mend() {
+    let taken = Bound::bind(Tcp, loopback()).await.unwrap();
+    let error = Bound::bind(Tcp, taken.local_address())
+        .await
+        .unwrap_err()
+        .to_string();
+    let address = taken.local_address().to_string();
+    assert!(
+        error.contains(&address) && error.contains("choose another port"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn nobody_listening_is_a_refused_connection() {
+    let ca = Ca::new();
+    let nobody = Bound::bind(Tcp, loopback()).await.unwrap().local_address();
+    let mut one = start(ca.node("one"), &[nobody]).await;
+    one.fails_to_dial("refused").await;
+    one.ends().await;
+}

@@ -1,0 +1,149 @@
+use super::*;
+use phalanx_core::gossip::Message;
+use phalanx_core::gossip::message::{Frame, Sync};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+/// Waits until the other end has closed a connection.
+async fn is_dropped(mut stream: TcpStream) -> bool {
+    let mut buffer = [0; 16];
+    match time::timeout(DEADLINE, stream.read(&mut buffer)).await {
+        Ok(Ok(read)) => read == 0,
+        Ok(Err(_)) => true,
+        Err(_) => false,
+    }
+}
+
+async fn drops(member: &mut Member, limit: Limit) {
+    member
+        .hears("a dropped connection", |notice| {
+            matches!(notice, Notice::Transport(Event::ConnectionDropped { limit: found, .. }) if *found == limit)
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_are_dropped_and_counted_again_when_others_end() {
+    let ca = Ca::new();
+    let limits = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    let mut one = start_with(ca.node("one"), &[], limits, 1).await;
+    let first = TcpStream::connect(one.address()).await.unwrap();
+    let second = TcpStream::connect(one.address()).await.unwrap();
+    let third = TcpStream::connect(one.address()).await.unwrap();
+    drops(&mut one, Limit::Connections).await;
+    assert!(is_dropped(third).await);
+    drop((first, second));
+    let two = start(ca.node("two"), &[one.address()]).await;
+    one.sees(&[("one", Status::Alive), ("two", Status::Alive)])
+        .await;
+    two.ends().await;
+    one.ends().await;
+}
+
+#[tokio::test]
+async fn connections_over_the_rate_are_dropped() {
+    let ca = Ca::new();
+    let limits = Limits {
+        accept_burst: 2,
+        accept_interval: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    let mut one = start_with(ca.node("one"), &[], limits, 1).await;
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        streams.push(TcpStream::connect(one.address()).await.unwrap());
+    }
+    drops(&mut one, Limit::Rate).await;
+    assert!(is_dropped(streams.pop().unwrap()).await);
+    one.ends().await;
+}
+
+#[tokio::test]
+async fn handshakes_are_bounded_in_number_and_time() {
+    let ca = Ca::new();
+    let limits = Limits {
+        handshakes: 1,
+        handshake_timeout: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let mut one = start_with(ca.node("one"), &[], limits, 1).await;
+    let silent = TcpStream::connect(one.address()).await.unwrap();
+    let other = TcpStream::connect(one.address()).await.unwrap();
+    drops(&mut one, Limit::Handshakes).await;
+    assert!(is_dropped(other).await);
+    one.turns_away("no TLS handshake within 300ms").await;
+    assert!(is_dropped(silent).await);
+    one.ends().await;
+}
+
+#[tokio::test]
+async fn a_link_that_is_not_read_overflows_and_goes_away_alone() {
+    let ca = Ca::new();
+    let limits = Limits {
+        queue: QueueLimits {
+            messages: 64,
+            bytes: 1 << 20,
+        },
+        ..Limits::default()
+    };
+    let mut one = start_with(ca.node("one"), &[], limits, 1).await;
+    let mut two = start(ca.node("two"), &[one.address()]).await;
+    let up = one
+        .hears("a link", |notice| {
+            matches!(notice, Notice::Mesh(gossip::Event::LinkUp { .. }))
+        })
+        .await;
+    let Notice::Mesh(gossip::Event::LinkUp { link, .. }) = up else {
+        panic!()
+    };
+    // More at once than the queue holds.
+    let bulk = Frame {
+        sync: vec![Sync::Want(vec![1; 1000])],
+        ..Frame::default()
+    };
+    for _ in 0..65 {
+        one.node.links.send(link, Message::Frame(bulk.clone()));
+    }
+    one.hears("the lost link", |notice| {
+        matches!(notice, Notice::Mesh(gossip::Event::LinkDown { link: down, .. }) if *down == link)
+    })
+    .await;
+    two.hears("the lost link", |notice| {
+        matches!(notice, Notice::Mesh(gossip::Event::LinkDown { .. }))
+    })
+    .await;
+    // They find each other again.
+    one.hears("a new link", |notice| {
+        matches!(notice, Notice::Mesh(gossip::Event::LinkUp { .. }))
+    })
+    .await;
+    two.ends().await;
+    one.ends().await;
+}
+
+#[tokio::test]
+async fn ending_a_node_is_bounded_although_a_peer_holds_its_connection() {
+    let ca = Ca::new();
+    let limits = Limits {
+        shutdown_grace: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let one = start_with(ca.node("one"), &[], limits, 1).await;
+    let silent = TcpStream::connect(one.address()).await.unwrap();
+    let address = Address::Socket(one.address());
+    let call = Call::connect(&Tcp, &ca.admin("ada"), &address, DEADLINE)
+        .await
+        .unwrap();
+    let begun = time::Instant::now();
+    one.ends().await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "took {:?}",
+        begun.elapsed()
+    );
+    assert!(is_dropped(silent).await);
+    drop(call);
+}

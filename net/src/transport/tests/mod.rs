@@ -1,0 +1,207 @@
+//! The transport on loopback: real sockets, real mutual TLS.
+
+mod hostile;
+mod joining;
+mod limits;
+
+use super::*;
+use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
+use crate::store::MemoryEpoch;
+use phalanx_core::gossip::{Address, Config, Status};
+use phalanx_core::time::Wall;
+use phalanx_core::topology::record::Content;
+use std::net::Ipv4Addr;
+use tokio::sync::broadcast;
+use tokio::time;
+use tonic::service::Routes;
+
+/// Nothing on loopback takes longer than this.
+const DEADLINE: Duration = Duration::from_secs(20);
+const YEAR: u64 = 365 * 86_400;
+
+/// The CA of one mesh.
+struct Ca {
+    authority: Authority,
+}
+
+fn now() -> Wall {
+    crate::clock::wall()
+}
+
+impl Ca {
+    fn new() -> Self {
+        let validity = Validity {
+            not_before: Wall(now().0 - YEAR),
+            not_after: Wall(now().0 + YEAR),
+        };
+        let (authority, _) = Authority::new("test", validity).unwrap();
+        Self { authority }
+    }
+
+    fn issue(&self, subject: &Subject, validity: Validity) -> Identity {
+        let issued = self.authority.issue(subject, validity).unwrap();
+        let parts = PemParts::issued(&issued, self.authority.certificate_pem());
+        Identity::from_pem(&parts, subject, validity.not_before).unwrap()
+    }
+
+    fn node(&self, id: &str) -> Identity {
+        let subject = Subject::node("test", NodeId::new(id).unwrap()).unwrap();
+        self.issue(&subject, Validity::days(now(), 1))
+    }
+
+    fn expired_node(&self, id: &str) -> Identity {
+        let subject = Subject::node("test", NodeId::new(id).unwrap()).unwrap();
+        let validity = Validity {
+            not_before: Wall(now().0 - 1000),
+            not_after: Wall(now().0 - 500),
+        };
+        self.issue(&subject, validity)
+    }
+
+    fn admin(&self, name: &str) -> Identity {
+        let subject = Subject::admin("test", NodeId::new(name).unwrap()).unwrap();
+        self.issue(&subject, Validity::days(now(), 1))
+    }
+}
+
+fn loopback() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+/// A running node and what it tells people.
+struct Member {
+    node: MeshNode,
+    notices: broadcast::Receiver<Notice>,
+    heard: Vec<Notice>,
+}
+
+async fn start(identity: Identity, targets: &[SocketAddr]) -> Member {
+    start_with(identity, targets, Limits::default(), 100).await
+}
+
+async fn start_with(
+    identity: Identity,
+    targets: &[SocketAddr],
+    limits: Limits,
+    epoch: u64,
+) -> Member {
+    let bound = Bound::bind(Tcp, loopback()).await.unwrap();
+    let content = Content {
+        address: Some(bound.local_address()),
+        ..Content::default()
+    };
+    let id = identity.subject().id().clone();
+    let targets = targets
+        .iter()
+        .map(|address| Address::Socket(*address))
+        .collect();
+    let instance = crate::entropy::instance().unwrap();
+    let config = Config::new(id, "test", epoch, instance, content, targets);
+    let seed = crate::entropy::seed().unwrap();
+    let store = MemoryEpoch::default();
+    let settings = Settings {
+        config,
+        seed,
+        identity,
+        store,
+        limits,
+        observer: None,
+    };
+    let mut early = None;
+    let node = bound
+        .start(settings, |node| {
+            early = Some(node.subscribe());
+            Routes::default()
+        })
+        .unwrap();
+    Member {
+        node,
+        notices: early.unwrap(),
+        heard: Vec::new(),
+    }
+}
+
+impl Member {
+    fn address(&self) -> SocketAddr {
+        self.node.address()
+    }
+
+    /// Waits until the node tells something.
+    async fn hears(&mut self, what: &str, wanted: impl Fn(&Notice) -> bool) -> Notice {
+        let search = async {
+            loop {
+                let notice = self.notices.recv().await.unwrap();
+                self.heard.push(notice.clone());
+                if wanted(&notice) {
+                    return notice;
+                }
+            }
+        };
+        let found = time::timeout(DEADLINE, search).await;
+        found.unwrap_or_else(|_| panic!("not heard: {what}; heard {:#?}", self.heard))
+    }
+
+    /// Waits until a dial failed for this reason.
+    async fn fails_to_dial(&mut self, wanted: &str) -> String {
+        let what = format!("a failed dial with {wanted:?}");
+        let notice = self
+            .hears(&what, |notice| match notice {
+                Notice::Mesh(gossip::Event::DialFailed { reason, .. }) => reason.contains(wanted),
+                Notice::Mesh(_) | Notice::Transport(_) => false,
+            })
+            .await;
+        match notice {
+            Notice::Mesh(gossip::Event::DialFailed { reason, .. }) => reason,
+            other @ (Notice::Mesh(_) | Notice::Transport(_)) => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits until a handshake with somebody who connected failed for this reason.
+    async fn turns_away(&mut self, wanted: &str) {
+        let what = format!("a failed handshake with {wanted:?}");
+        self.hears(&what, |notice| match notice {
+            Notice::Transport(Event::HandshakeFailed { reason, .. }) => reason.contains(wanted),
+            Notice::Mesh(_) | Notice::Transport(_) => false,
+        })
+        .await;
+    }
+
+    /// Everyone it knows, with their life.
+    async fn view(&self) -> Vec<(String, Status)> {
+        self.node
+            .driver()
+            .inspect(|node, _| {
+                let members = node.mesh().members();
+                members
+                    .map(|m| (m.record.id().to_string(), m.status))
+                    .collect()
+            })
+            .await
+            .unwrap()
+    }
+
+    /// Waits until it sees exactly these.
+    async fn sees(&self, wanted: &[(&str, Status)]) {
+        let wanted: Vec<(String, Status)> = wanted
+            .iter()
+            .map(|(id, status)| ((*id).to_owned(), *status))
+            .collect();
+        let mut view = Vec::new();
+        for _ in 0..DEADLINE.as_millis() / 10 {
+            view = self.view().await;
+            if view == wanted {
+                return;
+            }
+            time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("sees {view:?}, wanted {wanted:?}; heard {:?}", self.heard);
+    }
+
+    /// Ends the node; nothing of it may be left.
+    async fn ends(self) {
+        time::timeout(DEADLINE, self.node.shutdown()).await.unwrap();
+        assert_eq!(self.node.tasks(), 0);
+        assert_eq!(self.node.links(), 0);
+        assert!(self.node.driver().inspect(|_, _| ()).await.is_err());
+    }
+}
