@@ -6,6 +6,7 @@ pub mod clock;
 pub mod driver;
 pub mod entropy;
 pub mod identity;
+pub mod service;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

@@ -17,9 +17,9 @@
 //! other members to try, comes before that for nodes that behave.
 
 mod accept;
-mod connection;
+pub(crate) mod connection;
 mod dial;
-mod failure;
+pub(crate) mod failure;
 mod links;
 mod network;
 mod node;

@@ -1,0 +1,289 @@
+//! What core shows of itself, as answers.
+
+use super::journal::{Kept, Occurrence};
+use crate::identity::Identity;
+use crate::telemetry;
+use crate::transport::Traffic;
+use crate::wire::edges;
+use crate::wire::proto::{self, health};
+use phalanx_core::gossip::message::{VERSION_MAX, VERSION_MIN};
+use phalanx_core::gossip::{Address, Gossip, LinkView, MemberView, Phase, Status};
+use phalanx_core::identity::NodeId;
+use phalanx_core::time::Instant;
+use phalanx_core::topology::record::Record;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whole milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) const fn phase(phase: Phase) -> proto::Phase {
+    match phase {
+        Phase::Joining => proto::Phase::Joining,
+        Phase::Running => proto::Phase::Running,
+        Phase::Isolated => proto::Phase::Isolated,
+        Phase::Leaving => proto::Phase::Leaving,
+        Phase::Left => proto::Phase::Left,
+        Phase::NameTaken => proto::Phase::NameTaken,
+    }
+}
+
+const fn status(status: Status) -> proto::MemberStatus {
+    match status {
+        Status::Alive => proto::MemberStatus::Alive,
+        Status::Suspect => proto::MemberStatus::Suspect,
+        Status::Down => proto::MemberStatus::Down,
+        Status::Left => proto::MemberStatus::Left,
+    }
+}
+
+/// Whether a node in this phase can do its work.
+pub(super) fn health(phase: Phase, checked: Duration) -> proto::Health {
+    let (status, message) = match phase {
+        Phase::Joining => (health::Status::Unknown, "no target was reached yet"),
+        Phase::Running => (health::Status::Healthy, "member of the mesh"),
+        Phase::Isolated => (health::Status::Unhealthy, "no neighbour answers"),
+        Phase::Leaving => (health::Status::Unhealthy, "leaving the mesh"),
+        Phase::Left => (health::Status::Unhealthy, "left the mesh"),
+        Phase::NameTaken => (
+            health::Status::Unhealthy,
+            "another machine has this node's id; give one of the two another id",
+        ),
+    };
+    proto::Health {
+        status: status.into(),
+        message: message.to_owned(),
+        last_checked_ms: millis(checked),
+    }
+}
+
+pub(super) fn node_info(record: &Record, mesh: &str) -> proto::NodeInfo {
+    proto::NodeInfo {
+        record: Some(record.into()),
+        mesh: mesh.to_owned(),
+        program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol_min: VERSION_MIN,
+        protocol_max: VERSION_MAX,
+    }
+}
+
+pub(super) fn member(view: &MemberView) -> proto::Member {
+    proto::Member {
+        record: Some(view.record.as_ref().into()),
+        status: status(view.status).into(),
+        edges: view
+            .report
+            .as_ref()
+            .map(|report| edges(report, &[]))
+            .unwrap_or_default(),
+        digest: view.record.digest(),
+    }
+}
+
+/// A consistent copy of one node's view.
+#[derive(Debug)]
+pub(super) struct Copy {
+    pub(super) viewer: NodeId,
+    pub(super) hash: u64,
+    pub(super) members: Vec<MemberView>,
+}
+
+impl Copy {
+    pub(super) fn of(mesh: &Gossip) -> Self {
+        Self {
+            viewer: mesh.id().clone(),
+            hash: mesh.hash(),
+            members: mesh.members().collect(),
+        }
+    }
+}
+
+/// One link and its neighbour's address.
+pub(super) fn link(view: &LinkView, mesh: &Gossip) -> proto::Link {
+    let address = mesh
+        .member(&view.peer)
+        .and_then(|member| member.record.content().address);
+    proto::Link {
+        link: view.link.0,
+        peer: view.peer.to_string(),
+        dialed: view.dialed,
+        eager: view.eager,
+        ring: view.ring,
+        silent: view.silent,
+        quiet_ms: millis(view.quiet),
+        session: view.session,
+        version: view.version,
+        address: address
+            .map(|address| address.to_string())
+            .unwrap_or_default(),
+    }
+}
+
+pub(super) fn links(mesh: &Gossip, now: Instant) -> Vec<proto::Link> {
+    mesh.links(now).map(|view| link(&view, mesh)).collect()
+}
+
+fn counts(mesh: &Gossip) -> proto::MemberCounts {
+    let mut counts = proto::MemberCounts::default();
+    for member in mesh.members() {
+        match member.status {
+            Status::Alive => counts.alive += 1,
+            Status::Suspect => counts.suspect += 1,
+            Status::Down => counts.down += 1,
+            Status::Left => counts.left += 1,
+        }
+    }
+    counts
+}
+
+fn targets(mesh: &Gossip) -> Vec<proto::Target> {
+    let target =
+        |(address, peer, failure): (&Address, Option<&NodeId>, Option<&str>)| proto::Target {
+            address: address.to_string(),
+            peer: peer.map(ToString::to_string).unwrap_or_default(),
+            failure: failure.unwrap_or_default().to_owned(),
+        };
+    mesh.targets().map(target).collect()
+}
+
+/// The part of a status that the machine knows, at one moment.
+#[derive(Debug)]
+pub(super) struct Inside {
+    pub(super) record: Arc<Record>,
+    pub(super) mesh: String,
+    pub(super) phase: Phase,
+    pub(super) hash: u64,
+    pub(super) uptime: Duration,
+    pub(super) links: Vec<proto::Link>,
+    targets: Vec<proto::Target>,
+    members: proto::MemberCounts,
+    /// Addresses that were reached: an earlier failure there is over.
+    reached: BTreeSet<String>,
+}
+
+impl Inside {
+    pub(super) fn of(mesh: &Gossip, now: Instant) -> Self {
+        let (links, targets) = (links(mesh, now), targets(mesh));
+        let found = targets
+            .iter()
+            .filter(|target| target.failure.is_empty() && !target.peer.is_empty());
+        let reached = found
+            .map(|target| &target.address)
+            .chain(links.iter().map(|link| &link.address));
+        Self {
+            record: Arc::clone(mesh.record()),
+            mesh: mesh.config().mesh.clone(),
+            phase: mesh.phase(),
+            hash: mesh.hash(),
+            uptime: now.since(Instant::ZERO),
+            reached: reached.cloned().collect(),
+            members: counts(mesh),
+            links,
+            targets,
+        }
+    }
+
+    /// The whole status; what the machine does not know comes from the parameters.
+    pub(super) fn status(self, outside: &Outside<'_>) -> proto::NodeStatus {
+        proto::NodeStatus {
+            node: Some(node_info(&self.record, &self.mesh)),
+            phase: phase(self.phase).into(),
+            health: Some(health(self.phase, outside.now)),
+            listen: outside.listen.clone(),
+            encryption: "mutual TLS 1.3".to_owned(),
+            discovery: "members learnt from others are dialled".to_owned(),
+            uptime_ms: millis(self.uptime),
+            hash: self.hash,
+            failed_dials: failed_dials(outside.kept, &self.reached),
+            targets: self.targets,
+            members: Some(self.members),
+            links: self.links,
+            ended_links: outside.kept.ended.iter().map(ended_link).collect(),
+            certificate: Some(certificate(outside.identity)),
+            watchers: outside.watchers,
+            traffic: Some(traffic(outside.traffic)),
+            connections: u32::try_from(outside.connections).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// The part of a status that the machine does not know.
+pub(super) struct Outside<'a> {
+    pub(super) now: Duration,
+    pub(super) listen: String,
+    pub(super) identity: &'a Identity,
+    pub(super) kept: &'a Kept,
+    pub(super) watchers: u32,
+    pub(super) traffic: Traffic,
+    pub(super) connections: usize,
+}
+
+fn failed_dials(kept: &Kept, reached: &BTreeSet<String>) -> Vec<proto::FailedDial> {
+    let failed = kept.failed.iter().map(|(address, dial)| proto::FailedDial {
+        address: address.to_string(),
+        reason: dial.reason.clone(),
+        retry_at_ms: dial.retry_at.map(millis),
+        failed_at_ms: millis(dial.at),
+    });
+    failed
+        .filter(|dial| !reached.contains(&dial.address))
+        .collect()
+}
+
+fn ended_link(link: &super::journal::EndedLink) -> proto::EndedLink {
+    proto::EndedLink {
+        peer: link.peer.to_string(),
+        reason: telemetry::end(link.reason).to_owned(),
+        ended_at_ms: millis(link.at),
+    }
+}
+
+fn certificate(identity: &Identity) -> proto::Certificate {
+    let validity = identity.validity();
+    proto::Certificate {
+        subject: identity.subject().to_string(),
+        issuer: identity.facts().issuer.clone(),
+        not_before: validity.not_before.0,
+        not_after: validity.not_after.0,
+    }
+}
+
+const fn traffic(traffic: Traffic) -> proto::Traffic {
+    proto::Traffic {
+        messages_sent: traffic.messages_sent,
+        bytes_sent: traffic.bytes_sent,
+        messages_received: traffic.messages_received,
+        bytes_received: traffic.bytes_received,
+    }
+}
+
+pub(super) fn event(occurrence: &Occurrence) -> proto::WatchEvent {
+    let told = &occurrence.told;
+    proto::WatchEvent {
+        sequence: occurrence.sequence,
+        at_ms: millis(occurrence.at),
+        kind: told.kind.to_owned(),
+        subject: told
+            .subject
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        text: told.text.clone(),
+        missed: 0,
+    }
+}
+
+/// What a watcher that was too slow is told.
+pub(super) fn lagged(missed: u64, now: Duration) -> proto::WatchEvent {
+    proto::WatchEvent {
+        sequence: 0,
+        at_ms: millis(now),
+        kind: "lagged".to_owned(),
+        subject: String::new(),
+        text: format!("{missed} events were missed: this watcher reads too slowly"),
+        missed,
+    }
+}

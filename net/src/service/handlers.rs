@@ -1,0 +1,263 @@
+//! The handlers of `MeshService`.
+
+use super::answer::{self, Copy, Inside, Outside};
+use super::journal::{Journal, Occurrence};
+use crate::clock;
+use crate::driver::Stopped;
+use crate::identity::{Identity, Role};
+use crate::transport::{CALL_MESSAGE_BYTES_MAX, Caller, MeshNode};
+use crate::wire::proto;
+use crate::wire::proto::mesh_service_server::{MeshService, MeshServiceServer};
+use phalanx_core::node::Node;
+use phalanx_core::time::Instant;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tonic::{Request, Response, Status};
+
+/// The most watchers at one time.
+pub const WATCHERS_MAX: usize = 64;
+/// The most bytes a ping carries.
+pub const PING_BYTES_MAX: usize = 1024;
+
+/// The handlers of one node.
+#[derive(Clone, Debug)]
+pub struct Api {
+    node: MeshNode,
+    identity: Identity,
+    journal: Journal,
+    watchers: Arc<Semaphore>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Api {
+    /// The service of a node, to share its port.
+    #[must_use]
+    pub fn server(node: MeshNode, identity: Identity, journal: Journal) -> MeshServiceServer<Self> {
+        let watchers = Arc::new(Semaphore::new(WATCHERS_MAX));
+        MeshServiceServer::new(Self {
+            node,
+            identity,
+            journal,
+            watchers,
+        })
+        .max_decoding_message_size(CALL_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(CALL_MESSAGE_BYTES_MAX)
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Node, Instant) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        self.node
+            .driver()
+            .inspect(question)
+            .await
+            .map_err(|error: Stopped| Status::unavailable(error.to_string()))
+    }
+
+    /// Refuses those who may not see how the node is doing inside.
+    fn inner_circle<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let subject = &caller(request)?.peer.subject;
+        if subject.role() == Role::Admin || subject.id() == self.identity.subject().id() {
+            return Ok(());
+        }
+        Err(Status::permission_denied(format!(
+            "{subject} may not see this; use an administrator's certificate (phalanx ca issue --admin) or this node's own"
+        )))
+    }
+}
+
+/// Who asks. Without a certificate nobody gets this far; a request that did is refused all the same.
+fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
+    let caller = request.extensions().get::<Caller>();
+    caller.ok_or_else(|| Status::unauthenticated("no certificate was presented on this connection"))
+}
+
+#[tonic::async_trait]
+impl MeshService for Api {
+    async fn ping(&self, request: Request<proto::PingRequest>) -> Answer<proto::PingReply> {
+        let caller = caller(&request)?.peer.subject.to_string();
+        let payload = request.into_inner().payload;
+        if payload.len() > PING_BYTES_MAX {
+            let found = payload.len();
+            return Err(Status::invalid_argument(format!(
+                "payload: has {found} bytes; at most {PING_BYTES_MAX} are allowed"
+            )));
+        }
+        let id = self.identity.subject().id().to_string();
+        Ok(Response::new(proto::PingReply {
+            payload,
+            id,
+            caller,
+        }))
+    }
+
+    async fn get_health(&self, request: Request<proto::GetHealthRequest>) -> Answer<proto::Health> {
+        caller(&request)?;
+        let phase = self.ask(|node, _| node.mesh().phase()).await?;
+        Ok(Response::new(answer::health(phase, clock::since_1970())))
+    }
+
+    async fn get_node_info(
+        &self,
+        request: Request<proto::GetNodeInfoRequest>,
+    ) -> Answer<proto::NodeInfo> {
+        caller(&request)?;
+        let record = self.ask(|node, _| Arc::clone(node.mesh().record())).await?;
+        Ok(Response::new(answer::node_info(
+            &record,
+            self.identity.subject().mesh(),
+        )))
+    }
+
+    async fn sync_topology(
+        &self,
+        request: Request<proto::SyncTopologyRequest>,
+    ) -> Answer<proto::SyncTopologyReply> {
+        caller(&request)?;
+        let mut held = request.into_inner().held;
+        let copy = self.ask(|node, _| Copy::of(node.mesh())).await?;
+        let mut news = Vec::new();
+        for member in &copy.members {
+            if held.remove(member.record.id().as_str()) != Some(member.record.digest()) {
+                news.push(answer::member(member));
+            }
+        }
+        let (viewer, unknown) = (copy.viewer.to_string(), held.into_keys().collect());
+        Ok(Response::new(proto::SyncTopologyReply {
+            viewer,
+            hash: copy.hash,
+            news,
+            unknown,
+        }))
+    }
+
+    async fn get_topology(
+        &self,
+        request: Request<proto::GetTopologyRequest>,
+    ) -> Answer<proto::Topology> {
+        caller(&request)?;
+        let copy = self.ask(|node, _| Copy::of(node.mesh())).await?;
+        let members = copy.members.iter().map(answer::member).collect();
+        Ok(Response::new(proto::Topology {
+            viewer: copy.viewer.to_string(),
+            hash: copy.hash,
+            members,
+        }))
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<proto::GetStatusRequest>,
+    ) -> Answer<proto::NodeStatus> {
+        self.inner_circle(&request)?;
+        let inside = self.ask(|node, now| Inside::of(node.mesh(), now)).await?;
+        let watching = WATCHERS_MAX.saturating_sub(self.watchers.available_permits());
+        let kept = self.journal.kept();
+        let status = inside.status(&Outside {
+            now: clock::since_1970(),
+            listen: self.node.address().to_string(),
+            identity: &self.identity,
+            kept: &kept,
+            watchers: u32::try_from(watching).unwrap_or(u32::MAX),
+            traffic: self.node.traffic(),
+            connections: self.node.connections(),
+        });
+        Ok(Response::new(status))
+    }
+
+    async fn list_links(
+        &self,
+        request: Request<proto::ListLinksRequest>,
+    ) -> Answer<proto::ListLinksReply> {
+        self.inner_circle(&request)?;
+        let links = self
+            .ask(|node, now| answer::links(node.mesh(), now))
+            .await?;
+        Ok(Response::new(proto::ListLinksReply { links }))
+    }
+
+    async fn list_services(
+        &self,
+        request: Request<proto::ListServicesRequest>,
+    ) -> Answer<proto::ListServicesReply> {
+        caller(&request)?;
+        let wanted = request.into_inner();
+        let services = self.ask(move |node, _| services(node, &wanted)).await?;
+        Ok(Response::new(proto::ListServicesReply { services }))
+    }
+
+    type WatchStream = Watching;
+
+    async fn watch(&self, request: Request<proto::WatchRequest>) -> Answer<Watching> {
+        self.inner_circle(&request)?;
+        let place = Arc::clone(&self.watchers)
+            .try_acquire_owned()
+            .map_err(|_| {
+                Status::resource_exhausted(format!(
+                    "{WATCHERS_MAX} watchers are connected; try again when one has gone"
+                ))
+            })?;
+        Ok(Response::new(Watching {
+            events: BroadcastStream::new(self.journal.watch()),
+            closed: Box::pin(self.node.closed()),
+            _place: place,
+        }))
+    }
+}
+
+fn services(node: &Node, wanted: &proto::ListServicesRequest) -> Vec<proto::ServiceProviders> {
+    let fits = |name: &str, version: &str| {
+        (wanted.name.is_empty() || wanted.name == name)
+            && wanted
+                .version
+                .as_ref()
+                .is_none_or(|wanted| wanted == version)
+    };
+    let all = node
+        .mesh()
+        .services()
+        .filter(|(name, version, _)| fits(name, version));
+    all.map(|(name, version, providers)| proto::ServiceProviders {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        providers: providers.iter().map(ToString::to_string).collect(),
+    })
+    .collect()
+}
+
+/// Events as they happen, until the watcher or the node goes.
+pub struct Watching {
+    events: BroadcastStream<Arc<Occurrence>>,
+    closed: Pin<Box<dyn Future<Output = ()> + Send>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl core::fmt::Debug for Watching {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Watching").finish_non_exhaustive()
+    }
+}
+
+impl Stream for Watching {
+    type Item = Result<proto::WatchEvent, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = Pin::new(&mut self.events).poll_next(context);
+        match next {
+            Poll::Ready(Some(Ok(occurrence))) => Poll::Ready(Some(Ok(answer::event(&occurrence)))),
+            Poll::Ready(Some(Err(BroadcastStreamRecvError::Lagged(missed)))) => {
+                Poll::Ready(Some(Ok(answer::lagged(missed, clock::since_1970()))))
+            }
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => self.closed.as_mut().poll(context).map(|()| None),
+        }
+    }
+}

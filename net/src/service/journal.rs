@@ -1,0 +1,161 @@
+//! What happened lately: numbered, kept for the status, and passed on to whoever watches.
+
+use crate::clock;
+use crate::telemetry::{self, Told};
+use crate::transport::Notice;
+use phalanx_core::bounded::DropOldest;
+use phalanx_core::gossip::{Address, Event, LinkEnd};
+use phalanx_core::identity::NodeId;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::broadcast;
+
+/// The events a watcher may lag behind before it misses some.
+pub const WATCH_LAG_MAX: usize = 256;
+/// The ended links that are kept.
+pub const ENDED_LINKS_KEPT: usize = 32;
+/// The addresses of which the last failure is kept.
+pub const FAILED_DIALS_KEPT: usize = 64;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occurrence {
+    /// Rises by one with each event of the node.
+    pub sequence: u64,
+    /// When, by the calendar: time since 1970-01-01 UTC.
+    pub at: Duration,
+    /// What.
+    pub told: Told,
+}
+
+/// A link that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EndedLink {
+    pub(super) peer: NodeId,
+    pub(super) reason: LinkEnd,
+    pub(super) at: Duration,
+}
+
+/// The last failure to reach an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FailedDial {
+    pub(super) reason: String,
+    pub(super) at: Duration,
+    pub(super) retry_at: Option<Duration>,
+}
+
+/// What happened lately. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    kept: Arc<Mutex<Kept>>,
+    live: broadcast::Sender<Arc<Occurrence>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Kept {
+    sequence: u64,
+    pub(super) ended: DropOldest<EndedLink>,
+    pub(super) failed: BTreeMap<Address, FailedDial>,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Journal {
+    /// An empty journal.
+    #[must_use]
+    pub fn new() -> Self {
+        let (live, _) = broadcast::channel(WATCH_LAG_MAX);
+        let kept = Kept {
+            sequence: 0,
+            ended: DropOldest::new(ENDED_LINKS_KEPT),
+            failed: BTreeMap::new(),
+        };
+        Self {
+            kept: Arc::new(Mutex::new(kept)),
+            live,
+        }
+    }
+
+    /// Takes notices down, writes them to the log and passes them on, until the node is gone.
+    pub async fn follow(self, mut notices: broadcast::Receiver<Notice>) {
+        loop {
+            match notices.recv().await {
+                Ok(notice) => self.take(clock::since_1970(), &notice).told.log(),
+                Err(broadcast::error::RecvError::Lagged(missed)) => {
+                    // Watchers see the gap in the numbers.
+                    self.kept().sequence += missed;
+                    tracing::warn!(missed, "events came faster than they could be written down");
+                }
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Takes one notice down.
+    pub fn take(&self, at: Duration, notice: &Notice) -> Arc<Occurrence> {
+        let mut kept = self.kept();
+        kept.sequence += 1;
+        let told = telemetry::tell_notice(notice);
+        let occurrence = Arc::new(Occurrence {
+            sequence: kept.sequence,
+            at,
+            told,
+        });
+        if let Notice::Mesh(event) = notice {
+            kept.keep(at, event);
+        }
+        // Sent under the lock, so that watchers get them in order. Nobody needs to watch.
+        let _nobody = self.live.send(Arc::clone(&occurrence)).is_err();
+        occurrence
+    }
+
+    /// What happens from here on.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<Arc<Occurrence>> {
+        self.live.subscribe()
+    }
+
+    pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, at: Duration, event: &Event) {
+        if let Event::LinkDown { peer, reason, .. } = event {
+            self.ended.push(EndedLink {
+                peer: peer.clone(),
+                reason: *reason,
+                at,
+            });
+        } else if let Event::DialFailed {
+            address,
+            reason,
+            retry_in,
+        } = event
+        {
+            let retry_at = retry_in.map(|wait| at + wait);
+            self.failed.insert(
+                address.clone(),
+                FailedDial {
+                    reason: reason.clone(),
+                    at,
+                    retry_at,
+                },
+            );
+            if self.failed.len() > FAILED_DIALS_KEPT {
+                let oldest = self
+                    .failed
+                    .iter()
+                    .min_by_key(|(_, dial)| dial.at)
+                    .map(|(address, _)| address.clone());
+                oldest.map(|address| self.failed.remove(&address));
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The service of real nodes on loopback.
