@@ -156,7 +156,11 @@ impl Engine<'_, '_> {
                 self.fabric.bite(step, 1);
                 self.input(*host, gossip::Input::Announce(content));
             }
-            Order::Loss(ppm) => self.fabric.set_loss(*ppm, step),
+            Order::Loss(ppm) => {
+                // The end of loss is no fault that could bite.
+                self.fabric.bite(step, u64::from(*ppm == Some(0)));
+                self.fabric.set_loss(*ppm, step);
+            }
             Order::Latency(range) => self.fabric.set_latency(*range, step),
         }
     }
