@@ -43,6 +43,16 @@ impl Gossip {
         }
     }
 
+    /// A link of the tree is gone: the next update floods from here, and what comes back twice prunes anew. Costs a
+    /// few copies once; waiting for announcements would cost every update until then a graft.
+    pub(super) fn mend_tree(&mut self) {
+        for link in self.links.values_mut() {
+            if link.is_lively() {
+                link.eager = true;
+            }
+        }
+    }
+
     /// The view changed under `key`; `before` was its hash.
     pub(super) fn remember(&mut self, key: Key, before: u64) {
         self.history.push((before, key));

@@ -135,8 +135,11 @@ impl Gossip {
             return;
         }
         held.silent = true;
-        held.eager = false;
+        let was_eager = core::mem::take(&mut held.eager);
         let (handle, heard) = (held.handle, held.heard);
+        if was_eager {
+            self.mend_tree();
+        }
         self.weave_soon();
         if self.isolated_since.is_none()
             && !self.links.values().any(super::Link::is_lively)

@@ -564,7 +564,9 @@ impl Gossip {
                     && self.status(handle) != Status::Left;
                 if let Some(held) = self.links.get_mut(&link).filter(|_| evidence) {
                     held.stage = Stage::Broken;
-                    held.eager = false;
+                    if core::mem::take(&mut held.eager) {
+                        self.mend_tree();
+                    }
                     self.timers
                         .set(Timer::Silence(link), self.after(Duration::from_millis(1)));
                 } else {
@@ -664,6 +666,9 @@ impl Gossip {
         self.dirty.remove(&link);
         if self.by_peer.get(&held.handle) == Some(&link) {
             self.by_peer.remove(&held.handle);
+            if held.eager && held.is_open() {
+                self.mend_tree();
+            }
             if self.own_edge(held.handle).is_some_and(|edge| !edge.down) {
                 self.set_edge(held.handle, true, Some(held.heard));
             }

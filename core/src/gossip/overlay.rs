@@ -398,8 +398,9 @@ impl Gossip {
                 }
             }
             RefusalReason::Myself => {
-                let address = attempt.address.clone();
-                out.push(Output::Report(Event::DialedMyself { address }));
+                out.push(Output::Report(Event::DialedMyself {
+                    address: attempt.address,
+                }));
                 if let Some(target) = target.and_then(|index| self.targets.get_mut(index)) {
                     target.myself = true;
                     target.error = Some("is this node itself".to_owned());

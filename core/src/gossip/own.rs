@@ -359,6 +359,7 @@ impl Gossip {
             },
             content,
         );
+        self.own.report_due |= !self.own.edges.is_empty();
         self.own.edges.clear();
         self.timers.set(
             Timer::LeaveDone,

@@ -45,6 +45,11 @@ impl Gossip {
             self.push_whole_view(link);
             return;
         }
+        // What changed just now is on its way along the tree; sent this way too, it would cut the tree (a value
+        // received twice prunes). Once quiet, this node tells its own hash.
+        if !self.is_quiet() {
+            return;
+        }
         let behind = self
             .history
             .iter()
@@ -59,9 +64,6 @@ impl Gossip {
             for key in keys {
                 self.push_to(link, key);
             }
-            return;
-        }
-        if !self.is_quiet() {
             return;
         }
         let (hash, now) = (self.hash(), self.now);

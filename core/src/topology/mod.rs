@@ -5,8 +5,8 @@
 //! not decide who is alive: that needs time, and lives in `gossip`, which tells it by [`Topology::set_listed`].
 //!
 //! Both kinds of value are merged by lexicographic maximum, so that views that heard the same things are equal
-//! whatever the order. A report stands only while its reporter's record does not outrank it: a restart or a
-//! farewell takes it away. Values that arrive before the record of whom they are about are kept in a slot
+//! whatever the order. A report stands only while its reporter's record is not of a later epoch: a restart takes it
+//! away. Values that arrive before the record of whom they are about are kept in a slot
 //! without record (a placeholder).
 //!
 //! Bounds: at most `members_max` slots; further members are rejected. Values are shared (`Arc`), so that a
@@ -439,7 +439,8 @@ impl Topology {
     }
 }
 
-/// Whether a record's rank voids reports of `epoch` by the same node.
+/// Whether a record's rank voids reports of `epoch` by the same node. By epoch alone: that only ever rises, so that
+/// the order of arrival does not matter, while a farewell can be outranked by a clone of the same epoch.
 const fn outranked(epoch: u64, rank: record::Rank) -> bool {
-    epoch < rank.epoch || (epoch == rank.epoch && rank.leaving)
+    epoch < rank.epoch
 }

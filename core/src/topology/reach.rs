@@ -8,6 +8,9 @@ use super::{Handle, RINGS, Topology};
 use crate::time::Instant;
 use std::collections::BTreeSet;
 
+/// A reporter and the peer it reports about.
+type Pair = (Handle, Handle);
+
 /// The result: who is reached, and the latest proof of life of those who are not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
@@ -85,7 +88,7 @@ impl Topology {
     }
 
     /// The edges reported down, and those vouched for, as (reporter, peer).
-    fn reported_edges(&self) -> (BTreeSet<(Handle, Handle)>, Vec<(Handle, Handle)>) {
+    fn reported_edges(&self) -> (BTreeSet<Pair>, Vec<Pair>) {
         let mut down = BTreeSet::new();
         let mut vouches = Vec::new();
         for reporter in &self.reporting {

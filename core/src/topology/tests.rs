@@ -1,1 +1,360 @@
+//! The laws of merging: views that heard the same things are equal, whatever the order, repetition or route.
 
+use super::record::{Content, Edge, Rank, Report, Service};
+use super::*;
+use crate::time::Wall;
+use proptest::prelude::*;
+
+/// One thing a view can hear.
+#[derive(Clone, Debug)]
+enum Heard {
+    Record(Arc<Record>),
+    Report(Arc<Report>),
+}
+
+fn id(index: u8) -> NodeId {
+    NodeId::new(&format!("n{index}")).unwrap()
+}
+
+prop_compose! {
+    /// Small ranges, so that clones (equal epochs, two instances) and liars (equal ranks, other content) are common.
+    fn record()(
+        who in 0_u8..4, epoch in 1_u64..3, instance in 1_u32..3, incarnation in 0_u64..2,
+        leaving in prop::bool::weighted(0.2), version in 1_u64..4, service in 0_u8..3, joined in 0_u64..2,
+    ) -> Heard {
+        let services = (0..service).map(|n| Service { name: format!("s{n}"), version: "1".into() }).collect();
+        let address = Some(core::net::SocketAddr::from(([10, 0, 0, who], 1)));
+        let content = Content { services, address, joined: Wall(joined), ..Content::default() };
+        let rank = Rank { epoch, instance, incarnation, leaving, version };
+        Heard::Record(Arc::new(Record::new(id(who), rank, content)))
+    }
+}
+
+prop_compose! {
+    fn report()(
+        who in 0_u8..4, epoch in 1_u64..3, version in 1_u64..4, edges in prop::collection::btree_map(0_u8..4, any::<bool>(), 0..3),
+    ) -> Heard {
+        let edges = edges.into_iter().map(|(peer, down)| Edge { peer: id(peer), down }).collect();
+        Heard::Report(Arc::new(Report { epoch, version, edges, reporter: id(who) }))
+    }
+}
+
+fn heard() -> impl Strategy<Value = Vec<Heard>> {
+    prop::collection::vec(prop_oneof![3 => record(), 1 => report()], 0..24)
+}
+
+fn empty() -> Topology {
+    Topology::new(64, Sabotage::NONE)
+}
+
+fn hear(view: &mut Topology, heard: &Heard) -> Applied {
+    match heard {
+        Heard::Record(record) => view.apply_record(record),
+        Heard::Report(report) => view.apply_report(report, vec![None; report.edges.len()]),
+    }
+}
+
+fn view_of(heard: &[Heard]) -> Topology {
+    let mut view = empty();
+    for one in heard {
+        hear(&mut view, one);
+    }
+    view
+}
+
+type Contents = (Vec<Arc<Record>>, Vec<Option<Arc<Report>>>, u64);
+
+/// What two equal views have in common: their numbers may differ.
+fn contents(view: &Topology) -> Contents {
+    let reports = (0..4).map(|who| view.report(&id(who)).cloned()).collect();
+    (view.records().cloned().collect(), reports, view.hash())
+}
+
+/// Everything a view holds, as something to hear.
+fn everything(view: &Topology) -> Vec<Heard> {
+    let records = view.records().cloned().map(Heard::Record);
+    let reports = (0..4)
+        .filter_map(|who| view.report(&id(who)).cloned())
+        .map(Heard::Report);
+    records.chain(reports).collect()
+}
+
+fn merge(into: &Topology, from: &Topology) -> Topology {
+    let mut merged = into.clone();
+    for one in everything(from) {
+        hear(&mut merged, &one);
+    }
+    merged
+}
+
+proptest! {
+    #[test]
+    fn any_order_and_repetition_ends_in_one_state(
+        (heard, shuffled) in heard().prop_flat_map(|heard| (Just(heard.clone()), Just(heard).prop_shuffle())),
+        again in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let mut other = shuffled.clone();
+        if !shuffled.is_empty() {
+            other.extend(again.iter().map(|index| index.get(&shuffled).clone()));
+        }
+        prop_assert_eq!(contents(&view_of(&heard)), contents(&view_of(&other)));
+    }
+
+    #[test]
+    fn merging_commutes_associates_and_repeats_without_harm(a in heard(), b in heard(), c in heard()) {
+        let (a, b, c) = (view_of(&a), view_of(&b), view_of(&c));
+        prop_assert_eq!(contents(&merge(&a, &b)), contents(&merge(&b, &a)));
+        prop_assert_eq!(contents(&merge(&merge(&a, &b), &c)), contents(&merge(&a, &merge(&b, &c))));
+        prop_assert_eq!(contents(&merge(&a, &a)), contents(&a));
+    }
+
+    #[test]
+    fn a_lower_record_never_wins(heard in heard(), next in record()) {
+        let mut view = view_of(&heard);
+        let Heard::Record(next) = next else { unreachable!() };
+        let before = view.record(next.id()).cloned();
+        let applied = view.apply_record(&next);
+        let after = view.record(next.id()).cloned().unwrap();
+        prop_assert!(before.as_ref().is_none_or(|before| after >= *before));
+        prop_assert_eq!(applied == Applied::Newer, before.as_ref().is_none_or(|before| next > *before));
+        prop_assert_eq!(applied == Applied::Same, before.as_ref() == Some(&next));
+    }
+
+    #[test]
+    fn sending_only_what_was_news_equals_sending_everything(ours in heard(), theirs in heard()) {
+        // A delta is what changed a third party's view; it must bring a copy of that view to the same place.
+        let mut relay = view_of(&ours);
+        let mut receiver = relay.clone();
+        for one in &theirs {
+            if hear(&mut relay, one) == Applied::Newer {
+                hear(&mut receiver, one);
+            }
+        }
+        prop_assert_eq!(contents(&relay), contents(&receiver));
+    }
+
+    #[test]
+    fn the_hash_is_of_the_contents_alone(a in heard(), b in heard()) {
+        let (a, b) = (contents(&view_of(&a)), contents(&view_of(&b)));
+        prop_assert_eq!((&a.0, &a.1) == (&b.0, &b.1), a.2 == b.2);
+    }
+
+    #[test]
+    fn the_provider_index_equals_a_scan(heard in heard(), unlisted in prop::collection::btree_set(0_u8..4, 0..3)) {
+        let mut view = view_of(&heard);
+        for who in &unlisted {
+            if let Some(handle) = view.handle(&id(*who)) {
+                view.set_listed(handle, false);
+            }
+        }
+        for name in ["s0", "s1", "s2"] {
+            let scanned: Vec<NodeId> = view
+                .records()
+                .filter(|record| !record.rank().leaving && !unlisted.iter().any(|who| &id(*who) == record.id()))
+                .filter(|record| record.content().services.iter().any(|service| service.name == name))
+                .map(|record| record.id().clone())
+                .collect();
+            prop_assert_eq!(&view.providers(name, Some("1")), &scanned);
+            prop_assert_eq!(&view.providers(name, None), &scanned);
+            prop_assert!(view.providers(name, Some("2")).is_empty());
+        }
+    }
+
+    #[test]
+    fn joining_times_survive_every_merge(a in heard(), b in heard()) {
+        let merged = merge(&view_of(&a), &view_of(&b));
+        for record in merged.records() {
+            let said = a.iter().chain(&b).any(|heard| matches!(heard, Heard::Record(said) if said == record));
+            prop_assert!(said, "{:?} is what somebody published, joining time and all", record);
+        }
+    }
+
+    #[test]
+    fn reach_equals_a_search_over_all_edges(heard in heard(), more in prop::collection::vec(report(), 0..6)) {
+        let mut all = heard;
+        all.extend(more);
+        for who in 0..4 {
+            all.push(Heard::Record(Arc::new(Record::new(
+                id(who),
+                Rank { epoch: 1, instance: 1, incarnation: 0, leaving: false, version: 1 },
+                Content { address: Some(core::net::SocketAddr::from(([10, 0, 0, who], 1))), ..Content::default() },
+            ))));
+        }
+        let view = view_of(&all);
+        let me = view.handle(&id(0)).unwrap();
+        let mut reach = Reach::default();
+        view.reach(me, &mut reach);
+        let expected = brute_force_reach(&view);
+        for who in 0..4 {
+            let handle = view.handle(&id(who)).unwrap();
+            prop_assert_eq!(reach.is_reached(handle), expected[usize::from(who)], "n{}", who);
+        }
+    }
+}
+
+/// The same question, asked of every pair until nothing changes.
+fn brute_force_reach(view: &Topology) -> Vec<bool> {
+    let says = |from: u8, to: u8, down: bool| {
+        view.report(&id(from)).is_some_and(|report| {
+            report
+                .edges
+                .iter()
+                .any(|edge| edge.peer == id(to) && edge.down == down)
+        })
+    };
+    let rung = |from: u8, to: u8| {
+        let (one, other) = (
+            view.handle(&id(from)).unwrap(),
+            view.handle(&id(to)).unwrap(),
+        );
+        let on_ring = |who: u8| {
+            view.record(&id(who))
+                .is_some_and(|record| !record.rank().leaving)
+        };
+        on_ring(from) && on_ring(to) && view.is_ring_edge(one, other)
+    };
+    let mut reached = vec![true, false, false, false];
+    for _ in 0..4 {
+        for from in 0_u8..4 {
+            for to in 0_u8..4 {
+                let ring = rung(from, to) && !says(from, to, true) && !says(to, from, true);
+                if from != to && reached[usize::from(from)] && (ring || says(from, to, false)) {
+                    reached[usize::from(to)] = true;
+                }
+            }
+        }
+    }
+    reached
+}
+
+#[test]
+fn two_fresh_views_with_equal_versions_both_end_in_both() {
+    let fresh = |who: u8| {
+        let rank = Rank {
+            epoch: 1,
+            instance: u32::from(who) + 1,
+            incarnation: 0,
+            leaving: false,
+            version: 1,
+        };
+        view_of(&[Heard::Record(Arc::new(Record::new(
+            id(who),
+            rank,
+            Content::default(),
+        )))])
+    };
+    let (one, other) = (fresh(0), fresh(1));
+    let (ours, theirs) = (merge(&one, &other), merge(&other, &one));
+    assert_eq!(contents(&ours), contents(&theirs));
+    assert_eq!(ours.len(), 2);
+}
+
+#[test]
+fn concurrent_additions_both_survive() {
+    let rank = |who: u8| Rank {
+        epoch: 1,
+        instance: u32::from(who) + 1,
+        incarnation: 0,
+        leaving: false,
+        version: 1,
+    };
+    let record = |who: u8| {
+        Heard::Record(Arc::new(Record::new(
+            id(who),
+            rank(who),
+            Content::default(),
+        )))
+    };
+    let base = vec![record(0)];
+    let one = view_of(&[base.clone(), vec![record(1)]].concat());
+    let other = view_of(&[base, vec![record(2)]].concat());
+    assert_eq!(
+        merge(&one, &other)
+            .records()
+            .map(|record| record.id().clone())
+            .collect::<Vec<_>>(),
+        [id(0), id(1), id(2)]
+    );
+}
+
+#[test]
+fn a_full_view_takes_no_more_members_and_keeps_those_it_has() {
+    let mut view = Topology::new(2, Sabotage::NONE);
+    let rank = |version| Rank {
+        epoch: 1,
+        instance: 1,
+        incarnation: 0,
+        leaving: false,
+        version,
+    };
+    let apply = |view: &mut Topology, who, version| {
+        view.apply_record(&Arc::new(Record::new(
+            id(who),
+            rank(version),
+            Content::default(),
+        )))
+    };
+    assert_eq!(apply(&mut view, 0, 1), Applied::Newer);
+    assert_eq!(apply(&mut view, 1, 1), Applied::Newer);
+    assert_eq!(apply(&mut view, 2, 1), Applied::Full);
+    assert_eq!(apply(&mut view, 1, 2), Applied::Newer);
+    assert_eq!(view.len(), 2);
+}
+
+#[test]
+fn a_forgotten_member_does_not_come_back_with_old_news() {
+    let rank = |epoch| Rank {
+        epoch,
+        instance: 1,
+        incarnation: 0,
+        leaving: false,
+        version: 1,
+    };
+    let record = |epoch| Arc::new(Record::new(id(1), rank(epoch), Content::default()));
+    let mut view = empty();
+    view.apply_record(&record(1));
+    let handle = view.handle(&id(1)).unwrap();
+    view.retire(handle);
+    assert_eq!((view.record(&id(1)), view.hash(), view.len()), (None, 0, 0));
+    assert_eq!(view.apply_record(&record(1)), Applied::Same);
+    assert_eq!(view.record(&id(1)), None);
+    assert_eq!(view.apply_record(&record(2)), Applied::Newer);
+    assert_eq!(view.record(&id(1)), Some(&record(2)));
+}
+
+#[test]
+fn a_node_that_cannot_be_dialled_watches_and_is_not_watched() {
+    let rank = Rank {
+        epoch: 1,
+        instance: 1,
+        incarnation: 0,
+        leaving: false,
+        version: 1,
+    };
+    let mut view = empty();
+    for who in 0..6 {
+        let address = (who != 3).then(|| core::net::SocketAddr::from(([10, 0, 0, who], 1)));
+        view.apply_record(&Arc::new(Record::new(
+            id(who),
+            rank,
+            Content {
+                address,
+                ..Content::default()
+            },
+        )));
+    }
+    let mute = view.handle(&id(3)).unwrap();
+    for ring in 0..RINGS {
+        let edges: Vec<(Handle, Handle)> = view.ring_edges(ring).collect();
+        assert_eq!(edges.len(), 6);
+        assert_eq!(edges.iter().filter(|(from, _)| *from == mute).count(), 1);
+        assert!(edges.iter().all(|(_, to)| *to != mute));
+        for (from, to) in edges {
+            assert_eq!(
+                view.following(from, ring).next(),
+                Some(to),
+                "both ways of asking agree"
+            );
+        }
+    }
+}
