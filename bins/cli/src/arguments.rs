@@ -1,6 +1,7 @@
 //! The command line, as clap reads it. What each command does is in the module of its name.
 
-use clap::{Parser, Subcommand};
+use crate::scale::Span;
+use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -74,6 +75,25 @@ pub(crate) enum Ca {
 /// `phalanx sim …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Sim {
+    /// Run scenarios and judge them
+    Run(SimRun),
+    /// Run one seed to an instant and show what the nodes see there
+    Replay {
+        /// The scenario file
+        file: PathBuf,
+        /// The seed
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The instant: 12.5s
+        #[arg(long, value_name = "TIME")]
+        until: Span,
+        /// Only this node's view
+        #[arg(long, value_name = "NAME")]
+        node: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List scenarios with their stories
     List {
         /// Files or folders
@@ -85,4 +105,33 @@ pub(crate) enum Sim {
     },
     /// Print the JSON Schema of scenario files
     Schema,
+}
+
+/// `phalanx sim run`
+#[derive(Debug, Args)]
+pub(crate) struct SimRun {
+    /// Scenario files
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// A seed, or a range with both ends included: 1..50
+    #[arg(long, value_name = "N or A..B", default_value = "1")]
+    pub(crate) seed: crate::scale::Seeds,
+    /// model, wire, or both (compares the states in which confluent scenarios end)
+    #[arg(long, value_name = "ENGINE", default_value = "model")]
+    pub(crate) engine: crate::scale::Engines,
+    /// Print JSON, one object a run
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Run each seed twice, in two processes, and compare; exit code 3 if they differ
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Write everything that happened to this file (one run alone)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// A fault that bit nothing fails the run
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Switch a mechanism off, or plant a bug, in every node
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) sabotage: Vec<String>,
 }

@@ -6,12 +6,15 @@
 //! - [`arguments`]: the command line itself; start there.
 //! - [`authority`]: `ca`, certificates.
 //! - [`simulate`]: `sim`, scenarios in the model engine here, in the wire engine as processes.
-//! - [`screen`], [`calendar`], [`failure`]: output, time, values of flags, exit codes.
+//! - [`screen`], [`calendar`], [`scale`], [`programs`], [`failure`]: output, time, values of flags, other
+//!   programs, exit codes.
 
 mod arguments;
 mod authority;
 mod calendar;
 mod failure;
+mod programs;
+mod scale;
 mod screen;
 mod simulate;
 

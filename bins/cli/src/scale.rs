@@ -43,11 +43,16 @@ impl FromStr for Seeds {
             })
         };
         let (first, last) = match text.split_once("..") {
-            Some((first, last)) => (number(first)?, number(last.strip_prefix('=').unwrap_or(last))?),
+            Some((first, last)) => (
+                number(first)?,
+                number(last.strip_prefix('=').unwrap_or(last))?,
+            ),
             None => (number(text)?, number(text)?),
         };
         if last < first {
-            return Err(format!("the range `{text}` is empty; write the lower seed first"));
+            return Err(format!(
+                "the range `{text}` is empty; write the lower seed first"
+            ));
         }
         Ok(Self { first, last })
     }
@@ -74,7 +79,11 @@ impl FromStr for Engines {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        if name == "both" { Ok(Self::Both) } else { Engine::named(name).map(Self::One) }
+        if name == "both" {
+            Ok(Self::Both)
+        } else {
+            Engine::named(name).map(Self::One)
+        }
     }
 }
 
@@ -85,7 +94,10 @@ mod tests {
     #[test]
     fn seeds_are_one_or_a_range_with_both_ends() {
         assert_eq!("7".parse(), Ok(Seeds { first: 7, last: 7 }));
-        assert_eq!("1..3".parse::<Seeds>().map(|seeds| seeds.each().collect()), Ok(vec![1, 2, 3]));
+        assert_eq!(
+            "1..3".parse::<Seeds>().map(|seeds| seeds.each().collect()),
+            Ok(vec![1, 2, 3])
+        );
         for wrong in ["", "x", "1..", "5..4", "-1", "1...3"] {
             assert!(wrong.parse::<Seeds>().is_err(), "{wrong}");
         }

@@ -1,0 +1,277 @@
+//! A node's answers in the form that `--json` prints, made from what came over the wire.
+
+use phalanx_net::wire::{address, proto};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A member as a node sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Peer {
+    pub(crate) id: String,
+    /// `alive`, `suspect`, `down` or `left`.
+    pub(crate) status: String,
+    pub(crate) nickname: String,
+    pub(crate) kind: String,
+    pub(crate) address: Option<String>,
+    pub(crate) epoch: u64,
+    /// Random for each start of the node, as hexadecimal digits.
+    pub(crate) instance: String,
+    pub(crate) incarnation: u64,
+    pub(crate) version: u64,
+    /// Seconds since 1970-01-01 UTC.
+    pub(crate) joined: u64,
+    /// `name/version`.
+    pub(crate) services: Vec<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// An edge that a member reports, because others would presume it wrongly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Edge {
+    pub(crate) peer: String,
+    pub(crate) down: bool,
+    pub(crate) age_ms: Option<u64>,
+}
+
+/// A member with what it reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Member {
+    #[serde(flatten)]
+    pub(crate) peer: Peer,
+    pub(crate) edges: Vec<Edge>,
+}
+
+/// A node's whole view.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Topology {
+    pub(crate) viewer: String,
+    /// Equal on two nodes with equal views.
+    pub(crate) hash: String,
+    pub(crate) members: Vec<Member>,
+}
+
+/// An established link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Link {
+    pub(crate) link: u64,
+    pub(crate) peer: String,
+    /// `out` if we dialled, `in` if we were dialled.
+    pub(crate) direction: String,
+    pub(crate) ring: bool,
+    pub(crate) eager: bool,
+    pub(crate) silent: bool,
+    pub(crate) quiet_ms: u64,
+    pub(crate) session: u32,
+    pub(crate) version: u32,
+}
+
+/// An address that is not reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FailedDial {
+    pub(crate) address: String,
+    pub(crate) reason: String,
+    pub(crate) failed_at_ms: u64,
+    pub(crate) retry_at_ms: Option<u64>,
+}
+
+/// A link that ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EndedLink {
+    pub(crate) peer: String,
+    pub(crate) reason: String,
+    pub(crate) ended_at_ms: u64,
+}
+
+/// A service and who serves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Service {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) providers: Vec<String>,
+}
+
+/// Members by status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    pub(crate) alive: u32,
+    pub(crate) suspect: u32,
+    pub(crate) down: u32,
+    pub(crate) left: u32,
+}
+
+/// What a certificate says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Certificate {
+    pub(crate) subject: String,
+    pub(crate) issuer: String,
+    pub(crate) not_before: u64,
+    pub(crate) not_after: u64,
+}
+
+/// Everything about a node's part in the mesh.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) node: Peer,
+    pub(crate) mesh: String,
+    pub(crate) program_version: String,
+    pub(crate) protocol_min: u32,
+    pub(crate) protocol_max: u32,
+    pub(crate) phase: String,
+    pub(crate) health: String,
+    pub(crate) message: String,
+    pub(crate) listen: String,
+    pub(crate) encryption: String,
+    pub(crate) discovery: String,
+    pub(crate) uptime_ms: u64,
+    pub(crate) hash: String,
+    pub(crate) targets: Vec<String>,
+    pub(crate) members: Counts,
+    pub(crate) links: Vec<Link>,
+    pub(crate) failed_dials: Vec<FailedDial>,
+    pub(crate) ended_links: Vec<EndedLink>,
+    pub(crate) certificate: Option<Certificate>,
+    pub(crate) watchers: u32,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Event {
+    pub(crate) sequence: u64,
+    pub(crate) at_ms: u64,
+    pub(crate) kind: String,
+    pub(crate) subject: String,
+    pub(crate) text: String,
+    /// How many events were missed, with the kind `lagged`.
+    pub(crate) missed: u64,
+}
+
+fn hash(value: u64) -> String {
+    format!("{value:016x}")
+}
+
+/// A word of a protocol enum: its name without the prefix, in lower case.
+fn word(name: &str, prefix: &str) -> String {
+    name.strip_prefix(prefix).unwrap_or(name).to_lowercase().replace('_', "-")
+}
+
+impl Peer {
+    fn new(record: proto::Record, status: &str) -> Self {
+        let address = address("record.address", &record.address).ok().map(|address| address.to_string());
+        Self {
+            id: record.id,
+            status: status.to_owned(),
+            nickname: record.nickname,
+            kind: record.kind,
+            address,
+            epoch: record.epoch,
+            instance: format!("{:08x}", record.instance),
+            incarnation: record.incarnation,
+            version: record.version,
+            joined: record.joined,
+            services: record.services.into_iter().map(|it| format!("{}/{}", it.name, it.version)).collect(),
+            metadata: record.metadata.into_iter().map(|entry| (entry.key, entry.value)).collect(),
+        }
+    }
+}
+
+impl From<proto::Member> for Member {
+    fn from(member: proto::Member) -> Self {
+        let status = word(member.status().as_str_name(), "MEMBER_STATUS_");
+        let edges = member.edges.into_iter().map(|edge| Edge { peer: edge.peer, down: edge.down, age_ms: edge.age_ms });
+        Self { edges: edges.collect(), peer: Peer::new(member.record.unwrap_or_default(), &status) }
+    }
+}
+
+impl From<proto::Topology> for Topology {
+    fn from(topology: proto::Topology) -> Self {
+        Self {
+            viewer: topology.viewer,
+            hash: hash(topology.hash),
+            members: topology.members.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<proto::Link> for Link {
+    fn from(link: proto::Link) -> Self {
+        Self {
+            link: link.link,
+            peer: link.peer,
+            direction: if link.dialed { "out" } else { "in" }.to_owned(),
+            ring: link.ring,
+            eager: link.eager,
+            silent: link.silent,
+            quiet_ms: link.quiet_ms,
+            session: link.session,
+            version: link.version,
+        }
+    }
+}
+
+impl From<proto::ServiceProviders> for Service {
+    fn from(service: proto::ServiceProviders) -> Self {
+        Self { name: service.name, version: service.version, providers: service.providers }
+    }
+}
+
+impl From<proto::WatchEvent> for Event {
+    fn from(event: proto::WatchEvent) -> Self {
+        Self {
+            sequence: event.sequence,
+            at_ms: event.at_ms,
+            kind: event.kind,
+            subject: event.subject,
+            text: event.text,
+            missed: event.missed,
+        }
+    }
+}
+
+impl From<proto::NodeStatus> for Status {
+    fn from(status: proto::NodeStatus) -> Self {
+        let phase = word(status.phase().as_str_name(), "PHASE_");
+        let node = status.node.unwrap_or_default();
+        let health = status.health.unwrap_or_default();
+        let counts = status.members.unwrap_or_default();
+        Self {
+            node: Peer::new(node.record.unwrap_or_default(), "alive"),
+            mesh: node.mesh,
+            program_version: node.program_version,
+            protocol_min: node.protocol_min,
+            protocol_max: node.protocol_max,
+            phase,
+            health: word(health.status().as_str_name(), ""),
+            message: health.message,
+            listen: status.listen,
+            encryption: status.encryption,
+            discovery: status.discovery,
+            uptime_ms: status.uptime_ms,
+            hash: hash(status.hash),
+            targets: status.targets,
+            members: Counts { alive: counts.alive, suspect: counts.suspect, down: counts.down, left: counts.left },
+            links: status.links.into_iter().map(Into::into).collect(),
+            failed_dials: status
+                .failed_dials
+                .into_iter()
+                .map(|it| FailedDial {
+                    address: it.address,
+                    reason: it.reason,
+                    failed_at_ms: it.failed_at_ms,
+                    retry_at_ms: it.retry_at_ms,
+                })
+                .collect(),
+            ended_links: status
+                .ended_links
+                .into_iter()
+                .map(|it| EndedLink { peer: it.peer, reason: it.reason, ended_at_ms: it.ended_at_ms })
+                .collect(),
+            certificate: status.certificate.map(|it| Certificate {
+                subject: it.subject,
+                issuer: it.issuer,
+                not_before: it.not_before,
+                not_after: it.not_after,
+            }),
+            watchers: status.watchers,
+        }
+    }
+}

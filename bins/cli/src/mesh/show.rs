@@ -1,0 +1,192 @@
+//! A node's answers as people read them.
+
+use super::answer::{Event, FailedDial, Link, Member, Peer, Service, Status, Topology};
+use crate::calendar::{now_ms, time_of_day};
+use crate::failure::Failure;
+use crate::screen::{Cell, Paint, Screen, Table, count, span};
+use phalanx_core::time::Wall;
+use phalanx_net::identity::iso_8601;
+
+/// How the status of a member looks.
+fn status_paint(status: &str) -> Paint {
+    match status {
+        "alive" => Paint::Good,
+        "suspect" => Paint::Warn,
+        "down" => Paint::Bad,
+        _ => Paint::Dim,
+    }
+}
+
+fn status_cell(status: &str) -> Cell {
+    Cell::new(status).paint(status_paint(status))
+}
+
+fn or_dash(text: &str) -> Cell {
+    if text.is_empty() { Cell::new("-").paint(Paint::Dim) } else { Cell::new(text) }
+}
+
+fn since(seconds: u64) -> Cell {
+    Cell::new(span(now_ms().saturating_sub(seconds.saturating_mul(1_000))))
+}
+
+pub(super) fn peers(screen: &Screen, members: &[Member]) -> Result<(), Failure> {
+    let mut table = Table::new(&["node", "status", "kind", "address", "services", "start", "joined"]);
+    for Peer { id, status, kind, address, services, epoch, joined, .. } in members.iter().map(|member| &member.peer) {
+        table.row(vec![
+            Cell::new(id).paint(Paint::Bold),
+            status_cell(status),
+            or_dash(kind),
+            or_dash(address.as_deref().unwrap_or_default()),
+            or_dash(&services.join(" ")),
+            Cell::number(epoch),
+            if *joined == 0 { or_dash("") } else { since(*joined) },
+        ]);
+    }
+    screen.table(&table)
+}
+
+pub(super) fn links(screen: &Screen, links: &[Link], failed: &[FailedDial]) -> Result<(), Failure> {
+    if links.is_empty() {
+        screen.line("no links")?;
+    } else {
+        let mut table = Table::new(&["peer", "direction", "role", "sends", "heard", "session"]);
+        for link in links {
+            let heard = Cell::new(format!("{} ago", span(link.quiet_ms)));
+            table.row(vec![
+                Cell::new(&link.peer).paint(Paint::Bold),
+                Cell::new(&link.direction),
+                Cell::new(if link.ring { "ring" } else { "extra" }),
+                Cell::new(if link.eager { "at once" } else { "announces" }),
+                if link.silent { heard.paint(Paint::Bad) } else { heard },
+                Cell::number(link.session),
+            ]);
+        }
+        screen.table(&table)?;
+    }
+    failed_dials(screen, failed)
+}
+
+fn failed_dials(screen: &Screen, failed: &[FailedDial]) -> Result<(), Failure> {
+    if failed.is_empty() {
+        return Ok(());
+    }
+    screen.line("")?;
+    let mut table = Table::new(&["not reached", "why", "next try"]);
+    for dial in failed {
+        let next = match dial.retry_at_ms {
+            None => "not by itself".to_owned(),
+            Some(at) => format!("in {}", span(at.saturating_sub(now_ms()))),
+        };
+        table.row(vec![Cell::new(&dial.address).paint(Paint::Warn), Cell::new(&dial.reason), Cell::new(next)]);
+    }
+    screen.table(&table)
+}
+
+pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Failure> {
+    let (viewer, known) = (&topology.viewer, count(topology.members.len(), "member"));
+    screen.line(format!("{known} as {viewer} sees them; view {}", topology.hash))?;
+    for member in &topology.members {
+        let peer = &member.peer;
+        screen.line("")?;
+        screen.line(format!(
+            "{}  {}  {}",
+            screen.painted(&peer.id, Paint::Bold),
+            screen.painted(&peer.status, status_paint(&peer.status)),
+            peer.address.as_deref().unwrap_or("dials out only"),
+        ))?;
+        let mut facts = vec![("  rank", Cell::new(rank(peer)))];
+        if !peer.nickname.is_empty() {
+            facts.push(("  nickname", Cell::new(&peer.nickname)));
+        }
+        if !peer.services.is_empty() {
+            facts.push(("  serves", Cell::new(peer.services.join(", "))));
+        }
+        for (key, value) in &peer.metadata {
+            facts.push(("  metadata", Cell::new(format!("{key} = {value}"))));
+        }
+        for edge in &member.edges {
+            let age = edge.age_ms.map_or_else(|| "never".to_owned(), |age| format!("{} ago", span(age)));
+            let (verb, paint) = if edge.down { ("hears nothing from", Paint::Warn) } else { ("vouches for", Paint::Good) };
+            facts.push(("  edge", Cell::new(format!("{verb} {} (last heard {age})", edge.peer)).paint(paint)));
+        }
+        screen.facts(&facts)?;
+    }
+    Ok(())
+}
+
+fn rank(peer: &Peer) -> String {
+    let Peer { epoch, instance, incarnation, version, .. } = peer;
+    format!("start {epoch} ({instance}), publication {version}, refuted {incarnation} times")
+}
+
+pub(super) fn services(screen: &Screen, services: &[Service]) -> Result<(), Failure> {
+    if services.is_empty() {
+        return screen.line("no services");
+    }
+    let mut table = Table::new(&["service", "version", "providers"]);
+    for service in services {
+        table.row(vec![
+            Cell::new(&service.name).paint(Paint::Bold),
+            or_dash(&service.version),
+            Cell::new(service.providers.join(" ")),
+        ]);
+    }
+    screen.table(&table)
+}
+
+pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
+    let health = match (status.health.as_str(), status.message.as_str()) {
+        (word, "") => word.to_owned(),
+        (word, message) => format!("{word}: {message}"),
+    };
+    let paint = if status.health == "healthy" { Paint::Good } else { Paint::Bad };
+    let counts = &status.members;
+    let mut members = format!("{} alive", counts.alive);
+    for (number, word) in [(counts.suspect, "suspect"), (counts.down, "down"), (counts.left, "left")] {
+        if number > 0 {
+            members += &format!(", {number} {word}");
+        }
+    }
+    let silent = status.links.iter().filter(|link| link.silent).count();
+    let links = if silent > 0 { format!("{}, {silent} silent", status.links.len()) } else { status.links.len().to_string() };
+    let mut facts = vec![
+        ("node", Cell::new(&status.node.id).paint(Paint::Bold)),
+        ("mesh", Cell::new(&status.mesh)),
+        ("health", Cell::new(health).paint(paint)),
+        ("phase", Cell::new(&status.phase)),
+        ("members", Cell::new(members)),
+        ("links", Cell::new(links)),
+        ("view", Cell::new(&status.hash)),
+        ("listens", Cell::new(&status.listen)),
+        ("encryption", Cell::new(&status.encryption)),
+        ("discovery", Cell::new(&status.discovery)),
+        ("targets", Cell::new(if status.targets.is_empty() { "none".to_owned() } else { status.targets.join(", ") })),
+        ("start", Cell::new(rank(&status.node))),
+        ("running for", Cell::new(span(status.uptime_ms))),
+        (
+            "program",
+            Cell::new(format!("{}, link protocol {} to {}", status.program_version, status.protocol_min, status.protocol_max)),
+        ),
+    ];
+    if let Some(certificate) = &status.certificate {
+        let left = certificate.not_after.saturating_mul(1_000).saturating_sub(now_ms());
+        let until = iso_8601(Wall(certificate.not_after));
+        let text = format!("{} until {until} ({} left)", certificate.subject, span(left));
+        let paint = if left < 7 * 86_400_000 { Paint::Warn } else { Paint::Plain };
+        facts.push(("certificate", Cell::new(text).paint(paint)));
+    }
+    screen.facts(&facts)?;
+    failed_dials(screen, &status.failed_dials)
+}
+
+pub(super) fn event(screen: &Screen, event: &Event) -> Result<(), Failure> {
+    let paint = match event.kind.as_str() {
+        "peer-up" | "peer-cleared" | "link-up" | "rejoined" => Paint::Good,
+        "peer-down" | "isolated" | "name-taken" | "rejected" => Paint::Bad,
+        "peer-suspected" | "dial-failed" | "wrong-peer" | "lagged" | "paused" => Paint::Warn,
+        _ => Paint::Plain,
+    };
+    let time = screen.painted(&time_of_day(event.at_ms), Paint::Dim);
+    let kind = screen.painted(&format!("{:14}", event.kind), paint);
+    screen.line(format!("{time}  {kind}  {}", event.text))
+}

@@ -1,0 +1,277 @@
+//! Starts one run: the model engine in this process, or an engine as a process of its own.
+
+use super::catalogue::Entry;
+use super::record::{Broken, Record};
+use crate::failure::Failure;
+use crate::programs;
+use phalanx_core::gossip::Sabotage;
+use phalanx_sim::model;
+use phalanx_sim::scenario::Engine;
+use serde_json::Value;
+use std::any::Any;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A process of an engine that runs longer than this is ended.
+const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
+
+/// How runs differ from the ordinary.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings {
+    pub(super) strict: bool,
+    pub(super) trace: Option<PathBuf>,
+    pub(super) sabotage: Sabotage,
+    pub(super) sabotage_names: Vec<String>,
+}
+
+/// Runs one seed in one engine.
+pub(super) fn run(
+    entry: &Entry,
+    engine: Engine,
+    seed: u64,
+    settings: &Settings,
+) -> Result<Record, Failure> {
+    match engine {
+        Engine::Model => in_process(entry, seed, settings),
+        Engine::Wire => as_process(entry, engine, seed, settings),
+    }
+}
+
+/// The same run in another process, without its trace.
+pub(super) fn run_elsewhere(
+    entry: &Entry,
+    engine: Engine,
+    seed: u64,
+    settings: &Settings,
+) -> Result<Record, Failure> {
+    let settings = Settings {
+        trace: None,
+        ..settings.clone()
+    };
+    as_process(entry, engine, seed, &settings)
+}
+
+fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, Failure> {
+    let mut file = match &settings.trace {
+        None => None,
+        Some(path) => Some(BufWriter::new(
+            File::create(path).map_err(|error| unwritable(path, &error))?,
+        )),
+    };
+    let options = model::Options {
+        sabotage: settings.sabotage,
+        strict: settings.strict,
+        trace: file.as_mut().map(|file| file as &mut dyn Write),
+    };
+    let start = Instant::now();
+    // A machine whose assertion fails has a bug; the seed that shows it must not be lost with the others.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        model::run(&entry.scenario, seed, options)
+    }));
+    let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let mut outcome = match outcome {
+        Ok(outcome) => outcome.map_err(Failure::usage)?,
+        Err(panic) => return Ok(panicked(entry, Engine::Model, seed, &said(&*panic))),
+    };
+    if let (Some(file), Some(path)) = (&mut file, &settings.trace) {
+        file.flush().map_err(|error| unwritable(path, &error))?;
+    }
+    outcome.wall_ms = wall_ms;
+    let value = serde_json::to_value(&outcome).map_err(Failure::failed)?;
+    Record::read(value).map_err(Failure::failed)
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!(
+        "the trace {} cannot be written: {error}",
+        path.display()
+    ))
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without words".to_owned())
+}
+
+/// A run that ended in a bug of ours.
+fn panicked(entry: &Entry, engine: Engine, seed: u64, why: &str) -> Record {
+    let read = super::record::Parts {
+        scenario: entry.scenario.name.clone(),
+        engine: engine.to_string(),
+        seed,
+        outcome: "fail".to_owned(),
+        trace_hash: String::new(),
+        virtual_ms: 0,
+        wall_ms: 0,
+        events: 0,
+        messages: 0,
+        bytes: 0,
+        nodes: entry.scenario.hosts.len() as u64,
+        metrics: std::collections::BTreeMap::new(),
+        failures: Vec::new(),
+        vacuous: Vec::new(),
+    };
+    let value = serde_json::json!({
+        "scenario": read.scenario, "engine": read.engine, "seed": seed, "outcome": "fail", "trace_hash": "",
+        "virtual_ms": 0, "wall_ms": 0, "events": 0, "messages": 0, "bytes": 0, "nodes": read.nodes,
+        "metrics": {}, "failures": [], "vacuous": [],
+    });
+    let mut record = Record { value, read };
+    record.fail(Broken {
+        file: entry.path.display().to_string(),
+        line: 0,
+        expectation: "no machine breaks its own rules".to_owned(),
+        at_ms: 0,
+        why: why.to_owned(),
+        reproduce: reproduce(entry, engine, seed),
+    });
+    record
+}
+
+/// The command that shows a run again.
+pub(super) fn reproduce(entry: &Entry, engine: Engine, seed: u64) -> String {
+    format!(
+        "phalanx sim run {} --seed {seed} --engine {engine}",
+        entry.path.display()
+    )
+}
+
+/// The command line of an engine's own process.
+fn command(
+    entry: &Entry,
+    engine: Engine,
+    seed: u64,
+    settings: &Settings,
+) -> Result<Command, Failure> {
+    let mut command = match engine {
+        Engine::Model => {
+            let mut command = Command::new(programs::this()?);
+            command.args(["sim", "run", "--json", "--engine", "model"]);
+            command
+        }
+        Engine::Wire => Command::new(programs::find("phalanx-sim-wire", "make wire")?),
+    };
+    command.arg(&entry.path).arg("--seed").arg(seed.to_string());
+    if settings.strict {
+        command.arg("--strict");
+    }
+    for name in &settings.sabotage_names {
+        command.arg("--sabotage").arg(name);
+    }
+    if let Some(path) = &settings.trace {
+        command.arg("--trace").arg(path);
+    }
+    Ok(command)
+}
+
+fn as_process(
+    entry: &Entry,
+    engine: Engine,
+    seed: u64,
+    settings: &Settings,
+) -> Result<Record, Failure> {
+    let mut command = command(entry, engine, seed, settings)?;
+    let unstartable = |error: std::io::Error| {
+        Failure::failed(format!(
+            "{} cannot be started: {error}",
+            command_name(engine)
+        ))
+    };
+    let start = Instant::now();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(unstartable)?;
+    let (answer, complaint) = (drain(child.stdout.take()), drain(child.stderr.take()));
+    let status = wait(&mut child, start + PROCESS_TIME_MAX)?;
+    let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (answer, complaint) = (text_of(answer), text_of(complaint));
+    let Some(status) = status else {
+        let why = format!(
+            "did not end within {} s of real time",
+            PROCESS_TIME_MAX.as_secs()
+        );
+        return Ok(panicked(entry, engine, seed, &why));
+    };
+    if status.code() == Some(2) {
+        return Err(Failure::usage(
+            complaint.trim().trim_start_matches("phalanx: "),
+        ));
+    }
+    match serde_json::from_str::<Value>(&answer)
+        .map_err(|error| error.to_string())
+        .and_then(Record::read)
+    {
+        Ok(mut record) => {
+            record.note("wall_ms", wall_ms);
+            record.read.wall_ms = wall_ms;
+            Ok(record)
+        }
+        Err(error) => {
+            let why = format!(
+                "ended with {status} and no result ({error}); it said: {}",
+                tail(&complaint)
+            );
+            Ok(panicked(entry, engine, seed, &why))
+        }
+    }
+}
+
+const fn command_name(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Model => "phalanx",
+        Engine::Wire => "phalanx-sim-wire",
+    }
+}
+
+/// Reads a pipe to its end, beside the process.
+fn drain(pipe: Option<impl std::io::Read + Send + 'static>) -> Option<thread::JoinHandle<Vec<u8>>> {
+    pipe.map(|mut pipe| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            // What arrived before an error is still worth showing.
+            drop(pipe.read_to_end(&mut bytes));
+            bytes
+        })
+    })
+}
+
+fn text_of(reader: Option<thread::JoinHandle<Vec<u8>>>) -> String {
+    let bytes = reader
+        .and_then(|reader| reader.join().ok())
+        .unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Waits for a process; one that is late is killed, and gives no status.
+fn wait(child: &mut Child, deadline: Instant) -> Result<Option<std::process::ExitStatus>, Failure> {
+    let lost = |error: std::io::Error| {
+        Failure::failed(format!("a process of an engine was lost: {error}"))
+    };
+    loop {
+        if let Some(status) = child.try_wait().map_err(lost)? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            child.kill().map_err(lost)?;
+            child.wait().map_err(lost)?;
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The last lines of what a process said.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().rev().take(6).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+}

@@ -1,0 +1,144 @@
+//! One run's outcome, from whichever engine: the JSON object that is printed, and the parts this program reads.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// One run.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    /// As the engine gave it; this is what `--json` prints.
+    pub(super) value: Value,
+    /// The parts read here.
+    pub(super) read: Parts,
+}
+
+/// What this program reads of a run.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Parts {
+    pub(super) scenario: String,
+    pub(super) engine: String,
+    pub(super) seed: u64,
+    pub(super) outcome: String,
+    pub(super) trace_hash: String,
+    pub(super) virtual_ms: u64,
+    pub(super) wall_ms: u64,
+    pub(super) events: u64,
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    pub(super) nodes: u64,
+    pub(super) metrics: BTreeMap<String, u64>,
+    pub(super) failures: Vec<Broken>,
+    #[serde(default)]
+    pub(super) vacuous: Vec<Vacuous>,
+}
+
+/// Something that had to be true and was not.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Broken {
+    pub(super) file: String,
+    pub(super) line: usize,
+    pub(super) expectation: String,
+    pub(super) at_ms: u64,
+    pub(super) why: String,
+    pub(super) reproduce: String,
+}
+
+/// A fault that bit nothing.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Vacuous {
+    pub(super) line: usize,
+    pub(super) step: String,
+    pub(super) why: String,
+}
+
+impl Record {
+    /// Reads what an engine gave.
+    ///
+    /// # Errors
+    /// What is missing in it.
+    pub(super) fn read(value: Value) -> Result<Self, String> {
+        let read = Parts::deserialize(&value).map_err(|error| error.to_string())?;
+        Ok(Self { value, read })
+    }
+
+    pub(super) fn passed(&self) -> bool {
+        self.read.outcome == "pass"
+    }
+
+    /// Sets a field of the printed object.
+    pub(super) fn note(&mut self, field: &str, value: impl Into<Value>) {
+        self.value[field] = value.into();
+    }
+
+    /// Adds a failure that this program found; the run did not pass.
+    pub(super) fn fail(&mut self, broken: Broken) {
+        let Broken {
+            file,
+            line,
+            expectation,
+            at_ms,
+            why,
+            reproduce,
+        } = &broken;
+        let object = json!({
+            "file": file, "line": line, "expectation": expectation, "at_ms": at_ms, "why": why, "reproduce": reproduce
+        });
+        if let Some(failures) = self.value["failures"].as_array_mut() {
+            failures.push(object);
+        }
+        self.note("outcome", "fail");
+        "fail".clone_into(&mut self.read.outcome);
+        self.read.failures.push(broken);
+    }
+}
+
+/// Where two states differ first, in words: the path, and both values.
+pub(super) fn difference(left: &Value, right: &Value) -> Option<String> {
+    fn walk(path: &mut Vec<String>, left: &Value, right: &Value) -> Option<String> {
+        match (left, right) {
+            (Value::Object(one), Value::Object(two)) => {
+                one.keys().chain(two.keys()).find_map(|key| {
+                    path.push(key.clone());
+                    let found = walk(path, &left[key.as_str()], &right[key.as_str()]);
+                    path.pop();
+                    found
+                })
+            }
+            _ if left == right => None,
+            _ => Some(format!(
+                "{} is {left} on one and {right} on the other",
+                path.join(".")
+            )),
+        }
+    }
+    walk(&mut Vec::new(), left, right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_difference_names_its_path() {
+        let (left, right) = (
+            json!({"n1": {"n2": "alive", "n3": "down"}}),
+            json!({"n1": {"n2": "alive"}}),
+        );
+        assert_eq!(difference(&left, &left), None);
+        assert_eq!(
+            difference(&left, &right).as_deref(),
+            Some("n1.n3 is \"down\" on one and null on the other")
+        );
+        assert!(difference(&right, &left).is_some());
+    }
+
+    #[test]
+    fn an_answer_that_lacks_a_field_is_refused() {
+        assert!(
+            Record::read(json!({"scenario": "x"}))
+                .unwrap_err()
+                .contains("engine")
+        );
+    }
+}

@@ -1,0 +1,299 @@
+//! What a sweep shows: a bar while it works, failures in full, a table at the end; or one JSON object a run.
+
+use super::record::{Broken, Record};
+use crate::failure::{Failure, Verdict};
+use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal as _;
+use std::time::Instant;
+
+/// Failing runs shown in full for one scenario and engine; the others are counted.
+const SHOWN_MAX: usize = 3;
+
+/// The runs of one scenario in one engine.
+struct Group {
+    scenario: String,
+    engine: String,
+    nodes: u64,
+    runs: usize,
+    passed: usize,
+    differ: usize,
+    virtual_ms: u64,
+    wall_ms: u64,
+    messages: u64,
+    vacuous: Vec<String>,
+}
+
+pub(super) struct Report<'a> {
+    screen: &'a Screen,
+    json: bool,
+    total: usize,
+    bar: ProgressBar,
+    start: Instant,
+    groups: Vec<Group>,
+    failed: usize,
+    differ: usize,
+    last: Option<Record>,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(screen: &'a Screen, json: bool, total: usize) -> Self {
+        let visible = total > 1 && std::io::stderr().is_terminal();
+        let target = if visible {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
+        if let Ok(style) = ProgressStyle::with_template(
+            "{bar:40} {pos}/{len} runs  {elapsed} of about {duration}  {msg}",
+        ) {
+            bar.set_style(style.progress_chars("━╸─"));
+        }
+        Self {
+            screen,
+            json,
+            total,
+            bar,
+            start: Instant::now(),
+            groups: Vec::new(),
+            failed: 0,
+            differ: 0,
+            last: None,
+        }
+    }
+
+    /// So many more runs are done.
+    pub(super) fn progress(&self, runs: usize) {
+        self.bar.inc(runs as u64);
+    }
+
+    /// The next run, in order.
+    pub(super) fn add(&mut self, record: &Record) -> Result<(), Failure> {
+        let differs = record.value["check"] == "differs";
+        let shown = self.count(record, differs);
+        if !record.passed() {
+            self.failed += 1;
+            self.bar.set_message(format!("{} failed", self.failed));
+        }
+        self.differ += usize::from(differs);
+        let bar = self.bar.clone();
+        bar.suspend(|| self.show(record, differs, shown))?;
+        self.last = Some(record.clone());
+        Ok(())
+    }
+
+    /// Counts a run; whether to show it in full if it failed.
+    fn count(&mut self, record: &Record, differs: bool) -> bool {
+        let read = &record.read;
+        let found = self
+            .groups
+            .iter()
+            .position(|it| it.scenario == read.scenario && it.engine == read.engine);
+        let index = found.unwrap_or_else(|| {
+            self.groups.push(Group {
+                scenario: read.scenario.clone(),
+                engine: read.engine.clone(),
+                nodes: read.nodes,
+                runs: 0,
+                passed: 0,
+                differ: 0,
+                virtual_ms: 0,
+                wall_ms: 0,
+                messages: 0,
+                vacuous: Vec::new(),
+            });
+            self.groups.len() - 1
+        });
+        let group = &mut self.groups[index];
+        group.runs += 1;
+        group.passed += usize::from(record.passed());
+        group.differ += usize::from(differs);
+        group.virtual_ms += read.virtual_ms;
+        group.wall_ms += read.wall_ms;
+        group.messages += read.messages;
+        for fault in &read.vacuous {
+            let text = format!(
+                "{} line {}: the step `{}` bit nothing: {}",
+                read.scenario, fault.line, fault.step, fault.why
+            );
+            if !group.vacuous.contains(&text) {
+                group.vacuous.push(text);
+            }
+        }
+        group.runs - group.passed <= SHOWN_MAX
+    }
+
+    fn show(&self, record: &Record, differs: bool, in_full: bool) -> Result<(), Failure> {
+        if self.json {
+            return self.screen.json(&record.value);
+        }
+        let read = &record.read;
+        let title = format!(
+            "{}, seed {}, engine {}",
+            read.scenario, read.seed, read.engine
+        );
+        if differs {
+            let word = self.screen.painted("differs", Paint::Bad);
+            let (one, two) = (&read.trace_hash, &record.value["check_trace_hash"]);
+            self.screen.line(format!(
+                "{word}  {title}: two processes gave the traces {one} and {two}"
+            ))?;
+        }
+        if record.passed() || !in_full {
+            return Ok(());
+        }
+        self.screen.line(format!(
+            "{}  {title}",
+            self.screen.painted("failed", Paint::Bad)
+        ))?;
+        for Broken {
+            file,
+            line,
+            expectation,
+            at_ms,
+            why,
+            reproduce,
+        } in &read.failures
+        {
+            let place = if *line > 0 {
+                format!("{file}:{line}")
+            } else {
+                file.clone()
+            };
+            self.screen.line(format!("  {place}: {expectation}"))?;
+            self.screen
+                .line(format!("    at {} of virtual time: {why}", span(*at_ms)))?;
+            self.screen.line(format!(
+                "    again: {}",
+                self.screen.painted(reproduce, Paint::Bold)
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// The end: the verdict, and for people the table.
+    pub(super) fn finish(self, result: Result<(), Failure>) -> Result<Verdict, Failure> {
+        self.bar.finish_and_clear();
+        result?;
+        if !self.json {
+            self.summary()?;
+        }
+        Ok(match (self.failed, self.differ) {
+            (_, 1..) => Verdict::Differs,
+            (1.., 0) => Verdict::No,
+            (0, 0) => Verdict::Yes,
+        })
+    }
+
+    fn summary(&self) -> Result<(), Failure> {
+        if let (1, Some(record)) = (self.total, &self.last) {
+            self.details(record)?;
+        } else {
+            self.table()?;
+        }
+        for text in self.groups.iter().flat_map(|group| &group.vacuous) {
+            self.screen.line(format!(
+                "{}  {text}",
+                self.screen.painted("warning", Paint::Warn)
+            ))?;
+        }
+        let wall = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut text = format!(
+            "{}, {} passed",
+            count(self.total, "run"),
+            self.total - self.failed
+        );
+        if self.failed > 0 {
+            text += &format!(", {} failed", self.failed);
+        }
+        if self.differ > 0 {
+            text += &format!(", {} not reproducible", self.differ);
+        }
+        let paint = if self.failed + self.differ == 0 {
+            Paint::Good
+        } else {
+            Paint::Bad
+        };
+        self.screen.line(format!(
+            "{} in {}",
+            self.screen.painted(&text, paint),
+            span(wall)
+        ))
+    }
+
+    /// One run alone: everything that was measured.
+    fn details(&self, record: &Record) -> Result<(), Failure> {
+        let read = &record.read;
+        let mut facts = vec![
+            (
+                "scenario",
+                Cell::new(format!(
+                    "{} with seed {} in engine {}",
+                    read.scenario, read.seed, read.engine
+                )),
+            ),
+            ("outcome", outcome_cell(record.passed())),
+            ("nodes", Cell::new(read.nodes.to_string())),
+            (
+                "time",
+                Cell::new(format!(
+                    "{} virtual in {} real",
+                    span(read.virtual_ms),
+                    span(read.wall_ms)
+                )),
+            ),
+            ("events", Cell::new(read.events.to_string())),
+            (
+                "messages",
+                Cell::new(format!("{}, {}", read.messages, size(read.bytes))),
+            ),
+            ("trace", Cell::new(&read.trace_hash)),
+        ];
+        if let Some(check) = record.value["check"].as_str() {
+            facts.push(("again", Cell::new(format!("{check} in another process"))));
+        }
+        let metrics: Vec<(String, u64)> = read
+            .metrics
+            .iter()
+            .map(|(name, value)| (name.clone(), *value))
+            .collect();
+        facts.extend(
+            metrics
+                .iter()
+                .map(|(name, value)| (name.as_str(), Cell::new(value.to_string()))),
+        );
+        self.screen.facts(&facts)
+    }
+
+    fn table(&self) -> Result<(), Failure> {
+        let mut table = Table::new(&[
+            "scenario", "engine", "nodes", "passed", "virtual", "speed", "messages",
+        ]);
+        for group in &self.groups {
+            let paint = if group.passed == group.runs && group.differ == 0 {
+                Paint::Good
+            } else {
+                Paint::Bad
+            };
+            table.row(vec![
+                Cell::new(&group.scenario).paint(Paint::Bold),
+                Cell::new(&group.engine),
+                Cell::number(group.nodes),
+                Cell::number(format!("{}/{}", group.passed, group.runs)).paint(paint),
+                Cell::number(span(group.virtual_ms / group.runs.max(1) as u64)),
+                Cell::number(format!("{}x", group.virtual_ms / group.wall_ms.max(1))),
+                Cell::number(group.messages / group.runs.max(1) as u64),
+            ]);
+        }
+        self.screen.table(&table)
+    }
+}
+
+fn outcome_cell(passed: bool) -> Cell {
+    if passed {
+        Cell::new("pass").paint(Paint::Good)
+    } else {
+        Cell::new("fail").paint(Paint::Bad)
+    }
+}

@@ -1,0 +1,174 @@
+//! `phalanx sim run`: every scenario with every seed in every engine asked for, on all cores.
+
+use super::catalogue::{self, Entry};
+use super::engine::{self, Settings};
+use super::record::{Broken, Record, difference};
+use super::report::Report;
+use crate::arguments::SimRun;
+use crate::failure::{Failure, Verdict};
+use crate::scale::Engines;
+use crate::screen::Screen;
+use phalanx_core::gossip::{Sabotage, Switch};
+use phalanx_sim::scenario::{Engine, suggestion};
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+/// One scenario with one seed: what one worker does at a time.
+struct Job<'a> {
+    entry: &'a Entry,
+    seed: u64,
+}
+
+/// What came of a job: a run for each engine.
+type Done = Result<Vec<Record>, Failure>;
+
+pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failure> {
+    let entries = catalogue::load(&arguments.files)?;
+    let engines = arguments.engine.each();
+    for entry in &entries {
+        for engine in &engines {
+            entry
+                .scenario
+                .check_engine(*engine)
+                .map_err(Failure::usage)?;
+        }
+    }
+    let settings = settings(arguments)?;
+    let jobs: Vec<Job<'_>> = entries
+        .iter()
+        .flat_map(|entry| arguments.seed.each().map(move |seed| Job { entry, seed }))
+        .collect();
+    if settings.trace.is_some() && (jobs.len() > 1 || engines.len() > 1) {
+        return Err(Failure::usage(
+            "--trace takes one scenario, one seed and one engine",
+        ));
+    }
+    let mut report = Report::new(screen, arguments.json, jobs.len() * engines.len());
+    let result = work(
+        &jobs,
+        &|job| one(job, &engines, arguments, &settings),
+        &mut report,
+    );
+    report.finish(result)
+}
+
+fn settings(arguments: &SimRun) -> Result<Settings, Failure> {
+    let mut sabotage = Sabotage::NONE;
+    for name in &arguments.sabotage {
+        let known = Switch::ALL.iter().find(|(_, known)| known == name);
+        let (switch, _) = known.ok_or_else(|| {
+            let near = suggestion(name, Switch::ALL.iter().map(|(_, name)| *name));
+            Failure::usage(format!("--sabotage: there is no switch `{name}`{near}"))
+        })?;
+        sabotage = sabotage.with(*switch);
+    }
+    Ok(Settings {
+        strict: arguments.strict,
+        trace: arguments.trace.clone(),
+        sabotage,
+        sabotage_names: arguments.sabotage.clone(),
+    })
+}
+
+/// Does all jobs on all cores, and reports them in order.
+fn work(
+    jobs: &[Job<'_>],
+    one: &(dyn Fn(&Job<'_>) -> Done + Sync),
+    report: &mut Report<'_>,
+) -> Result<(), Failure> {
+    let workers = thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(jobs.len());
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                while let Some((index, job)) = take(jobs, next) {
+                    if sender.send((index, one(job))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let result = in_order(&receiver, report);
+        // A failure to go on ends the others after their present job.
+        if result.is_err() {
+            next.store(jobs.len(), Ordering::Relaxed);
+        }
+        result
+    })
+}
+
+fn take<'a, 'j>(jobs: &'a [Job<'j>], next: &AtomicUsize) -> Option<(usize, &'a Job<'j>)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    jobs.get(index).map(|job| (index, job))
+}
+
+/// Hands results on in the order of the jobs.
+fn in_order(
+    receiver: &mpsc::Receiver<(usize, Done)>,
+    report: &mut Report<'_>,
+) -> Result<(), Failure> {
+    let (mut early, mut expected) = (BTreeMap::new(), 0);
+    for (index, done) in receiver {
+        report.progress(done.as_ref().map_or(0, Vec::len));
+        early.insert(index, done);
+        while let Some(done) = early.remove(&expected) {
+            expected += 1;
+            for record in done? {
+                report.add(&record)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn one(job: &Job<'_>, engines: &[Engine], arguments: &SimRun, settings: &Settings) -> Done {
+    let mut records = Vec::new();
+    for engine in engines {
+        let mut record = engine::run(job.entry, *engine, job.seed, settings)?;
+        if arguments.check {
+            let again = engine::run_elsewhere(job.entry, *engine, job.seed, settings)?;
+            let same = again.read.trace_hash == record.read.trace_hash
+                && !record.read.trace_hash.is_empty();
+            record.note("check", if same { "same" } else { "differs" });
+            record.note("check_trace_hash", again.read.trace_hash);
+        }
+        records.push(record);
+    }
+    if arguments.engine == Engines::Both && job.entry.scenario.confluent {
+        compare(job, &mut records);
+    }
+    Ok(records)
+}
+
+/// Confluent scenarios end in one state whatever the order of events, so in the same on every engine.
+fn compare(job: &Job<'_>, records: &mut [Record]) {
+    let [model, wire] = records else { return };
+    if model.read.trace_hash.is_empty() || wire.read.trace_hash.is_empty() {
+        return;
+    }
+    let found = difference(&model.value["projection"], &wire.value["projection"]);
+    wire.note("same_state_as_model", found.is_none());
+    if let Some(why) = found {
+        let at_ms = wire.read.virtual_ms;
+        wire.fail(Broken {
+            file: job.entry.path.display().to_string(),
+            line: 0,
+            expectation: "model and wire end in the same state".to_owned(),
+            at_ms,
+            why,
+            reproduce: format!(
+                "phalanx sim run {} --seed {} --engine both",
+                job.entry.path.display(),
+                job.seed
+            ),
+        });
+    }
+}
