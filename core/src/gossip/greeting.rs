@@ -27,9 +27,15 @@ use std::sync::Arc;
 
 /// A connection whose greeting takes longer is closed.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most connections that are being greeted at one time, beside the links; more are closed at once.
+const GREETINGS_MAX: usize = 1_024;
 
 impl Gossip {
-    pub(super) fn on_accepted(&mut self, link: LinkId, peer: NodeId) {
+    pub(super) fn on_accepted(&mut self, link: LinkId, peer: NodeId, out: &mut Outbox<Output>) {
+        if self.links.len() >= self.config.tuning.links_max + GREETINGS_MAX {
+            out.push(Output::Close { link });
+            return;
+        }
         self.links.insert(link, Link::new(peer, false, self.now));
         self.timers
             .set(Timer::Greeting(link), self.after(GREETING_TIMEOUT));
@@ -283,9 +289,8 @@ impl Gossip {
                 ..refuse(RefusalReason::Busy)
             });
         }
-        if self.links.len() > self.config.tuning.links_max
-            && !self.config.sabotage.has(Switch::Unbounded)
-        {
+        let open = self.links.values().filter(|link| link.is_open()).count();
+        if open >= self.config.tuning.links_max && !self.config.sabotage.has(Switch::Unbounded) {
             return Some(Refusal {
                 others: self.referrals(peer),
                 ..refuse(RefusalReason::Full)

@@ -14,7 +14,7 @@
 //!   any ──record that leaves──► Left ──newer epoch──► Alive
 //! ```
 //!
-//! Bounds: links `links_max`, members `members_max`, announcements wanted [`MISSING_MAX`], announcers of each
+//! Bounds: links `links_max` (and 1 024 being greeted), members `members_max`, announcements wanted [`MISSING_MAX`], announcers of each
 //! [`ANNOUNCERS_MAX`], changes remembered for behind neighbours [`HISTORY_MAX`], dials [`DIALS_MAX`].
 //!
 //! Sources: Plumtree (Leitão et al., SRDS 2007) for the broadcast tree and its repair; Rapid (Suresh et al.,
@@ -401,7 +401,7 @@ impl Machine for Gossip {
         }
         match input {
             Input::Start => self.on_start(),
-            Input::Accepted { link, peer } => self.on_accepted(link, peer),
+            Input::Accepted { link, peer } => self.on_accepted(link, peer, out),
             Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer, out),
             Input::DialFailed { dial, reason } => self.on_dial_failed(dial, &reason, out),
             Input::Receive { link, message } => self.on_receive(link, message, out),
