@@ -414,6 +414,10 @@ impl Machine for Gossip {
         }
         self.publish_own();
         self.flush(out);
+        if self.is_over() {
+            // What closing the links wanted done next is moot.
+            self.timers = Deadlines::new();
+        }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
