@@ -24,6 +24,18 @@ pub(crate) enum Command {
     /// Make and inspect the certificates of a mesh
     #[command(subcommand)]
     Ca(Ca),
+    /// Whether a node is well: its phase, members, links and certificate
+    Status(Ask),
+    /// The members a node knows, and whether they live
+    Peers(Ask),
+    /// The links a node holds, and what it fails to reach
+    Links(Ask),
+    /// A node's whole view: members, their services and the edges they report
+    Topology(Ask),
+    /// Who serves what
+    Services(Services),
+    /// Events of a node as they happen
+    Watch(Watch),
     /// Run scenarios in the simulator
     #[command(subcommand)]
     Sim(Sim),
@@ -70,6 +82,68 @@ pub(crate) enum Ca {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Which node to ask, and who asks.
+#[derive(Debug, Args)]
+pub(crate) struct Reach {
+    /// The node's address
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "PHALANX_NODE",
+        default_value = "127.0.0.1:7400"
+    )]
+    pub(crate) node: String,
+    /// The mesh's certificate folder; asks as `admin`, with a certificate issued from the authority's key there
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "PHALANX_CERT_DIR",
+        required_unless_present = "cert"
+    )]
+    pub(crate) cert_dir: Option<PathBuf>,
+    /// Ask with this certificate (PEM)
+    #[arg(long, value_name = "FILE", requires_all = ["key", "ca"], conflicts_with = "cert_dir")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// The authority that signed the node's certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Give up after this time
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub(crate) timeout: Span,
+}
+
+/// A question to a node.
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `phalanx services`
+#[derive(Debug, Args)]
+pub(crate) struct Services {
+    /// Only this service: NAME or NAME/VERSION
+    pub(crate) service: Option<String>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `phalanx watch`
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+    /// End by itself after this time
+    #[arg(long = "for", value_name = "TIME")]
+    pub(crate) length: Option<Span>,
 }
 
 /// `phalanx sim …`

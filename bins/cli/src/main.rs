@@ -5,6 +5,7 @@
 //!
 //! - [`arguments`]: the command line itself; start there.
 //! - [`authority`]: `ca`, certificates.
+//! - [`mesh`]: `status`, `peers`, `links`, `topology`, `services`, `watch`, questions to a live node.
 //! - [`simulate`]: `sim`, scenarios in the model engine here, in the wire engine as processes.
 //! - [`screen`], [`calendar`], [`scale`], [`programs`], [`failure`]: output, time, values of flags, other
 //!   programs, exit codes.
@@ -13,6 +14,7 @@ mod arguments;
 mod authority;
 mod calendar;
 mod failure;
+mod mesh;
 mod programs;
 mod scale;
 mod screen;
@@ -43,6 +45,12 @@ fn main() -> ExitCode {
 fn run(command: Command, screen: &Screen) -> Result<Verdict, Failure> {
     match command {
         Command::Ca(command) => authority::run(command, screen),
+        Command::Status(ask) => mesh::status(screen, &ask),
+        Command::Peers(ask) => mesh::peers(screen, &ask),
+        Command::Links(ask) => mesh::links(screen, &ask),
+        Command::Topology(ask) => mesh::topology(screen, &ask),
+        Command::Services(arguments) => mesh::services(screen, &arguments),
+        Command::Watch(arguments) => mesh::watch(screen, &arguments),
         Command::Sim(command) => simulate::run(command, screen),
     }
 }

@@ -27,10 +27,6 @@ impl Seeds {
     pub(crate) fn each(self) -> impl Iterator<Item = u64> {
         self.first..=self.last
     }
-
-    pub(crate) const fn is_one(self) -> bool {
-        self.first == self.last
-    }
 }
 
 impl FromStr for Seeds {

@@ -55,6 +55,8 @@ pub(crate) struct Topology {
 pub(crate) struct Link {
     pub(crate) link: u64,
     pub(crate) peer: String,
+    /// Where the neighbour can be dialled; empty if it cannot be.
+    pub(crate) address: String,
     /// `out` if we dialled, `in` if we were dialled.
     pub(crate) direction: String,
     pub(crate) ring: bool,
@@ -72,6 +74,25 @@ pub(crate) struct FailedDial {
     pub(crate) reason: String,
     pub(crate) failed_at_ms: u64,
     pub(crate) retry_at_ms: Option<u64>,
+}
+
+/// An address that the node was told to join by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Target {
+    pub(crate) address: String,
+    /// The member found there; empty if none was reached yet.
+    pub(crate) peer: String,
+    /// The last failure there; empty if there was none since.
+    pub(crate) failure: String,
+}
+
+/// What went over a node's links since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Traffic {
+    pub(crate) messages_sent: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) messages_received: u64,
+    pub(crate) bytes_received: u64,
 }
 
 /// A link that ended.
@@ -124,13 +145,15 @@ pub(crate) struct Status {
     pub(crate) discovery: String,
     pub(crate) uptime_ms: u64,
     pub(crate) hash: String,
-    pub(crate) targets: Vec<String>,
+    pub(crate) targets: Vec<Target>,
     pub(crate) members: Counts,
     pub(crate) links: Vec<Link>,
     pub(crate) failed_dials: Vec<FailedDial>,
     pub(crate) ended_links: Vec<EndedLink>,
     pub(crate) certificate: Option<Certificate>,
     pub(crate) watchers: u32,
+    pub(crate) connections: u32,
+    pub(crate) traffic: Traffic,
 }
 
 /// Something that happened.
@@ -151,12 +174,17 @@ fn hash(value: u64) -> String {
 
 /// A word of a protocol enum: its name without the prefix, in lower case.
 fn word(name: &str, prefix: &str) -> String {
-    name.strip_prefix(prefix).unwrap_or(name).to_lowercase().replace('_', "-")
+    name.strip_prefix(prefix)
+        .unwrap_or(name)
+        .to_lowercase()
+        .replace('_', "-")
 }
 
 impl Peer {
     fn new(record: proto::Record, status: &str) -> Self {
-        let address = address("record.address", &record.address).ok().map(|address| address.to_string());
+        let address = address("record.address", &record.address)
+            .ok()
+            .map(|address| address.to_string());
         Self {
             id: record.id,
             status: status.to_owned(),
@@ -168,8 +196,16 @@ impl Peer {
             incarnation: record.incarnation,
             version: record.version,
             joined: record.joined,
-            services: record.services.into_iter().map(|it| format!("{}/{}", it.name, it.version)).collect(),
-            metadata: record.metadata.into_iter().map(|entry| (entry.key, entry.value)).collect(),
+            services: record
+                .services
+                .into_iter()
+                .map(|it| format!("{}/{}", it.name, it.version))
+                .collect(),
+            metadata: record
+                .metadata
+                .into_iter()
+                .map(|entry| (entry.key, entry.value))
+                .collect(),
         }
     }
 }
@@ -177,8 +213,15 @@ impl Peer {
 impl From<proto::Member> for Member {
     fn from(member: proto::Member) -> Self {
         let status = word(member.status().as_str_name(), "MEMBER_STATUS_");
-        let edges = member.edges.into_iter().map(|edge| Edge { peer: edge.peer, down: edge.down, age_ms: edge.age_ms });
-        Self { edges: edges.collect(), peer: Peer::new(member.record.unwrap_or_default(), &status) }
+        let edges = member.edges.into_iter().map(|edge| Edge {
+            peer: edge.peer,
+            down: edge.down,
+            age_ms: edge.age_ms,
+        });
+        Self {
+            edges: edges.collect(),
+            peer: Peer::new(member.record.unwrap_or_default(), &status),
+        }
     }
 }
 
@@ -197,6 +240,7 @@ impl From<proto::Link> for Link {
         Self {
             link: link.link,
             peer: link.peer,
+            address: link.address,
             direction: if link.dialed { "out" } else { "in" }.to_owned(),
             ring: link.ring,
             eager: link.eager,
@@ -208,9 +252,24 @@ impl From<proto::Link> for Link {
     }
 }
 
+impl From<proto::Traffic> for Traffic {
+    fn from(traffic: proto::Traffic) -> Self {
+        Self {
+            messages_sent: traffic.messages_sent,
+            bytes_sent: traffic.bytes_sent,
+            messages_received: traffic.messages_received,
+            bytes_received: traffic.bytes_received,
+        }
+    }
+}
+
 impl From<proto::ServiceProviders> for Service {
     fn from(service: proto::ServiceProviders) -> Self {
-        Self { name: service.name, version: service.version, providers: service.providers }
+        Self {
+            name: service.name,
+            version: service.version,
+            providers: service.providers,
+        }
     }
 }
 
@@ -247,8 +306,21 @@ impl From<proto::NodeStatus> for Status {
             discovery: status.discovery,
             uptime_ms: status.uptime_ms,
             hash: hash(status.hash),
-            targets: status.targets,
-            members: Counts { alive: counts.alive, suspect: counts.suspect, down: counts.down, left: counts.left },
+            targets: status
+                .targets
+                .into_iter()
+                .map(|it| Target {
+                    address: it.address,
+                    peer: it.peer,
+                    failure: it.failure,
+                })
+                .collect(),
+            members: Counts {
+                alive: counts.alive,
+                suspect: counts.suspect,
+                down: counts.down,
+                left: counts.left,
+            },
             links: status.links.into_iter().map(Into::into).collect(),
             failed_dials: status
                 .failed_dials
@@ -263,7 +335,11 @@ impl From<proto::NodeStatus> for Status {
             ended_links: status
                 .ended_links
                 .into_iter()
-                .map(|it| EndedLink { peer: it.peer, reason: it.reason, ended_at_ms: it.ended_at_ms })
+                .map(|it| EndedLink {
+                    peer: it.peer,
+                    reason: it.reason,
+                    ended_at_ms: it.ended_at_ms,
+                })
                 .collect(),
             certificate: status.certificate.map(|it| Certificate {
                 subject: it.subject,
@@ -272,6 +348,8 @@ impl From<proto::NodeStatus> for Status {
                 not_after: it.not_after,
             }),
             watchers: status.watchers,
+            connections: status.connections,
+            traffic: status.traffic.map(Into::into).unwrap_or_default(),
         }
     }
 }

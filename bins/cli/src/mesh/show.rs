@@ -3,7 +3,7 @@
 use super::answer::{Event, FailedDial, Link, Member, Peer, Service, Status, Topology};
 use crate::calendar::{now_ms, time_of_day};
 use crate::failure::Failure;
-use crate::screen::{Cell, Paint, Screen, Table, count, span};
+use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
 use phalanx_core::time::Wall;
 use phalanx_net::identity::iso_8601;
 
@@ -22,7 +22,11 @@ fn status_cell(status: &str) -> Cell {
 }
 
 fn or_dash(text: &str) -> Cell {
-    if text.is_empty() { Cell::new("-").paint(Paint::Dim) } else { Cell::new(text) }
+    if text.is_empty() {
+        Cell::new("-").paint(Paint::Dim)
+    } else {
+        Cell::new(text)
+    }
 }
 
 fn since(seconds: u64) -> Cell {
@@ -30,8 +34,20 @@ fn since(seconds: u64) -> Cell {
 }
 
 pub(super) fn peers(screen: &Screen, members: &[Member]) -> Result<(), Failure> {
-    let mut table = Table::new(&["node", "status", "kind", "address", "services", "start", "joined"]);
-    for Peer { id, status, kind, address, services, epoch, joined, .. } in members.iter().map(|member| &member.peer) {
+    let mut table = Table::new(&[
+        "node", "status", "kind", "address", "services", "start", "joined",
+    ]);
+    for Peer {
+        id,
+        status,
+        kind,
+        address,
+        services,
+        epoch,
+        joined,
+        ..
+    } in members.iter().map(|member| &member.peer)
+    {
         table.row(vec![
             Cell::new(id).paint(Paint::Bold),
             status_cell(status),
@@ -39,7 +55,11 @@ pub(super) fn peers(screen: &Screen, members: &[Member]) -> Result<(), Failure> 
             or_dash(address.as_deref().unwrap_or_default()),
             or_dash(&services.join(" ")),
             Cell::number(epoch),
-            if *joined == 0 { or_dash("") } else { since(*joined) },
+            if *joined == 0 {
+                or_dash("")
+            } else {
+                since(*joined)
+            },
         ]);
     }
     screen.table(&table)
@@ -49,15 +69,28 @@ pub(super) fn links(screen: &Screen, links: &[Link], failed: &[FailedDial]) -> R
     if links.is_empty() {
         screen.line("no links")?;
     } else {
-        let mut table = Table::new(&["peer", "direction", "role", "sends", "heard", "session"]);
+        let mut table = Table::new(&[
+            "peer",
+            "address",
+            "direction",
+            "role",
+            "sends",
+            "heard",
+            "session",
+        ]);
         for link in links {
             let heard = Cell::new(format!("{} ago", span(link.quiet_ms)));
             table.row(vec![
                 Cell::new(&link.peer).paint(Paint::Bold),
+                or_dash(&link.address),
                 Cell::new(&link.direction),
                 Cell::new(if link.ring { "ring" } else { "extra" }),
                 Cell::new(if link.eager { "at once" } else { "announces" }),
-                if link.silent { heard.paint(Paint::Bad) } else { heard },
+                if link.silent {
+                    heard.paint(Paint::Bad)
+                } else {
+                    heard
+                },
                 Cell::number(link.session),
             ]);
         }
@@ -77,14 +110,21 @@ fn failed_dials(screen: &Screen, failed: &[FailedDial]) -> Result<(), Failure> {
             None => "not by itself".to_owned(),
             Some(at) => format!("in {}", span(at.saturating_sub(now_ms()))),
         };
-        table.row(vec![Cell::new(&dial.address).paint(Paint::Warn), Cell::new(&dial.reason), Cell::new(next)]);
+        table.row(vec![
+            Cell::new(&dial.address).paint(Paint::Warn),
+            Cell::new(&dial.reason),
+            Cell::new(next),
+        ]);
     }
     screen.table(&table)
 }
 
 pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Failure> {
     let (viewer, known) = (&topology.viewer, count(topology.members.len(), "member"));
-    screen.line(format!("{known} as {viewer} sees them; view {}", topology.hash))?;
+    screen.line(format!(
+        "{known} as {viewer} sees them; view {}",
+        topology.hash
+    ))?;
     for member in &topology.members {
         let peer = &member.peer;
         screen.line("")?;
@@ -105,9 +145,18 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Failu
             facts.push(("  metadata", Cell::new(format!("{key} = {value}"))));
         }
         for edge in &member.edges {
-            let age = edge.age_ms.map_or_else(|| "never".to_owned(), |age| format!("{} ago", span(age)));
-            let (verb, paint) = if edge.down { ("hears nothing from", Paint::Warn) } else { ("vouches for", Paint::Good) };
-            facts.push(("  edge", Cell::new(format!("{verb} {} (last heard {age})", edge.peer)).paint(paint)));
+            let age = edge
+                .age_ms
+                .map_or_else(|| "never".to_owned(), |age| format!("{} ago", span(age)));
+            let (verb, paint) = if edge.down {
+                ("hears nothing from", Paint::Warn)
+            } else {
+                ("vouches for", Paint::Good)
+            };
+            facts.push((
+                "  edge",
+                Cell::new(format!("{verb} {} (last heard {age})", edge.peer)).paint(paint),
+            ));
         }
         screen.facts(&facts)?;
     }
@@ -115,7 +164,13 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Failu
 }
 
 fn rank(peer: &Peer) -> String {
-    let Peer { epoch, instance, incarnation, version, .. } = peer;
+    let Peer {
+        epoch,
+        instance,
+        incarnation,
+        version,
+        ..
+    } = peer;
     format!("start {epoch} ({instance}), publication {version}, refuted {incarnation} times")
 }
 
@@ -139,16 +194,30 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
         (word, "") => word.to_owned(),
         (word, message) => format!("{word}: {message}"),
     };
-    let paint = if status.health == "healthy" { Paint::Good } else { Paint::Bad };
+    let paint = if status.health == "healthy" {
+        Paint::Good
+    } else {
+        Paint::Bad
+    };
     let counts = &status.members;
     let mut members = format!("{} alive", counts.alive);
-    for (number, word) in [(counts.suspect, "suspect"), (counts.down, "down"), (counts.left, "left")] {
+    for (number, word) in [
+        (counts.suspect, "suspect"),
+        (counts.down, "down"),
+        (counts.left, "left"),
+    ] {
         if number > 0 {
             members += &format!(", {number} {word}");
         }
     }
     let silent = status.links.iter().filter(|link| link.silent).count();
-    let links = if silent > 0 { format!("{}, {silent} silent", status.links.len()) } else { status.links.len().to_string() };
+    let links = if silent > 0 {
+        format!("{}, {silent} silent", status.links.len())
+    } else {
+        status.links.len().to_string()
+    };
+    let sent = &status.traffic;
+    let messages = usize::try_from(sent.messages_sent).unwrap_or(usize::MAX);
     let mut facts = vec![
         ("node", Cell::new(&status.node.id).paint(Paint::Bold)),
         ("mesh", Cell::new(&status.mesh)),
@@ -160,19 +229,52 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
         ("listens", Cell::new(&status.listen)),
         ("encryption", Cell::new(&status.encryption)),
         ("discovery", Cell::new(&status.discovery)),
-        ("targets", Cell::new(if status.targets.is_empty() { "none".to_owned() } else { status.targets.join(", ") })),
+        (
+            "sent",
+            Cell::new(format!(
+                "{} in {}",
+                size(sent.bytes_sent),
+                count(messages, "message")
+            )),
+        ),
         ("start", Cell::new(rank(&status.node))),
         ("running for", Cell::new(span(status.uptime_ms))),
         (
             "program",
-            Cell::new(format!("{}, link protocol {} to {}", status.program_version, status.protocol_min, status.protocol_max)),
+            Cell::new(format!(
+                "{}, link protocol {} to {}",
+                status.program_version, status.protocol_min, status.protocol_max
+            )),
         ),
     ];
+    for target in &status.targets {
+        let (found, paint) = match (target.peer.as_str(), target.failure.as_str()) {
+            ("", "") => ("not reached yet".to_owned(), Paint::Warn),
+            ("", failure) => (failure.to_owned(), Paint::Bad),
+            (peer, "") => (format!("is {peer}"), Paint::Plain),
+            (peer, failure) => (format!("was {peer}: {failure}"), Paint::Warn),
+        };
+        facts.push((
+            "joins by",
+            Cell::new(format!("{} {found}", target.address)).paint(paint),
+        ));
+    }
     if let Some(certificate) = &status.certificate {
-        let left = certificate.not_after.saturating_mul(1_000).saturating_sub(now_ms());
+        let left = certificate
+            .not_after
+            .saturating_mul(1_000)
+            .saturating_sub(now_ms());
         let until = iso_8601(Wall(certificate.not_after));
-        let text = format!("{} until {until} ({} left)", certificate.subject, span(left));
-        let paint = if left < 7 * 86_400_000 { Paint::Warn } else { Paint::Plain };
+        let text = format!(
+            "{} until {until} ({} left)",
+            certificate.subject,
+            span(left)
+        );
+        let paint = if left < 7 * 86_400_000 {
+            Paint::Warn
+        } else {
+            Paint::Plain
+        };
         facts.push(("certificate", Cell::new(text).paint(paint)));
     }
     screen.facts(&facts)?;

@@ -1,0 +1,117 @@
+//! `phalanx status`, `peers`, `links`, `topology`, `services`, `watch`: looks at a live node.
+//!
+//! - [`reach`]: who asks, and the connection; start there.
+//! - [`answer`]: what a node says, as `--json` prints it.
+//! - [`show`]: the same for people.
+
+pub(crate) mod answer;
+pub(crate) mod reach;
+mod show;
+
+use crate::arguments::{Ask, Services, Watch};
+use crate::failure::{Failure, Verdict};
+use crate::screen::Screen;
+use answer::Event;
+use reach::{Node, refused};
+use serde_json::json;
+use tokio::time;
+
+/// A node's status; a node that is not well is a no.
+pub(crate) fn status(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
+    let status = Node::reach(&ask.reach)?.status()?;
+    if ask.json {
+        screen.json(&status)?;
+    } else {
+        show::status(screen, &status)?;
+    }
+    Ok(if status.health == "healthy" {
+        Verdict::Yes
+    } else {
+        Verdict::No
+    })
+}
+
+pub(crate) fn peers(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
+    let topology = Node::reach(&ask.reach)?.topology()?;
+    if ask.json {
+        let peers: Vec<_> = topology.members.iter().map(|member| &member.peer).collect();
+        screen.json(&json!({ "viewer": topology.viewer, "peers": peers }))?;
+    } else {
+        show::peers(screen, &topology.members)?;
+    }
+    Ok(Verdict::Yes)
+}
+
+pub(crate) fn links(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
+    let (links, failed_dials) = Node::reach(&ask.reach)?.links()?;
+    if ask.json {
+        screen.json(&json!({ "links": links, "failed_dials": failed_dials }))?;
+    } else {
+        show::links(screen, &links, &failed_dials)?;
+    }
+    Ok(Verdict::Yes)
+}
+
+pub(crate) fn topology(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
+    let topology = Node::reach(&ask.reach)?.topology()?;
+    if ask.json {
+        screen.json(&topology)?;
+    } else {
+        show::topology(screen, &topology)?;
+    }
+    Ok(Verdict::Yes)
+}
+
+/// Who serves what; nobody is a no, if somebody was asked for.
+pub(crate) fn services(screen: &Screen, arguments: &Services) -> Result<Verdict, Failure> {
+    let wanted = arguments.service.as_deref().unwrap_or_default();
+    let (name, version) = wanted
+        .split_once('/')
+        .map_or((wanted, None), |(name, version)| (name, Some(version)));
+    let services = Node::reach(&arguments.ask.reach)?.services(name, version)?;
+    if arguments.ask.json {
+        screen.json(&json!({ "services": services }))?;
+    } else {
+        show::services(screen, &services)?;
+    }
+    Ok(if services.is_empty() && !wanted.is_empty() {
+        Verdict::No
+    } else {
+        Verdict::Yes
+    })
+}
+
+/// Events until the time is over, somebody presses Ctrl-C, or the node goes.
+pub(crate) fn watch(screen: &Screen, arguments: &Watch) -> Result<Verdict, Failure> {
+    let mut node = Node::reach(&arguments.ask.reach)?;
+    let mut stream = node.watch()?;
+    let end = arguments
+        .length
+        .map(|length| time::Instant::now() + length.0);
+    loop {
+        let next = node.block_on(async {
+            match end {
+                Some(end) => time::timeout_at(end, stream.message()).await,
+                None => Ok(stream.message().await),
+            }
+        });
+        match next {
+            Err(_) => return Ok(Verdict::Yes),
+            Ok(Ok(Some(event))) => {
+                let event = Event::from(event);
+                if arguments.ask.json {
+                    screen.json(&event)?;
+                } else {
+                    show::event(screen, &event)?;
+                }
+            }
+            Ok(Ok(None)) => {
+                return Err(Failure::failed(format!(
+                    "{}: the node ended",
+                    node.address()
+                )));
+            }
+            Ok(Err(status)) => return Err(refused(node.address(), &status)),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Reaches one node: which identity asks, and the connection.
+
+use super::answer::{FailedDial, Link, Service, Status, Topology};
+use crate::arguments::Reach;
+use crate::authority::{CA_CERTIFICATE, mesh_of};
+use crate::calendar::now;
+use crate::failure::Failure;
+use phalanx_core::gossip::Address;
+use phalanx_core::identity::NodeId;
+use phalanx_net::identity::{Identity, Source, Subject, ca_show, open};
+use phalanx_net::service::Client;
+use phalanx_net::wire::proto;
+use std::path::Path;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::time;
+use tonic::{Code, Streaming};
+
+/// The name under which the tool asks, when a folder's authority issues its certificate.
+const ADMIN: &str = "admin";
+
+/// A connection to a node, with its own small runtime.
+pub(crate) struct Node {
+    runtime: Runtime,
+    client: Client,
+    timeout: Duration,
+    address: String,
+}
+
+/// The runtime of one command.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(|error| Failure::failed(format!("no async runtime: {error}")))
+}
+
+/// The identity of an administrator of the mesh whose certificates are in a folder.
+pub(crate) fn admin_of(cert_dir: &Path) -> Result<Identity, Failure> {
+    let mesh = mesh_of(cert_dir)?;
+    let name = NodeId::new(ADMIN).map_err(Failure::usage)?;
+    let subject = Subject::admin(&mesh, name).map_err(Failure::usage)?;
+    let opened =
+        open(&Source::Directory(cert_dir.to_owned()), &subject, now()).map_err(Failure::usage)?;
+    Ok(opened.identity)
+}
+
+/// The identity of PEM files.
+fn identity_of(certificate: &Path, key: &Path, ca: &Path) -> Result<Identity, Failure> {
+    let facts = ca_show(certificate).map_err(Failure::usage)?;
+    let subject = facts
+        .into_iter()
+        .next()
+        .and_then(|facts| facts.subject)
+        .ok_or_else(|| {
+            Failure::usage(format!(
+                "{} names neither a node nor an administrator of a mesh",
+                certificate.display()
+            ))
+        })?;
+    let source = Source::Files {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+        ca: ca.to_owned(),
+    };
+    Ok(open(&source, &subject, now())
+        .map_err(Failure::usage)?
+        .identity)
+}
+
+fn identity(reach: &Reach) -> Result<Identity, Failure> {
+    match (&reach.cert_dir, &reach.cert, &reach.key, &reach.ca) {
+        (Some(cert_dir), None, None, None) => admin_of(cert_dir),
+        (None, Some(certificate), Some(key), Some(ca)) => identity_of(certificate, key, ca),
+        _ => Err(Failure::usage(format!(
+            "give --cert-dir (a folder with {CA_CERTIFICATE}), or --cert, --key and --ca"
+        ))),
+    }
+}
+
+impl Node {
+    /// Connects to the node that the command line names.
+    pub(crate) fn reach(reach: &Reach) -> Result<Self, Failure> {
+        Self::connect(&reach.node, &identity(reach)?, reach.timeout.0)
+    }
+
+    /// Connects to the node at an address.
+    pub(crate) fn connect(
+        address: &str,
+        identity: &Identity,
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
+        let parsed: Address = address
+            .parse()
+            .map_err(|error| Failure::usage(format!("--node: `{address}` {error}")))?;
+        let runtime = runtime()?;
+        let client = runtime
+            .block_on(Client::connect(&parsed, identity, timeout))
+            .map_err(Failure::failed)?;
+        Ok(Self {
+            runtime,
+            client,
+            timeout,
+            address: address.to_owned(),
+        })
+    }
+
+    /// Makes one call, within the time there is.
+    fn call<T>(
+        &mut self,
+        ask: impl AsyncFnOnce(&mut Client) -> Result<tonic::Response<T>, tonic::Status>,
+    ) -> Result<T, Failure> {
+        let Self {
+            runtime,
+            client,
+            timeout,
+            address,
+        } = self;
+        match runtime.block_on(async { time::timeout(*timeout, ask(client)).await }) {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(refused(address, &status)),
+            Err(_) => Err(Failure::failed(format!(
+                "{address}: no answer within {} ms",
+                timeout.as_millis()
+            ))),
+        }
+    }
+
+    pub(crate) fn status(&mut self) -> Result<Status, Failure> {
+        self.call(async |client| client.calls().get_status(proto::GetStatusRequest {}).await)
+            .map(Into::into)
+    }
+
+    pub(crate) fn topology(&mut self) -> Result<Topology, Failure> {
+        self.call(async |client| {
+            client
+                .calls()
+                .get_topology(proto::GetTopologyRequest {})
+                .await
+        })
+        .map(Into::into)
+    }
+
+    /// The links, and what is not reached.
+    pub(crate) fn links(&mut self) -> Result<(Vec<Link>, Vec<FailedDial>), Failure> {
+        let status = self.status()?;
+        Ok((status.links, status.failed_dials))
+    }
+
+    pub(crate) fn services(
+        &mut self,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Vec<Service>, Failure> {
+        let request = proto::ListServicesRequest {
+            name: name.to_owned(),
+            version: version.map(str::to_owned),
+        };
+        let reply = self.call(async |client| client.calls().list_services(request).await)?;
+        Ok(reply.services.into_iter().map(Into::into).collect())
+    }
+
+    pub(crate) fn watch(&mut self) -> Result<Streaming<proto::WatchEvent>, Failure> {
+        self.call(async |client| client.calls().watch(proto::WatchRequest {}).await)
+    }
+
+    /// Waits on the connection's runtime.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+/// A call that the node refused, in words.
+pub(crate) fn refused(address: &str, status: &tonic::Status) -> Failure {
+    let message = status.message();
+    match status.code() {
+        Code::PermissionDenied => Failure::failed(format!("{address}: not allowed: {message}")),
+        Code::Unavailable | Code::Unknown => {
+            Failure::failed(format!("{address}: the connection broke: {message}"))
+        }
+        code => Failure::failed(format!("{address}: {code:?}: {message}")),
+    }
+}
