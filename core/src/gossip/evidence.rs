@@ -182,10 +182,7 @@ impl Gossip {
             .collect();
         let mut newly_suspect = Vec::new();
         for handle in members {
-            let known = self
-                .topology
-                .slot(handle)
-                .is_some_and(|slot| slot.record.is_some() && !slot.retired);
+            let known = self.topology.is_known(handle);
             if !known {
                 continue;
             }

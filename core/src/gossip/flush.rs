@@ -3,7 +3,7 @@
 //! One message a flush, at most [`FRAME_BYTES_MAX`] bytes; what does not fit follows in the next. Control goes
 //! before data, broadcasts before reconciliation.
 
-use super::link::Key;
+use super::link::{Key, Outgoing};
 use super::message::{AgedReport, FRAME_BYTES_MAX, Frame, Message, Sync, UpdateId};
 use super::{Gossip, LinkId, Output, Timer};
 use crate::machine::Outbox;
@@ -120,10 +120,7 @@ impl Gossip {
         let Some(link) = self.links.get_mut(&id) else {
             return frame;
         };
-        let mut outgoing = core::mem::replace(
-            &mut link.outgoing,
-            super::Link::new(link.peer.clone(), true, now).outgoing,
-        );
+        let mut outgoing = core::mem::replace(&mut link.outgoing, Outgoing::new());
         if core::mem::take(&mut outgoing.hash) {
             frame.hash = Some(hash);
             link.hash_sent = Some((hash, now));
@@ -168,12 +165,7 @@ impl Gossip {
         frame
     }
 
-    fn fill_sync(
-        &self,
-        outgoing: &mut super::link::Outgoing,
-        budget: &mut Budget,
-        frame: &mut Frame,
-    ) {
+    fn fill_sync(&self, outgoing: &mut Outgoing, budget: &mut Budget, frame: &mut Frame) {
         while let Some(sync) = outgoing.sync.first() {
             if !budget.take(sync.encoded_len()) {
                 return;

@@ -123,7 +123,7 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             heartbeat: false,
             hash: false,

@@ -165,18 +165,22 @@ impl Gossip {
             self.targets[index].myself = true;
             return true;
         }
-        let at_address = self
-            .topology
-            .records()
-            .find(|record| record.content().address.map(Address::Socket).as_ref() == Some(&address))
-            .map(|record| record.id().clone());
-        let peer = at_address.or_else(|| self.targets[index].peer.clone());
+        // The scan is for a target never found; the peer found there is looked up.
+        let peer = match self.targets[index].peer.clone() {
+            Some(peer) => Some(peer),
+            None => self
+                .topology
+                .records()
+                .find(|record| {
+                    record.content().address.map(Address::Socket).as_ref() == Some(&address)
+                })
+                .map(|record| record.id().clone()),
+        };
         let alive = peer
             .as_ref()
             .and_then(|peer| self.topology.handle(peer))
             .is_some_and(|handle| {
-                self.status(handle) == Status::Alive
-                    && self.topology.record(&self.id_of(handle)).is_some()
+                self.status(handle) == Status::Alive && self.topology.is_known(handle)
             });
         if alive {
             let next = self.after(self.config.tuning.retry_max);
@@ -539,11 +543,7 @@ impl Gossip {
         let bound = self.topology.handle_bound() as u64;
         for _ in 0..8 {
             let handle = u32::try_from(self.random.below(bound)).ok()?;
-            if self
-                .topology
-                .slot(handle)
-                .is_some_and(|slot| slot.record.is_some() && !slot.retired)
-            {
+            if self.topology.is_known(handle) {
                 return Some(handle);
             }
         }

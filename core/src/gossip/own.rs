@@ -149,10 +149,7 @@ impl Gossip {
             .map(|(peer, edge)| (*peer, edge.down))
             .collect();
         for (peer, down) in peers {
-            let known = self
-                .topology
-                .slot(peer)
-                .is_some_and(|slot| slot.record.is_some() && !slot.retired);
+            let known = self.topology.is_known(peer);
             let needless = if down {
                 !self.topology.is_ring_edge(self.me, peer)
             } else {

@@ -185,6 +185,12 @@ impl Topology {
             .map(|(_, handle)| *handle)
     }
 
+    /// Whether a member has a record and is not forgotten.
+    pub(crate) fn is_known(&self, handle: Handle) -> bool {
+        self.slot(handle)
+            .is_some_and(|slot| slot.record.is_some() && !slot.retired)
+    }
+
     /// Whether a standing report names this member.
     pub(crate) fn is_named(&self, handle: Handle) -> bool {
         self.reporting
