@@ -1,0 +1,289 @@
+//! One node's life: start, signals, end.
+
+use crate::Failure;
+use crate::config::{Advertise, Settings};
+use crate::state::State;
+use core::net::SocketAddr;
+use phalanx_core::gossip::{Config, Input};
+use phalanx_core::topology::record::Content;
+use phalanx_net::identity::{self, Identity, Source};
+use phalanx_net::service::{Api, Journal};
+use phalanx_net::shutdown::{Request, Signals};
+use phalanx_net::transport::{self, Bound, Limits, MeshNode, Tcp};
+use phalanx_net::{clock, entropy, telemetry};
+use sd_notify::NotifyState;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time;
+use tonic::service::Routes;
+
+/// The longest time a farewell may take.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
+/// The longest time the last log lines may take.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+
+impl Settings {
+    /// What the node says of itself, listening at `address`.
+    pub(crate) fn content(&self, address: Option<SocketAddr>) -> Content {
+        Content {
+            nickname: self.nickname.clone(),
+            kind: self.kind.clone(),
+            address: match self.advertise {
+                Advertise::Listen => address,
+                Advertise::At(address) => Some(address),
+                Advertise::Nowhere => None,
+            },
+            joined: clock::wall(),
+            services: self.services.clone(),
+            metadata: self.metadata.clone(),
+        }
+    }
+}
+
+fn start(error: impl std::fmt::Display) -> Failure {
+    Failure::Start(error.to_string())
+}
+
+/// Checks what can be checked without starting or writing anything.
+pub(crate) fn check(settings: &Settings) -> Result<String, Failure> {
+    let made_later = match &settings.certificates {
+        Source::Directory(path) => !path
+            .join(format!("{}-cert.pem", settings.subject.id()))
+            .exists(),
+        Source::Files { .. } | Source::Variables { .. } => false,
+    };
+    let mut said = vec![format!("the configuration of {} is good", settings.subject)];
+    said.extend(settings.warnings.iter().cloned());
+    if made_later {
+        said.push("its certificates do not exist yet; the first start makes them".to_owned());
+    } else {
+        let opened = identity::open(&settings.certificates, &settings.subject, clock::wall())
+            .map_err(start)?;
+        said.extend(opened.warnings.iter().map(ToString::to_string));
+    }
+    Ok(said.join("\n"))
+}
+
+/// Runs the daemon until it is told to end. `reload` reads the configuration again.
+pub(crate) fn run(
+    settings: Settings,
+    reload: impl Fn() -> Result<Settings, String>,
+) -> Result<(), Failure> {
+    telemetry::start(settings.log_format, &settings.log_filter).map_err(start)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| start(format!("the runtime cannot be started: {error}")))?;
+    runtime.block_on(async {
+        let signals = Signals::listen()
+            .map_err(|error| start(format!("signals cannot be taken over: {error}")))?;
+        let daemon = Daemon::start(settings).await?;
+        daemon.serve(signals, reload).await
+    })
+}
+
+/// A running node and what it was started with.
+struct Daemon {
+    settings: Settings,
+    node: MeshNode,
+    tasks: JoinSet<()>,
+    _state: State,
+}
+
+impl Daemon {
+    async fn start(settings: Settings) -> Result<Self, Failure> {
+        let opened = identity::open(&settings.certificates, &settings.subject, clock::wall())
+            .map_err(start)?;
+        for warning in &settings.warnings {
+            tracing::warn!("{warning}");
+        }
+        for warning in &opened.warnings {
+            tracing::warn!("{warning}");
+        }
+        // The port first: a start that fails there shall not raise the epoch.
+        let bound = Bound::bind(Tcp, settings.listen).await.map_err(start)?;
+        let state = State::open(&settings.state_dir)?;
+        let config = config(&settings, &state, bound.local_address())?;
+        let (node, tasks) = node(bound, config, opened.identity, &state)?;
+        let (id, mesh) = (settings.subject.id().as_str(), settings.subject.mesh());
+        tracing::info!(id, mesh, address = %node.address(), epoch = state.epoch, "phalanxd has started");
+        Ok(Self {
+            settings,
+            node,
+            tasks,
+            _state: state,
+        })
+    }
+
+    async fn serve(
+        mut self,
+        mut signals: Signals,
+        reload: impl Fn() -> Result<Settings, String>,
+    ) -> Result<(), Failure> {
+        notify(&[NotifyState::Ready]);
+        loop {
+            match signals.next().await {
+                Request::End => break,
+                Request::Reload => {
+                    notify_reloading();
+                    self.reload(reload()).await?;
+                    notify(&[NotifyState::Ready]);
+                }
+            }
+        }
+        notify(&[NotifyState::Stopping]);
+        self.end().await;
+        Ok(())
+    }
+
+    /// Takes over what may change while the node runs; names what may not.
+    async fn reload(&mut self, read: Result<Settings, String>) -> Result<(), Failure> {
+        let new = match read {
+            Ok(new) => new,
+            Err(problems) => {
+                tracing::warn!("the configuration was not taken over: {problems}");
+                return Ok(());
+            }
+        };
+        for key in self.settings.fixed_that_differ(&new) {
+            tracing::warn!(key, "this setting changed and needs a restart");
+        }
+        let Settings {
+            targets,
+            nickname,
+            kind,
+            services,
+            metadata,
+            ..
+        } = new;
+        let kept = self.settings.clone();
+        let new = Settings {
+            targets,
+            nickname,
+            kind,
+            services,
+            metadata,
+            ..kept
+        };
+        let stopped = |_| Failure::Run("the node has stopped".to_owned());
+        // An absent address is kept as it is.
+        let content = Content {
+            address: None,
+            ..new.content(None)
+        };
+        self.node
+            .send(Input::Announce(content))
+            .await
+            .map_err(stopped)?;
+        if new.targets != self.settings.targets {
+            let targets = new.targets.clone();
+            self.node
+                .send(Input::Targets {
+                    targets,
+                    replace: true,
+                })
+                .await
+                .map_err(stopped)?;
+        }
+        self.settings = new;
+        tracing::info!("the configuration was read again");
+        Ok(())
+    }
+
+    /// Says farewell, ends the node, and lets the last log lines out.
+    async fn end(self) {
+        tracing::info!("leaving the mesh");
+        let said = self.node.leave(LEAVE_MAX).await;
+        if !said {
+            tracing::warn!(
+                "the farewell was not finished in time; others will notice by themselves"
+            );
+        }
+        self.node.shutdown().await;
+        let Self {
+            node, mut tasks, ..
+        } = self;
+        drop(node);
+        let rest = async { while tasks.join_next().await.is_some() {} };
+        if time::timeout(LAST_WORDS_MAX, rest).await.is_err() {
+            tasks.abort_all();
+        }
+        tracing::info!("phalanxd has ended");
+    }
+}
+
+impl Settings {
+    /// The settings that differ and cannot change while the node runs.
+    fn fixed_that_differ(&self, new: &Self) -> Vec<&'static str> {
+        let fixed = [
+            ("id or mesh", self.subject == new.subject),
+            ("listen", self.listen == new.listen),
+            ("advertise", self.advertise == new.advertise),
+            ("state_dir", self.state_dir == new.state_dir),
+            ("tls", self.certificates == new.certificates),
+            (
+                "log",
+                self.log_format == new.log_format && self.log_filter == new.log_filter,
+            ),
+            ("tuning", self.tuning == new.tuning),
+        ];
+        fixed
+            .into_iter()
+            .filter(|(_, same)| !same)
+            .map(|(key, _)| key)
+            .collect()
+    }
+}
+
+fn config(settings: &Settings, state: &State, address: SocketAddr) -> Result<Config, Failure> {
+    let instance = entropy::instance().map_err(start)?;
+    let mut config = Config::new(
+        settings.subject.id().clone(),
+        settings.subject.mesh(),
+        state.epoch,
+        instance,
+        settings.content(Some(address)),
+        settings.targets.clone(),
+    );
+    config.tuning = settings.tuning.clone();
+    Ok(config)
+}
+
+fn node(
+    bound: Bound<Tcp>,
+    config: Config,
+    identity: Identity,
+    state: &State,
+) -> Result<(MeshNode, JoinSet<()>), Failure> {
+    let settings = transport::Settings {
+        config,
+        seed: entropy::seed().map_err(start)?,
+        identity: identity.clone(),
+        store: state.store.clone(),
+        limits: Limits::default(),
+        observer: None,
+    };
+    let mut tasks = JoinSet::new();
+    let routes = |node: &MeshNode| {
+        let journal = Journal::new();
+        // Before the node runs, so that nothing is missed.
+        tasks.spawn(journal.clone().follow(node.subscribe()));
+        Routes::new(Api::server(node.clone(), identity, journal))
+    };
+    let node = bound.start(settings, routes).map_err(start)?;
+    Ok((node, tasks))
+}
+
+/// Tells the service manager, if there is one.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!("the service manager was not told: {error}");
+    }
+}
+
+fn notify_reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!("the service manager was not told: {error}"),
+    }
+}

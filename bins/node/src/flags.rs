@@ -1,0 +1,117 @@
+//! The command line.
+
+use crate::config::{Given, Key, Layer, Origin, Value};
+use clap::Parser;
+use std::path::PathBuf;
+
+/// The mesh daemon of Phalanx.
+///
+/// Each setting may stand in the configuration file, in the environment, or on the command line; the later wins.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "phalanxd", version)]
+pub(crate) struct Flags {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE", env = "PHALANX_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Checks the configuration and the certificates, says what is wrong, and ends; starts and writes nothing.
+    #[arg(long)]
+    pub(crate) check_config: bool,
+    /// The node's id, as in its certificate.
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// The mesh's name.
+    #[arg(long, value_name = "NAME")]
+    mesh: Option<String>,
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<String>,
+    /// The address others dial, or "none" if this node cannot be dialled.
+    #[arg(long, value_name = "IP:PORT")]
+    advertise: Option<String>,
+    /// The address of a member to join by; may be repeated.
+    #[arg(long = "target", value_name = "HOST:PORT")]
+    targets: Vec<String>,
+    /// A name for people.
+    #[arg(long, value_name = "TEXT")]
+    nickname: Option<String>,
+    /// The node's class, for filters.
+    #[arg(long, value_name = "TEXT")]
+    kind: Option<String>,
+    /// A service this node serves; may be repeated.
+    #[arg(long = "service", value_name = "NAME[@VERSION]")]
+    services: Vec<String>,
+    /// Free data; may be repeated.
+    #[arg(long = "metadata", value_name = "KEY=VALUE")]
+    metadata: Vec<String>,
+    /// The directory where the node keeps its state.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
+    /// A directory of certificates; what is missing is made (for development).
+    #[arg(long, value_name = "DIR")]
+    cert_dir: Option<String>,
+    /// The node's certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// The CA's certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<String>,
+    /// How log lines look: text or json.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Which log lines are written: error, warn, info, debug, trace, or MODULE=LEVEL, separated by commas.
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl Flags {
+    /// The settings given on the command line.
+    pub(crate) fn layer(&self) -> Layer {
+        let mut layer = Layer::default();
+        let texts = [
+            (Key::Id, "--id", &self.id),
+            (Key::Mesh, "--mesh", &self.mesh),
+            (Key::Listen, "--listen", &self.listen),
+            (Key::Advertise, "--advertise", &self.advertise),
+            (Key::Nickname, "--nickname", &self.nickname),
+            (Key::Kind, "--kind", &self.kind),
+            (Key::StateDir, "--state-dir", &self.state_dir),
+            (Key::CertDir, "--cert-dir", &self.cert_dir),
+            (Key::Certificate, "--tls-cert", &self.tls_cert),
+            (Key::PrivateKey, "--tls-key", &self.tls_key),
+            (Key::Ca, "--tls-ca", &self.tls_ca),
+            (Key::LogFormat, "--log-format", &self.log_format),
+            (Key::LogLevel, "--log-level", &self.log_level),
+        ];
+        for (key, flag, text) in texts {
+            if let Some(text) = text {
+                let (origin, value) = (Origin::Flag(flag), Value::Text(text.clone()));
+                layer.insert(key, Given { origin, value });
+            }
+        }
+        let lists = [
+            (Key::Targets, "--target", &self.targets),
+            (Key::Services, "--service", &self.services),
+            (Key::Metadata, "--metadata", &self.metadata),
+        ];
+        for (key, flag, texts) in lists {
+            if !texts.is_empty() {
+                let origin = Origin::Flag(flag);
+                let items = texts
+                    .iter()
+                    .map(|text| (origin.clone(), text.clone()))
+                    .collect();
+                layer.insert(
+                    key,
+                    Given {
+                        origin,
+                        value: Value::List(items),
+                    },
+                );
+            }
+        }
+        layer
+    }
+}
