@@ -79,9 +79,9 @@ impl Flags {
             (Key::Kind, "--kind", &self.kind),
             (Key::StateDir, "--state-dir", &self.state_dir),
             (Key::CertDir, "--cert-dir", &self.cert_dir),
-            (Key::Certificate, "--tls-cert", &self.tls_cert),
-            (Key::PrivateKey, "--tls-key", &self.tls_key),
-            (Key::Ca, "--tls-ca", &self.tls_ca),
+            (Key::CertificateFile, "--tls-cert", &self.tls_cert),
+            (Key::KeyFile, "--tls-key", &self.tls_key),
+            (Key::CaFile, "--tls-ca", &self.tls_ca),
             (Key::LogFormat, "--log-format", &self.log_format),
             (Key::LogLevel, "--log-level", &self.log_level),
         ];

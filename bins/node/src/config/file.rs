@@ -28,50 +28,59 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, Vec<String>> {
     match DeTable::parse(text) {
         Ok(table) => reader.table("", table.get_ref()),
         Err(error) => {
-            let at = reader.origin(error.span().map_or(0, |span| span.start));
-            reader
-                .problems
-                .push(format!("{at}: is no TOML: {}", error.message()));
+            let at = reader.line(error.span().map_or(0, |span| span.start));
+            reader.problem(at, &format!("is no TOML: {}", error.message()));
         }
     }
     if reader.problems.is_empty() {
-        Ok(reader.layer)
-    } else {
-        Err(reader.problems)
+        return Ok(reader.layer);
     }
+    reader.problems.sort();
+    Err(reader
+        .problems
+        .into_iter()
+        .map(|(_, problem)| problem)
+        .collect())
 }
 
 struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
     layer: Layer,
-    problems: Vec<String>,
+    /// By line.
+    problems: Vec<(usize, String)>,
 }
 
 impl Reader<'_> {
-    fn origin(&self, byte: usize) -> Origin {
+    fn line(&self, byte: usize) -> usize {
         let before = self.text.as_bytes().iter().take(byte);
-        Origin::File(
-            self.path.to_owned(),
-            1 + before.filter(|byte| **byte == b'\n').count(),
-        )
+        1 + before.filter(|byte| **byte == b'\n').count()
+    }
+
+    fn origin(&self, byte: usize) -> Origin {
+        Origin::File(self.path.to_owned(), self.line(byte))
+    }
+
+    fn problem(&mut self, line: usize, what: &str) {
+        let place = Origin::File(self.path.to_owned(), line);
+        self.problems.push((line, format!("{place}: {what}")));
     }
 
     fn table(&mut self, prefix: &str, table: &DeTable<'_>) {
         for (name, value) in table {
             let full = format!("{prefix}{}", name.get_ref());
-            let at = self.origin(name.span().start);
+            let at = self.line(name.span().start);
             if let Some(key) = Key::named(&full) {
                 self.value(key, at, value);
             } else if let (true, Some(inner)) = (Key::is_table(&full), value.get_ref().as_table()) {
                 self.table(&format!("{full}."), inner);
             } else {
-                self.unknown(&at, &full);
+                self.unknown(at, &full);
             }
         }
     }
 
-    fn unknown(&mut self, at: &Origin, name: &str) {
+    fn unknown(&mut self, at: usize, name: &str) {
         let tables = Key::ALL
             .iter()
             .filter_map(|key| key.name().split_once('.'))
@@ -84,16 +93,15 @@ impl Reader<'_> {
             .map(|key| key.name())
             .find(|full| last(full) == last(name));
         let meant = nearest(name, names.chain(tables)).or(moved);
-        self.problems.push(match meant {
-            Some(meant) if Key::is_table(meant) => {
-                format!("{at}: {name}: is no key with a value; {meant:?} is a table")
-            }
-            Some(meant) => format!("{at}: {name}: unknown key; did you mean {meant:?}?"),
-            None => format!("{at}: {name}: unknown key; phalanxd --help names all"),
-        });
+        let mend = match meant {
+            Some(meant) if meant == name => "is a table; write [".to_owned() + name + "]",
+            Some(meant) => format!("unknown key; did you mean {meant:?}?"),
+            None => "unknown key; phalanxd --help says what can be set".to_owned(),
+        };
+        self.problem(at, &format!("{name}: {mend}"));
     }
 
-    fn value(&mut self, key: Key, at: Origin, value: &Spanned<DeValue<'_>>) {
+    fn value(&mut self, key: Key, at: usize, value: &Spanned<DeValue<'_>>) {
         let (wanted, found) = match key.shape() {
             Shape::Text => (
                 "a string, in quotes",
@@ -107,11 +115,19 @@ impl Reader<'_> {
             Shape::Table => ("a table of strings", self.entries(value.get_ref())),
         };
         if let Some(value) = found {
-            self.layer.insert(key, Given { origin: at, value });
+            self.layer.insert(
+                key,
+                Given {
+                    origin: Origin::File(self.path.to_owned(), at),
+                    value,
+                },
+            );
         } else {
             let (name, kind) = (key.name(), value.get_ref().type_str());
-            self.problems
-                .push(format!("{at}: {name}: is {kind}; write {wanted}"));
+            self.problem(
+                at,
+                &format!("{name}: is of the type {kind}; write {wanted}"),
+            );
         }
     }
 

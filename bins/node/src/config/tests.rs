@@ -1,1 +1,328 @@
 //! What is taken, what is refused, and with which words.
+
+use super::key::Key;
+use super::{Advertise, Settings};
+use crate::flags::Flags;
+use clap::Parser as _;
+use phalanx_core::gossip::Tuning;
+use phalanx_net::identity::Source;
+use std::ffi::OsString;
+use std::fs;
+use std::time::Duration;
+
+const GOOD: &str = r#"
+id = "web-1"
+mesh = "prod"
+listen = "127.0.0.1:7946"
+state_dir = "/var/lib/phalanx"
+targets = ["seed.example:7946", "[::1]:7946"]
+services = ["shop@1", "cart"]
+metadata = { region = "eu" }
+[tls]
+cert_dir = "/etc/phalanx"
+[log]
+level = "warn"
+[tuning]
+retry_max_ms = 5_000
+"#;
+
+/// What a file, variables and flags give together. The file is named `FILE` in problems.
+fn load(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Settings, Vec<String>> {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("phalanxd.toml");
+    fs::write(&path, file).unwrap();
+    let config = ["phalanxd", "--config", path.to_str().unwrap()];
+    let flags = Flags::parse_from(config.iter().chain(flags));
+    let variables = variables
+        .iter()
+        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let named = |problem: String| problem.replace(path.to_str().unwrap(), "FILE");
+    Settings::load(&flags, variables).map_err(|problems| problems.into_iter().map(named).collect())
+}
+
+fn problems(file: &str) -> Vec<String> {
+    load(file, &[], &[]).expect_err("the file is bad")
+}
+
+/// The one problem of a good file with this line changed.
+fn problem(line: &str, instead: &str) -> String {
+    assert!(GOOD.contains(line), "{line:?} is not in the good file");
+    let problems = problems(&GOOD.replace(line, instead));
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    problems.into_iter().next().unwrap()
+}
+
+#[test]
+fn a_good_file_is_taken() {
+    let settings = load(GOOD, &[], &[]).unwrap();
+    assert_eq!(settings.subject.to_string(), "spiffe://prod/node/web-1");
+    assert_eq!(settings.advertise, Advertise::Listen);
+    assert_eq!(
+        settings
+            .targets
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+        ["seed.example:7946", "[::1]:7946"]
+    );
+    let services: Vec<_> = settings
+        .services
+        .iter()
+        .map(|s| (s.name.as_str(), s.version.as_str()))
+        .collect();
+    assert_eq!(services, [("cart", ""), ("shop", "1")]);
+    assert_eq!(
+        settings.metadata,
+        [("region".to_owned(), "eu".to_owned())].into()
+    );
+    assert_eq!(settings.kind, "generic");
+    let tuning = Tuning {
+        retry_max: Duration::from_secs(5),
+        ..Tuning::default()
+    };
+    assert_eq!(settings.tuning, tuning);
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_flags_over_both() {
+    let variables = [
+        ("PHALANX_ID", "from-environment"),
+        ("PHALANX_KIND", "gateway"),
+        ("PHALANX_TARGETS", "a:1, b:2"),
+    ];
+    let settings = load(
+        GOOD,
+        &variables,
+        &["--id", "from-flag", "--service", "mail@2"],
+    )
+    .unwrap();
+    assert_eq!(settings.subject.id().as_str(), "from-flag");
+    assert_eq!(settings.kind, "gateway");
+    assert_eq!(settings.targets.len(), 2);
+    assert_eq!(settings.services.len(), 1, "a list is replaced as a whole");
+}
+
+#[test]
+fn each_key_has_its_own_variable() {
+    for (at, key) in Key::ALL.iter().enumerate() {
+        let twins = Key::ALL[at + 1..]
+            .iter()
+            .filter(|other| other.variable() == key.variable());
+        assert_eq!(twins.count(), 0, "{}", key.variable());
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_nearest_valid_one() {
+    assert_eq!(
+        problem("retry_max_ms", "retry_maks_ms"),
+        "FILE:14: tuning.retry_maks_ms: unknown key; did you mean \"tuning.retry_max_ms\"?"
+    );
+    assert_eq!(
+        problem("targets =", "tarfets ="),
+        "FILE:6: tarfets: unknown key; did you mean \"targets\"?"
+    );
+    assert_eq!(
+        problem("metadata = { region", "cert_dir = { region"),
+        "FILE:8: cert_dir: unknown key; did you mean \"tls.cert_dir\"?"
+    );
+    assert_eq!(
+        problems("log = 5"),
+        ["FILE:1: log: is a table; write [log]"]
+    );
+    assert_eq!(
+        problem("level =", "zzz ="),
+        "FILE:12: log.zzz: unknown key; phalanxd --help says what can be set"
+    );
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning_since_others_set_some_too() {
+    let settings = load(
+        GOOD,
+        &[
+            ("PHALANX_LISTN", "x"),
+            ("PHALANX_ELSEWHERE_PORT", "1"),
+            ("HOME", "/"),
+        ],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(
+        settings.warnings,
+        [
+            "environment variable PHALANX_LISTN: means nothing to phalanxd; did you mean PHALANX_LISTEN?",
+            "environment variable PHALANX_ELSEWHERE_PORT: means nothing to phalanxd",
+        ]
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_named_with_its_line() {
+    assert_eq!(
+        problem("\"web-1\"", "7"),
+        "FILE:2: id: is of the type integer; write a string, in quotes"
+    );
+    assert_eq!(
+        problem("5_000", "\"long\""),
+        "FILE:14: tuning.retry_max_ms: is of the type string; write a whole number"
+    );
+    assert_eq!(
+        problem("5_000", "-1"),
+        "FILE:14: tuning.retry_max_ms: is of the type integer; write a whole number"
+    );
+    assert_eq!(
+        problem("[\"shop@1\", \"cart\"]", "\"shop\""),
+        "FILE:7: services: is of the type string; write an array of strings"
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_named_with_its_line() {
+    let problems = problems("mesh = \"a\"\nid = \n");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(
+        problems[0].starts_with("FILE:2: is no TOML: "),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_bad_value_is_named_with_its_place_and_the_mend() {
+    assert!(
+        problem("\"web-1\"", "\"Web 1\"")
+            .starts_with("FILE:2: id: \"Web 1\" has 'W' at byte 0; use a-z")
+    );
+    assert!(problem("\"prod\"", "\"\"").starts_with("FILE:3: mesh: \"\" is empty"));
+    assert!(
+        problem("127.0.0.1:7946", "localhost")
+            .starts_with("FILE:4: listen: \"localhost\" is no address; write IP:PORT")
+    );
+    assert_eq!(
+        problem("seed.example:7946", "seed.example"),
+        "FILE:6: targets: \"seed.example\" has no port; write host:port"
+    );
+    assert_eq!(
+        problem("\"[::1]:7946\"", "\n\"a:99999\""),
+        "FILE:7: targets: \"a:99999\" has no valid port; a port is a number from 1 to 65535"
+    );
+    assert!(
+        problem("shop@1", "Shop@1")
+            .starts_with("FILE:7: services: \"Shop@1\" names a service that has 'S'")
+    );
+    assert!(
+        problem("\"warn\"", "\"loud\"").starts_with("FILE:12: log.level: \"loud\" is no log level")
+    );
+    assert!(
+        problem("5_000", "100")
+            .contains("tuning.retry_min_ms: is 250 ms, more than tuning.retry_max_ms (100 ms)")
+    );
+    assert!(
+        problem(
+            "region = \"eu\"",
+            &format!("region = {:?}", "x".repeat(9000))
+        )
+        .starts_with("FILE:8: metadata: more than 8192 bytes")
+    );
+}
+
+#[test]
+fn a_flag_and_a_variable_are_named_as_the_place() {
+    let place = |variables: &[(&str, &str)], flags: &[&str]| {
+        load(GOOD, variables, flags).unwrap_err().remove(0)
+    };
+    assert!(place(&[], &["--listen", "x"]).starts_with("--listen: listen: \"x\" is no address"));
+    assert!(
+        place(&[("PHALANX_ID", "X")], &[])
+            .starts_with("environment variable PHALANX_ID: id: \"X\" has 'X'")
+    );
+    assert_eq!(
+        place(&[], &["--metadata", "plain"]),
+        "--metadata: metadata: \"plain\" is no entry; write KEY=VALUE"
+    );
+}
+
+#[test]
+fn an_address_nobody_can_dial_must_be_replaced_or_given_up() {
+    let any = GOOD.replace("127.0.0.1:7946", "0.0.0.0:7946");
+    assert!(
+        problems(&any)[0]
+            .starts_with("FILE:4: advertise: is missing, and others cannot dial 0.0.0.0:7946")
+    );
+    assert_eq!(
+        load(&any, &[], &["--advertise", "none"]).unwrap().advertise,
+        Advertise::Nowhere
+    );
+    let at = load(&any, &[], &["--advertise", "10.0.0.1:1"])
+        .unwrap()
+        .advertise;
+    assert_eq!(at, Advertise::At("10.0.0.1:1".parse().unwrap()));
+    for bad in ["0.0.0.0:1", "10.0.0.1:0"] {
+        assert!(
+            load(&any, &[], &["--advertise", bad]).unwrap_err()[0].contains("cannot be dialled"),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn the_nearest_source_of_certificates_counts_and_must_be_whole() {
+    let source = |variables: &[(&str, &str)], flags: &[&str]| {
+        load(GOOD, variables, flags).map(|s| s.certificates)
+    };
+    assert_eq!(
+        source(&[], &[]),
+        Ok(Source::Directory("/etc/phalanx".into()))
+    );
+    let pem = [
+        ("PHALANX_TLS_CERT", "c"),
+        ("PHALANX_TLS_KEY", "k"),
+        ("PHALANX_TLS_CA", "a"),
+    ];
+    assert!(matches!(source(&pem, &[]), Ok(Source::Variables { key, .. }) if key == "k"));
+    assert_eq!(
+        source(&pem, &["--cert-dir", "here"]),
+        Ok(Source::Directory("here".into()))
+    );
+    let error = source(&pem[..2], &[]).unwrap_err();
+    assert_eq!(
+        error,
+        [
+            "environment variable PHALANX_TLS_CA: is missing; the certificate, its key and the CA go together"
+        ]
+    );
+    let error = source(&[], &["--tls-cert", "c", "--tls-ca", "a"]).unwrap_err();
+    assert_eq!(
+        error,
+        [
+            "tls.key: is missing; give it in the configuration file, as PHALANX_TLS_KEY_FILE or by its flag"
+        ]
+    );
+    let error = source(&[], &["--tls-cert", "c", "--cert-dir", "d"]).unwrap_err();
+    assert_eq!(
+        error,
+        ["tls.cert_dir: stands beside another source of certificates; give one"]
+    );
+    assert!(
+        problem("cert_dir = \"/etc/phalanx\"", "")
+            .starts_with("tls: no certificates; give tls.cert_dir, or")
+    );
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let problems = problems("mesh = \"A\"\nlisten = \"x\"\n");
+    for key in [
+        ": listen: ",
+        ": mesh: ",
+        "tls: ",
+        "id: is missing",
+        "state_dir: is missing",
+    ] {
+        assert!(
+            problems.iter().any(|problem| problem.contains(key)),
+            "{key} in {problems:?}"
+        );
+    }
+    assert_eq!(problems.len(), 5, "{problems:?}");
+}
