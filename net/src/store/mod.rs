@@ -62,6 +62,14 @@ pub struct MemoryEpoch {
 }
 
 impl MemoryEpoch {
+    /// A memory that holds this epoch; 0 for none.
+    #[must_use]
+    pub fn holding(epoch: u64) -> Self {
+        Self {
+            epoch: Arc::new(AtomicU64::new(epoch)),
+        }
+    }
+
     /// The epoch for a new start: above the stored one, or from the calendar; stored already.
     #[must_use]
     pub fn next_epoch(&self, now: Wall) -> u64 {

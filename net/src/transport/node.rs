@@ -312,6 +312,17 @@ impl MeshNode {
         }
     }
 
+    /// Waits until the machine has left the mesh, whoever told it to.
+    pub fn has_left(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut left = self.left.clone();
+        async move {
+            // An error means that the machine's loop has ended without leaving.
+            if left.wait_for(|left| *left).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Leaves the mesh gracefully: true once everything that had to be said is sent, false if that took longer
     /// than `grace`.
     pub async fn leave(&self, grace: Duration) -> bool {

@@ -1,0 +1,80 @@
+//! Every random byte of the process, from one seed.
+//!
+//! mad-turmoil overrides the C library's `getrandom` and clocks. ring draws through `syscall(SYS_getrandom, ..)`,
+//! which it does not reach; the override here does. It exists on x86-64 Linux alone: elsewhere runs are equal in
+//! events and sizes, not in bytes, and the trace hash leaves the bytes out.
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+/// Whether every byte of a run follows from the seed.
+pub(crate) const BYTES_FOLLOW: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+
+/// Draws everything from `seed` from here on.
+pub(crate) fn seed(seed: u64) {
+    mad_turmoil::rand::set_rng(StdRng::seed_from_u64(seed));
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[expect(
+    unsafe_code,
+    reason = "the C library's `syscall` is replaced, so that ring's entropy follows from the seed"
+)]
+mod system_call {
+    use rand::Rng;
+    use std::arch::asm;
+
+    const GETRANDOM: i64 = 318;
+    /// The highest error number a system call gives, negated.
+    const ERRORS: std::ops::Range<i64> = -4095..0;
+
+    unsafe extern "C" {
+        fn __errno_location() -> *mut i32;
+    }
+
+    /// The C library's function of this name takes a variable number of arguments; on this platform they come in
+    /// the same registers as these.
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    unsafe extern "C" fn syscall(
+        number: i64,
+        one: i64,
+        two: i64,
+        three: i64,
+        four: i64,
+        five: i64,
+        six: i64,
+    ) -> i64 {
+        if number == GETRANDOM
+            && let Some(mut random) = mad_turmoil::rand::try_rng()
+            && let Ok(length) = usize::try_from(two)
+        {
+            // SAFETY: getrandom's caller gives a buffer of this length to write to.
+            let buffer = unsafe { std::slice::from_raw_parts_mut(one as *mut u8, length) };
+            random.fill_bytes(buffer);
+            return two;
+        }
+        let result: i64;
+        // SAFETY: the caller's system call, unchanged, by the kernel's calling convention.
+        unsafe {
+            asm!(
+                "syscall",
+                inlateout("rax") number => result,
+                in("rdi") one,
+                in("rsi") two,
+                in("rdx") three,
+                in("r10") four,
+                in("r8") five,
+                in("r9") six,
+                out("rcx") _,
+                out("r11") _,
+            );
+        }
+        if ERRORS.contains(&result) {
+            // SAFETY: the C library's own place for the error of this thread.
+            unsafe { *__errno_location() = -result as i32 };
+            return -1;
+        }
+        result
+    }
+}

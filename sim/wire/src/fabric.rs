@@ -1,0 +1,275 @@
+//! What is between the hosts: who reaches whom, who has power, who listens.
+//!
+//! Turmoil's own partition makes new connections fail at once and loses bytes out of streams for good, which no
+//! network does. A cut here is a black hole, in one direction or both: what is written waits, as in a kernel that
+//! sends it again and again, a connection attempt gets no answer, and the end of a connection is not told. When
+//! the cut is mended the bytes go on. A host without power is cut off from everyone.
+
+use crate::trace::Trace;
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::task::{Context, Waker};
+use core::time::Duration;
+use phalanx_sim::scenario::plan::Cut;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use turmoil::net::TcpStream;
+
+/// The port every node listens on.
+pub(crate) const PORT: u16 = 7_000;
+/// What TCP and IP put around each segment.
+const SEGMENT_OVERHEAD: u64 = 52;
+
+/// The network and the machines' power. Cloning shares it.
+#[derive(Clone)]
+pub(crate) struct Fabric {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    hosts: Vec<Machine>,
+    cuts: Vec<Cut>,
+    /// Cuts that hold, each with the step that made it.
+    active: Vec<(usize, Option<usize>)>,
+    /// The step that changed the latency.
+    latency: Option<usize>,
+    /// How much each step bit.
+    bites: Vec<u64>,
+    /// Whoever waits for a change, by number.
+    waiting: BTreeMap<u64, Waker>,
+    waiters: u64,
+    trace: Trace,
+    /// Bytes on the wire, with TLS, HTTP/2, TCP and IP.
+    written: u64,
+}
+
+#[derive(Default)]
+struct Machine {
+    name: String,
+    unpowered: bool,
+    listens: bool,
+    /// Connections whose end cannot be told to the other side.
+    graves: Vec<(usize, TcpStream)>,
+}
+
+/// What a connection attempt meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Somebody listens.
+    Open,
+    /// The machine is there and nobody listens.
+    Refused,
+    /// Nothing comes back.
+    Silent,
+}
+
+impl Fabric {
+    pub(crate) fn new(
+        names: impl Iterator<Item = String>,
+        cuts: Vec<Cut>,
+        steps: usize,
+        trace: Trace,
+    ) -> Self {
+        let hosts = names
+            .map(|name| Machine {
+                name,
+                ..Machine::default()
+            })
+            .collect();
+        let state = State {
+            hosts,
+            cuts,
+            active: Vec::new(),
+            latency: None,
+            bites: vec![0; steps],
+            waiting: BTreeMap::new(),
+            waiters: 0,
+            trace,
+            written: 0,
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number to wait under.
+    pub(crate) fn waiter(&self) -> u64 {
+        let mut state = self.lock();
+        state.waiters += 1;
+        state.waiters
+    }
+
+    /// Wakes this waiter at the next change.
+    pub(crate) fn wait(&self, waiter: u64, context: &Context<'_>) {
+        self.lock().waiting.insert(waiter, context.waker().clone());
+    }
+
+    /// Forgets a waiter.
+    pub(crate) fn leave(&self, waiter: u64) {
+        drop(self.lock().waiting.remove(&waiter));
+    }
+
+    /// Changes something and wakes everyone who waits for that.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_values().for_each(Waker::wake);
+        result
+    }
+
+    /// A cut begins.
+    pub(crate) fn cut(&self, cut: usize, step: Option<usize>) {
+        self.change(|state| state.active.push((cut, step)));
+    }
+
+    /// A cut ends.
+    pub(crate) fn mend(&self, cut: usize) {
+        self.change(|state| state.active.retain(|(active, _)| *active != cut));
+    }
+
+    /// A host has power, or has none.
+    pub(crate) fn power(&self, host: usize, powered: bool) {
+        self.change(|state| state.hosts[host].unpowered = !powered);
+    }
+
+    /// A host's process listens, or does not.
+    pub(crate) fn listen(&self, host: usize, listens: bool) {
+        self.change(|state| state.hosts[host].listens = listens);
+    }
+
+    /// The latency was changed by this step.
+    pub(crate) fn latency_by(&self, step: Option<usize>) {
+        self.lock().latency = step;
+    }
+
+    /// A step did something.
+    pub(crate) fn bite(&self, step: Option<usize>, by: u64) {
+        self.lock().bite(step, by);
+    }
+
+    /// How much each step bit.
+    pub(crate) fn bites(&self) -> Vec<u64> {
+        self.lock().bites.clone()
+    }
+
+    /// Whether what one host sends does not reach another.
+    pub(crate) fn blocks(&self, from: usize, to: usize) -> bool {
+        self.lock().blocks(from, to)
+    }
+
+    /// Counts what the cuts between two hosts swallowed.
+    pub(crate) fn swallow(&self, from: usize, to: usize, bytes: usize) {
+        let mut state = self.lock();
+        for (cut, step) in state.active.clone() {
+            if state.cuts[cut].blocks(from, to) {
+                state.bite(step, bytes as u64);
+            }
+        }
+    }
+
+    /// What a connection attempt meets.
+    pub(crate) fn way(&self, from: usize, to: usize) -> Way {
+        let state = self.lock();
+        if state.blocks(from, to) || state.blocks(to, from) {
+            Way::Silent
+        } else if state.hosts[to].listens {
+            Way::Open
+        } else {
+            Way::Refused
+        }
+    }
+
+    /// Keeps a connection whose end cannot be told.
+    pub(crate) fn bury(&self, from: usize, to: usize, stream: TcpStream) {
+        self.lock().hosts[from].graves.push((to, stream));
+    }
+
+    /// The connections of a host whose end can be told again.
+    pub(crate) fn exhume(&self, host: usize) -> Vec<TcpStream> {
+        let mut state = self.lock();
+        let graves = std::mem::take(&mut state.hosts[host].graves);
+        let (kept, told): (Vec<_>, Vec<_>) = graves
+            .into_iter()
+            .partition(|(to, _)| state.blocks(host, *to));
+        state.hosts[host].graves = kept;
+        told.into_iter().map(|(_, stream)| stream).collect()
+    }
+
+    /// Adds to the trace what a host wrote to or read from a connection.
+    pub(crate) fn io(&self, host: usize, wrote: bool, bytes: &[u8]) {
+        let at = turmoil::sim_elapsed().unwrap_or_default();
+        let mut state = self.lock();
+        state.trace.io(at, host, wrote, bytes);
+        if wrote {
+            state.written += bytes.len() as u64 + SEGMENT_OVERHEAD;
+            let step = state.latency;
+            state.bite(step, 1);
+        }
+    }
+
+    /// Adds to the trace what happened to a host's machine.
+    pub(crate) fn input(&self, host: usize, input: &phalanx_core::gossip::Input) {
+        let at = turmoil::sim_elapsed().unwrap_or_default();
+        let mut state = self.lock();
+        let State { trace, hosts, .. } = &mut *state;
+        trace.input(at, host, &hosts[host].name, input);
+    }
+
+    /// Looks at the trace.
+    pub(crate) fn trace<T>(&self, look: impl FnOnce(&mut Trace) -> T) -> T {
+        look(&mut self.lock().trace)
+    }
+
+    /// Bytes on the wire, with TLS, HTTP/2, TCP and IP.
+    pub(crate) fn written(&self) -> u64 {
+        self.lock().written
+    }
+}
+
+impl State {
+    fn bite(&mut self, step: Option<usize>, by: u64) {
+        if let Some(bites) = step.and_then(|step| self.bites.get_mut(step)) {
+            *bites += by;
+        }
+    }
+
+    fn blocks(&self, from: usize, to: usize) -> bool {
+        let dark = |host: usize| self.hosts[host].unpowered;
+        from != to
+            && (dark(from)
+                || dark(to)
+                || self
+                    .active
+                    .iter()
+                    .any(|(cut, _)| self.cuts[*cut].blocks(from, to)))
+    }
+}
+
+/// The address a host listens at: the same as on the model engine.
+pub(crate) fn address(host: usize) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(ip(host), PORT))
+}
+
+/// A host's IP address.
+pub(crate) fn ip(host: usize) -> Ipv4Addr {
+    let host = u32::try_from(host).unwrap_or(u32::MAX);
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 1)).saturating_add(host))
+}
+
+/// The host at an address, of `hosts` in all.
+pub(crate) fn host_at(address: SocketAddr, hosts: usize) -> Option<usize> {
+    let SocketAddr::V4(address) = address else {
+        return None;
+    };
+    let first = u32::from(Ipv4Addr::new(10, 0, 0, 1));
+    let index = u32::from(*address.ip()).checked_sub(first)?;
+    usize::try_from(index).ok().filter(|index| *index < hosts)
+}
+
+/// How long a refusal takes to come back.
+pub(crate) const REFUSAL: Duration = Duration::from_millis(2);

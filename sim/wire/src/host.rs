@@ -1,0 +1,96 @@
+//! One machine: its disk, its process, and what the engine sees of them.
+
+use crate::fabric::{Fabric, PORT};
+use crate::network::HostNetwork;
+use phalanx_core::gossip::{Config, Gossip};
+use phalanx_core::node;
+use phalanx_net::identity::Identity;
+use phalanx_net::store::MemoryEpoch;
+use phalanx_net::transport::{Bound, Limits, MeshNode, Notice, Settings};
+use std::future::{Future, poll_fn};
+use std::net::Ipv4Addr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::broadcast;
+use tonic::service::Routes;
+
+/// What the next life of a process starts with.
+pub(crate) struct Boot {
+    pub(crate) config: Config,
+    pub(crate) seed: u64,
+    pub(crate) identity: Identity,
+    pub(crate) store: MemoryEpoch,
+}
+
+/// What the engine and the process share. Cloning shares it.
+#[derive(Clone, Default)]
+pub(crate) struct Slot {
+    inner: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub(crate) boot: Option<Boot>,
+    /// The running node.
+    pub(crate) node: Option<MeshNode>,
+    pub(crate) notices: Option<broadcast::Receiver<Notice>>,
+    /// The state in which the node left.
+    pub(crate) left: Option<Gossip>,
+}
+
+impl Slot {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One life of a host's process: a node until it leaves. Without a boot nothing runs.
+pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result {
+    let Some(boot) = slot.lock().boot.take() else {
+        return Ok(());
+    };
+    let (fabric, host) = (network.fabric.clone(), network.host);
+    drop(fabric.exhume(host));
+    let bound = Bound::bind(network, (Ipv4Addr::UNSPECIFIED, PORT).into()).await?;
+    let watched = fabric.clone();
+    let settings = Settings {
+        config: boot.config,
+        seed: boot.seed,
+        identity: boot.identity,
+        store: boot.store,
+        limits: Limits::default(),
+        observer: Some(Box::new(move |_, input: &node::Input| {
+            let wake = phalanx_core::gossip::Input::Wake;
+            let input = match input {
+                node::Input::Mesh(input) => input,
+                node::Input::Wake => &wake,
+            };
+            watched.input(host, input);
+        })),
+    };
+    let node = bound.start(settings, |node| {
+        slot.lock().notices = Some(node.subscribe());
+        Routes::default()
+    })?;
+    fabric.listen(host, true);
+    slot.lock().node = Some(node.clone());
+    burying(&fabric, host, node.has_left()).await;
+    let last = node.driver().inspect(|node, _| node.mesh().clone()).await;
+    slot.lock().left = last.ok();
+    fabric.listen(host, false);
+    node.shutdown().await;
+    Ok(())
+}
+
+/// Waits for `end`, and meanwhile ends connections whose end can be told again.
+async fn burying(fabric: &Fabric, host: usize, end: impl Future<Output = ()>) {
+    let waiter = fabric.waiter();
+    let mut end = pin!(end);
+    poll_fn(|context| {
+        drop(fabric.exhume(host));
+        fabric.wait(waiter, context);
+        end.as_mut().poll(context)
+    })
+    .await;
+    fabric.leave(waiter);
+}

@@ -1,0 +1,219 @@
+//! Puts the fabric under the transport: connections on which a cut is a black hole.
+
+use crate::fabric::{Fabric, REFUSAL, Way, host_at};
+use phalanx_core::gossip::Address;
+use phalanx_net::transport::{Listener, Network};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use turmoil::net::{TcpListener, TcpStream};
+
+/// What a connection holds back for a host that is not reached, before it takes nothing more.
+const HELD_MAX: usize = 256 * 1024;
+
+/// One host's network.
+#[derive(Clone)]
+pub(crate) struct HostNetwork {
+    pub(crate) fabric: Fabric,
+    pub(crate) host: usize,
+    pub(crate) hosts: usize,
+}
+
+impl HostNetwork {
+    fn stream(&self, to: usize, inner: TcpStream) -> WireStream {
+        WireStream {
+            inner: Some(inner),
+            fabric: self.fabric.clone(),
+            from: self.host,
+            to,
+            held: Vec::new(),
+            waiter: self.fabric.waiter(),
+        }
+    }
+
+    /// Waits until a connection attempt gets an answer.
+    async fn way(&self, to: usize) -> Way {
+        let waiter = self.fabric.waiter();
+        let mut swallowed = false;
+        let way = poll_fn(|context| match self.fabric.way(self.host, to) {
+            Way::Silent => {
+                if !swallowed {
+                    swallowed = true;
+                    self.fabric.swallow(self.host, to, 1);
+                    self.fabric.swallow(to, self.host, 1);
+                }
+                self.fabric.wait(waiter, context);
+                Poll::Pending
+            }
+            way @ (Way::Open | Way::Refused) => Poll::Ready(way),
+        })
+        .await;
+        self.fabric.leave(waiter);
+        way
+    }
+}
+
+impl Network for HostNetwork {
+    type Io = WireStream;
+    type Listener = HostListener;
+
+    async fn connect(&self, address: &Address) -> io::Result<WireStream> {
+        let target = match address {
+            Address::Socket(address) => host_at(*address, self.hosts).map(|host| (*address, host)),
+            Address::Name(_) => None,
+        };
+        let Some((address, to)) = target else {
+            return Err(io::ErrorKind::HostUnreachable.into());
+        };
+        if self.way(to).await == Way::Refused {
+            tokio::time::sleep(REFUSAL).await;
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let inner = TcpStream::connect(address).await?;
+        Ok(self.stream(to, inner))
+    }
+
+    async fn bind(&self, address: SocketAddr) -> io::Result<HostListener> {
+        let inner = TcpListener::bind(address).await?;
+        Ok(HostListener {
+            inner,
+            network: self.clone(),
+        })
+    }
+}
+
+/// A bound port of a host.
+pub(crate) struct HostListener {
+    inner: TcpListener,
+    network: HostNetwork,
+}
+
+impl Listener for HostListener {
+    type Io = WireStream;
+
+    async fn accept(&mut self) -> io::Result<(WireStream, SocketAddr)> {
+        let (inner, remote) = self.inner.accept().await?;
+        let from = host_at(remote, self.network.hosts)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+        Ok((self.network.stream(from, inner), remote))
+    }
+
+    fn local_address(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+}
+
+/// One end of a connection.
+pub(crate) struct WireStream {
+    /// None only while it is dropped.
+    inner: Option<TcpStream>,
+    fabric: Fabric,
+    from: usize,
+    to: usize,
+    /// Written and not sent: the other host is not reached.
+    held: Vec<u8>,
+    waiter: u64,
+}
+
+impl WireStream {
+    fn inner(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.inner
+            .as_mut()
+            .map(Pin::new)
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Sends what was held back, as far as it goes.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.held.is_empty() {
+            if self.fabric.blocks(self.from, self.to) {
+                self.fabric.wait(self.waiter, context);
+                return Poll::Pending;
+            }
+            let held = std::mem::take(&mut self.held);
+            let sent = self.inner()?.poll_write(context, &held);
+            self.held = held;
+            let sent = ready!(sent)?;
+            self.held.drain(..sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for WireStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Poll::Ready(Err(error)) = this.poll_held(context) {
+            return Poll::Ready(Err(error));
+        }
+        let before = buffer.filled().len();
+        let result = this.inner()?.poll_read(context, buffer);
+        if result.is_ready() {
+            this.fabric.io(this.from, false, &buffer.filled()[before..]);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for WireStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.fabric.blocks(this.from, this.to) {
+            if this.held.len() + bytes.len() > HELD_MAX {
+                this.fabric.wait(this.waiter, context);
+                return Poll::Pending;
+            }
+            this.held.extend_from_slice(bytes);
+            this.fabric.swallow(this.from, this.to, bytes.len());
+            this.fabric.io(this.from, true, bytes);
+            this.fabric.wait(this.waiter, context);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        ready!(this.poll_held(context))?;
+        let result = this.inner()?.poll_write(context, bytes);
+        if let Poll::Ready(Ok(written)) = &result {
+            this.fabric.io(this.from, true, &bytes[..*written]);
+        }
+        result
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // What is held back is the kernel's: to the process it is sent.
+        if let Poll::Ready(Err(error)) = this.poll_held(context) {
+            return Poll::Ready(Err(error));
+        }
+        this.inner()?.poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.fabric.blocks(this.from, this.to) {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(this.poll_held(context))?;
+        this.inner()?.poll_shutdown(context)
+    }
+}
+
+impl Drop for WireStream {
+    fn drop(&mut self) {
+        self.fabric.leave(self.waiter);
+        if let Some(inner) = self.inner.take()
+            && self.fabric.blocks(self.from, self.to)
+        {
+            self.fabric.bury(self.from, self.to, inner);
+        }
+    }
+}
