@@ -24,6 +24,8 @@ pub(crate) enum Command {
     /// Make and inspect the certificates of a mesh
     #[command(subcommand)]
     Ca(Ca),
+    /// Run a mesh of real daemons on this machine; Ctrl-C leaves nothing behind
+    Dev(Dev),
     /// Whether a node is well: its phase, members, links and certificate
     Status(Ask),
     /// The members a node knows, and whether they live
@@ -39,6 +41,9 @@ pub(crate) enum Command {
     /// Run scenarios in the simulator
     #[command(subcommand)]
     Sim(Sim),
+    /// Form, break and heal a mesh, and say what happens
+    #[command(hide = true)]
+    Demo(Demo),
 }
 
 /// `phalanx ca …`
@@ -82,6 +87,20 @@ pub(crate) enum Ca {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// `phalanx dev`
+#[derive(Debug, Args)]
+pub(crate) struct Dev {
+    /// How many daemons
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=50))]
+    pub(crate) nodes: u16,
+    /// End by itself after this time: 10s, 2min
+    #[arg(long = "for", value_name = "TIME")]
+    pub(crate) length: Option<Span>,
+    /// Print JSON, one object a change
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Which node to ask, and who asks.
@@ -130,7 +149,7 @@ pub(crate) struct Ask {
 /// `phalanx services`
 #[derive(Debug, Args)]
 pub(crate) struct Services {
-    /// Only this service: NAME or NAME/VERSION
+    /// Only this service: NAME or NAME@VERSION
     pub(crate) service: Option<String>,
     #[command(flatten)]
     pub(crate) ask: Ask,
@@ -208,4 +227,12 @@ pub(crate) struct SimRun {
     /// Switch a mechanism off, or plant a bug, in every node
     #[arg(long, value_name = "NAME", hide = true)]
     pub(crate) sabotage: Vec<String>,
+}
+
+/// `phalanx demo`
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// The folder of scenario files
+    #[arg(long, value_name = "DIR", default_value = "scenarios")]
+    pub(crate) scenarios: PathBuf,
 }

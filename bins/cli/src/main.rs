@@ -5,6 +5,7 @@
 //!
 //! - [`arguments`]: the command line itself; start there.
 //! - [`authority`]: `ca`, certificates.
+//! - [`fleet`]: `dev` and the demo, real daemons on this machine.
 //! - [`mesh`]: `status`, `peers`, `links`, `topology`, `services`, `watch`, questions to a live node.
 //! - [`simulate`]: `sim`, scenarios in the model engine here, in the wire engine as processes.
 //! - [`screen`], [`calendar`], [`scale`], [`programs`], [`failure`]: output, time, values of flags, other
@@ -14,6 +15,7 @@ mod arguments;
 mod authority;
 mod calendar;
 mod failure;
+mod fleet;
 mod mesh;
 mod programs;
 mod scale;
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
 fn run(command: Command, screen: &Screen) -> Result<Verdict, Failure> {
     match command {
         Command::Ca(command) => authority::run(command, screen),
+        Command::Dev(arguments) => fleet::dev::run(screen, &arguments),
+        Command::Demo(arguments) => fleet::demo::run(screen, &arguments),
         Command::Status(ask) => mesh::status(screen, &ask),
         Command::Peers(ask) => mesh::peers(screen, &ask),
         Command::Links(ask) => mesh::links(screen, &ask),

@@ -20,7 +20,7 @@ pub(crate) struct Peer {
     pub(crate) version: u64,
     /// Seconds since 1970-01-01 UTC.
     pub(crate) joined: u64,
-    /// `name/version`.
+    /// `name@version`.
     pub(crate) services: Vec<String>,
     pub(crate) metadata: BTreeMap<String, String>,
 }
@@ -199,7 +199,7 @@ impl Peer {
             services: record
                 .services
                 .into_iter()
-                .map(|it| format!("{}/{}", it.name, it.version))
+                .map(|it| format!("{}@{}", it.name, it.version))
                 .collect(),
             metadata: record
                 .metadata

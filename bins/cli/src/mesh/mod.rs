@@ -66,7 +66,7 @@ pub(crate) fn topology(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
 pub(crate) fn services(screen: &Screen, arguments: &Services) -> Result<Verdict, Failure> {
     let wanted = arguments.service.as_deref().unwrap_or_default();
     let (name, version) = wanted
-        .split_once('/')
+        .split_once('@')
         .map_or((wanted, None), |(name, version)| (name, Some(version)));
     let services = Node::reach(&arguments.ask.reach)?.services(name, version)?;
     if arguments.ask.json {

@@ -1,0 +1,175 @@
+//! One phalanxd process of a fleet on this machine.
+
+use crate::failure::Failure;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A daemon told to end that takes longer is killed.
+const END_GRACE: Duration = Duration::from_secs(8);
+
+/// How a daemon is started; the same each time.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    pub(crate) program: PathBuf,
+    pub(crate) name: String,
+    pub(crate) mesh: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) targets: Vec<SocketAddr>,
+    pub(crate) services: Vec<String>,
+    pub(crate) cert_dir: PathBuf,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) log: PathBuf,
+}
+
+/// A daemon: started, killed and started again. Dropping it leaves no process.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    launch: Launch,
+    child: Option<Child>,
+}
+
+impl Daemon {
+    pub(crate) const fn new(launch: Launch) -> Self {
+        Self {
+            launch,
+            child: None,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.launch.name
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.launch.address
+    }
+
+    /// The process, while one runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Starts the process; what it says goes to its log.
+    pub(crate) fn start(&mut self) -> Result<(), Failure> {
+        let launch = &self.launch;
+        let failed = |error: std::io::Error| {
+            Failure::failed(format!(
+                "{} ({}) cannot be started: {error}",
+                launch.name,
+                launch.program.display()
+            ))
+        };
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&launch.log)
+            .map_err(failed)?;
+        let mut command = Command::new(&launch.program);
+        command
+            .arg("--id")
+            .arg(&launch.name)
+            .arg("--mesh")
+            .arg(&launch.mesh)
+            .arg("--listen")
+            .arg(launch.address.to_string())
+            .arg("--cert-dir")
+            .arg(&launch.cert_dir)
+            .arg("--state-dir")
+            .arg(&launch.state_dir);
+        for target in &launch.targets {
+            command.arg("--target").arg(target.to_string());
+        }
+        for service in &launch.services {
+            command.arg("--service").arg(service);
+        }
+        // A group of its own: Ctrl-C is for us, who then end the daemons in order.
+        command.process_group(0).stdin(Stdio::null());
+        command
+            .stdout(Stdio::from(log.try_clone().map_err(failed)?))
+            .stderr(Stdio::from(log));
+        self.child = Some(command.spawn().map_err(failed)?);
+        Ok(())
+    }
+
+    /// Kills the process without warning.
+    pub(crate) fn kill(&mut self) -> Result<(), Failure> {
+        let Some(mut child) = self.child.take() else {
+            return Ok(());
+        };
+        let killed = child.kill().and_then(|()| child.wait());
+        killed.map(drop).map_err(|error| {
+            Failure::failed(format!("{} cannot be killed: {error}", self.launch.name))
+        })
+    }
+
+    /// Asks the process to leave the mesh and end.
+    pub(crate) fn ask_to_end(&self) {
+        let pid = self
+            .pid()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            // It may have ended by itself; waiting tells.
+            let _gone = kill_process(pid, Signal::TERM);
+        }
+    }
+
+    /// Waits for a process that was asked to end; a late one is killed, and that is said.
+    pub(crate) fn wait_for_end(&mut self) -> Result<(), Failure> {
+        let deadline = Instant::now() + END_GRACE;
+        while self.child.is_some() && self.ended()?.is_none() {
+            if Instant::now() >= deadline {
+                self.kill()?;
+                return Err(Failure::failed(format!(
+                    "{} did not end on SIGTERM and was killed",
+                    self.launch.name
+                )));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// How the process ended, if it did.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, Failure> {
+        let Some(child) = &mut self.child else {
+            return Ok(None);
+        };
+        let status = child
+            .try_wait()
+            .map_err(|error| Failure::failed(format!("{} was lost: {error}", self.launch.name)))?;
+        if status.is_some() {
+            self.child = None;
+        }
+        Ok(status)
+    }
+
+    /// The end of what the process said.
+    pub(crate) fn last_words(&self) -> String {
+        tail(&self.launch.log)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Nobody can be told here, and the process may be gone already.
+        drop(self.kill());
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().rev().take(8).collect();
+    lines
+        .into_iter()
+        .rev()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}

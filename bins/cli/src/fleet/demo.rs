@@ -1,0 +1,372 @@
+//! `make demo`: a mesh of real daemons forms, loses a member and gets it back; then a partition in both engines.
+//!
+//! Every fact it prints is read from what `phalanx … --json` answers at that moment ([`tool`]). A state that is not
+//! reached by its deadline ends the demo with an error; nothing is said because time has passed.
+
+mod tool;
+
+use super::Fleet;
+use super::interrupt::Interrupt;
+use crate::arguments::Demo;
+use crate::failure::{Failure, Verdict};
+use crate::mesh::answer::{Peer, Status};
+use crate::screen::{Cell, Paint, Screen, Table, count, span};
+use serde::Deserialize;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tool::{Tool, Watching};
+
+const NODES: usize = 5;
+/// The node that is killed.
+const VICTIM: usize = 3;
+/// The node whose view is told.
+const WITNESS: usize = 1;
+const SERVICE: &str = "greeter@1";
+/// Real daemons on a busy machine; the states are usually reached far earlier.
+const DEADLINE: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What the demo reads of `phalanx peers --json`.
+#[derive(Deserialize)]
+struct Peers {
+    peers: Vec<Peer>,
+}
+
+/// What the demo reads of `phalanx services --json`.
+#[derive(Deserialize)]
+struct Services {
+    services: Vec<crate::mesh::answer::Service>,
+}
+
+pub(crate) fn run(screen: &Screen, arguments: &Demo) -> Result<Verdict, Failure> {
+    let partition = arguments.scenarios.join("partition-heals.toml");
+    if !partition.is_file() {
+        return Err(Failure::usage(format!(
+            "{} is missing; run the demo in the repository",
+            partition.display()
+        )));
+    }
+    let mut stage = Stage {
+        screen,
+        interrupt: Interrupt::listen()?,
+        tool: Tool::new()?,
+    };
+    let greeters = |index| {
+        if index >= 2 {
+            vec![SERVICE.to_owned()]
+        } else {
+            Vec::new()
+        }
+    };
+    let mut fleet = Fleet::prepare("demo", NODES, greeters)?;
+    let result = stage.mesh(&mut fleet);
+    let ended = fleet.end();
+    result?;
+    ended?;
+    stage
+        .say("All five were asked to leave, and did; no process and no file of theirs is left.")?;
+    stage.simulation(&partition)?;
+    Ok(Verdict::Yes)
+}
+
+/// Where the demo plays.
+struct Stage<'a> {
+    screen: &'a Screen,
+    interrupt: Interrupt,
+    tool: Tool,
+}
+
+impl Stage<'_> {
+    fn title(&self, text: &str) -> Result<(), Failure> {
+        self.screen.line("")?;
+        self.screen.line(self.screen.painted(text, Paint::Bold))
+    }
+
+    fn say(&self, text: impl AsRef<str>) -> Result<(), Failure> {
+        self.screen.line(format!("  {}", text.as_ref()))
+    }
+
+    /// Looks again and again until something is found; how long that took since `start`.
+    fn until<T>(
+        &mut self,
+        what: &str,
+        start: Instant,
+        fleet: &mut Fleet,
+        mut look: impl FnMut(&Tool, &Fleet) -> Result<Option<T>, Failure>,
+    ) -> Result<(T, String), Failure> {
+        let mut last = String::new();
+        while start.elapsed() < DEADLINE {
+            fleet.check_running()?;
+            match look(&self.tool, fleet) {
+                Ok(Some(found)) => {
+                    let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    return Ok((found, span(millis)));
+                }
+                Ok(None) => {}
+                // A daemon that does not listen yet refuses; the deadline decides.
+                Err(failure) => last = format!("; the last answer was: {failure}"),
+            }
+            if self.interrupt.wait(LOOK_EVERY) {
+                return Err(Failure::failed("interrupted"));
+            }
+        }
+        Err(Failure::failed(format!(
+            "{what} did not happen within {} s{last}",
+            DEADLINE.as_secs()
+        )))
+    }
+
+    fn mesh(&mut self, fleet: &mut Fleet) -> Result<(), Failure> {
+        self.forms(fleet)?;
+        let watching = self.tool.watch(fleet, WITNESS)?;
+        self.loses(fleet, &watching)?;
+        self.regains(fleet, &watching)
+    }
+
+    fn forms(&mut self, fleet: &mut Fleet) -> Result<(), Failure> {
+        self.title("A mesh forms")?;
+        self.say("Five daemons start on this machine, each with a certificate of its own. Two addresses are known")?;
+        self.say("to all; every connection is encrypted, and both ends prove who they are.")?;
+        let start = Instant::now();
+        fleet.start_all()?;
+        let (states, took) = self.until("that everyone sees everyone", start, fleet, whole_mesh)?;
+        self.screen.line("")?;
+        let mut table = Table::new(&["node", "process", "sees alive", "links", "view"]);
+        for (status, daemon) in states.iter().zip(fleet.daemons()) {
+            table.row(vec![
+                Cell::new(&status.node.id).paint(Paint::Bold),
+                Cell::number(daemon.pid().unwrap_or_default()),
+                Cell::number(status.members.alive),
+                Cell::number(status.links.len()),
+                Cell::new(&status.hash).paint(Paint::Dim),
+            ]);
+        }
+        self.screen.table(&table)?;
+        self.screen.line("")?;
+        self.say(format!(
+            "After {took} each of the {} sees all of them, and all hold the same view.",
+            states.len()
+        ))?;
+        if let Some(status) = states.first() {
+            self.say(format!("The links are secured by {}.", status.encryption))?;
+        }
+        let providers = self.providers(fleet)?;
+        self.say(format!(
+            "Who serves {SERVICE}? {} answers: {}.",
+            name(fleet, WITNESS),
+            providers.join(", ")
+        ))
+    }
+
+    fn loses(&mut self, fleet: &mut Fleet, watching: &Watching) -> Result<(), Failure> {
+        let (victim, witness) = (name(fleet, VICTIM), name(fleet, WITNESS));
+        self.title(&format!("{victim} dies"))?;
+        let pid = fleet.daemons()[VICTIM].pid().unwrap_or_default();
+        self.say(format!(
+            "Process {pid} gets SIGKILL: it cannot say goodbye."
+        ))?;
+        let start = Instant::now();
+        fleet.daemon(VICTIM).kill()?;
+        let (_, took) = self.until(
+            "that the others notice the death",
+            start,
+            fleet,
+            |tool, fleet| {
+                for index in (0..NODES).filter(|index| *index != VICTIM) {
+                    if peer(tool, fleet, index, VICTIM)?.is_none_or(|peer| peer.status != "down") {
+                        return Ok(None);
+                    }
+                }
+                Ok(Some(()))
+            },
+        )?;
+        self.tell(watching, &witness, &victim, start)?;
+        self.say(format!(
+            "After {took} all four others say that {victim} is down."
+        ))?;
+        let providers = self.providers(fleet)?;
+        self.say(format!(
+            "Who serves {SERVICE}? {witness} answers: {}.",
+            providers.join(", ")
+        ))
+    }
+
+    fn regains(&mut self, fleet: &mut Fleet, watching: &Watching) -> Result<(), Failure> {
+        let (victim, witness) = (name(fleet, VICTIM), name(fleet, WITNESS));
+        self.title(&format!("{victim} returns"))?;
+        watching.forget();
+        let start = Instant::now();
+        fleet.daemon(VICTIM).start()?;
+        let (_, took) = self.until(
+            "that everyone sees everyone again",
+            start,
+            fleet,
+            whole_mesh,
+        )?;
+        self.tell(watching, &witness, &victim, start)?;
+        let found = peer(&self.tool, fleet, WITNESS, VICTIM)?;
+        let life = found.map_or(0, |peer| peer.epoch);
+        self.say(format!("After {took} all five hold one view again. {witness} knows that this is start {life} of {victim},"))?;
+        self.say("so that no late message of its earlier life can be mistaken for news.")
+    }
+
+    /// What the witness told of the victim while we waited.
+    fn tell(
+        &self,
+        watching: &Watching,
+        witness: &str,
+        victim: &str,
+        start: Instant,
+    ) -> Result<(), Failure> {
+        for (at, event) in watching.about(victim) {
+            let after =
+                u64::try_from(at.saturating_duration_since(start).as_millis()).unwrap_or(u64::MAX);
+            self.say(format!(
+                "{:>7}  {witness} reports {}: {}",
+                span(after),
+                event.kind,
+                event.text
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn providers(&self, fleet: &Fleet) -> Result<Vec<String>, Failure> {
+        let answer: Services = self.tool.ask(fleet, WITNESS, &["services", SERVICE])?;
+        Ok(answer
+            .services
+            .into_iter()
+            .flat_map(|service| service.providers)
+            .collect())
+    }
+
+    fn simulation(&mut self, partition: &Path) -> Result<(), Failure> {
+        self.title("A partition, before it happens to you")?;
+        let story = self.tool.story(partition)?;
+        for line in wrapped(&story, 100) {
+            self.say(line)?;
+        }
+        self.screen.line("")?;
+        let runs = self.tool.simulate(partition)?;
+        let mut table = Table::new(&[
+            "engine",
+            "nodes",
+            "outcome",
+            "virtual",
+            "real",
+            "messages",
+            "whole again after",
+        ]);
+        for run in &runs {
+            let paint = if run.outcome == "pass" {
+                Paint::Good
+            } else {
+                Paint::Bad
+            };
+            let recovery = run
+                .metrics
+                .get("recovery-ms")
+                .map_or_else(|| "-".to_owned(), |millis| span(*millis));
+            table.row(vec![
+                Cell::new(&run.engine).paint(Paint::Bold),
+                Cell::number(run.nodes),
+                Cell::new(&run.outcome).paint(paint),
+                Cell::number(span(run.virtual_ms)),
+                Cell::number(span(run.wall_ms)),
+                Cell::number(run.messages),
+                Cell::number(recovery),
+            ]);
+        }
+        self.screen.table(&table)?;
+        self.screen.line("")?;
+        let [model, wire] = runs.as_slice() else {
+            return Err(Failure::failed(format!(
+                "two runs were expected, {} came",
+                runs.len()
+            )));
+        };
+        if let Some(failure) = runs.iter().flat_map(|run| &run.failures).next() {
+            return Err(Failure::failed(format!(
+                "partition-heals failed: {failure}"
+            )));
+        }
+        self.say(format!(
+            "The model engine ran the decisions alone: {} machines, {} events, hash {}.",
+            model.nodes, model.events, model.trace_hash
+        ))?;
+        self.say(format!(
+            "The wire engine ran the daemon's own network code, TLS included, on a simulated network: {}.",
+            count(usize::try_from(wire.messages).unwrap_or(usize::MAX), "message")
+        ))?;
+        if wire.same_state_as_model != Some(true) {
+            return Err(Failure::failed(
+                "the two engines did not end in the same state",
+            ));
+        }
+        self.say(
+            "Both kept every promise of the scenario, and ended in the same state on every node.",
+        )?;
+        self.say("The same seed gives the same run on every machine. Change the file and try:")?;
+        self.say(format!(
+            "phalanx sim run {} --seed 1..100",
+            partition.display()
+        ))
+    }
+}
+
+fn name(fleet: &Fleet, index: usize) -> String {
+    fleet.daemons()[index].name().to_owned()
+}
+
+/// The status of every node, once all see all and hold the same view.
+fn whole_mesh(tool: &Tool, fleet: &Fleet) -> Result<Option<Vec<Status>>, Failure> {
+    let mut states: Vec<Status> = Vec::new();
+    for index in 0..NODES {
+        let status: Status = tool.ask(fleet, index, &["status"])?;
+        let same = states.first().is_none_or(|first| first.hash == status.hash);
+        let alone = status.members.suspect + status.members.down == 0;
+        if usize::try_from(status.members.alive) != Ok(NODES) || !same || !alone {
+            return Ok(None);
+        }
+        states.push(status);
+    }
+    Ok(Some(states))
+}
+
+/// One member as another sees it.
+fn peer(tool: &Tool, fleet: &Fleet, viewer: usize, whom: usize) -> Result<Option<Peer>, Failure> {
+    let answer: Peers = tool.ask(fleet, viewer, &["peers"])?;
+    let id = name(fleet, whom);
+    Ok(answer.peers.into_iter().find(|peer| peer.id == id))
+}
+
+/// Words in lines of at most `width` characters.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last().map_or(0, String::len);
+        if line > 0 && line + 1 + word.len() > width {
+            lines.push(word.to_owned());
+        } else if let Some(last) = lines.last_mut() {
+            if line > 0 {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrapped;
+
+    #[test]
+    fn lines_hold_whole_words() {
+        assert_eq!(
+            wrapped("one two  three\nfour", 9),
+            ["one two", "three", "four"]
+        );
+        assert_eq!(wrapped("", 9), [""]);
+    }
+}

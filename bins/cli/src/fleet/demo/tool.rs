@@ -1,0 +1,176 @@
+//! The tool itself, as a user would call it: another process, asked for JSON.
+
+use crate::failure::Failure;
+use crate::fleet::Fleet;
+use crate::mesh::answer::Event;
+use crate::programs;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+/// The tool's program.
+pub(super) struct Tool {
+    program: PathBuf,
+}
+
+/// What the demo reads of a run.
+#[derive(Debug, Deserialize)]
+pub(super) struct Run {
+    pub(super) engine: String,
+    pub(super) outcome: String,
+    pub(super) trace_hash: String,
+    pub(super) virtual_ms: u64,
+    pub(super) wall_ms: u64,
+    pub(super) events: u64,
+    pub(super) messages: u64,
+    pub(super) nodes: u64,
+    pub(super) metrics: BTreeMap<String, u64>,
+    pub(super) failures: Vec<serde_json::Value>,
+    pub(super) same_state_as_model: Option<bool>,
+}
+
+/// What the demo reads of a scenario.
+#[derive(Deserialize)]
+struct Story {
+    about: String,
+}
+
+impl Tool {
+    pub(super) fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            program: programs::this()?,
+        })
+    }
+
+    /// Runs a command and reads the JSON objects it prints, one a line.
+    fn run<T: DeserializeOwned>(&self, arguments: &[&OsStr]) -> Result<Vec<T>, Failure> {
+        let output = Command::new(&self.program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output();
+        let output = output
+            .map_err(|error| Failure::failed(format!("the tool cannot be started: {error}")))?;
+        let answer = String::from_utf8_lossy(&output.stdout);
+        if answer.trim().is_empty() {
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            return Err(Failure::failed(
+                complaint.trim().trim_start_matches("phalanx: "),
+            ));
+        }
+        answer
+            .lines()
+            .map(|line| serde_json::from_str(line).map_err(Failure::failed))
+            .collect()
+    }
+
+    /// Asks one node of a fleet.
+    pub(super) fn ask<T: DeserializeOwned>(
+        &self,
+        fleet: &Fleet,
+        node: usize,
+        question: &[&str],
+    ) -> Result<T, Failure> {
+        let address = fleet.daemons()[node].address().to_string();
+        let mut arguments: Vec<&OsStr> = question.iter().map(OsStr::new).collect();
+        arguments.extend(["--json", "--node", &address, "--cert-dir"].map(OsStr::new));
+        arguments.push(fleet.cert_dir().as_os_str());
+        let answer = self.run(&arguments)?.into_iter().next();
+        answer.ok_or_else(|| Failure::failed("the tool gave no answer"))
+    }
+
+    /// The story of a scenario.
+    pub(super) fn story(&self, file: &Path) -> Result<String, Failure> {
+        let stories: Vec<Story> = self.run(&[
+            "sim".as_ref(),
+            "list".as_ref(),
+            "--json".as_ref(),
+            file.as_os_str(),
+        ])?;
+        let story = stories.into_iter().next();
+        story
+            .map(|story| story.about)
+            .ok_or_else(|| Failure::failed("the scenario has no story"))
+    }
+
+    /// Runs a scenario in both engines.
+    pub(super) fn simulate(&self, file: &Path) -> Result<Vec<Run>, Failure> {
+        let words = ["sim", "run", "--json", "--engine", "both", "--seed", "1"].map(OsStr::new);
+        let arguments: Vec<&OsStr> = words.into_iter().chain([file.as_os_str()]).collect();
+        self.run(&arguments)
+    }
+
+    /// Watches one node of a fleet until the watching is dropped.
+    pub(super) fn watch(&self, fleet: &Fleet, node: usize) -> Result<Watching, Failure> {
+        let failed = |error: std::io::Error| {
+            Failure::failed(format!("the watcher cannot be started: {error}"))
+        };
+        let mut child = Command::new(&self.program)
+            .args([
+                "watch",
+                "--json",
+                "--node",
+                &fleet.daemons()[node].address().to_string(),
+            ])
+            .arg("--cert-dir")
+            .arg(fleet.cert_dir())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        if let Some(stdout) = child.stdout.take() {
+            let heard = Arc::clone(&heard);
+            thread::spawn(move || {
+                for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                    if let Ok(event) = serde_json::from_str(&line) {
+                        heard
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push((Instant::now(), event));
+                    }
+                }
+            });
+        }
+        Ok(Watching { child, heard })
+    }
+}
+
+/// A running `phalanx watch`, and what it has printed.
+pub(super) struct Watching {
+    child: Child,
+    heard: Arc<Mutex<Vec<(Instant, Event)>>>,
+}
+
+impl Watching {
+    /// What was told about the life of one member, and when it was heard.
+    pub(super) fn about(&self, subject: &str) -> Vec<(Instant, Event)> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = heard
+            .iter()
+            .filter(|(_, event)| event.subject == subject && event.kind.starts_with("peer-"));
+        told.cloned().collect()
+    }
+
+    /// Forgets what was told so far.
+    pub(super) fn forget(&self) {
+        self.heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        // It may have ended with the node it watched.
+        drop(self.child.kill().and_then(|()| self.child.wait()));
+    }
+}

@@ -1,0 +1,189 @@
+//! `phalanx dev`: a mesh to play with, and a table that shows it form.
+
+use super::Fleet;
+use super::interrupt::Interrupt;
+use crate::arguments::Dev;
+use crate::failure::{Failure, Verdict};
+use crate::mesh::answer::Status;
+use crate::mesh::reach::{Node, admin_of};
+use crate::screen::{Cell, Paint, Screen, Table, count, span};
+use phalanx_net::identity::Identity;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// How often the nodes are asked.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A node that does not answer within this is shown as silent.
+const ANSWER_WITHIN: Duration = Duration::from_millis(800);
+
+/// What is known of one daemon.
+struct Seen {
+    connection: Option<Node>,
+    status: Option<Status>,
+}
+
+/// The watcher of a fleet.
+struct Watcher {
+    identity: Identity,
+    seen: Vec<Seen>,
+}
+
+pub(crate) fn run(screen: &Screen, arguments: &Dev) -> Result<Verdict, Failure> {
+    let mut interrupt = Interrupt::listen()?;
+    let nodes = usize::from(arguments.nodes);
+    let mut fleet = Fleet::prepare("dev", nodes, |_| vec!["dev@1".to_owned()])?;
+    fleet.start_all()?;
+    announce(screen, &fleet, arguments.json)?;
+    let result = show(screen, &mut fleet, arguments, &mut interrupt);
+    let ended = fleet.end();
+    let formed = result?;
+    ended?;
+    if arguments.json {
+        screen.json(&json!({ "event": "ended" }))?;
+    } else {
+        screen.line("Ended; no process and no file is left.")?;
+    }
+    Ok(if formed { Verdict::Yes } else { Verdict::No })
+}
+
+fn announce(screen: &Screen, fleet: &Fleet, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        let daemons = fleet.daemons().iter();
+        let nodes: Vec<_> = daemons
+            .map(|daemon| json!({ "node": daemon.name(), "address": daemon.address(), "pid": daemon.pid() }))
+            .collect();
+        let (folder, cert_dir) = (fleet.folder(), fleet.cert_dir());
+        return screen.json(
+            &json!({ "event": "started", "folder": folder, "cert_dir": cert_dir, "nodes": nodes }),
+        );
+    }
+    screen.line(format!(
+        "{} in {}",
+        count(fleet.daemons().len(), "daemon"),
+        fleet.folder().display()
+    ))?;
+    if let Some(first) = fleet.daemons().first() {
+        let (address, cert_dir) = (first.address(), fleet.cert_dir().display());
+        screen.line(format!(
+            "Try: phalanx peers --node {address} --cert-dir {cert_dir}"
+        ))?;
+    }
+    screen.line("")
+}
+
+/// Shows the fleet until it is time to end; whether it formed one mesh.
+fn show(
+    screen: &Screen,
+    fleet: &mut Fleet,
+    arguments: &Dev,
+    interrupt: &mut Interrupt,
+) -> Result<bool, Failure> {
+    let mut watcher = Watcher::new(fleet)?;
+    let (start, mut formed, mut drawn) = (Instant::now(), false, 0);
+    loop {
+        let due = arguments
+            .length
+            .is_some_and(|length| start.elapsed() >= length.0);
+        if due || interrupt.wait(LOOK_EVERY) {
+            return Ok(formed);
+        }
+        fleet.check_running()?;
+        watcher.look(fleet);
+        let elapsed = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if screen.is_terminal() && !arguments.json {
+            drawn = screen.redraw(&watcher.table(fleet), drawn)?;
+        }
+        if !formed && watcher.is_whole() {
+            formed = true;
+            if arguments.json {
+                screen.json(
+                    &json!({ "event": "formed", "after_ms": elapsed, "hash": watcher.hash() }),
+                )?;
+            } else if !screen.is_terminal() {
+                screen.table(&watcher.table(fleet))?;
+                screen.line(format!(
+                    "The mesh formed in {}: everyone sees everyone.",
+                    span(elapsed)
+                ))?;
+            }
+        }
+    }
+}
+
+impl Watcher {
+    fn new(fleet: &Fleet) -> Result<Self, Failure> {
+        let seen = fleet.daemons().iter().map(|_| Seen {
+            connection: None,
+            status: None,
+        });
+        Ok(Self {
+            identity: admin_of(fleet.cert_dir())?,
+            seen: seen.collect(),
+        })
+    }
+
+    /// Asks every daemon.
+    fn look(&mut self, fleet: &Fleet) {
+        for (seen, daemon) in self.seen.iter_mut().zip(fleet.daemons()) {
+            if seen.connection.is_none() {
+                let address = daemon.address().to_string();
+                seen.connection = Node::connect(&address, &self.identity, ANSWER_WITHIN).ok();
+            }
+            seen.status = seen.connection.as_mut().and_then(|node| node.status().ok());
+            if seen.status.is_none() {
+                seen.connection = None;
+            }
+        }
+    }
+
+    /// Whether all nodes hold the same view, and see all alive in it.
+    fn is_whole(&self) -> bool {
+        let nodes = u32::try_from(self.seen.len()).unwrap_or(u32::MAX);
+        self.seen.iter().all(|seen| {
+            seen.status
+                .as_ref()
+                .is_some_and(|it| it.members.alive == nodes && Some(&it.hash) == self.hash())
+        })
+    }
+
+    fn hash(&self) -> Option<&String> {
+        self.seen
+            .first()?
+            .status
+            .as_ref()
+            .map(|status| &status.hash)
+    }
+
+    fn table(&self, fleet: &Fleet) -> Table {
+        let mut table = Table::new(&[
+            "node", "address", "phase", "alive", "suspect", "down", "links", "view",
+        ]);
+        for (seen, daemon) in self.seen.iter().zip(fleet.daemons()) {
+            let mut row = vec![
+                Cell::new(daemon.name()).paint(Paint::Bold),
+                Cell::new(daemon.address().to_string()),
+            ];
+            match &seen.status {
+                None => {
+                    row.push(Cell::new("starting").paint(Paint::Dim));
+                    row.resize(8, Cell::new(""));
+                }
+                Some(status) => {
+                    let many = |number: u32, paint: Paint| {
+                        Cell::number(number).paint(if number == 0 { Paint::Dim } else { paint })
+                    };
+                    row.extend([
+                        Cell::new(&status.phase),
+                        many(status.members.alive, Paint::Good),
+                        many(status.members.suspect, Paint::Warn),
+                        many(status.members.down, Paint::Bad),
+                        Cell::number(status.links.len()),
+                        Cell::new(&status.hash).paint(Paint::Dim),
+                    ]);
+                }
+            }
+            table.row(row);
+        }
+        table
+    }
+}

@@ -1,0 +1,142 @@
+//! A mesh of real daemons on this machine, in a folder of its own that goes when it ends.
+//!
+//! - [`daemon`]: one process.
+//! - [`interrupt`]: Ctrl-C and its like.
+//! - [`dev`]: `phalanx dev`.
+//! - [`demo`]: what `make demo` shows.
+
+pub(crate) mod daemon;
+pub(crate) mod demo;
+pub(crate) mod dev;
+mod interrupt;
+
+use crate::failure::Failure;
+use crate::programs;
+use daemon::{Daemon, Launch};
+use phalanx_net::identity::{CA_DAYS, Validity, ca_init};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A fleet. Dropping it ends its processes and removes its files.
+pub(crate) struct Fleet {
+    daemons: Vec<Daemon>,
+    cert_dir: PathBuf,
+    // Last: the daemons end before their files go.
+    folder: TempDir,
+}
+
+impl Fleet {
+    /// Prepares `n1` to `n<nodes>`; the first two are whom the others join by. None is started yet.
+    pub(crate) fn prepare(
+        mesh: &str,
+        nodes: usize,
+        service: impl Fn(usize) -> Vec<String>,
+    ) -> Result<Self, Failure> {
+        let program = programs::find("phalanxd", "make build")?;
+        let failed =
+            |error: std::io::Error| Failure::failed(format!("no folder for the fleet: {error}"));
+        let folder = tempfile::Builder::new()
+            .prefix("phalanx-")
+            .tempdir()
+            .map_err(failed)?;
+        let cert_dir = folder.path().join("certificates");
+        ca_init(
+            &cert_dir,
+            mesh,
+            Validity::days(crate::calendar::now(), CA_DAYS),
+        )
+        .map_err(Failure::failed)?;
+        let addresses = free_addresses(nodes)?;
+        let daemons = addresses.iter().enumerate().map(|(index, address)| {
+            let name = format!("n{}", index + 1);
+            Daemon::new(Launch {
+                program: program.clone(),
+                mesh: mesh.to_owned(),
+                address: *address,
+                targets: addresses
+                    .iter()
+                    .take(2)
+                    .filter(|target| *target != address)
+                    .copied()
+                    .collect(),
+                services: service(index),
+                cert_dir: cert_dir.clone(),
+                state_dir: folder.path().join(&name),
+                log: folder.path().join(format!("{name}.log")),
+                name,
+            })
+        });
+        Ok(Self {
+            daemons: daemons.collect(),
+            cert_dir,
+            folder,
+        })
+    }
+
+    pub(crate) fn start_all(&mut self) -> Result<(), Failure> {
+        self.daemons.iter_mut().try_for_each(Daemon::start)
+    }
+
+    pub(crate) fn daemons(&self) -> &[Daemon] {
+        &self.daemons
+    }
+
+    pub(crate) fn daemon(&mut self, index: usize) -> &mut Daemon {
+        &mut self.daemons[index]
+    }
+
+    pub(crate) fn cert_dir(&self) -> &Path {
+        &self.cert_dir
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A daemon that ended though nobody asked it to is a failure.
+    pub(crate) fn check_running(&mut self) -> Result<(), Failure> {
+        for daemon in &mut self.daemons {
+            if let Some(status) = daemon.ended()? {
+                let (name, words) = (daemon.name(), daemon.last_words());
+                return Err(Failure::failed(format!(
+                    "{name} ended by itself with {status}; its last words:\n{words}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all daemons in good order, then removes the files.
+    pub(crate) fn end(mut self) -> Result<(), Failure> {
+        self.daemons.iter().for_each(Daemon::ask_to_end);
+        let mut result = Ok(());
+        for daemon in &mut self.daemons {
+            result = result.and(daemon.wait_for_end());
+        }
+        let Self {
+            daemons, folder, ..
+        } = self;
+        drop(daemons);
+        let path = folder.path().display().to_string();
+        folder
+            .close()
+            .map_err(|error| Failure::failed(format!("{path} cannot be removed: {error}")))?;
+        result
+    }
+}
+
+/// Loopback addresses with ports that were free a moment ago. All are held until all are found.
+fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, Failure> {
+    let failed =
+        |error: std::io::Error| Failure::failed(format!("no free port on this machine: {error}"));
+    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(bind)
+        .collect::<Result<_, _>>()
+        .map_err(failed)?;
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr().map_err(failed))
+        .collect()
+}
