@@ -173,6 +173,11 @@ impl Gossip {
         if self.config.sabotage.has(Switch::NoDetection) {
             return;
         }
+        // While nobody holds anything against anybody, the rings reach everyone: a joining mesh needs no search.
+        if self.suspects.is_empty() && self.limbo.is_empty() && self.topology.is_unaccused() {
+            self.timers.cancel(&Timer::Suspicion);
+            return;
+        }
         let mut reach = core::mem::take(&mut self.reach);
         self.topology.reach(self.me, &mut reach);
         let members: Vec<Handle> = self

@@ -59,9 +59,16 @@ impl Topology {
             .roots
             .extend(0..u32::try_from(bound).unwrap_or(u32::MAX));
         let (down, vouches) = self.reported_edges();
+        // Most edges have an end that nobody accuses and that accuses nobody: they are not looked up.
+        let mut named = vec![false; bound];
+        for (reporter, peer) in &down {
+            named[*reporter as usize] = true;
+            named[*peer as usize] = true;
+        }
         for ring in 0..RINGS {
             for (one, other) in self.ring_edges(ring) {
-                if !down.contains(&(one, other)) && !down.contains(&(other, one)) {
+                let both_named = named[one as usize] && named[other as usize];
+                if !both_named || !down.contains(&(one, other)) && !down.contains(&(other, one)) {
                     reach.join(one, other);
                 }
             }
@@ -104,6 +111,18 @@ impl Topology {
             }
         }
         (down, vouches)
+    }
+
+    /// Whether no edge is reported down and the rings join everybody. O(reported edges).
+    pub(crate) fn is_unaccused(&self) -> bool {
+        let standing =
+            |reporter: &Handle| self.slot(*reporter).and_then(|slot| slot.report.as_ref());
+        self.rings_join_all()
+            && self
+                .reporting
+                .iter()
+                .filter_map(standing)
+                .all(|standing| standing.report.edges.iter().all(|edge| !edge.down))
     }
 
     /// Whether any reporter says that an edge to `peer` is down. O(reported edges).

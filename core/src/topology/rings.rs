@@ -20,7 +20,8 @@ type Place = (u64, Handle);
 /// The rings of one view.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rings {
-    rings: [BTreeSet<Place>; RINGS],
+    /// Sorted. Members come and go seldom, and the rings are walked often.
+    rings: [Vec<Place>; RINGS],
     /// Members that cannot be dialled: they watch, and nobody watches them.
     mute: BTreeSet<Handle>,
 }
@@ -32,14 +33,17 @@ fn position(id: &NodeId, ring: usize) -> u64 {
 impl Rings {
     pub(super) const fn new() -> Self {
         Self {
-            rings: [const { BTreeSet::new() }; RINGS],
+            rings: [const { Vec::new() }; RINGS],
             mute: BTreeSet::new(),
         }
     }
 
     pub(super) fn insert(&mut self, id: &NodeId, handle: Handle, dialable: bool) {
         for (ring, places) in self.rings.iter_mut().enumerate() {
-            places.insert((position(id, ring), handle));
+            let place = (position(id, ring), handle);
+            if let Err(at) = places.binary_search(&place) {
+                places.insert(at, place);
+            }
         }
         if dialable {
             self.mute.remove(&handle);
@@ -50,7 +54,9 @@ impl Rings {
 
     pub(super) fn remove(&mut self, id: &NodeId, handle: Handle) {
         for (ring, places) in self.rings.iter_mut().enumerate() {
-            places.remove(&(position(id, ring), handle));
+            if let Ok(at) = places.binary_search(&(position(id, ring), handle)) {
+                places.remove(at);
+            }
         }
         self.mute.remove(&handle);
     }
@@ -62,12 +68,13 @@ impl Rings {
         handle: Handle,
         ring: usize,
     ) -> impl Iterator<Item = Handle> + '_ {
-        use core::ops::Bound::{Excluded, Unbounded};
         let place = (position(id, ring), handle);
         let places = &self.rings[ring];
-        places
-            .range((Excluded(place), Unbounded))
-            .chain(places.range(..place))
+        let before = places.partition_point(|other| *other < place);
+        let after = places.partition_point(|other| *other <= place);
+        places[after..]
+            .iter()
+            .chain(&places[..before])
             .map(|(_, other)| *other)
             .filter(|other| !self.mute.contains(other))
     }
@@ -111,6 +118,11 @@ impl Topology {
             self.following(one, ring).next() == Some(other)
                 || self.following(other, ring).next() == Some(one)
         })
+    }
+
+    /// Whether the rings' edges join everybody: they do if anybody can be dialled.
+    pub(super) fn rings_join_all(&self) -> bool {
+        self.rings.mute.len() < self.rings.rings[0].len()
     }
 
     /// All edges of a ring. O(n).
