@@ -1,0 +1,137 @@
+//! A running daemon that is stopped with the test.
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// Everything a test waits for happens within this, also on a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// A daemon's command line, without this process's environment.
+pub(crate) fn phalanxd<I: AsRef<std::ffi::OsStr>>(
+    arguments: impl IntoIterator<Item = I>,
+) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_phalanxd"));
+    command.env_clear().args(arguments);
+    command
+}
+
+/// A daemon that was not started: its exit code and what it said.
+pub(crate) fn refused(mut command: Command) -> (Option<i32>, String) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(
+        output.stdout.is_empty(),
+        "standard output: {}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    lines: Receiver<Value>,
+    /// The address it listens on.
+    pub(crate) address: SocketAddr,
+    /// The epoch of this start.
+    pub(crate) epoch: u64,
+}
+
+impl Daemon {
+    /// Starts it with JSON log lines, and waits until it says that it has started.
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.args(["--log-format", "json", "--log-level", "debug"]);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        let (out, lines) = channel();
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if out.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let unset = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut daemon = Self {
+            child,
+            lines,
+            address: unset,
+            epoch: 0,
+        };
+        let started = daemon.says("phalanxd has started");
+        daemon.address = started["address"].as_str().unwrap().parse().unwrap();
+        daemon.epoch = started["epoch"].as_u64().unwrap();
+        daemon
+    }
+
+    /// Waits for a log line whose message holds `text`.
+    pub(crate) fn says(&self, text: &str) -> Value {
+        let deadline = Instant::now() + SOON;
+        let mut heard = Vec::new();
+        while let Ok(line) = self
+            .lines
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            if line["message"]
+                .as_str()
+                .is_some_and(|message| message.contains(text))
+            {
+                return line;
+            }
+            heard.push(line);
+        }
+        panic!("the daemon did not say {text:?}; it said {heard:#?}");
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Asks it to end and waits until it has; it must leave standard output empty.
+    pub(crate) fn ends(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + SOON;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let mut said = String::new();
+                self.child
+                    .stdout
+                    .take()
+                    .unwrap()
+                    .read_to_string(&mut said)
+                    .unwrap();
+                assert_eq!(said, "", "standard output");
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the daemon did not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,147 @@
+//! Start, reload, end.
+
+use crate::daemon::{Daemon, SOON, refused};
+use crate::place::Place;
+use phalanx_net::wire::proto::{GetNodeInfoRequest, ListServicesRequest, PingRequest};
+use rustix::process::Signal;
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+#[test]
+fn it_ends_gracefully_when_told_and_each_start_has_a_higher_epoch() {
+    let place = Place::new();
+    let first = place.start("a", &[]);
+    let epoch = first.epoch;
+    assert_eq!(first.ends().code(), Some(0));
+    let second = place.start("a", &[]);
+    assert!(second.epoch > epoch, "{} after {epoch}", second.epoch);
+    second.signal(Signal::INT);
+    second.says("phalanxd has ended");
+}
+
+#[test]
+fn it_needs_a_state_directory_of_its_own() {
+    let place = Place::new();
+    let mut first = place.start("a", &[]);
+    let (code, said) = refused(place.command("a"));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("another phalanxd uses this state directory"),
+        "{said}"
+    );
+    assert!(first.runs());
+    assert_eq!(first.ends().code(), Some(0));
+}
+
+#[test]
+fn the_service_manager_hears_when_it_is_ready_and_when_it_stops() {
+    let place = Place::new();
+    let socket = UnixDatagram::bind(place.path("notify")).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let hear = || {
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let mut command = place.command("a");
+    command.env("NOTIFY_SOCKET", place.path("notify"));
+    let daemon = Daemon::start(command);
+    assert_eq!(hear().trim(), "READY=1");
+    daemon.signal(Signal::HUP);
+    assert!(hear().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(hear().trim(), "READY=1");
+    assert_eq!(daemon.ends().code(), Some(0));
+    assert_eq!(hear().trim(), "STOPPING=1");
+}
+
+#[tokio::test]
+async fn a_reload_takes_over_what_may_change_and_keeps_the_rest() {
+    let place = Place::new();
+    let file = place.path("phalanxd.toml");
+    fs::write(&file, "services = [\"shop@1\"]\n").unwrap();
+    let mut command = place.command("a");
+    command.arg("--config").arg(&file);
+    let mut daemon = Daemon::start(command);
+    let mut client = place.ask(&daemon).await;
+
+    fs::write(
+        &file,
+        "services = [\"shop@2\"]\nnickname = \"till\"\n[tuning]\nlinks_max = 9\n",
+    )
+    .unwrap();
+    daemon.signal(Signal::HUP);
+    let fixed = daemon.says("this setting changed and needs a restart");
+    assert_eq!(fixed["key"], "tuning");
+    daemon.says("the configuration was read again");
+    let services = client
+        .calls()
+        .list_services(ListServicesRequest::default())
+        .await
+        .unwrap()
+        .into_inner()
+        .services;
+    let named: Vec<_> = services
+        .iter()
+        .map(|service| (service.name.as_str(), service.version.as_str()))
+        .collect();
+    assert_eq!(named, [("shop", "2")]);
+    let info = client
+        .calls()
+        .get_node_info(GetNodeInfoRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    let record = info.record.unwrap();
+    assert_eq!(record.nickname, "till");
+    assert_eq!(record.address.len(), 6, "the address is kept");
+
+    // A bad file changes nothing, and the daemon stays up.
+    fs::write(&file, "servces = []\n").unwrap();
+    daemon.signal(Signal::HUP);
+    let refused = daemon.says("the configuration was not taken over");
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .contains("did you mean \"services\"?"),
+        "{refused}"
+    );
+    let services = client
+        .calls()
+        .list_services(ListServicesRequest::default())
+        .await
+        .unwrap()
+        .into_inner()
+        .services;
+    assert_eq!(services.len(), 1);
+    assert!(daemon.runs());
+    assert_eq!(daemon.ends().code(), Some(0));
+}
+
+#[tokio::test]
+async fn strangers_on_the_port_do_not_bring_it_down() {
+    let place = Place::new();
+    let mut daemon = place.start("a", &[]);
+    let noise: Vec<u8> = (0..4096_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    for bytes in [
+        b"GET / HTTP/1.1\r\n\r\n".as_slice(),
+        &noise,
+        &noise[..3],
+        &[],
+    ] {
+        let mut stream = TcpStream::connect(daemon.address).unwrap();
+        stream.write_all(bytes).unwrap();
+        drop(stream);
+    }
+    daemon.says("the handshake with");
+    let mut client = place.ask(&daemon).await;
+    let started = Instant::now();
+    client.calls().ping(PingRequest::default()).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(daemon.runs());
+}

@@ -1,0 +1,122 @@
+//! Several daemons.
+
+use crate::daemon::{Daemon, SOON};
+use crate::place::Place;
+use phalanx_net::store::FileEpoch;
+use phalanx_net::wire::proto::{
+    GetHealthRequest, GetTopologyRequest, Member, MemberStatus, health,
+};
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// Asks a daemon for its view until it is right.
+async fn sees(place: &Place, daemon: &Daemon, right: impl Fn(&[Member]) -> bool) {
+    let mut client = place.ask(daemon).await;
+    let deadline = Instant::now() + SOON;
+    loop {
+        let view = client
+            .calls()
+            .get_topology(GetTopologyRequest {})
+            .await
+            .unwrap()
+            .into_inner()
+            .members;
+        if right(&view) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "it sees {view:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn status(view: &[Member], id: &str) -> Option<MemberStatus> {
+    let member = view
+        .iter()
+        .find(|member| member.record.as_ref().is_some_and(|record| record.id == id));
+    member.map(Member::status)
+}
+
+fn all_alive(view: &[Member], count: usize) -> bool {
+    view.len() == count
+        && view
+            .iter()
+            .all(|member| member.status() == MemberStatus::Alive)
+}
+
+#[tokio::test]
+async fn three_daemons_find_each_other_from_one_address_and_a_leaver_has_left() {
+    let place = Place::new();
+    let a = place.start("a", &[]);
+    let b = place.start("b", &[&a]);
+    let c = place.start("c", &[&a]);
+    for daemon in [&a, &b, &c] {
+        sees(&place, daemon, |view| all_alive(view, 3)).await;
+    }
+    assert_eq!(c.ends().code(), Some(0));
+    for daemon in [&a, &b] {
+        sees(&place, daemon, |view| {
+            status(view, "c") == Some(MemberStatus::Left)
+        })
+        .await;
+    }
+    assert_eq!((a.ends().code(), b.ends().code()), (Some(0), Some(0)));
+}
+
+#[tokio::test]
+async fn a_daemon_that_dies_is_down_and_alive_again_after_its_restart() {
+    let place = Place::new();
+    let a = place.start("a", &[]);
+    let b = place.start("b", &[&a]);
+    sees(&place, &a, |view| all_alive(view, 2)).await;
+    // Dropped: killed without a word.
+    drop(b);
+    sees(&place, &a, |view| {
+        status(view, "b") == Some(MemberStatus::Down)
+    })
+    .await;
+    let again = place.start("b", &[&a]);
+    sees(&place, &a, |view| all_alive(view, 2)).await;
+    sees(&place, &again, |view| all_alive(view, 2)).await;
+}
+
+#[tokio::test]
+async fn the_older_of_two_daemons_with_one_id_stops_and_says_so() {
+    let place = Place::new();
+    let mut older = place.start("a", &[]);
+    let state = place.path("elsewhere");
+    fs::create_dir(&state).unwrap();
+    FileEpoch::in_directory(&state)
+        .write(older.epoch + 1_000)
+        .unwrap();
+    let b = place.start("b", &[&older]);
+    sees(&place, &b, |view| all_alive(view, 2)).await;
+    let certificates = place.text("certs");
+    let mut command =
+        crate::daemon::phalanxd(["--id", "a", "--mesh", "test", "--listen", "127.0.0.1:0"]);
+    command.arg("--state-dir").arg(&state).args([
+        "--cert-dir",
+        &certificates,
+        "--target",
+        &b.address.to_string(),
+    ]);
+    let newer = Daemon::start(command);
+    let line = older.says("another, newer machine");
+    assert_eq!(
+        (line["level"].as_str(), line["event"].as_str()),
+        (Some("ERROR"), Some("name-taken"))
+    );
+    let health = place
+        .ask(&older)
+        .await
+        .calls()
+        .get_health(GetHealthRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(health.status(), health::Status::Unhealthy);
+    assert!(
+        older.runs(),
+        "it stays up, so that no restart takes the id back"
+    );
+    sees(&place, &newer, |view| all_alive(view, 2)).await;
+}

@@ -1,0 +1,120 @@
+//! A directory for one test, with a CA and a way to ask the daemons in it.
+
+use crate::daemon::{Daemon, SOON, phalanxd};
+use phalanx_core::gossip::Address;
+use phalanx_core::identity::NodeId;
+use phalanx_core::time::Wall;
+use phalanx_net::clock;
+use phalanx_net::identity::{
+    self, IssuedFiles, Opened, Source, Subject, Validity, ca_init, ca_issue,
+};
+use phalanx_net::service::Client;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+pub(crate) struct Place {
+    directory: TempDir,
+}
+
+pub(crate) fn node(id: &str) -> Subject {
+    Subject::node("test", NodeId::new(id).unwrap()).unwrap()
+}
+
+pub(crate) fn days(days: u64) -> Validity {
+    Validity::days(clock::wall(), days)
+}
+
+/// Over since 2023.
+pub(crate) fn past() -> Validity {
+    Validity {
+        not_before: Wall(0),
+        not_after: Wall(1_700_000_000),
+    }
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// A daemon of mesh `test` with its own state directory and the common certificates.
+    pub(crate) fn command(&self, id: &str) -> Command {
+        let (state, certificates) = (self.text(&format!("state-{id}")), self.text("certs"));
+        phalanxd([
+            "--id",
+            id,
+            "--mesh",
+            "test",
+            "--listen",
+            "127.0.0.1:0",
+            "--state-dir",
+            &state,
+            "--cert-dir",
+            &certificates,
+        ])
+    }
+
+    /// Starts a daemon that joins by the others.
+    pub(crate) fn start(&self, id: &str, others: &[&Daemon]) -> Daemon {
+        let mut command = self.command(id);
+        for other in others {
+            command.args(["--target", &other.address.to_string()]);
+        }
+        Daemon::start(command)
+    }
+
+    /// Files of a node's certificate from a CA of its own.
+    pub(crate) fn issued(
+        &self,
+        ca: &str,
+        subject: &Subject,
+        ca_life: Validity,
+        life: Validity,
+    ) -> IssuedFiles {
+        let safe = self.path(ca);
+        if !safe.exists() {
+            ca_init(&safe, "test", ca_life).unwrap();
+        }
+        ca_issue(
+            &safe,
+            subject,
+            &self.path(&format!("{ca}-{}", subject.id())),
+            life,
+        )
+        .unwrap()
+    }
+
+    /// A connection to a daemon, as an administrator.
+    pub(crate) async fn ask(&self, daemon: &Daemon) -> Client {
+        let subject = Subject::admin("test", NodeId::new("ada").unwrap()).unwrap();
+        let source = Source::Directory(self.path("certs"));
+        let Opened { identity, .. } = identity::open(&source, &subject, clock::wall()).unwrap();
+        Client::connect(&Address::Socket(daemon.address), &identity, SOON)
+            .await
+            .unwrap()
+    }
+}
+
+/// The flags that name these files.
+pub(crate) fn flags(certificate: &Path, key: &Path, ca: &Path) -> [String; 6] {
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    [
+        "--tls-cert".into(),
+        text(certificate),
+        "--tls-key".into(),
+        text(key),
+        "--tls-ca".into(),
+        text(ca),
+    ]
+}
