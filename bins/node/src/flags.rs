@@ -80,7 +80,7 @@ impl Flags {
             (Key::StateDir, "--state-dir", &self.state_dir),
             (Key::CertDir, "--cert-dir", &self.cert_dir),
             (Key::CertificateFile, "--tls-cert", &self.tls_cert),
-            (Key::KeyFile, "--tls-key", &self.tls_key),
+            (Key::PrivateKeyFile, "--tls-key", &self.tls_key),
             (Key::CaFile, "--tls-ca", &self.tls_ca),
             (Key::LogFormat, "--log-format", &self.log_format),
             (Key::LogLevel, "--log-level", &self.log_level),

@@ -54,7 +54,7 @@ keys! {
     StateDir "state_dir" "PHALANX_STATE_DIR" Text,
     CertDir "tls.cert_dir" "PHALANX_CERT_DIR" Text,
     CertificateFile "tls.cert" "PHALANX_TLS_CERT_FILE" Text,
-    KeyFile "tls.key" "PHALANX_TLS_KEY_FILE" Text,
+    PrivateKeyFile "tls.key" "PHALANX_TLS_KEY_FILE" Text,
     CaFile "tls.ca" "PHALANX_TLS_CA_FILE" Text,
     LogFormat "log.format" "PHALANX_LOG_FORMAT" Text,
     LogLevel "log.level" "PHALANX_LOG_LEVEL" Text,

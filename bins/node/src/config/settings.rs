@@ -276,7 +276,7 @@ fn advertise(merged: &mut Merged, listen: SocketAddr) -> Option<Advertise> {
 /// The source of certificates: that of the highest layer that names one.
 fn certificates(merged: &mut Merged, pem: [Option<String>; 3]) -> Option<Source> {
     const ENVIRONMENT: usize = 1;
-    let files = [Key::CertificateFile, Key::KeyFile, Key::CaFile];
+    let files = [Key::CertificateFile, Key::PrivateKeyFile, Key::CaFile];
     let rank = |key: Key| merged.given(key).map(|(rank, _)| rank);
     let in_directory = rank(Key::CertDir);
     let in_files = files.into_iter().filter_map(rank).max();

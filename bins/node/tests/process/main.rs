@@ -1,5 +1,7 @@
 //! The daemon as a process: what it says, how it ends, and what it makes of bad input.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod bad_input;
 mod daemon;
 mod life;

@@ -1,0 +1,111 @@
+//! The service of real nodes on loopback, asked over mutual TLS.
+
+mod answers;
+mod connecting;
+mod topology;
+mod watching;
+
+use super::{Api, Client, Journal};
+use crate::clock;
+use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
+use crate::store::MemoryEpoch;
+use crate::transport::{Bound, Limits, MeshNode, Settings, Tasks, Tcp};
+use phalanx_core::gossip::{Address, Config};
+use phalanx_core::identity::NodeId;
+use phalanx_core::time::Wall;
+use phalanx_core::topology::record::{Content, Service};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time;
+use tonic::service::Routes;
+
+const SOON: Duration = Duration::from_secs(10);
+
+struct Mesh {
+    ca: Authority,
+    tasks: Tasks,
+}
+
+impl Mesh {
+    fn new() -> Self {
+        Self {
+            ca: Authority::new("test", Validity::days(clock::wall(), 1))
+                .unwrap()
+                .0,
+            tasks: Tasks::new(),
+        }
+    }
+
+    fn identity(&self, subject: &Subject) -> Identity {
+        let issued = self
+            .ca
+            .issue(subject, Validity::days(clock::wall(), 1))
+            .unwrap();
+        let parts = PemParts::issued(&issued, self.ca.certificate_pem());
+        Identity::from_pem(&parts, subject, clock::wall()).unwrap()
+    }
+
+    fn node(&self, id: &str) -> Identity {
+        self.identity(&Subject::node("test", NodeId::new(id).unwrap()).unwrap())
+    }
+
+    fn admin(&self) -> Identity {
+        self.identity(&Subject::admin("test", NodeId::new("ada").unwrap()).unwrap())
+    }
+
+    /// Starts a node that serves `shop` in version 1.
+    async fn start(&self, id: &str, targets: Vec<Address>) -> (MeshNode, Journal) {
+        let identity = self.node(id);
+        let bound = Bound::bind(Tcp, "127.0.0.1:0".parse().unwrap())
+            .await
+            .unwrap();
+        let service = Service {
+            name: "shop".to_owned(),
+            version: "1".to_owned(),
+        };
+        let content = Content {
+            nickname: format!("the {id}"),
+            kind: "generic".to_owned(),
+            address: Some(bound.local_address()),
+            joined: Wall(1),
+            services: [service].into(),
+            metadata: BTreeMap::new(),
+        };
+        let config = Config::new(NodeId::new(id).unwrap(), "test", 1, 7, content, targets);
+        let settings = Settings {
+            config,
+            seed: 1,
+            identity: identity.clone(),
+            store: MemoryEpoch::default(),
+            limits: Limits::default(),
+            observer: None,
+        };
+        let journal = Journal::new();
+        let mine = journal.clone();
+        let node = bound
+            .start(settings, |node| {
+                Routes::new(Api::server(node.clone(), identity, mine))
+            })
+            .unwrap();
+        (node, journal)
+    }
+}
+
+async fn client(node: &MeshNode, identity: &Identity) -> Client {
+    Client::connect(&Address::Socket(node.address()), identity, SOON)
+        .await
+        .unwrap()
+}
+
+/// Asks again until the answer is right.
+async fn until<T, F: Future<Output = Option<T>>>(mut question: impl FnMut() -> F) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = question().await {
+                return answer;
+            }
+            time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    time::timeout(SOON, asking).await.expect("it happens soon")
+}
