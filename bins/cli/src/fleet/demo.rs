@@ -194,6 +194,7 @@ impl Stage<'_> {
     fn regains(&mut self, fleet: &mut Fleet, watching: &Watching) -> Result<(), Failure> {
         let (victim, witness) = (name(fleet, VICTIM), name(fleet, WITNESS));
         self.title(&format!("{victim} returns"))?;
+        let before = self.epoch(fleet)?;
         watching.forget();
         let start = Instant::now();
         fleet.daemon(VICTIM).start()?;
@@ -204,10 +205,24 @@ impl Stage<'_> {
             whole_mesh,
         )?;
         self.tell(watching, &witness, &victim, start)?;
-        let found = peer(&self.tool, fleet, WITNESS, VICTIM)?;
-        let life = found.map_or(0, |peer| peer.epoch);
-        self.say(format!("After {took} all five hold one view again. {witness} knows that this is start {life} of {victim},"))?;
+        let epoch = self.epoch(fleet)?;
+        self.say(format!(
+            "After {took} all five hold one view again. {witness} knows {victim} by its new epoch {epoch}, above {before},"
+        ))?;
         self.say("so that no late message of its earlier life can be mistaken for news.")
+    }
+
+    /// The epoch by which the witness knows the victim: it rises with each start.
+    fn epoch(&self, fleet: &Fleet) -> Result<u64, Failure> {
+        let found = peer(&self.tool, fleet, WITNESS, VICTIM)?;
+        let gone = || {
+            Failure::failed(format!(
+                "{} is unknown to {}",
+                name(fleet, VICTIM),
+                name(fleet, WITNESS)
+            ))
+        };
+        found.map(|peer| peer.epoch).ok_or_else(gone)
     }
 
     /// What the witness told of the victim while we waited.

@@ -9,6 +9,7 @@ use crate::mesh::reach::{Node, admin_of};
 use crate::screen::{Cell, Paint, Screen, Table, count, span};
 use phalanx_net::identity::Identity;
 use serde_json::json;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// How often the nodes are asked.
@@ -20,6 +21,8 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(800);
 struct Seen {
     connection: Option<Node>,
     status: Option<Status>,
+    /// How its process ended.
+    ended: Option<ExitStatus>,
 }
 
 /// The watcher of a fleet.
@@ -87,7 +90,12 @@ fn show(
         if due || interrupt.wait(LOOK_EVERY) {
             return Ok(formed);
         }
-        fleet.check_running()?;
+        if formed {
+            // Whoever plays with the mesh may kill a node; the table shows it.
+            watcher.ended(fleet)?;
+        } else {
+            fleet.check_running()?;
+        }
         watcher.look(fleet);
         let elapsed = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         if screen.is_terminal() && !arguments.json {
@@ -115,6 +123,7 @@ impl Watcher {
         let seen = fleet.daemons().iter().map(|_| Seen {
             connection: None,
             status: None,
+            ended: None,
         });
         Ok(Self {
             identity: admin_of(fleet.cert_dir())?,
@@ -122,9 +131,22 @@ impl Watcher {
         })
     }
 
-    /// Asks every daemon.
+    /// Notes whose process is gone.
+    fn ended(&mut self, fleet: &mut Fleet) -> Result<(), Failure> {
+        for (index, seen) in self.seen.iter_mut().enumerate() {
+            seen.ended = fleet.daemon(index).ended()?.or(seen.ended);
+        }
+        Ok(())
+    }
+
+    /// Asks every daemon that runs.
     fn look(&mut self, fleet: &Fleet) {
-        for (seen, daemon) in self.seen.iter_mut().zip(fleet.daemons()) {
+        let running = self
+            .seen
+            .iter_mut()
+            .zip(fleet.daemons())
+            .filter(|(_, daemon)| daemon.pid().is_some());
+        for (seen, daemon) in running {
             if seen.connection.is_none() {
                 let address = daemon.address().to_string();
                 seen.connection = Node::connect(&address, &self.identity, ANSWER_WITHIN).ok();
@@ -165,7 +187,10 @@ impl Watcher {
             ];
             match &seen.status {
                 None => {
-                    row.push(Cell::new("starting").paint(Paint::Dim));
+                    row.push(match seen.ended {
+                        None => Cell::new("silent").paint(Paint::Warn),
+                        Some(status) => Cell::new(status.to_string()).paint(Paint::Bad),
+                    });
                     row.resize(8, Cell::new(""));
                 }
                 Some(status) => {

@@ -35,7 +35,7 @@ fn since(seconds: u64) -> Cell {
 
 pub(super) fn peers(screen: &Screen, members: &[Member]) -> Result<(), Failure> {
     let mut table = Table::new(&[
-        "node", "status", "kind", "address", "services", "start", "joined",
+        "node", "status", "kind", "address", "services", "epoch", "joined",
     ]);
     for Peer {
         id,
@@ -171,7 +171,7 @@ fn rank(peer: &Peer) -> String {
         version,
         ..
     } = peer;
-    format!("start {epoch} ({instance}), publication {version}, refuted {incarnation} times")
+    format!("epoch {epoch}, instance {instance}, incarnation {incarnation}, publication {version}")
 }
 
 pub(super) fn services(screen: &Screen, services: &[Service]) -> Result<(), Failure> {
@@ -237,7 +237,7 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
                 count(messages, "message")
             )),
         ),
-        ("start", Cell::new(rank(&status.node))),
+        ("rank", Cell::new(rank(&status.node))),
         ("running for", Cell::new(span(status.uptime_ms))),
         (
             "program",

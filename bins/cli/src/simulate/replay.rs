@@ -193,7 +193,7 @@ fn members(screen: &Screen, view: &NodeView) -> Result<(), Failure> {
     let mut table = Table::new(&[
         "member",
         "status",
-        "start",
+        "epoch",
         "publication",
         "reports down",
         "vouches for",
