@@ -1,6 +1,16 @@
 //! Every side effect of Phalanx; it decides nothing.
 //!
-//! Start with [`wire`], the only parser of what arrives.
+//! Start with [`driver`], the one loop that owns a machine: what happened goes in, orders come out. The orders of
+//! a mesh node are carried out by [`transport`], whose [`MeshNode`](transport::MeshNode) ties everything together.
+//!
+//! - [`wire`]: the message format, and the only parser of what arrives.
+//! - [`identity`]: certificates, and the TLS they make; a peer is who its certificate says.
+//! - [`transport`]: links over mutual TLS.
+//! - [`service`]: what can be asked of a node, and the client that asks.
+//! - [`store`]: what a node keeps across restarts.
+//! - [`telemetry`], [`shutdown`], [`clock`], [`entropy`]: logs, signals, calendar and randomness of the system.
+//!
+//! Whatever is heavy or may wait happens outside the loop; its completion is an input of the machine.
 
 pub mod clock;
 pub mod driver;

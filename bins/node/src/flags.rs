@@ -8,7 +8,7 @@ use std::path::PathBuf;
 ///
 /// Each setting may stand in the configuration file, in the environment, or on the command line; the later wins.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "phalanxd", version)]
+#[command(name = "phalanxd", version, after_long_help = crate::config::all_keys())]
 pub(crate) struct Flags {
     /// The configuration file (TOML).
     #[arg(long, value_name = "FILE", env = "PHALANX_CONFIG")]

@@ -87,6 +87,23 @@ impl Key {
     }
 }
 
+/// Every key with its environment variable, for the command line's help.
+pub(crate) fn all_keys() -> String {
+    let width = Key::ALL
+        .iter()
+        .map(|key| key.name().len())
+        .max()
+        .unwrap_or_default();
+    let line = |key: &Key| format!("  {:width$}  {}\n", key.name(), key.variable());
+    let lines: String = Key::ALL.iter().map(line).collect();
+    format!(
+        "Keys of the configuration file and their environment variables:\n{lines}\n\
+         Instead of files, PHALANX_TLS_CERT, PHALANX_TLS_KEY and PHALANX_TLS_CA may hold the PEM texts. \
+         Lists and tables in variables are separated by commas. SIGHUP reads the file again and takes over \
+         targets, nickname, kind, services and metadata."
+    )
+}
+
 /// The nearest of several words to one that is none of them; none if all are far.
 pub(super) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = words

@@ -12,6 +12,6 @@ mod settings;
 mod tests;
 mod tuning;
 
-pub(crate) use key::Key;
+pub(crate) use key::{Key, all_keys};
 pub(crate) use layer::{Given, Layer, Origin, Value};
 pub(crate) use settings::{Advertise, Settings};

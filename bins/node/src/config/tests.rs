@@ -326,3 +326,32 @@ fn all_problems_are_told_at_once() {
     }
     assert_eq!(problems.len(), 5, "{problems:?}");
 }
+
+#[test]
+fn the_example_is_good_and_shows_every_key_with_its_default() {
+    let example = include_str!("../../phalanxd.example.toml");
+    let settings = load(example, &[], &[]).unwrap();
+    for key in Key::ALL {
+        let last = key.name().rsplit('.').next().unwrap();
+        assert!(
+            example.lines().any(|line| line
+                .trim_start_matches("# ")
+                .starts_with(&format!("{last} = "))),
+            "{last}"
+        );
+    }
+    // With what is commented out taken in (but the other source of certificates), nothing is different.
+    let shown: Vec<_> = example
+        .lines()
+        .filter(|line| !line.starts_with("# cert_dir"))
+        .collect();
+    let whole = shown.iter().map(|line| {
+        line.strip_prefix("# ")
+            .filter(|rest| rest.contains(" = "))
+            .unwrap_or(line)
+    });
+    assert_eq!(
+        load(&whole.collect::<Vec<_>>().join("\n"), &[], &[]).unwrap(),
+        settings
+    );
+}

@@ -120,3 +120,19 @@ async fn the_older_of_two_daemons_with_one_id_stops_and_says_so() {
     );
     sees(&place, &newer, |view| all_alive(view, 2)).await;
 }
+
+#[tokio::test]
+async fn a_daemon_of_a_foreign_ca_is_kept_out_and_both_say_why() {
+    let (place, elsewhere) = (Place::new(), Place::new());
+    let mut a = place.start("a", &[]);
+    let mut stranger = elsewhere.start("b", &[&a]);
+    let line = stranger.says("cannot reach");
+    let said = line["message"].as_str().unwrap();
+    assert!(
+        said.contains("not trusted") && said.contains("next try in"),
+        "{said}"
+    );
+    a.says("the handshake with");
+    assert!(a.runs() && stranger.runs());
+    sees(&place, &a, |view| view.len() == 1).await;
+}
