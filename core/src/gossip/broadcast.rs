@@ -12,27 +12,43 @@ use super::{
     Timer,
 };
 use crate::machine::Outbox;
+use crate::time::Duration;
 use crate::topology::record::{COUNTER_MAX, Content, Rank, Record};
 use crate::topology::{Applied, Handle};
 use std::sync::Arc;
 
 /// More announcements than this waiting on one link say no more than a hash does.
 const ANNOUNCEMENTS_MAX: usize = 48;
+/// Reports are announced this long after they went out on the tree.
+const REPORT_ANNOUNCED_AFTER: Duration = Duration::from_millis(100);
 
 impl Gossip {
     /// Sends what stands under `key` to all neighbours but one: its value on eager links, its name on others.
     pub(super) fn spread(&mut self, key: Key, except: Option<LinkId>) {
-        let due = self.after(self.config.tuning.announce_after);
+        let tuning = &self.config.tuning;
+        let reports_due = self.now + tuning.report_after;
+        // Reports take their time along the tree: announced at once, they would be asked for in vain.
+        let due = self.now
+            + if key.1 {
+                REPORT_ANNOUNCED_AFTER
+            } else {
+                tuning.announce_after
+            };
         for (id, link) in &mut self.links {
             if !link.is_open() || Some(*id) == except {
                 continue;
             }
             if link.eager && !link.silent {
                 link.outgoing.have.remove(&key);
-                link.outgoing.updates.insert(key);
+                if key.1 {
+                    link.outgoing.reports.insert(key.0);
+                    link.outgoing.reports_due.get_or_insert(reports_due);
+                } else {
+                    link.outgoing.updates.insert(key);
+                }
             } else if link.outgoing.have.len() < ANNOUNCEMENTS_MAX {
                 link.outgoing.have.insert(key);
-                link.outgoing.have_due.get_or_insert(due);
+                link.outgoing.have_due = Some(link.outgoing.have_due.map_or(due, |at| at.min(due)));
             } else {
                 // Too much to announce: once the view is quiet, its hash tells.
                 link.outgoing.have.clear();
@@ -103,8 +119,7 @@ impl Gossip {
     pub(super) fn relay(&mut self, key: Option<Key>, applied: Applied, from: LinkId) {
         let Some(key) = key else { return };
         if let Some(held) = self.links.get_mut(&from) {
-            held.outgoing.have.remove(&key);
-            held.outgoing.updates.remove(&key);
+            held.outgoing.is_held_there(key);
         }
         if applied == Applied::Newer {
             self.spread(key, Some(from));
@@ -140,26 +155,24 @@ impl Gossip {
         let altered = self.sabotaged(record);
         let record = altered.as_ref().unwrap_or(record);
         let before = self.topology.hash();
-        let old = self
-            .topology
-            .record(record.id())
-            .map(|old| (old.rank(), Arc::clone(old)));
-        let applied = self.topology.apply_record(record);
-        if applied == Applied::Full {
+        let Some(handle) = self.topology.intern(record.id()) else {
             let reason = Rejection::TooMany;
             out.push(Output::Report(Event::Rejected {
                 from: self.peer_of(from),
                 reason,
             }));
-            return (applied, None);
-        }
-        let Some(handle) = self.topology.handle(record.id()) else {
-            return (applied, None);
+            return (Applied::Full, None);
         };
+        let old = self
+            .topology
+            .slot(handle)
+            .filter(|slot| !slot.retired)
+            .and_then(|slot| slot.record.clone());
+        let applied = self.topology.apply_record_at(handle, record);
         if applied == Applied::Newer {
             self.renew(
                 handle,
-                old.as_ref().map(|(rank, old)| (*rank, old.content())),
+                old.as_ref().map(|old| (old.rank(), old.content())),
                 record,
                 out,
             );

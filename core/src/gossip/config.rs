@@ -72,6 +72,8 @@ pub struct Tuning {
     pub coalesce: Duration,
     /// Announcements wait this long, so that what the neighbour has meanwhile said need not be announced.
     pub announce_after: Duration,
+    /// Reports wait this long at each hop, so that bursts of them (a crash of many, a heal) travel together.
+    pub report_after: Duration,
     /// A missing announced update is asked for after this plus a uniform draw below `graft_jitter`.
     pub graft_after: Duration,
     /// See `graft_after`.
@@ -125,10 +127,11 @@ impl Default for Tuning {
             silent_kept: ms(20_000),
             coalesce: ms(1),
             announce_after: ms(5),
+            report_after: ms(8),
             graft_after: ms(10),
             graft_jitter: ms(30),
             graft_interval: ms(20),
-            judge_after: ms(5),
+            judge_after: ms(10),
             quiet_after: ms(300),
             hash_interval: ms(60_000),
             dial_timeout: ms(1_500),

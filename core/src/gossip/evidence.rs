@@ -182,15 +182,11 @@ impl Gossip {
         self.topology.reach(self.me, &mut reach);
         let members: Vec<Handle> = self
             .topology
-            .handles()
+            .known()
             .filter(|handle| *handle != self.me)
             .collect();
         let mut newly_suspect = Vec::new();
         for handle in members {
-            let known = self.topology.is_known(handle);
-            if !known {
-                continue;
-            }
             match (self.status(handle), reach.is_reached(handle)) {
                 (Status::Left, _) | (Status::Alive, true) | (Status::Down, false) => {}
                 (Status::Suspect, true) => self.clear(handle, out),

@@ -39,12 +39,9 @@ impl Gossip {
             let Some(link) = self.links.get_mut(&id).filter(|link| link.is_open()) else {
                 continue;
             };
-            let have_due = link
-                .outgoing
-                .have_due
-                .filter(|_| !link.outgoing.have.is_empty());
+            let later = link.outgoing.due();
             let urgent = link.outgoing.is_urgent();
-            if !urgent && have_due.is_none() {
+            if !urgent && later.is_none() {
                 continue;
             }
             let ready = link
@@ -54,7 +51,7 @@ impl Gossip {
             let due = if urgent {
                 self.now
             } else {
-                have_due.unwrap_or(self.now)
+                later.unwrap_or(self.now)
             };
             let at = ready.map_or(due, |ready| ready.max(due));
             if at > self.now {
@@ -77,7 +74,7 @@ impl Gossip {
             if self
                 .links
                 .get(&id)
-                .is_some_and(|link| link.outgoing.is_urgent())
+                .is_some_and(|link| link.outgoing.is_urgent() || link.outgoing.due().is_some())
             {
                 self.send_frame(id, out);
             }
@@ -92,10 +89,7 @@ impl Gossip {
         link.flushed = Some(self.now);
         self.timers.cancel(&Timer::Flush(id));
         let more = link.outgoing.is_urgent();
-        let later = link
-            .outgoing
-            .have_due
-            .filter(|_| !link.outgoing.have.is_empty());
+        let later = link.outgoing.due();
         if more || later.is_some() {
             let soonest = self.now + self.config.tuning.coalesce;
             self.timers.set(
@@ -157,6 +151,20 @@ impl Gossip {
                 outgoing.updates.insert(key);
                 break;
             }
+        }
+        while let Some(handle) = outgoing.reports.pop_first() {
+            if !self.put(
+                (handle, true),
+                &mut budget,
+                &mut frame.records,
+                &mut frame.reports,
+            ) {
+                outgoing.reports.insert(handle);
+                break;
+            }
+        }
+        if outgoing.reports.is_empty() {
+            outgoing.reports_due = None;
         }
         self.fill_sync(&mut outgoing, &mut budget, &mut frame);
         if let Some(link) = self.links.get_mut(&id) {

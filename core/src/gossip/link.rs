@@ -117,6 +117,9 @@ pub(super) struct Outgoing {
     pub(super) have_due: Option<Instant>,
     pub(super) graft: BTreeSet<UpdateId>,
     pub(super) updates: BTreeSet<Key>,
+    /// Updates that wait until `reports_due` for others of their kind, or for any message.
+    pub(super) reports: BTreeSet<Handle>,
+    pub(super) reports_due: Option<Instant>,
     pub(super) push: BTreeSet<Key>,
     pub(super) sync: Vec<Sync>,
     pub(super) snapshot: Option<Cursor>,
@@ -132,6 +135,8 @@ impl Outgoing {
             have_due: None,
             graft: BTreeSet::new(),
             updates: BTreeSet::new(),
+            reports: BTreeSet::new(),
+            reports_due: None,
             push: BTreeSet::new(),
             sync: Vec::new(),
             snapshot: None,
@@ -148,5 +153,21 @@ impl Outgoing {
             || !self.push.is_empty()
             || !self.sync.is_empty()
             || self.snapshot.is_some()
+    }
+
+    /// When what may wait must go out.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let have = self.have_due.filter(|_| !self.have.is_empty());
+        let reports = self.reports_due.filter(|_| !self.reports.is_empty());
+        have.into_iter().chain(reports).min()
+    }
+
+    /// Forgets to send or announce what the neighbour has shown to hold.
+    pub(super) fn is_held_there(&mut self, key: Key) {
+        self.have.remove(&key);
+        self.updates.remove(&key);
+        if key.1 {
+            self.reports.remove(&key.0);
+        }
     }
 }

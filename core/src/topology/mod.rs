@@ -185,6 +185,20 @@ impl Topology {
             .map(|(_, handle)| *handle)
     }
 
+    /// The members that have a record and are not forgotten, in order of their numbers. O(n).
+    pub(crate) fn known(&self) -> impl Iterator<Item = Handle> + '_ {
+        (0..).zip(&self.slots).filter_map(|(handle, slot)| {
+            slot.as_ref()
+                .filter(|slot| slot.record.is_some() && !slot.retired)
+                .map(|_| handle)
+        })
+    }
+
+    /// Whether nobody reports any edge: then a path leads to everybody.
+    pub(crate) fn is_unquestioned(&self) -> bool {
+        self.reporting.is_empty()
+    }
+
     /// Whether a member has a record and is not forgotten.
     pub(crate) fn is_known(&self, handle: Handle) -> bool {
         self.slot(handle)
@@ -242,9 +256,12 @@ impl Topology {
 
     /// Merges a record: the greater stays.
     pub fn apply_record(&mut self, record: &Arc<Record>) -> Applied {
-        let Some(handle) = self.intern(record.id()) else {
-            return Applied::Full;
-        };
+        self.intern(record.id())
+            .map_or(Applied::Full, |handle| self.apply_record_at(handle, record))
+    }
+
+    /// Merges a record into the slot of its id.
+    pub(crate) fn apply_record_at(&mut self, handle: Handle, record: &Arc<Record>) -> Applied {
         let lower_wins = self.sabotage.has(Switch::MergeLowerWins);
         let ignores_content = self.sabotage.has(Switch::MergeIgnoresContent);
         let Some(slot) = self.slot(handle) else {
