@@ -194,11 +194,6 @@ impl Topology {
         })
     }
 
-    /// Whether nobody reports any edge: then a path leads to everybody.
-    pub(crate) fn is_unquestioned(&self) -> bool {
-        self.reporting.is_empty()
-    }
-
     /// Whether a member has a record and is not forgotten.
     pub(crate) fn is_known(&self, handle: Handle) -> bool {
         self.slot(handle)

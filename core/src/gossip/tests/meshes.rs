@@ -1,0 +1,123 @@
+//! Whole meshes: joining, crashing, splitting, leaving.
+
+use super::super::*;
+use super::world::{World, config, name, secs};
+use std::collections::BTreeMap;
+
+#[test]
+fn two_nodes_that_know_one_address_see_each_other() {
+    let mut world = World::new(2);
+    world.run_for(secs(2));
+    world.assert_whole(2);
+    assert_eq!(world.hosts[1].machine.phase(), Phase::Running);
+}
+
+#[test]
+fn thirty_nodes_join_through_one_seed() {
+    let mut world = World::new(30);
+    world.run_for(secs(1));
+    world.assert_whole(30);
+    world.run_for(secs(60));
+    world.assert_whole(30);
+    for host in &world.hosts {
+        let links = host.machine.links(world.now).count();
+        assert!(
+            (3..=14).contains(&links),
+            "{} has {links} links",
+            host.machine.id()
+        );
+        assert_eq!(
+            host.events
+                .iter()
+                .filter(|event| matches!(event, Event::PeerDown { .. }))
+                .count(),
+            0
+        );
+    }
+}
+
+#[test]
+fn a_killed_node_is_down_everywhere_within_five_seconds_and_back_after_a_restart() {
+    let mut world = World::new(10);
+    world.run_for(secs(30));
+    world.kill(4);
+    world.run_for(secs(5));
+    for index in (0..10).filter(|index| *index != 4) {
+        assert_eq!(
+            world.statuses(index),
+            BTreeMap::from([(Status::Alive, 9), (Status::Down, 1)]),
+            "{}",
+            name(index)
+        );
+    }
+    world.boot(4, config(4, 2, &[0]));
+    world.run_for(secs(2));
+    for index in 0..10 {
+        assert_eq!(
+            world.statuses(index),
+            BTreeMap::from([(Status::Alive, 10)]),
+            "{}",
+            name(index)
+        );
+    }
+    world.run_for(secs(8));
+    world.assert_whole(10);
+}
+
+#[test]
+fn two_halves_find_each_other_again_without_a_flicker() {
+    let mut world = World::new(12);
+    world.run_for(secs(30));
+    let (left, right): (Vec<usize>, Vec<usize>) = (0..12).partition(|index| index % 2 == 0);
+    world.cut_between(&left, &right);
+    world.run_for(secs(40));
+    for index in 0..12 {
+        assert_eq!(
+            world.statuses(index),
+            BTreeMap::from([(Status::Alive, 6), (Status::Down, 6)]),
+            "{}",
+            name(index)
+        );
+    }
+    for host in &mut world.hosts {
+        host.events.clear();
+    }
+    world.cut.clear();
+    world.run_for(secs(3));
+    for index in 0..12 {
+        assert_eq!(
+            world.statuses(index),
+            BTreeMap::from([(Status::Alive, 12)]),
+            "{}",
+            name(index)
+        );
+        assert_eq!(
+            world.count(index, |event| matches!(event, Event::PeerDown { .. })),
+            0
+        );
+    }
+    world.run_for(secs(40));
+    world.assert_whole(12);
+}
+
+#[test]
+fn a_farewell_is_no_death() {
+    let mut world = World::new(6);
+    world.run_for(secs(20));
+    world.step(3, Input::Leave);
+    world.run_for(secs(2));
+    assert_eq!(world.hosts[3].machine.phase(), Phase::Left);
+    for index in [0, 1, 2, 4, 5] {
+        assert_eq!(
+            world.statuses(index),
+            BTreeMap::from([(Status::Alive, 5), (Status::Left, 1)])
+        );
+        assert_eq!(
+            world.count(index, |event| matches!(
+                event,
+                Event::PeerDown { .. } | Event::PeerSuspected { .. }
+            )),
+            0
+        );
+    }
+}

@@ -1,0 +1,434 @@
+//! One input, and exactly what it orders.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks for one order among many"
+)]
+
+use super::super::*;
+use super::world::{address, config, name};
+use crate::topology::record::{Content, Rank};
+
+/// Steps one machine and returns its orders.
+fn orders(machine: &mut Gossip, now: Instant, input: Input) -> Vec<Output> {
+    let mut out = Outbox::new();
+    machine.step(now, input, &mut out);
+    out.drain().collect()
+}
+
+fn hello(record: Record, session: u32) -> Message {
+    Message::Hello(message::Hello {
+        mesh: "test".into(),
+        version_min: 1,
+        version_max: 1,
+        session,
+        joining: false,
+        hash: 0,
+        record: Arc::new(record),
+    })
+}
+
+fn rank(epoch: u64, instance: u32, version: u64) -> Rank {
+    Rank {
+        epoch,
+        instance,
+        incarnation: 0,
+        leaving: false,
+        version,
+    }
+}
+
+/// A machine with one established link to `n1`, over which its orders can be read.
+fn with_a_neighbour() -> (Gossip, LinkId) {
+    let mut machine = Gossip::new(config(0, 5, &[]), 1, Instant::ZERO);
+    orders(&mut machine, Instant::ZERO, Input::Start);
+    let link = LinkId(1);
+    orders(
+        &mut machine,
+        Instant::ZERO,
+        Input::Accepted {
+            link,
+            peer: name(1),
+        },
+    );
+    let record = Record::new(name(1), rank(1, 9, 1), config(1, 1, &[]).content);
+    orders(
+        &mut machine,
+        Instant::ZERO,
+        Input::Receive {
+            link,
+            message: hello(record, 1),
+        },
+    );
+    assert_eq!(machine.links(Instant::ZERO).count(), 1);
+    (machine, link)
+}
+
+fn frame_of(record: Record) -> Message {
+    Message::Frame(message::Frame {
+        records: vec![Arc::new(record)],
+        ..message::Frame::default()
+    })
+}
+
+fn refusal_in(orders: &[Output]) -> Option<&message::Refusal> {
+    orders.iter().find_map(|order| match order {
+        Output::Send {
+            message: Message::Refuse(refusal),
+            ..
+        } => Some(refusal),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_lie_about_oneself_is_published_over() {
+    let (mut machine, link) = with_a_neighbour();
+    let truth = machine.record().content().clone();
+    let own = machine.record().rank();
+    let mut lie = truth.clone();
+    lie.services.clear();
+    let lying = Rank {
+        incarnation: 3,
+        version: 40,
+        leaving: true,
+        ..own
+    };
+    let message = frame_of(Record::new(name(0), lying, lie));
+    let given = orders(
+        &mut machine,
+        Instant::from_millis(10),
+        Input::Receive { link, message },
+    );
+    assert!(given.contains(&Output::Report(Event::Refuted { from: name(1) })));
+    let now = machine.record();
+    assert_eq!(now.content(), &truth);
+    assert!(now.rank() > lying && !now.rank().leaving && now.rank().version > 40);
+    assert_eq!(machine.topology().record(&name(0)), Some(now));
+}
+
+#[test]
+fn a_lie_at_the_highest_counter_is_outlived_by_a_stored_epoch() {
+    let (mut machine, link) = with_a_neighbour();
+    let own = machine.record().rank();
+    let lying = Rank {
+        incarnation: crate::topology::record::COUNTER_MAX,
+        ..own
+    };
+    let message = frame_of(Record::new(name(0), lying, Content::default()));
+    let given = orders(
+        &mut machine,
+        Instant::from_millis(10),
+        Input::Receive { link, message },
+    );
+    let ticket = given.iter().find_map(|order| match order {
+        Output::Store { ticket, epoch: 6 } => Some(*ticket),
+        _ => None,
+    });
+    assert_eq!(machine.record().rank().epoch, 5, "not before it is durable");
+    let ticket = ticket.expect("an epoch to store");
+    orders(
+        &mut machine,
+        Instant::from_millis(20),
+        Input::Stored { ticket },
+    );
+    assert_eq!(machine.record().rank().epoch, 6);
+    assert!(machine.record().rank() > lying);
+}
+
+#[test]
+fn a_counter_above_the_maximum_is_rejected() {
+    let (mut machine, link) = with_a_neighbour();
+    let wild = Rank {
+        version: u64::MAX,
+        ..rank(1, 1, 1)
+    };
+    let message = frame_of(Record::new(name(7), wild, Content::default()));
+    let given = orders(
+        &mut machine,
+        Instant::from_millis(10),
+        Input::Receive { link, message },
+    );
+    let reason = Rejection::CounterTooHigh;
+    assert!(given.contains(&Output::Report(Event::Rejected {
+        from: name(1),
+        reason
+    })));
+    assert_eq!(machine.member(&name(7)), None);
+}
+
+#[test]
+fn the_older_of_two_machines_with_one_id_stops_and_names_the_other() {
+    let (mut machine, link) = with_a_neighbour();
+    let newer = Record::new(name(0), rank(6, 77, 1), Content::default());
+    let given = orders(
+        &mut machine,
+        Instant::from_millis(10),
+        Input::Receive {
+            link,
+            message: frame_of(newer),
+        },
+    );
+    assert!(given.contains(&Output::Report(Event::NameTaken {
+        epoch: 6,
+        instance: 77
+    })));
+    let message = Message::Goodbye(message::Goodbye::NameTaken);
+    assert!(given.contains(&Output::Send { link, message }));
+    assert_eq!(
+        (machine.phase(), machine.next_deadline()),
+        (Phase::NameTaken, None)
+    );
+    // It never leapfrogs: nothing that comes later makes it publish again.
+    assert_eq!(
+        orders(&mut machine, Instant::from_millis(20), Input::Wake),
+        []
+    );
+}
+
+#[test]
+fn a_node_that_finds_its_previous_life_takes_a_higher_epoch_once_that_is_stored() {
+    let mut machine = Gossip::new(config(0, 5, &[1]), 1, Instant::ZERO);
+    orders(&mut machine, Instant::ZERO, Input::Start);
+    let at = Instant::from_millis(1);
+    let dialled = orders(&mut machine, at, Input::Wake);
+    let dial = dialled.iter().find_map(|order| match order {
+        Output::Dial { dial, .. } => Some(*dial),
+        _ => None,
+    });
+    let (dial, link) = (dial.expect("a dial of the target"), LinkId(1));
+    orders(
+        &mut machine,
+        at,
+        Input::Dialed {
+            dial,
+            link,
+            peer: name(1),
+        },
+    );
+    let yours = Some(Arc::new(Record::new(
+        name(0),
+        rank(9, 3, 4),
+        Content::default(),
+    )));
+    let reason = message::RefusalReason::NameTaken;
+    let refusal = message::Refusal {
+        reason,
+        session: 0,
+        versions: (0, 0),
+        others: vec![],
+        yours,
+    };
+    let given = orders(
+        &mut machine,
+        at,
+        Input::Receive {
+            link,
+            message: Message::Refuse(refusal),
+        },
+    );
+    assert!(
+        given
+            .iter()
+            .any(|order| matches!(order, Output::Store { epoch: 10, .. })),
+        "{given:?}"
+    );
+    orders(&mut machine, at, Input::Stored { ticket: Ticket(1) });
+    assert_eq!(machine.record().rank().epoch, 10);
+    let dialled = orders(&mut machine, Instant::from_millis(900), Input::Wake);
+    assert!(
+        dialled
+            .iter()
+            .any(|order| matches!(order, Output::Dial { .. })),
+        "{dialled:?}"
+    );
+}
+
+#[test]
+fn greetings_that_do_not_fit_are_refused_with_the_reason() {
+    let content = config(1, 1, &[]).content;
+    let record = || Record::new(name(2), rank(1, 9, 1), content.clone());
+    let Message::Hello(good) = hello(record(), 1) else {
+        unreachable!()
+    };
+    let wrong_mesh = message::Hello {
+        mesh: "other".into(),
+        ..good.clone()
+    };
+    let too_new = message::Hello {
+        version_min: 7,
+        version_max: 9,
+        ..good.clone()
+    };
+    let mine = message::Hello {
+        record: Arc::clone(with_a_neighbour().0.record()),
+        ..good
+    };
+    for (greeting, peer, reason) in [
+        (wrong_mesh, 2, message::RefusalReason::WrongMesh),
+        (too_new, 2, message::RefusalReason::Version),
+        (mine, 0, message::RefusalReason::Myself),
+    ] {
+        let (mut machine, _) = with_a_neighbour();
+        let link = LinkId(2);
+        orders(
+            &mut machine,
+            Instant::ZERO,
+            Input::Accepted {
+                link,
+                peer: name(peer),
+            },
+        );
+        let given = orders(
+            &mut machine,
+            Instant::ZERO,
+            Input::Receive {
+                link,
+                message: Message::Hello(greeting),
+            },
+        );
+        assert_eq!(
+            refusal_in(&given).map(|refusal| refusal.reason),
+            Some(reason)
+        );
+        assert!(given.contains(&Output::Close { link }));
+        assert_eq!(machine.links(Instant::ZERO).count(), 1);
+    }
+}
+
+#[test]
+fn a_greeting_with_somebody_elses_record_ends_the_link() {
+    let (mut machine, _) = with_a_neighbour();
+    let link = LinkId(2);
+    orders(
+        &mut machine,
+        Instant::ZERO,
+        Input::Accepted {
+            link,
+            peer: name(2),
+        },
+    );
+    let message = hello(Record::new(name(3), rank(1, 9, 1), Content::default()), 1);
+    let given = orders(
+        &mut machine,
+        Instant::ZERO,
+        Input::Receive { link, message },
+    );
+    let reason = Rejection::WrongRecord;
+    assert!(given.contains(&Output::Report(Event::Rejected {
+        from: name(2),
+        reason
+    })));
+    assert!(given.contains(&Output::Close { link }));
+}
+
+#[test]
+fn of_two_connections_the_higher_session_stays_and_of_equal_ones_the_one_the_lower_id_dialled() {
+    let record = || Record::new(name(1), rank(1, 9, 1), config(1, 1, &[]).content);
+    for (session, kept) in [(1, LinkId(1)), (2, LinkId(2))] {
+        let (mut machine, _) = with_a_neighbour();
+        let link = LinkId(2);
+        orders(
+            &mut machine,
+            Instant::from_millis(1),
+            Input::Accepted {
+                link,
+                peer: name(1),
+            },
+        );
+        let message = hello(record(), session);
+        let given = orders(
+            &mut machine,
+            Instant::from_millis(1),
+            Input::Receive { link, message },
+        );
+        assert_eq!(
+            machine
+                .links(Instant::ZERO)
+                .map(|link| link.link)
+                .collect::<Vec<_>>(),
+            [kept]
+        );
+        let superseded = refusal_in(&given).map(|refusal| (refusal.reason, refusal.session));
+        let expected = (kept == LinkId(1)).then_some((message::RefusalReason::Superseded, 1));
+        assert_eq!(superseded, expected);
+    }
+}
+
+#[test]
+fn a_join_storm_is_answered_with_other_members_to_try() {
+    let (mut machine, _) = with_a_neighbour();
+    let mut refused = 0;
+    for index in 2..40 {
+        let link = LinkId(index);
+        let peer = name(usize::try_from(index).unwrap());
+        orders(
+            &mut machine,
+            Instant::from_millis(1),
+            Input::Accepted {
+                link,
+                peer: peer.clone(),
+            },
+        );
+        let content = config(usize::try_from(index).unwrap(), 1, &[]).content;
+        let record = Record::new(peer, rank(1, 9, 1), content);
+        let Message::Hello(greeting) = hello(record, 1) else {
+            unreachable!()
+        };
+        let message = Message::Hello(message::Hello {
+            joining: true,
+            ..greeting
+        });
+        let given = orders(
+            &mut machine,
+            Instant::from_millis(1),
+            Input::Receive { link, message },
+        );
+        if let Some(refusal) = refusal_in(&given) {
+            assert_eq!(refusal.reason, message::RefusalReason::Busy);
+            assert!(!refusal.others.is_empty() && refusal.others.len() <= message::REFERRALS_MAX);
+            assert!(
+                refusal
+                    .others
+                    .iter()
+                    .all(|other| (1..21).any(|index| address(index) == *other))
+            );
+            refused += 1;
+        }
+    }
+    assert_eq!(
+        refused,
+        38 - 19,
+        "a burst of 20, one of which the neighbour took"
+    );
+}
+
+#[test]
+fn updates_of_one_moment_go_out_as_one_message() {
+    let (mut machine, link) = with_a_neighbour();
+    // The link was used just now, so it gathers.
+    let mut content = machine.record().content().clone();
+    let mut sent = Vec::new();
+    for value in ["1", "2", "3"] {
+        content.metadata.insert("key".into(), value.into());
+        sent.extend(orders(
+            &mut machine,
+            Instant::from_millis(50),
+            Input::Announce(content.clone()),
+        ));
+    }
+    sent.extend(orders(&mut machine, Instant::from_millis(51), Input::Wake));
+    let frames: Vec<_> = sent
+        .iter()
+        .filter_map(|order| match order {
+            Output::Send {
+                link: on,
+                message: Message::Frame(frame),
+            } if *on == link => Some(frame.records.len()),
+            _ => None,
+        })
+        .filter(|records| *records > 0)
+        .collect();
+    assert_eq!(frames, [1, 1], "the first at once, the others together");
+    assert_eq!(machine.record().content().metadata["key"], "3");
+}
