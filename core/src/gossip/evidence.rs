@@ -403,7 +403,6 @@ impl Gossip {
         let (retired, id) = (slot.retired, slot.id.clone());
         let again = self.now + self.config.tuning.forget_after;
         self.limbo.remove(&handle);
-        self.clear_edge(handle);
         if !retired {
             let before = self.topology.hash();
             self.topology.retire(handle);
@@ -413,7 +412,11 @@ impl Gossip {
                 self.timers.set(Timer::Forget(handle), again);
                 return;
             }
-        } else if self.topology.is_named(handle) || self.by_peer.contains_key(&handle) {
+        }
+        // Not before the second step: where the member is not forgotten yet, an exception that is withdrawn would
+        // make it reachable.
+        self.clear_edge(handle);
+        if retired && (self.topology.is_named(handle) || self.by_peer.contains_key(&handle)) {
             self.timers.set(Timer::Forget(handle), again);
             return;
         }

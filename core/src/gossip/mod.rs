@@ -421,6 +421,10 @@ impl Machine for Gossip {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.timers.next()
+        let next = self.timers.next();
+        if self.config.sabotage.has(Switch::DeadlineStays) {
+            return next.map(|_| self.now);
+        }
+        next
     }
 }

@@ -62,6 +62,8 @@ pub enum Switch {
     JoinTimeReset,
     /// Planted bug: a collection grows without bound.
     Unbounded,
+    /// Planted bug: the next deadline is always this very instant.
+    DeadlineStays,
 }
 
 impl Switch {
@@ -95,6 +97,7 @@ impl Switch {
         (Self::Resurrects, "resurrects"),
         (Self::JoinTimeReset, "join-time-reset"),
         (Self::Unbounded, "unbounded"),
+        (Self::DeadlineStays, "deadline-stays"),
     ];
 }
 
