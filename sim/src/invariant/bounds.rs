@@ -10,8 +10,10 @@ use phalanx_core::gossip::message::FRAME_BYTES_MAX;
 use phalanx_core::node::Output;
 use phalanx_core::size::Encoded;
 
-/// Links that may be open beyond the limit while they are refused or replaced.
-const LINKS_SLACK: usize = 64;
+/// Links that a node may dial for itself though it accepts no more: its own place on the rings.
+const OWN_MAX: usize = 8;
+/// Connections that may be in the middle of their greeting beside the links.
+const GREETINGS_MAX: usize = 1_024;
 
 pub(super) struct Bounds {
     links_max: usize,
@@ -34,12 +36,16 @@ impl Invariant for Bounds {
 
     fn after_step(&mut self, seen: &Seen<'_>, _: &Shared) -> Verdict {
         let mesh = seen.mesh();
-        let links = mesh.link_count();
-        if links > self.links_max + LINKS_SLACK {
-            return Err(format!(
-                "holds {links} links; at most {} are allowed",
-                self.links_max
-            ));
+        let held = mesh.link_count();
+        if held > self.links_max {
+            let open = mesh.links(seen.local).count();
+            let accepted = mesh.links(seen.local).filter(|link| !link.dialed).count();
+            let max = self.links_max;
+            if accepted > max || open > max + OWN_MAX || held > max + GREETINGS_MAX {
+                return Err(format!(
+                    "holds {open} links of {held} connections; at most {max} are allowed"
+                ));
+            }
         }
         let members = mesh.topology().len();
         if members > self.members_max {

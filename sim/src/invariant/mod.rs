@@ -20,7 +20,7 @@ use crate::scenario::Scenario;
 use crate::world::World;
 use core::time::Duration;
 use phalanx_core::gossip::message::Sync;
-use phalanx_core::gossip::{Gossip, Message};
+use phalanx_core::gossip::{Event, Gossip, Message, Output as Order};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{Node, Output};
 use phalanx_core::time::Instant;
@@ -69,8 +69,8 @@ impl Scene<'_> {
 /// What several invariants need.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// Every record that an owner published, by digest.
-    published: HashMap<u64, Arc<Record>>,
+    /// Every record that an owner published, by digest, and when.
+    published: HashMap<u64, (Arc<Record>, u64)>,
     /// The newest that each owner published.
     newest: HashMap<NodeId, Arc<Record>>,
     /// What each view held at latest of each id, by host; forgotten when the host starts anew.
@@ -187,6 +187,11 @@ impl Invariants {
             }
         }
         let held = &mut self.shared.held[seen.host];
+        for output in seen.outputs {
+            if let Output::Mesh(Order::Report(Event::PeerForgotten { id })) = output {
+                held.remove(id);
+            }
+        }
         for record in seen.received {
             if let Some(now) = seen.mesh().topology().record(record.id()) {
                 match held.get_mut(record.id()) {
@@ -210,7 +215,10 @@ impl Invariants {
         if newest.is_some_and(|newest| newest.digest() == own.digest()) {
             return;
         }
-        self.shared.published.insert(own.digest(), Arc::clone(own));
+        self.shared
+            .published
+            .entry(own.digest())
+            .or_insert_with(|| (Arc::clone(own), seen.now));
         if newest.is_none_or(|newest| **newest < **own) {
             self.shared.newest.insert(own.id().clone(), Arc::clone(own));
         }

@@ -7,13 +7,11 @@ use super::{Invariant, Seen, Shared, Verdict};
 use phalanx_core::gossip::{Event, Output as Order};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Output;
-use phalanx_core::topology::record::Record;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 pub(super) struct NoResurrection {
-    /// What each view held of those it forgot.
-    forgotten: Vec<HashMap<NodeId, Arc<Record>>>,
+    /// When each view forgot whom.
+    forgotten: Vec<HashMap<NodeId, u64>>,
 }
 
 impl NoResurrection {
@@ -35,10 +33,8 @@ impl Invariant for NoResurrection {
 
     fn after_step(&mut self, seen: &Seen<'_>, shared: &Shared) -> Verdict {
         for output in seen.outputs {
-            if let Output::Mesh(Order::Report(Event::PeerForgotten { id })) = output
-                && let Some(record) = shared.held[seen.host].get(id)
-            {
-                self.forgotten[seen.host].insert(id.clone(), Arc::clone(record));
+            if let Output::Mesh(Order::Report(Event::PeerForgotten { id })) = output {
+                self.forgotten[seen.host].insert(id.clone(), seen.now);
             }
         }
         let forgotten = &self.forgotten[seen.host];
@@ -46,13 +42,14 @@ impl Invariant for NoResurrection {
             return Ok(());
         }
         for received in seen.received {
-            let Some(before) = forgotten.get(received.id()) else {
+            let Some(forgotten) = forgotten.get(received.id()) else {
                 continue;
             };
             let Some(held) = seen.mesh().topology().record(received.id()) else {
                 continue;
             };
-            if held.rank() <= before.rank() {
+            let published = shared.published.get(&held.digest());
+            if published.is_some_and(|(_, at)| at <= forgotten) {
                 return Err(format!(
                     "forgot {} and took it back by old news",
                     received.id()

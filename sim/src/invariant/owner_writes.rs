@@ -18,7 +18,7 @@ impl Invariant for OwnerWrites {
                 continue;
             };
             let published = shared.published.get(&held.digest());
-            if published.is_none_or(|published| published.rank() != held.rank()) {
+            if published.is_none_or(|(published, _)| published.rank() != held.rank()) {
                 return Err(format!(
                     "holds a record that {} never published: {:?}",
                     held.id(),

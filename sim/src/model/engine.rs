@@ -22,6 +22,9 @@ use std::sync::Arc;
 /// Inputs that a process takes before it looks at its timers again.
 const MAIL_BATCH: usize = 64;
 
+/// When a machine is woken that wants, after a wake, another at once.
+const BROKEN_PROMISE: u64 = 1_000_000;
+
 /// What happens.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -272,11 +275,16 @@ impl<'a, 't> Engine<'a, 't> {
         };
         let local = process.clock.read(self.now);
         if process.node.next_deadline().is_some_and(|at| at <= local) {
-            wake_checked(&mut process.node, local, &mut self.out);
+            if self.sabotage.is_none() {
+                wake_checked(&mut process.node, local, &mut self.out);
+            } else {
+                // A planted bug is for the invariants to catch, not for an assertion.
+                process.node.step(local, node::Input::Wake, &mut self.out);
+            }
             self.received.clear();
             self.stepped(host, "wake", 0);
         } else {
-            self.plan_wake(host);
+            self.plan_wake(host, self.now);
         }
     }
 
@@ -324,15 +332,29 @@ impl<'a, 't> Engine<'a, 't> {
             self.perform(host, order);
         }
         self.out = out;
-        self.plan_wake(host);
+        // A machine that breaks its promise must not stop the run that reports it.
+        let overdue = self.next_deadline(host).is_some_and(|at| at <= self.now);
+        let soonest = self.now
+            + if kind == "wake" && overdue {
+                BROKEN_PROMISE
+            } else {
+                0
+            };
+        self.plan_wake(host, soonest);
+    }
+
+    /// When a process wants to be woken, in true time.
+    fn next_deadline(&self, host: usize) -> Option<u64> {
+        let process = self.hosts[host].process.as_ref()?;
+        Some(process.clock.when(process.node.next_deadline()?))
     }
 
     /// Plans the next wake anew.
     pub(super) fn replan(&mut self, host: usize) {
-        self.plan_wake(host);
+        self.plan_wake(host, self.now);
     }
 
-    fn plan_wake(&mut self, host: usize) {
+    fn plan_wake(&mut self, host: usize, soonest: u64) {
         let state = &mut self.hosts[host];
         let Some(process) = &state.process else {
             return;
@@ -340,7 +362,7 @@ impl<'a, 't> Engine<'a, 't> {
         let Some(deadline) = process.node.next_deadline() else {
             return;
         };
-        let at = process.clock.when(deadline).max(self.now);
+        let at = process.clock.when(deadline).max(soonest);
         if at < state.wake_at {
             state.wake_at = at;
             self.heap.push(

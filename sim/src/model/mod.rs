@@ -115,9 +115,7 @@ fn finish(
 ) -> Result<Outcome, ScenarioError> {
     let now = since_start(engine.now);
     let (mut failures, metrics) = judge.finish(now, &engine);
-    if metrics.contains_key("recovery-ms") {
-        check(&mut engine, Invariants::at_rest);
-    }
+    check(&mut engine, Invariants::at_rest);
     failures.extend(engine.invariants.failures(&scenario.file));
     let vacuous = vacuous(scenario, plan, &engine);
     if strict {

@@ -177,11 +177,7 @@ impl Planner<'_> {
         for (index, host) in self.scenario.hosts.iter().enumerate() {
             let drawn = starts.duration_below(self.scenario.spread);
             let Some(start) = host.start else { continue };
-            let at = if self.scenario.seeds.contains(&index) {
-                start
-            } else {
-                start + drawn
-            };
+            let at = start + drawn;
             self.push(
                 at,
                 Work::Order {
