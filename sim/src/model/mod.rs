@@ -21,7 +21,7 @@ mod stream;
 mod tests;
 mod trace;
 
-pub use replay::{NodeState, NodeView, replay};
+pub use replay::{NodeState, NodeView, replay, replay_all};
 
 use crate::invariant::{Invariants, Scene};
 use crate::judge::Judge;

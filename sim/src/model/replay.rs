@@ -55,18 +55,36 @@ pub fn replay(
             message: format!("there is no node `{name}`{}", suggestion(name, names)),
         });
     };
+    Ok(replay_all(scenario, seed, at)?.swap_remove(host))
+}
+
+/// Runs a scenario up to `at` and gives the state of every node, in the order of the file.
+///
+/// # Errors
+/// When the scenario cannot be planned.
+pub fn replay_all(
+    scenario: &Scenario,
+    seed: u64,
+    at: Duration,
+) -> Result<Vec<NodeState>, ScenarioError> {
     let plan = scenario.plan(seed)?;
     let mut engine = Engine::new(scenario, &plan, Sabotage::NONE, Trace::new(None));
     while engine.advance(ns(at)) {
         engine.reports.clear();
     }
-    let process = engine.hosts[host].process.as_ref();
-    let view = process.map(|process| view(process.node.mesh(), process.clock.read(engine.now)));
-    Ok(NodeState {
-        name: name.to_owned(),
-        at,
-        view,
-    })
+    let states = scenario
+        .hosts
+        .iter()
+        .zip(&engine.hosts)
+        .map(|(named, host)| NodeState {
+            name: named.name.clone(),
+            at,
+            view: host
+                .process
+                .as_ref()
+                .map(|process| view(process.node.mesh(), process.clock.read(engine.now))),
+        });
+    Ok(states.collect())
 }
 
 fn view(mesh: &Gossip, now: phalanx_core::time::Instant) -> NodeView {

@@ -12,6 +12,7 @@ use crate::failure::{Failure, Verdict};
 use crate::mesh::answer::{Peer, Status};
 use crate::screen::{Cell, Paint, Screen, Table, count, span};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tool::{Tool, Watching};
@@ -24,6 +25,8 @@ const WITNESS: usize = 1;
 const SERVICE: &str = "greeter@1";
 /// Real daemons on a busy machine; the states are usually reached far earlier.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// When the demo looks into the simulated fleet: the cut lasts from 10 s to 40 s.
+const INSTANTS: &[&str] = &["9s", "39s", "45s"];
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What the demo reads of `phalanx peers --json`.
@@ -255,6 +258,29 @@ impl Stage<'_> {
             .collect())
     }
 
+    /// What the nodes see before, during and after the cut.
+    fn instants(&self, partition: &Path) -> Result<(), Failure> {
+        let mut table = Table::new(&[
+            "virtual time",
+            "each node sees alive",
+            "down",
+            "different views",
+        ]);
+        for instant in INSTANTS {
+            let views = self.tool.views(partition, instant)?;
+            let hashes: BTreeSet<&String> =
+                views.iter().filter_map(|view| view.hash.as_ref()).collect();
+            table.row(vec![
+                Cell::new(*instant),
+                Cell::number(range(views.iter().map(|view| view.many("alive")))),
+                Cell::number(range(views.iter().map(|view| view.many("down")))),
+                Cell::number(hashes.len()),
+            ]);
+        }
+        self.screen.table(&table)?;
+        self.screen.line("")
+    }
+
     fn simulation(&mut self, partition: &Path) -> Result<(), Failure> {
         self.title("A partition, before it happens to you")?;
         let story = self.tool.story(partition)?;
@@ -262,15 +288,10 @@ impl Stage<'_> {
             self.say(line)?;
         }
         self.screen.line("")?;
+        self.instants(partition)?;
         let runs = self.tool.simulate(partition)?;
         let mut table = Table::new(&[
-            "engine",
-            "nodes",
-            "outcome",
-            "virtual",
-            "real",
-            "messages",
-            "whole again after",
+            "engine", "nodes", "outcome", "virtual", "real", "events", "messages",
         ]);
         for run in &runs {
             let paint = if run.outcome == "pass" {
@@ -278,18 +299,14 @@ impl Stage<'_> {
             } else {
                 Paint::Bad
             };
-            let recovery = run
-                .metrics
-                .get("recovery-ms")
-                .map_or_else(|| "-".to_owned(), |millis| span(*millis));
             table.row(vec![
                 Cell::new(&run.engine).paint(Paint::Bold),
                 Cell::number(run.nodes),
                 Cell::new(&run.outcome).paint(paint),
                 Cell::number(span(run.virtual_ms)),
                 Cell::number(span(run.wall_ms)),
+                Cell::number(run.events),
                 Cell::number(run.messages),
-                Cell::number(recovery),
             ]);
         }
         self.screen.table(&table)?;
@@ -326,6 +343,14 @@ impl Stage<'_> {
             "phalanx sim run {} --seed 1..100",
             partition.display()
         ))
+    }
+}
+
+/// Numbers in words: the one they all are, or the lowest and the highest.
+fn range(numbers: impl Iterator<Item = usize> + Clone) -> String {
+    match (numbers.clone().min(), numbers.max()) {
+        (Some(low), Some(high)) if low != high => format!("{low} to {high}"),
+        (_, high) => high.unwrap_or(0).to_string(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::catalogue;
 use crate::failure::{Failure, Verdict};
 use crate::screen::{Cell, Paint, Screen, Table, span};
 use phalanx_core::gossip::{MemberView, Phase, Status};
-use phalanx_sim::model::{NodeState, NodeView, replay};
+use phalanx_sim::model::{NodeState, NodeView, replay, replay_all};
 use phalanx_sim::scenario::Engine;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -23,18 +23,10 @@ pub(super) fn run(
     scenario
         .check_engine(Engine::Model)
         .map_err(Failure::usage)?;
-    let names: Vec<&str> = match node {
-        Some(name) => vec![name],
-        None => scenario
-            .hosts
-            .iter()
-            .map(|host| host.name.as_str())
-            .collect(),
+    let states = match node {
+        Some(name) => vec![replay(scenario, seed, until, name).map_err(Failure::usage)?],
+        None => replay_all(scenario, seed, until).map_err(Failure::usage)?,
     };
-    let mut states = Vec::new();
-    for name in names {
-        states.push(replay(scenario, seed, until, name).map_err(Failure::usage)?);
-    }
     if as_json {
         for state in &states {
             screen.json(&as_value(state))?;

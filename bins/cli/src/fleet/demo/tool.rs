@@ -6,7 +6,6 @@ use crate::mesh::answer::Event;
 use crate::programs;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -31,9 +30,31 @@ pub(super) struct Run {
     pub(super) events: u64,
     pub(super) messages: u64,
     pub(super) nodes: u64,
-    pub(super) metrics: BTreeMap<String, u64>,
     pub(super) failures: Vec<serde_json::Value>,
     pub(super) same_state_as_model: Option<bool>,
+}
+
+/// What the demo reads of a node at an instant of a run.
+#[derive(Debug, Deserialize)]
+pub(super) struct View {
+    pub(super) hash: Option<String>,
+    #[serde(default)]
+    members: Vec<Member>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Member {
+    status: String,
+}
+
+impl View {
+    /// How many members have this status.
+    pub(super) fn many(&self, status: &str) -> usize {
+        self.members
+            .iter()
+            .filter(|member| member.status == status)
+            .count()
+    }
 }
 
 /// What the demo reads of a scenario.
@@ -97,6 +118,13 @@ impl Tool {
         story
             .map(|story| story.about)
             .ok_or_else(|| Failure::failed("the scenario has no story"))
+    }
+
+    /// What every node sees at an instant of a run in the model engine.
+    pub(super) fn views(&self, file: &Path, until: &str) -> Result<Vec<View>, Failure> {
+        let words = ["sim", "replay", "--json", "--seed", "1", "--until", until].map(OsStr::new);
+        let arguments: Vec<&OsStr> = words.into_iter().chain([file.as_os_str()]).collect();
+        self.run(&arguments)
     }
 
     /// Runs a scenario in both engines.
