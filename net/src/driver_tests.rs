@@ -1,3 +1,5 @@
+//! The loop in virtual time: what it hears first, and when it wakes its machine.
+
 use super::*;
 use std::sync::{Arc, Mutex};
 

@@ -1,21 +1,13 @@
 //! The other end of `MeshService`, for tools: one connection over mutual TLS, and errors that say what to do.
 
 use crate::identity::{Identity, Peer};
-use crate::transport::connection::Connections;
-use crate::transport::failure;
-use crate::transport::{CALL_MESSAGE_BYTES_MAX, Network, Tcp};
+use crate::transport::{CALL_MESSAGE_BYTES_MAX, Call, Tcp};
 use crate::wire::proto::PingRequest;
 use crate::wire::proto::mesh_service_client::MeshServiceClient;
-use core::net::{IpAddr, Ipv4Addr};
-use hyper_util::rt::TokioIo;
 use phalanx_core::gossip::{Address, DialError};
-use rustls::pki_types::ServerName;
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time;
-use tokio_rustls::TlsConnector;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 /// Why a node cannot be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,9 +50,6 @@ pub enum ConnectError {
         /// Why.
         why: String,
     },
-    /// Our own certificate is of no use.
-    #[error("{0}")]
-    Identity(String),
 }
 
 /// A connection to one node.
@@ -81,11 +70,7 @@ impl Client {
         identity: &Identity,
         within: Duration,
     ) -> Result<Self, ConnectError> {
-        let tls = identity
-            .client_config()
-            .map_err(|error| ConnectError::Identity(error.to_string()))?;
-        let connector = TlsConnector::from(tls);
-        match time::timeout(within, open(address, identity, connector)).await {
+        match time::timeout(within, open(address, identity, within)).await {
             Ok(Ok(client)) => Ok(client),
             Ok(Err(error)) => Err(explain(address.clone(), error, within)),
             Err(_) => Err(ConnectError::TimedOut {
@@ -120,48 +105,19 @@ fn explain(address: Address, error: DialError, within: Duration) -> ConnectError
 async fn open(
     address: &Address,
     identity: &Identity,
-    connector: TlsConnector,
+    within: Duration,
 ) -> Result<Client, DialError> {
-    let io = Tcp
-        .connect(address)
-        .await
-        .map_err(|error| failure::connecting(&error))?;
-    let io = Connections::default().guard(io, false);
-    let fate = io.fate();
-    // The verifier does not look at this name: certificates name ids, not addresses.
-    let name = ServerName::from(IpAddr::from(Ipv4Addr::UNSPECIFIED));
-    let io = io
-        .layer(async |io| connector.connect(name, io).await)
-        .await
-        .map_err(|error| failure::greeting(&error))?;
-    let peer = identity
-        .judge(io.inner().get_ref().1.peer_certificates())
-        .map_err(|error| DialError::Untrusted(format!("its certificate {error}")))?;
-    let once = Arc::new(Mutex::new(Some(io)));
-    let connect = tower::service_fn(move |_| {
-        let io = once.lock().unwrap_or_else(PoisonError::into_inner).take();
-        async move {
-            io.map(TokioIo::new)
-                .ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))
-        }
-    });
-    let channel = Endpoint::from_static("http://node")
-        .http2_keep_alive_interval(Duration::from_secs(5))
-        .keep_alive_timeout(Duration::from_secs(5))
-        .keep_alive_while_idle(true)
-        .connect_with_connector(connect)
-        .await
-        .map_err(|error| match fate.take_failure() {
-            Some(failure) => failure::greeting(&failure),
-            None => DialError::Protocol(error.to_string()),
-        })?;
-    let mut calls = MeshServiceClient::new(channel)
+    let call = Call::connect(&Tcp, identity, address, within).await?;
+    let mut calls = MeshServiceClient::new(call.channel.clone())
         .max_decoding_message_size(CALL_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(CALL_MESSAGE_BYTES_MAX);
     // With TLS 1.3 our handshake is over before the other end has judged our certificate.
     calls
         .ping(PingRequest::default())
         .await
-        .map_err(|status| failure::opening(&status, fate.take_failure()))?;
-    Ok(Client { calls, peer })
+        .map_err(|status| call.first_failure(&status))?;
+    Ok(Client {
+        calls,
+        peer: call.peer,
+    })
 }

@@ -84,6 +84,9 @@ impl<N: Network> Dialer<N> {
     }
 }
 
+/// Whoever waits on a call hears within twice this that the other end is gone.
+const CALL_KEEPALIVE: Duration = Duration::from_secs(5);
+
 /// A connection to a node, for calls.
 ///
 /// With TLS 1.3 the handshake is over on this side before the node has judged our certificate: that it is not
@@ -120,13 +123,19 @@ impl Call {
                 Connections::default().guard(io, false),
                 identity,
                 config,
-                None,
+                Some(CALL_KEEPALIVE),
             )
             .await
         };
         time::timeout(timeout, connect)
             .await
             .unwrap_or(Err(DialError::TimedOut))
+    }
+
+    /// What the failure of a first call on this connection means.
+    #[must_use]
+    pub fn first_failure(&self, status: &Status) -> DialError {
+        failure::opening(status, self.fate.take_failure())
     }
 
     /// Why a call on this connection failed.

@@ -17,9 +17,9 @@
 //! other members to try, comes before that for nodes that behave.
 
 mod accept;
-pub(crate) mod connection;
+mod connection;
 mod dial;
-pub(crate) mod failure;
+mod failure;
 mod links;
 mod network;
 mod node;

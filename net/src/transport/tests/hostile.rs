@@ -1,10 +1,16 @@
+//! Foreign, expired, malformed: who is turned away, and that the node stays up.
+
 use super::*;
 use crate::wire;
 use bytes::{Buf, BufMut};
 use http::uri::PathAndQuery;
 use phalanx_core::gossip::Status::Alive;
-use phalanx_core::gossip::message::{Frame, Goodbye};
+use phalanx_core::gossip::message::{
+    Frame, Goodbye, Hello, RefusalReason, VERSION_MAX, VERSION_MIN,
+};
 use phalanx_core::gossip::{DialError, Message};
+use phalanx_core::topology::record::{Content, Rank, Record};
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::wrappers::ReceiverStream;
@@ -267,4 +273,45 @@ async fn calls_know_their_caller_and_learn_why_they_are_turned_away() {
         "{reason}"
     );
     one.ends().await;
+}
+
+#[tokio::test]
+async fn an_older_and_a_newer_protocol_learn_which_versions_would_do() {
+    let ca = Ca::new();
+    let one = start(ca.node("one"), &[]).await;
+    for versions in [(0, VERSION_MIN - 1), (VERSION_MAX + 1, VERSION_MAX + 9)] {
+        let id = NodeId::new("two").unwrap();
+        let hello = Hello {
+            mesh: "test".to_owned(),
+            version_min: versions.0,
+            version_max: versions.1,
+            session: 1,
+            joining: true,
+            hash: 0,
+            record: Arc::new(Record::new(
+                id,
+                Rank {
+                    epoch: 1,
+                    instance: 1,
+                    ..Rank::default()
+                },
+                Content::default(),
+            )),
+        };
+        let mut link = raw_link(&ca.node("two"), &one).await.unwrap();
+        link.out
+            .send(wire::encode(&Message::Hello(hello)))
+            .await
+            .unwrap();
+        let answer = time::timeout(DEADLINE, link.inbound.message())
+            .await
+            .unwrap();
+        let answer = wire::decode(&answer.unwrap().unwrap()).unwrap();
+        let Message::Refuse(refusal) = answer else {
+            panic!("{answer:?}")
+        };
+        assert_eq!(refusal.reason, RefusalReason::Version);
+        assert_eq!(refusal.versions, (VERSION_MIN, VERSION_MAX));
+    }
+    still_lives(&ca, one).await;
 }

@@ -1,3 +1,5 @@
+//! Nodes that find each other, leave and come back.
+
 use super::*;
 use phalanx_core::gossip::Status::{Alive, Left};
 

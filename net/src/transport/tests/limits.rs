@@ -1,3 +1,5 @@
+//! Bounds: connections, rates, handshakes, queues, and the time an end takes.
+
 use super::*;
 use phalanx_core::gossip::Message;
 use phalanx_core::gossip::message::{Frame, Sync};
