@@ -19,6 +19,12 @@ use crate::topology::Handle;
 const ISOLATION_HOLD: Duration = Duration::from_secs(1);
 /// The time a vouch has to arrive after a suspicion that rests on an old proof.
 const VOUCH_GRACE: Duration = Duration::from_millis(300);
+/// A node whose timers were late by a time doubts itself for this many times as long.
+const DOUBT_FACTOR: u32 = 8;
+/// The longest such doubt.
+const DOUBT_MAX: Duration = Duration::from_secs(8);
+/// How often a doubt is reconsidered.
+const DOUBT_INTERVAL: Duration = Duration::from_millis(250);
 /// A neighbour heard within a heartbeat plus this is vouched for.
 const HEARTBEAT_SLACK: Duration = Duration::from_millis(100);
 /// Members that are down are probed by this many nodes a second, mesh-wide, each.
@@ -288,10 +294,11 @@ impl Gossip {
             self.timers.set(Timer::Suspicion, since + ISOLATION_HOLD);
             return;
         }
+        let doubt = self.doubt();
         let due: Vec<Handle> = self
             .suspects
             .iter()
-            .filter(|(_, suspicion)| suspicion.until <= self.now)
+            .filter(|(_, suspicion)| suspicion.until + doubt <= self.now)
             .map(|(handle, _)| *handle)
             .collect();
         for handle in due {
@@ -327,11 +334,20 @@ impl Gossip {
             .map(|suspicion| suspicion.until)
             .min()
         {
-            self.timers.set(
-                Timer::Suspicion,
-                first.max(self.now + Duration::from_nanos(1)),
-            );
+            // A doubt that shrinks is looked at again before long.
+            let at = (first + doubt).min(self.now + DOUBT_INTERVAL).max(first);
+            self.timers
+                .set(Timer::Suspicion, at.max(self.now + Duration::from_nanos(1)));
         }
+    }
+
+    /// How much longer this node waits before it declares anybody down, because it lags behind its mail itself:
+    /// what clears a suspect may wait in the inbox. After Lifeguard's local health multiplier.
+    fn doubt(&self) -> Duration {
+        if self.config.sabotage.has(Switch::NoPauseGuard) {
+            return Duration::ZERO;
+        }
+        (self.lag * DOUBT_FACTOR).min(DOUBT_MAX)
     }
 
     /// Dials some members that are down: two nodes a second for each of them, mesh-wide, on average.

@@ -134,6 +134,8 @@ pub struct Gossip {
     isolated_since: Option<Instant>,
     /// No proof of life counts as older than this: set when we were paused.
     judge_floor: Instant,
+    /// How late our timers lately were: an overloaded node reads old news, and doubts it.
+    lag: core::time::Duration,
     accept_tokens: u32,
     accept_refilled: Instant,
     heartbeat_last: LinkId,
@@ -170,6 +172,7 @@ impl Gossip {
             changed: now,
             isolated_since: None,
             judge_floor: Instant::ZERO,
+            lag: core::time::Duration::ZERO,
             accept_tokens: config.tuning.accept_burst,
             accept_refilled: now,
             heartbeat_last: LinkId(0),
@@ -209,6 +212,11 @@ impl Gossip {
     }
 
     fn on_wake(&mut self, out: &mut Outbox<Output>) {
+        let late = self
+            .timers
+            .next()
+            .map_or(core::time::Duration::ZERO, |due| self.now - due);
+        self.lag = late.max(self.lag - self.lag / 16);
         if let Some(due) = self.timers.next()
             && self.now - due > self.config.tuning.pause_threshold
             && !self.config.sabotage.has(Switch::NoPauseGuard)
