@@ -43,6 +43,8 @@ pub(crate) struct Links {
 struct Table {
     last: u64,
     queues: BTreeMap<LinkId, Arc<Queue>>,
+    /// The node is ending: no link opens any more.
+    ended: bool,
 }
 
 /// How a link came to be.
@@ -118,6 +120,11 @@ impl Links {
             fate,
         } = stem;
         let mut table = self.lock();
+        if table.ended {
+            drop(table);
+            fate.kill();
+            return;
+        }
         table.last += 1;
         let link = LinkId(table.last);
         table.queues.insert(link, queue.clone());
@@ -169,9 +176,12 @@ impl Links {
         }
     }
 
-    /// Closes every link after what waits on it.
+    /// Closes every link after what waits on it; none opens from here on.
     pub(crate) fn close_all(&self) {
-        let queues = std::mem::take(&mut self.lock().queues);
+        let mut table = self.lock();
+        table.ended = true;
+        let queues = std::mem::take(&mut table.queues);
+        drop(table);
         for queue in queues.into_values() {
             queue.close();
         }

@@ -1,0 +1,252 @@
+//! Each bound is checked, and named with the field that breaks it.
+
+use super::super::decode;
+use super::super::error::Fault;
+use super::super::proto::{self, packet, refuse};
+use phalanx_core::gossip::Message;
+use phalanx_core::gossip::message::{FRAME_BYTES_MAX, REFERRALS_MAX};
+use phalanx_core::identity::NameError;
+use phalanx_core::topology::record::{COUNTER_MAX, EDGES_MAX, METADATA_MAX, SERVICES_MAX};
+use prost::Message as _;
+
+fn parsed(body: packet::Body) -> Result<Message, (String, Fault)> {
+    let packet = proto::Packet { body: Some(body) };
+    Message::try_from(packet).map_err(|error| (error.path().to_owned(), error.fault().clone()))
+}
+
+fn wire_record() -> proto::Record {
+    proto::Record {
+        id: "a".to_owned(),
+        epoch: 1,
+        ..proto::Record::default()
+    }
+}
+
+fn with_record(record: proto::Record) -> packet::Body {
+    packet::Body::Frame(proto::Frame {
+        records: vec![wire_record(), record],
+        ..proto::Frame::default()
+    })
+}
+
+fn with_report(edges: Vec<proto::Edge>) -> packet::Body {
+    let report = proto::Report {
+        reporter: "a".to_owned(),
+        epoch: 1,
+        version: 1,
+        edges,
+    };
+    packet::Body::Frame(proto::Frame {
+        reports: vec![report],
+        ..proto::Frame::default()
+    })
+}
+
+fn edge(peer: &str) -> proto::Edge {
+    proto::Edge {
+        peer: peer.to_owned(),
+        down: false,
+        age_ms: None,
+    }
+}
+
+fn refused(fault: Result<Message, (String, Fault)>) -> (String, Fault) {
+    fault.expect_err("the packet is malformed")
+}
+
+#[test]
+fn each_bound_of_a_record_names_its_field() {
+    let bad = |change: fn(&mut proto::Record)| {
+        let mut record = wire_record();
+        change(&mut record);
+        refused(parsed(with_record(record)))
+    };
+    let at = |field: &str| format!("frame.records[1].{field}");
+    assert_eq!(
+        bad(|r| r.id.clear()),
+        (at("id"), Fault::Name(NameError::Empty))
+    );
+    assert_eq!(
+        bad(|r| r.epoch = COUNTER_MAX + 1),
+        (at("epoch"), Fault::CounterTooHigh(COUNTER_MAX + 1))
+    );
+    assert_eq!(
+        bad(|r| r.incarnation = u64::MAX),
+        (at("incarnation"), Fault::CounterTooHigh(u64::MAX))
+    );
+    assert_eq!(
+        bad(|r| r.version = u64::MAX),
+        (at("version"), Fault::CounterTooHigh(u64::MAX))
+    );
+    assert_eq!(
+        bad(|r| r.address = vec![1; 5]),
+        (at("address"), Fault::AddressLength(5))
+    );
+    assert_eq!(
+        bad(|r| r.address = vec![1]),
+        (at("address"), Fault::AddressLength(1))
+    );
+    assert_eq!(
+        bad(|r| r.address = vec![127, 0, 0, 1, 0, 0]),
+        (at("address"), Fault::NoPort)
+    );
+    let (path, fault) = bad(|r| r.nickname = "x".repeat(9_000));
+    assert_eq!(
+        (path, matches!(fault, Fault::Content(_))),
+        (at("content"), true)
+    );
+}
+
+#[test]
+fn too_many_or_repeated_elements_are_refused() {
+    let service = |n: usize| proto::Service {
+        name: format!("s{n}"),
+        version: String::new(),
+    };
+    let entry = |n: usize| proto::Entry {
+        key: format!("k{n}"),
+        value: String::new(),
+    };
+    let services = proto::Record {
+        services: (0..=SERVICES_MAX).map(service).collect(),
+        ..wire_record()
+    };
+    let metadata = proto::Record {
+        metadata: (0..=METADATA_MAX).map(entry).collect(),
+        ..wire_record()
+    };
+    let edges = (0..=EDGES_MAX).map(|n| edge(&format!("n{n}"))).collect();
+    for (body, path, max) in [
+        (
+            with_record(services),
+            "frame.records[1].services",
+            SERVICES_MAX,
+        ),
+        (
+            with_record(metadata),
+            "frame.records[1].metadata",
+            METADATA_MAX,
+        ),
+        (with_report(edges), "frame.reports[0].edges", EDGES_MAX),
+    ] {
+        let (found_path, fault) = refused(parsed(body));
+        assert_eq!(found_path, path);
+        assert!(
+            matches!(fault, Fault::TooMany { found, max: bound, .. } if (found, bound) == (max + 1, max)),
+            "{fault}"
+        );
+    }
+    let twice = |record| refused(parsed(with_record(record))).1;
+    assert_eq!(
+        twice(proto::Record {
+            services: vec![service(1), service(1)],
+            ..wire_record()
+        }),
+        Fault::Twice("s1".to_owned())
+    );
+    assert_eq!(
+        twice(proto::Record {
+            metadata: vec![entry(1), entry(1)],
+            ..wire_record()
+        }),
+        Fault::Twice("k1".to_owned())
+    );
+    assert_eq!(
+        refused(parsed(with_report(vec![edge("b"), edge("b")]))).1,
+        Fault::Twice("b".to_owned())
+    );
+}
+
+#[test]
+fn a_refusal_names_at_most_a_few_others_and_a_known_reason() {
+    let refuse = |reason, others| {
+        packet::Body::Refuse(proto::Refuse {
+            reason,
+            others,
+            ..proto::Refuse::default()
+        })
+    };
+    let busy = refuse::Reason::Busy.into();
+    let others = vec![vec![127, 0, 0, 1, 0, 80]; REFERRALS_MAX + 1];
+    assert!(matches!(
+        refused(parsed(refuse(busy, others))).1,
+        Fault::TooMany {
+            max: REFERRALS_MAX,
+            ..
+        }
+    ));
+    for unknown in [0, 99, -1] {
+        assert_eq!(
+            refused(parsed(refuse(unknown, vec![]))),
+            ("refuse.reason".to_owned(), Fault::UnknownNumber(unknown))
+        );
+    }
+    let goodbye = packet::Body::Goodbye(proto::Goodbye { reason: 0 });
+    assert_eq!(
+        refused(parsed(goodbye)),
+        ("goodbye.reason".to_owned(), Fault::UnknownNumber(0))
+    );
+}
+
+#[test]
+fn what_must_be_there_is_missed() {
+    let missing = |path: &str| (path.to_owned(), Fault::Missing);
+    assert_eq!(
+        decode(&[]).map_err(|error| error.to_string()),
+        Err("packet.body is missing".to_owned())
+    );
+    let hello = proto::Hello {
+        mesh: "m".to_owned(),
+        ..proto::Hello::default()
+    };
+    assert_eq!(
+        refused(parsed(packet::Body::Hello(hello))),
+        missing("hello.record")
+    );
+    assert_eq!(
+        refused(parsed(packet::Body::Welcome(proto::Welcome::default()))),
+        missing("welcome.record")
+    );
+    let frame = proto::Frame {
+        sync: vec![proto::Sync { step: None }],
+        ..proto::Frame::default()
+    };
+    assert_eq!(
+        refused(parsed(packet::Body::Frame(frame))),
+        missing("frame.sync[0].step")
+    );
+    let nowhere = packet::Body::Hello(proto::Hello {
+        mesh: "Not A Mesh".to_owned(),
+        ..proto::Hello::default()
+    });
+    assert_eq!(refused(parsed(nowhere)).0, "hello.mesh");
+}
+
+#[test]
+fn an_oversized_packet_is_refused_before_it_is_read() {
+    let frame = proto::Frame {
+        sync: vec![],
+        ..proto::Frame::default()
+    };
+    let mut bytes = proto::Packet {
+        body: Some(packet::Body::Frame(frame)),
+    }
+    .encode_to_vec();
+    bytes.resize(FRAME_BYTES_MAX + 1, 0);
+    let error = decode(&bytes).expect_err("it is oversized");
+    assert_eq!(
+        error.to_string(),
+        "packet has 16385 bytes; at most 16384 are allowed"
+    );
+}
+
+#[test]
+fn another_protocols_bytes_are_named_as_such() {
+    let error = decode(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect_err("it is HTTP");
+    assert!(
+        error
+            .to_string()
+            .starts_with("packet is no message of this protocol"),
+        "{error}"
+    );
+}
