@@ -118,9 +118,6 @@ mod tests {
             if let Some(found) = difference(mine.iter().copied(), &table) {
                 prop_assert_eq!(found.ours, mine.difference(&other).copied().collect::<Vec<_>>());
                 prop_assert_eq!(found.theirs, other.difference(&mine).copied().collect::<Vec<_>>());
-            } else {
-                let apart = mine.symmetric_difference(&other).count();
-                prop_assert!(apart * 4 > SIZES[size] as usize, "{} of {} cells failed", apart, SIZES[size]);
             }
         }
 
@@ -129,6 +126,22 @@ mod tests {
             let table: Vec<Cell> =
                 cells.into_iter().map(|(count, sum, check)| Cell { count: count % 3, sum, check }).collect();
             let _ended = difference([1, 2, 3].into_iter(), &table);
+        }
+    }
+
+    #[test]
+    fn a_difference_of_a_quarter_of_the_cells_is_nearly_always_decoded() {
+        let mut random = crate::random::Random::from_seed(1);
+        for size in SIZES {
+            let decoded = (0..400)
+                .filter(|_| {
+                    let theirs: Vec<u64> = (0..size / 4).map(|_| random.next_u64()).collect();
+                    let table = sketch(theirs.iter().copied(), size);
+                    difference(core::iter::empty(), &table)
+                        .is_some_and(|found| found.theirs.len() == theirs.len())
+                })
+                .count();
+            assert!(decoded >= 380, "{decoded} of 400 with {size} cells");
         }
     }
 }

@@ -358,3 +358,74 @@ fn a_node_that_cannot_be_dialled_watches_and_is_not_watched() {
         }
     }
 }
+
+#[test]
+fn services_are_listed_in_order_with_their_providers() {
+    let rank = Rank {
+        epoch: 1,
+        instance: 1,
+        incarnation: 0,
+        leaving: false,
+        version: 1,
+    };
+    let mut view = empty();
+    assert!(view.is_empty());
+    for who in [2, 0, 1] {
+        let services = ["web", "db"].map(|name| Service {
+            name: name.into(),
+            version: "1".into(),
+        });
+        let services = services.into_iter().skip(usize::from(who == 1)).collect();
+        view.apply_record(&Arc::new(Record::new(
+            id(who),
+            rank,
+            Content {
+                services,
+                ..Content::default()
+            },
+        )));
+    }
+    assert!(!view.is_empty());
+    let listed: Vec<_> = view
+        .services()
+        .map(|(name, version, nodes)| (name, version, nodes.to_vec()))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            ("db", "1", vec![id(0), id(1), id(2)]),
+            ("web", "1", vec![id(0), id(2)])
+        ]
+    );
+    let after: Vec<_> = view
+        .handles_after(Some(&id(0)))
+        .filter_map(|handle| view.slot(handle))
+        .map(|slot| slot.id.clone())
+        .collect();
+    assert_eq!(after, [id(1), id(2)]);
+}
+
+#[test]
+fn a_member_that_a_report_names_is_named() {
+    let mut view = empty();
+    let report = Report {
+        epoch: 1,
+        version: 1,
+        edges: vec![Edge {
+            peer: id(1),
+            down: true,
+        }],
+        reporter: id(0),
+    };
+    view.apply_report(&Arc::new(report), vec![None]);
+    let named = |view: &Topology, who| view.is_named(view.handle(&id(who)).unwrap());
+    assert_eq!((named(&view, 0), named(&view, 1)), (false, true));
+    let empty_report = Report {
+        epoch: 1,
+        version: 2,
+        edges: vec![],
+        reporter: id(0),
+    };
+    view.apply_report(&Arc::new(empty_report), vec![]);
+    assert!(!named(&view, 1));
+}
