@@ -28,8 +28,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-/// How often conditions are checked.
-const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Connections and segments that wait at one socket.
 const TCP_CAPACITY: usize = 4096;
 
@@ -154,7 +152,7 @@ pub(crate) fn run(
     let clocks = mad_turmoil::time::SimClocksGuard::init();
     let trace = Trace::to(arguments.trace.as_deref())?;
     let mut engine = Engine::new(scenario, plan, arguments.sabotage, trace)?;
-    let mut judge = Judge::new(scenario, plan, CHECK_INTERVAL);
+    let mut judge = Judge::new(scenario, plan, check_interval(scenario.hosts.len()));
     engine.drive(&mut judge)?;
     drop(clocks);
     let said = panics
@@ -175,6 +173,14 @@ fn listen_for_panics() -> Arc<Mutex<Vec<String>>> {
             .push(panic.to_string());
     }));
     panics
+}
+
+/// How often conditions are checked: each check copies every machine.
+const fn check_interval(hosts: usize) -> Duration {
+    Duration::from_millis(match hosts {
+        0..=12 => 50,
+        _ => 200,
+    })
 }
 
 /// Turmoil looks at every pair of hosts in every tick: many hosts get longer ones.

@@ -1,0 +1,183 @@
+//! Whole runs of the engine, each in a process of its own.
+
+use phalanx_sim::model::{self, Options};
+use phalanx_sim::projection::Projection;
+use phalanx_sim::scenario::{Engine, Scenario};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn scenarios() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
+}
+
+fn named(name: &str) -> PathBuf {
+    scenarios().join(format!("{name}.toml"))
+}
+
+fn run(file: &Path, arguments: &[&str]) -> Output {
+    let program = env!("CARGO_BIN_EXE_phalanx-sim-wire");
+    Command::new(program)
+        .arg(file)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn result(output: &Output) -> Value {
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(complaint.is_empty(), "{complaint}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn passes(file: &Path, seed: &str) -> Value {
+    let output = run(file, &["--seed", seed, "--strict"]);
+    let result = result(&output);
+    assert_eq!(output.status.code(), Some(0), "{:#}", result["failures"]);
+    assert_eq!(result["outcome"], "pass");
+    result
+}
+
+/// A scenario file of its own, gone with the returned directory.
+fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("made.toml");
+    std::fs::write(&file, text).unwrap();
+    (directory, file)
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_in_two_processes() {
+    let directory = tempfile::tempdir().unwrap();
+    let traces = [
+        directory.path().join("first"),
+        directory.path().join("second"),
+    ];
+    let runs = traces.clone().map(|trace| {
+        let file = named("crash-and-restart");
+        let output = run(&file, &["--seed", "5", "--trace", trace.to_str().unwrap()]);
+        result(&output)
+    });
+    assert_eq!(runs[0], runs[1]);
+    let traces = traces.map(|trace| std::fs::read_to_string(trace).unwrap());
+    assert!(traces[0] == traces[1], "the traces differ");
+    assert_eq!(
+        traces[0].lines().count() as u64,
+        runs[0]["events"].as_u64().unwrap()
+    );
+}
+
+#[test]
+fn another_seed_gives_another_run() {
+    let hash = |seed| passes(&named("cold-join"), seed)["trace_hash"].clone();
+    assert_ne!(hash("1"), hash("2"));
+}
+
+#[test]
+fn confluent_scenarios_end_in_the_state_of_the_model() {
+    let mut compared = 0;
+    for entry in std::fs::read_dir(scenarios()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let scenario = Scenario::load(&path).unwrap();
+        if !scenario.confluent || scenario.check_engine(Engine::Wire).is_err() {
+            continue;
+        }
+        let wire = passes(&path, "1")["projection"].clone();
+        let model = model::run(&scenario, 1, Options::default()).unwrap();
+        let model: Projection = model.projection.unwrap();
+        let name = path.display();
+        assert!(!model.nodes.is_empty(), "{name}");
+        assert_eq!(wire, serde_json::to_value(&model).unwrap(), "{name}");
+        compared += 1;
+    }
+    assert!(compared >= 2, "{compared} confluent scenarios are there");
+}
+
+#[test]
+fn a_machine_without_power_is_silent_and_comes_back() {
+    let (_directory, file) = written(
+        r#"
+scenario = 1
+name = "made"
+about = "A machine loses power: nothing tells its neighbours, who notice by silence alone."
+engines = ["model", "wire"]
+duration = "30s"
+
+[[nodes]]
+count = 5
+
+[[at]]
+time = "5s"
+power-loss = "n4"
+
+[[at]]
+time = "15s"
+restart = { who = "n4" }
+
+[[expect]]
+never = { sees = { who = "n1", of = "n4", as = "down" } }
+from = "5s"
+to = "8s"
+
+[[expect]]
+eventually = { sees = { of = "n4", as = "down" } }
+from = "5s"
+within = "8s"
+
+[[expect]]
+eventually = { converged = true }
+from = "15s"
+within = "5s"
+"#,
+    );
+    passes(&file, "1");
+}
+
+#[test]
+fn a_mechanism_that_is_off_fails_the_scenario_and_the_way_to_see_it_again_is_told() {
+    let file = named("partition-heals");
+    let output = run(&file, &["--seed", "1", "--sabotage", "no-detection"]);
+    let result = result(&output);
+    assert_eq!(output.status.code(), Some(1), "{result}");
+    assert_eq!(result["outcome"], "fail");
+    let failure = &result["failures"][0];
+    assert!(failure["line"].as_u64().unwrap() > 0);
+    let again = failure["reproduce"].as_str().unwrap();
+    assert!(again.ends_with("--seed 1 --engine wire"), "{again}");
+}
+
+#[test]
+fn what_this_engine_cannot_do_and_wrong_usage_exit_with_2() {
+    let complaint = |file: &Path, arguments: &[&str]| {
+        let output = run(file, arguments);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(output.stdout.is_empty());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = complaint(&named("clock-skew"), &[]);
+    assert!(
+        said.contains("engine wire cannot do the step `clock`"),
+        "{said}"
+    );
+    let said = complaint(&named("thousand-nodes"), &[]);
+    assert!(
+        said.contains("engine wire") && said.contains("1000"),
+        "{said}"
+    );
+    let said = complaint(Path::new("nowhere.toml"), &[]);
+    assert!(
+        said.contains("nowhere.toml") && said.contains("cannot be read"),
+        "{said}"
+    );
+    let said = complaint(&named("cold-join"), &["--seed", "many"]);
+    assert!(said.contains("--seed \"many\" is no number"), "{said}");
+    let (_directory, file) = written("scenario = 1\nnmae = \"x\"\n");
+    let said = complaint(&file, &[]);
+    assert!(
+        said.contains("made.toml") && said.contains("nmae"),
+        "{said}"
+    );
+}
