@@ -1,5 +1,7 @@
 //! Whole runs of the engine, each in a process of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
 use phalanx_sim::model::{self, Options};
 use phalanx_sim::projection::Projection;
 use phalanx_sim::scenario::{Engine, Scenario};
