@@ -274,7 +274,9 @@ impl Watch {
                     regular
                 }
             }
-            Mode::Eventually(_) | Mode::Always(_) | Mode::Never(_) => regular.min(to.max(now)),
+            // At the very end of the window `always` and `never` are still open: look again later than now.
+            Mode::Eventually(_) | Mode::Always(_) | Mode::Never(_) if to > now => regular.min(to),
+            Mode::Eventually(_) | Mode::Always(_) | Mode::Never(_) => regular,
         }
     }
 

@@ -1,6 +1,9 @@
 //! Whole runs of the engine, each in a process of its own.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops at what it does not expect"
+)]
 
 use phalanx_sim::model::{self, Options};
 use phalanx_sim::projection::Projection;
