@@ -188,12 +188,23 @@ impl<N: Network> Bound<N> {
         };
         let epoch = Epoch::begin();
         let machine = Node::new(config, seed, epoch.now());
+        let ends = EndsNode(node.closing.clone());
         tasks.spawn(async move {
             drop(driver::run(machine, performer, inbox, epoch).await);
+            drop(ends);
         });
         let first = node.clone();
         tasks.spawn(async move { first.links.tell(Input::Start).await });
         Ok(node)
+    }
+}
+
+/// Without its machine's loop a node is nothing: when the loop ends, even by a panic, so does the port.
+struct EndsNode(watch::Sender<bool>);
+
+impl Drop for EndsNode {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
     }
 }
 
@@ -303,7 +314,7 @@ impl MeshNode {
         self.driver.send(node::Input::Mesh(input)).await
     }
 
-    /// Waits until the node begins to end.
+    /// Waits until the node ends: because it was told to, or because its machine's loop failed.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut closing = self.closing.subscribe();
         async move {
@@ -350,6 +361,8 @@ impl MeshNode {
         };
         until(self.links.tasks.finish(grace * 2), kill).await;
         self.connections.kill_all();
+        // What was being opened meanwhile.
+        self.links.close_all();
     }
 
     /// Tells people something, if any listen.

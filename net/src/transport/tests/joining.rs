@@ -97,3 +97,29 @@ async fn nobody_listening_is_a_refused_connection() {
     one.fails_to_dial("refused").await;
     one.ends().await;
 }
+
+#[tokio::test]
+async fn a_node_whose_loop_fails_ends_its_port_and_says_so() {
+    let ca = Ca::new();
+    let bound = Bound::bind(Tcp, loopback()).await.unwrap();
+    let address = bound.local_address();
+    let identity = ca.node("one");
+    let id = identity.subject().id().clone();
+    let config = Config::new(id, "test", 1, 1, Content::default(), Vec::new());
+    let settings = Settings {
+        config,
+        seed: 1,
+        identity,
+        store: MemoryEpoch::default(),
+        limits: Limits::default(),
+        observer: Some(Box::new(|_, _| panic!("planted"))),
+    };
+    let node = bound.start(settings, |_| Routes::default()).unwrap();
+    time::timeout(DEADLINE, node.closed()).await.unwrap();
+    assert!(node.driver().inspect(|_, _| ()).await.is_err());
+    node.shutdown().await;
+    assert!(
+        tokio::net::TcpStream::connect(address).await.is_err(),
+        "nobody listens"
+    );
+}
