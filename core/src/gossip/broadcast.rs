@@ -93,14 +93,16 @@ impl Gossip {
         let mut repeated = false;
         for record in records {
             let (applied, key) = self.take_record(record, link, out);
-            useful |= applied == Applied::Newer;
-            repeated |= applied == Applied::Same && record.id() != &self.config.id;
+            let (news, again) = self.weigh(applied, key, link);
+            useful |= news;
+            repeated |= again;
             self.relay(key, applied, link);
         }
         for report in reports {
             let (applied, key) = self.take_report(report, link, out);
-            useful |= applied == Applied::Newer;
-            repeated |= applied == Applied::Same && report.report.reporter != self.config.id;
+            let (news, again) = self.weigh(applied, key, link);
+            useful |= news;
+            repeated |= again;
             self.relay(key, applied, link);
         }
         let Some(held) = self.links.get_mut(&link) else {
@@ -112,6 +114,24 @@ impl Gossip {
             held.eager = false;
             held.outgoing.prune = true;
             self.dirty.insert(link);
+        }
+    }
+
+    /// Whether what a link brought was news, and whether another link had brought the very same by broadcast before.
+    /// What came by reconciliation, or twice on one link (a snapshot and a broadcast crossing), says nothing about
+    /// the tree.
+    fn weigh(&mut self, applied: Applied, key: Option<Key>, link: LinkId) -> (bool, bool) {
+        let Some((handle, report)) = key else {
+            return (false, false);
+        };
+        let brought = &mut self.life(handle).brought[usize::from(report)];
+        match applied {
+            Applied::Newer => {
+                *brought = Some(link);
+                (true, false)
+            }
+            Applied::Same => (false, brought.is_some_and(|other| other != link)),
+            Applied::Older | Applied::Full => (false, false),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What one view knows of one member's life, beside its record.
 
+use super::interface::LinkId;
 use super::view::Status;
 use crate::time::Instant;
 
@@ -17,6 +18,8 @@ pub(super) struct Life {
     pub(super) failed_until: Instant,
     /// Dials that failed in a row.
     pub(super) failures: u32,
+    /// The link that brought its record, and its report, by broadcast; none if it came otherwise.
+    pub(super) brought: [Option<LinkId>; 2],
     /// When it was declared down, or left.
     pub(super) gone_since: Option<Instant>,
 }
@@ -30,6 +33,7 @@ impl Life {
             session: 0,
             failed_until: Instant::ZERO,
             failures: 0,
+            brought: [None; 2],
             gone_since: None,
         }
     }

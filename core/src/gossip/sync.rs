@@ -11,6 +11,7 @@ use super::sketch::{SIZES, difference, sketch};
 use super::{Gossip, LinkId, Output, Switch};
 use crate::machine::Outbox;
 use crate::time::Duration;
+use crate::topology::Applied;
 use std::collections::BTreeSet;
 
 /// Two reconciliations begun on one link are at least this far apart.
@@ -215,15 +216,24 @@ impl Gossip {
     ) {
         for record in records {
             let (applied, key) = self.take_record(record, link, out);
+            self.brought_by_nobody(key, applied);
             if broadcast {
                 self.relay(key, applied, link);
             }
         }
         for report in reports {
             let (applied, key) = self.take_report(report, link, out);
+            self.brought_by_nobody(key, applied);
             if broadcast {
                 self.relay(key, applied, link);
             }
+        }
+    }
+
+    /// What reconciliation brings says nothing about the broadcast tree.
+    fn brought_by_nobody(&mut self, key: Option<Key>, applied: Applied) {
+        if let (Some((handle, report)), Applied::Newer) = (key, applied) {
+            self.life(handle).brought[usize::from(report)] = None;
         }
     }
 }
