@@ -29,6 +29,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const INSTANTS: &[&str] = &["9s", "39s", "45s"];
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// What was looked for, or what is lacking.
+type Looked<T> = Result<T, String>;
+
 /// What the demo reads of `phalanx peers --json`.
 #[derive(Deserialize)]
 struct Peers {
@@ -95,26 +98,26 @@ impl Stage<'_> {
         what: &str,
         start: Instant,
         fleet: &mut Fleet,
-        mut look: impl FnMut(&Tool, &Fleet) -> Result<Option<T>, Failure>,
+        mut look: impl FnMut(&Tool, &Fleet) -> Result<Looked<T>, Failure>,
     ) -> Result<(T, String), Failure> {
         let mut last = String::new();
         while start.elapsed() < DEADLINE {
             fleet.check_running()?;
             match look(&self.tool, fleet) {
-                Ok(Some(found)) => {
+                Ok(Ok(found)) => {
                     let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
                     return Ok((found, span(millis)));
                 }
-                Ok(None) => {}
+                Ok(Err(lacks)) => last = lacks,
                 // A daemon that does not listen yet refuses; the deadline decides.
-                Err(failure) => last = format!("; the last answer was: {failure}"),
+                Err(failure) => last = failure.to_string(),
             }
             if self.interrupt.wait(LOOK_EVERY) {
                 return Err(Failure::failed("interrupted"));
             }
         }
         Err(Failure::failed(format!(
-            "{what} did not happen within {} s{last}",
+            "{what} did not happen within {} s; {last}",
             DEADLINE.as_secs()
         )))
     }
@@ -176,11 +179,16 @@ impl Stage<'_> {
             fleet,
             |tool, fleet| {
                 for index in (0..NODES).filter(|index| *index != VICTIM) {
-                    if peer(tool, fleet, index, VICTIM)?.is_none_or(|peer| peer.status != "down") {
-                        return Ok(None);
+                    let status = peer(tool, fleet, index, VICTIM)?.map(|peer| peer.status);
+                    if status.as_deref() != Some("down") {
+                        let status = status.unwrap_or_else(|| "unknown".to_owned());
+                        return Ok(Err(format!(
+                            "{} says that it is {status}",
+                            name(fleet, index)
+                        )));
                     }
                 }
-                Ok(Some(()))
+                Ok(Ok(()))
             },
         )?;
         self.tell(watching, &witness, &victim, start)?;
@@ -359,18 +367,29 @@ fn name(fleet: &Fleet, index: usize) -> String {
 }
 
 /// The status of every node, once all see all and hold the same view.
-fn whole_mesh(tool: &Tool, fleet: &Fleet) -> Result<Option<Vec<Status>>, Failure> {
+fn whole_mesh(tool: &Tool, fleet: &Fleet) -> Result<Looked<Vec<Status>>, Failure> {
     let mut states: Vec<Status> = Vec::new();
     for index in 0..NODES {
         let status: Status = tool.ask(fleet, index, &["status"])?;
-        let same = states.first().is_none_or(|first| first.hash == status.hash);
-        let alone = status.members.suspect + status.members.down == 0;
-        if usize::try_from(status.members.alive) != Ok(NODES) || !same || !alone {
-            return Ok(None);
+        let (id, seen) = (&status.node.id, &status.members);
+        if usize::try_from(seen.alive) != Ok(NODES) || seen.suspect + seen.down > 0 {
+            return Ok(Err(format!(
+                "{id} sees {} alive, {} suspect, {} down",
+                seen.alive, seen.suspect, seen.down
+            )));
+        }
+        if states
+            .first()
+            .is_some_and(|first| first.hash != status.hash)
+        {
+            return Ok(Err(format!(
+                "{id} holds another view than {}",
+                states[0].node.id
+            )));
         }
         states.push(status);
     }
-    Ok(Some(states))
+    Ok(Ok(states))
 }
 
 /// One member as another sees it.

@@ -1,0 +1,78 @@
+//! `phalanx ca …`.
+
+use super::{run, text};
+use std::os::unix::fs::PermissionsExt as _;
+
+#[test]
+fn certificates_are_made_and_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = text(&folder.path().join("pki"));
+    let made = run(&["ca", "init", "--cert-dir", &pki, "--mesh", "shop", "--json"])
+        .is_fine()
+        .json();
+    assert_eq!(made[0]["mesh"], "shop");
+    let issued = run(&["ca", "issue", "web-1", "--cert-dir", &pki, "--json"])
+        .is_fine()
+        .json();
+    assert_eq!(issued[0]["subject"], "spiffe://shop/node/web-1");
+    let key = issued[0]["key"].as_str().unwrap();
+    let mode = std::fs::metadata(key).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "the key is its owner's alone");
+    let admin = run(&[
+        "ca",
+        "issue",
+        "alice",
+        "--admin",
+        "--cert-dir",
+        &pki,
+        "--json",
+    ])
+    .is_fine()
+    .json();
+    assert_eq!(admin[0]["subject"], "spiffe://shop/admin/alice");
+    let shown = run(&["ca", "show", "--cert-dir", &pki, "--json"])
+        .is_fine()
+        .json();
+    let subjects: Vec<&str> = shown
+        .iter()
+        .filter_map(|it| it["subject"].as_str())
+        .collect();
+    assert_eq!(
+        subjects,
+        [
+            "spiffe://shop/admin/alice",
+            "spiffe://shop",
+            "spiffe://shop/node/web-1"
+        ]
+    );
+    assert!(shown.iter().all(|it| it["valid"] == true));
+}
+
+#[test]
+fn an_authority_is_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = text(folder.path());
+    run(&["ca", "init", "--cert-dir", &pki]).is_fine();
+    let before = std::fs::read(folder.path().join("ca-cert.pem")).unwrap();
+    run(&["ca", "init", "--cert-dir", &pki]).fails(2, &["ca-cert.pem"]);
+    assert_eq!(
+        std::fs::read(folder.path().join("ca-cert.pem")).unwrap(),
+        before
+    );
+}
+
+#[test]
+fn what_cannot_be_issued_or_shown_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = text(folder.path());
+    run(&["ca", "issue", "web-1", "--cert-dir", &empty])
+        .fails(2, &["holds no authority", "phalanx ca init"]);
+    run(&["ca", "show", "--cert-dir", &empty]).fails(2, &["holds no certificate"]);
+    run(&["ca", "init", "--cert-dir", &empty]).is_fine();
+    run(&["ca", "issue", "Web 1", "--cert-dir", &empty]).fails(2, &["`Web 1`", "'W'", "a-z"]);
+    let broken = folder.path().join("broken.pem");
+    std::fs::write(&broken, "no certificate").unwrap();
+    run(&["ca", "show", &text(&broken)]).fails(2, &["broken.pem"]);
+    std::fs::remove_file(folder.path().join("ca-key.pem")).unwrap();
+    run(&["ca", "issue", "web-1", "--cert-dir", &empty]).fails(2, &["ca-key.pem"]);
+}

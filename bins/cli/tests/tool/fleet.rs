@@ -1,0 +1,208 @@
+//! `phalanx dev` and questions to its live nodes.
+
+use super::{Answer, run, text, tool};
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Lines};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running `phalanx dev`; ended with the test, whatever comes of it.
+struct Dev {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    started: Value,
+}
+
+impl Dev {
+    fn start(nodes: &str) -> Self {
+        let mut child = tool(&["dev", "--json", "--nodes", nodes])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the tool starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let started = next(&mut lines);
+        assert_eq!(started["event"], "started");
+        Self {
+            child,
+            lines,
+            started,
+        }
+    }
+
+    /// Waits until everyone sees everyone; `dev` itself says so.
+    fn formed(&mut self) {
+        assert_eq!(next(&mut self.lines)["event"], "formed");
+    }
+
+    fn pids(&self) -> Vec<u64> {
+        let nodes = self.started["nodes"].as_array().unwrap();
+        nodes
+            .iter()
+            .map(|node| node["pid"].as_u64().unwrap())
+            .collect()
+    }
+
+    fn folder(&self) -> PathBuf {
+        PathBuf::from(self.started["folder"].as_str().unwrap())
+    }
+
+    fn ask(&self, words: &[&str]) -> Answer {
+        let node = self.started["nodes"][0]["address"].as_str().unwrap();
+        let cert_dir = self.started["cert_dir"].as_str().unwrap();
+        run(&[words, &["--node", node, "--cert-dir", cert_dir]].concat())
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for the end; the exit code.
+    fn end(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "phalanx dev did not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            self.signal("TERM");
+            drop(self.child.wait());
+        }
+    }
+}
+
+fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Value {
+    let line = lines.next().expect("the tool prints another line").unwrap();
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
+}
+
+fn runs(pid: u64) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.contains("phalanxd") && !status.contains("State:\tZ")
+}
+
+#[test]
+fn dev_forms_a_mesh_and_leaves_nothing_behind() {
+    for signal in ["INT", "TERM"] {
+        let mut dev = Dev::start("3");
+        assert!(dev.pids().into_iter().all(runs), "three daemons run");
+        dev.formed();
+        dev.signal(signal);
+        assert_eq!(dev.end(), Some(0), "SIG{signal}");
+        assert!(
+            !dev.pids().into_iter().any(runs),
+            "SIG{signal} leaves a daemon"
+        );
+        assert!(
+            !dev.folder().exists(),
+            "SIG{signal} leaves {}",
+            dev.folder().display()
+        );
+    }
+}
+
+#[test]
+fn dev_ends_by_itself_after_its_time() {
+    let answer = run(&["dev", "--nodes", "2", "--for", "5s", "--json"])
+        .is_fine()
+        .json();
+    let events: Vec<&str> = answer
+        .iter()
+        .filter_map(|it| it["event"].as_str())
+        .collect();
+    assert_eq!(events, ["started", "formed", "ended"]);
+    assert!(!Path::new(answer[0]["folder"].as_str().unwrap()).exists());
+}
+
+#[test]
+fn a_live_node_answers_every_question() {
+    let mut dev = Dev::start("3");
+    dev.formed();
+    let status = &dev.ask(&["status", "--json"]).is_fine().json()[0];
+    assert_eq!(
+        (&status["node"]["id"], &status["members"]["alive"]),
+        (&"n1".into(), &3.into())
+    );
+    assert_eq!(
+        (&status["health"], &status["mesh"]),
+        (&"healthy".into(), &"dev".into())
+    );
+    let peers = &dev.ask(&["peers", "--json"]).is_fine().json()[0];
+    let ids: Vec<&str> = peers["peers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|it| it["id"].as_str())
+        .collect();
+    assert_eq!(ids, ["n1", "n2", "n3"]);
+    let links = &dev.ask(&["links", "--json"]).is_fine().json()[0];
+    assert!(!links["links"].as_array().unwrap().is_empty());
+    let topology = &dev.ask(&["topology", "--json"]).is_fine().json()[0];
+    assert_eq!(
+        (
+            &topology["viewer"],
+            topology["members"].as_array().unwrap().len()
+        ),
+        (&"n1".into(), 3)
+    );
+    let services = &dev.ask(&["services", "dev@1", "--json"]).is_fine().json()[0];
+    assert_eq!(
+        services["services"][0]["providers"],
+        serde_json::json!(["n1", "n2", "n3"])
+    );
+    assert_eq!(dev.ask(&["services", "nobody"]).code, 1);
+    assert_eq!(dev.ask(&["watch", "--for", "200ms", "--json"]).code, 0);
+    let people = dev.ask(&["peers"]).is_fine().out;
+    assert!(
+        people.starts_with("NODE") && people.lines().count() == 4,
+        "{people}"
+    );
+}
+
+#[test]
+fn a_node_is_not_reached_with_foreign_certificates() {
+    let mut dev = Dev::start("1");
+    dev.formed();
+    let folder = tempfile::tempdir().unwrap();
+    let foreign = text(folder.path());
+    run(&["ca", "init", "--cert-dir", &foreign, "--mesh", "dev"]).is_fine();
+    let node = dev.started["nodes"][0]["address"].as_str().unwrap();
+    run(&["status", "--node", node, "--cert-dir", &foreign]).fails(1, &[node, "not trusted"]);
+}
+
+#[test]
+fn a_node_out_of_reach_is_code_1_and_a_bad_address_is_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = text(folder.path());
+    run(&["ca", "init", "--cert-dir", &pki]).is_fine();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .unwrap()
+        .to_string();
+    run(&["status", "--node", &free, "--cert-dir", &pki]).fails(1, &[&free, "refused"]);
+    run(&["status", "--node", "nowhere", "--cert-dir", &pki]).fails(2, &["`nowhere`", "port"]);
+    let empty = tempfile::tempdir().unwrap();
+    run(&["status", "--node", &free, "--cert-dir", &text(empty.path())])
+        .fails(2, &["holds no authority"]);
+    assert!(
+        std::fs::read_dir(empty.path()).unwrap().next().is_none(),
+        "asking makes no authority"
+    );
+}

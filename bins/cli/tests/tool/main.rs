@@ -1,0 +1,93 @@
+//! The tool as its users meet it: exit codes, messages, JSON, and what it leaves behind.
+//!
+//! Wants `phalanxd` and `phalanx-sim-wire` built beside the tool: `make build`, which `make test` does first.
+
+mod certificates;
+mod fleet;
+mod simulator;
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a command gave.
+struct Answer {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Answer {
+    /// The JSON objects it printed, one a line.
+    fn json(&self) -> Vec<Value> {
+        let parse =
+            |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+        self.out.lines().map(parse).collect()
+    }
+
+    #[track_caller]
+    fn is_fine(self) -> Self {
+        assert_eq!(self.code, 0, "{}{}", self.out, self.err);
+        self
+    }
+
+    /// A failure with this code, on one subject, whose message holds these words.
+    #[track_caller]
+    fn fails(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, code, "{}{}", self.out, self.err);
+        for word in words {
+            assert!(self.err.contains(word), "{word:?} is not in: {}", self.err);
+        }
+    }
+}
+
+fn tool(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_phalanx"));
+    command.args(arguments).stdin(Stdio::null());
+    for variable in ["PHALANX_NODE", "PHALANX_CERT_DIR"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn run(arguments: &[&str]) -> Answer {
+    let output = tool(arguments).output().expect("the tool starts");
+    Answer {
+        code: output.status.code().expect("the tool ends by itself"),
+        out: String::from_utf8(output.stdout).expect("the tool prints UTF-8"),
+        err: String::from_utf8(output.stderr).expect("the tool prints UTF-8"),
+    }
+}
+
+fn scenario(name: &str) -> String {
+    let top: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "..", "scenarios"]
+        .iter()
+        .collect();
+    text(&top.join(name))
+}
+
+fn text(path: &Path) -> String {
+    path.to_str()
+        .expect("a path of the test is UTF-8")
+        .to_owned()
+}
+
+#[test]
+fn wrong_usage_is_code_2_and_names_the_nearest_word() {
+    run(&["stauts"]).fails(2, &["stauts", "status"]);
+    run(&["sim", "run"]).fails(2, &["FILE"]);
+    run(&["status"]).fails(2, &["--cert-dir"]);
+    run(&["dev", "--nodes", "0"]).fails(2, &["--nodes", "1..=50"]);
+    run(&["dev", "--for", "soon"]).fails(2, &["`soon` is no duration", "250ms"]);
+}
+
+#[test]
+fn a_pipe_gets_no_colours() {
+    let answer = run(&["sim", "list", &scenario("two-nodes.toml")]).is_fine();
+    assert!(
+        !answer.out.contains('\x1b') && answer.err.is_empty(),
+        "{}{}",
+        answer.out,
+        answer.err
+    );
+}

@@ -1,0 +1,225 @@
+//! `phalanx sim …`.
+
+use super::{run, scenario, text};
+use std::path::Path;
+
+/// A scenario that cannot come true: nobody ever goes down in it.
+const IMPOSSIBLE: &str = r#"
+scenario = 1
+name = "impossible"
+about = "Nothing happens, and yet something is expected."
+engines = ["model"]
+duration = "5s"
+
+[[nodes]]
+count = 3
+
+[[expect]]
+eventually = { sees = { of = "n2", as = "down" } }
+"#;
+
+fn written(folder: &Path, name: &str, content: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, content).unwrap();
+    text(&path)
+}
+
+#[test]
+fn a_run_is_one_json_object_with_the_promised_fields() {
+    let answer = run(&[
+        "sim",
+        "run",
+        &scenario("two-nodes.toml"),
+        "--seed",
+        "1..3",
+        "--json",
+    ])
+    .is_fine();
+    let runs = answer.json();
+    assert_eq!(
+        runs.iter()
+            .map(|it| it["seed"].as_u64().unwrap())
+            .collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
+    for it in &runs {
+        assert_eq!(
+            (&it["scenario"], &it["engine"]),
+            (&"two-nodes".into(), &"model".into())
+        );
+        assert_eq!(it["outcome"], "pass");
+        assert_eq!(it["trace_hash"].as_str().unwrap().len(), 16);
+        for number in [
+            "virtual_ms",
+            "wall_ms",
+            "events",
+            "messages",
+            "bytes",
+            "nodes",
+        ] {
+            assert!(it[number].is_u64(), "{number} in {it}");
+        }
+        assert!(it["metrics"].is_object() && it["failures"].is_array());
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_in_two_processes() {
+    let runs = run(&[
+        "sim",
+        "run",
+        &scenario("two-nodes.toml"),
+        "--seed",
+        "4..5",
+        "--check",
+        "--json",
+    ])
+    .is_fine()
+    .json();
+    assert!(
+        runs.len() == 2 && runs.iter().all(|it| it["check"] == "same"),
+        "{runs:?}"
+    );
+    assert_ne!(
+        runs[0]["trace_hash"], runs[1]["trace_hash"],
+        "different seeds are different runs"
+    );
+}
+
+#[test]
+fn a_broken_expectation_is_code_1_with_the_command_that_shows_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), "impossible.toml", IMPOSSIBLE);
+    let answer = run(&["sim", "run", &file, "--seed", "7", "--json"]);
+    assert_eq!(answer.code, 1, "{}", answer.err);
+    let failure = &answer.json()[0]["failures"][0];
+    assert_eq!(failure["line"], 11);
+    assert_eq!(
+        failure["reproduce"],
+        format!("phalanx sim run {file} --seed 7 --engine model")
+    );
+    let people = run(&["sim", "run", &file]);
+    assert!(
+        people.code == 1
+            && people.out.contains("impossible.toml:11")
+            && people.out.contains("1 failed")
+    );
+}
+
+#[test]
+fn a_mechanism_switched_off_is_noticed() {
+    let file = scenario("partition-heals.toml");
+    let answer = run(&[
+        "sim",
+        "run",
+        &file,
+        "--sabotage",
+        "no-limbo-probe",
+        "--json",
+    ]);
+    assert_eq!(
+        (answer.code, answer.json()[0]["outcome"].as_str()),
+        (1, Some("fail"))
+    );
+    run(&["sim", "run", &file, "--sabotage", "no-limbo-prob"]).fails(2, &["no-limbo-probe"]);
+}
+
+#[test]
+fn bad_files_and_flags_are_code_2_and_name_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let misspelt = IMPOSSIBLE.replace("duration", "durration");
+    let file = written(folder.path(), "misspelt.toml", &misspelt);
+    run(&["sim", "run", &file]).fails(2, &["misspelt.toml:6", "durration", "duration"]);
+    let unknown = written(
+        folder.path(),
+        "unknown.toml",
+        &IMPOSSIBLE.replace("n2", "n9"),
+    );
+    run(&["sim", "run", &unknown]).fails(2, &["unknown.toml:12", "n9"]);
+    run(&["sim", "run", "nowhere.toml"]).fails(2, &["nowhere.toml"]);
+    let good = scenario("two-nodes.toml");
+    run(&["sim", "run", &good, "--seed", "5..1"]).fails(2, &["5..1", "empty"]);
+    run(&["sim", "run", &good, "--engine", "wired"]).fails(2, &["wired", "wire"]);
+    run(&["sim", "run", &good, "--seed", "1..2", "--trace", "x"])
+        .fails(2, &["--trace", "one seed"]);
+    run(&[
+        "sim",
+        "run",
+        &scenario("slow-nodes.toml"),
+        "--engine",
+        "wire",
+    ])
+    .fails(2, &["slow-nodes.toml", "wire", "pause"]);
+}
+
+#[test]
+fn a_trace_is_written_and_is_not_for_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = text(&folder.path().join("trace.jsonl"));
+    run(&["sim", "run", &scenario("two-nodes.toml"), "--trace", &trace]).is_fine();
+    let lines = std::fs::read_to_string(&trace).unwrap();
+    assert!(lines.lines().count() > 10);
+    for line in lines.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+    run(&[
+        "sim",
+        "run",
+        &scenario("two-nodes.toml"),
+        "--trace",
+        &text(folder.path()),
+    ])
+    .fails(2, &["cannot be written"]);
+}
+
+#[test]
+fn a_replay_shows_what_nodes_see_at_an_instant() {
+    let file = scenario("partition-heals.toml");
+    let cut = run(&[
+        "sim", "replay", &file, "--until", "30s", "--node", "n1", "--json",
+    ])
+    .is_fine()
+    .json();
+    let down = cut[0]["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|it| it["status"] == "down")
+        .count();
+    assert_eq!((down, &cut[0]["at_ms"]), (15, &30_000.into()));
+    let all = run(&["sim", "replay", &file, "--until", "9s", "--json"])
+        .is_fine()
+        .json();
+    assert!(all.len() == 30 && all.iter().all(|it| it["hash"] == all[0]["hash"]));
+    run(&["sim", "replay", &file, "--until", "9s", "--node", "m1"]).fails(2, &["m1", "n1"]);
+}
+
+#[test]
+fn the_catalogue_and_the_schema_are_json() {
+    let folder = text(Path::new(&scenario("")));
+    let list = run(&["sim", "list", &folder, "--json"]).is_fine().json();
+    assert!(
+        list.iter()
+            .any(|it| it["name"] == "thousand-nodes" && it["nodes"] == 1_000)
+    );
+    let schema: serde_json::Value =
+        serde_json::from_str(&run(&["sim", "schema"]).is_fine().out).unwrap();
+    assert!(schema["properties"]["expect"].is_object(), "{schema}");
+}
+
+#[test]
+fn both_engines_end_in_the_same_state() {
+    let runs = run(&[
+        "sim",
+        "run",
+        &scenario("two-nodes.toml"),
+        "--engine",
+        "both",
+        "--json",
+    ])
+    .is_fine()
+    .json();
+    let engines: Vec<&str> = runs.iter().filter_map(|it| it["engine"].as_str()).collect();
+    assert_eq!(engines, ["model", "wire"]);
+    assert_eq!(runs[1]["same_state_as_model"], true, "{}", runs[1]);
+}
