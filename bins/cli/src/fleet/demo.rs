@@ -27,6 +27,8 @@ const SERVICE: &str = "greeter@1";
 const DEADLINE: Duration = Duration::from_secs(30);
 /// When the demo looks into the simulated fleet: the cut lasts from 10 s to 40 s.
 const INSTANTS: &[&str] = &["9s", "39s", "45s"];
+/// Links that stay the same for so long have settled.
+const QUIET_FOR: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What was looked for, or what is lacking.
@@ -135,7 +137,17 @@ impl Stage<'_> {
         self.say("to all; every connection is encrypted, and both ends prove who they are.")?;
         let start = Instant::now();
         fleet.start_all()?;
-        let (states, took) = self.until("that everyone sees everyone", start, fleet, whole_mesh)?;
+        let (_, took) = self.until("that everyone sees everyone", start, fleet, whole_mesh)?;
+        self.say(format!(
+            "After {took} each of the five sees all of them, and all hold the same view."
+        ))?;
+        let mut quiet = Quiet::default();
+        let (states, took) = self.until("that the links settle", start, fleet, |tool, fleet| {
+            quiet.look(whole_mesh(tool, fleet)?)
+        })?;
+        self.say(format!(
+            "After {took} the web of links between them has not changed for a second:"
+        ))?;
         self.screen.line("")?;
         let mut table = Table::new(&["node", "process", "sees alive", "links", "view"]);
         for (status, daemon) in states.iter().zip(fleet.daemons()) {
@@ -149,10 +161,6 @@ impl Stage<'_> {
         }
         self.screen.table(&table)?;
         self.screen.line("")?;
-        self.say(format!(
-            "After {took} each of the {} sees all of them, and all hold the same view.",
-            states.len()
-        ))?;
         if let Some(status) = states.first() {
             self.say(format!("The links are secured by {}.", status.encryption))?;
         }
@@ -359,6 +367,36 @@ fn range(numbers: impl Iterator<Item = usize> + Clone) -> String {
     match (numbers.clone().min(), numbers.max()) {
         (Some(low), Some(high)) if low != high => format!("{low} to {high}"),
         (_, high) => high.unwrap_or(0).to_string(),
+    }
+}
+
+/// Looks for links that stay as they are.
+#[derive(Default)]
+struct Quiet {
+    since: Option<Instant>,
+    links: Vec<Vec<String>>,
+}
+
+impl Quiet {
+    /// Passes a look on once the links have been the same for [`QUIET_FOR`].
+    fn look(&mut self, states: Looked<Vec<Status>>) -> Result<Looked<Vec<Status>>, Failure> {
+        let states = match states {
+            Ok(states) => states,
+            Err(lacks) => return Ok(Err(lacks)),
+        };
+        let links_of =
+            |status: &Status| status.links.iter().map(|link| link.peer.clone()).collect();
+        let links: Vec<Vec<String>> = states.iter().map(links_of).collect();
+        if links != self.links {
+            self.links = links;
+            self.since = Some(Instant::now());
+        }
+        let quiet = self.since.is_some_and(|since| since.elapsed() >= QUIET_FOR);
+        Ok(if quiet {
+            Ok(states)
+        } else {
+            Err("links still come and go".to_owned())
+        })
     }
 }
 
