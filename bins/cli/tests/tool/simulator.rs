@@ -16,6 +16,7 @@ count = 3
 
 [[expect]]
 eventually = { sees = { of = "n2", as = "down" } }
+from = "2s"
 "#;
 
 fn written(folder: &Path, name: &str, content: &str) -> String {
@@ -109,19 +110,12 @@ fn a_broken_expectation_is_code_1_with_the_command_that_shows_it_again() {
 #[test]
 fn a_mechanism_switched_off_is_noticed() {
     let file = scenario("partition-heals.toml");
-    let answer = run(&[
-        "sim",
-        "run",
-        &file,
-        "--sabotage",
-        "no-limbo-probe",
-        "--json",
-    ]);
+    let answer = run(&["sim", "run", &file, "--sabotage", "no-detection", "--json"]);
     assert_eq!(
         (answer.code, answer.json()[0]["outcome"].as_str()),
         (1, Some("fail"))
     );
-    run(&["sim", "run", &file, "--sabotage", "no-limbo-prob"]).fails(2, &["no-limbo-probe"]);
+    run(&["sim", "run", &file, "--sabotage", "no-detectio"]).fails(2, &["no-detection"]);
 }
 
 #[test]
