@@ -2,7 +2,7 @@
 //!
 //! The nodes are phalanx-net's own: driver, transport, mutual TLS, HTTP/2, wire format, on turmoil hosts that share
 //! this thread. Start with `engine`; `fabric` is the network between the hosts, `network` puts it under the
-//! transport, `host` is one machine.
+//! transport, `host` is one machine from inside, `machine` from outside.
 //!
 //! Determinism: the clock is turmoil's (mad-turmoil overrides the C library's), every random byte comes from one
 //! seeded generator (mad-turmoil, and `entropy` for what it does not reach), and nothing draws from the hash of an
@@ -15,7 +15,9 @@ mod engine;
 mod entropy;
 mod fabric;
 mod host;
+mod machine;
 mod network;
+mod orders;
 mod pki;
 mod trace;
 

@@ -1,0 +1,109 @@
+//! One machine as the engine sees it from outside: asked for a look between two ticks, told what to do.
+
+use crate::host::Slot;
+use core::task::{Context, Poll, Waker};
+use phalanx_core::gossip::{Gossip, Input};
+use phalanx_net::driver::Stopped;
+use phalanx_net::store::MemoryEpoch;
+use phalanx_net::transport::MeshNode;
+use phalanx_sim::world::{Traffic, World};
+use std::future::Future;
+use std::pin::Pin;
+
+/// A question to a running node, and its answer when it comes.
+pub(super) type Question = Pin<Box<dyn Future<Output = Result<Gossip, Stopped>>>>;
+
+/// One machine.
+pub(super) struct Machine {
+    pub(super) slot: Slot,
+    pub(super) store: MemoryEpoch,
+    /// How often its process was started.
+    pub(super) life: u32,
+    /// Its process was started and not stopped.
+    pub(super) runs: bool,
+    /// The latest look at its machine.
+    pub(super) seen: Option<Gossip>,
+    pub(super) question: Option<Question>,
+    /// What its earlier lives sent.
+    pub(super) sent_before: Traffic,
+}
+
+impl Machine {
+    pub(super) fn new() -> Self {
+        Self {
+            slot: Slot::default(),
+            store: MemoryEpoch::default(),
+            life: 0,
+            runs: false,
+            seen: None,
+            question: None,
+            sent_before: Traffic::default(),
+        }
+    }
+
+    pub(super) fn node(&self) -> Option<MeshNode> {
+        self.slot.lock().node.clone()
+    }
+
+    pub(super) fn sent(&self) -> Traffic {
+        let now = self.node().map(|node| node.traffic()).unwrap_or_default();
+        Traffic {
+            bytes: self.sent_before.bytes + now.bytes_sent,
+            messages: self.sent_before.messages + now.messages_sent,
+        }
+    }
+
+    /// Asks the machine to show itself; the answer comes with the next tick.
+    pub(super) fn ask(&mut self) {
+        self.question = self.node().filter(|_| self.runs).map(|node| {
+            let question: Question =
+                Box::pin(async move { node.driver().inspect(|node, _| node.mesh().clone()).await });
+            question
+        });
+        self.look();
+    }
+
+    /// Takes the answer, if it is there.
+    pub(super) fn look(&mut self) {
+        let Some(question) = &mut self.question else {
+            return;
+        };
+        match question
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(Ok(mesh)) => self.seen = Some(mesh),
+            // The node left: it is shown as it was then.
+            Poll::Ready(Err(Stopped)) => {
+                let left = self.slot.lock().left.clone();
+                self.seen = left.or_else(|| self.seen.take());
+            }
+            Poll::Pending => return,
+        }
+        self.question = None;
+    }
+
+    /// Delivers an input; it is taken with the next tick.
+    pub(super) fn tell(&self, input: Input) {
+        if let Some(node) = self.node() {
+            let mut sending = Box::pin(async move { node.send(input).await });
+            // The inbox is far from full, so that one poll delivers; a node that ended needs no orders.
+            let _delivered = sending
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
+/// The machines as the judge sees them.
+pub(super) struct Seen<'a>(pub(super) &'a [Machine]);
+
+impl World for Seen<'_> {
+    fn mesh(&self, host: usize) -> Option<&Gossip> {
+        self.0[host].seen.as_ref()
+    }
+
+    fn traffic(&self, host: usize) -> Traffic {
+        self.0[host].sent()
+    }
+}

@@ -1,0 +1,171 @@
+//! Does what the plan orders: to the network, and to machines.
+
+use crate::engine::Engine;
+use crate::fabric;
+use crate::host::Boot;
+use crate::pki;
+use core::time::Duration;
+use phalanx_core::gossip::{Address, Config, Input};
+use phalanx_core::time::Wall;
+use phalanx_core::topology::record::Content;
+use phalanx_net::store::MemoryEpoch;
+use phalanx_sim::model::WALL_ZERO;
+use phalanx_sim::scenario::Disk;
+use phalanx_sim::scenario::plan::{Order, Planned};
+use std::net::IpAddr;
+
+impl Engine<'_> {
+    /// Does what the plan orders.
+    pub(super) fn order(&mut self, planned: &Planned) -> Result<(), String> {
+        let step = planned.step;
+        match &planned.order {
+            Order::Start { host, disk } => {
+                self.fabric.bite(step, 1);
+                self.start(*host, *disk);
+            }
+            Order::Stop { host, power_loss } => {
+                let linked = self.linked(*host);
+                self.fabric.bite(step, linked);
+                self.stop(*host, *power_loss);
+            }
+            Order::Cut(cut) => self.fabric.cut(*cut, step),
+            Order::Mend(cut) => {
+                self.fabric.bite(step, 1);
+                self.fabric.mend(*cut);
+            }
+            Order::Leave(host) => {
+                let linked = self.linked(*host);
+                self.fabric.bite(step, linked);
+                self.hosts[*host].tell(Input::Leave);
+            }
+            Order::Announce {
+                host,
+                services,
+                metadata,
+            } => {
+                if self.hosts[*host].runs {
+                    // The machine keeps its address and its time of joining.
+                    let (address, joined) = (None, Wall(0));
+                    let mut content = Content {
+                        address,
+                        joined,
+                        ..self.content(*host)
+                    };
+                    content.services.clone_from(services);
+                    content.metadata.clone_from(metadata);
+                    self.fabric.bite(step, 1);
+                    self.hosts[*host].tell(Input::Announce(content));
+                }
+            }
+            Order::Latency(range) => {
+                self.fabric.latency_by(step.filter(|_| range.is_some()));
+                self.set_latency(*range);
+            }
+            // Lifted at the end of every scenario.
+            Order::Loss(None) => {}
+            Order::Slow { by, .. } if by.is_zero() => {}
+            Order::Loss(_) | Order::Slow { .. } | Order::Pause { .. } | Order::Clock { .. } => {
+                return Err(format!(
+                    "engine wire cannot do {:?}; use --engine model",
+                    planned.order
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn linked(&self, host: usize) -> u64 {
+        self.hosts[host]
+            .node()
+            .map_or(0, |node| node.links() as u64)
+    }
+
+    pub(super) fn set_latency(&self, range: Option<(Duration, Duration)>) {
+        let count = self.hosts.len();
+        for (from, to) in (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))) {
+            let network = self.scenario.network_between(from, to);
+            let (min, max) = range.unwrap_or((network.latency_min, network.latency_max));
+            let (from, to) = (fabric::ip(from).into(), fabric::ip(to).into());
+            let ends: (IpAddr, IpAddr) = (from, to);
+            self.sim.set_link_latency(ends.0, ends.1, min);
+            self.sim.set_link_max_message_latency(ends.0, ends.1, max);
+        }
+    }
+
+    /// What a host publishes at its start.
+    fn content(&self, host: usize) -> Content {
+        let spec = &self.scenario.hosts[host];
+        Content {
+            nickname: String::new(),
+            kind: spec.kind.clone(),
+            address: spec.dialable.then(|| fabric::address(host)),
+            joined: Wall(WALL_ZERO + self.sim.elapsed().as_secs()),
+            services: spec.services.clone(),
+            metadata: spec.metadata.clone(),
+        }
+    }
+
+    fn start(&mut self, host: usize, disk: Disk) {
+        let spec = &self.scenario.hosts[host];
+        // A clone is a copy of the other machine's disk.
+        if let (Some(of), 0) = (spec.clone_of, self.hosts[host].life) {
+            self.hosts[host].store = MemoryEpoch::holding(self.hosts[of].store.stored());
+        }
+        if disk == Disk::Lose {
+            self.hosts[host].store = MemoryEpoch::default();
+        }
+        let content = self.content(host);
+        let state = &mut self.hosts[host];
+        state.sent_before = state.sent();
+        state.life += 1;
+        let epoch = state.store.stored() + 1;
+        state.store = MemoryEpoch::holding(epoch);
+        let life = u64::from(state.life);
+        let mut seeds = self
+            .seeds
+            .nth_child("host", host as u64)
+            .nth_child("life", life);
+        let instance = u32::try_from(seeds.next_u64() >> 32).unwrap_or(1).max(1);
+        let others = self.scenario.seeds.iter().filter(|seed| **seed != host);
+        let targets = others
+            .map(|seed| Address::Socket(fabric::address(*seed)))
+            .collect();
+        let mut config = Config::new(
+            spec.id.clone(),
+            pki::MESH,
+            epoch,
+            instance,
+            content,
+            targets,
+        );
+        config.tuning = self.scenario.tuning.tuning();
+        config.sabotage = self.sabotage;
+        self.lives.start(&spec.id, epoch, instance);
+        let (seed, store) = (seeds.next_u64(), state.store.clone());
+        let identity = self.identities[host].clone();
+        let mut shared = state.slot.lock();
+        shared.boot = Some(Boot {
+            config,
+            seed,
+            identity,
+            store,
+        });
+        (shared.node, shared.left) = (None, None);
+        drop(shared);
+        state.runs = true;
+        (state.seen, state.question) = (None, None);
+        self.fabric.power(host, true);
+        self.sim.bounce(IpAddr::V4(fabric::ip(host)));
+    }
+
+    fn stop(&mut self, host: usize, power_loss: bool) {
+        if power_loss {
+            self.fabric.power(host, false);
+        }
+        self.fabric.listen(host, false);
+        self.sim.crash(IpAddr::V4(fabric::ip(host)));
+        let state = &mut self.hosts[host];
+        state.runs = false;
+        (state.seen, state.question) = (None, None);
+    }
+}
