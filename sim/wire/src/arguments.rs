@@ -5,7 +5,19 @@ use phalanx_sim::scenario::suggestion;
 use std::path::PathBuf;
 
 const USAGE: &str =
-    "usage: phalanx-sim-wire FILE [--seed N] [--strict] [--sabotage NAME]... [--trace FILE]";
+    "Usage: phalanx-sim-wire FILE [--seed N] [--strict] [--sabotage NAME]... [--trace FILE]";
+
+/// What the program says of itself, if the arguments ask for that.
+pub(crate) fn introduction(arguments: impl Iterator<Item = String>) -> Option<String> {
+    arguments.into_iter().find_map(|argument| match argument.as_str() {
+        "--help" | "-h" => Some(format!(
+            "Runs one scenario with one seed on the daemon's own network code, and prints the result as JSON.\n\
+             `phalanx sim run --engine wire` starts it, once a seed.\n\n{USAGE}"
+        )),
+        "--version" | "-V" => Some(format!("phalanx-sim-wire {}", env!("CARGO_PKG_VERSION"))),
+        _ => None,
+    })
+}
 
 /// What to run.
 #[derive(Debug)]

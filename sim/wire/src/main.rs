@@ -28,6 +28,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(text) = arguments::introduction(std::env::args().skip(1)) {
+        // Whoever asked and did not wait for the answer does not miss it.
+        let _unread = writeln!(std::io::stdout(), "{text}");
+        return ExitCode::SUCCESS;
+    }
     let (answer, code) = match run() {
         Ok((json, Verdict::Pass)) => (Ok(json), ExitCode::SUCCESS),
         Ok((json, Verdict::Fail)) => (Ok(json), ExitCode::FAILURE),
