@@ -177,11 +177,13 @@ impl Node {
 /// A call that the node refused, in words.
 pub(crate) fn refused(address: &str, status: &tonic::Status) -> Failure {
     let message = status.message();
-    match status.code() {
-        Code::PermissionDenied => Failure::failed(format!("{address}: not allowed: {message}")),
-        Code::Unavailable | Code::Unknown => {
-            Failure::failed(format!("{address}: the connection broke: {message}"))
-        }
-        code => Failure::failed(format!("{address}: {code:?}: {message}")),
-    }
+    let code = status.code();
+    let why = if code == Code::PermissionDenied {
+        "not allowed".to_owned()
+    } else if matches!(code, Code::Unavailable | Code::Unknown) {
+        "the connection broke".to_owned()
+    } else {
+        format!("{code:?}")
+    };
+    Failure::failed(format!("{address}: {why}: {message}"))
 }

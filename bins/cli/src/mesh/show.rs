@@ -1,11 +1,16 @@
 //! A node's answers as people read them.
 
-use super::answer::{Event, FailedDial, Link, Member, Peer, Service, Status, Topology};
+use super::answer::{
+    Certificate, Counts, Event, FailedDial, Link, Member, Peer, Service, Status, Target, Topology,
+};
 use crate::calendar::{now_ms, time_of_day};
 use crate::failure::Failure;
 use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
 use phalanx_core::time::Wall;
 use phalanx_net::identity::iso_8601;
+
+/// A certificate that ends within a week is painted.
+const WARN_BEFORE_MS: u64 = 7 * 86_400_000;
 
 /// How the status of a member looks.
 fn status_paint(status: &str) -> Paint {
@@ -199,17 +204,7 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
     } else {
         Paint::Bad
     };
-    let counts = &status.members;
-    let mut members = format!("{} alive", counts.alive);
-    for (number, word) in [
-        (counts.suspect, "suspect"),
-        (counts.down, "down"),
-        (counts.left, "left"),
-    ] {
-        if number > 0 {
-            members += &format!(", {number} {word}");
-        }
-    }
+    let members = counts_text(&status.members);
     let silent = status.links.iter().filter(|link| link.silent).count();
     let links = if silent > 0 {
         format!("{}, {silent} silent", status.links.len())
@@ -247,38 +242,60 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
             )),
         ),
     ];
-    for target in &status.targets {
-        let (found, paint) = match (target.peer.as_str(), target.failure.as_str()) {
-            ("", "") => ("not reached yet".to_owned(), Paint::Warn),
-            ("", failure) => (failure.to_owned(), Paint::Bad),
-            (peer, "") => (format!("is {peer}"), Paint::Plain),
-            (peer, failure) => (format!("was {peer}: {failure}"), Paint::Warn),
-        };
-        facts.push((
-            "joins by",
-            Cell::new(format!("{} {found}", target.address)).paint(paint),
-        ));
-    }
+    facts.extend(
+        status
+            .targets
+            .iter()
+            .map(|target| ("joins by", target_cell(target))),
+    );
     if let Some(certificate) = &status.certificate {
-        let left = certificate
-            .not_after
-            .saturating_mul(1_000)
-            .saturating_sub(now_ms());
-        let until = iso_8601(Wall(certificate.not_after));
-        let text = format!(
-            "{} until {until} ({} left)",
-            certificate.subject,
-            span(left)
-        );
-        let paint = if left < 7 * 86_400_000 {
-            Paint::Warn
-        } else {
-            Paint::Plain
-        };
-        facts.push(("certificate", Cell::new(text).paint(paint)));
+        facts.push(("certificate", certificate_cell(certificate)));
     }
     screen.facts(&facts)?;
     failed_dials(screen, &status.failed_dials)
+}
+
+fn counts_text(counts: &Counts) -> String {
+    let mut text = format!("{} alive", counts.alive);
+    for (number, word) in [
+        (counts.suspect, "suspect"),
+        (counts.down, "down"),
+        (counts.left, "left"),
+    ] {
+        if number > 0 {
+            text += &format!(", {number} {word}");
+        }
+    }
+    text
+}
+
+fn target_cell(target: &Target) -> Cell {
+    let (found, paint) = match (target.peer.as_str(), target.failure.as_str()) {
+        ("", "") => ("not reached yet".to_owned(), Paint::Warn),
+        ("", failure) => (failure.to_owned(), Paint::Bad),
+        (peer, "") => (format!("is {peer}"), Paint::Plain),
+        (peer, failure) => (format!("was {peer}: {failure}"), Paint::Warn),
+    };
+    Cell::new(format!("{} {found}", target.address)).paint(paint)
+}
+
+fn certificate_cell(certificate: &Certificate) -> Cell {
+    let left = certificate
+        .not_after
+        .saturating_mul(1_000)
+        .saturating_sub(now_ms());
+    let until = iso_8601(Wall(certificate.not_after));
+    let paint = if left < WARN_BEFORE_MS {
+        Paint::Warn
+    } else {
+        Paint::Plain
+    };
+    Cell::new(format!(
+        "{} until {until} ({} left)",
+        certificate.subject,
+        span(left)
+    ))
+    .paint(paint)
 }
 
 pub(super) fn event(screen: &Screen, event: &Event) -> Result<(), Failure> {

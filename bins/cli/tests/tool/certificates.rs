@@ -8,11 +8,11 @@ fn certificates_are_made_and_shown() {
     let folder = tempfile::tempdir().unwrap();
     let pki = text(&folder.path().join("pki"));
     let made = run(&["ca", "init", "--cert-dir", &pki, "--mesh", "shop", "--json"])
-        .is_fine()
+        .fine()
         .json();
     assert_eq!(made[0]["mesh"], "shop");
     let issued = run(&["ca", "issue", "web-1", "--cert-dir", &pki, "--json"])
-        .is_fine()
+        .fine()
         .json();
     assert_eq!(issued[0]["subject"], "spiffe://shop/node/web-1");
     let key = issued[0]["key"].as_str().unwrap();
@@ -27,11 +27,11 @@ fn certificates_are_made_and_shown() {
         &pki,
         "--json",
     ])
-    .is_fine()
+    .fine()
     .json();
     assert_eq!(admin[0]["subject"], "spiffe://shop/admin/alice");
     let shown = run(&["ca", "show", "--cert-dir", &pki, "--json"])
-        .is_fine()
+        .fine()
         .json();
     let subjects: Vec<&str> = shown
         .iter()
@@ -52,7 +52,7 @@ fn certificates_are_made_and_shown() {
 fn an_authority_is_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let pki = text(folder.path());
-    run(&["ca", "init", "--cert-dir", &pki]).is_fine();
+    run(&["ca", "init", "--cert-dir", &pki]).fine();
     let before = std::fs::read(folder.path().join("ca-cert.pem")).unwrap();
     run(&["ca", "init", "--cert-dir", &pki]).fails(2, &["ca-cert.pem"]);
     assert_eq!(
@@ -68,7 +68,7 @@ fn what_cannot_be_issued_or_shown_is_named() {
     run(&["ca", "issue", "web-1", "--cert-dir", &empty])
         .fails(2, &["holds no authority", "phalanx ca init"]);
     run(&["ca", "show", "--cert-dir", &empty]).fails(2, &["holds no certificate"]);
-    run(&["ca", "init", "--cert-dir", &empty]).is_fine();
+    run(&["ca", "init", "--cert-dir", &empty]).fine();
     run(&["ca", "issue", "Web 1", "--cert-dir", &empty]).fails(2, &["`Web 1`", "'W'", "a-z"]);
     let broken = folder.path().join("broken.pem");
     std::fs::write(&broken, "no certificate").unwrap();

@@ -121,7 +121,7 @@ fn dev_forms_a_mesh_and_leaves_nothing_behind() {
 #[test]
 fn dev_ends_by_itself_after_its_time() {
     let answer = run(&["dev", "--nodes", "2", "--for", "5s", "--json"])
-        .is_fine()
+        .fine()
         .json();
     let events: Vec<&str> = answer
         .iter()
@@ -135,7 +135,7 @@ fn dev_ends_by_itself_after_its_time() {
 fn a_live_node_answers_every_question() {
     let mut dev = Dev::start("3");
     dev.formed();
-    let status = &dev.ask(&["status", "--json"]).is_fine().json()[0];
+    let status = &dev.ask(&["status", "--json"]).fine().json()[0];
     assert_eq!(
         (&status["node"]["id"], &status["members"]["alive"]),
         (&"n1".into(), &3.into())
@@ -144,7 +144,7 @@ fn a_live_node_answers_every_question() {
         (&status["health"], &status["mesh"]),
         (&"healthy".into(), &"dev".into())
     );
-    let peers = &dev.ask(&["peers", "--json"]).is_fine().json()[0];
+    let peers = &dev.ask(&["peers", "--json"]).fine().json()[0];
     let ids: Vec<&str> = peers["peers"]
         .as_array()
         .unwrap()
@@ -152,9 +152,9 @@ fn a_live_node_answers_every_question() {
         .filter_map(|it| it["id"].as_str())
         .collect();
     assert_eq!(ids, ["n1", "n2", "n3"]);
-    let links = &dev.ask(&["links", "--json"]).is_fine().json()[0];
+    let links = &dev.ask(&["links", "--json"]).fine().json()[0];
     assert!(!links["links"].as_array().unwrap().is_empty());
-    let topology = &dev.ask(&["topology", "--json"]).is_fine().json()[0];
+    let topology = &dev.ask(&["topology", "--json"]).fine().json()[0];
     assert_eq!(
         (
             &topology["viewer"],
@@ -162,14 +162,14 @@ fn a_live_node_answers_every_question() {
         ),
         (&"n1".into(), 3)
     );
-    let services = &dev.ask(&["services", "dev@1", "--json"]).is_fine().json()[0];
+    let services = &dev.ask(&["services", "dev@1", "--json"]).fine().json()[0];
     assert_eq!(
         services["services"][0]["providers"],
         serde_json::json!(["n1", "n2", "n3"])
     );
     assert_eq!(dev.ask(&["services", "nobody"]).code, 1);
     assert_eq!(dev.ask(&["watch", "--for", "200ms", "--json"]).code, 0);
-    let people = dev.ask(&["peers"]).is_fine().out;
+    let people = dev.ask(&["peers"]).fine().out;
     assert!(
         people.starts_with("NODE") && people.lines().count() == 4,
         "{people}"
@@ -182,7 +182,7 @@ fn a_node_is_not_reached_with_foreign_certificates() {
     dev.formed();
     let folder = tempfile::tempdir().unwrap();
     let foreign = text(folder.path());
-    run(&["ca", "init", "--cert-dir", &foreign, "--mesh", "dev"]).is_fine();
+    run(&["ca", "init", "--cert-dir", &foreign, "--mesh", "dev"]).fine();
     let node = dev.started["nodes"][0]["address"].as_str().unwrap();
     run(&["status", "--node", node, "--cert-dir", &foreign]).fails(1, &[node, "not trusted"]);
 }
@@ -191,7 +191,7 @@ fn a_node_is_not_reached_with_foreign_certificates() {
 fn a_node_out_of_reach_is_code_1_and_a_bad_address_is_code_2() {
     let folder = tempfile::tempdir().unwrap();
     let pki = text(folder.path());
-    run(&["ca", "init", "--cert-dir", &pki]).is_fine();
+    run(&["ca", "init", "--cert-dir", &pki]).fine();
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .unwrap()

@@ -2,6 +2,11 @@
 //!
 //! Wants `phalanxd` and `phalanx-sim-wire` built beside the tool: `make build`, which `make test` does first.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what these tests read is there, or they fail"
+)]
+
 mod certificates;
 mod fleet;
 mod simulator;
@@ -26,7 +31,7 @@ impl Answer {
     }
 
     #[track_caller]
-    fn is_fine(self) -> Self {
+    fn fine(self) -> Self {
         assert_eq!(self.code, 0, "{}{}", self.out, self.err);
         self
     }
@@ -83,7 +88,7 @@ fn wrong_usage_is_code_2_and_names_the_nearest_word() {
 
 #[test]
 fn a_pipe_gets_no_colours() {
-    let answer = run(&["sim", "list", &scenario("two-nodes.toml")]).is_fine();
+    let answer = run(&["sim", "list", &scenario("two-nodes.toml")]).fine();
     assert!(
         !answer.out.contains('\x1b') && answer.err.is_empty(),
         "{}{}",

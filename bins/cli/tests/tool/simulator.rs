@@ -35,7 +35,7 @@ fn a_run_is_one_json_object_with_the_promised_fields() {
         "1..3",
         "--json",
     ])
-    .is_fine();
+    .fine();
     let runs = answer.json();
     assert_eq!(
         runs.iter()
@@ -75,7 +75,7 @@ fn the_same_seed_gives_the_same_run_in_two_processes() {
         "--check",
         "--json",
     ])
-    .is_fine()
+    .fine()
     .json();
     assert!(
         runs.len() == 2 && runs.iter().all(|it| it["check"] == "same"),
@@ -150,7 +150,7 @@ fn bad_files_and_flags_are_code_2_and_name_the_place() {
 fn a_trace_is_written_and_is_not_for_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let trace = text(&folder.path().join("trace.jsonl"));
-    run(&["sim", "run", &scenario("two-nodes.toml"), "--trace", &trace]).is_fine();
+    run(&["sim", "run", &scenario("two-nodes.toml"), "--trace", &trace]).fine();
     let lines = std::fs::read_to_string(&trace).unwrap();
     assert!(lines.lines().count() > 10);
     for line in lines.lines() {
@@ -172,7 +172,7 @@ fn a_replay_shows_what_nodes_see_at_an_instant() {
     let cut = run(&[
         "sim", "replay", &file, "--until", "30s", "--node", "n1", "--json",
     ])
-    .is_fine()
+    .fine()
     .json();
     let down = cut[0]["members"]
         .as_array()
@@ -182,7 +182,7 @@ fn a_replay_shows_what_nodes_see_at_an_instant() {
         .count();
     assert_eq!((down, &cut[0]["at_ms"]), (15, &30_000.into()));
     let all = run(&["sim", "replay", &file, "--until", "9s", "--json"])
-        .is_fine()
+        .fine()
         .json();
     assert!(all.len() == 30 && all.iter().all(|it| it["hash"] == all[0]["hash"]));
     run(&["sim", "replay", &file, "--until", "9s", "--node", "m1"]).fails(2, &["m1", "n1"]);
@@ -191,13 +191,13 @@ fn a_replay_shows_what_nodes_see_at_an_instant() {
 #[test]
 fn the_catalogue_and_the_schema_are_json() {
     let folder = text(Path::new(&scenario("")));
-    let list = run(&["sim", "list", &folder, "--json"]).is_fine().json();
+    let list = run(&["sim", "list", &folder, "--json"]).fine().json();
     assert!(
         list.iter()
             .any(|it| it["name"] == "thousand-nodes" && it["nodes"] == 1_000)
     );
     let schema: serde_json::Value =
-        serde_json::from_str(&run(&["sim", "schema"]).is_fine().out).unwrap();
+        serde_json::from_str(&run(&["sim", "schema"]).fine().out).unwrap();
     assert!(schema["properties"]["expect"].is_object(), "{schema}");
 }
 
@@ -211,7 +211,7 @@ fn both_engines_end_in_the_same_state() {
         "both",
         "--json",
     ])
-    .is_fine()
+    .fine()
     .json();
     let engines: Vec<&str> = runs.iter().filter_map(|it| it["engine"].as_str()).collect();
     assert_eq!(engines, ["model", "wire"]);
