@@ -5,7 +5,7 @@
 //! engine that runs it.
 
 pub mod event;
-mod invariant;
+pub mod invariant;
 pub mod judge;
 pub mod model;
 pub mod outcome;

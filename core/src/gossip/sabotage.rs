@@ -64,6 +64,8 @@ pub enum Switch {
     Unbounded,
     /// Planted bug: the next deadline is always this very instant.
     DeadlineStays,
+    /// Planted bug: whatever comes last wins, older or newer.
+    OlderReplaces,
 }
 
 impl Switch {
@@ -98,6 +100,7 @@ impl Switch {
         (Self::JoinTimeReset, "join-time-reset"),
         (Self::Unbounded, "unbounded"),
         (Self::DeadlineStays, "deadline-stays"),
+        (Self::OlderReplaces, "older-replaces"),
     ];
 }
 

@@ -271,6 +271,7 @@ impl Topology {
                 order = order.reverse();
             }
             match order {
+                core::cmp::Ordering::Less if self.sabotage.has(Switch::OlderReplaces) => {}
                 core::cmp::Ordering::Less => return Applied::Older,
                 core::cmp::Ordering::Equal => return Applied::Same,
                 core::cmp::Ordering::Greater => {}

@@ -20,7 +20,7 @@ use crate::scenario::Scenario;
 use crate::world::World;
 use core::time::Duration;
 use phalanx_core::gossip::message::Sync;
-use phalanx_core::gossip::{Event, Gossip, Message, Output as Order};
+use phalanx_core::gossip::{Event, Gossip, Message, Output as Order, Tuning};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{Node, Output};
 use phalanx_core::time::Instant;
@@ -105,6 +105,30 @@ pub(crate) trait Invariant {
     fn on_start(&mut self, _host: usize) {}
 }
 
+fn all(hosts: usize, tuning: &Tuning) -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(bounds::Bounds::new(tuning)),
+        Box::new(joined_stands::JoinedStands::default()),
+        Box::new(merges_converge::MergesConverge),
+        Box::new(no_resurrection::NoResurrection::new(hosts)),
+        Box::new(one_link::OneLink::default()),
+        Box::new(owner_writes::OwnerWrites),
+        Box::new(promises::Promises),
+        Box::new(provider_index::ProviderIndex),
+        Box::new(rank_rises::RankRises),
+        Box::new(whole_view::WholeView),
+    ]
+}
+
+/// The names of all invariants, as failures show them.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    all(0, &Tuning::default())
+        .iter()
+        .map(|invariant| invariant.name())
+        .collect()
+}
+
 /// All of them, watching one run.
 pub(crate) struct Invariants {
     all: Vec<Box<dyn Invariant>>,
@@ -116,20 +140,8 @@ pub(crate) struct Invariants {
 impl Invariants {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let hosts = scenario.hosts.len();
-        let tuning = scenario.tuning.tuning();
         Self {
-            all: vec![
-                Box::new(bounds::Bounds::new(&tuning)),
-                Box::new(joined_stands::JoinedStands::default()),
-                Box::new(merges_converge::MergesConverge),
-                Box::new(no_resurrection::NoResurrection::new(hosts)),
-                Box::new(one_link::OneLink::default()),
-                Box::new(owner_writes::OwnerWrites),
-                Box::new(promises::Promises),
-                Box::new(provider_index::ProviderIndex),
-                Box::new(rank_rises::RankRises),
-                Box::new(whole_view::WholeView),
-            ],
+            all: all(hosts, &scenario.tuning.tuning()),
             shared: Shared {
                 published: HashMap::new(),
                 newest: HashMap::new(),
@@ -149,15 +161,6 @@ impl Invariants {
             broken: BTreeMap::new(),
             starting: None,
         }
-    }
-
-    /// The names of all invariants.
-    pub(crate) fn names(scenario: &Scenario) -> Vec<&'static str> {
-        Self::new(scenario)
-            .all
-            .iter()
-            .map(|invariant| invariant.name())
-            .collect()
     }
 
     /// A host's process is about to start.

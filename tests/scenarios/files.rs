@@ -1,0 +1,31 @@
+//! Where the scenario files are.
+
+use phalanx_sim::scenario::Scenario;
+use std::path::{Path, PathBuf};
+
+/// Takes minutes in an unoptimised build; `phalanx sim run` covers it.
+pub(crate) const LARGE: &str = "thousand-nodes";
+
+pub(crate) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
+}
+
+pub(crate) fn load(name: &str) -> Scenario {
+    let path = folder().join(format!("{name}.toml"));
+    Scenario::load(&path).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The names of all scenario files, in order.
+pub(crate) fn names() -> Vec<String> {
+    let entries = std::fs::read_dir(folder()).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,5 @@
+//! The scenario files: each passes, each can fail, and each invariant catches the bug it is there for.
+
+mod files;
+mod passes;
+mod self_check;
