@@ -134,7 +134,13 @@ impl Watcher {
     /// Notes whose process is gone.
     fn ended(&mut self, fleet: &mut Fleet) -> Result<(), Failure> {
         for (index, seen) in self.seen.iter_mut().enumerate() {
-            seen.ended = fleet.daemon(index).ended()?.or(seen.ended);
+            if let Some(status) = fleet.daemon(index).ended()? {
+                *seen = Seen {
+                    connection: None,
+                    status: None,
+                    ended: Some(status),
+                };
+            }
         }
         Ok(())
     }
