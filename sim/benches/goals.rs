@@ -30,9 +30,7 @@ fn head(nodes: usize, duration: u64) -> String {
 }
 
 fn metric(name: &str, from: u64, to: Option<u64>) -> String {
-    let to = to
-        .map(|to| format!("to = \"{to}s\"\n"))
-        .unwrap_or_default();
+    let to = to.map(|to| format!("to = \"{to}s\"\n")).unwrap_or_default();
     format!("[[expect]]\nmetric = \"{name}\"\nfrom = \"{from}s\"\n{to}{ANY}\n")
 }
 
@@ -45,7 +43,10 @@ fn rest(nodes: usize) -> String {
 }
 
 fn crash(nodes: usize) -> String {
-    let crash = format!("[[at]]\ntime = \"29999ms\"\npower-loss = \"n{}\"\n", nodes / 2);
+    let crash = format!(
+        "[[at]]\ntime = \"29999ms\"\npower-loss = \"n{}\"\n",
+        nodes / 2
+    );
     head(nodes, 60) + &crash + &metric("converge-ms", 30, None)
 }
 

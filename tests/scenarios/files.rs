@@ -17,14 +17,19 @@ pub(crate) fn load(name: &str) -> Scenario {
 
 /// The names of all scenario files, in order.
 pub(crate) fn names() -> Vec<String> {
-    let entries = std::fs::read_dir(folder()).unwrap();
+    let entries = std::fs::read_dir(folder()).expect("the folder of scenarios can be read");
     let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().path())
+        .map(|entry| entry.expect("its entries too").path())
         .filter(|path| {
             path.extension()
                 .is_some_and(|extension| extension == "toml")
         })
-        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .map(|path| {
+            path.file_stem()
+                .expect("a file has a name")
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     names.sort();
     names

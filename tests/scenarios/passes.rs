@@ -16,7 +16,7 @@ fn every_scenario_passes_and_every_fault_in_it_bites() {
                 strict: true,
                 ..Options::default()
             };
-            let outcome = run(&scenario, seed, options).unwrap();
+            let outcome = run(&scenario, seed, options).expect("it is for this engine");
             let failures: Vec<String> = outcome.failures.iter().map(Failure::to_string).collect();
             assert!(
                 failures.is_empty(),

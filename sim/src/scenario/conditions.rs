@@ -286,6 +286,36 @@ impl Reader<'_> {
         Ok(bound)
     }
 
+    /// Links, phases and events.
+    fn conditions_of_nodes(
+        &self,
+        table: &ConditionTable,
+        found: &mut Vec<Condition>,
+    ) -> Result<(), ScenarioError> {
+        let source = self.source;
+        if let Some(links) = &table.links {
+            let bound = self.bound("links", links.min, links.max)?;
+            found.push(Condition::Links(self.who(links.who.as_ref())?, bound));
+        }
+        if let Some(phase) = &table.phase {
+            let is = with(source, &phase.is, |word| word_of("phase", &PHASES, word))?;
+            found.push(Condition::Phase(self.select(&phase.who)?, is));
+        }
+        if let Some(event) = &table.event {
+            let kind = with(source, &event.kind, |word| {
+                word_of("event", EventKind::ALL, word)
+            })?;
+            let about = event
+                .about
+                .as_ref()
+                .map(|about| self.select(about))
+                .transpose()?;
+            let by = self.who(event.by.as_ref())?;
+            found.push(Condition::Event(kind, by, about, event.min.unwrap_or(1)));
+        }
+        Ok(())
+    }
+
     fn condition(&self, table: &ConditionTable) -> Result<Condition, ScenarioError> {
         let mut found = Vec::new();
         let source = self.source;
@@ -332,26 +362,7 @@ impl Reader<'_> {
                 are,
             ));
         }
-        if let Some(links) = &table.links {
-            let bound = self.bound("links", links.min, links.max)?;
-            found.push(Condition::Links(self.who(links.who.as_ref())?, bound));
-        }
-        if let Some(phase) = &table.phase {
-            let is = with(source, &phase.is, |word| word_of("phase", &PHASES, word))?;
-            found.push(Condition::Phase(self.select(&phase.who)?, is));
-        }
-        if let Some(event) = &table.event {
-            let kind = with(source, &event.kind, |word| {
-                word_of("event", EventKind::ALL, word)
-            })?;
-            let about = event
-                .about
-                .as_ref()
-                .map(|about| self.select(about))
-                .transpose()?;
-            let by = self.who(event.by.as_ref())?;
-            found.push(Condition::Event(kind, by, about, event.min.unwrap_or(1)));
-        }
+        self.conditions_of_nodes(table, &mut found)?;
         match found.len() {
             1 => Ok(found.remove(0)),
             _ => Err(source.error(

@@ -427,41 +427,56 @@ impl Planner<'_> {
                     self.lives[host] = Life::Left;
                     self.order(at, step, Order::Leave(host));
                 }
-                Action::Announce {
-                    services, metadata, ..
-                } => {
-                    let content = &mut self.content[host];
-                    content.0 = services.clone().unwrap_or_else(|| content.0.clone());
-                    content.1 = metadata.clone().unwrap_or_else(|| content.1.clone());
-                    let (services, metadata) = content.clone();
-                    self.order(
-                        at,
-                        step,
-                        Order::Announce {
-                            host,
-                            services,
-                            metadata,
-                        },
-                    );
-                }
-                Action::Updates { every, length, .. } => {
-                    let offset = *every * u32::try_from(position).unwrap_or(0)
-                        / u32::try_from(hosts.len()).unwrap_or(1);
-                    let count = length.as_nanos() / every.as_nanos();
-                    for number in 0..u32::try_from(count).unwrap_or(u32::MAX) {
-                        let work = Work::Update {
-                            step: index,
-                            host,
-                            number: u64::from(number) + 1,
-                        };
-                        self.push(at + offset + *every * number, work);
-                    }
+                Action::Announce { .. } | Action::Updates { .. } => {
+                    self.publish(at, index, position, hosts);
                 }
                 Action::Partition(..) | Action::Heal | Action::Cut(..) | Action::Restore => {}
                 Action::Loss(_) | Action::Latency(..) | Action::Clone(_) => {}
             }
         }
         Ok(())
+    }
+
+    /// Does a step's publishing to the node at `position` of `hosts`.
+    fn publish(&mut self, at: Duration, index: usize, position: usize, hosts: &[usize]) {
+        let (host, step) = (hosts[position], Some(index));
+        match &self.scenario.steps[index].action {
+            Action::Announce {
+                services, metadata, ..
+            } => {
+                let content = &mut self.content[host];
+                content.0 = services.clone().unwrap_or_else(|| content.0.clone());
+                content.1 = metadata.clone().unwrap_or_else(|| content.1.clone());
+                let (services, metadata) = content.clone();
+                self.order(
+                    at,
+                    step,
+                    Order::Announce {
+                        host,
+                        services,
+                        metadata,
+                    },
+                );
+            }
+            Action::Updates { every, length, .. } => {
+                let offset = *every * u32::try_from(position).unwrap_or(0)
+                    / u32::try_from(hosts.len()).unwrap_or(1);
+                let count = length.as_nanos() / every.as_nanos();
+                for number in 0..u32::try_from(count).unwrap_or(u32::MAX) {
+                    let work = Work::Update {
+                        step: index,
+                        host,
+                        number: u64::from(number) + 1,
+                    };
+                    self.push(at + offset + *every * number, work);
+                }
+            }
+            Action::Partition(..) | Action::Heal | Action::Cut(..) | Action::Restore => {}
+            Action::Crash(_) | Action::PowerLoss(_) | Action::Restart(..) => {}
+            Action::Pause { .. } | Action::Slow { .. } | Action::Clock { .. } => {}
+            Action::Join(_) | Action::Leave(_) | Action::Clone(_) => {}
+            Action::Loss(_) | Action::Latency(..) => {}
+        }
     }
 
     fn stop(&mut self, at: Duration, step: usize, host: usize, power_loss: bool) {
