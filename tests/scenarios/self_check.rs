@@ -61,7 +61,7 @@ fn failures(scenario: &str, switch: Switch, wanted: impl Fn(&Failure) -> bool) -
             ..Options::default()
         };
         run(&scenario, seed, options)
-            .unwrap()
+            .expect("it is for this engine")
             .failures
             .iter()
             .any(&wanted)
