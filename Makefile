@@ -27,7 +27,7 @@ bench: cc ## measure the mesh against its goals (release build, model engine)
 	$(CARGO) bench --locked --workspace --benches
 
 golden: cc ## write the golden files anew; read the difference before you commit it
-	PHALANX_GOLDEN=write $(CARGO) test --locked --workspace -q golden
+	PHALANX_GOLDEN=write $(CARGO) test --locked --workspace --test tool golden
 
 build: cc ## debug builds of every binary, in target/debug
 	$(CARGO) build --locked --workspace --bins

@@ -9,6 +9,7 @@
 
 mod certificates;
 mod fleet;
+mod golden;
 mod simulator;
 
 use serde_json::Value;
