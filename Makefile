@@ -24,7 +24,7 @@ check: cc ## formatting, lints and documentation, warnings as errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
 bench: cc ## measure the mesh against its goals (release build, model engine)
-	$(CARGO) bench --locked --workspace --benches
+	$(CARGO) bench --locked -p phalanx-sim --bench goals
 
 golden: cc ## write the golden files anew; read the difference before you commit it
 	PHALANX_GOLDEN=write $(CARGO) test --locked --workspace --test tool golden
