@@ -136,7 +136,7 @@ impl Default for Tuning {
             hash_interval: ms(60_000),
             dial_timeout: ms(1_500),
             dial_failed_for: ms(10_000),
-            retry_min: ms(250),
+            retry_min: ms(100),
             retry_max: ms(30_000),
             surplus_kept: ms(20_000),
             random_link_interval: ms(180_000),

@@ -141,7 +141,8 @@ impl Gossip {
             .map(|target| target.next)
             .min()
         {
-            self.timers.set(Timer::Targets, next.max(soonest));
+            let at = if next > self.now { next } else { soonest };
+            self.timers.set(Timer::Targets, at);
         }
     }
 
