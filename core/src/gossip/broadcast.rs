@@ -359,6 +359,9 @@ impl Gossip {
             if self.config.sabotage.has(Switch::NoGraft) {
                 continue;
             }
+            if self.missing.len() >= MISSING_MAX && self.topology.handle(&id.origin).is_none() {
+                continue;
+            }
             let Some(handle) = self.topology.intern(&id.origin) else {
                 continue;
             };

@@ -25,6 +25,8 @@ const DOUBT_FACTOR: u32 = 8;
 const DOUBT_MAX: Duration = Duration::from_secs(8);
 /// How often a doubt is reconsidered.
 const DOUBT_INTERVAL: Duration = Duration::from_millis(250);
+/// The most redials of one neighbour under way: enough that a lost one costs no time.
+const REDIALS_MAX: usize = 3;
 /// A neighbour heard within a heartbeat plus this is vouched for.
 const HEARTBEAT_SLACK: Duration = Duration::from_millis(100);
 /// Members that are down are probed by this many nodes a second, mesh-wide, each.
@@ -113,7 +115,8 @@ impl Gossip {
             if let Some(held) = self.links.get_mut(&link) {
                 held.redialed = self.now;
             }
-            if !self.config.sabotage.has(Switch::NoRedial) {
+            let under_way = self.dials_to(handle);
+            if !self.config.sabotage.has(Switch::NoRedial) && under_way < REDIALS_MAX {
                 self.dial_member(Purpose::Redial, handle, out);
             }
         }
@@ -185,7 +188,13 @@ impl Gossip {
             return;
         }
         let mut reach = core::mem::take(&mut self.reach);
-        self.topology.reach(self.me, &mut reach);
+        let lives = &self.lives;
+        let is_down = |handle: Handle| {
+            lives
+                .get(handle as usize)
+                .is_some_and(|life| life.status == Status::Down)
+        };
+        self.topology.reach(self.me, is_down, &mut reach);
         let members: Vec<Handle> = self
             .topology
             .known()

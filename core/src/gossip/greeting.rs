@@ -29,6 +29,8 @@ use std::sync::Arc;
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most connections that are being greeted at one time, beside the links; more are closed at once.
 const GREETINGS_MAX: usize = 1_024;
+/// The most steps of reconciliation taken from one message, and waiting on one link.
+pub(super) const SYNCS_MAX: usize = 4;
 
 impl Gossip {
     pub(super) fn on_accepted(&mut self, link: LinkId, peer: NodeId, out: &mut Outbox<Output>) {
@@ -134,7 +136,8 @@ impl Gossip {
         self.on_updates(link, &frame.records, &frame.reports, out);
         self.on_announced(link, &frame.have);
         self.on_graft(link, &frame.graft);
-        for sync in frame.sync {
+        // Each step of a reconciliation may cost a look at the whole view.
+        for sync in frame.sync.into_iter().take(SYNCS_MAX) {
             self.on_sync(link, sync, out);
         }
         if let Some(hash) = frame.hash {
@@ -248,7 +251,12 @@ impl Gossip {
                 ..refuse(RefusalReason::NameTaken)
             });
         }
-        if let Some(known) = self.topology.record(peer) {
+        // Also of one that was forgotten: its old record would outrank the new one unseen.
+        let slot = self
+            .topology
+            .handle(peer)
+            .and_then(|handle| self.topology.slot(handle));
+        if let Some(known) = slot.and_then(|slot| slot.record.as_ref()) {
             let (mine, theirs) = (known.rank(), hello.record.rank());
             if (mine.epoch, mine.instance) > (theirs.epoch, theirs.instance) {
                 return Some(Refusal {
@@ -289,7 +297,12 @@ impl Gossip {
                 ..refuse(RefusalReason::Busy)
             });
         }
-        let open = self.links.values().filter(|link| link.is_open()).count();
+        // The link that this connection is to replace does not count.
+        let open = self
+            .links
+            .values()
+            .filter(|link| link.is_open() && Some(link.handle) != handle)
+            .count();
         if open >= self.config.tuning.links_max && !self.config.sabotage.has(Switch::Unbounded) {
             return Some(Refusal {
                 others: self.referrals(peer),
@@ -385,11 +398,14 @@ impl Gossip {
         let handle = held.handle;
         let purpose = self.finish_dial(link);
         let me = &self.config.id;
-        let beaten = self.open_link(handle).is_some_and(|open| {
-            self.links
-                .get(&link)
-                .is_some_and(|fresh| open.precedence(me) > fresh.precedence(me))
-        });
+        let beaten = self
+            .open_link(handle)
+            .filter(|open| !open.silent)
+            .is_some_and(|open| {
+                self.links
+                    .get(&link)
+                    .is_some_and(|fresh| open.precedence(me) > fresh.precedence(me))
+            });
         if beaten && !self.config.sabotage.has(Switch::NoTieBreak) {
             self.say_goodbye(link, Goodbye::Superseded, out);
             return;
@@ -455,6 +471,10 @@ impl Gossip {
         life.failed_until = crate::time::Instant::ZERO;
         let (applied, key) = self.take_record(record, link, out);
         self.relay(key, applied, link);
+        // A record of a new life resets the sessions: not below the one just opened.
+        let session = self.links.get(&link).map_or(0, |held| held.session);
+        let life = self.life(handle);
+        life.session = life.session.max(session);
         self.hear(link, out);
         if self.own_edge(handle).is_some_and(|edge| edge.down)
             || self.status(handle) != Status::Alive

@@ -128,6 +128,8 @@ pub struct Gossip {
     missing: BTreeMap<Key, Missing>,
     suspects: BTreeMap<Handle, Suspicion>,
     limbo: BTreeSet<Handle>,
+    /// Edges of the rings that were not there when last looked over.
+    unlinked: BTreeSet<Handle>,
     reach: Reach,
     history: DropOldest<(u64, Key)>,
     changed: Instant,
@@ -167,6 +169,7 @@ impl Gossip {
             missing: BTreeMap::new(),
             suspects: BTreeMap::new(),
             limbo: BTreeSet::new(),
+            unlinked: BTreeSet::new(),
             reach: Reach::default(),
             history: DropOldest::new(HISTORY_MAX),
             changed: now,

@@ -91,6 +91,12 @@ impl Target {
 impl Gossip {
     pub(super) fn on_targets(&mut self, targets: Vec<Address>, replace: bool) {
         if replace {
+            // Dials under way are numbered by the old list.
+            for dial in self.dials.values_mut() {
+                if matches!(dial.purpose, Purpose::Target(_)) {
+                    dial.purpose = Purpose::Referral;
+                }
+            }
             self.targets
                 .retain(|target| targets.contains(&target.address));
         }
@@ -242,6 +248,13 @@ impl Gossip {
             .as_ref()?
             .content()
             .address
+    }
+
+    pub(super) fn dials_to(&self, handle: Handle) -> usize {
+        self.dials
+            .values()
+            .filter(|dial| dial.expected == Some(handle))
+            .count()
     }
 
     pub(super) fn is_dialing(&self, handle: Handle) -> bool {
@@ -536,7 +549,43 @@ impl Gossip {
         self.timers
             .set(Timer::Maintain, self.now + MAINTAIN_INTERVAL);
         self.tidy_edges();
+        self.report_unlinked();
+        self.sweep_placeholders();
         self.weave(out);
+    }
+
+    /// Says of each edge that the rings ask for and that was not there twice running that it is down. Otherwise all
+    /// would presume it up: a member that died before its first links, or beside which the rings changed.
+    fn report_unlinked(&mut self) {
+        let unlinked: BTreeSet<Handle> = self
+            .topology
+            .ring_neighbours(self.me)
+            .into_iter()
+            .filter(|handle| !self.by_peer.contains_key(handle))
+            .collect();
+        for handle in unlinked
+            .intersection(&self.unlinked)
+            .copied()
+            .collect::<Vec<_>>()
+        {
+            let heard = self.life(handle).heard;
+            self.set_edge(handle, true, heard);
+        }
+        self.unlinked = unlinked;
+    }
+
+    /// Frees the places of ids that somebody named, that have no record, and that nothing refers to any more.
+    fn sweep_placeholders(&mut self) {
+        for handle in self.topology.placeholders() {
+            let linked = self.links.values().any(|link| link.handle == handle);
+            let missing = self.missing.contains_key(&(handle, false))
+                || self.missing.contains_key(&(handle, true));
+            if !linked && !missing && !self.is_dialing(handle) && !self.topology.is_named(handle) {
+                let now = self.now;
+                *self.life(handle) = super::Life::new(now);
+                self.topology.release(handle);
+            }
+        }
     }
 
     /// Some handle of somebody with a record.

@@ -259,6 +259,14 @@ impl Gossip {
 
     /// A newer machine, or our own previous life, holds our id.
     pub(super) fn meet_newer_self(&mut self, heard: &Record, out: &mut Outbox<Output>) {
+        // An echo of what is being outdone already.
+        if self
+            .own
+            .raising
+            .is_some_and(|(_, epoch)| epoch > heard.rank().epoch)
+        {
+            return;
+        }
         if self.own.established {
             if !self.config.sabotage.has(Switch::NoCloneCheck) {
                 self.give_up_name(heard.rank(), out);
@@ -333,8 +341,13 @@ impl Gossip {
             instance: rank.instance,
         }));
         self.end_all_links(Goodbye::NameTaken, out);
+        let leaving = self.phase == Phase::Leaving;
         self.phase = Phase::NameTaken;
         self.timers = crate::deadlines::Deadlines::new();
+        if leaving {
+            self.phase = Phase::Left;
+            out.push(Output::Left);
+        }
     }
 
     pub(super) fn on_leave(&mut self, out: &mut Outbox<Output>) {

@@ -34,7 +34,7 @@ pub enum Switch {
     NoDetection,
     /// Mechanism off: dials that fail are not passed over; the next on the ring is not tried.
     NoFallback,
-    /// Mechanism off: connections are accepted without limit and refused without referral.
+    /// Mechanism off: a busy node names no other members, and looks no further at its number of links.
     NoReferral,
     /// Planted bug: the lower record wins.
     MergeLowerWins,

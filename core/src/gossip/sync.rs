@@ -26,12 +26,17 @@ impl Gossip {
 
     /// Whether a heartbeat on this link shall carry the hash.
     pub(super) fn hash_is_due(&self, link: LinkId) -> bool {
-        if self.config.sabotage.has(Switch::NoAntiEntropy) || !self.is_quiet() {
+        if self.config.sabotage.has(Switch::NoAntiEntropy) {
             return false;
         }
         let Some(held) = self.links.get(&link) else {
             return false;
         };
+        // A view that never rests compares all the same, if rarely.
+        let last = held.hash_sent.map_or(held.opened, |(_, at)| at);
+        if !self.is_quiet() && self.now - last < self.config.tuning.hash_interval {
+            return false;
+        }
         held.hash_sent.is_none_or(|(hash, at)| {
             hash != self.hash() || self.now - at >= self.config.tuning.hash_interval
         })
@@ -48,7 +53,12 @@ impl Gossip {
         }
         // What changed just now is on its way along the tree; sent this way too, it would cut the tree (a value
         // received twice prunes). Once quiet, this node tells its own hash.
-        if !self.is_quiet() {
+        let synced = self
+            .links
+            .get(&link)
+            .map(|held| held.synced.unwrap_or(held.opened));
+        let overdue = synced.is_some_and(|at| self.now - at >= self.config.tuning.hash_interval);
+        if !self.is_quiet() && !overdue {
             return;
         }
         let behind = self
@@ -131,12 +141,25 @@ impl Gossip {
     /// Sends the whole view, to a joining or far behind neighbour.
     pub(super) fn send_snapshot(&mut self, link: LinkId, reply: bool) {
         if let Some(held) = self.links.get_mut(&link) {
-            held.outgoing.snapshot = Some(Cursor { after: None, reply });
+            // One that is under way is not begun again.
+            let cursor = held.outgoing.snapshot.get_or_insert(Cursor {
+                after: None,
+                reply: false,
+            });
+            cursor.reply |= reply;
             self.dirty.insert(link);
         }
     }
 
     pub(super) fn on_sync(&mut self, link: LinkId, sync: Sync, out: &mut Outbox<Output>) {
+        let waiting = self
+            .links
+            .get(&link)
+            .map_or(0, |held| held.outgoing.sync.len());
+        let asks = matches!(sync, Sync::Sketch(_) | Sync::Larger(_) | Sync::Want(_));
+        if asks && waiting >= super::greeting::SYNCS_MAX {
+            return;
+        }
         match sync {
             Sync::Sketch(cells) => self.on_sketch(link, &cells),
             Sync::Larger(0) => self.send_snapshot(link, true),

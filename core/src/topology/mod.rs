@@ -194,6 +194,18 @@ impl Topology {
         })
     }
 
+    /// The ids that somebody named and of which neither record nor report is held. O(n), unless there are none.
+    pub(crate) fn placeholders(&self) -> Vec<Handle> {
+        if self.index.len() == self.count {
+            return Vec::new();
+        }
+        let empty = |handle: &Handle| {
+            self.slot(*handle)
+                .is_some_and(|slot| slot.record.is_none() && slot.report.is_none())
+        };
+        self.handles().filter(empty).collect()
+    }
+
     /// Whether a member has a record and is not forgotten.
     pub(crate) fn is_known(&self, handle: Handle) -> bool {
         self.slot(handle)
@@ -357,11 +369,12 @@ impl Topology {
         let Some(slot) = self.slot(handle) else {
             return Applied::Full;
         };
-        if slot
+        // A forgotten reporter's word would be hashed and never sent on.
+        let old = slot
             .record
             .as_ref()
-            .is_some_and(|record| outranked(report.epoch, record.rank()))
-        {
+            .is_some_and(|record| outranked(report.epoch, record.rank()));
+        if old || slot.retired {
             return Applied::Older;
         }
         if let Some(held) = &slot.report {

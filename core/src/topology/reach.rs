@@ -52,7 +52,10 @@ impl Reach {
 
 impl Topology {
     /// Computes to whom paths lead from `me`; `reach` only lends its memory.
-    pub(crate) fn reach(&self, me: Handle, reach: &mut Reach) {
+    ///
+    /// `is_down` tells whom this view holds for down: an edge of the rings between such a member and another is not
+    /// presumed up. The rings may have changed since it died, and the edge may never have been.
+    pub(crate) fn reach(&self, me: Handle, is_down: impl Fn(Handle) -> bool, reach: &mut Reach) {
         let bound = self.handle_bound();
         reach.roots.clear();
         reach
@@ -67,6 +70,9 @@ impl Topology {
         }
         for ring in 0..RINGS {
             for (one, other) in self.ring_edges(ring) {
+                if is_down(one) != is_down(other) {
+                    continue;
+                }
                 let both_named = named[one as usize] && named[other as usize];
                 if !both_named || !down.contains(&(one, other)) && !down.contains(&(other, one)) {
                     reach.join(one, other);

@@ -79,6 +79,23 @@ impl Rings {
             .filter(|other| !self.mute.contains(other))
     }
 
+    /// The members that come before `id` on a ring, nearest first, once round.
+    fn preceding(
+        &self,
+        id: &NodeId,
+        handle: Handle,
+        ring: usize,
+    ) -> impl Iterator<Item = Handle> + '_ {
+        let place = (position(id, ring), handle);
+        let places = &self.rings[ring];
+        let before = places.partition_point(|other| *other < place);
+        let after = places.partition_point(|other| *other <= place);
+        let nearest = places[..before].iter().rev();
+        nearest
+            .chain(places[after..].iter().rev())
+            .map(|(_, other)| *other)
+    }
+
     /// All edges of a ring: each member and whom it watches. O(n).
     pub(super) fn edges(&self, ring: usize) -> impl Iterator<Item = (Handle, Handle)> + '_ {
         let places = &self.rings[ring];
@@ -110,6 +127,29 @@ impl Topology {
         self.slot(handle)
             .into_iter()
             .flat_map(move |slot| self.rings.following(&slot.id, handle, ring))
+    }
+
+    /// Everybody whom `handle` watches, or who watches it, on any ring.
+    pub(crate) fn ring_neighbours(&self, handle: Handle) -> BTreeSet<Handle> {
+        let mut found = BTreeSet::new();
+        let Some(slot) = self.slot(handle) else {
+            return found;
+        };
+        let watched = !self.rings.mute.contains(&handle);
+        for ring in 0..RINGS {
+            found.extend(self.following(handle, ring).next());
+            for before in self
+                .rings
+                .preceding(&slot.id, handle, ring)
+                .filter(|_| watched)
+            {
+                found.insert(before);
+                if !self.rings.mute.contains(&before) {
+                    break;
+                }
+            }
+        }
+        found
     }
 
     /// Whether `one` watches `other` or is watched by it: their silence towards each other is evidence.
