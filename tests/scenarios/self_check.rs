@@ -17,6 +17,7 @@ const MECHANISMS: &[(&str, Switch)] = &[
     ("cloned-name", Switch::NoCloneCheck),
     ("cold-join", Switch::NoRetry),
     ("crash-and-restart", Switch::NoDetection),
+    ("early-crash", Switch::NoDetection),
     ("flapping-link", Switch::NoTieBreak),
     ("graceful-leave", Switch::NoFarewell),
     ("join-storm", Switch::NoReferral),

@@ -18,7 +18,7 @@ use crate::topology::{Handle, RINGS};
 use std::collections::BTreeSet;
 
 /// How often edges, links and wants are looked over.
-pub(super) const MAINTAIN_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const MAINTAIN_INTERVAL: Duration = Duration::from_secs(2);
 /// News about members within this time lead to one look at the rings.
 const WEAVE_AFTER: Duration = Duration::from_millis(100);
 /// How far along a ring a node looks for somebody to dial.
