@@ -73,6 +73,8 @@ pub fn start(
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A reader of the log that goes away must not end the daemon: the default prints, and panics.
+        .log_internal_errors(false)
         .with_target(false);
     match format {
         Format::Text => lines.with_ansi(false).try_init(),

@@ -4,6 +4,8 @@ use crate::Failure;
 use crate::config::{Advertise, Settings};
 use crate::state::State;
 use core::net::SocketAddr;
+use core::pin::pin;
+use core::task::Poll;
 use phalanx_core::gossip::{Config, Input};
 use phalanx_core::topology::record::Content;
 use phalanx_net::identity::{self, Identity, Source};
@@ -12,6 +14,7 @@ use phalanx_net::shutdown::{Request, Signals};
 use phalanx_net::transport::{self, Bound, Limits, MeshNode, Tcp};
 use phalanx_net::{clock, entropy, telemetry};
 use sd_notify::NotifyState;
+use std::future::{Future as _, poll_fn};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time;
@@ -121,10 +124,21 @@ impl Daemon {
         reload: impl Fn() -> Result<Settings, String>,
     ) -> Result<(), Failure> {
         notify(&[NotifyState::Ready]);
+        let mut closed = pin!(self.node.closed());
         loop {
-            match signals.next().await {
-                Request::End => break,
-                Request::Reload => {
+            let request = {
+                let mut signal = pin!(signals.next());
+                poll_fn(|context| match closed.as_mut().poll(context) {
+                    Poll::Ready(()) => Poll::Ready(None),
+                    Poll::Pending => signal.as_mut().poll(context).map(Some),
+                })
+                .await
+            };
+            match request {
+                // Whoever supervises the daemon must see that it no longer serves.
+                None => return Err(Failure::Run("the node has stopped by itself".to_owned())),
+                Some(Request::End) => break,
+                Some(Request::Reload) => {
                     notify_reloading();
                     self.reload(reload()).await?;
                     notify(&[NotifyState::Ready]);

@@ -29,9 +29,12 @@ pub struct IssuedFiles {
 
 impl IssuedFiles {
     pub(super) fn of(directory: &Path, subject: &Subject) -> Self {
+        // No id holds a '+': a node called "ca" must not write over the authority's files.
+        let id = subject.id().to_string();
+        let stem = if id == "ca" { "ca+node" } else { &id };
         Self {
-            certificate: directory.join(format!("{}-cert.pem", subject.id())),
-            key: directory.join(format!("{}-key.pem", subject.id())),
+            certificate: directory.join(format!("{stem}-cert.pem")),
+            key: directory.join(format!("{stem}-key.pem")),
             ca: directory.join(CA_CERTIFICATE),
         }
     }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// A daemon told to end that takes longer is killed.
-const END_GRACE: Duration = Duration::from_secs(8);
+const END_GRACE: Duration = Duration::from_secs(20);
 
 /// How a daemon is started; the same each time.
 #[derive(Clone, Debug)]

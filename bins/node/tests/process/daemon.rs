@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// Everything a test waits for happens within this, also on a busy machine.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// A daemon's command line, without this process's environment.
 pub(crate) fn phalanxd<I: AsRef<std::ffi::OsStr>>(

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::time;
 use tonic::service::Routes;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 struct Mesh {
     ca: Authority,

@@ -68,7 +68,7 @@ async fn handshakes_are_bounded_in_number_and_time() {
     let ca = Ca::new();
     let limits = Limits {
         handshakes: 1,
-        handshake_timeout: Duration::from_millis(300),
+        handshake_timeout: Duration::from_secs(3),
         ..Limits::default()
     };
     let mut one = start_with(ca.node("one"), &[], limits, 1).await;
@@ -76,7 +76,7 @@ async fn handshakes_are_bounded_in_number_and_time() {
     let other = TcpStream::connect(one.address()).await.unwrap();
     drops(&mut one, Limit::Handshakes).await;
     assert!(is_dropped(other).await);
-    one.turns_away("no TLS handshake within 300ms").await;
+    one.turns_away("no TLS handshake within 3s").await;
     assert!(is_dropped(silent).await);
     one.ends().await;
 }
@@ -131,6 +131,7 @@ async fn ending_a_node_is_bounded_although_a_peer_holds_its_connection() {
     let ca = Ca::new();
     let limits = Limits {
         shutdown_grace: Duration::from_millis(200),
+        handshake_timeout: Duration::from_secs(3_600),
         ..Limits::default()
     };
     let one = start_with(ca.node("one"), &[], limits, 1).await;
@@ -141,11 +142,7 @@ async fn ending_a_node_is_bounded_although_a_peer_holds_its_connection() {
         .unwrap();
     let begun = time::Instant::now();
     one.ends().await;
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "took {:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < DEADLINE, "took {:?}", begun.elapsed());
     assert!(is_dropped(silent).await);
     drop(call);
 }
