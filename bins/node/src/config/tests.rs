@@ -214,8 +214,8 @@ fn a_bad_value_is_named_with_its_place_and_the_mend() {
         problem("\"warn\"", "\"loud\"").starts_with("FILE:12: log.level: \"loud\" is no log level")
     );
     assert!(
-        problem("5_000", "100")
-            .contains("tuning.retry_min_ms: is 250 ms, more than tuning.retry_max_ms (100 ms)")
+        problem("5_000", "50")
+            .contains("tuning.retry_min_ms: is 100 ms, more than tuning.retry_max_ms (50 ms)")
     );
     assert!(
         problem(

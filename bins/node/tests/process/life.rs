@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[test]
 fn it_ends_gracefully_when_told_and_each_start_has_a_higher_epoch() {
