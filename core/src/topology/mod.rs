@@ -1,8 +1,8 @@
 //! What one node knows of the mesh: values and pure functions.
 //!
-//! Decides which of two values about a node wins ([`Topology::apply_record`], [`Topology::apply_report`]), who
+//! Decides which of two values about a node wins ([`Topology::apply_record`], `Topology::apply_report`), who
 //! serves what ([`Topology::providers`]), who watches whom (`rings`) and to whom a path leads (`reach`). It does
-//! not decide who is alive: that needs time, and lives in `gossip`, which tells it by [`Topology::set_listed`].
+//! not decide who is alive: that needs time, and lives in `gossip`, which tells it by `Topology::set_listed`.
 //!
 //! Both kinds of value are merged by lexicographic maximum, so that views that heard the same things are equal
 //! whatever the order. A report stands only while its reporter's record is not of a later epoch: a restart takes it
