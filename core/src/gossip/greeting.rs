@@ -458,7 +458,6 @@ impl Gossip {
         held.opened = self.now;
         held.heard = self.now;
         held.eager = eager;
-        held.life = (record.rank().epoch, record.rank().instance);
         let (peer, dialed) = (held.peer.clone(), held.dialed);
         self.timers.set(
             Timer::Silence(link),

@@ -32,8 +32,6 @@ pub(super) struct Link {
     pub(super) stage: Stage,
     pub(super) session: u32,
     pub(super) version: u32,
-    /// The peer's epoch and instance at the greeting.
-    pub(super) life: (u64, u32),
     pub(super) opened: Instant,
     pub(super) heard: Instant,
     pub(super) eager: bool,
@@ -61,7 +59,6 @@ impl Link {
             },
             session: 0,
             version: 0,
-            life: (0, 0),
             opened: now,
             heard: now,
             eager: false,

@@ -61,10 +61,6 @@ impl Own {
         &self.record
     }
 
-    pub(super) fn life(&self) -> (u64, u32) {
-        (self.record.rank().epoch, self.record.rank().instance)
-    }
-
     fn set(&mut self, rank: Rank, content: Content) {
         self.record = Arc::new(Record::new(self.record.id().clone(), rank, content));
         self.record_due = true;
@@ -234,7 +230,7 @@ impl Gossip {
             .topology
             .report(&self.config.id)
             .map_or((0, 0), |held| (held.epoch, held.version));
-        let (epoch, _) = self.own.life();
+        let epoch = self.own.record.rank().epoch;
         if heard.epoch != epoch
             || (heard.epoch, heard.version) < held
             || self.own.version >= COUNTER_MAX

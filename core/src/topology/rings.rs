@@ -61,13 +61,13 @@ impl Rings {
         self.mute.remove(&handle);
     }
 
-    /// The members that follow `id` on a ring and can be dialled, nearest first, once round.
-    fn following(
+    /// The other members of a ring, once round from `id`.
+    fn around(
         &self,
         id: &NodeId,
         handle: Handle,
         ring: usize,
-    ) -> impl Iterator<Item = Handle> + '_ {
+    ) -> impl DoubleEndedIterator<Item = Handle> + '_ {
         let place = (position(id, ring), handle);
         let places = &self.rings[ring];
         let before = places.partition_point(|other| *other < place);
@@ -76,24 +76,17 @@ impl Rings {
             .iter()
             .chain(&places[..before])
             .map(|(_, other)| *other)
-            .filter(|other| !self.mute.contains(other))
     }
 
-    /// The members that come before `id` on a ring, nearest first, once round.
-    fn preceding(
+    /// The members that follow `id` on a ring and can be dialled, nearest first, once round.
+    fn following(
         &self,
         id: &NodeId,
         handle: Handle,
         ring: usize,
     ) -> impl Iterator<Item = Handle> + '_ {
-        let place = (position(id, ring), handle);
-        let places = &self.rings[ring];
-        let before = places.partition_point(|other| *other < place);
-        let after = places.partition_point(|other| *other <= place);
-        let nearest = places[..before].iter().rev();
-        nearest
-            .chain(places[after..].iter().rev())
-            .map(|(_, other)| *other)
+        self.around(id, handle, ring)
+            .filter(|other| !self.mute.contains(other))
     }
 
     /// All edges of a ring: each member and whom it watches. O(n).
@@ -140,7 +133,8 @@ impl Topology {
             found.extend(self.following(handle, ring).next());
             for before in self
                 .rings
-                .preceding(&slot.id, handle, ring)
+                .around(&slot.id, handle, ring)
+                .rev()
                 .filter(|_| watched)
             {
                 found.insert(before);
