@@ -1,5 +1,11 @@
 //! The machine alone, step by step, and among its like in a small world.
 
+mod listening;
 mod meshes;
+mod neighbourhood;
+mod reading;
+mod repairing;
+mod spreading;
 mod steps;
+mod weaving;
 mod world;

@@ -1,0 +1,365 @@
+//! Whose silence proves what, and what the node then says and does.
+
+use super::super::message::Frame;
+use super::super::*;
+use super::neighbourhood::{
+    Neighbourhood, dials, events, frames, ms, news, records, reports, says,
+};
+use super::world::{address, config, name};
+
+#[test]
+fn each_link_in_turn_gets_a_heartbeat_at_least_every_interval() {
+    for count in [1_u64, 3, 5, 8] {
+        let mut all = Neighbourhood::new(usize::try_from(count).unwrap());
+        let given = all.rest(ms(12_000));
+        let tuning = &all.machine.config().tuning;
+        let every = (tuning.heartbeat_spacing * u32::try_from(count).unwrap())
+            .min(tuning.heartbeat_interval_max);
+        for link in 1..=count {
+            let beats: Vec<Instant> = frames(&given, link).iter().map(|(at, _)| *at).collect();
+            for pair in beats.windows(2) {
+                assert_eq!(pair[1] - pair[0], every, "link {link} of {count}");
+            }
+            assert!(beats.len() >= 7, "link {link} of {count}: {beats:?}");
+        }
+    }
+}
+
+#[test]
+fn a_silent_neighbour_is_redialled_then_accused_then_given_up() {
+    let mut all = Neighbourhood::new(3);
+    all.hears(1, Frame::default());
+    let heard = all.now;
+    let given = all.hear_only(&[2, 3], ms(25_000));
+    let tuning = all.machine.config().tuning.clone();
+    let redials: Vec<Instant> = dials(&given)
+        .into_iter()
+        .filter(|(_, _, to)| *to == Address::Socket(address(1)))
+        .map(|(at, _, _)| at)
+        .collect();
+    assert_eq!(redials[0], heard + tuning.redial_after);
+    assert_eq!(
+        redials[1],
+        heard + tuning.redial_after + tuning.redial_interval
+    );
+    assert_eq!(
+        redials[2],
+        heard + tuning.redial_after + 2 * tuning.redial_interval
+    );
+    let accused = given
+        .iter()
+        .position(|(at, _)| *at > heard + tuning.silent_after)
+        .unwrap();
+    let said = |from: usize, to: usize| -> Vec<_> {
+        frames(&given[from..to], 2)
+            .into_iter()
+            .flat_map(|(at, frame)| frame.reports.iter().map(move |aged| (at, aged.clone())))
+            .chain(
+                frames(&given[from..to], 3)
+                    .into_iter()
+                    .flat_map(|(at, frame)| {
+                        frame.reports.iter().map(move |aged| (at, aged.clone()))
+                    }),
+            )
+            .collect()
+    };
+    assert_eq!(said(0, accused), [], "nothing is said before");
+    let (at, aged) = said(accused, given.len()).remove(0);
+    assert!(at - (heard + tuning.silent_after) <= ms(30));
+    assert_eq!(
+        (aged.report.edges[0].peer.clone(), aged.report.edges[0].down),
+        (name(1), true)
+    );
+    assert_eq!(
+        aged.ages[0],
+        Some(at - heard),
+        "the proof is the last byte heard"
+    );
+    let end = events(&given)
+        .into_iter()
+        .any(|event| matches!(event, Event::LinkDown { peer, reason: LinkEnd::Silent, .. } if *peer == name(1)));
+    assert!(end);
+    assert_eq!(all.machine.links(all.now).count(), 2);
+}
+
+#[test]
+fn the_redials_of_one_neighbour_under_way_are_bounded() {
+    let mut content = config(0, 5, &[]);
+    content.tuning.dial_timeout = ms(60_000);
+    let mut all = Neighbourhood::of(content, 3);
+    let given = all.hear_only(&[2, 3], ms(6_000));
+    assert_eq!(
+        dials(&given)
+            .iter()
+            .filter(|(_, _, to)| *to == Address::Socket(address(1)))
+            .count(),
+        3
+    );
+}
+
+#[test]
+fn a_neighbour_heard_again_is_no_longer_accused() {
+    let mut all = Neighbourhood::new(3);
+    all.hear_only(&[2, 3], ms(4_500));
+    assert_eq!(all.own_report(), [(name(1), true)]);
+    assert!(
+        all.machine
+            .links(all.now)
+            .any(|link| link.peer == name(1) && link.silent)
+    );
+    all.hears(1, Frame::default());
+    assert_eq!(all.own_report(), [(name(1), false)]);
+    assert!(all.machine.links(all.now).all(|link| !link.silent));
+    // Once nobody accuses it, the vouch is needless.
+    all.rest(ms(5_000));
+    assert_eq!(all.own_report(), []);
+}
+
+#[test]
+fn a_node_that_hears_nobody_doubts_itself_first() {
+    let mut all = Neighbourhood::new(3);
+    for link in 1..=3 {
+        all.hears(link, Frame::default());
+    }
+    let heard = all.now;
+    let given = all.silence(ms(3_600));
+    assert!(events(&given).contains(&&Event::Isolated));
+    assert_eq!(all.machine.phase(), Phase::Isolated);
+    assert_eq!(all.own_report(), []);
+    let since = heard + all.machine.config().tuning.silent_after;
+    all.silence(since + ms(990) - all.now);
+    assert_eq!(all.own_report(), [], "not within a second");
+    all.silence(ms(30));
+    assert_eq!(all.own_report().len(), 3, "then it accuses");
+    let given = all.hears(2, Frame::default());
+    assert!(events(&given).contains(&&Event::Rejoined));
+    assert_eq!(all.machine.phase(), Phase::Running);
+    assert_eq!(all.own_report()[1], (name(2), false));
+}
+
+#[test]
+fn one_neighbour_that_is_heard_keeps_a_node_from_isolation() {
+    let mut all = Neighbourhood::new(3);
+    let given = all.hear_only(&[2], ms(6_000));
+    assert!(!events(&given).contains(&&Event::Isolated));
+    assert_eq!(all.own_report(), [(name(1), true), (name(3), true)]);
+}
+
+#[test]
+fn a_node_that_was_stopped_judges_nobody_at_once() {
+    for (stopped, forgives) in [(900, false), (1_200, true), (9_000, true)] {
+        let mut all = Neighbourhood::new(3);
+        let due = all.machine.next_deadline().unwrap();
+        all.now = due + ms(stopped);
+        let given = all.give(Input::Wake);
+        let late = ms(stopped);
+        assert_eq!(
+            events(&given).contains(&&Event::Paused { late }),
+            forgives,
+            "{stopped}"
+        );
+        assert!(!events(&given).contains(&&Event::Isolated));
+        if !forgives {
+            continue;
+        }
+        assert!(
+            all.machine
+                .links(all.now)
+                .all(|link| !link.silent && link.quiet == ms(0))
+        );
+        // Everybody has the whole time again.
+        let given = all.silence(ms(1_900));
+        assert_eq!(dials(&given), []);
+        assert_eq!(all.own_report(), []);
+    }
+}
+
+#[test]
+fn a_stopped_node_gives_suspects_and_dials_their_whole_time_again() {
+    let mut all = Neighbourhood::new(3);
+    suspect(&mut all);
+    let due = all.machine.next_deadline().unwrap();
+    all.now = due + ms(3_000);
+    all.give(Input::Wake);
+    let woke = all.now;
+    let given = all.hear_only(&[1, 2, 3], ms(20_000));
+    let down = given
+        .iter()
+        .find(|(_, order)| *order == Output::Report(Event::PeerDown { id: name(7) }))
+        .map(|(at, _)| *at)
+        .expect("down in the end");
+    assert!(
+        down >= woke + all.machine.config().tuning.down_after,
+        "{down:?} {woke:?}"
+    );
+}
+
+/// Lets `n0` learn of `n7`, and that all whom the rings put beside it miss it.
+fn suspect(all: &mut Neighbourhood) -> Vec<super::neighbourhood::Order> {
+    all.hears(1, records(&[news(7, 1)]));
+    let mut given = Vec::new();
+    for index in 1..=3 {
+        given.extend(all.hears(
+            index as u64,
+            reports(&[says(index, 2, &[(7, true, Some(ms(3_500)))])]),
+        ));
+    }
+    if all.ring_neighbours().contains(&name(7)) {
+        // Its own edge is broken by dials that fail.
+        for _ in 0..4 {
+            let orders = all.rest(ms(200));
+            for (_, dial, to) in dials(&orders) {
+                if to == Address::Socket(address(7)) {
+                    given.extend(all.give(Input::DialFailed {
+                        dial,
+                        reason: DialError::Refused,
+                    }));
+                }
+            }
+            given.extend(orders);
+        }
+    }
+    given.extend(all.rest(ms(50)));
+    given
+}
+
+#[test]
+fn whom_all_its_edges_miss_is_suspect_and_down_after_the_latest_proof_is_old() {
+    let mut all = Neighbourhood::new(3);
+    let begun = all.now;
+    let given = suspect(&mut all);
+    assert!(events(&given).contains(&&Event::PeerSuspected { id: name(7) }));
+    assert_eq!(
+        all.machine.member(&name(7)).unwrap().status,
+        Status::Suspect
+    );
+    let mut rest = all.rest(ms(9_000));
+    let down = rest
+        .iter()
+        .find(|(_, order)| *order == Output::Report(Event::PeerDown { id: name(7) }))
+        .map(|(at, _)| *at)
+        .expect("down");
+    let tuning = &all.machine.config().tuning;
+    // Something new of it came at `begun`: it is not down before that is old.
+    assert!(down - begun >= tuning.down_after && down - begun <= tuning.down_after + ms(800));
+    assert_eq!(
+        all.machine.providers("echo", None).len(),
+        4,
+        "its services are not offered"
+    );
+    rest.clear();
+    // A single neighbour that hears it revives it.
+    let given = all.hears(1, reports(&[says(1, 3, &[(7, false, Some(ms(0)))])]));
+    let later = all.rest(ms(50));
+    let revived = Event::PeerUp {
+        id: name(7),
+        epoch: 1,
+    };
+    assert!(events(&given).contains(&&revived) || events(&later).contains(&&revived));
+    assert_eq!(all.machine.member(&name(7)).unwrap().status, Status::Alive);
+    assert_eq!(all.machine.providers("echo", None).len(), 5);
+}
+
+#[test]
+fn a_suspect_to_whom_a_path_leads_again_is_cleared() {
+    let mut all = Neighbourhood::new(3);
+    suspect(&mut all);
+    all.hears(1, reports(&[says(1, 3, &[])]));
+    let given = all.rest(ms(50));
+    assert!(events(&given).contains(&&Event::PeerCleared { id: name(7) }));
+    let given = all.rest(ms(9_000));
+    assert!(!events(&given).contains(&&Event::PeerDown { id: name(7) }));
+}
+
+#[test]
+fn whoever_hears_a_suspect_vouches_for_it() {
+    let mut all = Neighbourhood::new(4);
+    all.rest(ms(500));
+    // All but us miss n4, and we still hear it.
+    let edges: Vec<_> = (1..=3)
+        .map(|index| says(index, 2, &[(4, true, Some(ms(3_500)))]))
+        .collect();
+    for (link, report) in (1..).zip(edges) {
+        all.hears(link, reports(&[report]));
+    }
+    all.rest(ms(300));
+    assert_eq!(
+        all.machine.member(&name(4)).unwrap().status,
+        Status::Alive,
+        "our own edge is a path"
+    );
+}
+
+#[test]
+fn down_members_are_probed_and_forgotten_in_two_steps() {
+    let mut settings = config(0, 5, &[]);
+    settings.tuning.forget_after = ms(30_000);
+    let mut all = Neighbourhood::of(settings, 3);
+    suspect(&mut all);
+    all.rest(ms(9_000));
+    assert_eq!(all.machine.member(&name(7)).unwrap().status, Status::Down);
+    let given = all.rest(ms(10_000));
+    let probes: Vec<Instant> = dials(&given)
+        .into_iter()
+        .filter(|(_, _, to)| *to == Address::Socket(address(7)))
+        .map(|(at, _, _)| at)
+        .collect();
+    // Two probes a second mesh-wide, four nodes that live: a node probes every other second.
+    assert!((2..=8).contains(&probes.len()), "{probes:?}");
+    for pair in probes.windows(2) {
+        assert_eq!((pair[1] - pair[0]).as_millis() % 1_000, 0, "whole seconds");
+    }
+    let given = all.rest(ms(20_000));
+    assert!(events(&given).contains(&&Event::PeerForgotten { id: name(7) }));
+    assert_eq!(all.machine.member(&name(7)), None);
+    // Old news does not bring it back.
+    all.hears(1, records(&[news(7, 1)]));
+    assert_eq!(all.machine.member(&name(7)), None);
+    assert!(all.machine.topology().handle(&name(7)).is_some());
+    for index in 1..=3 {
+        all.hears(index as u64, reports(&[says(index, 9, &[])]));
+    }
+    all.rest(ms(65_000));
+    assert!(
+        all.machine.topology().handle(&name(7)).is_none(),
+        "the second step frees its place"
+    );
+}
+
+#[test]
+fn a_member_that_is_probed_and_answers_is_alive() {
+    let mut all = Neighbourhood::new(3);
+    suspect(&mut all);
+    all.rest(ms(9_000));
+    let dial = (0..100)
+        .find_map(|_| dials(&all.rest(ms(100))).pop())
+        .map(|(_, dial, _)| dial)
+        .expect("a probe");
+    let link = LinkId(50);
+    all.give(Input::Dialed {
+        dial,
+        link,
+        peer: name(7),
+    });
+    let welcome = message::Welcome {
+        version: 1,
+        session: 1,
+        hash: 0,
+        record: news(7, 1),
+    };
+    let mut given = all.give(Input::Receive {
+        link,
+        message: Message::Welcome(welcome),
+    });
+    given.extend(all.rest(ms(50)));
+    assert!(events(&given).contains(&&Event::PeerUp {
+        id: name(7),
+        epoch: 1
+    }));
+    // The two sides reconcile.
+    assert!(
+        frames(&given, 50)
+            .iter()
+            .any(|(_, frame)| !frame.sync.is_empty())
+    );
+}

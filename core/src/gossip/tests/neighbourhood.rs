@@ -1,0 +1,273 @@
+//! One machine among neighbours that the test plays.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks for one order among many"
+)]
+
+use super::super::message::{AgedReport, Frame, Hello, Sync, UpdateId};
+use super::super::*;
+use super::world::{config, name};
+use crate::time::Duration;
+use crate::topology::record::{Edge, Rank, Record, Report};
+
+/// An order and when it was given.
+pub(super) type Order = (Instant, Output);
+
+/// The node `n0`, and who is linked to it.
+pub(super) struct Neighbourhood {
+    pub(super) machine: Gossip,
+    pub(super) now: Instant,
+}
+
+pub(super) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// What node `index` publishes as its `version`th update.
+pub(super) fn news(index: usize, version: u64) -> Arc<Record> {
+    let mut content = config(index, 1, &[]).content;
+    content
+        .metadata
+        .insert("update".into(), version.to_string());
+    let rank = Rank {
+        epoch: 1,
+        instance: 9,
+        incarnation: 0,
+        leaving: false,
+        version,
+    };
+    Arc::new(Record::new(name(index), rank, content))
+}
+
+/// The name of that update.
+pub(super) fn named(index: usize, version: u64) -> UpdateId {
+    UpdateId {
+        origin: name(index),
+        report: false,
+        epoch: 1,
+        version,
+    }
+}
+
+/// What node `index` says of its edges: to whom, whether it is down, and how long ago it heard it.
+pub(super) fn says(
+    index: usize,
+    version: u64,
+    edges: &[(usize, bool, Option<Duration>)],
+) -> AgedReport {
+    let report = Report {
+        epoch: 1,
+        version,
+        edges: edges
+            .iter()
+            .map(|(peer, down, _)| Edge {
+                peer: name(*peer),
+                down: *down,
+            })
+            .collect(),
+        reporter: name(index),
+    };
+    AgedReport {
+        report: Arc::new(report),
+        ages: edges.iter().map(|(_, _, age)| *age).collect(),
+    }
+}
+
+pub(super) fn records(records: &[Arc<Record>]) -> Frame {
+    Frame {
+        records: records.to_vec(),
+        ..Frame::default()
+    }
+}
+
+pub(super) fn reports(reports: &[AgedReport]) -> Frame {
+    Frame {
+        reports: reports.to_vec(),
+        ..Frame::default()
+    }
+}
+
+pub(super) fn announces(have: &[UpdateId]) -> Frame {
+    Frame {
+        have: have.to_vec(),
+        ..Frame::default()
+    }
+}
+
+pub(super) fn pushes(records: &[Arc<Record>]) -> Frame {
+    Frame {
+        sync: vec![Sync::Push {
+            records: records.to_vec(),
+            reports: vec![],
+        }],
+        ..Frame::default()
+    }
+}
+
+/// The frames among some orders that go out on a link.
+pub(super) fn frames(orders: &[Order], link: u64) -> Vec<(Instant, &Frame)> {
+    let on_link = |order: &Output| match order {
+        Output::Send { link: on, .. } => *on == LinkId(link),
+        _ => false,
+    };
+    orders
+        .iter()
+        .filter(|(_, order)| on_link(order))
+        .filter_map(|(at, order)| match order {
+            Output::Send {
+                message: Message::Frame(frame),
+                ..
+            } => Some((*at, frame)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The events among some orders.
+pub(super) fn events(orders: &[Order]) -> Vec<&Event> {
+    orders
+        .iter()
+        .filter_map(|(_, order)| match order {
+            Output::Report(event) => Some(event),
+            _ => None,
+        })
+        .collect()
+}
+
+/// When, and towards whose address, something is dialled.
+pub(super) fn dials(orders: &[Order]) -> Vec<(Instant, DialId, Address)> {
+    orders
+        .iter()
+        .filter_map(|(at, order)| match order {
+            Output::Dial { dial, address } => Some((*at, *dial, address.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+impl Neighbourhood {
+    /// `n0` with an established link to each of `n1` to `n{count}`, over link 1 to `count`; the first is eager, the
+    /// others lazy, and all that they had to say to each other is said.
+    pub(super) fn new(count: usize) -> Self {
+        Self::of(config(0, 5, &[]), count)
+    }
+
+    /// The same with settings.
+    pub(super) fn of(config_of_n0: Config, count: usize) -> Self {
+        let mut all = Self {
+            machine: Gossip::new(config_of_n0, 1, Instant::ZERO),
+            now: Instant::ZERO,
+        };
+        all.give(Input::Start);
+        for index in 1..=count {
+            all.greet(index as u64, index);
+        }
+        all.rest(ms(1_000));
+        all
+    }
+
+    /// Node `index` connects over `link`.
+    pub(super) fn greet(&mut self, link: u64, index: usize) -> Vec<Order> {
+        let link = LinkId(link);
+        self.give(Input::Accepted {
+            link,
+            peer: name(index),
+        });
+        let hello = Hello {
+            mesh: "test".into(),
+            version_min: 1,
+            version_max: 1,
+            session: 1,
+            joining: false,
+            hash: 0,
+            record: news(index, 1),
+        };
+        self.give(Input::Receive {
+            link,
+            message: Message::Hello(hello),
+        })
+    }
+
+    pub(super) fn give(&mut self, input: Input) -> Vec<Order> {
+        let mut out = Outbox::new();
+        self.machine.step(self.now, input, &mut out);
+        out.drain().map(|order| (self.now, order)).collect()
+    }
+
+    /// The neighbour over `link` sends a frame.
+    pub(super) fn hears(&mut self, link: u64, frame: Frame) -> Vec<Order> {
+        self.give(Input::Receive {
+            link: LinkId(link),
+            message: Message::Frame(frame),
+        })
+    }
+
+    /// Lets time pass in which nobody says anything.
+    pub(super) fn silence(&mut self, duration: Duration) -> Vec<Order> {
+        let end = self.now + duration;
+        let mut orders = Vec::new();
+        while let Some(at) = self.machine.next_deadline().filter(|at| *at <= end) {
+            self.now = at.max(self.now);
+            orders.extend(self.give(Input::Wake));
+        }
+        self.now = end;
+        orders
+    }
+
+    /// Lets time pass in which these links are heard four times a second.
+    pub(super) fn hear_only(&mut self, links: &[u64], duration: Duration) -> Vec<Order> {
+        let end = self.now + duration;
+        let mut orders = Vec::new();
+        while self.now < end {
+            for link in links {
+                orders.extend(self.hears(*link, Frame::default()));
+            }
+            let step = ms(250).min(end - self.now);
+            orders.extend(self.silence(step));
+        }
+        orders
+    }
+
+    /// Lets time pass in which all neighbours are heard.
+    pub(super) fn rest(&mut self, duration: Duration) -> Vec<Order> {
+        let links: Vec<u64> = self
+            .machine
+            .links(self.now)
+            .map(|link| link.link.0)
+            .collect();
+        self.hear_only(&links, duration)
+    }
+
+    /// Whether a link is of the tree.
+    pub(super) fn is_eager(&self, link: u64) -> bool {
+        self.machine
+            .links(self.now)
+            .any(|held| held.link == LinkId(link) && held.eager)
+    }
+
+    /// What `n0` says of its edges: to whom, and whether it is down.
+    pub(super) fn own_report(&self) -> Vec<(NodeId, bool)> {
+        self.machine
+            .topology()
+            .report(&name(0))
+            .map(|report| {
+                report
+                    .edges
+                    .iter()
+                    .map(|edge| (edge.peer.clone(), edge.down))
+                    .collect()
+            })
+            .unwrap_or_default()
+    }
+
+    /// Whom the rings put beside `n0`.
+    pub(super) fn ring_neighbours(&self) -> Vec<NodeId> {
+        self.machine
+            .topology
+            .ring_neighbours(self.machine.me)
+            .into_iter()
+            .map(|handle| self.machine.id_of(handle))
+            .collect()
+    }
+}

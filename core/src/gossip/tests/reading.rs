@@ -1,0 +1,175 @@
+//! What can be read of a node, and how it starts and ends.
+
+use super::super::*;
+use super::neighbourhood::{Neighbourhood, dials, events, ms, news, records};
+use super::world::{address, config, name};
+use crate::time::Duration;
+
+#[test]
+fn a_view_is_read_member_by_member_link_by_link_and_service_by_service() {
+    let mut all = Neighbourhood::new(2);
+    all.hears(1, records(&[news(7, 1)]));
+    let ids: Vec<NodeId> = all
+        .machine
+        .members()
+        .map(|member| member.record.id().clone())
+        .collect();
+    assert_eq!(ids, [0, 1, 2, 7].map(name));
+    let seven = all.machine.member(&name(7)).expect("known");
+    assert_eq!(
+        (seven.record, seven.status, seven.report),
+        (news(7, 1), Status::Alive, None)
+    );
+    assert_eq!(all.machine.member(&name(8)), None);
+    assert_eq!(all.machine.link_count(), 2);
+    let links: Vec<LinkView> = all.machine.links(all.now + ms(70)).collect();
+    let first = LinkView {
+        link: LinkId(1),
+        peer: name(1),
+        dialed: false,
+        eager: true,
+        ring: true,
+        silent: false,
+        quiet: links[0].quiet,
+        session: 1,
+        version: 1,
+    };
+    assert_eq!(links[0], first);
+    assert!(links[1].quiet >= ms(70) && links[1].quiet <= ms(320));
+    assert_eq!(
+        all.machine.providers("echo", Some("1")),
+        [0, 1, 2, 7].map(name)
+    );
+    assert_eq!(all.machine.providers("echo", Some("2")), [] as [NodeId; 0]);
+    let services: Vec<_> = all
+        .machine
+        .services()
+        .map(|(name, version, nodes)| (name, version, nodes.len()))
+        .collect();
+    assert_eq!(services, [("echo", "1", 4)]);
+}
+
+#[test]
+fn a_hash_is_of_the_view_and_nothing_else() {
+    let (mut some, mut others) = (Neighbourhood::new(2), Neighbourhood::new(2));
+    assert_eq!(some.machine.hash(), others.machine.hash());
+    some.hears(1, records(&[news(7, 1)]));
+    let with = some.machine.hash();
+    assert_ne!(with, others.machine.hash());
+    others.hears(2, records(&[news(7, 1)]));
+    assert_eq!(with, others.machine.hash());
+}
+
+#[test]
+fn a_node_told_of_nobody_runs_at_once_and_one_with_targets_joins_first() {
+    let mut alone = Neighbourhood {
+        machine: Gossip::new(config(0, 1, &[]), 1, Instant::ZERO),
+        now: Instant::ZERO,
+    };
+    alone.give(Input::Start);
+    assert_eq!(alone.machine.phase(), Phase::Running);
+    let mut joining = Neighbourhood {
+        machine: Gossip::new(config(0, 1, &[1]), 1, Instant::ZERO),
+        now: Instant::ZERO,
+    };
+    joining.give(Input::Start);
+    assert_eq!(joining.machine.phase(), Phase::Joining);
+    let given = joining.silence(ms(10));
+    assert_eq!(dials(&given).len(), 1);
+    let seen: Vec<_> = joining
+        .machine
+        .targets()
+        .map(|(to, peer, error)| (to.clone(), peer.cloned(), error.map(str::to_owned)))
+        .collect();
+    assert_eq!(seen, [(Address::Socket(address(1)), None, None)]);
+}
+
+#[test]
+fn random_links_begin_after_one_to_two_intervals() {
+    let mut settings = config(0, 1, &[]);
+    settings.tuning.random_link_interval = ms(40_000);
+    let mut all = Neighbourhood::of(settings, 3);
+    for index in 20..60 {
+        all.hears(1, records(&[news(index, 1)]));
+    }
+    // Not every draw is a member that can be dialled; a ring's dials are told apart by their purpose alone.
+    let random = |all: &Neighbourhood| {
+        all.machine
+            .dials
+            .values()
+            .filter(|dial| dial.purpose == overlay::Purpose::RandomLink)
+            .count()
+    };
+    let mut first = None;
+    while all.now < Instant::ZERO + Duration::from_secs(400) && first.is_none() {
+        all.rest(ms(250));
+        if random(&all) > 0 {
+            first = Some(all.now);
+        }
+    }
+    let first = first.expect("a random link is dialled");
+    assert!(first >= Instant::ZERO + ms(40_000), "{first:?}");
+}
+
+#[test]
+fn who_left_sends_everybody_away_and_does_nothing_more() {
+    let mut all = Neighbourhood::new(2);
+    let mut given = all.give(Input::Leave);
+    assert_eq!(all.machine.phase(), Phase::Leaving);
+    given.extend(all.silence(ms(600)));
+    assert!(given.iter().any(|(_, order)| *order == Output::Left));
+    for link in [1, 2] {
+        let goodbye = Output::Send {
+            link: LinkId(link),
+            message: Message::Goodbye(message::Goodbye::Leaving),
+        };
+        assert!(given.iter().any(|(_, order)| *order == goodbye));
+    }
+    assert_eq!(
+        (all.machine.phase(), all.machine.next_deadline()),
+        (Phase::Left, None)
+    );
+    assert_eq!(all.machine.link_count(), 0);
+    let given = all.give(Input::Accepted {
+        link: LinkId(9),
+        peer: name(3),
+    });
+    assert_eq!(given, [(all.now, Output::Close { link: LinkId(9) })]);
+    for input in [
+        Input::Start,
+        Input::Wake,
+        Input::Leave,
+        Input::Announce(news(0, 1).content().clone()),
+    ] {
+        assert_eq!(all.give(input), []);
+    }
+}
+
+#[test]
+fn a_second_farewell_is_the_first_and_one_with_nobody_to_hear_it_ends_at_once() {
+    let mut all = Neighbourhood::new(1);
+    all.give(Input::Leave);
+    assert_eq!(all.give(Input::Leave), []);
+    let mut alone = Neighbourhood::new(0);
+    let given = alone.give(Input::Leave);
+    assert_eq!(given, [(alone.now, Output::Left)]);
+}
+
+#[test]
+fn an_announcement_keeps_address_and_joining_time_and_the_same_again_says_nothing() {
+    let mut all = Neighbourhood::new(1);
+    let before = all.machine.record().clone();
+    let mut content = before.content().clone();
+    content.address = None;
+    content.joined = crate::time::Wall(1);
+    content.nickname = "other".into();
+    all.give(Input::Announce(content.clone()));
+    let after = all.machine.record().clone();
+    assert_eq!(after.content().address, before.content().address);
+    assert_eq!(after.content().joined, before.content().joined);
+    assert_eq!(after.content().nickname, "other");
+    assert!(after.rank() > before.rank());
+    all.give(Input::Announce(content));
+    assert_eq!(all.machine.record(), &after);
+    assert_eq!(events(&all.rest(ms(100))), [] as [&Event; 0]);
+}

@@ -1,0 +1,472 @@
+//! How views that differ become equal.
+
+use super::super::message::{Frame, Sync};
+use super::super::*;
+use super::neighbourhood::{
+    Neighbourhood, Order, frames, ms, news, pushes, records, reports, says,
+};
+use super::world::{config, name};
+use crate::time::Duration;
+
+fn hash(hash: u64) -> Frame {
+    Frame {
+        hash: Some(hash),
+        ..Frame::default()
+    }
+}
+
+/// The steps of reconciliation sent on a link.
+fn syncs(orders: &[Order], link: u64) -> Vec<Sync> {
+    frames(orders, link)
+        .into_iter()
+        .flat_map(|(_, frame)| frame.sync.clone())
+        .collect()
+}
+
+fn hashes(orders: &[Order], link: u64) -> Vec<(Instant, u64)> {
+    frames(orders, link)
+        .into_iter()
+        .filter_map(|(at, frame)| Some((at, frame.hash?)))
+        .collect()
+}
+
+/// `n0` with a link it dialled itself, to `n1` (link 101), and an accepted one from `n2` (link 2).
+fn with_a_dialled_link() -> Neighbourhood {
+    let mut all = Neighbourhood {
+        machine: Gossip::new(config(0, 5, &[1]), 1, Instant::ZERO),
+        now: Instant::ZERO,
+    };
+    all.give(Input::Start);
+    let given = all.silence(ms(1));
+    let (_, dial, _) = super::neighbourhood::dials(&given)[0].clone();
+    let link = LinkId(101);
+    all.give(Input::Dialed {
+        dial,
+        link,
+        peer: name(1),
+    });
+    let welcome = message::Welcome {
+        version: 1,
+        session: 1,
+        hash: 0,
+        record: news(1, 1),
+    };
+    all.give(Input::Receive {
+        link,
+        message: Message::Welcome(welcome),
+    });
+    all.greet(2, 2);
+    all.rest(ms(1_500));
+    all
+}
+
+#[test]
+fn a_hash_goes_out_when_it_changed_and_once_a_minute() {
+    let mut all = Neighbourhood::new(1);
+    let given = all.rest(ms(180_000));
+    let told: Vec<Instant> = hashes(&given, 1).into_iter().map(|(at, _)| at).collect();
+    assert!((2..=4).contains(&told.len()), "{told:?}");
+    for pair in told.windows(2) {
+        let apart = pair[1] - pair[0];
+        assert!(
+            apart >= Duration::from_secs(60) && apart <= Duration::from_secs(62),
+            "{apart:?}"
+        );
+    }
+    let changed = all.now;
+    all.hears(1, records(&[news(1, 2)]));
+    let given = all.rest(ms(3_000));
+    let told = hashes(&given, 1);
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].1, all.machine.hash());
+    assert!(
+        told[0].0 >= changed + all.machine.config().tuning.quiet_after,
+        "once the view rests"
+    );
+}
+
+#[test]
+fn an_equal_hash_says_nothing_and_a_recent_one_gets_what_changed_since() {
+    let mut all = Neighbourhood::new(2);
+    let before = all.machine.hash();
+    all.hears(2, records(&[news(7, 1)]));
+    all.hears(2, records(&[news(8, 1)]));
+    all.rest(ms(1_000));
+    let equal = all.machine.hash();
+    let mut given = all.hears(1, hash(equal));
+    given.extend(all.silence(ms(10)));
+    assert_eq!(syncs(&given, 1), []);
+    let mut given = all.hears(1, hash(before));
+    given.extend(all.silence(ms(10)));
+    let delta = Sync::Push {
+        records: vec![news(7, 1), news(8, 1)],
+        reports: vec![],
+    };
+    assert_eq!(
+        syncs(&given, 1),
+        [delta],
+        "no sketch, no snapshot, nothing else"
+    );
+}
+
+#[test]
+fn while_the_view_changes_nothing_is_compared() {
+    let mut all = Neighbourhood::new(2);
+    let before = all.machine.hash();
+    all.hears(2, records(&[news(7, 1)]));
+    let mut given = all.hears(1, hash(before));
+    given.extend(all.silence(ms(10)));
+    assert_eq!(syncs(&given, 1), []);
+    // Unless it never rests.
+    let mut all = with_a_dialled_link();
+    let mut begun = Vec::new();
+    for version in 2..400 {
+        all.hears(2, records(&[news(2, version)]));
+        let mut given = all.hears(101, hash(77));
+        given.extend(all.rest(ms(250)));
+        if !syncs(&given, 101).is_empty() {
+            begun.push(all.now);
+        }
+    }
+    assert_eq!(begun.len(), 1, "once a minute at least");
+    let waited = begun[0] - Instant::ZERO;
+    assert!(
+        waited >= Duration::from_secs(60) && waited <= Duration::from_secs(64),
+        "{waited:?}"
+    );
+}
+
+#[test]
+fn the_dialer_begins_with_a_sketch_and_the_acceptor_tells_its_hash() {
+    let mut all = with_a_dialled_link();
+    let mut given = all.hears(101, hash(77));
+    given.extend(all.silence(ms(10)));
+    assert!(
+        matches!(&syncs(&given, 101)[..], [Sync::Sketch(cells)] if cells.len() == 24),
+        "{given:?}"
+    );
+    // Not again at once.
+    let mut given = all.hears(101, hash(78));
+    given.extend(all.silence(ms(10)));
+    assert_eq!(syncs(&given, 101), []);
+    all.rest(ms(500));
+    let mut given = all.hears(101, hash(79));
+    given.extend(all.silence(ms(10)));
+    assert_eq!(syncs(&given, 101).len(), 1);
+    let mut given = all.hears(2, hash(77));
+    given.extend(all.silence(ms(10)));
+    assert_eq!(syncs(&given, 2), []);
+    let told: Vec<u64> = hashes(&given, 2)
+        .into_iter()
+        .map(|(_, told)| told)
+        .collect();
+    assert_eq!(told, [all.machine.hash()]);
+}
+
+#[test]
+fn a_sketch_is_answered_with_what_is_missing_on_both_sides() {
+    let mut all = Neighbourhood::new(2);
+    all.hears(2, records(&[news(7, 1)]));
+    all.rest(ms(1_000));
+    // The neighbour lacks n7, and has n8.
+    let mut theirs: Vec<u64> = all
+        .machine
+        .topology()
+        .digests()
+        .map(|(digest, _, _)| digest)
+        .collect();
+    let seven = news(7, 1).digest();
+    let known: Vec<u64> = theirs.clone();
+    let handle = all.machine.topology().handle(&name(7)).unwrap();
+    let digest_of_seven = all
+        .machine
+        .topology()
+        .digests()
+        .find(|(_, held, report)| *held == handle && !report)
+        .map(|(digest, _, _)| digest)
+        .unwrap();
+    assert!(known.contains(&digest_of_seven), "{seven}");
+    theirs.retain(|digest| *digest != digest_of_seven);
+    theirs.push(0x5eed);
+    let cells = sketch::sketch(theirs.into_iter(), 24);
+    let mut given = all.hears(
+        1,
+        Frame {
+            sync: vec![Sync::Sketch(cells)],
+            ..Frame::default()
+        },
+    );
+    given.extend(all.silence(ms(10)));
+    let mut answers = syncs(&given, 1);
+    answers.sort_by_key(|sync| matches!(sync, Sync::Push { .. }));
+    let push = Sync::Push {
+        records: vec![news(7, 1)],
+        reports: vec![],
+    };
+    assert_eq!(answers, [Sync::Want(vec![0x5eed]), push]);
+}
+
+#[test]
+fn what_is_wanted_is_pushed_and_nothing_else() {
+    let mut all = Neighbourhood::new(2);
+    all.hears(2, records(&[news(7, 1), news(8, 1)]));
+    all.rest(ms(1_000));
+    let handle = all.machine.topology().handle(&name(8)).unwrap();
+    let wanted: Vec<u64> = all
+        .machine
+        .topology()
+        .digests()
+        .filter(|(_, held, _)| *held == handle)
+        .map(|(digest, _, _)| digest)
+        .collect();
+    let mut given = all.hears(
+        1,
+        Frame {
+            sync: vec![Sync::Want(wanted)],
+            ..Frame::default()
+        },
+    );
+    given.extend(all.silence(ms(10)));
+    assert_eq!(
+        syncs(&given, 1),
+        [Sync::Push {
+            records: vec![news(8, 1)],
+            reports: vec![]
+        }]
+    );
+}
+
+#[test]
+fn a_sketch_too_small_asks_for_a_larger_one_and_in_the_end_for_the_whole_view() {
+    // A view of 400 values may be worth a sketch of 600 cells; one of two is not.
+    let mut all = Neighbourhood::new(1);
+    for index in 100..500 {
+        all.hears(1, pushes(&[news(index, 1)]));
+    }
+    all.rest(ms(1_000));
+    let stranger = |cells| sketch::sketch((0..5_000_u64).map(crate::random::mix), cells);
+    for (cells, answer) in [(24, 126), (126, 600), (600, 0)] {
+        let mut given = all.hears(
+            1,
+            Frame {
+                sync: vec![Sync::Sketch(stranger(cells))],
+                ..Frame::default()
+            },
+        );
+        given.extend(all.silence(ms(10)));
+        assert_eq!(syncs(&given, 1), [Sync::Larger(answer)]);
+    }
+    let mut few = Neighbourhood::new(1);
+    let mut given = few.hears(
+        1,
+        Frame {
+            sync: vec![Sync::Sketch(stranger(24))],
+            ..Frame::default()
+        },
+    );
+    given.extend(few.silence(ms(10)));
+    assert_eq!(syncs(&given, 1), [Sync::Larger(0)], "a snapshot is smaller");
+    // And the asked does as asked.
+    let mut given = all.hears(
+        1,
+        Frame {
+            sync: vec![Sync::Larger(126)],
+            ..Frame::default()
+        },
+    );
+    given.extend(all.silence(ms(10)));
+    assert!(matches!(&syncs(&given, 1)[..], [Sync::Sketch(cells)] if cells.len() == 126));
+    let mut given = all.hears(
+        1,
+        Frame {
+            sync: vec![Sync::Larger(100_000)],
+            ..Frame::default()
+        },
+    );
+    given.extend(all.silence(ms(10)));
+    assert!(matches!(&syncs(&given, 1)[..], [Sync::Sketch(cells)] if cells.len() == 600));
+}
+
+#[test]
+fn a_snapshot_holds_each_value_once_in_chunks_that_fit() {
+    let mut all = Neighbourhood::new(1);
+    for index in 100..600 {
+        all.hears(1, pushes(&[news(index, 1)]));
+    }
+    all.hears(1, reports(&[says(100, 1, &[(101, true, None)])]));
+    all.rest(ms(1_000));
+    let mut given = all.hears(
+        1,
+        Frame {
+            sync: vec![Sync::Larger(0)],
+            ..Frame::default()
+        },
+    );
+    given.extend(all.silence(ms(100)));
+    let (mut held, mut told, mut lasts) = (Vec::new(), 0, Vec::new());
+    for sync in syncs(&given, 1) {
+        let Sync::Snapshot {
+            records,
+            reports,
+            last,
+            reply,
+        } = sync
+        else {
+            continue;
+        };
+        held.extend(records.iter().map(|record| record.id().clone()));
+        told += reports.len();
+        assert!(reply, "it asks for the other side's view in return");
+        lasts.push(last);
+    }
+    let mut ids: Vec<NodeId> = all
+        .machine
+        .members()
+        .map(|member| member.record.id().clone())
+        .collect();
+    ids.sort();
+    assert_eq!(held, ids);
+    assert_eq!(told, 1);
+    assert_eq!(lasts.iter().filter(|last| **last).count(), 1);
+    assert_eq!(lasts.last(), Some(&true));
+    assert!(lasts.len() >= 2);
+}
+
+#[test]
+fn the_last_chunk_of_a_repair_is_answered_with_our_own_view() {
+    for (last, reply, answered) in [
+        (true, true, true),
+        (false, true, false),
+        (true, false, false),
+    ] {
+        let mut all = Neighbourhood::new(1);
+        let snapshot = Sync::Snapshot {
+            records: vec![news(7, 1)],
+            reports: vec![],
+            last,
+            reply,
+        };
+        let mut given = all.hears(
+            1,
+            Frame {
+                sync: vec![snapshot],
+                ..Frame::default()
+            },
+        );
+        given.extend(all.silence(ms(10)));
+        let ours = syncs(&given, 1)
+            .into_iter()
+            .any(|sync| matches!(sync, Sync::Snapshot { reply: false, .. }));
+        assert_eq!(ours, answered);
+        assert!(all.machine.member(&name(7)).is_some());
+    }
+}
+
+#[test]
+fn what_a_snapshot_brings_goes_on_to_others_only_if_there_are_any() {
+    for (links, reply, passed) in [
+        (1, false, false),
+        (2, false, true),
+        (1, true, false),
+        (2, true, true),
+    ] {
+        let mut all = Neighbourhood::new(links);
+        let snapshot = Sync::Snapshot {
+            records: vec![news(7, 1)],
+            reports: vec![],
+            last: true,
+            reply,
+        };
+        let mut given = all.hears(
+            1,
+            Frame {
+                sync: vec![snapshot],
+                ..Frame::default()
+            },
+        );
+        given.extend(all.silence(ms(30)));
+        let on = (2..=links as u64).any(|link| {
+            frames(&given, link)
+                .iter()
+                .any(|(_, frame)| !frame.records.is_empty() || !frame.have.is_empty())
+        });
+        assert_eq!(on, passed, "{links} {reply}");
+    }
+}
+
+#[test]
+fn a_newcomer_gets_the_whole_view_with_the_welcome() {
+    let mut all = Neighbourhood::new(2);
+    all.hears(1, records(&[news(7, 1)]));
+    let link = LinkId(9);
+    all.give(Input::Accepted {
+        link,
+        peer: name(9),
+    });
+    let hello = message::Hello {
+        mesh: "test".into(),
+        version_min: 1,
+        version_max: 1,
+        session: 1,
+        joining: true,
+        hash: 0,
+        record: news(9, 1),
+    };
+    let mut given = all.give(Input::Receive {
+        link,
+        message: Message::Hello(hello),
+    });
+    given.extend(all.silence(ms(10)));
+    let all_of_it: Vec<Sync> = syncs(&given, 9);
+    let [
+        Sync::Snapshot {
+            records,
+            last: true,
+            reply: false,
+            ..
+        },
+    ] = &all_of_it[..]
+    else {
+        panic!("{all_of_it:?}")
+    };
+    assert_eq!(records.len(), 5);
+    assert!(all.is_eager(9));
+}
+
+#[test]
+fn a_neighbour_cannot_have_more_than_a_few_answers_wait() {
+    let mut all = Neighbourhood::new(1);
+    let asks = Frame {
+        sync: vec![Sync::Sketch(vec![]); 50],
+        ..Frame::default()
+    };
+    all.hears(
+        1,
+        Frame {
+            hash: Some(all.machine.hash()),
+            ..Frame::default()
+        },
+    );
+    let mut given = all.hears(1, asks);
+    given.extend(all.silence(ms(10)));
+    assert_eq!(syncs(&given, 1).len(), 4);
+}
+
+#[test]
+fn old_news_of_us_is_set_right_at_its_source() {
+    let mut all = Neighbourhood::new(2);
+    let own = all.machine.record().clone();
+    let mut rank = own.rank();
+    rank.epoch -= 1;
+    let old = Arc::new(Record::new(name(0), rank, own.content().clone()));
+    let mut given = all.hears(2, records(&[old]));
+    given.extend(all.silence(ms(10)));
+    assert_eq!(
+        syncs(&given, 2),
+        [Sync::Push {
+            records: vec![own],
+            reports: vec![]
+        }]
+    );
+    assert_eq!(syncs(&given, 1), []);
+}

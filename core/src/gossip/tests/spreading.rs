@@ -1,0 +1,544 @@
+//! How news travels from one node to its neighbours.
+
+use super::super::message::Frame;
+use super::super::*;
+use super::neighbourhood::{
+    Neighbourhood, announces, events, frames, ms, named, news, pushes, records, reports, says,
+};
+use super::world::name;
+
+#[test]
+fn the_first_link_is_of_the_tree_and_later_ones_are_not() {
+    let all = Neighbourhood::new(3);
+    assert_eq!(
+        [1, 2, 3].map(|link| all.is_eager(link)),
+        [true, false, false]
+    );
+}
+
+#[test]
+fn news_goes_at_once_along_the_tree_and_is_announced_elsewhere_and_never_goes_back() {
+    let mut all = Neighbourhood::new(3);
+    let mut given = all.hears(2, records(&[news(7, 1)]));
+    let at = all.now;
+    given.extend(all.silence(ms(20)));
+    assert!(all.is_eager(2), "whoever brings news is of the tree");
+    let to_tree = frames(&given, 1);
+    assert_eq!(to_tree[0].0, at);
+    assert_eq!(to_tree[0].1.records, [news(7, 1)]);
+    let announced: Vec<_> = frames(&given, 3)
+        .into_iter()
+        .filter(|(_, frame)| !frame.have.is_empty())
+        .collect();
+    assert_eq!(announced.len(), 1);
+    assert_eq!(
+        announced[0].0,
+        at + all.machine.config().tuning.announce_after
+    );
+    assert_eq!(announced[0].1.have, [named(7, 1)]);
+    for (_, frame) in frames(&given, 2) {
+        assert!(frame.records.is_empty() && frame.have.is_empty());
+    }
+}
+
+#[test]
+fn a_report_gathers_on_the_tree_and_is_announced_a_while_later() {
+    let mut all = Neighbourhood::new(3);
+    let at = all.now;
+    let report = says(2, 2, &[(7, true, None)]);
+    let mut given = all.hears(2, reports(core::slice::from_ref(&report)));
+    given.extend(all.silence(ms(150)));
+    let sent: Vec<_> = frames(&given, 1)
+        .into_iter()
+        .filter(|(_, frame)| !frame.reports.is_empty())
+        .map(|(sent, frame)| (sent, frame.reports[0].report.clone()))
+        .collect();
+    let tuning = &all.machine.config().tuning;
+    assert_eq!(sent, [(at + tuning.report_after, report.report)]);
+    let announced: Vec<_> = frames(&given, 3)
+        .into_iter()
+        .filter(|(_, frame)| frame.have.iter().any(|id| id.report))
+        .map(|(announced, _)| announced)
+        .collect();
+    assert_eq!(announced, [at + ms(100)]);
+}
+
+#[test]
+fn the_age_of_a_proof_grows_while_a_report_waits() {
+    let mut all = Neighbourhood::new(2);
+    let mut given = all.hears(2, reports(&[says(2, 2, &[(7, true, Some(ms(900)))])]));
+    given.extend(all.silence(ms(150)));
+    let ages: Vec<_> = frames(&given, 1)
+        .into_iter()
+        .flat_map(|(_, frame)| &frame.reports)
+        .flat_map(|report| &report.ages)
+        .collect();
+    let waited = all.machine.config().tuning.report_after;
+    assert_eq!(ages, [&Some(ms(900) + waited)]);
+}
+
+#[test]
+fn the_same_news_from_another_link_prunes_it_and_twice_from_one_link_does_not() {
+    let mut all = Neighbourhood::new(3);
+    all.hears(1, records(&[news(7, 1)]));
+    all.silence(ms(5));
+    let again = all.hears(1, records(&[news(7, 1)]));
+    assert!(frames(&again, 1).iter().all(|(_, frame)| !frame.prune));
+    assert!(all.is_eager(1));
+    let mut given = all.hears(2, records(&[news(7, 1)]));
+    given.extend(all.silence(ms(5)));
+    let prunes = |link| {
+        frames(&given, link)
+            .iter()
+            .filter(|(_, frame)| frame.prune)
+            .count()
+    };
+    assert_eq!([1, 2, 3].map(prunes), [0, 1, 0]);
+    assert!(!all.is_eager(2));
+}
+
+#[test]
+fn a_message_with_anything_new_in_it_is_no_repetition() {
+    let mut all = Neighbourhood::new(2);
+    all.hears(1, records(&[news(7, 1)]));
+    all.silence(ms(5));
+    let mut both = records(&[news(7, 1), news(8, 1)]);
+    both.reports.push(says(2, 2, &[]));
+    let given = all.hears(2, both);
+    assert!(frames(&given, 2).iter().all(|(_, frame)| !frame.prune));
+    assert!(all.is_eager(2));
+    // The order does not matter: what is old comes last here.
+    let mut all = Neighbourhood::new(2);
+    all.hears(1, records(&[news(7, 1)]));
+    all.silence(ms(5));
+    all.hears(2, records(&[news(8, 1), news(7, 1)]));
+    assert!(all.is_eager(2));
+}
+
+#[test]
+fn a_repeated_report_prunes_as_a_repeated_record_does() {
+    let mut all = Neighbourhood::new(3);
+    let report = says(3, 2, &[(7, true, None)]);
+    all.hears(1, reports(core::slice::from_ref(&report)));
+    all.silence(ms(5));
+    let mut given = all.hears(2, reports(&[report]));
+    given.extend(all.silence(ms(5)));
+    assert!(frames(&given, 2).iter().any(|(_, frame)| frame.prune));
+}
+
+#[test]
+fn what_reconciliation_brought_says_nothing_about_the_tree() {
+    let mut all = Neighbourhood::new(3);
+    all.hears(1, pushes(&[news(7, 1)]));
+    all.silence(ms(5));
+    let mut given = all.hears(2, records(&[news(7, 1)]));
+    given.extend(all.silence(ms(5)));
+    assert!(frames(&given, 2).iter().all(|(_, frame)| !frame.prune));
+}
+
+#[test]
+fn what_a_neighbour_shows_to_hold_is_not_announced_to_it() {
+    let mut all = Neighbourhood::new(3);
+    let mut given = all.hears(1, records(&[news(7, 1)]));
+    given.extend(all.hears(3, announces(&[named(7, 1)])));
+    given.extend(all.silence(ms(30)));
+    assert!(
+        frames(&given, 3)
+            .iter()
+            .all(|(_, frame)| frame.have.is_empty())
+    );
+    assert!(
+        frames(&given, 2)
+            .iter()
+            .any(|(_, frame)| frame.have == [named(7, 1)])
+    );
+}
+
+#[test]
+fn a_pruned_link_is_announced_to() {
+    let mut all = Neighbourhood::new(2);
+    all.hears(
+        1,
+        Frame {
+            prune: true,
+            ..Frame::default()
+        },
+    );
+    assert!(!all.is_eager(1));
+    let mut given = all.hears(2, records(&[news(7, 1)]));
+    given.extend(all.silence(ms(20)));
+    let sent = frames(&given, 1);
+    assert!(sent.iter().all(|(_, frame)| frame.records.is_empty()));
+    assert!(sent.iter().any(|(_, frame)| frame.have == [named(7, 1)]));
+}
+
+#[test]
+fn an_announced_update_that_stays_away_is_asked_of_each_announcer_in_turn() {
+    let mut all = Neighbourhood::new(3);
+    let at = all.now;
+    let mut given = all.hears(2, announces(&[named(7, 4), named(8, 1)]));
+    given.extend(all.hears(3, announces(&[named(7, 4)])));
+    // A repetition is not a second announcer.
+    given.extend(all.hears(2, announces(&[named(7, 4)])));
+    given.extend(all.silence(ms(200)));
+    let asked = |link| -> Vec<_> {
+        frames(&given, link)
+            .into_iter()
+            .filter(|(_, frame)| !frame.graft.is_empty())
+            .map(|(when, frame)| (when, frame.graft.clone()))
+            .collect()
+    };
+    let tuning = &all.machine.config().tuning;
+    let (first, second) = (asked(2), asked(3));
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert_eq!(first[0].1, [named(7, 4), named(8, 1)], "asked for together");
+    let waited = first[0].0 - at;
+    assert!(waited >= tuning.graft_after && waited < tuning.graft_after + tuning.graft_jitter);
+    assert_eq!(
+        second,
+        [(first[0].0 + tuning.graft_interval, vec![named(7, 4)])]
+    );
+    assert!(all.is_eager(2) && all.is_eager(3));
+    assert_eq!(asked(1), []);
+}
+
+#[test]
+fn what_came_in_time_is_not_asked_for() {
+    let mut all = Neighbourhood::new(3);
+    let mut given = all.hears(2, announces(&[named(7, 1)]));
+    given.extend(all.hears(1, records(&[news(7, 1)])));
+    given.extend(all.silence(ms(200)));
+    assert!((1..=3).all(|link| {
+        frames(&given, link)
+            .iter()
+            .all(|(_, frame)| frame.graft.is_empty())
+    }));
+    // What is held already is not asked for either, nor anything older.
+    let mut given = all.hears(3, announces(&[named(7, 1)]));
+    given.extend(all.silence(ms(200)));
+    assert!(
+        frames(&given, 3)
+            .iter()
+            .all(|(_, frame)| frame.graft.is_empty())
+    );
+}
+
+#[test]
+fn a_newer_announcement_takes_the_place_of_an_older_one_and_not_the_reverse() {
+    for (first, then) in [(4, 5), (5, 4)] {
+        let mut all = Neighbourhood::new(3);
+        let mut given = all.hears(2, announces(&[named(7, first)]));
+        given.extend(all.hears(3, announces(&[named(7, then)])));
+        given.extend(all.silence(ms(200)));
+        let asked: Vec<(u64, u64)> = (1..=3)
+            .flat_map(|link| {
+                frames(&given, link)
+                    .into_iter()
+                    .flat_map(move |(_, frame)| {
+                        frame.graft.iter().map(move |id| (link, id.version))
+                    })
+            })
+            .collect();
+        if first == 4 {
+            assert_eq!(asked, [(3, 5)], "only the newer, of whom has it");
+        } else {
+            assert_eq!(
+                asked,
+                [(2, 5), (3, 5)],
+                "the older announcer may have it by then"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_announcer_that_is_gone_is_passed_over() {
+    let mut all = Neighbourhood::new(3);
+    let mut given = all.hears(2, announces(&[named(7, 1)]));
+    given.extend(all.hears(3, announces(&[named(7, 1)])));
+    all.give(Input::Closed {
+        link: LinkId(2),
+        reason: CloseReason::Lost,
+    });
+    given.extend(all.silence(ms(100)));
+    assert!(
+        frames(&given, 3)
+            .iter()
+            .any(|(_, frame)| frame.graft == [named(7, 1)])
+    );
+}
+
+#[test]
+fn the_updates_waited_for_are_bounded() {
+    let mut all = Neighbourhood::new(1);
+    let flood: Vec<_> = (100..100 + 3 * MISSING_MAX)
+        .map(|index| named(index, 1))
+        .collect();
+    for part in flood.chunks(200) {
+        all.hears(1, announces(part));
+    }
+    let given = all.silence(ms(500));
+    let asked: usize = frames(&given, 1)
+        .iter()
+        .map(|(_, frame)| frame.graft.len())
+        .sum();
+    assert_eq!(asked, MISSING_MAX);
+    // The names of what was not waited for take no place in the view.
+    all.rest(ms(5_000));
+    assert!(
+        all.machine
+            .topology()
+            .handle(&name(100 + 3 * MISSING_MAX - 1))
+            .is_none()
+    );
+}
+
+#[test]
+fn who_asks_is_answered_and_is_of_the_tree_from_then_on() {
+    let mut all = Neighbourhood::new(3);
+    all.hears(1, records(&[news(7, 1)]));
+    all.silence(ms(50));
+    let asks = Frame {
+        graft: vec![named(7, 1), named(9, 1)],
+        ..Frame::default()
+    };
+    let given = all.hears(3, asks);
+    assert_eq!(frames(&given, 3)[0].1.records, [news(7, 1)]);
+    assert!(all.is_eager(3));
+    // What we do not hold (yet) is not answered, but the asker hears of it first.
+    let mut all = Neighbourhood::new(3);
+    all.hears(1, records(&[news(7, 1)]));
+    all.silence(ms(50));
+    let asks = Frame {
+        graft: vec![named(7, 2)],
+        ..Frame::default()
+    };
+    let given = all.hears(3, asks);
+    assert!(
+        frames(&given, 3)
+            .iter()
+            .all(|(_, frame)| frame.records.is_empty())
+    );
+    let given = all.hears(1, records(&[news(7, 2)]));
+    assert_eq!(frames(&given, 3)[0].1.records, [news(7, 2)]);
+}
+
+#[test]
+fn when_a_link_of_the_tree_is_lost_the_next_news_floods() {
+    let mut all = Neighbourhood::new(4);
+    all.give(Input::Closed {
+        link: LinkId(1),
+        reason: CloseReason::Lost,
+    });
+    assert!([2, 3, 4].iter().all(|link| all.is_eager(*link)));
+    let given = all.hears(2, records(&[news(7, 1)]));
+    for link in [3, 4] {
+        assert_eq!(frames(&given, link)[0].1.records, [news(7, 1)]);
+    }
+    // The loss of a link that was not of the tree changes nothing.
+    let mut all = Neighbourhood::new(4);
+    all.give(Input::Closed {
+        link: LinkId(4),
+        reason: CloseReason::Lost,
+    });
+    assert_eq!(
+        [1, 2, 3].map(|link| all.is_eager(link)),
+        [true, false, false]
+    );
+}
+
+#[test]
+fn too_many_announcements_are_left_to_the_hash() {
+    let mut all = Neighbourhood::new(2);
+    let mut flood = Vec::new();
+    for index in 100..160 {
+        flood.push(news(index, 1));
+    }
+    let mut given = all.hears(1, records(&flood));
+    given.extend(all.silence(ms(100)));
+    let announced: usize = frames(&given, 2)
+        .iter()
+        .map(|(_, frame)| frame.have.len())
+        .sum();
+    assert!(announced < 60, "{announced}");
+    // Once the view is quiet, the hash goes out although it was told lately.
+    let given = all.rest(ms(2_500));
+    let hash = all.machine.hash();
+    assert!(
+        frames(&given, 2)
+            .iter()
+            .any(|(_, frame)| frame.hash == Some(hash))
+    );
+}
+
+#[test]
+fn a_flood_is_cut_into_frames_that_fit_and_are_well_filled() {
+    use crate::size::Encoded;
+    let mut all = Neighbourhood::new(2);
+    let mut flood = Vec::new();
+    for index in 100..600 {
+        flood.push(news(index, 1));
+    }
+    let mut given = Vec::new();
+    for part in flood.chunks(150) {
+        given.extend(all.hears(2, records(part)));
+    }
+    given.extend(all.silence(ms(100)));
+    let sent = frames(&given, 1);
+    let all_of_them: usize = sent.iter().map(|(_, frame)| frame.records.len()).sum();
+    assert_eq!(all_of_them, 500, "each once");
+    let sizes: Vec<usize> = sent
+        .iter()
+        .filter(|(_, frame)| !frame.records.is_empty())
+        .map(|(_, frame)| Message::Frame((*frame).clone()).encoded_len())
+        .collect();
+    assert!(
+        sizes.iter().all(|size| *size <= message::FRAME_BYTES_MAX),
+        "{sizes:?}"
+    );
+    let full = message::FRAME_BYTES_MAX - 200;
+    assert!(sizes.iter().any(|size| *size > full), "{sizes:?}");
+    assert!(sizes.len() <= 4 + 500 * 80 / full, "{sizes:?}");
+}
+
+#[test]
+fn a_departure_and_a_return_are_told_once() {
+    let mut all = Neighbourhood::new(2);
+    all.hears(1, records(&[news(7, 1)]));
+    let gone = news(7, 2);
+    let rank = crate::topology::record::Rank {
+        leaving: true,
+        ..gone.rank()
+    };
+    let gone = Arc::new(Record::new(name(7), rank, gone.content().clone()));
+    let given = all.hears(1, records(&[Arc::clone(&gone), gone]));
+    assert_eq!(events(&given), [&Event::PeerLeft { id: name(7) }]);
+    assert_eq!(
+        all.machine.member(&name(7)).map(|member| member.status),
+        Some(Status::Left)
+    );
+    let rank = crate::topology::record::Rank {
+        epoch: 2,
+        leaving: false,
+        ..rank
+    };
+    let back = Arc::new(Record::new(name(7), rank, news(7, 3).content().clone()));
+    let given = all.hears(1, records(&[back]));
+    assert_eq!(
+        events(&given),
+        [&Event::PeerUp {
+            id: name(7),
+            epoch: 2
+        }]
+    );
+}
+
+#[test]
+fn an_update_is_told_if_it_says_something_new() {
+    let mut all = Neighbourhood::new(2);
+    all.hears(1, records(&[news(7, 1)]));
+    let given = all.hears(1, records(&[news(7, 2)]));
+    assert_eq!(events(&given), [&Event::PeerUpdated { id: name(7) }]);
+    let same = news(7, 2);
+    let rank = crate::topology::record::Rank {
+        version: 3,
+        ..same.rank()
+    };
+    let same = Arc::new(Record::new(name(7), rank, same.content().clone()));
+    let given = all.hears(1, records(&[same]));
+    assert_eq!(events(&given), [] as [&Event; 0]);
+}
+
+#[test]
+fn counters_above_the_maximum_are_not_taken_each_alone() {
+    use crate::topology::record::{COUNTER_MAX, Rank, Record};
+    let good = news(7, 1).rank();
+    for (rank, taken) in [
+        (
+            Rank {
+                epoch: COUNTER_MAX,
+                ..good
+            },
+            true,
+        ),
+        (
+            Rank {
+                version: COUNTER_MAX,
+                ..good
+            },
+            true,
+        ),
+        (
+            Rank {
+                incarnation: COUNTER_MAX,
+                ..good
+            },
+            true,
+        ),
+        (
+            Rank {
+                epoch: COUNTER_MAX + 1,
+                ..good
+            },
+            false,
+        ),
+        (
+            Rank {
+                version: COUNTER_MAX + 1,
+                ..good
+            },
+            false,
+        ),
+        (
+            Rank {
+                incarnation: COUNTER_MAX + 1,
+                ..good
+            },
+            false,
+        ),
+    ] {
+        let mut all = Neighbourhood::new(1);
+        let record = Arc::new(Record::new(name(7), rank, news(7, 1).content().clone()));
+        all.hears(1, records(&[record]));
+        assert_eq!(all.machine.member(&name(7)).is_some(), taken, "{rank:?}");
+    }
+    for (epoch, version, taken) in [
+        (COUNTER_MAX, COUNTER_MAX, true),
+        (COUNTER_MAX + 1, 1, false),
+        (1, COUNTER_MAX + 1, false),
+    ] {
+        let mut all = Neighbourhood::new(1);
+        all.hears(1, records(&[news(7, 1)]));
+        let mut aged = says(7, version, &[]);
+        let mut report = (*aged.report).clone();
+        report.epoch = epoch;
+        aged.report = Arc::new(report);
+        all.hears(1, reports(&[aged]));
+        let held = all
+            .machine
+            .member(&name(7))
+            .and_then(|member| member.report);
+        assert_eq!(held.is_some(), taken, "{epoch} {version}");
+    }
+}
+
+#[test]
+fn a_report_in_our_name_is_rejected_and_published_over() {
+    let mut all = Neighbourhood::new(2);
+    let mut forged = says(0, 40, &[(1, true, None)]);
+    let mut report = (*forged.report).clone();
+    report.epoch = 5;
+    forged.report = Arc::new(report);
+    let given = all.hears(1, reports(&[forged]));
+    let reason = Rejection::ForgedReport;
+    assert!(events(&given).contains(&&Event::Rejected {
+        from: name(1),
+        reason
+    }));
+    let own = all
+        .machine
+        .topology()
+        .report(&name(0))
+        .expect("a report of our own");
+    assert!(own.version > 40 && own.edges.is_empty());
+}

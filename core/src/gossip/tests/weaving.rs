@@ -1,0 +1,593 @@
+//! Whom a node dials, and what it does when a dial comes to nothing.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks for one order among many"
+)]
+
+use super::super::message::{Frame, Goodbye, Hello, Refusal, RefusalReason, Welcome};
+use super::super::*;
+use super::neighbourhood::{Neighbourhood, Order, dials, events, frames, ms, news, records};
+use super::world::{address, config, name};
+use crate::time::Duration;
+
+fn fresh(targets: &[usize]) -> Neighbourhood {
+    let mut all = Neighbourhood {
+        machine: Gossip::new(config(0, 1, targets), 1, Instant::ZERO),
+        now: Instant::ZERO,
+    };
+    all.give(Input::Start);
+    all
+}
+
+fn to(index: usize) -> Address {
+    Address::Socket(address(index))
+}
+
+fn refusal(reason: RefusalReason, others: &[usize]) -> Message {
+    Message::Refuse(Refusal {
+        reason,
+        session: 0,
+        versions: (3, 4),
+        others: others.iter().map(|index| address(*index)).collect(),
+        yours: None,
+    })
+}
+
+/// The dial succeeds, and the peer answers the greeting.
+fn answered(all: &mut Neighbourhood, dial: DialId, index: usize, answer: Message) -> Vec<Order> {
+    let link = LinkId(100 + dial.0);
+    let mut given = all.give(Input::Dialed {
+        dial,
+        link,
+        peer: name(index),
+    });
+    given.extend(all.give(Input::Receive {
+        link,
+        message: answer,
+    }));
+    given
+}
+
+fn welcome(index: usize, session: u32) -> Message {
+    Message::Welcome(Welcome {
+        version: 1,
+        session,
+        hash: 0,
+        record: news(index, 1),
+    })
+}
+
+#[test]
+fn a_joining_node_tries_one_target_after_another() {
+    let mut all = fresh(&[1, 2, 3]);
+    let given = all.silence(ms(1_400));
+    let tried: Vec<_> = dials(&given)
+        .into_iter()
+        .map(|(at, _, to)| (at, to))
+        .collect();
+    let first = tried[0].0;
+    assert_eq!(
+        tried,
+        [
+            (first, to(1)),
+            (first + ms(250), to(2)),
+            (first + ms(500), to(3))
+        ]
+    );
+}
+
+#[test]
+fn a_failed_target_is_tried_again_ever_more_slowly_up_to_a_limit() {
+    let mut all = fresh(&[1]);
+    let mut waits = Vec::new();
+    let mut last = None;
+    for _ in 0..24 {
+        let (at, dial) = loop {
+            let given = all.silence(ms(50));
+            if let Some((at, dial, _)) = dials(&given).pop() {
+                break (at, dial);
+            }
+        };
+        if let Some(last) = last {
+            waits.push(at - last);
+        }
+        let given = all.give(Input::DialFailed {
+            dial,
+            reason: DialError::Refused,
+        });
+        last = Some(all.now);
+        let told = events(&given).pop().expect("told").clone();
+        let Event::DialFailed {
+            address,
+            reason,
+            retry_in: Some(_),
+        } = told
+        else {
+            panic!("{told:?}")
+        };
+        assert_eq!((address, reason.as_str()), (to(1), "connection refused"));
+    }
+    let tuning = &all.machine.config().tuning;
+    let mut base = tuning.retry_min;
+    for wait in waits {
+        assert!(
+            wait + ms(50) >= base / 2 && wait <= base + base / 2 + ms(50),
+            "{wait:?} of {base:?}"
+        );
+        base = (base + base / 2).min(tuning.retry_max);
+    }
+    assert_eq!(base, tuning.retry_max);
+    let seen: Vec<_> = all
+        .machine
+        .targets()
+        .map(|(_, peer, error)| (peer.cloned(), error.map(str::to_owned)))
+        .collect();
+    assert_eq!(seen, [(None, Some("connection refused".to_owned()))]);
+}
+
+#[test]
+fn a_dial_that_is_not_answered_fails_in_time() {
+    let mut all = fresh(&[1]);
+    let given = all.silence(ms(1));
+    let (at, ..) = dials(&given)[0];
+    let given = all.silence(ms(2_000));
+    let failed = given
+        .iter()
+        .find(|(_, order)| matches!(order, Output::Report(Event::DialFailed { .. })))
+        .expect("failed");
+    assert_eq!(failed.0, at + all.machine.config().tuning.dial_timeout);
+    // What comes of it later is sent away.
+    let dial = dials(&all.silence(ms(0))).pop();
+    assert_eq!(dial, None);
+    let given = all.give(Input::Dialed {
+        dial: DialId(1),
+        link: LinkId(9),
+        peer: name(1),
+    });
+    assert_eq!(given, [(all.now, Output::Close { link: LinkId(9) })]);
+}
+
+#[test]
+fn every_refusal_says_what_to_do_about_the_target() {
+    for (reason, others, why) in [
+        (
+            RefusalReason::Busy,
+            vec![],
+            "is busy; it named other members",
+        ),
+        (RefusalReason::Full, vec![], "has all the links it may have"),
+        (
+            RefusalReason::WrongMesh,
+            vec![],
+            "belongs to another mesh than \"test\"",
+        ),
+        (
+            RefusalReason::Version,
+            vec![],
+            "speaks protocol versions 3 to 4",
+        ),
+        (RefusalReason::Leaving, vec![], "is leaving the mesh"),
+        (
+            RefusalReason::Superseded,
+            vec![],
+            "is connected to us another way",
+        ),
+        (
+            RefusalReason::NameTaken,
+            vec![],
+            "knows a newer machine under the id n0",
+        ),
+    ] {
+        let mut all = fresh(&[1]);
+        let (_, dial, _) = dials(&all.silence(ms(1)))[0];
+        let given = answered(&mut all, dial, 1, refusal(reason, &others));
+        let told = events(&given).into_iter().find_map(|event| match event {
+            Event::DialFailed { reason, .. } => Some(reason.clone()),
+            _ => None,
+        });
+        assert_eq!(told.as_deref(), Some(why));
+        assert!(given.iter().any(|(_, order)| *order
+            == Output::Close {
+                link: LinkId(100 + dial.0)
+            }));
+        assert_eq!(all.machine.link_count(), 0);
+    }
+}
+
+#[test]
+fn a_busy_or_full_member_sends_a_newcomer_on_to_another() {
+    for reason in [RefusalReason::Busy, RefusalReason::Full] {
+        let mut all = fresh(&[1]);
+        let (_, dial, _) = dials(&all.silence(ms(1)))[0];
+        let given = answered(&mut all, dial, 1, refusal(reason, &[5]));
+        let (_, dial, other) = dials(&given).pop().expect("a referral");
+        assert_eq!(other, to(5));
+        answered(&mut all, dial, 5, welcome(5, 1));
+        assert_eq!(all.machine.phase(), Phase::Running);
+        // A member that refuses a node which has joined is not its way in.
+        let mut all = fresh(&[1]);
+        let (_, dial, _) = dials(&all.silence(ms(1)))[0];
+        all.greet(1, 2);
+        let given = answered(&mut all, dial, 1, refusal(reason, &[5]));
+        assert!(dials(&given).iter().all(|(_, _, other)| *other != to(5)));
+    }
+}
+
+#[test]
+fn a_target_that_is_the_node_itself_is_told_and_not_tried_again() {
+    let mut all = fresh(&[1]);
+    let (_, dial, _) = dials(&all.silence(ms(1)))[0];
+    let given = answered(&mut all, dial, 0, refusal(RefusalReason::Myself, &[]));
+    assert!(events(&given).contains(&&Event::DialedMyself { address: to(1) }));
+    assert_eq!(
+        all.machine.phase(),
+        Phase::Running,
+        "nobody else was to be found"
+    );
+    assert_eq!(dials(&all.silence(ms(60_000))), []);
+    // Its own address needs no dial to be known.
+    let mut all = fresh(&[0, 1]);
+    let given = all.silence(ms(1));
+    assert_eq!(
+        dials(&given)
+            .into_iter()
+            .map(|(_, _, to)| to)
+            .collect::<Vec<_>>(),
+        [to(1)]
+    );
+}
+
+#[test]
+fn a_target_that_is_a_member_is_left_alone_and_dialled_again_when_that_is_down() {
+    let mut all = fresh(&[1]);
+    let (_, dial, _) = dials(&all.silence(ms(1)))[0];
+    answered(&mut all, dial, 1, welcome(1, 1));
+    let seen: Vec<_> = all
+        .machine
+        .targets()
+        .map(|(_, peer, error)| (peer.cloned(), error))
+        .collect();
+    assert_eq!(seen, [(Some(name(1)), None)]);
+    assert_eq!(dials(&all.rest(ms(60_000))), []);
+    all.give(Input::Closed {
+        link: LinkId(101),
+        reason: CloseReason::Lost,
+    });
+    let mut again = 0;
+    for _ in 0..80 {
+        let given = all.silence(ms(1_000));
+        for (_, dial, address) in dials(&given) {
+            assert_eq!(address, to(1));
+            again += 1;
+            all.give(Input::DialFailed {
+                dial,
+                reason: DialError::Refused,
+            });
+        }
+    }
+    assert!(again > 5, "{again}");
+}
+
+#[test]
+fn new_targets_are_added_or_take_the_place_of_the_old() {
+    let mut all = fresh(&[1]);
+    all.silence(ms(1));
+    all.give(Input::Targets {
+        targets: vec![to(1), to(2)],
+        replace: false,
+    });
+    let known = |all: &Neighbourhood| {
+        all.machine
+            .targets()
+            .map(|(address, ..)| address.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(known(&all), [to(1), to(2)]);
+    let given = all.silence(ms(300));
+    assert!(
+        dials(&given)
+            .iter()
+            .any(|(_, _, address)| *address == to(2))
+    );
+    all.give(Input::Targets {
+        targets: vec![to(3)],
+        replace: true,
+    });
+    assert_eq!(known(&all), [to(3)]);
+    // A dial to an old target that fails now is no failure of the new one.
+    all.give(Input::DialFailed {
+        dial: DialId(1),
+        reason: DialError::Refused,
+    });
+    assert_eq!(
+        all.machine.targets().next().and_then(|(_, _, error)| error),
+        None
+    );
+}
+
+#[test]
+fn whoever_answers_at_a_members_address_must_be_that_member() {
+    let mut all = Neighbourhood::new(1);
+    let mut given = all.hears(1, records(&[news(7, 1)]));
+    given.extend(all.rest(ms(500)));
+    let (_, dial, address) = dials(&given).pop().expect("a ring link");
+    assert_eq!(address, to(7));
+    let given = all.give(Input::Dialed {
+        dial,
+        link: LinkId(9),
+        peer: name(8),
+    });
+    let wrong = Event::WrongPeer {
+        address,
+        expected: name(7),
+        found: name(8),
+    };
+    assert_eq!(events(&given), [&wrong]);
+    assert!(
+        given
+            .iter()
+            .any(|(_, order)| *order == Output::Close { link: LinkId(9) })
+    );
+}
+
+#[test]
+fn a_ring_neighbour_that_cannot_be_dialled_is_accused_passed_over_and_tried_again_later() {
+    let mut all = Neighbourhood::new(1);
+    let mut given = all.hears(1, records(&[news(7, 1)]));
+    given.extend(all.rest(ms(500)));
+    let (_, dial, _) = dials(&given).pop().expect("a ring link");
+    all.give(Input::DialFailed {
+        dial,
+        reason: DialError::Refused,
+    });
+    let failed = all.now;
+    assert_eq!(all.own_report(), [(name(7), true)]);
+    let mut again = Vec::new();
+    while again.len() < 4 && all.now < failed + Duration::from_secs(400) {
+        // The neighbour says that the path over it stands, so that n7 is not down meanwhile.
+        let given = all.rest(ms(250));
+        for (at, dial, address) in dials(&given) {
+            if address == to(7) {
+                again.push(at);
+                all.give(Input::DialFailed {
+                    dial,
+                    reason: DialError::Refused,
+                });
+            }
+        }
+        if again.is_empty() {
+            assert_eq!(
+                all.machine.member(&name(7)).map(|member| member.status),
+                Some(Status::Alive)
+            );
+        }
+        all.hears(
+            1,
+            super::neighbourhood::reports(&[super::neighbourhood::says(
+                1,
+                all.now.as_millis(),
+                &[(7, false, Some(ms(0)))],
+            )]),
+        );
+    }
+    let base = all.machine.config().tuning.dial_failed_for;
+    let mut from = failed;
+    for (at, wait) in again.iter().zip([base, 2 * base, 4 * base, 4 * base]) {
+        let waited = *at - from;
+        assert!(
+            waited >= wait && waited <= wait + ms(2_600),
+            "{waited:?} of {wait:?}"
+        );
+        from = *at;
+    }
+    assert_eq!(again.len(), 4);
+}
+
+#[test]
+fn a_link_that_serves_nothing_is_closed_by_who_dialled_it_after_a_while() {
+    // Twelve members, all linked: more than the rings ask for.
+    for dialled in [false, true] {
+        let mut all = fresh(&[]);
+        for index in 1..=12 {
+            if dialled {
+                all.give(Input::Targets {
+                    targets: vec![to(index)],
+                    replace: true,
+                });
+                let given = all.silence(ms(300));
+                let dial = dials(&given)
+                    .into_iter()
+                    .find(|(_, _, address)| *address == to(index));
+                if let Some((_, dial, _)) = dial {
+                    answered(&mut all, dial, index, welcome(index, 1));
+                }
+            } else {
+                all.greet(index as u64, index);
+            }
+        }
+        let before = all.machine.links(all.now).count();
+        let given = all.rest(ms(30_000));
+        let closed: Vec<Instant> = given
+            .iter()
+            .filter(|(_, order)| {
+                matches!(
+                    order,
+                    Output::Send {
+                        message: Message::Goodbye(Goodbye::Surplus),
+                        ..
+                    }
+                )
+            })
+            .map(|(at, _)| *at)
+            .collect();
+        let after = all.machine.links(all.now).count();
+        if dialled {
+            assert!(
+                !closed.is_empty() && closed.len() == before - after,
+                "{before} {after}"
+            );
+            assert!(
+                closed
+                    .iter()
+                    .all(|at| *at - Instant::ZERO > all.machine.config().tuning.surplus_kept)
+            );
+            assert!(
+                all.machine
+                    .links(all.now)
+                    .all(|link| link.ring || link.peer == name(12)),
+                "ring links stay"
+            );
+        } else {
+            assert_eq!((closed.len(), after), (0, before));
+        }
+    }
+}
+
+#[test]
+fn no_more_dials_are_under_way_than_the_bound() {
+    let mut all = fresh(&(1..=60).collect::<Vec<_>>());
+    all.greet(200, 70);
+    let given = all.silence(ms(5));
+    assert_eq!(dials(&given).len(), DIALS_MAX);
+}
+
+#[test]
+fn a_greeting_that_does_not_come_is_not_waited_for_longer_than_five_seconds() {
+    let mut all = Neighbourhood::new(1);
+    all.give(Input::Accepted {
+        link: LinkId(9),
+        peer: name(9),
+    });
+    let at = all.now;
+    let given = all.rest(ms(6_000));
+    let closed = given
+        .iter()
+        .find(|(_, order)| *order == Output::Close { link: LinkId(9) })
+        .expect("closed");
+    assert_eq!(closed.0, at + ms(5_000));
+    assert_eq!(all.machine.link_count(), 1);
+}
+
+#[test]
+fn greetings_are_bounded() {
+    let mut settings = config(0, 5, &[]);
+    settings.tuning.links_max = 2;
+    let mut all = Neighbourhood::of(settings, 0);
+    let mut refused = 0;
+    for link in 0..1_030 {
+        let given = all.give(Input::Accepted {
+            link: LinkId(link),
+            peer: name(9),
+        });
+        refused += usize::from(!given.is_empty());
+    }
+    assert_eq!(refused, 1_030 - 1_026);
+}
+
+#[test]
+fn a_full_node_names_others_and_takes_a_neighbours_new_connection_all_the_same() {
+    let mut settings = config(0, 5, &[]);
+    settings.tuning.links_max = 3;
+    let mut all = Neighbourhood::of(settings, 3);
+    let refused = |given: &[Order]| {
+        given.iter().find_map(|(_, order)| match order {
+            Output::Send {
+                message: Message::Refuse(refusal),
+                ..
+            } => Some(refusal.clone()),
+            _ => None,
+        })
+    };
+    let full = refused(&all.greet(4, 4)).expect("refused");
+    assert_eq!(full.reason, RefusalReason::Full);
+    assert!(
+        !full.others.is_empty()
+            && full
+                .others
+                .iter()
+                .all(|other| [1, 2, 3].map(address).contains(other))
+    );
+    let link = LinkId(5);
+    all.give(Input::Accepted {
+        link,
+        peer: name(2),
+    });
+    let hello = Hello {
+        mesh: "test".into(),
+        version_min: 1,
+        version_max: 1,
+        session: 2,
+        joining: false,
+        hash: 0,
+        record: news(2, 1),
+    };
+    let given = all.give(Input::Receive {
+        link,
+        message: Message::Hello(hello),
+    });
+    assert_eq!(refused(&given), None);
+    let links: Vec<u64> = all.machine.links(all.now).map(|link| link.link.0).collect();
+    assert_eq!(links, [1, 3, 5]);
+}
+
+#[test]
+fn tokens_for_newcomers_come_back_one_at_a_time() {
+    let mut settings = config(0, 5, &[]);
+    settings.tuning.accept_burst = 2;
+    settings.tuning.accept_interval = ms(100);
+    settings.tuning.links_max = 500;
+    let mut all = Neighbourhood {
+        machine: Gossip::new(settings, 1, Instant::ZERO),
+        now: Instant::ZERO,
+    };
+    all.give(Input::Start);
+    let mut link = 0;
+    let mut taken = |all: &mut Neighbourhood| {
+        let mut taken = 0;
+        for _ in 0..6 {
+            link += 1;
+            let given = all.greet(link, link as usize);
+            taken += usize::from(given.iter().any(|(_, order)| {
+                matches!(
+                    order,
+                    Output::Send {
+                        message: Message::Welcome(_),
+                        ..
+                    }
+                )
+            }));
+        }
+        taken
+    };
+    assert_eq!(taken(&mut all), 2);
+    all.silence(ms(99));
+    assert_eq!(taken(&mut all), 0);
+    all.silence(ms(2));
+    assert_eq!(taken(&mut all), 1);
+    // What was earned in part is not lost.
+    all.silence(ms(99));
+    assert_eq!(taken(&mut all), 1);
+    all.silence(ms(5_000));
+    assert_eq!(taken(&mut all), 2, "no more than the burst");
+}
+
+#[test]
+fn whom_nobody_names_any_more_takes_no_place() {
+    let mut all = Neighbourhood::new(1);
+    all.hears(
+        1,
+        Frame {
+            have: vec![super::neighbourhood::named(30, 1)],
+            ..Frame::default()
+        },
+    );
+    assert!(all.machine.topology().handle(&name(30)).is_some());
+    let given = all.rest(ms(5_000));
+    assert!(all.machine.topology().handle(&name(30)).is_none());
+    assert!(
+        frames(&given, 1)
+            .iter()
+            .any(|(_, frame)| !frame.graft.is_empty())
+    );
+}
