@@ -8,7 +8,7 @@ use core::pin::pin;
 use core::task::Poll;
 use phalanx_core::gossip::{Config, Input};
 use phalanx_core::topology::record::Content;
-use phalanx_net::identity::{self, Identity, Source};
+use phalanx_net::identity::{self, Identity};
 use phalanx_net::service::{Api, Journal};
 use phalanx_net::shutdown::{Request, Signals};
 use phalanx_net::transport::{self, Bound, Limits, MeshNode, Tcp};
@@ -49,20 +49,15 @@ fn start(error: impl std::fmt::Display) -> Failure {
 
 /// Checks what can be checked without starting or writing anything.
 pub(crate) fn check(settings: &Settings) -> Result<String, Failure> {
-    let made_later = match &settings.certificates {
-        Source::Directory(path) => !path
-            .join(format!("{}-cert.pem", settings.subject.id()))
-            .exists(),
-        Source::Files { .. } | Source::Variables { .. } => false,
-    };
+    let inspected = identity::inspect(&settings.certificates, &settings.subject, clock::wall())
+        .map_err(start)?;
     let mut said = vec![format!("the configuration of {} is good", settings.subject)];
     said.extend(settings.warnings.iter().cloned());
-    if made_later {
-        said.push("its certificates do not exist yet; the first start makes them".to_owned());
-    } else {
-        let opened = identity::open(&settings.certificates, &settings.subject, clock::wall())
-            .map_err(start)?;
-        said.extend(opened.warnings.iter().map(ToString::to_string));
+    match inspected {
+        None => {
+            said.push("its certificates do not exist yet; the first start makes them".to_owned());
+        }
+        Some(opened) => said.extend(opened.warnings.iter().map(ToString::to_string)),
     }
     Ok(said.join("\n"))
 }

@@ -74,12 +74,12 @@ impl Identity {
     /// The first thing that is wrong, by place.
     pub fn from_pem(parts: &PemParts, subject: &Subject, now: Wall) -> Result<Self, IdentityError> {
         let chain = facts::certificates(&parts.certificate.place, &parts.certificate.pem)?;
-        let key = private_key(&parts.key)?;
+        let keys = private_keys(&parts.key)?;
         let certificate_facts = facts::first(&parts.certificate.place, &parts.certificate.pem)?;
         in_time(&parts.certificate.place, &certificate_facts, now)?;
         let roots = roots(&parts.ca, now)?;
         right_name(&parts.certificate.place, &chain[0], subject)?;
-        let certified = certified(parts, chain, key)?;
+        let certified = certified(parts, chain, keys)?;
         tls::verify_chain(&certified.cert, &roots, subject.role(), now).map_err(|why| {
             IdentityError::ForeignCa {
                 place: parts.certificate.place.clone(),
@@ -160,17 +160,20 @@ impl Identity {
     }
 }
 
-fn private_key(text: &PemText) -> Result<PrivateKeyDer<'static>, IdentityError> {
-    PrivateKeyDer::from_pem_slice(&text.pem).map_err(|error| IdentityError::NotPem {
+/// The private keys of a text, at least one: two while a certificate is replaced.
+fn private_keys(text: &PemText) -> Result<Vec<PrivateKeyDer<'static>>, IdentityError> {
+    let none = |why: String| IdentityError::NotPem {
         place: text.place.clone(),
         wanted: "private key",
         label: "PRIVATE KEY",
-        why: if matches!(error, rustls::pki_types::pem::Error::NoItemsFound) {
-            files::looks_like(&text.pem).to_owned()
-        } else {
-            error.to_string()
-        },
-    })
+        why,
+    };
+    let found: Result<Vec<_>, _> = PrivateKeyDer::pem_slice_iter(&text.pem).collect();
+    match found {
+        Ok(found) if found.is_empty() => Err(none(files::looks_like(&text.pem).to_owned())),
+        Ok(found) => Ok(found),
+        Err(error) => Err(none(error.to_string())),
+    }
 }
 
 fn in_time(place: &Place, facts: &Facts, now: Wall) -> Result<(), IdentityError> {
@@ -266,20 +269,24 @@ fn right_name(
     Ok(())
 }
 
+/// The certificate with that of the keys which is its own.
 fn certified(
     parts: &PemParts,
     chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    keys: Vec<PrivateKeyDer<'static>>,
 ) -> Result<CertifiedKey, IdentityError> {
-    let mismatch = || IdentityError::KeyMismatch {
+    for key in keys {
+        let signer = tls::signing_key(&key).map_err(|why| IdentityError::Unusable {
+            place: parts.key.place.clone(),
+            why,
+        })?;
+        let certified = CertifiedKey::new(chain.clone(), signer);
+        if certified.keys_match().is_ok() {
+            return Ok(certified);
+        }
+    }
+    Err(IdentityError::KeyMismatch {
         certificate: parts.certificate.place.clone(),
         key: parts.key.place.clone(),
-    };
-    let signer = tls::signing_key(&key).map_err(|why| IdentityError::Unusable {
-        place: parts.key.place.clone(),
-        why,
-    })?;
-    let certified = CertifiedKey::new(chain, signer);
-    certified.keys_match().map_err(|_| mismatch())?;
-    Ok(certified)
+    })
 }

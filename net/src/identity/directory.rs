@@ -1,17 +1,23 @@
 //! A directory that holds a mesh's CA and certificates. For development the first start fills it.
 //!
-//! `ca-cert.pem`, `ca-key.pem`, and for each holder `ID-cert.pem`, `ID-key.pem`. A lock serialises those that
-//! write, so that two nodes that start at once share one CA. A key is written before its certificate: a
-//! certificate that exists is complete.
+//! `ca-cert.pem`, `ca-key.pem`, for each node `ID-cert.pem`, `ID-key.pem`, and for each administrator the same with
+//! `NAME+admin`. A lock serialises those that write, so that two nodes that start at once share one CA.
+//!
+//! A certificate and its key are replaced in one act, though they are two files: the new key is put beside the old
+//! one, then the certificate is renamed over, then the old key goes. At every instant, also after a crash, the key of
+//! the certificate that is there is there too. Who reads without the lock reads the certificate before and after the
+//! key, and again if it changed meanwhile.
 
 use super::authority::{Authority, CA_DAYS, Issued, NODE_DAYS, Validity};
 use super::check::{PemParts, PemText};
 use super::error::{IdentityError, Place};
 use super::files;
-use super::subject::Subject;
+use super::subject::{Role, Subject};
 use phalanx_core::time::Wall;
 use std::path::{Path, PathBuf};
 
+/// How often a certificate is read again because it changed meanwhile.
+const REREADS: usize = 16;
 /// The CA's certificate.
 pub(super) const CA_CERTIFICATE: &str = "ca-cert.pem";
 const CA_KEY: &str = "ca-key.pem";
@@ -29,9 +35,12 @@ pub struct IssuedFiles {
 
 impl IssuedFiles {
     pub(super) fn of(directory: &Path, subject: &Subject) -> Self {
-        // No id holds a '+': a node called "ca" must not write over the authority's files.
-        let id = subject.id().to_string();
-        let stem = if id == "ca" { "ca+node" } else { &id };
+        // No id holds a '+': what one holder is called never names another's files.
+        let stem = match (subject.role(), subject.id().as_str()) {
+            (Role::Node, "ca") => "ca+node".to_owned(),
+            (Role::Node, id) => id.to_owned(),
+            (Role::Admin, name) => format!("{name}+admin"),
+        };
         Self {
             certificate: directory.join(format!("{stem}-cert.pem")),
             key: directory.join(format!("{stem}-key.pem")),
@@ -44,11 +53,20 @@ impl IssuedFiles {
     }
 
     fn write(&self, issued: &Issued) -> Result<(), IdentityError> {
-        files::write_private(&self.key, &issued.key_pem)?;
-        files::write_private(&self.certificate, &issued.certificate_pem)
+        let replaced = if self.certificate.exists() && self.key.exists() {
+            text(&self.key)?
+        } else {
+            String::new()
+        };
+        files::write_private(&self.key, &format!("{}{replaced}", issued.key_pem))?;
+        files::write_private(&self.certificate, &issued.certificate_pem)?;
+        if !replaced.is_empty() {
+            files::write_private(&self.key, &issued.key_pem)?;
+        }
+        Ok(())
     }
 
-    /// Their texts.
+    /// Their texts; the certificate and the key belong together even while they are replaced.
     pub(super) fn read(&self) -> Result<PemParts, IdentityError> {
         let text = |path: &PathBuf| {
             Ok::<_, IdentityError>(PemText {
@@ -56,9 +74,20 @@ impl IssuedFiles {
                 pem: files::read(path)?,
             })
         };
+        let mut certificate = text(&self.certificate)?;
+        let mut key = text(&self.key)?;
+        // Nobody replaces a certificate so often; what then does not fit is named when it is checked.
+        for _ in 0..REREADS {
+            let again = text(&self.certificate)?;
+            if again.pem == certificate.pem {
+                break;
+            }
+            certificate = again;
+            key = text(&self.key)?;
+        }
         Ok(PemParts {
-            certificate: text(&self.certificate)?,
-            key: text(&self.key)?,
+            certificate,
+            key,
             ca: text(&self.ca)?,
         })
     }
@@ -69,24 +98,51 @@ pub(super) fn complete(
     directory: &Path,
     subject: &Subject,
     now: Wall,
-) -> Result<IssuedFiles, IdentityError> {
+) -> Result<(), IdentityError> {
     let files_of = IssuedFiles::of(directory, subject);
     if files_of.complete() {
-        return Ok(files_of);
+        return Ok(());
     }
     files::make_directory(directory)?;
     let _lock = files::lock(directory)?;
     // Another process may have made them while we waited.
     if files_of.complete() {
-        return Ok(files_of);
+        return Ok(());
     }
-    let authority = if files_of.ca.exists() {
-        open_authority(directory, subject)?
-    } else {
-        make_authority(directory, subject.mesh(), Validity::days(now, CA_DAYS))?
+    let authority = match existing_authority(directory, subject)? {
+        Some(authority) => authority,
+        None => make_authority(directory, subject.mesh(), Validity::days(now, CA_DAYS))?,
     };
-    files_of.write(&authority.issue(subject, Validity::days(now, NODE_DAYS))?)?;
-    Ok(files_of)
+    files_of.write(&authority.issue(subject, Validity::days(now, NODE_DAYS))?)
+}
+
+/// Whether something would have to be made for `subject`; an error if it could not be. Writes nothing.
+pub(super) fn lacks(directory: &Path, subject: &Subject) -> Result<bool, IdentityError> {
+    let lacks = !IssuedFiles::of(directory, subject).complete();
+    if lacks {
+        existing_authority(directory, subject)?;
+    }
+    Ok(lacks)
+}
+
+/// The CA of a directory, if there is one; half of one, or certificates without theirs, are an error: another CA
+/// beside them would be a mesh that nobody of theirs trusts.
+fn existing_authority(
+    directory: &Path,
+    subject: &Subject,
+) -> Result<Option<Authority>, IdentityError> {
+    let path = directory.join(CA_CERTIFICATE);
+    if path.exists() {
+        return open_authority(directory, subject).map(Some);
+    }
+    let orphans = [
+        directory.join(CA_KEY),
+        IssuedFiles::of(directory, subject).certificate,
+    ];
+    match orphans.into_iter().find(|file| file.exists()) {
+        Some(found) => Err(IdentityError::NoCa { path, found }),
+        None => Ok(None),
+    }
 }
 
 fn make_authority(
@@ -103,9 +159,11 @@ fn make_authority(
 fn open_authority(directory: &Path, subject: &Subject) -> Result<Authority, IdentityError> {
     let (certificate, key) = (directory.join(CA_CERTIFICATE), directory.join(CA_KEY));
     if !key.exists() {
+        let wanted = IssuedFiles::of(directory, subject).certificate;
+        let name = wanted.file_name().unwrap_or_default();
         return Err(IdentityError::NoCaKey {
             path: key,
-            id: subject.id().to_string(),
+            certificate: name.to_string_lossy().into_owned(),
         });
     }
     let (certificate_pem, key_pem) = (text(&certificate)?, text(&key)?);

@@ -165,13 +165,21 @@ pub enum IdentityError {
         /// What exists.
         path: PathBuf,
     },
+    /// There is no CA, but what only a CA makes.
+    #[error("{}: the CA's certificate is missing, though {} is there; put it back, or remove that file if its CA is no longer needed", .path.display(), .found.display())]
+    NoCa {
+        /// Where it should be.
+        path: PathBuf,
+        /// What is there.
+        found: PathBuf,
+    },
     /// A certificate is to be issued, but the CA's key is not here.
-    #[error("{}: the CA's key is missing, so no certificate can be issued here; issue it where the key is kept and copy {id}-cert.pem, {id}-key.pem and ca-cert.pem", .path.display())]
+    #[error("{}: the CA's key is missing, so no certificate can be issued here; issue it where the key is kept (phalanx ca issue) and copy {certificate} and its key here, beside ca-cert.pem", .path.display())]
     NoCaKey {
         /// Where it should be.
         path: PathBuf,
-        /// Whose certificate was wanted.
-        id: String,
+        /// The name of the certificate that was wanted.
+        certificate: String,
     },
     /// A name breaks the rules.
     #[error("{0}")]

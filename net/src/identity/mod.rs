@@ -1,7 +1,7 @@
 //! Who a node is, and how it proves it: certificates, keys and the TLS that uses them.
 //!
 //! A node's id is in its certificate: the common name, and the URI `spiffe://MESH/node/ID`, a [`Subject`].
-//! Certificates come from a [`Source`]; [`open`] reads them, checks everything that would make each link fail
+//! Certificates come from a [`Source`]; [`open`] reads them ([`inspect`] without writing), checks everything that would make each link fail
 //! later, and gives an [`Identity`], from which the TLS configurations are built ([`Identity::server_config`],
 //! [`Identity::client_config`]). What the other end proved is read with [`Identity::judge`].
 //!
@@ -33,5 +33,5 @@ pub use check::{Identity, PemParts, PemText};
 pub use directory::{IssuedFiles, ca_init, ca_issue};
 pub use error::{IdentityError, PeerError, Place, Warning};
 pub use facts::{Facts, ca_show, facts_of_pem};
-pub use source::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, Opened, Source, open};
+pub use source::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, Opened, Source, inspect, open};
 pub use subject::{Peer, Role, Subject, SubjectError, peer_identity};

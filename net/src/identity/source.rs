@@ -75,10 +75,34 @@ pub struct Opened {
 /// # Errors
 /// The first thing that would make links fail.
 pub fn open(source: &Source, subject: &Subject, now: Wall) -> Result<Opened, IdentityError> {
+    if let Source::Directory(path) = source {
+        directory::complete(path, subject, now)?;
+    }
+    read(source, subject, now)
+}
+
+/// What [`open`] would give, without writing anything: none if it would have to fill a directory first.
+///
+/// # Errors
+/// What keeps [`open`] from succeeding, as far as it can be known without writing.
+pub fn inspect(
+    source: &Source,
+    subject: &Subject,
+    now: Wall,
+) -> Result<Option<Opened>, IdentityError> {
+    if let Source::Directory(path) = source
+        && directory::lacks(path, subject)?
+    {
+        return Ok(None);
+    }
+    read(source, subject, now).map(Some)
+}
+
+fn read(source: &Source, subject: &Subject, now: Wall) -> Result<Opened, IdentityError> {
     let mut warnings = Vec::new();
     let parts = match source {
         Source::Directory(path) => {
-            let issued = directory::complete(path, subject, now)?;
+            let issued = IssuedFiles::of(path, subject);
             warnings.extend(files::permissions(path));
             warnings.extend(files::permissions(&issued.key));
             issued.read()?

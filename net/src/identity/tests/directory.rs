@@ -1,13 +1,15 @@
 //! The directory that fills itself, and the functions of `phalanx ca`.
 
 use super::super::{
-    CA_DAYS, IdentityError, NODE_DAYS, Source, Warning, ca_init, ca_issue, ca_show, open,
+    CA_DAYS, IdentityError, NODE_DAYS, Source, Warning, ca_init, ca_issue, ca_show, inspect, open,
 };
 use super::{admin, days, node, now};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -196,5 +198,144 @@ fn a_directory_that_cannot_be_written_is_named() {
             error.to_string().contains(&directory.display().to_string()),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn a_certificate_that_is_being_replaced_is_read_with_its_key() {
+    let place = tempfile::tempdir().unwrap();
+    ca_init(place.path(), "prod", days(365)).unwrap();
+    let subject = node("prod", "a");
+    ca_issue(place.path(), &subject, place.path(), days(90)).unwrap();
+    let source = Source::Directory(place.path().to_owned());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for _ in 0..200 {
+                ca_issue(place.path(), &subject, place.path(), days(90)).unwrap();
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        let mut seen = BTreeSet::new();
+        while !done.load(Ordering::SeqCst) {
+            let opened = open(&source, &subject, now());
+            let opened = opened.unwrap_or_else(|error| panic!("{error}"));
+            seen.insert(opened.identity.facts().fingerprint.clone());
+        }
+        writer.join().unwrap();
+        assert!(seen.len() > 1, "it was read while it was replaced");
+    });
+    let key = fs::read_to_string(place.path().join("a-key.pem")).unwrap();
+    assert_eq!(key.matches("BEGIN PRIVATE KEY").count(), 1);
+}
+
+#[test]
+fn a_replacement_broken_off_at_any_step_leaves_a_pair_that_fits() {
+    let place = tempfile::tempdir().unwrap();
+    ca_init(place.path(), "prod", days(365)).unwrap();
+    let subject = node("prod", "a");
+    let files = ca_issue(place.path(), &subject, place.path(), days(90)).unwrap();
+    let source = Source::Directory(place.path().to_owned());
+    let old = fs::read_to_string(&files.key).unwrap();
+    let (old_certificate, new) = (fs::read(&files.certificate).unwrap(), {
+        ca_issue(place.path(), &subject, place.path(), days(90)).unwrap();
+        fs::read_to_string(&files.key).unwrap()
+    });
+    // Both keys, and first the old certificate, then the new one.
+    let new_certificate = fs::read(&files.certificate).unwrap();
+    fs::write(&files.key, format!("{new}{old}")).unwrap();
+    for certificate in [old_certificate, new_certificate] {
+        fs::write(&files.certificate, certificate).unwrap();
+        open(&source, &subject, now()).unwrap();
+    }
+    ca_issue(place.path(), &subject, place.path(), days(90)).unwrap();
+    let left = fs::read_to_string(&files.key).unwrap();
+    assert_eq!(left.matches("BEGIN PRIVATE KEY").count(), 1);
+}
+
+#[test]
+fn half_an_authority_is_an_error_and_is_not_overwritten() {
+    for lost in ["ca-cert.pem", "ca-key.pem"] {
+        let place = tempfile::tempdir().unwrap();
+        let source = Source::Directory(place.path().to_owned());
+        open(&source, &node("prod", "a"), now()).unwrap();
+        fs::remove_file(place.path().join(lost)).unwrap();
+        let files = || {
+            let mut all: Vec<_> = fs::read_dir(place.path())
+                .unwrap()
+                .map(|file| file.unwrap().path())
+                .map(|path| (path.clone(), fs::read(path).unwrap()))
+                .collect();
+            all.sort();
+            all
+        };
+        let before = files();
+        let errors = [
+            open(&source, &node("prod", "b"), now()).unwrap_err(),
+            inspect(&source, &node("prod", "b"), now()).unwrap_err(),
+            ca_init(place.path(), "prod", days(365)).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.to_string().contains("ca-"), "{error}");
+        }
+        assert_eq!(files(), before, "{lost}");
+    }
+}
+
+#[test]
+fn certificates_without_their_authority_get_no_other_one() {
+    let place = tempfile::tempdir().unwrap();
+    let source = Source::Directory(place.path().to_owned());
+    open(&source, &node("prod", "a"), now()).unwrap();
+    for name in ["ca-cert.pem", "ca-key.pem"] {
+        fs::remove_file(place.path().join(name)).unwrap();
+    }
+    let error = open(&source, &node("prod", "a"), now()).unwrap_err();
+    assert!(matches!(error, IdentityError::NoCa { .. }), "{error}");
+    assert!(error.to_string().contains("a-cert.pem"), "{error}");
+}
+
+#[test]
+fn inspecting_writes_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("certs");
+    let source = Source::Directory(directory.clone());
+    for id in ["a", "ca", "admin"] {
+        assert!(
+            inspect(&source, &node("prod", id), now())
+                .unwrap()
+                .is_none()
+        );
+        assert!(!directory.exists());
+    }
+    open(&source, &node("prod", "a"), now()).unwrap();
+    fs::remove_file(directory.join("a-key.pem")).unwrap();
+    assert!(
+        inspect(&source, &node("prod", "a"), now())
+            .unwrap()
+            .is_none()
+    );
+    assert!(!directory.join("a-key.pem").exists());
+    open(&source, &node("prod", "a"), now()).unwrap();
+    assert!(
+        inspect(&source, &node("prod", "a"), now())
+            .unwrap()
+            .is_some()
+    );
+}
+
+#[test]
+fn no_name_shares_files_with_another_holder() {
+    let place = tempfile::tempdir().unwrap();
+    let source = Source::Directory(place.path().to_owned());
+    let holders = ["ca", "admin", "ada"]
+        .map(|name| [node("prod", name), admin("prod", name)])
+        .concat();
+    for subject in &holders {
+        open(&source, subject, now()).unwrap();
+    }
+    for subject in &holders {
+        let opened = open(&source, subject, now()).unwrap();
+        assert_eq!(opened.identity.subject(), subject);
     }
 }
