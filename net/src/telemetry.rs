@@ -271,6 +271,7 @@ pub const fn end(reason: LinkEnd) -> &'static str {
         LinkEnd::Lost => "the connection broke",
         LinkEnd::Silent => "nothing was heard for long",
         LinkEnd::Protocol => "the peer broke the protocol",
+        LinkEnd::Expired => "a certificate of the two ends",
         LinkEnd::Leaving => "this node leaves",
     }
 }

@@ -574,10 +574,10 @@ impl Gossip {
             }
             Stage::Open => {
                 let (handle, peer) = (held.handle, held.peer.clone());
-                let end = if reason == CloseReason::Malformed {
-                    LinkEnd::Protocol
-                } else {
-                    LinkEnd::Lost
+                let end = match reason {
+                    CloseReason::Malformed => LinkEnd::Protocol,
+                    CloseReason::Expired => LinkEnd::Expired,
+                    CloseReason::Lost | CloseReason::Ended | CloseReason::Overflow => LinkEnd::Lost,
                 };
                 out.push(Output::Report(Event::LinkDown {
                     peer,

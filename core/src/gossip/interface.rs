@@ -187,6 +187,8 @@ pub enum CloseReason {
     Malformed,
     /// The peer read too slowly: our queue to it is full.
     Overflow,
+    /// One of the two certificates ends.
+    Expired,
 }
 
 /// What the caller must do.
@@ -352,6 +354,8 @@ pub enum LinkEnd {
     Silent,
     /// The peer broke the protocol.
     Protocol,
+    /// One of the two certificates ends.
+    Expired,
     /// We leave or gave our id up.
     Leaving,
 }

@@ -1,10 +1,12 @@
 //! The port: raw connections in, authenticated ones out.
 
 use super::connection::{Accepted, Caller, Connections, Guarded};
+use super::expiry::Expiry;
 use super::failure;
+use super::handshakes::{Handshakes, Place, Rates};
 use super::links::Links;
 use super::network::Listener;
-use super::{Event, Limit, Limits};
+use super::{Event, Limit};
 use crate::identity::Identity;
 use rustls::ServerConfig;
 use std::io;
@@ -12,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -44,45 +46,15 @@ impl<Io> Clone for Gate<Io> {
     }
 }
 
-/// Allows a burst and then one each interval (the generic cell rate algorithm).
-#[derive(Debug)]
-struct Rate {
-    interval: Duration,
-    tolerance: Duration,
-    next: time::Instant,
-}
-
-impl Rate {
-    fn new(limits: &Limits) -> Self {
-        let interval = limits.accept_interval;
-        let tolerance = interval * limits.accept_burst.saturating_sub(1);
-        Self {
-            interval,
-            tolerance,
-            next: time::Instant::now(),
-        }
-    }
-
-    fn allows(&mut self) -> bool {
-        let now = time::Instant::now();
-        let next = self.next.max(now);
-        if next - now > self.tolerance {
-            return false;
-        }
-        self.next = next + self.interval;
-        true
-    }
-}
-
-/// Accepts until the task is aborted.
+/// Accepts until the task is dropped; unfinished handshakes end with it.
 pub(crate) async fn accept<L, Io>(mut listener: L, gate: Gate<Io>)
 where
     L: Listener<Io = Io>,
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = gate.links.limits;
-    let mut rate = Rate::new(&limits);
-    let handshakes = Arc::new(Semaphore::new(limits.handshakes));
+    let mut rates = Rates::new(&limits);
+    let handshakes = Handshakes::new(&limits);
     loop {
         let (io, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -94,26 +66,33 @@ where
                 continue;
             }
         };
-        let slot = handshakes.clone().try_acquire_owned();
-        let over = if gate.connections.accepted() >= limits.connections {
-            Some(Limit::Connections)
-        } else if !rate.allows() {
-            Some(Limit::Rate)
-        } else if slot.is_err() {
-            Some(Limit::Handshakes)
-        } else {
-            None
-        };
-        if let Some(limit) = over {
+        let dropped = |remote, limit| {
             gate.links
                 .notice(Event::ConnectionDropped { remote, limit });
+        };
+        // Strangers have places of their own: they take none from those who proved who they are.
+        let proven = gate
+            .connections
+            .accepted()
+            .saturating_sub(handshakes.count());
+        if proven >= limits.connections {
+            dropped(remote, Limit::Connections);
+            continue;
+        }
+        if !rates.allow(remote) {
+            dropped(remote, Limit::Rate);
             continue;
         }
         let guarded = gate.connections.guard(io, true);
-        let gate = gate.clone();
-        gate.links.tasks.clone().spawn(async move {
-            gate.admit(guarded, remote, limits.handshake_timeout).await;
-            drop(slot);
+        let (place, turned_out) = handshakes.begin(remote, guarded.fate());
+        if let Some(stranger) = turned_out {
+            dropped(stranger, Limit::Handshakes);
+        }
+        let admitting = gate.clone();
+        gate.links.tasks.spawn(async move {
+            admitting
+                .admit(guarded, remote, place, limits.handshake_timeout)
+                .await;
         });
     }
 }
@@ -123,10 +102,15 @@ where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     /// Finds out who connected, and passes the connection on.
-    async fn admit(&self, io: Guarded<Io>, remote: SocketAddr, timeout: Duration) {
+    async fn admit(&self, io: Guarded<Io>, remote: SocketAddr, place: Place, timeout: Duration) {
         let acceptor = TlsAcceptor::from(self.tls.clone());
+        let fate = io.fate();
         let shake = io.layer(async |io| acceptor.accept(io).await);
-        let reason = match time::timeout(timeout, shake).await {
+        let shaken = time::timeout(timeout, shake).await;
+        drop(place);
+        let reason = match shaken {
+            // It was turned out, or the node ends: neither is its doing.
+            Ok(Err(_)) if fate.is_killed() => return,
             Err(_) => format!("no TLS handshake within {timeout:?}"),
             Ok(Err(error)) => failure::accepting(&error),
             Ok(Ok(io)) => match self
@@ -134,40 +118,22 @@ where
                 .judge(io.inner().get_ref().1.peer_certificates())
             {
                 Ok(peer) => {
+                    let expiry =
+                        Expiry::first_of(self.identity.validity().not_after, peer.not_after);
                     let caller = Caller {
                         peer,
                         remote,
-                        fate: io.fate(),
+                        fate,
+                        expiry,
                     };
                     // The receiver is gone when the node ends.
-                    let _ended = self.out.send(Ok(Accepted { io, caller })).await.is_err();
+                    let accepted = Accepted::new(io, caller);
+                    let _ended = self.out.send(Ok(accepted)).await.is_err();
                     return;
                 }
                 Err(error) => format!("not trusted: its certificate {error}"),
             },
         };
         self.links.notice(Event::HandshakeFailed { remote, reason });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn the_rate_allows_a_burst_and_then_one_each_interval() {
-        let limits = Limits {
-            accept_burst: 3,
-            accept_interval: Duration::from_millis(10),
-            ..Limits::default()
-        };
-        let mut rate = Rate::new(&limits);
-        let now: Vec<bool> = (0..5).map(|_| rate.allows()).collect();
-        assert_eq!(now, [true, true, true, false, false]);
-        time::advance(Duration::from_millis(10)).await;
-        assert_eq!([rate.allows(), rate.allows()], [true, false]);
-        time::advance(Duration::from_secs(60)).await;
-        let later: Vec<bool> = (0..5).map(|_| rate.allows()).collect();
-        assert_eq!(later, [true, true, true, false, false]);
     }
 }

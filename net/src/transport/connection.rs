@@ -1,11 +1,13 @@
 //! One authenticated connection: who is at the other end, and the means to end it at once.
 
+use super::expiry::Expiry;
 use crate::identity::Peer;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,6 +21,7 @@ pub struct Caller {
     /// Where it called from.
     pub remote: SocketAddr,
     pub(crate) fate: Fate,
+    pub(crate) expiry: Expiry,
 }
 
 /// The node's connections, in both directions.
@@ -114,6 +117,8 @@ struct FateState {
     failure: Option<io::Error>,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// Who puts a layer around the connection and must stop.
+    layerer: Option<Waker>,
     mourner: Option<Waker>,
 }
 
@@ -136,9 +141,18 @@ impl Fate {
     pub(crate) fn kill(&self) {
         let mut state = self.lock();
         state.killed = true;
-        let wakers = [state.reader.take(), state.writer.take()];
+        let wakers = [
+            state.reader.take(),
+            state.writer.take(),
+            state.layerer.take(),
+        ];
         drop(state);
         wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Whether it was ended by this node.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.lock().killed
     }
 
     fn gone(&self) {
@@ -153,7 +167,7 @@ impl Fate {
 
     /// Waits until the connection is gone. One waits at a time.
     pub(crate) async fn wait_gone(&self) {
-        std::future::poll_fn(|context| {
+        poll_fn(|context| {
             let mut state = self.lock();
             if state.gone {
                 return Poll::Ready(());
@@ -172,10 +186,7 @@ impl Fate {
     fn check(&self, context: &Context<'_>, reads: bool) -> io::Result<()> {
         let mut state = self.lock();
         if state.killed {
-            return Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "closed by this node",
-            ));
+            return Err(killed());
         }
         let waker = if reads {
             &mut state.reader
@@ -203,6 +214,11 @@ impl Fate {
     }
 }
 
+/// What whoever uses a connection that was ended by this node gets.
+fn killed() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "closed by this node")
+}
+
 /// An error like this one: errors of TLS are kept whole, others by kind and text.
 fn copy(error: &io::Error) -> io::Error {
     let tls = error
@@ -228,17 +244,24 @@ impl<Io> Guarded<Io> {
         self.fate.clone()
     }
 
-    /// Puts another layer around what is guarded.
-    pub(crate) async fn layer<Outer, Error>(
+    /// Puts another layer around what is guarded. It can be killed meanwhile.
+    pub(crate) async fn layer<Outer>(
         self,
-        layer: impl AsyncFnOnce(Io) -> Result<Outer, Error>,
-    ) -> Result<Guarded<Outer>, Error> {
-        let io = layer(self.io).await?;
-        Ok(Guarded {
-            io,
-            fate: self.fate,
-            place: self.place,
+        layer: impl AsyncFnOnce(Io) -> io::Result<Outer>,
+    ) -> io::Result<Guarded<Outer>> {
+        let Self { io, fate, place } = self;
+        let mut layering = pin!(layer(io));
+        let io = poll_fn(|context| {
+            let mut state = fate.lock();
+            if state.killed {
+                return Poll::Ready(Err(killed()));
+            }
+            state.layerer = Some(context.waker().clone());
+            drop(state);
+            layering.as_mut().poll(context)
         })
+        .await?;
+        Ok(Guarded { io, fate, place })
     }
 
     /// What is guarded.
@@ -286,11 +309,23 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Guarded<Io> {
     }
 }
 
-/// A connection somebody made to us, with who it is.
-#[derive(Debug)]
+/// A connection somebody made to us, with who it is. It ends with the first of the two certificates.
 pub(crate) struct Accepted<Io> {
-    pub(crate) io: Guarded<Io>,
-    pub(crate) caller: Caller,
+    io: Guarded<Io>,
+    caller: Caller,
+    /// None once it has come.
+    expires: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl<Io> Accepted<Io> {
+    pub(crate) fn new(io: Guarded<Io>, caller: Caller) -> Self {
+        let expiry = caller.expiry;
+        Self {
+            io,
+            caller,
+            expires: Some(Box::pin(expiry.comes())),
+        }
+    }
 }
 
 impl<Io> Connected for Accepted<Io> {
@@ -307,7 +342,16 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Accepted<Io> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_read(context, buffer)
+        let this = self.get_mut();
+        let expires = this.expires.as_mut();
+        if expires.is_none_or(|expires| expires.as_mut().poll(context).is_ready()) {
+            this.expires = None;
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                this.caller.expiry.to_string(),
+            )));
+        }
+        Pin::new(&mut this.io).poll_read(context, buffer)
     }
 }
 

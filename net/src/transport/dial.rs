@@ -2,6 +2,7 @@
 
 use super::LINK_MESSAGE_BYTES_MAX;
 use super::connection::{Connections, Fate, Guarded};
+use super::expiry::Expiry;
 use super::failure;
 use super::links::{Links, Origin, Stem};
 use super::network::Network;
@@ -60,7 +61,12 @@ impl<N: Network> Dialer<N> {
             channel,
             peer,
             fate,
+            expiry,
         } = call(io, &self.identity, self.tls.clone(), Some(self.keepalive)).await?;
+        // Otherwise it would close at once, and be dialled again at once.
+        if expiry.is_near() && !expiry.is_over() {
+            return Err(DialError::Untrusted(expiry.to_string()));
+        }
         let (queue, outbound) = self.links.queue();
         let answer = MeshClient::new(channel.clone())
             .max_decoding_message_size(LINK_MESSAGE_BYTES_MAX)
@@ -79,6 +85,7 @@ impl<N: Network> Dialer<N> {
             queue,
             inbound,
             fate,
+            expiry,
         });
         Ok(())
     }
@@ -98,6 +105,7 @@ pub struct Call {
     /// Who answered.
     pub peer: Peer,
     fate: Fate,
+    expiry: Expiry,
 }
 
 impl Call {
@@ -172,11 +180,13 @@ where
         return Err(DialError::Untrusted(format!("{} is no node", peer.subject)));
     }
     let fate = io.fate();
+    let expiry = Expiry::first_of(identity.validity().not_after, peer.not_after);
     match channel(io, keepalive).await {
         Ok(channel) => Ok(Call {
             channel,
             peer,
             fate,
+            expiry,
         }),
         Err(error) => Err(fate.take_failure().map_or_else(
             || DialError::Protocol(format!("HTTP/2 did not start: {error}")),

@@ -3,12 +3,14 @@
 //! ```text
 //! open --message--> open
 //! open --peer ends, connection breaks, no message, queue full--> Closed goes to the machine, gone
+//! open --a certificate ends soon--> Closed goes to the machine, draining
 //! open --the machine orders Close--> draining --peer ends, or close_grace--> gone
 //! ```
 //!
 //! A link has a connection of its own, which ends with it.
 
 use super::connection::Fate;
+use super::expiry::Expiry;
 use super::queue::{Ending, Outbound, Queue};
 use super::{Counters, Event, Limits, Notice, Tasks};
 use crate::driver::Handle;
@@ -19,7 +21,7 @@ use phalanx_core::node::{self, Node};
 use phalanx_core::size::Encoded;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use tokio::sync::broadcast;
@@ -62,6 +64,7 @@ pub(crate) struct Stem {
     pub(crate) queue: Arc<Queue>,
     pub(crate) inbound: Streaming<Packet>,
     pub(crate) fate: Fate,
+    pub(crate) expiry: Expiry,
 }
 
 /// One open link's task.
@@ -72,6 +75,7 @@ struct Pump {
     queue: Arc<Queue>,
     inbound: Streaming<Packet>,
     fate: Fate,
+    expiry: Expiry,
     channel: Option<Channel>,
 }
 
@@ -81,6 +85,7 @@ enum Next {
     Failed(Status),
     PeerEnded,
     Ending(Ending),
+    Expired,
 }
 
 impl Links {
@@ -118,6 +123,7 @@ impl Links {
             queue,
             inbound,
             fate,
+            expiry,
         } = stem;
         let mut table = self.lock();
         if table.ended {
@@ -154,6 +160,7 @@ impl Links {
             queue,
             inbound,
             fate,
+            expiry,
             channel,
         };
         self.tasks.spawn(pump.run(opened));
@@ -206,14 +213,20 @@ impl Links {
 impl Pump {
     async fn run(mut self, opened: Input) {
         self.links.tell(opened).await;
+        let mut expires = pin!(self.expiry.comes_near());
         let reason = loop {
-            match self.next().await {
+            match self.next(expires.as_mut()).await {
                 Next::Packet(packet) => match Message::try_from(packet) {
                     Ok(message) => self.receive(message).await,
                     Err(error) => break Some(self.malformed(error.to_string())),
                 },
                 Next::Failed(status) if is_malformed(&status) => {
                     break Some(self.malformed(status.message().to_owned()));
+                }
+                Next::Expired => break Some(CloseReason::Expired),
+                // The other end closes for the same certificate, perhaps by a clock that is ahead.
+                Next::Failed(_) | Next::PeerEnded if self.expiry.explains_an_end() => {
+                    break Some(CloseReason::Expired);
                 }
                 Next::Failed(_) => break Some(CloseReason::Lost),
                 Next::PeerEnded => break Some(CloseReason::Ended),
@@ -224,11 +237,14 @@ impl Pump {
         self.end(reason).await;
     }
 
-    async fn next(&mut self) -> Next {
+    async fn next(&mut self, mut expires: Pin<&mut impl Future<Output = ()>>) -> Next {
         let Self { queue, inbound, .. } = self;
         poll_fn(|context| {
             if let Poll::Ready(ending) = queue.poll_ending(context) {
                 return Poll::Ready(Next::Ending(ending));
+            }
+            if expires.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Next::Expired);
             }
             Pin::new(&mut *inbound)
                 .poll_next(context)
@@ -261,11 +277,10 @@ impl Pump {
     async fn end(mut self, reason: Option<CloseReason>) {
         let grace = self.links.limits.close_grace;
         let known = self.links.lock().queues.remove(&self.link).is_some();
-        match reason {
-            None | Some(CloseReason::Ended) => self.queue.close(),
-            Some(CloseReason::Lost | CloseReason::Malformed | CloseReason::Overflow) => {
-                self.queue.discard();
-            }
+        if reason.is_none_or(in_order) {
+            self.queue.close();
+        } else {
+            self.queue.discard();
         }
         if let Some(reason) = reason
             && known
@@ -277,18 +292,26 @@ impl Pump {
                 })
                 .await;
         }
-        if reason.is_none() {
+        if reason.is_none_or(|reason| reason == CloseReason::Expired) {
             // What we still have to say goes out while the peer reads; its own end says that it has read it.
             let read_out = async { while let Ok(Some(_)) = self.inbound.message().await {} };
             let _late = time::timeout(grace, read_out).await.is_err();
         }
         drop(self.inbound);
         self.channel = None;
-        if reason.is_none_or(|reason| reason == CloseReason::Ended) {
+        if reason.is_none_or(in_order) {
             let _late = time::timeout(grace, self.fate.wait_gone()).await.is_err();
         }
         self.queue.discard();
         self.fate.kill();
+    }
+}
+
+/// Whether a link that ends for this reason still sends what waits on it.
+const fn in_order(reason: CloseReason) -> bool {
+    match reason {
+        CloseReason::Ended | CloseReason::Expired => true,
+        CloseReason::Lost | CloseReason::Malformed | CloseReason::Overflow => false,
     }
 }
 

@@ -19,7 +19,9 @@
 mod accept;
 mod connection;
 mod dial;
+mod expiry;
 mod failure;
+mod handshakes;
 mod links;
 mod network;
 mod node;
@@ -56,14 +58,16 @@ pub const CALL_MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Bounds of the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most connections that others have to us at one time.
+    /// The most connections that others who proved who they are have to us at one time.
     pub connections: usize,
-    /// Connections accepted at once; after that one each `accept_interval`.
+    /// Connections accepted at once from one source; after that one each `accept_interval`.
     pub accept_burst: u32,
     /// See `accept_burst`.
     pub accept_interval: Duration,
-    /// The most TLS handshakes that run at one time.
+    /// The most TLS handshakes that run at one time; one more ends the oldest of the source that has the most.
     pub handshakes: usize,
+    /// The most of them with one source: an IPv4 address or an IPv6 network; one more ends its oldest.
+    pub handshakes_from_one: usize,
     /// A TLS handshake that takes longer is broken off.
     pub handshake_timeout: Duration,
     /// The most streams on one connection.
@@ -82,7 +86,8 @@ impl Default for Limits {
             connections: 1024,
             accept_burst: 200,
             accept_interval: Duration::from_millis(5),
-            handshakes: 128,
+            handshakes: 256,
+            handshakes_from_one: 96,
             handshake_timeout: Duration::from_secs(5),
             streams: 256,
             queue: QueueLimits::default(),

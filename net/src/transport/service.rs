@@ -35,6 +35,9 @@ impl LinkService {
         if subject.role() != Role::Node {
             return Some(format!("{subject} is no node; only nodes open links"));
         }
+        if caller.expiry.is_near() {
+            return Some(caller.expiry.to_string());
+        }
         None
     }
 }
@@ -62,6 +65,7 @@ impl Mesh for LinkService {
             queue,
             inbound: request.into_inner(),
             fate: caller.fate,
+            expiry: caller.expiry,
         });
         Ok(Response::new(Served(outbound)))
     }

@@ -24,6 +24,25 @@ async fn drops(member: &mut Member, limit: Limit) {
         .await;
 }
 
+/// A connection of somebody who proved who it is.
+async fn call(ca: &Ca, name: &str, to: &Member) -> Call {
+    let address = Address::Socket(to.address());
+    Call::connect(&Tcp, &ca.admin(name), &address, DEADLINE)
+        .await
+        .unwrap()
+}
+
+/// Waits until others have so many connections to a node.
+async fn has_connections(member: &Member, wanted: usize) {
+    let reached = async {
+        while member.node.connections() != wanted {
+            time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let reached = time::timeout(DEADLINE, reached).await;
+    assert!(reached.is_ok(), "{}", member.node.connections());
+}
+
 #[tokio::test]
 async fn connections_over_the_limit_are_dropped_and_counted_again_when_others_end() {
     let ca = Ca::new();
@@ -32,16 +51,44 @@ async fn connections_over_the_limit_are_dropped_and_counted_again_when_others_en
         ..Limits::default()
     };
     let mut one = start_with(ca.node("one"), &[], limits, 1).await;
-    let first = TcpStream::connect(one.address()).await.unwrap();
-    let second = TcpStream::connect(one.address()).await.unwrap();
+    let calls = (call(&ca, "ada", &one).await, call(&ca, "eve", &one).await);
     let third = TcpStream::connect(one.address()).await.unwrap();
     drops(&mut one, Limit::Connections).await;
     assert!(is_dropped(third).await);
-    drop((first, second));
+    drop(calls);
     let two = start(ca.node("two"), &[one.address()]).await;
     one.sees(&[("one", Status::Alive), ("two", Status::Alive)])
         .await;
     two.ends().await;
+    one.ends().await;
+}
+
+#[tokio::test]
+async fn a_member_gets_in_while_strangers_hold_hundreds_of_connections() {
+    let ca = Ca::new();
+    let limits = Limits {
+        accept_burst: 1_000,
+        handshake_timeout: Duration::from_secs(3_600),
+        connections: 100,
+        ..Limits::default()
+    };
+    let mut one = start_with(ca.node("one"), &[], limits, 1).await;
+    let mut strangers = Vec::new();
+    for _ in 0..200 {
+        strangers.push(TcpStream::connect(one.address()).await.unwrap());
+    }
+    drops(&mut one, Limit::Handshakes).await;
+    let two = start(ca.node("two"), &[one.address()]).await;
+    let both = [("one", Status::Alive), ("two", Status::Alive)];
+    one.sees(&both).await;
+    two.sees(&both).await;
+    // The oldest were turned out; the others still wait, and the bound of connections is not theirs.
+    assert!(is_dropped(strangers.remove(0)).await);
+    let held = one.node.connections();
+    assert!(held <= limits.handshakes_from_one + 4, "{held}");
+    drop(strangers);
+    two.ends().await;
+    has_connections(&one, 0).await;
     one.ends().await;
 }
 
@@ -72,12 +119,13 @@ async fn handshakes_are_bounded_in_number_and_time() {
         ..Limits::default()
     };
     let mut one = start_with(ca.node("one"), &[], limits, 1).await;
-    let silent = TcpStream::connect(one.address()).await.unwrap();
-    let other = TcpStream::connect(one.address()).await.unwrap();
+    let older = TcpStream::connect(one.address()).await.unwrap();
+    has_connections(&one, 1).await;
+    let newer = TcpStream::connect(one.address()).await.unwrap();
     drops(&mut one, Limit::Handshakes).await;
-    assert!(is_dropped(other).await);
+    assert!(is_dropped(older).await);
     one.turns_away("no TLS handshake within 3s").await;
-    assert!(is_dropped(silent).await);
+    assert!(is_dropped(newer).await);
     one.ends().await;
 }
 
@@ -136,10 +184,7 @@ async fn ending_a_node_is_bounded_although_a_peer_holds_its_connection() {
     };
     let one = start_with(ca.node("one"), &[], limits, 1).await;
     let silent = TcpStream::connect(one.address()).await.unwrap();
-    let address = Address::Socket(one.address());
-    let call = Call::connect(&Tcp, &ca.admin("ada"), &address, DEADLINE)
-        .await
-        .unwrap();
+    let call = call(&ca, "ada", &one).await;
     let begun = time::Instant::now();
     one.ends().await;
     assert!(begun.elapsed() < DEADLINE, "took {:?}", begun.elapsed());

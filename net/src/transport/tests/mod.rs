@@ -1,5 +1,6 @@
 //! The transport on loopback: real sockets, real mutual TLS.
 
+mod expiring;
 mod hostile;
 mod joining;
 mod limits;
@@ -54,6 +55,15 @@ impl Ca {
         let validity = Validity {
             not_before: Wall(now().0 - 1000),
             not_after: Wall(now().0 - 500),
+        };
+        self.issue(&subject, validity)
+    }
+
+    fn node_until(&self, id: &str, not_after: Wall) -> Identity {
+        let subject = Subject::node("test", NodeId::new(id).unwrap()).unwrap();
+        let validity = Validity {
+            not_before: Wall(now().0 - 1000),
+            not_after,
         };
         self.issue(&subject, validity)
     }

@@ -1,0 +1,303 @@
+//! The door: how many strangers may stand in it, in all and from one place.
+//!
+//! Whoever connects is a stranger until the TLS handshake proves a certificate, and a stranger may say nothing for as
+//! long as it likes. So that strangers keep no member out:
+//!
+//! - every source has a rate of its own ([`Rates`]);
+//! - a source with too many unfinished handshakes loses its oldest one, and when all places are taken the source with
+//!   the most loses its oldest one ([`Handshakes`]). The newest always gets a place: a member is done within a few
+//!   round trips, whoever waits idly is the oldest sooner or later.
+//!
+//! Bounds: [`Limits::handshakes`] and [`Limits::handshakes_from_one`]; [`SOURCES`] for the rates.
+
+use super::Limits;
+use super::connection::Fate;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time;
+
+/// The most sources with a rate of their own; those beyond share one.
+const SOURCES: usize = 1024;
+/// The bits of an IPv6 address that name a network: one machine has all addresses in it.
+const NETWORK_V6: u128 = !0 << 64;
+
+/// What counts as one source: an IPv4 address, or an IPv6 network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Source(IpAddr);
+
+impl Source {
+    fn of(remote: SocketAddr) -> Self {
+        Self(match remote.ip().to_canonical() {
+            v4 @ IpAddr::V4(_) => v4,
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & NETWORK_V6).into(),
+        })
+    }
+}
+
+/// Allows each source a burst and then one connection each interval (the generic cell rate algorithm).
+#[derive(Debug)]
+pub(crate) struct Rates {
+    interval: Duration,
+    tolerance: Duration,
+    /// When the next connection of a source would be in time; of those who share a rate under no source.
+    next: BTreeMap<Option<Source>, time::Instant>,
+}
+
+impl Rates {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let interval = limits.accept_interval;
+        let tolerance = interval * limits.accept_burst.saturating_sub(1);
+        Self {
+            interval,
+            tolerance,
+            next: BTreeMap::new(),
+        }
+    }
+
+    /// Whether one more connection is within the rate of whoever made it; if so it is counted.
+    pub(crate) fn allow(&mut self, remote: SocketAddr) -> bool {
+        let now = time::Instant::now();
+        let mut source = Some(Source::of(remote));
+        if self.next.len() >= SOURCES && !self.next.contains_key(&source) {
+            // Who is in time again is as good as unknown.
+            self.next.retain(|_, next| *next > now);
+            if self.next.len() >= SOURCES {
+                source = None;
+            }
+        }
+        let next = self.next.get(&source).map_or(now, |next| now.max(*next));
+        if next - now > self.tolerance {
+            return false;
+        }
+        self.next.insert(source, next + self.interval);
+        true
+    }
+}
+
+/// The handshakes that are not over. Dropping it ends them all.
+#[derive(Debug)]
+pub(crate) struct Handshakes {
+    most: usize,
+    most_from_one: usize,
+    pending: Arc<Mutex<Pending>>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    last: u64,
+    count: usize,
+    /// By source, and within it from the oldest to the newest.
+    sources: BTreeMap<Source, BTreeMap<u64, Stranger>>,
+}
+
+#[derive(Debug)]
+struct Stranger {
+    remote: SocketAddr,
+    fate: Fate,
+}
+
+/// One unfinished handshake's place; free again when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    source: Source,
+    number: u64,
+    pending: Arc<Mutex<Pending>>,
+}
+
+fn lock(pending: &Mutex<Pending>) -> MutexGuard<'_, Pending> {
+    pending.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pending {
+    fn remove(&mut self, source: Source, number: u64) -> Option<Stranger> {
+        let strangers = self.sources.get_mut(&source)?;
+        let stranger = strangers.remove(&number)?;
+        if strangers.is_empty() {
+            self.sources.remove(&source);
+        }
+        self.count -= 1;
+        Some(stranger)
+    }
+
+    fn remove_oldest(&mut self, source: Source) -> Option<Stranger> {
+        let number = *self.sources.get(&source)?.first_key_value()?.0;
+        self.remove(source, number)
+    }
+
+    /// The source with the most handshakes; of several such the one with the oldest.
+    fn greediest(&self) -> Option<Source> {
+        let rank = |strangers: &BTreeMap<u64, Stranger>| {
+            let oldest = strangers.first_key_value().map_or(0, |(number, _)| *number);
+            (strangers.len(), u64::MAX - oldest)
+        };
+        let most = self.sources.iter().max_by_key(|(_, held)| rank(held));
+        most.map(|(source, _)| *source)
+    }
+}
+
+impl Handshakes {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            most: limits.handshakes.max(1),
+            most_from_one: limits.handshakes_from_one.max(1),
+            pending: Arc::default(),
+        }
+    }
+
+    /// A place for one more, and who was turned out for it.
+    pub(crate) fn begin(&self, remote: SocketAddr, fate: Fate) -> (Place, Option<SocketAddr>) {
+        let source = Source::of(remote);
+        let mut pending = lock(&self.pending);
+        let own = pending.sources.get(&source).map_or(0, BTreeMap::len);
+        let out = if own >= self.most_from_one {
+            pending.remove_oldest(source)
+        } else if pending.count >= self.most {
+            let greediest = pending.greediest();
+            greediest.and_then(|source| pending.remove_oldest(source))
+        } else {
+            None
+        };
+        pending.last += 1;
+        pending.count += 1;
+        let number = pending.last;
+        let strangers = pending.sources.entry(source).or_default();
+        strangers.insert(number, Stranger { remote, fate });
+        drop(pending);
+        let place = Place {
+            source,
+            number,
+            pending: self.pending.clone(),
+        };
+        let turned_out = out.map(|stranger| {
+            stranger.fate.kill();
+            stranger.remote
+        });
+        (place, turned_out)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.pending).count
+    }
+}
+
+impl Drop for Handshakes {
+    fn drop(&mut self) {
+        let sources = std::mem::take(&mut lock(&self.pending).sources);
+        for stranger in sources.into_values().flat_map(BTreeMap::into_values) {
+            stranger.fate.kill();
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let removed = lock(&self.pending).remove(self.source, self.number);
+        drop(removed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(ip: &str, port: u16) -> SocketAddr {
+        SocketAddr::new(ip.parse().unwrap(), port)
+    }
+
+    fn limits(handshakes: usize, handshakes_from_one: usize) -> Limits {
+        Limits {
+            handshakes,
+            handshakes_from_one,
+            ..Limits::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_allows_a_burst_and_then_one_each_interval_whatever_others_do() {
+        let limits = Limits {
+            accept_burst: 3,
+            accept_interval: Duration::from_millis(10),
+            ..Limits::default()
+        };
+        let mut rates = Rates::new(&limits);
+        let (one, two) = (from("10.0.0.1", 1), from("10.0.0.2", 1));
+        let now: Vec<bool> = (0..5).map(|_| rates.allow(one)).collect();
+        assert_eq!(now, [true, true, true, false, false]);
+        assert!(rates.allow(two), "another source has a rate of its own");
+        time::advance(Duration::from_millis(10)).await;
+        assert_eq!([rates.allow(one), rates.allow(one)], [true, false]);
+        time::advance(Duration::from_secs(60)).await;
+        let later: Vec<bool> = (0..5).map(|_| rates.allow(one)).collect();
+        assert_eq!(later, [true, true, true, false, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sources_beyond_the_bound_share_one_rate() {
+        let limits = Limits {
+            accept_burst: 1,
+            accept_interval: Duration::from_secs(1),
+            ..Limits::default()
+        };
+        let mut rates = Rates::new(&limits);
+        let of = |n: usize| from(&format!("10.1.{}.{}", n / 256, n % 256), 1);
+        assert!((0..SOURCES).all(|n| rates.allow(of(n))));
+        assert!(rates.allow(of(SOURCES)), "the first of those who share");
+        assert!(!rates.allow(of(SOURCES + 1)), "the second of them");
+        assert!(rates.next.len() <= SOURCES + 1);
+        time::advance(Duration::from_secs(2)).await;
+        assert!(rates.allow(of(SOURCES + 1)) && rates.allow(of(SOURCES + 2)));
+    }
+
+    #[test]
+    fn a_source_over_its_bound_loses_its_oldest_handshake() {
+        let handshakes = Handshakes::new(&limits(10, 2));
+        let fates: Vec<Fate> = (0..4).map(|_| Fate::default()).collect();
+        let mut places = Vec::new();
+        let mut out = Vec::new();
+        for (port, fate) in (1..).zip(&fates) {
+            let (place, turned_out) = handshakes.begin(from("10.0.0.1", port), fate.clone());
+            places.push(place);
+            out.push(turned_out.map(|remote| remote.port()));
+        }
+        assert_eq!(out, [None, None, Some(1), Some(2)]);
+        let killed: Vec<bool> = fates.iter().map(Fate::is_killed).collect();
+        assert_eq!(killed, [true, true, false, false]);
+        drop(places);
+        assert_eq!(handshakes.count(), 0);
+        assert!(lock(&handshakes.pending).sources.is_empty());
+    }
+
+    #[test]
+    fn when_all_places_are_taken_the_greediest_source_loses_one() {
+        let handshakes = Handshakes::new(&limits(4, 3));
+        let hold = |ip: &str, port| handshakes.begin(from(ip, port), Fate::default());
+        let quiet = hold("10.0.0.9", 1);
+        let greedy: Vec<_> = (1..=3).map(|port| hold("10.0.0.1", port)).collect();
+        let (place, out) = hold("10.0.0.2", 1);
+        assert_eq!(out, Some(from("10.0.0.1", 1)));
+        assert_eq!(handshakes.count(), 4);
+        drop((quiet, greedy, place));
+        assert_eq!(handshakes.count(), 0);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_source_and_so_is_a_mapped_address() {
+        let of = |ip: &str| Source::of(from(ip, 1));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
+    }
+
+    #[test]
+    fn all_unfinished_handshakes_end_with_the_port() {
+        let handshakes = Handshakes::new(&Limits::default());
+        let fate = Fate::default();
+        let (place, _) = handshakes.begin(from("10.0.0.1", 1), fate.clone());
+        drop(handshakes);
+        assert!(fate.is_killed());
+        drop(place);
+    }
+}
