@@ -115,8 +115,8 @@ impl Told {
 pub fn tell(event: &Event) -> Told {
     Told {
         level: level(event),
-        kind: kind(event),
-        subject: subject(event).cloned(),
+        kind: event.word(),
+        subject: event.subject().cloned(),
         text: text(event),
     }
 }
@@ -138,6 +138,7 @@ const fn level(event: &Event) -> Level {
         | Event::WrongPeer { .. }
         | Event::Isolated
         | Event::Rejected { .. }
+        | Event::AnnounceRejected { .. }
         | Event::Paused { .. } => Level::WARN,
         Event::PeerUp { .. }
         | Event::PeerLeft { .. }
@@ -150,50 +151,6 @@ const fn level(event: &Event) -> Level {
         | Event::PeerUpdated { .. }
         | Event::LinkUp { .. }
         | Event::LinkDown { .. } => Level::DEBUG,
-    }
-}
-
-const fn kind(event: &Event) -> &'static str {
-    match event {
-        Event::PeerUp { .. } => "peer-up",
-        Event::PeerSuspected { .. } => "peer-suspected",
-        Event::PeerCleared { .. } => "peer-cleared",
-        Event::PeerDown { .. } => "peer-down",
-        Event::PeerLeft { .. } => "peer-left",
-        Event::PeerUpdated { .. } => "peer-updated",
-        Event::PeerForgotten { .. } => "peer-forgotten",
-        Event::LinkUp { .. } => "link-up",
-        Event::LinkDown { .. } => "link-down",
-        Event::DialFailed { .. } => "dial-failed",
-        Event::DialedMyself { .. } => "dialed-myself",
-        Event::WrongPeer { .. } => "wrong-peer",
-        Event::Isolated => "isolated",
-        Event::Rejoined => "rejoined",
-        Event::NameTaken { .. } => "name-taken",
-        Event::Refuted { .. } => "refuted",
-        Event::Rejected { .. } => "rejected",
-        Event::Paused { .. } => "paused",
-    }
-}
-
-const fn subject(event: &Event) -> Option<&NodeId> {
-    match event {
-        Event::PeerUp { id, .. }
-        | Event::PeerSuspected { id }
-        | Event::PeerCleared { id }
-        | Event::PeerDown { id }
-        | Event::PeerLeft { id }
-        | Event::PeerUpdated { id }
-        | Event::PeerForgotten { id } => Some(id),
-        Event::LinkUp { peer, .. } | Event::LinkDown { peer, .. } => Some(peer),
-        Event::WrongPeer { found, .. } => Some(found),
-        Event::Refuted { from } | Event::Rejected { from, .. } => Some(from),
-        Event::DialFailed { .. }
-        | Event::DialedMyself { .. }
-        | Event::Isolated
-        | Event::Rejoined
-        | Event::NameTaken { .. }
-        | Event::Paused { .. } => None,
     }
 }
 
@@ -256,6 +213,9 @@ fn text(event: &Event) -> String {
             "something {from} sent was not taken: {}",
             rejection(*reason)
         ),
+        Event::AnnounceRejected { why } => {
+            format!("what this node should say of itself is refused: {why}")
+        }
         Event::Paused { late } => format!("this process did not run for {} ms", late.as_millis()),
     }
 }

@@ -40,6 +40,8 @@ pub enum EventKind {
     Refuted,
     /// `rejected`
     Rejected,
+    /// `announce-rejected`
+    AnnounceRejected,
     /// `paused`
     Paused,
 }
@@ -64,6 +66,7 @@ impl EventKind {
         (Self::NameTaken, "name-taken"),
         (Self::Refuted, "refuted"),
         (Self::Rejected, "rejected"),
+        (Self::AnnounceRejected, "announce-rejected"),
         (Self::Paused, "paused"),
     ];
 
@@ -88,6 +91,7 @@ impl EventKind {
             Event::NameTaken { .. } => (Self::NameTaken, None),
             Event::Refuted { from } => (Self::Refuted, Some(from)),
             Event::Rejected { from, .. } => (Self::Rejected, Some(from)),
+            Event::AnnounceRejected { .. } => (Self::AnnounceRejected, None),
             Event::Paused { .. } => (Self::Paused, None),
         }
     }

@@ -27,6 +27,8 @@ use std::sync::Arc;
 
 /// A connection whose greeting takes longer is closed.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+/// A node whom others greet first learns within this time what they know of its past.
+const ECHO_TIME: Duration = Duration::from_secs(5);
 /// The most connections that are being greeted at one time, beside the links; more are closed at once.
 const GREETINGS_MAX: usize = 1_024;
 /// The most steps of reconciliation taken from one message, and waiting on one link.
@@ -464,7 +466,14 @@ impl Gossip {
             self.after(self.config.tuning.redial_after),
         );
         out.push(Output::Report(Event::LinkUp { peer, link, dialed }));
-        self.establish();
+        // Whoever answers our greeting has compared our epoch with what it knows. Whoever greets us may know more of our
+        // past than we do, and tells it within this time.
+        let told_by = if dialed {
+            self.now
+        } else {
+            self.after(ECHO_TIME)
+        };
+        self.establish(told_by);
         let life = self.life(handle);
         life.failures = 0;
         life.failed_until = crate::time::Instant::ZERO;
@@ -492,11 +501,7 @@ impl Gossip {
         };
         self.timers.cancel(&Timer::Greeting(link));
         out.push(Output::Close { link });
-        let dial = self
-            .dials
-            .iter()
-            .find(|(_, dial)| dial.link == Some(link))
-            .map(|(id, _)| *id);
+        let dial = self.dial_over(link);
         match refusal.reason {
             RefusalReason::Superseded => {
                 let life = self.life(held.handle);
@@ -559,12 +564,7 @@ impl Gossip {
             Stage::AwaitsWelcome => {
                 self.links.remove(&link);
                 self.timers.cancel(&Timer::Greeting(link));
-                if let Some(dial) = self
-                    .dials
-                    .iter()
-                    .find(|(_, d)| d.link == Some(link))
-                    .map(|(id, _)| *id)
-                {
+                if let Some(dial) = self.dial_over(link) {
                     self.dial_came_to_nothing(
                         dial,
                         "the connection closed during the greeting",
@@ -610,12 +610,7 @@ impl Gossip {
         }
         self.links.remove(&link);
         out.push(Output::Close { link });
-        if let Some(dial) = self
-            .dials
-            .iter()
-            .find(|(_, d)| d.link == Some(link))
-            .map(|(id, _)| *id)
-        {
+        if let Some(dial) = self.dial_over(link) {
             self.dial_came_to_nothing(dial, "no answer to the greeting", out);
         }
     }
@@ -625,11 +620,7 @@ impl Gossip {
             from: self.peer_of(link),
             reason,
         }));
-        let dial = self
-            .dials
-            .iter()
-            .find(|(_, d)| d.link == Some(link))
-            .map(|(id, _)| *id);
+        let dial = self.dial_over(link);
         self.say_goodbye(link, Goodbye::Protocol, out);
         if let Some(dial) = dial {
             self.dial_came_to_nothing(dial, "it broke the protocol", out);

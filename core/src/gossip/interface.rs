@@ -4,7 +4,7 @@ use super::message::Message;
 use crate::identity::NodeId;
 use crate::machine::Wake;
 use crate::time::Duration;
-use crate::topology::record::Content;
+use crate::topology::record::{Content, ContentError};
 use core::fmt;
 use core::net::SocketAddr;
 
@@ -330,11 +330,68 @@ pub enum Event {
         /// What was wrong.
         reason: Rejection,
     },
+    /// What was to be announced breaks a bound: what stood before still stands.
+    AnnounceRejected {
+        /// The bound.
+        why: ContentError,
+    },
     /// We were stopped for this long (or the clock jumped) and began to listen anew before judging.
     Paused {
         /// How long.
         late: Duration,
     },
+}
+
+impl Event {
+    /// The kind of the event, as logs, metrics and scenario files name it.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::PeerUp { .. } => "peer-up",
+            Self::PeerSuspected { .. } => "peer-suspected",
+            Self::PeerCleared { .. } => "peer-cleared",
+            Self::PeerDown { .. } => "peer-down",
+            Self::PeerLeft { .. } => "peer-left",
+            Self::PeerUpdated { .. } => "peer-updated",
+            Self::PeerForgotten { .. } => "peer-forgotten",
+            Self::LinkUp { .. } => "link-up",
+            Self::LinkDown { .. } => "link-down",
+            Self::DialFailed { .. } => "dial-failed",
+            Self::DialedMyself { .. } => "dialed-myself",
+            Self::WrongPeer { .. } => "wrong-peer",
+            Self::Isolated => "isolated",
+            Self::Rejoined => "rejoined",
+            Self::NameTaken { .. } => "name-taken",
+            Self::Refuted { .. } => "refuted",
+            Self::Rejected { .. } => "rejected",
+            Self::AnnounceRejected { .. } => "announce-rejected",
+            Self::Paused { .. } => "paused",
+        }
+    }
+
+    /// Whom the event is about.
+    #[must_use]
+    pub const fn subject(&self) -> Option<&NodeId> {
+        match self {
+            Self::PeerUp { id, .. }
+            | Self::PeerSuspected { id }
+            | Self::PeerCleared { id }
+            | Self::PeerDown { id }
+            | Self::PeerLeft { id }
+            | Self::PeerUpdated { id }
+            | Self::PeerForgotten { id } => Some(id),
+            Self::LinkUp { peer, .. } | Self::LinkDown { peer, .. } => Some(peer),
+            Self::WrongPeer { found, .. } => Some(found),
+            Self::Refuted { from } | Self::Rejected { from, .. } => Some(from),
+            Self::DialFailed { .. }
+            | Self::DialedMyself { .. }
+            | Self::Isolated
+            | Self::Rejoined
+            | Self::NameTaken { .. }
+            | Self::AnnounceRejected { .. }
+            | Self::Paused { .. } => None,
+        }
+    }
 }
 
 /// How a link ended.

@@ -418,7 +418,7 @@ impl Machine for Gossip {
             Input::Receive { link, message } => self.on_receive(link, message, out),
             Input::Closed { link, reason } => self.on_closed(link, reason, out),
             Input::Stored { ticket } => self.on_stored(ticket),
-            Input::Announce(content) => self.on_announce(content),
+            Input::Announce(content) => self.on_announce(content, out),
             Input::Targets { targets, replace } => self.on_targets(targets, replace),
             Input::Leave => self.on_leave(out),
             Input::Wake => self.on_wake(out),

@@ -263,13 +263,17 @@ impl Gossip {
             .any(|dial| dial.expected == Some(handle))
     }
 
-    /// The greeting on a dialled link is over: it is the link now.
-    pub(super) fn finish_dial(&mut self, link: LinkId) -> Option<Purpose> {
-        let dial = self
-            .dials
+    /// The dial whose greeting goes over a link.
+    pub(super) fn dial_over(&self, link: LinkId) -> Option<DialId> {
+        self.dials
             .iter()
             .find(|(_, dial)| dial.link == Some(link))
-            .map(|(id, _)| *id)?;
+            .map(|(id, _)| *id)
+    }
+
+    /// The greeting on a dialled link is over: it is the link now.
+    pub(super) fn finish_dial(&mut self, link: LinkId) -> Option<Purpose> {
+        let dial = self.dial_over(link)?;
         let attempt = self.dials.remove(&dial)?;
         self.timers.cancel(&Timer::Dial(dial));
         let peer = attempt.expected.map(|handle| self.id_of(handle));
@@ -423,7 +427,7 @@ impl Gossip {
                     target.myself = true;
                     target.error = Some("is this node itself".to_owned());
                     if self.targets.iter().all(|target| target.myself) {
-                        self.establish();
+                        self.establish(self.now);
                     }
                     return;
                 }

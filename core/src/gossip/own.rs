@@ -30,8 +30,9 @@ pub(super) struct Own {
     edges: BTreeMap<Handle, OwnEdge>,
     record_due: bool,
     report_due: bool,
-    /// Others have seen us: our epoch stands, a conflict is no longer our own past.
-    established: bool,
+    /// When our epoch stands: others have seen it and hold nothing against it. From then on a conflict is no longer
+    /// with our own past.
+    established: Option<Instant>,
     raising: Option<(Ticket, u64)>,
     tickets: u64,
 }
@@ -51,7 +52,7 @@ impl Own {
             edges: BTreeMap::new(),
             record_due: false,
             report_due: false,
-            established: false,
+            established: None,
             raising: None,
             tickets: 0,
         }
@@ -158,12 +159,14 @@ impl Gossip {
         }
     }
 
-    pub(super) fn on_announce(&mut self, mut content: Content) {
+    pub(super) fn on_announce(&mut self, mut content: Content, out: &mut Outbox<Output>) {
         let held = self.own.record.content();
         content.address = content.address.or(held.address);
         content.joined = held.joined;
-        if content.check().is_ok() && content != *held {
-            self.own.set(self.own.record.rank(), content);
+        match content.check() {
+            Err(why) => out.push(Output::Report(Event::AnnounceRejected { why })),
+            Ok(()) if content == *held => {}
+            Ok(()) => self.own.set(self.own.record.rank(), content),
         }
     }
 
@@ -263,7 +266,7 @@ impl Gossip {
         {
             return;
         }
-        if self.own.established {
+        if self.is_established() {
             if !self.config.sabotage.has(Switch::NoCloneCheck) {
                 self.give_up_name(heard.rank(), out);
             }
@@ -313,17 +316,17 @@ impl Gossip {
         }
     }
 
-    /// Our epoch is known to others from here on.
-    pub(super) fn establish(&mut self) {
-        self.own.established = true;
+    /// Others know our epoch; it stands from `since` on, unless it stands already.
+    pub(super) fn establish(&mut self, since: Instant) {
+        self.own.established = Some(self.own.established.map_or(since, |at| at.min(since)));
         if self.phase == Phase::Joining {
             self.phase = Phase::Running;
         }
     }
 
-    /// Whether others have seen our epoch.
-    pub(super) const fn is_established(&self) -> bool {
-        self.own.established
+    /// Whether our epoch stands.
+    pub(super) fn is_established(&self) -> bool {
+        self.own.established.is_some_and(|since| since <= self.now)
     }
 
     /// Whether our epoch is being raised: until it is stored, we greet nobody.

@@ -173,3 +173,49 @@ fn an_announcement_keeps_address_and_joining_time_and_the_same_again_says_nothin
     assert_eq!(all.machine.record(), &after);
     assert_eq!(events(&all.rest(ms(100))), [] as [&Event; 0]);
 }
+
+#[test]
+fn an_announcement_beyond_the_bounds_is_refused_aloud() {
+    use crate::topology::record::{CONTENT_BYTES_MAX, ContentError};
+    let mut all = Neighbourhood::new(1);
+    let before = all.machine.record().clone();
+    let mut content = before.content().clone();
+    content
+        .metadata
+        .insert("key".into(), "x".repeat(CONTENT_BYTES_MAX));
+    let given = all.give(Input::Announce(content));
+    let why = ContentError::TooLarge;
+    assert_eq!(events(&given), [&Event::AnnounceRejected { why }]);
+    assert_eq!(all.machine.record(), &before);
+}
+
+#[test]
+fn a_node_that_lost_its_disk_and_is_greeted_first_outlives_its_past() {
+    let past = news(0, 7);
+    for (waited, stops) in [(ms(1_000), false), (ms(5_000), true)] {
+        let mut all = fresh_after_loss();
+        all.rest(waited);
+        let rank = crate::topology::record::Rank {
+            epoch: 9,
+            ..past.rank()
+        };
+        let echo = Arc::new(Record::new(name(0), rank, past.content().clone()));
+        let given = all.hears(1, records(&[echo]));
+        assert_eq!(all.machine.phase() == Phase::NameTaken, stops);
+        let stored = given
+            .iter()
+            .any(|(_, order)| matches!(order, Output::Store { epoch: 10, .. }));
+        assert_eq!(stored, !stops);
+    }
+}
+
+/// `n0` in its first epoch, greeted by `n1`, who knows more of it than it does.
+fn fresh_after_loss() -> Neighbourhood {
+    let mut all = Neighbourhood {
+        machine: Gossip::new(config(0, 1, &[5]), 1, Instant::ZERO),
+        now: Instant::ZERO,
+    };
+    all.give(Input::Start);
+    all.greet(1, 1);
+    all
+}
