@@ -114,7 +114,7 @@ fn measure(goal: &Goal, nodes: usize) -> Result<u64, String> {
     let options = Options {
         sabotage: phalanx_core::gossip::Sabotage::NONE,
         strict: false,
-        trace: None,
+        recorder: None,
     };
     let outcome: Outcome = model::run(&scenario, 1, options).map_err(|error| error.to_string())?;
     let metrics: BTreeMap<String, u64> = outcome.metrics.into_iter().collect();

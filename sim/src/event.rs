@@ -1,6 +1,7 @@
 //! The kinds of events that nodes report, as words.
 
-use phalanx_core::gossip::Event;
+use crate::record::Said;
+use phalanx_core::gossip::{Event, Message};
 use phalanx_core::identity::NodeId;
 
 /// What a node reported, without the particulars.
@@ -70,6 +71,23 @@ impl EventKind {
         (Self::Paused, "paused"),
     ];
 
+    /// Its word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        let known = Self::ALL.iter().find(|(kind, _)| *kind == self);
+        known.map_or("unnamed", |(_, word)| word)
+    }
+
+    /// An event as recordings keep it.
+    #[must_use]
+    pub fn said(event: &Event) -> Said<'_> {
+        let (kind, about) = Self::of(event);
+        Said {
+            word: kind.word(),
+            about: about.map(NodeId::as_str),
+        }
+    }
+
     /// The kind of an event, and whom it is about.
     #[must_use]
     pub const fn of(event: &Event) -> (Self, Option<&NodeId>) {
@@ -95,4 +113,23 @@ impl EventKind {
             Event::Paused { .. } => (Self::Paused, None),
         }
     }
+}
+
+/// What a message carries, in the word for its weightiest part.
+#[must_use]
+pub fn content(message: &Message) -> &'static str {
+    let Message::Frame(frame) = message else {
+        return crate::invariant::word(message);
+    };
+    let parts = [
+        ("sync", !frame.sync.is_empty()),
+        ("records", !frame.records.is_empty()),
+        ("reports", !frame.reports.is_empty()),
+        ("graft", !frame.graft.is_empty()),
+        ("have", !frame.have.is_empty()),
+        ("prune", frame.prune),
+        ("hash", frame.hash.is_some()),
+    ];
+    let found = parts.iter().find(|(_, there)| *there);
+    found.map_or("heartbeat", |(word, _)| word)
 }

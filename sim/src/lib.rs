@@ -10,5 +10,6 @@ pub mod judge;
 pub mod model;
 pub mod outcome;
 pub mod projection;
+pub mod record;
 pub mod scenario;
 pub mod world;

@@ -1,7 +1,8 @@
 //! The same seed gives the same run, in this process and in another.
 
 use phalanx_sim::model::{Options, run};
-use phalanx_sim::scenario::Scenario;
+use phalanx_sim::record::{Header, Writer};
+use phalanx_sim::scenario::{Engine, Scenario};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -67,11 +68,15 @@ fn the_trace_is_the_same_line_for_line() {
     let scenario = load("cloned-name");
     let trace = || {
         let mut lines = Vec::new();
+        let header = Header::of(&scenario, 3, Engine::Model, &[]);
+        let plan = scenario.plan(3).unwrap();
+        let mut writer = Writer::new(&mut lines, &scenario, plan, &header);
         let options = Options {
-            trace: Some(&mut lines),
+            recorder: Some(&mut writer),
             ..Options::default()
         };
         let hash = run(&scenario, 3, options).unwrap().trace_hash;
+        writer.finish().unwrap();
         (hash, String::from_utf8(lines).unwrap())
     };
     let (first, second) = (trace(), trace());

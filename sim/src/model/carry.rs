@@ -3,6 +3,7 @@
 use super::engine::{Engine, Event};
 use super::perform::link;
 use super::stream::{EndState, FLIGHTS, GIVES_UP_AFTER, Item, segments};
+use crate::record::Held;
 use phalanx_core::gossip::{CloseReason, DialError, Input};
 
 impl Engine<'_, '_> {
@@ -37,7 +38,7 @@ impl Engine<'_, '_> {
             lane.free_at = depart + bits * 1_000_000_000 / rate;
             wait = lane.free_at - self.now;
         }
-        let number = lane.push(item, bytes, segments(bytes), self.now);
+        let number = lane.push(item, bytes, segments(bytes), self.now, self.heap.cause);
         self.transmit(connection, end, number, wait);
     }
 
@@ -53,6 +54,7 @@ impl Engine<'_, '_> {
         let transit = self.fabric.transmit(from, to, parcel.segments, &settings);
         let attempt = parcel.attempts;
         parcel.attempts += 1;
+        let is_message = matches!(parcel.item, Some(Item::Message(_)));
         let lane = end as u8;
         if transit.lost == 0 {
             let at = self.now + wait + transit.latency;
@@ -67,6 +69,15 @@ impl Engine<'_, '_> {
         } else {
             parcel.segments = transit.lost;
             let at = self.now + wait + held.lanes[end].timeout(attempt);
+            if attempt == 0 && is_message {
+                let cut = self.fabric.is_blocked(from, to);
+                self.trace.held(Held {
+                    at: self.now,
+                    from,
+                    to,
+                    cut,
+                });
+            }
             self.heap.push(
                 at,
                 Event::Retransmit {
@@ -95,6 +106,14 @@ impl Engine<'_, '_> {
             // It was under way when the cut began, or nobody is there.
             parcel.segments = parcel.segments.max(1);
             let bytes = parcel.bytes;
+            if attempts == 1 && matches!(parcel.item, Some(Item::Message(_))) {
+                self.trace.held(Held {
+                    at: parcel.sent_at,
+                    from,
+                    to,
+                    cut: true,
+                });
+            }
             let at = self.now + lane_state.timeout(attempts - 1);
             self.heap.push(
                 at,
@@ -140,6 +159,7 @@ impl Engine<'_, '_> {
             let Some(parcel) = held.lanes[sender].pop_arrived() else {
                 break;
             };
+            self.heap.cause = parcel.cause;
             if let Some(item) = parcel.item {
                 self.deliver(connection, 1 - sender, item);
             }

@@ -5,9 +5,11 @@ use super::heap::Heap;
 use super::host::{Host, NEVER, Process};
 use super::network::Fabric;
 use super::stream::Connection;
-use super::trace::{Line, Trace};
+use super::trace::{Line, Taken, Trace};
+use crate::event::EventKind;
 use crate::invariant::{Invariants, Seen};
 use crate::projection::Lives;
+use crate::record::Said;
 use crate::scenario::Scenario;
 use crate::scenario::plan::Plan;
 use crate::world::{Traffic, World};
@@ -144,7 +146,10 @@ impl<'a, 't> Engine<'a, 't> {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Order(index) => self.order(index),
+            Event::Order(index) => {
+                self.heap.cause = self.trace.order(self.now, &self.plan.orders[index]);
+                self.order(index);
+            }
             Event::Wake { host, life } => self.on_wake(host, life),
             Event::Mail { host, life } => self.on_mail(host, life),
             Event::Arrive {
@@ -205,7 +210,7 @@ impl<'a, 't> Engine<'a, 't> {
         if ready <= self.now && state.mailbox.is_empty() {
             state.busy_until = self.now + state.slow;
         }
-        state.mailbox.push_back(input);
+        state.mailbox.push_back((input, self.heap.cause));
         let step = state.delayed_by;
         self.fabric.bite(step, 1);
         self.plan_mail(host);
@@ -238,9 +243,10 @@ impl<'a, 't> Engine<'a, 't> {
         }
         let batch = if state.slow > 0 { 1 } else { MAIL_BATCH };
         for _ in 0..batch {
-            let Some(input) = self.hosts[host].mailbox.pop_front() else {
+            let Some((input, cause)) = self.hosts[host].mailbox.pop_front() else {
                 break;
             };
+            self.heap.cause = cause;
             self.step(host, input);
         }
         if std::mem::take(&mut self.hosts[host].wake_waits) {
@@ -282,7 +288,7 @@ impl<'a, 't> Engine<'a, 't> {
                 process.node.step(local, node::Input::Wake, &mut self.out);
             }
             self.received.clear();
-            self.stepped(host, "wake", 0);
+            self.stepped(host, Taken::of("wake"));
         } else {
             self.plan_wake(host, self.now);
         }
@@ -294,15 +300,15 @@ impl<'a, 't> Engine<'a, 't> {
         };
         let local = process.clock.read(self.now);
         self.received.clear();
-        let (kind, size) = describe(&input, &mut self.received);
+        let taken = describe(&input, &mut self.received);
         process
             .node
             .step(local, node::Input::Mesh(input), &mut self.out);
-        self.stepped(host, kind, size);
+        self.stepped(host, taken);
     }
 
     /// After a step: trace, invariants, effects, the next wake.
-    fn stepped(&mut self, host: usize, kind: &'static str, size: usize) {
+    fn stepped(&mut self, host: usize, taken: Taken) {
         let Some(process) = &self.hosts[host].process else {
             return;
         };
@@ -310,19 +316,18 @@ impl<'a, 't> Engine<'a, 't> {
         let line = Line {
             at: self.now,
             seq: self.sequence,
-            node: &self.scenario.hosts[host].name,
-            kind,
-            size,
+            host,
+            taken,
             view: mesh.hash(),
         };
-        self.trace
-            .add(host, kind.len() as u8 ^ kind.as_bytes()[0], &line);
+        let said = self.out.as_slice().iter().filter_map(said);
+        self.heap.cause = self.trace.add(&line, self.heap.cause, said);
         self.invariants.after_step(&Seen {
             now: self.now,
             host,
             node: &process.node,
             local: process.clock.read(self.now),
-            woke: kind == "wake",
+            woke: taken.kind == "wake",
             received: &self.received,
             outputs: self.out.as_slice(),
         });
@@ -335,7 +340,7 @@ impl<'a, 't> Engine<'a, 't> {
         // A machine that breaks its promise must not stop the run that reports it.
         let overdue = self.next_deadline(host).is_some_and(|at| at <= self.now);
         let soonest = self.now
-            + if kind == "wake" && overdue {
+            + if taken.kind == "wake" && overdue {
                 BROKEN_PROMISE
             } else {
                 0
@@ -403,22 +408,35 @@ pub(super) const fn since_start(now: u64) -> Duration {
     Duration::from_nanos(now)
 }
 
-fn describe(input: &gossip::Input, received: &mut Vec<Arc<Record>>) -> (&'static str, usize) {
+/// What a machine reported, if an order is a report.
+fn said(order: &Output) -> Option<Said<'_>> {
+    match order {
+        Output::Mesh(gossip::Output::Report(event)) => Some(EventKind::said(event)),
+        Output::Mesh(_) => None,
+    }
+}
+
+/// What an input is, and the records in it.
+fn describe(input: &gossip::Input, received: &mut Vec<Arc<Record>>) -> Taken {
     use phalanx_core::size::Encoded;
     match input {
-        gossip::Input::Start => ("start", 0),
-        gossip::Input::Accepted { .. } => ("accepted", 0),
-        gossip::Input::Dialed { .. } => ("dialed", 0),
-        gossip::Input::DialFailed { .. } => ("dial-failed", 0),
+        gossip::Input::Start => Taken::of("start"),
+        gossip::Input::Accepted { .. } => Taken::of("accepted"),
+        gossip::Input::Dialed { .. } => Taken::of("dialed"),
+        gossip::Input::DialFailed { .. } => Taken::of("dial-failed"),
         gossip::Input::Receive { message, .. } => {
             crate::invariant::records(message, &mut |record| received.push(Arc::clone(record)));
-            (crate::invariant::word(message), message.encoded_len())
+            Taken {
+                kind: crate::invariant::word(message),
+                word: crate::event::content(message),
+                size: message.encoded_len(),
+            }
         }
-        gossip::Input::Closed { .. } => ("closed", 0),
-        gossip::Input::Stored { .. } => ("stored", 0),
-        gossip::Input::Announce(_) => ("announce", 0),
-        gossip::Input::Targets { .. } => ("targets", 0),
-        gossip::Input::Leave => ("leave", 0),
-        gossip::Input::Wake => ("wake", 0),
+        gossip::Input::Closed { .. } => Taken::of("closed"),
+        gossip::Input::Stored { .. } => Taken::of("stored"),
+        gossip::Input::Announce(_) => Taken::of("announce"),
+        gossip::Input::Targets { .. } => Taken::of("targets"),
+        gossip::Input::Leave => Taken::of("leave"),
+        gossip::Input::Wake => Taken::of("wake"),
     }
 }

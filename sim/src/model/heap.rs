@@ -1,5 +1,6 @@
 //! What happens when: events ordered by time, then by the order in which they were planned.
 
+use crate::record::Cause;
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -7,9 +8,11 @@ use std::collections::BinaryHeap;
 #[derive(Debug)]
 pub(crate) struct Heap<E> {
     order: BinaryHeap<Reverse<(u64, u64, u32)>>,
-    slots: Vec<Option<E>>,
+    slots: Vec<Option<(E, Cause)>>,
     free: Vec<u32>,
     planned: u64,
+    /// What leads to the events planned from here on; after `pop`, what led to the event.
+    pub(crate) cause: Cause,
 }
 
 impl<E> Heap<E> {
@@ -19,11 +22,13 @@ impl<E> Heap<E> {
             slots: Vec::new(),
             free: Vec::new(),
             planned: 0,
+            cause: Cause::NONE,
         }
     }
 
     /// Plans an event.
     pub(crate) fn push(&mut self, at: u64, event: E) {
+        let event = (event, self.cause);
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = Some(event);
@@ -46,7 +51,8 @@ impl<E> Heap<E> {
     /// Takes the next event, with its time and number.
     pub(crate) fn pop(&mut self) -> Option<(u64, u64, E)> {
         let Reverse((at, number, slot)) = self.order.pop()?;
-        let event = self.slots[slot as usize].take()?;
+        let (event, cause) = self.slots[slot as usize].take()?;
+        self.cause = cause;
         self.free.push(slot);
         Some((at, number, event))
     }

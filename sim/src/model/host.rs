@@ -1,6 +1,7 @@
 //! One simulated machine: its power, its disk, its process and the process's mail.
 
 use super::clock::NodeClock;
+use crate::record::Cause;
 use crate::world::Traffic;
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use phalanx_core::gossip;
@@ -40,7 +41,8 @@ pub(crate) struct Host {
     /// What each input costs.
     pub(crate) slow: u64,
     pub(crate) busy_until: u64,
-    pub(crate) mailbox: VecDeque<gossip::Input>,
+    /// Inputs that wait, each with what led to it.
+    pub(crate) mailbox: VecDeque<(gossip::Input, Cause)>,
     pub(crate) mail_at: u64,
     /// The step that delays its inputs.
     pub(crate) delayed_by: Option<usize>,

@@ -4,6 +4,7 @@
 //! srtt + 4 rttvar), doubling; what was sent later waits. Acknowledgements are not modelled, nor fast
 //! retransmission: both are small against the times that decide anything here.
 
+use crate::record::Cause;
 use phalanx_core::gossip::{CloseReason, DialId, Message};
 use std::collections::VecDeque;
 
@@ -47,6 +48,8 @@ pub(crate) struct Parcel {
     pub(crate) attempts: u32,
     pub(crate) sent_at: u64,
     pub(crate) arrived: bool,
+    /// What led to its sending.
+    pub(crate) cause: Cause,
 }
 
 /// One direction of a connection.
@@ -63,7 +66,14 @@ pub(crate) struct Lane {
 
 impl Lane {
     /// Appends a parcel; returns its number.
-    pub(crate) fn push(&mut self, item: Item, bytes: usize, segments: u32, now: u64) -> u64 {
+    pub(crate) fn push(
+        &mut self,
+        item: Item,
+        bytes: usize,
+        segments: u32,
+        now: u64,
+        cause: Cause,
+    ) -> u64 {
         let number = self.first + self.parcels.len() as u64;
         self.parcels.push_back(Parcel {
             item: Some(item),
@@ -72,6 +82,7 @@ impl Lane {
             attempts: 0,
             sent_at: now,
             arrived: false,
+            cause,
         });
         number
     }

@@ -1,22 +1,42 @@
-//! What happened, as a running hash and, if wanted, as JSON lines.
+//! What happened, as a running hash, and numbered for whoever records it.
 
+use crate::record::{Cause, Done, Held, Recorder, Said, Step};
+use crate::scenario::plan::Planned;
 use phalanx_core::random::mix;
-use serde::Serialize;
-use std::io::Write;
 
-/// One processed event.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Line<'a> {
-    /// True time, in nanoseconds.
-    pub(crate) at: u64,
-    /// The event's number.
-    pub(crate) seq: u64,
-    /// Whom it reached.
-    pub(crate) node: &'a str,
-    /// What it was.
-    pub(crate) kind: &'a str,
+/// An input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// What it is, as the hash counts it.
+    pub(crate) kind: &'static str,
+    /// What it is, as recordings call it: of a message, what it carries.
+    pub(crate) word: &'static str,
     /// Encoded bytes, of a message.
     pub(crate) size: usize,
+}
+
+impl Taken {
+    /// An input that is no message.
+    pub(crate) const fn of(kind: &'static str) -> Self {
+        Self {
+            kind,
+            word: kind,
+            size: 0,
+        }
+    }
+}
+
+/// One step of a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    /// True time, in nanoseconds.
+    pub(crate) at: u64,
+    /// The number of the planned event that it is part of.
+    pub(crate) seq: u64,
+    /// Whose.
+    pub(crate) host: usize,
+    /// What it took.
+    pub(crate) taken: Taken,
     /// The node's view afterwards.
     pub(crate) view: u64,
 }
@@ -24,39 +44,69 @@ pub(crate) struct Line<'a> {
 /// The trace of one run.
 pub(crate) struct Trace<'a> {
     hash: u64,
-    sink: Option<&'a mut dyn Write>,
-    failed: Option<std::io::Error>,
+    /// The number of the latest event.
+    event: u64,
+    recorder: Option<&'a mut dyn Recorder>,
 }
 
 impl<'a> Trace<'a> {
-    pub(crate) fn new(sink: Option<&'a mut dyn Write>) -> Self {
+    pub(crate) fn new(recorder: Option<&'a mut dyn Recorder>) -> Self {
         Self {
             hash: 0,
-            sink,
-            failed: None,
+            event: 0,
+            recorder,
         }
     }
 
-    /// Adds one event; `host` and `kind` by number, `line` for the sink alone.
-    pub(crate) fn add(&mut self, host: usize, kind: u8, line: &Line<'_>) {
-        let who = (host as u64) << 40 | u64::from(kind) << 32 | line.size as u64;
+    /// Adds a step; gives what its effects are caused by.
+    pub(crate) fn add<'s>(
+        &mut self,
+        line: &Line,
+        cause: Cause,
+        said: impl Iterator<Item = Said<'s>>,
+    ) -> Cause {
+        let Taken { kind, word, size } = line.taken;
+        let kind = kind.len() as u8 ^ kind.as_bytes()[0];
+        let who = (line.host as u64) << 40 | u64::from(kind) << 32 | size as u64;
         self.hash = mix(self.hash ^ mix(line.at ^ mix(line.seq ^ mix(who ^ mix(line.view)))));
-        if let Some(sink) = &mut self.sink
-            && self.failed.is_none()
-        {
-            let written = serde_json::to_writer(&mut *sink, line)
-                .map_err(std::io::Error::from)
-                .and_then(|()| sink.write_all(b"\n"));
-            self.failed = written.err();
+        self.event += 1;
+        if let Some(recorder) = &mut self.recorder {
+            let said: Vec<Said<'s>> = said.collect();
+            recorder.step(&Step {
+                event: self.event,
+                at: line.at,
+                host: line.host,
+                kind: word,
+                size,
+                cause,
+                digest: line.view,
+                said: &said,
+            });
+        }
+        Cause {
+            event: self.event,
+            host: u32::try_from(line.host).ok(),
+        }
+    }
+
+    /// Numbers an order of the plan; gives what its effects are caused by.
+    pub(crate) fn order(&mut self, at: u64, planned: &Planned) -> Cause {
+        self.event += 1;
+        let event = self.event;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.order(&Done { event, at, planned });
+        }
+        Cause { event, host: None }
+    }
+
+    /// A message did not arrive at once.
+    pub(crate) fn held(&mut self, held: Held) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.held(held);
         }
     }
 
     pub(crate) const fn hash(&self) -> u64 {
         self.hash
-    }
-
-    /// Why the sink did not take everything.
-    pub(crate) fn into_error(self) -> Option<std::io::Error> {
-        self.failed
     }
 }

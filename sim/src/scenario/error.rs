@@ -7,7 +7,7 @@ use core::fmt;
 pub struct ScenarioError {
     /// The file, as it was named by the caller.
     pub file: String,
-    /// The line, from 1.
+    /// The line, from 1; 0 when the file as a whole is meant.
     pub line: usize,
     /// The key, when one is to blame.
     pub key: String,
@@ -17,7 +17,11 @@ pub struct ScenarioError {
 
 impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.file, self.line)?;
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        f.write_str(": ")?;
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }

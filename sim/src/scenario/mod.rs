@@ -178,6 +178,8 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     /// What must come of it.
     pub expectations: Vec<Expectation>,
+    /// The hash of the file's text: the same file gives the same run.
+    pub hash: u64,
     /// The line of `engines`.
     pub engines_line: usize,
 }

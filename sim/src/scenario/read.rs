@@ -126,6 +126,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
             .iter()
             .map(|expect| conditions::read(source, &names, expect))
             .collect::<Result<_, _>>()?,
+        hash: phalanx_core::random::hash_bytes(source.text.as_bytes()),
         engines_line: file
             .engines
             .first()

@@ -6,11 +6,12 @@ use crate::failure::Failure;
 use crate::programs;
 use phalanx_core::gossip::Sabotage;
 use phalanx_sim::model;
+use phalanx_sim::record::{Header, Recorder, Writer};
 use phalanx_sim::scenario::Engine;
 use serde_json::Value;
 use std::any::Any;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -57,16 +58,20 @@ pub(super) fn run_elsewhere(
 }
 
 fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, Failure> {
-    let mut file = match &settings.trace {
+    let scenario = &entry.scenario;
+    let mut writer = match &settings.trace {
         None => None,
-        Some(path) => Some(BufWriter::new(
-            File::create(path).map_err(|error| unwritable(path, &error))?,
-        )),
+        Some(path) => {
+            let file = File::create(path).map_err(|error| unwritable(path, &error))?;
+            let plan = scenario.plan(seed).map_err(Failure::usage)?;
+            let header = Header::of(scenario, seed, Engine::Model, &settings.sabotage_names);
+            Some(Writer::new(BufWriter::new(file), scenario, plan, &header))
+        }
     };
     let options = model::Options {
         sabotage: settings.sabotage,
         strict: settings.strict,
-        trace: file.as_mut().map(|file| file as &mut dyn Write),
+        recorder: writer.as_mut().map(|writer| writer as &mut dyn Recorder),
     };
     let start = Instant::now();
     // A machine whose assertion fails has a bug; the seed that shows it must not be lost with the others.
@@ -78,8 +83,8 @@ fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, F
         Ok(outcome) => outcome.map_err(Failure::usage)?,
         Err(panic) => return Ok(panicked(entry, Engine::Model, seed, &said(&*panic))),
     };
-    if let (Some(file), Some(path)) = (&mut file, &settings.trace) {
-        file.flush().map_err(|error| unwritable(path, &error))?;
+    if let (Some(writer), Some(path)) = (writer, &settings.trace) {
+        writer.finish().map_err(|error| unwritable(path, &error))?;
     }
     outcome.wall_ms = wall_ms;
     let value = serde_json::to_value(&outcome).map_err(Failure::failed)?;

@@ -1,0 +1,262 @@
+//! The plan's orders as people see them: faults that begin and end, and steps that are done once.
+
+use crate::scenario::plan::{Cut, Order, Plan, Planned};
+use crate::scenario::{Scenario, text};
+use core::time::Duration;
+
+/// Nodes that a fault's text names one by one.
+const NAMED_MAX: usize = 6;
+
+/// Whether a fault begins or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It holds from here on.
+    Begins,
+    /// It ends here; nothing happens if it did not hold.
+    Ends,
+    /// It begins here and ends by itself after this time.
+    Lasts(Duration),
+    /// It is done at once.
+    Once,
+}
+
+/// What two orders share of which one ends what the other began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A cut of the plan.
+    Cut(usize),
+    /// Whether a host runs.
+    Power(usize),
+    /// A host's speed.
+    Speed(usize),
+    /// Anything else about a host.
+    Host(usize),
+    /// Loss everywhere.
+    Loss,
+    /// Latency everywhere.
+    Latency,
+}
+
+/// An order of the plan, as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The step's word.
+    pub word: &'static str,
+    /// The step's line in the file; none for what the plan does by itself.
+    pub line: Option<usize>,
+    /// What it is about.
+    pub subject: Subject,
+    /// Whether it begins or ends.
+    pub turn: Turn,
+    /// Whom it touches; all when empty.
+    pub hosts: Vec<usize>,
+    /// The same in words.
+    pub text: String,
+}
+
+impl Fault {
+    /// What an order is.
+    #[must_use]
+    pub fn of(scenario: &Scenario, plan: &Plan, planned: &Planned) -> Self {
+        let (subject, turn, hosts) = shape(scenario, plan, &planned.order);
+        let step = planned.step.and_then(|step| scenario.steps.get(step));
+        let word = step.map_or_else(|| own_word(&planned.order), |step| step.action.word());
+        let text = match &planned.order {
+            Order::Cut(cut) => sides(scenario, &plan.cuts[*cut]),
+            Order::Loss(Some(ppm)) => format!("{}.{:04}%", ppm / 10_000, ppm % 10_000),
+            Order::Latency(Some((min, max))) => {
+                format!("{} to {}", text::show(*min), text::show(*max))
+            }
+            Order::Slow { by, .. } => format!("by {} an input", text::show(*by)),
+            Order::Pause { length, .. } => format!("for {}", text::show(*length)),
+            Order::Clock {
+                jump, drift_ppm, ..
+            } => match drift_ppm {
+                Some(ppm) => format!("forward {}, drift {ppm} ppm", text::show(*jump)),
+                None => format!("forward {}", text::show(*jump)),
+            },
+            Order::Start { .. } | Order::Stop { .. } | Order::Leave(_) => String::new(),
+            Order::Announce { .. } | Order::Mend(_) => String::new(),
+            Order::Loss(None) | Order::Latency(None) => String::new(),
+        };
+        Self {
+            word,
+            line: step.map(|step| step.line),
+            subject,
+            turn,
+            hosts,
+            text,
+        }
+    }
+}
+
+fn shape(scenario: &Scenario, plan: &Plan, order: &Order) -> (Subject, Turn, Vec<usize>) {
+    match order {
+        Order::Start { host, .. } => (Subject::Power(*host), Turn::Ends, vec![*host]),
+        Order::Stop { host, .. } => (Subject::Power(*host), Turn::Begins, vec![*host]),
+        Order::Cut(cut) => (
+            Subject::Cut(*cut),
+            Turn::Begins,
+            touched(scenario, &plan.cuts[*cut]),
+        ),
+        Order::Mend(cut) => (
+            Subject::Cut(*cut),
+            Turn::Ends,
+            touched(scenario, &plan.cuts[*cut]),
+        ),
+        Order::Pause { host, length } => (Subject::Host(*host), Turn::Lasts(*length), vec![*host]),
+        Order::Slow { host, by } if by.is_zero() => {
+            (Subject::Speed(*host), Turn::Ends, vec![*host])
+        }
+        Order::Slow { host, .. } => (Subject::Speed(*host), Turn::Begins, vec![*host]),
+        Order::Clock { host, .. } | Order::Leave(host) | Order::Announce { host, .. } => {
+            (Subject::Host(*host), Turn::Once, vec![*host])
+        }
+        Order::Loss(None) => (Subject::Loss, Turn::Ends, Vec::new()),
+        Order::Loss(Some(_)) => (Subject::Loss, Turn::Begins, Vec::new()),
+        Order::Latency(None) => (Subject::Latency, Turn::Ends, Vec::new()),
+        Order::Latency(Some(_)) => (Subject::Latency, Turn::Begins, Vec::new()),
+    }
+}
+
+/// The word of an order that no step gave.
+const fn own_word(order: &Order) -> &'static str {
+    match order {
+        Order::Start { .. } => "start",
+        Order::Stop { .. } => "stop",
+        Order::Cut(_) => "cut",
+        Order::Mend(_) => "heal",
+        Order::Pause { .. } => "pause",
+        Order::Slow { .. } => "slow",
+        Order::Clock { .. } => "clock",
+        Order::Leave(_) => "leave",
+        Order::Announce { .. } => "announce",
+        Order::Loss(_) => "loss",
+        Order::Latency(_) => "latency",
+    }
+}
+
+/// The hosts at either end of what a cut blocks.
+fn touched(scenario: &Scenario, cut: &Cut) -> Vec<usize> {
+    let mut ends = vec![false; scenario.hosts.len()];
+    for (from, to) in cut.pairs(scenario.hosts.len()) {
+        ends[from] = true;
+        ends[to] = true;
+    }
+    (0..ends.len()).filter(|host| ends[*host]).collect()
+}
+
+/// Who cannot reach whom, in few words.
+fn sides(scenario: &Scenario, cut: &Cut) -> String {
+    let hosts = scenario.hosts.len();
+    // Hosts that lose the same others stand on one side.
+    let mut sides: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
+    for from in 0..hosts {
+        let lost: Vec<usize> = (0..hosts)
+            .filter(|to| from != *to && (cut.blocks(from, *to) || cut.blocks(*to, from)))
+            .collect();
+        if lost.is_empty() {
+            continue;
+        }
+        match sides.iter_mut().find(|(_, others)| *others == lost) {
+            Some((side, _)) => side.push(from),
+            None => sides.push((vec![from], lost)),
+        }
+    }
+    if sides.len() > 4 {
+        return format!("{} pairs", cut.pairs(hosts).count());
+    }
+    let sides: Vec<String> = sides.iter().map(|(side, _)| few(scenario, side)).collect();
+    sides.join(" | ")
+}
+
+/// Some hosts by name, many by their number.
+#[must_use]
+pub fn few(scenario: &Scenario, hosts: &[usize]) -> String {
+    if hosts.len() > NAMED_MAX {
+        let first = &scenario.hosts[hosts[0]].name;
+        return format!("{} nodes ({first} …)", hosts.len());
+    }
+    let names: Vec<&str> = hosts
+        .iter()
+        .map(|host| scenario.hosts[*host].name.as_str())
+        .collect();
+    names.join(", ")
+}
+
+/// A fault from its beginning to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Band {
+    /// What; its text and hosts are those of the beginning.
+    pub fault: Fault,
+    /// The step in the scenario it comes from.
+    pub step: Option<usize>,
+    /// The event that began it.
+    pub event: u64,
+    /// When, in nanoseconds of true time.
+    pub from: u64,
+    /// When it ended; for what is done at once, the same instant.
+    pub to: u64,
+}
+
+/// Collects faults as they begin and end.
+#[derive(Clone, Debug, Default)]
+pub struct Bands {
+    closed: Vec<Band>,
+    open: Vec<Band>,
+}
+
+impl Bands {
+    /// Takes an order; whether it changed anything that had begun, or began or did something.
+    pub fn add(&mut self, event: u64, at: u64, planned: &Planned, fault: &Fault) -> bool {
+        let held = self
+            .open
+            .iter()
+            .position(|band| band.fault.subject == fault.subject);
+        let mut band = Band {
+            fault: fault.clone(),
+            step: planned.step,
+            event,
+            from: at,
+            to: at,
+        };
+        match (fault.turn, held) {
+            (Turn::Begins, held) => {
+                if let Some(held) = held {
+                    self.close(held, at);
+                }
+                self.open.push(band);
+            }
+            (Turn::Ends, Some(held)) => self.close(held, at),
+            (Turn::Ends, None) => return false,
+            (Turn::Lasts(length), _) => {
+                let length = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+                band.to = at.saturating_add(length);
+                self.closed.push(band);
+            }
+            (Turn::Once, _) => self.closed.push(band),
+        }
+        true
+    }
+
+    fn close(&mut self, held: usize, at: u64) {
+        let mut band = self.open.remove(held);
+        band.to = at;
+        self.closed.push(band);
+    }
+
+    /// All of them in the order they began; what still holds lasts until `end`.
+    #[must_use]
+    pub fn until(&self, end: u64) -> Vec<Band> {
+        let open = self.open.iter().cloned().map(|mut band| {
+            band.to = end;
+            band
+        });
+        let mut all: Vec<Band> = self.closed.iter().cloned().chain(open).collect();
+        all.sort_by_key(|band| (band.from, band.event));
+        for band in &mut all {
+            band.to = band.to.min(end.max(band.from));
+        }
+        all
+    }
+}

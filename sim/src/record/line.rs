@@ -1,0 +1,229 @@
+//! Traces as files: JSON lines, the first of which says what run it is.
+
+use super::fault::{Bands, Fault, Turn};
+use super::{Done, Recorder, Step};
+use crate::scenario::plan::Plan;
+use crate::scenario::{Engine, Scenario};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+/// The version of the format that this program writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The first line of a trace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Header {
+    /// The version of the format.
+    pub phalanx_trace: u32,
+    /// The program that wrote it.
+    pub version: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The scenario file, as it was named.
+    pub file: String,
+    /// The hash of its text; 16 hexadecimal digits.
+    pub file_hash: String,
+    /// The seed.
+    pub seed: u64,
+    /// What ran it.
+    pub engine: String,
+    /// What was broken on purpose in every node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sabotage: Vec<String>,
+}
+
+impl Header {
+    /// The header of a run.
+    #[must_use]
+    pub fn of(scenario: &Scenario, seed: u64, engine: Engine, sabotage: &[String]) -> Self {
+        Self {
+            phalanx_trace: FORMAT,
+            version: VERSION.to_owned(),
+            scenario: scenario.name.clone(),
+            file: scenario.file.clone(),
+            file_hash: format!("{:016x}", scenario.hash),
+            seed,
+            engine: engine.to_string(),
+            sabotage: sabotage.to_vec(),
+        }
+    }
+}
+
+/// Something that a node reported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Word<'a> {
+    /// What.
+    pub word: Cow<'a, str>,
+    /// About whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<Cow<'a, str>>,
+}
+
+/// An order of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultLine<'a> {
+    /// `begins`, `ends` or `done`.
+    pub turn: Cow<'a, str>,
+    /// The step's line in the scenario file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// When it ends by itself, in nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// Whom it touches; everyone when there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<Cow<'a, str>>,
+    /// The particulars.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub text: Cow<'a, str>,
+}
+
+/// One event: a node's step, or an order of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line<'a> {
+    /// Its number, from 1.
+    pub event: u64,
+    /// Virtual time, in nanoseconds.
+    pub at: u64,
+    /// Whose step; none for an order of the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Cow<'a, str>>,
+    /// What it was: of a message, what it carries; of an order, the step's word.
+    pub kind: Cow<'a, str>,
+    /// Who sent it, of a message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Cow<'a, str>>,
+    /// Encoded bytes, of a message.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub size: u64,
+    /// The number of the event that led to it; of a message, the step that sent it. 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cause: u64,
+    /// The digest of the node's state after the step; 16 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Cow<'a, str>>,
+    /// What the node reported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub says: Vec<Word<'a>>,
+    /// Of an order of the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<FaultLine<'a>>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Writes a run as a trace.
+pub struct Writer<'a, W> {
+    sink: W,
+    scenario: &'a Scenario,
+    plan: Plan,
+    bands: Bands,
+    failed: Option<io::Error>,
+}
+
+impl<'a, W: Write> Writer<'a, W> {
+    /// Begins a trace of a scenario with its plan.
+    pub fn new(sink: W, scenario: &'a Scenario, plan: Plan, header: &Header) -> Self {
+        let mut writer = Self {
+            sink,
+            scenario,
+            plan,
+            bands: Bands::default(),
+            failed: None,
+        };
+        writer.write(header);
+        writer
+    }
+
+    fn write<T: Serialize>(&mut self, line: &T) {
+        if self.failed.is_none() {
+            let written = serde_json::to_writer(&mut self.sink, line)
+                .map_err(io::Error::from)
+                .and_then(|()| self.sink.write_all(b"\n"));
+            self.failed = written.err();
+        }
+    }
+
+    /// Ends the trace.
+    ///
+    /// # Errors
+    /// Why the sink did not take everything.
+    pub fn finish(mut self) -> io::Result<()> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => self.sink.flush(),
+        }
+    }
+
+    fn name(&self, host: usize) -> Cow<'a, str> {
+        Cow::Borrowed(&self.scenario.hosts[host].name)
+    }
+}
+
+impl<W: Write> Recorder for Writer<'_, W> {
+    fn step(&mut self, step: &Step<'_>) {
+        let from = step.sender().map(|host| self.name(host as usize));
+        let says = step.said.iter().map(|said| Word {
+            word: said.word.into(),
+            about: said.about.map(Cow::Borrowed),
+        });
+        let line = Line {
+            event: step.event,
+            at: step.at,
+            node: Some(self.name(step.host)),
+            kind: step.kind.into(),
+            from,
+            size: step.size as u64,
+            cause: step.cause.event,
+            digest: Some(format!("{:016x}", step.digest).into()),
+            says: says.collect(),
+            fault: None,
+        };
+        self.write(&line);
+    }
+
+    fn order(&mut self, order: &Done<'_>) {
+        let fault = Fault::of(self.scenario, &self.plan, order.planned);
+        let changes = self.bands.add(order.event, order.at, order.planned, &fault);
+        let (turn, until) = match fault.turn {
+            Turn::Begins => ("begins", None),
+            Turn::Ends if changes => ("ends", None),
+            Turn::Ends | Turn::Once => ("done", None),
+            Turn::Lasts(length) => (
+                "begins",
+                Some(order.at + u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)),
+            ),
+        };
+        let nodes = fault.hosts.iter().map(|host| self.name(*host)).collect();
+        let line = Line {
+            event: order.event,
+            at: order.at,
+            node: None,
+            kind: fault.word.into(),
+            from: None,
+            size: 0,
+            cause: 0,
+            digest: None,
+            says: Vec::new(),
+            fault: Some(FaultLine {
+                turn: turn.into(),
+                line: fault.line,
+                until,
+                nodes,
+                text: fault.text.into(),
+            }),
+        };
+        self.write(&line);
+    }
+}
