@@ -1,7 +1,8 @@
 //! What came of a run.
 
 use crate::projection::Projection;
-use crate::scenario::Engine;
+use crate::scenario::plan::Plan;
+use crate::scenario::{Engine, Scenario};
 use core::fmt;
 use core::time::Duration;
 use serde::Serialize;
@@ -48,11 +49,81 @@ pub struct Outcome {
     pub metrics: BTreeMap<String, u64>,
     /// What failed.
     pub failures: Vec<Failure>,
+    /// What came of each expectation, in the order of the file.
+    pub expected: Vec<Expected>,
+    /// What each step did, in the order of the file.
+    pub effects: Vec<Effect>,
     /// Faults that bit nothing.
     pub vacuous: Vec<Vacuous>,
     /// The final state, for confluent scenarios.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<Projection>,
+}
+
+/// What came of an expectation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Expected {
+    /// Its line.
+    pub line: usize,
+    /// What had to be true.
+    pub text: String,
+    /// Whether it was.
+    pub met: bool,
+    /// When that was decided, in virtual milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_ms: Option<u64>,
+    /// The figure, of a metric.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub figure: Option<u64>,
+}
+
+/// What a step of the timeline did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Effect {
+    /// Its line.
+    pub line: usize,
+    /// Its word.
+    pub step: String,
+    /// How often it was ordered, each node by itself.
+    pub orders: usize,
+    /// What it touched: bytes swallowed, segments lost, links ended, inputs delayed.
+    pub bites: u64,
+}
+
+impl Effect {
+    /// What the steps of a scenario did, of which each bit so much.
+    #[must_use]
+    pub fn of(scenario: &Scenario, plan: &Plan, bites: &[u64]) -> Vec<Self> {
+        let orders = |index| {
+            let orders = plan.orders.iter();
+            orders.filter(|planned| planned.step == Some(index)).count()
+        };
+        let steps = scenario.steps.iter().zip(bites).enumerate();
+        steps
+            .map(|(index, (step, bites))| Self {
+                line: step.line,
+                step: step.action.word().to_owned(),
+                orders: orders(index),
+                bites: *bites,
+            })
+            .collect()
+    }
+}
+
+/// The steps that bit nothing.
+#[must_use]
+pub fn vacuous(effects: &[Effect]) -> Vec<Vacuous> {
+    let idle = effects.iter().filter(|effect| effect.bites == 0);
+    idle.map(|effect| Vacuous {
+        line: effect.line,
+        step: effect.step.clone(),
+        why: if effect.orders > 0 {
+            "it touched nothing: no byte, no link, no input".to_owned()
+        } else {
+            "it chose nobody".to_owned()
+        },
+    })
+    .collect()
 }
 
 /// A fault that bit nothing and so proves nothing.

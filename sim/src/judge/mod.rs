@@ -7,7 +7,8 @@
 mod condition;
 
 use crate::event::EventKind;
-use crate::outcome::Failure;
+use crate::outcome::{Expected, Failure};
+use crate::record::fault::{Fault, Subject, Turn};
 use crate::scenario::plan::{Order, Plan};
 use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario};
 use crate::world::{World, is_alive};
@@ -22,7 +23,7 @@ const HOLD: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     Open,
-    Met,
+    Met(Duration),
     Broken { at: Duration, why: String },
 }
 
@@ -38,6 +39,17 @@ struct Watch {
     verdict: Verdict,
 }
 
+/// What a judge found.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// What failed.
+    pub failures: Vec<Failure>,
+    /// Figures by name.
+    pub metrics: BTreeMap<String, u64>,
+    /// What came of each expectation, in the order of the file.
+    pub expected: Vec<Expected>,
+}
+
 /// Watches one run.
 #[derive(Debug)]
 pub struct Judge<'a> {
@@ -47,6 +59,10 @@ pub struct Judge<'a> {
     watches: Vec<Watch>,
     started: BTreeSet<usize>,
     recovered: Option<Duration>,
+    /// The last thing that was done to nodes or network.
+    calm: Duration,
+    /// Since when, after that, all views are right.
+    settled: Option<Duration>,
     latest_recovery: String,
     next_order: usize,
     next: Duration,
@@ -71,6 +87,8 @@ impl<'a> Judge<'a> {
             watches: scenario.expectations.iter().map(watch).collect(),
             started: BTreeSet::new(),
             recovered: None,
+            calm: calm(plan),
+            settled: None,
             latest_recovery: "it was never checked".to_owned(),
             next_order: 0,
             next: Duration::ZERO,
@@ -156,11 +174,16 @@ impl<'a> Judge<'a> {
         for watch in &mut self.watches {
             watch.check(now, &scene);
         }
-        if now >= self.plan.faults_end {
+        let quiet = now >= self.plan.faults_end;
+        // Views that were right once are looked at again when it counts.
+        if quiet || now >= self.calm && self.settled.is_none() {
             match scene.holds(&Condition::Converged, 0) {
-                Ok(()) => self.recovered = self.recovered.or(Some(now)),
+                Ok(()) => {
+                    self.settled = self.settled.or(Some(now));
+                    self.recovered = self.recovered.or(quiet.then_some(now));
+                }
                 Err(why) => {
-                    self.recovered = None;
+                    (self.settled, self.recovered) = (None, None);
                     self.latest_recovery = why;
                 }
             }
@@ -187,7 +210,11 @@ impl<'a> Judge<'a> {
             next = next.min(watch.next_check(now, regular));
         }
         let recovery = if now < self.plan.faults_end {
-            self.plan.faults_end
+            match self.settled {
+                None if now < self.calm => self.calm,
+                None => regular.min(self.plan.faults_end),
+                Some(_) => self.plan.faults_end,
+            }
         } else {
             self.recovered.map_or(regular, |since| {
                 if since + HOLD > now {
@@ -200,15 +227,11 @@ impl<'a> Judge<'a> {
         self.next = next.min(recovery);
     }
 
-    /// Ends the run: what failed, and the figures.
+    /// Ends the run: what failed, the figures, and what came of each expectation.
     #[must_use]
-    pub fn finish<W: World + ?Sized>(
-        mut self,
-        now: Duration,
-        world: &W,
-    ) -> (Vec<Failure>, BTreeMap<String, u64>) {
+    pub fn finish<W: World + ?Sized>(mut self, now: Duration, world: &W) -> Judged {
         self.check(now, world);
-        let mut failures = Vec::new();
+        let (mut failures, mut expected) = (Vec::new(), Vec::new());
         let file = &self.scenario.file;
         let scene = Scene {
             world,
@@ -218,6 +241,7 @@ impl<'a> Judge<'a> {
         };
         for watch in &mut self.watches {
             watch.finish(now, &scene);
+            expected.push(watch.expected());
             if let (Mode::Metric(metric, ..), Some(figure)) =
                 (&watch.expectation.mode, watch.figure)
             {
@@ -241,7 +265,7 @@ impl<'a> Judge<'a> {
         }
         match self.recovered {
             Some(since) => {
-                let took = since.saturating_sub(self.plan.faults_end);
+                let took = self.settled.unwrap_or(since).saturating_sub(self.calm);
                 self.metrics.insert("recovery-ms".to_owned(), millis(took));
             }
             None => {
@@ -250,11 +274,54 @@ impl<'a> Judge<'a> {
                 failures.push(Failure::new(file, 0, &text, now, &self.latest_recovery));
             }
         }
-        (failures, self.metrics)
+        Judged {
+            failures,
+            metrics: self.metrics,
+            expected,
+        }
     }
 }
 
+/// The last thing that the plan does to nodes or network; from there on all views may come right.
+fn calm(plan: &Plan) -> Duration {
+    let mut open = BTreeSet::new();
+    let mut calm = Duration::ZERO;
+    for planned in &plan.orders {
+        let (subject, turn) = Fault::shape(&planned.order);
+        let ends = match turn {
+            Turn::Begins => {
+                open.insert(subject);
+                Some(planned.at)
+            }
+            Turn::Ends => {
+                let starts = matches!(subject, Subject::Power(_));
+                (open.remove(&subject) || starts).then_some(planned.at)
+            }
+            Turn::Lasts(length) => Some(planned.at + length),
+            Turn::Once => Some(planned.at),
+        };
+        calm = calm.max(ends.unwrap_or_default());
+    }
+    calm.min(plan.faults_end)
+}
+
 impl Watch {
+    /// What came of it.
+    fn expected(&self) -> Expected {
+        let (met, at) = match &self.verdict {
+            Verdict::Met(at) => (true, Some(*at)),
+            Verdict::Broken { at, .. } => (false, Some(*at)),
+            Verdict::Open => (true, None),
+        };
+        Expected {
+            line: self.expectation.line,
+            text: self.expectation.text.clone(),
+            met,
+            at_ms: at.map(millis),
+            figure: self.figure,
+        }
+    }
+
     fn next_check(&self, now: Duration, regular: Duration) -> Duration {
         if self.verdict != Verdict::Open {
             return Duration::MAX;
@@ -288,7 +355,7 @@ impl Watch {
         let late = self.expectation.to.is_some_and(|to| now > to);
         match &self.expectation.mode {
             Mode::Eventually(condition) => match scene.holds(condition, self.events) {
-                Ok(()) => self.verdict = Verdict::Met,
+                Ok(()) => self.verdict = Verdict::Met(now),
                 Err(why) => {
                     if over {
                         self.verdict = Verdict::Broken {
@@ -312,7 +379,7 @@ impl Watch {
                     };
                 }
             }
-            Mode::Always(_) | Mode::Never(_) => self.verdict = Verdict::Met,
+            Mode::Always(_) | Mode::Never(_) => self.verdict = Verdict::Met(now),
             Mode::Metric(..) => self.measure(now, over, scene),
         }
     }
@@ -370,7 +437,7 @@ impl Watch {
             return;
         };
         self.verdict = match self.figure {
-            Some(figure) if bound.holds(figure) => Verdict::Met,
+            Some(figure) if bound.holds(figure) => Verdict::Met(now),
             Some(figure) => Verdict::Broken {
                 at: now,
                 why: format!("{} is {figure}", metric.name()),
@@ -393,7 +460,7 @@ impl Watch {
                     why: std::mem::take(&mut self.latest),
                 };
             }
-            Mode::Always(_) | Mode::Never(_) => self.verdict = Verdict::Met,
+            Mode::Always(_) | Mode::Never(_) => self.verdict = Verdict::Met(now),
             Mode::Metric(..) => self.measure(now, true, scene),
         }
     }

@@ -24,8 +24,8 @@ mod trace;
 pub use replay::{NodeState, NodeView, replay, replay_all};
 
 use crate::invariant::{Invariants, Scene};
-use crate::judge::Judge;
-use crate::outcome::{Outcome, Vacuous, Verdict};
+use crate::judge::{Judge, Judged};
+use crate::outcome::{Effect, Outcome, Verdict, vacuous};
 use crate::projection::Projection;
 use crate::record::Recorder;
 use crate::scenario::plan::Plan;
@@ -114,10 +114,15 @@ fn finish(
     strict: bool,
 ) -> Result<Outcome, ScenarioError> {
     let now = since_start(engine.now);
-    let (mut failures, metrics) = judge.finish(now, &engine);
+    let Judged {
+        mut failures,
+        metrics,
+        expected,
+    } = judge.finish(now, &engine);
     check(&mut engine, Invariants::at_rest);
     failures.extend(engine.invariants.failures(&scenario.file));
-    let vacuous = vacuous(scenario, plan, &engine);
+    let effects = Effect::of(scenario, plan, &engine.fabric.bites);
+    let vacuous = vacuous(&effects);
     if strict {
         failures.extend(vacuous.iter().map(|fault| {
             let text = format!("the step `{}` does something", fault.step);
@@ -153,37 +158,14 @@ fn finish(
         nodes: scenario.hosts.len(),
         metrics,
         failures,
+        expected,
+        effects,
         vacuous,
         projection: scenario
             .confluent
             .then(|| Projection::of(&engine, &scenario.hosts, &engine.lives)),
     };
     Ok(outcome)
-}
-
-/// The steps that were ordered and bit nothing.
-fn vacuous(scenario: &Scenario, plan: &Plan, engine: &Engine<'_, '_>) -> Vec<Vacuous> {
-    let mut found = Vec::new();
-    for (index, step) in scenario.steps.iter().enumerate() {
-        if engine.fabric.bites[index] > 0 {
-            continue;
-        }
-        let ordered = plan
-            .orders
-            .iter()
-            .any(|planned| planned.step == Some(index));
-        let why = if ordered {
-            "it touched nothing: no byte, no link, no input"
-        } else {
-            "it chose nobody"
-        };
-        found.push(Vacuous {
-            line: step.line,
-            step: step.action.word().to_owned(),
-            why: why.to_owned(),
-        });
-    }
-    found
 }
 
 /// How often conditions are checked: finely where it is cheap.

@@ -20,3 +20,31 @@ fn a_cold_join_runs() {
         serde_json::to_string_pretty(&outcome).unwrap()
     );
 }
+
+#[test]
+fn recovery_is_counted_from_the_last_thing_that_was_done() {
+    let text = r#"
+        scenario = 1
+        name = "heals"
+        about = "A cut that heals long before the end."
+        engines = ["model"]
+        duration = "40s"
+        recovery = "10s"
+        [[nodes]]
+        count = 4
+        [[at]]
+        time = "5s"
+        partition = { sets = ["n1, n2", "n3, n4"] }
+        [[at]]
+        time = "20s"
+        heal = true
+        [[expect]]
+        eventually = { converged = true }
+        within = "3s"
+    "#;
+    let scenario = Scenario::parse("heals.toml", text).unwrap();
+    let outcome = run(&scenario, 1, Options::default()).unwrap();
+    let took = outcome.metrics["recovery-ms"];
+    assert!((1..10_000).contains(&took), "{took} ms");
+    assert!(outcome.effects.iter().all(|effect| effect.bites > 0));
+}

@@ -58,7 +58,7 @@ impl Fault {
     /// What an order is.
     #[must_use]
     pub fn of(scenario: &Scenario, plan: &Plan, planned: &Planned) -> Self {
-        let (subject, turn, hosts) = shape(scenario, plan, &planned.order);
+        let (subject, turn) = Self::shape(&planned.order);
         let step = planned.step.and_then(|step| scenario.steps.get(step));
         let word = step.map_or_else(|| own_word(&planned.order), |step| step.action.word());
         let text = match &planned.order {
@@ -84,38 +84,43 @@ impl Fault {
             line: step.map(|step| step.line),
             subject,
             turn,
-            hosts,
+            hosts: hosts(scenario, plan, &planned.order),
             text,
+        }
+    }
+
+    /// What an order is about, and whether it begins or ends something.
+    #[must_use]
+    pub const fn shape(order: &Order) -> (Subject, Turn) {
+        match order {
+            Order::Start { host, .. } => (Subject::Power(*host), Turn::Ends),
+            Order::Stop { host, .. } => (Subject::Power(*host), Turn::Begins),
+            Order::Cut(cut) => (Subject::Cut(*cut), Turn::Begins),
+            Order::Mend(cut) => (Subject::Cut(*cut), Turn::Ends),
+            Order::Pause { host, length } => (Subject::Host(*host), Turn::Lasts(*length)),
+            Order::Slow { host, by } if by.is_zero() => (Subject::Speed(*host), Turn::Ends),
+            Order::Slow { host, .. } => (Subject::Speed(*host), Turn::Begins),
+            Order::Clock { host, .. } | Order::Leave(host) | Order::Announce { host, .. } => {
+                (Subject::Host(*host), Turn::Once)
+            }
+            Order::Loss(None) => (Subject::Loss, Turn::Ends),
+            Order::Loss(Some(_)) => (Subject::Loss, Turn::Begins),
+            Order::Latency(None) => (Subject::Latency, Turn::Ends),
+            Order::Latency(Some(_)) => (Subject::Latency, Turn::Begins),
         }
     }
 }
 
-fn shape(scenario: &Scenario, plan: &Plan, order: &Order) -> (Subject, Turn, Vec<usize>) {
+/// Whom an order touches; nobody in particular when it is everyone.
+fn hosts(scenario: &Scenario, plan: &Plan, order: &Order) -> Vec<usize> {
     match order {
-        Order::Start { host, .. } => (Subject::Power(*host), Turn::Ends, vec![*host]),
-        Order::Stop { host, .. } => (Subject::Power(*host), Turn::Begins, vec![*host]),
-        Order::Cut(cut) => (
-            Subject::Cut(*cut),
-            Turn::Begins,
-            touched(scenario, &plan.cuts[*cut]),
-        ),
-        Order::Mend(cut) => (
-            Subject::Cut(*cut),
-            Turn::Ends,
-            touched(scenario, &plan.cuts[*cut]),
-        ),
-        Order::Pause { host, length } => (Subject::Host(*host), Turn::Lasts(*length), vec![*host]),
-        Order::Slow { host, by } if by.is_zero() => {
-            (Subject::Speed(*host), Turn::Ends, vec![*host])
+        Order::Cut(cut) | Order::Mend(cut) => touched(scenario, &plan.cuts[*cut]),
+        Order::Start { host, .. } | Order::Stop { host, .. } | Order::Pause { host, .. } => {
+            vec![*host]
         }
-        Order::Slow { host, .. } => (Subject::Speed(*host), Turn::Begins, vec![*host]),
-        Order::Clock { host, .. } | Order::Leave(host) | Order::Announce { host, .. } => {
-            (Subject::Host(*host), Turn::Once, vec![*host])
-        }
-        Order::Loss(None) => (Subject::Loss, Turn::Ends, Vec::new()),
-        Order::Loss(Some(_)) => (Subject::Loss, Turn::Begins, Vec::new()),
-        Order::Latency(None) => (Subject::Latency, Turn::Ends, Vec::new()),
-        Order::Latency(Some(_)) => (Subject::Latency, Turn::Begins, Vec::new()),
+        Order::Slow { host, .. } | Order::Clock { host, .. } | Order::Leave(host) => vec![*host],
+        Order::Announce { host, .. } => vec![*host],
+        Order::Loss(_) | Order::Latency(_) => Vec::new(),
     }
 }
 

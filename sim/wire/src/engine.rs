@@ -12,9 +12,9 @@ use phalanx_core::gossip::Sabotage;
 use phalanx_core::random::Random;
 use phalanx_net::identity::Identity;
 use phalanx_net::transport::Notice;
-use phalanx_sim::judge::Judge;
+use phalanx_sim::judge::{Judge, Judged};
 use phalanx_sim::model::WALL_ZERO;
-use phalanx_sim::outcome::{Failure, Outcome, Vacuous, Verdict};
+use phalanx_sim::outcome::{Effect, Failure, Outcome, Verdict, vacuous};
 use phalanx_sim::projection::{Lives, Projection};
 use phalanx_sim::scenario::plan::Plan;
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
@@ -190,12 +190,17 @@ impl<'a> Engine<'a> {
     fn finish(self, judge: Judge<'_>, strict: bool, panics: &[String]) -> Result<Outcome, String> {
         let (scenario, now) = (self.scenario, self.sim.elapsed());
         let world = Seen(&self.hosts);
-        let (mut failures, mut metrics) = judge.finish(now, &world);
+        let Judged {
+            mut failures,
+            mut metrics,
+            expected,
+        } = judge.finish(now, &world);
         let fail = |line, expectation: &str, why: &str| {
             Failure::new(&scenario.file, line, expectation, now, why)
         };
         failures.extend(panics.iter().map(|said| fail(0, "no task panics", said)));
-        let vacuous = self.vacuous();
+        let effects = Effect::of(scenario, self.plan, &self.fabric.bites());
+        let vacuous = vacuous(&effects);
         if strict {
             failures.extend(vacuous.iter().map(|fault| {
                 let text = format!("the step `{}` does something", fault.step);
@@ -231,34 +236,12 @@ impl<'a> Engine<'a> {
                 .into_iter()
                 .map(|failure| failure.reproduced_by(Kind::Wire, self.plan.seed))
                 .collect(),
+            expected,
+            effects,
             vacuous,
             projection: scenario
                 .confluent
                 .then(|| Projection::of(&world, &scenario.hosts, &self.lives)),
         })
-    }
-
-    /// The steps that were ordered and bit nothing.
-    fn vacuous(&self) -> Vec<Vacuous> {
-        let bites = self.fabric.bites();
-        let mut found = Vec::new();
-        for (index, step) in self.scenario.steps.iter().enumerate() {
-            if bites[index] > 0 {
-                continue;
-            }
-            let ordered = self
-                .plan
-                .orders
-                .iter()
-                .any(|planned| planned.step == Some(index));
-            let why = if ordered {
-                "it touched nothing: no byte, no link, no input"
-            } else {
-                "it chose nobody"
-            };
-            let (line, step, why) = (step.line, step.action.word().to_owned(), why.to_owned());
-            found.push(Vacuous { line, step, why });
-        }
-        found
     }
 }
