@@ -241,19 +241,20 @@ impl Gossip {
             life.failed_until = crate::time::Instant::ZERO;
             life.failures = 0;
         }
+        let still_gone = was == Status::Left && record.rank().leaving;
+        if old.is_some() && !still_gone {
+            life.forget_at = None;
+        }
         if record.rank().leaving {
             if was != Status::Left {
                 life.status = Status::Left;
-                life.gone_since = Some(now);
                 self.suspects.remove(&handle);
                 self.limbo.remove(&handle);
                 self.clear_edge(handle);
-                self.timers
-                    .set(Timer::Forget(handle), now + self.config.tuning.forget_after);
+                self.forget_in_time(handle);
                 out.push(Output::Report(Event::PeerLeft { id }));
             }
         } else if reborn || was == Status::Left {
-            life.gone_since = None;
             life.status = Status::Alive;
             self.timers.cancel(&Timer::Forget(handle));
             self.suspects.remove(&handle);
@@ -262,7 +263,6 @@ impl Gossip {
         } else if was == Status::Down {
             // It published after we thought it dead: it has the time of a suspect to show itself.
             life.status = Status::Suspect;
-            life.gone_since = None;
             self.timers.cancel(&Timer::Forget(handle));
             self.limbo.remove(&handle);
             self.suspects.insert(

@@ -9,6 +9,7 @@
 //! silent at once, it accuses nobody for a second.
 
 use super::link::Stage;
+use super::message::Gone;
 use super::overlay::Purpose;
 use super::{Event, Gossip, LinkEnd, LinkId, Output, Status, Suspicion, Switch, Timer};
 use crate::machine::Outbox;
@@ -271,7 +272,9 @@ impl Gossip {
 
     fn clear(&mut self, handle: Handle, out: &mut Outbox<Output>) {
         self.suspects.remove(&handle);
-        self.life(handle).status = Status::Alive;
+        let life = self.life(handle);
+        life.status = Status::Alive;
+        life.forget_at = None;
         out.push(Output::Report(Event::PeerCleared {
             id: self.id_of(handle),
         }));
@@ -282,7 +285,7 @@ impl Gossip {
         self.timers.cancel(&Timer::Forget(handle));
         let life = self.life(handle);
         life.status = Status::Alive;
-        life.gone_since = None;
+        life.forget_at = None;
         life.failed_until = Instant::ZERO;
         life.failures = 0;
         self.topology.set_listed(handle, true);
@@ -312,10 +315,7 @@ impl Gossip {
             .collect();
         for handle in due {
             self.suspects.remove(&handle);
-            let now = self.now;
-            let life = self.life(handle);
-            life.status = Status::Down;
-            life.gone_since = Some(now);
+            self.life(handle).status = Status::Down;
             self.topology.set_listed(handle, false);
             out.push(Output::Report(Event::PeerDown {
                 id: self.id_of(handle),
@@ -325,8 +325,7 @@ impl Gossip {
                 continue;
             }
             self.limbo.insert(handle);
-            self.timers
-                .set(Timer::Forget(handle), now + self.config.tuning.forget_after);
+            self.forget_in_time(handle);
             if let Some(link) = self.by_peer.get(&handle).copied()
                 && self
                     .links
@@ -414,6 +413,33 @@ impl Gossip {
         for dial in dials {
             self.timers
                 .set(Timer::Dial(dial), now + self.config.tuning.dial_timeout);
+        }
+    }
+
+    /// A member is down or gone: from now on, or from when those who told us of it lost it.
+    pub(super) fn forget_in_time(&mut self, handle: Handle) {
+        let (now, whole) = (self.now, self.after(self.config.tuning.forget_after));
+        let at = self
+            .life(handle)
+            .forget_at
+            .map_or(whole, |at| at.min(whole));
+        self.life(handle).forget_at = Some(at);
+        self.timers
+            .set(Timer::Forget(handle), at.max(now + Duration::from_nanos(1)));
+    }
+
+    /// A neighbour hands on the records of members that it holds for gone. It counts for those of whom this node knows
+    /// nothing: of others it knows better.
+    pub(super) fn hear_of_gone(&mut self, gone: &[Gone]) {
+        for Gone { id, age } in gone {
+            if self.topology.record(id).is_some() {
+                continue;
+            }
+            if let Some(handle) = self.topology.intern(id) {
+                // Counted forwards: this node's clock may not reach back that far.
+                let left = self.config.tuning.forget_after.saturating_sub(*age);
+                self.life(handle).forget_at = Some(self.now + left);
+            }
         }
     }
 

@@ -4,10 +4,11 @@
 //! before data, broadcasts before reconciliation.
 
 use super::link::{Key, Outgoing};
-use super::message::{AgedReport, FRAME_BYTES_MAX, Frame, Message, Sync, UpdateId};
-use super::{Gossip, LinkId, Output, Timer};
+use super::message::{AgedReport, FRAME_BYTES_MAX, Frame, Gone, Message, Sync, UpdateId};
+use super::{Gossip, LinkId, Output, Status, Timer};
 use crate::machine::Outbox;
 use crate::size::{self, Encoded};
+use crate::topology::Handle;
 use crate::topology::record::Record;
 use std::sync::Arc;
 
@@ -185,7 +186,12 @@ impl Gossip {
             budget.left = budget.left.saturating_sub(8);
             let (mut records, mut reports) = (Vec::new(), Vec::new());
             while let Some(key) = outgoing.push.pop_first() {
-                if !self.put(key, budget, &mut records, &mut reports) {
+                let fits = if key.1 {
+                    self.put(key, budget, &mut records, &mut reports)
+                } else {
+                    self.put_known(key.0, budget, &mut records, &mut frame.gone)
+                };
+                if !fits {
                     outgoing.push.insert(key);
                     break;
                 }
@@ -199,7 +205,7 @@ impl Gossip {
             let (mut records, mut reports) = (Vec::new(), Vec::new());
             let mut last = true;
             for handle in self.topology.handles_after(cursor.after.as_ref()) {
-                if !self.put((handle, false), budget, &mut records, &mut reports)
+                if !self.put_known(handle, budget, &mut records, &mut frame.gone)
                     || !self.put((handle, true), budget, &mut records, &mut reports)
                 {
                     last = false;
@@ -260,6 +266,39 @@ impl Gossip {
             reports.push(aged);
         }
         fits
+    }
+
+    /// Puts a member's record into a message of reconciliation, and if it is gone, for how long.
+    fn put_known(
+        &self,
+        handle: Handle,
+        budget: &mut Budget,
+        records: &mut Vec<Arc<Record>>,
+        gone: &mut Vec<Gone>,
+    ) -> bool {
+        let Some(since) = self.gone(handle) else {
+            return self.put((handle, false), budget, records, &mut Vec::new());
+        };
+        let mut left = Budget { left: budget.left };
+        let fits = left.take(since.encoded_len())
+            && self.put((handle, false), &mut left, records, &mut Vec::new());
+        if fits {
+            gone.push(since);
+            *budget = left;
+        }
+        fits
+    }
+
+    /// For how long a member is down or left, if it is.
+    fn gone(&self, handle: Handle) -> Option<Gone> {
+        if !matches!(self.status(handle), Status::Down | Status::Left) {
+            return None;
+        }
+        let left = self.lives.get(handle as usize)?.forget_at? - self.now;
+        Some(Gone {
+            id: self.id_of(handle),
+            age: self.config.tuning.forget_after.saturating_sub(left),
+        })
     }
 
     /// The name of what stands under a key.

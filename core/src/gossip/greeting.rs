@@ -138,6 +138,7 @@ impl Gossip {
         self.on_updates(link, &frame.records, &frame.reports, out);
         self.on_announced(link, &frame.have);
         self.on_graft(link, &frame.graft);
+        self.hear_of_gone(&frame.gone);
         // Each step of a reconciliation may cost a look at the whole view.
         for sync in frame.sync.into_iter().take(SYNCS_MAX) {
             self.on_sync(link, sync, out);

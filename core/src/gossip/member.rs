@@ -20,8 +20,9 @@ pub(super) struct Life {
     pub(super) failures: u32,
     /// The link that brought its record, and its report, by broadcast; none if it came otherwise.
     pub(super) brought: [Option<LinkId>; 2],
-    /// When it was declared down, or left.
-    pub(super) gone_since: Option<Instant>,
+    /// When it is forgotten, if it is down or left; for others: when those who told us of it forget it, which counts if
+    /// we find it gone too before we hear from it.
+    pub(super) forget_at: Option<Instant>,
 }
 
 impl Life {
@@ -34,7 +35,7 @@ impl Life {
             failed_until: Instant::ZERO,
             failures: 0,
             brought: [None; 2],
-            gone_since: None,
+            forget_at: None,
         }
     }
 }

@@ -135,6 +135,18 @@ pub struct Frame {
     pub reports: Vec<AgedReport>,
     /// Reconciliation.
     pub sync: Vec<Sync>,
+    /// Those of its records' owners whom the sender holds for down or gone.
+    pub gone: Vec<Gone>,
+}
+
+/// A member that the sender holds for down or gone, so that who hears of it first now does not remember it for longer
+/// than everybody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Who.
+    pub id: NodeId,
+    /// For how long. Millisecond resolution on the wire.
+    pub age: Duration,
 }
 
 /// A report with the age of each edge's proof at the time of sending.
@@ -228,6 +240,13 @@ impl Encoded for AgedReport {
             + size::uint(self.report.epoch)
             + size::uint(self.report.version)
             + edges
+    }
+}
+
+impl Encoded for Gone {
+    fn encoded_len(&self) -> usize {
+        let age = u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX);
+        size::bytes(self.id.as_str().len()) + size::uint(age)
     }
 }
 
@@ -336,12 +355,18 @@ impl Encoded for Frame {
             .iter()
             .map(|s| size::delimited(s.encoded_len()))
             .sum();
+        let gone: usize = self
+            .gone
+            .iter()
+            .map(|gone| size::delimited(gone.encoded_len()))
+            .sum();
         self.hash.map_or(0, |_| 9)
             + size::boolean(self.prune)
             + have
             + graft
             + batch(&self.records, &self.reports)
             + sync
+            + gone
     }
 }
 

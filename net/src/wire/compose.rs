@@ -4,7 +4,7 @@ use super::proto::{self, goodbye, packet, refuse, sync};
 use core::net::SocketAddr;
 use phalanx_core::gossip::Message;
 use phalanx_core::gossip::message::{
-    AgedReport, Cell, Frame, Goodbye, Hello, Refusal, RefusalReason, Sync, UpdateId, Welcome,
+    AgedReport, Cell, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Sync, UpdateId, Welcome,
 };
 use phalanx_core::time::Duration;
 use phalanx_core::topology::record::{Record, Report};
@@ -202,6 +202,15 @@ impl From<&Sync> for proto::Sync {
     }
 }
 
+impl From<&Gone> for proto::Gone {
+    fn from(gone: &Gone) -> Self {
+        Self {
+            id: gone.id.to_string(),
+            age_ms: u64::try_from(gone.age.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
 impl From<&Frame> for proto::Frame {
     fn from(frame: &Frame) -> Self {
         Self {
@@ -212,6 +221,7 @@ impl From<&Frame> for proto::Frame {
             records: records(&frame.records),
             reports: all(&frame.reports),
             sync: all(&frame.sync),
+            gone: all(&frame.gone),
         }
     }
 }

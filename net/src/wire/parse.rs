@@ -5,8 +5,8 @@ use super::proto::{self, goodbye, packet, refuse, sync};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use phalanx_core::gossip::Message;
 use phalanx_core::gossip::message::{
-    AgedReport, Cell, Frame, Goodbye, Hello, REFERRALS_MAX, Refusal, RefusalReason, Sync, UpdateId,
-    Welcome,
+    AgedReport, Cell, Frame, Gone, Goodbye, Hello, REFERRALS_MAX, Refusal, RefusalReason, Sync,
+    UpdateId, Welcome,
 };
 use phalanx_core::identity::{NodeId, check_name};
 use phalanx_core::time::{Duration, Wall};
@@ -266,6 +266,13 @@ fn step(wire: proto::Sync) -> Parsed<Sync> {
     })
 }
 
+fn gone(wire: proto::Gone) -> Parsed<Gone> {
+    Ok(Gone {
+        id: id("id", &wire.id)?,
+        age: Duration::from_millis(wire.age_ms),
+    })
+}
+
 fn frame(wire: proto::Frame) -> Parsed<Frame> {
     Ok(Frame {
         hash: wire.hash,
@@ -275,6 +282,7 @@ fn frame(wire: proto::Frame) -> Parsed<Frame> {
         records: each("records", wire.records, shared_record)?,
         reports: each("reports", wire.reports, report)?,
         sync: each("sync", wire.sync, step)?,
+        gone: each("gone", wire.gone, gone)?,
     })
 }
 

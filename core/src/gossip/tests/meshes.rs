@@ -121,3 +121,52 @@ fn a_farewell_is_no_death() {
         );
     }
 }
+
+/// A member that died is forgotten everywhere at its time, however many joined since: who hands it on says how long it
+/// has been gone.
+#[test]
+fn newcomers_do_not_keep_the_dead_remembered() {
+    let settings = |index, seeds: &[usize]| {
+        let mut config = config(index, 1, seeds);
+        config.tuning.forget_after = secs(40);
+        config
+    };
+    let mut world = World::new(0);
+    for index in 0..6 {
+        let seeds: &[usize] = if index == 0 { &[] } else { &[0] };
+        world.boot(index, settings(index, seeds));
+    }
+    world.run_for(secs(20));
+    world.kill(5);
+    world.step(4, Input::Leave);
+    for index in 6..12 {
+        world.run_for(secs(12));
+        let seed = if index == 6 { 0 } else { index - 1 };
+        world.boot(index, settings(index, &[seed]));
+    }
+    for index in (0..12).filter(|index| ![4, 5].contains(index)) {
+        world.run_for(secs(1));
+        for gone in [4, 5] {
+            assert_eq!(
+                world.hosts[index].machine.member(&name(gone)),
+                None,
+                "{} remembers {}",
+                name(index),
+                name(gone)
+            );
+        }
+    }
+    world.run_for(secs(30));
+    for index in (0..12).filter(|index| ![4, 5].contains(index)) {
+        for gone in [4, 5] {
+            let handle = world.hosts[index].machine.topology().handle(&name(gone));
+            assert_eq!(
+                handle,
+                None,
+                "{} keeps a place for {}",
+                name(index),
+                name(gone)
+            );
+        }
+    }
+}

@@ -3,8 +3,8 @@
 use core::net::SocketAddr;
 use phalanx_core::gossip::Message;
 use phalanx_core::gossip::message::{
-    AgedReport, Cell, Frame, Goodbye, Hello, REFERRALS_MAX, Refusal, RefusalReason, Sync, UpdateId,
-    Welcome,
+    AgedReport, Cell, Frame, Gone, Goodbye, Hello, REFERRALS_MAX, Refusal, RefusalReason, Sync,
+    UpdateId, Welcome,
 };
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::{Duration, Wall};
@@ -153,6 +153,14 @@ fn sync() -> impl Strategy<Value = Sync> {
     ]
 }
 
+fn gone() -> impl Strategy<Value = Gone> {
+    let age = prop_oneof![Just(0), 0_u64..300, 0_u64..=u64::from(u32::MAX) * 1_000];
+    (id(), age).prop_map(|(id, age)| Gone {
+        id,
+        age: Duration::from_millis(age),
+    })
+}
+
 fn frame() -> impl Strategy<Value = Frame> {
     let hash = option::of(prop_oneof![Just(0), any::<u64>()]);
     let updates = || vec(update(), 0..4);
@@ -164,16 +172,20 @@ fn frame() -> impl Strategy<Value = Frame> {
         vec(record(), 0..3),
         vec(report(), 0..3),
         vec(sync(), 0..3),
+        vec(gone(), 0..3),
     )
-        .prop_map(|(hash, prune, have, graft, records, reports, sync)| Frame {
-            hash,
-            prune,
-            have,
-            graft,
-            records,
-            reports,
-            sync,
-        })
+        .prop_map(
+            |(hash, prune, have, graft, records, reports, sync, gone)| Frame {
+                hash,
+                prune,
+                have,
+                graft,
+                records,
+                reports,
+                sync,
+                gone,
+            },
+        )
 }
 
 fn refusal() -> impl Strategy<Value = Refusal> {
