@@ -69,6 +69,8 @@ pub struct Expected {
     pub text: String,
     /// Whether it was.
     pub met: bool,
+    /// Whether it is enough if it is so in one of many runs.
+    pub sometimes: bool,
     /// When that was decided, in virtual milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_ms: Option<u64>,

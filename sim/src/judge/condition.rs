@@ -2,6 +2,7 @@
 
 use crate::scenario::{Condition, Host, SeenAs, Selector};
 use crate::world::{World, participants, takes_part};
+use core::time::Duration;
 use phalanx_core::gossip::{Gossip, Status};
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::Random;
@@ -194,6 +195,28 @@ impl<W: World + ?Sized> Scene<'_, W> {
             }
         }
         Ok(())
+    }
+
+    /// Notes since when each participant has known exactly the participants as alive.
+    pub(super) fn note_right_views(
+        &self,
+        now: Duration,
+        since: &mut BTreeMap<usize, Option<Duration>>,
+    ) {
+        let alive: BTreeSet<&NodeId> = participants(self.world, self.hosts.len())
+            .map(|(_, mesh)| mesh.id())
+            .collect();
+        let before = std::mem::take(since);
+        for (host, mesh) in participants(self.world, self.hosts.len()) {
+            let mut seen = 0;
+            let right = mesh.members().all(|member| {
+                let wanted = alive.contains(member.record.id());
+                seen += usize::from(wanted);
+                wanted == (member.status == Status::Alive)
+            });
+            let at = before.get(&host).copied().flatten().unwrap_or(now);
+            since.insert(host, (right && seen == alive.len()).then_some(at));
+        }
     }
 
     fn difference(&self, one: usize, two: usize) -> String {

@@ -34,6 +34,8 @@ struct Watch {
     events: u32,
     /// A metric's figure at `from`, then over the whole window.
     figure: Option<u64>,
+    /// For the percentile of convergence: since when each node's view has been right; none: it is not.
+    right_since: BTreeMap<usize, Option<Duration>>,
     /// Why the condition did not hold at the latest check.
     latest: String,
     verdict: Verdict,
@@ -77,6 +79,7 @@ impl<'a> Judge<'a> {
             expectation: expectation.clone(),
             events: 0,
             figure: None,
+            right_since: BTreeMap::new(),
             latest: "it was never checked".to_owned(),
             verdict: Verdict::Open,
         };
@@ -137,7 +140,10 @@ impl<'a> Judge<'a> {
                 continue;
             }
             match &expectation.mode {
-                Mode::Eventually(condition) | Mode::Always(condition) | Mode::Never(condition) => {
+                Mode::Eventually(condition)
+                | Mode::Always(condition)
+                | Mode::Never(condition)
+                | Mode::Sometimes(condition) => {
                     let Condition::Event(wanted, by, of, _) = condition else {
                         continue;
                     };
@@ -255,7 +261,7 @@ impl<'a> Judge<'a> {
             if let Verdict::Broken { at, why } = &watch.verdict {
                 let expectation = &watch.expectation;
                 failures.push(Failure::new(
-                    file,
+                    &expectation.file,
                     expectation.line,
                     &expectation.text,
                     *at,
@@ -308,12 +314,14 @@ fn calm(plan: &Plan) -> Duration {
 impl Watch {
     /// What came of it.
     fn expected(&self) -> Expected {
+        let sometimes = matches!(self.expectation.mode, Mode::Sometimes(_));
         let (met, at) = match &self.verdict {
             Verdict::Met(at) => (true, Some(*at)),
             Verdict::Broken { at, .. } => (false, Some(*at)),
-            Verdict::Open => (true, None),
+            Verdict::Open => (!sometimes, None),
         };
         Expected {
+            sometimes,
             line: self.expectation.line,
             text: self.expectation.text.clone(),
             met,
@@ -334,6 +342,7 @@ impl Watch {
         match expectation.mode {
             // Figures are read at both ends alone.
             Mode::Metric(Metric::ConvergeMs, ..) if self.figure.is_none() => regular.min(to),
+            Mode::Metric(Metric::ConvergeP99Ms, ..) if to > now => regular.min(to),
             Mode::Metric(..) => {
                 if to > now {
                     to
@@ -342,8 +351,9 @@ impl Watch {
                 }
             }
             // At the very end of the window `always` and `never` are still open: look again later than now.
-            Mode::Eventually(_) | Mode::Always(_) | Mode::Never(_) if to > now => regular.min(to),
-            Mode::Eventually(_) | Mode::Always(_) | Mode::Never(_) => regular,
+            Mode::Eventually(_) | Mode::Always(_) | Mode::Never(_) | Mode::Sometimes(_) => {
+                if to > now { regular.min(to) } else { regular }
+            }
         }
     }
 
@@ -379,6 +389,13 @@ impl Watch {
                     };
                 }
             }
+            Mode::Sometimes(condition) if !late => {
+                if scene.holds(condition, self.events).is_ok() {
+                    self.verdict = Verdict::Met(now);
+                }
+            }
+            // One run proves nothing against it.
+            Mode::Sometimes(_) => {}
             Mode::Always(_) | Mode::Never(_) => self.verdict = Verdict::Met(now),
             Mode::Metric(..) => self.measure(now, over, scene),
         }
@@ -397,18 +414,25 @@ impl Watch {
                     self.figure = Some(millis(now - self.expectation.from));
                 }
             }
-            Metric::BytesPerNode | Metric::BytesPerNodeSecond | Metric::MessagesPerNode => {
+            Metric::ConvergeP99Ms => {
+                scene.note_right_views(now, &mut self.right_since);
+                if over {
+                    self.figure = percentile_99(&self.right_since, self.expectation.from);
+                }
+            }
+            Metric::BytesPerNode
+            | Metric::BytesPerNodeSecond
+            | Metric::MessagesPerNode
+            | Metric::MessagesPerNodeSecond => {
+                let messages = matches!(
+                    metric,
+                    Metric::MessagesPerNode | Metric::MessagesPerNodeSecond
+                );
                 let hosts = scene.select(who);
                 let sum: u64 = hosts
                     .iter()
                     .map(|host| scene.world.traffic(*host))
-                    .map(|sent| {
-                        if *metric == Metric::MessagesPerNode {
-                            sent.messages
-                        } else {
-                            sent.bytes
-                        }
-                    })
+                    .map(|sent| if messages { sent.messages } else { sent.bytes })
                     .sum();
                 let from = self.expectation.from;
                 // The figure at `from` is kept until the end of the window.
@@ -420,7 +444,10 @@ impl Watch {
                     let mean = sum
                         .saturating_sub(before)
                         .div_ceil(hosts.len().max(1) as u64);
-                    let per_second = *metric == Metric::BytesPerNodeSecond;
+                    let per_second = matches!(
+                        metric,
+                        Metric::BytesPerNodeSecond | Metric::MessagesPerNodeSecond
+                    );
                     let rate = (mean * 1_000).div_ceil(millis(now - from).max(1));
                     self.figure = Some(if per_second { rate } else { mean });
                 }
@@ -460,10 +487,22 @@ impl Watch {
                     why: std::mem::take(&mut self.latest),
                 };
             }
+            Mode::Sometimes(_) => {}
             Mode::Always(_) | Mode::Never(_) => self.verdict = Verdict::Met(now),
             Mode::Metric(..) => self.measure(now, true, scene),
         }
     }
+}
+
+/// The time after `from` at which 99 of 100 views were right; none when one of them is not.
+fn percentile_99(since: &BTreeMap<usize, Option<Duration>>, from: Duration) -> Option<u64> {
+    let mut times: Vec<Duration> = since
+        .values()
+        .map(|at| at.unwrap_or(Duration::MAX))
+        .collect();
+    times.sort_unstable();
+    let at = times.get((times.len() * 99).div_ceil(100).checked_sub(1)?)?;
+    (*at < Duration::MAX).then(|| millis(at.saturating_sub(from)))
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -52,12 +52,13 @@ impl Engine<'_, '_> {
         };
         let settings = self.fabric.settings(from, to);
         let transit = self.fabric.transmit(from, to, parcel.segments, &settings);
+        let held_back = self.fabric.held(self.now, from, to);
         let attempt = parcel.attempts;
         parcel.attempts += 1;
         let is_message = matches!(parcel.item, Some(Item::Message(_)));
         let lane = end as u8;
         if transit.lost == 0 {
-            let at = self.now + wait + transit.latency;
+            let at = self.now + held_back + wait + transit.latency;
             self.heap.push(
                 at,
                 Event::Arrive {

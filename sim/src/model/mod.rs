@@ -13,6 +13,7 @@ mod clock;
 mod engine;
 mod heap;
 mod host;
+mod latency;
 mod network;
 mod perform;
 mod replay;

@@ -1,9 +1,8 @@
 //! Between hosts: latency, loss, bandwidth, and who cannot reach whom.
 
-use super::clock::ns;
+use super::latency;
 use crate::scenario::plan::Cut;
-use crate::scenario::{Network, Scenario};
-use core::time::Duration;
+use crate::scenario::{Latency, Network, Scenario};
 use phalanx_core::random::Random;
 
 /// What became of one transmission.
@@ -26,7 +25,9 @@ pub(crate) struct Fabric<'a> {
     /// Active cuts, each with the step that made it.
     active: Vec<(usize, &'a Cut, Option<usize>)>,
     loss: Option<(u32, Option<usize>)>,
-    latency: Option<(Duration, Duration, Option<usize>)>,
+    latency: Option<(Latency, Option<usize>)>,
+    /// What is held back: until when, between whom, by which step.
+    holds: Vec<(u64, &'a Cut, Option<usize>)>,
     /// How much each step bit.
     pub(crate) bites: Vec<u64>,
 }
@@ -42,6 +43,7 @@ impl<'a> Fabric<'a> {
             active: Vec::new(),
             loss: None,
             latency: None,
+            holds: Vec::new(),
             bites: vec![0; scenario.steps.len()],
         }
     }
@@ -80,15 +82,30 @@ impl<'a> Fabric<'a> {
         };
     }
 
-    pub(crate) const fn set_latency(
-        &mut self,
-        range: Option<(Duration, Duration)>,
-        step: Option<usize>,
-    ) {
-        self.latency = match range {
-            Some((min, max)) => Some((min, max, step)),
+    pub(crate) const fn set_latency(&mut self, latency: Option<Latency>, step: Option<usize>) {
+        self.latency = match latency {
+            Some(latency) => Some((latency, step)),
             None => None,
         };
+    }
+
+    /// What the pairs of a cut send from `now` on arrives at `until`.
+    pub(crate) fn hold(&mut self, now: u64, until: u64, cut: &'a Cut, step: Option<usize>) {
+        self.holds.retain(|(until, ..)| *until > now);
+        self.holds.push((until, cut, step));
+    }
+
+    /// How long what one host sends to another at `now` is held back.
+    pub(crate) fn held(&mut self, now: u64, from: usize, to: usize) -> u64 {
+        let mut longest = 0;
+        for at in 0..self.holds.len() {
+            let (until, cut, step) = self.holds[at];
+            if until > now && cut.blocks(from, to) {
+                longest = longest.max(until - now);
+                self.bite(step, 1);
+            }
+        }
+        longest
     }
 
     /// Whether what one host sends does not reach another.
@@ -117,20 +134,15 @@ impl<'a> Fabric<'a> {
         if let Some((ppm, _)) = self.loss {
             settings.loss_ppm = ppm;
         }
-        if let Some((min, max, _)) = self.latency {
-            (settings.latency_min, settings.latency_max) = (min, max);
+        if let Some((latency, _)) = self.latency {
+            settings.latency = latency;
         }
         settings
     }
 
     /// One way's latency, drawn.
     pub(crate) fn latency(&mut self, settings: &Network) -> u64 {
-        let (min, max) = (ns(settings.latency_min), ns(settings.latency_max));
-        if max > min {
-            min + self.random.below(max - min + 1)
-        } else {
-            min
-        }
+        latency::draw(settings.latency, &mut self.random)
     }
 
     /// Sends so many segments from one host to another.
@@ -158,7 +170,7 @@ impl<'a> Fabric<'a> {
                 self.bite(step, u64::from(lost));
             }
         }
-        if let Some((_, _, step)) = self.latency {
+        if let Some((_, step)) = self.latency {
             self.bite(step, 1);
         }
         Transit {

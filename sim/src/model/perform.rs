@@ -161,7 +161,13 @@ impl Engine<'_, '_> {
                 self.fabric.bite(step, u64::from(*ppm == Some(0)));
                 self.fabric.set_loss(*ppm, step);
             }
-            Order::Latency(range) => self.fabric.set_latency(*range, step),
+            Order::Latency(latency) => self.fabric.set_latency(*latency, step),
+            Order::Hold { cut, length } => {
+                let until = self.now + ns(*length);
+                self.fabric.hold(self.now, until, &plan.cuts[*cut], step);
+            }
+            // Refused before the run: `Scenario::check_engine`.
+            Order::Disk { .. } | Order::Certificate { .. } => {}
         }
     }
 
@@ -215,7 +221,7 @@ impl Engine<'_, '_> {
         let others = self.scenario.seeds.iter().filter(|seed| **seed != host);
         let targets = others.map(|seed| Address::Socket(address(*seed))).collect();
         let mut config = Config::new(spec.id.clone(), "sim", epoch, instance, content, targets);
-        config.tuning = self.scenario.tuning.tuning();
+        config.tuning = self.scenario.tuning_of(host);
         config.sabotage = self.sabotage;
         self.lives.start(&spec.id, epoch, instance);
         self.invariants.on_start(host, &spec.id);

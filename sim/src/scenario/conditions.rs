@@ -1,19 +1,20 @@
 //! What must come of it: expectations, their conditions and their bounds in time.
 
 use super::error::{ScenarioError, Source, suggestion};
-use super::file::{ConditionTable, ExpectTable, Text};
+use super::file::{At, ConditionTable, ExpectTable, Text};
 use super::names::{Names, Selector};
 use super::read::{optional, with};
 use super::text;
 use crate::event::EventKind;
 use core::time::Duration;
 use phalanx_core::gossip::{Phase, Status};
-use serde_spanned::Spanned;
 
 /// One thing that must come of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {
-    /// Its line in the file.
+    /// The file it stands in.
+    pub file: String,
+    /// Its line there.
     pub line: usize,
     /// As people read it.
     pub text: String,
@@ -26,7 +27,7 @@ pub struct Expectation {
 }
 
 /// What is demanded of a condition or a figure.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Mode {
     /// It becomes true.
     Eventually(Condition),
@@ -34,6 +35,8 @@ pub enum Mode {
     Always(Condition),
     /// It is false at every check.
     Never(Condition),
+    /// It is true at some check, in at least one of many runs.
+    Sometimes(Condition),
     /// A figure lies within a bound.
     Metric(Metric, Selector, Bound),
 }
@@ -56,7 +59,7 @@ impl Bound {
 }
 
 /// Something that is true or false of a world at one instant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
     /// All views are equal and right.
     Converged,
@@ -86,7 +89,8 @@ pub enum SeenAs {
 }
 
 impl SeenAs {
-    const ALL: [(Self, &'static str); 6] = [
+    /// Every way and its word.
+    pub(super) const ALL: [(Self, &'static str); 6] = [
         (Self::Status(Status::Alive), "alive"),
         (Self::Status(Status::Suspect), "suspect"),
         (Self::Status(Status::Down), "down"),
@@ -117,8 +121,12 @@ pub enum Metric {
     BytesPerNodeSecond,
     /// Messages sent between the two instants, a node.
     MessagesPerNode,
+    /// The same, a second.
+    MessagesPerNodeSecond,
     /// Milliseconds from the first instant until all views were right.
     ConvergeMs,
+    /// Milliseconds from the first instant until 99 of 100 views were right to stay so.
+    ConvergeP99Ms,
 }
 
 impl Metric {
@@ -128,7 +136,9 @@ impl Metric {
         (Self::BytesPerNode, "bytes-per-node"),
         (Self::BytesPerNodeSecond, "bytes-per-node-second"),
         (Self::MessagesPerNode, "messages-per-node"),
+        (Self::MessagesPerNodeSecond, "messages-per-node-second"),
         (Self::ConvergeMs, "converge-ms"),
+        (Self::ConvergeP99Ms, "converge-p99-ms"),
     ];
 
     /// Its name.
@@ -141,7 +151,7 @@ impl Metric {
     }
 }
 
-const PHASES: [(Phase, &str); 6] = [
+pub(super) const PHASES: [(Phase, &str); 6] = [
     (Phase::Joining, "joining"),
     (Phase::Running, "running"),
     (Phase::Isolated, "isolated"),
@@ -150,7 +160,11 @@ const PHASES: [(Phase, &str); 6] = [
     (Phase::NameTaken, "name-taken"),
 ];
 
-fn word_of<T: Copy>(what: &str, words: &[(T, &'static str)], word: &str) -> Result<T, String> {
+pub(super) fn word_of<T: Copy>(
+    what: &str,
+    words: &[(T, &'static str)],
+    word: &str,
+) -> Result<T, String> {
     let names: Vec<&str> = words.iter().map(|(_, name)| *name).collect();
     words
         .iter()
@@ -162,7 +176,7 @@ fn word_of<T: Copy>(what: &str, words: &[(T, &'static str)], word: &str) -> Resu
 pub(crate) fn read(
     source: &Source<'_>,
     names: &Names,
-    expect: &Spanned<ExpectTable>,
+    expect: &At<ExpectTable>,
 ) -> Result<Expectation, ScenarioError> {
     let at = expect.span().start;
     let table = expect.get_ref();
@@ -177,12 +191,14 @@ pub(crate) fn read(
         &table.eventually,
         &table.always,
         &table.never,
+        &table.sometimes,
         &table.metric,
     ) {
-        (Some(condition), None, None, None) => Mode::Eventually(reader.condition(condition)?),
-        (None, Some(condition), None, None) => Mode::Always(reader.condition(condition)?),
-        (None, None, Some(condition), None) => Mode::Never(reader.condition(condition)?),
-        (None, None, None, Some(metric)) => {
+        (Some(condition), None, None, None, None) => Mode::Eventually(reader.condition(condition)?),
+        (None, Some(condition), None, None, None) => Mode::Always(reader.condition(condition)?),
+        (None, None, Some(condition), None, None) => Mode::Never(reader.condition(condition)?),
+        (None, None, None, Some(condition), None) => Mode::Sometimes(reader.condition(condition)?),
+        (None, None, None, None, Some(metric)) => {
             let metric = with(source, metric, |word| word_of("metric", Metric::ALL, word))?;
             let bound = Bound {
                 min: table.min.as_ref().map_or(0, |min| *min.get_ref()),
@@ -204,7 +220,7 @@ pub(crate) fn read(
             return Err(source.error(
                 at,
                 "expect",
-                "needs exactly one of `eventually`, `always`, `never`, `metric`",
+                "needs exactly one of `eventually`, `always`, `never`, `sometimes`, `metric`",
             ));
         }
     };
@@ -222,6 +238,7 @@ pub(crate) fn read(
     }
     let to = within.map_or(to, |within| Some(from + within));
     Ok(Expectation {
+        file: source.file_at(at).to_owned(),
         line: source.line(at),
         text: describe(source, expect),
         mode,
@@ -231,7 +248,7 @@ pub(crate) fn read(
 }
 
 /// The table as it stands in the file, on one line.
-fn describe(source: &Source<'_>, expect: &Spanned<ExpectTable>) -> String {
+fn describe(source: &Source<'_>, expect: &At<ExpectTable>) -> String {
     let span = expect.span();
     let from = span.start.min(source.text.len());
     let rest = &source.text[from..];

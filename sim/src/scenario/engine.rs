@@ -1,6 +1,6 @@
 //! The engines, and what each can do.
 
-use super::{Action, Scenario, ScenarioError, suggestion};
+use super::{Action, NetworkAction, NodeAction, Scenario, ScenarioError, Step, When, suggestion};
 use core::fmt;
 use serde::Serialize;
 
@@ -35,15 +35,42 @@ impl Engine {
             .ok_or_else(|| format!("`{name}` is no engine{}", suggestion(name, words)))
     }
 
-    /// Whether the engine can do this.
-    const fn can(self, action: &Action) -> bool {
+    /// Which engine to use instead.
+    const fn instead(self) -> &'static str {
         match self {
-            Self::Model => true,
-            Self::Wire => !matches!(
-                action,
-                Action::Pause { .. } | Action::Slow { .. } | Action::Clock { .. } | Action::Loss(_)
-            ),
+            Self::Model => "",
+            Self::Wire => "; use --engine model",
         }
+    }
+
+    /// What of a step the engine cannot do, by its word.
+    fn lacks(self, step: &Step) -> Option<&'static str> {
+        let lacks_action = match (self, &step.action) {
+            (_, Action::Clone(_)) => false,
+            (Self::Model, Action::Network(_)) => false,
+            (Self::Model, Action::Nodes(_, action)) => {
+                matches!(action, NodeAction::Disk(_) | NodeAction::Certificate(_))
+            }
+            (Self::Wire, Action::Network(action)) => match action {
+                NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
+                NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
+                NetworkAction::Latency(latency) => latency.bounds().is_none(),
+                NetworkAction::Partition(..) | NetworkAction::Heal => false,
+                NetworkAction::Cut(..) | NetworkAction::Restore => false,
+            },
+            (Self::Wire, Action::Nodes(_, action)) => matches!(
+                action,
+                NodeAction::Pause(_)
+                    | NodeAction::Slow { .. }
+                    | NodeAction::Clock { .. }
+                    | NodeAction::Disk(_)
+                    | NodeAction::Certificate(_)
+            ),
+        };
+        if lacks_action {
+            return Some(step.action.word());
+        }
+        matches!(step.when, When::After(_)).then_some("after")
     }
 }
 
@@ -69,12 +96,29 @@ impl Scenario {
             message,
         };
         for step in &self.steps {
-            if !engine.can(&step.action) {
-                let word = step.action.word();
-                let message =
-                    format!("engine {engine} cannot do the step `{word}`; use --engine model");
-                return Err(error(step.line, word, message));
+            if let Some(word) = engine.lacks(step) {
+                let message = format!(
+                    "engine {engine} cannot do the step `{word}`{}",
+                    engine.instead()
+                );
+                return Err(ScenarioError {
+                    file: step.file.clone(),
+                    ..error(step.line, word, message)
+                });
             }
+        }
+        let kinds = self.chaos.iter().flat_map(|chaos| &chaos.kinds);
+        if let Some(kind) = kinds.into_iter().find(|kind| !kind.is_for(engine)) {
+            let word = kind.word();
+            let message = format!(
+                "engine {engine} cannot do the chaos `{word}`{}",
+                engine.instead()
+            );
+            return Err(error(
+                self.chaos.as_ref().map_or(0, |chaos| chaos.line),
+                "kinds",
+                message,
+            ));
         }
         let line = self.engines_line;
         if engine == Engine::Wire {
@@ -83,13 +127,12 @@ impl Scenario {
                 .iter()
                 .map(|rule| rule.network)
                 .chain([self.network]);
-            if rules
-                .into_iter()
-                .any(|network| network.loss_ppm > 0 || network.bandwidth.is_some())
-            {
-                let message =
-                    "engine wire has neither loss nor bandwidth; use --engine model".to_owned();
-                return Err(error(line, "network", message));
+            if rules.into_iter().any(|network| {
+                let shaped = network.latency.bounds().is_none();
+                shaped || network.loss_ppm > 0 || network.bandwidth.is_some()
+            }) {
+                let message = "engine wire has neither loss nor bandwidth nor latency without a bound; use --engine model";
+                return Err(error(line, "network", message.to_owned()));
             }
             if self
                 .hosts

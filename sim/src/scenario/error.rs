@@ -57,24 +57,50 @@ pub fn suggestion<'a>(word: &str, words: impl IntoIterator<Item = &'a str> + Clo
     }
 }
 
-/// One file's text, to turn positions into lines and keys.
+/// One file's text, and after it those of the files that it includes, to turn positions into files, lines and keys.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'a> {
     pub(crate) file: &'a str,
     pub(crate) text: &'a str,
+    /// Where the text of each included file begins, and its name.
+    pub(crate) included: &'a [(usize, String)],
 }
 
 impl Source<'_> {
-    /// The line of a byte position, from 1.
+    /// The file of a byte position, and where its text begins.
+    fn part(&self, at: usize) -> (usize, &str) {
+        let part = self.included.iter().rev().find(|(start, _)| *start <= at);
+        part.map_or((0, self.file), |(start, file)| (*start, file))
+    }
+
+    /// The file of a byte position.
+    pub(crate) fn file_at(&self, at: usize) -> &str {
+        self.part(at).1
+    }
+
+    /// The line of a byte position in its file, from 1.
     pub(crate) fn line(&self, at: usize) -> usize {
         let at = at.min(self.text.len());
-        1 + self
-            .text
-            .as_bytes()
-            .iter()
-            .take(at)
-            .filter(|byte| **byte == b'\n')
-            .count()
+        let start = self.part(at).0;
+        let before = &self.text.as_bytes()[start..at];
+        1 + before.iter().filter(|byte| **byte == b'\n').count()
+    }
+
+    /// Where a key stands in the table that begins at a byte position; the table's own place if it does not.
+    pub(crate) fn place_of(&self, at: usize, key: &str) -> usize {
+        let mut place = at.min(self.text.len());
+        for line in self.text[place..].split_inclusive('\n') {
+            let trimmed = line.trim_start();
+            if place > at && trimmed.starts_with('[') {
+                break;
+            }
+            let rest = trimmed.strip_prefix(key).map(str::trim_start);
+            if rest.is_some_and(|rest| rest.starts_with('=')) {
+                return place;
+            }
+            place += line.len();
+        }
+        at
     }
 
     /// The key that the value at a byte position belongs to: the last `key =` before it on its line.
@@ -99,7 +125,7 @@ impl Source<'_> {
             key.to_owned()
         };
         ScenarioError {
-            file: self.file.to_owned(),
+            file: self.file_at(at).to_owned(),
             line: self.line(at),
             key,
             message: message.into(),
@@ -152,6 +178,7 @@ mod tests {
         let source = Source {
             file: "x.toml",
             text: "a = 1\nb = { c = \"2\", d = 3 }\n",
+            included: &[],
         };
         let at = source.text.find("\"2\"").unwrap();
         assert_eq!(source.error(at, "", "bad").to_string(), "x.toml:2: c: bad");

@@ -4,10 +4,13 @@
 //! [`Plan`](plan::Plan), in which every random choice is made, so that every engine does the same. Start with
 //! [`Scenario::parse`].
 
+mod action;
+mod chaos;
 mod conditions;
 mod engine;
 mod error;
 mod file;
+mod include;
 mod names;
 pub mod plan;
 mod read;
@@ -16,13 +19,16 @@ mod steps;
 #[cfg(test)]
 mod tests;
 pub mod text;
+mod write;
 
+pub use action::{Action, Certificate, DiskFault, NetworkAction, NodeAction, Pairs, Sides};
+pub use chaos::{Chaos, ChaosKind};
 pub use conditions::{Bound, Condition, Expectation, Metric, Mode, SeenAs};
 pub use engine::Engine;
 pub use error::{ScenarioError, nearest, suggestion};
 pub use names::Selector;
 pub use schema::schema;
-pub use steps::{Action, Pairs, Sides, Step};
+pub use steps::{Step, Trigger, When};
 
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
@@ -49,13 +55,46 @@ pub enum Disk {
     Lose,
 }
 
+/// How long a segment takes, one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Latency {
+    /// Always the same.
+    Constant(Duration),
+    /// Anything between the shortest and the longest.
+    Uniform(Duration, Duration),
+    /// The least, and exponentially distributed time on top of it.
+    Exponential {
+        /// The least.
+        least: Duration,
+        /// The mean of what comes on top.
+        mean: Duration,
+    },
+    /// Log-normally distributed: mostly near the median, sometimes much longer.
+    LogNormal {
+        /// Half are shorter.
+        median: Duration,
+        /// One in a hundred is longer.
+        p99: Duration,
+    },
+}
+
+impl Latency {
+    /// The shortest and the longest; none when there is no longest.
+    #[must_use]
+    pub const fn bounds(self) -> Option<(Duration, Duration)> {
+        match self {
+            Self::Constant(time) => Some((time, time)),
+            Self::Uniform(least, most) => Some((least, most)),
+            Self::Exponential { .. } | Self::LogNormal { .. } => None,
+        }
+    }
+}
+
 /// The network between two nodes, in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// The shortest latency, one way.
-    pub latency_min: Duration,
-    /// The longest.
-    pub latency_max: Duration,
+    /// How long a segment takes.
+    pub latency: Latency,
     /// The share of TCP segments that are lost, in parts per million.
     pub loss_ppm: u32,
     /// Bits a second of one connection; none for unlimited.
@@ -64,10 +103,8 @@ pub struct Network {
 
 impl Default for Network {
     fn default() -> Self {
-        let latency = Duration::from_millis(1);
         Self {
-            latency_min: latency,
-            latency_max: latency,
+            latency: Latency::Constant(Duration::from_millis(1)),
             loss_ppm: 0,
             bandwidth: None,
         }
@@ -75,7 +112,7 @@ impl Default for Network {
 }
 
 /// The network between some nodes, in both directions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkRule {
     /// One end.
     pub from: Vec<usize>,
@@ -95,7 +132,7 @@ pub struct Clock {
 }
 
 /// One machine of a scenario.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     /// Its name in the file.
     pub name: String,
@@ -109,6 +146,16 @@ pub struct Host {
     pub metadata: BTreeMap<String, String>,
     /// Whether it publishes an address to be dialled at.
     pub dialable: bool,
+    /// What it is for.
+    pub role: Option<String>,
+    /// Where it stands.
+    pub region: Option<String>,
+    /// Where it stands, closer.
+    pub zone: Option<String>,
+    /// Settings of the protocol in which it differs from all others.
+    pub tuning: TuningChanges,
+    /// The word for its group.
+    pub group: Option<String>,
     /// Its clock.
     pub clock: Clock,
     /// When it starts; none when only a step starts it.
@@ -134,7 +181,12 @@ impl TuningChanges {
     /// The defaults with these changes.
     #[must_use]
     pub fn tuning(&self) -> phalanx_core::gossip::Tuning {
-        let mut tuning = phalanx_core::gossip::Tuning::default();
+        self.over(phalanx_core::gossip::Tuning::default())
+    }
+
+    /// Other settings with these changes.
+    #[must_use]
+    pub fn over(&self, mut tuning: phalanx_core::gossip::Tuning) -> phalanx_core::gossip::Tuning {
         tuning.forget_after = self.forget_after.unwrap_or(tuning.forget_after);
         tuning.random_link_interval = self
             .random_link_interval
@@ -174,6 +226,8 @@ pub struct Scenario {
     pub links: Vec<LinkRule>,
     /// Settings of the protocol.
     pub tuning: TuningChanges,
+    /// Random faults within a budget.
+    pub chaos: Option<Chaos>,
     /// What happens when, in time order.
     pub steps: Vec<Step>,
     /// What must come of it.
@@ -185,22 +239,41 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Reads a scenario from a file's text.
+    /// Reads a scenario from a file's text; of a matrix, its first run.
     ///
     /// # Errors
     /// The first thing that is wrong, with file, line and key.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
-        read::scenario(error::Source { file, text })
+        Ok(Self::parse_all(file, text)?.swap_remove(0))
     }
 
-    /// Reads a scenario file.
+    /// Reads every scenario of a file's text: one, or one for each run of its matrix.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with file, line and key.
+    pub fn parse_all(file: &str, text: &str) -> Result<Vec<Self>, ScenarioError> {
+        include::variants(file, text)?
+            .iter()
+            .map(include::Variant::read)
+            .collect()
+    }
+
+    /// Reads a scenario file; of a matrix, its first run.
     ///
     /// # Errors
     /// When the file cannot be read (line 0), or what is wrong in it.
     pub fn load(path: &std::path::Path) -> Result<Self, ScenarioError> {
+        Ok(Self::load_all(path)?.swap_remove(0))
+    }
+
+    /// Reads every scenario of a file: one, or one for each run of its matrix.
+    ///
+    /// # Errors
+    /// When the file cannot be read (line 0), or what is wrong in it.
+    pub fn load_all(path: &std::path::Path) -> Result<Vec<Self>, ScenarioError> {
         let file = path.display().to_string();
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&file, &text),
+            Ok(text) => Self::parse_all(&file, &text),
             Err(why) => Err(ScenarioError {
                 file,
                 line: 0,
@@ -208,6 +281,12 @@ impl Scenario {
                 message: format!("cannot be read: {why}"),
             }),
         }
+    }
+
+    /// The settings of the protocol of one host.
+    #[must_use]
+    pub fn tuning_of(&self, host: usize) -> phalanx_core::gossip::Tuning {
+        self.hosts[host].tuning.over(self.tuning.tuning())
     }
 
     /// The network from one host to another, before any step changes it.

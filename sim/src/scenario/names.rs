@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     terms: Vec<Term>,
+    /// As it was read; empty when it was made.
+    text: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ enum Term {
 pub(crate) struct Names {
     hosts: BTreeMap<String, usize>,
     groups: BTreeMap<String, Vec<usize>>,
+    /// `role:web`, `region:eu`, `zone:a`.
+    places: BTreeMap<String, Vec<usize>>,
     given: BTreeSet<String>,
 }
 
@@ -59,6 +63,12 @@ impl Names {
         Ok(())
     }
 
+    /// Adds the latest host to those of a role, a region or a zone.
+    pub(crate) fn place(&mut self, kind: &str, word: &str) {
+        let hosts = self.places.entry(format!("{kind}:{word}")).or_default();
+        hosts.push(self.hosts.len().saturating_sub(1));
+    }
+
     /// Adds a word that a step gives to the nodes it draws.
     pub(crate) fn give(&mut self, word: &str) -> Result<(), String> {
         let taken = self.hosts.contains_key(word)
@@ -82,6 +92,7 @@ impl Names {
             terms: terms
                 .map(|word| self.term(word))
                 .collect::<Result<_, _>>()?,
+            text: text.to_owned(),
         })
     }
 
@@ -121,8 +132,8 @@ impl Names {
         if let Some(host) = self.hosts.get(word) {
             return Ok(Term::Hosts(vec![*host]));
         }
-        if let Some(group) = self.groups.get(word) {
-            return Ok(Term::Hosts(group.clone()));
+        if let Some(hosts) = self.groups.get(word).or_else(|| self.places.get(word)) {
+            return Ok(Term::Hosts(hosts.clone()));
         }
         if self.given.contains(word) {
             return Ok(Term::Named(word.to_owned()));
@@ -135,6 +146,7 @@ impl Names {
             .hosts
             .keys()
             .chain(self.groups.keys())
+            .chain(self.places.keys())
             .chain(&self.given)
             .map(String::as_str);
         let words: Vec<&str> = words.chain(RESERVED).collect();
@@ -142,18 +154,9 @@ impl Names {
     }
 
     fn range(&self, word: &str, first: &str, last: &str) -> Result<Term, String> {
-        let split = |name: &str| {
-            let at = name
-                .rfind(|c: char| !c.is_ascii_digit())
-                .map_or(0, |at| at + 1);
-            name[at..]
-                .parse::<usize>()
-                .ok()
-                .map(|number| (name[..at].to_owned(), number))
-        };
         let how = || format!("`{word}` is no range; write for example `n1..n5` (both included)");
-        let (prefix, from) = split(first).ok_or_else(how)?;
-        let (other, to) = split(last).ok_or_else(how)?;
+        let (prefix, from) = numbered(first).ok_or_else(how)?;
+        let (other, to) = numbered(last).ok_or_else(how)?;
         if prefix != other || from > to {
             return Err(how());
         }
@@ -171,6 +174,43 @@ impl Names {
         };
         Ok(Term::Hosts(names.map(find).collect::<Result<_, _>>()?))
     }
+}
+
+/// A name's beginning and the number at its end.
+pub(super) fn numbered(name: &str) -> Option<(&str, usize)> {
+    let digits = |c: char| !c.is_ascii_digit();
+    let (prefix, number) = name.split_at(name.rfind(digits).map_or(0, |at| at + 1));
+    if number.len() > 1 && number.starts_with('0') {
+        return None;
+    }
+    number.parse().ok().map(|number| (prefix, number))
+}
+
+/// Nodes by name, with ranges for those that follow each other; `all` for all.
+fn show_hosts(chosen: &[usize], hosts: &[Host]) -> String {
+    let chosen: BTreeSet<usize> = chosen.iter().copied().collect();
+    if chosen.len() == hosts.len() && chosen.len() > 1 {
+        return "all".to_owned();
+    }
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for host in chosen {
+        let follows = |last: usize| {
+            let (one, two) = (numbered(&hosts[last].name), numbered(&hosts[host].name));
+            one.zip(two)
+                .is_some_and(|(one, two)| one.0 == two.0 && one.1 + 1 == two.1)
+        };
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == host && follows(*last) => *last = host,
+            _ => runs.push((host, host)),
+        }
+    }
+    let name = |host: usize| hosts[host].name.as_str();
+    let words = runs.into_iter().map(|(first, last)| match last - first {
+        0 => name(first).to_owned(),
+        1 => format!("{}, {}", name(first), name(last)),
+        _ => format!("{}..{}", name(first), name(last)),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// What a selector is resolved against.
@@ -194,6 +234,37 @@ impl Selector {
 }
 
 impl Term {
+    fn mapped(
+        &self,
+        named: &BTreeMap<String, Vec<usize>>,
+        host: &dyn Fn(usize) -> Option<usize>,
+    ) -> Self {
+        let map = |hosts: &[usize]| Self::Hosts(hosts.iter().filter_map(|at| host(*at)).collect());
+        match self {
+            Self::Hosts(hosts) => map(hosts),
+            Self::Named(word) => map(named.get(word).map_or(&[], Vec::as_slice)),
+            Self::Draw { count, of } => Self::Draw {
+                count: *count,
+                of: of.iter().map(|term| term.mapped(named, host)).collect(),
+            },
+            Self::Down => Self::Down,
+            Self::Running => Self::Running,
+        }
+    }
+
+    fn show(&self, hosts: &[Host]) -> String {
+        match self {
+            Self::Hosts(chosen) => show_hosts(chosen, hosts),
+            Self::Named(word) => word.clone(),
+            Self::Draw { count, of } => {
+                let of: Vec<String> = of.iter().map(|term| term.show(hosts)).collect();
+                format!("{count} of {}", of.join(", "))
+            }
+            Self::Down => "down".to_owned(),
+            Self::Running => "running".to_owned(),
+        }
+    }
+
     fn resolve(&self, situation: &Situation<'_>, random: &mut Random) -> Vec<usize> {
         let all = 0..situation.hosts.len();
         match self {
@@ -215,6 +286,56 @@ impl Term {
 }
 
 impl Selector {
+    /// These hosts.
+    #[must_use]
+    pub fn of(hosts: &[usize]) -> Self {
+        Self {
+            terms: vec![Term::Hosts(hosts.to_vec())],
+            text: String::new(),
+        }
+    }
+
+    /// The hosts it chooses in every situation; none when it depends on one.
+    #[must_use]
+    pub fn fixed(&self) -> Option<Vec<usize>> {
+        let mut hosts = BTreeSet::new();
+        for term in &self.terms {
+            let Term::Hosts(found) = term else {
+                return None;
+            };
+            hosts.extend(found);
+        }
+        Some(hosts.into_iter().collect())
+    }
+
+    /// The same with the words that steps gave replaced by their nodes, and every host by another or by none.
+    #[must_use]
+    pub fn mapped(
+        &self,
+        named: &BTreeMap<String, Vec<usize>>,
+        host: &dyn Fn(usize) -> Option<usize>,
+    ) -> Self {
+        Self {
+            terms: self
+                .terms
+                .iter()
+                .map(|term| term.mapped(named, host))
+                .collect(),
+            text: String::new(),
+        }
+    }
+
+    /// As it stands in a file: as it was read, or its nodes by name.
+    #[must_use]
+    pub fn show(&self, hosts: &[Host]) -> String {
+        if !self.text.is_empty() {
+            return self.text.clone();
+        }
+        let words = self.terms.iter().map(|term| term.show(hosts));
+        let words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
+        words.join(", ")
+    }
+
     /// The nodes it chooses in a running world.
     pub(crate) fn resolve_now(
         &self,

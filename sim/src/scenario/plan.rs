@@ -1,26 +1,35 @@
 //! A scenario with every random choice made: the same orders for every engine.
 //!
 //! The choices are drawn from the seed, one stream a step, so that a new step does not shift another's draws.
-//! Which nodes run, stand still or have left is known while planning, so `down` and `running` are resolved here.
+//! Which nodes run, stand still or have left is known while planning, so `down` and `running` are resolved here;
+//! only what waits for an event waits for the run.
 
+mod chaos;
 mod cuts;
+mod network;
+mod nodes;
 
 pub use cuts::Cut;
 
 use super::names::Situation;
-use super::{Action, Disk, Pairs, Scenario, ScenarioError, Selector, Sides};
+use super::{
+    Action, Certificate, Disk, DiskFault, Latency, Scenario, ScenarioError, Selector, When,
+};
+use crate::event::EventKind;
 use core::time::Duration;
 use phalanx_core::random::Random;
 use phalanx_core::topology::record::Service;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that an engine does, in time order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The seed it was drawn from.
     pub seed: u64,
     /// What to do, in time order.
     pub orders: Vec<Planned>,
+    /// What to do when something is reported.
+    pub triggers: Vec<Triggered>,
     /// The cuts that orders refer to.
     pub cuts: Vec<Cut>,
     /// The nodes that steps drew and gave a word.
@@ -32,14 +41,31 @@ pub struct Plan {
 }
 
 /// One order and its time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Planned {
     /// When.
     pub at: Duration,
-    /// The step (index into `Scenario::steps`) it comes from; none for starts and the lifting of faults.
+    /// The step (index into `Scenario::steps`) it comes from; none for starts, the lifting of faults, and chaos.
     pub step: Option<usize>,
+    /// Whether chaos ordered it.
+    pub chaos: bool,
     /// What.
     pub order: Order,
+}
+
+/// Orders that wait for an event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Triggered {
+    /// The step (index into `Scenario::steps`) they come from.
+    pub step: usize,
+    /// Which event.
+    pub event: EventKind,
+    /// Who reports it.
+    pub by: Vec<usize>,
+    /// About whom; none: anyone.
+    pub about: Option<Vec<usize>>,
+    /// What to do, and how long after the event, in time order.
+    pub orders: Vec<(Duration, Order)>,
 }
 
 /// What an engine does.
@@ -56,13 +82,20 @@ pub enum Order {
     Stop {
         /// Which.
         host: usize,
-        /// Silently, instead of by kill -9.
+        /// Silently, instead of by kill -9: what was not synced to the disk is lost.
         power_loss: bool,
     },
     /// A cut begins.
     Cut(usize),
     /// A cut ends; connections that lived through it go on.
     Mend(usize),
+    /// What the pairs of a cut send from here on arrives when this time has come.
+    Hold {
+        /// Which pairs.
+        cut: usize,
+        /// How long, from here on.
+        length: Duration,
+    },
     /// A process stands still.
     Pause {
         /// Which.
@@ -86,6 +119,20 @@ pub enum Order {
         /// It drifts from here on, in millionths.
         drift_ppm: Option<i32>,
     },
+    /// A disk fails, or works again.
+    Disk {
+        /// Whose.
+        host: usize,
+        /// How; none: it works.
+        fault: Option<DiskFault>,
+    },
+    /// A certificate ends or changes.
+    Certificate {
+        /// Whose.
+        host: usize,
+        /// What becomes of it.
+        is: Certificate,
+    },
     /// A node leaves gracefully.
     Leave(usize),
     /// A node publishes other content.
@@ -100,7 +147,7 @@ pub enum Order {
     /// Segments are lost everywhere, in parts per million; none: as the scenario's network says.
     Loss(Option<u32>),
     /// Latency everywhere; none: as the scenario's network says.
-    Latency(Option<(Duration, Duration)>),
+    Latency(Option<Latency>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,9 +168,37 @@ enum Work {
         host: usize,
         number: u64,
     },
-    /// An order of a step comes due.
-    Order { step: Option<usize>, order: Order },
+    /// Host `host` registers or withdraws services.
+    Flap { step: usize, host: usize, on: bool },
+    /// An order comes due.
+    Order(Order, Origin),
+    /// A cut is mended if it still lasts.
+    Mend(usize, Origin),
+    /// A host that was stopped, or left, starts again.
+    Revive(usize, Disk, Origin),
+    /// Chaos strikes.
+    Chaos { number: u64 },
+    /// All faults are lifted.
+    Calm,
 }
+
+/// Where an order comes from.
+#[derive(Clone, Copy, Debug, Default)]
+struct Origin {
+    step: Option<usize>,
+    chaos: bool,
+}
+
+impl Origin {
+    const fn step(step: usize) -> Self {
+        Self {
+            step: Some(step),
+            chaos: false,
+        }
+    }
+}
+
+type Content = (BTreeSet<Service>, BTreeMap<String, String>);
 
 struct Planner<'a> {
     scenario: &'a Scenario,
@@ -131,8 +206,15 @@ struct Planner<'a> {
     queue: BTreeMap<(Duration, u64), Work>,
     queued: u64,
     lives: Vec<Life>,
-    content: Vec<(BTreeSet<Service>, BTreeMap<String, String>)>,
+    /// What each host publishes at its start.
+    base: Vec<Content>,
+    content: Vec<Content>,
+    /// The cuts that last, and whether they stay at the end.
     active: Vec<(usize, bool)>,
+    /// The faults of chaos that last: until when, and whom they touch.
+    chaos: Vec<(Duration, Vec<usize>)>,
+    /// The trigger whose orders are being planned.
+    trigger: Option<usize>,
     plan: Plan,
 }
 
@@ -146,24 +228,29 @@ impl Scenario {
             .hosts
             .iter()
             .map(|host| (host.services.clone(), host.metadata.clone()));
+        let content: Vec<Content> = content.collect();
         let mut planner = Planner {
             scenario: self,
             random: Random::from_seed(seed).child("plan"),
             queue: BTreeMap::new(),
             queued: 0,
             lives: vec![Life::Waiting; self.hosts.len()],
-            content: content.collect(),
+            base: content.clone(),
+            content,
             active: Vec::new(),
+            chaos: Vec::new(),
+            trigger: None,
             plan: Plan {
                 seed,
                 orders: Vec::new(),
+                triggers: Vec::new(),
                 cuts: Vec::new(),
                 named: BTreeMap::new(),
                 faults_end: self.duration,
                 end: self.duration + self.recovery,
             },
         };
-        planner.fill();
+        planner.fill()?;
         while let Some(((at, _), work)) = planner.queue.pop_first() {
             planner.work(at, work)?;
         }
@@ -172,52 +259,86 @@ impl Scenario {
 }
 
 impl Planner<'_> {
-    fn fill(&mut self) {
+    fn fill(&mut self) -> Result<(), ScenarioError> {
         let mut starts = self.random.child("starts");
         for (index, host) in self.scenario.hosts.iter().enumerate() {
             let drawn = starts.duration_below(self.scenario.spread);
             let Some(start) = host.start else { continue };
-            let at = start + drawn;
-            self.push(
-                at,
-                Work::Order {
-                    step: None,
-                    order: Order::Start {
-                        host: index,
-                        disk: Disk::Keep,
-                    },
-                },
-            );
+            let order = Order::Start {
+                host: index,
+                disk: Disk::Keep,
+            };
+            self.push(start + drawn, Work::Order(order, Origin::default()));
         }
         for (index, step) in self.scenario.steps.iter().enumerate() {
-            let (every, times) = step.repeat.unwrap_or((Duration::ZERO, 1));
-            for time in 0..times {
+            let first = match &step.when {
+                When::At(time) => *time,
+                When::Between(first, last) => {
+                    let mut random = self.random.nth_child("between", index as u64);
+                    *first + random.duration_below(*last - *first)
+                }
+                When::After(_) => {
+                    self.trigger(index)?;
+                    continue;
+                }
+            };
+            let (every, times) = step.repeat.unwrap_or((Duration::ZERO, Some(1)));
+            let mut time = first;
+            for _ in 0..times.unwrap_or(u32::MAX) {
+                // What a repetition moves behind the fault phase no longer happens.
+                if time >= self.plan.faults_end {
+                    break;
+                }
                 self.push(
-                    step.time + every * time,
+                    time,
                     Work::Step {
                         step: index,
                         only: None,
                     },
                 );
+                time += every;
             }
         }
-        let end = self.scenario.duration;
-        let calm = [Order::Loss(None), Order::Latency(None)];
-        for order in calm {
-            self.push(end, Work::Order { step: None, order });
+        if let Some(chaos) = &self.scenario.chaos {
+            self.push(chaos.from, Work::Chaos { number: 0 });
         }
-        for host in 0..self.scenario.hosts.len() {
-            self.push(
-                end,
-                Work::Order {
-                    step: None,
-                    order: Order::Slow {
-                        host,
-                        by: Duration::ZERO,
-                    },
-                },
-            );
+        self.push(self.plan.faults_end, Work::Calm);
+        Ok(())
+    }
+
+    /// Plans what waits for an event: its orders count from the event on.
+    fn trigger(&mut self, index: usize) -> Result<(), ScenarioError> {
+        let scenario = self.scenario;
+        let step = &scenario.steps[index];
+        let When::After(trigger) = &step.when else {
+            return Ok(());
+        };
+        let fixed = |selector: &Selector, planner: &Self| {
+            selector.fixed().ok_or_else(|| {
+                let message = "must name fixed nodes: who else runs then is not known".to_owned();
+                planner.error(index, "after", message)
+            })
+        };
+        let by = fixed(&trigger.by, self)?;
+        let about = trigger
+            .about
+            .as_ref()
+            .map(|about| fixed(about, self))
+            .transpose()?;
+        self.trigger = Some(self.plan.triggers.len());
+        self.plan.triggers.push(Triggered {
+            step: index,
+            event: trigger.event,
+            by,
+            about,
+            orders: Vec::new(),
+        });
+        let done = self.step(trigger.delay, index, None);
+        self.trigger = None;
+        if let Some(triggered) = self.plan.triggers.last_mut() {
+            triggered.orders.sort_by_key(|(offset, _)| *offset);
         }
+        done
     }
 
     fn push(&mut self, at: Duration, work: Work) {
@@ -225,43 +346,123 @@ impl Planner<'_> {
         self.queue.insert((at, self.queued), work);
     }
 
-    fn order(&mut self, at: Duration, step: Option<usize>, order: Order) {
-        self.plan.orders.push(Planned { at, step, order });
+    /// Gives an order for this very instant.
+    fn order(&mut self, at: Duration, from: Origin, order: Order) {
+        if let Some(trigger) = self.trigger {
+            self.plan.triggers[trigger].orders.push((at, order));
+            return;
+        }
+        let Origin { step, chaos } = from;
+        self.plan.orders.push(Planned {
+            at,
+            step,
+            chaos,
+            order,
+        });
+    }
+
+    /// Gives an order for later.
+    fn later(&mut self, at: Duration, from: Origin, order: Order) {
+        if self.trigger.is_some() {
+            self.order(at, from, order);
+        } else if at < self.plan.faults_end {
+            self.push(at, Work::Order(order, from));
+        }
     }
 
     fn work(&mut self, at: Duration, work: Work) -> Result<(), ScenarioError> {
         let end = self.plan.faults_end;
         match work {
-            Work::Order { step, order } => {
+            Work::Order(order, from) => {
                 if let Order::Start { host, .. } = order {
                     self.lives[host] = Life::Running;
                 }
-                if order == Order::Loss(None) && step.is_none() {
-                    self.mend(at, None, |_, kept| !kept);
-                }
-                self.order(at, step, order);
+                self.order(at, from, order);
             }
-            // What a repetition moved behind the fault phase no longer happens.
-            Work::Step { .. } | Work::Update { .. } if at >= end => {}
+            // What a delay moved behind the fault phase no longer happens.
+            Work::Step { .. } | Work::Update { .. } | Work::Chaos { .. } if at >= end => {}
+            Work::Flap { on: true, .. } if at >= end => {}
             Work::Step { step, only } => self.step(at, step, only)?,
             Work::Update { step, host, number } => {
-                let (services, metadata) = &mut self.content[host];
-                metadata.insert("update".to_owned(), number.to_string());
-                let order = Order::Announce {
-                    host,
-                    services: services.clone(),
-                    metadata: metadata.clone(),
-                };
-                self.order(at, Some(step), order);
+                self.content[host]
+                    .1
+                    .insert("update".to_owned(), number.to_string());
+                self.publish(at, Origin::step(step), host);
             }
+            Work::Flap { step, host, on } => self.flap(at, step, host, on),
+            Work::Mend(cut, from) => self.mend(at, from, |which, _| which == cut),
+            Work::Revive(host, disk, from) => {
+                // Who leaves may still be about it.
+                if self.lives[host] == Life::Left {
+                    let power_loss = false;
+                    self.order(at, from, Order::Stop { host, power_loss });
+                }
+                if matches!(self.lives[host], Life::Stopped | Life::Left) {
+                    self.boot(at, from, host, disk);
+                }
+            }
+            Work::Chaos { number } => self.strike(at, number),
+            Work::Calm => self.calm(at),
         }
         Ok(())
     }
 
-    fn mend(&mut self, at: Duration, step: Option<usize>, which: impl Fn(usize, bool) -> bool) {
+    /// Lifts all faults.
+    fn calm(&mut self, at: Duration) {
+        let nobody = Origin::default();
+        self.mend(at, nobody, |_, kept| !kept);
+        self.order(at, nobody, Order::Loss(None));
+        self.order(at, nobody, Order::Latency(None));
+        for host in 0..self.scenario.hosts.len() {
+            self.order(
+                at,
+                nobody,
+                Order::Slow {
+                    host,
+                    by: Duration::ZERO,
+                },
+            );
+        }
+        for host in self.broken_disks() {
+            self.order(at, nobody, Order::Disk { host, fault: None });
+        }
+        for host in self.bad_certificates() {
+            let is = Certificate::Rotated;
+            self.order(at, nobody, Order::Certificate { host, is });
+        }
+    }
+
+    /// Every order so far, of triggers too.
+    fn ordered(&self) -> impl Iterator<Item = &Order> {
+        let triggered = self
+            .plan
+            .triggers
+            .iter()
+            .flat_map(|triggered| &triggered.orders);
+        let planned = self.plan.orders.iter().map(|planned| &planned.order);
+        planned.chain(triggered.map(|(_, order)| order))
+    }
+
+    fn broken_disks(&self) -> BTreeSet<usize> {
+        let disks = self.ordered().filter_map(|order| match order {
+            Order::Disk { host, .. } => Some(*host),
+            _ => None,
+        });
+        disks.collect()
+    }
+
+    fn bad_certificates(&self) -> BTreeSet<usize> {
+        let certificates = self.ordered().filter_map(|order| match order {
+            Order::Certificate { host, .. } => Some(*host),
+            _ => None,
+        });
+        certificates.collect()
+    }
+
+    fn mend(&mut self, at: Duration, from: Origin, which: impl Fn(usize, bool) -> bool) {
         for (cut, kept) in std::mem::take(&mut self.active) {
             if which(cut, kept) {
-                self.order(at, step, Order::Mend(cut));
+                self.order(at, from, Order::Mend(cut));
             } else {
                 self.active.push((cut, kept));
             }
@@ -291,15 +492,9 @@ impl Planner<'_> {
             .nth_child("step", index as u64)
             .nth_child("time", nanos(at));
         let who = match &step.action {
-            Action::Crash(who) | Action::PowerLoss(who) | Action::Restart(who, _) => who,
-            Action::Pause { who, .. } | Action::Slow { who, .. } | Action::Clock { who, .. } => who,
-            Action::Join(who) | Action::Leave(who) | Action::Announce { who, .. } => who,
-            Action::Updates { who, .. } => who,
-            Action::Partition(..) | Action::Cut(..) | Action::Heal | Action::Restore => {
-                return self.network(at, index, &mut random);
-            }
-            Action::Loss(_) | Action::Latency(..) => return self.network(at, index, &mut random),
+            Action::Network(action) => return self.network(at, index, action, &mut random),
             Action::Clone(host) => return self.start(at, index, *host, Disk::Lose),
+            Action::Nodes(who, _) => who,
         };
         let hosts = match only {
             Some(host) => vec![host],
@@ -312,13 +507,8 @@ impl Planner<'_> {
             if let Some(stagger) = step.stagger {
                 for (position, host) in hosts.into_iter().enumerate() {
                     let later = at + stagger * u32::try_from(position).unwrap_or(u32::MAX);
-                    self.push(
-                        later,
-                        Work::Step {
-                            step: index,
-                            only: Some(host),
-                        },
-                    );
+                    let only = Some(host);
+                    self.push(later, Work::Step { step: index, only });
                 }
                 return Ok(());
             }
@@ -326,228 +516,11 @@ impl Planner<'_> {
         self.act(at, index, &hosts)
     }
 
-    /// Does a step's action to the network.
-    fn network(
-        &mut self,
-        at: Duration,
-        index: usize,
-        random: &mut Random,
-    ) -> Result<(), ScenarioError> {
-        let scenario = self.scenario;
-        let step = &scenario.steps[index];
-        match &step.action {
-            Action::Partition(sides, direction) => {
-                let sides = self.sides(sides, random);
-                self.name(step.named.as_deref(), &sides);
-                let cut = Cut::partition(scenario.hosts.len(), &sides, *direction);
-                self.cut(at, index, cut, false);
-            }
-            Action::Cut(pairs, direction, kept) => {
-                let cut = match pairs {
-                    Pairs::Between(from, to) => {
-                        let (from, to) = (self.select(from, random), self.select(to, random));
-                        Cut::between(&from, &to, *direction)
-                    }
-                    Pairs::Fraction(ppm) => {
-                        Cut::drawn(scenario.hosts.len(), *ppm, *direction, random)
-                            .map_err(|why| self.error(index, "fraction", why))?
-                    }
-                };
-                self.cut(at, index, cut, *kept);
-            }
-            Action::Heal => {
-                let partitions: Vec<bool> = self.plan.cuts.iter().map(Cut::is_partition).collect();
-                self.mend(at, Some(index), |cut, _| partitions[cut]);
-            }
-            Action::Restore => {
-                let partitions: Vec<bool> = self.plan.cuts.iter().map(Cut::is_partition).collect();
-                self.mend(at, Some(index), |cut, _| !partitions[cut]);
-            }
-            Action::Loss(ppm) => self.order(at, Some(index), Order::Loss(Some(*ppm))),
-            Action::Latency(min, max) => {
-                self.order(at, Some(index), Order::Latency(Some((*min, *max))));
-            }
-            Action::Crash(_)
-            | Action::PowerLoss(_)
-            | Action::Restart(..)
-            | Action::Pause { .. } => {}
-            Action::Slow { .. } | Action::Clock { .. } | Action::Join(_) | Action::Leave(_) => {}
-            Action::Announce { .. } | Action::Updates { .. } | Action::Clone(_) => {}
-        }
-        Ok(())
-    }
-
-    /// Does a step's action to these nodes.
-    fn act(&mut self, at: Duration, index: usize, hosts: &[usize]) -> Result<(), ScenarioError> {
-        let left = self.plan.faults_end.saturating_sub(at);
-        let step = Some(index);
-        for (position, &host) in hosts.iter().enumerate() {
-            match &self.scenario.steps[index].action {
-                Action::Crash(_) => self.stop(at, index, host, false),
-                Action::PowerLoss(_) => self.stop(at, index, host, true),
-                Action::Restart(_, disk) => {
-                    self.stop(at, index, host, false);
-                    self.start(at, index, host, *disk)?;
-                }
-                Action::Pause { length, .. } => {
-                    self.order(
-                        at,
-                        step,
-                        Order::Pause {
-                            host,
-                            length: left.min(*length),
-                        },
-                    );
-                }
-                Action::Slow { by, length, .. } => {
-                    self.order(at, step, Order::Slow { host, by: *by });
-                    if let Some(length) = length.filter(|length| *length < left) {
-                        let order = Order::Slow {
-                            host,
-                            by: Duration::ZERO,
-                        };
-                        self.push(at + length, Work::Order { step, order });
-                    }
-                }
-                Action::Clock {
-                    jump, drift_ppm, ..
-                } => {
-                    self.order(
-                        at,
-                        step,
-                        Order::Clock {
-                            host,
-                            jump: *jump,
-                            drift_ppm: *drift_ppm,
-                        },
-                    );
-                }
-                Action::Join(_) => self.start(at, index, host, Disk::Keep)?,
-                Action::Leave(_) => {
-                    self.lives[host] = Life::Left;
-                    self.order(at, step, Order::Leave(host));
-                }
-                Action::Announce { .. } | Action::Updates { .. } => {
-                    self.publish(at, index, position, hosts);
-                }
-                Action::Partition(..) | Action::Heal | Action::Cut(..) | Action::Restore => {}
-                Action::Loss(_) | Action::Latency(..) | Action::Clone(_) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Does a step's publishing to the node at `position` of `hosts`.
-    fn publish(&mut self, at: Duration, index: usize, position: usize, hosts: &[usize]) {
-        let (host, step) = (hosts[position], Some(index));
-        match &self.scenario.steps[index].action {
-            Action::Announce {
-                services, metadata, ..
-            } => {
-                let content = &mut self.content[host];
-                content.0 = services.clone().unwrap_or_else(|| content.0.clone());
-                content.1 = metadata.clone().unwrap_or_else(|| content.1.clone());
-                let (services, metadata) = content.clone();
-                self.order(
-                    at,
-                    step,
-                    Order::Announce {
-                        host,
-                        services,
-                        metadata,
-                    },
-                );
-            }
-            Action::Updates { every, length, .. } => {
-                let offset = *every * u32::try_from(position).unwrap_or(0)
-                    / u32::try_from(hosts.len()).unwrap_or(1);
-                let count = length.as_nanos() / every.as_nanos();
-                for number in 0..u32::try_from(count).unwrap_or(u32::MAX) {
-                    let work = Work::Update {
-                        step: index,
-                        host,
-                        number: u64::from(number) + 1,
-                    };
-                    self.push(at + offset + *every * number, work);
-                }
-            }
-            Action::Partition(..) | Action::Heal | Action::Cut(..) | Action::Restore => {}
-            Action::Crash(_) | Action::PowerLoss(_) | Action::Restart(..) => {}
-            Action::Pause { .. } | Action::Slow { .. } | Action::Clock { .. } => {}
-            Action::Join(_) | Action::Leave(_) | Action::Clone(_) => {}
-            Action::Loss(_) | Action::Latency(..) => {}
-        }
-    }
-
-    fn stop(&mut self, at: Duration, step: usize, host: usize, power_loss: bool) {
-        if self.lives[host] == Life::Running {
-            self.lives[host] = Life::Stopped;
-            self.order(at, Some(step), Order::Stop { host, power_loss });
-        }
-    }
-
-    fn start(
-        &mut self,
-        at: Duration,
-        step: usize,
-        host: usize,
-        disk: Disk,
-    ) -> Result<(), ScenarioError> {
-        if self.lives[host] == Life::Running {
-            let name = &self.scenario.hosts[host].name;
-            let message = format!("{name} already runs at {}", super::text::show(at));
-            return Err(self.error(step, self.scenario.steps[step].action.word(), message));
-        }
-        self.lives[host] = Life::Running;
-        let spec = &self.scenario.hosts[host];
-        self.content[host] = (spec.services.clone(), spec.metadata.clone());
-        self.order(at, Some(step), Order::Start { host, disk });
-        Ok(())
-    }
-
-    fn cut(&mut self, at: Duration, step: usize, cut: Cut, kept: bool) {
-        let index = self.plan.cuts.len();
-        self.plan.cuts.push(cut);
-        self.active.push((index, kept));
-        self.order(at, Some(step), Order::Cut(index));
-    }
-
-    fn sides(&self, sides: &Sides, random: &mut Random) -> Vec<Vec<usize>> {
-        let all = 0..self.scenario.hosts.len();
-        match sides {
-            Sides::Sets(sets) => sets.iter().map(|set| self.select(set, random)).collect(),
-            Sides::Halves => {
-                let mut hosts: Vec<usize> = all.collect();
-                random.shuffle(&mut hosts);
-                let second = hosts.split_off(hosts.len() / 2);
-                vec![hosts, second]
-            }
-            Sides::Isolate(who) => {
-                let who = self.select(who, random);
-                let others = all.filter(|host| !who.contains(host)).collect();
-                vec![who, others]
-            }
-        }
-    }
-
-    /// `word.1`, `word.2`, ... name the sides; `word` the first.
-    fn name(&mut self, word: Option<&str>, sides: &[Vec<usize>]) {
-        let Some(word) = word else { return };
-        for (index, side) in sides.iter().enumerate() {
-            self.plan
-                .named
-                .insert(format!("{word}.{}", index + 1), side.clone());
-        }
-        self.plan
-            .named
-            .insert(word.to_owned(), sides.first().cloned().unwrap_or_default());
-    }
-
     fn error(&self, step: usize, key: &str, message: String) -> ScenarioError {
-        let line = self.scenario.steps[step].line;
+        let step = &self.scenario.steps[step];
         ScenarioError {
-            file: self.scenario.file.clone(),
-            line,
+            file: step.file.clone(),
+            line: step.line,
             key: key.to_owned(),
             message,
         }

@@ -1,15 +1,14 @@
 //! From a file's tables to a scenario: every word resolved, every mistake named.
 
 use super::error::{ScenarioError, Source, suggestion};
-use super::file::{NetworkTable, NodesTable, ScenarioFile, Text, TuningTable};
+use super::file::{At, NetworkTable, NodesTable, ScenarioFile, Text, TuningTable};
 use super::names::Names;
 use super::{
-    Clock, Engine, Host, LinkRule, Network, Scenario, TuningChanges, conditions, steps, text,
+    Clock, Engine, Host, LinkRule, Network, Scenario, TuningChanges, chaos, conditions, steps, text,
 };
 use core::time::Duration;
 use phalanx_core::identity::{NodeId, check_name};
 use phalanx_core::topology::record::Service;
-use serde_spanned::Spanned;
 use std::collections::BTreeSet;
 
 /// The most machines of one scenario.
@@ -57,7 +56,7 @@ pub(crate) fn services(
 }
 
 /// Reads a clock's drift.
-pub(crate) fn drift(source: &Source<'_>, drift: &Spanned<i32>) -> Result<i32, ScenarioError> {
+pub(crate) fn drift(source: &Source<'_>, drift: &At<i32>) -> Result<i32, ScenarioError> {
     let ppm = *drift.get_ref();
     if ppm.abs() > DRIFT_MAX {
         let message =
@@ -81,34 +80,20 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
         None => vec![0],
     };
     let network = read_network(source, &file.network, Network::default())?;
-    let mut timeline = file
-        .at
+    let duration = with(source, &file.duration, text::positive)?;
+    let steps = timeline(source, &names, &file, duration)?;
+    let engines: Vec<Engine> = file
+        .engines
         .iter()
-        .map(|step| steps::read(source, &names, step))
-        .collect::<Result<Vec<_>, _>>()?;
-    timeline.sort_by_key(|step| step.time);
-    let duration = with(source, &file.duration, text::duration)?;
-    if let Some(late) = timeline.iter().find(|step| step.time >= duration) {
-        let message = format!(
-            "is not before the end of the fault phase ({})",
-            text::show(duration)
-        );
-        return Err(ScenarioError {
-            file: source.file.to_owned(),
-            line: late.line,
-            key: "time".to_owned(),
-            message,
-        });
-    }
+        .map(|word| with(source, word, Engine::named))
+        .collect::<Result<_, _>>()?;
+    let read_chaos = |table| chaos::read(source, table, &engines, hosts.len(), duration);
+    let chaos = file.chaos.as_ref().map(read_chaos).transpose()?;
     Ok(Scenario {
         file: source.file.to_owned(),
         name: file.name.get_ref().clone(),
         about: file.about.get_ref().trim().to_owned(),
-        engines: file
-            .engines
-            .iter()
-            .map(|word| with(source, word, Engine::named))
-            .collect::<Result<_, _>>()?,
+        engines,
         confluent: file.confluent,
         duration,
         recovery: optional(source, file.recovery.as_ref(), text::duration)?
@@ -120,7 +105,8 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
         network,
         links: read_links(source, &names, &file, network)?,
         tuning: read_tuning(source, &file.tuning)?,
-        steps: timeline,
+        chaos,
+        steps,
         expectations: file
             .expect
             .iter()
@@ -132,6 +118,32 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
             .first()
             .map_or(1, |word| source.line(word.span().start)),
     })
+}
+
+fn timeline(
+    source: &Source<'_>,
+    names: &Names,
+    file: &ScenarioFile,
+    duration: Duration,
+) -> Result<Vec<steps::Step>, ScenarioError> {
+    let mut timeline = Vec::new();
+    for table in &file.at {
+        let step = steps::read(source, names, table)?;
+        if step.when.earliest() >= duration {
+            let key = if matches!(step.when, steps::When::At(_)) {
+                "time"
+            } else {
+                "between"
+            };
+            let end = text::show(duration);
+            let message = format!("is not before the end of the fault phase ({end})");
+            let place = source.place_of(table.span().start, key);
+            return Err(source.error(place, key, message));
+        }
+        timeline.push(step);
+    }
+    timeline.sort_by_key(|step| step.when.earliest());
+    Ok(timeline)
 }
 
 fn check_head(source: &Source<'_>, file: &ScenarioFile) -> Result<(), ScenarioError> {
@@ -194,6 +206,18 @@ fn read_hosts(
             names
                 .add(&name, word)
                 .map_err(|why| source.error(at, "nodes", why))?;
+            for (kind, word) in [
+                ("role", &table.role),
+                ("region", &table.region),
+                ("zone", &table.zone),
+            ] {
+                if let Some(word) = word {
+                    with(source, word, |word| {
+                        check_name(word).map_err(|why| format!("`{word}` {why}"))
+                    })?;
+                    names.place(kind, word.get_ref());
+                }
+            }
             hosts.push(read_host(source, at, table, &name)?);
         }
     }
@@ -235,6 +259,11 @@ fn read_host(
         services: services(source, &table.services)?,
         metadata: table.metadata.clone(),
         dialable: table.dialable.unwrap_or(true),
+        role: table.role.as_ref().map(|word| word.get_ref().clone()),
+        region: table.region.as_ref().map(|word| word.get_ref().clone()),
+        zone: table.zone.as_ref().map(|word| word.get_ref().clone()),
+        tuning: read_tuning(source, &table.tuning)?,
+        group: table.prefix.as_ref().map(|word| word.get_ref().clone()),
         clock,
         start: (!table.waits).then_some(start),
         clone_of: None,
@@ -299,20 +328,9 @@ fn read_network(
     table: &NetworkTable,
     base: Network,
 ) -> Result<Network, ScenarioError> {
-    let min = optional(source, table.latency.as_ref(), text::duration)?;
-    let max = optional(source, table.latency_max.as_ref(), text::duration)?;
-    let latency_min = min.unwrap_or(base.latency_min);
-    let latency_max = max.unwrap_or(if min.is_some() {
-        latency_min
-    } else {
-        base.latency_max
-    });
-    if let (Some(text), true) = (&table.latency_max, latency_max < latency_min) {
-        return Err(source.error(text.span().start, "latency-max", "is below `latency`"));
-    }
+    let latency = optional(source, table.latency.as_ref(), text::latency)?;
     Ok(Network {
-        latency_min,
-        latency_max,
+        latency: latency.unwrap_or(base.latency),
         loss_ppm: optional(source, table.loss.as_ref(), text::share)?.unwrap_or(base.loss_ppm),
         bandwidth: optional(source, table.bandwidth.as_ref(), text::rate)?.or(base.bandwidth),
     })
@@ -330,7 +348,6 @@ fn read_links(
             let table = link.get_ref();
             let network = NetworkTable {
                 latency: table.latency.clone(),
-                latency_max: table.latency_max.clone(),
                 loss: table.loss.clone(),
                 bandwidth: table.bandwidth.clone(),
             };

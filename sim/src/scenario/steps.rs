@@ -1,412 +1,429 @@
 //! What happens when: the timeline.
 
+use super::action::{Action, Certificate, DiskFault, NetworkAction, NodeAction, Pairs, Sides};
+use super::conditions::word_of;
 use super::error::{ScenarioError, Source};
-use super::file::{CutTable, PartitionTable, StepTable, Text};
+use super::file::{AfterTable, At, ClockTable, CutTable, PartitionTable, StepTable, Text};
 use super::names::{Names, Selector};
 use super::read::{optional, services, with};
 use super::{Direction, Disk, text};
+use crate::event::EventKind;
 use core::time::Duration;
-use phalanx_core::topology::record::Service;
-use serde_spanned::Spanned;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// One entry of the timeline.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// Its line in the file.
+    /// The file it stands in.
+    pub file: String,
+    /// Its line there.
     pub line: usize,
     /// When it happens first.
-    pub time: Duration,
-    /// How often, this far apart.
-    pub repeat: Option<(Duration, u32)>,
+    pub when: When,
+    /// Again, this far apart: how often in all; none: until the faults are lifted.
+    pub repeat: Option<(Duration, Option<u32>)>,
     /// From node to node, this far apart.
     pub stagger: Option<Duration>,
+    /// The fault is lifted after this.
+    pub length: Option<Duration>,
     /// A word for the nodes it draws.
     pub named: Option<String>,
     /// What happens.
     pub action: Action,
 }
 
-/// What happens.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// The network splits.
-    Partition(Sides, Direction),
-    /// All partitions end.
-    Heal,
-    /// Single pairs cannot reach each other; `true`: for good.
-    Cut(Pairs, Direction, bool),
-    /// All cuts end.
-    Restore,
-    /// Processes are killed.
-    Crash(Selector),
-    /// Machines lose power.
-    PowerLoss(Selector),
-    /// Nodes start again.
-    Restart(Selector, Disk),
-    /// Processes stop for a while.
-    Pause {
-        /// Which.
-        who: Selector,
-        /// How long.
-        length: Duration,
-    },
-    /// Processes take longer for each input.
-    Slow {
-        /// Which.
-        who: Selector,
-        /// By how much.
-        by: Duration,
-        /// How long; none: until the faults are lifted.
-        length: Option<Duration>,
-    },
-    /// Clocks change.
-    Clock {
-        /// Whose.
-        who: Selector,
-        /// They jump forward.
-        jump: Duration,
-        /// They drift from here on.
-        drift_ppm: Option<i32>,
-    },
-    /// Nodes that waited start.
-    Join(Selector),
-    /// Nodes leave gracefully.
-    Leave(Selector),
-    /// Nodes publish other content.
-    Announce {
-        /// Which.
-        who: Selector,
-        /// All they serve; none: as before.
-        services: Option<BTreeSet<Service>>,
-        /// All metadata; none: as before.
-        metadata: Option<BTreeMap<String, String>>,
-    },
-    /// The share of segments lost from here on, in parts per million.
-    Loss(u32),
-    /// The latency from here on, shortest and longest.
-    Latency(Duration, Duration),
-    /// Nodes publish steadily.
-    Updates {
-        /// Which.
-        who: Selector,
-        /// Each once in this time.
-        every: Duration,
-        /// How long.
-        length: Duration,
-    },
-    /// A clone starts: this host.
-    Clone(usize),
+/// When a step happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum When {
+    /// At this time.
+    At(Duration),
+    /// At a time between these, drawn.
+    Between(Duration, Duration),
+    /// When this is reported first.
+    After(Trigger),
 }
 
-impl Action {
-    /// The word for it in scenario files.
+impl When {
+    /// The earliest time; the start of the run for what waits for an event.
     #[must_use]
-    pub const fn word(&self) -> &'static str {
+    pub const fn earliest(&self) -> Duration {
         match self {
-            Self::Partition(..) => "partition",
-            Self::Heal => "heal",
-            Self::Cut(..) => "cut",
-            Self::Restore => "restore",
-            Self::Crash(_) => "crash",
-            Self::PowerLoss(_) => "power-loss",
-            Self::Restart(..) => "restart",
-            Self::Pause { .. } => "pause",
-            Self::Slow { .. } => "slow",
-            Self::Clock { .. } => "clock",
-            Self::Join(_) => "join",
-            Self::Leave(_) => "leave",
-            Self::Announce { .. } => "announce",
-            Self::Loss(_) => "loss",
-            Self::Latency(..) => "latency",
-            Self::Updates { .. } => "updates",
-            Self::Clone(_) => "clone",
+            Self::At(time) | Self::Between(time, _) => *time,
+            Self::After(_) => Duration::ZERO,
         }
     }
 }
 
-/// How the network splits.
-#[derive(Clone, Debug)]
-pub enum Sides {
-    /// Into these.
-    Sets(Vec<Selector>),
-    /// Into two random halves.
-    Halves,
-    /// These against all others.
-    Isolate(Selector),
-}
-
-/// Which pairs are cut.
-#[derive(Clone, Debug)]
-pub enum Pairs {
-    /// Those between two choices.
-    Between(Selector, Selector),
-    /// A drawn share of all, in parts per million.
-    Fraction(u32),
+/// An event that a step waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trigger {
+    /// Which.
+    pub event: EventKind,
+    /// Who reports it.
+    pub by: Selector,
+    /// About whom; none: anyone.
+    pub about: Option<Selector>,
+    /// The step follows this much later.
+    pub delay: Duration,
 }
 
 pub(crate) fn read(
     source: &Source<'_>,
     names: &Names,
-    step: &Spanned<StepTable>,
+    step: &At<StepTable>,
 ) -> Result<Step, ScenarioError> {
     let at = step.span().start;
     let table = step.get_ref();
-    let every = optional(source, table.every.as_ref(), text::duration)?;
-    let repeat = match (every, &table.times) {
-        (None, None) => None,
-        (Some(every), Some(times)) if *times.get_ref() > 0 => Some((every, *times.get_ref())),
-        (Some(_), Some(times)) => {
-            return Err(source.error(times.span().start, "times", "must be at least 1"));
-        }
-        (Some(_), None) => {
-            return Err(source.error(at, "every", "needs `times`, how often in all"));
-        }
-        (None, Some(times)) => {
-            return Err(source.error(times.span().start, "times", "needs `every`, the interval"));
-        }
-    };
+    let reader = Reader { source, names, at };
+    let repeat = reader.repeat(table)?;
+    let action = reader.action(table)?;
+    if let Some(length) = &table.length
+        && !action.can_end()
+    {
+        let message = format!("`{}` has no end that a step could bring", action.word());
+        return Err(source.error(length.span().start, "for", message));
+    }
     Ok(Step {
+        file: source.file_at(at).to_owned(),
         line: source.line(at),
-        time: with(source, &table.time, text::duration)?,
+        when: reader.when(table)?,
         repeat,
         stagger: optional(source, table.stagger.as_ref(), text::duration)?,
+        length: optional(source, table.length.as_ref(), text::positive)?,
         named: table.named.as_ref().map(|word| word.get_ref().clone()),
-        action: action(source, names, at, table)?,
+        action,
     })
 }
 
-fn action(
-    source: &Source<'_>,
-    names: &Names,
+struct Reader<'a> {
+    source: &'a Source<'a>,
+    names: &'a Names,
     at: usize,
-    table: &StepTable,
-) -> Result<Action, ScenarioError> {
-    let mut found = Vec::new();
-    faults_of_the_network(source, names, at, table, &mut found)?;
-    faults_of_nodes(source, names, at, table, &mut found)?;
-    workload(source, names, at, table, &mut found)?;
-    match found.len() {
-        1 => Ok(found.remove(0)),
-        0 => Err(source.error(at, "at", "has no action; add one, such as `crash = \"n1\"`")),
-        _ => {
-            let words: Vec<_> = found.iter().map(Action::word).collect();
-            Err(source.error(
-                at,
-                "at",
-                format!(
-                    "has {}; one step does one thing: make several",
-                    words.join(" and ")
-                ),
-            ))
-        }
-    }
 }
 
-fn faults_of_the_network(
-    source: &Source<'_>,
-    names: &Names,
-    at: usize,
-    table: &StepTable,
-    found: &mut Vec<Action>,
-) -> Result<(), ScenarioError> {
-    if let Some(partition) = &table.partition {
-        found.push(read_partition(source, names, at, partition)?);
+impl Reader<'_> {
+    fn select(&self, text: &Text) -> Result<Selector, ScenarioError> {
+        with(self.source, text, |word| self.names.selector(word))
     }
-    if let Some(cut) = &table.cut {
-        found.push(read_cut(source, names, at, cut)?);
+
+    fn duration(&self, text: &Text) -> Result<Duration, ScenarioError> {
+        with(self.source, text, text::duration)
     }
-    for (flag, key, action) in [
-        (&table.heal, "heal", Action::Heal),
-        (&table.restore, "restore", Action::Restore),
-    ] {
-        if let Some(flag) = flag {
-            if !flag.get_ref() {
-                return Err(source.error(flag.span().start, key, "can only be true"));
+
+    fn positive(&self, text: &Text) -> Result<Duration, ScenarioError> {
+        with(self.source, text, text::positive)
+    }
+
+    fn repeat(&self, table: &StepTable) -> Result<Option<(Duration, Option<u32>)>, ScenarioError> {
+        let every = optional(self.source, table.every.as_ref(), text::positive)?;
+        match (every, &table.times) {
+            (None, None) => Ok(None),
+            (Some(every), times) => {
+                if let Some(times) = times.as_ref().filter(|times| *times.get_ref() == 0) {
+                    let at = times.span().start;
+                    return Err(self.source.error(at, "times", "must be at least 1"));
+                }
+                Ok(Some((every, times.as_ref().map(|times| *times.get_ref()))))
             }
-            found.push(action);
+            (None, Some(times)) => {
+                let at = times.span().start;
+                Err(self
+                    .source
+                    .error(at, "times", "needs `every`, the interval"))
+            }
         }
     }
-    if let Some(loss) = &table.loss {
-        found.push(Action::Loss(with(source, loss, text::share)?));
-    }
-    if let Some(latency) = &table.latency {
-        let min = with(source, &latency.min, text::duration)?;
-        let max = optional(source, latency.max.as_ref(), text::duration)?.unwrap_or(min);
-        if max < min {
-            return Err(source.error(latency.min.span().start, "min", "is above `max`"));
-        }
-        found.push(Action::Latency(min, max));
-    }
-    Ok(())
-}
 
-fn faults_of_nodes(
-    source: &Source<'_>,
-    names: &Names,
-    at: usize,
-    table: &StepTable,
-    found: &mut Vec<Action>,
-) -> Result<(), ScenarioError> {
-    let select = |text: &Text| with(source, text, |word| names.selector(word));
-    if let Some(who) = &table.crash {
-        found.push(Action::Crash(select(who)?));
+    fn when(&self, table: &StepTable) -> Result<When, ScenarioError> {
+        match (&table.time, &table.between, &table.after) {
+            (Some(time), None, None) => Ok(When::At(self.duration(time)?)),
+            (None, Some(between), None) => {
+                let at = between.span().start;
+                let error = |why: String| self.source.error(at, "between", why);
+                let (first, last) = between.get_ref();
+                let (first, last) = (text::duration(first), text::duration(last));
+                let (first, last) = (first.map_err(error)?, last.map_err(error)?);
+                if last <= first {
+                    return Err(error("the second time is not after the first".to_owned()));
+                }
+                Ok(When::Between(first, last))
+            }
+            (None, None, Some(after)) => {
+                if table.every.is_some() || table.stagger.is_some() {
+                    let message = "happens once; `every` and `stagger` go with `time`";
+                    return Err(self.source.error(after.span().start, "after", message));
+                }
+                self.after(after.get_ref()).map(When::After)
+            }
+            _ => {
+                let message = "needs exactly one of `time`, `between`, `after`";
+                Err(self.source.error(self.at, "at", message))
+            }
+        }
     }
-    if let Some(who) = &table.power_loss {
-        found.push(Action::PowerLoss(select(who)?));
-    }
-    if let Some(restart) = &table.restart {
-        let disk = |word: &str| match word {
-            "keep" => Ok(Disk::Keep),
-            "lose" => Ok(Disk::Lose),
-            _ => Err(format!("`{word}` is neither `keep` nor `lose`")),
+
+    fn after(&self, after: &AfterTable) -> Result<Trigger, ScenarioError> {
+        let all = || self.names.selector("all");
+        let by = match &after.by {
+            Some(by) => self.select(by)?,
+            None => all().map_err(|why| self.source.error(self.at, "by", why))?,
         };
-        let state = optional(source, restart.state.as_ref(), disk)?.unwrap_or(Disk::Keep);
-        found.push(Action::Restart(select(&restart.who)?, state));
-    }
-    if let Some(pause) = &table.pause {
-        let length = with(source, &pause.length, text::duration)?;
-        found.push(Action::Pause {
-            who: select(&pause.who)?,
-            length,
-        });
-    }
-    if let Some(slow) = &table.slow {
-        let by = with(source, &slow.by, text::duration)?;
-        let length = optional(source, slow.length.as_ref(), text::duration)?;
-        found.push(Action::Slow {
-            who: select(&slow.who)?,
+        Ok(Trigger {
+            event: with(self.source, &after.event, |word| {
+                word_of("event", EventKind::ALL, word)
+            })?,
             by,
-            length,
-        });
+            about: after
+                .about
+                .as_ref()
+                .map(|about| self.select(about))
+                .transpose()?,
+            delay: optional(self.source, after.delay.as_ref(), text::duration)?.unwrap_or_default(),
+        })
     }
-    if let Some(clock) = &table.clock {
+
+    fn action(&self, table: &StepTable) -> Result<Action, ScenarioError> {
+        let mut found = Vec::new();
+        self.network(table, &mut found)?;
+        self.stops(table, &mut found)?;
+        self.trouble(table, &mut found)?;
+        self.workload(table, &mut found)?;
+        match found.len() {
+            1 => Ok(found.remove(0)),
+            0 => {
+                let message = "has no action; add one, such as `crash = \"n1\"`";
+                Err(self.source.error(self.at, "at", message))
+            }
+            _ => {
+                let words: Vec<_> = found.iter().map(Action::word).collect();
+                let words = words.join(" and ");
+                let message = format!("has {words}; one step does one thing: make several");
+                Err(self.source.error(self.at, "at", message))
+            }
+        }
+    }
+
+    fn network(&self, table: &StepTable, found: &mut Vec<Action>) -> Result<(), ScenarioError> {
+        let mut add = |action| found.push(Action::Network(action));
+        if let Some(partition) = &table.partition {
+            add(self.partition(partition)?);
+        }
+        if let Some(cut) = &table.cut {
+            let (pairs, direction) = self.pairs("cut", cut)?;
+            add(NetworkAction::Cut(pairs, direction, cut.kept));
+        }
+        if let Some(hold) = &table.hold {
+            let (pairs, direction) = self.pairs("hold", hold)?;
+            if hold.kept {
+                let message = "goes with `cut`; what is held must arrive";
+                return Err(self.source.error(self.at, "kept", message));
+            }
+            add(NetworkAction::Hold(pairs, direction));
+        }
+        if let Some(who) = &table.clog {
+            add(NetworkAction::Clog(self.select(who)?));
+        }
+        if let Some(who) = &table.swizzle_clog {
+            add(NetworkAction::Swizzle(self.select(who)?));
+        }
+        for (flag, key, action) in [
+            (&table.heal, "heal", NetworkAction::Heal),
+            (&table.restore, "restore", NetworkAction::Restore),
+        ] {
+            if self.flag(flag.as_ref(), key)? {
+                add(action);
+            }
+        }
+        if let Some(loss) = &table.loss {
+            add(NetworkAction::Loss(with(self.source, loss, text::share)?));
+        }
+        if let Some(latency) = &table.latency {
+            add(NetworkAction::Latency(with(
+                self.source,
+                latency,
+                text::latency,
+            )?));
+        }
+        Ok(())
+    }
+
+    /// A key that is there or not.
+    fn flag(&self, flag: Option<&At<bool>>, key: &str) -> Result<bool, ScenarioError> {
+        match flag {
+            None => Ok(false),
+            Some(flag) if *flag.get_ref() => Ok(true),
+            Some(flag) => Err(self
+                .source
+                .error(flag.span().start, key, "can only be true")),
+        }
+    }
+
+    /// Nodes end and begin.
+    fn stops(&self, table: &StepTable, found: &mut Vec<Action>) -> Result<(), ScenarioError> {
+        for (who, action) in [
+            (&table.crash, NodeAction::Crash),
+            (&table.power_loss, NodeAction::PowerLoss),
+            (&table.join, NodeAction::Join),
+            (&table.leave, NodeAction::Leave),
+        ] {
+            if let Some(who) = who {
+                found.push(Action::Nodes(self.select(who)?, action));
+            }
+        }
+        if let Some(restart) = &table.restart {
+            let disk = |word: &str| match word {
+                "keep" => Ok(Disk::Keep),
+                "lose" => Ok(Disk::Lose),
+                _ => Err(format!("`{word}` is neither `keep` nor `lose`")),
+            };
+            let state = optional(self.source, restart.state.as_ref(), disk)?;
+            let action = NodeAction::Restart(state.unwrap_or(Disk::Keep));
+            found.push(Action::Nodes(self.select(&restart.who)?, action));
+        }
+        if let Some(upgrade) = &table.upgrade {
+            let action = NodeAction::Upgrade(upgrade.version.clone());
+            found.push(Action::Nodes(self.select(&upgrade.who)?, action));
+        }
+        if let Some(clone) = &table.clone {
+            let host = with(self.source, &clone.name, |word| self.names.fixed(word))?;
+            found.push(Action::Clone(host.first().copied().unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    /// Nodes run, and not well.
+    fn trouble(&self, table: &StepTable, found: &mut Vec<Action>) -> Result<(), ScenarioError> {
+        if let Some(pause) = &table.pause {
+            let action = NodeAction::Pause(self.duration(&pause.length)?);
+            found.push(Action::Nodes(self.select(&pause.who)?, action));
+        }
+        if let Some(slow) = &table.slow {
+            let by = self.duration(&slow.by)?;
+            let length = optional(self.source, slow.length.as_ref(), text::duration)?;
+            let action = NodeAction::Slow { by, length };
+            found.push(Action::Nodes(self.select(&slow.who)?, action));
+        }
+        if let Some(clock) = &table.clock {
+            found.push(self.clock(clock)?);
+        }
+        if let Some(disk) = &table.disk {
+            let fault = with(self.source, &disk.fault, |word| {
+                word_of("fault of a disk", DiskFault::ALL, word)
+            })?;
+            found.push(Action::Nodes(
+                self.select(&disk.who)?,
+                NodeAction::Disk(fault),
+            ));
+        }
+        if let Some(certificate) = &table.certificate {
+            let is = with(self.source, &certificate.is, |word| {
+                word_of("state of a certificate", Certificate::ALL, word)
+            })?;
+            let who = self.select(&certificate.who)?;
+            found.push(Action::Nodes(who, NodeAction::Certificate(is)));
+        }
+        Ok(())
+    }
+
+    fn clock(&self, clock: &ClockTable) -> Result<Action, ScenarioError> {
         let Some(who) = &clock.who else {
-            return Err(source.error(at, "clock", "needs `who`, whose clocks"));
+            return Err(self
+                .source
+                .error(self.at, "clock", "needs `who`, whose clocks"));
         };
         if let Some(offset) = &clock.offset {
-            return Err(source.error(
-                offset.span().start,
-                "offset",
-                "belongs to `nodes`; a step has `jump`",
-            ));
+            let message = "belongs to `nodes`; a step has `jump`";
+            return Err(self.source.error(offset.span().start, "offset", message));
         }
-        let jump = optional(source, clock.jump.as_ref(), text::duration)?.unwrap_or_default();
-        let drift_ppm = clock
-            .drift_ppm
-            .as_ref()
-            .map(|drift| super::read::drift(source, drift))
-            .transpose()?;
-        found.push(Action::Clock {
-            who: select(who)?,
-            jump,
-            drift_ppm,
-        });
+        let jump = optional(self.source, clock.jump.as_ref(), text::duration)?;
+        let drift = |ppm| super::read::drift(self.source, ppm);
+        let drift_ppm = clock.drift_ppm.as_ref().map(drift).transpose()?;
+        if jump.is_none() && drift_ppm.is_none() {
+            let message = "needs `jump` or `drift-ppm`: without them nothing happens";
+            return Err(self.source.error(self.at, "clock", message));
+        }
+        let jump = jump.unwrap_or_default();
+        Ok(Action::Nodes(
+            self.select(who)?,
+            NodeAction::Clock { jump, drift_ppm },
+        ))
     }
-    Ok(())
-}
 
-fn workload(
-    source: &Source<'_>,
-    names: &Names,
-    at: usize,
-    table: &StepTable,
-    found: &mut Vec<Action>,
-) -> Result<(), ScenarioError> {
-    let select = |text: &Text| with(source, text, |word| names.selector(word));
-    if let Some(who) = &table.join {
-        found.push(Action::Join(select(who)?));
-    }
-    if let Some(who) = &table.leave {
-        found.push(Action::Leave(select(who)?));
-    }
-    if let Some(announce) = &table.announce {
-        let list = announce
-            .services
-            .as_ref()
-            .map(|list| services(source, list))
-            .transpose()?;
-        if list.is_none() && announce.metadata.is_none() {
-            return Err(source.error(at, "announce", "needs `services` or `metadata`"));
+    fn workload(&self, table: &StepTable, found: &mut Vec<Action>) -> Result<(), ScenarioError> {
+        if let Some(announce) = &table.announce {
+            let list = announce.services.as_ref();
+            let services = list.map(|list| services(self.source, list)).transpose()?;
+            let metadata = announce.metadata.clone();
+            if services.is_none() && metadata.is_none() {
+                let message = "needs `services` or `metadata`";
+                return Err(self.source.error(self.at, "announce", message));
+            }
+            let action = NodeAction::Announce { services, metadata };
+            found.push(Action::Nodes(self.select(&announce.who)?, action));
         }
-        found.push(Action::Announce {
-            who: select(&announce.who)?,
-            services: list,
-            metadata: announce.metadata.clone(),
-        });
-    }
-    if let Some(updates) = &table.updates {
-        let every = with(source, &updates.every, text::duration)?;
-        if every.is_zero() {
-            return Err(source.error(
-                updates.every.span().start,
-                "every",
-                "must be longer than nothing",
-            ));
+        if let Some(updates) = &table.updates {
+            let (every, length) = (
+                self.positive(&updates.every)?,
+                self.duration(&updates.length)?,
+            );
+            let action = NodeAction::Updates { every, length };
+            found.push(Action::Nodes(self.select(&updates.who)?, action));
         }
-        let length = with(source, &updates.length, text::duration)?;
-        found.push(Action::Updates {
-            who: select(&updates.who)?,
-            every,
-            length,
-        });
+        if let Some(flap) = &table.flap {
+            let action = NodeAction::Flap {
+                services: services(self.source, &flap.services)?,
+                every: self.positive(&flap.every)?,
+                length: self.duration(&flap.length)?,
+            };
+            found.push(Action::Nodes(self.select(&flap.who)?, action));
+        }
+        Ok(())
     }
-    if let Some(clone) = &table.clone {
-        let host = with(source, &clone.name, |word| names.fixed(word))?;
-        found.push(Action::Clone(host.first().copied().unwrap_or_default()));
-    }
-    Ok(())
-}
 
-fn direction(word: &str) -> Result<Direction, String> {
-    match word {
-        "both" => Ok(Direction::Both),
-        "out" => Ok(Direction::Out),
-        "in" => Ok(Direction::In),
-        _ => Err(format!("`{word}` is no direction; there is both, out, in")),
+    fn direction(&self, text: Option<&Text>) -> Result<Direction, ScenarioError> {
+        let read = |word: &str| match word {
+            "both" => Ok(Direction::Both),
+            "out" => Ok(Direction::Out),
+            "in" => Ok(Direction::In),
+            _ => Err(format!("`{word}` is no direction; there is both, out, in")),
+        };
+        Ok(optional(self.source, text, read)?.unwrap_or(Direction::Both))
     }
-}
 
-fn read_partition(
-    source: &Source<'_>,
-    names: &Names,
-    at: usize,
-    table: &PartitionTable,
-) -> Result<Action, ScenarioError> {
-    let select = |text: &Text| with(source, text, |word| names.selector(word));
-    let direction =
-        optional(source, table.direction.as_ref(), direction)?.unwrap_or(Direction::Both);
-    let sides = match (&table.sets, &table.halves, &table.isolate) {
-        (Some(sets), None, None) if sets.len() >= 2 => {
-            Sides::Sets(sets.iter().map(select).collect::<Result<_, _>>()?)
-        }
-        (Some(_), None, None) => return Err(source.error(at, "sets", "needs at least two sides")),
-        (None, Some(_), None) => Sides::Halves,
-        (None, None, Some(who)) => Sides::Isolate(select(who)?),
-        _ => {
-            return Err(source.error(
-                at,
-                "partition",
-                "needs exactly one of `sets`, `halves`, `isolate`",
-            ));
-        }
-    };
-    Ok(Action::Partition(sides, direction))
-}
+    fn partition(&self, table: &PartitionTable) -> Result<NetworkAction, ScenarioError> {
+        let direction = self.direction(table.direction.as_ref())?;
+        let halves = self.flag(table.halves.as_ref(), "halves")?;
+        let random = self.flag(table.random.as_ref(), "random")?;
+        let sides = match (&table.sets, halves, random, &table.isolate) {
+            (Some(sets), false, false, None) if sets.len() >= 2 => {
+                let sets: Result<_, _> = sets.iter().map(|set| self.select(set)).collect();
+                Sides::Sets(sets?)
+            }
+            (Some(_), false, false, None) => {
+                return Err(self
+                    .source
+                    .error(self.at, "sets", "needs at least two sides"));
+            }
+            (None, true, false, None) => Sides::Halves,
+            (None, false, true, None) => Sides::Random,
+            (None, false, false, Some(who)) => Sides::Isolate(self.select(who)?),
+            _ => {
+                let message = "needs exactly one of `sets`, `halves`, `random`, `isolate`";
+                return Err(self.source.error(self.at, "partition", message));
+            }
+        };
+        Ok(NetworkAction::Partition(sides, direction))
+    }
 
-fn read_cut(
-    source: &Source<'_>,
-    names: &Names,
-    at: usize,
-    table: &CutTable,
-) -> Result<Action, ScenarioError> {
-    let select = |text: &Text| with(source, text, |word| names.selector(word));
-    let direction =
-        optional(source, table.direction.as_ref(), direction)?.unwrap_or(Direction::Both);
-    let pairs = match (&table.from, &table.to, &table.fraction) {
-        (Some(from), Some(to), None) => Pairs::Between(select(from)?, select(to)?),
-        (None, None, Some(fraction)) => Pairs::Fraction(with(source, fraction, text::share)?),
-        _ => return Err(source.error(at, "cut", "needs `from` and `to`, or `fraction`")),
-    };
-    Ok(Action::Cut(pairs, direction, table.kept))
+    fn pairs(&self, key: &str, table: &CutTable) -> Result<(Pairs, Direction), ScenarioError> {
+        let direction = self.direction(table.direction.as_ref())?;
+        let pairs = match (&table.from, &table.to, &table.fraction) {
+            (Some(from), Some(to), None) => Pairs::Between(self.select(from)?, self.select(to)?),
+            (None, None, Some(share)) => Pairs::Fraction(with(self.source, share, text::share)?),
+            _ => {
+                let message = "needs `from` and `to`, or `fraction`";
+                return Err(self.source.error(self.at, key, message));
+            }
+        };
+        Ok((pairs, direction))
+    }
 }

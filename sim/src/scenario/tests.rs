@@ -47,7 +47,7 @@ fn a_mistake_names_file_line_key_and_the_nearest_word() {
     );
     assert!(
         error("[[at]]\ntime = \"61s\"\ncrash = \"n1\"\n")
-            .starts_with("x.toml:12: time: is not before")
+            .starts_with("x.toml:13: time: is not before")
     );
     assert!(error("[[at]]\ntime = \"1s\"\n").starts_with("x.toml:12: at: has no action"));
     assert!(
@@ -144,4 +144,189 @@ fn the_schema_knows_every_step() {
     ] {
         assert!(schema.contains(&format!("\"{word}\"")), "{word}");
     }
+}
+
+/// Everything that a file may say, once.
+const EVERYTHING: &str = r#"scenario = 1
+name = "everything"
+about = "One of each: \"quoted\"."
+engines = ["model"]
+duration = "90s"
+recovery = "15s"
+seeds = "web1, db"
+spread = "1s"
+[network]
+latency = "exponential 5ms from 1ms"
+loss = "0.5%"
+bandwidth = "100Mbit"
+[tuning]
+forget-after = "30s"
+[chaos]
+kinds = ["crash", "partition"]
+at-once = 3
+stay-up = 2
+from = "10s"
+quiet = "80s"
+[[nodes]]
+count = 4
+prefix = "web"
+services = ["web/1"]
+metadata = { "a key" = "a value" }
+role = "front"
+region = "eu"
+zone = "eu-1"
+tuning = { links-max = 9 }
+[[nodes]]
+names = ["db", "spare"]
+waits = false
+clock = { offset = "-3s", drift-ppm = -50 }
+dialable = false
+start = "1500ms"
+kind = "store"
+[[nodes]]
+names = ["late"]
+waits = true
+[[link]]
+from = "role:front"
+to = "db"
+latency = "log-normal 5ms p99 80ms"
+[[at]]
+between = ["5s", "8s"]
+for = "4s"
+named = "side"
+partition = { random = true, direction = "in" }
+[[at]]
+after = { event = "peer-down", by = "web1", about = "db", delay = "1s" }
+crash = "web2"
+for = "2s"
+[[at]]
+time = "20s"
+every = "10s"
+hold = { from = "web1", to = "region:eu", direction = "out" }
+for = "2s"
+[[at]]
+time = "21s"
+clog = "db"
+for = "1s"
+[[at]]
+time = "22s"
+swizzle-clog = "zone:eu-1"
+for = "8s"
+[[at]]
+time = "30s"
+cut = { fraction = "10%", kept = true }
+[[at]]
+time = "31s"
+stagger = "1s"
+upgrade = { who = "web1..web3", version = "2" }
+[[at]]
+time = "40s"
+disk = { who = "db", fault = "torn-write" }
+[[at]]
+time = "41s"
+certificate = { who = "db", is = "expired" }
+for = "3s"
+[[at]]
+time = "42s"
+flap = { who = "1 of web1..web4", services = ["x/1"], every = "1s", for = "5s" }
+[[at]]
+time = "50s"
+latency = "1ms..9ms"
+for = "5s"
+[[at]]
+time = "60s"
+join = "late"
+[[at]]
+time = "61s"
+clone = { of = "db", name = "db-copy" }
+[[at]]
+time = "62s"
+updates = { who = "web4", every = "1s", for = "3s" }
+[[at]]
+time = "63s"
+clock = { who = "web1", jump = "3s", drift-ppm = 20 }
+[[at]]
+time = "64s"
+slow = { who = "side.1", by = "3ms", for = "4s" }
+[[at]]
+time = "70s"
+restart = { who = "down, spare", state = "lose" }
+[[expect]]
+sometimes = { event = { kind = "peer-down", about = "db", min = 2 } }
+[[expect]]
+never = { members = { who = "running", as = "suspect", min = 6 } }
+from = "1s"
+to = "2s"
+[[expect]]
+metric = "converge-p99-ms"
+who = "all"
+min = 1
+max = 9000
+[[expect]]
+always = { links = { who = "web1", max = 9 } }
+from = "80s"
+[[expect]]
+eventually = { providers = { of = "web", are = "" } }
+within = "90s"
+"#;
+
+#[test]
+fn a_scenario_that_is_written_reads_as_itself() {
+    let scenario = Scenario::parse("x.toml", EVERYTHING).unwrap();
+    let text = scenario.to_toml();
+    let again = Scenario::parse("x.toml", &text).unwrap_or_else(|why| panic!("{why}\n{text}"));
+    assert_eq!(again.to_toml(), text);
+    assert_eq!(
+        (&again.hosts, &again.links),
+        (&scenario.hosts, &scenario.links)
+    );
+    assert_eq!(
+        (again.network, again.tuning),
+        (scenario.network, scenario.tuning)
+    );
+    let modes = |scenario: &Scenario| -> Vec<_> {
+        let expectations = scenario.expectations.iter();
+        expectations
+            .map(|expect| (format!("{:?}", expect.mode), expect.from, expect.to))
+            .collect()
+    };
+    let unread = |text: &str| text.split("text: \"").next().map(str::to_owned);
+    assert_eq!(unread(&modes(&again)[0].0), unread(&modes(&scenario)[0].0));
+    for seed in 1..5 {
+        assert_eq!(again.plan(seed), scenario.plan(seed), "{text}");
+    }
+}
+
+#[test]
+fn chaos_keeps_its_budget() {
+    let tail = concat!(
+        "[chaos]\nat-once = 2\nstay-up = 3\nevery = \"1s\"\nshortest = \"1s\"\nlongest = \"6s\"\n",
+        "from = \"5s\"\nquiet = \"50s\"\n"
+    );
+    let scenario = scenario(tail);
+    let mut kinds = std::collections::BTreeSet::new();
+    for seed in 1..=20 {
+        let plan = scenario.plan(seed).unwrap();
+        let chaos: Vec<_> = plan.orders.iter().filter(|planned| planned.chaos).collect();
+        assert!(!chaos.is_empty());
+        let (first, last) = (chaos[0].at, chaos[chaos.len() - 1].at);
+        assert!(first >= Duration::from_secs(5) && last <= Duration::from_secs(50));
+        let mut down = std::collections::BTreeSet::new();
+        for planned in &plan.orders {
+            kinds.insert(
+                format!("{:?}", planned.order)
+                    .split([' ', '('])
+                    .next()
+                    .map(str::to_owned),
+            );
+            match &planned.order {
+                Order::Stop { host, .. } | Order::Leave(host) => _ = down.insert(*host),
+                Order::Start { host, .. } => _ = down.remove(host),
+                _ => {}
+            }
+            assert!(down.len() <= 2, "seed {seed}");
+        }
+        assert!(down.is_empty(), "seed {seed}");
+    }
+    assert!(kinds.len() >= 9, "{kinds:?}");
 }

@@ -1,5 +1,6 @@
 //! Quantities as people write them: durations, shares, rates.
 
+use super::Latency;
 use core::time::Duration;
 
 /// A duration such as `250ms`, `3s`, `1.5s`, `2min`, `1h`.
@@ -28,6 +29,109 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     scaled(number, unit)
         .map(Duration::from_nanos)
         .ok_or_else(how)
+}
+
+/// A duration that is longer than nothing.
+///
+/// # Errors
+/// How to write it.
+pub fn positive(text: &str) -> Result<Duration, String> {
+    let found = duration(text)?;
+    if found.is_zero() {
+        return Err("must be longer than nothing".to_owned());
+    }
+    Ok(found)
+}
+
+/// A latency: `1ms`, `1ms..5ms`, `exponential 5ms from 1ms`, `log-normal 5ms p99 80ms`.
+///
+/// # Errors
+/// How to write it.
+pub fn latency(text: &str) -> Result<Latency, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words.as_slice() {
+        ["exponential", mean] => Ok(Latency::Exponential {
+            least: Duration::ZERO,
+            mean: duration(mean)?,
+        }),
+        ["exponential", mean, "from", least] => Ok(Latency::Exponential {
+            least: duration(least)?,
+            mean: duration(mean)?,
+        }),
+        ["log-normal", median, "p99", p99] => {
+            let (median, p99) = (positive(median)?, duration(p99)?);
+            if p99 < median {
+                return Err(format!(
+                    "in `{text}` the 99th percentile is below the median"
+                ));
+            }
+            Ok(Latency::LogNormal { median, p99 })
+        }
+        [one] => match one.split_once("..") {
+            None => Ok(Latency::Constant(duration(one)?)),
+            Some((least, most)) => {
+                let (least, most) = (duration(least)?, duration(most)?);
+                if most < least {
+                    return Err(format!("in `{text}` the longest is below the shortest"));
+                }
+                Ok(Latency::Uniform(least, most))
+            }
+        },
+        _ => Err(format!(
+            "`{text}` is no latency; write 1ms, 1ms..5ms, exponential 5ms from 1ms, or log-normal 5ms p99 80ms"
+        )),
+    }
+}
+
+/// A latency as people write it.
+#[must_use]
+pub fn show_latency(latency: Latency) -> String {
+    match latency {
+        Latency::Constant(time) => short(time),
+        Latency::Uniform(least, most) => format!("{}..{}", short(least), short(most)),
+        Latency::Exponential { least, mean } => {
+            format!("exponential {} from {}", short(mean), short(least))
+        }
+        Latency::LogNormal { median, p99 } => {
+            format!("log-normal {} p99 {}", short(median), short(p99))
+        }
+    }
+}
+
+/// A duration in the largest unit in which it is a whole number.
+#[must_use]
+pub fn short(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    let units = [
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1_000),
+        ("ns", 1),
+    ];
+    let unit = units.into_iter().find(|(_, unit)| nanos % unit == 0);
+    let (word, unit) = unit.unwrap_or(("ns", 1));
+    format!("{}{word}", nanos / unit)
+}
+
+/// A share as people write it, without loss.
+#[must_use]
+pub fn show_share(ppm: u32) -> String {
+    let (whole, rest) = (ppm / 10_000, ppm % 10_000);
+    if rest == 0 {
+        return format!("{whole}%");
+    }
+    let fraction = format!("{rest:04}");
+    format!("{whole}.{}%", fraction.trim_end_matches('0'))
+}
+
+/// A rate as people write it.
+#[must_use]
+pub fn show_rate(bits: u64) -> String {
+    let kilobits = bits / 1_000;
+    let units = [("Gbit", 1_000_000), ("Mbit", 1_000), ("kbit", 1)];
+    let unit = units.into_iter().find(|(_, unit)| kilobits % unit == 0);
+    let (word, unit) = unit.unwrap_or(("kbit", 1));
+    format!("{}{word}", kilobits / unit)
 }
 
 /// A duration with a sign: `-3s`, `+250ms`, `1s`; in nanoseconds.
@@ -123,6 +227,24 @@ mod tests {
         assert_eq!(share("2.5%"), Ok(25_000));
         assert_eq!(rate("10Mbit"), Ok(10_000_000));
         assert_eq!(show(Duration::from_millis(1_250)), "1.25s");
+        assert_eq!(short(Duration::from_millis(1_250)), "1250ms");
+        assert_eq!(
+            (show_share(25_000), show_share(1)),
+            ("2.5%".to_owned(), "0.0001%".to_owned())
+        );
+        assert_eq!(show_rate(1_500_000_000), "1500Mbit");
+    }
+
+    #[test]
+    fn a_latency_reads_as_it_is_shown() {
+        for text in [
+            "1ms",
+            "1ms..5ms",
+            "exponential 5ms from 1ms",
+            "log-normal 5ms p99 80ms",
+        ] {
+            assert_eq!(latency(text).map(show_latency).as_deref(), Ok(text));
+        }
     }
 
     #[test]
@@ -132,5 +254,9 @@ mod tests {
         }
         assert!(share("110%").is_err() && share("5").is_err());
         assert!(rate("0Mbit").is_err() && rate("fast").is_err());
+        assert!(
+            latency("5ms..1ms").is_err()
+                && latency("pareto 5ms").unwrap_err().contains("log-normal")
+        );
     }
 }

@@ -94,14 +94,15 @@ impl<'a> Engine<'a> {
         sabotage: Sabotage,
         trace: Trace,
     ) -> Result<Self, String> {
-        let network = scenario.network;
+        // What has no bounds is refused before the run: `Scenario::check_engine`.
+        let (least, most) = scenario.network.latency.bounds().unwrap_or_default();
         let mut sim = turmoil::Builder::new()
             .rng_seed(plan.seed)
             .epoch(UNIX_EPOCH + Duration::from_secs(WALL_ZERO))
             .tick_duration(tick(scenario.hosts.len()))
             .simulation_duration(Duration::MAX)
-            .min_message_latency(network.latency_min)
-            .max_message_latency(network.latency_max)
+            .min_message_latency(least)
+            .max_message_latency(most)
             .tcp_capacity(TCP_CAPACITY)
             .enable_random_order()
             .build();

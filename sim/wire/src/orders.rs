@@ -4,14 +4,13 @@ use crate::engine::Engine;
 use crate::fabric;
 use crate::host::Boot;
 use crate::pki;
-use core::time::Duration;
 use phalanx_core::gossip::{Address, Config, Input};
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
 use phalanx_net::store::MemoryEpoch;
 use phalanx_sim::model::WALL_ZERO;
-use phalanx_sim::scenario::Disk;
 use phalanx_sim::scenario::plan::{Order, Planned};
+use phalanx_sim::scenario::{Disk, Latency};
 use std::net::IpAddr;
 
 impl Engine<'_> {
@@ -57,14 +56,20 @@ impl Engine<'_> {
                     self.hosts[*host].tell(Input::Announce(content));
                 }
             }
-            Order::Latency(range) => {
-                self.fabric.latency_by(step.filter(|_| range.is_some()));
-                self.set_latency(*range);
+            Order::Latency(latency) => {
+                self.fabric.latency_by(step.filter(|_| latency.is_some()));
+                self.set_latency(*latency);
             }
             // Lifted at the end of every scenario.
             Order::Loss(None) => {}
             Order::Slow { by, .. } if by.is_zero() => {}
-            Order::Loss(_) | Order::Slow { .. } | Order::Pause { .. } | Order::Clock { .. } => {
+            Order::Loss(_)
+            | Order::Slow { .. }
+            | Order::Pause { .. }
+            | Order::Clock { .. }
+            | Order::Hold { .. }
+            | Order::Disk { .. }
+            | Order::Certificate { .. } => {
                 return Err(format!(
                     "engine wire cannot do {:?}; use --engine model",
                     planned.order
@@ -80,11 +85,13 @@ impl Engine<'_> {
             .map_or(0, |node| node.links() as u64)
     }
 
-    pub(super) fn set_latency(&self, range: Option<(Duration, Duration)>) {
+    pub(super) fn set_latency(&self, latency: Option<Latency>) {
         let count = self.hosts.len();
         for (from, to) in (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))) {
             let network = self.scenario.network_between(from, to);
-            let (min, max) = range.unwrap_or((network.latency_min, network.latency_max));
+            let latency = latency.unwrap_or(network.latency);
+            // What has no bounds is refused before the run: `Scenario::check_engine`.
+            let (min, max) = latency.bounds().unwrap_or_default();
             let (from, to) = (fabric::ip(from).into(), fabric::ip(to).into());
             let ends: (IpAddr, IpAddr) = (from, to);
             self.sim.set_link_latency(ends.0, ends.1, min);
@@ -138,7 +145,7 @@ impl Engine<'_> {
             content,
             targets,
         );
-        config.tuning = self.scenario.tuning.tuning();
+        config.tuning = self.scenario.tuning_of(host);
         config.sabotage = self.sabotage;
         self.lives.start(&spec.id, epoch, instance);
         let (seed, store) = (seeds.next_u64(), state.store.clone());

@@ -1,0 +1,195 @@
+//! Random faults within a budget: what may happen, how much at once, how long, and when it ends.
+
+use super::conditions::word_of;
+use super::error::{ScenarioError, Source};
+use super::file::{At, ChaosTable};
+use super::read::{optional, with};
+use super::{Engine, text};
+use core::time::Duration;
+
+/// One kind of random fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChaosKind {
+    /// A process is killed and starts again later.
+    Crash,
+    /// A machine loses power and comes back later.
+    PowerLoss,
+    /// A machine loses power and its disk, and comes back later.
+    Wipe,
+    /// A node leaves and starts again later.
+    Leave,
+    /// A process stands still.
+    Pause,
+    /// A process takes longer for each input.
+    Slow,
+    /// A clock jumps forward.
+    Jump,
+    /// A clock drifts for a while.
+    Drift,
+    /// The network splits.
+    Partition,
+    /// Single pairs cannot reach each other.
+    Cut,
+    /// What single pairs send waits.
+    Hold,
+    /// Segments are lost everywhere.
+    Loss,
+    /// Latency rises everywhere.
+    Latency,
+    /// A node publishes other services.
+    Announce,
+}
+
+impl ChaosKind {
+    /// Every kind and its word.
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Crash, "crash"),
+        (Self::PowerLoss, "power-loss"),
+        (Self::Wipe, "wipe"),
+        (Self::Leave, "leave"),
+        (Self::Pause, "pause"),
+        (Self::Slow, "slow"),
+        (Self::Jump, "jump"),
+        (Self::Drift, "drift"),
+        (Self::Partition, "partition"),
+        (Self::Cut, "cut"),
+        (Self::Hold, "hold"),
+        (Self::Loss, "loss"),
+        (Self::Latency, "latency"),
+        (Self::Announce, "announce"),
+    ];
+
+    /// Its word in scenario files.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(kind, _)| *kind == self);
+        found.map_or("", |(_, word)| *word)
+    }
+
+    /// Whether an engine can do it.
+    #[must_use]
+    pub const fn is_for(self, engine: Engine) -> bool {
+        match engine {
+            Engine::Model => true,
+            Engine::Wire => matches!(
+                self,
+                Self::Crash
+                    | Self::PowerLoss
+                    | Self::Wipe
+                    | Self::Leave
+                    | Self::Partition
+                    | Self::Cut
+                    | Self::Announce
+            ),
+        }
+    }
+}
+
+/// A budget of random faults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chaos {
+    /// The line of `[chaos]`; 0 when the search added it.
+    pub line: usize,
+    /// What may happen.
+    pub kinds: Vec<ChaosKind>,
+    /// The most faults at once.
+    pub at_once: usize,
+    /// The mean time between the beginnings of two faults.
+    pub every: Duration,
+    /// The shortest fault.
+    pub shortest: Duration,
+    /// The longest fault.
+    pub longest: Duration,
+    /// How many nodes no fault may touch at any time.
+    pub stay_up: usize,
+    /// No fault before this.
+    pub from: Duration,
+    /// No fault from here on.
+    pub quiet: Duration,
+}
+
+impl Chaos {
+    /// The budget that a scenario gets which has none: `hosts` machines, a fault phase of `duration`.
+    #[must_use]
+    pub fn usual(engines: &[Engine], hosts: usize, duration: Duration) -> Self {
+        let kinds = ChaosKind::ALL.iter().map(|(kind, _)| *kind);
+        Self {
+            line: 0,
+            kinds: kinds
+                .filter(|kind| engines.iter().all(|engine| kind.is_for(*engine)))
+                .collect(),
+            at_once: 2,
+            every: Duration::from_secs(3),
+            shortest: Duration::from_millis(500),
+            longest: Duration::from_secs(8).min(duration / 2),
+            stay_up: hosts.div_ceil(2),
+            from: Duration::from_secs(3).min(duration / 4),
+            quiet: duration,
+        }
+    }
+}
+
+pub(super) fn read(
+    source: &Source<'_>,
+    table: &At<ChaosTable>,
+    engines: &[Engine],
+    hosts: usize,
+    duration: Duration,
+) -> Result<Chaos, ScenarioError> {
+    let at = table.span().start;
+    let table = table.get_ref();
+    let usual = Chaos::usual(engines, hosts, duration);
+    let kinds = match &table.kinds {
+        None => usual.kinds,
+        Some(list) if list.is_empty() => {
+            return Err(source.error(at, "kinds", "is empty; name a kind or leave `[chaos]` out"));
+        }
+        Some(list) => {
+            let kind = |word: &str| word_of("kind of chaos", ChaosKind::ALL, word);
+            let kinds: Result<_, _> = list.iter().map(|word| with(source, word, kind)).collect();
+            kinds?
+        }
+    };
+    let every = optional(source, table.every.as_ref(), text::positive)?;
+    let shortest = optional(source, table.shortest.as_ref(), text::positive)?;
+    let longest = optional(source, table.longest.as_ref(), text::positive)?;
+    let quiet = optional(source, table.quiet.as_ref(), text::duration)?;
+    let from = optional(source, table.from.as_ref(), text::duration)?;
+    let longest_or_usual = longest.unwrap_or(usual.longest);
+    let shortest = shortest.unwrap_or(usual.shortest.min(longest_or_usual));
+    let chaos = Chaos {
+        line: source.line(at),
+        kinds,
+        at_once: count(table.at_once.as_ref(), usual.at_once),
+        every: every.unwrap_or(usual.every),
+        shortest,
+        longest: longest.unwrap_or(usual.longest.max(shortest)),
+        stay_up: count(table.stay_up.as_ref(), usual.stay_up),
+        from: from.unwrap_or(usual.from),
+        quiet: quiet.unwrap_or(duration),
+    };
+    let wrong = if chaos.at_once == 0 {
+        Some(("at-once", "must be at least 1".to_owned()))
+    } else if chaos.longest < chaos.shortest {
+        Some(("longest", "is below `shortest`".to_owned()))
+    } else if chaos.stay_up >= hosts {
+        let message = format!("leaves nobody to touch; there are {hosts} nodes");
+        Some(("stay-up", message))
+    } else if chaos.quiet > duration {
+        let message = format!("is behind `duration` ({})", text::show(duration));
+        Some(("quiet", message))
+    } else if chaos.quiet < chaos.from + chaos.shortest {
+        let message = "leaves no time for a fault after `from`".to_owned();
+        Some(("quiet", message))
+    } else {
+        None
+    };
+    match wrong {
+        None => Ok(chaos),
+        Some((key, message)) => Err(source.error(source.place_of(at, key), key, message)),
+    }
+}
+
+fn count(value: Option<&At<u32>>, usual: usize) -> usize {
+    value.map_or(usual, |value| *value.get_ref() as usize)
+}

@@ -1,0 +1,238 @@
+//! The timeline as it is written.
+
+use super::{At, ClockTable, Text};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Something that happens: one of `time`, `between`, `after`, and exactly one action.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct StepTable {
+    /// When, from the start of the run.
+    pub(crate) time: Option<Text>,
+    /// Some time between these two, drawn from the seed.
+    pub(crate) between: Option<At<(String, String)>>,
+    /// When a node reports an event, the first time.
+    pub(crate) after: Option<At<AfterTable>>,
+    /// Repeats the step at this interval.
+    pub(crate) every: Option<Text>,
+    /// How often in all (default: until the faults are lifted).
+    pub(crate) times: Option<At<u32>>,
+    /// The fault is lifted after this: cuts are mended, what was stopped starts again.
+    #[serde(rename = "for")]
+    pub(crate) length: Option<Text>,
+    /// Does it to one node after another, this far apart.
+    pub(crate) stagger: Option<Text>,
+    /// A word for the nodes it draws, for later steps and expectations.
+    pub(crate) named: Option<Text>,
+    /// The network splits; links across become black holes.
+    pub(crate) partition: Option<PartitionTable>,
+    /// Ends all partitions.
+    pub(crate) heal: Option<At<bool>>,
+    /// Single pairs cannot reach each other.
+    pub(crate) cut: Option<CutTable>,
+    /// Ends all cuts.
+    pub(crate) restore: Option<At<bool>>,
+    /// What these nodes send to each other waits, and arrives when the step ends: single pairs.
+    pub(crate) hold: Option<CutTable>,
+    /// The same for all that these nodes send and get.
+    pub(crate) clog: Option<Text>,
+    /// These nodes are clogged one after another, and freed in another order.
+    pub(crate) swizzle_clog: Option<Text>,
+    /// Kills processes (kill -9): the operating system closes their connections.
+    pub(crate) crash: Option<Text>,
+    /// Machines lose power: nothing closes their connections.
+    pub(crate) power_loss: Option<Text>,
+    /// Starts stopped nodes again; a node that runs is killed first.
+    pub(crate) restart: Option<RestartTable>,
+    /// Processes stop and go on later.
+    pub(crate) pause: Option<PauseTable>,
+    /// Processes take this much longer for each input.
+    pub(crate) slow: Option<SlowTable>,
+    /// Clocks jump or drift.
+    pub(crate) clock: Option<ClockTable>,
+    /// Disks fail.
+    pub(crate) disk: Option<DiskTable>,
+    /// Certificates end or change.
+    pub(crate) certificate: Option<CertificateTable>,
+    /// Nodes start again with another version of the software.
+    pub(crate) upgrade: Option<UpgradeTable>,
+    /// Nodes that waited start.
+    pub(crate) join: Option<Text>,
+    /// Nodes leave gracefully.
+    pub(crate) leave: Option<Text>,
+    /// Nodes publish other services or metadata.
+    pub(crate) announce: Option<AnnounceTable>,
+    /// The share of segments that are lost from here on.
+    pub(crate) loss: Option<Text>,
+    /// The latency from here on; see `network`.
+    pub(crate) latency: Option<Text>,
+    /// Nodes publish updates steadily.
+    pub(crate) updates: Option<UpdatesTable>,
+    /// Nodes register and withdraw services, in turn.
+    pub(crate) flap: Option<FlapTable>,
+    /// Another machine starts under a node's id.
+    pub(crate) clone: Option<CloneTable>,
+}
+
+/// Which event of whom.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct AfterTable {
+    /// `peer-down`, `isolated`, ...
+    pub(crate) event: Text,
+    /// Who reports it (default `all`).
+    pub(crate) by: Option<Text>,
+    /// About whom (default: anyone).
+    pub(crate) about: Option<Text>,
+    /// And this much later (default `0s`).
+    pub(crate) delay: Option<Text>,
+}
+
+/// How the network splits: exactly one of `sets`, `halves`, `random`, `isolate`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct PartitionTable {
+    /// Sides that cannot reach each other; nodes in none of them reach all.
+    pub(crate) sets: Option<Vec<Text>>,
+    /// Two random halves.
+    pub(crate) halves: Option<At<bool>>,
+    /// Two random sides of random size.
+    pub(crate) random: Option<At<bool>>,
+    /// These against all others.
+    pub(crate) isolate: Option<Text>,
+    /// `both` (default), `out` (the first side is not heard) or `in` (the first side hears nothing).
+    pub(crate) direction: Option<Text>,
+}
+
+/// Which pairs cannot reach each other: `from` and `to`, or `fraction`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct CutTable {
+    /// One end.
+    pub(crate) from: Option<Text>,
+    /// The other end.
+    pub(crate) to: Option<Text>,
+    /// A random share of all pairs, drawn so that a path between any two nodes remains.
+    pub(crate) fraction: Option<Text>,
+    /// `both` (default), `out` (from does not reach to) or `in`.
+    pub(crate) direction: Option<Text>,
+    /// Stays when the faults are lifted at the end.
+    #[serde(default)]
+    pub(crate) kept: bool,
+}
+
+/// Which nodes start again, and with what.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RestartTable {
+    /// The nodes.
+    pub(crate) who: Text,
+    /// What is left on the disk: `keep` (default) or `lose`.
+    pub(crate) state: Option<Text>,
+}
+
+/// Who pauses, for how long.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct PauseTable {
+    /// The nodes.
+    pub(crate) who: Text,
+    /// How long.
+    #[serde(rename = "for")]
+    pub(crate) length: Text,
+}
+
+/// Who is slow, how much, for how long.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct SlowTable {
+    /// The nodes.
+    pub(crate) who: Text,
+    /// Added to each input's handling.
+    pub(crate) by: Text,
+    /// How long (default: until the faults are lifted).
+    #[serde(rename = "for")]
+    pub(crate) length: Option<Text>,
+}
+
+/// Who publishes what.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct AnnounceTable {
+    /// The nodes.
+    pub(crate) who: Text,
+    /// All they serve from here on: `name/version`.
+    pub(crate) services: Option<Vec<Text>>,
+    /// All metadata from here on.
+    pub(crate) metadata: Option<BTreeMap<String, String>>,
+}
+
+/// Steady publishing.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct UpdatesTable {
+    /// The sources.
+    pub(crate) who: Text,
+    /// Each source publishes once in this time; the sources are spaced evenly.
+    pub(crate) every: Text,
+    /// How long.
+    #[serde(rename = "for")]
+    pub(crate) length: Text,
+}
+
+/// A second machine under one id.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct CloneTable {
+    /// Whose id.
+    pub(crate) of: Text,
+    /// The other machine's name in this file.
+    pub(crate) name: Text,
+}
+
+/// Services that come and go.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct FlapTable {
+    /// The nodes.
+    pub(crate) who: Text,
+    /// What they register and withdraw: `name/version`.
+    pub(crate) services: Vec<Text>,
+    /// The time between two changes.
+    pub(crate) every: Text,
+    /// How long; at its end the services are withdrawn.
+    #[serde(rename = "for")]
+    pub(crate) length: Text,
+}
+
+/// Whose disk fails how.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct DiskTable {
+    /// The nodes.
+    pub(crate) who: Text,
+    /// `full` (writes fail), `torn-write` (the write under way at a stop is half there), `io-error` (reads and writes fail).
+    pub(crate) fault: Text,
+}
+
+/// Whose certificate ends how.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct CertificateTable {
+    /// The nodes.
+    pub(crate) who: Text,
+    /// `expired` (no new connection), `revoked` (no connection at all) or `rotated` (valid again).
+    pub(crate) is: Text,
+}
+
+/// Who gets which version.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct UpgradeTable {
+    /// The nodes.
+    pub(crate) who: Text,
+    /// The version; published as the metadata `version`.
+    pub(crate) version: String,
+}

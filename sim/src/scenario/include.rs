@@ -1,0 +1,210 @@
+//! What a file is made of besides its own text: the files it includes, and the values of its matrix.
+//!
+//! Both work on text, so that every line keeps its number: included files are read as if they stood at the end, and
+//! a matrix replaces words.
+
+use super::error::{ScenarioError, Source};
+use super::file::{MatrixValue, Text};
+use super::{Scenario, read};
+use serde::Deserialize;
+use serde_spanned::Spanned;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The most runs of one matrix.
+const RUNS_MAX: usize = 1_000;
+
+/// The keys that make up the text itself.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    include: Vec<Text>,
+    #[serde(default)]
+    matrix: Vec<Spanned<BTreeMap<String, Vec<MatrixValue>>>>,
+}
+
+/// One scenario of a file.
+pub(super) struct Variant {
+    file: String,
+    text: String,
+    included: Vec<(usize, String)>,
+    /// Its values; empty without a matrix.
+    label: String,
+}
+
+impl Variant {
+    pub(super) fn read(&self) -> Result<Scenario, ScenarioError> {
+        let mut scenario = read::scenario(Source {
+            file: &self.file,
+            text: &self.text,
+            included: &self.included,
+        })?;
+        if !self.label.is_empty() {
+            scenario.name = format!("{}[{}]", scenario.name, self.label);
+        }
+        Ok(scenario)
+    }
+}
+
+/// The texts of a file's scenarios.
+pub(super) fn variants(file: &str, text: &str) -> Result<Vec<Variant>, ScenarioError> {
+    let source = Source {
+        file,
+        text,
+        included: &[],
+    };
+    let head: Head = toml::from_str(text).map_err(|error| source.parse_error(&error))?;
+    let (mut whole, mut included) = (text.to_owned(), Vec::new());
+    for name in &head.include {
+        let at = name.span().start;
+        let path = Path::new(file).with_file_name(name.get_ref());
+        let more = std::fs::read_to_string(&path).map_err(|why| {
+            let message = format!("{} cannot be read: {why}", path.display());
+            source.error(at, "include", message)
+        })?;
+        let part = path.display().to_string();
+        tables_alone(&part, &more)?;
+        whole.push('\n');
+        included.push((whole.len(), part));
+        whole.push_str(&more);
+    }
+    let source = Source {
+        file,
+        text: &whole,
+        included: &included,
+    };
+    let runs = runs(&source, &head.matrix)?;
+    runs.iter().map(|run| substitute(&source, run)).collect()
+}
+
+/// An included file has no keys of its own: at the end of another they would belong to its last table.
+fn tables_alone(file: &str, text: &str) -> Result<(), ScenarioError> {
+    let source = Source {
+        file,
+        text,
+        included: &[],
+    };
+    let tables: BTreeMap<Spanned<String>, toml::Value> =
+        toml::from_str(text).map_err(|error| source.parse_error(&error))?;
+    let is_table = |value: &toml::Value| match value {
+        toml::Value::Table(_) => true,
+        toml::Value::Array(list) => !list.is_empty() && list.iter().all(toml::Value::is_table),
+        _ => false,
+    };
+    match tables.iter().find(|(_, value)| !is_table(value)) {
+        None => Ok(()),
+        Some((key, _)) => {
+            let message = "belongs into the file that includes this one; here are tables alone";
+            Err(source.error(key.span().start, key.get_ref(), message))
+        }
+    }
+}
+
+type Run = Vec<(String, MatrixValue)>;
+
+/// Every combination of a matrix table's values; several tables are run one after another.
+fn runs(
+    source: &Source<'_>,
+    matrix: &[Spanned<BTreeMap<String, Vec<MatrixValue>>>],
+) -> Result<Vec<Run>, ScenarioError> {
+    let mut all = Vec::new();
+    for table in matrix {
+        let at = table.span().start;
+        let mut runs: Vec<Run> = vec![Vec::new()];
+        for (word, values) in table.get_ref() {
+            if values.is_empty() {
+                let message = "has no values; list at least one";
+                return Err(source.error(source.place_of(at, word), word, message));
+            }
+            if !source.text.contains(&format!("${{{word}}}")) {
+                let message =
+                    format!("stands nowhere; write \"${{{word}}}\" where its value belongs");
+                return Err(source.error(source.place_of(at, word), word, message));
+            }
+            let with = |run: &Run, value: &MatrixValue| {
+                let mut run = run.clone();
+                run.push((word.clone(), value.clone()));
+                run
+            };
+            let longer = runs
+                .iter()
+                .flat_map(|run| values.iter().map(move |value| with(run, value)));
+            runs = longer.collect();
+        }
+        all.append(&mut runs);
+        if all.len() > RUNS_MAX {
+            let message = format!("makes more than {RUNS_MAX} runs; sweep less at once");
+            return Err(source.error(at, "matrix", message));
+        }
+    }
+    if all.is_empty() {
+        all.push(Vec::new());
+    }
+    Ok(all)
+}
+
+/// The text of one run.
+fn substitute(source: &Source<'_>, run: &Run) -> Result<Variant, ScenarioError> {
+    // Each part by itself, so that it is known where it begins afterwards.
+    let starts: Vec<usize> = source.included.iter().map(|(start, _)| *start).collect();
+    let ends = starts.iter().copied().chain([source.text.len()]);
+    let begins = [0].into_iter().chain(starts.iter().copied());
+    let (mut text, mut included) = (String::new(), Vec::new());
+    for (number, (from, to)) in begins.zip(ends).enumerate() {
+        if number > 0 {
+            included.push((text.len(), source.included[number - 1].1.clone()));
+        }
+        let mut part = source.text[from..to].to_owned();
+        for (word, value) in run {
+            let place = format!("${{{word}}}");
+            let (shown, quoted) = match value {
+                MatrixValue::Number(number) => (number.to_string(), true),
+                MatrixValue::Switch(on) => (on.to_string(), true),
+                MatrixValue::Text(text) => (text.clone(), false),
+            };
+            if quoted {
+                part = part.replace(&format!("\"{place}\""), &shown);
+            }
+            part = part.replace(&place, &shown);
+        }
+        text.push_str(&part);
+    }
+    let label = run.iter().map(|(word, value)| match value {
+        MatrixValue::Number(number) => format!("{word}={number}"),
+        MatrixValue::Switch(on) => format!("{word}={on}"),
+        MatrixValue::Text(text) => format!("{word}={text}"),
+    });
+    let variant = Variant {
+        file: source.file.to_owned(),
+        label: label.collect::<Vec<_>>().join(", "),
+        included,
+        text,
+    };
+    let left = Source {
+        file: &variant.file,
+        text: &variant.text,
+        included: &variant.included,
+    };
+    match unknown_word(&variant.text) {
+        None => Ok(variant),
+        Some((at, word)) => {
+            let message = format!("`${{{word}}}` is no word of a `[[matrix]]`");
+            Err(left.error(at, "", message))
+        }
+    }
+}
+
+/// The first `${word}` outside of comments.
+fn unknown_word(text: &str) -> Option<(usize, &str)> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if !line.trim_start().starts_with('#')
+            && let Some(at) = line.find("${")
+            && let Some(length) = line[at..].find('}')
+        {
+            return Some((start + at, &line[at + 2..at + length]));
+        }
+        start += line.len();
+    }
+    None
+}

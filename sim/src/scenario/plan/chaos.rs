@@ -1,0 +1,199 @@
+//! Chaos: faults drawn from the seed within a budget, as ordinary orders.
+
+use super::{Cut, Life, Order, Origin, Planner, Work, nanos};
+use crate::scenario::{Chaos, ChaosKind, Direction, Disk, Latency, Sides};
+use core::time::Duration;
+use phalanx_core::random::Random;
+use phalanx_core::topology::record::Service;
+
+impl Planner<'_> {
+    /// Chaos strikes for the `number`th time, if the budget allows it, and plans when it strikes next.
+    pub(super) fn strike(&mut self, at: Duration, number: u64) {
+        let scenario = self.scenario;
+        let Some(chaos) = &scenario.chaos else { return };
+        let mut random = self.random.nth_child("chaos", number);
+        let next = at + chaos.every / 2 + random.duration_below(chaos.every);
+        self.push(next, Work::Chaos { number: number + 1 });
+        let left = chaos.quiet.saturating_sub(at);
+        if left < chaos.shortest {
+            return;
+        }
+        self.chaos.retain(|(until, _)| *until > at);
+        if self.chaos.len() >= chaos.at_once {
+            return;
+        }
+        let Some(kind) = random.pick(&chaos.kinds).copied() else {
+            return;
+        };
+        let room = nanos(chaos.longest.min(left) - chaos.shortest) + 1;
+        let length = chaos.shortest + Duration::from_nanos(random.below(room));
+        let touched = self.unleash(at, length, kind, chaos, &mut random);
+        if let Some(touched) = touched {
+            self.chaos.push((at + length, touched));
+        }
+    }
+
+    /// Draws whom a fault touches, and orders it; none if nobody may be touched.
+    fn unleash(
+        &mut self,
+        at: Duration,
+        length: Duration,
+        kind: ChaosKind,
+        chaos: &Chaos,
+        random: &mut Random,
+    ) -> Option<Vec<usize>> {
+        let from = Origin {
+            step: None,
+            chaos: true,
+        };
+        let touched = |host: &usize| self.chaos.iter().any(|(_, hosts)| hosts.contains(host));
+        let mut free: Vec<usize> = (0..self.lives.len())
+            .filter(|host| self.lives[*host] == Life::Running && !touched(host))
+            .collect();
+        random.shuffle(&mut free);
+        let most = free.len().saturating_sub(chaos.stay_up);
+        let few = 1 + random.below(most.min(3) as u64) as usize;
+        let victims = &free[..few.min(most)];
+        match kind {
+            ChaosKind::Partition => self.split(at, from, length, &free, most, random),
+            ChaosKind::Loss => {
+                let ppm = 20_000 + random.below(280_000) as u32;
+                self.order(at, from, Order::Loss(Some(ppm)));
+                self.later(at + length, from, Order::Loss(None));
+                Some(Vec::new())
+            }
+            ChaosKind::Latency => {
+                let most = Duration::from_millis(2 + random.below(200));
+                let latency = Latency::Uniform(Duration::from_millis(1), most);
+                self.order(at, from, Order::Latency(Some(latency)));
+                self.later(at + length, from, Order::Latency(None));
+                Some(Vec::new())
+            }
+            ChaosKind::Announce => {
+                let host = *free.first()?;
+                self.renew(host, random);
+                self.publish(at, from, host);
+                Some(Vec::new())
+            }
+            _ if victims.is_empty() => None,
+            ChaosKind::Cut | ChaosKind::Hold => {
+                let others = 1 + random.below(self.lives.len() as u64 / 2) as usize;
+                let others: Vec<usize> = free.iter().rev().take(others).copied().collect();
+                let cut = Cut::between(victims, &others, direction(random));
+                if kind == ChaosKind::Cut {
+                    self.cut(at, from, cut, false, Some(length));
+                } else {
+                    self.hold(at, from, cut, Some(length));
+                }
+                Some(victims.to_vec())
+            }
+            _ => {
+                for host in victims {
+                    self.strike_host(at, from, length, kind, *host, random);
+                }
+                Some(victims.to_vec())
+            }
+        }
+    }
+
+    /// Splits the network: somebody may be cut off, or all may fall into two sides, as far as the budget goes.
+    fn split(
+        &mut self,
+        at: Duration,
+        from: Origin,
+        length: Duration,
+        free: &[usize],
+        most: usize,
+        random: &mut Random,
+    ) -> Option<Vec<usize>> {
+        if most == 0 {
+            return None;
+        }
+        let size = 1 + random.below(most as u64) as usize;
+        let few = free[..size].to_vec();
+        let who = super::Selector::of(&few);
+        let sides = self.sides(&Sides::Isolate(who), random);
+        let cut = Cut::partition(self.lives.len(), &sides, direction(random));
+        self.cut(at, from, cut, false, Some(length));
+        Some(few)
+    }
+
+    fn strike_host(
+        &mut self,
+        at: Duration,
+        from: Origin,
+        length: Duration,
+        kind: ChaosKind,
+        host: usize,
+        random: &mut Random,
+    ) {
+        match kind {
+            ChaosKind::Crash | ChaosKind::PowerLoss | ChaosKind::Wipe => {
+                self.stop(at, from, host, kind != ChaosKind::Crash);
+                let disk = if kind == ChaosKind::Wipe {
+                    Disk::Lose
+                } else {
+                    Disk::Keep
+                };
+                self.push(at + length, Work::Revive(host, disk, from));
+            }
+            ChaosKind::Leave => {
+                self.leave(at, from, host);
+                let disk = Disk::Keep;
+                self.push(at + length, Work::Revive(host, disk, from));
+            }
+            ChaosKind::Pause => self.order(at, from, Order::Pause { host, length }),
+            ChaosKind::Slow => {
+                let by = Duration::from_millis(1 + random.below(30));
+                self.slow(at, from, host, by, Some(length));
+            }
+            ChaosKind::Jump => {
+                let jump = Duration::from_millis(random.below(20_000));
+                let drift_ppm = None;
+                self.order(
+                    at,
+                    from,
+                    Order::Clock {
+                        host,
+                        jump,
+                        drift_ppm,
+                    },
+                );
+            }
+            ChaosKind::Drift => {
+                let ppm = i32::try_from(random.below(100_000)).unwrap_or(0) - 50_000;
+                let usual = self.scenario.hosts[host].clock.drift_ppm;
+                let clock = |ppm| Order::Clock {
+                    host,
+                    jump: Duration::ZERO,
+                    drift_ppm: Some(ppm),
+                };
+                self.order(at, from, clock(ppm));
+                self.later(at + length, from, clock(usual));
+            }
+            ChaosKind::Partition | ChaosKind::Cut | ChaosKind::Hold => {}
+            ChaosKind::Loss | ChaosKind::Latency | ChaosKind::Announce => {}
+        }
+    }
+
+    /// Changes what a host serves: something more, or nothing any more.
+    fn renew(&mut self, host: usize, random: &mut Random) {
+        let services = &mut self.content[host].0;
+        let version = random.below(3).to_string();
+        let service = Service {
+            name: "chaos".to_owned(),
+            version,
+        };
+        if !services.remove(&service) {
+            services.insert(service);
+        }
+    }
+}
+
+fn direction(random: &mut Random) -> Direction {
+    match random.below(4) {
+        0 => Direction::Out,
+        1 => Direction::In,
+        _ => Direction::Both,
+    }
+}

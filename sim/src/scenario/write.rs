@@ -1,0 +1,579 @@
+//! A scenario as a file: what reading it gives again.
+//!
+//! Words that steps give (`named`), includes and matrices are resolved before; comments are the caller's.
+
+use super::conditions::{PHASES, SeenAs};
+use super::names::numbered;
+use super::text::{short, show_latency, show_rate, show_share};
+use super::{
+    Action, Bound, Chaos, Condition, Direction, Disk, Expectation, Host, Metric, Mode, Network,
+    NetworkAction, NodeAction, Pairs, Scenario, Selector, Sides, Step, TuningChanges, When,
+};
+use crate::event::EventKind;
+use core::fmt::Write as _;
+use core::time::Duration;
+use phalanx_core::topology::record::Service;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Keys and values, in the order in which they are written.
+#[derive(Default)]
+struct Table(Vec<(String, String)>);
+
+impl Table {
+    fn raw(&mut self, key: &str, value: impl Into<String>) {
+        self.0.push((key.to_owned(), value.into()));
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.raw(key, quoted(value));
+    }
+
+    fn time(&mut self, key: &str, value: Duration) {
+        self.text(key, &short(value));
+    }
+
+    fn times(&mut self, values: &[(&str, Option<Duration>)]) {
+        for (key, value) in values {
+            if let Some(value) = value {
+                self.time(key, *value);
+            }
+        }
+    }
+
+    fn lines(&self) -> String {
+        let lines = self
+            .0
+            .iter()
+            .map(|(key, value)| format!("{key} = {value}\n"));
+        lines.collect()
+    }
+
+    fn inline(&self) -> String {
+        let parts = self.0.iter().map(|(key, value)| format!("{key} = {value}"));
+        format!("{{ {} }}", parts.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// A text as TOML has it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => {
+                quoted.push('\\');
+                quoted.push(c);
+            }
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            c if c.is_control() => {
+                // Writing to a text cannot fail.
+                _ = write!(quoted, "\\u{:04X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn list(words: impl Iterator<Item = String>) -> String {
+    let words: Vec<String> = words.map(|word| quoted(&word)).collect();
+    format!("[{}]", words.join(", "))
+}
+
+fn services(services: &BTreeSet<Service>) -> String {
+    list(
+        services
+            .iter()
+            .map(|service| format!("{}/{}", service.name, service.version)),
+    )
+}
+
+fn metadata(metadata: &BTreeMap<String, String>) -> String {
+    let mut table = Table::default();
+    for (key, value) in metadata {
+        table.text(&quoted(key), value);
+    }
+    table.inline()
+}
+
+impl Scenario {
+    /// The text of a file that reads as this scenario.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let writer = Writer { hosts: &self.hosts };
+        let mut tables = vec![(String::new(), self.head())];
+        let mut add = |name: &str, table: Table| {
+            if !table.0.is_empty() {
+                tables.push((name.to_owned(), table));
+            }
+        };
+        add("[network]", network(&self.network, &Network::default()));
+        add("[tuning]", tuning(&self.tuning));
+        if let Some(chaos) = &self.chaos {
+            add("[chaos]", show_chaos(chaos));
+        }
+        for group in groups(&self.hosts) {
+            add("[[nodes]]", nodes(group));
+        }
+        for rule in &self.links {
+            let mut table = Table::default();
+            table.text("from", &Selector::of(&rule.from).show(&self.hosts));
+            table.text("to", &Selector::of(&rule.to).show(&self.hosts));
+            table.0.extend(network(&rule.network, &self.network).0);
+            add("[[link]]", table);
+        }
+        for step in &self.steps {
+            add("[[at]]", writer.step(step));
+        }
+        for expectation in &self.expectations {
+            add("[[expect]]", writer.expectation(expectation));
+        }
+        join(&tables)
+    }
+
+    fn head(&self) -> Table {
+        let mut table = Table::default();
+        table.raw("scenario", "1");
+        table.text("name", self.name.split('[').next().unwrap_or_default());
+        if self.about.contains('\n') && !self.about.contains("\"\"\"") && !self.about.contains('\\')
+        {
+            table.raw("about", format!("\"\"\"\n{}\n\"\"\"", self.about));
+        } else {
+            table.text("about", &self.about);
+        }
+        table.raw(
+            "engines",
+            list(self.engines.iter().map(ToString::to_string)),
+        );
+        if self.confluent {
+            table.raw("confluent", "true");
+        }
+        table.time("duration", self.duration);
+        if self.recovery != Duration::from_secs(20) {
+            table.time("recovery", self.recovery);
+        }
+        if self.seeds != [0] {
+            table.text("seeds", &Selector::of(&self.seeds).show(&self.hosts));
+        }
+        if self.spread != Duration::from_millis(100) {
+            table.time("spread", self.spread);
+        }
+        table
+    }
+}
+
+/// Tables below each other, with an empty line before another kind of table.
+fn join(tables: &[(String, Table)]) -> String {
+    let (mut text, mut before) = (String::new(), "");
+    for (name, table) in tables {
+        if !text.is_empty() && name != before {
+            text.push('\n');
+        }
+        if !name.is_empty() {
+            text.push_str(name);
+            text.push('\n');
+        }
+        text.push_str(&table.lines());
+        before = name;
+    }
+    text
+}
+
+fn network(network: &Network, base: &Network) -> Table {
+    let mut table = Table::default();
+    if network.latency != base.latency {
+        table.text("latency", &show_latency(network.latency));
+    }
+    if network.loss_ppm != base.loss_ppm {
+        table.text("loss", &show_share(network.loss_ppm));
+    }
+    if let Some(rate) = network
+        .bandwidth
+        .filter(|_| network.bandwidth != base.bandwidth)
+    {
+        table.text("bandwidth", &show_rate(rate));
+    }
+    table
+}
+
+fn tuning(changes: &TuningChanges) -> Table {
+    let mut table = Table::default();
+    table.times(&[
+        ("forget-after", changes.forget_after),
+        ("random-link-interval", changes.random_link_interval),
+        ("hash-interval", changes.hash_interval),
+    ]);
+    if let Some(most) = changes.links_max {
+        table.raw("links-max", most.to_string());
+    }
+    table
+}
+
+fn show_chaos(chaos: &Chaos) -> Table {
+    let mut table = Table::default();
+    table.raw(
+        "kinds",
+        list(chaos.kinds.iter().map(|kind| kind.word().to_owned())),
+    );
+    table.raw("at-once", chaos.at_once.to_string());
+    table.raw("stay-up", chaos.stay_up.to_string());
+    table.times(&[
+        ("every", Some(chaos.every)),
+        ("shortest", Some(chaos.shortest)),
+        ("longest", Some(chaos.longest)),
+        ("from", Some(chaos.from)),
+        ("quiet", Some(chaos.quiet)),
+    ]);
+    table
+}
+
+/// Hosts that one table describes; clones are made by their steps.
+fn groups(hosts: &[Host]) -> Vec<Vec<&Host>> {
+    let mut groups: Vec<Vec<&Host>> = Vec::new();
+    for host in hosts.iter().filter(|host| host.clone_of.is_none()) {
+        let same = |other: &Host| {
+            let renamed = Host {
+                name: host.name.clone(),
+                id: host.id.clone(),
+                ..other.clone()
+            };
+            renamed == *host
+        };
+        match groups.last_mut() {
+            Some(group) if same(group[0]) => group.push(host),
+            _ => groups.push(vec![host]),
+        }
+    }
+    groups
+}
+
+fn nodes(group: Vec<&Host>) -> Table {
+    let mut table = Table::default();
+    let first = group[0];
+    let prefix = numbered(&first.name).map(|(prefix, _)| prefix);
+    let prefix = prefix.filter(|prefix| {
+        let mut names = (1..).map(|number| format!("{prefix}{number}"));
+        let counted = group
+            .iter()
+            .all(|host| names.next().as_ref() == Some(&host.name));
+        counted && first.group.as_deref().is_none_or(|word| word == *prefix)
+    });
+    if let Some(prefix) = prefix {
+        table.raw("count", group.len().to_string());
+        if prefix != "n" || first.group.is_some() {
+            table.text("prefix", prefix);
+        }
+    } else {
+        table.raw("names", list(group.iter().map(|host| host.name.clone())));
+        if let Some(word) = &first.group {
+            table.text("prefix", word);
+        }
+    }
+    if !first.services.is_empty() {
+        table.raw("services", services(&first.services));
+    }
+    if !first.metadata.is_empty() {
+        table.raw("metadata", metadata(&first.metadata));
+    }
+    if first.kind != "generic" {
+        table.text("kind", &first.kind);
+    }
+    for (key, word) in [
+        ("role", &first.role),
+        ("region", &first.region),
+        ("zone", &first.zone),
+    ] {
+        if let Some(word) = word {
+            table.text(key, word);
+        }
+    }
+    let changes = tuning(&first.tuning);
+    if !changes.0.is_empty() {
+        table.raw("tuning", changes.inline());
+    }
+    if !first.dialable {
+        table.raw("dialable", "false");
+    }
+    match first.start {
+        None => table.raw("waits", "true"),
+        Some(start) if start.is_zero() => {}
+        Some(start) => table.time("start", start),
+    }
+    let mut clock = Table::default();
+    if first.clock.offset != 0 {
+        let sign = if first.clock.offset < 0 { "-" } else { "" };
+        let offset = Duration::from_nanos(first.clock.offset.unsigned_abs());
+        clock.text("offset", &format!("{sign}{}", short(offset)));
+    }
+    if first.clock.drift_ppm != 0 {
+        clock.raw("drift-ppm", first.clock.drift_ppm.to_string());
+    }
+    if !clock.0.is_empty() {
+        table.raw("clock", clock.inline());
+    }
+    table
+}
+
+struct Writer<'a> {
+    hosts: &'a [Host],
+}
+
+impl Writer<'_> {
+    fn who(&self, key: &str, who: &Selector) -> Table {
+        let mut table = Table::default();
+        table.text(key, &who.show(self.hosts));
+        table
+    }
+
+    fn step(&self, step: &Step) -> Table {
+        let mut table = Table::default();
+        match &step.when {
+            When::At(time) => table.time("time", *time),
+            When::Between(first, last) => {
+                table.raw("between", list([short(*first), short(*last)].into_iter()));
+            }
+            When::After(trigger) => {
+                let mut after = Table::default();
+                after.text("event", word(trigger.event, EventKind::ALL));
+                after.text("by", &trigger.by.show(self.hosts));
+                if let Some(about) = &trigger.about {
+                    after.text("about", &about.show(self.hosts));
+                }
+                if !trigger.delay.is_zero() {
+                    after.time("delay", trigger.delay);
+                }
+                table.raw("after", after.inline());
+            }
+        }
+        if let Some((every, times)) = step.repeat {
+            table.time("every", every);
+            if let Some(times) = times {
+                table.raw("times", times.to_string());
+            }
+        }
+        table.times(&[("stagger", step.stagger)]);
+        if let Some(word) = &step.named {
+            table.text("named", word);
+        }
+        match &step.action {
+            Action::Network(action) => self.network(action, &mut table),
+            Action::Nodes(who, action) => self.nodes(who, action, &mut table),
+            Action::Clone(host) => {
+                let host = &self.hosts[*host];
+                let mut clone = Table::default();
+                clone.text("of", host.id.as_str());
+                clone.text("name", &host.name);
+                table.raw("clone", clone.inline());
+            }
+        }
+        table.times(&[("for", step.length)]);
+        table
+    }
+
+    fn network(&self, action: &NetworkAction, table: &mut Table) {
+        match action {
+            NetworkAction::Partition(sides, way) => {
+                let mut partition = Table::default();
+                match sides {
+                    Sides::Sets(sets) => {
+                        let sets = sets.iter().map(|set| set.show(self.hosts));
+                        partition.raw("sets", list(sets));
+                    }
+                    Sides::Halves => partition.raw("halves", "true"),
+                    Sides::Random => partition.raw("random", "true"),
+                    Sides::Isolate(who) => partition.text("isolate", &who.show(self.hosts)),
+                }
+                direction(*way, &mut partition);
+                table.raw("partition", partition.inline());
+            }
+            NetworkAction::Cut(pairs, way, kept) => {
+                let mut cut = self.pairs(pairs, *way);
+                if *kept {
+                    cut.raw("kept", "true");
+                }
+                table.raw("cut", cut.inline());
+            }
+            NetworkAction::Hold(pairs, way) => table.raw("hold", self.pairs(pairs, *way).inline()),
+            NetworkAction::Clog(who) => table.text("clog", &who.show(self.hosts)),
+            NetworkAction::Swizzle(who) => table.text("swizzle-clog", &who.show(self.hosts)),
+            NetworkAction::Heal => table.raw("heal", "true"),
+            NetworkAction::Restore => table.raw("restore", "true"),
+            NetworkAction::Loss(ppm) => table.text("loss", &show_share(*ppm)),
+            NetworkAction::Latency(latency) => table.text("latency", &show_latency(*latency)),
+        }
+    }
+
+    fn pairs(&self, pairs: &Pairs, way: Direction) -> Table {
+        let mut table = Table::default();
+        match pairs {
+            Pairs::Between(from, to) => {
+                table.text("from", &from.show(self.hosts));
+                table.text("to", &to.show(self.hosts));
+            }
+            Pairs::Fraction(ppm) => table.text("fraction", &show_share(*ppm)),
+        }
+        direction(way, &mut table);
+        table
+    }
+
+    fn nodes(&self, who: &Selector, action: &NodeAction, table: &mut Table) {
+        let mut inner = self.who("who", who);
+        let key = Action::Nodes(who.clone(), action.clone()).word();
+        match action {
+            NodeAction::Crash | NodeAction::PowerLoss | NodeAction::Join | NodeAction::Leave => {
+                table.text(key, &who.show(self.hosts));
+                return;
+            }
+            NodeAction::Restart(disk) => {
+                if *disk == Disk::Lose {
+                    inner.text("state", "lose");
+                }
+            }
+            NodeAction::Upgrade(version) => inner.text("version", version),
+            NodeAction::Pause(length) => inner.time("for", *length),
+            NodeAction::Slow { by, length } => {
+                inner.times(&[("by", Some(*by)), ("for", *length)]);
+            }
+            NodeAction::Clock { jump, drift_ppm } => {
+                if !jump.is_zero() || drift_ppm.is_none() {
+                    inner.time("jump", *jump);
+                }
+                if let Some(ppm) = drift_ppm {
+                    inner.raw("drift-ppm", ppm.to_string());
+                }
+            }
+            NodeAction::Disk(fault) => inner.text("fault", word(*fault, super::DiskFault::ALL)),
+            NodeAction::Certificate(is) => inner.text("is", word(*is, super::Certificate::ALL)),
+            NodeAction::Announce {
+                services: list,
+                metadata: data,
+            } => {
+                if let Some(list) = list {
+                    inner.raw("services", services(list));
+                }
+                if let Some(data) = data {
+                    inner.raw("metadata", metadata(data));
+                }
+            }
+            NodeAction::Updates { every, length } => {
+                inner.times(&[("every", Some(*every)), ("for", Some(*length))]);
+            }
+            NodeAction::Flap {
+                services: list,
+                every,
+                length,
+            } => {
+                inner.raw("services", services(list));
+                inner.times(&[("every", Some(*every)), ("for", Some(*length))]);
+            }
+        }
+        table.raw(key, inner.inline());
+    }
+
+    fn expectation(&self, expectation: &Expectation) -> Table {
+        let mut table = Table::default();
+        match &expectation.mode {
+            Mode::Eventually(condition) => table.raw("eventually", self.condition(condition)),
+            Mode::Always(condition) => table.raw("always", self.condition(condition)),
+            Mode::Never(condition) => table.raw("never", self.condition(condition)),
+            Mode::Sometimes(condition) => table.raw("sometimes", self.condition(condition)),
+            Mode::Metric(metric, who, bound) => {
+                table.text("metric", word(*metric, Metric::ALL));
+                let who = who.show(self.hosts);
+                if who != "all" {
+                    table.text("who", &who);
+                }
+                show_bound(*bound, &mut table);
+            }
+        }
+        if !expectation.from.is_zero() {
+            table.time("from", expectation.from);
+        }
+        match (expectation.to, &expectation.mode) {
+            (None, _) => {}
+            (Some(to), Mode::Eventually(_)) => table.time("within", to - expectation.from),
+            (Some(to), _) => table.time("to", to),
+        }
+        table
+    }
+
+    fn condition(&self, condition: &Condition) -> String {
+        let mut table = Table::default();
+        let seen = |seen: &SeenAs| word(*seen, &SeenAs::ALL);
+        let show = |who: &Selector| who.show(self.hosts);
+        let key = match condition {
+            Condition::Converged => {
+                table.raw("converged", "true");
+                return table.inline();
+            }
+            Condition::Sees(who, of, status) => {
+                table.text("who", &show(who));
+                table.text("of", &show(of));
+                table.text("as", seen(status));
+                "sees"
+            }
+            Condition::Members(who, status, bound) => {
+                table.text("who", &show(who));
+                if let Some(status) = status {
+                    table.text("as", seen(status));
+                }
+                show_bound(*bound, &mut table);
+                "members"
+            }
+            Condition::Providers(who, (name, version), are) => {
+                table.text("who", &show(who));
+                let version = version.as_ref().map(|version| format!("/{version}"));
+                table.text("of", &format!("{name}{}", version.unwrap_or_default()));
+                table.text("are", &show(are));
+                "providers"
+            }
+            Condition::Links(who, bound) => {
+                table.text("who", &show(who));
+                show_bound(*bound, &mut table);
+                "links"
+            }
+            Condition::Phase(who, phase) => {
+                table.text("who", &show(who));
+                table.text("is", word(*phase, &PHASES));
+                "phase"
+            }
+            Condition::Event(kind, by, about, min) => {
+                table.text("kind", word(*kind, EventKind::ALL));
+                if show(by) != "all" {
+                    table.text("by", &show(by));
+                }
+                if let Some(about) = about {
+                    table.text("about", &show(about));
+                }
+                if *min != 1 {
+                    table.raw("min", min.to_string());
+                }
+                "event"
+            }
+        };
+        format!("{{ {key} = {} }}", table.inline())
+    }
+}
+
+fn show_bound(bound: Bound, table: &mut Table) {
+    if bound.min > 0 || bound.max == u64::MAX {
+        table.raw("min", bound.min.to_string());
+    }
+    if bound.max < u64::MAX {
+        table.raw("max", bound.max.to_string());
+    }
+}
+
+fn direction(direction: Direction, table: &mut Table) {
+    match direction {
+        Direction::Both => {}
+        Direction::Out => table.text("direction", "out"),
+        Direction::In => table.text("direction", "in"),
+    }
+}
+
+fn word<T: Copy + PartialEq>(value: T, words: &[(T, &'static str)]) -> &'static str {
+    let found = words.iter().find(|(known, _)| *known == value);
+    found.map_or("", |(_, word)| *word)
+}
