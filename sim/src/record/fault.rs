@@ -1,7 +1,7 @@
 //! The plan's orders as people see them: faults that begin and end, and steps that are done once.
 
 use crate::scenario::plan::{Cut, Order, Plan, Planned};
-use crate::scenario::{Scenario, text};
+use crate::scenario::{Certificate, DiskFault, Scenario, text};
 use core::time::Duration;
 
 /// Nodes that a fault's text names one by one.
@@ -29,6 +29,10 @@ pub enum Subject {
     Power(usize),
     /// A host's speed.
     Speed(usize),
+    /// A host's disk.
+    Disk(usize),
+    /// A host's certificate.
+    Certificate(usize),
     /// Anything else about a host.
     Host(usize),
     /// Loss everywhere.
@@ -64,9 +68,13 @@ impl Fault {
         let text = match &planned.order {
             Order::Cut(cut) => sides(scenario, &plan.cuts[*cut]),
             Order::Loss(Some(ppm)) => format!("{}.{:04}%", ppm / 10_000, ppm % 10_000),
-            Order::Latency(Some((min, max))) => {
-                format!("{} to {}", text::show(*min), text::show(*max))
+            Order::Latency(Some(latency)) => text::show_latency(*latency),
+            Order::Hold { cut, length } => {
+                let between = sides(scenario, &plan.cuts[*cut]);
+                format!("{between}, for {}", text::show(*length))
             }
+            Order::Disk { fault, .. } => fault.map_or("works", DiskFault::word).to_owned(),
+            Order::Certificate { is, .. } => is.word().to_owned(),
             Order::Slow { by, .. } => format!("by {} an input", text::show(*by)),
             Order::Pause { length, .. } => format!("for {}", text::show(*length)),
             Order::Clock {
@@ -97,6 +105,16 @@ impl Fault {
             Order::Stop { host, .. } => (Subject::Power(*host), Turn::Begins),
             Order::Cut(cut) => (Subject::Cut(*cut), Turn::Begins),
             Order::Mend(cut) => (Subject::Cut(*cut), Turn::Ends),
+            Order::Hold { cut, length } => (Subject::Cut(*cut), Turn::Lasts(*length)),
+            Order::Disk { host, fault: None } => (Subject::Disk(*host), Turn::Ends),
+            Order::Disk { host, .. } => (Subject::Disk(*host), Turn::Begins),
+            Order::Certificate { host, is } => {
+                let turn = match is {
+                    Certificate::Rotated => Turn::Ends,
+                    Certificate::Expired | Certificate::Revoked => Turn::Begins,
+                };
+                (Subject::Certificate(*host), turn)
+            }
             Order::Pause { host, length } => (Subject::Host(*host), Turn::Lasts(*length)),
             Order::Slow { host, by } if by.is_zero() => (Subject::Speed(*host), Turn::Ends),
             Order::Slow { host, .. } => (Subject::Speed(*host), Turn::Begins),
@@ -114,7 +132,10 @@ impl Fault {
 /// Whom an order touches; nobody in particular when it is everyone.
 fn hosts(scenario: &Scenario, plan: &Plan, order: &Order) -> Vec<usize> {
     match order {
-        Order::Cut(cut) | Order::Mend(cut) => touched(scenario, &plan.cuts[*cut]),
+        Order::Cut(cut) | Order::Mend(cut) | Order::Hold { cut, .. } => {
+            touched(scenario, &plan.cuts[*cut])
+        }
+        Order::Disk { host, .. } | Order::Certificate { host, .. } => vec![*host],
         Order::Start { host, .. } | Order::Stop { host, .. } | Order::Pause { host, .. } => {
             vec![*host]
         }
@@ -131,6 +152,9 @@ const fn own_word(order: &Order) -> &'static str {
         Order::Stop { .. } => "stop",
         Order::Cut(_) => "cut",
         Order::Mend(_) => "heal",
+        Order::Hold { .. } => "hold",
+        Order::Disk { .. } => "disk",
+        Order::Certificate { .. } => "certificate",
         Order::Pause { .. } => "pause",
         Order::Slow { .. } => "slow",
         Order::Clock { .. } => "clock",

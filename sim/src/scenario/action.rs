@@ -118,6 +118,12 @@ impl DiskFault {
         (Self::TornWrite, "torn-write"),
         (Self::IoError, "io-error"),
     ];
+
+    /// Its word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        super::conditions::word_for(self, Self::ALL)
+    }
 }
 
 /// What becomes of a certificate.
@@ -138,6 +144,12 @@ impl Certificate {
         (Self::Revoked, "revoked"),
         (Self::Rotated, "rotated"),
     ];
+
+    /// Its word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        super::conditions::word_for(self, Self::ALL)
+    }
 }
 
 /// How the network splits.

@@ -1,6 +1,6 @@
 //! Random faults within a budget: what may happen, how much at once, how long, and when it ends.
 
-use super::conditions::word_of;
+use super::conditions::{word_for, word_of};
 use super::error::{ScenarioError, Source};
 use super::file::{At, ChaosTable};
 use super::read::{optional, with};
@@ -62,8 +62,7 @@ impl ChaosKind {
     /// Its word in scenario files.
     #[must_use]
     pub fn word(self) -> &'static str {
-        let found = Self::ALL.iter().find(|(kind, _)| *kind == self);
-        found.map_or("", |(_, word)| *word)
+        word_for(self, Self::ALL)
     }
 
     /// Whether an engine can do it.

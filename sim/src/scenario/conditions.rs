@@ -144,10 +144,7 @@ impl Metric {
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(metric, _)| *metric == self)
-            .map_or("", |(_, name)| *name)
+        word_for(self, Self::ALL)
     }
 }
 
@@ -159,6 +156,12 @@ pub(super) const PHASES: [(Phase, &str); 6] = [
     (Phase::Left, "left"),
     (Phase::NameTaken, "name-taken"),
 ];
+
+/// The word of a value.
+pub(super) fn word_for<T: Copy + PartialEq>(value: T, words: &[(T, &'static str)]) -> &'static str {
+    let found = words.iter().find(|(known, _)| *known == value);
+    found.map_or("", |(_, word)| *word)
+}
 
 pub(super) fn word_of<T: Copy>(
     what: &str,

@@ -2,11 +2,11 @@
 //!
 //! Words that steps give (`named`), includes and matrices are resolved before; comments are the caller's.
 
-use super::conditions::{PHASES, SeenAs};
+use super::conditions::{PHASES, SeenAs, word_for};
 use super::names::numbered;
 use super::text::{short, show_latency, show_rate, show_share};
 use super::{
-    Action, Bound, Chaos, Condition, Direction, Disk, Expectation, Host, Metric, Mode, Network,
+    Action, Bound, Chaos, Condition, Direction, Disk, Expectation, Host, Mode, Network,
     NetworkAction, NodeAction, Pairs, Scenario, Selector, Sides, Step, TuningChanges, When,
 };
 use crate::event::EventKind;
@@ -335,7 +335,7 @@ impl Writer<'_> {
             }
             When::After(trigger) => {
                 let mut after = Table::default();
-                after.text("event", word(trigger.event, EventKind::ALL));
+                after.text("event", word_for(trigger.event, EventKind::ALL));
                 after.text("by", &trigger.by.show(self.hosts));
                 if let Some(about) = &trigger.about {
                     after.text("about", &about.show(self.hosts));
@@ -443,8 +443,8 @@ impl Writer<'_> {
                     inner.raw("drift-ppm", ppm.to_string());
                 }
             }
-            NodeAction::Disk(fault) => inner.text("fault", word(*fault, super::DiskFault::ALL)),
-            NodeAction::Certificate(is) => inner.text("is", word(*is, super::Certificate::ALL)),
+            NodeAction::Disk(fault) => inner.text("fault", fault.word()),
+            NodeAction::Certificate(is) => inner.text("is", is.word()),
             NodeAction::Announce {
                 services: list,
                 metadata: data,
@@ -479,7 +479,7 @@ impl Writer<'_> {
             Mode::Never(condition) => table.raw("never", self.condition(condition)),
             Mode::Sometimes(condition) => table.raw("sometimes", self.condition(condition)),
             Mode::Metric(metric, who, bound) => {
-                table.text("metric", word(*metric, Metric::ALL));
+                table.text("metric", metric.name());
                 let who = who.show(self.hosts);
                 if who != "all" {
                     table.text("who", &who);
@@ -500,7 +500,7 @@ impl Writer<'_> {
 
     fn condition(&self, condition: &Condition) -> String {
         let mut table = Table::default();
-        let seen = |seen: &SeenAs| word(*seen, &SeenAs::ALL);
+        let seen = |seen: &SeenAs| word_for(*seen, &SeenAs::ALL);
         let show = |who: &Selector| who.show(self.hosts);
         let key = match condition {
             Condition::Converged => {
@@ -535,11 +535,11 @@ impl Writer<'_> {
             }
             Condition::Phase(who, phase) => {
                 table.text("who", &show(who));
-                table.text("is", word(*phase, &PHASES));
+                table.text("is", word_for(*phase, &PHASES));
                 "phase"
             }
             Condition::Event(kind, by, about, min) => {
-                table.text("kind", word(*kind, EventKind::ALL));
+                table.text("kind", word_for(*kind, EventKind::ALL));
                 if show(by) != "all" {
                     table.text("by", &show(by));
                 }
@@ -571,9 +571,4 @@ fn direction(direction: Direction, table: &mut Table) {
         Direction::Out => table.text("direction", "out"),
         Direction::In => table.text("direction", "in"),
     }
-}
-
-fn word<T: Copy + PartialEq>(value: T, words: &[(T, &'static str)]) -> &'static str {
-    let found = words.iter().find(|(known, _)| *known == value);
-    found.map_or("", |(_, word)| *word)
 }
