@@ -362,6 +362,9 @@ impl Gossip {
     pub(super) fn probe_limbo(&mut self, out: &mut Outbox<Output>) {
         self.timers
             .set(Timer::Probe, self.now + Duration::from_secs(1));
+        if self.limbo.is_empty() {
+            self.probe_from = None;
+        }
         if self.limbo.is_empty() || self.config.sabotage.has(Switch::NoLimboProbe) {
             return;
         }
@@ -374,21 +377,23 @@ impl Gossip {
         let probes = (millionths / 1_000_000 + u64::from(extra))
             .min(PROBES_MAX)
             .min(limbo);
+        // In turn from a random start: each member as often as every other.
+        let bound = self.topology.handle_bound() as u64;
+        let mut from = match self.probe_from {
+            Some(from) => from,
+            None => u32::try_from(self.random.below(bound)).unwrap_or(0),
+        };
         for _ in 0..probes {
-            let from =
-                u32::try_from(self.random.below(self.topology.handle_bound() as u64)).unwrap_or(0);
-            let drawn = self
-                .limbo
-                .range(from..)
-                .next()
-                .or_else(|| self.limbo.first())
-                .copied();
-            if let Some(handle) = drawn
-                && !self.is_dialing(handle)
-            {
+            let next = self.limbo.range(from..).next();
+            let Some(handle) = next.or_else(|| self.limbo.first()).copied() else {
+                break;
+            };
+            from = handle + 1;
+            if !self.is_dialing(handle) {
                 self.dial_member(Purpose::Probe, handle, out);
             }
         }
+        self.probe_from = Some(from);
     }
 
     /// Our own timer was late: we were stopped, so nobody's silence counts.

@@ -128,6 +128,8 @@ pub struct Gossip {
     missing: BTreeMap<Key, Missing>,
     suspects: BTreeMap<Handle, Suspicion>,
     limbo: BTreeSet<Handle>,
+    /// Where in limbo the next probe begins to look; drawn anew whenever limbo was empty.
+    probe_from: Option<Handle>,
     /// Edges of the rings that were not there when last looked over.
     unlinked: BTreeSet<Handle>,
     reach: Reach,
@@ -169,6 +171,7 @@ impl Gossip {
             missing: BTreeMap::new(),
             suspects: BTreeMap::new(),
             limbo: BTreeSet::new(),
+            probe_from: None,
             unlinked: BTreeSet::new(),
             reach: Reach::default(),
             history: DropOldest::new(HISTORY_MAX),

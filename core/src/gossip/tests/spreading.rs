@@ -6,6 +6,7 @@ use super::neighbourhood::{
     Neighbourhood, announces, events, frames, ms, named, news, pushes, records, reports, says,
 };
 use super::world::name;
+use crate::topology::record::{Rank, Record};
 
 #[test]
 fn the_first_link_is_of_the_tree_and_later_ones_are_not() {
@@ -61,6 +62,7 @@ fn a_report_gathers_on_the_tree_and_is_announced_a_while_later() {
         .map(|(announced, _)| announced)
         .collect();
     assert_eq!(announced, [at + ms(100)]);
+    assert!(all.is_eager(2), "a report is news too");
 }
 
 #[test]
@@ -406,7 +408,7 @@ fn a_departure_and_a_return_are_told_once() {
     let mut all = Neighbourhood::new(2);
     all.hears(1, records(&[news(7, 1)]));
     let gone = news(7, 2);
-    let rank = crate::topology::record::Rank {
+    let rank = Rank {
         leaving: true,
         ..gone.rank()
     };
@@ -417,7 +419,7 @@ fn a_departure_and_a_return_are_told_once() {
         all.machine.member(&name(7)).map(|member| member.status),
         Some(Status::Left)
     );
-    let rank = crate::topology::record::Rank {
+    let rank = Rank {
         epoch: 2,
         leaving: false,
         ..rank
@@ -440,7 +442,7 @@ fn an_update_is_told_if_it_says_something_new() {
     let given = all.hears(1, records(&[news(7, 2)]));
     assert_eq!(events(&given), [&Event::PeerUpdated { id: name(7) }]);
     let same = news(7, 2);
-    let rank = crate::topology::record::Rank {
+    let rank = Rank {
         version: 3,
         ..same.rank()
     };
@@ -451,7 +453,7 @@ fn an_update_is_told_if_it_says_something_new() {
 
 #[test]
 fn counters_above_the_maximum_are_not_taken_each_alone() {
-    use crate::topology::record::{COUNTER_MAX, Rank, Record};
+    use crate::topology::record::COUNTER_MAX;
     let good = news(7, 1).rank();
     for (rank, taken) in [
         (
@@ -541,4 +543,85 @@ fn a_report_in_our_name_is_rejected_and_published_over() {
         .report(&name(0))
         .expect("a report of our own");
     assert!(own.version > 40 && own.edges.is_empty());
+}
+
+#[test]
+fn as_many_announcements_wait_as_may_and_one_more_is_too_many() {
+    for (count, announced) in [(48, 48), (49, 0)] {
+        let mut all = Neighbourhood::new(2);
+        let flood: Vec<_> = (100..100 + count).map(|index| news(index, 1)).collect();
+        let mut given = all.hears(1, records(&flood));
+        given.extend(all.silence(ms(30)));
+        let found: usize = frames(&given, 2)
+            .iter()
+            .map(|(_, frame)| frame.have.len())
+            .sum();
+        assert_eq!(found, announced, "{count}");
+    }
+}
+
+#[test]
+fn no_more_announcers_are_asked_than_the_bound() {
+    let mut all = Neighbourhood::new(11);
+    let mut given = Vec::new();
+    for link in 1..=11 {
+        given.extend(all.hears(link, announces(&[named(30, 1)])));
+    }
+    given.extend(all.silence(ms(600)));
+    let asked = (1..=11)
+        .filter(|link| {
+            frames(&given, *link)
+                .iter()
+                .any(|(_, frame)| !frame.graft.is_empty())
+        })
+        .count();
+    assert_eq!(asked, ANNOUNCERS_MAX);
+}
+
+/// What `n7` publishes under a rank that differs from the ordinary.
+fn ranked(change: impl Fn(&mut Rank)) -> Arc<Record> {
+    let record = news(7, 9);
+    let mut rank = record.rank();
+    change(&mut rank);
+    Arc::new(Record::new(name(7), rank, record.content().clone()))
+}
+
+#[test]
+fn a_restart_is_told_and_so_is_a_farewell_that_was_a_lie() {
+    let mut all = Neighbourhood::new(2);
+    all.hears(1, records(&[news(7, 1)]));
+    let given = all.hears(1, records(&[ranked(|rank| rank.epoch = 2)]));
+    let id = name(7);
+    assert_eq!(
+        events(&given),
+        [&Event::PeerUp {
+            id: id.clone(),
+            epoch: 2
+        }]
+    );
+    let leaves = ranked(|rank| (rank.epoch, rank.leaving) = (2, true));
+    all.hears(1, records(&[leaves]));
+    let refuted = ranked(|rank| (rank.epoch, rank.incarnation) = (2, 1));
+    let given = all.hears(1, records(&[refuted]));
+    assert_eq!(events(&given), [&Event::PeerUp { id, epoch: 2 }]);
+    assert_eq!(all.machine.member(&name(7)).unwrap().status, Status::Alive);
+}
+
+#[test]
+fn the_last_words_of_a_node_that_leaves_in_haste_go_out() {
+    let mut settings = super::world::config(0, 5, &[]);
+    settings.tuning.leave_linger = core::time::Duration::from_micros(500);
+    let mut all = Neighbourhood::of(settings, 2);
+    let mut content = all.machine.record().content().clone();
+    content.nickname = "last".into();
+    all.give(Input::Announce(content));
+    // The links gather for a millisecond; the node is gone before.
+    let mut given = all.give(Input::Leave);
+    given.extend(all.silence(ms(5)));
+    let farewell = frames(&given, 1)
+        .into_iter()
+        .flat_map(|(_, frame)| &frame.records)
+        .any(|record| record.id() == &name(0) && record.rank().leaving);
+    assert!(farewell);
+    assert!(given.iter().any(|(_, order)| *order == Output::Left));
 }
