@@ -5,7 +5,8 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use phalanx_sim::model::{self, Options};
+use phalanx_sim::Options;
+use phalanx_sim::mesh::Mesh;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::Scenario;
 use std::collections::BTreeMap;
@@ -112,11 +113,12 @@ fn measure(goal: &Goal, nodes: usize) -> Result<u64, String> {
     let text = (goal.scenario)(nodes);
     let scenario = Scenario::parse("goals.toml", &text).map_err(|error| error.to_string())?;
     let options = Options {
-        sabotage: phalanx_core::gossip::Sabotage::NONE,
+        sabotage: Vec::new(),
         strict: false,
         recorder: None,
     };
-    let outcome: Outcome = model::run(&scenario, 1, options).map_err(|error| error.to_string())?;
+    let outcome: Outcome =
+        phalanx_sim::run::<Mesh>(&scenario, 1, options).map_err(|error| error.to_string())?;
     let metrics: BTreeMap<String, u64> = outcome.metrics.into_iter().collect();
     metrics
         .get(goal.metric)

@@ -1,15 +1,22 @@
-//! The simulator of Phalanx: scenarios, the model engine, invariants.
+//! The simulator of Phalanx: scenarios, the model engine, invariants; for the mesh and for any other system of
+//! machines.
 //!
 //! Start with [`scenario`], what a run is asked; then [`scenario::plan`], the same with every random choice made;
-//! [`judge`], which watches a run of any engine; [`outcome`] and [`projection`], what came of it; [`model`], the
-//! engine that runs it.
+//! [`judge`], which watches a run of any engine; [`outcome`], what came of it; [`model`], the engine
+//! that runs it; [`system`], what a world is made of, with [`mesh`] as the first; [`runner`], runs as a value.
 
-pub mod event;
+pub mod disk;
 pub mod invariant;
 pub mod judge;
+pub mod mesh;
 pub mod model;
 pub mod outcome;
-pub mod projection;
 pub mod record;
+pub mod runner;
 pub mod scenario;
+pub mod system;
 pub mod world;
+
+pub use model::run;
+pub use runner::{Model, Options, Runner};
+pub use system::System;

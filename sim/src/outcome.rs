@@ -1,6 +1,6 @@
 //! What came of a run.
 
-use crate::projection::Projection;
+use crate::mesh::projection::Projection;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Engine, Scenario};
 use core::fmt;

@@ -1,9 +1,10 @@
 //! Every scenario passes, every fault in it bites, and its name is its file's.
 
 use crate::files::{LARGE, load, names};
-use phalanx_sim::model::{Options, run};
+use phalanx_sim::mesh::Mesh;
 use phalanx_sim::outcome::Failure;
 use phalanx_sim::scenario::Engine;
+use phalanx_sim::{Options, run};
 
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=1;
 
@@ -16,7 +17,7 @@ fn every_scenario_passes_and_every_fault_in_it_bites() {
                 strict: true,
                 ..Options::default()
             };
-            let outcome = run(&scenario, seed, options).expect("it is for this engine");
+            let outcome = run::<Mesh>(&scenario, seed, options).expect("it is for this engine");
             let failures: Vec<String> = outcome.failures.iter().map(Failure::to_string).collect();
             assert!(
                 failures.is_empty(),
@@ -66,7 +67,7 @@ fn what_is_not_for_the_wire_engine_says_so_with_its_place() {
 fn a_confluent_scenario_ends_in_one_state_whatever_the_seed_of_the_network() {
     let scenario = load("cold-join");
     let end = |seed| {
-        run(&scenario, seed, Options::default())
+        run::<Mesh>(&scenario, seed, Options::default())
             .unwrap()
             .projection
             .unwrap()

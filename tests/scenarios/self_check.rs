@@ -2,9 +2,10 @@
 //! is broken by the bug planted for it, in the real machines, by the ordinary runner.
 
 use crate::files::{LARGE, load, names};
-use phalanx_core::gossip::{Sabotage, Switch};
-use phalanx_sim::model::{Options, run};
+use phalanx_core::gossip::Switch;
+use phalanx_sim::mesh::Mesh;
 use phalanx_sim::outcome::Failure;
+use phalanx_sim::{Options, run};
 use std::collections::BTreeSet;
 
 /// A mechanism that is switched off may be missed by a lucky seed, not by all of these.
@@ -53,15 +54,20 @@ const PLANTED: &[(&str, Switch, &str)] = &[
     ("whole-view", Switch::WholeViewAlways, "one-way-cut"),
 ];
 
+fn word(switch: Switch) -> String {
+    let found = Switch::ALL.iter().find(|(known, _)| *known == switch);
+    found.expect("it has a name").1.to_owned()
+}
+
 /// What fails with one thing broken, on the first seed on which something does.
 fn failures(scenario: &str, switch: Switch, wanted: impl Fn(&Failure) -> bool) -> bool {
     let scenario = load(scenario);
     SEEDS.into_iter().any(|seed| {
         let options = Options {
-            sabotage: Sabotage::NONE.with(switch),
+            sabotage: vec![word(switch)],
             ..Options::default()
         };
-        run(&scenario, seed, options)
+        run::<Mesh>(&scenario, seed, options)
             .expect("it is for this engine")
             .failures
             .iter()
@@ -97,7 +103,9 @@ fn each_invariant_catches_the_bug_planted_for_it() {
     let planted: BTreeSet<&str> = PLANTED.iter().map(|(invariant, ..)| *invariant).collect();
     assert_eq!(
         planted,
-        phalanx_sim::invariant::names().into_iter().collect()
+        phalanx_sim::invariant::names::<Mesh>(&load("two-nodes"))
+            .into_iter()
+            .collect()
     );
 }
 
@@ -105,10 +113,10 @@ fn each_invariant_catches_the_bug_planted_for_it() {
 fn a_failure_says_what_where_when_and_how_to_see_it_again() {
     let scenario = load("crash-and-restart");
     let options = Options {
-        sabotage: Sabotage::NONE.with(Switch::NoDetection),
+        sabotage: vec![word(Switch::NoDetection)],
         ..Options::default()
     };
-    let outcome = run(&scenario, 7, options).unwrap();
+    let outcome = run::<Mesh>(&scenario, 7, options).unwrap();
     let text = outcome.failures[0].to_string();
     assert!(text.contains("crash-and-restart.toml:"), "{text}");
     assert!(text.contains("broken at 14."), "{text}");

@@ -3,18 +3,19 @@
 //! Reason: a machine that asks for a wake at once, again and again, spins its driver at full load and starves
 //! everything else. Source: core's machine module; the busy-loop family of bugs in sans-IO libraries.
 
-use super::{Invariant, Seen, Shared, Verdict};
+use super::{Invariant, Seen, Verdict};
+use crate::system::System;
 use phalanx_core::machine::Machine;
 
 pub(super) struct Promises;
 
-impl Invariant for Promises {
+impl<S: System> Invariant<S> for Promises {
     fn name(&self) -> &'static str {
         "promises"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &Shared) -> Verdict {
-        match seen.node.next_deadline() {
+    fn after_step(&mut self, seen: &Seen<'_, S>, _: &S) -> Verdict {
+        match seen.machine.next_deadline() {
             Some(at) if seen.woke && at <= seen.local => Err(format!(
                 "was woken at {:?} and wants a wake at {at:?}",
                 seen.local

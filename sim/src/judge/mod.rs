@@ -6,16 +6,16 @@
 
 mod condition;
 
-use crate::event::EventKind;
 use crate::outcome::{Expected, Failure};
 use crate::record::fault::{Fault, Subject, Turn};
 use crate::scenario::plan::{Order, Plan};
 use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario};
-use crate::world::{World, is_alive};
-use condition::Scene;
+use crate::system::System;
+use crate::world::{Scene, World};
+use condition::holds;
 use core::time::Duration;
-use phalanx_core::gossip::Event;
 use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
 
 /// The recovered state must last this long to count.
 const HOLD: Duration = Duration::from_secs(2);
@@ -53,8 +53,8 @@ pub struct Judged {
 }
 
 /// Watches one run.
-#[derive(Debug)]
-pub struct Judge<'a> {
+pub struct Judge<'a, S: System> {
+    system: PhantomData<fn() -> S>,
     scenario: &'a Scenario,
     plan: &'a Plan,
     interval: Duration,
@@ -71,7 +71,16 @@ pub struct Judge<'a> {
     metrics: BTreeMap<String, u64>,
 }
 
-impl<'a> Judge<'a> {
+impl<S: System> core::fmt::Debug for Judge<'_, S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Judge")
+            .field("watches", &self.watches)
+            .field("recovered", &self.recovered)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, S: System> Judge<'a, S> {
     /// A judge that checks conditions every `interval`.
     #[must_use]
     pub fn new(scenario: &'a Scenario, plan: &'a Plan, interval: Duration) -> Self {
@@ -84,6 +93,7 @@ impl<'a> Judge<'a> {
             verdict: Verdict::Open,
         };
         let mut judge = Self {
+            system: PhantomData,
             scenario,
             plan,
             interval,
@@ -119,15 +129,9 @@ impl<'a> Judge<'a> {
     }
 
     /// Takes note of an event that a host reported.
-    pub fn event<W: World + ?Sized>(
-        &mut self,
-        now: Duration,
-        host: usize,
-        event: &Event,
-        world: &W,
-    ) {
+    pub fn event(&mut self, now: Duration, host: usize, event: &S::Event, world: &dyn World<S>) {
         let hosts = &self.scenario.hosts;
-        let (kind, about) = EventKind::of(event);
+        let (word, about) = S::event(event);
         let scene = Scene {
             world,
             hosts,
@@ -152,14 +156,13 @@ impl<'a> Judge<'a> {
                             scene.select(of).iter().any(|host| hosts[*host].id == *id)
                         })
                     };
-                    let fits = *wanted == kind
+                    let fits = *wanted == word
                         && scene.select(by).contains(&host)
                         && of.as_ref().is_none_or(about_it);
                     watch.events += u32::from(fits);
                 }
-                Mode::Metric(Metric::FalseDeaths, who, _) if kind == EventKind::PeerDown => {
-                    let dead = about.is_some_and(|id| is_alive(world, hosts.len(), id));
-                    if dead && scene.select(who).contains(&host) {
+                Mode::Metric(Metric::FalseDeaths, who, _) => {
+                    if S::is_false_death(&scene, event) && scene.select(who).contains(&host) {
                         watch.figure = Some(watch.figure.unwrap_or(0) + 1);
                     }
                 }
@@ -169,7 +172,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Checks what is due at `now`.
-    pub fn check<W: World + ?Sized>(&mut self, now: Duration, world: &W) {
+    pub fn check(&mut self, now: Duration, world: &dyn World<S>) {
         self.note_starts(now);
         let scene = Scene {
             world,
@@ -183,7 +186,7 @@ impl<'a> Judge<'a> {
         let quiet = now >= self.plan.faults_end;
         // Views that were right once are looked at again when it counts.
         if quiet || now >= self.calm && self.settled.is_none() {
-            match scene.holds(&Condition::Converged, 0) {
+            match S::settled(&scene) {
                 Ok(()) => {
                     self.settled = self.settled.or(Some(now));
                     self.recovered = self.recovered.or(quiet.then_some(now));
@@ -235,7 +238,7 @@ impl<'a> Judge<'a> {
 
     /// Ends the run: what failed, the figures, and what came of each expectation.
     #[must_use]
-    pub fn finish<W: World + ?Sized>(mut self, now: Duration, world: &W) -> Judged {
+    pub fn finish(mut self, now: Duration, world: &dyn World<S>) -> Judged {
         self.check(now, world);
         let (mut failures, mut expected) = (Vec::new(), Vec::new());
         let file = &self.scenario.file;
@@ -357,14 +360,14 @@ impl Watch {
         }
     }
 
-    fn check<W: World + ?Sized>(&mut self, now: Duration, scene: &Scene<'_, W>) {
+    fn check<S: System>(&mut self, now: Duration, scene: &Scene<'_, S>) {
         if self.verdict != Verdict::Open || now < self.expectation.from {
             return;
         }
         let over = self.expectation.to.is_some_and(|to| now >= to);
         let late = self.expectation.to.is_some_and(|to| now > to);
         match &self.expectation.mode {
-            Mode::Eventually(condition) => match scene.holds(condition, self.events) {
+            Mode::Eventually(condition) => match holds(scene, condition, self.events) {
                 Ok(()) => self.verdict = Verdict::Met(now),
                 Err(why) => {
                     if over {
@@ -377,12 +380,12 @@ impl Watch {
                 }
             },
             Mode::Always(condition) if !late => {
-                if let Err(why) = scene.holds(condition, self.events) {
+                if let Err(why) = holds(scene, condition, self.events) {
                     self.verdict = Verdict::Broken { at: now, why };
                 }
             }
             Mode::Never(condition) if !late => {
-                if scene.holds(condition, self.events).is_ok() {
+                if holds(scene, condition, self.events).is_ok() {
                     self.verdict = Verdict::Broken {
                         at: now,
                         why: "it happened".to_owned(),
@@ -390,7 +393,7 @@ impl Watch {
                 }
             }
             Mode::Sometimes(condition) if !late => {
-                if scene.holds(condition, self.events).is_ok() {
+                if holds(scene, condition, self.events).is_ok() {
                     self.verdict = Verdict::Met(now);
                 }
             }
@@ -401,7 +404,7 @@ impl Watch {
         }
     }
 
-    fn measure<W: World + ?Sized>(&mut self, now: Duration, over: bool, scene: &Scene<'_, W>) {
+    fn measure<S: System>(&mut self, now: Duration, over: bool, scene: &Scene<'_, S>) {
         let Mode::Metric(metric, who, _) = &self.expectation.mode else {
             return;
         };
@@ -410,12 +413,16 @@ impl Watch {
                 self.figure = self.figure.or(Some(0));
             }
             Metric::ConvergeMs => {
-                if self.figure.is_none() && scene.holds(&Condition::Converged, 0).is_ok() {
+                if self.figure.is_none() && S::settled(scene).is_ok() {
                     self.figure = Some(millis(now - self.expectation.from));
                 }
             }
             Metric::ConvergeP99Ms => {
-                scene.note_right_views(now, &mut self.right_since);
+                let before = std::mem::take(&mut self.right_since);
+                for (host, right) in S::right_views(scene) {
+                    let at = before.get(&host).copied().flatten().unwrap_or(now);
+                    self.right_since.insert(host, right.then_some(at));
+                }
                 if over {
                     self.figure = percentile_99(&self.right_since, self.expectation.from);
                 }
@@ -476,7 +483,7 @@ impl Watch {
         };
     }
 
-    fn finish<W: World + ?Sized>(&mut self, now: Duration, scene: &Scene<'_, W>) {
+    fn finish<S: System>(&mut self, now: Duration, scene: &Scene<'_, S>) {
         if self.verdict != Verdict::Open {
             return;
         }

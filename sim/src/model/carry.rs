@@ -4,9 +4,9 @@ use super::engine::{Engine, Event};
 use super::perform::link;
 use super::stream::{EndState, FLIGHTS, GIVES_UP_AFTER, Item, segments};
 use crate::record::Held;
-use phalanx_core::gossip::{CloseReason, DialError, Input};
+use crate::system::{CloseReason, DialError, DialId, Happening, System};
 
-impl Engine<'_, '_> {
+impl<S: System> Engine<'_, '_, S> {
     pub(super) fn state_of(&self, connection: u32, end: usize) -> Option<EndState> {
         let connection = self.connections.get(connection as usize)?.as_ref()?;
         Some(connection.ends[end].state)
@@ -24,7 +24,13 @@ impl Engine<'_, '_> {
     }
 
     /// Hands an item to the operating system of one end.
-    pub(super) fn send(&mut self, connection: u32, end: usize, item: Item, bytes: usize) {
+    pub(super) fn send(
+        &mut self,
+        connection: u32,
+        end: usize,
+        item: Item<S::Message>,
+        bytes: usize,
+    ) {
         let Some(Some(held)) = self.connections.get_mut(connection as usize) else {
             return;
         };
@@ -168,15 +174,15 @@ impl Engine<'_, '_> {
         self.tidy(connection);
     }
 
-    fn deliver(&mut self, connection: u32, end: usize, item: Item) {
+    fn deliver(&mut self, connection: u32, end: usize, item: Item<S::Message>) {
         let Some(host) = self.host_of(connection, end) else {
             return;
         };
         match (self.state_of(connection, end), item) {
             (Some(EndState::Open), Item::Message(message)) => {
-                self.input(
+                self.happens(
                     host,
-                    Input::Receive {
+                    Happening::Received {
                         link: link(connection, end),
                         message,
                     },
@@ -218,13 +224,13 @@ impl Engine<'_, '_> {
         let id = link(connection, end);
         if flight == 5 {
             self.set_state(connection, end, EndState::Open);
-            self.input(host, Input::Accepted { link: id, peer });
+            self.happens(host, Happening::Accepted { link: id, peer });
         } else if flight == 6 {
             self.set_state(connection, end, EndState::Open);
             if let Some(dial) = self.dial_of(connection) {
-                self.input(
+                self.happens(
                     host,
-                    Input::Dialed {
+                    Happening::Dialed {
                         dial,
                         link: id,
                         peer,
@@ -234,7 +240,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    fn dial_of(&self, connection: u32) -> Option<phalanx_core::gossip::DialId> {
+    fn dial_of(&self, connection: u32) -> Option<DialId> {
         Some(self.connections.get(connection as usize)?.as_ref()?.dial)
     }
 
@@ -307,18 +313,20 @@ impl Engine<'_, '_> {
         };
         self.set_state(connection, end, EndState::Gone);
         match state {
-            EndState::Open => self.input(
-                host,
-                Input::Closed {
-                    link: link(connection, end),
-                    reason,
-                },
-            ),
+            EndState::Open => {
+                self.happens(
+                    host,
+                    Happening::Closed {
+                        link: link(connection, end),
+                        reason,
+                    },
+                );
+            }
             EndState::Opening if end == 0 => {
                 if let Some(dial) = self.dial_of(connection) {
-                    self.input(
+                    self.happens(
                         host,
-                        Input::DialFailed {
+                        Happening::DialFailed {
                             dial,
                             reason: error,
                         },

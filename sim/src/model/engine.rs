@@ -5,21 +5,21 @@ use super::heap::Heap;
 use super::host::{Host, NEVER, Process};
 use super::network::Fabric;
 use super::stream::Connection;
-use super::trace::{Line, Taken, Trace};
-use crate::event::EventKind;
+use super::trace::{Line, Trace};
+use crate::disk::Write;
 use crate::invariant::{Invariants, Seen};
-use crate::projection::Lives;
 use crate::record::Said;
-use crate::scenario::Scenario;
 use crate::scenario::plan::Plan;
-use crate::world::{Traffic, World};
+use crate::scenario::{Scenario, ScenarioError};
+use crate::system::{
+    DialError, DialId, Effect, Happening, InputOf, OutputOf, System, Taken, Ticket,
+};
+use crate::world::{Scene, Traffic, World};
 use core::time::Duration;
-use phalanx_core::gossip::{self, DialError, DialId, Gossip, Sabotage, Ticket};
-use phalanx_core::machine::{Machine, Outbox, wake_checked};
-use phalanx_core::node::{self, Output};
+use phalanx_core::identity::NodeId;
+use phalanx_core::machine::{Machine, Outbox, Wake, wake_checked};
 use phalanx_core::random::Random;
-use phalanx_core::topology::record::Record;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 /// Inputs that a process takes before it looks at its timers again.
 const MAIL_BATCH: usize = 64;
@@ -29,7 +29,7 @@ const BROKEN_PROMISE: u64 = 1_000_000;
 
 /// What happens.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(super) enum Event<M> {
     /// An order of the plan.
     Order(usize),
     /// A process's deadline.
@@ -59,72 +59,117 @@ pub(super) enum Event {
         dial: DialId,
         error: DialError,
     },
-    /// An epoch is durable.
-    Stored {
+    /// A write or sync of a process comes to its end.
+    Disk {
         host: usize,
         life: u32,
+        number: u64,
         ticket: Ticket,
-        epoch: u64,
+        retry: Option<Duration>,
+    },
+    /// A failed write is tried again.
+    Again {
+        host: usize,
+        life: u32,
+        write: Box<Writing>,
+    },
+    /// A datagram reaches a host.
+    Datagram {
+        from: usize,
+        host: usize,
+        message: Box<M>,
     },
 }
 
-/// The simulated world.
-pub(super) struct Engine<'a, 't> {
-    pub(super) scenario: &'a Scenario,
-    pub(super) plan: &'a Plan,
-    pub(super) sabotage: Sabotage,
-    pub(super) now: u64,
-    pub(super) sequence: u64,
-    pub(super) heap: Heap<Event>,
-    pub(super) fabric: Fabric<'a>,
-    pub(super) hosts: Vec<Host>,
-    pub(super) connections: Vec<Option<Box<Connection>>>,
-    pub(super) lives: Lives,
-    pub(super) seeds: Random,
-    pub(super) trace: Trace<'t>,
-    pub(super) invariants: Invariants,
-    /// What nodes reported, until the judge has heard it.
-    pub(super) reports: Vec<(usize, gossip::Event)>,
-    pub(super) segments: u64,
-    pub(super) events: u64,
-    out: Outbox<Output>,
-    received: Vec<Arc<Record>>,
+/// A write as it was ordered.
+#[derive(Debug)]
+pub(super) struct Writing {
+    pub(super) ticket: Ticket,
+    pub(super) write: Write,
+    pub(super) synced: bool,
+    pub(super) retry: Option<Duration>,
 }
 
-impl<'a, 't> Engine<'a, 't> {
+/// The simulated world.
+pub(super) struct Engine<'a, 't, S: System> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) plan: &'a Plan,
+    pub(super) system: S,
+    /// Whether nothing is broken on purpose.
+    sound: bool,
+    pub(super) now: u64,
+    pub(super) sequence: u64,
+    pub(super) heap: Heap<Event<S::Message>>,
+    pub(super) fabric: Fabric<'a>,
+    pub(super) hosts: Vec<Host<S>>,
+    pub(super) connections: Vec<Option<Box<Connection<S::Message>>>>,
+    /// The hosts whose process was started at least once.
+    pub(super) started: BTreeSet<usize>,
+    pub(super) seeds: Random,
+    /// Draws what crashes leave of torn writes.
+    pub(super) tears: Random,
+    pub(super) trace: Trace<'t>,
+    pub(super) invariants: Invariants<S>,
+    /// What nodes reported, until the judge has heard it.
+    pub(super) reports: Vec<(usize, S::Event)>,
+    pub(super) segments: u64,
+    pub(super) events: u64,
+    out: Outbox<OutputOf<S>>,
+    /// What the latest step does to the world.
+    effects: Vec<Effect<S>>,
+}
+
+impl<'a, 't, S: System> Engine<'a, 't, S> {
+    /// # Errors
+    /// When the scenario does not fit the system, or `sabotage` names nothing that can be broken.
     pub(super) fn new(
         scenario: &'a Scenario,
         plan: &'a Plan,
-        sabotage: Sabotage,
+        sabotage: &[String],
         trace: Trace<'t>,
-    ) -> Self {
+    ) -> Result<Self, ScenarioError> {
         let mut heap = Heap::new();
         for (index, planned) in plan.orders.iter().enumerate() {
             heap.push(ns(planned.at), Event::Order(index));
         }
-        let mut lives = Lives::new(super::WALL_ZERO);
-        for (index, host) in scenario.hosts.iter().enumerate() {
-            lives.listens(&host.name, super::host::address(index));
-        }
-        Self {
+        let system = S::new(scenario, sabotage).map_err(|message| ScenarioError {
+            file: scenario.file.clone(),
+            line: 0,
+            key: String::new(),
+            message,
+        })?;
+        let random = Random::from_seed(plan.seed);
+        Ok(Self {
             scenario,
             plan,
-            sabotage,
+            system,
+            sound: sabotage.is_empty(),
             now: 0,
             sequence: 0,
             heap,
             fabric: Fabric::new(scenario, plan.seed),
             hosts: scenario.hosts.iter().map(|_| Host::new()).collect(),
             connections: Vec::new(),
-            lives,
-            seeds: Random::from_seed(plan.seed).child("nodes"),
+            started: BTreeSet::new(),
+            seeds: random.child("nodes"),
+            tears: random.child("disks"),
             trace,
             invariants: Invariants::new(scenario),
             reports: Vec::new(),
             segments: 0,
             events: 0,
             out: Outbox::new(),
-            received: Vec::new(),
+            effects: Vec::new(),
+        })
+    }
+
+    /// The world with its names.
+    pub(super) fn scene(&self) -> Scene<'_, S> {
+        Scene {
+            world: self,
+            hosts: &self.scenario.hosts,
+            named: &self.plan.named,
+            started: &self.started,
         }
     }
 
@@ -144,7 +189,7 @@ impl<'a, 't> Engine<'a, 't> {
         true
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: Event<S::Message>) {
         match event {
             Event::Order(index) => {
                 self.heap.cause = self.trace.order(self.now, &self.plan.orders[index]);
@@ -173,31 +218,54 @@ impl<'a, 't> Engine<'a, 't> {
                 error,
             } => {
                 if self.hosts[host].life == life {
-                    self.input(
+                    self.happens(
                         host,
-                        gossip::Input::DialFailed {
+                        Happening::DialFailed {
                             dial,
                             reason: error,
                         },
                     );
                 }
             }
-            Event::Stored {
+            Event::Disk {
                 host,
                 life,
+                number,
                 ticket,
-                epoch,
+                retry,
             } => {
-                if self.hosts[host].life == life && self.hosts[host].process.is_some() {
-                    self.hosts[host].stored = Some(epoch);
-                    self.input(host, gossip::Input::Stored { ticket });
+                if self.hosts[host].life == life {
+                    self.on_disk(host, number, ticket, retry);
                 }
             }
+            Event::Again { host, life, write } => {
+                if self.hosts[host].life == life && self.hosts[host].process.is_some() {
+                    self.write(host, *write);
+                }
+            }
+            Event::Datagram {
+                from,
+                host,
+                message,
+            } => self.on_datagram(from, host, *message),
         }
     }
 
+    /// Something happens to a process; whether it concerned one.
+    pub(super) fn happens(&mut self, host: usize, what: Happening<'_, S::Message>) -> bool {
+        let Some(process) = &self.hosts[host].process else {
+            return false;
+        };
+        let input = self.system.happen(&process.machine, what);
+        let concerns = input.is_some();
+        if let Some(input) = input {
+            self.input(host, input);
+        }
+        concerns
+    }
+
     /// Gives a process an input, at once or when it gets to it.
-    pub(super) fn input(&mut self, host: usize, input: gossip::Input) {
+    fn input(&mut self, host: usize, input: InputOf<S>) {
         let state = &mut self.hosts[host];
         if state.process.is_none() {
             return;
@@ -280,78 +348,77 @@ impl<'a, 't> Engine<'a, 't> {
             return;
         };
         let local = process.clock.read(self.now);
-        if process.node.next_deadline().is_some_and(|at| at <= local) {
-            if self.sabotage.is_none() {
-                wake_checked(&mut process.node, local, &mut self.out);
+        if process
+            .machine
+            .next_deadline()
+            .is_some_and(|at| at <= local)
+        {
+            let wake = Wake.into();
+            let taken = self.system.describe(&wake);
+            if self.sound {
+                wake_checked(&mut process.machine, local, &mut self.out);
             } else {
                 // A planted bug is for the invariants to catch, not for an assertion.
-                process.node.step(local, node::Input::Wake, &mut self.out);
+                process.machine.step(local, wake, &mut self.out);
             }
-            self.received.clear();
-            self.stepped(host, Taken::of("wake"));
+            self.stepped(host, taken, true);
         } else {
             self.plan_wake(host, self.now);
         }
     }
 
-    fn step(&mut self, host: usize, input: gossip::Input) {
+    fn step(&mut self, host: usize, input: InputOf<S>) {
         let Some(process) = &mut self.hosts[host].process else {
             return;
         };
         let local = process.clock.read(self.now);
-        self.received.clear();
-        let taken = describe(&input, &mut self.received);
-        process
-            .node
-            .step(local, node::Input::Mesh(input), &mut self.out);
-        self.stepped(host, taken);
+        let taken = self.system.describe(&input);
+        process.machine.step(local, input, &mut self.out);
+        self.stepped(host, taken, false);
     }
 
     /// After a step: trace, invariants, effects, the next wake.
-    fn stepped(&mut self, host: usize, taken: Taken) {
+    fn stepped(&mut self, host: usize, taken: Taken, woke: bool) {
         let Some(process) = &self.hosts[host].process else {
             return;
         };
-        let mesh = process.node.mesh();
+        let spec = &self.scenario.hosts[host];
         let line = Line {
             at: self.now,
             seq: self.sequence,
             host,
             taken,
-            view: mesh.hash(),
+            view: S::digest(S::view(&process.machine)),
         };
-        let said = self.out.as_slice().iter().filter_map(said);
+        self.effects.extend(self.out.drain().map(S::perform));
+        let said = self.effects.iter().filter_map(said);
         self.heap.cause = self.trace.add(&line, self.heap.cause, said);
-        self.invariants.after_step(&Seen {
+        let seen = Seen {
             now: self.now,
             host,
-            node: &process.node,
+            machine: &process.machine,
             local: process.clock.read(self.now),
-            woke: taken.kind == "wake",
-            received: &self.received,
-            outputs: self.out.as_slice(),
-        });
-        let mut out = std::mem::take(&mut self.out);
-        for order in out.drain() {
-            let Output::Mesh(order) = order;
-            self.perform(host, order);
+            woke,
+            effects: &self.effects,
+        };
+        self.system.note(&seen);
+        self.invariants
+            .after_step(&seen, &self.system, spec.id.as_str());
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            self.perform(host, effect);
         }
-        self.out = out;
+        self.effects = effects;
         // A machine that breaks its promise must not stop the run that reports it.
         let overdue = self.next_deadline(host).is_some_and(|at| at <= self.now);
-        let soonest = self.now
-            + if taken.kind == "wake" && overdue {
-                BROKEN_PROMISE
-            } else {
-                0
-            };
+        let soonest = self.now + if woke && overdue { BROKEN_PROMISE } else { 0 };
         self.plan_wake(host, soonest);
     }
 
     /// When a process wants to be woken, in true time.
     fn next_deadline(&self, host: usize) -> Option<u64> {
         let process = self.hosts[host].process.as_ref()?;
-        Some(process.clock.when(process.node.next_deadline()?))
+        Some(process.clock.when(process.machine.next_deadline()?))
     }
 
     /// Plans the next wake anew.
@@ -364,7 +431,7 @@ impl<'a, 't> Engine<'a, 't> {
         let Some(process) = &state.process else {
             return;
         };
-        let Some(deadline) = process.node.next_deadline() else {
+        let Some(deadline) = process.machine.next_deadline() else {
             return;
         };
         let at = process.clock.when(deadline).max(soonest);
@@ -381,21 +448,25 @@ impl<'a, 't> Engine<'a, 't> {
     }
 
     /// Starts a process whose machine is made.
-    pub(super) fn boot(&mut self, host: usize, process: Process) {
+    pub(super) fn boot(&mut self, host: usize, process: Process<S>) {
         let state = &mut self.hosts[host];
         state.stop();
         state.powered = true;
         state.process = Some(process);
-        self.step(host, gossip::Input::Start);
+        self.started.insert(host);
+        let Some(process) = &self.hosts[host].process else {
+            return;
+        };
+        if let Some(input) = self.system.happen(&process.machine, Happening::Start) {
+            self.step(host, input);
+        }
     }
 }
 
-impl World for Engine<'_, '_> {
-    fn mesh(&self, host: usize) -> Option<&Gossip> {
-        self.hosts[host]
-            .process
-            .as_ref()
-            .map(|process| process.node.mesh())
+impl<S: System> World<S> for Engine<'_, '_, S> {
+    fn view(&self, host: usize) -> Option<&S::View> {
+        let process = self.hosts[host].process.as_ref()?;
+        Some(S::view(&process.machine))
     }
 
     fn traffic(&self, host: usize) -> Traffic {
@@ -408,35 +479,14 @@ pub(super) const fn since_start(now: u64) -> Duration {
     Duration::from_nanos(now)
 }
 
-/// What a machine reported, if an order is a report.
-fn said(order: &Output) -> Option<Said<'_>> {
-    match order {
-        Output::Mesh(gossip::Output::Report(event)) => Some(EventKind::said(event)),
-        Output::Mesh(_) => None,
-    }
-}
-
-/// What an input is, and the records in it.
-fn describe(input: &gossip::Input, received: &mut Vec<Arc<Record>>) -> Taken {
-    use phalanx_core::size::Encoded;
-    match input {
-        gossip::Input::Start => Taken::of("start"),
-        gossip::Input::Accepted { .. } => Taken::of("accepted"),
-        gossip::Input::Dialed { .. } => Taken::of("dialed"),
-        gossip::Input::DialFailed { .. } => Taken::of("dial-failed"),
-        gossip::Input::Receive { message, .. } => {
-            crate::invariant::records(message, &mut |record| received.push(Arc::clone(record)));
-            Taken {
-                kind: crate::invariant::word(message),
-                word: crate::event::content(message),
-                size: message.encoded_len(),
-            }
-        }
-        gossip::Input::Closed { .. } => Taken::of("closed"),
-        gossip::Input::Stored { .. } => Taken::of("stored"),
-        gossip::Input::Announce(_) => Taken::of("announce"),
-        gossip::Input::Targets { .. } => Taken::of("targets"),
-        gossip::Input::Leave => Taken::of("leave"),
-        gossip::Input::Wake => Taken::of("wake"),
-    }
+/// What a process reports, if an effect is a report.
+fn said<S: System>(effect: &Effect<S>) -> Option<Said<'_>> {
+    let Effect::Report(event) = effect else {
+        return None;
+    };
+    let (word, about) = S::event(event);
+    Some(Said {
+        word,
+        about: about.map(NodeId::as_str),
+    })
 }

@@ -1,11 +1,11 @@
 //! One simulated machine: its power, its disk, its process and the process's mail.
 
 use super::clock::NodeClock;
+use crate::disk::Files;
 use crate::record::Cause;
+use crate::system::{InputOf, System};
 use crate::world::Traffic;
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use phalanx_core::gossip;
-use phalanx_core::node::Node;
 use std::collections::{BTreeSet, VecDeque};
 
 /// No instant.
@@ -14,23 +14,20 @@ pub(crate) const NEVER: u64 = u64::MAX;
 const PORT: u16 = 7_000;
 
 /// A running daemon.
-#[derive(Debug)]
-pub(crate) struct Process {
-    pub(crate) node: Node,
+pub(crate) struct Process<S: System> {
+    pub(crate) machine: S::Machine,
     pub(crate) clock: NodeClock,
     /// It left and ended; kept to be looked at.
     pub(crate) exited: bool,
 }
 
 /// One machine.
-#[derive(Debug)]
-pub(crate) struct Host {
-    pub(crate) process: Option<Process>,
+pub(crate) struct Host<S: System> {
+    pub(crate) process: Option<Process<S>>,
     pub(crate) powered: bool,
     /// How often its process was started.
     pub(crate) life: u32,
-    /// The durable epoch; none on an empty disk.
-    pub(crate) stored: Option<u64>,
+    pub(crate) disk: Files,
     /// Every connection with an end here.
     pub(crate) connections: BTreeSet<u32>,
     pub(crate) traffic: Traffic,
@@ -42,19 +39,19 @@ pub(crate) struct Host {
     pub(crate) slow: u64,
     pub(crate) busy_until: u64,
     /// Inputs that wait, each with what led to it.
-    pub(crate) mailbox: VecDeque<(gossip::Input, Cause)>,
+    pub(crate) mailbox: VecDeque<(InputOf<S>, Cause)>,
     pub(crate) mail_at: u64,
     /// The step that delays its inputs.
     pub(crate) delayed_by: Option<usize>,
 }
 
-impl Host {
-    pub(crate) const fn new() -> Self {
+impl<S: System> Host<S> {
+    pub(crate) fn new() -> Self {
         Self {
             process: None,
             powered: true,
             life: 0,
-            stored: None,
+            disk: Files::default(),
             connections: BTreeSet::new(),
             traffic: Traffic {
                 bytes: 0,
@@ -89,7 +86,8 @@ impl Host {
 }
 
 /// The address that a host listens at.
-pub(crate) fn address(host: usize) -> SocketAddr {
+#[must_use]
+pub fn address(host: usize) -> SocketAddr {
     let host = u32::try_from(host).unwrap_or(u32::MAX);
     let base = u32::from(Ipv4Addr::new(10, 0, 0, 1));
     SocketAddr::V4(SocketAddrV4::new(

@@ -22,45 +22,40 @@ mod stream;
 mod tests;
 mod trace;
 
+pub use host::address;
 pub use replay::{NodeState, NodeView, replay, replay_all};
 
-use crate::invariant::{Invariants, Scene};
+use crate::invariant::Invariants;
 use crate::judge::{Judge, Judged};
 use crate::outcome::{Effect, Outcome, Verdict, vacuous};
-use crate::projection::Projection;
-use crate::record::Recorder;
+use crate::runner::Options;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Engine as Kind, Scenario, ScenarioError};
+use crate::system::System;
+use crate::world::Scene;
 use clock::ns;
 use core::time::Duration;
 use engine::{Engine, since_start};
-use phalanx_core::gossip::Sabotage;
 use trace::Trace;
 
 /// The calendar at the start of every run.
 pub const WALL_ZERO: u64 = 1_700_000_000;
 
-/// How a run differs from the ordinary.
-#[derive(Default)]
-pub struct Options<'a> {
-    /// What is broken on purpose in every node.
-    pub sabotage: Sabotage,
-    /// A fault that bit nothing fails the run.
-    pub strict: bool,
-    /// Who keeps what happens.
-    pub recorder: Option<&'a mut dyn Recorder>,
-}
-
-/// Runs a scenario.
+/// Runs a scenario of a system's processes.
 ///
 /// # Errors
-/// When the scenario is not for this engine or cannot be planned for this seed, or the trace cannot be written.
-pub fn run(scenario: &Scenario, seed: u64, options: Options<'_>) -> Result<Outcome, ScenarioError> {
+/// When the scenario is not for this engine, does not fit the system or cannot be planned for this seed, when
+/// nothing is known by a word of sabotage, or when the trace cannot be written.
+pub fn run<S: System>(
+    scenario: &Scenario,
+    seed: u64,
+    options: Options<'_>,
+) -> Result<Outcome, ScenarioError> {
     scenario.check_engine(Kind::Model)?;
     let plan = scenario.plan(seed)?;
     let trace = Trace::new(options.recorder);
-    let mut engine = Engine::new(scenario, &plan, options.sabotage, trace);
-    let mut judge = Judge::new(scenario, &plan, interval(scenario.hosts.len()));
+    let mut engine = Engine::<S>::new(scenario, &plan, &options.sabotage, trace)?;
+    let mut judge = Judge::<S>::new(scenario, &plan, interval(scenario.hosts.len()));
     let mut checkpoint = checkpoint_interval(scenario.hosts.len());
     loop {
         let until = judge.next_check().min(checkpoint).min(plan.end);
@@ -80,7 +75,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options<'_>) -> Result<Outco
 }
 
 /// Processes events up to an instant; the judge hears what nodes report.
-fn drive(engine: &mut Engine<'_, '_>, judge: &mut Judge<'_>, until: u64) {
+fn drive<S: System>(engine: &mut Engine<'_, '_, S>, judge: &mut Judge<'_, S>, until: u64) {
     while engine.advance(until) {
         if engine.reports.is_empty() {
             continue;
@@ -94,24 +89,20 @@ fn drive(engine: &mut Engine<'_, '_>, judge: &mut Judge<'_>, until: u64) {
 }
 
 /// Lets the invariants look at the whole world.
-fn check(engine: &mut Engine<'_, '_>, look: impl FnOnce(&mut Invariants, u64, &Scene<'_>)) {
+fn check<S: System>(
+    engine: &mut Engine<'_, '_, S>,
+    look: impl FnOnce(&mut Invariants<S>, u64, &Scene<'_, S>),
+) {
     let mut invariants = std::mem::replace(&mut engine.invariants, Invariants::none());
-    look(
-        &mut invariants,
-        engine.now,
-        &Scene {
-            world: &*engine,
-            scenario: engine.scenario,
-        },
-    );
+    look(&mut invariants, engine.now, &engine.scene());
     engine.invariants = invariants;
 }
 
-fn finish(
+fn finish<S: System>(
     scenario: &Scenario,
     plan: &Plan,
-    mut engine: Engine<'_, '_>,
-    judge: Judge<'_>,
+    mut engine: Engine<'_, '_, S>,
+    judge: Judge<'_, S>,
     strict: bool,
 ) -> Result<Outcome, ScenarioError> {
     let now = since_start(engine.now);
@@ -164,7 +155,8 @@ fn finish(
         vacuous,
         projection: scenario
             .confluent
-            .then(|| Projection::of(&engine, &scenario.hosts, &engine.lives)),
+            .then(|| engine.system.project(&engine.scene()))
+            .flatten(),
     };
     Ok(outcome)
 }

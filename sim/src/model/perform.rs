@@ -1,73 +1,173 @@
 //! Performs what machines order, and what the plan orders.
 
 use super::clock::{NodeClock, ns};
+use super::engine::Writing;
 use super::engine::{Engine, Event};
 use super::host::{Process, address, host_at};
 use super::stream::{
     Connection, DIAL_GIVES_UP_AFTER, End, EndState, FLIGHTS, Item, Lane, segments,
 };
+use crate::disk::Left;
+use crate::record::Held;
 use crate::scenario::Disk;
 use crate::scenario::plan::Order;
-use phalanx_core::gossip::{self, Address, CloseReason, Config, DialError, DialId, LinkId, Output};
-use phalanx_core::node::Node;
-use phalanx_core::size::Encoded;
-use phalanx_core::time::{Instant, Wall};
-use phalanx_core::topology::record::Content;
+use crate::system::{
+    CloseReason, DialError, DialId, Effect, Happening, LinkId, Start, System, Ticket,
+};
+use core::net::SocketAddr;
+use core::time::Duration;
+use phalanx_core::time::Wall;
 
-/// How long an epoch takes to become durable.
-const FSYNC: u64 = 2_000_000;
 /// How long it takes to learn that an address leads nowhere.
 const UNREACHABLE_AFTER: u64 = 1_000_000;
 
-impl Engine<'_, '_> {
+impl<S: System> Engine<'_, '_, S> {
     /// Does what a machine ordered.
-    pub(super) fn perform(&mut self, host: usize, order: Output) {
-        match order {
-            Output::Dial { dial, address } => self.dial(host, dial, &address),
-            Output::Send { link, message } => {
+    pub(super) fn perform(&mut self, host: usize, effect: Effect<S>) {
+        match effect {
+            Effect::Dial { dial, to } => self.dial(host, dial, to),
+            Effect::Send { link, message } => {
                 let (connection, end) = place(link);
                 let open = self.state_of(connection, end) == Some(EndState::Open);
                 if !open {
                     return;
                 }
-                let bytes = message.encoded_len();
-                let traffic = &mut self.hosts[host].traffic;
-                traffic.bytes += bytes as u64;
-                traffic.messages += 1;
-                self.segments += u64::from(segments(bytes));
+                let bytes = S::size(&message);
+                self.count(host, bytes);
                 self.send(connection, end, Item::Message(message), bytes);
             }
-            Output::Close { link } => {
+            Effect::Close { link } => {
                 let (connection, end) = place(link);
                 self.close(connection, end, CloseReason::Ended);
             }
-            Output::Store { ticket, epoch } => {
-                let life = self.hosts[host].life;
-                self.heap.push(
-                    self.now + FSYNC,
-                    Event::Stored {
-                        host,
-                        life,
-                        ticket,
-                        epoch,
-                    },
-                );
-            }
-            Output::Left => {
+            Effect::Datagram { to, message } => self.datagram(host, to, message),
+            Effect::Write {
+                ticket,
+                write,
+                synced,
+                retry,
+            } => self.write(
+                host,
+                Writing {
+                    ticket,
+                    write,
+                    synced,
+                    retry,
+                },
+            ),
+            Effect::Exit => {
                 if let Some(process) = &mut self.hosts[host].process {
                     process.exited = true;
                 }
                 self.close_all(host, CloseReason::Ended);
             }
-            Output::Report(event) => self.reports.push((host, event)),
+            Effect::Report(event) => self.reports.push((host, event)),
+            Effect::Nothing => {}
         }
     }
 
-    fn dial(&mut self, host: usize, dial: DialId, to: &Address) {
-        let target = match to {
-            Address::Socket(address) => host_at(*address, self.hosts.len()),
-            Address::Name(_) => None,
+    /// Counts a message that a host sends.
+    fn count(&mut self, host: usize, bytes: usize) {
+        let traffic = &mut self.hosts[host].traffic;
+        traffic.bytes += bytes as u64;
+        traffic.messages += 1;
+        self.segments += u64::from(segments(bytes));
+    }
+
+    /// Sends a datagram: whole or not at all, by itself, however it comes.
+    fn datagram(&mut self, host: usize, to: SocketAddr, message: S::Message) {
+        let bytes = S::size(&message);
+        self.count(host, bytes);
+        let Some(target) = host_at(to, self.hosts.len()) else {
+            return;
         };
+        let settings = self.fabric.settings(host, target);
+        let transit = self
+            .fabric
+            .transmit(host, target, segments(bytes), &settings);
+        if transit.lost == 0 {
+            self.heap.push(
+                self.now + transit.latency,
+                Event::Datagram {
+                    from: host,
+                    host: target,
+                    message: Box::new(message),
+                },
+            );
+        } else {
+            let cut = self.fabric.is_blocked(host, target);
+            self.trace.held(Held {
+                at: self.now,
+                from: host,
+                to: target,
+                cut,
+            });
+        }
+    }
+
+    pub(super) fn on_datagram(&mut self, from: usize, host: usize, message: S::Message) {
+        if self.fabric.is_blocked(from, host) {
+            let bytes = S::size(&message);
+            self.fabric.swallowed(from, host, bytes);
+            self.trace.held(Held {
+                at: self.now,
+                from,
+                to: host,
+                cut: true,
+            });
+        } else if self.hosts[host].listens() {
+            let from = address(from);
+            self.happens(host, Happening::Datagram { from, message });
+        }
+    }
+
+    /// Begins a write.
+    pub(super) fn write(&mut self, host: usize, ordered: Writing) {
+        let state = &mut self.hosts[host];
+        let (number, done) = state.disk.begin(self.now, ordered.write, ordered.synced);
+        let event = Event::Disk {
+            host,
+            life: state.life,
+            number,
+            ticket: ordered.ticket,
+            retry: ordered.retry,
+        };
+        self.heap.push(done, event);
+    }
+
+    pub(super) fn on_disk(
+        &mut self,
+        host: usize,
+        number: u64,
+        ticket: Ticket,
+        retry: Option<Duration>,
+    ) {
+        let Some(ended) = self.hosts[host].disk.end(number) else {
+            return;
+        };
+        let Err((reason, write, synced)) = ended else {
+            self.happens(host, Happening::Written { ticket });
+            return;
+        };
+        let step = self.hosts[host].disk.fault_step();
+        self.fabric.bite(step, 1);
+        let Some(after) = retry else {
+            self.happens(host, Happening::WriteFailed { ticket, reason });
+            return;
+        };
+        let write = Box::new(Writing {
+            ticket,
+            write,
+            synced,
+            retry,
+        });
+        let life = self.hosts[host].life;
+        self.heap
+            .push(self.now + ns(after), Event::Again { host, life, write });
+    }
+
+    fn dial(&mut self, host: usize, dial: DialId, to: Option<SocketAddr>) {
+        let target = to.and_then(|address| host_at(address, self.hosts.len()));
         let Some(target) = target else {
             let life = self.hosts[host].life;
             let error = DialError::Unreachable;
@@ -90,7 +190,7 @@ impl Engine<'_, '_> {
         self.connections.push(Some(Box::new(Connection {
             dial,
             ends: [end(host), end(target)],
-            lanes: [Lane::default(), Lane::default()],
+            lanes: [Lane::new(), Lane::new()],
         })));
         self.hosts[host].connections.insert(connection);
         self.heap.push(
@@ -140,22 +240,21 @@ impl Engine<'_, '_> {
             Order::Leave(host) => {
                 let linked = self.hosts[*host].connections.len() as u64;
                 self.fabric.bite(step, linked);
-                self.input(*host, gossip::Input::Leave);
+                self.happens(*host, Happening::Leave);
             }
             Order::Announce {
                 host,
                 services,
                 metadata,
             } => {
-                let Some(process) = &self.hosts[*host].process else {
-                    return;
-                };
-                let mut content = process.node.mesh().record().content().clone();
-                content.services.clone_from(services);
-                content.metadata.clone_from(metadata);
-                self.fabric.bite(step, 1);
-                self.input(*host, gossip::Input::Announce(content));
+                let heard = self.happens(*host, Happening::Announce { services, metadata });
+                self.fabric.bite(step, u64::from(heard));
             }
+            Order::Command { host, name, with } => {
+                let heard = self.happens(*host, Happening::Command { name, with });
+                self.fabric.bite(step, u64::from(heard));
+            }
+            Order::Disk { host, fault } => self.hosts[*host].disk.set_fault(*fault, step),
             Order::Loss(ppm) => {
                 // The end of loss is no fault that could bite.
                 self.fabric.bite(step, u64::from(*ppm == Some(0)));
@@ -167,14 +266,14 @@ impl Engine<'_, '_> {
                 self.fabric.hold(self.now, until, &plan.cuts[*cut], step);
             }
             // Refused before the run: `Scenario::check_engine`.
-            Order::Disk { .. } | Order::Certificate { .. } => {}
+            Order::Certificate { .. } => {}
         }
     }
 
     fn change_clock(
         &mut self,
         host: usize,
-        jump: core::time::Duration,
+        jump: Duration,
         drift_ppm: Option<i32>,
         step: Option<usize>,
     ) {
@@ -189,48 +288,41 @@ impl Engine<'_, '_> {
     }
 
     fn start(&mut self, host: usize, disk: Disk) {
-        let spec = &self.scenario.hosts[host];
+        let scenario = self.scenario;
+        let spec = &scenario.hosts[host];
         // A clone is a copy of the other machine's disk.
         if let (Some(of), 0) = (spec.clone_of, self.hosts[host].life) {
-            self.hosts[host].stored = self.hosts[of].stored;
+            self.hosts[host].disk = self.hosts[of].disk.clone();
         }
-        if disk == Disk::Lose {
-            self.hosts[host].stored = None;
-        }
+        let left = match disk {
+            Disk::Keep => Left::Written,
+            Disk::Synced => Left::Synced,
+            Disk::Lose => Left::Nothing,
+        };
         let state = &mut self.hosts[host];
+        state.disk.crash(left, &mut self.tears);
         state.life += 1;
-        let epoch = state.stored.unwrap_or(0) + 1;
-        state.stored = Some(epoch);
-        let mut seeds = self
-            .seeds
-            .nth_child("host", host as u64)
-            .nth_child("life", state.life.into());
-        let instance = u32::try_from(seeds.next_u64() >> 32).unwrap_or(1).max(1);
         let seconds = i64::try_from(self.now / 1_000_000_000).unwrap_or(0);
         let wall = i64::try_from(super::WALL_ZERO).unwrap_or(0)
             + seconds
             + spec.clock.offset / 1_000_000_000;
-        let content = Content {
-            nickname: String::new(),
-            kind: spec.kind.clone(),
-            address: spec.dialable.then(|| address(host)),
-            joined: Wall(u64::try_from(wall).unwrap_or(0)),
-            services: spec.services.clone(),
-            metadata: spec.metadata.clone(),
-        };
-        let others = self.scenario.seeds.iter().filter(|seed| **seed != host);
-        let targets = others.map(|seed| Address::Socket(address(*seed))).collect();
-        let mut config = Config::new(spec.id.clone(), "sim", epoch, instance, content, targets);
-        config.tuning = self.scenario.tuning_of(host);
-        config.sabotage = self.sabotage;
-        self.lives.start(&spec.id, epoch, instance);
-        self.invariants.on_start(host, &spec.id);
+        self.invariants.on_start(host);
+        let machine = self.system.start(Start {
+            scenario,
+            host,
+            life: state.life,
+            wall: Wall(u64::try_from(wall).unwrap_or(0)),
+            random: self
+                .seeds
+                .nth_child("host", host as u64)
+                .nth_child("life", state.life.into()),
+            disk: &mut state.disk,
+        });
         let clock = NodeClock::started(self.now, spec.clock.drift_ppm);
-        let node = Node::new(config, seeds.next_u64(), Instant::ZERO);
         self.boot(
             host,
             Process {
-                node,
+                machine,
                 clock,
                 exited: false,
             },
@@ -238,6 +330,14 @@ impl Engine<'_, '_> {
     }
 
     fn stop(&mut self, host: usize, power_loss: bool) {
+        let left = if power_loss {
+            Left::Synced
+        } else {
+            Left::Written
+        };
+        let step = self.hosts[host].disk.fault_step();
+        let lost = self.hosts[host].disk.crash(left, &mut self.tears);
+        self.fabric.bite(step, lost);
         self.hosts[host].stop();
         if power_loss {
             self.hosts[host].powered = false;

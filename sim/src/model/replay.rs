@@ -3,10 +3,11 @@
 use super::clock::ns;
 use super::engine::Engine;
 use super::trace::Trace;
+use crate::mesh::Mesh;
 use crate::scenario::{Scenario, ScenarioError, suggestion};
 use core::fmt;
 use core::time::Duration;
-use phalanx_core::gossip::{Gossip, LinkView, MemberView, Phase, Sabotage};
+use phalanx_core::gossip::{Gossip, LinkView, MemberView, Phase};
 
 /// One node at one instant.
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ pub fn replay_all(
     at: Duration,
 ) -> Result<Vec<NodeState>, ScenarioError> {
     let plan = scenario.plan(seed)?;
-    let mut engine = Engine::new(scenario, &plan, Sabotage::NONE, Trace::new(None));
+    let mut engine = Engine::<Mesh>::new(scenario, &plan, &[], Trace::new(None))?;
     while engine.advance(ns(at)) {
         engine.reports.clear();
     }
@@ -82,7 +83,7 @@ pub fn replay_all(
             view: host
                 .process
                 .as_ref()
-                .map(|process| view(process.node.mesh(), process.clock.read(engine.now))),
+                .map(|process| view(process.machine.mesh(), process.clock.read(engine.now))),
         });
     Ok(states.collect())
 }

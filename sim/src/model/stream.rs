@@ -5,7 +5,7 @@
 //! retransmission: both are small against the times that decide anything here.
 
 use crate::record::Cause;
-use phalanx_core::gossip::{CloseReason, DialId, Message};
+use crate::system::{CloseReason, DialId};
 use std::collections::VecDeque;
 
 /// The payload of one segment.
@@ -28,19 +28,19 @@ pub(crate) const FLIGHTS: [usize; 6] = [60, 60, 300, 1_000, 1_000, 100];
 
 /// Something under way.
 #[derive(Clone, Debug)]
-pub(crate) enum Item {
+pub(crate) enum Item<M> {
     /// One flight of the handshake, from 1; odd ones go from the dialer to the acceptor.
     Flight(u8),
     /// A message.
-    Message(Message),
+    Message(M),
     /// The end of the stream.
     Fin(CloseReason),
 }
 
 /// An item and how it fares.
 #[derive(Debug)]
-pub(crate) struct Parcel {
-    pub(crate) item: Option<Item>,
+pub(crate) struct Parcel<M> {
+    pub(crate) item: Option<Item<M>>,
     /// Encoded bytes of a message; of a flight, all bytes.
     pub(crate) bytes: usize,
     /// Segments not known to have arrived.
@@ -53,9 +53,9 @@ pub(crate) struct Parcel {
 }
 
 /// One direction of a connection.
-#[derive(Debug, Default)]
-pub(crate) struct Lane {
-    pub(crate) parcels: VecDeque<Parcel>,
+#[derive(Debug)]
+pub(crate) struct Lane<M> {
+    pub(crate) parcels: VecDeque<Parcel<M>>,
     /// The number of the first parcel in the queue.
     pub(crate) first: u64,
     /// When the sender's bandwidth is free again.
@@ -64,11 +64,22 @@ pub(crate) struct Lane {
     rttvar: u64,
 }
 
-impl Lane {
+impl<M> Lane<M> {
+    /// Nothing under way.
+    pub(crate) const fn new() -> Self {
+        Self {
+            parcels: VecDeque::new(),
+            first: 0,
+            free_at: 0,
+            srtt: 0,
+            rttvar: 0,
+        }
+    }
+
     /// Appends a parcel; returns its number.
     pub(crate) fn push(
         &mut self,
-        item: Item,
+        item: Item<M>,
         bytes: usize,
         segments: u32,
         now: u64,
@@ -88,13 +99,13 @@ impl Lane {
     }
 
     /// The parcel of this number, unless it was delivered.
-    pub(crate) fn parcel(&mut self, number: u64) -> Option<&mut Parcel> {
+    pub(crate) fn parcel(&mut self, number: u64) -> Option<&mut Parcel<M>> {
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         self.parcels.get_mut(index)
     }
 
     /// Takes the first parcel if it has arrived.
-    pub(crate) fn pop_arrived(&mut self) -> Option<Parcel> {
+    pub(crate) fn pop_arrived(&mut self) -> Option<Parcel<M>> {
         if !self.parcels.front()?.arrived {
             return None;
         }
@@ -146,13 +157,13 @@ pub(crate) struct End {
 
 /// A connection: end 0 dialled, end 1 accepted; lane 0 leads from end 0 to end 1.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct Connection<M> {
     pub(crate) dial: DialId,
     pub(crate) ends: [End; 2],
-    pub(crate) lanes: [Lane; 2],
+    pub(crate) lanes: [Lane<M>; 2],
 }
 
-impl Connection {
+impl<M> Connection<M> {
     /// Whether nothing can happen on it any more.
     pub(crate) fn is_over(&self) -> bool {
         let gone = |end: usize| match self.ends[end].state {

@@ -1,6 +1,8 @@
 //! The engine with the real machines, small.
 
-use super::{Options, run};
+use super::run;
+use crate::mesh::Mesh;
+use crate::runner::Options;
 use crate::scenario::Scenario;
 
 fn scenario(name: &str) -> Scenario {
@@ -12,7 +14,7 @@ fn scenario(name: &str) -> Scenario {
 
 #[test]
 fn a_cold_join_runs() {
-    let outcome = run(&scenario("cold-join.toml"), 1, Options::default()).unwrap();
+    let outcome = run::<Mesh>(&scenario("cold-join.toml"), 1, Options::default()).unwrap();
     assert_eq!(
         outcome.failures,
         [],
@@ -43,7 +45,7 @@ fn recovery_is_counted_from_the_last_thing_that_was_done() {
         within = "3s"
     "#;
     let scenario = Scenario::parse("heals.toml", text).unwrap();
-    let outcome = run(&scenario, 1, Options::default()).unwrap();
+    let outcome = run::<Mesh>(&scenario, 1, Options::default()).unwrap();
     let took = outcome.metrics["recovery-ms"];
     assert!((1..10_000).contains(&took), "{took} ms");
     assert!(outcome.effects.iter().all(|effect| effect.bites > 0));

@@ -2,29 +2,8 @@
 
 use crate::record::{Cause, Done, Held, Recorder, Said, Step};
 use crate::scenario::plan::Planned;
+use crate::system::Taken;
 use phalanx_core::random::mix;
-
-/// An input.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Taken {
-    /// What it is, as the hash counts it.
-    pub(crate) kind: &'static str,
-    /// What it is, as recordings call it: of a message, what it carries.
-    pub(crate) word: &'static str,
-    /// Encoded bytes, of a message.
-    pub(crate) size: usize,
-}
-
-impl Taken {
-    /// An input that is no message.
-    pub(crate) const fn of(kind: &'static str) -> Self {
-        Self {
-            kind,
-            word: kind,
-            size: 0,
-        }
-    }
-}
 
 /// One step of a node.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +45,8 @@ impl<'a> Trace<'a> {
         said: impl Iterator<Item = Said<'s>>,
     ) -> Cause {
         let Taken { kind, word, size } = line.taken;
-        let kind = kind.len() as u8 ^ kind.as_bytes()[0];
+        let first = kind.as_bytes().first().copied().unwrap_or_default();
+        let kind = kind.len() as u8 ^ first;
         let who = (line.host as u64) << 40 | u64::from(kind) << 32 | size as u64;
         self.hash = mix(self.hash ^ mix(line.at ^ mix(line.seq ^ mix(who ^ mix(line.view)))));
         self.event += 1;

@@ -75,6 +75,7 @@ impl Fault {
             }
             Order::Disk { fault, .. } => fault.map_or("works", DiskFault::word).to_owned(),
             Order::Certificate { is, .. } => is.word().to_owned(),
+            Order::Command { name, .. } => name.clone(),
             Order::Slow { by, .. } => format!("by {} an input", text::show(*by)),
             Order::Pause { length, .. } => format!("for {}", text::show(*length)),
             Order::Clock {
@@ -121,6 +122,7 @@ impl Fault {
             Order::Clock { host, .. } | Order::Leave(host) | Order::Announce { host, .. } => {
                 (Subject::Host(*host), Turn::Once)
             }
+            Order::Command { host, .. } => (Subject::Host(*host), Turn::Once),
             Order::Loss(None) => (Subject::Loss, Turn::Ends),
             Order::Loss(Some(_)) => (Subject::Loss, Turn::Begins),
             Order::Latency(None) => (Subject::Latency, Turn::Ends),
@@ -140,7 +142,7 @@ fn hosts(scenario: &Scenario, plan: &Plan, order: &Order) -> Vec<usize> {
             vec![*host]
         }
         Order::Slow { host, .. } | Order::Clock { host, .. } | Order::Leave(host) => vec![*host],
-        Order::Announce { host, .. } => vec![*host],
+        Order::Announce { host, .. } | Order::Command { host, .. } => vec![*host],
         Order::Loss(_) | Order::Latency(_) => Vec::new(),
     }
 }
@@ -160,6 +162,7 @@ const fn own_word(order: &Order) -> &'static str {
         Order::Clock { .. } => "clock",
         Order::Leave(_) => "leave",
         Order::Announce { .. } => "announce",
+        Order::Command { .. } => "command",
         Order::Loss(_) => "loss",
         Order::Latency(_) => "latency",
     }

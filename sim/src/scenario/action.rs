@@ -4,6 +4,7 @@ use super::names::Selector;
 use super::{Direction, Disk, Latency};
 use core::time::Duration;
 use phalanx_core::topology::record::Service;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What happens.
@@ -97,6 +98,13 @@ pub enum NodeAction {
         every: Duration,
         /// How long.
         length: Duration,
+    },
+    /// They do something in the words of their system.
+    Command {
+        /// The word.
+        name: String,
+        /// What goes with it.
+        with: Value,
     },
 }
 
@@ -236,6 +244,7 @@ impl NodeAction {
             Self::Announce { .. } => "announce",
             Self::Updates { .. } => "updates",
             Self::Flap { .. } => "flap",
+            Self::Command { .. } => "command",
         }
     }
 }

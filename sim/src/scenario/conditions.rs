@@ -4,10 +4,10 @@ use super::error::{ScenarioError, Source, suggestion};
 use super::file::{At, ConditionTable, ExpectTable, Text};
 use super::names::{Names, Selector};
 use super::read::{optional, with};
-use super::text;
-use crate::event::EventKind;
+use super::{own, text};
 use core::time::Duration;
 use phalanx_core::gossip::{Phase, Status};
+use serde_json::Value;
 
 /// One thing that must come of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +74,34 @@ pub enum Condition {
     /// They are in this phase.
     Phase(Selector, Phase),
     /// This event was reported this often: by whom, about whom.
-    Event(EventKind, Selector, Option<Selector>, u32),
+    Event(&'static str, Selector, Option<Selector>, u32),
+    /// Their states hold this under this key: all of theirs, or so many.
+    State {
+        /// Whose.
+        who: Selector,
+        /// The key.
+        key: String,
+        /// What it is.
+        is: Value,
+        /// At how many of them; none: at all.
+        count: Option<Bound>,
+    },
+    /// Their states are equal, or what these hold under a key.
+    Agree {
+        /// Whose.
+        who: Selector,
+        /// The key.
+        key: Option<String>,
+    },
+    /// A condition of the system's own.
+    Own {
+        /// Its word.
+        name: String,
+        /// The nodes.
+        who: Selector,
+        /// What goes with it.
+        with: Value,
+    },
 }
 
 /// How a member is seen.
@@ -141,6 +168,15 @@ impl Metric {
         (Self::ConvergeP99Ms, "converge-p99-ms"),
     ];
 
+    /// Whether every system has it.
+    const fn is_of_traffic(self) -> bool {
+        match self {
+            Self::BytesPerNode | Self::BytesPerNodeSecond => true,
+            Self::MessagesPerNode | Self::MessagesPerNodeSecond => true,
+            Self::FalseDeaths | Self::ConvergeMs | Self::ConvergeP99Ms => false,
+        }
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -202,7 +238,13 @@ pub(crate) fn read(
         (None, None, Some(condition), None, None) => Mode::Never(reader.condition(condition)?),
         (None, None, None, Some(condition), None) => Mode::Sometimes(reader.condition(condition)?),
         (None, None, None, None, Some(metric)) => {
-            let metric = with(source, metric, |word| word_of("metric", Metric::ALL, word))?;
+            let metric = with(source, metric, |word| {
+                let known = |metric: &&(Metric, &'static str)| {
+                    metric.0.is_of_traffic() || source.vocabulary.metrics.contains(&metric.1)
+                };
+                let words: Vec<_> = Metric::ALL.iter().filter(known).copied().collect();
+                word_of("metric", &words, word)
+            })?;
             let bound = Bound {
                 min: table.min.as_ref().map_or(0, |min| *min.get_ref()),
                 max: table.max.as_ref().map_or(u64::MAX, |max| *max.get_ref()),
@@ -279,13 +321,7 @@ impl Reader<'_> {
     }
 
     fn who(&self, text: Option<&Text>) -> Result<Selector, ScenarioError> {
-        match text {
-            Some(text) => self.select(text),
-            None => self
-                .names
-                .selector("all")
-                .map_err(|why| self.source.error(self.at, "who", why)),
-        }
+        self.names.or_all(self.source, self.at, text)
     }
 
     fn bound(&self, key: &str, min: Option<u32>, max: Option<u32>) -> Result<Bound, ScenarioError> {
@@ -322,9 +358,8 @@ impl Reader<'_> {
             found.push(Condition::Phase(self.select(&phase.who)?, is));
         }
         if let Some(event) = &table.event {
-            let kind = with(source, &event.kind, |word| {
-                word_of("event", EventKind::ALL, word)
-            })?;
+            let words = &source.vocabulary.events;
+            let kind = own::known(source, "event", words, &event.kind)?;
             let about = event
                 .about
                 .as_ref()
@@ -332,6 +367,25 @@ impl Reader<'_> {
                 .transpose()?;
             let by = self.who(event.by.as_ref())?;
             found.push(Condition::Event(kind, by, about, event.min.unwrap_or(1)));
+        }
+        Ok(())
+    }
+
+    /// States, agreement, and what a system has of its own.
+    fn conditions_of_systems(
+        &self,
+        table: &ConditionTable,
+        found: &mut Vec<Condition>,
+    ) -> Result<(), ScenarioError> {
+        let (source, names, at) = (self.source, self.names, self.at);
+        if let Some(table) = &table.state {
+            found.push(own::state(source, names, at, table)?);
+        }
+        if let Some(table) = &table.agree {
+            found.push(own::agree(source, names, at, table)?);
+        }
+        if let Some(table) = &table.holds {
+            found.push(own::holds(source, names, at, table)?);
         }
         Ok(())
     }
@@ -383,8 +437,14 @@ impl Reader<'_> {
             ));
         }
         self.conditions_of_nodes(table, &mut found)?;
+        self.conditions_of_systems(table, &mut found)?;
         match found.len() {
-            1 => Ok(found.remove(0)),
+            1 => {
+                let condition = found.remove(0);
+                own::judged(source.vocabulary, &condition)
+                    .map_err(|why| source.error(self.at, "expect", why))?;
+                Ok(condition)
+            }
             _ => Err(source.error(
                 self.at,
                 "expect",

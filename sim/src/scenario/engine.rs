@@ -49,7 +49,7 @@ impl Engine {
             (_, Action::Clone(_)) => false,
             (Self::Model, Action::Network(_)) => false,
             (Self::Model, Action::Nodes(_, action)) => {
-                matches!(action, NodeAction::Disk(_) | NodeAction::Certificate(_))
+                matches!(action, NodeAction::Certificate(_))
             }
             (Self::Wire, Action::Network(action)) => match action {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
@@ -65,6 +65,7 @@ impl Engine {
                     | NodeAction::Clock { .. }
                     | NodeAction::Disk(_)
                     | NodeAction::Certificate(_)
+                    | NodeAction::Command { .. }
             ),
         };
         if lacks_action {

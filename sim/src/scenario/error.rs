@@ -1,5 +1,6 @@
 //! What is wrong with a scenario file, and where.
 
+use crate::system::Vocabulary;
 use core::fmt;
 
 /// A scenario file that cannot be used: it names file, line and key, and how to mend it.
@@ -64,6 +65,8 @@ pub(crate) struct Source<'a> {
     pub(crate) text: &'a str,
     /// Where the text of each included file begins, and its name.
     pub(crate) included: &'a [(usize, String)],
+    /// The words of the system that it is about.
+    pub(crate) vocabulary: &'a Vocabulary,
 }
 
 impl Source<'_> {
@@ -179,6 +182,7 @@ mod tests {
             file: "x.toml",
             text: "a = 1\nb = { c = \"2\", d = 3 }\n",
             included: &[],
+            vocabulary: &Vocabulary::default(),
         };
         let at = source.text.find("\"2\"").unwrap();
         assert_eq!(source.error(at, "", "bad").to_string(), "x.toml:2: c: bad");

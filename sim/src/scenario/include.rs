@@ -6,6 +6,7 @@
 use super::error::{ScenarioError, Source};
 use super::file::{MatrixValue, Text};
 use super::{Scenario, read};
+use crate::system::Vocabulary;
 use serde::Deserialize;
 use serde_spanned::Spanned;
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ struct Head {
 
 /// One scenario of a file.
 pub(super) struct Variant {
+    vocabulary: Vocabulary,
     file: String,
     text: String,
     included: Vec<(usize, String)>,
@@ -38,6 +40,7 @@ impl Variant {
             file: &self.file,
             text: &self.text,
             included: &self.included,
+            vocabulary: &self.vocabulary,
         })?;
         if !self.label.is_empty() {
             scenario.name = format!("{}[{}]", scenario.name, self.label);
@@ -47,11 +50,16 @@ impl Variant {
 }
 
 /// The texts of a file's scenarios.
-pub(super) fn variants(file: &str, text: &str) -> Result<Vec<Variant>, ScenarioError> {
+pub(super) fn variants(
+    file: &str,
+    text: &str,
+    vocabulary: &Vocabulary,
+) -> Result<Vec<Variant>, ScenarioError> {
     let source = Source {
         file,
         text,
         included: &[],
+        vocabulary,
     };
     let head: Head = toml::from_str(text).map_err(|error| source.parse_error(&error))?;
     let (mut whole, mut included) = (text.to_owned(), Vec::new());
@@ -63,7 +71,7 @@ pub(super) fn variants(file: &str, text: &str) -> Result<Vec<Variant>, ScenarioE
             source.error(at, "include", message)
         })?;
         let part = path.display().to_string();
-        tables_alone(&part, &more)?;
+        tables_alone(&part, &more, vocabulary)?;
         whole.push('\n');
         included.push((whole.len(), part));
         whole.push_str(&more);
@@ -72,17 +80,19 @@ pub(super) fn variants(file: &str, text: &str) -> Result<Vec<Variant>, ScenarioE
         file,
         text: &whole,
         included: &included,
+        vocabulary,
     };
     let runs = runs(&source, &head.matrix)?;
     runs.iter().map(|run| substitute(&source, run)).collect()
 }
 
 /// An included file has no keys of its own: at the end of another they would belong to its last table.
-fn tables_alone(file: &str, text: &str) -> Result<(), ScenarioError> {
+fn tables_alone(file: &str, text: &str, vocabulary: &Vocabulary) -> Result<(), ScenarioError> {
     let source = Source {
         file,
         text,
         included: &[],
+        vocabulary,
     };
     let tables: BTreeMap<Spanned<String>, toml::Value> =
         toml::from_str(text).map_err(|error| source.parse_error(&error))?;
@@ -175,6 +185,7 @@ fn substitute(source: &Source<'_>, run: &Run) -> Result<Variant, ScenarioError> 
         MatrixValue::Text(text) => format!("{word}={text}"),
     });
     let variant = Variant {
+        vocabulary: source.vocabulary.clone(),
         file: source.file.to_owned(),
         label: label.collect::<Vec<_>>().join(", "),
         included,
@@ -184,6 +195,7 @@ fn substitute(source: &Source<'_>, run: &Run) -> Result<Variant, ScenarioError> 
         file: &variant.file,
         text: &variant.text,
         included: &variant.included,
+        vocabulary: &variant.vocabulary,
     };
     match unknown_word(&variant.text) {
         None => Ok(variant),

@@ -12,6 +12,7 @@ mod error;
 mod file;
 mod include;
 mod names;
+mod own;
 pub mod plan;
 mod read;
 mod schema;
@@ -30,6 +31,8 @@ pub use names::Selector;
 pub use schema::schema;
 pub use steps::{Step, Trigger, When};
 
+use crate::mesh::Mesh;
+use crate::system::{System, Vocabulary};
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use phalanx_core::topology::record::Service;
@@ -49,8 +52,10 @@ pub enum Direction {
 /// What is left of a node's disk at a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disk {
-    /// Everything that was durable.
+    /// Everything that was written.
     Keep,
+    /// What was synced; the rest of what was written is lost.
+    Synced,
     /// Nothing.
     Lose,
 }
@@ -239,41 +244,71 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Reads a scenario from a file's text; of a matrix, its first run.
+    /// Reads a scenario of the mesh from a file's text; of a matrix, its first run.
     ///
     /// # Errors
     /// The first thing that is wrong, with file, line and key.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
-        Ok(Self::parse_all(file, text)?.swap_remove(0))
+        Self::parse_with(file, text, &Mesh::vocabulary())
+    }
+
+    /// Reads a scenario from a file's text, in the words of a system; of a matrix, its first run.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with file, line and key.
+    pub fn parse_with(
+        file: &str,
+        text: &str,
+        vocabulary: &Vocabulary,
+    ) -> Result<Self, ScenarioError> {
+        Ok(Self::parse_all(file, text, vocabulary)?.swap_remove(0))
     }
 
     /// Reads every scenario of a file's text: one, or one for each run of its matrix.
     ///
     /// # Errors
     /// The first thing that is wrong, with file, line and key.
-    pub fn parse_all(file: &str, text: &str) -> Result<Vec<Self>, ScenarioError> {
-        include::variants(file, text)?
+    pub fn parse_all(
+        file: &str,
+        text: &str,
+        vocabulary: &Vocabulary,
+    ) -> Result<Vec<Self>, ScenarioError> {
+        include::variants(file, text, vocabulary)?
             .iter()
             .map(include::Variant::read)
             .collect()
     }
 
-    /// Reads a scenario file; of a matrix, its first run.
+    /// Reads a scenario file of the mesh; of a matrix, its first run.
     ///
     /// # Errors
     /// When the file cannot be read (line 0), or what is wrong in it.
     pub fn load(path: &std::path::Path) -> Result<Self, ScenarioError> {
-        Ok(Self::load_all(path)?.swap_remove(0))
+        Self::load_with(path, &Mesh::vocabulary())
+    }
+
+    /// Reads a scenario file in the words of a system; of a matrix, its first run.
+    ///
+    /// # Errors
+    /// When the file cannot be read (line 0), or what is wrong in it.
+    pub fn load_with(
+        path: &std::path::Path,
+        vocabulary: &Vocabulary,
+    ) -> Result<Self, ScenarioError> {
+        Ok(Self::load_all(path, vocabulary)?.swap_remove(0))
     }
 
     /// Reads every scenario of a file: one, or one for each run of its matrix.
     ///
     /// # Errors
     /// When the file cannot be read (line 0), or what is wrong in it.
-    pub fn load_all(path: &std::path::Path) -> Result<Vec<Self>, ScenarioError> {
+    pub fn load_all(
+        path: &std::path::Path,
+        vocabulary: &Vocabulary,
+    ) -> Result<Vec<Self>, ScenarioError> {
         let file = path.display().to_string();
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse_all(&file, &text),
+            Ok(text) => Self::parse_all(&file, &text, vocabulary),
             Err(why) => Err(ScenarioError {
                 file,
                 line: 0,

@@ -1,7 +1,9 @@
 //! Words for nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a word a step gave.
 
 use super::Host;
-use super::error::suggestion;
+use super::error::{ScenarioError, Source, suggestion};
+use super::file::Text;
+use super::read::with;
 use phalanx_core::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,6 +96,21 @@ impl Names {
                 .collect::<Result<_, _>>()?,
             text: text.to_owned(),
         })
+    }
+
+    /// Reads a selector that may be absent: then all nodes.
+    pub(crate) fn or_all(
+        &self,
+        source: &Source<'_>,
+        at: usize,
+        text: Option<&Text>,
+    ) -> Result<Selector, ScenarioError> {
+        match text {
+            Some(text) => with(source, text, |word| self.selector(word)),
+            None => self
+                .selector("all")
+                .map_err(|why| source.error(at, "who", why)),
+        }
     }
 
     /// Reads a selector that must name fixed nodes.

@@ -15,10 +15,10 @@ use super::names::Situation;
 use super::{
     Action, Certificate, Disk, DiskFault, Latency, Scenario, ScenarioError, Selector, When,
 };
-use crate::event::EventKind;
 use core::time::Duration;
 use phalanx_core::random::Random;
 use phalanx_core::topology::record::Service;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that an engine does, in time order.
@@ -59,7 +59,7 @@ pub struct Triggered {
     /// The step (index into `Scenario::steps`) they come from.
     pub step: usize,
     /// Which event.
-    pub event: EventKind,
+    pub event: &'static str,
     /// Who reports it.
     pub by: Vec<usize>,
     /// About whom; none: anyone.
@@ -143,6 +143,15 @@ pub enum Order {
         services: BTreeSet<Service>,
         /// All metadata.
         metadata: BTreeMap<String, String>,
+    },
+    /// A node does something in the words of its system.
+    Command {
+        /// Which.
+        host: usize,
+        /// The word.
+        name: String,
+        /// What goes with it.
+        with: Value,
     },
     /// Segments are lost everywhere, in parts per million; none: as the scenario's network says.
     Loss(Option<u32>),

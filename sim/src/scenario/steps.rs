@@ -6,8 +6,7 @@ use super::error::{ScenarioError, Source};
 use super::file::{AfterTable, At, ClockTable, CutTable, PartitionTable, StepTable, Text};
 use super::names::{Names, Selector};
 use super::read::{optional, services, with};
-use super::{Direction, Disk, text};
-use crate::event::EventKind;
+use super::{Direction, Disk, own, text};
 use core::time::Duration;
 
 /// One entry of the timeline.
@@ -57,7 +56,7 @@ impl When {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trigger {
     /// Which.
-    pub event: EventKind,
+    pub event: &'static str,
     /// Who reports it.
     pub by: Selector,
     /// About whom; none: anyone.
@@ -168,9 +167,12 @@ impl Reader<'_> {
             None => all().map_err(|why| self.source.error(self.at, "by", why))?,
         };
         Ok(Trigger {
-            event: with(self.source, &after.event, |word| {
-                word_of("event", EventKind::ALL, word)
-            })?,
+            event: own::known(
+                self.source,
+                "event",
+                &self.source.vocabulary.events,
+                &after.event,
+            )?,
             by,
             about: after
                 .about
@@ -272,8 +274,9 @@ impl Reader<'_> {
         if let Some(restart) = &table.restart {
             let disk = |word: &str| match word {
                 "keep" => Ok(Disk::Keep),
+                "synced" => Ok(Disk::Synced),
                 "lose" => Ok(Disk::Lose),
-                _ => Err(format!("`{word}` is neither `keep` nor `lose`")),
+                _ => Err(format!("`{word}` is no state; there is keep, synced, lose")),
             };
             let state = optional(self.source, restart.state.as_ref(), disk)?;
             let action = NodeAction::Restart(state.unwrap_or(Disk::Keep));
@@ -367,6 +370,9 @@ impl Reader<'_> {
             );
             let action = NodeAction::Updates { every, length };
             found.push(Action::Nodes(self.select(&updates.who)?, action));
+        }
+        if let Some(command) = &table.command {
+            found.push(own::command(self.source, self.names, command)?);
         }
         if let Some(flap) = &table.flap {
             let action = NodeAction::Flap {

@@ -9,10 +9,10 @@ use super::{
     Action, Bound, Chaos, Condition, Direction, Disk, Expectation, Host, Mode, Network,
     NetworkAction, NodeAction, Pairs, Scenario, Selector, Sides, Step, TuningChanges, When,
 };
-use crate::event::EventKind;
 use core::fmt::Write as _;
 use core::time::Duration;
 use phalanx_core::topology::record::Service;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys and values, in the order in which they are written.
@@ -335,7 +335,7 @@ impl Writer<'_> {
             }
             When::After(trigger) => {
                 let mut after = Table::default();
-                after.text("event", word_for(trigger.event, EventKind::ALL));
+                after.text("event", trigger.event);
                 after.text("by", &trigger.by.show(self.hosts));
                 if let Some(about) = &trigger.about {
                     after.text("about", &about.show(self.hosts));
@@ -425,11 +425,11 @@ impl Writer<'_> {
                 table.text(key, &who.show(self.hosts));
                 return;
             }
-            NodeAction::Restart(disk) => {
-                if *disk == Disk::Lose {
-                    inner.text("state", "lose");
-                }
-            }
+            NodeAction::Restart(disk) => match disk {
+                Disk::Keep => {}
+                Disk::Synced => inner.text("state", "synced"),
+                Disk::Lose => inner.text("state", "lose"),
+            },
             NodeAction::Upgrade(version) => inner.text("version", version),
             NodeAction::Pause(length) => inner.time("for", *length),
             NodeAction::Slow { by, length } => {
@@ -441,6 +441,12 @@ impl Writer<'_> {
                 }
                 if let Some(ppm) = drift_ppm {
                     inner.raw("drift-ppm", ppm.to_string());
+                }
+            }
+            NodeAction::Command { name, with } => {
+                inner.text("name", name);
+                if !with.is_null() {
+                    inner.raw("with", show_value(with));
                 }
             }
             NodeAction::Disk(fault) => inner.text("fault", fault.word()),
@@ -539,7 +545,7 @@ impl Writer<'_> {
                 "phase"
             }
             Condition::Event(kind, by, about, min) => {
-                table.text("kind", word_for(*kind, EventKind::ALL));
+                table.text("kind", kind);
                 if show(by) != "all" {
                     table.text("by", &show(by));
                 }
@@ -551,8 +557,56 @@ impl Writer<'_> {
                 }
                 "event"
             }
+            Condition::State {
+                who,
+                key,
+                is,
+                count,
+            } => {
+                table.text("who", &show(who));
+                table.text("key", key);
+                table.raw("is", show_value(is));
+                if let Some(bound) = count {
+                    show_bound(*bound, &mut table);
+                }
+                "state"
+            }
+            Condition::Agree { who, key } => {
+                table.text("who", &show(who));
+                if let Some(key) = key {
+                    table.text("key", key);
+                }
+                "agree"
+            }
+            Condition::Own { name, who, with } => {
+                table.text("name", name);
+                table.text("who", &show(who));
+                if !with.is_null() {
+                    table.raw("with", show_value(with));
+                }
+                "holds"
+            }
         };
         format!("{{ {key} = {} }}", table.inline())
+    }
+}
+
+/// A value as TOML has it; TOML has no null.
+fn show_value(value: &Value) -> String {
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Array(values) => {
+            let values: Vec<String> = values.iter().map(show_value).collect();
+            format!("[{}]", values.join(", "))
+        }
+        Value::Object(map) => {
+            let mut table = Table::default();
+            for (key, value) in map.iter().filter(|(_, value)| !value.is_null()) {
+                table.raw(&quoted(key), show_value(value));
+            }
+            table.inline()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
 

@@ -13,11 +13,14 @@ use phalanx_core::random::Random;
 use phalanx_net::identity::Identity;
 use phalanx_net::transport::Notice;
 use phalanx_sim::judge::{Judge, Judged};
+use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::projection::{Lives, Projection};
 use phalanx_sim::model::WALL_ZERO;
 use phalanx_sim::outcome::{Effect, Failure, Outcome, Verdict, vacuous};
-use phalanx_sim::projection::{Lives, Projection};
 use phalanx_sim::scenario::plan::Plan;
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
+use phalanx_sim::world::Scene;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
@@ -141,7 +144,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs until everything is decided.
-    fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
+    fn drive(&mut self, judge: &mut Judge<'_, Mesh>) -> Result<(), String> {
         let tick = tick(self.hosts.len());
         let mut orders = self.plan.orders.iter().peekable();
         loop {
@@ -169,7 +172,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Passes on what nodes reported.
-    fn hear(&self, now: Duration, judge: &mut Judge<'_>) {
+    fn hear(&self, now: Duration, judge: &mut Judge<'_, Mesh>) {
         for (index, host) in self.hosts.iter().enumerate() {
             let mut shared = host.slot.lock();
             let Some(notices) = &mut shared.notices else {
@@ -188,7 +191,12 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn finish(self, judge: Judge<'_>, strict: bool, panics: &[String]) -> Result<Outcome, String> {
+    fn finish(
+        self,
+        judge: Judge<'_, Mesh>,
+        strict: bool,
+        panics: &[String],
+    ) -> Result<Outcome, String> {
         let (scenario, now) = (self.scenario, self.sim.elapsed());
         let world = Seen(&self.hosts);
         let Judged {
@@ -196,6 +204,13 @@ impl<'a> Engine<'a> {
             mut metrics,
             expected,
         } = judge.finish(now, &world);
+        let (named, started) = (&self.plan.named, &BTreeSet::new());
+        let scene = Scene {
+            world: &world,
+            hosts: &scenario.hosts,
+            named,
+            started,
+        };
         let fail = |line, expectation: &str, why: &str| {
             Failure::new(&scenario.file, line, expectation, now, why)
         };
@@ -242,7 +257,7 @@ impl<'a> Engine<'a> {
             vacuous,
             projection: scenario
                 .confluent
-                .then(|| Projection::of(&world, &scenario.hosts, &self.lives)),
+                .then(|| Projection::of(&scene, &self.lives)),
         })
     }
 }

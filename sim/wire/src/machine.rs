@@ -6,6 +6,7 @@ use phalanx_core::gossip::{Gossip, Input};
 use phalanx_net::driver::Stopped;
 use phalanx_net::store::MemoryEpoch;
 use phalanx_net::transport::MeshNode;
+use phalanx_sim::mesh::Mesh;
 use phalanx_sim::world::{Traffic, World};
 use std::future::Future;
 use std::pin::Pin;
@@ -98,8 +99,8 @@ impl Machine {
 /// The machines as the judge sees them.
 pub(super) struct Seen<'a>(pub(super) &'a [Machine]);
 
-impl World for Seen<'_> {
-    fn mesh(&self, host: usize) -> Option<&Gossip> {
+impl World<Mesh> for Seen<'_> {
+    fn view(&self, host: usize) -> Option<&Gossip> {
         self.0[host].seen.as_ref()
     }
 

@@ -69,6 +69,7 @@ impl Engine<'_> {
             | Order::Clock { .. }
             | Order::Hold { .. }
             | Order::Disk { .. }
+            | Order::Command { .. }
             | Order::Certificate { .. } => {
                 return Err(format!(
                     "engine wire cannot do {:?}; use --engine model",

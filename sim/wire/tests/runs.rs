@@ -5,8 +5,9 @@
     reason = "a test stops at what it does not expect"
 )]
 
-use phalanx_sim::model::{self, Options};
-use phalanx_sim::projection::Projection;
+use phalanx_sim::Options;
+use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::projection::Projection;
 use phalanx_sim::scenario::{Engine, Scenario};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -91,7 +92,7 @@ fn confluent_scenarios_end_in_the_state_of_the_model() {
             continue;
         }
         let wire = passes(&path, "1")["projection"].clone();
-        let model = model::run(&scenario, 1, Options::default()).unwrap();
+        let model = phalanx_sim::run::<Mesh>(&scenario, 1, Options::default()).unwrap();
         let model: Projection = model.projection.unwrap();
         let name = path.display();
         assert!(!model.nodes.is_empty(), "{name}");

@@ -4,8 +4,8 @@ use super::catalogue::Entry;
 use super::record::{Broken, Record};
 use crate::failure::Failure;
 use crate::programs;
-use phalanx_core::gossip::Sabotage;
-use phalanx_sim::model;
+use phalanx_sim::Options;
+use phalanx_sim::mesh::Mesh;
 use phalanx_sim::record::{Header, Recorder, Writer};
 use phalanx_sim::scenario::Engine;
 use serde_json::Value;
@@ -26,8 +26,7 @@ const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
 pub(super) struct Settings {
     pub(super) strict: bool,
     pub(super) trace: Option<PathBuf>,
-    pub(super) sabotage: Sabotage,
-    pub(super) sabotage_names: Vec<String>,
+    pub(super) sabotage: Vec<String>,
 }
 
 /// Runs one seed in one engine.
@@ -64,19 +63,19 @@ fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, F
         Some(path) => {
             let file = File::create(path).map_err(|error| unwritable(path, &error))?;
             let plan = scenario.plan(seed).map_err(Failure::usage)?;
-            let header = Header::of(scenario, seed, Engine::Model, &settings.sabotage_names);
+            let header = Header::of(scenario, seed, Engine::Model, &settings.sabotage);
             Some(Writer::new(BufWriter::new(file), scenario, plan, &header))
         }
     };
-    let options = model::Options {
-        sabotage: settings.sabotage,
+    let options = Options {
+        sabotage: settings.sabotage.clone(),
         strict: settings.strict,
         recorder: writer.as_mut().map(|writer| writer as &mut dyn Recorder),
     };
     let start = Instant::now();
     // A machine whose assertion fails has a bug; the seed that shows it must not be lost with the others.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        model::run(&entry.scenario, seed, options)
+        phalanx_sim::run::<Mesh>(&entry.scenario, seed, options)
     }));
     let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut outcome = match outcome {
@@ -167,7 +166,7 @@ fn command(
     if settings.strict {
         command.arg("--strict");
     }
-    for name in &settings.sabotage_names {
+    for name in &settings.sabotage {
         command.arg("--sabotage").arg(name);
     }
     if let Some(path) = &settings.trace {

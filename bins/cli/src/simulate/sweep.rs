@@ -8,8 +8,8 @@ use crate::arguments::SimRun;
 use crate::failure::{Failure, Verdict};
 use crate::scale::Engines;
 use crate::screen::Screen;
-use phalanx_core::gossip::{Sabotage, Switch};
-use phalanx_sim::scenario::{Engine, suggestion};
+use phalanx_sim::mesh;
+use phalanx_sim::scenario::Engine;
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,20 +56,12 @@ pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failur
 }
 
 fn settings(arguments: &SimRun) -> Result<Settings, Failure> {
-    let mut sabotage = Sabotage::NONE;
-    for name in &arguments.sabotage {
-        let known = Switch::ALL.iter().find(|(_, known)| known == name);
-        let (switch, _) = known.ok_or_else(|| {
-            let near = suggestion(name, Switch::ALL.iter().map(|(_, name)| *name));
-            Failure::usage(format!("--sabotage: there is no switch `{name}`{near}"))
-        })?;
-        sabotage = sabotage.with(*switch);
-    }
+    mesh::sabotage(&arguments.sabotage)
+        .map_err(|why| Failure::usage(format!("--sabotage: {why}")))?;
     Ok(Settings {
         strict: arguments.strict,
         trace: arguments.trace.clone(),
-        sabotage,
-        sabotage_names: arguments.sabotage.clone(),
+        sabotage: arguments.sabotage.clone(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Expectations as they are written.
 
 use super::{At, Text};
+use crate::scenario::own::{AgreeTable, HoldsTable, StateTable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -50,6 +51,12 @@ pub(crate) struct ConditionTable {
     pub(crate) phase: Option<PhaseTable>,
     /// Nodes reported an event this often since `from`.
     pub(crate) event: Option<EventTable>,
+    /// Some nodes' states hold something under a key.
+    pub(crate) state: Option<StateTable>,
+    /// Some nodes' states are equal.
+    pub(crate) agree: Option<AgreeTable>,
+    /// A condition of the system's own.
+    pub(crate) holds: Option<HoldsTable>,
 }
 
 /// Who sees whom how.

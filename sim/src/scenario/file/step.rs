@@ -1,6 +1,7 @@
 //! The timeline as it is written.
 
 use super::{At, ClockTable, Text};
+use crate::scenario::own::CommandTable;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -74,6 +75,8 @@ pub(crate) struct StepTable {
     pub(crate) flap: Option<FlapTable>,
     /// Another machine starts under a node's id.
     pub(crate) clone: Option<CloneTable>,
+    /// Nodes do something, in the words of their system.
+    pub(crate) command: Option<CommandTable>,
 }
 
 /// Which event of whom.
@@ -129,7 +132,7 @@ pub(crate) struct CutTable {
 pub(crate) struct RestartTable {
     /// The nodes.
     pub(crate) who: Text,
-    /// What is left on the disk: `keep` (default) or `lose`.
+    /// What is left on the disk: `keep` (all that was written, default), `synced` (what was not synced is lost) or `lose`.
     pub(crate) state: Option<Text>,
 }
 

@@ -80,6 +80,10 @@ impl Planner<'_> {
                         self.push(at + offset + later, work);
                     }
                 }
+                NodeAction::Command { name, with } => {
+                    let (name, with) = (name.clone(), with.clone());
+                    self.order(at, from, Order::Command { host, name, with });
+                }
                 NodeAction::Flap { every, length, .. } => {
                     for (number, later) in times(*every, *length) {
                         let on = number % 2 == 0;
@@ -126,6 +130,7 @@ impl Planner<'_> {
             NodeAction::Slow { .. } | NodeAction::Clock { .. } | NodeAction::Join => {}
             NodeAction::Leave | NodeAction::Announce { .. } => {}
             NodeAction::Updates { .. } | NodeAction::Flap { .. } => {}
+            NodeAction::Command { .. } => {}
         }
     }
 

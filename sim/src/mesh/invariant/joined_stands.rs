@@ -3,7 +3,8 @@
 //! Reason: the time of joining is shown to people and orders members by age; a view that sets it to the time of
 //! hearing tells each operator another story. Source: DESIGN section 4 (join times survive synchronisation).
 
-use super::{Invariant, Seen, Shared, Verdict};
+use super::{Mesh, Seen};
+use crate::invariant::{Invariant, Verdict};
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
 use std::collections::HashMap;
@@ -13,14 +14,14 @@ pub(super) struct JoinedStands {
     joined: HashMap<(NodeId, u64, u32), Wall>,
 }
 
-impl Invariant for JoinedStands {
+impl Invariant<Mesh> for JoinedStands {
     fn name(&self) -> &'static str {
         "joined-stands"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &Shared) -> Verdict {
-        for received in seen.received {
-            let Some(held) = seen.mesh().topology().record(received.id()) else {
+    fn after_step(&mut self, seen: &Seen<'_>, system: &Mesh) -> Verdict {
+        for received in &system.received {
+            let Some(held) = seen.view().topology().record(received.id()) else {
                 continue;
             };
             let life = (held.id().clone(), held.rank().epoch, held.rank().instance);

@@ -1,12 +1,11 @@
 //! The kinds of events that nodes report, as words.
 
-use crate::record::Said;
 use phalanx_core::gossip::{Event, Message};
 use phalanx_core::identity::NodeId;
 
 /// What a node reported, without the particulars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EventKind {
+pub(super) enum EventKind {
     /// `peer-up`
     PeerUp,
     /// `peer-suspected`
@@ -49,7 +48,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind and its word.
-    pub const ALL: &'static [(Self, &'static str)] = &[
+    pub(super) const ALL: &'static [(Self, &'static str)] = &[
         (Self::PeerUp, "peer-up"),
         (Self::PeerSuspected, "peer-suspected"),
         (Self::PeerCleared, "peer-cleared"),
@@ -72,25 +71,13 @@ impl EventKind {
     ];
 
     /// Its word.
-    #[must_use]
-    pub fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         let known = Self::ALL.iter().find(|(kind, _)| *kind == self);
         known.map_or("unnamed", |(_, word)| word)
     }
 
-    /// An event as recordings keep it.
-    #[must_use]
-    pub fn said(event: &Event) -> Said<'_> {
-        let (kind, about) = Self::of(event);
-        Said {
-            word: kind.word(),
-            about: about.map(NodeId::as_str),
-        }
-    }
-
     /// The kind of an event, and whom it is about.
-    #[must_use]
-    pub const fn of(event: &Event) -> (Self, Option<&NodeId>) {
+    pub(super) const fn of(event: &Event) -> (Self, Option<&NodeId>) {
         match event {
             Event::PeerUp { id, .. } => (Self::PeerUp, Some(id)),
             Event::PeerSuspected { id } => (Self::PeerSuspected, Some(id)),
@@ -116,10 +103,9 @@ impl EventKind {
 }
 
 /// What a message carries, in the word for its weightiest part.
-#[must_use]
-pub fn content(message: &Message) -> &'static str {
+pub(super) fn content(message: &Message) -> &'static str {
     let Message::Frame(frame) = message else {
-        return crate::invariant::word(message);
+        return super::word(message);
     };
     let parts = [
         ("sync", !frame.sync.is_empty()),

@@ -3,11 +3,12 @@
 //! Reason: merging is meant to be independent of order, duplication and route; if two views that agree by hash hold
 //! different records, anti-entropy is blind for ever. Source: DESIGN section 4 (records; anti-entropy).
 
-use super::{Invariant, Scene, Verdict};
+use super::{Mesh, Scene};
+use crate::invariant::{Invariant, Verdict};
 
 pub(super) struct MergesConverge;
 
-impl Invariant for MergesConverge {
+impl Invariant<Mesh> for MergesConverge {
     fn name(&self) -> &'static str {
         "merges-converge"
     }

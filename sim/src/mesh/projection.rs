@@ -7,10 +7,10 @@
 //! - an address is the name of the host that listens there, or `elsewhere`;
 //! - the time of joining is in whole seconds since the start of the run.
 
-use crate::scenario::Host;
-use crate::world::{World, participants};
+use super::{Mesh, status_word};
+use crate::world::Scene;
 use core::net::SocketAddr;
-use phalanx_core::gossip::{MemberView, Status};
+use phalanx_core::gossip::MemberView;
 use phalanx_core::identity::NodeId;
 use phalanx_core::topology::record::{Rank, Record};
 use serde::Serialize;
@@ -102,13 +102,13 @@ impl Lives {
 impl Projection {
     /// The state of a world.
     #[must_use]
-    pub fn of<W: World + ?Sized>(world: &W, hosts: &[Host], lives: &Lives) -> Self {
+    pub fn of(scene: &Scene<'_, Mesh>, lives: &Lives) -> Self {
         let mut newest: BTreeMap<NodeId, Arc<Record>> = BTreeMap::new();
-        for (_, mesh) in participants(world, hosts.len()) {
+        for (_, mesh) in scene.nodes() {
             newest.insert(mesh.id().clone(), Arc::clone(mesh.record()));
         }
         let mut nodes = BTreeMap::new();
-        for (host, mesh) in participants(world, hosts.len()) {
+        for (host, mesh) in scene.nodes() {
             let mut members = BTreeMap::new();
             for member in mesh.members() {
                 let id = member.record.id();
@@ -127,7 +127,7 @@ impl Projection {
                     )
                 })
                 .collect();
-            nodes.insert(hosts[host].name.clone(), View { members, providers });
+            nodes.insert(scene.name(host).to_owned(), View { members, providers });
         }
         Self { nodes }
     }
@@ -171,12 +171,7 @@ fn project(member: &MemberView, current: bool, lives: &Lives) -> Member {
         life: lives.life(record.id(), record.rank()),
         current,
         leaving: record.rank().leaving,
-        status: match member.status {
-            Status::Alive => "alive",
-            Status::Suspect => "suspect",
-            Status::Down => "down",
-            Status::Left => "left",
-        },
+        status: status_word(member.status),
         nickname: content.nickname.clone(),
         kind: content.kind.clone(),
         address,

@@ -3,7 +3,8 @@
 //! Reason: callers pick a provider by the index alone; an entry that stays after its node died or stopped serving
 //! sends calls into nothing, and one that is missing hides a server. Source: W-27; DESIGN section 4 (discovery).
 
-use super::{Invariant, Scene, Verdict};
+use super::{Mesh, Scene};
+use crate::invariant::{Invariant, Verdict};
 use phalanx_core::gossip::{Gossip, Status};
 use phalanx_core::identity::NodeId;
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ fn search(mesh: &Gossip) -> BTreeMap<(String, String), Vec<NodeId>> {
     found
 }
 
-impl Invariant for ProviderIndex {
+impl Invariant<Mesh> for ProviderIndex {
     fn name(&self) -> &'static str {
         "provider-index"
     }

@@ -3,21 +3,22 @@
 //! Reason: only its owner writes a record; relays that lose a field, change one or invent a version make views
 //! that no owner can answer for. Source: DESIGN section 4 (records: only its owner writes it).
 
-use super::{Invariant, Seen, Shared, Verdict};
+use super::{Mesh, Seen};
+use crate::invariant::{Invariant, Verdict};
 
 pub(super) struct OwnerWrites;
 
-impl Invariant for OwnerWrites {
+impl Invariant<Mesh> for OwnerWrites {
     fn name(&self) -> &'static str {
         "owner-writes"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, shared: &Shared) -> Verdict {
-        for received in seen.received {
-            let Some(held) = seen.mesh().topology().record(received.id()) else {
+    fn after_step(&mut self, seen: &Seen<'_>, system: &Mesh) -> Verdict {
+        for received in &system.received {
+            let Some(held) = seen.view().topology().record(received.id()) else {
                 continue;
             };
-            let published = shared.published.get(&held.digest());
+            let published = system.shared.published.get(&held.digest());
             if published.is_none_or(|(published, _)| published.rank() != held.rank()) {
                 return Err(format!(
                     "holds a record that {} never published: {:?}",

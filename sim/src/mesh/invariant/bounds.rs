@@ -3,11 +3,11 @@
 //! Reason: a peer that misbehaves, or a fleet that grows, must cost at most what was configured; a message over
 //! the frame's size is cut off by the production transport. Source: gossip's module doc, message.rs.
 
-use super::{Invariant, Seen, Shared, Verdict};
-use phalanx_core::gossip::Output as Order;
+use super::{Mesh, Seen};
+use crate::invariant::{Invariant, Verdict};
+use crate::system::Effect;
 use phalanx_core::gossip::Tuning;
 use phalanx_core::gossip::message::FRAME_BYTES_MAX;
-use phalanx_core::node::Output;
 use phalanx_core::size::Encoded;
 
 /// Links that a node may dial for itself though it accepts no more: its own place on the rings.
@@ -29,13 +29,13 @@ impl Bounds {
     }
 }
 
-impl Invariant for Bounds {
+impl Invariant<Mesh> for Bounds {
     fn name(&self) -> &'static str {
         "bounds"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &Shared) -> Verdict {
-        let mesh = seen.mesh();
+    fn after_step(&mut self, seen: &Seen<'_>, _: &Mesh) -> Verdict {
+        let mesh = seen.view();
         let held = mesh.link_count();
         if held > self.links_max {
             let open = mesh.links(seen.local).count();
@@ -54,8 +54,8 @@ impl Invariant for Bounds {
                 self.members_max
             ));
         }
-        for output in seen.outputs {
-            let Output::Mesh(Order::Send { message, .. }) = output else {
+        for effect in seen.effects {
+            let Effect::Send { message, .. } = effect else {
                 continue;
             };
             let bytes = message.encoded_len();

@@ -3,11 +3,12 @@
 //! Reason: a mesh in which ordinary messages carry everything costs n squared bytes for each change; the seeds of
 //! this project did, at 7 MB a node. Source: DESIGN section 4 (dissemination).
 
-use super::{Invariant, Seen, Shared, Verdict};
+use super::{Mesh, Seen};
+use crate::invariant::{Invariant, Verdict};
+use crate::system::Effect;
 use core::time::Duration;
+use phalanx_core::gossip::Message;
 use phalanx_core::gossip::message::Sync;
-use phalanx_core::gossip::{Message, Output as Order};
-use phalanx_core::node::Output;
 
 /// In smaller meshes a few changes at once are the whole view.
 const MEMBERS_MIN: usize = 8;
@@ -16,22 +17,22 @@ const JOINING: Duration = Duration::from_secs(5);
 
 pub(super) struct WholeView;
 
-impl Invariant for WholeView {
+impl Invariant<Mesh> for WholeView {
     fn name(&self) -> &'static str {
         "whole-view"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, shared: &Shared) -> Verdict {
-        let members = seen.mesh().topology().len();
-        let age = seen.now - shared.started[seen.host];
+    fn after_step(&mut self, seen: &Seen<'_>, system: &Mesh) -> Verdict {
+        let members = seen.view().topology().len();
+        let age = seen.now - system.shared.started(seen.host);
         if members < MEMBERS_MIN || Duration::from_nanos(age) < JOINING {
             return Ok(());
         }
-        for output in seen.outputs {
-            let Output::Mesh(Order::Send {
+        for effect in seen.effects {
+            let Effect::Send {
                 message: Message::Frame(frame),
                 ..
-            }) = output
+            } = effect
             else {
                 continue;
             };

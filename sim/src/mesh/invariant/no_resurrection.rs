@@ -3,10 +3,11 @@
 //! Reason: old news that still circulates would otherwise bring back machines that were switched off long ago, each
 //! time a node that slept through their death returns. Source: W-19; every gossip system's issue list.
 
-use super::{Invariant, Seen, Shared, Verdict};
-use phalanx_core::gossip::{Event, Output as Order};
+use super::{Mesh, Seen};
+use crate::invariant::{Invariant, Verdict};
+use crate::system::Effect;
+use phalanx_core::gossip::Event;
 use phalanx_core::identity::NodeId;
-use phalanx_core::node::Output;
 use std::collections::HashMap;
 
 pub(super) struct NoResurrection {
@@ -22,7 +23,7 @@ impl NoResurrection {
     }
 }
 
-impl Invariant for NoResurrection {
+impl Invariant<Mesh> for NoResurrection {
     fn name(&self) -> &'static str {
         "no-resurrection"
     }
@@ -31,9 +32,9 @@ impl Invariant for NoResurrection {
         self.forgotten[host].clear();
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, shared: &Shared) -> Verdict {
-        for output in seen.outputs {
-            if let Output::Mesh(Order::Report(Event::PeerForgotten { id })) = output {
+    fn after_step(&mut self, seen: &Seen<'_>, system: &Mesh) -> Verdict {
+        for effect in seen.effects {
+            if let Effect::Report(Event::PeerForgotten { id }) = effect {
                 self.forgotten[seen.host].insert(id.clone(), seen.now);
             }
         }
@@ -41,14 +42,14 @@ impl Invariant for NoResurrection {
         if forgotten.is_empty() {
             return Ok(());
         }
-        for received in seen.received {
+        for received in &system.received {
             let Some(forgotten) = forgotten.get(received.id()) else {
                 continue;
             };
-            let Some(held) = seen.mesh().topology().record(received.id()) else {
+            let Some(held) = seen.view().topology().record(received.id()) else {
                 continue;
             };
-            let published = shared.published.get(&held.digest());
+            let published = system.shared.published.get(&held.digest());
             if published.is_some_and(|(_, at)| at <= forgotten) {
                 return Err(format!(
                     "forgot {} and took it back by old news",

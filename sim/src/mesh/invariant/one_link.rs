@@ -3,7 +3,8 @@
 //! Reason: two nodes that dial each other at once must keep one connection, the same at both ends; if each keeps
 //! its own, heartbeats go unheard, and if both stay, links leak. Source: DESIGN section 4 (links).
 
-use super::{Invariant, Scene, Verdict};
+use super::{Mesh, Scene};
+use crate::invariant::{Invariant, Verdict};
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ impl OneLink {
     }
 }
 
-impl Invariant for OneLink {
+impl Invariant<Mesh> for OneLink {
     fn name(&self) -> &'static str {
         "one-link"
     }

@@ -1,0 +1,202 @@
+//! Whether one of the mesh's conditions holds at one instant, and if not, what stands against it.
+
+use super::{Mesh, phase_word};
+use crate::scenario::{Condition, SeenAs, Selector};
+use phalanx_core::gossip::{Gossip, MemberView, Status};
+use phalanx_core::identity::NodeId;
+use phalanx_core::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+
+type Scene<'a> = crate::world::Scene<'a, Mesh>;
+
+/// Whether a condition holds.
+///
+/// # Errors
+/// What stands against it.
+pub(super) fn holds(scene: &Scene<'_>, condition: &Condition) -> Result<(), String> {
+    match condition {
+        Condition::Sees(who, of, status) => sees(scene, who, of, *status),
+        Condition::Members(who, status, bound) => {
+            for (host, mesh) in scene.observers(who)? {
+                let fits = |member: Option<Status>| status.is_none_or(|status| status.fits(member));
+                let count = mesh
+                    .members()
+                    .filter(|member| fits(Some(member.status)))
+                    .count() as u64;
+                if !bound.holds(count) {
+                    return Err(format!("{} knows {count}", scene.name(host)));
+                }
+            }
+            Ok(())
+        }
+        Condition::Providers(who, (name, version), are) => {
+            providers(scene, who, name, version.as_deref(), are)
+        }
+        Condition::Links(who, bound) => {
+            for (host, mesh) in scene.observers(who)? {
+                let count = mesh.links(Instant::ZERO).count() as u64;
+                if !bound.holds(count) {
+                    return Err(format!("{} has {count} links", scene.name(host)));
+                }
+            }
+            Ok(())
+        }
+        Condition::Phase(who, phase) => {
+            for host in scene.select(who) {
+                let found = scene.view(host).map(Gossip::phase);
+                if found != Some(*phase) {
+                    let found = found.map_or("stopped", phase_word);
+                    return Err(format!("{} is {found}", scene.name(host)));
+                }
+            }
+            Ok(())
+        }
+        Condition::Converged
+        | Condition::Event(..)
+        | Condition::State { .. }
+        | Condition::Agree { .. }
+        | Condition::Own { .. } => Err("this is no condition of the mesh alone".to_owned()),
+    }
+}
+
+fn sees(scene: &Scene<'_>, who: &Selector, of: &Selector, wanted: SeenAs) -> Result<(), String> {
+    let of = scene.select(of);
+    if of.is_empty() {
+        return Err("nobody is there to be seen".to_owned());
+    }
+    for (host, mesh) in scene.observers(who)? {
+        for &other in of.iter().filter(|other| **other != host) {
+            let status = mesh
+                .member(&scene.hosts[other].id)
+                .map(|member| member.status);
+            if !wanted.fits(status) {
+                let status = status.map_or("unknown".to_owned(), |status| format!("{status:?}"));
+                return Err(format!(
+                    "{} sees {} as {status}",
+                    scene.name(host),
+                    scene.name(other)
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn providers(
+    scene: &Scene<'_>,
+    who: &Selector,
+    name: &str,
+    version: Option<&str>,
+    are: &Selector,
+) -> Result<(), String> {
+    let wanted: BTreeSet<&NodeId> = scene
+        .select(are)
+        .into_iter()
+        .map(|host| &scene.hosts[host].id)
+        .collect();
+    for (host, mesh) in scene.observers(who)? {
+        let found = mesh.providers(name, version);
+        if !found.iter().eq(wanted.iter().copied()) {
+            return Err(format!("{} finds {}", scene.name(host), list(&found)));
+        }
+    }
+    Ok(())
+}
+
+/// Exactly the nodes that take part are alive in all of their views, and all views have one hash.
+///
+/// # Errors
+/// The first view that is not so.
+pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
+    let mut alive = BTreeMap::new();
+    let mut first: Option<(usize, u64)> = None;
+    for (host, mesh) in scene.nodes() {
+        if let Some(other) = alive.insert(mesh.id(), host) {
+            return Err(format!(
+                "{} and {} both run as {}",
+                scene.name(other),
+                scene.name(host),
+                mesh.id()
+            ));
+        }
+        let hash = mesh.hash();
+        match first {
+            None => first = Some((host, hash)),
+            Some((_, known)) if known == hash => {}
+            Some((other, _)) => {
+                return Err(difference(scene, other, host));
+            }
+        }
+    }
+    for (host, mesh) in scene.nodes() {
+        let mut seen = 0;
+        for member in mesh.members() {
+            let wanted = alive.contains_key(member.record.id());
+            if wanted != (member.status == Status::Alive) {
+                let id = member.record.id();
+                return Err(format!(
+                    "{} sees {id} as {:?}",
+                    scene.name(host),
+                    member.status
+                ));
+            }
+            seen += usize::from(wanted);
+        }
+        if seen != alive.len() {
+            return Err(format!(
+                "{} knows {seen} of {} running nodes",
+                scene.name(host),
+                alive.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Of each node that takes part, whether it knows exactly those as alive.
+pub(super) fn right_views(scene: &Scene<'_>) -> Vec<(usize, bool)> {
+    let alive: BTreeSet<&NodeId> = scene.nodes().map(|(_, mesh)| mesh.id()).collect();
+    let views = scene.nodes().map(|(host, mesh)| {
+        let mut seen = 0;
+        let right = mesh.members().all(|member| {
+            let wanted = alive.contains(member.record.id());
+            seen += usize::from(wanted);
+            wanted == (member.status == Status::Alive)
+        });
+        (host, right && seen == alive.len())
+    });
+    views.collect()
+}
+
+fn difference(scene: &Scene<'_>, one: usize, two: usize) -> String {
+    let records = |host: usize| -> BTreeMap<_, _> {
+        let members = scene.view(host).into_iter().flat_map(Gossip::members);
+        members
+            .map(|member| (member.record.id().clone(), member))
+            .collect()
+    };
+    let (left, right) = (records(one), records(two));
+    let ids: BTreeSet<&NodeId> = left.keys().chain(right.keys()).collect();
+    let differs = ids.into_iter().find(|id| {
+        let of = |view: &BTreeMap<NodeId, MemberView>| {
+            view.get(*id)
+                .map(|member| (member.record.digest(), member.report.clone()))
+        };
+        of(&left) != of(&right)
+    });
+    let (one, two) = (scene.name(one), scene.name(two));
+    match differs {
+        Some(id) => format!("the views of {one} and {two} differ about {id}"),
+        None => format!("the views of {one} and {two} have different hashes"),
+    }
+}
+
+fn list(ids: &[NodeId]) -> String {
+    if ids.is_empty() {
+        return "nobody".to_owned();
+    }
+    ids.iter()
+        .map(NodeId::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}

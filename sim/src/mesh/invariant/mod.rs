@@ -1,0 +1,105 @@
+//! What always holds of the mesh. Each invariant has a planted bug that the ordinary runner catches
+//! (tests/scenarios).
+
+mod bounds;
+mod joined_stands;
+mod merges_converge;
+mod no_resurrection;
+mod one_link;
+mod owner_writes;
+mod provider_index;
+mod rank_rises;
+mod whole_view;
+
+use super::Mesh;
+use crate::invariant::Invariant;
+use phalanx_core::gossip::message::Sync;
+use phalanx_core::gossip::{Message, Tuning};
+use phalanx_core::identity::NodeId;
+use phalanx_core::topology::record::Record;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+type Seen<'a> = crate::invariant::Seen<'a, Mesh>;
+type Scene<'a> = crate::world::Scene<'a, Mesh>;
+
+/// What several invariants need.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Every record that an owner published, by digest, and when.
+    published: HashMap<u64, (Arc<Record>, u64)>,
+    /// The newest that each owner published.
+    newest: HashMap<NodeId, Arc<Record>>,
+    /// When each host started; none: at its next step.
+    started: Vec<Option<u64>>,
+}
+
+impl Shared {
+    pub(super) fn new(hosts: usize) -> Self {
+        Self {
+            started: vec![None; hosts],
+            ..Self::default()
+        }
+    }
+
+    /// A host's process is about to start.
+    pub(super) fn starts(&mut self, host: usize) {
+        self.started[host] = None;
+    }
+
+    /// When a host's process started.
+    fn started(&self, host: usize) -> u64 {
+        self.started[host].unwrap_or_default()
+    }
+
+    /// Remembers what the node says of itself.
+    pub(super) fn note(&mut self, seen: &Seen<'_>) {
+        self.started[seen.host].get_or_insert(seen.now);
+        let own = seen.view().record();
+        let newest = self.newest.get(own.id());
+        if newest.is_some_and(|newest| newest.digest() == own.digest()) {
+            return;
+        }
+        self.published
+            .entry(own.digest())
+            .or_insert_with(|| (Arc::clone(own), seen.now));
+        if newest.is_none_or(|newest| **newest < **own) {
+            self.newest.insert(own.id().clone(), Arc::clone(own));
+        }
+    }
+}
+
+pub(super) fn all(hosts: usize, tuning: &Tuning) -> Vec<Box<dyn Invariant<Mesh>>> {
+    vec![
+        Box::new(bounds::Bounds::new(tuning)),
+        Box::new(joined_stands::JoinedStands::default()),
+        Box::new(merges_converge::MergesConverge),
+        Box::new(no_resurrection::NoResurrection::new(hosts)),
+        Box::new(one_link::OneLink::default()),
+        Box::new(owner_writes::OwnerWrites),
+        Box::new(provider_index::ProviderIndex),
+        Box::new(rank_rises::RankRises::new(hosts)),
+        Box::new(whole_view::WholeView),
+    ]
+}
+
+/// Every record that a message carries.
+pub(super) fn records<'m>(message: &'m Message, each: &mut dyn FnMut(&'m Arc<Record>)) {
+    match message {
+        Message::Hello(hello) => each(&hello.record),
+        Message::Welcome(welcome) => each(&welcome.record),
+        Message::Refuse(refusal) => refusal.yours.iter().for_each(each),
+        Message::Goodbye(_) => {}
+        Message::Frame(frame) => {
+            frame.records.iter().for_each(&mut *each);
+            for sync in &frame.sync {
+                match sync {
+                    Sync::Push { records, .. } | Sync::Snapshot { records, .. } => {
+                        records.iter().for_each(&mut *each);
+                    }
+                    Sync::Sketch(_) | Sync::Larger(_) | Sync::Want(_) => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Runs of a scenario, whatever its system: what search, shrinking and sweeps are built on.
+
+use crate::model;
+use crate::outcome::Outcome;
+use crate::record::Recorder;
+use crate::scenario::{Scenario, ScenarioError};
+use crate::system::{System, Vocabulary};
+use core::fmt;
+use core::marker::PhantomData;
+use std::path::Path;
+
+/// How a run differs from the ordinary.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// What is broken on purpose in every process, by its words in the system's vocabulary.
+    pub sabotage: Vec<String>,
+    /// A fault that bit nothing fails the run.
+    pub strict: bool,
+    /// Who keeps what happens.
+    pub recorder: Option<&'a mut dyn Recorder>,
+}
+
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("sabotage", &self.sabotage)
+            .field("strict", &self.strict)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something that runs scenarios of one system.
+pub trait Runner {
+    /// Runs one seed of a scenario.
+    ///
+    /// # Errors
+    /// When the scenario cannot be run, as [`model::run`] says.
+    fn run(
+        &self,
+        scenario: &Scenario,
+        seed: u64,
+        options: Options<'_>,
+    ) -> Result<Outcome, ScenarioError>;
+
+    /// The words of the system.
+    fn vocabulary(&self) -> Vocabulary;
+
+    /// Reads a scenario file, checked against the words of the system.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or what is wrong in it.
+    fn load(&self, path: &Path) -> Result<Scenario, ScenarioError> {
+        Scenario::load_with(path, &self.vocabulary())
+    }
+}
+
+/// The model engine for one system: `&Model::<Mesh>::new()` is a `&dyn Runner`.
+pub struct Model<S>(PhantomData<fn() -> S>);
+
+impl<S> Model<S> {
+    /// The engine; it holds nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<S> Default for Model<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> fmt::Debug for Model<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Model")
+    }
+}
+
+impl<S: System> Runner for Model<S> {
+    fn run(
+        &self,
+        scenario: &Scenario,
+        seed: u64,
+        options: Options<'_>,
+    ) -> Result<Outcome, ScenarioError> {
+        model::run::<S>(scenario, seed, options)
+    }
+
+    fn vocabulary(&self) -> Vocabulary {
+        S::vocabulary()
+    }
+}

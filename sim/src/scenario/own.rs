@@ -1,0 +1,191 @@
+//! What a file says in the words of the system that it is about: conditions on its state, conditions and commands
+//! of its own.
+
+use super::action::{Action, NodeAction};
+use super::conditions::{Bound, Condition};
+use super::error::{ScenarioError, Source, suggestion};
+use super::file::Text;
+use super::names::Names;
+use super::read::with;
+use crate::system::Vocabulary;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What a key of the nodes' states is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct StateTable {
+    /// The nodes (default `all`); only those that run count.
+    pub(crate) who: Option<Text>,
+    /// The key; keys of inner tables follow after dots: `log.length`.
+    pub(crate) key: Text,
+    /// What it is.
+    pub(crate) is: Value,
+    /// At at least so many of them (without `min` and `max`: at all).
+    pub(crate) min: Option<u32>,
+    /// At at most so many of them.
+    pub(crate) max: Option<u32>,
+}
+
+/// Who is of one mind.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct AgreeTable {
+    /// The nodes (default `all`); only those that run count.
+    pub(crate) who: Option<Text>,
+    /// About this key of their state (default: all of it).
+    pub(crate) key: Option<Text>,
+}
+
+/// A condition of the system's own.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct HoldsTable {
+    /// Its word.
+    pub(crate) name: Text,
+    /// The nodes (default `all`).
+    pub(crate) who: Option<Text>,
+    /// What goes with it.
+    #[serde(default)]
+    pub(crate) with: Value,
+}
+
+/// A command of the system's own, for its nodes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct CommandTable {
+    /// The nodes.
+    pub(crate) who: Text,
+    /// Its word.
+    pub(crate) name: Text,
+    /// What goes with it.
+    #[serde(default)]
+    pub(crate) with: Value,
+}
+
+pub(crate) fn state(
+    source: &Source<'_>,
+    names: &Names,
+    at: usize,
+    table: &StateTable,
+) -> Result<Condition, ScenarioError> {
+    let count = match (table.min, table.max) {
+        (None, None) => None,
+        (min, max) => {
+            let bound = Bound {
+                min: min.unwrap_or(0).into(),
+                max: max.map_or(u64::MAX, u64::from),
+            };
+            if bound.min > bound.max {
+                return Err(source.error(at, "state", "`min` is above `max`"));
+            }
+            Some(bound)
+        }
+    };
+    Ok(Condition::State {
+        who: names.or_all(source, at, table.who.as_ref())?,
+        key: table.key.get_ref().clone(),
+        is: table.is.clone(),
+        count,
+    })
+}
+
+pub(crate) fn agree(
+    source: &Source<'_>,
+    names: &Names,
+    at: usize,
+    table: &AgreeTable,
+) -> Result<Condition, ScenarioError> {
+    Ok(Condition::Agree {
+        who: names.or_all(source, at, table.who.as_ref())?,
+        key: table.key.as_ref().map(|key| key.get_ref().clone()),
+    })
+}
+
+pub(crate) fn holds(
+    source: &Source<'_>,
+    names: &Names,
+    at: usize,
+    table: &HoldsTable,
+) -> Result<Condition, ScenarioError> {
+    let own = source.vocabulary.conditions.iter().copied();
+    let own: Vec<_> = own.filter(|word| !BUILT_IN.contains(word)).collect();
+    Ok(Condition::Own {
+        name: known(source, "condition", &own, &table.name)?.to_owned(),
+        who: names.or_all(source, at, table.who.as_ref())?,
+        with: table.with.clone(),
+    })
+}
+
+pub(crate) fn command(
+    source: &Source<'_>,
+    names: &Names,
+    table: &CommandTable,
+) -> Result<Action, ScenarioError> {
+    let words = &source.vocabulary.commands;
+    let action = NodeAction::Command {
+        name: known(source, "command", words, &table.name)?.to_owned(),
+        with: table.with.clone(),
+    };
+    let who = with(source, &table.who, |word| names.selector(word))?;
+    Ok(Action::Nodes(who, action))
+}
+
+/// Conditions that have a key of their own in files, and that a system may leave out.
+const BUILT_IN: [&str; 6] = [
+    "converged",
+    "sees",
+    "members",
+    "providers",
+    "links",
+    "phase",
+];
+
+/// The word of the system that a text is.
+pub(crate) fn known(
+    source: &Source<'_>,
+    what: &str,
+    words: &[&'static str],
+    text: &Text,
+) -> Result<&'static str, ScenarioError> {
+    with(source, text, |word| {
+        let found = words.iter().find(|known| **known == word);
+        found.copied().ok_or_else(|| {
+            let system = source.vocabulary.name;
+            if words.is_empty() {
+                return format!("{system} has no {what} of its own");
+            }
+            let near = suggestion(word, words.iter().copied());
+            format!("`{word}` is no {what} of {system}{near}")
+        })
+    })
+}
+
+/// Checks that the system can judge a condition.
+pub(crate) fn judged(vocabulary: &Vocabulary, condition: &Condition) -> Result<(), String> {
+    let word = match condition {
+        Condition::Converged => "converged",
+        Condition::Sees(..) => "sees",
+        Condition::Members(..) => "members",
+        Condition::Providers(..) => "providers",
+        Condition::Links(..) => "links",
+        Condition::Phase(..) => "phase",
+        Condition::Event(..)
+        | Condition::State { .. }
+        | Condition::Agree { .. }
+        | Condition::Own { .. } => return Ok(()),
+    };
+    if vocabulary.conditions.contains(&word) {
+        return Ok(());
+    }
+    let (system, own) = (vocabulary.name, vocabulary.conditions.join(", "));
+    let own = if own.is_empty() {
+        "nothing of its own".to_owned()
+    } else {
+        own
+    };
+    Err(format!(
+        "cannot be judged of {system}; it has event, state, agree, and {own}"
+    ))
+}
