@@ -43,7 +43,7 @@ fn a_mistake_names_file_line_key_and_the_nearest_word() {
     );
     assert_eq!(
         error("[[expect]]\nnever = { event = { kind = \"peer-dwon\" } }\n"),
-        "x.toml:13: kind: `peer-dwon` is no event; did you mean `peer-down`?"
+        "x.toml:13: kind: `peer-dwon` is no event of the mesh; did you mean `peer-down`?"
     );
     assert!(
         error("[[at]]\ntime = \"61s\"\ncrash = \"n1\"\n")
