@@ -1,38 +1,82 @@
 //! An epoch in a file: written beside, flushed, renamed over, and the directory flushed.
+//!
+//! One process at a time holds the directory, by a lock that the system frees when the process dies; the lock file
+//! names it. The stored epoch never falls.
 
 use super::{EpochStore, StoreError};
 use phalanx_core::random::hash_bytes;
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::COUNTER_MAX;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task;
 
-/// The file's name in the data directory.
+/// The file's name in the state directory.
 const NAME: &str = "epoch";
+/// The lock's name beside it.
+const LOCK: &str = "lock";
 /// The first line of the file.
 const HEAD: &str = "phalanx epoch 1";
 
-/// An epoch in a file. Cloning shares the file.
+/// An epoch in a file, whose directory is held until the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct FileEpoch {
+    held: Arc<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
     directory: PathBuf,
+    /// Locked; the lock goes with it.
+    _lock: File,
+    /// Whoever writes: the epoch is compared and replaced in one act.
+    writing: Mutex<()>,
 }
 
 impl FileEpoch {
-    /// The epoch kept in this directory, which must exist.
-    #[must_use]
-    pub fn in_directory(directory: &Path) -> Self {
-        Self {
-            directory: directory.to_owned(),
-        }
+    /// Takes hold of the epoch in this directory, which must exist.
+    ///
+    /// # Errors
+    /// When another process holds it, or it cannot be written.
+    pub fn hold(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join(LOCK);
+        let failed = |doing| {
+            let path = path.clone();
+            move |error| StoreError::Io { doing, path, error }
+        };
+        let mut lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed("opening"))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => StoreError::Held {
+                directory: directory.to_owned(),
+                // It may not have written its number yet.
+                process: fs::read_to_string(&path)
+                    .ok()
+                    .and_then(|text| text.trim().parse().ok()),
+            },
+            TryLockError::Error(error) => failed("locking")(error),
+        })?;
+        lock.set_len(0).map_err(failed("writing"))?;
+        writeln!(lock, "{}", std::process::id()).map_err(failed("writing"))?;
+        Ok(Self {
+            held: Arc::new(Held {
+                directory: directory.to_owned(),
+                _lock: lock,
+                writing: Mutex::new(()),
+            }),
+        })
     }
 
     /// The file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.directory.join(NAME)
+        self.held.directory.join(NAME)
     }
 
     /// The epoch for a new start: above the stored one, or from the calendar where none is stored; durable on
@@ -81,9 +125,21 @@ impl FileEpoch {
     /// Replaces the stored epoch; durable on return, and never half written.
     ///
     /// # Errors
-    /// When the directory cannot be written.
+    /// When a higher one is stored, the file is damaged, or the directory cannot be written.
     pub fn write(&self, epoch: u64) -> Result<(), StoreError> {
-        let (path, beside) = (self.path(), self.directory.join(".epoch.new"));
+        let _alone = self
+            .held
+            .writing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (path, beside) = (self.path(), self.held.directory.join(".epoch.new"));
+        if let Some(stored) = self.read()?.filter(|stored| *stored > epoch) {
+            return Err(StoreError::Falls {
+                path,
+                stored,
+                epoch,
+            });
+        }
         let failed = |doing, path: &Path| {
             let path = path.to_owned();
             move |error| StoreError::Io { doing, path, error }
@@ -99,10 +155,9 @@ impl FileEpoch {
         file.sync_all().map_err(failed("flushing", &beside))?;
         drop(file);
         fs::rename(&beside, &path).map_err(failed("renaming to", &path))?;
-        let directory = File::open(&self.directory).map_err(failed("opening", &self.directory))?;
-        directory
-            .sync_all()
-            .map_err(failed("flushing", &self.directory))
+        let held = &self.held.directory;
+        let directory = File::open(held).map_err(failed("opening", held))?;
+        directory.sync_all().map_err(failed("flushing", held))
     }
 }
 
@@ -155,7 +210,7 @@ mod tests {
     #[test]
     fn the_epoch_starts_at_the_calendar_and_rises_with_each_start() {
         let directory = tempfile::tempdir().unwrap();
-        let store = FileEpoch::in_directory(directory.path());
+        let store = FileEpoch::hold(directory.path()).unwrap();
         assert_eq!(store.read().unwrap(), None);
         assert_eq!(
             store.next_epoch(Wall(1_700_000_000)).unwrap(),
@@ -166,13 +221,17 @@ mod tests {
         store.write(1_800_000_000).unwrap();
         assert_eq!(store.next_epoch(Wall(5)).unwrap(), 1_800_000_001);
         let files: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
-        assert_eq!(files.len(), 1, "nothing is left beside the file");
+        assert_eq!(
+            files.len(),
+            2,
+            "nothing is left beside the file and the lock"
+        );
     }
 
     #[test]
     fn a_damaged_file_is_an_error_that_names_it_and_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let store = FileEpoch::in_directory(directory.path());
+        let store = FileEpoch::hold(directory.path()).unwrap();
         let good = compose(7);
         let flipped = good.replace('7', "8");
         let cases: [(&[u8], &str); 5] = [
@@ -197,8 +256,8 @@ mod tests {
     #[test]
     fn a_directory_that_is_not_there_is_named() {
         let directory = tempfile::tempdir().unwrap();
-        let store = FileEpoch::in_directory(&directory.path().join("nowhere"));
-        let error = store.next_epoch(Wall(9)).unwrap_err().to_string();
+        let error = FileEpoch::hold(&directory.path().join("nowhere")).unwrap_err();
+        let error = error.to_string();
         assert!(
             error.contains("nowhere") && error.contains("must exist"),
             "{error}"
@@ -208,8 +267,54 @@ mod tests {
     #[tokio::test]
     async fn an_epoch_stored_off_the_loop_is_read_back() {
         let directory = tempfile::tempdir().unwrap();
-        let store = FileEpoch::in_directory(directory.path());
+        let store = FileEpoch::hold(directory.path()).unwrap();
         store.store(42).await.unwrap();
         assert_eq!(store.read().unwrap(), Some(42));
+    }
+
+    #[test]
+    fn a_directory_is_held_by_one_at_a_time_and_the_other_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FileEpoch::hold(directory.path()).unwrap();
+        let error = FileEpoch::hold(directory.path()).unwrap_err().to_string();
+        let process = format!("process {}", std::process::id());
+        assert!(error.contains(&process), "{error}");
+        let shown = directory.path().display().to_string();
+        assert!(error.contains(&shown), "{error}");
+        let clone = store.clone();
+        drop(store);
+        assert!(FileEpoch::hold(directory.path()).is_err(), "a clone holds");
+        drop(clone);
+        assert!(FileEpoch::hold(directory.path()).is_ok());
+    }
+
+    #[test]
+    fn the_stored_epoch_never_falls_whoever_writes_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FileEpoch::hold(directory.path()).unwrap();
+        store.write(7).unwrap();
+        store.write(7).unwrap();
+        let error = store.write(6).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                StoreError::Falls {
+                    stored: 7,
+                    epoch: 6,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        std::thread::scope(|scope| {
+            for epoch in 8..40 {
+                let store = &store;
+                scope.spawn(move || match store.write(epoch) {
+                    Ok(()) | Err(StoreError::Falls { .. }) => {}
+                    Err(error) => panic!("{error}"),
+                });
+            }
+        });
+        assert_eq!(store.read().unwrap(), Some(39));
     }
 }

@@ -26,7 +26,7 @@ pub trait EpochStore: Clone + Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file or its directory cannot be used.
-    #[error("{}: {doing} failed: {error}; the data directory must exist and be writable", .path.display())]
+    #[error("{}: {doing} failed: {error}; the state directory must exist and be writable", .path.display())]
     Io {
         /// What was being done.
         doing: &'static str,
@@ -34,6 +34,24 @@ pub enum StoreError {
         path: PathBuf,
         /// Why it failed.
         error: io::Error,
+    },
+    /// Another process uses the directory.
+    #[error("{}: another phalanxd{} uses this state directory; stop it, or give each node its own", .directory.display(), in_words(*.process))]
+    Held {
+        /// The directory.
+        directory: PathBuf,
+        /// Which process, if it could be found out.
+        process: Option<u32>,
+    },
+    /// The epoch to store is below the stored one.
+    #[error("{}: holds epoch {stored}, and {epoch} is lower; an epoch never falls", .path.display())]
+    Falls {
+        /// The file.
+        path: PathBuf,
+        /// The epoch in it.
+        stored: u64,
+        /// The epoch that was to be stored.
+        epoch: u64,
     },
     /// The file does not hold what was written.
     #[error(
@@ -53,6 +71,10 @@ pub enum StoreError {
         /// The epoch.
         epoch: u64,
     },
+}
+
+fn in_words(process: Option<u32>) -> String {
+    process.map_or_else(String::new, |process| format!(" (process {process})"))
 }
 
 /// An epoch kept in memory, for nodes that are simulated or short-lived.

@@ -5,7 +5,7 @@ use super::connection::Connections;
 use super::dial::Dialer;
 use super::links::Links;
 use super::network::{Listener, Network};
-use super::performer::{MeshPerformer, Observer};
+use super::performer::{MeshPerformer, Observer, keep_epochs};
 use super::service::LinkService;
 use super::{Event, Limits, Notice, Tasks, Traffic};
 use crate::driver::{self, Epoch, Handle, Inbox};
@@ -179,10 +179,13 @@ impl<N: Network> Bound<N> {
             timeout: config.tuning.dial_timeout,
             keepalive,
         };
+        let (orders, ordered) = watch::channel(None);
+        tasks.spawn(keep_epochs(store, links.clone(), ordered));
         let performer = MeshPerformer {
             dialer,
             links,
-            store,
+            orders,
+            closing: node.closing.clone(),
             left,
             observer,
         };
@@ -208,8 +211,17 @@ impl Drop for EndsNode {
     }
 }
 
+/// Waits until a node ends.
+pub(super) fn closed(closing: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + use<> {
+    let mut closing = closing.subscribe();
+    async move {
+        // An error means that the node is gone, which is an end too.
+        let _gone = closing.wait_for(|closing| *closing).await.is_err();
+    }
+}
+
 /// Runs a task until a signal comes.
-async fn until(task: impl Future<Output = ()>, signal: impl Future<Output = ()>) {
+pub(super) async fn until(task: impl Future<Output = ()>, signal: impl Future<Output = ()>) {
     let (mut task, mut signal) = (std::pin::pin!(task), std::pin::pin!(signal));
     std::future::poll_fn(|context| {
         let signalled = signal.as_mut().poll(context);
@@ -316,11 +328,7 @@ impl MeshNode {
 
     /// Waits until the node ends: because it was told to, or because its machine's loop failed.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut closing = self.closing.subscribe();
-        async move {
-            // An error means that the node is gone, which is an end too.
-            let _gone = closing.wait_for(|closing| *closing).await.is_err();
-        }
+        closed(&self.closing)
     }
 
     /// Waits until the machine has left the mesh, whoever told it to.

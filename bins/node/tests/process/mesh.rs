@@ -82,13 +82,15 @@ async fn a_daemon_that_dies_is_down_and_alive_again_after_its_restart() {
 #[tokio::test]
 async fn the_older_of_two_daemons_with_one_id_stops_and_says_so() {
     let place = Place::new();
-    let mut older = place.start("a", &[]);
+    let b = place.start("b", &[]);
+    // It dials, and is accepted: from then on its epoch stands.
+    let mut older = place.start("a", &[&b]);
     let state = place.path("elsewhere");
     fs::create_dir(&state).unwrap();
-    FileEpoch::in_directory(&state)
+    FileEpoch::hold(&state)
+        .unwrap()
         .write(older.epoch + 1_000)
         .unwrap();
-    let b = place.start("b", &[&older]);
     sees(&place, &b, |view| all_alive(view, 2)).await;
     let certificates = place.text("certs");
     let mut command =

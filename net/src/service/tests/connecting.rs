@@ -7,6 +7,7 @@ use crate::identity::{Identity, PemParts, Subject, Validity};
 use phalanx_core::gossip::Address;
 use phalanx_core::identity::NodeId;
 use std::time::Duration;
+use tokio::net::TcpSocket;
 
 #[tokio::test]
 async fn who_cannot_be_asked_is_named_with_the_reason() {
@@ -19,13 +20,16 @@ async fn who_cannot_be_asked_is_named_with_the_reason() {
         .unwrap_err();
     assert!(matches!(error, ConnectError::Untrusted { .. }), "{error}");
 
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = Address::Socket(free.local_addr().unwrap());
-    let silent = Client::connect(&nobody, &mesh.admin(), Duration::from_millis(200))
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silence = Address::Socket(mute.local_addr().unwrap());
+    let silent = Client::connect(&silence, &mesh.admin(), Duration::from_millis(200))
         .await
         .unwrap_err();
     assert!(matches!(silent, ConnectError::TimedOut { .. }), "{silent}");
-    drop(free);
+    // Bound, so that nobody else gets the port, and nobody listens.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = Address::Socket(held.local_addr().unwrap());
     let error = Client::connect(&nobody, &mesh.admin(), SOON)
         .await
         .unwrap_err();

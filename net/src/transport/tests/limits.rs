@@ -191,3 +191,26 @@ async fn ending_a_node_is_bounded_although_a_peer_holds_its_connection() {
     assert!(is_dropped(silent).await);
     drop(call);
 }
+
+#[tokio::test]
+async fn ending_a_node_ends_its_unfinished_handshakes_and_dials() {
+    let ca = Ca::new();
+    let hour = Duration::from_secs(3_600);
+    let limits = Limits {
+        shutdown_grace: hour,
+        handshake_timeout: hour,
+        ..Limits::default()
+    };
+    let silence = tokio::net::TcpListener::bind(loopback()).await.unwrap();
+    let silent_address = silence.local_addr().unwrap();
+    let one = start_tuned(ca.node("one"), &[silent_address], limits, 1, |tuning| {
+        tuning.dial_timeout = hour;
+    })
+    .await;
+    let (dialled, _) = silence.accept().await.unwrap();
+    let silent = TcpStream::connect(one.address()).await.unwrap();
+    has_connections(&one, 1).await;
+    one.ends().await;
+    assert!(is_dropped(silent).await);
+    drop(dialled);
+}

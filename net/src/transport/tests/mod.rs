@@ -8,10 +8,11 @@ mod limits;
 use super::*;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
 use crate::store::MemoryEpoch;
-use phalanx_core::gossip::{Address, Config, Status};
+use phalanx_core::gossip::{Address, Config, Status, Tuning};
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
 use std::net::Ipv4Addr;
+use tokio::net::TcpSocket;
 use tokio::sync::broadcast;
 use tokio::time;
 use tonic::service::Routes;
@@ -78,6 +79,14 @@ fn loopback() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
+/// A port on which nobody listens, and that nobody else gets while it is held.
+fn nobody_listens() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(loopback()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
 /// A running node and what it tells people.
 struct Member {
     node: MeshNode,
@@ -95,6 +104,16 @@ async fn start_with(
     limits: Limits,
     epoch: u64,
 ) -> Member {
+    start_tuned(identity, targets, limits, epoch, |_| ()).await
+}
+
+async fn start_tuned(
+    identity: Identity,
+    targets: &[SocketAddr],
+    limits: Limits,
+    epoch: u64,
+    tune: impl FnOnce(&mut Tuning),
+) -> Member {
     let bound = Bound::bind(Tcp, loopback()).await.unwrap();
     let content = Content {
         address: Some(bound.local_address()),
@@ -106,7 +125,8 @@ async fn start_with(
         .map(|address| Address::Socket(*address))
         .collect();
     let instance = crate::entropy::instance().unwrap();
-    let config = Config::new(id, "test", epoch, instance, content, targets);
+    let mut config = Config::new(id, "test", epoch, instance, content, targets);
+    tune(&mut config.tuning);
     let seed = crate::entropy::seed().unwrap();
     let store = MemoryEpoch::default();
     let settings = Settings {
