@@ -13,7 +13,7 @@ pub const NODE_ID_BYTES_MAX: usize = 63;
 pub struct NodeId(Arc<str>);
 
 /// Why a text is no name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {
     /// It is empty.
     Empty,
@@ -73,6 +73,16 @@ pub fn check_name(text: &str) -> Result<(), NameError> {
         }
     }
     Ok(())
+}
+
+/// Whether a character only shows: it neither commands a terminal nor turns the direction of the text around it.
+#[must_use]
+pub fn only_shows(character: char) -> bool {
+    let turns = matches!(
+        character,
+        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    !character.is_control() && !turns
 }
 
 impl NodeId {

@@ -2,6 +2,7 @@
 
 use crate::scale::Span;
 use clap::{Args, Parser, Subcommand};
+use phalanx_core::topology::record::Service;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -149,8 +150,9 @@ pub(crate) struct Ask {
 /// `phalanx services`
 #[derive(Debug, Args)]
 pub(crate) struct Services {
-    /// Only this service: NAME or NAME@VERSION
-    pub(crate) service: Option<String>,
+    /// Only this service: NAME or NAME/VERSION
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: Option<Service>,
     #[command(flatten)]
     pub(crate) ask: Ask,
 }

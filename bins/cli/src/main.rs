@@ -37,6 +37,7 @@ fn main() -> ExitCode {
             let message = failure.to_string();
             if !message.is_empty() {
                 // Nobody is left to tell if standard error is gone too.
+                let message = screen::shown_lines(&message);
                 drop(writeln!(std::io::stderr(), "phalanx: {message}"));
             }
             ExitCode::from(failure.code())

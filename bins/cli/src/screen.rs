@@ -1,7 +1,12 @@
 //! What people see: lines, tables with aligned columns, colours on a terminal and nowhere else.
+//!
+//! Texts come from other machines: a character that would command the terminal is written as its number, so that
+//! nobody paints, hides or moves what others read. Only colours made here pass.
 
 use crate::failure::Failure;
+use phalanx_core::identity::only_shows;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
 
 /// How a piece of text looks on a terminal.
@@ -15,7 +20,19 @@ pub(crate) enum Paint {
     Bold,
 }
 
+/// The end of every paint.
+const PLAIN_AGAIN: &str = "\x1b[0m";
+
 impl Paint {
+    const ALL: [Self; 6] = [
+        Self::Plain,
+        Self::Good,
+        Self::Warn,
+        Self::Bad,
+        Self::Dim,
+        Self::Bold,
+    ];
+
     const fn escape(self) -> &'static str {
         match self {
             Self::Plain => "",
@@ -38,8 +55,9 @@ pub(crate) struct Cell {
 
 impl Cell {
     pub(crate) fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
         Self {
-            text: text.into(),
+            text: shown(&text).into_owned(),
             paint: Paint::Plain,
             right: false,
         }
@@ -134,11 +152,59 @@ fn pad(cell: &Cell, width: usize, colours: bool) -> String {
 }
 
 fn painted(text: &str, paint: Paint, colours: bool) -> String {
+    let text = shown(text);
     if colours && paint != Paint::Plain && !text.is_empty() {
-        format!("{}{text}\x1b[0m", paint.escape())
+        format!("{}{text}{PLAIN_AGAIN}", paint.escape())
     } else {
-        text.to_owned()
+        text.into_owned()
     }
+}
+
+/// A text of which every character only shows; any other is written as its number.
+fn shown(text: &str) -> Cow<'_, str> {
+    if text.chars().all(only_shows) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::new();
+    text.chars()
+        .for_each(|character| push(&mut safe, character));
+    Cow::Owned(safe)
+}
+
+fn push(safe: &mut String, character: char) {
+    if only_shows(character) {
+        safe.push(character);
+    } else {
+        safe.extend(character.escape_unicode());
+    }
+}
+
+/// Lines that may hold paints made here.
+pub(crate) fn shown_lines(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|it| it == '\n' || only_shows(it)) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::new();
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let paints = Paint::ALL.iter().map(|paint| paint.escape());
+        let paint = paints
+            .chain([PLAIN_AGAIN, "\n"])
+            .find(|paint| !paint.is_empty() && rest.starts_with(paint));
+        if let Some(paint) = paint {
+            safe.push_str(paint);
+        } else {
+            push(&mut safe, character);
+        }
+        rest = &rest[paint.map_or(character.len_utf8(), str::len)..];
+    }
+    Cow::Owned(safe)
+}
+
+fn write_line(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
 }
 
 /// Standard output, as people and programs read it.
@@ -170,9 +236,7 @@ impl Screen {
 
     /// Writes one line, at once.
     pub(crate) fn line(&self, text: impl AsRef<str>) -> Result<(), Failure> {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{}", text.as_ref())?;
-        Ok(out.flush()?)
+        write_line(&shown_lines(text.as_ref()))
     }
 
     pub(crate) fn table(&self, table: &Table) -> Result<(), Failure> {
@@ -196,7 +260,7 @@ impl Screen {
         } else {
             format!("\x1b[{before}A\x1b[J")
         };
-        self.line(up + &lines.join("\n"))?;
+        write_line(&(up + &shown_lines(&lines.join("\n"))))?;
         Ok(lines.len())
     }
 
@@ -221,7 +285,7 @@ impl Screen {
     pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(value)
             .map_err(|error| Failure::failed(format!("no JSON: {error}")))?;
-        self.line(text)
+        write_line(&text)
     }
 }
 
@@ -272,6 +336,23 @@ mod tests {
             ["NODE       LINKS", "n1             7", "frankfurt     12"]
         );
         assert!(table.lines(true)[2].contains("\x1b[32mfrankfurt\x1b[0m"));
+    }
+
+    #[test]
+    fn what_others_say_commands_no_terminal() {
+        let evil = "a\x1b[2J\u{9b}31m\u{202e}b\r";
+        let tame = "a\\u{1b}[2J\\u{9b}31m\\u{202e}b\\u{d}";
+        assert_eq!(Cell::new(evil).text, tame);
+        assert_eq!(painted(evil, Paint::Plain, true), tame);
+        assert_eq!(
+            painted(evil, Paint::Good, true),
+            format!("\x1b[32m{tame}\x1b[0m")
+        );
+        let line = format!("x\n{} {evil}", painted("y", Paint::Bold, true));
+        assert_eq!(shown_lines(&line), format!("x\n\x1b[1my\x1b[0m {tame}"));
+        let mut table = Table::new(&["node"]);
+        table.row(vec!["n\n1".into()]);
+        assert_eq!(table.lines(false)[1], "n\\u{a}1");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! merging commutes, associates and repeats without harm, whoever relays what in which order, even when two
 //! machines claim one id (clones) or a relay invents a value (a liar).
 
-use crate::identity::NodeId;
+use crate::identity::{NameError, NodeId, check_name, only_shows};
 use crate::random::{hash_bytes, mix};
 use crate::size::{self, Encoded};
 use crate::time::Wall;
@@ -46,6 +46,81 @@ pub struct Service {
     pub version: String,
 }
 
+/// Why a text names no service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceError {
+    /// Its name breaks the rules of names.
+    Name(NameError),
+    /// Its version breaks the rules of names.
+    Version(NameError),
+    /// Name and version are apart by `@`.
+    Spelling {
+        /// How it is written.
+        right: String,
+    },
+}
+
+impl core::fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Name(error) => write!(f, "names a service that {error}"),
+            Self::Version(error) => write!(f, "names a version that {error}"),
+            Self::Spelling { right } => {
+                write!(
+                    f,
+                    "has an '@'; a service is written NAME/VERSION: {right:?}"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for ServiceError {}
+
+impl Service {
+    /// Checks the rules of names; a version may be empty.
+    fn check(&self) -> Result<(), ServiceError> {
+        check_name(&self.name).map_err(ServiceError::Name)?;
+        if self.version.is_empty() {
+            return Ok(());
+        }
+        check_name(&self.version).map_err(ServiceError::Version)
+    }
+}
+
+impl core::fmt::Display for Service {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.name)?;
+        if self.version.is_empty() {
+            return Ok(());
+        }
+        write!(f, "/{}", self.version)
+    }
+}
+
+impl core::str::FromStr for Service {
+    type Err = ServiceError;
+
+    /// `NAME`, or `NAME/VERSION`.
+    fn from_str(text: &str) -> Result<Self, ServiceError> {
+        if text.contains('@') {
+            let right = text.replacen('@', "/", 1);
+            return Err(ServiceError::Spelling { right });
+        }
+        let (name, version) = match text.split_once('/') {
+            Some((_, "")) => return Err(ServiceError::Version(NameError::Empty)),
+            Some((name, version)) => (name, version),
+            None => (text, ""),
+        };
+        let service = Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+        };
+        service.check()?;
+        Ok(service)
+    }
+}
+
 /// What a node says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Content {
@@ -64,8 +139,17 @@ pub struct Content {
 }
 
 /// Why content is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContentError {
+    /// A service's name or version breaks the rules of names.
+    Service(ServiceError),
+    /// A text holds a character that does more than show.
+    Character {
+        /// Which text.
+        of: &'static str,
+        /// The character.
+        character: char,
+    },
     /// More than [`SERVICES_MAX`] services.
     TooManyServices,
     /// More than [`METADATA_MAX`] entries.
@@ -77,6 +161,11 @@ pub enum ContentError {
 impl core::fmt::Display for ContentError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
+            Self::Service(error) => write!(f, "a service that {error}"),
+            Self::Character { of, character } => write!(
+                f,
+                "{of} with {character:?}; control characters are not allowed"
+            ),
             Self::TooManyServices => write!(f, "more than {SERVICES_MAX} services"),
             Self::TooMuchMetadata => write!(f, "more than {METADATA_MAX} metadata entries"),
             Self::TooLarge => write!(
@@ -90,10 +179,10 @@ impl core::fmt::Display for ContentError {
 impl core::error::Error for ContentError {}
 
 impl Content {
-    /// Checks the bounds.
+    /// Checks the bounds, the names of services, and that every text only shows: people read them on terminals.
     ///
     /// # Errors
-    /// The first bound that is broken.
+    /// The first bound or rule that is broken.
     pub fn check(&self) -> Result<(), ContentError> {
         if self.services.len() > SERVICES_MAX {
             return Err(ContentError::TooManyServices);
@@ -103,6 +192,19 @@ impl Content {
         }
         if self.encoded_len() > CONTENT_BYTES_MAX {
             return Err(ContentError::TooLarge);
+        }
+        for service in &self.services {
+            service.check().map_err(ContentError::Service)?;
+        }
+        let own = [("a nickname", &self.nickname), ("a kind", &self.kind)];
+        let entries = self
+            .metadata
+            .iter()
+            .flat_map(|(key, value)| [("a metadata key", key), ("a metadata value", value)]);
+        for (of, text) in own.into_iter().chain(entries) {
+            if let Some(character) = text.chars().find(|character| !only_shows(*character)) {
+                return Err(ContentError::Character { of, character });
+            }
         }
         Ok(())
     }
@@ -290,5 +392,64 @@ impl Report {
             digest.number(u64::from(edge.down));
         }
         digest.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_written_and_read_as_name_slash_version() {
+        for text in ["shop", "shop/1", "shop/1.2.0-rc.1"] {
+            assert_eq!(text.parse::<Service>().unwrap().to_string(), text);
+        }
+        let problem = |text: &str| text.parse::<Service>().unwrap_err().to_string();
+        assert!(problem("shop@1").contains("\"shop/1\""));
+        assert!(problem("shop/").contains("names a version that is empty"));
+        assert!(problem("/1").contains("names a service that is empty"));
+        assert!(problem("shop/1/2").contains("has '/' at byte 1"));
+        assert!(problem("Shop").contains("'S'"));
+    }
+
+    #[test]
+    fn texts_that_command_a_terminal_are_refused_wherever_they_stand() {
+        let bad = "red\u{1b}[31m";
+        let with = |change: &dyn Fn(&mut Content)| {
+            let mut content = Content::default();
+            change(&mut content);
+            content.check()
+        };
+        let refused = [
+            with(&|it| it.nickname = bad.into()),
+            with(&|it| it.kind = "a\nb".into()),
+            with(&|it| it.nickname = "\u{9b}31m".into()),
+            with(&|it| it.nickname = "\u{202e}txt".into()),
+            with(&|it| drop(it.metadata.insert(bad.into(), String::new()))),
+            with(&|it| drop(it.metadata.insert("rack".into(), bad.into()))),
+        ];
+        for result in refused {
+            assert!(
+                matches!(result, Err(ContentError::Character { .. })),
+                "{result:?}"
+            );
+        }
+        let service = |name: &str, version: &str| {
+            with(&|it| {
+                it.services.insert(Service {
+                    name: name.into(),
+                    version: version.into(),
+                });
+            })
+        };
+        for (name, version) in [(bad, "1"), ("shop", bad), ("", "1"), ("Shop", "1")] {
+            let result = service(name, version);
+            assert!(
+                matches!(result, Err(ContentError::Service(_))),
+                "{result:?}"
+            );
+        }
+        assert_eq!(service("shop", ""), Ok(()));
+        assert_eq!(with(&|it| it.nickname = "Größe 🦀".into()), Ok(()));
     }
 }

@@ -34,7 +34,7 @@ struct Watcher {
 pub(crate) fn run(screen: &Screen, arguments: &Dev) -> Result<Verdict, Failure> {
     let mut interrupt = Interrupt::listen()?;
     let nodes = usize::from(arguments.nodes);
-    let mut fleet = Fleet::prepare("dev", nodes, |_| vec!["dev@1".to_owned()])?;
+    let mut fleet = Fleet::prepare("dev", nodes, |_| vec!["dev/1".to_owned()])?;
     fleet.start_all()?;
     announce(screen, &fleet, arguments.json)?;
     let result = show(screen, &mut fleet, arguments, &mut interrupt);

@@ -1,7 +1,7 @@
 //! Ctrl-C, SIGTERM and a closed terminal, as something that a waiting loop can look at.
 
 use crate::failure::Failure;
-use crate::mesh::reach::runtime;
+use crate::mesh::reach::Runtime;
 use phalanx_net::shutdown::Signals;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
@@ -18,7 +18,7 @@ impl Interrupt {
     /// From now on signals do not end this process: whoever waits must look.
     pub(crate) fn listen() -> Result<Self, Failure> {
         let (sender, receiver) = sync_channel(1);
-        let runtime = runtime()?;
+        let runtime = Runtime::new()?;
         let listening = runtime.block_on(async { Signals::listen() });
         let mut signals =
             listening.map_err(|error| Failure::failed(format!("no signals: {error}")))?;

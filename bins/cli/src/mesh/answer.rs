@@ -1,5 +1,6 @@
 //! A node's answers in the form that `--json` prints, made from what came over the wire.
 
+use phalanx_core::topology::record;
 use phalanx_net::wire::{address, proto};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ pub(crate) struct Peer {
     pub(crate) version: u64,
     /// Seconds since 1970-01-01 UTC.
     pub(crate) joined: u64,
-    /// `name@version`.
+    /// `name/version`.
     pub(crate) services: Vec<String>,
     pub(crate) metadata: BTreeMap<String, String>,
 }
@@ -199,7 +200,10 @@ impl Peer {
             services: record
                 .services
                 .into_iter()
-                .map(|it| format!("{}@{}", it.name, it.version))
+                .map(|it| {
+                    let (name, version) = (it.name, it.version);
+                    record::Service { name, version }.to_string()
+                })
                 .collect(),
             metadata: record
                 .metadata

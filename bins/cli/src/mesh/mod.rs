@@ -64,17 +64,14 @@ pub(crate) fn topology(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
 
 /// Who serves what; nobody is a no, if somebody was asked for.
 pub(crate) fn services(screen: &Screen, arguments: &Services) -> Result<Verdict, Failure> {
-    let wanted = arguments.service.as_deref().unwrap_or_default();
-    let (name, version) = wanted
-        .split_once('@')
-        .map_or((wanted, None), |(name, version)| (name, Some(version)));
-    let services = Node::reach(&arguments.ask.reach)?.services(name, version)?;
+    let wanted = arguments.service.as_ref();
+    let services = Node::reach(&arguments.ask.reach)?.services(wanted)?;
     if arguments.ask.json {
         screen.json(&json!({ "services": services }))?;
     } else {
         show::services(screen, &services)?;
     }
-    Ok(if services.is_empty() && !wanted.is_empty() {
+    Ok(if services.is_empty() && wanted.is_some() {
         Verdict::No
     } else {
         Verdict::Yes

@@ -7,12 +7,12 @@ use crate::calendar::now;
 use crate::failure::Failure;
 use phalanx_core::gossip::Address;
 use phalanx_core::identity::NodeId;
+use phalanx_core::topology::record;
 use phalanx_net::identity::{Identity, Source, Subject, ca_show, open};
 use phalanx_net::service::Client;
 use phalanx_net::wire::proto;
 use std::path::Path;
 use std::time::Duration;
-use tokio::runtime::Runtime;
 use tokio::time;
 use tonic::{Code, Streaming};
 
@@ -27,12 +27,39 @@ pub(crate) struct Node {
     address: String,
 }
 
-/// The runtime of one command.
-pub(crate) fn runtime() -> Result<Runtime, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.map_err(|error| Failure::failed(format!("no async runtime: {error}")))
+/// The runtime of one command. Its end waits for nothing: the system's resolver, for one, holds a thread until a name
+/// server answers, and a command that gave up does not wait for that.
+pub(crate) struct Runtime {
+    /// None once it has ended.
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Runtime {
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let failed = |error| Failure::failed(format!("no async runtime: {error}"));
+        Ok(Self {
+            runtime: Some(runtime.map_err(failed)?),
+        })
+    }
+
+    /// Runs a task to its end.
+    pub(crate) fn block_on<T>(&self, task: impl Future<Output = T>) -> T {
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(task),
+            None => unreachable!("a runtime ends when it is dropped"),
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// The identity of an administrator of the mesh whose certificates are in a folder.
@@ -93,7 +120,7 @@ impl Node {
         let parsed: Address = address
             .parse()
             .map_err(|error| Failure::usage(format!("--node: `{address}` {error}")))?;
-        let runtime = runtime()?;
+        let runtime = Runtime::new()?;
         let client = runtime
             .block_on(Client::connect(&parsed, identity, timeout))
             .map_err(Failure::failed)?;
@@ -149,13 +176,14 @@ impl Node {
 
     pub(crate) fn services(
         &mut self,
-        name: &str,
-        version: Option<&str>,
+        wanted: Option<&record::Service>,
     ) -> Result<Vec<Service>, Failure> {
-        let request = proto::ListServicesRequest {
-            name: name.to_owned(),
-            version: version.map(str::to_owned),
-        };
+        let request = wanted.map_or_else(proto::ListServicesRequest::default, |wanted| {
+            proto::ListServicesRequest {
+                name: wanted.name.clone(),
+                version: Some(wanted.version.clone()).filter(|version| !version.is_empty()),
+            }
+        });
         let reply = self.call(async |client| client.calls().list_services(request).await)?;
         Ok(reply.services.into_iter().map(Into::into).collect())
     }
@@ -186,4 +214,31 @@ pub(crate) fn refused(address: &str, status: &tonic::Status) -> Failure {
         format!("{code:?}")
     };
     Failure::failed(format!("{address}: {why}: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Runtime;
+    use std::sync::mpsc::channel;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_thread_that_is_stuck_does_not_hold_up_the_end() {
+        let (release, held) = channel::<()>();
+        let stuck_for = Duration::from_secs(120);
+        let begun = Instant::now();
+        let runtime = Runtime::new().unwrap();
+        runtime.block_on(async {
+            let (started, has_started) = tokio::sync::oneshot::channel();
+            let stuck = tokio::task::spawn_blocking(move || {
+                started.send(()).unwrap();
+                held.recv_timeout(stuck_for)
+            });
+            has_started.await.unwrap();
+            drop(stuck);
+        });
+        drop(runtime);
+        assert!(begun.elapsed() < stuck_for / 2, "{:?}", begun.elapsed());
+        drop(release);
+    }
 }

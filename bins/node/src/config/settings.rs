@@ -196,7 +196,9 @@ fn read(merged: &mut Merged, pem: [Option<String>; 3], warnings: Vec<String>) ->
     let targets = items(merged, Key::Targets, |text| {
         text.parse::<Address>().map_err(|why| why.to_string())
     });
-    let services = items(merged, Key::Services, service);
+    let services = items(merged, Key::Services, |text| {
+        text.parse::<Service>().map_err(|why| why.to_string())
+    });
     let metadata = items(merged, Key::Metadata, entry);
     let text = |key| merged.text(key).map(|(_, text)| text);
     let (nickname, kind) = (text(Key::Nickname).unwrap_or_default(), text(Key::Kind));
@@ -344,15 +346,6 @@ fn items<T>(merged: &mut Merged, key: Key, parse: impl Fn(&str) -> Result<T, Str
         }
     }
     parsed
-}
-
-fn service(text: &str) -> Result<Service, String> {
-    let (name, version) = text.split_once('@').unwrap_or((text, ""));
-    check_name(name).map_err(|why| format!("names a service that {why}"))?;
-    Ok(Service {
-        name: name.to_owned(),
-        version: version.to_owned(),
-    })
 }
 
 fn entry(text: &str) -> Result<(String, String), String> {

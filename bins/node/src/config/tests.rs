@@ -16,7 +16,7 @@ mesh = "prod"
 listen = "127.0.0.1:7946"
 state_dir = "/var/lib/phalanx"
 targets = ["seed.example:7946", "[::1]:7946"]
-services = ["shop@1", "cart"]
+services = ["shop/1", "cart"]
 metadata = { region = "eu" }
 [tls]
 cert_dir = "/etc/phalanx"
@@ -93,7 +93,7 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
     let settings = load(
         GOOD,
         &variables,
-        &["--id", "from-flag", "--service", "mail@2"],
+        &["--id", "from-flag", "--service", "mail/2"],
     )
     .unwrap();
     assert_eq!(settings.subject.id().as_str(), "from-flag");
@@ -172,7 +172,7 @@ fn a_value_of_the_wrong_kind_is_named_with_its_line() {
         "FILE:14: tuning.retry_max_ms: is of the type integer; write a whole number"
     );
     assert_eq!(
-        problem("[\"shop@1\", \"cart\"]", "\"shop\""),
+        problem("[\"shop/1\", \"cart\"]", "\"shop\""),
         "FILE:7: services: is of the type string; write an array of strings"
     );
 }
@@ -207,8 +207,8 @@ fn a_bad_value_is_named_with_its_place_and_the_mend() {
         "FILE:7: targets: \"a:99999\" has no valid port; a port is a number from 1 to 65535"
     );
     assert!(
-        problem("shop@1", "Shop@1")
-            .starts_with("FILE:7: services: \"Shop@1\" names a service that has 'S'")
+        problem("shop/1", "Shop/1")
+            .starts_with("FILE:7: services: \"Shop/1\" names a service that has 'S'")
     );
     assert!(
         problem("\"warn\"", "\"loud\"").starts_with("FILE:12: log.level: \"loud\" is no log level")

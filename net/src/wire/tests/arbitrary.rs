@@ -6,7 +6,7 @@ use phalanx_core::gossip::message::{
     AgedReport, Cell, Frame, Gone, Goodbye, Hello, REFERRALS_MAX, Refusal, RefusalReason, Sync,
     UpdateId, Welcome,
 };
-use phalanx_core::identity::NodeId;
+use phalanx_core::identity::{NodeId, only_shows};
 use phalanx_core::time::{Duration, Wall};
 use phalanx_core::topology::record::{COUNTER_MAX, Content, Edge, Rank, Record, Report, Service};
 use proptest::collection::{btree_map, btree_set, vec};
@@ -47,16 +47,22 @@ fn rank() -> impl Strategy<Value = Rank> {
     )
 }
 
+/// Any text that only shows.
+fn shown(pattern: &'static str) -> impl Strategy<Value = String> {
+    pattern.prop_map(|text: String| text.chars().filter(|it| only_shows(*it)).collect())
+}
+
 fn content() -> impl Strategy<Value = Content> {
-    let service = (".{0,12}", ".{0,4}").prop_map(|(name, version)| Service { name, version });
+    let service = ("[a-z]([a-z0-9._-]{0,10}[a-z0-9])?", "([0-9a-z]{1,4})?")
+        .prop_map(|(name, version)| Service { name, version });
     let joined = prop_oneof![Just(0), any::<u64>()];
     (
-        ".{0,12}",
-        ".{0,8}",
+        shown(".{0,12}"),
+        shown(".{0,8}"),
         option::of(address()),
         joined,
         btree_set(service, 0..4),
-        btree_map(".{0,6}", ".{0,200}", 0..3),
+        btree_map(shown(".{0,6}"), shown(".{0,200}"), 0..3),
     )
         .prop_map(
             |(nickname, kind, address, joined, services, metadata)| Content {

@@ -95,6 +95,9 @@ fn each_bound_of_a_record_names_its_field() {
         (path, matches!(fault, Fault::Content(_))),
         (at("content"), true)
     );
+    let (path, fault) = bad(|r| r.nickname = "\u{1b}]0;title\u{7}".to_owned());
+    assert_eq!(path, at("content"));
+    assert!(fault.to_string().contains("control characters"), "{fault}");
 }
 
 #[test]
