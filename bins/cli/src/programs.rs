@@ -1,7 +1,28 @@
-//! Finds the other programs of Phalanx: beside this one, then on PATH.
+//! The other programs of Phalanx: found beside this one, then on PATH, and run to their end.
 
 use crate::failure::Failure;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How a program ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// None if it took too long and was killed.
+    pub(crate) status: Option<ExitStatus>,
+    /// Its standard output.
+    pub(crate) answer: String,
+    /// Its standard error.
+    errors: String,
+}
+
+impl Ran {
+    /// What it complained about, without its name.
+    pub(crate) fn complaint(&self) -> &str {
+        self.errors.trim().trim_start_matches("phalanx: ")
+    }
+}
 
 /// This program's own file.
 pub(crate) fn this() -> Result<PathBuf, Failure> {
@@ -22,4 +43,81 @@ pub(crate) fn find(name: &str, target: &str) -> Result<PathBuf, Failure> {
                 "{name} is neither beside this program nor on PATH; build it with `{target}`"
             ))
         })
+}
+
+/// Runs a program to its end, or kills it after `within`.
+pub(crate) fn run(command: &mut Command, within: Duration) -> Result<Ran, Failure> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let failed =
+        |what: &str, error: std::io::Error| Failure::failed(format!("{name} {what}: {error}"));
+    let deadline = Instant::now() + within;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed("cannot be started", error))?;
+    let (answer, errors) = (drain(child.stdout.take()), drain(child.stderr.take()));
+    let status = wait(&mut child, deadline).map_err(|error| failed("was lost", error))?;
+    Ok(Ran {
+        status,
+        answer: text_of(answer),
+        errors: text_of(errors),
+    })
+}
+
+/// Reads a pipe to its end, beside the program.
+fn drain(pipe: Option<impl std::io::Read + Send + 'static>) -> Option<JoinHandle<Vec<u8>>> {
+    pipe.map(|mut pipe| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            // What arrived before an error is still worth showing.
+            drop(pipe.read_to_end(&mut bytes));
+            bytes
+        })
+    })
+}
+
+fn text_of(reader: Option<JoinHandle<Vec<u8>>>) -> String {
+    let bytes = reader
+        .and_then(|reader| reader.join().ok())
+        .unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Waits for a program; one that is late is killed, and gives no status.
+fn wait(child: &mut Child, deadline: Instant) -> std::io::Result<Option<ExitStatus>> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_runs_to_its_end_and_one_that_is_late_is_killed() {
+        let shell = |script: &str, within| run(Command::new("sh").args(["-c", script]), within);
+        let long = Duration::from_secs(60);
+        let ran = shell("echo yes; echo phalanx: no >&2; exit 3", long).unwrap();
+        assert_eq!(ran.status.and_then(|it| it.code()), Some(3));
+        assert_eq!((ran.answer.as_str(), ran.complaint()), ("yes\n", "no"));
+        let begun = Instant::now();
+        let late = shell("exec sleep 100", Duration::from_millis(50)).unwrap();
+        assert!(late.status.is_none() && begun.elapsed() < long);
+        let missing = run(&mut Command::new("/nowhere/program"), long).unwrap_err();
+        assert!(
+            missing.to_string().contains("/nowhere/program"),
+            "{missing}"
+        );
+    }
 }

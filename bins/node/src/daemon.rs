@@ -4,7 +4,7 @@ use crate::Failure;
 use crate::config::{Advertise, Settings};
 use crate::state::State;
 use core::net::SocketAddr;
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::task::Poll;
 use phalanx_core::gossip::{Config, Input};
 use phalanx_core::topology::record::Content;
@@ -14,8 +14,10 @@ use phalanx_net::shutdown::{Request, Signals};
 use phalanx_net::transport::{self, Bound, Limits, MeshNode, Tcp};
 use phalanx_net::{clock, entropy, telemetry};
 use sd_notify::NotifyState;
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
+use std::io;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time;
 use tonic::service::Routes;
@@ -24,6 +26,8 @@ use tonic::service::Routes;
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// The longest time the last log lines may take.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+/// The longest time that threads which cannot be broken off are waited for.
+const THREADS_MAX: Duration = Duration::from_millis(500);
 
 impl Settings {
     /// What the node says of itself, listening at `address`.
@@ -62,9 +66,11 @@ pub(crate) fn check(settings: &Settings) -> Result<String, Failure> {
     Ok(said.join("\n"))
 }
 
-/// Runs the daemon until it is told to end. `reload` reads the configuration again.
+/// Runs the daemon until it is told to end, or, if so wanted, until standard input ends. `reload` reads the
+/// configuration again.
 pub(crate) fn run(
     settings: Settings,
+    until_input_ends: bool,
     reload: impl Fn() -> Result<Settings, String>,
 ) -> Result<(), Failure> {
     telemetry::start(settings.log_format, &settings.log_filter).map_err(start)?;
@@ -72,12 +78,39 @@ pub(crate) fn run(
         .enable_all()
         .build()
         .map_err(|error| start(format!("the runtime cannot be started: {error}")))?;
-    runtime.block_on(async {
-        let signals = Signals::listen()
+    to_the_end(runtime, async {
+        let mut signals = Signals::listen()
             .map_err(|error| start(format!("signals cannot be taken over: {error}")))?;
+        if until_input_ends {
+            signals.end_with(io::stdin());
+        }
         let daemon = Daemon::start(settings).await?;
-        daemon.serve(signals, reload).await
+        daemon.serve(&mut signals, reload).await
     })
+}
+
+/// Runs a task to its end. What its threads still do then, a name being looked up for one, does not hold the end up.
+fn to_the_end<T>(runtime: Runtime, task: impl Future<Output = T>) -> T {
+    let ended = runtime.block_on(task);
+    runtime.shutdown_timeout(THREADS_MAX);
+    ended
+}
+
+/// Which of two came first; the first of them, if both did.
+enum Either<A, B> {
+    First(A),
+    Second(B),
+}
+
+async fn either<A, B>(
+    mut first: Pin<&mut impl Future<Output = A>>,
+    mut second: Pin<&mut impl Future<Output = B>>,
+) -> Either<A, B> {
+    poll_fn(|context| match first.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Either::First(output)),
+        Poll::Pending => second.as_mut().poll(context).map(Either::Second),
+    })
+    .await
 }
 
 /// A running node and what it was started with.
@@ -85,6 +118,7 @@ struct Daemon {
     settings: Settings,
     node: MeshNode,
     tasks: JoinSet<()>,
+    /// Held until the end.
     _state: State,
 }
 
@@ -115,25 +149,19 @@ impl Daemon {
 
     async fn serve(
         mut self,
-        mut signals: Signals,
+        signals: &mut Signals,
         reload: impl Fn() -> Result<Settings, String>,
     ) -> Result<(), Failure> {
         notify(&[NotifyState::Ready]);
         let mut closed = pin!(self.node.closed());
         loop {
-            let request = {
-                let mut signal = pin!(signals.next());
-                poll_fn(|context| match closed.as_mut().poll(context) {
-                    Poll::Ready(()) => Poll::Ready(None),
-                    Poll::Pending => signal.as_mut().poll(context).map(Some),
-                })
-                .await
-            };
-            match request {
+            match either(closed.as_mut(), pin!(signals.next())).await {
                 // Whoever supervises the daemon must see that it no longer serves.
-                None => return Err(Failure::Run("the node has stopped by itself".to_owned())),
-                Some(Request::End) => break,
-                Some(Request::Reload) => {
+                Either::First(()) => {
+                    return Err(Failure::Run("the node has stopped by itself".to_owned()));
+                }
+                Either::Second(Request::End) => break,
+                Either::Second(Request::Reload) => {
                     notify_reloading();
                     self.reload(reload()).await?;
                     notify(&[NotifyState::Ready]);
@@ -141,8 +169,19 @@ impl Daemon {
             }
         }
         notify(&[NotifyState::Stopping]);
-        self.end().await;
-        Ok(())
+        let mut end = pin!(self.end());
+        loop {
+            match either(end.as_mut(), pin!(signals.next())).await {
+                Either::First(()) => return Ok(()),
+                Either::Second(Request::Reload) => {}
+                // Whoever asks twice does not want to wait.
+                Either::Second(Request::End) => {
+                    return Err(Failure::Run(
+                        "ended at once, on a second signal; the farewell may be unsaid".to_owned(),
+                    ));
+                }
+            }
+        }
     }
 
     /// Takes over what may change while the node runs; names what may not.
@@ -294,5 +333,35 @@ fn notify_reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => tracing::warn!("the service manager was not told: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use std::time::Instant;
+
+    #[test]
+    fn a_thread_that_is_stuck_does_not_hold_up_the_end() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let stuck_for = Duration::from_secs(120);
+        let (release, held) = channel::<()>();
+        let begun = Instant::now();
+        to_the_end(runtime, async {
+            let (started, has_started) = tokio::sync::oneshot::channel();
+            // As the system's resolver does when no name server answers.
+            let stuck = tokio::task::spawn_blocking(move || {
+                started.send(()).unwrap();
+                held.recv_timeout(stuck_for)
+            });
+            has_started.await.unwrap();
+            drop(stuck);
+        });
+        assert!(begun.elapsed() < stuck_for / 2, "{:?}", begun.elapsed());
+        drop(release);
     }
 }

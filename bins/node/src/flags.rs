@@ -16,6 +16,9 @@ pub(crate) struct Flags {
     /// Checks the configuration and the certificates, says what is wrong, and ends; starts and writes nothing.
     #[arg(long)]
     pub(crate) check_config: bool,
+    /// Ends, as on SIGTERM, when standard input does: for whoever starts daemons and may die without ending them.
+    #[arg(long, hide = true)]
+    pub(crate) until_input_ends: bool,
     /// The node's id, as in its certificate.
     #[arg(long, value_name = "ID")]
     id: Option<String>,
@@ -38,7 +41,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "TEXT")]
     kind: Option<String>,
     /// A service this node serves; may be repeated.
-    #[arg(long = "service", value_name = "NAME[@VERSION]")]
+    #[arg(long = "service", value_name = "NAME[/VERSION]")]
     services: Vec<String>,
     /// Free data; may be repeated.
     #[arg(long = "metadata", value_name = "KEY=VALUE")]

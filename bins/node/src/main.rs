@@ -43,7 +43,7 @@ fn go(flags: &Flags) -> Result<(), Failure> {
     if flags.check_config {
         return daemon::check(&settings).map(|said| say(&said));
     }
-    daemon::run(settings, || load(flags))
+    daemon::run(settings, flags.until_input_ends, || load(flags))
 }
 
 fn load(flags: &Flags) -> Result<Settings, String> {

@@ -88,8 +88,10 @@ impl Daemon {
         for service in &launch.services {
             command.arg("--service").arg(service);
         }
-        // A group of its own: Ctrl-C is for us, who then end the daemons in order.
-        command.process_group(0).stdin(Stdio::null());
+        // A group of its own: Ctrl-C is for us, who then end the daemons in order. We hold the other end of its input,
+        // which ends with us, however we end.
+        command.process_group(0).arg("--until-input-ends");
+        command.stdin(Stdio::piped());
         command
             .stdout(Stdio::from(log.try_clone().map_err(failed)?))
             .stderr(Stdio::from(log));

@@ -22,7 +22,7 @@ const NODES: usize = 5;
 const VICTIM: usize = 3;
 /// The node whose view is told.
 const WITNESS: usize = 1;
-const SERVICE: &str = "greeter@1";
+const SERVICE: &str = "greeter/1";
 /// Real daemons on a busy machine; the states are usually reached far earlier.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// When the demo looks into the simulated fleet: the cut lasts from 10 s to 40 s.
@@ -127,6 +127,9 @@ impl Stage<'_> {
     fn mesh(&mut self, fleet: &mut Fleet) -> Result<(), Failure> {
         self.forms(fleet)?;
         let watching = self.tool.watch(fleet, WITNESS)?;
+        // From here on nothing that it tells is missed.
+        let asked = Instant::now();
+        self.until("that it is watched", asked, fleet, watched)?;
         self.loses(fleet, &watching)?;
         self.regains(fleet, &watching)
     }
@@ -428,6 +431,16 @@ fn whole_mesh(tool: &Tool, fleet: &Fleet) -> Result<Looked<Vec<Status>>, Failure
         states.push(status);
     }
     Ok(Ok(states))
+}
+
+/// Whether somebody watches the witness.
+fn watched(tool: &Tool, fleet: &Fleet) -> Result<Looked<()>, Failure> {
+    let status: Status = tool.ask(fleet, WITNESS, &["status"])?;
+    Ok(if status.watchers > 0 {
+        Ok(())
+    } else {
+        Err(format!("nobody watches {}", status.node.id))
+    })
 }
 
 /// One member as another sees it.

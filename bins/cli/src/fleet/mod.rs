@@ -13,6 +13,7 @@ mod interrupt;
 use crate::failure::Failure;
 use crate::programs;
 use daemon::{Daemon, Launch};
+use phalanx_net::entropy;
 use phalanx_net::identity::{CA_DAYS, Validity, ca_init};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -126,17 +127,58 @@ impl Fleet {
     }
 }
 
-/// Loopback addresses with ports that were free a moment ago. All are held until all are found.
+/// Where ports that the system gives to whoever dials out begin, unless it says otherwise.
+const EPHEMERAL: u16 = 32_768;
+/// So many ports below them are looked at.
+const PORTS: u16 = 16_384;
+
+/// Loopback addresses with ports that were free a moment ago. All are held until all are found, and none is one that the
+/// system gives to somebody who dials out: a daemon that is started again finds its port free.
 fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, Failure> {
-    let failed =
-        |error: std::io::Error| Failure::failed(format!("no free port on this machine: {error}"));
-    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let listeners: Vec<TcpListener> = (0..count)
-        .map(bind)
-        .collect::<Result<_, _>>()
-        .map_err(failed)?;
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let end = range
+        .ok()
+        .and_then(|range| range.split_whitespace().next()?.parse().ok())
+        .filter(|first: &u16| *first > PORTS)
+        .unwrap_or(EPHEMERAL);
+    // Fleets that start at once begin to look at different places.
+    let offset = entropy::seed().map_err(Failure::failed)? % u64::from(PORTS);
+    let ports = (0..u64::from(PORTS)).map(|step| (offset + step) % u64::from(PORTS));
+    let listeners: Vec<TcpListener> = ports
+        .filter_map(|port| u16::try_from(port).ok())
+        .filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, end - PORTS + port)).ok())
+        .take(count)
+        .collect();
+    if listeners.len() < count {
+        let found = listeners.len();
+        let first = end - PORTS;
+        return Err(Failure::failed(format!(
+            "{count} free ports are needed, and only {found} from {first} to {} are free",
+            end - 1
+        )));
+    }
     listeners
         .iter()
-        .map(|listener| listener.local_addr().map_err(failed))
+        .map(|listener| listener.local_addr().map_err(Failure::failed))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn ports_are_free_different_and_not_given_to_who_dials_out() {
+        let addresses = free_addresses(20).unwrap();
+        assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), 20);
+        let dialled_from = {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            listener.local_addr().unwrap().port()
+        };
+        assert!(
+            addresses.iter().all(|it| it.port() < dialled_from),
+            "{addresses:?} {dialled_from}"
+        );
+    }
 }

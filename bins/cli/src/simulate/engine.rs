@@ -14,8 +14,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A process of an engine that runs longer than this is ended.
@@ -182,24 +181,10 @@ fn as_process(
     settings: &Settings,
 ) -> Result<Record, Failure> {
     let mut command = command(entry, engine, seed, settings)?;
-    let unstartable = |error: std::io::Error| {
-        Failure::failed(format!(
-            "{} cannot be started: {error}",
-            command_name(engine)
-        ))
-    };
     let start = Instant::now();
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(unstartable)?;
-    let (answer, complaint) = (drain(child.stdout.take()), drain(child.stderr.take()));
-    let status = wait(&mut child, start + PROCESS_TIME_MAX)?;
+    let ran = programs::run(&mut command, PROCESS_TIME_MAX)?;
     let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let (answer, complaint) = (text_of(answer), text_of(complaint));
-    let Some(status) = status else {
+    let Some(status) = ran.status else {
         let why = format!(
             "did not end within {} s of real time",
             PROCESS_TIME_MAX.as_secs()
@@ -207,11 +192,9 @@ fn as_process(
         return Ok(panicked(entry, engine, seed, &why));
     };
     if status.code() == Some(2) {
-        return Err(Failure::usage(
-            complaint.trim().trim_start_matches("phalanx: "),
-        ));
+        return Err(Failure::usage(ran.complaint()));
     }
-    match serde_json::from_str::<Value>(&answer)
+    match serde_json::from_str::<Value>(&ran.answer)
         .map_err(|error| error.to_string())
         .and_then(Record::read)
     {
@@ -223,54 +206,10 @@ fn as_process(
         Err(error) => {
             let why = format!(
                 "ended with {status} and no result ({error}); it said: {}",
-                tail(&complaint)
+                tail(ran.complaint())
             );
             Ok(panicked(entry, engine, seed, &why))
         }
-    }
-}
-
-const fn command_name(engine: Engine) -> &'static str {
-    match engine {
-        Engine::Model => "phalanx",
-        Engine::Wire => "phalanx-sim-wire",
-    }
-}
-
-/// Reads a pipe to its end, beside the process.
-fn drain(pipe: Option<impl std::io::Read + Send + 'static>) -> Option<thread::JoinHandle<Vec<u8>>> {
-    pipe.map(|mut pipe| {
-        thread::spawn(move || {
-            let mut bytes = Vec::new();
-            // What arrived before an error is still worth showing.
-            drop(pipe.read_to_end(&mut bytes));
-            bytes
-        })
-    })
-}
-
-fn text_of(reader: Option<thread::JoinHandle<Vec<u8>>>) -> String {
-    let bytes = reader
-        .and_then(|reader| reader.join().ok())
-        .unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Waits for a process; one that is late is killed, and gives no status.
-fn wait(child: &mut Child, deadline: Instant) -> Result<Option<std::process::ExitStatus>, Failure> {
-    let lost = |error: std::io::Error| {
-        Failure::failed(format!("a process of an engine was lost: {error}"))
-    };
-    loop {
-        if let Some(status) = child.try_wait().map_err(lost)? {
-            return Ok(Some(status));
-        }
-        if Instant::now() >= deadline {
-            child.kill().map_err(lost)?;
-            child.wait().map_err(lost)?;
-            return Ok(None);
-        }
-        thread::sleep(Duration::from_millis(5));
     }
 }
 

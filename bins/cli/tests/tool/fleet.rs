@@ -1,6 +1,6 @@
 //! `phalanx dev` and questions to its live nodes.
 
-use super::{Answer, run, text, tool};
+use super::{Answer, nobody_listens, run, text, tool};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running `phalanx dev`; ended with the test, whatever comes of it.
-struct Dev {
+pub(super) struct Dev {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     started: Value,
 }
 
 impl Dev {
-    fn start(nodes: &str) -> Self {
+    pub(super) fn start(nodes: &str) -> Self {
         let mut child = tool(&["dev", "--json", "--nodes", nodes])
             .stdout(Stdio::piped())
             .spawn()
@@ -33,7 +33,7 @@ impl Dev {
     }
 
     /// Waits until everyone sees everyone; `dev` itself says so.
-    fn formed(&mut self) {
+    pub(super) fn formed(&mut self) {
         assert_eq!(next(&mut self.lines)["event"], "formed");
     }
 
@@ -49,10 +49,15 @@ impl Dev {
         PathBuf::from(self.started["folder"].as_str().unwrap())
     }
 
-    fn ask(&self, words: &[&str]) -> Answer {
+    /// The flags that lead to its first node.
+    pub(super) fn flags(&self) -> [&str; 4] {
         let node = self.started["nodes"][0]["address"].as_str().unwrap();
         let cert_dir = self.started["cert_dir"].as_str().unwrap();
-        run(&[words, &["--node", node, "--cert-dir", cert_dir]].concat())
+        ["--node", node, "--cert-dir", cert_dir]
+    }
+
+    fn ask(&self, words: &[&str]) -> Answer {
+        run(&[words, &self.flags()].concat())
     }
 
     fn signal(&self, name: &str) {
@@ -119,6 +124,22 @@ fn dev_forms_a_mesh_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn dev_that_is_killed_leaves_no_daemon() {
+    let mut dev = Dev::start("2");
+    dev.formed();
+    let (pids, folder) = (dev.pids(), dev.folder());
+    dev.signal("KILL");
+    assert_eq!(dev.end(), None, "killed");
+    let deadline = Instant::now() + DEADLINE;
+    while pids.iter().any(|pid| runs(*pid)) {
+        assert!(Instant::now() < deadline, "a daemon outlives its fleet");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Its files are nobody's any more.
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn dev_ends_by_itself_after_its_time() {
     let answer = run(&["dev", "--nodes", "2", "--for", "5s", "--json"])
         .fine()
@@ -162,7 +183,7 @@ fn a_live_node_answers_every_question() {
         ),
         (&"n1".into(), 3)
     );
-    let services = &dev.ask(&["services", "dev@1", "--json"]).fine().json()[0];
+    let services = &dev.ask(&["services", "dev/1", "--json"]).fine().json()[0];
     assert_eq!(
         services["services"][0]["providers"],
         serde_json::json!(["n1", "n2", "n3"])
@@ -192,10 +213,7 @@ fn a_node_out_of_reach_is_code_1_and_a_bad_address_is_code_2() {
     let folder = tempfile::tempdir().unwrap();
     let pki = text(folder.path());
     run(&["ca", "init", "--cert-dir", &pki]).fine();
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .unwrap()
-        .to_string();
+    let (held, free) = nobody_listens();
     run(&["status", "--node", &free, "--cert-dir", &pki]).fails(1, &[&free, "refused"]);
     run(&["status", "--node", "nowhere", "--cert-dir", &pki]).fails(2, &["`nowhere`", "port"]);
     let empty = tempfile::tempdir().unwrap();
@@ -205,4 +223,5 @@ fn a_node_out_of_reach_is_code_1_and_a_bad_address_is_code_2() {
         std::fs::read_dir(empty.path()).unwrap().next().is_none(),
         "asking makes no authority"
     );
+    drop(held);
 }

@@ -8,6 +8,7 @@
 )]
 
 mod certificates;
+mod exits;
 mod fleet;
 mod golden;
 mod simulator;
@@ -15,6 +16,7 @@ mod simulator;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use tokio::net::TcpSocket;
 
 /// What a command gave.
 struct Answer {
@@ -63,6 +65,14 @@ fn run(arguments: &[&str]) -> Answer {
         out: String::from_utf8(output.stdout).expect("the tool prints UTF-8"),
         err: String::from_utf8(output.stderr).expect("the tool prints UTF-8"),
     }
+}
+
+/// A port on which nobody listens, and that nobody else gets while it is held.
+fn nobody_listens() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().expect("the system gives a socket");
+    let bound = socket.bind(([127, 0, 0, 1], 0).into());
+    let address = bound.and_then(|()| socket.local_addr());
+    (socket, address.expect("it is bound").to_string())
 }
 
 fn scenario(name: &str) -> String {

@@ -25,6 +25,11 @@ fn written(folder: &Path, name: &str, content: &str) -> String {
     text(&path)
 }
 
+/// The file of a scenario that fails.
+pub(super) fn impossible(folder: &Path) -> String {
+    written(folder, "impossible.toml", IMPOSSIBLE)
+}
+
 #[test]
 fn a_run_is_one_json_object_with_the_promised_fields() {
     let answer = run(&[
@@ -90,7 +95,7 @@ fn the_same_seed_gives_the_same_run_in_two_processes() {
 #[test]
 fn a_broken_expectation_is_code_1_with_the_command_that_shows_it_again() {
     let folder = tempfile::tempdir().unwrap();
-    let file = written(folder.path(), "impossible.toml", IMPOSSIBLE);
+    let file = impossible(folder.path());
     let answer = run(&["sim", "run", &file, "--seed", "7", "--json"]);
     assert_eq!(answer.code, 1, "{}", answer.err);
     let failure = &answer.json()[0]["failures"][0];

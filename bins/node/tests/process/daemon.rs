@@ -78,7 +78,7 @@ impl Daemon {
         daemon
     }
 
-    /// Waits for a log line whose message holds `text`.
+    /// Waits for a log line whose message holds `text`, or for a plain line that does.
     pub(crate) fn says(&self, text: &str) -> Value {
         let deadline = Instant::now() + SOON;
         let mut heard = Vec::new();
@@ -88,6 +88,7 @@ impl Daemon {
         {
             if line["message"]
                 .as_str()
+                .or(line.as_str())
                 .is_some_and(|message| message.contains(text))
             {
                 return line;
@@ -101,6 +102,11 @@ impl Daemon {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it still runs.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
@@ -109,17 +115,19 @@ impl Daemon {
     /// Asks it to end and waits until it has; it must leave standard output empty.
     pub(crate) fn ends(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
+        let status = self.waits_for_its_end();
+        let mut said = String::new();
+        let mut output = self.child.stdout.take().unwrap();
+        output.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "", "standard output");
+        status
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn waits_for_its_end(&mut self) -> ExitStatus {
         let deadline = Instant::now() + SOON;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                let mut said = String::new();
-                self.child
-                    .stdout
-                    .take()
-                    .unwrap()
-                    .read_to_string(&mut said)
-                    .unwrap();
-                assert_eq!(said, "", "standard output");
                 return status;
             }
             assert!(Instant::now() < deadline, "the daemon did not end");

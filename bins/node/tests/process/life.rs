@@ -2,7 +2,9 @@
 
 use crate::daemon::{Daemon, SOON, refused};
 use crate::place::Place;
-use phalanx_net::wire::proto::{GetNodeInfoRequest, ListServicesRequest, PingRequest};
+use phalanx_net::wire::proto::{
+    GetNodeInfoRequest, ListServicesRequest, PingRequest, WatchRequest,
+};
 use rustix::process::Signal;
 use std::fs;
 use std::io::Write as _;
@@ -22,16 +24,35 @@ fn it_ends_gracefully_when_told_and_each_start_has_a_higher_epoch() {
     second.says("phalanxd has ended");
 }
 
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let place = Place::new();
+    let mut a = place.start("a", &[]);
+    // A peer that no longer reads, and a caller that stays, keep the graceful end waiting for seconds.
+    let b = place.start("b", &[&a]);
+    let mut client = place.ask(&a).await;
+    let watching = client.calls().watch(WatchRequest {}).await.unwrap();
+    b.says("linked to a");
+    b.signal(Signal::STOP);
+    a.signal(Signal::TERM);
+    a.says("leaving the mesh");
+    a.signal(Signal::INT);
+    let status = a.waits_for_its_end();
+    assert_eq!(status.code(), Some(1), "{status}");
+    a.says("on a second signal");
+    drop(watching);
+    b.signal(Signal::CONT);
+}
+
 #[test]
 fn it_needs_a_state_directory_of_its_own() {
     let place = Place::new();
     let mut first = place.start("a", &[]);
     let (code, said) = refused(place.command("a"));
     assert_eq!(code, Some(2), "{said}");
-    assert!(
-        said.contains("another phalanxd uses this state directory"),
-        "{said}"
-    );
+    let other = format!("another phalanxd (process {})", first.process());
+    let directory = place.text("state-a");
+    assert!(said.contains(&other) && said.contains(&directory), "{said}");
     assert!(first.runs());
     assert_eq!(first.ends().code(), Some(0));
 }
@@ -39,7 +60,10 @@ fn it_needs_a_state_directory_of_its_own() {
 #[test]
 fn the_service_manager_hears_when_it_is_ready_and_when_it_stops() {
     let place = Place::new();
-    let socket = UnixDatagram::bind(place.path("notify")).unwrap();
+    // A socket's path has at most 107 bytes, and the folder for temporary files may be deep.
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(SOON)).unwrap();
     let hear = || {
         let mut buffer = [0; 256];
@@ -47,7 +71,7 @@ fn the_service_manager_hears_when_it_is_ready_and_when_it_stops() {
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     };
     let mut command = place.command("a");
-    command.env("NOTIFY_SOCKET", place.path("notify"));
+    command.env("NOTIFY_SOCKET", &path);
     let daemon = Daemon::start(command);
     assert_eq!(hear().trim(), "READY=1");
     daemon.signal(Signal::HUP);
@@ -61,7 +85,7 @@ fn the_service_manager_hears_when_it_is_ready_and_when_it_stops() {
 async fn a_reload_takes_over_what_may_change_and_keeps_the_rest() {
     let place = Place::new();
     let file = place.path("phalanxd.toml");
-    fs::write(&file, "services = [\"shop@1\"]\n").unwrap();
+    fs::write(&file, "services = [\"shop/1\"]\n").unwrap();
     let mut command = place.command("a");
     command.arg("--config").arg(&file);
     let mut daemon = Daemon::start(command);
@@ -69,7 +93,7 @@ async fn a_reload_takes_over_what_may_change_and_keeps_the_rest() {
 
     fs::write(
         &file,
-        "services = [\"shop@2\"]\nnickname = \"till\"\n[tuning]\nlinks_max = 9\n",
+        "services = [\"shop/2\"]\nnickname = \"till\"\n[tuning]\nlinks_max = 9\n",
     )
     .unwrap();
     daemon.signal(Signal::HUP);

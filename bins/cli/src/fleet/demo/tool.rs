@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// No question and no run takes longer.
+const TIME_MAX: Duration = Duration::from_secs(900);
 
 /// The tool's program.
 pub(super) struct Tool {
@@ -72,20 +75,17 @@ impl Tool {
 
     /// Runs a command and reads the JSON objects it prints, one a line.
     fn run<T: DeserializeOwned>(&self, arguments: &[&OsStr]) -> Result<Vec<T>, Failure> {
-        let output = Command::new(&self.program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output();
-        let output = output
-            .map_err(|error| Failure::failed(format!("the tool cannot be started: {error}")))?;
-        let answer = String::from_utf8_lossy(&output.stdout);
-        if answer.trim().is_empty() {
-            let complaint = String::from_utf8_lossy(&output.stderr);
-            return Err(Failure::failed(
-                complaint.trim().trim_start_matches("phalanx: "),
-            ));
+        let ran = programs::run(Command::new(&self.program).args(arguments), TIME_MAX)?;
+        if ran.status.is_none() {
+            let seconds = TIME_MAX.as_secs();
+            return Err(Failure::failed(format!(
+                "the tool did not answer within {seconds} s"
+            )));
         }
-        answer
+        if ran.answer.trim().is_empty() {
+            return Err(Failure::failed(ran.complaint()));
+        }
+        ran.answer
             .lines()
             .map(|line| serde_json::from_str(line).map_err(Failure::failed))
             .collect()
