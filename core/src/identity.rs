@@ -95,6 +95,21 @@ impl NodeId {
         Ok(Self(text.into()))
     }
 
+    /// The first six characters as a number: ids that differ in them are ordered as their prefixes are.
+    pub(crate) fn prefix(&self) -> u32 {
+        // With the end there are forty characters, and 40^6 is below 2^32.
+        let digit = |byte: Option<&u8>| match byte {
+            None => 0,
+            Some(b'-') => 1,
+            Some(b'.') => 2,
+            Some(digit @ b'0'..=b'9') => u32::from(*digit - b'0') + 3,
+            Some(b'_') => 13,
+            Some(letter) => u32::from(letter.saturating_sub(b'a')).min(25) + 14,
+        };
+        let bytes = self.0.as_bytes();
+        (0..6).fold(0, |prefix, at| prefix * 40 + digit(bytes.get(at)))
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -124,6 +139,23 @@ impl fmt::Debug for NodeId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prefixes_are_in_the_order_of_the_ids() {
+        let texts = [
+            "0", "9.a", "a", "a-b", "a.b", "a0", "a_b", "aa", "ab", "n10000", "n9", "zzzzzz",
+            "zzzzzzz",
+        ];
+        let ids = texts.map(|text| NodeId::new(text).unwrap());
+        for pair in ids.windows(2) {
+            assert!(pair[0] < pair[1], "{pair:?}");
+            let (one, other) = (pair[0].prefix(), pair[1].prefix());
+            assert!(
+                one < other || one == other && pair[1].as_str().len() > 6,
+                "{pair:?}"
+            );
+        }
+    }
 
     #[test]
     fn good_names_are_taken_and_bad_ones_name_the_place() {

@@ -14,7 +14,7 @@ use super::{
 use crate::machine::Outbox;
 use crate::time::Duration;
 use crate::topology::record::{COUNTER_MAX, Content, Rank, Record};
-use crate::topology::{Applied, Handle};
+use crate::topology::{Applied, Brought, Handle};
 use std::sync::Arc;
 
 /// More announcements than this waiting on one link say no more than a hash does.
@@ -55,7 +55,7 @@ impl Gossip {
                 link.outgoing.have_due = None;
                 link.hash_sent = None;
             }
-            self.dirty.insert(*id);
+            self.dirty.push(*id);
         }
     }
 
@@ -113,7 +113,7 @@ impl Gossip {
         } else if repeated {
             held.eager = false;
             held.outgoing.prune = true;
-            self.dirty.insert(link);
+            self.dirty.push(link);
         }
     }
 
@@ -124,14 +124,25 @@ impl Gossip {
         let Some((handle, report)) = key else {
             return (false, false);
         };
-        let brought = &mut self.life(handle).brought[usize::from(report)];
+        let Some(brought) = self.brought(handle, report) else {
+            return (false, false);
+        };
         match applied {
             Applied::Newer => {
-                *brought = Some(link);
+                *brought = Brought::by(link);
                 (true, false)
             }
-            Applied::Same => (false, brought.is_some_and(|other| other != link)),
+            Applied::Same => (false, brought.by_another_than(link)),
             Applied::Older | Applied::Full => (false, false),
+        }
+    }
+
+    /// Which link brought what is held of a member.
+    pub(super) fn brought(&mut self, handle: Handle, report: bool) -> Option<&mut Brought> {
+        if report {
+            self.topology.report_brought_by(handle)
+        } else {
+            Some(&mut self.news(handle).brought)
         }
     }
 
@@ -183,11 +194,7 @@ impl Gossip {
             }));
             return (Applied::Full, None);
         };
-        let old = self
-            .topology
-            .slot(handle)
-            .filter(|slot| !slot.retired)
-            .and_then(|slot| slot.record.clone());
+        let old = self.topology.known_record(handle).cloned();
         let applied = self.topology.apply_record_at(handle, record);
         if applied == Applied::Newer {
             self.renew(
@@ -232,22 +239,23 @@ impl Gossip {
         let was = self.status(handle);
         let now = self.now;
         let down_after = self.config.tuning.down_after;
-        let life = self.life(handle);
-        life.fresh = now;
+        self.news(handle).refresh(now);
         let reborn = old
             .is_none_or(|(rank, _)| (rank.epoch, rank.instance) < (epoch, record.rank().instance));
-        if reborn {
-            life.session = if old.is_some() { 0 } else { life.session };
-            life.failed_until = crate::time::Instant::ZERO;
-            life.failures = 0;
-        }
         let still_gone = was == Status::Left && record.rank().leaving;
-        if old.is_some() && !still_gone {
-            life.forget_at = None;
+        if let Some(life) = self.lives.get_mut(&handle) {
+            if reborn {
+                life.session = if old.is_some() { 0 } else { life.session };
+                life.failed_until = crate::time::Instant::ZERO;
+                life.failures = 0;
+            }
+            if old.is_some() && !still_gone {
+                life.forget_at = None;
+            }
         }
         if record.rank().leaving {
             if was != Status::Left {
-                life.status = Status::Left;
+                self.set_status(handle, Status::Left);
                 self.suspects.remove(&handle);
                 self.limbo.remove(&handle);
                 self.clear_edge(handle);
@@ -255,14 +263,14 @@ impl Gossip {
                 out.push(Output::Report(Event::PeerLeft { id }));
             }
         } else if reborn || was == Status::Left {
-            life.status = Status::Alive;
+            self.set_status(handle, Status::Alive);
             self.timers.cancel(&Timer::Forget(handle));
             self.suspects.remove(&handle);
             self.limbo.remove(&handle);
             out.push(Output::Report(Event::PeerUp { id, epoch }));
         } else if was == Status::Down {
             // It published after we thought it dead: it has the time of a suspect to show itself.
-            life.status = Status::Suspect;
+            self.set_status(handle, Status::Suspect);
             self.timers.cancel(&Timer::Forget(handle));
             self.limbo.remove(&handle);
             self.suspects.insert(
@@ -411,7 +419,7 @@ impl Gossip {
             if let Some(held) = self.links.get_mut(&link).filter(|held| held.is_lively()) {
                 held.eager = true;
                 held.outgoing.graft.insert(missing.id.clone());
-                self.dirty.insert(link);
+                self.dirty.push(link);
                 self.timers.set(
                     Timer::Graft(key),
                     self.now + self.config.tuning.graft_interval,
@@ -435,7 +443,7 @@ impl Gossip {
             link_held.eager = true;
             if held {
                 link_held.outgoing.updates.insert((handle, id.report));
-                self.dirty.insert(link);
+                self.dirty.push(link);
             }
         }
     }

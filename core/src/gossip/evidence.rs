@@ -58,7 +58,7 @@ impl Gossip {
         if let Some(link) = self.links.get_mut(&id) {
             link.outgoing.heartbeat = true;
             link.outgoing.hash |= hash;
-            self.dirty.insert(id);
+            self.dirty.push(id);
         }
     }
 
@@ -178,7 +178,7 @@ impl Gossip {
             .set_if_unset(Timer::Judge, self.now + self.config.tuning.judge_after);
     }
 
-    /// Recomputes to whom paths lead, and suspects, clears and revives accordingly. O(members).
+    /// Recomputes to whom paths lead, and suspects, clears and revives accordingly, in order of their numbers. O(members).
     pub(super) fn judge(&mut self, out: &mut Outbox<Output>) {
         if self.config.sabotage.has(Switch::NoDetection) {
             return;
@@ -188,19 +188,18 @@ impl Gossip {
             self.timers.cancel(&Timer::Suspicion);
             return;
         }
-        let mut reach = core::mem::take(&mut self.reach);
-        let lives = &self.lives;
-        let is_down = |handle: Handle| {
-            lives
-                .get(handle as usize)
-                .is_some_and(|life| life.status == Status::Down)
-        };
-        self.topology.reach(self.me, is_down, &mut reach);
-        let members: Vec<Handle> = self
+        let reach = self.topology.reach(self.me, self.limbo.iter().copied());
+        // Whoever is alive and reached stays so.
+        let mut members: Vec<Handle> = self
             .topology
-            .known()
+            .on_rings()
+            .filter(|handle| !reach.is_reached(*handle))
+            .chain(self.suspects.keys().copied())
+            .chain(self.limbo.iter().copied())
             .filter(|handle| *handle != self.me)
             .collect();
+        members.sort_unstable();
+        members.dedup();
         let mut newly_suspect = Vec::new();
         for handle in members {
             match (self.status(handle), reach.is_reached(handle)) {
@@ -214,7 +213,6 @@ impl Gossip {
                 (Status::Suspect, false) => self.suspect(handle, reach.proof(handle), out),
             }
         }
-        self.reach = reach;
         for handle in newly_suspect {
             self.vouch_if_heard(handle);
         }
@@ -237,7 +235,7 @@ impl Gossip {
         let since = match self.suspects.get(&handle) {
             Some(suspicion) => suspicion.since,
             None => {
-                self.life(handle).status = Status::Suspect;
+                self.set_status(handle, Status::Suspect);
                 out.push(Output::Report(Event::PeerSuspected {
                     id: self.id_of(handle),
                 }));
@@ -245,7 +243,8 @@ impl Gossip {
             }
         };
         let down_after = self.config.tuning.down_after;
-        let fresh = self.life(handle).fresh.max(self.judge_floor);
+        let now = self.now;
+        let fresh = self.news(handle).fresh(now).max(self.judge_floor);
         let grace = if proof.is_some() {
             VOUCH_GRACE
         } else {
@@ -265,16 +264,15 @@ impl Gossip {
         if let Some(heard) = heard
             && self.vouches()
         {
-            self.life(handle).fresh = heard;
+            self.news(handle).refresh(heard);
             self.set_edge(handle, false, Some(heard));
         }
     }
 
     fn clear(&mut self, handle: Handle, out: &mut Outbox<Output>) {
         self.suspects.remove(&handle);
-        let life = self.life(handle);
-        life.status = Status::Alive;
-        life.forget_at = None;
+        self.set_status(handle, Status::Alive);
+        self.life(handle).forget_at = None;
         out.push(Output::Report(Event::PeerCleared {
             id: self.id_of(handle),
         }));
@@ -283,8 +281,8 @@ impl Gossip {
     fn revive(&mut self, handle: Handle, out: &mut Outbox<Output>) {
         self.limbo.remove(&handle);
         self.timers.cancel(&Timer::Forget(handle));
+        self.set_status(handle, Status::Alive);
         let life = self.life(handle);
-        life.status = Status::Alive;
         life.forget_at = None;
         life.failed_until = Instant::ZERO;
         life.failures = 0;
@@ -315,7 +313,7 @@ impl Gossip {
             .collect();
         for handle in due {
             self.suspects.remove(&handle);
-            self.life(handle).status = Status::Down;
+            self.set_status(handle, Status::Down);
             self.topology.set_listed(handle, false);
             out.push(Output::Report(Event::PeerDown {
                 id: self.id_of(handle),
@@ -478,8 +476,7 @@ impl Gossip {
         }
         self.missing.remove(&(handle, false));
         self.missing.remove(&(handle, true));
-        let now = self.now;
-        *self.life(handle) = super::Life::new(now);
+        self.start_anew(handle);
         self.topology.release(handle);
     }
 }

@@ -35,8 +35,13 @@ impl Budget {
 impl Gossip {
     /// Sends what is due on each link that has something to send.
     pub(super) fn flush(&mut self, out: &mut Outbox<Output>) {
-        let dirty = core::mem::take(&mut self.dirty);
-        for id in dirty {
+        if self.dirty.is_empty() {
+            return;
+        }
+        let mut dirty = core::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        dirty.dedup();
+        for id in dirty.drain(..) {
             let Some(link) = self.links.get_mut(&id).filter(|link| link.is_open()) else {
                 continue;
             };
@@ -61,6 +66,8 @@ impl Gossip {
             }
             self.send_frame(id, out);
         }
+        // Its memory serves the next step.
+        self.dirty = dirty;
     }
 
     /// Sends everything on every link, as the last thing said.
@@ -240,7 +247,7 @@ impl Gossip {
             return true;
         };
         if !report {
-            let Some(record) = &slot.record else {
+            let Some(record) = slot.record else {
                 return true;
             };
             let fits = budget.take(record.encoded_len());
@@ -249,13 +256,13 @@ impl Gossip {
             }
             return fits;
         }
-        let Some(standing) = &slot.report else {
+        let Some(standing) = slot.report else {
             return true;
         };
         let ages = standing
-            .proofs
+            .edges
             .iter()
-            .map(|proof| proof.map(|at| self.now - at))
+            .map(|edge| edge.proof.map(|at| self.now - at))
             .collect();
         let aged = AgedReport {
             report: Arc::clone(&standing.report),
@@ -294,7 +301,7 @@ impl Gossip {
         if !matches!(self.status(handle), Status::Down | Status::Left) {
             return None;
         }
-        let left = self.lives.get(handle as usize)?.forget_at? - self.now;
+        let left = self.life_of(handle).forget_at? - self.now;
         Some(Gone {
             id: self.id_of(handle),
             age: self.config.tuning.forget_after.saturating_sub(left),
@@ -305,10 +312,10 @@ impl Gossip {
     fn name_of(&self, (handle, report): Key) -> Option<UpdateId> {
         let slot = self.topology.slot(handle).filter(|slot| !slot.retired)?;
         let (epoch, version) = if report {
-            let standing = slot.report.as_ref()?;
+            let standing = slot.report?;
             (standing.report.epoch, standing.report.version)
         } else {
-            let rank = slot.record.as_ref()?.rank();
+            let rank = slot.record?.rank();
             (rank.epoch, rank.version)
         };
         Some(UpdateId {

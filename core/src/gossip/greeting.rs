@@ -216,7 +216,7 @@ impl Gossip {
         let known = self
             .topology
             .slot(handle)
-            .and_then(|slot| slot.record.as_ref())
+            .and_then(|slot| slot.record)
             .map(|r| r.rank());
         known.is_none_or(|rank| {
             (record.rank().epoch, record.rank().instance) > (rank.epoch, rank.instance)
@@ -259,7 +259,7 @@ impl Gossip {
             .topology
             .handle(peer)
             .and_then(|handle| self.topology.slot(handle));
-        if let Some(known) = slot.and_then(|slot| slot.record.as_ref()) {
+        if let Some(known) = slot.and_then(|slot| slot.record) {
             let (mine, theirs) = (known.rank(), hello.record.rank());
             if (mine.epoch, mine.instance) > (theirs.epoch, theirs.instance) {
                 return Some(Refusal {
@@ -378,7 +378,7 @@ impl Gossip {
                 .record
                 .as_ref()
                 .and_then(|record| record.content().address)
-                && &slot.id != dialer
+                && slot.id != dialer
                 && handle != self.me
                 && self.status(handle) == Status::Alive
                 && !others.contains(&address)
@@ -679,7 +679,6 @@ impl Gossip {
         ] {
             self.timers.cancel(&timer);
         }
-        self.dirty.remove(&link);
         if self.by_peer.get(&held.handle) == Some(&link) {
             self.by_peer.remove(&held.handle);
             if held.eager && held.is_open() {

@@ -1,15 +1,47 @@
 //! What one view knows of one member's life, beside its record.
+//!
+//! Of most members nothing is known but that they live: a view of thousands keeps eight bytes for each ([`News`]), and
+//! more only of those it dealt with, or that are not just alive ([`Life`]).
 
-use super::interface::LinkId;
 use super::view::Status;
 use crate::time::Instant;
+use crate::topology::Brought;
 
-/// One member's life in one view.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is kept of every member: when and how the latest came from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct News {
+    /// In milliseconds, modulo 2^32: after 49 days without news it looks recent for a moment, and a death that falls
+    /// into that moment is noticed seconds later.
+    fresh: u32,
+    /// The link that brought its record.
+    pub(super) brought: Brought,
+}
+
+impl News {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            fresh: now.as_millis() as u32,
+            brought: Brought::default(),
+        }
+    }
+
+    /// Something new is learnt from the member itself.
+    pub(super) const fn refresh(&mut self, at: Instant) {
+        self.fresh = at.as_millis() as u32;
+    }
+
+    /// When we last learnt something new from the member itself, to the millisecond; it is not down before this is old.
+    pub(super) fn fresh(self, now: Instant) -> Instant {
+        let now = now.as_millis();
+        let age = (now as u32).wrapping_sub(self.fresh);
+        Instant::from_millis(now.saturating_sub(age.into()))
+    }
+}
+
+/// What is kept of the members that this node was or tried to be linked to, and of those that are not just alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life {
     pub(super) status: Status,
-    /// When we last learnt something new from the member itself; it is not down before this is old.
-    pub(super) fresh: Instant,
     /// When we last heard it on a link of our own.
     pub(super) heard: Option<Instant>,
     /// The highest session of the connections between us.
@@ -18,24 +50,19 @@ pub(super) struct Life {
     pub(super) failed_until: Instant,
     /// Dials that failed in a row.
     pub(super) failures: u32,
-    /// The link that brought its record, and its report, by broadcast; none if it came otherwise.
-    pub(super) brought: [Option<LinkId>; 2],
     /// When it is forgotten, if it is down or left; for others: when those who told us of it forget it, which counts if
     /// we find it gone too before we hear from it.
     pub(super) forget_at: Option<Instant>,
 }
 
 impl Life {
-    pub(super) const fn new(now: Instant) -> Self {
-        Self {
-            status: Status::Alive,
-            fresh: now,
-            heard: None,
-            session: 0,
-            failed_until: Instant::ZERO,
-            failures: 0,
-            brought: [None; 2],
-            forget_at: None,
-        }
-    }
+    /// Alive, and never dealt with.
+    pub(super) const PLAIN: Self = Self {
+        status: Status::Alive,
+        heard: None,
+        session: 0,
+        failed_until: Instant::ZERO,
+        failures: 0,
+        forget_at: None,
+    };
 }

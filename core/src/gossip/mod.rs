@@ -55,9 +55,9 @@ use crate::machine::{Machine, Outbox};
 use crate::random::Random;
 use crate::time::Instant;
 use crate::topology::record::Record;
-use crate::topology::{Handle, Reach, Topology};
+use crate::topology::{Handle, Topology};
 use link::{Key, Link};
-use member::Life;
+use member::{Life, News};
 use message::UpdateId;
 use overlay::{Dial, Target};
 use own::Own;
@@ -118,7 +118,10 @@ pub struct Gossip {
     me: Handle,
     own: Own,
     topology: Topology,
-    lives: Vec<Life>,
+    /// By handle.
+    news: Vec<News>,
+    /// Of those that are not just alive, and those this node dealt with.
+    lives: BTreeMap<Handle, Life>,
     links: BTreeMap<LinkId, Link>,
     by_peer: BTreeMap<Handle, LinkId>,
     dials: BTreeMap<DialId, Dial>,
@@ -132,7 +135,6 @@ pub struct Gossip {
     probe_from: Option<Handle>,
     /// Edges of the rings that were not there when last looked over.
     unlinked: BTreeSet<Handle>,
-    reach: Reach,
     history: DropOldest<(u64, Key)>,
     changed: Instant,
     isolated_since: Option<Instant>,
@@ -143,7 +145,8 @@ pub struct Gossip {
     accept_tokens: u32,
     accept_refilled: Instant,
     heartbeat_last: LinkId,
-    dirty: BTreeSet<LinkId>,
+    /// Links that may have something to send; some twice.
+    dirty: Vec<LinkId>,
 }
 
 impl Gossip {
@@ -153,6 +156,7 @@ impl Gossip {
         let mut topology = Topology::new(config.tuning.members_max.max(2), config.sabotage);
         let own = Own::new(&config);
         let me = topology.intern(&config.id).unwrap_or_default();
+        topology.set_centre(me);
         topology.apply_record(own.record());
         let targets = config.targets.iter().cloned().map(Target::new).collect();
         Self {
@@ -161,7 +165,8 @@ impl Gossip {
             me,
             own,
             topology,
-            lives: vec![Life::new(now)],
+            news: vec![News::new(now)],
+            lives: BTreeMap::new(),
             links: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             dials: BTreeMap::new(),
@@ -173,7 +178,6 @@ impl Gossip {
             limbo: BTreeSet::new(),
             probe_from: None,
             unlinked: BTreeSet::new(),
-            reach: Reach::default(),
             history: DropOldest::new(HISTORY_MAX),
             changed: now,
             isolated_since: None,
@@ -182,7 +186,7 @@ impl Gossip {
             accept_tokens: config.tuning.accept_burst,
             accept_refilled: now,
             heartbeat_last: LinkId(0),
-            dirty: BTreeSet::new(),
+            dirty: Vec::new(),
             now,
             config,
         }
@@ -247,7 +251,7 @@ impl Gossip {
             Timer::RandomLink => self.replace_random_link(out),
             Timer::LeaveDone => self.finish_leaving(out),
             Timer::Flush(link) => {
-                self.dirty.insert(link);
+                self.dirty.push(link);
             }
             Timer::Silence(link) => self.listen_closely(link, out),
             Timer::Greeting(link) => self.give_up_greeting(link, out),
@@ -257,26 +261,50 @@ impl Gossip {
         }
     }
 
-    /// What is kept of a member beside its record; made when it is new.
-    fn life(&mut self, handle: Handle) -> &mut Life {
+    /// When and how the latest came from a member.
+    fn news(&mut self, handle: Handle) -> &mut News {
         let index = handle as usize;
-        if index >= self.lives.len() {
-            let fresh = Life::new(self.now);
-            self.lives.resize(index + 1, fresh);
+        if index >= self.news.len() {
+            let fresh = News::new(self.now);
+            // Every member has one: the list grows by a sixteenth, not to double its size.
+            if index >= self.news.capacity() {
+                self.news
+                    .reserve_exact(index + 1 - self.news.len() + index / 16);
+            }
+            self.news.resize(index + 1, fresh);
         }
-        &mut self.lives[index]
+        &mut self.news[index]
+    }
+
+    /// What is kept of a member beside its record and news, to be changed.
+    fn life(&mut self, handle: Handle) -> &mut Life {
+        self.lives.entry(handle).or_insert(Life::PLAIN)
+    }
+
+    fn life_of(&self, handle: Handle) -> &Life {
+        self.lives.get(&handle).unwrap_or(&Life::PLAIN)
+    }
+
+    /// Nothing is known of a member any more.
+    fn start_anew(&mut self, handle: Handle) {
+        *self.news(handle) = News::new(self.now);
+        self.lives.remove(&handle);
     }
 
     fn status(&self, handle: Handle) -> Status {
-        self.lives
-            .get(handle as usize)
-            .map_or(Status::Alive, |life| life.status)
+        self.life_of(handle).status
+    }
+
+    /// Every change of a member's status goes through here: readers tell by the view's revision.
+    fn set_status(&mut self, handle: Handle, status: Status) {
+        self.life(handle).status = status;
+        self.topology.revise();
     }
 
     fn id_of(&self, handle: Handle) -> NodeId {
         self.topology
-            .slot(handle)
-            .map_or_else(|| self.config.id.clone(), |slot| slot.id.clone())
+            .id_at(handle)
+            .map_or_else(|| self.config.id.clone(), NodeId::clone)
     }
 
     /// The open link to a member.
@@ -352,12 +380,9 @@ impl Gossip {
             return None;
         }
         Some(MemberView {
-            record: Arc::clone(slot.record.as_ref()?),
+            record: Arc::clone(slot.record?),
             status: self.status(handle),
-            report: slot
-                .report
-                .as_ref()
-                .map(|standing| Arc::clone(&standing.report)),
+            report: slot.report.map(|standing| Arc::clone(&standing.report)),
         })
     }
 

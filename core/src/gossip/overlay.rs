@@ -242,12 +242,8 @@ impl Gossip {
     }
 
     fn address_of(&self, handle: Handle) -> Option<core::net::SocketAddr> {
-        self.topology
-            .slot(handle)?
-            .record
-            .as_ref()?
-            .content()
-            .address
+        let record = self.topology.slot(handle)?.record?;
+        record.content().address
     }
 
     pub(super) fn dials_to(&self, handle: Handle) -> usize {
@@ -318,7 +314,7 @@ impl Gossip {
                     return;
                 };
                 self.pass_over(handle);
-                let heard = self.life(handle).heard;
+                let heard = self.life_of(handle).heard;
                 if attempt.purpose == Purpose::Ring
                     && self.open_link(handle).is_none()
                     && self.status(handle) != Status::Left
@@ -516,10 +512,7 @@ impl Gossip {
             if self.dials.values().any(patient) {
                 return Some((handle, false));
             }
-            let failed = self
-                .lives
-                .get(handle as usize)
-                .is_some_and(|life| life.failed_until > self.now);
+            let failed = self.life_of(handle).failed_until > self.now;
             if !failed && !self.is_dialing(handle) {
                 return Some((handle, false));
             }
@@ -572,7 +565,7 @@ impl Gossip {
             .copied()
             .collect::<Vec<_>>()
         {
-            let heard = self.life(handle).heard;
+            let heard = self.life_of(handle).heard;
             self.set_edge(handle, true, heard);
         }
         self.unlinked = unlinked;
@@ -585,8 +578,7 @@ impl Gossip {
             let missing = self.missing.contains_key(&(handle, false))
                 || self.missing.contains_key(&(handle, true));
             if !linked && !missing && !self.is_dialing(handle) && !self.topology.is_named(handle) {
-                let now = self.now;
-                *self.life(handle) = super::Life::new(now);
+                self.start_anew(handle);
                 self.topology.release(handle);
             }
         }

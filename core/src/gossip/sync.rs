@@ -11,7 +11,7 @@ use super::sketch::{SIZES, difference, sketch};
 use super::{Gossip, LinkId, Output, Switch};
 use crate::machine::Outbox;
 use crate::time::Duration;
-use crate::topology::Applied;
+use crate::topology::{Applied, Brought};
 use std::collections::BTreeSet;
 
 /// Two reconciliations begun on one link are at least this far apart.
@@ -90,7 +90,7 @@ impl Gossip {
             .is_none_or(|(sent, at)| sent != hash || now - at >= SYNC_INTERVAL)
         {
             held.outgoing.hash = true;
-            self.dirty.insert(link);
+            self.dirty.push(link);
         }
     }
 
@@ -113,7 +113,7 @@ impl Gossip {
     fn say(&mut self, link: LinkId, sync: Sync) {
         if let Some(held) = self.links.get_mut(&link) {
             held.outgoing.sync.push(sync);
-            self.dirty.insert(link);
+            self.dirty.push(link);
         }
     }
 
@@ -123,7 +123,7 @@ impl Gossip {
             && !held.outgoing.updates.contains(&key)
         {
             held.outgoing.push.insert(key);
-            self.dirty.insert(link);
+            self.dirty.push(link);
         }
     }
 
@@ -147,7 +147,7 @@ impl Gossip {
                 reply: false,
             });
             cursor.reply |= reply;
-            self.dirty.insert(link);
+            self.dirty.push(link);
         }
     }
 
@@ -256,7 +256,9 @@ impl Gossip {
     /// What reconciliation brings says nothing about the broadcast tree.
     fn brought_by_nobody(&mut self, key: Option<Key>, applied: Applied) {
         if let (Some((handle, report)), Applied::Newer) = (key, applied) {
-            self.life(handle).brought[usize::from(report)] = None;
+            if let Some(brought) = self.brought(handle, report) {
+                *brought = Brought::default();
+            }
         }
     }
 }

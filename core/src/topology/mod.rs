@@ -12,6 +12,7 @@
 //! Bounds: at most `members_max` slots; further members are rejected. Values are shared (`Arc`), so that a
 //! thousand views of one simulation hold one body.
 
+mod members;
 mod providers;
 mod reach;
 pub mod record;
@@ -19,14 +20,14 @@ mod rings;
 #[cfg(test)]
 mod tests;
 
-pub use reach::Reach;
 pub use rings::RINGS;
 
 use crate::gossip::message::UpdateId;
-use crate::gossip::{Sabotage, Switch};
+use crate::gossip::{LinkId, Sabotage, Switch};
 use crate::identity::NodeId;
 use crate::random::mix;
 use crate::time::Instant;
+use members::{Members, append_at};
 use providers::Providers;
 use record::{Record, Report};
 use rings::Rings;
@@ -37,11 +38,11 @@ use std::sync::Arc;
 pub(crate) type Handle = u32;
 
 /// What a view holds about one id.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Slot {
-    pub(crate) id: NodeId,
-    pub(crate) record: Option<Arc<Record>>,
-    pub(crate) report: Option<Standing>,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot<'a> {
+    pub(crate) id: &'a NodeId,
+    pub(crate) record: Option<&'a Arc<Record>>,
+    pub(crate) report: Option<&'a Standing>,
     /// Forgotten: kept only so that old news does not bring it back.
     pub(crate) retired: bool,
 }
@@ -50,10 +51,33 @@ pub(crate) struct Slot {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Standing {
     pub(crate) report: Arc<Report>,
-    /// The peers of the report's edges, in this view's numbers.
-    pub(crate) peers: Vec<Handle>,
-    /// For each edge: when the reporter last heard the peer, on this node's clock.
-    pub(crate) proofs: Vec<Option<Instant>>,
+    /// The report's edges, in its order.
+    pub(crate) edges: Box<[Half]>,
+    pub(crate) brought: Brought,
+}
+
+/// The link that brought a value by broadcast, if one did: as much of its number as tells it from others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Brought(Option<core::num::NonZeroU32>);
+
+impl Brought {
+    pub(crate) fn by(link: LinkId) -> Self {
+        Self(core::num::NonZeroU32::new((link.0 as u32) | 1 << 31))
+    }
+
+    /// Whether another link than this one brought it.
+    pub(crate) fn by_another_than(self, link: LinkId) -> bool {
+        self != Self::default() && self != Self::by(link)
+    }
+}
+
+/// One edge of a report, in this view's numbers and time.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Half {
+    pub(crate) peer: Handle,
+    pub(crate) down: bool,
+    /// When the reporter last heard the peer, on this node's clock.
+    pub(crate) proof: Option<Instant>,
 }
 
 /// What applying a value did.
@@ -72,14 +96,18 @@ pub enum Applied {
 /// One node's view: records, reports, and what is derived from them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Topology {
-    index: BTreeMap<NodeId, Handle>,
-    slots: Vec<Option<Slot>>,
-    free: Vec<Handle>,
+    members: Members,
+    /// The standing reports; few members need to say anything.
+    reports: BTreeMap<Handle, Standing>,
+    /// Whose record is kept though it is forgotten.
+    retired: BTreeSet<Handle>,
     rings: Rings,
     providers: Providers,
+    /// Whose report names an edge.
     reporting: BTreeSet<Handle>,
     hash: u64,
     count: usize,
+    revision: u64,
     members_max: usize,
     sabotage: Sabotage,
 }
@@ -89,19 +117,30 @@ const fn share(digest: u64) -> u64 {
     mix(digest ^ 0x7068_616c_616e_7821)
 }
 
+/// Where a member with a record stands on a ring.
+fn place(members: &Members, handle: Handle, ring: usize) -> (u64, Handle) {
+    (
+        members
+            .record(handle)
+            .map_or(0, |record| record.places()[ring]),
+        handle,
+    )
+}
+
 impl Topology {
     /// An empty view of at most `members_max` ids.
     #[must_use]
     pub const fn new(members_max: usize, sabotage: Sabotage) -> Self {
         Self {
-            index: BTreeMap::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            members: Members::new(),
+            reports: BTreeMap::new(),
+            retired: BTreeSet::new(),
             rings: Rings::new(),
             providers: Providers::new(),
             reporting: BTreeSet::new(),
             hash: 0,
             count: 0,
+            revision: 0,
             members_max,
             sabotage,
         }
@@ -111,6 +150,18 @@ impl Topology {
     #[must_use]
     pub const fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// Rises whenever a record comes, goes or changes, and whenever somebody's life in this view does: while it stays,
+    /// so do the members, their status and the provider index.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// A member's life in this view changed.
+    pub(crate) const fn revise(&mut self) {
+        self.revision += 1;
     }
 
     /// The number of ids with a record that are not forgotten.
@@ -128,33 +179,21 @@ impl Topology {
     /// The record of an id.
     #[must_use]
     pub fn record(&self, id: &NodeId) -> Option<&Arc<Record>> {
-        let slot = self.slot(*self.index.get(id)?)?;
-        if slot.retired {
-            None
-        } else {
-            slot.record.as_ref()
-        }
+        self.known_record(self.members.find(id)?)
     }
 
     /// The report of an id.
     #[must_use]
     pub fn report(&self, id: &NodeId) -> Option<&Arc<Report>> {
-        self.slot(*self.index.get(id)?)?
-            .report
-            .as_ref()
-            .map(|standing| &standing.report)
+        let standing = self.reports.get(&self.members.find(id)?)?;
+        Some(&standing.report)
     }
 
     /// The ids that have a record and are not forgotten, with it, in id order. O(n).
     pub fn records(&self) -> impl Iterator<Item = &Arc<Record>> + '_ {
-        self.index.values().filter_map(|handle| {
-            let slot = self.slot(*handle)?;
-            if slot.retired {
-                None
-            } else {
-                slot.record.as_ref()
-            }
-        })
+        self.members
+            .handles()
+            .filter_map(|handle| self.known_record(handle))
     }
 
     /// The nodes that are listed and serve `name` in `version`, or in any version; in id order. A look-up, not a scan.
@@ -169,96 +208,95 @@ impl Topology {
     }
 
     pub(crate) fn handle(&self, id: &NodeId) -> Option<Handle> {
-        self.index.get(id).copied()
+        self.members.find(id)
     }
 
     pub(crate) fn handles(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.index.values().copied()
+        self.members.handles()
     }
 
     /// The handles of the ids after one, in id order.
     pub(crate) fn handles_after(&self, id: Option<&NodeId>) -> impl Iterator<Item = Handle> + '_ {
-        use core::ops::Bound::{Excluded, Unbounded};
-        let from = id.map_or(Unbounded, |id| Excluded(id.clone()));
-        self.index
-            .range((from, Unbounded))
-            .map(|(_, handle)| *handle)
+        self.members.handles_after(id)
     }
 
-    /// The members that have a record and are not forgotten, in order of their numbers. O(n).
-    pub(crate) fn known(&self) -> impl Iterator<Item = Handle> + '_ {
-        (0..).zip(&self.slots).filter_map(|(handle, slot)| {
-            slot.as_ref()
-                .filter(|slot| slot.record.is_some() && !slot.retired)
-                .map(|_| handle)
-        })
-    }
-
-    /// The ids that somebody named and of which neither record nor report is held. O(n), unless there are none.
+    /// The ids that somebody named and of which neither record nor report is held, in order.
     pub(crate) fn placeholders(&self) -> Vec<Handle> {
-        if self.index.len() == self.count {
-            return Vec::new();
-        }
-        let empty = |handle: &Handle| {
-            self.slot(*handle)
-                .is_some_and(|slot| slot.record.is_none() && slot.report.is_none())
-        };
-        self.handles().filter(empty).collect()
+        let unheard = self.members.unheard().iter();
+        let mut empty: Vec<(&NodeId, Handle)> = unheard
+            .filter(|(handle, _)| !self.reports.contains_key(handle))
+            .map(|(handle, id)| (id, *handle))
+            .collect();
+        empty.sort_unstable();
+        empty.into_iter().map(|(_, handle)| handle).collect()
     }
 
     /// Whether a member has a record and is not forgotten.
     pub(crate) fn is_known(&self, handle: Handle) -> bool {
-        self.slot(handle)
-            .is_some_and(|slot| slot.record.is_some() && !slot.retired)
+        self.known_record(handle).is_some()
     }
 
     /// Whether a standing report names this member.
     pub(crate) fn is_named(&self, handle: Handle) -> bool {
-        self.reporting
-            .iter()
-            .filter_map(|reporter| self.slot(*reporter)?.report.as_ref())
-            .any(|standing| standing.peers.contains(&handle))
+        self.reported_edges().any(|(_, edge)| edge.peer == handle)
     }
 
     /// One above the highest handle ever given.
     pub(crate) fn handle_bound(&self) -> usize {
-        self.slots.len()
+        self.members.bound()
     }
 
-    pub(crate) fn slot(&self, handle: Handle) -> Option<&Slot> {
-        self.slots.get(handle as usize)?.as_ref()
+    /// Whose view it is.
+    pub(crate) const fn set_centre(&mut self, handle: Handle) {
+        self.rings.set_centre(handle);
     }
 
-    fn slot_mut(&mut self, handle: Handle) -> Option<&mut Slot> {
-        self.slots.get_mut(handle as usize)?.as_mut()
+    pub(crate) fn slot(&self, handle: Handle) -> Option<Slot<'_>> {
+        Some(Slot {
+            id: self.members.id(handle)?,
+            record: self.members.record(handle),
+            report: self.reports.get(&handle),
+            retired: self.retired.contains(&handle),
+        })
+    }
+
+    /// The record of a member, be it forgotten or not.
+    fn held(&self, handle: Handle) -> Option<&Arc<Record>> {
+        self.members.record(handle)
+    }
+
+    /// The record of a member that is not forgotten.
+    pub(crate) fn known_record(&self, handle: Handle) -> Option<&Arc<Record>> {
+        self.members
+            .record(handle)
+            .filter(|_| !self.retired.contains(&handle))
+    }
+
+    pub(crate) fn id_at(&self, handle: Handle) -> Option<&NodeId> {
+        self.members.id(handle)
+    }
+
+    /// Which link brought the report of a member by broadcast, to be changed.
+    pub(crate) fn report_brought_by(&mut self, handle: Handle) -> Option<&mut Brought> {
+        self.reports
+            .get_mut(&handle)
+            .map(|standing| &mut standing.brought)
+    }
+
+    /// Where a member with a record stands on a ring.
+    fn place(&self, handle: Handle, ring: usize) -> (u64, Handle) {
+        place(&self.members, handle, ring)
     }
 
     /// The handle of an id, made if the id is new; none when the view is full.
     pub(crate) fn intern(&mut self, id: &NodeId) -> Option<Handle> {
-        if let Some(handle) = self.index.get(id) {
-            return Some(*handle);
-        }
-        if self.index.len() >= self.members_max && !self.sabotage.has(Switch::Unbounded) {
-            return None;
-        }
-        let slot = Slot {
-            id: id.clone(),
-            record: None,
-            report: None,
-            retired: false,
+        let bounded = !self.sabotage.has(Switch::Unbounded);
+        let max = if bounded {
+            self.members_max
+        } else {
+            usize::MAX
         };
-        let handle = match self.free.pop() {
-            Some(handle) => {
-                self.slots[handle as usize] = Some(slot);
-                handle
-            }
-            None => {
-                self.slots.push(Some(slot));
-                u32::try_from(self.slots.len() - 1).ok()?
-            }
-        };
-        self.index.insert(id.clone(), handle);
-        Some(handle)
+        self.members.intern(id, max)
     }
 
     /// Merges a record: the greater stays.
@@ -271,10 +309,7 @@ impl Topology {
     pub(crate) fn apply_record_at(&mut self, handle: Handle, record: &Arc<Record>) -> Applied {
         let lower_wins = self.sabotage.has(Switch::MergeLowerWins);
         let ignores_content = self.sabotage.has(Switch::MergeIgnoresContent);
-        let Some(slot) = self.slot(handle) else {
-            return Applied::Full;
-        };
-        if let Some(held) = &slot.record {
+        if let Some(held) = self.held(handle) {
             let mut order = record.cmp(held);
             if ignores_content {
                 order = record.rank().cmp(&held.rank());
@@ -294,16 +329,16 @@ impl Topology {
     }
 
     fn replace_record(&mut self, handle: Handle, record: Arc<Record>) {
-        self.withdraw(handle);
         let rank = record.rank();
-        let Some(slot) = self.slot_mut(handle) else {
-            return;
-        };
-        slot.record = Some(record);
-        slot.retired = false;
-        if slot
-            .report
-            .as_ref()
+        let stood = self
+            .known_record(handle)
+            .is_some_and(|old| !old.rank().leaving);
+        self.withdraw(handle, !(stood && !rank.leaving));
+        self.members.set_record(handle, record);
+        self.retired.remove(&handle);
+        if self
+            .reports
+            .get(&handle)
             .is_some_and(|standing| outranked(standing.report.epoch, rank))
         {
             self.drop_report(handle);
@@ -311,18 +346,22 @@ impl Topology {
         self.enter(handle);
     }
 
-    /// Takes a record out of everything derived from it.
-    fn withdraw(&mut self, handle: Handle) {
-        let Some(slot) = self.slots.get(handle as usize).and_then(Option::as_ref) else {
+    /// Takes a record out of everything derived from it; off the rings unless it is about to be replaced there.
+    fn withdraw(&mut self, handle: Handle, off_rings: bool) {
+        self.revision += 1;
+        let Some(record) = self.members.record(handle) else {
             return;
         };
-        let Some(record) = &slot.record else { return };
-        if slot.retired {
+        if self.retired.contains(&handle) {
             return;
         }
         self.hash = self.hash.wrapping_sub(share(record.digest()));
         self.count -= 1;
-        self.rings.remove(&slot.id, handle);
+        if off_rings {
+            let members = &self.members;
+            self.rings
+                .remove(handle, |handle, ring| place(members, handle, ring));
+        }
         if !self.sabotage.has(Switch::ProviderIndexStale) {
             self.providers.remove(record);
         }
@@ -330,26 +369,29 @@ impl Topology {
 
     /// Puts a record into everything derived from it.
     fn enter(&mut self, handle: Handle) {
-        let Some(slot) = self.slots.get(handle as usize).and_then(Option::as_ref) else {
+        self.revision += 1;
+        let Some(record) = self.members.record(handle) else {
             return;
         };
-        let Some(record) = &slot.record else { return };
         self.hash = self.hash.wrapping_add(share(record.digest()));
         self.count += 1;
         if !record.rank().leaving {
+            let members = &self.members;
             self.rings
-                .insert(&slot.id, handle, record.content().address.is_some());
+                .insert(handle, |handle, ring| place(members, handle, ring));
+            self.rings
+                .set_dialable(handle, record.content().address.is_some());
             self.providers.insert(record);
         }
     }
 
     /// Whether a member is listed among the providers of its services (it is alive or suspect).
     pub(crate) fn set_listed(&mut self, handle: Handle, listed: bool) {
-        let Some(slot) = self.slots.get(handle as usize).and_then(Option::as_ref) else {
+        self.revision += 1;
+        let Some(record) = self.members.record(handle) else {
             return;
         };
-        let Some(record) = &slot.record else { return };
-        if listed && !record.rank().leaving && !slot.retired {
+        if listed && !record.rank().leaving && !self.retired.contains(&handle) {
             self.providers.insert(record);
         } else if !self.sabotage.has(Switch::ProviderIndexStale) {
             self.providers.remove(record);
@@ -366,51 +408,47 @@ impl Topology {
         let Some(handle) = self.intern(&report.reporter) else {
             return Applied::Full;
         };
-        let Some(slot) = self.slot(handle) else {
-            return Applied::Full;
-        };
         // A forgotten reporter's word would be hashed and never sent on.
-        let old = slot
-            .record
-            .as_ref()
+        let old = self
+            .held(handle)
             .is_some_and(|record| outranked(report.epoch, record.rank()));
-        if old || slot.retired {
+        if old || self.retired.contains(&handle) {
             return Applied::Older;
         }
-        if let Some(held) = &slot.report {
+        if let Some(held) = self.reports.get(&handle) {
             match report.cmp(&held.report) {
                 core::cmp::Ordering::Less => return Applied::Older,
                 core::cmp::Ordering::Equal => return Applied::Same,
                 core::cmp::Ordering::Greater => {}
             }
         }
-        let mut peers = Vec::with_capacity(report.edges.len());
-        for edge in &report.edges {
-            match self.intern(&edge.peer) {
-                Some(peer) => peers.push(peer),
-                None => return Applied::Full,
-            }
+        let mut edges = Vec::with_capacity(report.edges.len());
+        for (edge, proof) in report.edges.iter().zip(proofs) {
+            let Some(peer) = self.intern(&edge.peer) else {
+                return Applied::Full;
+            };
+            edges.push(Half {
+                peer,
+                down: edge.down,
+                proof,
+            });
         }
         self.drop_report(handle);
         self.hash = self.hash.wrapping_add(share(report.digest()));
         if !report.edges.is_empty() {
             self.reporting.insert(handle);
         }
-        if let Some(slot) = self.slot_mut(handle) {
-            slot.report = Some(Standing {
-                report: Arc::clone(report),
-                peers,
-                proofs,
-            });
-        }
+        let standing = Standing {
+            report: Arc::clone(report),
+            edges: edges.into(),
+            brought: Brought::default(),
+        };
+        self.reports.insert(handle, standing);
         Applied::Newer
     }
 
     fn drop_report(&mut self, handle: Handle) {
-        let Some(slot) = self.slot_mut(handle) else {
-            return;
-        };
-        if let Some(standing) = slot.report.take() {
+        if let Some(standing) = self.reports.remove(&handle) {
             self.hash = self.hash.wrapping_sub(share(standing.report.digest()));
             self.reporting.remove(&handle);
         }
@@ -418,10 +456,10 @@ impl Topology {
 
     /// Whether the view holds this publication or a newer one of the same kind and node.
     pub(crate) fn holds(&self, id: &UpdateId) -> bool {
-        let Some(slot) = self.handle(&id.origin).and_then(|handle| self.slot(handle)) else {
+        let Some(handle) = self.handle(&id.origin) else {
             return false;
         };
-        if let Some(record) = &slot.record {
+        if let Some(record) = self.held(handle) {
             let rank = record.rank();
             if id.report && outranked(id.epoch, rank) {
                 return true;
@@ -431,41 +469,38 @@ impl Topology {
             }
         }
         id.report
-            && slot.report.as_ref().is_some_and(|held| {
+            && self.reports.get(&handle).is_some_and(|held| {
                 (held.report.epoch, held.report.version) >= (id.epoch, id.version)
             })
     }
 
     /// Forgets a member: it counts nowhere, but its slot stays so that old news does not bring it back.
     pub(crate) fn retire(&mut self, handle: Handle) {
-        self.withdraw(handle);
+        self.withdraw(handle, true);
         self.drop_report(handle);
-        if let Some(slot) = self.slot_mut(handle) {
-            slot.retired = true;
+        if self.held(handle).is_some() {
+            self.retired.insert(handle);
         }
     }
 
     /// Frees the slot of a member that was retired long ago.
     pub(crate) fn release(&mut self, handle: Handle) {
-        self.withdraw(handle);
+        self.withdraw(handle, true);
         self.drop_report(handle);
-        if let Some(slot) = self.slots.get_mut(handle as usize).and_then(Option::take) {
-            self.index.remove(&slot.id);
-            self.free.push(handle);
-        }
+        self.retired.remove(&handle);
+        self.members.release(handle);
     }
 
     /// The digests of everything the set hash covers, with whose and which kind it is. O(n).
     pub(crate) fn digests(&self) -> impl Iterator<Item = (u64, Handle, bool)> + '_ {
-        self.index.values().flat_map(|handle| {
-            let slot = self.slot(*handle);
-            let record = slot
-                .filter(|slot| !slot.retired)
-                .and_then(|slot| slot.record.as_ref())
-                .map(|record| (record.digest(), *handle, false));
-            let report = slot
-                .and_then(|slot| slot.report.as_ref())
-                .map(|standing| (standing.report.digest(), *handle, true));
+        self.handles().flat_map(|handle| {
+            let record = self
+                .known_record(handle)
+                .map(|record| (record.digest(), handle, false));
+            let report = self
+                .reports
+                .get(&handle)
+                .map(|standing| (standing.report.digest(), handle, true));
             record.into_iter().chain(report)
         })
     }

@@ -4,22 +4,32 @@
 //! only where an end vouches for it, and then only from the one who vouches to the one it hears: a stale vouch
 //! must not hide a death. O(members + reported edges), and computed only when a report or a member changed.
 
-use super::{Handle, RINGS, Topology};
+use super::{Half, Handle, RINGS, Topology};
 use crate::time::Instant;
-use std::collections::BTreeSet;
-
-/// A reporter and the peer it reports about.
-type Pair = (Handle, Handle);
+use std::collections::BTreeMap;
 
 /// The result: who is reached, and the latest proof of life of those who are not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
+#[derive(Clone, Debug)]
+pub(crate) struct Reach {
     /// Union-find parents, then roots, by handle.
     roots: Vec<Handle>,
+    /// What may stand against an edge that ends at a member, by handle.
+    doubts: Vec<Doubt>,
     /// Whether the component of a root is reached, by root.
     reached: Vec<bool>,
-    /// The latest proof that somebody heard a member of the component of a root, by root.
-    proofs: Vec<Option<Instant>>,
+    /// The latest proof that somebody heard a member of the component of an unreached root, by root.
+    proofs: BTreeMap<Handle, Instant>,
+    /// The edges vouched for, as (reporter, peer).
+    vouches: Vec<(Handle, Handle)>,
+}
+
+/// What may stand against an edge of the rings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Doubt {
+    /// This view holds the member for down.
+    down: bool,
+    /// It accuses somebody, or somebody accuses it.
+    named: bool,
 }
 
 impl Reach {
@@ -30,7 +40,7 @@ impl Reach {
 
     /// The latest proof of life of anybody in the unreached part that `handle` is in.
     pub(crate) fn proof(&self, handle: Handle) -> Option<Instant> {
-        self.proofs[self.roots[handle as usize] as usize]
+        self.proofs.get(&self.roots[handle as usize]).copied()
     }
 
     fn root(&mut self, mut handle: Handle) -> Handle {
@@ -48,33 +58,69 @@ impl Reach {
             self.roots[one.max(other) as usize] = one.min(other);
         }
     }
+
+    /// Nobody joined to anybody, for handles below `bound`.
+    fn new(bound: usize) -> Self {
+        Self {
+            roots: (0..Handle::try_from(bound).unwrap_or(Handle::MAX)).collect(),
+            doubts: vec![Doubt::default(); bound],
+            reached: vec![false; bound],
+            proofs: BTreeMap::new(),
+            vouches: Vec::new(),
+        }
+    }
+
+    /// Follows vouches from what is reached until nothing more is.
+    fn spread(&mut self) {
+        let mut vouches = core::mem::take(&mut self.vouches);
+        loop {
+            let before = vouches.len();
+            vouches.retain(|(reporter, peer)| {
+                let from = self.roots[*reporter as usize] as usize;
+                let to = self.roots[*peer as usize] as usize;
+                if self.reached[from] {
+                    self.reached[to] = true;
+                }
+                !self.reached[from]
+            });
+            if vouches.len() == before {
+                break;
+            }
+        }
+        self.vouches = vouches;
+    }
 }
 
 impl Topology {
-    /// Computes to whom paths lead from `me`; `reach` only lends its memory.
+    /// Computes to whom paths lead from `me`.
     ///
-    /// `is_down` tells whom this view holds for down: an edge of the rings between such a member and another is not
-    /// presumed up. The rings may have changed since it died, and the edge may never have been.
-    pub(crate) fn reach(&self, me: Handle, is_down: impl Fn(Handle) -> bool, reach: &mut Reach) {
-        let bound = self.handle_bound();
-        reach.roots.clear();
-        reach
-            .roots
-            .extend(0..u32::try_from(bound).unwrap_or(u32::MAX));
-        let (down, vouches) = self.reported_edges();
-        // Most edges have an end that nobody accuses and that accuses nobody: they are not looked up.
-        let mut named = vec![false; bound];
-        for (reporter, peer) in &down {
-            named[*reporter as usize] = true;
-            named[*peer as usize] = true;
+    /// `down` are the members that this view holds for down: an edge of the rings between such a member and another
+    /// is not presumed up. The rings may have changed since it died, and the edge may never have been.
+    pub(crate) fn reach(&self, me: Handle, down: impl Iterator<Item = Handle>) -> Reach {
+        let mut reach = Reach::new(self.handle_bound());
+        for handle in down {
+            reach.doubts[handle as usize].down = true;
+        }
+        for (reporter, edge) in self.reported_edges() {
+            if edge.down {
+                reach.doubts[reporter as usize].named = true;
+                reach.doubts[edge.peer as usize].named = true;
+            } else {
+                reach.vouches.push((reporter, edge.peer));
+            }
         }
         for ring in 0..RINGS {
             for (one, other) in self.ring_edges(ring) {
-                if is_down(one) != is_down(other) {
+                // Nearly all hang from one root already.
+                if reach.roots[one as usize] == reach.roots[other as usize] {
                     continue;
                 }
-                let both_named = named[one as usize] && named[other as usize];
-                if !both_named || !down.contains(&(one, other)) && !down.contains(&(other, one)) {
+                let (left, right) = (reach.doubts[one as usize], reach.doubts[other as usize]);
+                let broken = left.down != right.down
+                    || left.named
+                        && right.named
+                        && (self.accuses(one, other) || self.accuses(other, one));
+                if !broken {
                     reach.join(one, other);
                 }
             }
@@ -83,85 +129,43 @@ impl Topology {
             let root = reach.root(u32::try_from(handle).unwrap_or(0));
             reach.roots[handle] = root;
         }
-        reach.reached.clear();
-        reach.reached.resize(bound, false);
         reach.reached[reach.roots[me as usize] as usize] = true;
-        spread(reach, vouches);
-        reach.proofs.clear();
-        reach.proofs.resize(bound, None);
-        for reporter in &self.reporting {
-            let Some(standing) = self.slot(*reporter).and_then(|slot| slot.report.as_ref()) else {
-                continue;
-            };
-            for (peer, proof) in standing.peers.iter().zip(&standing.proofs) {
-                let latest = &mut reach.proofs[reach.roots[*peer as usize] as usize];
-                *latest = (*latest).max(*proof);
+        reach.spread();
+        for (_, edge) in self.reported_edges() {
+            let root = reach.roots[edge.peer as usize];
+            if let Some(proof) = edge.proof.filter(|_| !reach.reached[root as usize]) {
+                let latest = reach.proofs.entry(root).or_insert(proof);
+                *latest = proof.max(*latest);
             }
         }
+        reach
     }
 
-    /// The edges reported down, and those vouched for, as (reporter, peer).
-    fn reported_edges(&self) -> (BTreeSet<Pair>, Vec<Pair>) {
-        let mut down = BTreeSet::new();
-        let mut vouches = Vec::new();
-        for reporter in &self.reporting {
-            let Some(standing) = self.slot(*reporter).and_then(|slot| slot.report.as_ref()) else {
-                continue;
-            };
-            for (edge, peer) in standing.report.edges.iter().zip(&standing.peers) {
-                if edge.down {
-                    down.insert((*reporter, *peer));
-                } else {
-                    vouches.push((*reporter, *peer));
-                }
-            }
-        }
-        (down, vouches)
+    /// Every edge of every standing report, with its reporter.
+    pub(super) fn reported_edges(&self) -> impl Iterator<Item = (Handle, &Half)> {
+        self.reporting.iter().flat_map(|reporter| {
+            let standing = self.reports.get(reporter);
+            let edges = standing.map_or(&[][..], |standing| &standing.edges);
+            edges.iter().map(|edge| (*reporter, edge))
+        })
+    }
+
+    /// Whether one member reports that its edge to another is down.
+    fn accuses(&self, reporter: Handle, peer: Handle) -> bool {
+        self.reports.get(&reporter).is_some_and(|standing| {
+            let mut edges = standing.edges.iter();
+            edges.any(|edge| edge.down && edge.peer == peer)
+        })
     }
 
     /// Whether no edge is reported down and the rings join everybody. O(reported edges).
     pub(crate) fn is_unaccused(&self) -> bool {
-        let standing =
-            |reporter: &Handle| self.slot(*reporter).and_then(|slot| slot.report.as_ref());
-        self.rings_join_all()
-            && self
-                .reporting
-                .iter()
-                .filter_map(standing)
-                .all(|standing| standing.report.edges.iter().all(|edge| !edge.down))
+        self.rings_join_all() && self.reported_edges().all(|(_, edge)| !edge.down)
     }
 
     /// Whether any reporter says that an edge to `peer` is down. O(reported edges).
     pub(crate) fn is_accused(&self, peer: Handle) -> bool {
-        self.reporting.iter().any(|reporter| {
-            self.slot(*reporter)
-                .and_then(|slot| slot.report.as_ref())
-                .is_some_and(|standing| {
-                    standing
-                        .report
-                        .edges
-                        .iter()
-                        .zip(&standing.peers)
-                        .any(|(edge, at)| edge.down && *at == peer)
-                })
-        })
-    }
-}
-
-/// Follows vouches from what is reached until nothing more is.
-fn spread(reach: &mut Reach, mut vouches: Vec<(Handle, Handle)>) {
-    loop {
-        let before = vouches.len();
-        vouches.retain(|(reporter, peer)| {
-            let from = reach.roots[*reporter as usize] as usize;
-            let to = reach.roots[*peer as usize] as usize;
-            if reach.reached[from] {
-                reach.reached[to] = true;
-            }
-            !reach.reached[from]
-        });
-        if vouches.len() == before {
-            return;
-        }
+        self.reported_edges()
+            .any(|(_, edge)| edge.down && edge.peer == peer)
     }
 }

@@ -4,6 +4,7 @@
 //! merging commutes, associates and repeats without harm, whoever relays what in which order, even when two
 //! machines claim one id (clones) or a relay invents a value (a liar).
 
+use super::RINGS;
 use crate::identity::{NameError, NodeId, check_name, only_shows};
 use crate::random::{hash_bytes, mix};
 use crate::size::{self, Encoded};
@@ -254,6 +255,8 @@ pub struct Record {
     id: NodeId,
     digest: u64,
     encoded: usize,
+    /// The id's places on the rings: asked for in every comparison of a search.
+    places: [u64; RINGS],
 }
 
 impl Record {
@@ -271,6 +274,7 @@ impl Record {
         Self {
             rank,
             content,
+            places: super::rings::places(&id),
             id,
             digest,
             encoded,
@@ -293,6 +297,11 @@ impl Record {
     #[must_use]
     pub const fn content(&self) -> &Content {
         &self.content
+    }
+
+    /// Where the id stands on each ring.
+    pub(super) const fn places(&self) -> &[u64; RINGS] {
+        &self.places
     }
 
     /// A hash of the whole record.

@@ -6,7 +6,7 @@
 //!
 //! Source: rings of observers as in Rapid (Suresh et al., USENIX ATC 2018).
 
-use super::{Handle, Topology};
+use super::{Handle, Topology, append_at};
 use crate::identity::NodeId;
 use crate::random::{hash_bytes, mix};
 use std::collections::BTreeSet;
@@ -20,14 +20,19 @@ type Place = (u64, Handle);
 /// The rings of one view.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rings {
-    /// Sorted. Members come and go seldom, and the rings are walked often.
-    rings: [Vec<Place>; RINGS],
+    /// In order of their places, which their records know.
+    rings: [Vec<Handle>; RINGS],
     /// Members that cannot be dialled: they watch, and nobody watches them.
     mute: BTreeSet<Handle>,
+    /// Whose view it is, and where it stands on each ring: its surroundings are asked for all the time.
+    centre: Option<Handle>,
+    at_centre: [Option<usize>; RINGS],
 }
 
-fn position(id: &NodeId, ring: usize) -> u64 {
-    mix(hash_bytes(id.as_str().as_bytes()) ^ mix(ring as u64 + 1))
+/// Where an id stands on each ring.
+pub(super) fn places(id: &NodeId) -> [u64; RINGS] {
+    let hash = hash_bytes(id.as_str().as_bytes());
+    core::array::from_fn(|ring| mix(hash ^ mix(ring as u64 + 1)))
 }
 
 impl Rings {
@@ -35,16 +40,17 @@ impl Rings {
         Self {
             rings: [const { Vec::new() }; RINGS],
             mute: BTreeSet::new(),
+            centre: None,
+            at_centre: [None; RINGS],
         }
     }
 
-    pub(super) fn insert(&mut self, id: &NodeId, handle: Handle, dialable: bool) {
-        for (ring, places) in self.rings.iter_mut().enumerate() {
-            let place = (position(id, ring), handle);
-            if let Err(at) = places.binary_search(&place) {
-                places.insert(at, place);
-            }
-        }
+    /// Says whose view it is; before it stands on the rings.
+    pub(super) const fn set_centre(&mut self, handle: Handle) {
+        self.centre = Some(handle);
+    }
+
+    pub(super) fn set_dialable(&mut self, handle: Handle, dialable: bool) {
         if dialable {
             self.mute.remove(&handle);
         } else {
@@ -52,53 +58,48 @@ impl Rings {
         }
     }
 
-    pub(super) fn remove(&mut self, id: &NodeId, handle: Handle) {
-        for (ring, places) in self.rings.iter_mut().enumerate() {
-            if let Ok(at) = places.binary_search(&(position(id, ring), handle)) {
-                places.remove(at);
+    pub(super) fn insert(&mut self, handle: Handle, place: impl Fn(Handle, usize) -> Place) {
+        for ring in 0..RINGS {
+            let own = place(handle, ring);
+            let places = &mut self.rings[ring];
+            let Err(at) = places.binary_search_by_key(&own, |other| place(*other, ring)) else {
+                continue;
+            };
+            append_at(places, at, handle);
+            let centre = &mut self.at_centre[ring];
+            if self.centre == Some(handle) {
+                *centre = Some(at);
+            } else if let Some(centre) = centre.as_mut().filter(|centre| at <= **centre) {
+                *centre += 1;
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, handle: Handle, place: impl Fn(Handle, usize) -> Place) {
+        for ring in 0..RINGS {
+            let own = place(handle, ring);
+            let places = &mut self.rings[ring];
+            let Ok(at) = places.binary_search_by_key(&own, |other| place(*other, ring)) else {
+                continue;
+            };
+            places.remove(at);
+            let centre = &mut self.at_centre[ring];
+            if self.centre == Some(handle) {
+                *centre = None;
+            } else if let Some(centre) = centre.as_mut().filter(|centre| at < **centre) {
+                *centre -= 1;
             }
         }
         self.mute.remove(&handle);
     }
 
-    /// The other members of a ring, once round from `id`.
-    fn around(
-        &self,
-        id: &NodeId,
-        handle: Handle,
-        ring: usize,
-    ) -> impl DoubleEndedIterator<Item = Handle> + '_ {
-        let place = (position(id, ring), handle);
-        let places = &self.rings[ring];
-        let before = places.partition_point(|other| *other < place);
-        let after = places.partition_point(|other| *other <= place);
-        places[after..]
-            .iter()
-            .chain(&places[..before])
-            .map(|(_, other)| *other)
-    }
-
-    /// The members that follow `id` on a ring and can be dialled, nearest first, once round.
-    fn following(
-        &self,
-        id: &NodeId,
-        handle: Handle,
-        ring: usize,
-    ) -> impl Iterator<Item = Handle> + '_ {
-        self.around(id, handle, ring)
-            .filter(|other| !self.mute.contains(other))
-    }
-
     /// All edges of a ring: each member and whom it watches. O(n).
     pub(super) fn edges(&self, ring: usize) -> impl Iterator<Item = (Handle, Handle)> + '_ {
         let places = &self.rings[ring];
-        let first = places
-            .iter()
-            .map(|(_, h)| *h)
-            .find(|h| !self.mute.contains(h));
+        let first = places.iter().copied().find(|h| !self.mute.contains(h));
         // From the last place backwards, the next member that can be dialled is known at each place.
         let mut next = first;
-        places.iter().rev().filter_map(move |(_, handle)| {
+        places.iter().rev().filter_map(move |handle| {
             let edge = next
                 .filter(|next| next != handle)
                 .map(|next| (*handle, next));
@@ -111,52 +112,71 @@ impl Rings {
 }
 
 impl Topology {
+    /// The other members of a ring, once round from `handle`; nobody if it has no record.
+    fn around(&self, handle: Handle, ring: usize) -> impl DoubleEndedIterator<Item = Handle> + '_ {
+        let places = &self.rings.rings[ring];
+        let centre = self.rings.at_centre[ring].filter(|_| self.rings.centre == Some(handle));
+        let (before, after) = match centre {
+            Some(at) => (at, at + 1),
+            None if self.held(handle).is_none() => (0, places.len()),
+            None => {
+                let own = self.place(handle, ring);
+                match places.binary_search_by_key(&own, |other| self.place(*other, ring)) {
+                    Ok(at) => (at, at + 1),
+                    Err(at) => (at, at),
+                }
+            }
+        };
+        places[after..].iter().chain(&places[..before]).copied()
+    }
+
     /// The members that follow `handle` on a ring and can be dialled, nearest first.
     pub(crate) fn following(
         &self,
         handle: Handle,
         ring: usize,
     ) -> impl Iterator<Item = Handle> + '_ {
-        self.slot(handle)
-            .into_iter()
-            .flat_map(move |slot| self.rings.following(&slot.id, handle, ring))
+        self.around(handle, ring)
+            .filter(|other| !self.rings.mute.contains(other))
+    }
+
+    /// Those who watch `handle` on a ring: whoever stands between it and the one before it that can be dialled, and
+    /// that one.
+    fn watchers(&self, handle: Handle, ring: usize) -> impl Iterator<Item = Handle> + '_ {
+        let watched = !self.rings.mute.contains(&handle);
+        let mut found = !watched;
+        self.around(handle, ring).rev().take_while(move |before| {
+            let goes_on = !found;
+            found = !self.rings.mute.contains(before);
+            goes_on
+        })
     }
 
     /// Everybody whom `handle` watches, or who watches it, on any ring.
     pub(crate) fn ring_neighbours(&self, handle: Handle) -> BTreeSet<Handle> {
-        let mut found = BTreeSet::new();
-        let Some(slot) = self.slot(handle) else {
-            return found;
+        let around = |ring| {
+            let watched = self.following(handle, ring).next();
+            watched.into_iter().chain(self.watchers(handle, ring))
         };
-        let watched = !self.rings.mute.contains(&handle);
-        for ring in 0..RINGS {
-            found.extend(self.following(handle, ring).next());
-            for before in self
-                .rings
-                .around(&slot.id, handle, ring)
-                .rev()
-                .filter(|_| watched)
-            {
-                found.insert(before);
-                if !self.rings.mute.contains(&before) {
-                    break;
-                }
-            }
-        }
-        found
+        (0..RINGS).flat_map(around).collect()
     }
 
     /// Whether `one` watches `other` or is watched by it: their silence towards each other is evidence.
     pub(crate) fn is_ring_edge(&self, one: Handle, other: Handle) -> bool {
         (0..RINGS).any(|ring| {
             self.following(one, ring).next() == Some(other)
-                || self.following(other, ring).next() == Some(one)
+                || self.watchers(one, ring).any(|watcher| watcher == other)
         })
     }
 
     /// Whether the rings' edges join everybody: they do if anybody can be dialled.
     pub(super) fn rings_join_all(&self) -> bool {
         self.rings.mute.len() < self.rings.rings[0].len()
+    }
+
+    /// Everybody who is on the rings: who is known and does not leave. O(n).
+    pub(crate) fn on_rings(&self) -> impl Iterator<Item = Handle> + '_ {
+        self.rings.rings[0].iter().copied()
     }
 
     /// All edges of a ring. O(n).

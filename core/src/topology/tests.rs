@@ -182,8 +182,7 @@ proptest! {
         }
         let view = view_of(&all);
         let me = view.handle(&id(0)).unwrap();
-        let mut reach = Reach::default();
-        view.reach(me, |_| false, &mut reach);
+        let reach = view.reach(me, core::iter::empty());
         let expected = brute_force_reach(&view);
         for who in 0..4 {
             let handle = view.handle(&id(who)).unwrap();

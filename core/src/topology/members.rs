@@ -1,0 +1,135 @@
+//! Which number each id has in one view, and its record: what a view of thousands holds for every one of them.
+//!
+//! Sixteen bytes a member: numbers in order of their ids, and pointers to the shared records by number. An id that was
+//! only named is kept by itself until its record comes.
+
+use super::Handle;
+use super::record::Record;
+use crate::identity::NodeId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Ids, their numbers and their records.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Members {
+    /// The numbers, in order of the ids. The beginning of an id stands beside its number and tells most apart, without
+    /// a look at the record.
+    index: Vec<(u32, Handle)>,
+    records: Vec<Option<Arc<Record>>>,
+    /// The ids without a record.
+    unheard: BTreeMap<Handle, NodeId>,
+    free: Vec<Handle>,
+}
+
+/// Inserts into a list of which every view holds a long one: it grows by a sixteenth, not to double its size.
+pub(super) fn append_at<T>(list: &mut Vec<T>, at: usize, item: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 16 + 8);
+    }
+    list.insert(at, item);
+}
+
+impl Members {
+    pub(super) const fn new() -> Self {
+        Self {
+            index: Vec::new(),
+            records: Vec::new(),
+            unheard: BTreeMap::new(),
+            free: Vec::new(),
+        }
+    }
+
+    /// The number of ids.
+    pub(super) const fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// One above the highest number ever given.
+    pub(super) const fn bound(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(super) fn record(&self, handle: Handle) -> Option<&Arc<Record>> {
+        self.records.get(handle as usize)?.as_ref()
+    }
+
+    pub(super) fn id(&self, handle: Handle) -> Option<&NodeId> {
+        match self.record(handle) {
+            Some(record) => Some(record.id()),
+            None => self.unheard.get(&handle),
+        }
+    }
+
+    /// The ids without a record, by number.
+    pub(super) const fn unheard(&self) -> &BTreeMap<Handle, NodeId> {
+        &self.unheard
+    }
+
+    /// Where an id stands in the index, or should.
+    fn place(&self, id: &NodeId) -> Result<usize, usize> {
+        let prefix = id.prefix();
+        self.index.binary_search_by(|(other, handle)| {
+            other
+                .cmp(&prefix)
+                .then_with(|| self.id(*handle).cmp(&Some(id)))
+        })
+    }
+
+    pub(super) fn find(&self, id: &NodeId) -> Option<Handle> {
+        self.place(id).ok().map(|at| self.index[at].1)
+    }
+
+    /// The numbers in order of their ids.
+    pub(super) fn handles(&self) -> impl Iterator<Item = Handle> + '_ {
+        self.index.iter().map(|(_, handle)| *handle)
+    }
+
+    /// The numbers of the ids after one, in order of the ids.
+    pub(super) fn handles_after(&self, id: Option<&NodeId>) -> impl Iterator<Item = Handle> + '_ {
+        let from = id.map_or(0, |id| match self.place(id) {
+            Ok(at) => at + 1,
+            Err(at) => at,
+        });
+        self.index[from..].iter().map(|(_, handle)| *handle)
+    }
+
+    /// The number of an id, made if the id is new; none when it is new and there are `max` already.
+    pub(super) fn intern(&mut self, id: &NodeId, max: usize) -> Option<Handle> {
+        let at = match self.place(id) {
+            Ok(at) => return Some(self.index[at].1),
+            Err(_) if self.len() >= max => return None,
+            Err(at) => at,
+        };
+        let handle = match self.free.pop() {
+            Some(handle) => handle,
+            None => {
+                let handle = Handle::try_from(self.records.len()).ok()?;
+                append_at(&mut self.records, handle as usize, None);
+                handle
+            }
+        };
+        self.unheard.insert(handle, id.clone());
+        append_at(&mut self.index, at, (id.prefix(), handle));
+        Some(handle)
+    }
+
+    pub(super) fn set_record(&mut self, handle: Handle, record: Arc<Record>) {
+        if let Some(slot) = self.records.get_mut(handle as usize) {
+            *slot = Some(record);
+            self.unheard.remove(&handle);
+        }
+    }
+
+    /// Forgets an id, with its record; its number may be given to another.
+    pub(super) fn release(&mut self, handle: Handle) {
+        let Some(id) = self.id(handle).cloned() else {
+            return;
+        };
+        if let Ok(at) = self.place(&id) {
+            self.index.remove(at);
+        }
+        self.records[handle as usize] = None;
+        self.unheard.remove(&handle);
+        self.free.push(handle);
+    }
+}
