@@ -26,17 +26,25 @@ impl NodeClock {
 
     /// What it reads at a true time.
     pub(crate) fn read(&self, now: u64) -> Instant {
-        let passed = i128::from(now.saturating_sub(self.since));
-        let passed = passed * (MILLION + i128::from(self.drift_ppm)) / MILLION;
-        Instant::from_nanos(self.reading.saturating_add(clamp(passed)))
+        let passed = now.saturating_sub(self.since);
+        let passed = if self.drift_ppm == 0 {
+            passed
+        } else {
+            clamp(i128::from(passed) * (MILLION + i128::from(self.drift_ppm)) / MILLION)
+        };
+        Instant::from_nanos(self.reading.saturating_add(passed))
     }
 
     /// The first true time at which it reads `at` or later.
     pub(crate) fn when(&self, at: Instant) -> u64 {
-        let left = i128::from(at.as_nanos().saturating_sub(self.reading));
-        let rate = MILLION + i128::from(self.drift_ppm);
-        let passed = (left * MILLION + rate - 1) / rate;
-        self.since.saturating_add(clamp(passed))
+        let left = at.as_nanos().saturating_sub(self.reading);
+        let passed = if self.drift_ppm == 0 {
+            left
+        } else {
+            let rate = MILLION + i128::from(self.drift_ppm);
+            clamp((i128::from(left) * MILLION + rate - 1) / rate)
+        };
+        self.since.saturating_add(passed)
     }
 
     /// It jumps forward by `jump` and drifts anew from here on.

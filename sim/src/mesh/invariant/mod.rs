@@ -77,7 +77,7 @@ pub(super) fn all(hosts: usize, tuning: &Tuning) -> Vec<Box<dyn Invariant<Mesh>>
         Box::new(no_resurrection::NoResurrection::new(hosts)),
         Box::new(one_link::OneLink::default()),
         Box::new(owner_writes::OwnerWrites),
-        Box::new(provider_index::ProviderIndex),
+        Box::new(provider_index::ProviderIndex::new(hosts)),
         Box::new(rank_rises::RankRises::new(hosts)),
         Box::new(whole_view::WholeView),
     ]

@@ -7,7 +7,6 @@ use super::{Mesh, Scene};
 use crate::invariant::{Invariant, Verdict};
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
-use std::collections::BTreeMap;
 
 /// A difference must be seen at two looks in a row: a link may be in the middle of its handshake at one.
 #[derive(Default)]
@@ -17,20 +16,22 @@ pub(super) struct OneLink {
 
 impl OneLink {
     fn look(scene: &Scene<'_>) -> Verdict {
-        let mut sessions: BTreeMap<(&NodeId, NodeId), u32> = BTreeMap::new();
+        let mut sessions: Vec<(&NodeId, NodeId, u32)> = Vec::new();
         for (_, mesh) in scene.nodes() {
-            for link in mesh.links(Instant::ZERO) {
-                if sessions
-                    .insert((mesh.id(), link.peer.clone()), link.session)
-                    .is_some()
-                {
-                    return Err(format!("{} has two links to {}", mesh.id(), link.peer));
-                }
+            let links = mesh.links(Instant::ZERO);
+            sessions.extend(links.map(|link| (mesh.id(), link.peer, link.session)));
+        }
+        sessions.sort_unstable();
+        for pair in sessions.windows(2) {
+            let ((id, peer, _), (next, other, _)) = (&pair[0], &pair[1]);
+            if (id, peer) == (next, other) {
+                return Err(format!("{id} has two links to {peer}"));
             }
         }
-        for ((id, peer), session) in &sessions {
-            let other = sessions.get(&(peer, (*id).clone()));
-            if other != Some(session) {
+        for (id, peer, session) in &sessions {
+            let found = sessions.binary_search_by(|(one, two, _)| (*one, two).cmp(&(peer, id)));
+            let other = found.ok().map(|at| sessions[at].2);
+            if other != Some(*session) {
                 return Err(format!(
                     "{id} has a link to {peer} of session {session}, {peer} has {other:?}"
                 ));

@@ -9,7 +9,18 @@ use phalanx_core::gossip::{Gossip, Status};
 use phalanx_core::identity::NodeId;
 use std::collections::BTreeMap;
 
-pub(super) struct ProviderIndex;
+pub(super) struct ProviderIndex {
+    /// The view's revision at which each host's index was last found right.
+    right_at: Vec<Option<u64>>,
+}
+
+impl ProviderIndex {
+    pub(super) fn new(hosts: usize) -> Self {
+        Self {
+            right_at: vec![None; hosts],
+        }
+    }
+}
 
 fn search(mesh: &Gossip) -> BTreeMap<(String, String), Vec<NodeId>> {
     let mut found: BTreeMap<(String, String), Vec<NodeId>> = BTreeMap::new();
@@ -35,8 +46,16 @@ impl Invariant<Mesh> for ProviderIndex {
         "provider-index"
     }
 
+    fn on_start(&mut self, host: usize) {
+        self.right_at[host] = None;
+    }
+
     fn checkpoint(&mut self, scene: &Scene<'_>) -> Verdict {
         for (host, mesh) in scene.nodes() {
+            let revision = Some(mesh.topology().revision());
+            if self.right_at[host] == revision {
+                continue;
+            }
             let found = search(mesh);
             let mut indexed = 0;
             for (name, version, ids) in mesh.services() {
@@ -59,6 +78,7 @@ impl Invariant<Mesh> for ProviderIndex {
                     found.len()
                 ));
             }
+            self.right_at[host] = revision;
         }
         Ok(())
     }

@@ -1,0 +1,232 @@
+//! How fast the model engine is, in CPU time of this process, with invariants and trace hash on.
+//!
+//! Prints one row a goal. `SEEDS=1000` runs all the seeds that the first goal speaks of, instead of a tenth of them;
+//! `NODES=1000` sets the size of the large mesh, `ROWS=seeds,hall,rest` chooses the rows.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+use phalanx_sim::model::{self, Options};
+use phalanx_sim::outcome::Outcome;
+use phalanx_sim::record::{Done, Recorder, Step};
+use phalanx_sim::scenario::Scenario;
+use rustix::time::{ClockId, clock_gettime};
+use std::path::Path;
+
+/// When the large mesh has come to rest, and when it has been seen for long enough, in virtual seconds.
+const REST: (u64, u64) = (40, 70);
+/// The CPU seconds that a thousand seeds of `partition-heals` may take.
+const SEEDS_TARGET: f64 = 20.0;
+/// How much faster than real time the large mesh shall rest.
+const REST_TARGET: f64 = 10.0;
+/// The memory it may take, in MiB.
+const MEMORY_TARGET: u64 = 4_096;
+/// The memory that a node may take in a mesh of a thousand, in KiB.
+const NODE_TARGET: u64 = 100;
+
+/// CPU seconds of this process so far.
+fn cpu() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// A line of this process's status, in KiB; 0 where there is none.
+fn status(key: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with(key));
+    let figure = line.and_then(|line| line.split_whitespace().nth(1));
+    figure
+        .and_then(|figure| figure.parse().ok())
+        .unwrap_or_default()
+}
+
+/// Lets the peak of memory start anew; where that cannot be done, it stays that of all rows so far.
+fn reset_peak() {
+    drop(std::fs::write("/proc/self/clear_refs", "5"));
+}
+
+fn run(scenario: &Scenario, seed: u64, recorder: Option<&mut dyn Recorder>) -> Outcome {
+    let options = Options {
+        recorder,
+        ..Options::default()
+    };
+    let outcome = model::run(scenario, seed, options).expect("the scenario is for this engine");
+    for failure in &outcome.failures {
+        println!("{failure}");
+    }
+    outcome
+}
+
+/// What one row measured.
+struct Row {
+    name: String,
+    figure: f64,
+    unit: &'static str,
+    target: String,
+    met: bool,
+}
+
+fn print(row: &Row) {
+    let verdict = if row.met { "" } else { "  missed" };
+    println!(
+        "{:<44} {:>10.1} {:<6} {:>12}{verdict}",
+        row.name, row.figure, row.unit, row.target
+    );
+}
+
+fn plain(name: &str, figure: f64, unit: &'static str) {
+    print(&Row {
+        name: name.to_owned(),
+        figure,
+        unit,
+        target: String::new(),
+        met: true,
+    });
+}
+
+fn load(name: &str) -> Scenario {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    Scenario::load(&folder.join(name)).expect("the scenario can be read")
+}
+
+fn from_env(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Many seeds of one partition.
+fn seeds() {
+    let scenario = load("partition-heals.toml");
+    let count = from_env("SEEDS", 100);
+    let before = cpu();
+    let (mut events, mut messages, mut virtual_ms) = (0, 0, 0);
+    for seed in 1..=count {
+        let outcome = run(&scenario, seed, None);
+        events += outcome.events;
+        messages += outcome.messages;
+        virtual_ms += outcome.virtual_ms;
+    }
+    let took = cpu() - before;
+    let figure = took * 1_000.0 / count as f64;
+    print(&Row {
+        name: format!("1000 seeds of partition-heals ({count} run)"),
+        figure,
+        unit: "s",
+        target: format!("<= {SEEDS_TARGET}"),
+        met: figure <= SEEDS_TARGET,
+    });
+    plain("  events a CPU second", events as f64 / took, "");
+    plain("  messages a CPU second", messages as f64 / took, "");
+    let virtual_s = virtual_ms as f64 / 1_000.0;
+    plain("  virtual seconds a CPU second", virtual_s / took, "");
+}
+
+/// A thousand nodes, fifty of which die at once.
+fn hall() {
+    let scenario = load("thousand-nodes.toml");
+    reset_peak();
+    let (before, held) = (cpu(), status("VmRSS"));
+    let outcome = run(&scenario, 1, None);
+    plain("thousand-nodes", cpu() - before, "s");
+    plain(
+        "  virtual seconds",
+        outcome.virtual_ms as f64 / 1_000.0,
+        "s",
+    );
+    let node = (status("VmHWM").saturating_sub(held)) / scenario.hosts.len() as u64;
+    print(&Row {
+        name: "  memory a node, with all of the engine".to_owned(),
+        figure: node as f64,
+        unit: "KiB",
+        target: format!("<= {NODE_TARGET}"),
+        met: node <= NODE_TARGET,
+    });
+}
+
+/// Reads the CPU clock when the large mesh has come to rest, and at the end of the window.
+#[derive(Default)]
+struct Window {
+    from: Option<f64>,
+    to: Option<f64>,
+    steps: u64,
+}
+
+impl Recorder for Window {
+    fn step(&mut self, step: &Step<'_>) {
+        let at = step.at / 1_000_000_000;
+        if at >= REST.1 {
+            self.to.get_or_insert_with(cpu);
+        } else if at >= REST.0 {
+            self.from.get_or_insert_with(cpu);
+            self.steps += 1;
+        }
+    }
+
+    fn order(&mut self, _: &Done<'_>) {}
+}
+
+/// A large mesh that joined by ten seeds, at rest.
+fn rest() {
+    let nodes = from_env("NODES", 10_000);
+    let end = REST.1 + 1;
+    let text = format!(
+        "scenario = 1\nname = \"rest\"\nabout = \"A large mesh at rest.\"\nengines = [\"model\"]\nduration = \"{end}s\"\n\
+         recovery = \"60s\"\nseeds = \"n1..n10\"\nspread = \"3s\"\n[[nodes]]\ncount = {nodes}\n\
+         [[expect]]\nmetric = \"bytes-per-node-second\"\nfrom = \"{}s\"\nto = \"{end}s\"\nmax = 1000\n\
+         [[expect]]\neventually = {{ converged = true }}\nwithin = \"{}s\"\n",
+        REST.0, REST.0
+    );
+    let scenario = Scenario::parse("rest.toml", &text).expect("it is a scenario");
+    reset_peak();
+    let mut window = Window::default();
+    let before = cpu();
+    let outcome = run(&scenario, 1, Some(&mut window));
+    let (Some(from), Some(to)) = (window.from, window.to) else {
+        println!("{nodes} nodes never came to rest");
+        return;
+    };
+    let seconds = (REST.1 - REST.0) as f64;
+    let ratio = seconds / (to - from);
+    print(&Row {
+        name: format!("{nodes} nodes at rest, times real time"),
+        figure: ratio,
+        unit: "x",
+        target: format!(">= {REST_TARGET}"),
+        met: ratio >= REST_TARGET,
+    });
+    plain(
+        "  steps a CPU second",
+        window.steps as f64 / (to - from),
+        "",
+    );
+    plain("  CPU time until they had joined", from - before, "s");
+    let bytes = outcome.metrics.get("bytes-per-node-second");
+    plain(
+        "  bytes a node and second",
+        bytes.copied().unwrap_or_default() as f64,
+        "B",
+    );
+    let peak = status("VmHWM") / 1_024;
+    print(&Row {
+        name: "  peak of memory".to_owned(),
+        figure: peak as f64,
+        unit: "MiB",
+        target: format!("<= {MEMORY_TARGET}"),
+        met: peak <= MEMORY_TARGET,
+    });
+}
+
+fn main() {
+    let rows = std::env::var("ROWS").unwrap_or_else(|_| "seeds,hall,rest".to_owned());
+    println!(
+        "{:<44} {:>10} {:<6} {:>12}",
+        "goal", "measured", "", "target"
+    );
+    for row in rows.split(',') {
+        match row {
+            "seeds" => seeds(),
+            "hall" => hall(),
+            "rest" => rest(),
+            other => println!("there is no row {other:?}: seeds, hall, rest"),
+        }
+    }
+}
