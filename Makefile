@@ -4,10 +4,10 @@ CARGO ?= cargo
 BIN := target/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench golden build release wire tools
+.PHONY: help demo test check bench bench-sim golden build release wire tools
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: cc ## watch a mesh of five real daemons form, break and heal (about a minute after the build)
 	$(CARGO) build --locked --workspace --bins
@@ -25,6 +25,9 @@ check: cc ## formatting, lints and documentation, warnings as errors
 
 bench: cc ## measure the mesh against its goals (release build, model engine)
 	$(CARGO) bench --locked -p phalanx-sim --bench goals
+
+bench-sim: cc ## measure the model engine: CPU time, memory (release build)
+	$(CARGO) bench --locked -p phalanx-sim --bench speed
 
 golden: cc ## write the golden files anew; read the difference before you commit it
 	PHALANX_GOLDEN=write $(CARGO) test --locked --workspace --test tool golden
