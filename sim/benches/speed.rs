@@ -5,10 +5,11 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use phalanx_sim::model::{self, Options};
+use phalanx_sim::mesh::Mesh;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::{Done, Recorder, Step};
 use phalanx_sim::scenario::Scenario;
+use phalanx_sim::{Options, model};
 use rustix::time::{ClockId, clock_gettime};
 use std::path::Path;
 
@@ -49,7 +50,8 @@ fn run(scenario: &Scenario, seed: u64, recorder: Option<&mut dyn Recorder>) -> O
         recorder,
         ..Options::default()
     };
-    let outcome = model::run(scenario, seed, options).expect("the scenario is for this engine");
+    let outcome =
+        model::run::<Mesh>(scenario, seed, options).expect("the scenario is for this engine");
     for failure in &outcome.failures {
         println!("{failure}");
     }
