@@ -4,6 +4,8 @@
 //! Start with [`scenario`], what a run is asked; then [`scenario::plan`], the same with every random choice made;
 //! [`judge`], which watches a run of any engine; [`outcome`], what came of it; [`model`], the engine
 //! that runs it; [`system`], what a world is made of, with [`mesh`] as the first; [`runner`], runs as a value.
+//!
+//! On top of runs: [`search`], which looks for a seed that fails, and [`shrink`], which makes a small scenario of it.
 
 pub mod disk;
 pub mod invariant;
@@ -14,6 +16,8 @@ pub mod outcome;
 pub mod record;
 pub mod runner;
 pub mod scenario;
+pub mod search;
+pub mod shrink;
 pub mod system;
 pub mod world;
 

@@ -98,6 +98,12 @@ impl Fault {
         }
     }
 
+    /// The word of an order by itself, whatever step gave it.
+    #[must_use]
+    pub const fn word_of(order: &Order) -> &'static str {
+        own_word(order)
+    }
+
     /// What an order is about, and whether it begins or ends something.
     #[must_use]
     pub const fn shape(order: &Order) -> (Subject, Turn) {

@@ -401,11 +401,6 @@ impl Planner<'_> {
             Work::Flap { step, host, on } => self.flap(at, step, host, on),
             Work::Mend(cut, from) => self.mend(at, from, |which, _| which == cut),
             Work::Revive(host, disk, from) => {
-                // Who leaves may still be about it.
-                if self.lives[host] == Life::Left {
-                    let power_loss = false;
-                    self.order(at, from, Order::Stop { host, power_loss });
-                }
                 if matches!(self.lives[host], Life::Stopped | Life::Left) {
                     self.boot(at, from, host, disk);
                 }

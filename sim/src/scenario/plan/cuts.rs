@@ -109,6 +109,45 @@ impl Cut {
             .filter(|(from, to)| from != to && self.blocks(*from, *to))
     }
 
+    /// Its sides, if it came from a `partition` step.
+    #[must_use]
+    pub fn sides(&self) -> Option<(Vec<Vec<usize>>, Direction)> {
+        let Shape::Sides { side, direction } = &self.shape else {
+            return None;
+        };
+        let most = side.iter().copied().max().unwrap_or(0);
+        let members = |number| {
+            (0..side.len())
+                .filter(|host| side[*host] == number)
+                .collect()
+        };
+        Some(((1..=most).map(members).collect(), *direction))
+    }
+
+    /// Its pairs as few choices of two sides each: nobody in `.0` reaches anybody in `.1`, and with `Both` the other
+    /// way neither.
+    #[must_use]
+    pub fn choices(&self, hosts: usize) -> Vec<(Vec<usize>, Vec<usize>, Direction)> {
+        let mut choices: Vec<(Vec<usize>, Vec<usize>, Direction)> = Vec::new();
+        for from in 0..hosts {
+            let both = |to: &usize| self.blocks(from, *to) && self.blocks(*to, from);
+            let others: Vec<usize> = (from + 1..hosts).filter(both).collect();
+            let out = |to: &usize| *to != from && self.blocks(from, *to) && !both(to);
+            let deaf: Vec<usize> = (0..hosts).filter(out).collect();
+            for (to, direction) in [(others, Direction::Both), (deaf, Direction::Out)] {
+                let same = |choice: &&mut (Vec<usize>, Vec<usize>, Direction)| {
+                    choice.1 == to && choice.2 == direction
+                };
+                match choices.iter_mut().find(same) {
+                    _ if to.is_empty() => {}
+                    Some(choice) => choice.0.push(from),
+                    None => choices.push((vec![from], to, direction)),
+                }
+            }
+        }
+        choices
+    }
+
     /// Whether it came from a `partition` step.
     pub(super) const fn is_partition(&self) -> bool {
         matches!(self.shape, Shape::Sides { .. })

@@ -214,6 +214,11 @@ impl Planner<'_> {
 
     /// A host that does not run starts.
     pub(super) fn boot(&mut self, at: Duration, from: Origin, host: usize, disk: Disk) {
+        // Who leaves may still be about it.
+        if self.lives[host] == Life::Left {
+            let power_loss = false;
+            self.order(at, from, Order::Stop { host, power_loss });
+        }
         self.order(at, from, Order::Start { host, disk });
         if self.trigger.is_none() {
             self.lives[host] = Life::Running;

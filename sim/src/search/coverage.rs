@@ -1,0 +1,107 @@
+//! What a run did, as a set of small numbers.
+//!
+//! Counted: what followed what at a node, on a link, and among faults; what a node reported, after which input, after
+//! which earlier report, and after which fault; sizes by powers of two. Names of nodes do not count, so that the same
+//! behaviour elsewhere is nothing new.
+
+use crate::record::fault::Fault;
+use crate::record::{Done, Held, Recorder, Step};
+use phalanx_core::random::{hash_bytes, mix};
+use std::collections::BTreeMap;
+
+/// Numbers that are told apart.
+const SPACE: usize = 1 << 16;
+
+/// A set of small numbers, gathered as a run goes on.
+#[derive(Clone, Debug)]
+pub struct Coverage {
+    bits: Vec<u64>,
+    /// The latest input and the latest report of each node.
+    nodes: Vec<(u64, u64)>,
+    /// The latest word on each link.
+    links: BTreeMap<(u32, usize), u64>,
+    /// The latest order.
+    order: u64,
+}
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self {
+            bits: vec![0; SPACE / 64],
+            nodes: Vec::new(),
+            links: BTreeMap::new(),
+            order: 0,
+        }
+    }
+}
+
+impl Coverage {
+    fn note(&mut self, what: u64, one: u64, two: u64) {
+        let at = mix(what ^ mix(one ^ mix(two))) as usize % SPACE;
+        self.bits[at / 64] |= 1 << (at % 64);
+    }
+
+    /// How many things were done.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bits
+            .iter()
+            .map(|bits| bits.count_ones() as usize)
+            .sum()
+    }
+
+    /// Whether nothing was.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds what another run did; how much of it is new.
+    pub fn merge(&mut self, other: &Self) -> usize {
+        let mut news = 0;
+        for (bits, more) in self.bits.iter_mut().zip(&other.bits) {
+            news += (more & !*bits).count_ones() as usize;
+            *bits |= more;
+        }
+        news
+    }
+}
+
+impl Recorder for Coverage {
+    fn step(&mut self, step: &Step<'_>) {
+        let kind = hash_bytes(step.kind.as_bytes());
+        if self.nodes.len() <= step.host {
+            self.nodes.resize(step.host + 1, (0, 0));
+        }
+        let (before, mut said_before) = self.nodes[step.host];
+        self.note(1, before, kind);
+        self.note(
+            2,
+            kind,
+            u64::from((step.size as u64).checked_ilog2().unwrap_or(0)),
+        );
+        if let Some(from) = step.sender() {
+            let latest = self.links.insert((from, step.host), kind).unwrap_or(0);
+            self.note(3, latest, kind);
+        }
+        for said in step.said {
+            let word = hash_bytes(said.word.as_bytes());
+            self.note(4, kind, word);
+            self.note(5, said_before, word);
+            self.note(6, self.order, word);
+            said_before = word;
+        }
+        self.nodes[step.host] = (kind, said_before);
+    }
+
+    fn order(&mut self, order: &Done<'_>) {
+        let word = Fault::word_of(&order.planned.order);
+        let order = hash_bytes(word.as_bytes());
+        self.note(7, self.order, order);
+        self.order = order;
+    }
+
+    fn held(&mut self, held: Held) {
+        self.note(8, self.order, u64::from(held.cut));
+    }
+}

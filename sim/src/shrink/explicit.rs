@@ -1,0 +1,427 @@
+//! A scenario in which nothing is drawn any more: every fault with its nodes and its instant.
+
+use crate::scenario::plan::{Cut, Order, Plan, Planned};
+use crate::scenario::{
+    Action, Condition, Direction, Disk, Expectation, Mode, NetworkAction, NodeAction, Pairs,
+    Scenario, Selector, Sides, Step, When,
+};
+use core::time::Duration;
+use phalanx_core::topology::record::Service;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The scenario with the choices of its plan written out as steps.
+pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
+    let mut writer = Writer {
+        scenario,
+        plan,
+        steps: Vec::new(),
+        ran: BTreeSet::new(),
+        content: BTreeMap::new(),
+        written: BTreeSet::new(),
+    };
+    for (at, planned) in plan.orders.iter().enumerate() {
+        writer.order(at, planned);
+    }
+    let waiting = scenario
+        .steps
+        .iter()
+        .filter(|step| matches!(step.when, When::After(_)));
+    let waiting: Vec<Step> = waiting
+        .map(|step| mapped_step(step, &plan.named, &Some))
+        .collect();
+    let mut steps = writer.steps;
+    steps.extend(waiting);
+    let mut explicit = Scenario {
+        chaos: None,
+        steps,
+        confluent: false,
+        ..scenario.clone()
+    };
+    for host in &mut explicit.hosts {
+        (host.role, host.region, host.zone, host.group) = (None, None, None, None);
+    }
+    for expectation in &mut explicit.expectations {
+        expectation.mode = mapped_mode(&expectation.mode, &plan.named, &Some);
+    }
+    explicit
+}
+
+struct Writer<'a> {
+    scenario: &'a Scenario,
+    plan: &'a Plan,
+    steps: Vec<Step>,
+    /// The hosts that have run.
+    ran: BTreeSet<usize>,
+    /// What they publish.
+    content: BTreeMap<usize, (BTreeSet<Service>, BTreeMap<String, String>)>,
+    /// The steps that publish steadily and are written.
+    written: BTreeSet<usize>,
+}
+
+impl Writer<'_> {
+    fn order(&mut self, index: usize, planned: &Planned) {
+        if let Order::Start { host, .. } = planned.order {
+            let spec = &self.scenario.hosts[host];
+            self.content
+                .insert(host, (spec.services.clone(), spec.metadata.clone()));
+        }
+        if planned.step.is_none() && !planned.chaos {
+            if let Order::Start { host, .. } = planned.order {
+                self.ran.insert(host);
+            }
+            return;
+        }
+        let at = planned.at;
+        match &planned.order {
+            Order::Start { host, disk } => self.start(at, *host, *disk),
+            Order::Stop { host, power_loss } => {
+                let action = if *power_loss {
+                    NodeAction::PowerLoss
+                } else {
+                    NodeAction::Crash
+                };
+                self.nodes(at, *host, action, None);
+            }
+            Order::Cut(cut) => {
+                let mended = self.until(index, |order| *order == Order::Mend(*cut));
+                let kept = mended.is_none();
+                let length = mended
+                    .filter(|end| *end < self.plan.faults_end)
+                    .map(|end| end - at);
+                self.cut(at, &self.plan.cuts[*cut], kept, length);
+            }
+            Order::Hold { cut, length } => {
+                for (from, to, direction) in self.choices(&self.plan.cuts[*cut]) {
+                    let action = NetworkAction::Hold(Pairs::Between(from, to), direction);
+                    self.push(at, Action::Network(action), Some(*length));
+                }
+            }
+            Order::Slow { by, .. } if by.is_zero() => {}
+            Order::Slow { host, by } => {
+                let next = self.next(
+                    index,
+                    |order| matches!(order, Order::Slow { host: other, .. } if other == host),
+                );
+                let length =
+                    next.filter(|(_, next)| matches!(next, Order::Slow { by, .. } if by.is_zero()));
+                let length = length
+                    .filter(|(end, _)| *end < self.plan.faults_end)
+                    .map(|(end, _)| end - at);
+                self.nodes(at, *host, NodeAction::Slow { by: *by, length }, None);
+            }
+            Order::Pause { host, length } => {
+                self.nodes(at, *host, NodeAction::Pause(*length), None)
+            }
+            Order::Clock {
+                host,
+                jump,
+                drift_ppm,
+            } => {
+                let (jump, drift_ppm) = (*jump, *drift_ppm);
+                self.nodes(at, *host, NodeAction::Clock { jump, drift_ppm }, None);
+            }
+            Order::Disk { fault: None, .. } | Order::Mend(_) => {}
+            Order::Disk {
+                host,
+                fault: Some(fault),
+            } => {
+                let works = Order::Disk {
+                    host: *host,
+                    fault: None,
+                };
+                let end = self.until(index, |order| *order == works);
+                let length = end
+                    .filter(|end| *end < self.plan.faults_end)
+                    .map(|end| end - at);
+                self.nodes(at, *host, NodeAction::Disk(*fault), length);
+            }
+            Order::Certificate { host, is } => {
+                self.nodes(at, *host, NodeAction::Certificate(*is), None);
+            }
+            Order::Leave(host) => self.nodes(at, *host, NodeAction::Leave, None),
+            Order::Announce {
+                host,
+                services,
+                metadata,
+            } => {
+                self.announce(planned, *host, services, metadata);
+            }
+            Order::Loss(None) | Order::Latency(None) => {}
+            Order::Loss(Some(ppm)) => {
+                let next = self.next(index, |order| matches!(order, Order::Loss(_)));
+                let length = self.length(at, next, &Order::Loss(None));
+                self.push(at, Action::Network(NetworkAction::Loss(*ppm)), length);
+            }
+            Order::Latency(Some(latency)) => {
+                let next = self.next(index, |order| matches!(order, Order::Latency(_)));
+                let length = self.length(at, next, &Order::Latency(None));
+                self.push(
+                    at,
+                    Action::Network(NetworkAction::Latency(*latency)),
+                    length,
+                );
+            }
+        }
+    }
+
+    /// The next order after `index` that fits, and its time.
+    fn next(&self, index: usize, fits: impl Fn(&Order) -> bool) -> Option<(Duration, &Order)> {
+        let later = self.plan.orders[index + 1..].iter();
+        let next = later
+            .map(|planned| (planned.at, &planned.order))
+            .find(|(_, order)| fits(order));
+        next
+    }
+
+    fn until(&self, index: usize, fits: impl Fn(&Order) -> bool) -> Option<Duration> {
+        self.next(index, fits).map(|(at, _)| at)
+    }
+
+    /// How long something lasts that `end` lifts before the end of all faults.
+    fn length(
+        &self,
+        at: Duration,
+        next: Option<(Duration, &Order)>,
+        end: &Order,
+    ) -> Option<Duration> {
+        let next = next.filter(|(time, order)| *order == end && *time < self.plan.faults_end);
+        next.map(|(time, _)| time - at)
+    }
+
+    fn push(&mut self, at: Duration, action: Action, length: Option<Duration>) {
+        self.steps.push(Step {
+            file: self.scenario.file.clone(),
+            line: 0,
+            when: When::At(at),
+            repeat: None,
+            stagger: None,
+            length: length.filter(|length| !length.is_zero()),
+            named: None,
+            action,
+        });
+    }
+
+    /// Does something to one more node: in the latest step, if it is the same at the same time.
+    fn nodes(&mut self, at: Duration, host: usize, action: NodeAction, length: Option<Duration>) {
+        if let Some(step) = self.steps.last_mut()
+            && step.when == When::At(at)
+            && step.length == length
+            && let Action::Nodes(who, same) = &mut step.action
+            && *same == action
+            && let Some(mut hosts) = who.fixed()
+        {
+            hosts.push(host);
+            *who = Selector::of(&hosts);
+            return;
+        }
+        self.push(at, Action::Nodes(Selector::of(&[host]), action), length);
+    }
+
+    fn start(&mut self, at: Duration, host: usize, disk: Disk) {
+        if !self.ran.insert(host) {
+            self.unstop(at, host);
+            self.nodes(at, host, NodeAction::Restart(disk), None);
+        } else if self.scenario.hosts[host].clone_of.is_some() {
+            self.push(at, Action::Clone(host), None);
+        } else {
+            self.nodes(at, host, NodeAction::Join, None);
+        }
+    }
+
+    /// A restart stops the node itself: a stop at the same instant says the same.
+    fn unstop(&mut self, at: Duration, host: usize) {
+        let Some(step) = self
+            .steps
+            .last_mut()
+            .filter(|step| step.when == When::At(at))
+        else {
+            return;
+        };
+        if let Action::Nodes(who, NodeAction::Crash) = &mut step.action
+            && let Some(mut hosts) = who.fixed()
+        {
+            hosts.retain(|other| *other != host);
+            *who = Selector::of(&hosts);
+            if hosts.is_empty() {
+                self.steps.pop();
+            }
+        }
+    }
+
+    fn cut(&mut self, at: Duration, cut: &Cut, kept: bool, length: Option<Duration>) {
+        if let Some((sides, direction)) = cut.sides() {
+            let sides = Sides::Sets(sides.iter().map(|side| Selector::of(side)).collect());
+            let action = NetworkAction::Partition(sides, direction);
+            self.push(at, Action::Network(action), length);
+            return;
+        }
+        for (from, to, direction) in self.choices(cut) {
+            let action = NetworkAction::Cut(Pairs::Between(from, to), direction, kept);
+            self.push(at, Action::Network(action), length);
+        }
+    }
+
+    fn choices(&self, cut: &Cut) -> Vec<(Selector, Selector, Direction)> {
+        let choices = cut.choices(self.scenario.hosts.len()).into_iter();
+        let choices = choices.map(|(from, to, way)| (Selector::of(&from), Selector::of(&to), way));
+        choices.collect()
+    }
+
+    fn announce(
+        &mut self,
+        planned: &Planned,
+        host: usize,
+        services: &BTreeSet<Service>,
+        metadata: &BTreeMap<String, String>,
+    ) {
+        if let Some(index) = planned.step
+            && let step = &self.scenario.steps[index]
+            && step.repeat.is_none()
+            && step.stagger.is_none()
+            && let Action::Nodes(_, NodeAction::Updates { every, length }) = &step.action
+        {
+            if self.written.insert(index) {
+                let orders = self.plan.orders.iter();
+                let hosts: BTreeSet<usize> = orders
+                    .filter(|planned| planned.step == Some(index))
+                    .filter_map(|planned| match planned.order {
+                        Order::Announce { host, .. } => Some(host),
+                        _ => None,
+                    })
+                    .collect();
+                let hosts: Vec<usize> = hosts.into_iter().collect();
+                let (every, length) = (*every, *length);
+                let action = NodeAction::Updates { every, length };
+                self.push(
+                    planned.at,
+                    Action::Nodes(Selector::of(&hosts), action),
+                    None,
+                );
+            }
+            return;
+        }
+        let before = self
+            .content
+            .insert(host, (services.clone(), metadata.clone()));
+        let same = before.is_some_and(|(_, before)| before == *metadata);
+        let action = NodeAction::Announce {
+            services: Some(services.clone()),
+            metadata: (!same).then(|| metadata.clone()),
+        };
+        self.nodes(planned.at, host, action, None);
+    }
+}
+
+type Named = BTreeMap<String, Vec<usize>>;
+type Host<'a> = &'a dyn Fn(usize) -> Option<usize>;
+
+/// A step whose nodes are others, or gone.
+pub(super) fn mapped_step(step: &Step, named: &Named, host: Host<'_>) -> Step {
+    let map = |who: &Selector| who.mapped(named, host);
+    let pairs = |pairs: &Pairs| match pairs {
+        Pairs::Between(from, to) => Pairs::Between(map(from), map(to)),
+        Pairs::Fraction(ppm) => Pairs::Fraction(*ppm),
+    };
+    let action = match &step.action {
+        Action::Nodes(who, action) => Action::Nodes(map(who), action.clone()),
+        Action::Clone(clone) => Action::Clone(host(*clone).unwrap_or(usize::MAX)),
+        Action::Network(action) => Action::Network(match action {
+            NetworkAction::Partition(Sides::Sets(sets), direction) => {
+                NetworkAction::Partition(Sides::Sets(sets.iter().map(map).collect()), *direction)
+            }
+            NetworkAction::Partition(Sides::Isolate(who), direction) => {
+                NetworkAction::Partition(Sides::Isolate(map(who)), *direction)
+            }
+            NetworkAction::Cut(between, direction, kept) => {
+                NetworkAction::Cut(pairs(between), *direction, *kept)
+            }
+            NetworkAction::Hold(between, direction) => {
+                NetworkAction::Hold(pairs(between), *direction)
+            }
+            NetworkAction::Clog(who) => NetworkAction::Clog(map(who)),
+            NetworkAction::Swizzle(who) => NetworkAction::Swizzle(map(who)),
+            NetworkAction::Partition(Sides::Halves | Sides::Random, _)
+            | NetworkAction::Heal
+            | NetworkAction::Restore
+            | NetworkAction::Loss(_)
+            | NetworkAction::Latency(_) => action.clone(),
+        }),
+    };
+    let mut when = step.when.clone();
+    if let When::After(trigger) = &mut when {
+        trigger.by = map(&trigger.by);
+        trigger.about = trigger.about.as_ref().map(map);
+    }
+    Step {
+        action,
+        when,
+        named: None,
+        ..step.clone()
+    }
+}
+
+/// Whether a step still does something to somebody.
+pub(super) fn is_left(step: &Step) -> bool {
+    let some = |who: &Selector| who.fixed().is_none_or(|hosts| !hosts.is_empty());
+    match &step.action {
+        Action::Nodes(who, _) => some(who),
+        Action::Clone(host) => *host != usize::MAX,
+        Action::Network(action) => match action {
+            NetworkAction::Partition(Sides::Sets(sets), _) => {
+                sets.iter().filter(|set| some(set)).count() >= 2
+            }
+            NetworkAction::Partition(Sides::Isolate(who), _)
+            | NetworkAction::Clog(who)
+            | NetworkAction::Swizzle(who) => some(who),
+            NetworkAction::Cut(Pairs::Between(from, to), ..)
+            | NetworkAction::Hold(Pairs::Between(from, to), _) => some(from) && some(to),
+            NetworkAction::Partition(..) | NetworkAction::Cut(..) | NetworkAction::Hold(..) => true,
+            NetworkAction::Heal | NetworkAction::Restore => true,
+            NetworkAction::Loss(_) | NetworkAction::Latency(_) => true,
+        },
+    }
+}
+
+/// What is expected of other nodes, or of fewer.
+pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
+    let map = |who: &Selector| who.mapped(named, host);
+    let condition = |condition: &Condition| match condition {
+        Condition::Converged => Condition::Converged,
+        Condition::Sees(who, of, status) => Condition::Sees(map(who), map(of), *status),
+        Condition::Members(who, status, bound) => Condition::Members(map(who), *status, *bound),
+        Condition::Providers(who, service, are) => {
+            Condition::Providers(map(who), service.clone(), map(are))
+        }
+        Condition::Links(who, bound) => Condition::Links(map(who), *bound),
+        Condition::Phase(who, phase) => Condition::Phase(map(who), *phase),
+        Condition::Event(kind, by, about, min) => {
+            Condition::Event(*kind, map(by), about.as_ref().map(map), *min)
+        }
+    };
+    match mode {
+        Mode::Eventually(inner) => Mode::Eventually(condition(inner)),
+        Mode::Always(inner) => Mode::Always(condition(inner)),
+        Mode::Never(inner) => Mode::Never(condition(inner)),
+        Mode::Sometimes(inner) => Mode::Sometimes(condition(inner)),
+        Mode::Metric(metric, who, bound) => Mode::Metric(*metric, map(who), *bound),
+    }
+}
+
+/// An expectation about somebody who is gone says something else.
+pub(super) fn is_whole(expectation: &Expectation) -> bool {
+    let some = |who: &Selector| who.fixed().is_none_or(|hosts| !hosts.is_empty());
+    let condition = match &expectation.mode {
+        Mode::Eventually(condition) | Mode::Always(condition) => condition,
+        Mode::Never(condition) | Mode::Sometimes(condition) => condition,
+        Mode::Metric(_, who, _) => return some(who),
+    };
+    match condition {
+        Condition::Converged => true,
+        Condition::Sees(who, of, _) => some(who) && some(of),
+        Condition::Members(who, ..) | Condition::Links(who, _) | Condition::Phase(who, _) => {
+            some(who)
+        }
+        Condition::Providers(who, ..) => some(who),
+        Condition::Event(_, by, about, _) => some(by) && about.as_ref().is_none_or(some),
+    }
+}

@@ -1,0 +1,188 @@
+//! Makes a small scenario of a failing run: one that a person can read, keep and edit.
+//!
+//! First every choice of the seed is written out ([`explicit`]); then, in rounds, until a round changes nothing: fewer
+//! steps, fewer nodes, a shorter run, plainer settings, fewer nodes a step, rounder times. A change stays when the run
+//! still fails the same way: the same expectation, the same invariant. The result is 1-minimal in its steps: without
+//! any one of them it passes.
+
+mod ddmin;
+mod explicit;
+mod passes;
+
+use crate::outcome::Failure;
+use crate::scenario::text::show;
+use crate::scenario::{Condition, Expectation, Mode, Scenario, ScenarioError};
+use crate::search::{Run, attempt};
+use core::time::Duration;
+
+/// What a failed recovery is called, up to the time it may take.
+const RECOVERY: &str = "all views are right within";
+
+/// How far shrinking has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Runs so far.
+    pub runs: usize,
+    /// Steps of the smallest scenario so far.
+    pub steps: usize,
+    /// Its nodes.
+    pub nodes: usize,
+}
+
+/// A small scenario that fails as the large one did.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// The scenario; with the seed it fails.
+    pub scenario: Scenario,
+    /// The seed.
+    pub seed: u64,
+    /// How it fails.
+    pub failure: Failure,
+    /// How many runs it took.
+    pub runs: usize,
+    /// Whether nothing more can be left out; not if it was stopped.
+    pub minimal: bool,
+}
+
+/// Shrinks a failing run. `go_on` is asked before each run; when it says no, the smallest so far is given.
+///
+/// # Errors
+/// When the scenario cannot be run for this seed; the outer none: when it does not fail.
+pub fn shrink(
+    run: &Run<'_>,
+    scenario: &Scenario,
+    seed: u64,
+    go_on: &mut dyn FnMut(Progress) -> bool,
+) -> Result<Option<Shrunk>, ScenarioError> {
+    let plan = scenario.plan(seed)?;
+    let (failures, _) = attempt(run, scenario, seed)?;
+    // The earliest is the nearest to the cause.
+    let Some(target) = failures.into_iter().min_by_key(|failure| failure.at_ms) else {
+        return Ok(None);
+    };
+    let mut shrinker = Shrinker {
+        run,
+        seed,
+        best: scenario.clone(),
+        failure: target.clone(),
+        target,
+        runs: 1,
+        go_on,
+        stopped: false,
+    };
+    let explicit = explicit::explicit(scenario, &plan);
+    shrinker.try_with(explicit);
+    shrinker.forget_other_expectations();
+    while shrinker.round() {}
+    shrinker.finish();
+    Ok(Some(Shrunk {
+        scenario: shrinker.best,
+        seed,
+        failure: shrinker.failure,
+        runs: shrinker.runs,
+        minimal: !shrinker.stopped,
+    }))
+}
+
+struct Shrinker<'a> {
+    run: &'a Run<'a>,
+    seed: u64,
+    best: Scenario,
+    /// How the best fails.
+    failure: Failure,
+    /// How it must fail.
+    target: Failure,
+    runs: usize,
+    go_on: &'a mut dyn FnMut(Progress) -> bool,
+    stopped: bool,
+}
+
+impl Shrinker<'_> {
+    /// Whether a scenario fails as it must; then it is the best.
+    fn try_with(&mut self, candidate: Scenario) -> bool {
+        if self.stopped {
+            return false;
+        }
+        let progress = Progress {
+            runs: self.runs,
+            steps: self.best.steps.len(),
+            nodes: self.best.hosts.len(),
+        };
+        if !(self.go_on)(progress) {
+            self.stopped = true;
+            return false;
+        }
+        self.runs += 1;
+        // What cannot even be planned fails in no way that counts.
+        let Ok((failures, _)) = attempt(self.run, &candidate, self.seed) else {
+            return false;
+        };
+        let found = failures
+            .into_iter()
+            .find(|failure| is_same(failure, &self.target));
+        match found {
+            Some(failure) => {
+                self.best = candidate;
+                self.failure = failure;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether the scenario fails as it must after a change.
+    fn change(&mut self, change: impl FnOnce(&mut Scenario)) -> bool {
+        let mut candidate = self.best.clone();
+        change(&mut candidate);
+        self.try_with(candidate)
+    }
+
+    /// Whether it fails by an expectation of the file.
+    fn is_expectation(&self, expectation: &Expectation) -> bool {
+        self.target.line == expectation.line && self.target.expectation == expectation.text
+    }
+
+    /// Leaves only the expectation that fails; one that says no more than what always holds if none of them does.
+    fn forget_other_expectations(&mut self) {
+        let kept = self
+            .best
+            .expectations
+            .iter()
+            .find(|expectation| self.is_expectation(expectation));
+        let kept = kept.cloned().unwrap_or_else(|| Expectation {
+            file: self.best.file.clone(),
+            line: 0,
+            text: String::new(),
+            mode: Mode::Eventually(Condition::Converged),
+            from: Duration::ZERO,
+            to: None,
+        });
+        self.change(|scenario| scenario.expectations = vec![kept]);
+    }
+}
+
+/// Whether one run fails as another did.
+fn is_same(one: &Failure, other: &Failure) -> bool {
+    let recovery = |failure: &Failure| failure.expectation.starts_with(RECOVERY);
+    one.line == other.line && one.expectation == other.expectation
+        || recovery(one) && recovery(other)
+}
+
+impl Shrunk {
+    /// The text of its file: what it shows, how to see it, the scenario.
+    #[must_use]
+    pub fn to_toml(&self, path: &str) -> String {
+        let Failure {
+            expectation,
+            why,
+            at_ms,
+            ..
+        } = &self.failure;
+        let at = show(Duration::from_millis(*at_ms));
+        let seed = self.seed;
+        format!(
+            "# Broken at {at}: {expectation}\n# {why}\n# phalanx sim run {path} --seed {seed}\n{}",
+            self.scenario.to_toml()
+        )
+    }
+}

@@ -1,0 +1,419 @@
+//! What may be left out or made plainer, one thing at a time.
+
+use super::Shrinker;
+use super::ddmin::ddmin;
+use super::explicit::{is_left, is_whole, mapped_mode, mapped_step};
+use crate::scenario::{
+    Action, Clock, Direction, LinkRule, Network, NetworkAction, NodeAction, Pairs, Scenario,
+    Selector, Sides, Step, TuningChanges, When,
+};
+use core::time::Duration;
+use phalanx_core::identity::NodeId;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Shrinker<'_> {
+    /// Tries everything once; whether anything worked.
+    pub(super) fn round(&mut self) -> bool {
+        let before = self.best.to_toml();
+        self.shorter_run();
+        self.fewer_steps();
+        self.fewer_nodes();
+        self.plainer_world();
+        self.smaller_steps();
+        self.rounder_times();
+        !self.stopped && self.best.to_toml() != before
+    }
+
+    /// What only makes it nicer to read.
+    pub(super) fn finish(&mut self) {
+        self.change(number_names);
+        for index in 0..self.best.steps.len() {
+            self.change(|scenario| isolate_smaller_side(scenario, index));
+        }
+        // Nothing of this may have made a step needless.
+        self.fewer_steps();
+    }
+
+    fn fewer_steps(&mut self) {
+        let steps = self.best.steps.clone();
+        ddmin(&steps, &mut |some| {
+            let some = some.to_vec();
+            self.change(|scenario| scenario.steps = some)
+        });
+    }
+
+    fn fewer_nodes(&mut self) {
+        let base = self.best.clone();
+        let all: Vec<usize> = (0..base.hosts.len()).collect();
+        ddmin(&all, &mut |some| {
+            let kept: BTreeSet<usize> = some.iter().copied().collect();
+            with_hosts(&base, &kept).is_some_and(|smaller| self.try_with(smaller))
+        });
+    }
+
+    /// Ends the fault phase soon after the last step, and allows no more time to recover than needed.
+    fn shorter_run(&mut self) {
+        let last = self
+            .best
+            .steps
+            .iter()
+            .map(|step| step.when.earliest())
+            .max();
+        let least = last.unwrap_or_default() + Duration::from_millis(1);
+        self.lower(least, |scenario| &mut scenario.duration);
+        if self.target.expectation.starts_with(super::RECOVERY) {
+            self.lower(Duration::from_secs(5), |scenario| &mut scenario.recovery);
+        }
+    }
+
+    /// Lowers a time as far as it goes, in round steps, but not below `least`.
+    fn lower(&mut self, least: Duration, field: impl Fn(&mut Scenario) -> &mut Duration) {
+        loop {
+            let value = *field(&mut self.best.clone());
+            let room = value.saturating_sub(least);
+            let tries = [0, 1, 2, 3].map(|quarters| round_up(least + room * quarters / 4));
+            let lower = tries.into_iter().filter(|time| *time < value);
+            if !lower
+                .into_iter()
+                .any(|time| self.change(|scenario| *field(scenario) = time))
+            {
+                return;
+            }
+        }
+    }
+
+    fn plainer_world(&mut self) {
+        let best = &self.best;
+        if best.network != Network::default() {
+            self.change(|scenario| scenario.network = Network::default());
+        }
+        let links = self.best.links.clone();
+        ddmin(&links, &mut |some: &[LinkRule]| {
+            let some = some.to_vec();
+            self.change(|scenario| scenario.links = some)
+        });
+        if self.best.tuning != TuningChanges::default() {
+            self.change(|scenario| scenario.tuning = TuningChanges::default());
+        }
+        if !self.best.spread.is_zero() {
+            self.change(|scenario| scenario.spread = Duration::from_millis(100));
+        }
+        if self.best.seeds != [0] {
+            self.change(|scenario| scenario.seeds = vec![0]);
+        }
+        for simpler in [
+            plain_clocks,
+            plain_tuning,
+            no_metadata,
+            no_services,
+            all_dialable,
+            at_once,
+        ] {
+            let mut candidate = self.best.clone();
+            simpler(&mut candidate);
+            if candidate.hosts != self.best.hosts {
+                self.try_with(candidate);
+            }
+        }
+    }
+
+    /// Fewer nodes and simpler faults in each step.
+    fn smaller_steps(&mut self) {
+        for index in 0..self.best.steps.len() {
+            for part in 0..parts(&mut self.best.steps[index].clone()).len() {
+                self.fewer_of(index, part);
+            }
+            for simpler in [both_ways, unending, short_pause] {
+                let mut step = self.best.steps[index].clone();
+                if simpler(&mut step) {
+                    self.change(|scenario| scenario.steps[index] = step);
+                }
+            }
+        }
+    }
+
+    /// Fewer nodes in one part of a step.
+    fn fewer_of(&mut self, index: usize, part: usize) {
+        let mut step = self.best.steps[index].clone();
+        let Some(hosts) = parts(&mut step)[part]
+            .fixed()
+            .filter(|hosts| hosts.len() > 1)
+        else {
+            return;
+        };
+        ddmin(&hosts, &mut |some| {
+            let mut step = step.clone();
+            *parts(&mut step)[part] = Selector::of(some);
+            !some.is_empty()
+                && is_left(&step)
+                && self.change(|scenario| scenario.steps[index] = step)
+        });
+    }
+
+    /// Whole seconds, or at least tenths.
+    fn rounder_times(&mut self) {
+        for index in 0..self.best.steps.len() {
+            let When::At(time) = self.best.steps[index].when else {
+                continue;
+            };
+            self.rounder(time, |scenario| match &mut scenario.steps[index].when {
+                When::At(time) => Some(time),
+                When::Between(..) | When::After(_) => None,
+            });
+            if let Some(length) = self.best.steps[index].length {
+                self.rounder(length, |scenario| scenario.steps[index].length.as_mut());
+            }
+            if let Some(length) = own_length(&mut self.best.steps[index].clone()) {
+                let length = *length;
+                self.rounder(length, |scenario| own_length(&mut scenario.steps[index]));
+            }
+        }
+        // Steps stay in the order of their times.
+        let sorted = self
+            .best
+            .steps
+            .is_sorted_by_key(|step| step.when.earliest());
+        if !sorted {
+            self.change(|scenario| scenario.steps.sort_by_key(|step| step.when.earliest()));
+        }
+    }
+
+    fn rounder(&mut self, time: Duration, field: impl Fn(&mut Scenario) -> Option<&mut Duration>) {
+        let nanos = time.as_nanos() as u64;
+        for unit in [1_000_000_000, 100_000_000, 10_000_000, 1_000_000] {
+            if nanos % unit == 0 {
+                return;
+            }
+            for round in [nanos / unit * unit, nanos.div_ceil(unit) * unit] {
+                let round = Duration::from_nanos(round);
+                let fits = !round.is_zero() && round < self.best.duration;
+                let changed = fits
+                    && self.change(|scenario| {
+                        if let Some(time) = field(scenario) {
+                            *time = round;
+                        }
+                    });
+                if changed {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Up to a whole second above two seconds, else to a tenth.
+fn round_up(time: Duration) -> Duration {
+    let unit = if time > Duration::from_secs(2) {
+        1_000_000_000
+    } else {
+        100_000_000
+    };
+    Duration::from_nanos((time.as_nanos() as u64).div_ceil(unit) * unit)
+}
+
+/// The scenario with some of its hosts alone; none if what fails speaks of another.
+fn with_hosts(scenario: &Scenario, kept: &BTreeSet<usize>) -> Option<Scenario> {
+    let stays = |host: usize| {
+        kept.contains(&host)
+            && scenario.hosts[host]
+                .clone_of
+                .is_none_or(|of| kept.contains(&of))
+    };
+    let left: Vec<usize> = (0..scenario.hosts.len())
+        .filter(|host| stays(*host))
+        .collect();
+    let place = |host: usize| left.iter().position(|other| *other == host);
+    let named = BTreeMap::new();
+    let mut smaller = scenario.clone();
+    smaller.hosts = left
+        .iter()
+        .map(|host| scenario.hosts[*host].clone())
+        .collect();
+    for host in &mut smaller.hosts {
+        host.clone_of = host.clone_of.and_then(place);
+    }
+    smaller.seeds = scenario
+        .seeds
+        .iter()
+        .filter_map(|seed| place(*seed))
+        .collect();
+    if smaller.seeds.is_empty() {
+        smaller.seeds.push(0);
+    }
+    let map = |hosts: &[usize]| hosts.iter().filter_map(|host| place(*host)).collect();
+    for rule in &mut smaller.links {
+        (rule.from, rule.to) = (map(&rule.from), map(&rule.to));
+    }
+    smaller
+        .links
+        .retain(|rule| !rule.from.is_empty() && !rule.to.is_empty());
+    let steps = scenario
+        .steps
+        .iter()
+        .map(|step| mapped_step(step, &named, &place));
+    smaller.steps = steps.filter(is_left).collect();
+    for expectation in &mut smaller.expectations {
+        expectation.mode = mapped_mode(&expectation.mode, &named, &place);
+    }
+    let whole = smaller.expectations.iter().all(is_whole);
+    (whole && !smaller.hosts.is_empty()).then_some(smaller)
+}
+
+/// The choices of nodes in a step, each by itself.
+fn parts(step: &mut Step) -> Vec<&mut Selector> {
+    match &mut step.action {
+        Action::Nodes(who, _) => vec![who],
+        Action::Clone(_) => Vec::new(),
+        Action::Network(action) => match action {
+            NetworkAction::Partition(Sides::Sets(sets), _) => sets.iter_mut().collect(),
+            NetworkAction::Partition(Sides::Isolate(who), _)
+            | NetworkAction::Clog(who)
+            | NetworkAction::Swizzle(who) => vec![who],
+            NetworkAction::Cut(Pairs::Between(from, to), ..)
+            | NetworkAction::Hold(Pairs::Between(from, to), _) => vec![from, to],
+            NetworkAction::Partition(..) | NetworkAction::Cut(..) | NetworkAction::Hold(..) => {
+                Vec::new()
+            }
+            NetworkAction::Heal | NetworkAction::Restore => Vec::new(),
+            NetworkAction::Loss(_) | NetworkAction::Latency(_) => Vec::new(),
+        },
+    }
+}
+
+fn both_ways(step: &mut Step) -> bool {
+    let Action::Network(action) = &mut step.action else {
+        return false;
+    };
+    match action {
+        NetworkAction::Partition(_, direction)
+        | NetworkAction::Cut(_, direction, _)
+        | NetworkAction::Hold(_, direction) => {
+            std::mem::replace(direction, Direction::Both) != Direction::Both
+        }
+        NetworkAction::Heal | NetworkAction::Restore => false,
+        NetworkAction::Clog(_) | NetworkAction::Swizzle(_) => false,
+        NetworkAction::Loss(_) | NetworkAction::Latency(_) => false,
+    }
+}
+
+/// Until all faults are lifted.
+const fn unending(step: &mut Step) -> bool {
+    step.length.take().is_some()
+}
+
+/// Half as long.
+fn short_pause(step: &mut Step) -> bool {
+    match own_length(step) {
+        Some(length) if *length > Duration::from_secs(2) => {
+            *length = round_up(*length / 2);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// How long an action lasts by itself.
+const fn own_length(step: &mut Step) -> Option<&mut Duration> {
+    match &mut step.action {
+        Action::Nodes(_, action) => match action {
+            NodeAction::Pause(length) => Some(length),
+            NodeAction::Slow { length, .. } => length.as_mut(),
+            NodeAction::Updates { length, .. } | NodeAction::Flap { length, .. } => Some(length),
+            NodeAction::Clock { jump, .. } => Some(jump),
+            _ => None,
+        },
+        Action::Network(_) | Action::Clone(_) => None,
+    }
+}
+
+fn plain_clocks(scenario: &mut Scenario) {
+    for host in &mut scenario.hosts {
+        host.clock = Clock::default();
+    }
+}
+
+fn plain_tuning(scenario: &mut Scenario) {
+    for host in &mut scenario.hosts {
+        host.tuning = TuningChanges::default();
+    }
+}
+
+fn no_metadata(scenario: &mut Scenario) {
+    for host in &mut scenario.hosts {
+        host.metadata.clear();
+        "generic".clone_into(&mut host.kind);
+    }
+}
+
+fn no_services(scenario: &mut Scenario) {
+    for host in &mut scenario.hosts {
+        host.services.clear();
+    }
+}
+
+fn all_dialable(scenario: &mut Scenario) {
+    for host in &mut scenario.hosts {
+        host.dialable = true;
+    }
+}
+
+fn at_once(scenario: &mut Scenario) {
+    for host in &mut scenario.hosts {
+        host.start = host.start.map(|_| Duration::ZERO);
+    }
+}
+
+/// Names without gaps: n1, n2, ...; a clone keeps its own.
+fn number_names(scenario: &mut Scenario) {
+    let mut ids: BTreeMap<NodeId, NodeId> = BTreeMap::new();
+    let originals = scenario
+        .hosts
+        .iter_mut()
+        .filter(|host| host.clone_of.is_none());
+    for (number, host) in (1..).zip(originals) {
+        let name = format!("n{number}");
+        if let Ok(id) = NodeId::new(&name) {
+            ids.insert(std::mem::replace(&mut host.id, id.clone()), id);
+            host.name = name;
+        }
+    }
+    for (number, host) in (1..).zip(scenario.hosts.iter_mut()) {
+        if host.clone_of.is_some() {
+            host.id = ids
+                .get(&host.id)
+                .cloned()
+                .unwrap_or_else(|| host.id.clone());
+            host.name = format!("copy{number}");
+        }
+    }
+}
+
+/// Of two sides that hold everyone, the smaller says it all.
+fn isolate_smaller_side(scenario: &mut Scenario, index: usize) {
+    let hosts = scenario.hosts.len();
+    let Some(step) = scenario.steps.get_mut(index) else {
+        return;
+    };
+    let Action::Network(NetworkAction::Partition(sides, direction)) = &mut step.action else {
+        return;
+    };
+    let Sides::Sets(sets) = &*sides else { return };
+    let fixed: Option<Vec<Vec<usize>>> = sets.iter().map(Selector::fixed).collect();
+    let Some([one, two]) = fixed.as_deref() else {
+        return;
+    };
+    if one.len() + two.len() != hosts {
+        return;
+    }
+    let (smaller, turned) = if two.len() < one.len() {
+        (two, true)
+    } else {
+        (one, false)
+    };
+    *sides = Sides::Isolate(Selector::of(smaller));
+    *direction = match *direction {
+        Direction::Out if turned => Direction::In,
+        Direction::In if turned => Direction::Out,
+        same => same,
+    };
+}
