@@ -189,6 +189,10 @@ pub(crate) enum Sim {
         #[arg(long)]
         json: bool,
     },
+    /// Look for a seed that fails, with random faults on top of the scenarios' own
+    Search(SimSearch),
+    /// Turn a failing run into a small scenario file that fails the same way
+    Shrink(SimShrink),
     /// List scenarios with their stories
     List {
         /// Files or folders
@@ -226,6 +230,58 @@ pub(crate) struct SimRun {
     /// A fault that bit nothing fails the run
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Switch a mechanism off, or plant a bug, in every node
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) sabotage: Vec<String>,
+}
+
+/// `phalanx sim search`
+#[derive(Debug, Args)]
+pub(crate) struct SimSearch {
+    /// Scenario files to start from
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// How long, unless something fails before
+    #[arg(long = "for", value_name = "TIME", default_value = "60s")]
+    pub(crate) length: Span,
+    /// End after so many runs
+    #[arg(long, value_name = "N")]
+    pub(crate) runs: Option<u64>,
+    /// Runs at a time [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// Where the failing scenario is written
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) out: PathBuf,
+    /// Another seed draws other trials
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Switch a mechanism off, or plant a bug, in every node
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) sabotage: Vec<String>,
+}
+
+/// `phalanx sim shrink`
+#[derive(Debug, Args)]
+pub(crate) struct SimShrink {
+    /// The scenario file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The seed that fails
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Where the small scenario is written [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Give the smallest so far after this time
+    #[arg(long = "for", value_name = "TIME", default_value = "10min")]
+    pub(crate) length: Span,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Switch a mechanism off, or plant a bug, in every node
     #[arg(long, value_name = "NAME", hide = true)]
     pub(crate) sabotage: Vec<String>,

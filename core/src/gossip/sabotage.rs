@@ -66,6 +66,8 @@ pub enum Switch {
     DeadlineStays,
     /// Planted bug: whatever comes last wins, older or newer.
     OlderReplaces,
+    /// Planted bug: an announced update is taken for held when an older one of its origin is.
+    SequenceIgnored,
 }
 
 impl Switch {
@@ -101,6 +103,7 @@ impl Switch {
         (Self::Unbounded, "unbounded"),
         (Self::DeadlineStays, "deadline-stays"),
         (Self::OlderReplaces, "older-replaces"),
+        (Self::SequenceIgnored, "sequence-ignored"),
     ];
 }
 

@@ -13,8 +13,8 @@ mod variant;
 pub use coverage::Coverage;
 pub use variant::Trial;
 
-use crate::outcome::{Failure, Outcome};
-use crate::record::Recorder;
+use crate::outcome::Failure;
+use crate::runner::{Options, Runner};
 use crate::scenario::{Scenario, ScenarioError};
 use core::time::Duration;
 use phalanx_core::random::Random;
@@ -23,9 +23,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// The most trials that are kept to draw near.
 const KEPT_MAX: usize = 1_000;
 
-/// Runs one seed of a scenario, in whatever engine, with whatever is broken on purpose.
-pub type Run<'a> =
-    dyn Fn(&Scenario, u64, Option<&mut dyn Recorder>) -> Result<Outcome, ScenarioError> + Sync + 'a;
+/// What is looked into: who runs it, and what is broken on purpose in it.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// Runs its scenarios.
+    pub runner: &'a (dyn Runner + Sync),
+    /// Words of its vocabulary.
+    pub sabotage: &'a [String],
+}
 
 /// What a failure is called that is a panic of a machine.
 pub const PANIC: &str = "no machine breaks its own rules";
@@ -116,13 +121,18 @@ impl Hunt {
 /// # Errors
 /// When the scenario cannot be run for this seed.
 pub fn attempt(
-    run: &Run<'_>,
+    subject: Subject<'_>,
     scenario: &Scenario,
     seed: u64,
 ) -> Result<(Vec<Failure>, Coverage), ScenarioError> {
     let mut coverage = Coverage::default();
     let done = catch_unwind(AssertUnwindSafe(|| {
-        run(scenario, seed, Some(&mut coverage))
+        let options = Options {
+            sabotage: subject.sabotage.to_vec(),
+            recorder: Some(&mut coverage),
+            ..Options::default()
+        };
+        subject.runner.run(scenario, seed, options)
     }));
     match done {
         Ok(outcome) => Ok((outcome?.failures, coverage)),

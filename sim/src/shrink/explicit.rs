@@ -146,6 +146,10 @@ impl Writer<'_> {
             } => {
                 self.announce(planned, *host, services, metadata);
             }
+            Order::Command { host, name, with } => {
+                let (name, with) = (name.clone(), with.clone());
+                self.nodes(at, *host, NodeAction::Command { name, with }, None);
+            }
             Order::Loss(None) | Order::Latency(None) => {}
             Order::Loss(Some(ppm)) => {
                 let next = self.next(index, |order| matches!(order, Order::Loss(_)));
@@ -394,6 +398,21 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
         }
         Condition::Links(who, bound) => Condition::Links(map(who), *bound),
         Condition::Phase(who, phase) => Condition::Phase(map(who), *phase),
+        Condition::State { who, key, is, count } => Condition::State {
+            who: map(who),
+            key: key.clone(),
+            is: is.clone(),
+            count: *count,
+        },
+        Condition::Agree { who, key } => Condition::Agree {
+            who: map(who),
+            key: key.clone(),
+        },
+        Condition::Own { name, who, with } => Condition::Own {
+            name: name.clone(),
+            who: map(who),
+            with: with.clone(),
+        },
         Condition::Event(kind, by, about, min) => {
             Condition::Event(*kind, map(by), about.as_ref().map(map), *min)
         }
@@ -422,6 +441,8 @@ pub(super) fn is_whole(expectation: &Expectation) -> bool {
             some(who)
         }
         Condition::Providers(who, ..) => some(who),
+        Condition::State { who, .. } | Condition::Agree { who, .. } => some(who),
+        Condition::Own { who, .. } => some(who),
         Condition::Event(_, by, about, _) => some(by) && about.as_ref().is_none_or(some),
     }
 }

@@ -12,7 +12,7 @@ mod passes;
 use crate::outcome::Failure;
 use crate::scenario::text::show;
 use crate::scenario::{Condition, Expectation, Mode, Scenario, ScenarioError};
-use crate::search::{Run, attempt};
+use crate::search::{Subject, attempt};
 use core::time::Duration;
 
 /// What a failed recovery is called, up to the time it may take.
@@ -49,19 +49,19 @@ pub struct Shrunk {
 /// # Errors
 /// When the scenario cannot be run for this seed; the outer none: when it does not fail.
 pub fn shrink(
-    run: &Run<'_>,
+    subject: Subject<'_>,
     scenario: &Scenario,
     seed: u64,
     go_on: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Option<Shrunk>, ScenarioError> {
     let plan = scenario.plan(seed)?;
-    let (failures, _) = attempt(run, scenario, seed)?;
+    let (failures, _) = attempt(subject, scenario, seed)?;
     // The earliest is the nearest to the cause.
     let Some(target) = failures.into_iter().min_by_key(|failure| failure.at_ms) else {
         return Ok(None);
     };
     let mut shrinker = Shrinker {
-        run,
+        subject,
         seed,
         best: scenario.clone(),
         failure: target.clone(),
@@ -85,7 +85,7 @@ pub fn shrink(
 }
 
 struct Shrinker<'a> {
-    run: &'a Run<'a>,
+    subject: Subject<'a>,
     seed: u64,
     best: Scenario,
     /// How the best fails.
@@ -114,7 +114,7 @@ impl Shrinker<'_> {
         }
         self.runs += 1;
         // What cannot even be planned fails in no way that counts.
-        let Ok((failures, _)) = attempt(self.run, &candidate, self.seed) else {
+        let Ok((failures, _)) = attempt(self.subject, &candidate, self.seed) else {
             return false;
         };
         let found = failures
@@ -161,11 +161,22 @@ impl Shrinker<'_> {
     }
 }
 
-/// Whether one run fails as another did.
+/// Whether one run fails as another did: by the same expectation or invariant, and for a like reason.
 fn is_same(one: &Failure, other: &Failure) -> bool {
     let recovery = |failure: &Failure| failure.expectation.starts_with(RECOVERY);
-    one.line == other.line && one.expectation == other.expectation
-        || recovery(one) && recovery(other)
+    let what = one.line == other.line && one.expectation == other.expectation
+        || recovery(one) && recovery(other);
+    what && kind(&one.why) == kind(&other.why)
+}
+
+/// A reason without its particulars: numbers, names and lists.
+fn kind(why: &str) -> Vec<&str> {
+    let words = why.split(|c: char| !c.is_alphanumeric() && c != '-');
+    let plain = |word: &&str| {
+        let mut letters = word.chars();
+        letters.clone().count() > 2 && letters.all(char::is_alphabetic)
+    };
+    words.filter(plain).collect()
 }
 
 impl Shrunk {

@@ -60,23 +60,28 @@ impl Shrinker<'_> {
             .map(|step| step.when.earliest())
             .max();
         let least = last.unwrap_or_default() + Duration::from_millis(1);
-        self.lower(least, |scenario| &mut scenario.duration);
+        self.lower(least, duration_of, end_earlier);
         if self.target.expectation.starts_with(super::RECOVERY) {
-            self.lower(Duration::from_secs(5), |scenario| &mut scenario.recovery);
+            let recovery = |scenario: &Scenario| scenario.recovery;
+            self.lower(Duration::from_secs(5), recovery, |scenario, time| {
+                scenario.recovery = time;
+            });
         }
     }
 
     /// Lowers a time as far as it goes, in round steps, but not below `least`.
-    fn lower(&mut self, least: Duration, field: impl Fn(&mut Scenario) -> &mut Duration) {
+    fn lower(
+        &mut self,
+        least: Duration,
+        get: impl Fn(&Scenario) -> Duration,
+        set: impl Fn(&mut Scenario, Duration),
+    ) {
         loop {
-            let value = *field(&mut self.best.clone());
+            let value = get(&self.best);
             let room = value.saturating_sub(least);
             let tries = [0, 1, 2, 3].map(|quarters| round_up(least + room * quarters / 4));
-            let lower = tries.into_iter().filter(|time| *time < value);
-            if !lower
-                .into_iter()
-                .any(|time| self.change(|scenario| *field(scenario) = time))
-            {
+            let mut lower = tries.into_iter().filter(|time| *time < value);
+            if !lower.any(|time| self.change(|scenario| set(scenario, time))) {
                 return;
             }
         }
@@ -97,9 +102,6 @@ impl Shrinker<'_> {
         }
         if !self.best.spread.is_zero() {
             self.change(|scenario| scenario.spread = Duration::from_millis(100));
-        }
-        if self.best.seeds != [0] {
-            self.change(|scenario| scenario.seeds = vec![0]);
         }
         for simpler in [
             plain_clocks,
@@ -199,6 +201,22 @@ impl Shrinker<'_> {
             }
         }
     }
+}
+
+const fn duration_of(scenario: &Scenario) -> Duration {
+    scenario.duration
+}
+
+/// Ends the fault phase earlier; what is expected after it moves along.
+fn end_earlier(scenario: &mut Scenario, duration: Duration) {
+    let earlier = scenario.duration.saturating_sub(duration);
+    for expectation in &mut scenario.expectations {
+        if expectation.from >= scenario.duration {
+            expectation.from -= earlier;
+            expectation.to = expectation.to.map(|to| to - earlier);
+        }
+    }
+    scenario.duration = duration;
 }
 
 /// Up to a whole second above two seconds, else to a tenth.

@@ -8,7 +8,7 @@
 pub(crate) mod daemon;
 pub(crate) mod demo;
 pub(crate) mod dev;
-mod interrupt;
+pub(crate) mod interrupt;
 
 use crate::failure::Failure;
 use crate::programs;

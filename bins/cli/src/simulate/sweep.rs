@@ -55,13 +55,17 @@ pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failur
     report.finish(result)
 }
 
+/// Words for what is to be broken on purpose, if each means something.
+pub(super) fn sabotage(words: &[String]) -> Result<Vec<String>, Failure> {
+    mesh::sabotage(words).map_err(|why| Failure::usage(format!("--sabotage: {why}")))?;
+    Ok(words.to_vec())
+}
+
 fn settings(arguments: &SimRun) -> Result<Settings, Failure> {
-    mesh::sabotage(&arguments.sabotage)
-        .map_err(|why| Failure::usage(format!("--sabotage: {why}")))?;
     Ok(Settings {
         strict: arguments.strict,
         trace: arguments.trace.clone(),
-        sabotage: arguments.sabotage.clone(),
+        sabotage: sabotage(&arguments.sabotage)?,
     })
 }
 

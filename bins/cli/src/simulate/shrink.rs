@@ -1,0 +1,105 @@
+//! `phalanx sim shrink`: a failing run as a small scenario file.
+
+use super::{catalogue, sweep};
+use crate::arguments::SimShrink;
+use crate::failure::{Failure, Verdict};
+use crate::fleet::interrupt::Interrupt;
+use crate::screen::Screen;
+use indicatif::{ProgressBar, ProgressDrawTarget};
+use phalanx_sim::mesh::Mesh;
+use phalanx_sim::runner::Model;
+use phalanx_sim::scenario::Engine;
+use phalanx_sim::search::Subject;
+use phalanx_sim::shrink::{Progress, Shrunk, shrink};
+use serde_json::json;
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+pub(super) fn run(screen: &Screen, arguments: &SimShrink) -> Result<Verdict, Failure> {
+    let entry = catalogue::load(std::slice::from_ref(&arguments.file))?.swap_remove(0);
+    entry
+        .scenario
+        .check_engine(Engine::Model)
+        .map_err(Failure::usage)?;
+    let sabotage = sweep::sabotage(&arguments.sabotage)?;
+    let subject = Subject {
+        runner: &Model::<Mesh>::new(),
+        sabotage: &sabotage,
+    };
+        model::run(scenario, seed, options)
+    };
+    let mut interrupt = Interrupt::listen()?;
+    let deadline = Instant::now() + arguments.length.0;
+    let target = if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let bar = ProgressBar::new_spinner();
+    bar.set_draw_target(target);
+    let mut go_on = |progress: Progress| {
+        let Progress { runs, steps, nodes } = progress;
+        bar.set_message(format!("{runs} runs, {steps} steps, {nodes} nodes"));
+        Instant::now() < deadline && !interrupt.wait(Duration::ZERO)
+    };
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let shrunk = shrink(subject, &entry.scenario, arguments.seed, &mut go_on);
+    std::panic::set_hook(usual);
+    bar.finish_and_clear();
+    let Some(mut shrunk) = shrunk.map_err(Failure::usage)? else {
+        let (file, seed) = (arguments.file.display(), arguments.seed);
+        return Err(Failure::failed(format!(
+            "{file} does not fail with seed {seed}: nothing to shrink; find a seed with `phalanx sim search`"
+        )));
+    };
+    let path = arguments.output.as_deref().unwrap_or(&arguments.file);
+    if let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) {
+        stem.clone_into(&mut shrunk.scenario.name);
+    }
+    shrunk.scenario.about = format!("Shrunk from {}, seed {}.", entry.scenario.name, shrunk.seed);
+    report(screen, arguments, &shrunk, path)?;
+    Ok(Verdict::Yes)
+}
+
+fn report(
+    screen: &Screen,
+    arguments: &SimShrink,
+    shrunk: &Shrunk,
+    path: &Path,
+) -> Result<(), Failure> {
+    let text = shrunk.to_toml(&path.display().to_string());
+    if let Some(path) = &arguments.output {
+        let unwritable =
+            |error| Failure::usage(format!("{} cannot be written: {error}", path.display()));
+        std::fs::write(path, &text).map_err(unwritable)?;
+    }
+    let (steps, nodes) = (shrunk.scenario.steps.len(), shrunk.scenario.hosts.len());
+    if arguments.json {
+        return screen.json(&json!({
+            "runs": shrunk.runs,
+            "steps": steps,
+            "nodes": nodes,
+            "lines": text.lines().count(),
+            "minimal": shrunk.minimal,
+            "failure": shrunk.failure,
+            "scenario": text,
+        }));
+    }
+    let Some(path) = &arguments.output else {
+        return screen.line(text.trim_end());
+    };
+    let path = path.display();
+    screen.line(format!(
+        "{path}: {steps} steps, {nodes} nodes, after {} runs",
+        shrunk.runs
+    ))?;
+    if !shrunk.minimal {
+        screen.line("stopped before it was minimal; start from this file to go on")?;
+    }
+    screen.line(format!(
+        "again: phalanx sim run {path} --seed {}",
+        shrunk.seed
+    ))
+}
