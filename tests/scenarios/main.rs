@@ -2,4 +2,5 @@
 
 mod files;
 mod passes;
+mod search;
 mod self_check;

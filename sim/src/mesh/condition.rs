@@ -64,8 +64,10 @@ fn sees(scene: &Scene<'_>, who: &Selector, of: &Selector, wanted: SeenAs) -> Res
     if of.is_empty() {
         return Err("nobody is there to be seen".to_owned());
     }
+    let mut seen = false;
     for (host, mesh) in scene.observers(who)? {
         for &other in of.iter().filter(|other| **other != host) {
+            seen = true;
             let status = mesh
                 .member(&scene.hosts[other].id)
                 .map(|member| member.status);
@@ -79,7 +81,12 @@ fn sees(scene: &Scene<'_>, who: &Selector, of: &Selector, wanted: SeenAs) -> Res
             }
         }
     }
-    Ok(())
+    // A node that looks at itself alone sees nobody.
+    if seen {
+        Ok(())
+    } else {
+        Err("nobody but the observed runs".to_owned())
+    }
 }
 
 fn providers(

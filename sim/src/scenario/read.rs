@@ -81,6 +81,8 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
     };
     let network = read_network(source, &file.network, Network::default())?;
     let duration = with(source, &file.duration, text::positive)?;
+    let recovery = optional(source, file.recovery.as_ref(), text::duration)?;
+    let recovery = recovery.unwrap_or(Duration::from_secs(20));
     let steps = timeline(source, &names, &file, duration)?;
     let engines: Vec<Engine> = file
         .engines
@@ -96,8 +98,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
         engines,
         confluent: file.confluent,
         duration,
-        recovery: optional(source, file.recovery.as_ref(), text::duration)?
-            .unwrap_or(Duration::from_secs(20)),
+        recovery,
         hosts,
         seeds,
         spread: optional(source, file.spread.as_ref(), text::duration)?
@@ -107,11 +108,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
         tuning: read_tuning(source, &file.tuning)?,
         chaos,
         steps,
-        expectations: file
-            .expect
-            .iter()
-            .map(|expect| conditions::read(source, &names, expect))
-            .collect::<Result<_, _>>()?,
+        expectations: expectations(source, &names, &file, duration + recovery)?,
         hash: phalanx_core::random::hash_bytes(source.text.as_bytes()),
         engines_line: file
             .engines
@@ -144,6 +141,27 @@ fn timeline(
     }
     timeline.sort_by_key(|step| step.when.earliest());
     Ok(timeline)
+}
+
+fn expectations(
+    source: &Source<'_>,
+    names: &Names,
+    file: &ScenarioFile,
+    end: Duration,
+) -> Result<Vec<conditions::Expectation>, ScenarioError> {
+    let mut expectations = Vec::new();
+    for table in &file.expect {
+        let expectation = conditions::read(source, names, table)?;
+        if expectation.from >= end {
+            let end = text::show(end);
+            let message =
+                format!("is not before the end of the run ({end}): it would never be looked at");
+            let place = source.place_of(table.span().start, "from");
+            return Err(source.error(place, "from", message));
+        }
+        expectations.push(expectation);
+    }
+    Ok(expectations)
 }
 
 fn check_head(source: &Source<'_>, file: &ScenarioFile) -> Result<(), ScenarioError> {

@@ -398,7 +398,12 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
         }
         Condition::Links(who, bound) => Condition::Links(map(who), *bound),
         Condition::Phase(who, phase) => Condition::Phase(map(who), *phase),
-        Condition::State { who, key, is, count } => Condition::State {
+        Condition::State {
+            who,
+            key,
+            is,
+            count,
+        } => Condition::State {
             who: map(who),
             key: key.clone(),
             is: is.clone(),

@@ -180,6 +180,12 @@ fn kind(why: &str) -> Vec<&str> {
 }
 
 impl Shrunk {
+    /// Whether another run failed as this one does.
+    #[must_use]
+    pub fn is_same(&self, other: &Failure) -> bool {
+        is_same(other, &self.failure)
+    }
+
     /// The text of its file: what it shows, how to see it, the scenario.
     #[must_use]
     pub fn to_toml(&self, path: &str) -> String {

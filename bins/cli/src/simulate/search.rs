@@ -6,8 +6,8 @@ use crate::failure::{Failure, Verdict};
 use crate::fleet::interrupt::Interrupt;
 use crate::screen::{Paint, Screen, span};
 use indicatif::{ProgressBar, ProgressDrawTarget};
-use phalanx_sim::outcome::Failure as Broken;
 use phalanx_sim::mesh::Mesh;
+use phalanx_sim::outcome::Failure as Broken;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::{Engine, Scenario};
 use phalanx_sim::search::{Hunt, Subject, Trial, attempt};
@@ -138,12 +138,10 @@ fn progress(runs: u64, covered: usize) -> String {
 }
 
 /// Draws, runs and learns.
-fn work(shared: &Shared, sabotage: Sabotage) {
+fn work(shared: &Shared, sabotage: &[String]) {
     let subject = Subject {
         runner: &Model::<Mesh>::new(),
-        sabotage: sabotage,
-    };
-        model::run(scenario, seed, options)
+        sabotage,
     };
     while !shared.over.load(Ordering::Relaxed) {
         let mut hunt = shared.hunt.lock().unwrap_or_else(PoisonError::into_inner);

@@ -27,8 +27,6 @@ pub(super) fn run(screen: &Screen, arguments: &SimShrink) -> Result<Verdict, Fai
         runner: &Model::<Mesh>::new(),
         sabotage: &sabotage,
     };
-        model::run(scenario, seed, options)
-    };
     let mut interrupt = Interrupt::listen()?;
     let deadline = Instant::now() + arguments.length.0;
     let target = if std::io::stderr().is_terminal() {

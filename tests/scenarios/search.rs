@@ -1,0 +1,139 @@
+//! Search finds what is planted, starting from the scenarios as they are, and shrink makes a file of it that a person
+//! can read.
+
+use crate::files::{LARGE, load, names};
+use phalanx_sim::mesh::Mesh;
+use phalanx_sim::outcome::Failure;
+use phalanx_sim::runner::Model;
+use phalanx_sim::scenario::Scenario;
+use phalanx_sim::search::{Hunt, Subject, Trial, attempt};
+use phalanx_sim::shrink::{Shrunk, shrink};
+
+/// What is planted, by the part of the mesh that it breaks.
+const PLANTED: [(&str, &str); 10] = [
+    ("merge", "merge-lower-wins"),
+    ("merge of equals", "merge-ignores-content"),
+    ("refutation", "adopts-lie"),
+    ("limbo", "limbo-forgets"),
+    ("sequence repair", "sequence-ignored"),
+    ("tie-break", "tie-break-by-side"),
+    ("provider index", "provider-index-stale"),
+    ("delta", "delta-drops-services"),
+    ("clock", "proof-is-now"),
+    ("clock jump", "no-pause-guard"),
+];
+
+/// Seconds of one core: far less than the two minutes that a search may take.
+const TRIALS_MAX: u64 = 300;
+const SHRINK_RUNS_MAX: usize = 1_500;
+const LINES_MAX: usize = 30;
+
+/// The first trial that fails with the bug, and not without it.
+fn find(bases: &[Scenario], broken: Subject<'_>, sound: Subject<'_>) -> Option<(Trial, Scenario)> {
+    let mut hunt = Hunt::new(bases.to_vec(), 1);
+    while hunt.drawn() < TRIALS_MAX {
+        let trial = hunt.draw();
+        let scenario = hunt.scenario(&trial);
+        let (failures, did) =
+            attempt(broken, &scenario, trial.seed).expect("it is for this engine");
+        hunt.learn(&trial, &did);
+        if !failures.is_empty() && failures_of(sound, &scenario, trial.seed).is_empty() {
+            return Some((trial, scenario));
+        }
+    }
+    None
+}
+
+fn failures_of(subject: Subject<'_>, scenario: &Scenario, seed: u64) -> Vec<Failure> {
+    attempt(subject, scenario, seed).map_or_else(|_| Vec::new(), |(failures, _)| failures)
+}
+
+fn check(what: &str, broken: Subject<'_>, trial: &Trial, scenario: &Scenario) {
+    let mut go_on = |progress: phalanx_sim::shrink::Progress| progress.runs < SHRINK_RUNS_MAX;
+    let shrunk = shrink(broken, scenario, trial.seed, &mut go_on);
+    let shrunk = shrunk.expect("it could be run").expect("it fails");
+    assert!(
+        shrunk.minimal,
+        "{what}: {} runs were not enough",
+        shrunk.runs
+    );
+    let text = shrunk.to_toml("small.toml");
+    assert!(text.lines().count() < LINES_MAX, "{what}:\n{text}");
+    // As a file it fails the same way.
+    let again = Scenario::parse("small.toml", &text).unwrap_or_else(|why| panic!("{why}\n{text}"));
+    let failures = failures_of(broken, &again, shrunk.seed);
+    assert!(
+        failures
+            .iter()
+            .any(|failure| failure.at_ms == shrunk.failure.at_ms
+                && failure.why == shrunk.failure.why),
+        "{what}: {failures:?}\n{text}"
+    );
+    needs_every_step(what, broken, &shrunk, &text);
+}
+
+fn needs_every_step(what: &str, broken: Subject<'_>, shrunk: &Shrunk, text: &str) {
+    for step in 0..shrunk.scenario.steps.len() {
+        let mut without = shrunk.scenario.clone();
+        without.steps.remove(step);
+        let failures = failures_of(broken, &without, shrunk.seed);
+        let same = failures.iter().find(|failure| shrunk.is_same(failure));
+        assert!(same.is_none(), "{what}: step {step} is needless in\n{text}");
+    }
+}
+
+#[test]
+fn every_planted_bug_is_found_and_shrunk_to_a_page() {
+    let names = names().into_iter().filter(|name| name != LARGE);
+    let bases: Vec<Scenario> = names.map(|name| load(&name)).collect();
+    let runner = Model::<Mesh>::new();
+    let sound = Subject {
+        runner: &runner,
+        sabotage: &[],
+    };
+    for (what, word) in PLANTED {
+        let sabotage = [word.to_owned()];
+        let broken = Subject {
+            runner: &runner,
+            sabotage: &sabotage,
+        };
+        let (trial, scenario) = find(&bases, broken, sound)
+            .unwrap_or_else(|| panic!("{what} ({word}) is not found in {TRIALS_MAX} trials"));
+        check(what, broken, &trial, &scenario);
+    }
+}
+
+#[test]
+fn a_search_with_one_seed_draws_the_same_trials() {
+    let bases = vec![load("two-nodes"), load("early-crash")];
+    let runner = Model::<Mesh>::new();
+    let subject = Subject {
+        runner: &runner,
+        sabotage: &[],
+    };
+    let trials = |seed| -> Vec<Trial> {
+        let mut hunt = Hunt::new(bases.clone(), seed);
+        let mut trials = Vec::new();
+        for _ in 0..12 {
+            let trial = hunt.draw();
+            let (_, did) = attempt(subject, &hunt.scenario(&trial), trial.seed).unwrap();
+            hunt.learn(&trial, &did);
+            trials.push(trial);
+        }
+        assert!(hunt.covered() > 200 && hunt.kept() > 1);
+        trials
+    };
+    assert_eq!(trials(1), trials(1));
+    assert_ne!(trials(1), trials(2));
+}
+
+#[test]
+fn a_run_that_does_not_fail_cannot_be_shrunk() {
+    let runner = Model::<Mesh>::new();
+    let subject = Subject {
+        runner: &runner,
+        sabotage: &[],
+    };
+    let shrunk = shrink(subject, &load("cold-join"), 1, &mut |_| true).unwrap();
+    assert!(shrunk.is_none());
+}
