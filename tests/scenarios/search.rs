@@ -12,15 +12,15 @@ use phalanx_sim::shrink::{Shrunk, shrink};
 /// What is planted, by the part of the mesh that it breaks.
 const PLANTED: [(&str, &str); 10] = [
     ("merge", "merge-lower-wins"),
-    ("merge of equals", "merge-ignores-content"),
-    ("refutation", "adopts-lie"),
+    ("refutation of one's own past", "epoch-stands"),
     ("limbo", "limbo-forgets"),
     ("sequence repair", "sequence-ignored"),
-    ("tie-break", "tie-break-by-side"),
+    ("tie-break", "no-tie-break"),
     ("provider index", "provider-index-stale"),
     ("delta", "delta-drops-services"),
     ("clock", "proof-is-now"),
     ("clock jump", "no-pause-guard"),
+    ("vouching", "no-vouch"),
 ];
 
 /// Seconds of one core: far less than the two minutes that a search may take.
