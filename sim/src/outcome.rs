@@ -172,11 +172,8 @@ impl Failure {
 
     /// The same with the command that shows it again.
     #[must_use]
-    pub fn reproduced_by(mut self, engine: Engine, seed: u64) -> Self {
-        self.reproduce = format!(
-            "phalanx sim run {} --seed {seed} --engine {engine}",
-            self.file
-        );
+    pub fn reproduced_by(mut self, command: &str) -> Self {
+        command.clone_into(&mut self.reproduce);
         self
     }
 }

@@ -8,7 +8,7 @@
 use crate::disk::{DiskError, Files, Write};
 use crate::invariant::{Invariant, Seen};
 use crate::mesh::projection::Projection;
-use crate::scenario::{Condition, Host, Scenario};
+use crate::scenario::{Condition, Engine, Host, Scenario};
 use crate::world::Scene;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -58,7 +58,7 @@ pub trait System: Sized {
     ) -> Option<InputOf<Self>>;
 
     /// What an order of the machine does to the world.
-    fn perform(output: OutputOf<Self>) -> Effect<Self>;
+    fn perform(&mut self, output: OutputOf<Self>) -> Effect<Self>;
 
     /// An input is about to be stepped: what it is.
     fn describe(&mut self, input: &InputOf<Self>) -> Taken;
@@ -77,6 +77,12 @@ pub trait System: Sized {
 
     /// The word for an event, and the id of whom it is about.
     fn event(event: &Self::Event) -> (&'static str, Option<&NodeId>);
+
+    /// The command that shows a run again.
+    #[must_use]
+    fn again(file: &str, seed: u64, _engine: Engine) -> String {
+        format!("seed {seed} of {file}")
+    }
 
     /// What holds in every run of this system.
     #[must_use]

@@ -8,7 +8,7 @@ pub mod projection;
 use crate::disk::Write;
 use crate::invariant::{Invariant, Seen};
 use crate::model::WALL_ZERO;
-use crate::scenario::{Condition, Scenario};
+use crate::scenario::{Condition, Engine, Scenario};
 use crate::system::{Effect, Happening, Start, System, Taken, Vocabulary};
 use crate::world::Scene;
 use core::time::Duration;
@@ -150,7 +150,7 @@ impl System for Mesh {
         }))
     }
 
-    fn perform(output: node::Output) -> Effect<Self> {
+    fn perform(&mut self, output: node::Output) -> Effect<Self> {
         let node::Output::Mesh(output) = output;
         match output {
             gossip::Output::Dial { dial, address } => Effect::Dial {
@@ -245,6 +245,10 @@ impl System for Mesh {
     fn event(event: &Event) -> (&'static str, Option<&NodeId>) {
         let (kind, about) = EventKind::of(event);
         (kind.word(), about)
+    }
+
+    fn again(file: &str, seed: u64, engine: Engine) -> String {
+        format!("phalanx sim run {file} --seed {seed} --engine {engine}")
     }
 
     fn invariants(scenario: &Scenario) -> Vec<Box<dyn Invariant<Self>>> {

@@ -10,7 +10,7 @@ use crate::disk::Write;
 use crate::invariant::{Invariants, Seen};
 use crate::record::Said;
 use crate::scenario::plan::Plan;
-use crate::scenario::{Scenario, ScenarioError};
+use crate::scenario::{Scenario, ScenarioError, suggestion};
 use crate::system::{
     DialError, DialId, Effect, Happening, InputOf, OutputOf, System, Taken, Ticket,
 };
@@ -132,12 +132,14 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
         for (index, planned) in plan.orders.iter().enumerate() {
             heap.push(ns(planned.at), Event::Order(index));
         }
-        let system = S::new(scenario, sabotage).map_err(|message| ScenarioError {
-            file: scenario.file.clone(),
-            line: 0,
-            key: String::new(),
-            message,
-        })?;
+        let system = known::<S>(sabotage)
+            .and_then(|()| S::new(scenario, sabotage))
+            .map_err(|message| ScenarioError {
+                file: scenario.file.clone(),
+                line: 0,
+                key: String::new(),
+                message,
+            })?;
         let random = Random::from_seed(plan.seed);
         Ok(Self {
             scenario,
@@ -390,7 +392,10 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
             taken,
             view: S::digest(S::view(&process.machine)),
         };
-        self.effects.extend(self.out.drain().map(S::perform));
+        let outputs = self.out.drain();
+        let system = &mut self.system;
+        self.effects
+            .extend(outputs.map(|output| system.perform(output)));
         let said = self.effects.iter().filter_map(said);
         self.heap.cause = self.trace.add(&line, self.heap.cause, said);
         let seen = Seen {
@@ -471,6 +476,18 @@ impl<S: System> World<S> for Engine<'_, '_, S> {
 
     fn traffic(&self, host: usize) -> Traffic {
         self.hosts[host].traffic
+    }
+}
+
+/// Checks that each word names something that can be broken.
+fn known<S: System>(sabotage: &[String]) -> Result<(), String> {
+    let words = S::vocabulary().sabotage;
+    match sabotage.iter().find(|word| !words.contains(&word.as_str())) {
+        None => Ok(()),
+        Some(word) => {
+            let near = suggestion(word, words);
+            Err(format!("nothing can be broken by the word `{word}`{near}"))
+        }
     }
 }
 

@@ -121,9 +121,10 @@ fn finish<S: System>(
             crate::outcome::Failure::new(&scenario.file, fault.line, &text, now, &fault.why)
         }));
     }
+    let again = S::again(&scenario.file, plan.seed, Kind::Model);
     let failures: Vec<_> = failures
         .into_iter()
-        .map(|failure| failure.reproduced_by(Kind::Model, plan.seed))
+        .map(|failure| failure.reproduced_by(&again))
         .collect();
     let traffic = engine.hosts.iter().map(|host| host.traffic);
     let (messages, bytes) = traffic.fold((0, 0), |sum, sent| {

@@ -5,6 +5,7 @@ use super::file::{At, ConditionTable, ExpectTable, Text};
 use super::names::{Names, Selector};
 use super::read::{optional, with};
 use super::{own, text};
+use crate::system::Vocabulary;
 use core::time::Duration;
 use phalanx_core::gossip::{Phase, Status};
 use serde_json::Value;
@@ -168,6 +169,15 @@ impl Metric {
         (Self::ConvergeP99Ms, "converge-p99-ms"),
     ];
 
+    /// The metric of this name, if a system has it.
+    fn named(vocabulary: &Vocabulary, word: &str) -> Result<Self, String> {
+        let known = |(metric, name): &(Self, &str)| {
+            metric.is_of_traffic() || vocabulary.metrics.contains(name)
+        };
+        let words: Vec<_> = Self::ALL.iter().copied().filter(known).collect();
+        word_of("metric", &words, word)
+    }
+
     /// Whether every system has it.
     const fn is_of_traffic(self) -> bool {
         match self {
@@ -239,11 +249,7 @@ pub(crate) fn read(
         (None, None, None, Some(condition), None) => Mode::Sometimes(reader.condition(condition)?),
         (None, None, None, None, Some(metric)) => {
             let metric = with(source, metric, |word| {
-                let known = |metric: &&(Metric, &'static str)| {
-                    metric.0.is_of_traffic() || source.vocabulary.metrics.contains(&metric.1)
-                };
-                let words: Vec<_> = Metric::ALL.iter().filter(known).copied().collect();
-                word_of("metric", &words, word)
+                Metric::named(source.vocabulary, word)
             })?;
             let bound = Bound {
                 min: table.min.as_ref().map_or(0, |min| *min.get_ref()),

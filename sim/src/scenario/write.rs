@@ -504,6 +504,44 @@ impl Writer<'_> {
         table
     }
 
+    /// What a condition of systems holds, and its key.
+    fn own_condition(&self, condition: &Condition, table: &mut Table) -> &'static str {
+        match condition {
+            Condition::State {
+                who,
+                key,
+                is,
+                count,
+            } => {
+                table.text("who", &who.show(self.hosts));
+                table.text("key", key);
+                table.raw("is", show_value(is));
+                if let Some(bound) = count {
+                    show_bound(*bound, table);
+                }
+                "state"
+            }
+            Condition::Agree { who, key } => {
+                table.text("who", &who.show(self.hosts));
+                if let Some(key) = key {
+                    table.text("key", key);
+                }
+                "agree"
+            }
+            Condition::Own { name, who, with } => {
+                table.text("name", name);
+                table.text("who", &who.show(self.hosts));
+                if !with.is_null() {
+                    table.raw("with", show_value(with));
+                }
+                "holds"
+            }
+            Condition::Converged | Condition::Sees(..) | Condition::Members(..) => "",
+            Condition::Providers(..) | Condition::Links(..) => "",
+            Condition::Phase(..) | Condition::Event(..) => "",
+        }
+    }
+
     fn condition(&self, condition: &Condition) -> String {
         let mut table = Table::default();
         let seen = |seen: &SeenAs| word_for(*seen, &SeenAs::ALL);
@@ -557,34 +595,8 @@ impl Writer<'_> {
                 }
                 "event"
             }
-            Condition::State {
-                who,
-                key,
-                is,
-                count,
-            } => {
-                table.text("who", &show(who));
-                table.text("key", key);
-                table.raw("is", show_value(is));
-                if let Some(bound) = count {
-                    show_bound(*bound, &mut table);
-                }
-                "state"
-            }
-            Condition::Agree { who, key } => {
-                table.text("who", &show(who));
-                if let Some(key) = key {
-                    table.text("key", key);
-                }
-                "agree"
-            }
-            Condition::Own { name, who, with } => {
-                table.text("name", name);
-                table.text("who", &show(who));
-                if !with.is_null() {
-                    table.raw("with", show_value(with));
-                }
-                "holds"
+            Condition::State { .. } | Condition::Agree { .. } | Condition::Own { .. } => {
+                self.own_condition(condition, &mut table)
             }
         };
         format!("{{ {key} = {} }}", table.inline())

@@ -19,6 +19,7 @@ use phalanx_sim::model::WALL_ZERO;
 use phalanx_sim::outcome::{Effect, Failure, Outcome, Verdict, vacuous};
 use phalanx_sim::scenario::plan::Plan;
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
+use phalanx_sim::system::System;
 use phalanx_sim::world::Scene;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -230,6 +231,7 @@ impl<'a> Engine<'a> {
         let written = self.fabric.written();
         metrics.insert("wire-bytes".to_owned(), written);
         self.fabric.trace(Trace::finish)?;
+        let again = Mesh::again(&scenario.file, self.plan.seed, Kind::Wire);
         Ok(Outcome {
             scenario: scenario.name.clone(),
             engine: Kind::Wire,
@@ -250,7 +252,7 @@ impl<'a> Engine<'a> {
             metrics,
             failures: failures
                 .into_iter()
-                .map(|failure| failure.reproduced_by(Kind::Wire, self.plan.seed))
+                .map(|failure| failure.reproduced_by(&again))
                 .collect(),
             expected,
             effects,

@@ -1,0 +1,84 @@
+//! The election passes its scenarios, and the simulator finds the bug that is planted in it.
+
+use election::system::Elections;
+use phalanx_sim::outcome::Outcome;
+use phalanx_sim::scenario::Scenario;
+use phalanx_sim::{Model, Options, Runner, System};
+use std::path::Path;
+
+fn load(name: &str) -> Scenario {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let file = folder.join(format!("{name}.toml"));
+    Model::<Elections>::new().load(&file).unwrap()
+}
+
+fn run(scenario: &Scenario, seed: u64, sabotage: &[&str]) -> Outcome {
+    let options = Options {
+        sabotage: sabotage.iter().map(ToString::to_string).collect(),
+        ..Options::default()
+    };
+    Model::<Elections>::new()
+        .run(scenario, seed, options)
+        .unwrap()
+}
+
+#[test]
+fn every_scenario_passes() {
+    for name in ["quiet", "power-cuts", "blackout", "bad-disks"] {
+        let scenario = load(name);
+        for seed in 1..=50 {
+            let outcome = run(&scenario, seed, &[]);
+            assert_eq!(outcome.failures, [], "{name}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_vote_that_is_not_synced_gives_a_term_two_leaders() {
+    let scenario = load("blackout");
+    let found = (1..=10).find_map(|seed| {
+        let failures = run(&scenario, seed, &["vote-unsynced"]).failures;
+        failures
+            .into_iter()
+            .find(|failure| failure.expectation == "invariant one-leader-a-term")
+    });
+    let failure = found.expect("one of ten seeds shows it");
+    assert!(failure.reproduce.starts_with("election "), "{failure}");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let scenario = load("bad-disks");
+    let hash = |seed| run(&scenario, seed, &[]).trace_hash;
+    assert_eq!(hash(7), hash(7));
+    assert_ne!(hash(7), hash(8));
+}
+
+#[test]
+fn what_the_election_does_not_know_is_refused_with_the_nearest_word() {
+    let parse = |expectation: &str| {
+        let head =
+            "scenario = 1\nname = \"x\"\nabout = \"x\"\nengines = [\"model\"]\nduration = \"1s\"\n";
+        let text = format!("{head}[[nodes]]\ncount = 3\n[[expect]]\n{expectation}\n");
+        Scenario::parse_with("x.toml", &text, &Elections::vocabulary())
+            .unwrap_err()
+            .to_string()
+    };
+    let event = parse("eventually = { event = { kind = \"electd\" } }");
+    assert!(
+        event.contains("x.toml:9: kind: `electd` is no event of the election"),
+        "{event}"
+    );
+    assert!(event.contains("did you mean `elected`?"), "{event}");
+    let sees = parse("eventually = { sees = { of = \"n1\", as = \"down\" } }");
+    assert!(sees.contains("cannot be judged of the election"), "{sees}");
+    let unknown = Options {
+        sabotage: vec!["vote-unsynct".to_owned()],
+        ..Options::default()
+    };
+    let why = Model::<Elections>::new()
+        .run(&load("quiet"), 1, unknown)
+        .unwrap_err()
+        .to_string();
+    assert!(why.contains("did you mean `vote-unsynced`?"), "{why}");
+}

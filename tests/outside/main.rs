@@ -1,0 +1,24 @@
+//! A stranger's package, outside of the workspace, simulates its own machine: it builds, and its own tests pass.
+
+use phalanx_tests::repository;
+use std::process::Command;
+
+#[test]
+fn the_election_is_simulated_from_a_package_of_its_own() {
+    let root = repository();
+    let package = root.join("sim/examples/election");
+    // The versions that are here already: nothing is fetched.
+    std::fs::copy(root.join("Cargo.lock"), package.join("Cargo.lock"))
+        .expect("the lock file can be copied");
+    let output = Command::new(env!("CARGO"))
+        .args(["test", "--offline", "--quiet", "--target-dir"])
+        .arg(root.join("target/election"))
+        .current_dir(&package)
+        .env_remove("RUSTFLAGS")
+        .output()
+        .expect("cargo starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{errors}");
+    assert!(said.contains("test result: ok"), "{said}");
+}
