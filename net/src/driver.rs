@@ -1,9 +1,10 @@
 //! The one loop that owns a machine: it takes what happened, steps, and hands the orders on.
 //!
 //! The loop decides nothing. It reads its inbox, and when nothing waits there and the machine's deadline has
-//! come it sends [`Wake`]. Waiting inputs come first (at most [`BATCH`] at a time), so that a process that was
-//! stopped hears its mail before it accuses anyone; a `Wake` that is late by more than [`LATE`] waits once for
-//! [`GRACE`] more, so that the tasks that read sockets can put their mail into the inbox.
+//! come it sends [`Wake`]. Waiting inputs come first (at most [`BATCH`] at a time, so that a flood does not stop the
+//! clock). A process that was stopped hears all its mail before it accuses anyone: a `Wake` that is late by more than
+//! [`LATE`] waits once for [`GRACE`] more, so that the tasks that read sockets can put their mail into the inbox, and
+//! then for everything that lies there.
 //!
 //! Orders go to a [`Performer`], in order. A performer does not wait: what takes time is a task of its own whose
 //! completion comes back as an input through a [`Handle`].
@@ -224,22 +225,24 @@ impl<M: Machine, P: Performer<M>> Driver<M, P> {
         loop {
             match self.next_turn().await {
                 Some(Turn::Letter(letter)) => {
-                    if !self.take(letter) || !self.take_waiting() {
+                    if !self.take(letter) || !self.take_waiting(BATCH) {
                         return;
                     }
                 }
                 Some(Turn::Deadline) => {}
                 None => return,
             }
-            if self.overdue().is_some_and(|late| late > LATE) {
+            let Some(late) = self.overdue() else { continue };
+            let mail = if late > LATE {
                 time::sleep(GRACE).await;
+                self.letters.len()
+            } else {
+                BATCH
+            };
+            if !self.take_waiting(mail) {
+                return;
             }
-            if self.overdue().is_some() {
-                if !self.take_waiting() {
-                    return;
-                }
-                self.wake();
-            }
+            self.wake();
         }
     }
 
@@ -263,9 +266,9 @@ impl<M: Machine, P: Performer<M>> Driver<M, P> {
         .await
     }
 
-    /// Takes what waits, at most a batch. False: stop.
-    fn take_waiting(&mut self) -> bool {
-        for _ in 0..BATCH {
+    /// Takes what waits, at most so many letters. False: stop.
+    fn take_waiting(&mut self, most: usize) -> bool {
+        for _ in 0..most {
             match self.letters.try_recv() {
                 Ok(letter) => {
                     if !self.take(letter) {

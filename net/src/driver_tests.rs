@@ -121,6 +121,27 @@ async fn mail_that_waits_is_read_before_an_overdue_wake() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_process_that_did_not_run_hears_all_its_mail_before_it_wakes() {
+    let inbox = Inbox::new();
+    let handle = inbox.handle();
+    let epoch = Epoch::begin();
+    let mut machine = notes(Duration::from_secs(9));
+    machine.wake_at = Some(Instant::from_millis(50));
+    for number in 0..INBOX as u32 {
+        handle.send(Seen::Number(number)).await.unwrap();
+    }
+    time::advance(Duration::from_secs(4)).await;
+    let work = run(machine, Keep(Performed::default()), inbox, epoch);
+    let talk = async {
+        time::sleep(Duration::from_millis(20)).await;
+        handle.stop().await;
+    };
+    let ((machine, _), ()) = tokio::join!(work, talk);
+    let woken = machine.seen.iter().position(|seen| *seen == Seen::Wake);
+    assert_eq!(woken, Some(INBOX), "it woke before it heard everything");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_wake_leaves_the_readers_time_to_deliver() {
     let inbox = Inbox::new();
     let handle = inbox.handle();
