@@ -100,7 +100,8 @@ fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Value {
 
 fn runs(pid: u64) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status.contains("phalanxd") && !status.contains("State:\tZ")
+    // For an instant a new process still has the name of the one that started it.
+    status.starts_with("Name:\tphalanx") && !status.contains("State:\tZ")
 }
 
 #[test]
