@@ -251,6 +251,7 @@ fn tell_transport(event: &transport::Event) -> Told {
     let (level, kind, subject) = match event {
         transport::Event::ConnectionDropped { .. } => (Level::DEBUG, "connection-dropped", None),
         transport::Event::HandshakeFailed { .. } => (Level::INFO, "handshake-failed", None),
+        transport::Event::MoreTurnedAway { .. } => (Level::WARN, "more-turned-away", None),
         transport::Event::LinkDenied { .. } => (Level::INFO, "link-denied", None),
         transport::Event::Malformed { peer, .. } => (Level::WARN, "malformed", Some(peer)),
         transport::Event::AcceptFailed { .. } => (Level::WARN, "accept-failed", None),

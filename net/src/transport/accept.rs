@@ -1,5 +1,6 @@
 //! The port: raw connections in, authenticated ones out.
 
+use super::complaints::Complaints;
 use super::connection::{Accepted, Caller, Connections, Guarded};
 use super::expiry::Expiry;
 use super::failure;
@@ -11,7 +12,7 @@ use crate::identity::Identity;
 use rustls::ServerConfig;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -32,6 +33,7 @@ pub(crate) struct Gate<Io> {
     pub(crate) connections: Connections,
     pub(crate) links: Links,
     pub(crate) out: mpsc::Sender<Incoming<Io>>,
+    pub(crate) complaints: Arc<Mutex<Complaints>>,
 }
 
 impl<Io> Clone for Gate<Io> {
@@ -42,6 +44,7 @@ impl<Io> Clone for Gate<Io> {
             connections: self.connections.clone(),
             links: self.links.clone(),
             out: self.out.clone(),
+            complaints: self.complaints.clone(),
         }
     }
 }
@@ -56,20 +59,11 @@ where
     let mut rates = Rates::new(&limits);
     let handshakes = Handshakes::new(&limits);
     loop {
-        let (io, remote) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                gate.links.notice(Event::AcceptFailed {
-                    reason: error.to_string(),
-                });
-                time::sleep(RETRY).await;
-                continue;
-            }
-        };
-        let dropped = |remote, limit| {
-            gate.links
-                .notice(Event::ConnectionDropped { remote, limit });
-        };
+        let (io, remote) = next(&mut listener, |reason| {
+            gate.links.notice(Event::AcceptFailed { reason });
+        })
+        .await;
+        let dropped = |remote, limit| gate.complain(Event::ConnectionDropped { remote, limit });
         // Strangers have places of their own: they take none from those who proved who they are.
         let proven = gate
             .connections
@@ -134,6 +128,87 @@ where
                 Err(error) => format!("not trusted: its certificate {error}"),
             },
         };
-        self.links.notice(Event::HandshakeFailed { remote, reason });
+        self.complain(Event::HandshakeFailed { remote, reason });
+    }
+}
+
+impl<Io> Gate<Io> {
+    /// Tells people about a stranger, unless there are too many.
+    fn complain(&self, event: Event) {
+        let mut complaints = self
+            .complaints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let told = complaints.take(event);
+        drop(complaints);
+        for event in told.into_iter().flatten() {
+            self.links.notice(event);
+        }
+    }
+}
+
+/// The next connection, whatever becomes of others meanwhile. `failed` hears why the port gives none.
+async fn next<L: Listener>(listener: &mut L, failed: impl Fn(String)) -> (L::Io, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                failed(error.to_string());
+                time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Whether an error says that one connection was gone before it was accepted: the next one is not to wait for it.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    [
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::ConnectionRefused,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::HostUnreachable,
+        io::ErrorKind::Interrupted,
+        io::ErrorKind::NetworkUnreachable,
+    ]
+    .contains(&error.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use tokio::io::DuplexStream;
+
+    /// Gives these errors, and then a connection.
+    struct Failing(VecDeque<io::ErrorKind>);
+
+    impl Listener for Failing {
+        type Io = DuplexStream;
+
+        async fn accept(&mut self) -> io::Result<(DuplexStream, SocketAddr)> {
+            match self.0.pop_front() {
+                Some(kind) => Err(kind.into()),
+                None => Ok((tokio::io::duplex(1).0, ([127, 0, 0, 1], 1).into())),
+            }
+        }
+
+        fn local_address(&self) -> io::Result<SocketAddr> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_are_gone_already_do_not_hold_up_the_others() {
+        let told = RefCell::new(Vec::new());
+        let begun = time::Instant::now();
+        let mut gone = Failing([io::ErrorKind::ConnectionAborted; 1_000].into());
+        next(&mut gone, |reason| told.borrow_mut().push(reason)).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert!(told.borrow().is_empty());
+        let mut exhausted = Failing([io::ErrorKind::OutOfMemory].into());
+        next(&mut exhausted, |reason| told.borrow_mut().push(reason)).await;
+        assert_eq!((begun.elapsed(), told.borrow().len()), (RETRY, 1));
     }
 }

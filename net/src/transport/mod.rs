@@ -17,6 +17,7 @@
 //! other members to try, comes before that for nodes that behave.
 
 mod accept;
+mod complaints;
 mod connection;
 mod dial;
 mod expiry;
@@ -123,6 +124,11 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// So many more connections were dropped or failed to shake hands, in a flood of which each was not told.
+    MoreTurnedAway {
+        /// How many.
+        count: u64,
+    },
     /// Somebody who may not have a link asked for one.
     LinkDenied {
         /// Who connected.
@@ -180,6 +186,9 @@ impl fmt::Display for Event {
             }
             Self::HandshakeFailed { remote, reason } => {
                 write!(f, "the handshake with {remote} failed: {reason}")
+            }
+            Self::MoreTurnedAway { count } => {
+                write!(f, "{count} more connections were turned away before this")
             }
             Self::LinkDenied { remote, reason } => {
                 write!(f, "{remote} asked for a link and got none: {reason}")

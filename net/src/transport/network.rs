@@ -70,9 +70,13 @@ impl Listener for TcpListener {
     type Io = TcpStream;
 
     async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, remote) = Self::accept(self).await?;
-        stream.set_nodelay(true)?;
-        Ok((stream, remote))
+        loop {
+            let (stream, remote) = Self::accept(self).await?;
+            // One that refuses this is gone already.
+            if stream.set_nodelay(true).is_ok() {
+                return Ok((stream, remote));
+            }
+        }
     }
 
     fn local_address(&self) -> io::Result<SocketAddr> {

@@ -1,6 +1,7 @@
 //! A whole node: machine, loop, transport and store, on any network.
 
 use super::accept::{self, Gate};
+use super::complaints::Complaints;
 use super::connection::Connections;
 use super::dial::Dialer;
 use super::links::Links;
@@ -16,6 +17,7 @@ use phalanx_core::node::{self, Node};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -167,6 +169,7 @@ impl<N: Network> Bound<N> {
             connections: node.connections.clone(),
             links: links.clone(),
             out,
+            complaints: Arc::new(Mutex::new(Complaints::new())),
         };
         let tasks = links.tasks.clone();
         tasks.spawn(until(accept::accept(self.listener, gate), node.closed()));

@@ -88,3 +88,58 @@ pub(crate) async fn keep_epochs<S: EpochStore>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::Inbox;
+    use crate::store::StoreError;
+    use crate::transport::{Limits, Tasks};
+    use std::io;
+    use std::sync::{Arc, Mutex};
+    use tokio::sync::broadcast;
+
+    /// Fails twice, and notes what it was given.
+    #[derive(Clone, Default)]
+    struct Failing(Arc<Mutex<Vec<u64>>>);
+
+    impl EpochStore for Failing {
+        async fn store(&self, epoch: u64) -> Result<(), StoreError> {
+            let mut given = self.0.lock().unwrap();
+            given.push(epoch);
+            if given.len() > 2 {
+                return Ok(());
+            }
+            Err(StoreError::Io {
+                doing: "writing",
+                path: "epoch".into(),
+                error: io::ErrorKind::StorageFull.into(),
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_newest_epoch_is_stored_however_often_it_takes() {
+        let inbox = Inbox::new();
+        let (notices, mut told) = broadcast::channel(16);
+        let links = Links::new(inbox.handle(), Tasks::new(), Limits::default(), notices);
+        let store = Failing::default();
+        let (orders, ordered) = watch::channel(None);
+        let talk = async {
+            orders.send_replace(Some((Ticket(1), 5)));
+            time::sleep(STORE_RETRY / 2).await;
+            orders.send_replace(Some((Ticket(2), 9)));
+            time::sleep(STORE_RETRY * 5).await;
+            drop(orders);
+        };
+        tokio::join!(keep_epochs(store.clone(), links, ordered), talk);
+        assert_eq!(*store.0.lock().unwrap(), [5, 9, 9]);
+        for _ in 0..2 {
+            let notice = told.recv().await.unwrap();
+            assert!(
+                matches!(notice, Notice::Transport(Event::StoreFailed { .. })),
+                "{notice:?}"
+            );
+        }
+    }
+}

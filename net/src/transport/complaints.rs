@@ -1,0 +1,76 @@
+//! What is told of strangers: something of each burst, and how much more there was.
+//!
+//! Whoever connects without a certificate must not fill the log, nor push what members do out of the events that are
+//! kept for watchers.
+
+use super::Event;
+use std::time::Duration;
+use tokio::time;
+
+/// Complaints told within one [`WINDOW`].
+const TOLD_MAX: u32 = 20;
+/// See [`TOLD_MAX`].
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Complaints about strangers.
+#[derive(Debug)]
+pub(crate) struct Complaints {
+    since: time::Instant,
+    told: u32,
+    untold: u64,
+}
+
+impl Complaints {
+    pub(crate) fn new() -> Self {
+        Self {
+            since: time::Instant::now(),
+            told: 0,
+            untold: 0,
+        }
+    }
+
+    /// What to tell now that there is one more complaint: how many went untold before, if the window is new, and the
+    /// complaint, unless it goes untold itself.
+    pub(crate) fn take(&mut self, event: Event) -> [Option<Event>; 2] {
+        let now = time::Instant::now();
+        let mut before = None;
+        if now.saturating_duration_since(self.since) >= WINDOW {
+            let count = std::mem::take(&mut self.untold);
+            before = (count > 0).then_some(Event::MoreTurnedAway { count });
+            self.since = now;
+            self.told = 0;
+        }
+        if self.told >= TOLD_MAX {
+            self.untold += 1;
+            return [before, None];
+        }
+        self.told += 1;
+        [before, Some(event)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_told_in_part_and_then_counted() {
+        let complaint = || Event::AcceptFailed {
+            reason: "planted".to_owned(),
+        };
+        let mut complaints = Complaints::new();
+        let told: Vec<Event> = (0..1_000)
+            .flat_map(|_| complaints.take(complaint()))
+            .flatten()
+            .collect();
+        assert_eq!(told, vec![complaint(); TOLD_MAX as usize]);
+        time::advance(WINDOW).await;
+        let count = 1_000 - u64::from(TOLD_MAX);
+        assert_eq!(
+            complaints.take(complaint()),
+            [Some(Event::MoreTurnedAway { count }), Some(complaint())]
+        );
+        time::advance(WINDOW).await;
+        assert_eq!(complaints.take(complaint()), [None, Some(complaint())]);
+    }
+}
