@@ -159,6 +159,14 @@ pub enum IdentityError {
         /// Why.
         error: io::Error,
     },
+    /// Another process holds the directory where certificates are made.
+    #[error("{}: another process has held this lock for {} s; end whoever makes certificates there and does not get on", .path.display(), .wait.as_secs())]
+    Locked {
+        /// The lock.
+        path: PathBuf,
+        /// How long we waited.
+        wait: core::time::Duration,
+    },
     /// Making an identity would overwrite one.
     #[error("{}: exists already; remove it first if its certificates shall no longer be trusted", .path.display())]
     Exists {

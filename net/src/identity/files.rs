@@ -1,9 +1,11 @@
 //! Files that hold identities: small, private, replaced whole.
 
 use super::error::{IdentityError, Place, Warning};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// No certificate or key is near this long; what is longer was given by mistake.
 const BYTES_MAX: u64 = 1 << 20;
@@ -97,8 +99,18 @@ fn sync_parent(path: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
+/// Whoever holds a directory's lock writes a few files: even fifty nodes that start at once take less.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+/// How often a lock that somebody holds is tried.
+const LOCK_RETRY: Duration = Duration::from_millis(10);
+
 /// Holds a directory's lock until dropped; the system frees it if the process dies.
 pub(super) fn lock(directory: &Path) -> Result<File, IdentityError> {
+    lock_within(directory, LOCK_WAIT)
+}
+
+/// Takes the lock, or gives up: a process that is stopped while it holds the lock stops nobody else.
+pub(super) fn lock_within(directory: &Path, wait: Duration) -> Result<File, IdentityError> {
     let path = directory.join(".lock");
     let unwritable = |error| IdentityError::Unwritable {
         path: path.clone(),
@@ -109,8 +121,15 @@ pub(super) fn lock(directory: &Path) -> Result<File, IdentityError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(&path).map_err(unwritable)?;
-    file.lock().map_err(unwritable)?;
-    Ok(file)
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < wait => thread::sleep(LOCK_RETRY),
+            Err(TryLockError::WouldBlock) => return Err(IdentityError::Locked { path, wait }),
+            Err(TryLockError::Error(error)) => return Err(unwritable(error)),
+        }
+    }
 }
 
 /// A warning when others may read (or, for a directory, write to) `path`.

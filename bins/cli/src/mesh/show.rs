@@ -307,5 +307,7 @@ pub(super) fn event(screen: &Screen, event: &Event) -> Result<(), Failure> {
     };
     let time = screen.painted(&time_of_day(event.at_ms), Paint::Dim);
     let kind = screen.painted(&format!("{:14}", event.kind), paint);
-    screen.line(format!("{time}  {kind}  {}", event.text))
+    // Part of it may be what another machine said.
+    let text = screen.painted(&event.text, Paint::Plain);
+    screen.line(format!("{time}  {kind}  {text}"))
 }

@@ -1,5 +1,6 @@
 //! The directory that fills itself, and the functions of `phalanx ca`.
 
+use super::super::files::lock_within;
 use super::super::{
     CA_DAYS, IdentityError, NODE_DAYS, Source, Warning, ca_init, ca_issue, ca_show, inspect, open,
 };
@@ -10,6 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -338,4 +340,16 @@ fn no_name_shares_files_with_another_holder() {
         let opened = open(&source, subject, now()).unwrap();
         assert_eq!(opened.identity.subject(), subject);
     }
+}
+
+#[test]
+fn a_lock_that_nobody_gives_back_is_an_error_that_names_it() {
+    let place = tempfile::tempdir().unwrap();
+    let held = lock_within(place.path(), Duration::ZERO).unwrap();
+    let error = lock_within(place.path(), Duration::from_millis(30)).unwrap_err();
+    assert!(matches!(error, IdentityError::Locked { .. }), "{error}");
+    let lock = place.path().join(".lock").display().to_string();
+    assert!(error.to_string().contains(&lock), "{error}");
+    drop(held);
+    lock_within(place.path(), Duration::ZERO).unwrap();
 }
