@@ -190,15 +190,21 @@ impl Shrunk {
     #[must_use]
     pub fn to_toml(&self, path: &str) -> String {
         let Failure {
+            file,
             expectation,
             why,
             at_ms,
+            reproduce,
             ..
         } = &self.failure;
         let at = show(Duration::from_millis(*at_ms));
-        let seed = self.seed;
+        // A machine that panics says no command.
+        let again = match reproduce.as_str() {
+            "" => format!("seed {} of {path}", self.seed),
+            command => command.replace(file.as_str(), path),
+        };
         format!(
-            "# Broken at {at}: {expectation}\n# {why}\n# phalanx sim run {path} --seed {seed}\n{}",
+            "# Broken at {at}: {expectation}\n# {why}\n# {again}\n{}",
             self.scenario.to_toml()
         )
     }

@@ -1,12 +1,25 @@
-//! Runs scenarios of the election: `election FILE [--seeds A..B] [--sabotage WORD]...`.
+//! Runs scenarios of the election, and looks for seeds that fail: `election run FILE`, `election search FILE...`.
 
 use election::system::Elections;
+use phalanx_sim::search::{Hunt, Subject, attempt};
+use phalanx_sim::shrink::shrink;
 use phalanx_sim::{Model, Options, Runner};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::ExitCode;
 
+const USAGE: &str = "Usage: election run FILE [--seeds A..B] [--sabotage WORD]...
+       election search FILE... [--runs N] [--sabotage WORD]...";
+
 fn main() -> ExitCode {
-    match run(std::env::args().skip(1)) {
+    let done = Arguments::read(std::env::args().skip(1)).and_then(|arguments| {
+        match arguments.command.as_str() {
+            "run" => run(&arguments),
+            "search" => search(&arguments),
+            _ => Err(USAGE.to_owned()),
+        }
+    });
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {
@@ -16,49 +29,101 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every run passes.
-fn run(mut arguments: impl Iterator<Item = String>) -> Result<bool, String> {
-    let (mut file, mut seeds, mut sabotage) = (None, 1..=1, Vec::new());
-    while let Some(word) = arguments.next() {
-        let mut value = || {
-            arguments
-                .next()
-                .ok_or_else(|| format!("{word} needs a value"))
+struct Arguments {
+    command: String,
+    files: Vec<String>,
+    seeds: RangeInclusive<u64>,
+    runs: u64,
+    sabotage: Vec<String>,
+}
+
+impl Arguments {
+    fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut arguments = Self {
+            command: words.next().ok_or(USAGE)?,
+            files: Vec::new(),
+            seeds: 1..=1,
+            runs: 1_000,
+            sabotage: Vec::new(),
         };
-        match word.as_str() {
-            "--seeds" => {
-                let text = value()?;
-                let range = text.split_once("..").and_then(|(first, last)| {
-                    Some(first.parse::<u64>().ok()?..=last.parse::<u64>().ok()?)
-                });
-                seeds =
-                    range.ok_or_else(|| format!("--seeds {text}: write A..B, such as 1..100"))?;
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+            match word.as_str() {
+                "--seeds" => {
+                    let text = value()?;
+                    let ends = text.split_once("..");
+                    let range = ends.and_then(|(a, b)| Some(a.parse().ok()?..=b.parse().ok()?));
+                    arguments.seeds = range
+                        .ok_or_else(|| format!("--seeds {text}: write A..B, such as 1..100"))?;
+                }
+                "--runs" => {
+                    let text = value()?;
+                    let runs = text.parse();
+                    arguments.runs = runs.map_err(|_| format!("--runs {text} is no number"))?;
+                }
+                "--sabotage" => arguments.sabotage.push(value()?),
+                flag if flag.starts_with('-') => return Err(format!("{flag}?\n{USAGE}")),
+                _ => arguments.files.push(word),
             }
-            "--sabotage" => sabotage.push(value()?),
-            _ => file = Some(word),
         }
+        Ok(arguments)
     }
-    let file = file.ok_or("which scenario? Give a file, such as scenarios/power-cuts.toml")?;
-    // ANCHOR: run
+}
+
+/// Whether every run passes.
+fn run(arguments: &Arguments) -> Result<bool, String> {
     let runner = Model::<Elections>::new();
-    let scenario = runner
-        .load(Path::new(&file))
-        .map_err(|why| why.to_string())?;
     let mut passed = true;
-    for seed in seeds {
-        let options = Options {
-            sabotage: sabotage.clone(),
-            strict: false,
-            ..Options::default()
-        };
-        let outcome = runner
-            .run(&scenario, seed, options)
+    for file in &arguments.files {
+        let scenario = runner
+            .load(Path::new(file))
             .map_err(|why| why.to_string())?;
-        for failure in &outcome.failures {
-            println!("seed {seed}: {failure}");
+        for seed in arguments.seeds.clone() {
+            let options = Options {
+                sabotage: arguments.sabotage.clone(),
+                ..Options::default()
+            };
+            let outcome = runner
+                .run(&scenario, seed, options)
+                .map_err(|why| why.to_string())?;
+            for failure in &outcome.failures {
+                println!("{failure}");
+            }
+            passed &= outcome.failures.is_empty();
         }
-        passed &= outcome.failures.is_empty();
     }
-    // ANCHOR_END: run
     Ok(passed)
+}
+
+/// Whether no seed and no chaos was found that fails; what is found is shrunk and printed.
+fn search(arguments: &Arguments) -> Result<bool, String> {
+    let runner = Model::<Elections>::new();
+    let files = arguments.files.iter();
+    let bases: Result<Vec<_>, _> = files.map(|file| runner.load(Path::new(file))).collect();
+    let subject = Subject {
+        runner: &runner,
+        sabotage: &arguments.sabotage,
+    };
+    let mut hunt = Hunt::new(bases.map_err(|why| why.to_string())?, 1);
+    for _ in 0..arguments.runs {
+        let trial = hunt.draw();
+        let scenario = hunt.scenario(&trial);
+        let (failures, did) =
+            attempt(subject, &scenario, trial.seed).map_err(|why| why.to_string())?;
+        if failures.is_empty() {
+            hunt.learn(&trial, &did);
+            continue;
+        }
+        let small = shrink(subject, &scenario, trial.seed, &mut |_| true);
+        if let Some(small) = small.map_err(|why| why.to_string())? {
+            println!("{}", small.to_toml("found.toml"));
+        }
+        return Ok(false);
+    }
+    println!(
+        "{} runs, {} behaviours seen, no failure",
+        hunt.drawn(),
+        hunt.covered()
+    );
+    Ok(true)
 }

@@ -124,7 +124,7 @@ impl System for Elections {
     }
 
     fn again(file: &str, seed: u64, _: Engine) -> String {
-        format!("election {file} --seeds {seed}..{seed}")
+        format!("election run {file} --seeds {seed}..{seed}")
     }
 
     fn invariants(_: &Scenario) -> Vec<Box<dyn Invariant<Self>>> {
