@@ -340,7 +340,7 @@ pub struct Vocabulary {
     pub name: &'static str,
     /// The events that its nodes report.
     pub events: Vec<&'static str>,
-    /// The conditions it can judge, besides `event`, `state` and `agree`, which every system has.
+    /// The conditions it can judge, besides `converged`, `event`, `state` and `agree`, which every system has.
     pub conditions: Vec<&'static str>,
     /// The metrics it has, besides those of traffic, which every system has.
     pub metrics: Vec<&'static str>,

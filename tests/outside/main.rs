@@ -1,5 +1,7 @@
 //! A stranger's package, outside of the workspace, simulates its own machine: it builds, and its own tests pass.
 
+mod guide;
+
 use phalanx_tests::repository;
 use std::process::Command;
 

@@ -69,14 +69,7 @@ impl System for Mesh {
         Vocabulary {
             name: "the mesh",
             events: EventKind::ALL.iter().map(|(_, word)| *word).collect(),
-            conditions: vec![
-                "converged",
-                "sees",
-                "members",
-                "providers",
-                "links",
-                "phase",
-            ],
+            conditions: vec!["sees", "members", "providers", "links", "phase"],
             metrics: vec!["false-deaths", "converge-ms", "converge-p99-ms"],
             commands: Vec::new(),
             sabotage: Switch::ALL.iter().map(|(_, word)| *word).collect(),

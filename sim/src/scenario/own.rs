@@ -133,14 +133,7 @@ pub(crate) fn command(
 }
 
 /// Conditions that have a key of their own in files, and that a system may leave out.
-const BUILT_IN: [&str; 6] = [
-    "converged",
-    "sees",
-    "members",
-    "providers",
-    "links",
-    "phase",
-];
+const BUILT_IN: [&str; 5] = ["sees", "members", "providers", "links", "phase"];
 
 /// The word of the system that a text is.
 pub(crate) fn known(
@@ -165,13 +158,13 @@ pub(crate) fn known(
 /// Checks that the system can judge a condition.
 pub(crate) fn judged(vocabulary: &Vocabulary, condition: &Condition) -> Result<(), String> {
     let word = match condition {
-        Condition::Converged => "converged",
         Condition::Sees(..) => "sees",
         Condition::Members(..) => "members",
         Condition::Providers(..) => "providers",
         Condition::Links(..) => "links",
         Condition::Phase(..) => "phase",
-        Condition::Event(..)
+        Condition::Converged
+        | Condition::Event(..)
         | Condition::State { .. }
         | Condition::Agree { .. }
         | Condition::Own { .. } => return Ok(()),
@@ -186,6 +179,6 @@ pub(crate) fn judged(vocabulary: &Vocabulary, condition: &Condition) -> Result<(
         own
     };
     Err(format!(
-        "cannot be judged of {system}; it has event, state, agree, and {own}"
+        "cannot be judged of {system}; it has converged, event, state, agree, and {own}"
     ))
 }

@@ -26,6 +26,7 @@ pub enum Message {
     Lead { term: u64 },
 }
 
+// guide: input
 /// What can happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -57,6 +58,7 @@ pub enum Output {
     /// Tell people.
     Report(Event),
 }
+// guide: end
 
 /// What people are told.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -95,6 +95,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     Ok(passed)
 }
 
+// guide: search
 /// Whether no seed and no chaos was found that fails; what is found is shrunk and printed.
 fn search(arguments: &Arguments) -> Result<bool, String> {
     let runner = Model::<Elections>::new();
@@ -127,3 +128,4 @@ fn search(arguments: &Arguments) -> Result<bool, String> {
     );
     Ok(true)
 }
+// guide: end

@@ -23,23 +23,24 @@ pub struct Elections {
     synced: bool,
 }
 
-// ANCHOR: system
 impl System for Elections {
     type Machine = Election;
     type Message = Message;
     type Event = Event;
     type View = Election;
 
+    // guide: words
     fn vocabulary() -> Vocabulary {
         Vocabulary {
             name: "the election",
             events: vec!["elected", "deposed", "vote-withheld"],
-            conditions: vec!["converged"],
             sabotage: vec![VOTE_UNSYNCED],
             ..Vocabulary::default()
         }
     }
+    // guide: end
 
+    // guide: start
     fn new(scenario: &Scenario, sabotage: &[String]) -> Result<Self, String> {
         let hosts = 0..scenario.hosts.len();
         Ok(Self {
@@ -52,7 +53,9 @@ impl System for Elections {
         let ballot = start.disk.read(VOTES).map(latest).unwrap_or_default();
         Election::new(start.host, self.addresses.len(), ballot, start.random)
     }
+    // guide: end
 
+    // guide: adapter
     fn happen(&mut self, _: &Election, what: Happening<'_, Message>) -> Option<Input> {
         match what {
             Happening::Start => Some(Input::Start),
@@ -82,7 +85,9 @@ impl System for Elections {
             Output::Report(event) => Effect::Report(event),
         }
     }
+    // guide: end
 
+    // guide: looks
     fn describe(&mut self, input: &Input) -> Taken {
         match input {
             Input::Start => Taken::of("start"),
@@ -122,6 +127,7 @@ impl System for Elections {
         };
         (word, None)
     }
+    // guide: end
 
     fn again(file: &str, seed: u64, _: Engine) -> String {
         format!("election run {file} --seeds {seed}..{seed}")
@@ -131,6 +137,7 @@ impl System for Elections {
         vec![Box::new(OneLeader::default())]
     }
 
+    // guide: settled
     /// Every run must come to this once its faults are lifted: one leads, and everybody knows.
     fn settled(scene: &Scene<'_, Self>) -> Result<(), String> {
         if scene.nodes().all(|(_, node)| node.leader().is_none()) {
@@ -138,10 +145,10 @@ impl System for Elections {
         }
         scene.agree(scene.nodes(), None)
     }
+    // guide: end
 }
-// ANCHOR_END: system
 
-// ANCHOR: invariant
+// guide: invariant
 /// A term has at most one leader.
 #[derive(Default)]
 struct OneLeader {
@@ -166,7 +173,7 @@ impl Invariant<Elections> for OneLeader {
         Err(format!("leads term {term}; node {first} led it before"))
     }
 }
-// ANCHOR_END: invariant
+// guide: end
 
 /// A ballot as a line of the file, begun anew after whatever a torn write left; the last column tells a whole line.
 fn line(ballot: Ballot) -> String {
