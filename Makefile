@@ -4,7 +4,7 @@ CARGO ?= cargo
 BIN := target/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-sim golden build release wire tools
+.PHONY: help demo test check bench bench-sim golden build release wire sim-madsim tools
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,7 @@ demo: cc ## watch a mesh of five real daemons form, break and heal (about a minu
 test: tools ## build everything, run every test, then `check`
 	$(CARGO) build --locked --workspace --bins
 	@.ci/totals $(CARGO) test --locked --workspace --no-fail-fast
+	@$(MAKE) --no-print-directory sim-madsim
 	@$(MAKE) --no-print-directory check
 
 check: cc ## formatting, lints and documentation, warnings as errors
@@ -42,6 +43,11 @@ release: cc ## the binaries to ship, each built alone: no feature of the simulat
 
 wire: cc ## the wire engine's binary, in target/debug
 	$(CARGO) build --locked -p phalanx-sim-wire
+
+sim-madsim: cc ## build the madsim engine beside the others, and run its scenarios
+	cd sim/madsim && $(CARGO) build --locked
+	cp target/madsim/debug/phalanx-sim-madsim $(BIN)/
+	@cd sim/madsim && ../../.ci/totals $(CARGO) test --locked
 
 tools: ## install what the tests need and this machine lacks (a C compiler, nix), with apt
 	@.ci/tools cc:gcc:libc6-dev nix:nix-bin

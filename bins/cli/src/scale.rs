@@ -58,7 +58,7 @@ impl FromStr for Seeds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engines {
     One(Engine),
-    /// Both, and the states in which confluent scenarios end are compared.
+    /// Model and wire, and the states in which confluent scenarios end are compared.
     Both,
 }
 
@@ -66,7 +66,7 @@ impl Engines {
     pub(crate) fn each(self) -> Vec<Engine> {
         match self {
             Self::One(engine) => vec![engine],
-            Self::Both => Engine::ALL.iter().map(|(engine, _)| *engine).collect(),
+            Self::Both => vec![Engine::Model, Engine::Wire],
         }
     }
 }

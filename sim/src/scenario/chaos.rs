@@ -80,6 +80,16 @@ impl ChaosKind {
                     | Self::Cut
                     | Self::Announce
             ),
+            Engine::Madsim => matches!(
+                self,
+                Self::Crash
+                    | Self::Wipe
+                    | Self::Leave
+                    | Self::Partition
+                    | Self::Cut
+                    | Self::Pause
+                    | Self::Announce
+            ),
         }
     }
 }

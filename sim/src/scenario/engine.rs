@@ -4,8 +4,8 @@ use super::{Action, NetworkAction, NodeAction, Scenario, ScenarioError, Step, Wh
 use core::fmt;
 use serde::Serialize;
 
-/// The most machines the wire engine runs in bearable time.
-const WIRE_HOSTS_MAX: usize = 50;
+/// The most machines the engines other than the model run in bearable time.
+const HOSTS_MAX: usize = 50;
 
 /// What runs a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -15,12 +15,17 @@ pub enum Engine {
     Model,
     /// The production adapters on a simulated network.
     Wire,
+    /// The production driver with tasks scheduled at random.
+    Madsim,
 }
 
 impl Engine {
     /// Every engine and its name.
-    pub const ALL: &'static [(Self, &'static str)] =
-        &[(Self::Model, "model"), (Self::Wire, "wire")];
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Model, "model"),
+        (Self::Wire, "wire"),
+        (Self::Madsim, "madsim"),
+    ];
 
     /// The engine of this name.
     ///
@@ -39,7 +44,7 @@ impl Engine {
     const fn instead(self) -> &'static str {
         match self {
             Self::Model => "",
-            Self::Wire => "; use --engine model",
+            Self::Wire | Self::Madsim => "; use --engine model",
         }
     }
 
@@ -67,6 +72,22 @@ impl Engine {
                     | NodeAction::Certificate(_)
                     | NodeAction::Command { .. }
             ),
+            (Self::Madsim, Action::Network(action)) => match action {
+                NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
+                NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
+                NetworkAction::Latency(_) => true,
+                NetworkAction::Partition(..) | NetworkAction::Heal => false,
+                NetworkAction::Cut(..) | NetworkAction::Restore => false,
+            },
+            (Self::Madsim, Action::Nodes(_, action)) => matches!(
+                action,
+                NodeAction::PowerLoss
+                    | NodeAction::Slow { .. }
+                    | NodeAction::Clock { .. }
+                    | NodeAction::Disk(_)
+                    | NodeAction::Certificate(_)
+                    | NodeAction::Command { .. }
+            ),
         };
         if lacks_action {
             return Some(step.action.word());
@@ -80,6 +101,7 @@ impl fmt::Display for Engine {
         f.pad(match self {
             Self::Model => "model",
             Self::Wire => "wire",
+            Self::Madsim => "madsim",
         })
     }
 }
@@ -122,7 +144,7 @@ impl Scenario {
             ));
         }
         let line = self.engines_line;
-        if engine == Engine::Wire {
+        if engine != Engine::Model {
             let rules = self
                 .links
                 .iter()
@@ -132,8 +154,10 @@ impl Scenario {
                 let shaped = network.latency.bounds().is_none();
                 shaped || network.loss_ppm > 0 || network.bandwidth.is_some()
             }) {
-                let message = "engine wire has neither loss nor bandwidth nor latency without a bound; use --engine model";
-                return Err(error(line, "network", message.to_owned()));
+                let message = format!(
+                    "engine {engine} has neither loss nor bandwidth nor latency without a bound; use --engine model"
+                );
+                return Err(error(line, "network", message));
             }
             if self
                 .hosts
@@ -141,12 +165,17 @@ impl Scenario {
                 .any(|host| host.clock.drift_ppm != 0 || host.clock.offset != 0)
             {
                 let message =
-                    "engine wire has one clock for all nodes; use --engine model".to_owned();
+                    format!("engine {engine} has one clock for all nodes; use --engine model");
                 return Err(error(line, "clock", message));
             }
-            if self.hosts.len() > WIRE_HOSTS_MAX {
+            if engine == Engine::Madsim && !self.links.is_empty() {
+                let message =
+                    "engine madsim has one network for all nodes; use --engine model".to_owned();
+                return Err(error(line, "link", message));
+            }
+            if self.hosts.len() > HOSTS_MAX {
                 let message = format!(
-                    "engine wire runs at most {WIRE_HOSTS_MAX} nodes, and here are {}; use --engine model",
+                    "engine {engine} runs at most {HOSTS_MAX} nodes, and here are {}; use --engine model",
                     self.hosts.len()
                 );
                 return Err(error(line, "nodes", message));

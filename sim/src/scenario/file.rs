@@ -59,7 +59,7 @@ pub(crate) struct ScenarioFile {
     pub(crate) name: Text,
     /// The story: what happens and why it matters.
     pub(crate) about: Text,
-    /// The engines it is written for: `model`, `wire`.
+    /// The engines it is written for: `model`, `wire`, `madsim`.
     pub(crate) engines: Vec<Text>,
     /// Ends in one state whatever the order of events: `model` and `wire` are compared.
     #[serde(default)]

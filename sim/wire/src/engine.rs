@@ -1,6 +1,5 @@
 //! The loop: does what the plan orders, lets the hosts run for one tick, hears what they report, lets the judge look.
 
-use crate::arguments::Arguments;
 use crate::fabric::{self, Fabric};
 use crate::host::process;
 use crate::machine::{Machine, Seen};
@@ -12,6 +11,7 @@ use phalanx_core::gossip::Sabotage;
 use phalanx_core::random::Random;
 use phalanx_net::identity::Identity;
 use phalanx_net::transport::Notice;
+use phalanx_sim::arguments::Arguments;
 use phalanx_sim::judge::{Judge, Judged};
 use phalanx_sim::mesh::Mesh;
 use phalanx_sim::mesh::projection::{Lives, Projection};

@@ -10,7 +10,6 @@
 //!
 //! Exit codes: 0 everything came true, 1 it did not, 2 wrong usage, a bad file, or a step this engine cannot do.
 
-mod arguments;
 mod engine;
 mod entropy;
 mod fabric;
@@ -21,14 +20,21 @@ mod orders;
 mod pki;
 mod trace;
 
-use arguments::Arguments;
+use phalanx_sim::arguments::{Arguments, Program};
 use phalanx_sim::outcome::Verdict;
 use phalanx_sim::scenario::{Engine, Scenario};
 use std::io::Write;
 use std::process::ExitCode;
 
+const PROGRAM: Program = Program {
+    name: "phalanx-sim-wire",
+    version: env!("CARGO_PKG_VERSION"),
+    about: "Runs one scenario with one seed on the daemon's own network code, and prints the result as JSON.\n\
+            `phalanx sim run --engine wire` starts it, once a seed.",
+};
+
 fn main() -> ExitCode {
-    if let Some(text) = arguments::introduction(std::env::args().skip(1)) {
+    if let Some(text) = PROGRAM.introduction(std::env::args().skip(1)) {
         // Whoever asked and did not wait for the answer does not miss it.
         let _unread = writeln!(std::io::stdout(), "{text}");
         return ExitCode::SUCCESS;
@@ -51,7 +57,7 @@ fn main() -> ExitCode {
 
 /// Runs what the arguments say: the result as JSON, and the verdict.
 fn run() -> Result<(String, Verdict), String> {
-    let arguments = Arguments::parse(std::env::args().skip(1))?;
+    let arguments = Arguments::parse(PROGRAM, std::env::args().skip(1))?;
     let scenario = Scenario::load(&arguments.file).map_err(|error| error.to_string())?;
     scenario
         .check_engine(Engine::Wire)

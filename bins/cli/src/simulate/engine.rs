@@ -37,7 +37,7 @@ pub(super) fn run(
 ) -> Result<Record, Failure> {
     match engine {
         Engine::Model => in_process(entry, seed, settings),
-        Engine::Wire => as_process(entry, engine, seed, settings),
+        Engine::Wire | Engine::Madsim => as_process(entry, engine, seed, settings),
     }
 }
 
@@ -160,6 +160,7 @@ fn command(
             command
         }
         Engine::Wire => Command::new(programs::find("phalanx-sim-wire", "make wire")?),
+        Engine::Madsim => Command::new(programs::find("phalanx-sim-madsim", "make sim-madsim")?),
     };
     command.arg(&entry.path).arg("--seed").arg(seed.to_string());
     if settings.strict {

@@ -1,42 +1,65 @@
-//! The command line: one file, one seed.
+//! The command line of an engine that is a process of its own: one file, one seed.
 
-use phalanx_core::gossip::{Sabotage, Switch};
-use phalanx_sim::scenario::suggestion;
+use crate::mesh;
+use phalanx_core::gossip::Sabotage;
 use std::path::PathBuf;
 
-const USAGE: &str =
-    "Usage: phalanx-sim-wire FILE [--seed N] [--strict] [--sabotage NAME]... [--trace FILE]";
+/// A program that runs one scenario with one seed.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Its name.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// What it does, for `--help`.
+    pub about: &'static str,
+}
 
-/// What the program says of itself, if the arguments ask for that.
-pub(crate) fn introduction(arguments: impl Iterator<Item = String>) -> Option<String> {
-    arguments.into_iter().find_map(|argument| match argument.as_str() {
-        "--help" | "-h" => Some(format!(
-            "Runs one scenario with one seed on the daemon's own network code, and prints the result as JSON.\n\
-             `phalanx sim run --engine wire` starts it, once a seed.\n\n{USAGE}"
-        )),
-        "--version" | "-V" => Some(format!("phalanx-sim-wire {}", env!("CARGO_PKG_VERSION"))),
-        _ => None,
-    })
+impl Program {
+    fn usage(&self) -> String {
+        format!(
+            "Usage: {} FILE [--seed N] [--strict] [--sabotage NAME]... [--trace FILE]",
+            self.name
+        )
+    }
+
+    /// What the program says of itself, if the arguments ask for that.
+    pub fn introduction(&self, arguments: impl Iterator<Item = String>) -> Option<String> {
+        arguments
+            .into_iter()
+            .find_map(|argument| match argument.as_str() {
+                "--help" | "-h" => Some(format!("{}\n\n{}", self.about, self.usage())),
+                "--version" | "-V" => Some(format!("{} {}", self.name, self.version)),
+                _ => None,
+            })
+    }
 }
 
 /// What to run.
 #[derive(Debug)]
-pub(crate) struct Arguments {
+pub struct Arguments {
     /// The scenario file.
-    pub(crate) file: PathBuf,
+    pub file: PathBuf,
     /// The seed.
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// A fault that bit nothing fails the run.
-    pub(crate) strict: bool,
+    pub strict: bool,
     /// What is broken on purpose in every node.
-    pub(crate) sabotage: Sabotage,
+    pub sabotage: Sabotage,
     /// Where one JSON line for each event goes.
-    pub(crate) trace: Option<PathBuf>,
+    pub trace: Option<PathBuf>,
 }
 
 impl Arguments {
     /// Reads the arguments after the program's name.
-    pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// What is wrong with them, with the usage.
+    pub fn parse(
+        program: Program,
+        arguments: impl Iterator<Item = String>,
+    ) -> Result<Self, String> {
+        let usage = program.usage();
         let mut file = None;
         let mut parsed = Self {
             file: PathBuf::new(),
@@ -45,12 +68,13 @@ impl Arguments {
             sabotage: Sabotage::NONE,
             trace: None,
         };
+        let mut broken = Vec::new();
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             let mut value = || {
                 arguments
                     .next()
-                    .ok_or_else(|| format!("{argument} needs a value; {USAGE}"))
+                    .ok_or_else(|| format!("{argument} needs a value; {usage}"))
             };
             match argument.as_str() {
                 "--seed" => {
@@ -60,38 +84,38 @@ impl Arguments {
                         .map_err(|_| format!("--seed {text:?} is no number"))?;
                 }
                 "--strict" => parsed.strict = true,
-                "--sabotage" => parsed.sabotage = parsed.sabotage.with(switch(&value()?)?),
+                "--sabotage" => broken.push(value()?),
                 "--trace" => parsed.trace = Some(value()?.into()),
                 flag if flag.starts_with('-') => {
-                    return Err(format!("{flag} is no flag; {USAGE}"));
+                    return Err(format!("{flag} is no flag; {usage}"));
                 }
                 path if file.is_none() => file = Some(PathBuf::from(path)),
                 path => {
                     return Err(format!(
-                        "{path} is a second file; one process runs one; {USAGE}"
+                        "{path} is a second file; one process runs one; {usage}"
                     ));
                 }
             }
         }
-        parsed.file = file.ok_or_else(|| format!("no scenario file is given; {USAGE}"))?;
+        parsed.sabotage =
+            mesh::sabotage(&broken).map_err(|complaint| format!("--sabotage: {complaint}"))?;
+        parsed.file = file.ok_or_else(|| format!("no scenario file is given; {usage}"))?;
         Ok(parsed)
     }
-}
-
-fn switch(name: &str) -> Result<Switch, String> {
-    let found = Switch::ALL.iter().find(|(_, known)| *known == name);
-    found.map(|(switch, _)| *switch).ok_or_else(|| {
-        let words = Switch::ALL.iter().map(|(_, known)| *known);
-        format!("--sabotage {name} is none{}", suggestion(name, words))
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use phalanx_core::gossip::Switch;
 
     fn parse(words: &[&str]) -> Result<Arguments, String> {
-        Arguments::parse(words.iter().map(ToString::to_string))
+        let program = Program {
+            name: "engine",
+            version: "1",
+            about: "Runs.",
+        };
+        Arguments::parse(program, words.iter().map(ToString::to_string))
     }
 
     #[test]

@@ -1,0 +1,195 @@
+//! The loop: does what the plan orders, lets time pass, hears what hosts report, lets the judge look.
+
+use crate::Run;
+use crate::fabric::{self, Fabric};
+use crate::host::process;
+use crate::trace::Trace;
+use core::time::Duration;
+use madsim::Config;
+use madsim::runtime::{Handle, NodeHandle};
+use phalanx_core::gossip::Gossip;
+use phalanx_core::random::Random;
+use phalanx_sim::System;
+use phalanx_sim::judge::{Judge, Judged};
+use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::projection::{Lives, Projection};
+use phalanx_sim::model::WALL_ZERO;
+use phalanx_sim::outcome::{Effect, Failure, Outcome, Verdict, vacuous};
+use phalanx_sim::scenario::{Engine as Kind, Scenario};
+use phalanx_sim::world::{Scene, Traffic, World};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::time;
+
+/// How finely orders, reports and checks are timed.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A run in progress.
+pub(super) struct Engine {
+    pub(super) run: Arc<Run>,
+    pub(super) fabric: Fabric,
+    pub(super) nodes: Vec<NodeHandle>,
+    /// Whether a host's process was started and not stopped.
+    pub(super) runs: Vec<bool>,
+    /// How often it was started.
+    pub(super) lives_of: Vec<u64>,
+    /// Until when it stands still.
+    pub(super) paused: Vec<Option<Duration>>,
+    pub(super) lives: Lives,
+    pub(super) seeds: Random,
+    /// The latest look at each machine.
+    seen: Vec<Option<Gossip>>,
+}
+
+/// The network of a scenario.
+pub(crate) fn config(scenario: &Scenario) -> Config {
+    let mut config = Config::default();
+    // What has no bounds is refused before the run: `Scenario::check_engine`.
+    let (least, most) = scenario.network.latency.bounds().unwrap_or_default();
+    config.net.send_latency = least..most.max(least + Duration::from_nanos(1));
+    config
+}
+
+/// Runs what is ready.
+pub(crate) async fn run(run: Arc<Run>) -> Result<Outcome, String> {
+    let trace = Trace::to(run.arguments.trace.as_deref())?;
+    let mut engine = Engine::new(&run, trace);
+    let interval = Duration::from_millis(if run.scenario.hosts.len() <= 12 {
+        50
+    } else {
+        200
+    });
+    let mut judge = Judge::new(&run.scenario, &run.plan, interval);
+    engine.drive(&mut judge).await?;
+    engine.finish(judge)
+}
+
+impl Engine {
+    fn new(run: &Arc<Run>, trace: Trace) -> Self {
+        let fabric = Fabric::new(&run.scenario, run.plan.cuts.clone(), trace);
+        let mut lives = Lives::new(WALL_ZERO);
+        let mut nodes = Vec::new();
+        for (index, spec) in run.scenario.hosts.iter().enumerate() {
+            lives.listens(&spec.name, fabric::address(index));
+            let inside = fabric.clone();
+            // Nothing runs on a host before its first boot.
+            let node = Handle::current()
+                .create_node()
+                .name(&spec.name)
+                .ip(IpAddr::V4(fabric::ip(index)))
+                .init(move || process(inside.clone(), index))
+                .build();
+            nodes.push(node);
+        }
+        let count = nodes.len();
+        Self {
+            run: Arc::clone(run),
+            fabric,
+            nodes,
+            runs: vec![false; count],
+            lives_of: vec![0; count],
+            paused: vec![None; count],
+            lives,
+            seeds: Random::from_seed(run.plan.seed).child("nodes"),
+            seen: vec![None; count],
+        }
+    }
+
+    /// Runs until everything is decided.
+    async fn drive(&mut self, judge: &mut Judge<'_, Mesh>) -> Result<(), String> {
+        let run = Arc::clone(&self.run);
+        let mut orders = run.plan.orders.iter().peekable();
+        loop {
+            let now = self.fabric.now();
+            self.resume();
+            while let Some(planned) = orders.next_if(|planned| planned.at <= now) {
+                self.order(planned).await?;
+            }
+            time::sleep(TICK).await;
+            let now = self.fabric.now();
+            for (host, event) in self.fabric.reported() {
+                judge.event(now, host, &event, &*self);
+            }
+            if judge.next_check() <= now {
+                for host in 0..self.seen.len() {
+                    self.seen[host] = self.fabric.slot(host).look();
+                }
+                judge.check(now, &*self);
+            }
+            if now >= run.plan.end || judge.is_over(now) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn finish(self, judge: Judge<'_, Mesh>) -> Result<Outcome, String> {
+        let (run, now) = (Arc::clone(&self.run), self.fabric.now());
+        let scenario = &run.scenario;
+        let Judged {
+            mut failures,
+            metrics,
+            expected,
+        } = judge.finish(now, &self);
+        let effects = Effect::of(scenario, &run.plan, &self.fabric.bites());
+        let vacuous = vacuous(&effects);
+        if run.arguments.strict {
+            failures.extend(vacuous.iter().map(|fault| {
+                let text = format!("the step `{}` does something", fault.step);
+                Failure::new(&scenario.file, fault.line, &text, now, &fault.why)
+            }));
+        }
+        let traffic = (0..self.nodes.len()).map(|host| self.fabric.sent(host));
+        let (messages, bytes) = traffic.fold((0, 0), |sum, sent| {
+            (sum.0 + sent.messages, sum.1 + sent.bytes)
+        });
+        self.fabric.trace(Trace::finish)?;
+        let scene = Scene {
+            world: &self,
+            hosts: &scenario.hosts,
+            named: &run.plan.named,
+            started: &BTreeSet::new(),
+        };
+        let again = Mesh::again(&scenario.file, run.plan.seed, Kind::Madsim);
+        Ok(Outcome {
+            scenario: scenario.name.clone(),
+            engine: Kind::Madsim,
+            seed: run.plan.seed,
+            outcome: if failures.is_empty() {
+                Verdict::Pass
+            } else {
+                Verdict::Fail
+            },
+            trace_hash: format!("{:016x}", self.fabric.trace(|trace| trace.hash())),
+            virtual_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+            wall_ms: 0,
+            events: self.fabric.trace(|trace| trace.events()),
+            messages,
+            bytes,
+            overhead_bytes: 0,
+            nodes: scenario.hosts.len(),
+            metrics,
+            failures: failures
+                .into_iter()
+                .map(|failure| failure.reproduced_by(&again))
+                .collect(),
+            expected,
+            effects,
+            vacuous,
+            projection: scenario
+                .confluent
+                .then(|| Projection::of(&scene, &self.lives)),
+        })
+    }
+}
+
+/// The machines as the judge sees them.
+impl World<Mesh> for Engine {
+    fn view(&self, host: usize) -> Option<&Gossip> {
+        self.seen[host].as_ref()
+    }
+
+    fn traffic(&self, host: usize) -> Traffic {
+        self.fabric.sent(host)
+    }
+}

@@ -1,0 +1,347 @@
+//! One machine: its driver, its links, its disk.
+
+use crate::driver::{self, Handle, Inbox, Performer};
+use crate::fabric::{Fabric, PORT, address, host_at};
+use core::net::Ipv4Addr;
+use core::time::Duration;
+use madsim::net::Endpoint;
+use madsim::task::{self, AbortHandle};
+use phalanx_core::gossip::{
+    self, Address, CloseReason, Config, DialError, DialId, Gossip, LinkId, Message,
+};
+use phalanx_core::machine::{Machine, Outbox};
+use phalanx_core::node::{Input, Node, Output};
+use phalanx_core::size::Encoded;
+use phalanx_core::time::Instant;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+use tokio::time;
+
+/// Messages that wait to be sent on one link.
+const QUEUE: usize = 1_024;
+/// How long an epoch takes to become durable.
+const FSYNC: Duration = Duration::from_millis(2);
+/// How often a connection that ended behind a cut looks whether its end can be told.
+const TOLD_AFTER: Duration = Duration::from_millis(50);
+
+/// What the next life of a process starts with.
+pub(crate) struct Boot {
+    pub(crate) config: Config,
+    pub(crate) seed: u64,
+}
+
+/// What the engine and the process share. Cloning shares it.
+#[derive(Clone, Default)]
+pub(crate) struct Slot {
+    inner: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub(crate) boot: Option<Boot>,
+    /// The machine of the running process.
+    machine: Option<Shown>,
+    handle: Option<Handle<Shown>>,
+    /// The durable epoch.
+    pub(crate) stored: u64,
+}
+
+impl Slot {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The machine as it stands now, also of a process that stands still.
+    pub(crate) fn look(&self) -> Option<Gossip> {
+        let shown = self.lock().machine.clone()?;
+        let node = shown.lock();
+        Some(node.mesh().clone())
+    }
+
+    /// The links the machine holds.
+    pub(crate) fn links(&self) -> u64 {
+        let shown = self.lock().machine.clone();
+        shown.map_or(0, |shown| shown.lock().mesh().link_count() as u64)
+    }
+
+    /// The way to the running machine.
+    pub(crate) fn handle(&self) -> Option<Handle<Shown>> {
+        self.lock().handle.clone()
+    }
+
+    /// The process is gone.
+    pub(crate) fn clear(&self) {
+        let mut shared = self.lock();
+        (shared.machine, shared.handle) = (None, None);
+    }
+}
+
+/// A node that can be looked at while the driver runs it.
+#[derive(Clone)]
+pub(crate) struct Shown(Arc<Mutex<Node>>);
+
+impl Shown {
+    fn lock(&self) -> MutexGuard<'_, Node> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Machine for Shown {
+    type Input = Input;
+    type Output = Output;
+
+    fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
+        self.lock().step(now, input, out);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.lock().next_deadline()
+    }
+}
+
+/// What travels on a connection.
+enum Parcel {
+    Message(Message),
+    /// The sender closed it in order.
+    End,
+}
+
+/// One end of a connection.
+struct Connection {
+    peer: usize,
+    queue: mpsc::Sender<Parcel>,
+    reader: AbortHandle,
+}
+
+/// The connections of one process. Cloning shares them.
+#[derive(Clone, Default)]
+struct Links {
+    inner: Arc<Mutex<Table>>,
+}
+
+#[derive(Default)]
+struct Table {
+    made: u64,
+    open: BTreeMap<LinkId, Connection>,
+}
+
+impl Links {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A process: what its tasks share.
+#[derive(Clone)]
+struct Process {
+    fabric: Fabric,
+    host: usize,
+    endpoint: Arc<Endpoint>,
+    handle: Handle<Shown>,
+    links: Links,
+}
+
+/// One life of a host's process: a node until it leaves, then nothing until it is started again. Without a boot nothing
+/// runs.
+pub(crate) async fn process(fabric: Fabric, host: usize) {
+    let Some(boot) = fabric.slot(host).lock().boot.take() else {
+        return;
+    };
+    let Ok(endpoint) = Endpoint::bind((Ipv4Addr::UNSPECIFIED, PORT)).await else {
+        return;
+    };
+    let epoch = driver::Epoch::begin();
+    let shown = Shown(Arc::new(Mutex::new(Node::new(
+        boot.config,
+        boot.seed,
+        epoch.now(),
+    ))));
+    let inbox = Inbox::new();
+    let process = Process {
+        fabric: fabric.clone(),
+        host,
+        endpoint: Arc::new(endpoint),
+        handle: inbox.handle(),
+        links: Links::default(),
+    };
+    {
+        let mut shared = fabric.slot(host).lock();
+        shared.machine = Some(shown.clone());
+        shared.handle = Some(inbox.handle());
+    }
+    let start = Input::Mesh(gossip::Input::Start);
+    if process.handle.send(start).await.is_err() {
+        return;
+    }
+    let accepting = task::spawn(process.clone().accept());
+    // The node stays to be looked at when it has left.
+    let (_, hands) = driver::run(shown, process, inbox, epoch).await;
+    accepting.abort();
+    let closed = core::mem::take(&mut hands.links.lock().open);
+    for connection in closed.into_values() {
+        connection.reader.abort();
+    }
+    fabric.slot(host).lock().handle = None;
+    // A node of madsim whose first task ends keeps the others, and their port, from the next life.
+    core::future::pending().await
+}
+
+impl Process {
+    /// Takes connections.
+    async fn accept(self) {
+        while let Ok((sender, receiver, from)) = self.endpoint.accept1().await {
+            let Some(peer) = host_at(from, self.fabric.len()) else {
+                continue;
+            };
+            let link = self.open(peer, sender, receiver);
+            let peer = self.fabric.id(peer);
+            self.tell(gossip::Input::Accepted { link, peer }).await;
+        }
+    }
+
+    /// Makes a connection. Behind a cut nothing answers.
+    async fn dial(self, dial: DialId, to: Address) {
+        let reached = match &to {
+            Address::Socket(address) => host_at(*address, self.fabric.len()),
+            Address::Name { .. } => None,
+        };
+        let Some(peer) = reached else {
+            let reason = DialError::Unreachable;
+            self.tell(gossip::Input::DialFailed { dial, reason }).await;
+            return;
+        };
+        if self.fabric.blocks(self.host, peer) || self.fabric.blocks(peer, self.host) {
+            self.fabric.swallow(self.host, peer);
+            return;
+        }
+        match self.endpoint.connect1(address(peer)).await {
+            Ok((sender, receiver)) => {
+                let link = self.open(peer, sender, receiver);
+                let peer = self.fabric.id(peer);
+                self.tell(gossip::Input::Dialed { dial, link, peer }).await;
+            }
+            Err(_) => {
+                let reason = DialError::Refused;
+                self.tell(gossip::Input::DialFailed { dial, reason }).await;
+            }
+        }
+    }
+
+    /// Gives the machine an input; one that has ended needs none.
+    async fn tell(&self, input: gossip::Input) {
+        let _ended = self.handle.send(Input::Mesh(input)).await.is_err();
+    }
+
+    /// A connection is there: tasks that write to it and read from it.
+    fn open(
+        &self,
+        peer: usize,
+        sender: madsim::net::Sender,
+        receiver: madsim::net::Receiver,
+    ) -> LinkId {
+        let (queue, mut waiting) = mpsc::channel::<Parcel>(QUEUE);
+        let mut table = self.links.lock();
+        table.made += 1;
+        let link = LinkId(table.made);
+        task::spawn(async move {
+            while let Some(parcel) = waiting.recv().await {
+                if sender.send(Box::new(parcel)).await.is_err() {
+                    return;
+                }
+            }
+            // What cannot be told any more need not be.
+            let _gone = sender.send(Box::new(Parcel::End)).await.is_err();
+        });
+        let reader = task::spawn(self.clone().read(peer, link, receiver)).abort_handle();
+        table.open.insert(
+            link,
+            Connection {
+                peer,
+                queue,
+                reader,
+            },
+        );
+        link
+    }
+
+    /// Reads a connection to its end.
+    async fn read(self, peer: usize, link: LinkId, mut receiver: madsim::net::Receiver) {
+        let reason = loop {
+            let parcel: Result<Box<dyn Any + Send + Sync>, _> = receiver.recv().await;
+            match parcel.map(|parcel| parcel.downcast::<Parcel>()) {
+                Ok(Ok(parcel)) => match *parcel {
+                    Parcel::Message(message) => {
+                        self.tell(gossip::Input::Receive { link, message }).await;
+                    }
+                    Parcel::End => break CloseReason::Ended,
+                },
+                Ok(Err(_)) => break CloseReason::Malformed,
+                Err(_) => break CloseReason::Lost,
+            }
+        };
+        while self.fabric.blocks(peer, self.host) {
+            time::sleep(TOLD_AFTER).await;
+        }
+        drop(self.links.lock().open.remove(&link));
+        self.tell(gossip::Input::Closed { link, reason }).await;
+    }
+
+    /// Queues a message; a link that does not take it ends.
+    fn send(&self, link: LinkId, message: Message) {
+        let mut table = self.links.lock();
+        let Some(connection) = table.open.get(&link) else {
+            return;
+        };
+        self.fabric
+            .carry(self.host, connection.peer, message.encoded_len());
+        if connection.queue.try_send(Parcel::Message(message)).is_ok() {
+            return;
+        }
+        if let Some(connection) = table.open.remove(&link) {
+            connection.reader.abort();
+        }
+        let process = self.clone();
+        let reason = CloseReason::Overflow;
+        task::spawn(async move { process.tell(gossip::Input::Closed { link, reason }).await });
+    }
+}
+
+impl Performer<Shown> for Process {
+    fn perform(&mut self, _now: Instant, order: Output) {
+        let Output::Mesh(order) = order;
+        match order {
+            gossip::Output::Dial { dial, address } => {
+                task::spawn(self.clone().dial(dial, address));
+            }
+            gossip::Output::Send { link, message } => self.send(link, message),
+            gossip::Output::Close { link } => {
+                // The writer sends what waits, then the end.
+                if let Some(connection) = self.links.lock().open.remove(&link) {
+                    connection.reader.abort();
+                }
+            }
+            gossip::Output::Store { ticket, epoch } => {
+                let process = self.clone();
+                task::spawn(async move {
+                    time::sleep(FSYNC).await;
+                    process.fabric.slot(process.host).lock().stored = epoch;
+                    process.tell(gossip::Input::Stored { ticket }).await;
+                });
+            }
+            gossip::Output::Left => {
+                let process = self.clone();
+                task::spawn(async move { process.handle.stop().await });
+            }
+            gossip::Output::Report(event) => self.fabric.report(self.host, event),
+        }
+    }
+
+    fn observe(&mut self, _now: Instant, input: &Input) {
+        match input {
+            Input::Mesh(input) => self.fabric.input(self.host, input),
+            Input::Wake => self.fabric.input(self.host, &gossip::Input::Wake),
+        }
+    }
+}

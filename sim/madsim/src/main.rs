@@ -1,0 +1,111 @@
+//! Runs one scenario with one seed on madsim: the production driver, with tasks scheduled at random.
+//!
+//! The driver is phalanx-net's own file, included by path; its tokio is madsim's. Under it each host is one driver
+//! with its machine, and tasks that carry messages between hosts. What an event heap orders once and for all, who runs
+//! first when two could, is drawn anew with each seed. Start with `engine`; `host` is one machine, `fabric` what is
+//! between them.
+//!
+//! Exit codes: 0 everything came true, 1 it did not, 2 wrong usage, a bad file, or a step this engine cannot do.
+
+#[path = "../../../net/src/driver.rs"]
+#[expect(
+    dead_code,
+    reason = "the driver serves the daemon; this engine asks its machines in another way"
+)]
+mod driver;
+mod engine;
+mod fabric;
+mod host;
+mod orders;
+mod trace;
+
+use madsim::runtime::Runtime;
+use phalanx_sim::arguments::{Arguments, Program};
+use phalanx_sim::outcome::{Outcome, Verdict};
+use phalanx_sim::scenario::plan::Plan;
+use phalanx_sim::scenario::{Engine, Scenario};
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+const PROGRAM: Program = Program {
+    name: "phalanx-sim-madsim",
+    version: env!("CARGO_PKG_VERSION"),
+    about: "Runs one scenario with one seed on the daemon's own driver, with tasks scheduled at random, and prints\n\
+            the result as JSON. With --twice it runs it twice and compares every random draw: not for scenarios that\n\
+            pause nodes. `phalanx sim run --engine madsim` starts it, once a seed.",
+};
+
+/// What is run: a determinism check takes a function without captures.
+static RUN: OnceLock<Arc<Run>> = OnceLock::new();
+
+/// One run, ready.
+struct Run {
+    scenario: Scenario,
+    plan: Plan,
+    arguments: Arguments,
+}
+
+fn main() -> ExitCode {
+    if let Some(text) = PROGRAM.introduction(std::env::args().skip(1)) {
+        // Whoever asked and did not wait for the answer does not miss it.
+        let _unread = writeln!(std::io::stdout(), "{text}");
+        return ExitCode::SUCCESS;
+    }
+    let (answer, code) = match run() {
+        Ok((json, Verdict::Pass)) => (Ok(json), ExitCode::SUCCESS),
+        Ok((json, Verdict::Fail)) => (Ok(json), ExitCode::FAILURE),
+        Err(complaint) => (Err(complaint), ExitCode::from(2)),
+    };
+    let written = match answer {
+        Ok(json) => writeln!(std::io::stdout(), "{json}"),
+        Err(complaint) => writeln!(std::io::stderr(), "{}: {complaint}", PROGRAM.name),
+    };
+    if written.is_err() {
+        ExitCode::from(2)
+    } else {
+        code
+    }
+}
+
+/// Runs what the arguments say: the result as JSON, and the verdict.
+fn run() -> Result<(String, Verdict), String> {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let twice = words.iter().position(|word| word == "--twice");
+    if let Some(at) = twice {
+        words.remove(at);
+    }
+    let arguments = Arguments::parse(PROGRAM, words.into_iter())?;
+    let scenario = Scenario::load(&arguments.file).map_err(|error| error.to_string())?;
+    scenario
+        .check_engine(Engine::Madsim)
+        .map_err(|error| error.to_string())?;
+    let seed = arguments.seed;
+    let plan = scenario.plan(seed).map_err(|error| error.to_string())?;
+    if twice.is_some() && orders::pauses(&plan) {
+        return Err("--twice is not for scenarios that pause nodes; compare two processes with `phalanx sim run --check`".to_owned());
+    }
+    let config = engine::config(&scenario);
+    let run = RUN.get_or_init(|| {
+        Arc::new(Run {
+            scenario,
+            plan,
+            arguments,
+        })
+    });
+    let outcome = if twice.is_some() {
+        Runtime::check_determinism(seed, config, the_run)?
+    } else {
+        Runtime::with_seed_and_config(seed, config).block_on(engine::run(Arc::clone(run)))?
+    };
+    let json = serde_json::to_string(&outcome).map_err(|error| error.to_string())?;
+    Ok((json, outcome.outcome))
+}
+
+/// The run that was made ready.
+async fn the_run() -> Result<Outcome, String> {
+    match RUN.get() {
+        Some(run) => engine::run(Arc::clone(run)).await,
+        None => Err("there is nothing to run".to_owned()),
+    }
+}

@@ -1,0 +1,189 @@
+//! Does what the plan orders: to the network, and to machines.
+
+use crate::engine::Engine;
+use crate::fabric;
+use crate::host::Boot;
+use madsim::net::NetSim;
+use madsim::runtime::Handle;
+use phalanx_core::gossip::{Address, Config, Input};
+use phalanx_core::node;
+use phalanx_core::time::Wall;
+use phalanx_core::topology::record::Content;
+use phalanx_sim::model::WALL_ZERO;
+use phalanx_sim::scenario::Disk;
+use phalanx_sim::scenario::plan::{Order, Plan, Planned};
+
+/// The mesh's name.
+const MESH: &str = "sim";
+
+/// Whether a plan makes nodes stand still.
+pub(crate) fn pauses(plan: &Plan) -> bool {
+    plan.orders
+        .iter()
+        .any(|planned| matches!(planned.order, Order::Pause { .. }))
+}
+
+impl Engine {
+    /// Does what the plan orders.
+    pub(super) async fn order(&mut self, planned: &Planned) -> Result<(), String> {
+        let step = planned.step;
+        match &planned.order {
+            Order::Start { host, disk } => {
+                self.fabric.bite(step, 1);
+                self.start(*host, *disk);
+            }
+            Order::Stop {
+                host,
+                power_loss: false,
+            } => {
+                self.fabric.bite(step, self.fabric.slot(*host).links());
+                Handle::current().kill(self.nodes[*host].id());
+                self.fabric.slot(*host).clear();
+                self.runs[*host] = false;
+            }
+            Order::Cut(cut) => {
+                self.fabric.cut(*cut, step);
+                self.clog();
+            }
+            Order::Mend(cut) => {
+                self.fabric.bite(step, 1);
+                self.fabric.mend(*cut);
+                self.clog();
+            }
+            Order::Pause { host, length } => {
+                if self.runs[*host] {
+                    let until = self.fabric.now() + *length;
+                    Handle::current().pause(self.nodes[*host].id());
+                    self.fabric.pause(*host, Some(step));
+                    self.paused[*host] = Some(until);
+                }
+            }
+            Order::Leave(host) => {
+                self.fabric.bite(step, self.fabric.slot(*host).links());
+                self.tell(*host, Input::Leave).await;
+            }
+            Order::Announce {
+                host,
+                services,
+                metadata,
+            } => {
+                if self.runs[*host] {
+                    // The machine keeps its address and its time of joining.
+                    let (address, joined) = (None, Wall(0));
+                    let mut content = Content {
+                        address,
+                        joined,
+                        ..self.content(*host)
+                    };
+                    content.services.clone_from(services);
+                    content.metadata.clone_from(metadata);
+                    self.fabric.bite(step, 1);
+                    self.tell(*host, Input::Announce(content)).await;
+                }
+            }
+            // Lifted at the end of every scenario.
+            Order::Loss(None) | Order::Latency(None) => {}
+            Order::Slow { by, .. } if by.is_zero() => {}
+            Order::Stop { .. }
+            | Order::Loss(_)
+            | Order::Latency(_)
+            | Order::Slow { .. }
+            | Order::Clock { .. }
+            | Order::Hold { .. }
+            | Order::Disk { .. }
+            | Order::Command { .. }
+            | Order::Certificate { .. } => {
+                return Err(format!(
+                    "engine madsim cannot do {:?}; use --engine model",
+                    planned.order
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go on who stood still for long enough.
+    pub(super) fn resume(&mut self) {
+        let now = self.fabric.now();
+        for host in 0..self.paused.len() {
+            if self.paused[host].is_some_and(|until| until <= now) {
+                self.paused[host] = None;
+                self.fabric.pause(host, None);
+                Handle::current().resume(self.nodes[host].id());
+            }
+        }
+    }
+
+    /// Gives madsim's network the cuts that hold now.
+    fn clog(&self) {
+        let net = NetSim::current();
+        let count = self.nodes.len();
+        for (from, to) in (0..count).flat_map(|from| (0..count).map(move |to| (from, to))) {
+            let (source, target) = (self.nodes[from].id(), self.nodes[to].id());
+            if self.fabric.blocks(from, to) {
+                net.clog_link(source, target);
+            } else {
+                net.unclog_link(source, target);
+            }
+        }
+    }
+
+    async fn tell(&self, host: usize, input: Input) {
+        if let Some(handle) = self.fabric.slot(host).handle() {
+            // A node that ended needs no orders.
+            let _ended = handle.send(node::Input::Mesh(input)).await.is_err();
+        }
+    }
+
+    /// What a host publishes at its start.
+    fn content(&self, host: usize) -> Content {
+        let spec = &self.run.scenario.hosts[host];
+        Content {
+            nickname: String::new(),
+            kind: spec.kind.clone(),
+            address: spec.dialable.then(|| fabric::address(host)),
+            joined: Wall(WALL_ZERO + self.fabric.now().as_secs()),
+            services: spec.services.clone(),
+            metadata: spec.metadata.clone(),
+        }
+    }
+
+    fn start(&mut self, host: usize, disk: Disk) {
+        let run = self.run.clone();
+        let spec = &run.scenario.hosts[host];
+        let content = self.content(host);
+        // A clone is a copy of the other machine's disk.
+        let copied = spec
+            .clone_of
+            .filter(|_| self.lives_of[host] == 0)
+            .map(|of| self.fabric.slot(of).lock().stored);
+        let slot = self.fabric.slot(host).clone();
+        let mut shared = slot.lock();
+        shared.stored = copied.unwrap_or(shared.stored);
+        if disk == Disk::Lose {
+            shared.stored = 0;
+        }
+        shared.stored += 1;
+        let epoch = shared.stored;
+        self.lives_of[host] += 1;
+        let mut seeds = self
+            .seeds
+            .nth_child("host", host as u64)
+            .nth_child("life", self.lives_of[host]);
+        let instance = u32::try_from(seeds.next_u64() >> 32).unwrap_or(1).max(1);
+        let others = run.scenario.seeds.iter().filter(|seed| **seed != host);
+        let targets = others
+            .map(|seed| Address::Socket(fabric::address(*seed)))
+            .collect();
+        let mut config = Config::new(spec.id.clone(), MESH, epoch, instance, content, targets);
+        config.tuning = run.scenario.tuning_of(host);
+        config.sabotage = run.arguments.sabotage;
+        self.lives.start(&spec.id, epoch, instance);
+        let seed = seeds.next_u64();
+        shared.boot = Some(Boot { config, seed });
+        drop(shared);
+        slot.clear();
+        self.runs[host] = true;
+        Handle::current().restart(self.nodes[host].id());
+    }
+}

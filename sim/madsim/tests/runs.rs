@@ -1,0 +1,115 @@
+//! Whole runs of the program: scenarios pass, equal seeds give equal runs, and what it cannot do is named.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// What the program and the scenarios' folder promise each other: these run here, on these seeds.
+const SEEDS: [u64; 3] = [1, 2, 3];
+
+fn scenarios() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
+}
+
+/// The scenarios that say they are for this engine.
+fn ours() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(scenarios()).unwrap() {
+        let path = entry.unwrap().path();
+        let is_scenario = path
+            .extension()
+            .is_some_and(|extension| extension == "toml");
+        if is_scenario
+            && std::fs::read_to_string(&path)
+                .unwrap()
+                .contains("\"madsim\"")
+        {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn run(path: &Path, seed: u64, flags: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_phalanx-sim-madsim"))
+        .arg(path)
+        .args(["--seed", &seed.to_string()])
+        .args(flags)
+        .output()
+        .unwrap()
+}
+
+fn answer(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text).unwrap_or_else(|error| {
+        panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr))
+    })
+}
+
+#[test]
+fn every_scenario_for_this_engine_passes_with_faults_that_bite() {
+    let ours = ours();
+    assert!(ours.len() >= 12, "{ours:?}");
+    for path in ours {
+        for seed in SEEDS {
+            let output = run(&path, seed, &["--strict"]);
+            let found = answer(&output);
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{} {seed}: {}",
+                path.display(),
+                found["failures"]
+            );
+            assert_eq!(found["engine"], "madsim");
+        }
+    }
+}
+
+#[test]
+fn equal_seeds_give_equal_runs_in_two_processes_also_with_pauses() {
+    for name in ["partition-heals", "standing-still"] {
+        let path = scenarios().join(name).with_extension("toml");
+        let hash = |seed| answer(&run(&path, seed, &[]))["trace_hash"].clone();
+        let first = hash(7);
+        assert_eq!(first, hash(7), "{name}");
+        assert_ne!(first, hash(8), "{name}: another seed is another run");
+    }
+}
+
+#[test]
+fn every_random_draw_of_two_runs_in_one_process_is_equal() {
+    for name in ["two-nodes", "crash-and-restart", "three-way-split"] {
+        let path = scenarios().join(name).with_extension("toml");
+        let output = run(&path, 3, &["--twice"]);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let output = run(&scenarios().join("standing-still.toml"), 3, &["--twice"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("phalanx sim run --check"));
+}
+
+#[test]
+fn what_it_cannot_do_is_named_with_line_and_engine() {
+    let output = run(&scenarios().join("power-loss.toml"), 1, &[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.contains("engine madsim cannot do the step `power-loss`"),
+        "{said}"
+    );
+    assert!(said.contains("power-loss.toml:"), "{said}");
+}
+
+#[test]
+fn a_mechanism_switched_off_is_noticed_here_too() {
+    let path = scenarios().join("crash-and-restart.toml");
+    let output = run(&path, 1, &["--sabotage", "no-detection"]);
+    assert_eq!(output.status.code(), Some(1));
+}
