@@ -470,3 +470,96 @@ fn old_news_of_us_is_set_right_at_its_source() {
     );
     assert_eq!(syncs(&given, 1), []);
 }
+
+/// `n0` in a mesh of four, of whom `n7` was killed and is down, and `n8` left.
+fn with_the_gone() -> Neighbourhood {
+    let mut all = Neighbourhood::new(3);
+    all.hears(1, records(&[news(7, 1), news(8, 1)]));
+    let left = news(8, 2);
+    let mut rank = left.rank();
+    rank.leaving = true;
+    let left = Arc::new(Record::new(name(8), rank, left.content().clone()));
+    all.hears(1, records(&[left]));
+    for index in 1..=3 {
+        let report = says(index, 2, &[(7, true, Some(ms(3_500)))]);
+        all.hears(index as u64, reports(&[report]));
+    }
+    for _ in 0..80 {
+        let given = all.rest(ms(250));
+        for (_, dial, _) in super::neighbourhood::dials(&given) {
+            let reason = DialError::Refused;
+            all.give(Input::DialFailed { dial, reason });
+        }
+    }
+    let status = |index| all.machine.member(&name(index)).map(|member| member.status);
+    assert_eq!(
+        (status(7), status(8)),
+        (Some(Status::Down), Some(Status::Left))
+    );
+    all
+}
+
+#[test]
+fn who_hands_on_the_gone_says_for_how_long() {
+    let mut all = with_the_gone();
+    let asks = Frame {
+        sync: vec![Sync::Larger(0)],
+        ..Frame::default()
+    };
+    let mut given = all.hears(1, asks);
+    given.extend(all.silence(ms(10)));
+    let told = |given: &[Order]| -> Vec<(NodeId, u64)> {
+        frames(given, 1)
+            .into_iter()
+            .flat_map(|(_, frame)| &frame.gone)
+            .map(|gone| (gone.id.clone(), gone.age.as_secs()))
+            .collect()
+    };
+    let snapshot = told(&given);
+    assert_eq!(snapshot.len(), 2, "{snapshot:?}");
+    assert_eq!(snapshot[1], (name(8), 20));
+    assert!((10..=18).contains(&snapshot[0].1), "{snapshot:?}");
+    // The same in what is pushed; and nothing of those who are alive.
+    let wanted: Vec<u64> = all
+        .machine
+        .topology()
+        .digests()
+        .map(|(digest, _, _)| digest)
+        .collect();
+    let asks = Frame {
+        sync: vec![Sync::Want(wanted)],
+        ..Frame::default()
+    };
+    let mut given = all.hears(1, asks);
+    given.extend(all.silence(ms(10)));
+    assert_eq!(told(&given), snapshot);
+}
+
+#[test]
+fn nothing_wanted_and_nothing_held_is_no_push() {
+    let mut all = Neighbourhood::new(1);
+    let mut given = all.hears(
+        1,
+        Frame {
+            sync: vec![Sync::Want(vec![1, 2, 3])],
+            ..Frame::default()
+        },
+    );
+    given.extend(all.silence(ms(10)));
+    assert_eq!(syncs(&given, 1), []);
+}
+
+#[test]
+fn a_second_farewell_keeps_the_time_of_the_first() {
+    let mut all = with_the_gone();
+    let again = news(8, 3);
+    let mut rank = again.rank();
+    rank.leaving = true;
+    let again = Arc::new(Record::new(name(8), rank, again.content().clone()));
+    all.hears(1, records(&[again]));
+    let mut out = Outbox::new();
+    let whole = all.machine.config().tuning.forget_after;
+    all.now = all.now + (whole - ms(19_000));
+    all.machine.step(all.now, Input::Wake, &mut out);
+    assert_eq!(all.machine.member(&name(8)), None);
+}
