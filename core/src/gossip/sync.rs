@@ -255,10 +255,10 @@ impl Gossip {
 
     /// What reconciliation brings says nothing about the broadcast tree.
     fn brought_by_nobody(&mut self, key: Option<Key>, applied: Applied) {
-        if let (Some((handle, report)), Applied::Newer) = (key, applied) {
-            if let Some(brought) = self.brought(handle, report) {
-                *brought = Brought::default();
-            }
+        if let (Some((handle, report)), Applied::Newer) = (key, applied)
+            && let Some(brought) = self.brought(handle, report)
+        {
+            *brought = Brought::default();
         }
     }
 }

@@ -333,7 +333,7 @@ impl Topology {
         let stood = self
             .known_record(handle)
             .is_some_and(|old| !old.rank().leaving);
-        self.withdraw(handle, !(stood && !rank.leaving));
+        self.withdraw(handle, !stood || rank.leaving);
         self.members.set_record(handle, record);
         self.retired.remove(&handle);
         if self

@@ -559,7 +559,7 @@ fn a_second_farewell_keeps_the_time_of_the_first() {
     all.hears(1, records(&[again]));
     let mut out = Outbox::new();
     let whole = all.machine.config().tuning.forget_after;
-    all.now = all.now + (whole - ms(19_000));
+    all.now += whole - ms(19_000);
     all.machine.step(all.now, Input::Wake, &mut out);
     assert_eq!(all.machine.member(&name(8)), None);
 }
