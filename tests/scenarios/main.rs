@@ -4,3 +4,4 @@ mod files;
 mod passes;
 mod search;
 mod self_check;
+mod wrong;

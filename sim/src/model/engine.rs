@@ -32,6 +32,8 @@ const BROKEN_PROMISE: u64 = 1_000_000;
 pub(super) enum Event<M> {
     /// An order of the plan.
     Order(usize),
+    /// An order that waited for a report.
+    Triggered { trigger: usize, order: usize },
     /// A process's deadline.
     Wake { host: usize, life: u32 },
     /// A process that stood still or is slow takes its mail.
@@ -112,6 +114,8 @@ pub(super) struct Engine<'a, 't, S: System> {
     pub(super) invariants: Invariants<S>,
     /// What nodes reported, until the judge has heard it.
     pub(super) reports: Vec<(usize, S::Event)>,
+    /// The triggers of the plan that fired.
+    pub(super) fired: BTreeSet<usize>,
     pub(super) segments: u64,
     pub(super) events: u64,
     out: Outbox<OutputOf<S>>,
@@ -158,6 +162,7 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
             trace,
             invariants: Invariants::new(scenario),
             reports: Vec::new(),
+            fired: BTreeSet::new(),
             segments: 0,
             events: 0,
             out: Outbox::new(),
@@ -194,9 +199,11 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
     fn happen(&mut self, event: Event<S::Message>) {
         match event {
             Event::Order(index) => {
-                self.heap.cause = self.trace.order(self.now, &self.plan.orders[index]);
-                self.order(index);
+                let planned = &self.plan.orders[index];
+                self.heap.cause = self.trace.order(self.now, planned);
+                self.order(planned);
             }
+            Event::Triggered { trigger, order } => self.on_triggered(trigger, order),
             Event::Wake { host, life } => self.on_wake(host, life),
             Event::Mail { host, life } => self.on_mail(host, life),
             Event::Arrive {

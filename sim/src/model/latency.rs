@@ -33,8 +33,8 @@ pub(crate) fn draw(latency: Latency, random: &mut Random) -> u64 {
         Latency::Exponential { least, mean } => {
             // The mean times minus the logarithm of a number between 0 and 1.
             let bits = (64 << 32) - log2(random.next_u64().max(1));
-            let nepers = u128::from(bits) * u128::from(LN_2) >> 32;
-            let more = u128::from(ns(mean)) * nepers >> 32;
+            let nepers = (u128::from(bits) * u128::from(LN_2)) >> 32;
+            let more = (u128::from(ns(mean)) * nepers) >> 32;
             ns(least).saturating_add(u64::try_from(more).unwrap_or(u64::MAX))
         }
         Latency::LogNormal { median, p99 } => {
@@ -58,7 +58,7 @@ fn log2(number: u64) -> u64 {
     let mut log = u64::from(63 - zeros) << 32;
     let mut rest = u128::from(number << zeros);
     for place in (0..32).rev() {
-        rest = rest * rest >> 63;
+        rest = (rest * rest) >> 63;
         if rest >> 64 > 0 {
             rest >>= 1;
             log |= 1 << place;
@@ -80,7 +80,7 @@ fn exp2(power: i128) -> u64 {
     let mut result: u128 = 1 << PLACES;
     for (place, root) in (0..32).rev().zip(ROOTS) {
         if power >> place & 1 == 1 {
-            result = result * root >> PLACES;
+            result = (result * root) >> PLACES;
         }
     }
     u64::try_from(result << whole >> PLACES).map_or(HOUR, |found| found.min(HOUR))

@@ -10,7 +10,7 @@ use super::stream::{
 use crate::disk::Left;
 use crate::record::Held;
 use crate::scenario::Disk;
-use crate::scenario::plan::Order;
+use crate::scenario::plan::{Order, Planned};
 use crate::system::{
     CloseReason, DialError, DialId, Effect, Happening, LinkId, Start, System, Ticket,
 };
@@ -21,7 +21,7 @@ use phalanx_core::time::Wall;
 /// How long it takes to learn that an address leads nowhere.
 const UNREACHABLE_AFTER: u64 = 1_000_000;
 
-impl<S: System> Engine<'_, '_, S> {
+impl<'a, S: System> Engine<'a, '_, S> {
     /// Does what a machine ordered.
     pub(super) fn perform(&mut self, host: usize, effect: Effect<S>) {
         match effect {
@@ -61,7 +61,10 @@ impl<S: System> Engine<'_, '_, S> {
                 }
                 self.close_all(host, CloseReason::Ended);
             }
-            Effect::Report(event) => self.reports.push((host, event)),
+            Effect::Report(event) => {
+                self.fire(host, &event);
+                self.reports.push((host, event));
+            }
             Effect::Nothing => {}
         }
     }
@@ -201,9 +204,8 @@ impl<S: System> Engine<'_, '_, S> {
     }
 
     /// Does what the plan orders.
-    pub(super) fn order(&mut self, index: usize) {
+    pub(super) fn order(&mut self, planned: &'a Planned) {
         let plan = self.plan;
-        let planned = &plan.orders[index];
         let step = planned.step;
         match &planned.order {
             Order::Start { host, disk } => {
@@ -267,6 +269,45 @@ impl<S: System> Engine<'_, '_, S> {
             }
             // Refused before the run: `Scenario::check_engine`.
             Order::Certificate { .. } => {}
+        }
+    }
+
+    /// A process reported something: what waited for it comes due.
+    fn fire(&mut self, host: usize, event: &S::Event) {
+        let plan = self.plan;
+        if plan.triggers.is_empty() || self.now >= ns(plan.faults_end) {
+            return;
+        }
+        let (word, about) = S::event(event);
+        let ids = &self.scenario.hosts;
+        for (trigger, waiting) in plan.triggers.iter().enumerate() {
+            let meant = |hosts: &Vec<usize>| {
+                about.is_some_and(|id| hosts.iter().any(|host| ids[*host].id == *id))
+            };
+            let fits = waiting.event == word
+                && waiting.by.contains(&host)
+                && waiting.about.as_ref().is_none_or(meant);
+            if !fits || !self.fired.insert(trigger) {
+                continue;
+            }
+            for (order, planned) in waiting.orders.iter().enumerate() {
+                // What lifts a fault comes with the lifting of all at the latest.
+                let at = (self.now + ns(planned.at)).min(ns(plan.faults_end));
+                self.heap.push(at, Event::Triggered { trigger, order });
+            }
+        }
+    }
+
+    /// Does what waited for a report, if it still makes sense.
+    pub(super) fn on_triggered(&mut self, trigger: usize, order: usize) {
+        let planned = &self.plan.triggers[trigger].orders[order];
+        let runs = |host: usize| self.hosts[host].process.is_some();
+        let starts_twice = matches!(&planned.order, Order::Start { host, .. } if runs(*host));
+        let stops_twice = matches!(&planned.order, Order::Stop { host, .. } if !runs(*host));
+        let idle = starts_twice || stops_twice;
+        if !idle {
+            self.heap.cause = self.trace.order(self.now, planned);
+            self.order(planned);
         }
     }
 

@@ -50,3 +50,43 @@ fn recovery_is_counted_from_the_last_thing_that_was_done() {
     assert!((1..10_000).contains(&took), "{took} ms");
     assert!(outcome.effects.iter().all(|effect| effect.bites > 0));
 }
+
+#[test]
+fn a_step_waits_for_an_event() {
+    let text = r#"scenario = 1
+name = "test"
+about = "When n5 is known to be dead, n4 is killed, and back three seconds later."
+engines = ["model"]
+duration = "40s"
+[[nodes]]
+count = 5
+[[at]]
+time = "10s"
+power-loss = "n5"
+[[at]]
+after = { event = "peer-down", by = "n1", about = "n5", delay = "1s" }
+crash = "n4"
+for = "3s"
+[[expect]]
+eventually = { event = { kind = "link-down", about = "n4" } }
+from = "11s"
+[[expect]]
+metric = "converge-p99-ms"
+from = "10s"
+to = "39s"
+min = 1000
+max = 20000
+[[expect]]
+sometimes = { phase = { who = "n4", is = "left" } }
+"#;
+    let scenario = Scenario::parse("test.toml", text).unwrap();
+    let options = Options {
+        strict: true,
+        ..Options::default()
+    };
+    let outcome = run::<Mesh>(&scenario, 1, options).unwrap();
+    assert_eq!(outcome.failures, []);
+    let after = &outcome.effects[1];
+    assert!(after.bites > 0, "{:?}", outcome.effects);
+    assert!(outcome.expected[2].sometimes && !outcome.expected[2].met);
+}

@@ -247,26 +247,7 @@ pub(crate) fn read(
         (None, Some(condition), None, None, None) => Mode::Always(reader.condition(condition)?),
         (None, None, Some(condition), None, None) => Mode::Never(reader.condition(condition)?),
         (None, None, None, Some(condition), None) => Mode::Sometimes(reader.condition(condition)?),
-        (None, None, None, None, Some(metric)) => {
-            let metric = with(source, metric, |word| {
-                Metric::named(source.vocabulary, word)
-            })?;
-            let bound = Bound {
-                min: table.min.as_ref().map_or(0, |min| *min.get_ref()),
-                max: table.max.as_ref().map_or(u64::MAX, |max| *max.get_ref()),
-            };
-            if table.min.is_none() && table.max.is_none() {
-                return Err(source.error(
-                    at,
-                    "metric",
-                    "needs `min` or `max`: without them it cannot fail",
-                ));
-            }
-            if bound.min > bound.max {
-                return Err(source.error(at, "min", "is above `max`"));
-            }
-            Mode::Metric(metric, reader.who(table.who.as_ref())?, bound)
-        }
+        (None, None, None, None, Some(metric)) => reader.metric(table, metric)?,
         _ => {
             return Err(source.error(
                 at,
@@ -346,6 +327,28 @@ impl Reader<'_> {
             return Err(self.source.error(self.at, key, "`min` is above `max`"));
         }
         Ok(bound)
+    }
+
+    /// A figure and its bound.
+    fn metric(&self, table: &ExpectTable, metric: &Text) -> Result<Mode, ScenarioError> {
+        let metric = with(self.source, metric, |word| {
+            Metric::named(self.source.vocabulary, word)
+        })?;
+        let bound = Bound {
+            min: table.min.as_ref().map_or(0, |min| *min.get_ref()),
+            max: table.max.as_ref().map_or(u64::MAX, |max| *max.get_ref()),
+        };
+        if table.min.is_none() && table.max.is_none() {
+            return Err(self.source.error(
+                self.at,
+                "metric",
+                "needs `min` or `max`: without them it cannot fail",
+            ));
+        }
+        if bound.min > bound.max {
+            return Err(self.source.error(self.at, "min", "is above `max`"));
+        }
+        Ok(Mode::Metric(metric, self.who(table.who.as_ref())?, bound))
     }
 
     /// Links, phases and events.

@@ -92,7 +92,7 @@ impl Engine {
         if lacks_action {
             return Some(step.action.word());
         }
-        matches!(step.when, When::After(_)).then_some("after")
+        (self != Self::Model && matches!(step.when, When::After(_))).then_some("after")
     }
 }
 
@@ -145,41 +145,8 @@ impl Scenario {
         }
         let line = self.engines_line;
         if engine != Engine::Model {
-            let rules = self
-                .links
-                .iter()
-                .map(|rule| rule.network)
-                .chain([self.network]);
-            if rules.into_iter().any(|network| {
-                let shaped = network.latency.bounds().is_none();
-                shaped || network.loss_ppm > 0 || network.bandwidth.is_some()
-            }) {
-                let message = format!(
-                    "engine {engine} has neither loss nor bandwidth nor latency without a bound; use --engine model"
-                );
-                return Err(error(line, "network", message));
-            }
-            if self
-                .hosts
-                .iter()
-                .any(|host| host.clock.drift_ppm != 0 || host.clock.offset != 0)
-            {
-                let message =
-                    format!("engine {engine} has one clock for all nodes; use --engine model");
-                return Err(error(line, "clock", message));
-            }
-            if engine == Engine::Madsim && !self.links.is_empty() {
-                let message =
-                    "engine madsim has one network for all nodes; use --engine model".to_owned();
-                return Err(error(line, "link", message));
-            }
-            if self.hosts.len() > HOSTS_MAX {
-                let message = format!(
-                    "engine {engine} runs at most {HOSTS_MAX} nodes, and here are {}; use --engine model",
-                    self.hosts.len()
-                );
-                return Err(error(line, "nodes", message));
-            }
+            self.check_small_world(engine)
+                .map_err(|(key, message)| error(line, key, message))?;
         }
         if !self.engines.contains(&engine) {
             let first = self.steps.first().map_or_else(String::new, |step| {
@@ -191,6 +158,38 @@ impl Scenario {
             });
             let message = format!("this scenario is not written for engine {engine}{first}");
             return Err(error(line, "engines", message));
+        }
+        Ok(())
+    }
+
+    /// What of the world an engine with real network code cannot do: the key, and what is said about it.
+    fn check_small_world(&self, engine: Engine) -> Result<(), (&'static str, String)> {
+        let rules = self.links.iter().map(|rule| rule.network);
+        if rules.chain([self.network]).any(|network| {
+            let shaped = network.latency.bounds().is_none();
+            shaped || network.loss_ppm > 0 || network.bandwidth.is_some()
+        }) {
+            let message = format!(
+                "engine {engine} has neither loss nor bandwidth nor latency without a bound; use --engine model"
+            );
+            return Err(("network", message));
+        }
+        let mut clocks = self.hosts.iter().map(|host| host.clock);
+        if clocks.any(|clock| clock.drift_ppm != 0 || clock.offset != 0) {
+            let message =
+                format!("engine {engine} has one clock for all nodes; use --engine model");
+            return Err(("clock", message));
+        }
+        if engine == Engine::Madsim && !self.links.is_empty() {
+            let message = "engine madsim has one network for all nodes; use --engine model";
+            return Err(("link", message.to_owned()));
+        }
+        if self.hosts.len() > HOSTS_MAX {
+            let message = format!(
+                "engine {engine} runs at most {HOSTS_MAX} nodes, and here are {}; use --engine model",
+                self.hosts.len()
+            );
+            return Err(("nodes", message));
         }
         Ok(())
     }

@@ -159,6 +159,16 @@ impl Source<'_> {
             let word = quoted.next().unwrap_or("").to_owned();
             return self.error(at, &word, "is missing; every such table needs it");
         }
+        if let Some((_, wanted)) = message.split_once(", expected ") {
+            let wanted = match wanted {
+                "a string" => "a text in quotes",
+                wanted if wanted.starts_with("struct ") => "a table, such as { who = \"n1\" }",
+                wanted => wanted,
+            };
+            let found = message.split(',').next().unwrap_or_default();
+            let found = found.trim_start_matches("invalid type: ");
+            return self.error(at, "", format!("needs {wanted} instead of {found}"));
+        }
         self.error(at, "", message)
     }
 }

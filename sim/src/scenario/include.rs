@@ -96,10 +96,10 @@ fn tables_alone(file: &str, text: &str, vocabulary: &Vocabulary) -> Result<(), S
     };
     let tables: BTreeMap<Spanned<String>, toml::Value> =
         toml::from_str(text).map_err(|error| source.parse_error(&error))?;
-    let is_table = |value: &toml::Value| match value {
-        toml::Value::Table(_) => true,
-        toml::Value::Array(list) => !list.is_empty() && list.iter().all(toml::Value::is_table),
-        _ => false,
+    let is_table = |value: &toml::Value| {
+        let list = value.as_array();
+        value.is_table()
+            || list.is_some_and(|list| !list.is_empty() && list.iter().all(toml::Value::is_table))
     };
     match tables.iter().find(|(_, value)| !is_table(value)) {
         None => Ok(()),

@@ -64,8 +64,8 @@ pub struct Triggered {
     pub by: Vec<usize>,
     /// About whom; none: anyone.
     pub about: Option<Vec<usize>>,
-    /// What to do, and how long after the event, in time order.
-    pub orders: Vec<(Duration, Order)>,
+    /// What to do, in time order; the times count from the event.
+    pub orders: Vec<Planned>,
 }
 
 /// What an engine does.
@@ -345,7 +345,7 @@ impl Planner<'_> {
         let done = self.step(trigger.delay, index, None);
         self.trigger = None;
         if let Some(triggered) = self.plan.triggers.last_mut() {
-            triggered.orders.sort_by_key(|(offset, _)| *offset);
+            triggered.orders.sort_by_key(|planned| planned.at);
         }
         done
     }
@@ -357,17 +357,17 @@ impl Planner<'_> {
 
     /// Gives an order for this very instant.
     fn order(&mut self, at: Duration, from: Origin, order: Order) {
-        if let Some(trigger) = self.trigger {
-            self.plan.triggers[trigger].orders.push((at, order));
-            return;
-        }
         let Origin { step, chaos } = from;
-        self.plan.orders.push(Planned {
+        let planned = Planned {
             at,
             step,
             chaos,
             order,
-        });
+        };
+        match self.trigger {
+            Some(trigger) => self.plan.triggers[trigger].orders.push(planned),
+            None => self.plan.orders.push(planned),
+        }
     }
 
     /// Gives an order for later.
@@ -444,23 +444,29 @@ impl Planner<'_> {
             .iter()
             .flat_map(|triggered| &triggered.orders);
         let planned = self.plan.orders.iter().map(|planned| &planned.order);
-        planned.chain(triggered.map(|(_, order)| order))
+        planned.chain(triggered.map(|planned| &planned.order))
     }
 
     fn broken_disks(&self) -> BTreeSet<usize> {
-        let disks = self.ordered().filter_map(|order| match order {
-            Order::Disk { host, .. } => Some(*host),
-            _ => None,
-        });
-        disks.collect()
+        let host = |order: &Order| {
+            if let Order::Disk { host, .. } = order {
+                Some(*host)
+            } else {
+                None
+            }
+        };
+        self.ordered().filter_map(host).collect()
     }
 
     fn bad_certificates(&self) -> BTreeSet<usize> {
-        let certificates = self.ordered().filter_map(|order| match order {
-            Order::Certificate { host, .. } => Some(*host),
-            _ => None,
-        });
-        certificates.collect()
+        let host = |order: &Order| {
+            if let Order::Certificate { host, .. } = order {
+                Some(*host)
+            } else {
+                None
+            }
+        };
+        self.ordered().filter_map(host).collect()
     }
 
     fn mend(&mut self, at: Duration, from: Origin, which: impl Fn(usize, bool) -> bool) {

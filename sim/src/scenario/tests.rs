@@ -319,10 +319,11 @@ fn chaos_keeps_its_budget() {
                     .next()
                     .map(str::to_owned),
             );
-            match &planned.order {
-                Order::Stop { host, .. } | Order::Leave(host) => _ = down.insert(*host),
-                Order::Start { host, .. } => _ = down.remove(host),
-                _ => {}
+            if let Order::Stop { host, .. } | Order::Leave(host) = &planned.order {
+                down.insert(*host);
+            }
+            if let Order::Start { host, .. } = &planned.order {
+                down.remove(host);
             }
             assert!(down.len() <= 2, "seed {seed}");
         }

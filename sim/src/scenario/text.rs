@@ -108,7 +108,9 @@ pub fn short(duration: Duration) -> String {
         ("us", 1_000),
         ("ns", 1),
     ];
-    let unit = units.into_iter().find(|(_, unit)| nanos % unit == 0);
+    let unit = units
+        .into_iter()
+        .find(|(_, unit)| nanos.is_multiple_of(*unit));
     let (word, unit) = unit.unwrap_or(("ns", 1));
     format!("{}{word}", nanos / unit)
 }
@@ -129,7 +131,9 @@ pub fn show_share(ppm: u32) -> String {
 pub fn show_rate(bits: u64) -> String {
     let kilobits = bits / 1_000;
     let units = [("Gbit", 1_000_000), ("Mbit", 1_000), ("kbit", 1)];
-    let unit = units.into_iter().find(|(_, unit)| kilobits % unit == 0);
+    let unit = units
+        .into_iter()
+        .find(|(_, unit)| kilobits.is_multiple_of(*unit));
     let (word, unit) = unit.unwrap_or(("kbit", 1));
     format!("{}{word}", kilobits / unit)
 }

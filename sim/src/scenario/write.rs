@@ -572,9 +572,23 @@ impl Writer<'_> {
                 table.text("are", &show(are));
                 "providers"
             }
+            Condition::Links(..) | Condition::Phase(..) | Condition::Event(..) => {
+                self.condition_of_nodes(condition, &mut table)
+            }
+            Condition::State { .. } | Condition::Agree { .. } | Condition::Own { .. } => {
+                self.condition_of_nodes(condition, &mut table)
+            }
+        };
+        format!("{{ {key} = {} }}", table.inline())
+    }
+
+    /// Writes a condition on single nodes; its key.
+    fn condition_of_nodes(&self, condition: &Condition, table: &mut Table) -> &'static str {
+        let show = |who: &Selector| who.show(self.hosts);
+        match condition {
             Condition::Links(who, bound) => {
                 table.text("who", &show(who));
-                show_bound(*bound, &mut table);
+                show_bound(*bound, table);
                 "links"
             }
             Condition::Phase(who, phase) => {
@@ -596,10 +610,11 @@ impl Writer<'_> {
                 "event"
             }
             Condition::State { .. } | Condition::Agree { .. } | Condition::Own { .. } => {
-                self.own_condition(condition, &mut table)
+                self.own_condition(condition, table)
             }
-        };
-        format!("{{ {key} = {} }}", table.inline())
+            Condition::Converged | Condition::Sees(..) => "",
+            Condition::Members(..) | Condition::Providers(..) => "",
+        }
     }
 }
 

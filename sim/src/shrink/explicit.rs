@@ -82,32 +82,8 @@ impl Writer<'_> {
                 };
                 self.nodes(at, *host, action, None);
             }
-            Order::Cut(cut) => {
-                let mended = self.until(index, |order| *order == Order::Mend(*cut));
-                let kept = mended.is_none();
-                let length = mended
-                    .filter(|end| *end < self.plan.faults_end)
-                    .map(|end| end - at);
-                self.cut(at, &self.plan.cuts[*cut], kept, length);
-            }
-            Order::Hold { cut, length } => {
-                for (from, to, direction) in self.choices(&self.plan.cuts[*cut]) {
-                    let action = NetworkAction::Hold(Pairs::Between(from, to), direction);
-                    self.push(at, Action::Network(action), Some(*length));
-                }
-            }
-            Order::Slow { by, .. } if by.is_zero() => {}
-            Order::Slow { host, by } => {
-                let next = self.next(
-                    index,
-                    |order| matches!(order, Order::Slow { host: other, .. } if other == host),
-                );
-                let length =
-                    next.filter(|(_, next)| matches!(next, Order::Slow { by, .. } if by.is_zero()));
-                let length = length
-                    .filter(|(end, _)| *end < self.plan.faults_end)
-                    .map(|(end, _)| end - at);
-                self.nodes(at, *host, NodeAction::Slow { by: *by, length }, None);
+            Order::Cut(_) | Order::Hold { .. } | Order::Loss(_) | Order::Latency(_) => {
+                self.network(index, planned);
             }
             Order::Pause { host, length } => {
                 self.nodes(at, *host, NodeAction::Pause(*length), None)
@@ -120,20 +96,8 @@ impl Writer<'_> {
                 let (jump, drift_ppm) = (*jump, *drift_ppm);
                 self.nodes(at, *host, NodeAction::Clock { jump, drift_ppm }, None);
             }
-            Order::Disk { fault: None, .. } | Order::Mend(_) => {}
-            Order::Disk {
-                host,
-                fault: Some(fault),
-            } => {
-                let works = Order::Disk {
-                    host: *host,
-                    fault: None,
-                };
-                let end = self.until(index, |order| *order == works);
-                let length = end
-                    .filter(|end| *end < self.plan.faults_end)
-                    .map(|end| end - at);
-                self.nodes(at, *host, NodeAction::Disk(*fault), length);
+            Order::Slow { .. } | Order::Disk { .. } | Order::Mend(_) => {
+                self.trouble(index, planned);
             }
             Order::Certificate { host, is } => {
                 self.nodes(at, *host, NodeAction::Certificate(*is), None);
@@ -150,6 +114,67 @@ impl Writer<'_> {
                 let (name, with) = (name.clone(), with.clone());
                 self.nodes(at, *host, NodeAction::Command { name, with }, None);
             }
+        }
+    }
+
+    /// The same for what a node suffers until another order ends it.
+    fn trouble(&mut self, index: usize, planned: &Planned) {
+        let at = planned.at;
+        match &planned.order {
+            Order::Slow { by, .. } if by.is_zero() => {}
+            Order::Slow { host, by } => {
+                let next = self.next(
+                    index,
+                    |order| matches!(order, Order::Slow { host: other, .. } if other == host),
+                );
+                let length =
+                    next.filter(|(_, next)| matches!(next, Order::Slow { by, .. } if by.is_zero()));
+                let length = length
+                    .filter(|(end, _)| *end < self.plan.faults_end)
+                    .map(|(end, _)| end - at);
+                self.nodes(at, *host, NodeAction::Slow { by: *by, length }, None);
+            }
+            Order::Disk { fault: None, .. } => {}
+            Order::Disk {
+                host,
+                fault: Some(fault),
+            } => {
+                let works = Order::Disk {
+                    host: *host,
+                    fault: None,
+                };
+                let end = self.until(index, |order| *order == works);
+                let length = end
+                    .filter(|end| *end < self.plan.faults_end)
+                    .map(|end| end - at);
+                self.nodes(at, *host, NodeAction::Disk(*fault), length);
+            }
+            Order::Start { .. } | Order::Stop { .. } | Order::Mend(_) => {}
+            Order::Cut(_) | Order::Hold { .. } | Order::Pause { .. } => {}
+            Order::Clock { .. } | Order::Certificate { .. } | Order::Leave(_) => {}
+            Order::Announce { .. } | Order::Command { .. } => {}
+            Order::Loss(_) | Order::Latency(_) => {}
+        }
+    }
+
+    /// The same for what is done to the network.
+    fn network(&mut self, index: usize, planned: &Planned) {
+        let at = planned.at;
+        match &planned.order {
+            Order::Cut(cut) => {
+                let mended = self.until(index, |order| *order == Order::Mend(*cut));
+                let kept = mended.is_none();
+                let length = mended
+                    .filter(|end| *end < self.plan.faults_end)
+                    .map(|end| end - at);
+                self.cut(at, &self.plan.cuts[*cut], kept, length);
+            }
+            Order::Hold { cut, length } => {
+                for (from, to, direction) in self.choices(&self.plan.cuts[*cut]) {
+                    let action = NetworkAction::Hold(Pairs::Between(from, to), direction);
+                    self.push(at, Action::Network(action), Some(*length));
+                }
+            }
             Order::Loss(None) | Order::Latency(None) => {}
             Order::Loss(Some(ppm)) => {
                 let next = self.next(index, |order| matches!(order, Order::Loss(_)));
@@ -165,16 +190,19 @@ impl Writer<'_> {
                     length,
                 );
             }
+            Order::Start { .. } | Order::Stop { .. } | Order::Mend(_) => {}
+            Order::Pause { .. } | Order::Slow { .. } | Order::Clock { .. } => {}
+            Order::Disk { .. } | Order::Certificate { .. } | Order::Leave(_) => {}
+            Order::Announce { .. } | Order::Command { .. } => {}
         }
     }
 
     /// The next order after `index` that fits, and its time.
     fn next(&self, index: usize, fits: impl Fn(&Order) -> bool) -> Option<(Duration, &Order)> {
         let later = self.plan.orders[index + 1..].iter();
-        let next = later
+        later
             .map(|planned| (planned.at, &planned.order))
-            .find(|(_, order)| fits(order));
-        next
+            .find(|(_, order)| fits(order))
     }
 
     fn until(&self, index: usize, fits: impl Fn(&Order) -> bool) -> Option<Duration> {
@@ -288,9 +316,12 @@ impl Writer<'_> {
                 let orders = self.plan.orders.iter();
                 let hosts: BTreeSet<usize> = orders
                     .filter(|planned| planned.step == Some(index))
-                    .filter_map(|planned| match planned.order {
-                        Order::Announce { host, .. } => Some(host),
-                        _ => None,
+                    .filter_map(|planned| {
+                        if let Order::Announce { host, .. } = planned.order {
+                            Some(host)
+                        } else {
+                            None
+                        }
                     })
                     .collect();
                 let hosts: Vec<usize> = hosts.into_iter().collect();
@@ -419,7 +450,7 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
             with: with.clone(),
         },
         Condition::Event(kind, by, about, min) => {
-            Condition::Event(*kind, map(by), about.as_ref().map(map), *min)
+            Condition::Event(kind, map(by), about.as_ref().map(map), *min)
         }
     };
     match mode {

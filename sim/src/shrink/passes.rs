@@ -183,7 +183,7 @@ impl Shrinker<'_> {
     fn rounder(&mut self, time: Duration, field: impl Fn(&mut Scenario) -> Option<&mut Duration>) {
         let nanos = time.as_nanos() as u64;
         for unit in [1_000_000_000, 100_000_000, 10_000_000, 1_000_000] {
-            if nanos % unit == 0 {
+            if nanos.is_multiple_of(unit) {
                 return;
             }
             for round in [nanos / unit * unit, nanos.div_ceil(unit) * unit] {
@@ -338,7 +338,10 @@ const fn own_length(step: &mut Step) -> Option<&mut Duration> {
             NodeAction::Slow { length, .. } => length.as_mut(),
             NodeAction::Updates { length, .. } | NodeAction::Flap { length, .. } => Some(length),
             NodeAction::Clock { jump, .. } => Some(jump),
-            _ => None,
+            NodeAction::Crash | NodeAction::PowerLoss | NodeAction::Restart(_) => None,
+            NodeAction::Upgrade(_) | NodeAction::Disk(_) | NodeAction::Certificate(_) => None,
+            NodeAction::Join | NodeAction::Leave | NodeAction::Announce { .. } => None,
+            NodeAction::Command { .. } => None,
         },
         Action::Network(_) | Action::Clone(_) => None,
     }
@@ -432,6 +435,6 @@ fn isolate_smaller_side(scenario: &mut Scenario, index: usize) {
     *direction = match *direction {
         Direction::Out if turned => Direction::In,
         Direction::In if turned => Direction::Out,
-        same => same,
+        Direction::Both | Direction::Out | Direction::In => *direction,
     };
 }

@@ -87,7 +87,14 @@ impl Planner<'_> {
                 }
                 Some(victims.to_vec())
             }
-            _ => {
+            ChaosKind::Crash
+            | ChaosKind::PowerLoss
+            | ChaosKind::Wipe
+            | ChaosKind::Leave
+            | ChaosKind::Pause
+            | ChaosKind::Slow
+            | ChaosKind::Jump
+            | ChaosKind::Drift => {
                 for host in victims {
                     self.strike_host(at, from, length, kind, *host, random);
                 }

@@ -62,46 +62,11 @@ impl Planner<'_> {
                 }
                 NodeAction::Join => self.start(at, index, host, Disk::Keep)?,
                 NodeAction::Leave => self.leave(at, from, host),
-                NodeAction::Announce { services, metadata } => {
-                    let content = &mut self.content[host];
-                    content.0 = services.clone().unwrap_or_else(|| content.0.clone());
-                    content.1 = metadata.clone().unwrap_or_else(|| content.1.clone());
-                    self.publish(at, from, host);
+                NodeAction::Announce { .. } | NodeAction::Updates { .. } => {
+                    self.workload(at, index, position, hosts);
                 }
-                NodeAction::Updates { every, length } => {
-                    let offset = *every * u32::try_from(position).unwrap_or(0)
-                        / u32::try_from(hosts.len()).unwrap_or(1);
-                    for (number, later) in times(*every, *length) {
-                        let work = Work::Update {
-                            step: index,
-                            host,
-                            number: number + 1,
-                        };
-                        self.push(at + offset + later, work);
-                    }
-                }
-                NodeAction::Command { name, with } => {
-                    let (name, with) = (name.clone(), with.clone());
-                    self.order(at, from, Order::Command { host, name, with });
-                }
-                NodeAction::Flap { every, length, .. } => {
-                    for (number, later) in times(*every, *length) {
-                        let on = number % 2 == 0;
-                        self.push(
-                            at + later,
-                            Work::Flap {
-                                step: index,
-                                host,
-                                on,
-                            },
-                        );
-                    }
-                    let end = Work::Flap {
-                        step: index,
-                        host,
-                        on: false,
-                    };
-                    self.push(at + *length, end);
+                NodeAction::Command { .. } | NodeAction::Flap { .. } => {
+                    self.workload(at, index, position, hosts);
                 }
             }
             if let Some(length) = step.length {
@@ -109,6 +74,62 @@ impl Planner<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Has the node at `position` of `hosts` work as a step says.
+    fn workload(&mut self, at: Duration, index: usize, position: usize, hosts: &[usize]) {
+        let (host, from) = (hosts[position], Origin::step(index));
+        let scenario = self.scenario;
+        let Action::Nodes(_, action) = &scenario.steps[index].action else {
+            return;
+        };
+        match action {
+            NodeAction::Announce { services, metadata } => {
+                let content = &mut self.content[host];
+                content.0 = services.clone().unwrap_or_else(|| content.0.clone());
+                content.1 = metadata.clone().unwrap_or_else(|| content.1.clone());
+                self.publish(at, from, host);
+            }
+            NodeAction::Updates { every, length } => {
+                let offset = *every * u32::try_from(position).unwrap_or(0)
+                    / u32::try_from(hosts.len()).unwrap_or(1);
+                for (number, later) in times(*every, *length) {
+                    let work = Work::Update {
+                        step: index,
+                        host,
+                        number: number + 1,
+                    };
+                    self.push(at + offset + later, work);
+                }
+            }
+            NodeAction::Command { name, with } => {
+                let (name, with) = (name.clone(), with.clone());
+                self.order(at, from, Order::Command { host, name, with });
+            }
+            NodeAction::Flap { every, length, .. } => {
+                for (number, later) in times(*every, *length) {
+                    let on = number % 2 == 0;
+                    self.push(
+                        at + later,
+                        Work::Flap {
+                            step: index,
+                            host,
+                            on,
+                        },
+                    );
+                }
+                let end = Work::Flap {
+                    step: index,
+                    host,
+                    on: false,
+                };
+                self.push(at + *length, end);
+            }
+            NodeAction::Crash | NodeAction::PowerLoss | NodeAction::Restart(_) => {}
+            NodeAction::Upgrade(_) | NodeAction::Pause(_) | NodeAction::Slow { .. } => {}
+            NodeAction::Clock { .. } | NodeAction::Disk(_) | NodeAction::Certificate(_) => {}
+            NodeAction::Join | NodeAction::Leave => {}
+        }
     }
 
     /// What a step did to a node ends by itself.
