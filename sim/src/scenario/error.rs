@@ -159,7 +159,9 @@ impl Source<'_> {
             let word = quoted.next().unwrap_or("").to_owned();
             return self.error(at, &word, "is missing; every such table needs it");
         }
-        if let Some((_, wanted)) = message.split_once(", expected ") {
+        if message.starts_with("invalid type")
+            && let Some((_, wanted)) = message.split_once(", expected ")
+        {
             let wanted = match wanted {
                 "a string" => "a text in quotes",
                 wanted if wanted.starts_with("struct ") => "a table, such as { who = \"n1\" }",
