@@ -8,6 +8,7 @@
 //! On top of runs: [`search`], which looks for a seed that fails, and [`shrink`], which makes a small scenario of it.
 
 pub mod arguments;
+pub mod diff;
 pub mod disk;
 pub mod invariant;
 pub mod judge;
@@ -15,11 +16,13 @@ pub mod mesh;
 pub mod model;
 pub mod outcome;
 pub mod record;
+pub mod report;
 pub mod runner;
 pub mod scenario;
 pub mod search;
 pub mod shrink;
 pub mod system;
+pub mod timeline;
 pub mod world;
 
 pub use model::run;

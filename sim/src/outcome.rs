@@ -1,11 +1,12 @@
 //! What came of a run.
 
 use crate::mesh::projection::Projection;
+use crate::record::VERSION;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Engine, Scenario};
 use core::fmt;
 use core::time::Duration;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Whether everything came true.
@@ -61,7 +62,7 @@ pub struct Outcome {
 }
 
 /// What came of an expectation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// Its line.
     pub line: usize,
@@ -80,7 +81,7 @@ pub struct Expected {
 }
 
 /// What a step of the timeline did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effect {
     /// Its line.
     pub line: usize,
@@ -137,6 +138,31 @@ pub struct Vacuous {
     pub step: String,
     /// What it should have touched.
     pub why: String,
+}
+
+/// The command that shows a run again. What stands behind `#` tells whether it is the same file and program.
+#[must_use]
+pub fn reproduce(scenario: &Scenario, engine: Engine, seed: u64) -> String {
+    let command = format!(
+        "phalanx sim run {} --seed {seed} --engine {engine}",
+        quoted(&scenario.file)
+    );
+    command + &stamp(scenario)
+}
+
+/// What stands behind a command that shows a run again: which file and which program it is for.
+#[must_use]
+pub fn stamp(scenario: &Scenario) -> String {
+    format!("  # file {:016x}, phalanx {VERSION}", scenario.hash)
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// Something that had to be true and was not.

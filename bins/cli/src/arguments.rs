@@ -172,23 +172,10 @@ pub(crate) struct Watch {
 pub(crate) enum Sim {
     /// Run scenarios and judge them
     Run(SimRun),
-    /// Run one seed to an instant and show what the nodes see there
-    Replay {
-        /// The scenario file
-        file: PathBuf,
-        /// The seed
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// The instant: 12.5s
-        #[arg(long, value_name = "TIME")]
-        until: Span,
-        /// Only this node's view
-        #[arg(long, value_name = "NAME")]
-        node: Option<String>,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// Go through one run, to an instant or an event, and look at its nodes
+    Replay(SimReplay),
+    /// Find the first event in which two runs differ; exit code 1 if they do
+    Diff(SimDiff),
     /// Look for a seed that fails, with random faults on top of the scenarios' own
     Search(SimSearch),
     /// Turn a failing run into a small scenario file that fails the same way
@@ -227,6 +214,15 @@ pub(crate) struct SimRun {
     /// Write everything that happened to this file (one run alone)
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
+    /// Write a page to look at: lanes, faults, causes, figures (one scenario in the model engine)
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+    /// Draw lanes and faults here (one scenario in the model engine)
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) timeline: bool,
+    /// Write the verdicts as JUnit XML
+    #[arg(long, value_name = "FILE.xml")]
+    pub(crate) junit: Option<PathBuf>,
     /// A fault that bit nothing fails the run
     #[arg(long)]
     pub(crate) strict: bool,
@@ -285,6 +281,48 @@ pub(crate) struct SimShrink {
     /// Switch a mechanism off, or plant a bug, in every node
     #[arg(long, value_name = "NAME", hide = true)]
     pub(crate) sabotage: Vec<String>,
+}
+
+/// `phalanx sim replay`
+#[derive(Debug, Args)]
+pub(crate) struct SimReplay {
+    /// A scenario file, or the trace of a run
+    pub(crate) file: PathBuf,
+    /// The seed; a trace knows its own
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// To this instant: 12.5s; between two, 10s..12.5s shows what changed
+    #[arg(long, value_name = "TIME", conflicts_with = "event")]
+    pub(crate) until: Option<crate::scale::Reach<Span>>,
+    /// To the event of this number; between two, 100..200 shows what changed
+    #[arg(long, value_name = "N")]
+    pub(crate) event: Option<crate::scale::Reach<u64>>,
+    /// Go on from there event by event: Enter for the next, a number for so many, ? for help
+    #[arg(long)]
+    pub(crate) step: bool,
+    /// Only this node
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `phalanx sim diff`
+#[derive(Debug, Args)]
+pub(crate) struct SimDiff {
+    /// Two traces, or one scenario file with --seed A B
+    #[arg(value_name = "FILE", required = true, num_args = 1..=2)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Two seeds of one scenario
+    #[arg(long, value_name = "N", num_args = 2)]
+    pub(crate) seed: Vec<u64>,
+    /// Events to show before the first that differs
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) context: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `phalanx demo`

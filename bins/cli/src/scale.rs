@@ -16,6 +16,34 @@ impl FromStr for Span {
     }
 }
 
+/// A place in a run, or two of them: `12.5s`, `10s..12.5s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reach<T> {
+    pub(crate) from: Option<T>,
+    pub(crate) to: T,
+}
+
+impl<T: FromStr> FromStr for Reach<T>
+where
+    T::Err: std::fmt::Display,
+{
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = |part: &str| part.trim().parse::<T>().map_err(|error| error.to_string());
+        match text.split_once("..") {
+            Some((from, to)) => Ok(Self {
+                from: Some(read(from)?),
+                to: read(to)?,
+            }),
+            None => Ok(Self {
+                from: None,
+                to: read(text)?,
+            }),
+        }
+    }
+}
+
 /// Seeds, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seeds {

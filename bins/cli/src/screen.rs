@@ -18,6 +18,8 @@ pub(crate) enum Paint {
     Bad,
     Dim,
     Bold,
+    /// One of several states, by its number.
+    State(u8),
 }
 
 /// The end of every paint.
@@ -41,6 +43,13 @@ impl Paint {
             Self::Bad => "\x1b[31m",
             Self::Dim => "\x1b[2m",
             Self::Bold => "\x1b[1m",
+            Self::State(number) => match number % 5 {
+                0 => "\x1b[36m",
+                1 => "\x1b[33m",
+                2 => "\x1b[35m",
+                3 => "\x1b[34m",
+                _ => "\x1b[32m",
+            },
         }
     }
 }
@@ -228,6 +237,12 @@ impl Screen {
     /// Whether a person watches.
     pub(crate) const fn is_terminal(&self) -> bool {
         self.terminal
+    }
+
+    /// The columns of the terminal, if there is one.
+    pub(crate) fn width(&self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| self.terminal && *columns > 0)
     }
 
     pub(crate) fn painted(&self, text: &str, paint: Paint) -> String {

@@ -185,10 +185,11 @@ impl<'a, S: System> Judge<'a, S> {
         }
         let quiet = now >= self.plan.faults_end;
         // Views that were right once are looked at again when it counts.
-        if quiet || now >= self.calm && self.settled.is_none() {
+        // What is done at an instant shows after it.
+        if quiet || now > self.calm && self.settled.is_none() {
             match S::settled(&scene) {
                 Ok(()) => {
-                    self.settled = self.settled.or(Some(now));
+                    self.settled = self.settled.or((now > self.calm).then_some(now));
                     self.recovered = self.recovered.or(quiet.then_some(now));
                 }
                 Err(why) => {
@@ -220,8 +221,7 @@ impl<'a, S: System> Judge<'a, S> {
         }
         let recovery = if now < self.plan.faults_end {
             match self.settled {
-                None if now < self.calm => self.calm,
-                None => regular.min(self.plan.faults_end),
+                None => regular.max(self.calm).min(self.plan.faults_end),
                 Some(_) => self.plan.faults_end,
             }
         } else {

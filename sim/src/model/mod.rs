@@ -23,11 +23,11 @@ mod tests;
 mod trace;
 
 pub use host::address;
-pub use replay::{NodeState, NodeView, replay, replay_all};
+pub use replay::{NodeState, NodeView, Replay, host_named};
 
 use crate::invariant::Invariants;
 use crate::judge::{Judge, Judged};
-use crate::outcome::{Effect, Outcome, Verdict, vacuous};
+use crate::outcome::{Effect, Outcome, Verdict, stamp, vacuous};
 use crate::runner::Options;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Engine as Kind, Scenario, ScenarioError};
@@ -121,7 +121,7 @@ fn finish<S: System>(
             crate::outcome::Failure::new(&scenario.file, fault.line, &text, now, &fault.why)
         }));
     }
-    let again = S::again(&scenario.file, plan.seed, Kind::Model);
+    let again = S::again(&scenario.file, plan.seed, Kind::Model) + &stamp(scenario);
     let failures: Vec<_> = failures
         .into_iter()
         .map(|failure| failure.reproduced_by(&again))

@@ -1,13 +1,17 @@
-//! A run again, up to an instant, to look at one node.
+//! A run again, event by event, to look at its nodes.
 
 use super::clock::ns;
-use super::engine::Engine;
+use super::engine::{Engine, since_start};
 use super::trace::Trace;
 use crate::mesh::Mesh;
+use crate::record::{Done, Line, Lines, Recorder, Step};
+use crate::scenario::plan::Plan;
 use crate::scenario::{Scenario, ScenarioError, suggestion};
-use core::fmt;
+use core::cell::RefCell;
 use core::time::Duration;
 use phalanx_core::gossip::{Gossip, LinkView, MemberView, Phase};
+use std::collections::VecDeque;
+use std::rc::Rc;
 
 /// One node at one instant.
 #[derive(Clone, Debug)]
@@ -33,59 +37,132 @@ pub struct NodeView {
     pub links: Vec<LinkView>,
 }
 
-/// Runs a scenario up to `at` and gives the state of the node `name`.
+/// A run that stands still wherever one wants to look.
+pub struct Replay<'a> {
+    engine: Engine<'a, 'a, Mesh>,
+    heard: Rc<RefCell<VecDeque<Line<'a>>>>,
+    /// The latest event given out.
+    latest: Option<Line<'a>>,
+}
+
+/// Keeps the lines of what just happened.
+struct Ear<'a> {
+    lines: Lines<'a>,
+    heard: Rc<RefCell<VecDeque<Line<'a>>>>,
+}
+
+impl Recorder for Ear<'_> {
+    fn step(&mut self, step: &Step<'_>) {
+        self.heard.borrow_mut().push_back(self.lines.step(step));
+    }
+
+    fn order(&mut self, order: &Done<'_>) {
+        let line = self.lines.order(order);
+        self.heard.borrow_mut().push_back(line);
+    }
+}
+
+impl<'a> Replay<'a> {
+    /// A run that has not begun, of a scenario with its plan, with these mechanisms broken on purpose.
+    ///
+    /// # Errors
+    /// When nothing is known by a word of sabotage.
+    pub fn new(
+        scenario: &'a Scenario,
+        plan: &'a Plan,
+        sabotage: &[String],
+    ) -> Result<Self, ScenarioError> {
+        let heard = Rc::new(RefCell::new(VecDeque::new()));
+        let ear = Ear {
+            lines: Lines::new(scenario, plan.clone()),
+            heard: Rc::clone(&heard),
+        };
+        Ok(Self {
+            engine: Engine::new(scenario, plan, sabotage, Trace::owning(Box::new(ear)))?,
+            heard,
+            latest: None,
+        })
+    }
+
+    /// The next event before `until`; none when there is none.
+    pub fn next_event(&mut self, until: Duration) -> Option<Line<'a>> {
+        loop {
+            let line = self.heard.borrow_mut().pop_front();
+            if line.is_some() {
+                self.latest.clone_from(&line);
+                return line;
+            }
+            if !self.engine.advance(ns(until)) {
+                return None;
+            }
+            self.engine.reports.clear();
+        }
+    }
+
+    /// Goes on to an instant.
+    pub fn to_instant(&mut self, until: Duration) {
+        while self.next_event(until).is_some() {}
+    }
+
+    /// Goes on to an event; whether the run has one of this number.
+    pub fn to_event(&mut self, number: u64, end: Duration) -> bool {
+        while self.event() < number {
+            if self.next_event(end).is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The number of the latest event.
+    #[must_use]
+    pub fn event(&self) -> u64 {
+        self.latest.as_ref().map_or(0, |line| line.event)
+    }
+
+    /// The latest event.
+    #[must_use]
+    pub const fn latest(&self) -> Option<&Line<'a>> {
+        self.latest.as_ref()
+    }
+
+    /// When it stands.
+    #[must_use]
+    pub const fn now(&self) -> Duration {
+        since_start(self.engine.now)
+    }
+
+    /// The state of a host. Events of one host at one instant (mail after a pause) are one: it shows the last.
+    #[must_use]
+    pub fn state(&self, host: usize) -> NodeState {
+        let process = self.engine.hosts[host].process.as_ref();
+        let now = self.engine.now;
+        NodeState {
+            name: self.engine.scenario.hosts[host].name.clone(),
+            at: self.now(),
+            view: process.map(|process| view(process.machine.mesh(), process.clock.read(now))),
+        }
+    }
+}
+
+/// The host of this name.
 ///
 /// # Errors
-/// When the scenario cannot be planned, or has no such node.
-pub fn replay(
-    scenario: &Scenario,
-    seed: u64,
-    at: Duration,
-    name: &str,
-) -> Result<NodeState, ScenarioError> {
-    let Some(host) = scenario.host_named(name) else {
+/// When the scenario has no such node.
+pub fn host_named(scenario: &Scenario, name: &str) -> Result<usize, ScenarioError> {
+    scenario.host_named(name).ok_or_else(|| {
         let names: Vec<&str> = scenario
             .hosts
             .iter()
             .map(|host| host.name.as_str())
             .collect();
-        return Err(ScenarioError {
+        ScenarioError {
             file: scenario.file.clone(),
             line: 0,
             key: "node".to_owned(),
             message: format!("there is no node `{name}`{}", suggestion(name, names)),
-        });
-    };
-    Ok(replay_all(scenario, seed, at)?.swap_remove(host))
-}
-
-/// Runs a scenario up to `at` and gives the state of every node, in the order of the file.
-///
-/// # Errors
-/// When the scenario cannot be planned.
-pub fn replay_all(
-    scenario: &Scenario,
-    seed: u64,
-    at: Duration,
-) -> Result<Vec<NodeState>, ScenarioError> {
-    let plan = scenario.plan(seed)?;
-    let mut engine = Engine::<Mesh>::new(scenario, &plan, &[], Trace::new(None))?;
-    while engine.advance(ns(at)) {
-        engine.reports.clear();
-    }
-    let states = scenario
-        .hosts
-        .iter()
-        .zip(&engine.hosts)
-        .map(|(named, host)| NodeState {
-            name: named.name.clone(),
-            at,
-            view: host
-                .process
-                .as_ref()
-                .map(|process| view(process.machine.mesh(), process.clock.read(engine.now))),
-        });
-    Ok(states.collect())
+        }
+    })
 }
 
 fn view(mesh: &Gossip, now: phalanx_core::time::Instant) -> NodeView {
@@ -94,50 +171,5 @@ fn view(mesh: &Gossip, now: phalanx_core::time::Instant) -> NodeView {
         hash: mesh.hash(),
         members: mesh.members().collect(),
         links: mesh.links(now).collect(),
-    }
-}
-
-impl fmt::Display for NodeState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = crate::scenario::text::show(self.at);
-        let Some(view) = &self.view else {
-            return writeln!(f, "{} at {at}: does not run", self.name);
-        };
-        writeln!(
-            f,
-            "{} at {at}: {:?}, view {:016x}",
-            self.name, view.phase, view.hash
-        )?;
-        for member in &view.members {
-            let rank = member.record.rank();
-            write!(
-                f,
-                "  {:<16} {:<8?} epoch {} incarnation {} version {}",
-                member.record.id(),
-                member.status,
-                rank.epoch,
-                rank.incarnation,
-                rank.version
-            )?;
-            if let Some(report) = &member.report {
-                let edges = report.edges.iter().map(|edge| {
-                    let verb = if edge.down { "does not hear" } else { "hears" };
-                    format!("{verb} {}", edge.peer)
-                });
-                write!(f, "  ({})", edges.collect::<Vec<_>>().join(", "))?;
-            }
-            writeln!(f)?;
-        }
-        for link in &view.links {
-            let kind = if link.eager { "eager" } else { "lazy" };
-            let ring = if link.ring { ", ring" } else { "" };
-            let quiet = link.quiet.as_millis();
-            writeln!(
-                f,
-                "  link to {:<16} {kind}{ring}, session {}, quiet {quiet} ms",
-                link.peer, link.session
-            )?;
-        }
-        Ok(())
     }
 }

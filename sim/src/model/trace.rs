@@ -25,7 +25,24 @@ pub(crate) struct Trace<'a> {
     hash: u64,
     /// The number of the latest event.
     event: u64,
-    recorder: Option<&'a mut dyn Recorder>,
+    recorder: Ear<'a>,
+}
+
+/// Who listens.
+enum Ear<'a> {
+    Nobody,
+    Lent(&'a mut dyn Recorder),
+    Own(Box<dyn Recorder + 'a>),
+}
+
+impl Ear<'_> {
+    fn get(&mut self) -> Option<&mut dyn Recorder> {
+        match self {
+            Self::Nobody => None,
+            Self::Lent(recorder) => Some(&mut **recorder),
+            Self::Own(recorder) => Some(&mut **recorder),
+        }
+    }
 }
 
 impl<'a> Trace<'a> {
@@ -33,7 +50,15 @@ impl<'a> Trace<'a> {
         Self {
             hash: 0,
             event: 0,
-            recorder,
+            recorder: recorder.map_or(Ear::Nobody, Ear::Lent),
+        }
+    }
+
+    /// A trace with a recorder of its own.
+    pub(crate) fn owning(recorder: Box<dyn Recorder + 'a>) -> Self {
+        Self {
+            recorder: Ear::Own(recorder),
+            ..Self::new(None)
         }
     }
 
@@ -50,7 +75,7 @@ impl<'a> Trace<'a> {
         let who = (line.host as u64) << 40 | u64::from(kind) << 32 | size as u64;
         self.hash = mix(self.hash ^ mix(line.at ^ mix(line.seq ^ mix(who ^ mix(line.view)))));
         self.event += 1;
-        if let Some(recorder) = &mut self.recorder {
+        if let Some(recorder) = self.recorder.get() {
             let said: Vec<Said<'s>> = said.collect();
             recorder.step(&Step {
                 event: self.event,
@@ -73,7 +98,7 @@ impl<'a> Trace<'a> {
     pub(crate) fn order(&mut self, at: u64, planned: &Planned) -> Cause {
         self.event += 1;
         let event = self.event;
-        if let Some(recorder) = &mut self.recorder {
+        if let Some(recorder) = self.recorder.get() {
             recorder.order(&Done { event, at, planned });
         }
         Cause { event, host: None }
@@ -81,7 +106,7 @@ impl<'a> Trace<'a> {
 
     /// A message did not arrive at once.
     pub(crate) fn held(&mut self, held: Held) {
-        if let Some(recorder) = &mut self.recorder {
+        if let Some(recorder) = self.recorder.get() {
             recorder.held(held);
         }
     }

@@ -104,6 +104,12 @@ impl Fault {
         own_word(order)
     }
 
+    /// Whether it stops processes.
+    #[must_use]
+    pub const fn is_stop(&self) -> bool {
+        matches!((self.subject, self.turn), (Subject::Power(_), Turn::Begins))
+    }
+
     /// What an order is about, and whether it begins or ends something.
     #[must_use]
     pub const fn shape(order: &Order) -> (Subject, Turn) {
@@ -235,6 +241,31 @@ pub struct Band {
     pub from: u64,
     /// When it ended; for what is done at once, the same instant.
     pub to: u64,
+}
+
+/// The same with those of one step that begin and end together as one.
+#[must_use]
+pub fn together(bands: Vec<Band>) -> Vec<Band> {
+    let mut merged: Vec<Band> = Vec::new();
+    for band in bands {
+        let same = |other: &&mut Band| {
+            band.step.is_some()
+                && (other.step, other.from, other.to) == (band.step, band.from, band.to)
+                && other.fault.text == band.fault.text
+        };
+        // They are in the order of their beginning.
+        let mut recent = merged
+            .iter_mut()
+            .rev()
+            .take_while(|other| other.from == band.from);
+        match recent.find(same) {
+            Some(other) if !band.fault.hosts.is_empty() => {
+                other.fault.hosts.extend(band.fault.hosts);
+            }
+            Some(_) | None => merged.push(band),
+        }
+    }
+    merged
 }
 
 /// Collects faults as they begin and end.

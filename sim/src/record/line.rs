@@ -4,6 +4,7 @@ use super::fault::{Bands, Fault, Turn};
 use super::{Done, Recorder, Step};
 use crate::scenario::plan::Plan;
 use crate::scenario::{Engine, Scenario};
+use core::fmt;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -123,12 +124,88 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Writes a run as a trace.
-pub struct Writer<'a, W> {
-    sink: W,
+/// Makes lines of what an engine tells.
+pub struct Lines<'a> {
     scenario: &'a Scenario,
     plan: Plan,
     bands: Bands,
+}
+
+impl<'a> Lines<'a> {
+    /// Of a scenario with its plan.
+    #[must_use]
+    pub fn new(scenario: &'a Scenario, plan: Plan) -> Self {
+        Self {
+            scenario,
+            plan,
+            bands: Bands::default(),
+        }
+    }
+
+    fn name(&self, host: usize) -> Cow<'a, str> {
+        Cow::Borrowed(&self.scenario.hosts[host].name)
+    }
+
+    /// The line of a step.
+    #[must_use]
+    pub fn step(&self, step: &Step<'_>) -> Line<'a> {
+        let says = step.said.iter().map(|said| Word {
+            word: said.word.into(),
+            about: said.about.map(|about| about.to_owned().into()),
+        });
+        Line {
+            event: step.event,
+            at: step.at,
+            node: Some(self.name(step.host)),
+            kind: step.kind.into(),
+            from: step.sender().map(|host| self.name(host as usize)),
+            size: step.size as u64,
+            cause: step.cause.event,
+            digest: Some(format!("{:016x}", step.digest).into()),
+            says: says.collect(),
+            fault: None,
+        }
+    }
+
+    /// The line of an order.
+    pub fn order(&mut self, order: &Done<'_>) -> Line<'a> {
+        let fault = Fault::of(self.scenario, &self.plan, order.planned);
+        let changes = self.bands.add(order.event, order.at, order.planned, &fault);
+        let (turn, until) = match fault.turn {
+            Turn::Begins => ("begins", None),
+            Turn::Ends if changes => ("ends", None),
+            Turn::Ends | Turn::Once => ("done", None),
+            Turn::Lasts(length) => (
+                "begins",
+                Some(order.at + u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)),
+            ),
+        };
+        let nodes = fault.hosts.iter().map(|host| self.name(*host)).collect();
+        Line {
+            event: order.event,
+            at: order.at,
+            node: None,
+            kind: fault.word.into(),
+            from: None,
+            size: 0,
+            cause: 0,
+            digest: None,
+            says: Vec::new(),
+            fault: Some(FaultLine {
+                turn: turn.into(),
+                line: fault.line,
+                until,
+                nodes,
+                text: fault.text.into(),
+            }),
+        }
+    }
+}
+
+/// Writes a run as a trace.
+pub struct Writer<'a, W> {
+    sink: W,
+    lines: Lines<'a>,
     failed: Option<io::Error>,
 }
 
@@ -137,9 +214,7 @@ impl<'a, W: Write> Writer<'a, W> {
     pub fn new(sink: W, scenario: &'a Scenario, plan: Plan, header: &Header) -> Self {
         let mut writer = Self {
             sink,
-            scenario,
-            plan,
-            bands: Bands::default(),
+            lines: Lines::new(scenario, plan),
             failed: None,
         };
         writer.write(header);
@@ -165,65 +240,48 @@ impl<'a, W: Write> Writer<'a, W> {
             None => self.sink.flush(),
         }
     }
-
-    fn name(&self, host: usize) -> Cow<'a, str> {
-        Cow::Borrowed(&self.scenario.hosts[host].name)
-    }
 }
 
 impl<W: Write> Recorder for Writer<'_, W> {
     fn step(&mut self, step: &Step<'_>) {
-        let from = step.sender().map(|host| self.name(host as usize));
-        let says = step.said.iter().map(|said| Word {
-            word: said.word.into(),
-            about: said.about.map(Cow::Borrowed),
-        });
-        let line = Line {
-            event: step.event,
-            at: step.at,
-            node: Some(self.name(step.host)),
-            kind: step.kind.into(),
-            from,
-            size: step.size as u64,
-            cause: step.cause.event,
-            digest: Some(format!("{:016x}", step.digest).into()),
-            says: says.collect(),
-            fault: None,
-        };
+        let line = self.lines.step(step);
         self.write(&line);
     }
 
     fn order(&mut self, order: &Done<'_>) {
-        let fault = Fault::of(self.scenario, &self.plan, order.planned);
-        let changes = self.bands.add(order.event, order.at, order.planned, &fault);
-        let (turn, until) = match fault.turn {
-            Turn::Begins => ("begins", None),
-            Turn::Ends if changes => ("ends", None),
-            Turn::Ends | Turn::Once => ("done", None),
-            Turn::Lasts(length) => (
-                "begins",
-                Some(order.at + u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)),
-            ),
-        };
-        let nodes = fault.hosts.iter().map(|host| self.name(*host)).collect();
-        let line = Line {
-            event: order.event,
-            at: order.at,
-            node: None,
-            kind: fault.word.into(),
-            from: None,
-            size: 0,
-            cause: 0,
-            digest: None,
-            says: Vec::new(),
-            fault: Some(FaultLine {
-                turn: turn.into(),
-                line: fault.line,
-                until,
-                nodes,
-                text: fault.text.into(),
-            }),
-        };
+        let line = self.lines.order(order);
         self.write(&line);
+    }
+}
+
+impl fmt::Display for Line<'_> {
+    /// One line for people, without its instant: `#12 n2 took records (120 B) from n1; says peer-up n3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{} ", self.event)?;
+        match (&self.node, &self.fault) {
+            (Some(node), _) => write!(f, "{node} ")?,
+            (None, Some(fault)) => {
+                write!(f, "the plan: {} {}", self.kind, fault.turn)?;
+                if !fault.nodes.is_empty() && fault.nodes.len() <= 6 {
+                    write!(f, " for {}", fault.nodes.join(", "))?;
+                }
+                if !fault.text.is_empty() {
+                    write!(f, " ({})", fault.text)?;
+                }
+                return Ok(());
+            }
+            (None, None) => {}
+        }
+        match &self.from {
+            Some(from) => write!(f, "took {} ({} B) from {from}", self.kind, self.size)?,
+            None => f.write_str(&self.kind)?,
+        }
+        for said in &self.says {
+            write!(f, "; says {}", said.word)?;
+            if let Some(about) = &said.about {
+                write!(f, " {about}")?;
+            }
+        }
+        Ok(())
     }
 }

@@ -7,16 +7,20 @@
 //! - [`Recorder`]: what an engine calls.
 //! - [`Writer`] and [`Reader`]: traces as files.
 //! - [`Recording`]: a run kept in memory.
+//! - [`transcript`]: a small run as text.
+//! - [`causes`]: what led to what.
 //! - [`fault`]: the plan's orders as people see them.
 
+pub mod causes;
 pub mod fault;
 mod line;
 mod reader;
 mod recording;
 #[cfg(test)]
 mod tests;
+pub mod transcript;
 
-pub use line::{FORMAT, FaultLine, Header, Line, VERSION, Word, Writer};
+pub use line::{FORMAT, FaultLine, Header, Line, Lines, VERSION, Word, Writer};
 pub use reader::{Reader, TraceError};
 pub use recording::{EVENTS_MAX, Event, HELD_MAX, Recording, Report};
 

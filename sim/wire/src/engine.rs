@@ -16,7 +16,7 @@ use phalanx_sim::judge::{Judge, Judged};
 use phalanx_sim::mesh::Mesh;
 use phalanx_sim::mesh::projection::{Lives, Projection};
 use phalanx_sim::model::WALL_ZERO;
-use phalanx_sim::outcome::{Effect, Failure, Outcome, Verdict, vacuous};
+use phalanx_sim::outcome::{Effect, Failure, Outcome, Verdict, stamp, vacuous};
 use phalanx_sim::scenario::plan::Plan;
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
 use phalanx_sim::system::System;
@@ -231,7 +231,7 @@ impl<'a> Engine<'a> {
         let written = self.fabric.written();
         metrics.insert("wire-bytes".to_owned(), written);
         self.fabric.trace(Trace::finish)?;
-        let again = Mesh::again(&scenario.file, self.plan.seed, Kind::Wire);
+        let again = Mesh::again(&scenario.file, self.plan.seed, Kind::Wire) + &stamp(scenario);
         Ok(Outcome {
             scenario: scenario.name.clone(),
             engine: Kind::Wire,

@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::programs;
 use phalanx_sim::Options;
 use phalanx_sim::mesh::Mesh;
+use phalanx_sim::outcome::reproduce;
 use phalanx_sim::record::{Header, Recorder, Writer};
 use phalanx_sim::scenario::Engine;
 use serde_json::Value;
@@ -119,6 +120,8 @@ fn panicked(entry: &Entry, engine: Engine, seed: u64, why: &str) -> Record {
         nodes: entry.scenario.hosts.len() as u64,
         metrics: std::collections::BTreeMap::new(),
         failures: Vec::new(),
+        expected: Vec::new(),
+        effects: Vec::new(),
         vacuous: Vec::new(),
     };
     let value = serde_json::json!({
@@ -133,17 +136,10 @@ fn panicked(entry: &Entry, engine: Engine, seed: u64, why: &str) -> Record {
         expectation: "no machine breaks its own rules".to_owned(),
         at_ms: 0,
         why: why.to_owned(),
-        reproduce: reproduce(entry, engine, seed),
+        reproduce: reproduce(&entry.scenario, engine, seed),
+        causes: Vec::new(),
     });
     record
-}
-
-/// The command that shows a run again.
-pub(super) fn reproduce(entry: &Entry, engine: Engine, seed: u64) -> String {
-    format!(
-        "phalanx sim run {} --seed {seed} --engine {engine}",
-        entry.path.display()
-    )
 }
 
 /// The command line of an engine's own process.

@@ -6,15 +6,22 @@
 //! - [`record`]: what came of a run, as JSON and in parts.
 //! - [`report`]: what people see of a sweep.
 //! - [`search`]: looks for a seed that fails; [`shrink`]: makes a small scenario of what fails.
-//! - [`replay`]: the nodes at one instant of a run.
+//! - [`picture`]: a recorded run as a page, a timeline, the causes of a failure.
+//! - [`junit`]: verdicts as XML.
+//! - [`replay`], [`state`]: a run event by event, and what its nodes hold.
+//! - [`diff`]: where two runs part.
 
 mod catalogue;
+mod diff;
 mod engine;
+mod junit;
+mod picture;
 mod record;
 mod replay;
 mod report;
 mod search;
 mod shrink;
+mod state;
 mod sweep;
 
 use crate::arguments::Sim;
@@ -24,13 +31,8 @@ use crate::screen::Screen;
 pub(crate) fn run(command: Sim, screen: &Screen) -> Result<Verdict, Failure> {
     match command {
         Sim::Run(arguments) => sweep::run(screen, &arguments),
-        Sim::Replay {
-            file,
-            seed,
-            until,
-            node,
-            json,
-        } => replay::run(screen, &file, seed, until.0, node.as_deref(), json),
+        Sim::Replay(arguments) => replay::run(screen, &arguments),
+        Sim::Diff(arguments) => diff::run(screen, &arguments),
         Sim::Search(arguments) => search::run(screen, &arguments),
         Sim::Shrink(arguments) => shrink::run(screen, &arguments),
         Sim::List { files, json } => catalogue::list(screen, &files, json),

@@ -1,5 +1,7 @@
 //! One run's outcome, from whichever engine: the JSON object that is printed, and the parts this program reads.
 
+use phalanx_sim::outcome::{Effect, Expected};
+use phalanx_sim::report::Seed;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -30,6 +32,10 @@ pub(super) struct Parts {
     pub(super) metrics: BTreeMap<String, u64>,
     pub(super) failures: Vec<Broken>,
     #[serde(default)]
+    pub(super) expected: Vec<Expected>,
+    #[serde(default)]
+    pub(super) effects: Vec<Effect>,
+    #[serde(default)]
     pub(super) vacuous: Vec<Vacuous>,
 }
 
@@ -42,6 +48,20 @@ pub(super) struct Broken {
     pub(super) at_ms: u64,
     pub(super) why: String,
     pub(super) reproduce: String,
+    /// What led to it, in words, the latest last.
+    #[serde(default)]
+    pub(super) causes: Vec<String>,
+}
+
+impl Broken {
+    /// The file, and the line if one is to blame.
+    pub(super) fn place(&self) -> String {
+        if self.line > 0 {
+            format!("{}:{}", self.file, self.line)
+        } else {
+            self.file.clone()
+        }
+    }
 }
 
 /// A fault that bit nothing.
@@ -62,6 +82,23 @@ impl Record {
         Ok(Self { value, read })
     }
 
+    /// What a report keeps of it.
+    pub(super) fn seed(&self) -> Seed {
+        let read = &self.read;
+        let unmet = read.expected.iter().filter(|expected| !expected.met);
+        let idle = read.effects.iter().filter(|effect| effect.bites == 0);
+        Seed {
+            seed: read.seed,
+            passed: self.passed(),
+            recovery_ms: read.metrics.get("recovery-ms").copied(),
+            events: read.events,
+            messages: read.messages,
+            bytes: read.bytes,
+            unmet: unmet.map(|expected| expected.line).collect(),
+            idle: idle.map(|effect| effect.line).collect(),
+        }
+    }
+
     pub(super) fn passed(&self) -> bool {
         self.read.outcome == "pass"
     }
@@ -80,6 +117,7 @@ impl Record {
             at_ms,
             why,
             reproduce,
+            causes: _,
         } = &broken;
         let object = json!({
             "file": file, "line": line, "expectation": expectation, "at_ms": at_ms, "why": why, "reproduce": reproduce

@@ -1,218 +1,355 @@
-//! `phalanx sim replay`: what the nodes see at one instant of a run.
+//! `phalanx sim replay`: one run, to an instant or an event, or event by event.
 
 use super::catalogue;
+use super::state;
+use crate::arguments::SimReplay;
 use crate::failure::{Failure, Verdict};
-use crate::screen::{Cell, Paint, Screen, Table, span};
-use phalanx_core::gossip::{MemberView, Phase, Status};
-use phalanx_sim::model::{NodeState, NodeView, replay, replay_all};
-use phalanx_sim::scenario::Engine;
-use serde_json::{Value, json};
-use std::path::Path;
+use crate::screen::{Paint, Screen};
+use phalanx_sim::diff::changes;
+use phalanx_sim::model::{NodeState, Replay, host_named};
+use phalanx_sim::record::{Header, Line, Reader, VERSION};
+use phalanx_sim::scenario::{Engine, Scenario, text};
+use serde_json::json;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) fn run(
-    screen: &Screen,
-    file: &Path,
-    seed: u64,
-    until: Duration,
-    node: Option<&str>,
-    as_json: bool,
-) -> Result<Verdict, Failure> {
-    let entries = catalogue::load(&[file.to_owned()])?;
-    let scenario = &entries[0].scenario;
+/// A run that can be done again.
+pub(super) struct Run {
+    pub(super) scenario: Arc<Scenario>,
+    pub(super) seed: u64,
+    pub(super) sabotage: Vec<String>,
+}
+
+/// Whether a file is a trace: scenario files do not begin with a brace.
+pub(super) fn is_trace(path: &Path) -> Result<bool, Failure> {
+    let mut start = String::new();
+    let read = File::open(path).map(BufReader::new).and_then(|mut file| {
+        let buffer = file.fill_buf()?;
+        start.push_str(&String::from_utf8_lossy(buffer));
+        Ok(())
+    });
+    read.map_err(|error| Failure::usage(format!("{}: cannot be read: {error}", path.display())))?;
+    Ok(start.trim_start().starts_with('{'))
+}
+
+/// Opens a trace.
+pub(super) fn open(path: &Path) -> Result<Reader<BufReader<File>>, Failure> {
+    let name = path.display().to_string();
+    let file = File::open(path)
+        .map_err(|error| Failure::usage(format!("{name}: cannot be read: {error}")))?;
+    Reader::new(&name, BufReader::new(file)).map_err(Failure::usage)
+}
+
+/// The run that a trace is of, if this program can do it again.
+pub(super) fn run_of(trace: &str, header: &Header) -> Result<Run, String> {
+    if header.engine != Engine::Model.to_string() {
+        return Err(format!(
+            "{trace}: is a run in the engine {}; only runs in the model engine can be gone through again",
+            header.engine
+        ));
+    }
+    if header.version != VERSION {
+        return Err(format!(
+            "{trace}: was written by phalanx {}, this is {VERSION}: use that version, or write the trace anew",
+            header.version
+        ));
+    }
+    let path = PathBuf::from(&header.file);
+    let entries = catalogue::load(&[path])
+        .map_err(|error| format!("{trace}: its scenario is needed to do the run again: {error}"))?;
+    let scenario = Arc::clone(&entries[0].scenario);
+    let hash = format!("{:016x}", scenario.hash);
+    if hash != header.file_hash {
+        return Err(format!(
+            "{trace}: was made from {} with hash {}, which now has {hash}; write the trace anew",
+            header.file, header.file_hash
+        ));
+    }
+    Ok(Run {
+        scenario,
+        seed: header.seed,
+        sabotage: header.sabotage.clone(),
+    })
+}
+
+fn chosen(arguments: &SimReplay) -> Result<Run, Failure> {
+    let file = &arguments.file;
+    if is_trace(file)? {
+        let reader = open(file)?;
+        let run = run_of(&file.display().to_string(), reader.header()).map_err(Failure::usage)?;
+        if arguments.seed.is_some_and(|seed| seed != run.seed) {
+            return Err(Failure::usage(format!(
+                "--seed: {} is a trace of seed {}; leave --seed away, or name the scenario file",
+                file.display(),
+                run.seed
+            )));
+        }
+        return Ok(run);
+    }
+    let entries = catalogue::load(std::slice::from_ref(file))?;
+    Ok(Run {
+        scenario: Arc::clone(&entries[0].scenario),
+        seed: arguments.seed.unwrap_or(1),
+        sabotage: Vec::new(),
+    })
+}
+
+/// Where to stop.
+#[derive(Clone, Copy)]
+enum Stop {
+    Instant(Duration),
+    Event(u64),
+}
+
+pub(super) fn run(screen: &Screen, arguments: &SimReplay) -> Result<Verdict, Failure> {
+    let run = chosen(arguments)?;
+    let scenario = &*run.scenario;
     scenario
         .check_engine(Engine::Model)
         .map_err(Failure::usage)?;
-    let states = match node {
-        Some(name) => vec![replay(scenario, seed, until, name).map_err(Failure::usage)?],
-        None => replay_all(scenario, seed, until).map_err(Failure::usage)?,
+    let plan = scenario.plan(run.seed).map_err(Failure::usage)?;
+    let node = match &arguments.node {
+        Some(name) => Some(host_named(scenario, name).map_err(Failure::usage)?),
+        None => None,
     };
-    if as_json {
-        for state in &states {
-            screen.json(&as_value(state))?;
+    let (from, to) = match (&arguments.until, &arguments.event) {
+        (Some(reach), _) => (
+            reach.from.map(|from| Stop::Instant(from.0)),
+            Stop::Instant(reach.to.0),
+        ),
+        (None, Some(reach)) => (reach.from.map(Stop::Event), Stop::Event(reach.to)),
+        (None, None) if arguments.step => (None, Stop::Event(0)),
+        (None, None) => {
+            return Err(Failure::usage(
+                "say where to stop: --until 12.5s, --event 1200, or --step from the start",
+            ));
         }
-    } else if let (Some(_), [state]) = (node, states.as_slice()) {
-        in_full(screen, state)?;
-    } else {
-        overview(screen, &states)?;
+    };
+    let mut session = Session {
+        screen,
+        scenario,
+        replay: Replay::new(scenario, &plan, &run.sabotage).map_err(Failure::usage)?,
+        end: plan.end,
+        node,
+        json: arguments.json,
+    };
+    match from {
+        Some(from) => session.between(from, to)?,
+        None => {
+            session.go(to)?;
+            if !arguments.step {
+                session.show()?;
+            }
+        }
+    }
+    if arguments.step {
+        session.steps(&mut std::io::stdin().lock())?;
     }
     Ok(Verdict::Yes)
 }
 
-const fn phase_word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Joining => "joining",
-        Phase::Running => "running",
-        Phase::Isolated => "isolated",
-        Phase::Leaving => "leaving",
-        Phase::Left => "left",
-        Phase::NameTaken => "name-taken",
+/// A replay that is looked at.
+struct Session<'a> {
+    screen: &'a Screen,
+    scenario: &'a Scenario,
+    replay: Replay<'a>,
+    end: Duration,
+    node: Option<usize>,
+    json: bool,
+}
+
+const HELP: &str = "\
+Enter     the next event (of the chosen node), with what it changed
+N         the next N events
+t 12.5s   on to an instant
+e 1200    on to an event
+s [NAME]  the state of all nodes, or of one
+q         end";
+
+impl Session<'_> {
+    fn go(&mut self, to: Stop) -> Result<(), Failure> {
+        match to {
+            Stop::Instant(instant) => self.replay.to_instant(instant),
+            Stop::Event(event) => {
+                if !self.replay.to_event(event, self.end) {
+                    return Err(Failure::usage(format!(
+                        "--event {event}: the run has {} events within {}",
+                        self.replay.event(),
+                        text::show(self.end)
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hosts(&self) -> Vec<usize> {
+        match self.node {
+            Some(host) => vec![host],
+            None => (0..self.scenario.hosts.len()).collect(),
+        }
+    }
+
+    fn states(&self) -> Vec<NodeState> {
+        let hosts = self.hosts().into_iter();
+        hosts.map(|host| self.replay.state(host)).collect()
+    }
+
+    /// What the nodes hold here.
+    fn show(&self) -> Result<(), Failure> {
+        let states = self.states();
+        if self.json {
+            for state in &states {
+                let mut value = state::as_value(state);
+                value["event"] = self.replay.event().into();
+                self.screen.json(&value)?;
+            }
+            return Ok(());
+        }
+        if let Some(line) = self.replay.latest() {
+            let stands = format!("after {} at {}", line, at(line));
+            self.screen.line(self.screen.painted(&stands, Paint::Dim))?;
+        }
+        match states.as_slice() {
+            [state] => state::in_full(self.screen, state),
+            states => state::overview(self.screen, states),
+        }
+    }
+
+    /// What changed between two places.
+    fn between(&mut self, from: Stop, to: Stop) -> Result<(), Failure> {
+        self.go(from)?;
+        let before = self.states();
+        self.go(to)?;
+        let mut unchanged = 0;
+        for (before, after) in before.iter().zip(&self.states()) {
+            let changes = changes(before, after);
+            if self.json {
+                let value = json!({
+                    "node": after.name, "from_ms": millis(before.at), "to_ms": millis(after.at), "changes": changes,
+                });
+                self.screen.json(&value)?;
+            } else if changes.is_empty() && self.node.is_none() {
+                unchanged += 1;
+            } else {
+                state::changes(self.screen, &after.name, ["before", "after"], &changes)?;
+            }
+        }
+        if unchanged > 0 {
+            self.screen
+                .line(format!("{unchanged} more nodes: the same"))?;
+        }
+        Ok(())
+    }
+
+    /// Takes orders, one a line, until there are none.
+    fn steps(&mut self, orders: &mut dyn BufRead) -> Result<(), Failure> {
+        loop {
+            let mut order = String::new();
+            let read = orders.read_line(&mut order).map_err(|error| {
+                Failure::failed(format!("standard input cannot be read: {error}"))
+            })?;
+            if read == 0 {
+                return Ok(());
+            }
+            let order = order.trim();
+            let (word, rest) = order.split_once(' ').unwrap_or((order, ""));
+            let done = match (word, rest.trim()) {
+                ("q", "") => return Ok(()),
+                ("", _) | ("n", "") => self.steps_on(1),
+                ("s", "") => self.show(),
+                ("s", name) => match host_named(self.scenario, name) {
+                    Ok(host) => {
+                        let before = self.node.replace(host);
+                        let shown = self.show();
+                        self.node = before;
+                        shown
+                    }
+                    Err(error) => Err(Failure::usage(error)),
+                },
+                ("t", instant) => match text::duration(instant) {
+                    Ok(instant) => self.go(Stop::Instant(instant)).and_then(|()| self.stands()),
+                    Err(why) => Err(Failure::usage(why)),
+                },
+                ("e", number) => match number.parse() {
+                    Ok(event) => self.go(Stop::Event(event)).and_then(|()| self.stands()),
+                    Err(_) => Err(Failure::usage(format!("`{number}` is no event's number"))),
+                },
+                (number, "") if number.parse::<u64>().is_ok() => {
+                    self.steps_on(number.parse().unwrap_or(1))
+                }
+                _ => self.screen.line(HELP),
+            };
+            match done {
+                // A wrong order is said, and the next one taken.
+                Err(Failure::Usage(message)) => self.screen.line(message)?,
+                other => other?,
+            }
+        }
+    }
+
+    fn stands(&self) -> Result<(), Failure> {
+        match self.replay.latest() {
+            Some(line) => self.event(line, &[]),
+            None => self.screen.line("nothing has happened yet"),
+        }
+    }
+
+    /// Shows the next events, each with what it changed.
+    fn steps_on(&mut self, many: u64) -> Result<(), Failure> {
+        let wanted = self.node.map(|host| self.scenario.hosts[host].name.clone());
+        for _ in 0..many {
+            // Only the node whose step it is changes; look at it before and after.
+            let mut before = self.states();
+            let line = loop {
+                let Some(line) = self.replay.next_event(self.end) else {
+                    return self.screen.line("the run is over");
+                };
+                if wanted.is_none() || line.node.as_deref() == wanted.as_deref() {
+                    break line;
+                }
+            };
+            let changed = before
+                .iter_mut()
+                .find(|state| line.node.as_deref() == Some(&state.name));
+            let changes = match changed {
+                Some(before) => {
+                    let host = host_named(self.scenario, &before.name).map_err(Failure::usage)?;
+                    changes(before, &self.replay.state(host))
+                }
+                None => Vec::new(),
+            };
+            self.event(&line, &changes)?;
+        }
+        Ok(())
+    }
+
+    fn event(&self, line: &Line<'_>, changes: &[phalanx_sim::diff::Change]) -> Result<(), Failure> {
+        if self.json {
+            return self
+                .screen
+                .json(&json!({ "event": line, "changes": changes }));
+        }
+        self.screen.line(format!("{} {line}", at(line)))?;
+        for change in changes {
+            let none = || "none".to_owned();
+            let before = change.before.clone().unwrap_or_else(none);
+            let after = change.after.clone().unwrap_or_else(none);
+            self.screen
+                .line(format!("    {}: {before} → {after}", change.what))?;
+        }
+        Ok(())
     }
 }
 
-const fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Alive => "alive",
-        Status::Suspect => "suspect",
-        Status::Down => "down",
-        Status::Left => "left",
-    }
-}
-
-const fn status_paint(status: Status) -> Paint {
-    match status {
-        Status::Alive => Paint::Good,
-        Status::Suspect => Paint::Warn,
-        Status::Down => Paint::Bad,
-        Status::Left => Paint::Dim,
-    }
+/// The instant of an event, as people read it.
+pub(super) fn at(line: &Line<'_>) -> String {
+    text::show(Duration::from_nanos(line.at))
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn services(member: &MemberView) -> Vec<String> {
-    let services = &member.record.content().services;
-    services
-        .iter()
-        .map(|service| format!("{}/{}", service.name, service.version))
-        .collect()
-}
-
-fn as_value(state: &NodeState) -> Value {
-    let mut value =
-        json!({ "node": state.name, "at_ms": millis(state.at), "running": state.view.is_some() });
-    if let Some(view) = &state.view {
-        value["phase"] = phase_word(view.phase).into();
-        value["hash"] = format!("{:016x}", view.hash).into();
-        let member = |member: &MemberView| {
-            let rank = member.record.rank();
-            json!({
-                "id": member.record.id().as_str(),
-                "status": status_word(member.status),
-                "epoch": rank.epoch,
-                "incarnation": rank.incarnation,
-                "version": rank.version,
-                "services": services(member),
-            })
-        };
-        value["members"] = view.members.iter().map(member).collect();
-        let links = view.links.iter().map(|link| {
-            json!({
-                "peer": link.peer.as_str(),
-                "direction": if link.dialed { "out" } else { "in" },
-                "ring": link.ring,
-                "eager": link.eager,
-                "silent": link.silent,
-                "quiet_ms": millis(link.quiet),
-                "session": link.session,
-            })
-        });
-        value["links"] = links.collect();
-    }
-    value
-}
-
-fn overview(screen: &Screen, states: &[NodeState]) -> Result<(), Failure> {
-    let mut table = Table::new(&[
-        "node", "phase", "alive", "suspect", "down", "left", "links", "view",
-    ]);
-    for state in states {
-        let name = Cell::new(&state.name).paint(Paint::Bold);
-        let Some(view) = &state.view else {
-            let mut row = vec![name, Cell::new("stopped").paint(Paint::Dim)];
-            row.resize(8, Cell::new(""));
-            table.row(row);
-            continue;
-        };
-        let many = |status: Status, paint: Paint| {
-            let number = view
-                .members
-                .iter()
-                .filter(|member| member.status == status)
-                .count();
-            Cell::number(number).paint(if number == 0 { Paint::Dim } else { paint })
-        };
-        table.row(vec![
-            name,
-            Cell::new(phase_word(view.phase)),
-            many(Status::Alive, Paint::Good),
-            many(Status::Suspect, Paint::Warn),
-            many(Status::Down, Paint::Bad),
-            many(Status::Left, Paint::Plain),
-            Cell::number(view.links.len()),
-            Cell::new(format!("{:016x}", view.hash)).paint(Paint::Dim),
-        ]);
-    }
-    screen.table(&table)
-}
-
-fn in_full(screen: &Screen, state: &NodeState) -> Result<(), Failure> {
-    let at = span(millis(state.at));
-    let Some(view) = &state.view else {
-        return screen.line(format!("{} does not run at {at}", state.name));
-    };
-    screen.line(format!(
-        "{} at {at}: {}, view {:016x}",
-        state.name,
-        phase_word(view.phase),
-        view.hash
-    ))?;
-    screen.line("")?;
-    members(screen, view)?;
-    screen.line("")?;
-    let mut table = Table::new(&["link to", "direction", "role", "sends", "heard", "session"]);
-    for link in &view.links {
-        let heard = Cell::new(format!("{} ago", span(millis(link.quiet))));
-        table.row(vec![
-            Cell::new(link.peer.as_str()).paint(Paint::Bold),
-            Cell::new(if link.dialed { "out" } else { "in" }),
-            Cell::new(if link.ring { "ring" } else { "extra" }),
-            Cell::new(if link.eager { "at once" } else { "announces" }),
-            if link.silent {
-                heard.paint(Paint::Bad)
-            } else {
-                heard
-            },
-            Cell::number(link.session),
-        ]);
-    }
-    screen.table(&table)
-}
-
-fn members(screen: &Screen, view: &NodeView) -> Result<(), Failure> {
-    let mut table = Table::new(&[
-        "member",
-        "status",
-        "epoch",
-        "publication",
-        "reports down",
-        "vouches for",
-        "services",
-    ]);
-    for member in &view.members {
-        let rank = member.record.rank();
-        let edges = |down: bool| {
-            let edges = member
-                .report
-                .iter()
-                .flat_map(|report| &report.edges)
-                .filter(|edge| edge.down == down);
-            edges
-                .map(|edge| edge.peer.as_str())
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        table.row(vec![
-            Cell::new(member.record.id().as_str()).paint(Paint::Bold),
-            Cell::new(status_word(member.status)).paint(status_paint(member.status)),
-            Cell::number(rank.epoch),
-            Cell::number(rank.version),
-            Cell::new(edges(true)),
-            Cell::new(edges(false)),
-            Cell::new(services(member).join(" ")),
-        ]);
-    }
-    screen.table(&table)
 }

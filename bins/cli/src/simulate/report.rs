@@ -1,9 +1,11 @@
 //! What a sweep shows: a bar while it works, failures in full, a table at the end; or one JSON object a run.
 
+use super::junit::Junit;
 use super::record::{Broken, Record};
 use crate::failure::{Failure, Verdict};
 use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use phalanx_sim::report::Seed;
 use std::io::IsTerminal as _;
 use std::time::Instant;
 
@@ -34,10 +36,15 @@ pub(super) struct Report<'a> {
     failed: usize,
     differ: usize,
     last: Option<Record>,
+    /// Whoever read our output went away; the verdict stands all the same.
+    gone: bool,
+    /// Every run, for pictures.
+    seeds: Vec<Seed>,
+    junit: Option<Junit>,
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(screen: &'a Screen, json: bool, total: usize) -> Self {
+    pub(super) fn new(screen: &'a Screen, json: bool, total: usize, junit: Option<Junit>) -> Self {
         let visible = total > 1 && std::io::stderr().is_terminal();
         let target = if visible {
             ProgressDrawTarget::stderr()
@@ -60,6 +67,9 @@ impl<'a> Report<'a> {
             failed: 0,
             differ: 0,
             last: None,
+            gone: false,
+            seeds: Vec::new(),
+            junit,
         }
     }
 
@@ -77,10 +87,39 @@ impl<'a> Report<'a> {
             self.bar.set_message(format!("{} failed", self.failed));
         }
         self.differ += usize::from(differs);
+        self.seeds.push(record.seed());
+        if let Some(junit) = &mut self.junit {
+            junit.add(record, differs);
+        }
         let bar = self.bar.clone();
-        bar.suspend(|| self.show(record, differs, shown))?;
+        let shown = bar.suspend(|| self.show(record, differs, shown));
+        self.unless_gone(shown)?;
         self.last = Some(record.clone());
         Ok(())
+    }
+
+    /// Whether the next failing run of this kind is shown in full.
+    pub(super) fn shows_failures_of(&self, record: &Record) -> bool {
+        let read = &record.read;
+        let same = |group: &&Group| group.scenario == read.scenario && group.engine == read.engine;
+        let group = self.groups.iter().find(same);
+        group.is_none_or(|group| group.runs - group.passed < SHOWN_MAX)
+    }
+
+    /// Every run so far, in order.
+    pub(super) fn seeds(&self) -> &[Seed] {
+        &self.seeds
+    }
+
+    /// Nobody may be left to read; that is no failure of ours.
+    fn unless_gone(&mut self, written: Result<(), Failure>) -> Result<(), Failure> {
+        match written {
+            Err(Failure::ReaderGone) => {
+                self.gone = true;
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Counts a run; whether to show it in full if it failed.
@@ -125,6 +164,9 @@ impl<'a> Report<'a> {
     }
 
     fn show(&self, record: &Record, differs: bool, in_full: bool) -> Result<(), Failure> {
+        if self.gone {
+            return Ok(());
+        }
         if self.json {
             return self.screen.json(&record.value);
         }
@@ -147,37 +189,42 @@ impl<'a> Report<'a> {
             "{}  {title}",
             self.screen.painted("failed", Paint::Bad)
         ))?;
-        for Broken {
-            file,
-            line,
-            expectation,
-            at_ms,
-            why,
-            reproduce,
-        } in &read.failures
-        {
-            let place = if *line > 0 {
-                format!("{file}:{line}")
-            } else {
-                file.clone()
-            };
-            self.screen.line(format!("  {place}: {expectation}"))?;
-            self.screen
-                .line(format!("    at {} of virtual time: {why}", span(*at_ms)))?;
-            self.screen.line(format!(
-                "    again: {}",
-                self.screen.painted(reproduce, Paint::Bold)
-            ))?;
+        for broken in &read.failures {
+            self.broken(broken)?;
         }
         Ok(())
     }
 
+    /// A failure: where, when, why, what led to it and the command that shows it again.
+    fn broken(&self, broken: &Broken) -> Result<(), Failure> {
+        let screen = self.screen;
+        screen.line(format!("  {}: {}", broken.place(), broken.expectation))?;
+        let (at, why) = (broken.at_ms, &broken.why);
+        screen.line(format!(
+            "    at {}.{:03}s of virtual time: {why}",
+            at / 1_000,
+            at % 1_000
+        ))?;
+        if !broken.causes.is_empty() {
+            screen.line("    what led to it:")?;
+        }
+        for cause in &broken.causes {
+            screen.line(screen.painted(&format!("      {cause}"), Paint::Dim))?;
+        }
+        let again = screen.painted(&broken.reproduce, Paint::Bold);
+        screen.line(format!("    again: {again}"))
+    }
+
     /// The end: the verdict, and for people the table.
-    pub(super) fn finish(self, result: Result<(), Failure>) -> Result<Verdict, Failure> {
+    pub(super) fn finish(mut self, result: Result<(), Failure>) -> Result<Verdict, Failure> {
         self.bar.finish_and_clear();
-        result?;
-        if !self.json {
-            self.summary()?;
+        self.unless_gone(result)?;
+        if let Some(junit) = &self.junit {
+            junit.write()?;
+        }
+        if !self.json && !self.gone {
+            let shown = self.summary();
+            self.unless_gone(shown)?;
         }
         Ok(match (self.failed, self.differ) {
             (_, 1..) => Verdict::Differs,

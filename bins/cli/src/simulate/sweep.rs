@@ -2,6 +2,8 @@
 
 use super::catalogue::{self, Entry};
 use super::engine::{self, Settings};
+use super::junit::Junit;
+use super::picture;
 use super::record::{Broken, Record, difference};
 use super::report::Report;
 use crate::arguments::SimRun;
@@ -9,6 +11,7 @@ use crate::failure::{Failure, Verdict};
 use crate::scale::Engines;
 use crate::screen::Screen;
 use phalanx_sim::mesh;
+use phalanx_sim::record::VERSION;
 use phalanx_sim::scenario::Engine;
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -46,13 +49,38 @@ pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failur
             "--trace takes one scenario, one seed and one engine",
         ));
     }
-    let mut report = Report::new(screen, arguments.json, jobs.len() * engines.len());
+    check_picture(arguments, &entries, &engines)?;
+    let junit = arguments.junit.as_deref().map(Junit::new);
+    let mut report = Report::new(screen, arguments.json, jobs.len() * engines.len(), junit);
+    let wanted = picture::Wanted {
+        page: arguments.report.as_deref(),
+        timeline: arguments.timeline,
+    };
+    let draws = wanted.page.is_some() || wanted.timeline;
+    if let [job] = jobs.as_slice()
+        && draws
+        && !arguments.check
+        && settings.trace.is_none()
+        && picture::alone(screen, job.entry, job.seed, &settings, wanted, &mut report)?
+    {
+        return report.finish(Ok(()));
+    }
     let result = work(
         &jobs,
         &|job| one(job, &engines, arguments, &settings),
+        &settings,
         &mut report,
     );
-    report.finish(result)
+    let seeds = report.seeds().to_vec();
+    let verdict = report.finish(result)?;
+    if draws {
+        match picture::show(screen, &entries[0], &settings, &seeds, wanted) {
+            // The verdict stands, whoever listens.
+            Ok(()) | Err(Failure::ReaderGone) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(verdict)
 }
 
 /// Words for what is to be broken on purpose, if each means something.
@@ -69,10 +97,34 @@ fn settings(arguments: &SimRun) -> Result<Settings, Failure> {
     })
 }
 
+/// A picture is of one scenario in the engine that can be recorded.
+fn check_picture(arguments: &SimRun, entries: &[Entry], engines: &[Engine]) -> Result<(), Failure> {
+    let flag = match (&arguments.report, arguments.timeline) {
+        (Some(_), _) => "--report",
+        (None, true) => "--timeline",
+        (None, false) => return Ok(()),
+    };
+    if entries.len() > 1 || *engines != [Engine::Model] {
+        return Err(Failure::usage(format!(
+            "{flag} takes one scenario in the model engine; seeds as many as you like"
+        )));
+    }
+    // A sweep of an hour must not end with a page that cannot be written.
+    let folder = arguments.report.as_ref().and_then(|path| path.parent());
+    match folder.filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        Some(folder) => Err(Failure::usage(format!(
+            "--report: there is no folder {}; make it first",
+            folder.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Does all jobs on all cores, and reports them in order.
 fn work(
     jobs: &[Job<'_>],
     one: &(dyn Fn(&Job<'_>) -> Done + Sync),
+    settings: &Settings,
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
     let workers = thread::available_parallelism()
@@ -92,7 +144,7 @@ fn work(
             });
         }
         drop(sender);
-        let result = in_order(&receiver, report);
+        let result = in_order(jobs, &receiver, settings, report);
         // A failure to go on ends the others after their present job.
         if result.is_err() {
             next.store(jobs.len(), Ordering::Relaxed);
@@ -108,7 +160,9 @@ fn take<'a, 'j>(jobs: &'a [Job<'j>], next: &AtomicUsize) -> Option<(usize, &'a J
 
 /// Hands results on in the order of the jobs.
 fn in_order(
+    jobs: &[Job<'_>],
     receiver: &mpsc::Receiver<(usize, Done)>,
+    settings: &Settings,
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
     let (mut early, mut expected) = (BTreeMap::new(), 0);
@@ -116,8 +170,12 @@ fn in_order(
         report.progress(done.as_ref().map_or(0, Vec::len));
         early.insert(index, done);
         while let Some(done) = early.remove(&expected) {
+            let entry = jobs[expected].entry;
             expected += 1;
-            for record in done? {
+            for mut record in done? {
+                if !record.passed() && report.shows_failures_of(&record) {
+                    picture::explain(entry, settings, &mut record)?;
+                }
                 report.add(&record)?;
             }
         }
@@ -161,10 +219,12 @@ fn compare(job: &Job<'_>, records: &mut [Record]) {
             at_ms,
             why,
             reproduce: format!(
-                "phalanx sim run {} --seed {} --engine both",
+                "phalanx sim run {} --seed {} --engine both  # file {:016x}, phalanx {VERSION}",
                 job.entry.path.display(),
-                job.seed
+                job.seed,
+                job.entry.scenario.hash
             ),
+            causes: Vec::new(),
         });
     }
 }

@@ -11,6 +11,7 @@ mod certificates;
 mod exits;
 mod fleet;
 mod golden;
+mod recorded;
 mod simulator;
 
 use serde_json::Value;

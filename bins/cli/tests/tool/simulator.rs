@@ -100,15 +100,17 @@ fn a_broken_expectation_is_code_1_with_the_command_that_shows_it_again() {
     assert_eq!(answer.code, 1, "{}", answer.err);
     let failure = &answer.json()[0]["failures"][0];
     assert_eq!(failure["line"], 11);
-    assert_eq!(
-        failure["reproduce"],
-        format!("phalanx sim run {file} --seed 7 --engine model")
-    );
+    let reproduce = failure["reproduce"].as_str().unwrap();
+    let command = format!("phalanx sim run {file} --seed 7 --engine model  # file ");
+    assert!(reproduce.starts_with(&command), "{reproduce}");
+    assert!(reproduce.ends_with(&format!(", phalanx {}", env!("CARGO_PKG_VERSION"))));
+    assert!(!failure["causes"].as_array().unwrap().is_empty());
     let people = run(&["sim", "run", &file]);
     assert!(
         people.code == 1
             && people.out.contains("impossible.toml:11")
             && people.out.contains("1 failed")
+            && people.out.contains("what led to it")
     );
 }
 
@@ -158,6 +160,11 @@ fn a_trace_is_written_and_is_not_for_a_folder() {
     run(&["sim", "run", &scenario("two-nodes.toml"), "--trace", &trace]).fine();
     let lines = std::fs::read_to_string(&trace).unwrap();
     assert!(lines.lines().count() > 10);
+    let header: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&header["phalanx-trace"], &header["seed"]),
+        (&1.into(), &1.into())
+    );
     for line in lines.lines() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }

@@ -1,0 +1,163 @@
+//! `phalanx sim diff`: where two runs part.
+
+use super::replay::{Run, at, is_trace, open, run_of};
+use super::{catalogue, engine, state};
+use crate::arguments::SimDiff;
+use crate::failure::{Failure, Verdict};
+use crate::screen::{Paint, Screen};
+use phalanx_sim::diff::{Change, Divergence, changes, first_difference};
+use phalanx_sim::model::{NodeState, Replay, host_named};
+use phalanx_sim::record::Header;
+use phalanx_sim::scenario::Engine;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+pub(super) fn run(screen: &Screen, arguments: &SimDiff) -> Result<Verdict, Failure> {
+    match (arguments.files.as_slice(), arguments.seed.as_slice()) {
+        ([left, right], []) => compare(screen, arguments, [left, right], [left, right]),
+        ([file], [one, two]) => of_seeds(screen, arguments, file, [*one, *two]),
+        _ => Err(Failure::usage(
+            "give two traces (phalanx sim diff A.jsonl B.jsonl), or one scenario and two seeds (FILE --seed 1 2)",
+        )),
+    }
+}
+
+/// Runs both seeds and compares their traces.
+fn of_seeds(
+    screen: &Screen,
+    arguments: &SimDiff,
+    file: &Path,
+    seeds: [u64; 2],
+) -> Result<Verdict, Failure> {
+    if is_trace(file)? {
+        return Err(Failure::usage(format!(
+            "{}: is a trace, which has one seed; --seed A B needs its scenario file",
+            file.display()
+        )));
+    }
+    let entries = catalogue::load(&[file.to_owned()])?;
+    entries[0]
+        .scenario
+        .check_engine(Engine::Model)
+        .map_err(Failure::usage)?;
+    let folder = tempfile::tempdir()
+        .map_err(|error| Failure::failed(format!("no folder for the traces: {error}")))?;
+    let mut traces: Vec<PathBuf> = Vec::new();
+    for (name, seed) in ["left", "right"].into_iter().zip(seeds) {
+        let trace = folder.path().join(name);
+        let settings = engine::Settings {
+            trace: Some(trace.clone()),
+            ..engine::Settings::default()
+        };
+        engine::run(&entries[0], Engine::Model, seed, &settings)?;
+        traces.push(trace);
+    }
+    let names = seeds.map(|seed| PathBuf::from(format!("seed {seed}")));
+    compare(
+        screen,
+        arguments,
+        [&traces[0], &traces[1]],
+        [&names[0], &names[1]],
+    )
+}
+
+fn compare(
+    screen: &Screen,
+    arguments: &SimDiff,
+    files: [&Path; 2],
+    names: [&Path; 2],
+) -> Result<Verdict, Failure> {
+    let (mut left, mut right) = (open(files[0])?, open(files[1])?);
+    let found =
+        first_difference(&mut left, &mut right, arguments.context).map_err(Failure::usage)?;
+    let names = names.map(|name| name.display().to_string());
+    let Some(found) = found else {
+        if arguments.json {
+            screen.json(&json!({ "equal": true }))?;
+        } else {
+            screen.line(format!("equal: {} and {}", names[0], names[1]))?;
+        }
+        return Ok(Verdict::Yes);
+    };
+    let states = states(&names, [left.header(), right.header()], &found);
+    if arguments.json {
+        let (changes, missing) = match &states {
+            Ok((_, changes)) => (Some(changes), None),
+            Err(why) => (None, Some(why)),
+        };
+        screen.json(&json!({
+            "equal": false, "event": found.event(), "before": found.before, "left": found.left, "right": found.right,
+            "states": changes, "states_missing": missing,
+        }))?;
+    } else {
+        show(screen, &names, &found, &states)?;
+    }
+    Ok(Verdict::No)
+}
+
+type States = Result<(String, Vec<Change>), String>;
+
+/// How the node at which the runs part differs between them, after the event.
+fn states(names: &[String; 2], headers: [&Header; 2], found: &Divergence) -> States {
+    let node = [&found.left, &found.right]
+        .into_iter()
+        .flatten()
+        .find_map(|line| line.node.clone())
+        .ok_or("they part at an order of the plan, which is no node's step")?;
+    let one = state_at(&run_of(&names[0], headers[0])?, &node, found.event())?;
+    let two = state_at(&run_of(&names[1], headers[1])?, &node, found.event())?;
+    Ok((node.into_owned(), changes(&one, &two)))
+}
+
+fn state_at(run: &Run, node: &str, event: u64) -> Result<NodeState, String> {
+    let host = host_named(&run.scenario, node).map_err(|error| error.to_string())?;
+    let plan = run
+        .scenario
+        .plan(run.seed)
+        .map_err(|error| error.to_string())?;
+    let mut replay =
+        Replay::new(&run.scenario, &plan, &run.sabotage).map_err(|error| error.to_string())?;
+    replay.to_event(event, plan.end);
+    Ok(replay.state(host))
+}
+
+fn show(
+    screen: &Screen,
+    names: &[String; 2],
+    found: &Divergence,
+    states: &States,
+) -> Result<(), Failure> {
+    let when = found.left.as_ref().or(found.right.as_ref()).map(at);
+    screen.line(format!(
+        "{} and {} differ first at event {}, {}",
+        names[0],
+        names[1],
+        found.event(),
+        when.unwrap_or_default()
+    ))?;
+    for line in &found.before {
+        let text = format!("  = {} {line}", at(line));
+        screen.line(screen.painted(&text, Paint::Dim))?;
+    }
+    let sides = [
+        ("-", &found.left, Paint::Bad),
+        ("+", &found.right, Paint::Good),
+    ];
+    for ((sign, line, paint), name) in sides.into_iter().zip(names) {
+        let text = match line {
+            Some(line) => format!(
+                "  {sign} {} {line}{}   ({name})",
+                at(line),
+                line.digest
+                    .as_ref()
+                    .map_or_else(String::new, |digest| format!(", digest {digest}"))
+            ),
+            None => format!("  {sign} the run is over   ({name})"),
+        };
+        screen.line(screen.painted(&text, paint))?;
+    }
+    match states {
+        Ok((node, changes)) => state::changes(screen, node, ["left", "right"], changes),
+        Err(why) => screen.line(format!("No states: {why}.")),
+    }
+}

@@ -1,0 +1,214 @@
+//! What a node holds, for people and as JSON.
+
+use crate::failure::Failure;
+use crate::screen::{Cell, Paint, Screen, Table, span};
+use phalanx_core::gossip::{MemberView, Phase, Status};
+use phalanx_sim::diff::Change;
+use phalanx_sim::model::{NodeState, NodeView};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Joining => "joining",
+        Phase::Running => "running",
+        Phase::Isolated => "isolated",
+        Phase::Leaving => "leaving",
+        Phase::Left => "left",
+        Phase::NameTaken => "name-taken",
+    }
+}
+
+const fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Alive => "alive",
+        Status::Suspect => "suspect",
+        Status::Down => "down",
+        Status::Left => "left",
+    }
+}
+
+const fn status_paint(status: Status) -> Paint {
+    match status {
+        Status::Alive => Paint::Good,
+        Status::Suspect => Paint::Warn,
+        Status::Down => Paint::Bad,
+        Status::Left => Paint::Dim,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn services(member: &MemberView) -> Vec<String> {
+    let services = &member.record.content().services;
+    services
+        .iter()
+        .map(|service| format!("{}/{}", service.name, service.version))
+        .collect()
+}
+
+pub(super) fn as_value(state: &NodeState) -> Value {
+    let mut value =
+        json!({ "node": state.name, "at_ms": millis(state.at), "running": state.view.is_some() });
+    if let Some(view) = &state.view {
+        value["phase"] = phase_word(view.phase).into();
+        value["hash"] = format!("{:016x}", view.hash).into();
+        let member = |member: &MemberView| {
+            let rank = member.record.rank();
+            json!({
+                "id": member.record.id().as_str(),
+                "status": status_word(member.status),
+                "epoch": rank.epoch,
+                "incarnation": rank.incarnation,
+                "version": rank.version,
+                "services": services(member),
+            })
+        };
+        value["members"] = view.members.iter().map(member).collect();
+        let links = view.links.iter().map(|link| {
+            json!({
+                "peer": link.peer.as_str(),
+                "direction": if link.dialed { "out" } else { "in" },
+                "ring": link.ring,
+                "eager": link.eager,
+                "silent": link.silent,
+                "quiet_ms": millis(link.quiet),
+                "session": link.session,
+            })
+        });
+        value["links"] = links.collect();
+    }
+    value
+}
+
+pub(super) fn overview(screen: &Screen, states: &[NodeState]) -> Result<(), Failure> {
+    let mut table = Table::new(&[
+        "node", "phase", "alive", "suspect", "down", "left", "links", "view",
+    ]);
+    for state in states {
+        let name = Cell::new(&state.name).paint(Paint::Bold);
+        let Some(view) = &state.view else {
+            let mut row = vec![name, Cell::new("stopped").paint(Paint::Dim)];
+            row.resize(8, Cell::new(""));
+            table.row(row);
+            continue;
+        };
+        let many = |status: Status, paint: Paint| {
+            let number = view
+                .members
+                .iter()
+                .filter(|member| member.status == status)
+                .count();
+            Cell::number(number).paint(if number == 0 { Paint::Dim } else { paint })
+        };
+        table.row(vec![
+            name,
+            Cell::new(phase_word(view.phase)),
+            many(Status::Alive, Paint::Good),
+            many(Status::Suspect, Paint::Warn),
+            many(Status::Down, Paint::Bad),
+            many(Status::Left, Paint::Plain),
+            Cell::number(view.links.len()),
+            Cell::new(format!("{:016x}", view.hash)).paint(Paint::Dim),
+        ]);
+    }
+    screen.table(&table)
+}
+
+pub(super) fn in_full(screen: &Screen, state: &NodeState) -> Result<(), Failure> {
+    let at = span(millis(state.at));
+    let Some(view) = &state.view else {
+        return screen.line(format!("{} does not run at {at}", state.name));
+    };
+    screen.line(format!(
+        "{} at {at}: {}, view {:016x}",
+        state.name,
+        phase_word(view.phase),
+        view.hash
+    ))?;
+    screen.line("")?;
+    members(screen, view)?;
+    screen.line("")?;
+    let mut table = Table::new(&["link to", "direction", "role", "sends", "heard", "session"]);
+    for link in &view.links {
+        let heard = Cell::new(format!("{} ago", span(millis(link.quiet))));
+        table.row(vec![
+            Cell::new(link.peer.as_str()).paint(Paint::Bold),
+            Cell::new(if link.dialed { "out" } else { "in" }),
+            Cell::new(if link.ring { "ring" } else { "extra" }),
+            Cell::new(if link.eager { "at once" } else { "announces" }),
+            if link.silent {
+                heard.paint(Paint::Bad)
+            } else {
+                heard
+            },
+            Cell::number(link.session),
+        ]);
+    }
+    screen.table(&table)
+}
+
+fn members(screen: &Screen, view: &NodeView) -> Result<(), Failure> {
+    let mut table = Table::new(&[
+        "member",
+        "status",
+        "epoch",
+        "publication",
+        "reports down",
+        "vouches for",
+        "services",
+    ]);
+    for member in &view.members {
+        let rank = member.record.rank();
+        let edges = |down: bool| {
+            let edges = member
+                .report
+                .iter()
+                .flat_map(|report| &report.edges)
+                .filter(|edge| edge.down == down);
+            edges
+                .map(|edge| edge.peer.as_str())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        table.row(vec![
+            Cell::new(member.record.id().as_str()).paint(Paint::Bold),
+            Cell::new(status_word(member.status)).paint(status_paint(member.status)),
+            Cell::number(rank.epoch),
+            Cell::number(rank.version),
+            Cell::new(edges(true)),
+            Cell::new(edges(false)),
+            Cell::new(services(member).join(" ")),
+        ]);
+    }
+    screen.table(&table)
+}
+
+/// What changed between two states, or differs between two runs.
+pub(super) fn changes(
+    screen: &Screen,
+    name: &str,
+    heads: [&'static str; 2],
+    changes: &[Change],
+) -> Result<(), Failure> {
+    if changes.is_empty() {
+        return screen.line(format!("{name}: the same"));
+    }
+    screen.line(screen.painted(name, Paint::Bold))?;
+    let mut table = Table::new(&["what", heads[0], heads[1]]);
+    let cell = |text: &Option<String>| match text {
+        Some(text) => Cell::new(text),
+        None => Cell::new("none").paint(Paint::Dim),
+    };
+    for Change {
+        what,
+        before,
+        after,
+    } in changes
+    {
+        table.row(vec![Cell::new(what), cell(before), cell(after)]);
+    }
+    screen.table(&table)
+}

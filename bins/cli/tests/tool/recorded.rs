@@ -1,0 +1,303 @@
+//! What is made of a recorded run: a page, a timeline, XML, a replay, a difference.
+
+use super::{run, scenario, text, tool};
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The page as a browser holds it once its script has run.
+fn rendered(page: &Path, folder: &Path) -> String {
+    let profile = folder.join("profile");
+    let output = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .args(["--virtual-time-budget=10000", "--window-size=1400,1000"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("file://{}", page.display()))
+        .stdin(Stdio::null())
+        .output()
+        .expect("chromium is installed (`make tools`)");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_report_draws_its_lanes_in_a_browser_without_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, seeds, nodes) in [("two-nodes", "1..4", 2), ("partition-heals", "1", 30)] {
+        let page = folder.path().join(format!("{name}.html"));
+        let file = scenario(&format!("{name}.toml"));
+        run(&[
+            "sim",
+            "run",
+            &file,
+            "--seed",
+            seeds,
+            "--report",
+            &text(&page),
+        ])
+        .fine();
+        let shown = rendered(&page, folder.path());
+        assert!(
+            !shown.contains("data-error"),
+            "{}",
+            &shown[..shown.len().min(3_000)]
+        );
+        assert!(
+            shown.contains(&format!("data-lanes=\"{nodes}\"")),
+            "{name} drew no lanes"
+        );
+        assert!(shown.contains(">Passed</span>") && shown.contains("partition"));
+        let seeds = shown.matches("title=\"seed ").count();
+        assert_eq!(seeds, if name == "two-nodes" { 4 } else { 0 });
+    }
+}
+
+#[test]
+fn a_failing_report_shows_the_failing_seed_and_its_causes() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("failed.html");
+    let file = scenario("two-nodes.toml");
+    let failing = ["sim", "run", &file, "--sabotage", "no-detection"];
+    let answer = run(&[&failing[..], &["--report", &text(&page)]].concat());
+    assert_eq!(answer.code, 1, "{}", answer.err);
+    assert!(answer.out.contains("what led to it:"), "{}", answer.out);
+    let shown = rendered(&page, folder.path());
+    assert!(shown.contains(">Failed</span>") && shown.contains("What led to the first failure"));
+    assert!(!shown.contains("data-error") && shown.contains("data-lanes=\"2\""));
+}
+
+#[test]
+fn pictures_are_of_one_scenario_in_the_model_engine() {
+    let (one, two) = (scenario("two-nodes.toml"), scenario("graceful-leave.toml"));
+    run(&["sim", "run", &one, &two, "--report", "x.html"]).fails(2, &["--report", "one scenario"]);
+    run(&["sim", "run", &one, "--engine", "wire", "--timeline"]).fails(2, &["--timeline", "model"]);
+    run(&["sim", "run", &one, "--report", "no/such/folder/x.html"]).fails(2, &["no/such/folder"]);
+}
+
+#[test]
+fn a_timeline_shows_lanes_and_faults_without_colours_in_a_pipe() {
+    let answer = run(&["sim", "run", &scenario("two-nodes.toml"), "--timeline"]).fine();
+    let lanes = answer
+        .out
+        .lines()
+        .filter(|line| line.starts_with("n1 ") || line.starts_with("n2 "));
+    assert_eq!(lanes.count(), 2, "{}", answer.out);
+    assert!(answer.out.contains("partition n1 | n2") && !answer.out.contains('\x1b'));
+}
+
+#[test]
+fn junit_names_what_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let xml = folder.path().join("verdicts.xml");
+    let file = scenario("two-nodes.toml");
+    let arguments = [
+        "sim",
+        "run",
+        &file,
+        "--seed",
+        "1..2",
+        "--junit",
+        &text(&xml),
+    ];
+    run(&arguments).fine();
+    let good = std::fs::read_to_string(&xml).unwrap();
+    assert!(
+        good.contains(r#"tests="2" failures="0""#) && good.contains(r#"name="seed 2""#),
+        "{good}"
+    );
+    let answer = run(&[&arguments[..], &["--sabotage", "no-detection"]].concat());
+    assert_eq!(answer.code, 1);
+    let bad = std::fs::read_to_string(&xml).unwrap();
+    assert!(bad.contains(r#"tests="2" failures="2""#), "{bad}");
+    assert!(
+        bad.contains("<failure message=\"eventually = ") && bad.contains("again: phalanx sim run"),
+        "{bad}"
+    );
+    let nowhere = text(&folder.path().join("no/verdicts.xml"));
+    run(&["sim", "run", &file, "--junit", &nowhere]).fails(2, &["--junit", "cannot be written"]);
+}
+
+#[test]
+fn a_broken_pipe_does_not_hide_the_verdict() {
+    let file = scenario("two-nodes.toml");
+    let arguments = ["sim", "run", &file, "--seed", "1..8", "--json"];
+    for (more, code) in [(&[][..], 0), (&["--sabotage", "no-detection"][..], 1)] {
+        let mut child = tool(&[&arguments[..], more].concat())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        let mut reader = BufReader::with_capacity(16, child.stdout.take().unwrap());
+        reader.read_line(&mut first).unwrap();
+        drop(reader);
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{first}");
+    }
+}
+
+fn trace(folder: &Path, name: &str, seed: &str) -> String {
+    let trace = text(&folder.join(name));
+    let file = scenario("two-nodes.toml");
+    run(&["sim", "run", &file, "--seed", seed, "--trace", &trace]).fine();
+    trace
+}
+
+#[test]
+fn a_trace_is_replayed_to_events_and_between_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = trace(folder.path(), "t.jsonl", "3");
+    let state = run(&[
+        "sim", "replay", &trace, "--event", "200", "--node", "n1", "--json",
+    ])
+    .fine()
+    .json();
+    assert_eq!(
+        (&state[0]["node"], &state[0]["event"]),
+        (&"n1".into(), &200.into())
+    );
+    let text = std::fs::read_to_string(&trace).unwrap();
+    let line: Value = serde_json::from_str(text.lines().nth(200).unwrap()).unwrap();
+    assert_eq!(line["event"], 200);
+    let between = run(&["sim", "replay", &trace, "--until", "4s..20s", "--json"])
+        .fine()
+        .json();
+    let changes = between[0]["changes"].as_array().unwrap();
+    let member = changes.iter().find(|it| it["what"] == "member n2").unwrap();
+    assert!(
+        member["after"].as_str().unwrap().starts_with("down"),
+        "{member}"
+    );
+    let words = run(&[
+        "sim", "replay", &trace, "--until", "4s..20s", "--node", "n1",
+    ])
+    .fine();
+    assert!(
+        words.out.contains("member n2") && words.out.contains("BEFORE"),
+        "{}",
+        words.out
+    );
+
+    run(&["sim", "replay", &trace, "--until", "4s", "--seed", "9"])
+        .fails(2, &["--seed", "trace of seed 3"]);
+    run(&["sim", "replay", &trace, "--event", "99999999"])
+        .fails(2, &["--event 99999999", "events within"]);
+    run(&["sim", "replay", &trace]).fails(2, &["--until", "--event", "--step"]);
+    run(&["sim", "replay", &trace, "--event", "1..x"]).fails(2, &["--event"]);
+
+    for (from, to, words) in [
+        (
+            r#""phalanx-trace":1"#,
+            r#""phalanx-trace":7"#,
+            ["format 7", "write the trace anew"],
+        ),
+        (
+            r#""file-hash":""#,
+            r#""file-hash":"0"#,
+            ["two-nodes.toml", "write the trace anew"],
+        ),
+        (
+            r#""engine":"model""#,
+            r#""engine":"wire""#,
+            ["wire", "model engine"],
+        ),
+    ] {
+        let other = folder.path().join("other.jsonl");
+        std::fs::write(&other, text.replacen(from, to, 1)).unwrap();
+        let other = super::text(&other);
+        run(&["sim", "replay", &other, "--until", "4s"]).fails(2, &words);
+    }
+}
+
+#[test]
+fn a_replay_steps_as_it_is_told() {
+    let mut child = tool(&[
+        "sim",
+        "replay",
+        &scenario("two-nodes.toml"),
+        "--until",
+        "5.0s",
+        "--node",
+        "n1",
+        "--step",
+    ])
+    .stdin(Stdio::piped())
+    .stdout(Stdio::piped())
+    .spawn()
+    .unwrap();
+    let mut orders = child.stdin.take().unwrap();
+    orders
+        .write_all(b"\n3\ns n2\nt 9s\nt soon\n?\nq\n")
+        .unwrap();
+    drop(orders);
+    let output = child.wait_with_output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{shown}");
+    let steps = shown
+        .lines()
+        .filter(|line| line.contains(" n1 ") && line.contains('#'))
+        .count();
+    assert!(steps >= 4, "{shown}");
+    assert!(
+        shown.contains("n2 at ")
+            && shown.contains("`soon` is no duration")
+            && shown.contains("Enter"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_difference_is_code_1_and_names_the_first_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, same, other) = (
+        trace(folder.path(), "one.jsonl", "1"),
+        trace(folder.path(), "same.jsonl", "1"),
+        trace(folder.path(), "other.jsonl", "2"),
+    );
+    let equal = run(&["sim", "diff", &one, &same]).fine();
+    assert!(equal.out.starts_with("equal"), "{}", equal.out);
+    let differs = run(&["sim", "diff", &one, &other, "--json"]);
+    assert_eq!(differs.code, 1, "{}", differs.err);
+    let found = &differs.json()[0];
+    assert_eq!(found["equal"], false);
+    assert_ne!(found["left"], found["right"]);
+    assert!(
+        found["states"].is_array() || found["states_missing"].is_string(),
+        "{found}"
+    );
+    let seeds = run(&[
+        "sim",
+        "diff",
+        &scenario("two-nodes.toml"),
+        "--seed",
+        "1",
+        "2",
+    ]);
+    assert_eq!(seeds.code, 1, "{}", seeds.err);
+    assert!(
+        seeds
+            .out
+            .contains(&format!("differ first at event {},", found["event"])),
+        "{}",
+        seeds.out
+    );
+    run(&[
+        "sim",
+        "diff",
+        &scenario("two-nodes.toml"),
+        "--seed",
+        "1",
+        "1",
+    ])
+    .fine();
+
+    run(&["sim", "diff", &one]).fails(2, &["two traces", "--seed 1 2"]);
+    run(&["sim", "diff", &one, &scenario("two-nodes.toml")])
+        .fails(2, &["two-nodes.toml:1", "no trace"]);
+    run(&["sim", "diff", &one, "nowhere.jsonl"]).fails(2, &["nowhere.jsonl", "cannot be read"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_without_a_line() {
+    let answer = run(&["sim", "run", "nowhere.toml"]);
+    answer.fails(2, &["nowhere.toml: cannot be read"]);
+    assert!(!answer.err.contains("nowhere.toml:0"), "{}", answer.err);
+}

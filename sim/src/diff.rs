@@ -1,0 +1,229 @@
+//! Where two runs part: the first event that differs, and what differs between two states of a node.
+
+use crate::model::NodeState;
+use crate::record::{Line, Reader, TraceError};
+use phalanx_core::gossip::{LinkView, MemberView};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::BufRead;
+
+/// The first event in which two traces differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// The events before it, the same in both; the latest last.
+    pub before: Vec<Line<'static>>,
+    /// In the first trace; none if it ended.
+    pub left: Option<Line<'static>>,
+    /// In the second trace; none if it ended.
+    pub right: Option<Line<'static>>,
+}
+
+impl Divergence {
+    /// The number of the event.
+    #[must_use]
+    pub fn event(&self) -> u64 {
+        let line = self.left.as_ref().or(self.right.as_ref());
+        line.map_or(0, |line| line.event)
+    }
+}
+
+/// The first event in which two traces differ, with `context` events before it; none if they are equal.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub fn first_difference<L: BufRead, R: BufRead>(
+    left: &mut Reader<L>,
+    right: &mut Reader<R>,
+    context: usize,
+) -> Result<Option<Divergence>, TraceError> {
+    let mut before = VecDeque::new();
+    loop {
+        let (one, two) = (left.next_line()?, right.next_line()?);
+        if one != two {
+            return Ok(Some(Divergence {
+                before: before.into(),
+                left: one,
+                right: two,
+            }));
+        }
+        let Some(line) = one else { return Ok(None) };
+        before.push_back(line);
+        if before.len() > context {
+            before.pop_front();
+        }
+    }
+}
+
+/// Something that differs between two states of a node.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Change {
+    /// What: `phase`, `member n3`, `link to n2`.
+    pub what: String,
+    /// In the first state; none if it is not there.
+    pub before: Option<String>,
+    /// In the second state; none if it is not there.
+    pub after: Option<String>,
+}
+
+/// What differs between two states of a node. How long links have been quiet is no difference.
+#[must_use]
+pub fn changes(before: &NodeState, after: &NodeState) -> Vec<Change> {
+    let (before, after) = (facts(before), facts(after));
+    let mut changes = Vec::new();
+    for what in before
+        .keys()
+        .chain(after.keys().filter(|key| !before.contains_key(*key)))
+    {
+        let (one, two) = (before.get(what), after.get(what));
+        if one != two {
+            changes.push(Change {
+                what: what.clone(),
+                before: one.cloned(),
+                after: two.cloned(),
+            });
+        }
+    }
+    changes
+}
+
+/// A state as facts by name.
+fn facts(state: &NodeState) -> BTreeMap<String, String> {
+    let Some(view) = &state.view else {
+        return BTreeMap::from([("process".to_owned(), "stopped".to_owned())]);
+    };
+    let mut facts = BTreeMap::from([
+        ("process".to_owned(), "running".to_owned()),
+        (
+            "phase".to_owned(),
+            format!("{:?}", view.phase).to_lowercase(),
+        ),
+        ("digest".to_owned(), format!("{:016x}", view.hash)),
+    ]);
+    facts.extend(
+        view.members
+            .iter()
+            .map(|it| (format!("member {}", it.record.id()), member(it))),
+    );
+    facts.extend(
+        view.links
+            .iter()
+            .map(|it| (format!("link to {}", it.peer), link(it))),
+    );
+    facts
+}
+
+fn member(member: &MemberView) -> String {
+    let rank = member.record.rank();
+    let mut text = format!(
+        "{}, epoch {}, incarnation {}, version {}",
+        format!("{:?}", member.status).to_lowercase(),
+        rank.epoch,
+        rank.incarnation,
+        rank.version
+    );
+    for edge in member.report.iter().flat_map(|report| &report.edges) {
+        let verb = if edge.down { "does not hear" } else { "hears" };
+        text += &format!(", {verb} {}", edge.peer);
+    }
+    text
+}
+
+fn link(link: &LinkView) -> String {
+    let way = if link.dialed { "out" } else { "in" };
+    let kind = if link.eager { "eager" } else { "lazy" };
+    let ring = if link.ring { ", ring" } else { "" };
+    let silent = if link.silent { ", silent" } else { "" };
+    format!("{way}, {kind}{ring}{silent}, session {}", link.session)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::Mesh;
+    use crate::model::Replay;
+    use crate::record::{Header, Writer};
+    use crate::scenario::{Engine, Scenario};
+    use crate::{Options, run};
+    use core::time::Duration;
+
+    fn load(name: &str) -> Scenario {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+        Scenario::load(&folder.join(name)).unwrap()
+    }
+
+    fn trace(scenario: &Scenario, seed: u64) -> Vec<u8> {
+        let mut text = Vec::new();
+        let header = Header::of(scenario, seed, Engine::Model, &[]);
+        let plan = scenario.plan(seed).unwrap();
+        let mut writer = Writer::new(&mut text, scenario, plan, &header);
+        let options = Options {
+            recorder: Some(&mut writer),
+            ..Options::default()
+        };
+        run::<Mesh>(scenario, seed, options).unwrap();
+        writer.finish().unwrap();
+        text
+    }
+
+    fn compare(left: &[u8], right: &[u8]) -> Option<Divergence> {
+        let mut left = Reader::new("left", left).unwrap();
+        let mut right = Reader::new("right", right).unwrap();
+        first_difference(&mut left, &mut right, 3).unwrap()
+    }
+
+    #[test]
+    fn equal_traces_do_not_differ_and_others_differ_where_they_were_changed() {
+        let scenario = load("two-nodes.toml");
+        let whole = trace(&scenario, 4);
+        assert_eq!(compare(&whole, &whole), None);
+        let text = String::from_utf8(whole.clone()).unwrap();
+        let mut lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+        // Line 0 is the header: line 50 is event 50.
+        lines[50] = lines[50].replace("\"digest\":\"", "\"digest\":\"f00");
+        let found = compare(&whole, lines.join("\n").as_bytes()).unwrap();
+        assert_eq!((found.event(), found.before.len()), (50, 3));
+        assert_eq!(found.before.last().unwrap().event, 49);
+        let shorter = lines[..30].join("\n");
+        let found = compare(&whole, shorter.as_bytes()).unwrap();
+        assert!(found.left.is_some() && found.right.is_none());
+        assert_eq!(found.event(), 30);
+        assert!(
+            compare(&whole, &trace(&scenario, 5)).is_some(),
+            "other seeds are other runs"
+        );
+    }
+
+    #[test]
+    fn states_differ_in_what_happened_between_them() {
+        let scenario = load("two-nodes.toml");
+        let plan = scenario.plan(1).unwrap();
+        let mut replay = Replay::new(&scenario, &plan, &[]).unwrap();
+        replay.to_instant(Duration::from_secs(4));
+        let (before, event) = (replay.state(0), replay.event());
+        assert_eq!(changes(&before, &before), []);
+        replay.to_instant(Duration::from_secs(20));
+        let found = changes(&before, &replay.state(0));
+        let member = found
+            .iter()
+            .find(|change| change.what == "member n2")
+            .unwrap();
+        assert!(
+            member.before.as_ref().unwrap().starts_with("alive"),
+            "{found:?}"
+        );
+        assert!(
+            member.after.as_ref().unwrap().starts_with("down"),
+            "{found:?}"
+        );
+        assert!(
+            found
+                .iter()
+                .any(|change| change.what == "link to n2" && change.after.is_none())
+        );
+
+        let mut again = Replay::new(&scenario, &plan, &[]).unwrap();
+        assert!(again.to_event(event, plan.end));
+        assert_eq!(again.event(), event);
+        assert_eq!(changes(&before, &again.state(0)), []);
+        assert!(!again.to_event(1_000_000_000, plan.end));
+    }
+}

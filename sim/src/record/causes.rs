@@ -1,0 +1,106 @@
+//! Walks causes back: what led to what, from an event to the fault or start behind it.
+
+use super::recording::{Event, Recording};
+use crate::outcome::Failure;
+use crate::scenario::text;
+use core::fmt::Write as _;
+use core::time::Duration;
+
+/// The event that a failure is best explained by: the latest before its instant in which the node that the failure
+/// names first (or, if it names none, any node) said what the expectation speaks of; else in which its view changed.
+#[must_use]
+pub fn culprit(recording: &Recording<'_>, failure: &Failure) -> Option<u64> {
+    let hosts = &recording.scenario().hosts;
+    let named = failure
+        .why
+        .split(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.')))
+        .find_map(|word| hosts.iter().position(|host| host.name == word));
+    // Checks happen at the end of a millisecond's events.
+    let until = (failure.at_ms + 1) * 1_000_000;
+    let reports = recording.reports().iter().rev();
+    let said = reports
+        .filter(|report| failure.expectation.contains(report.word))
+        .filter_map(|report| recording.event(report.event))
+        .find(|event| event.at <= until && (named.is_none() || event.host == named));
+    said.or_else(|| latest_change(recording, until, named))
+        .map(|event| event.number)
+}
+
+/// The latest step up to an instant in which the view of a node (or any node) changed.
+#[must_use]
+pub fn latest_change(recording: &Recording<'_>, until: u64, host: Option<usize>) -> Option<Event> {
+    // Each node's latest digest, until a step of it had another.
+    let mut after: Vec<Option<Event>> = vec![None; recording.scenario().hosts.len()];
+    for event in recording.events().rev() {
+        let Some(of) = event.host else { continue };
+        if event.at > until || host.is_some_and(|host| host != of) {
+            continue;
+        }
+        if let Some(after) = after[of].filter(|after| after.digest != event.digest) {
+            return Some(after);
+        }
+        after[of] = Some(event);
+    }
+    after.into_iter().flatten().max_by_key(|event| event.number)
+}
+
+/// The causes of an event, the earliest first and the event last; at most `max`, the latest.
+///
+/// Timers of a node that only set the next one are passed over.
+#[must_use]
+pub fn chain(recording: &Recording<'_>, event: u64, max: usize) -> Vec<Event> {
+    let mut chain: Vec<Event> = Vec::new();
+    let mut next = recording.event(event);
+    while let Some(event) = next.filter(|_| chain.len() < max) {
+        next = recording.event(event.cause);
+        let same_host = |other: Option<&Event>| other.is_some_and(|other| other.host == event.host);
+        let idle = event.kind == "wake"
+            && next.is_some_and(|cause| cause.digest == event.digest)
+            && recording.reports_of(event.number).is_empty();
+        if !(idle && same_host(chain.last()) && same_host(next.as_ref())) {
+            chain.push(event);
+        }
+    }
+    chain.reverse();
+    chain
+}
+
+/// An event as one line for people.
+#[must_use]
+pub fn describe(recording: &Recording<'_>, event: &Event) -> String {
+    let hosts = &recording.scenario().hosts;
+    let name = |host: usize| hosts[host].name.as_str();
+    let at = text::show(Duration::from_nanos(event.at));
+    let mut line = format!("{at} #{}", event.number);
+    let Some(host) = event.host else {
+        let bands = recording.bands(u64::MAX);
+        let whom = bands
+            .iter()
+            .find(|band| band.event == event.number)
+            .map(|band| super::fault::few(recording.scenario(), &band.fault.hosts));
+        // Writing to a String cannot fail.
+        let _ = write!(
+            line,
+            " the plan: {} {}",
+            event.kind,
+            whom.unwrap_or_default()
+        );
+        return line.trim_end().to_owned();
+    };
+    let _ = match recording.sending(event) {
+        Some((from, _)) => write!(
+            line,
+            " {} took {} ({} B) from {}",
+            name(host),
+            event.kind,
+            event.size,
+            name(from)
+        ),
+        None => write!(line, " {} {}", name(host), event.kind),
+    };
+    for report in recording.reports_of(event.number) {
+        let about = report.about.map_or("", name);
+        let _ = write!(line, "; says {} {about}", report.word);
+    }
+    line.trim_end().to_owned()
+}

@@ -1,0 +1,264 @@
+//! What the page reads.
+
+use super::Seed;
+use super::detail::{MESSAGES_MAX, Messages, REPORTS_MAX, Reports};
+use super::strip::Strip;
+use crate::outcome::{Effect, Expected, Failure, Outcome};
+use crate::record::causes::{chain, culprit, describe, latest_change};
+use crate::record::fault::together;
+use crate::record::{EVENTS_MAX, Recording, VERSION};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Columns of the figures over time.
+const COLUMNS: usize = 480;
+/// The most faults that are drawn one by one.
+const BANDS_MAX: usize = 3_000;
+/// The most causes that are shown.
+const CAUSES_MAX: usize = 24;
+/// The most seeds that are listed.
+const SEEDS_MAX: usize = 2_000;
+
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Data<'a> {
+    about: &'a str,
+    file: &'a str,
+    file_hash: String,
+    version: &'static str,
+    scenario: &'a str,
+    engine: String,
+    seed: u64,
+    passed: bool,
+    trace_hash: &'a str,
+    events: u64,
+    messages_sent: u64,
+    bytes: u64,
+    overhead_bytes: u64,
+    /// In microseconds.
+    end: u64,
+    /// When every fault is lifted, in microseconds.
+    faults_end: u64,
+    reproduce: String,
+    nodes: Vec<&'a str>,
+    metrics: &'a BTreeMap<String, u64>,
+    failures: &'a [Failure],
+    expected: &'a [Expected],
+    effects: &'a [Effect],
+    seeds: &'a [Seed],
+    bands: Vec<Band>,
+    strip: Strip,
+    traffic: Traffic,
+    messages: Messages,
+    reports: Reports,
+    causes: Vec<Step>,
+    /// Whether the causes are those of the first failure, or of the last change of a view.
+    causes_of_failure: bool,
+    /// What the page does not hold.
+    left_out: Vec<String>,
+}
+
+/// A fault.
+#[derive(Debug, serde::Serialize)]
+struct Band {
+    word: &'static str,
+    text: String,
+    line: Option<usize>,
+    /// In microseconds.
+    from: u64,
+    /// In microseconds.
+    to: u64,
+    /// Whom it touches; everyone when empty.
+    hosts: Vec<usize>,
+    /// It is done at once.
+    once: bool,
+}
+
+/// An event in the chain of causes.
+#[derive(Debug, serde::Serialize)]
+struct Step {
+    event: u64,
+    /// In microseconds.
+    at: u64,
+    node: Option<usize>,
+    from: Option<usize>,
+    /// In microseconds.
+    sent: Option<u64>,
+    text: String,
+}
+
+/// Figures over time, and by node.
+#[derive(Debug, Default, serde::Serialize)]
+struct Traffic {
+    messages: Vec<u64>,
+    bytes: Vec<u64>,
+    /// Messages that a cut swallowed, or loss delayed.
+    held: Vec<u64>,
+    held_total: u64,
+    /// Messages by sender.
+    sent: Vec<u64>,
+    /// Their bytes.
+    sent_bytes: Vec<u64>,
+    /// Messages by receiver.
+    took: Vec<u64>,
+}
+
+impl<'a> Data<'a> {
+    pub(super) fn of(
+        recording: &'a Recording<'_>,
+        outcome: &'a Outcome,
+        seeds: &'a [Seed],
+    ) -> Self {
+        let scenario = recording.scenario();
+        let end = outcome.virtual_ms.max(1) * 1_000_000;
+        let failure = outcome.failures.iter().min_by_key(|failure| failure.at_ms);
+        let last = match failure {
+            Some(failure) => culprit(recording, failure),
+            None => latest_change(recording, u64::MAX, None).map(|event| event.number),
+        };
+        let causes = last.map_or_else(Vec::new, |last| chain(recording, last, CAUSES_MAX));
+        let always: BTreeSet<u64> = causes.iter().map(|event| event.number).collect();
+        let steps = causes.iter().map(|event| {
+            let sending = recording.sending(event);
+            Step {
+                event: event.number,
+                at: event.at / 1_000,
+                node: event.host,
+                from: sending.map(|(from, _)| from),
+                sent: sending.map(|(_, sent)| sent.at / 1_000),
+                text: describe(recording, event),
+            }
+        });
+        let mut data = Self {
+            about: &scenario.about,
+            file: &scenario.file,
+            file_hash: format!("{:016x}", scenario.hash),
+            version: VERSION,
+            scenario: &outcome.scenario,
+            engine: outcome.engine.to_string(),
+            seed: outcome.seed,
+            passed: outcome.failures.is_empty(),
+            trace_hash: &outcome.trace_hash,
+            events: outcome.events,
+            messages_sent: outcome.messages,
+            bytes: outcome.bytes,
+            overhead_bytes: outcome.overhead_bytes,
+            end: end / 1_000,
+            faults_end: u64::try_from(recording.plan().faults_end.as_micros()).unwrap_or(u64::MAX),
+            reproduce: crate::outcome::reproduce(scenario, outcome.engine, outcome.seed),
+            nodes: scenario
+                .hosts
+                .iter()
+                .map(|host| host.name.as_str())
+                .collect(),
+            metrics: &outcome.metrics,
+            failures: &outcome.failures,
+            expected: &outcome.expected,
+            effects: &outcome.effects,
+            seeds: &seeds[..seeds.len().min(SEEDS_MAX)],
+            bands: bands(recording, end),
+            strip: Strip::of(recording, end, COLUMNS),
+            traffic: Traffic::of(recording, end),
+            messages: Messages::of(recording, &always),
+            reports: Reports::of(recording),
+            causes: steps.collect(),
+            causes_of_failure: failure.is_some(),
+            left_out: Vec::new(),
+        };
+        data.left_out = data.what_is_left_out(recording, seeds.len());
+        data
+    }
+
+    fn what_is_left_out(&self, recording: &Recording<'_>, seeds: usize) -> Vec<String> {
+        let mut left_out = Vec::new();
+        if self.messages.event.len() < usize::try_from(self.messages.total).unwrap_or(usize::MAX) {
+            left_out.push(format!(
+                "{} of {} messages can be drawn as lines (at most {MESSAGES_MAX}): evenly chosen, three in four from \
+                 those that changed what the receiver knew. All counts and charts are complete.",
+                self.messages.event.len(),
+                self.messages.total
+            ));
+        }
+        let reports: u64 = self.reports.totals.values().sum();
+        if self.reports.event.len() < usize::try_from(reports).unwrap_or(usize::MAX) {
+            left_out.push(format!(
+                "{} of {reports} reports of nodes are marked (at most {REPORTS_MAX}): rare ones all, frequent ones \
+                 evenly chosen.",
+                self.reports.event.len()
+            ));
+        }
+        if let Some(column) = self.strip.column {
+            left_out.push(format!(
+                "Lanes show the last state in each {} ms; what came and went within one is not drawn.",
+                column / 1_000
+            ));
+        }
+        if seeds > SEEDS_MAX {
+            left_out.push(format!("The first {SEEDS_MAX} of {seeds} seeds are shown."));
+        }
+        if self.bands.len() == BANDS_MAX {
+            left_out.push(format!("The first {BANDS_MAX} faults and steps are drawn."));
+        }
+        if recording.seen() > recording.len() as u64 {
+            left_out.push(format!(
+                "The first {EVENTS_MAX} of {} events are shown at all.",
+                recording.seen()
+            ));
+        }
+        left_out
+    }
+}
+
+fn bands(recording: &Recording<'_>, end: u64) -> Vec<Band> {
+    let hosts = recording.scenario().hosts.len();
+    let bands = together(recording.bands(end)).into_iter().take(BANDS_MAX);
+    bands
+        .map(|band| Band {
+            word: band.fault.word,
+            text: match band.fault.text.as_str() {
+                "" => crate::record::fault::few(recording.scenario(), &band.fault.hosts),
+                text => text.to_owned(),
+            },
+            line: band.fault.line,
+            from: band.from / 1_000,
+            to: band.to / 1_000,
+            hosts: if band.fault.hosts.len() == hosts {
+                Vec::new()
+            } else {
+                band.fault.hosts
+            },
+            once: band.fault.turn == crate::record::fault::Turn::Once,
+        })
+        .collect()
+}
+
+impl Traffic {
+    fn of(recording: &Recording<'_>, end: u64) -> Self {
+        let hosts = recording.scenario().hosts.len();
+        let mut traffic = Self {
+            messages: vec![0; COLUMNS],
+            bytes: vec![0; COLUMNS],
+            held: vec![0; COLUMNS],
+            held_total: recording.held().1,
+            sent: vec![0; hosts],
+            sent_bytes: vec![0; hosts],
+            took: vec![0; hosts],
+        };
+        let column = |at: u64| {
+            let column = u128::from(at) * COLUMNS as u128 / u128::from(end);
+            usize::try_from(column).unwrap_or(COLUMNS).min(COLUMNS - 1)
+        };
+        for event in recording.events() {
+            let (Some(host), Some((from, _))) = (event.host, recording.sending(&event)) else {
+                continue;
+            };
+            traffic.messages[column(event.at)] += 1;
+            traffic.bytes[column(event.at)] += u64::from(event.size);
+            traffic.sent[from] += 1;
+            traffic.sent_bytes[from] += u64::from(event.size);
+            traffic.took[host] += 1;
+        }
+        for held in recording.held().0 {
+            traffic.held[column(held.at)] += 1;
+        }
+        traffic
+    }
+}
