@@ -1,7 +1,6 @@
 //! The scenario files: each passes, each can fail, and each invariant catches the bug it is there for.
 
 mod files;
-mod golden;
 mod passes;
 mod search;
 mod self_check;
