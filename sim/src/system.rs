@@ -60,6 +60,9 @@ pub trait System: Sized {
     /// What an order of the machine does to the world.
     fn perform(&mut self, output: OutputOf<Self>) -> Effect<Self>;
 
+    /// A machine is about to take an input; comes before [`Self::describe`].
+    fn before(&mut self, _machine: &Self::Machine, _input: &InputOf<Self>) {}
+
     /// An input is about to be stepped: what it is.
     fn describe(&mut self, input: &InputOf<Self>) -> Taken;
 

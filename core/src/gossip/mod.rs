@@ -289,6 +289,7 @@ impl Gossip {
     fn start_anew(&mut self, handle: Handle) {
         *self.news(handle) = News::new(self.now);
         self.lives.remove(&handle);
+        self.topology.set_well(handle, true);
     }
 
     fn status(&self, handle: Handle) -> Status {
@@ -298,7 +299,7 @@ impl Gossip {
     /// Every change of a member's status goes through here: readers tell by the view's revision.
     fn set_status(&mut self, handle: Handle, status: Status) {
         self.life(handle).status = status;
-        self.topology.revise();
+        self.topology.set_well(handle, status == Status::Alive);
     }
 
     fn id_of(&self, handle: Handle) -> NodeId {

@@ -107,6 +107,10 @@ pub struct Topology {
     reporting: BTreeSet<Handle>,
     hash: u64,
     count: usize,
+    /// Sum of the first places of those who are known and alive.
+    alive: u64,
+    /// Whoever is not alive, known or not.
+    unwell: BTreeSet<Handle>,
     revision: u64,
     members_max: usize,
     sabotage: Sabotage,
@@ -140,6 +144,8 @@ impl Topology {
             reporting: BTreeSet::new(),
             hash: 0,
             count: 0,
+            alive: 0,
+            unwell: BTreeSet::new(),
             revision: 0,
             members_max,
             sabotage,
@@ -159,9 +165,33 @@ impl Topology {
         self.revision
     }
 
-    /// A member's life in this view changed.
-    pub(crate) const fn revise(&mut self) {
+    /// Order-free hash of the ids that this view knows and holds for alive.
+    #[must_use]
+    pub const fn alive(&self) -> u64 {
+        self.alive
+    }
+
+    /// What [`Self::alive`] is of a view that holds exactly these for alive.
+    pub fn alive_if<'i>(ids: impl Iterator<Item = &'i NodeId>) -> u64 {
+        ids.fold(0, |sum, id| sum.wrapping_add(rings::places(id)[0]))
+    }
+
+    /// A member's life in this view changed: whether it is alive.
+    pub(crate) fn set_well(&mut self, handle: Handle, well: bool) {
         self.revision += 1;
+        let changed = if well {
+            self.unwell.remove(&handle)
+        } else {
+            self.unwell.insert(handle)
+        };
+        if changed && let Some(record) = self.known_record(handle) {
+            let place = record.places()[0];
+            self.alive = if well {
+                self.alive.wrapping_add(place)
+            } else {
+                self.alive.wrapping_sub(place)
+            };
+        }
     }
 
     /// The number of ids with a record that are not forgotten.
@@ -357,6 +387,9 @@ impl Topology {
         }
         self.hash = self.hash.wrapping_sub(share(record.digest()));
         self.count -= 1;
+        if !self.unwell.contains(&handle) {
+            self.alive = self.alive.wrapping_sub(record.places()[0]);
+        }
         if off_rings {
             let members = &self.members;
             self.rings
@@ -375,6 +408,9 @@ impl Topology {
         };
         self.hash = self.hash.wrapping_add(share(record.digest()));
         self.count += 1;
+        if !self.unwell.contains(&handle) {
+            self.alive = self.alive.wrapping_add(record.places()[0]);
+        }
         if !record.rank().leaving {
             let members = &self.members;
             self.rings

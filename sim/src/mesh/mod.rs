@@ -37,8 +37,17 @@ pub struct Mesh {
     sabotage: Sabotage,
     lives: Lives,
     /// The records in the message that is stepped.
-    received: Vec<Arc<Record>>,
+    received: Vec<Received>,
     shared: Shared,
+}
+
+/// A record in a message, and what the view that received it made of it.
+#[derive(Debug)]
+struct Received {
+    id: NodeId,
+    /// What the view held of its owner before the step, and after it.
+    before: Option<Arc<Record>>,
+    held: Option<Arc<Record>>,
 }
 
 /// The set of switches with these words.
@@ -166,8 +175,21 @@ impl System for Mesh {
         }
     }
 
-    fn describe(&mut self, input: &node::Input) -> Taken {
+    fn before(&mut self, node: &Node, input: &node::Input) {
         self.received.clear();
+        if let node::Input::Mesh(gossip::Input::Receive { message, .. }) = input {
+            let received = &mut self.received;
+            invariant::records(message, &mut |record| {
+                received.push(Received {
+                    id: record.id().clone(),
+                    before: node.mesh().topology().record(record.id()).cloned(),
+                    held: None,
+                });
+            });
+        }
+    }
+
+    fn describe(&mut self, input: &node::Input) -> Taken {
         let node::Input::Mesh(input) = input else {
             return Taken::of("wake");
         };
@@ -176,15 +198,11 @@ impl System for Mesh {
             gossip::Input::Accepted { .. } => Taken::of("accepted"),
             gossip::Input::Dialed { .. } => Taken::of("dialed"),
             gossip::Input::DialFailed { .. } => Taken::of("dial-failed"),
-            gossip::Input::Receive { message, .. } => {
-                let received = &mut self.received;
-                invariant::records(message, &mut |record| received.push(Arc::clone(record)));
-                Taken {
-                    kind: word(message),
-                    word: event::content(message),
-                    size: message.encoded_len(),
-                }
-            }
+            gossip::Input::Receive { message, .. } => Taken {
+                kind: word(message),
+                word: event::content(message),
+                size: message.encoded_len(),
+            },
             gossip::Input::Closed { .. } => Taken::of("closed"),
             gossip::Input::Stored { .. } => Taken::of("stored"),
             gossip::Input::Announce(_) => Taken::of("announce"),
@@ -250,6 +268,9 @@ impl System for Mesh {
 
     fn note(&mut self, seen: &Seen<'_, Self>) {
         self.shared.note(seen);
+        for received in &mut self.received {
+            received.held = seen.view().topology().record(&received.id).cloned();
+        }
     }
 
     fn takes_part(mesh: &Gossip) -> bool {

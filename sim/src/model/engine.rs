@@ -363,6 +363,7 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
             .is_some_and(|at| at <= local)
         {
             let wake = Wake.into();
+            self.system.before(&process.machine, &wake);
             let taken = self.system.describe(&wake);
             if self.sound {
                 wake_checked(&mut process.machine, local, &mut self.out);
@@ -381,6 +382,7 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
             return;
         };
         let local = process.clock.read(self.now);
+        self.system.before(&process.machine, &input);
         let taken = self.system.describe(&input);
         process.machine.step(local, input, &mut self.out);
         self.stepped(host, taken, false);

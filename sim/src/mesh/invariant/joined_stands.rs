@@ -7,11 +7,13 @@ use super::{Mesh, Seen};
 use crate::invariant::{Invariant, Verdict};
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 #[derive(Default)]
 pub(super) struct JoinedStands {
     joined: HashMap<(NodeId, u64, u32), Wall>,
+    /// The digests of the records that were looked at.
+    looked_at: HashSet<u64>,
 }
 
 impl Invariant<Mesh> for JoinedStands {
@@ -19,11 +21,12 @@ impl Invariant<Mesh> for JoinedStands {
         "joined-stands"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, system: &Mesh) -> Verdict {
-        for received in &system.received {
-            let Some(held) = seen.view().topology().record(received.id()) else {
+    fn after_step(&mut self, _: &Seen<'_>, system: &Mesh) -> Verdict {
+        let received = system.received.iter();
+        for held in received.filter_map(|received| received.held.as_ref()) {
+            if !self.looked_at.insert(held.digest()) {
                 continue;
-            };
+            }
             let life = (held.id().clone(), held.rank().epoch, held.rank().instance);
             let joined = held.content().joined;
             let known = *self.joined.entry(life).or_insert(joined);

@@ -43,17 +43,15 @@ impl Invariant<Mesh> for NoResurrection {
             return Ok(());
         }
         for received in &system.received {
-            let Some(forgotten) = forgotten.get(received.id()) else {
-                continue;
-            };
-            let Some(held) = seen.view().topology().record(received.id()) else {
+            let (Some(forgotten), Some(held)) = (forgotten.get(&received.id), &received.held)
+            else {
                 continue;
             };
             let published = system.shared.published.get(&held.digest());
             if published.is_some_and(|(_, at)| at <= forgotten) {
                 return Err(format!(
                     "forgot {} and took it back by old news",
-                    received.id()
+                    received.id
                 ));
             }
         }

@@ -13,11 +13,9 @@ impl Invariant<Mesh> for OwnerWrites {
         "owner-writes"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, system: &Mesh) -> Verdict {
-        for received in &system.received {
-            let Some(held) = seen.view().topology().record(received.id()) else {
-                continue;
-            };
+    fn after_step(&mut self, _: &Seen<'_>, system: &Mesh) -> Verdict {
+        let received = system.received.iter();
+        for held in received.filter_map(|received| received.held.as_ref()) {
             let published = system.shared.published.get(&held.digest());
             if published.is_none_or(|(published, _)| published.rank() != held.rank()) {
                 return Err(format!(
