@@ -69,12 +69,12 @@ impl Gossip {
             return;
         };
         held.heard = now;
+        held.proven = Some(now);
         let was_silent = core::mem::take(&mut held.silent);
         let handle = held.handle;
         if was_silent {
             held.hash_sent = None;
         }
-        self.life(handle).heard = Some(now);
         if self.isolated_since.take().is_some() {
             self.timers.cancel(&Timer::Isolation);
             out.push(Output::Report(Event::Rejoined));

@@ -679,6 +679,10 @@ impl Gossip {
         ] {
             self.timers.cancel(&timer);
         }
+        if held.proven.is_some() {
+            let life = self.life(held.handle);
+            life.heard = life.heard.max(held.proven);
+        }
         if self.by_peer.get(&held.handle) == Some(&link) {
             self.by_peer.remove(&held.handle);
             if held.eager && held.is_open() {

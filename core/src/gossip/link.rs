@@ -34,6 +34,8 @@ pub(super) struct Link {
     pub(super) version: u32,
     pub(super) opened: Instant,
     pub(super) heard: Instant,
+    /// When a message last came.
+    pub(super) proven: Option<Instant>,
     pub(super) eager: bool,
     pub(super) silent: bool,
     /// The extra link that is replaced from time to time.
@@ -61,6 +63,7 @@ impl Link {
             version: 0,
             opened: now,
             heard: now,
+            proven: None,
             eager: false,
             silent: false,
             random: false,

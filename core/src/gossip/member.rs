@@ -42,7 +42,7 @@ impl News {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life {
     pub(super) status: Status,
-    /// When we last heard it on a link of our own.
+    /// When we last heard it on a link that is gone.
     pub(super) heard: Option<Instant>,
     /// The highest session of the connections between us.
     pub(super) session: u32,

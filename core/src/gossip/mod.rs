@@ -293,7 +293,17 @@ impl Gossip {
     }
 
     fn status(&self, handle: Handle) -> Status {
+        if self.topology.is_well(handle) {
+            return Status::Alive;
+        }
         self.life_of(handle).status
+    }
+
+    /// When this node last heard a member on a link of its own.
+    fn last_heard(&self, handle: Handle) -> Option<Instant> {
+        let links = self.links.values().filter(|link| link.handle == handle);
+        let proven = links.filter_map(|link| link.proven).max();
+        proven.max(self.life_of(handle).heard)
     }
 
     /// Every change of a member's status goes through here: readers tell by the view's revision.

@@ -314,7 +314,7 @@ impl Gossip {
                     return;
                 };
                 self.pass_over(handle);
-                let heard = self.life_of(handle).heard;
+                let heard = self.last_heard(handle);
                 if attempt.purpose == Purpose::Ring
                     && self.open_link(handle).is_none()
                     && self.status(handle) != Status::Left
@@ -565,7 +565,7 @@ impl Gossip {
             .copied()
             .collect::<Vec<_>>()
         {
-            let heard = self.life_of(handle).heard;
+            let heard = self.last_heard(handle);
             self.set_edge(handle, true, heard);
         }
         self.unlinked = unlinked;

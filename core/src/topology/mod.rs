@@ -176,6 +176,11 @@ impl Topology {
         ids.fold(0, |sum, id| sum.wrapping_add(rings::places(id)[0]))
     }
 
+    /// Whether a member is alive, if it is known.
+    pub(crate) fn is_well(&self, handle: Handle) -> bool {
+        !self.unwell.contains(&handle)
+    }
+
     /// A member's life in this view changed: whether it is alive.
     pub(crate) fn set_well(&mut self, handle: Handle, well: bool) {
         self.revision += 1;

@@ -6,6 +6,7 @@
 use super::{Mesh, Scene};
 use crate::invariant::{Invariant, Verdict};
 use phalanx_core::identity::NodeId;
+use phalanx_core::random::{hash_bytes, mix};
 use phalanx_core::time::Instant;
 
 /// A difference must be seen at two looks in a row: a link may be in the middle of its handshake at one.
@@ -15,7 +16,34 @@ pub(super) struct OneLink {
 }
 
 impl OneLink {
+    /// Whether all ends of links stand against each other, by a sum that is zero if they do; none is then twice.
+    fn is_even(scene: &Scene<'_>) -> bool {
+        let mut sum = 0_u64;
+        let mut peers: Vec<u64> = Vec::new();
+        for (_, mesh) in scene.nodes() {
+            let own = hash_bytes(mesh.id().as_str().as_bytes());
+            peers.clear();
+            for link in mesh.links(Instant::ZERO) {
+                let peer = hash_bytes(link.peer.as_str().as_bytes());
+                let end = mix(mix(own.min(peer)) ^ own.max(peer) ^ mix(link.session.into()));
+                sum = if own < peer {
+                    sum.wrapping_add(end)
+                } else {
+                    sum.wrapping_sub(end)
+                };
+                if peers.contains(&peer) {
+                    return false;
+                }
+                peers.push(peer);
+            }
+        }
+        sum == 0
+    }
+
     fn look(scene: &Scene<'_>) -> Verdict {
+        if Self::is_even(scene) {
+            return Ok(());
+        }
         let mut sessions: Vec<(&NodeId, NodeId, u32)> = Vec::new();
         for (_, mesh) in scene.nodes() {
             let links = mesh.links(Instant::ZERO);
