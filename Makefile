@@ -31,7 +31,7 @@ bench-sim: cc ## measure the model engine: CPU time, memory (release build)
 	$(CARGO) bench --locked -p phalanx-sim --bench speed
 
 golden: cc ## write the golden files anew; read the difference before you commit it
-	PHALANX_GOLDEN=write $(CARGO) test --locked --workspace --test tool golden
+	PHALANX_GOLDEN=write $(CARGO) test --locked --workspace --test tool --test scenarios golden
 
 build: cc ## debug builds of every binary, in target/debug
 	$(CARGO) build --locked --workspace --bins

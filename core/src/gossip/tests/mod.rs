@@ -4,6 +4,7 @@ mod greeting;
 mod listening;
 mod meshes;
 mod neighbourhood;
+mod ownership;
 mod reading;
 mod repairing;
 mod spreading;

@@ -1,0 +1,257 @@
+//! What a node does about itself: lies, echoes of its past, its epoch, what it says of its edges.
+
+use super::super::*;
+use super::neighbourhood::{
+    Neighbourhood, Order, dials, events, frames, ms, news, records, reports, says,
+};
+use super::world::{address, config, name};
+use crate::topology::record::{EDGES_MAX, Rank, Record};
+
+/// The record of `n0` under another rank.
+fn own_as(all: &Neighbourhood, change: impl Fn(&mut Rank)) -> Arc<Record> {
+    let record = all.machine.record();
+    let mut rank = record.rank();
+    change(&mut rank);
+    Arc::new(Record::new(name(0), rank, record.content().clone()))
+}
+
+fn stores(given: &[Order]) -> Vec<(Ticket, u64)> {
+    given
+        .iter()
+        .filter_map(|(_, order)| {
+            if let Output::Store { ticket, epoch } = order {
+                Some((*ticket, *epoch))
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+/// `n0`, greeted by `n1` a moment ago: its epoch does not stand yet.
+fn just_greeted() -> Neighbourhood {
+    let mut all = Neighbourhood {
+        machine: Gossip::new(config(0, 5, &[9]), 1, Instant::ZERO),
+        now: Instant::ZERO,
+    };
+    all.give(Input::Start);
+    all.greet(1, 1);
+    all
+}
+
+#[test]
+fn an_echo_of_what_we_said_is_no_lie() {
+    let mut all = Neighbourhood::new(1);
+    let mut content = all.machine.record().content().clone();
+    content.nickname = "now".into();
+    let before = Arc::clone(all.machine.record());
+    all.give(Input::Announce(content));
+    let said = Arc::clone(all.machine.record());
+    for echo in [before, Arc::clone(&said)] {
+        let given = all.hears(1, records(&[echo]));
+        assert_eq!(events(&given), [] as [&Event; 0]);
+        assert_eq!(all.machine.record(), &said);
+    }
+}
+
+#[test]
+fn a_node_that_leaves_keeps_leaving_whatever_is_said() {
+    let mut all = Neighbourhood::new(1);
+    all.give(Input::Leave);
+    let lie = own_as(&all, |rank| (rank.incarnation, rank.leaving) = (4, false));
+    all.hears(1, records(&[lie]));
+    let rank = all.machine.record().rank();
+    assert!(rank.leaving && rank.incarnation == 5);
+}
+
+#[test]
+fn an_epoch_is_raised_once_above_all_that_is_heard_and_begins_anew() {
+    let mut all = just_greeted();
+    let lie = own_as(&all, |rank| rank.incarnation = 3);
+    all.hears(1, records(&[lie]));
+    assert_eq!(all.machine.record().rank().incarnation, 4);
+    let past = |epoch| {
+        own_as(&just_greeted(), |rank| {
+            (rank.epoch, rank.instance) = (epoch, 77)
+        })
+    };
+    let first = stores(&all.hears(1, records(&[past(9)])));
+    assert_eq!(first, [(Ticket(1), 10)]);
+    // The same again, and an older life, are outdone already.
+    assert_eq!(stores(&all.hears(1, records(&[past(9), past(8)]))), []);
+    let second = stores(&all.hears(1, records(&[past(12)])));
+    assert_eq!(second, [(Ticket(2), 13)]);
+    // An answer to an order that was replaced says nothing.
+    all.give(Input::Stored { ticket: Ticket(1) });
+    assert_eq!(all.machine.record().rank().epoch, 5);
+    all.give(Input::Stored { ticket: Ticket(2) });
+    let rank = all.machine.record().rank();
+    assert_eq!((rank.epoch, rank.incarnation), (13, 0));
+    all.give(Input::Stored { ticket: Ticket(2) });
+    assert_eq!(all.machine.record().rank().epoch, 13);
+}
+
+#[test]
+fn a_raised_epoch_takes_what_is_said_of_edges_along() {
+    let mut all = just_greeted();
+    all.give(Input::Closed {
+        link: LinkId(1),
+        reason: CloseReason::Lost,
+    });
+    all.greet(2, 2);
+    all.hear_only(&[2], ms(4_500));
+    assert!(all.own_report().contains(&(name(1), true)));
+    let before = all.machine.topology().report(&name(0)).unwrap().epoch;
+    let past = own_as(&all, |rank| (rank.epoch, rank.instance) = (9, 77));
+    let given = all.hears(2, records(&[past]));
+    let (ticket, _) = stores(&given)[0];
+    all.give(Input::Stored { ticket });
+    let report = all.machine.topology().report(&name(0)).unwrap();
+    assert_eq!((before, report.epoch), (5, 10));
+    assert!(all.own_report().contains(&(name(1), true)));
+}
+
+#[test]
+fn who_leaves_takes_back_what_it_said_of_others() {
+    let mut all = Neighbourhood::new(3);
+    all.hear_only(&[2, 3], ms(4_500));
+    assert_eq!(all.own_report(), [(name(1), true)]);
+    all.give(Input::Leave);
+    assert_eq!(all.own_report(), []);
+    // Who had said nothing has nothing to take back.
+    let mut all = Neighbourhood::new(3);
+    all.give(Input::Leave);
+    assert_eq!(all.machine.topology().report(&name(0)), None);
+}
+
+#[test]
+fn a_report_of_ours_that_comes_back_is_forged_only_if_it_is_newer_or_another() {
+    let mut all = Neighbourhood::new(3);
+    all.hear_only(&[2, 3], ms(4_500));
+    let held = all.machine.topology().report(&name(0)).unwrap().clone();
+    let aged = |epoch, version, down: usize| {
+        let mut aged = says(0, version, &[(down, true, None)]);
+        let mut report = (*aged.report).clone();
+        report.epoch = epoch;
+        aged.report = Arc::new(report);
+        aged
+    };
+    assert_eq!((held.epoch, held.edges.len()), (5, 1));
+    for (echo, forged) in [
+        (aged(5, held.version, 1), false),
+        (aged(5, held.version - 1, 2), false),
+        (aged(4, held.version + 9, 2), false),
+        (aged(5, held.version, 2), true),
+        (aged(5, held.version + 9, 1), true),
+    ] {
+        let mut all = Neighbourhood::new(3);
+        all.hear_only(&[2, 3], ms(4_500));
+        let given = all.hears(2, reports(&[echo.clone()]));
+        let reason = Rejection::ForgedReport;
+        let said = Event::Rejected {
+            from: name(2),
+            reason,
+        };
+        assert_eq!(events(&given).contains(&&said), forged, "{echo:?}");
+    }
+}
+
+#[test]
+fn what_is_said_of_an_edge_is_said_once() {
+    let mut all = Neighbourhood::new(3);
+    all.hear_only(&[2, 3], ms(4_500));
+    let version = all.machine.topology().report(&name(0)).unwrap().version;
+    let given = all.hear_only(&[2, 3], ms(3_000));
+    assert_eq!(
+        all.machine.topology().report(&name(0)).unwrap().version,
+        version
+    );
+    let again = frames(&given, 2)
+        .iter()
+        .flat_map(|(_, frame)| &frame.reports)
+        .filter(|aged| aged.report.reporter == name(0))
+        .count();
+    assert_eq!(again, 0);
+}
+
+#[test]
+fn no_more_edges_are_spoken_of_than_the_bound() {
+    let mut all = Neighbourhood::new(1);
+    let count = EDGES_MAX + 30;
+    for index in 0..count {
+        let peer = all.machine.topology.intern(&name(100 + index)).unwrap();
+        all.machine.set_edge(peer, true, None);
+    }
+    all.hears(1, message::Frame::default());
+    assert_eq!(all.own_report().len(), EDGES_MAX);
+}
+
+#[test]
+fn edges_that_the_rings_ask_for_and_that_are_not_there_are_said_to_be_down() {
+    let mut all = Neighbourhood::new(1);
+    for index in 20..50 {
+        all.hears(1, records(&[news(index, 1)]));
+    }
+    // Nobody can be dialled, and who should dial us does not.
+    let mut given = all.rest(ms(10));
+    for _ in 0..40 {
+        for (_, dial, _) in dials(&given) {
+            let reason = DialError::Refused;
+            all.give(Input::DialFailed { dial, reason });
+        }
+        given = all.rest(ms(150));
+    }
+    let said: Vec<NodeId> = all.own_report().into_iter().map(|(peer, _)| peer).collect();
+    for neighbour in all.ring_neighbours() {
+        assert!(
+            neighbour == name(1) || said.contains(&neighbour),
+            "{neighbour} of {said:?}"
+        );
+    }
+}
+
+#[test]
+fn a_dial_that_takes_long_does_not_keep_the_next_on_the_ring_waiting() {
+    let mut all = Neighbourhood::new(1);
+    for index in 20..50 {
+        all.hears(1, records(&[news(index, 1)]));
+    }
+    let begun = all.now;
+    let given = all.rest(ms(1_000));
+    let tried: Vec<Instant> = dials(&given).into_iter().map(|(at, ..)| at).collect();
+    let first = tried[0];
+    assert!(first - begun <= ms(110), "soon after the news");
+    let early = tried.iter().filter(|at| **at - first < ms(300)).count();
+    assert!((1..=3).contains(&early), "one for each ring: {tried:?}");
+    let second: Vec<_> = tried.iter().filter(|at| **at - first >= ms(300)).collect();
+    assert!(!second.is_empty(), "{tried:?}");
+    assert_eq!(*second[0] - first, ms(300));
+}
+
+#[test]
+fn a_target_known_by_its_address_is_not_dialled_again_while_it_is_alive() {
+    let mut all = Neighbourhood::new(1);
+    all.give(Input::Targets {
+        targets: vec![Address::Socket(address(1))],
+        replace: false,
+    });
+    assert_eq!(dials(&all.rest(ms(40_000))), []);
+    let found: Vec<_> = all
+        .machine
+        .targets()
+        .map(|(_, peer, _)| peer.cloned())
+        .collect();
+    assert_eq!(found, [Some(name(1))]);
+    // Who left is nobody to find there.
+    let left = news(1, 2);
+    let mut rank = left.rank();
+    rank.leaving = true;
+    let left = Arc::new(Record::new(name(1), rank, left.content().clone()));
+    all.hears(1, records(&[left]));
+    let given = all.silence(ms(40_000));
+    assert!(
+        dials(&given)
+            .iter()
+            .any(|(_, _, to)| *to == Address::Socket(address(1)))
+    );
+}
