@@ -3,7 +3,7 @@
 use phalanx_sim::scenario::Scenario;
 use std::path::{Path, PathBuf};
 
-/// Takes minutes in an unoptimised build; `phalanx sim run` covers it.
+/// Takes half a minute of CPU: it has tests of its own, which run beside the others.
 pub(crate) const LARGE: &str = "thousand-nodes";
 
 pub(crate) fn folder() -> PathBuf {

@@ -28,6 +28,7 @@ const MECHANISMS: &[(&str, Switch)] = &[
     ("power-loss", Switch::NoDetection),
     ("rolling-restart", Switch::NoTieBreak),
     ("slow-nodes", Switch::NoPauseGuard),
+    ("standing-still", Switch::NoPauseGuard),
     ("three-way-split", Switch::NoAntiEntropy),
     ("two-nodes", Switch::NoDetection),
 ];
@@ -89,6 +90,11 @@ fn each_scenario_needs_the_mechanism_it_is_about() {
         .filter(|name| name != LARGE && !covered.contains(name.as_str()))
         .collect();
     assert!(missing.is_empty(), "no mechanism is named for {missing:?}");
+}
+
+#[test]
+fn a_thousand_nodes_need_to_notice_deaths() {
+    assert!(failures(LARGE, Switch::NoDetection, |_| true));
 }
 
 #[test]
