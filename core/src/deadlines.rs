@@ -1,7 +1,7 @@
 //! Timers as data: which key is due when.
 //!
 //! A machine has a dozen timers nearly always, and thousands in bad hours. Few are kept in one short list, which is
-//! read through faster than a tree is descended; when there are more than [`FEW`], the latest go into trees, in
+//! read through faster than a tree is descended; when there are more than `FEW`, the latest go into trees, in
 //! O(log n).
 
 use crate::time::Instant;

@@ -9,18 +9,19 @@ const SEED: u64 = 1;
 
 fn golden(name: &str) {
     let scenarios = phalanx_tests::repository().join("scenarios");
-    let scenario = Scenario::load(&scenarios.join(format!("{name}.toml"))).unwrap();
-    let mut recording = Recording::new(&scenario, scenario.plan(SEED).unwrap());
+    let scenario =
+        Scenario::load(&scenarios.join(format!("{name}.toml"))).expect("it is a scenario");
+    let mut recording = Recording::new(&scenario, scenario.plan(SEED).expect("it can be planned"));
     let options = Options {
         recorder: Some(&mut recording),
         ..Options::default()
     };
-    run::<Mesh>(&scenario, SEED, options).unwrap();
+    run::<Mesh>(&scenario, SEED, options).expect("it is for this engine");
     let mut text = transcript::lines(&recording, SEED).join("\n");
     text.push('\n');
     let path = scenarios.join("golden").join(format!("{name}.txt"));
     if std::env::var("PHALANX_GOLDEN").is_ok_and(|value| value == "write") {
-        std::fs::write(&path, &text).unwrap();
+        std::fs::write(&path, &text).expect("the folder can be written");
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     let differs = kept.lines().zip(text.lines()).find(|(one, two)| one != two);

@@ -1,6 +1,6 @@
 //! Makes a small scenario of a failing run: one that a person can read, keep and edit.
 //!
-//! First every choice of the seed is written out ([`explicit`]); then, in rounds, until a round changes nothing: fewer
+//! First every choice of the seed is written out (`explicit`); then, in rounds, until a round changes nothing: fewer
 //! steps, fewer nodes, a shorter run, plainer settings, fewer nodes a step, rounder times. A change stays when the run
 //! still fails the same way: the same expectation, the same invariant. The result is 1-minimal in its steps: without
 //! any one of them it passes.

@@ -146,7 +146,7 @@ fn a_report_of_ours_that_comes_back_is_forged_only_if_it_is_newer_or_another() {
     ] {
         let mut all = Neighbourhood::new(3);
         all.hear_only(&[2, 3], ms(4_500));
-        let given = all.hears(2, reports(&[echo.clone()]));
+        let given = all.hears(2, reports(core::slice::from_ref(&echo)));
         let reason = Rejection::ForgedReport;
         let said = Event::Rejected {
             from: name(2),
