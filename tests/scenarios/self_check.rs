@@ -23,6 +23,7 @@ const MECHANISMS: &[(&str, Switch)] = &[
     ("graceful-leave", Switch::NoFarewell),
     ("join-storm", Switch::NoReferral),
     ("lossy-links", Switch::NoAntiEntropy),
+    ("lost-disks", Switch::EpochStands),
     ("one-way-cut", Switch::NoDetection),
     ("partition-heals", Switch::NoAntiEntropy),
     ("power-loss", Switch::NoDetection),

@@ -27,8 +27,8 @@ use std::sync::Arc;
 
 /// A connection whose greeting takes longer is closed.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
-/// A node whom others greet first learns within this time what they know of its past.
-const ECHO_TIME: Duration = Duration::from_secs(5);
+/// A node that found the mesh learns within this time what anybody there knows of its past.
+const ECHO_TIME: Duration = Duration::from_secs(2);
 /// The most connections that are being greeted at one time, beside the links; more are closed at once.
 const GREETINGS_MAX: usize = 1_024;
 /// The most steps of reconciliation taken from one message, and waiting on one link.
@@ -467,14 +467,8 @@ impl Gossip {
             self.after(self.config.tuning.redial_after),
         );
         out.push(Output::Report(Event::LinkUp { peer, link, dialed }));
-        // Whoever answers our greeting has compared our epoch with what it knows. Whoever greets us may know more of our
-        // past than we do, and tells it within this time.
-        let told_by = if dialed {
-            self.now
-        } else {
-            self.after(ECHO_TIME)
-        };
-        self.establish(told_by);
+        // The neighbour may know no more of our past than we do; whoever does is heard of within this time.
+        self.establish(self.after(ECHO_TIME));
         let life = self.life(handle);
         life.failures = 0;
         life.failed_until = crate::time::Instant::ZERO;

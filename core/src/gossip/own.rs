@@ -14,6 +14,9 @@ use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, Rank, Recor
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// How often a node that has just started takes a higher epoch before it believes that the other is no past of its own.
+const RAISES_MAX: u64 = 3;
+
 /// One edge as this node sees it, where others would presume wrongly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct OwnEdge {
@@ -324,9 +327,10 @@ impl Gossip {
         }
     }
 
-    /// Whether our epoch stands.
+    /// Whether our epoch stands. Two machines that start under one id at once must not outbid each other for ever.
     pub(super) fn is_established(&self) -> bool {
-        self.own.established.is_some_and(|since| since <= self.now)
+        self.own.tickets >= RAISES_MAX
+            || self.own.established.is_some_and(|since| since <= self.now)
     }
 
     /// Whether our epoch is being raised: until it is stored, we greet nobody.

@@ -1,3 +1,5 @@
+//! Recordings, traces, and what is told of both.
+
 use super::*;
 use crate::mesh::Mesh;
 use crate::model::run;

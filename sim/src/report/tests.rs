@@ -1,3 +1,5 @@
+//! The page of a run: what it holds and what it leaves out.
+
 use super::*;
 use crate::mesh::Mesh;
 use crate::scenario::Scenario;

@@ -93,13 +93,17 @@ fn an_epoch_is_raised_once_above_all_that_is_heard_and_begins_anew() {
 
 #[test]
 fn a_raised_epoch_takes_what_is_said_of_edges_along() {
-    let mut all = just_greeted();
-    all.give(Input::Closed {
-        link: LinkId(1),
-        reason: CloseReason::Lost,
-    });
+    let mut settings = config(0, 5, &[]);
+    settings.tuning.redial_after = ms(200);
+    settings.tuning.silent_after = ms(400);
+    let mut all = Neighbourhood {
+        machine: Gossip::new(settings, 1, Instant::ZERO),
+        now: Instant::ZERO,
+    };
+    all.give(Input::Start);
+    all.greet(1, 1);
     all.greet(2, 2);
-    all.hear_only(&[2], ms(4_500));
+    all.hear_only(&[2], ms(1_000));
     assert!(all.own_report().contains(&(name(1), true)));
     let before = all.machine.topology().report(&name(0)).unwrap().epoch;
     let past = own_as(&all, |rank| (rank.epoch, rank.instance) = (9, 77));
@@ -254,4 +258,25 @@ fn a_target_known_by_its_address_is_not_dialled_again_while_it_is_alive() {
             .iter()
             .any(|(_, _, to)| *to == Address::Socket(address(1)))
     );
+}
+
+#[test]
+fn two_machines_under_one_id_do_not_outbid_each_other_for_ever() {
+    let mut all = just_greeted();
+    let other = |epoch| {
+        own_as(&just_greeted(), |rank| {
+            (rank.epoch, rank.instance) = (epoch, 77)
+        })
+    };
+    let mut raised = 0;
+    for round in 0..20 {
+        let above = all.machine.record().rank().epoch + 1;
+        let given = all.hears(1, records(&[other(above)]));
+        for (ticket, _) in stores(&given) {
+            raised += 1;
+            all.give(Input::Stored { ticket });
+        }
+        assert!(round < 5 || all.machine.phase() == Phase::NameTaken);
+    }
+    assert_eq!(raised, 3);
 }
