@@ -19,6 +19,19 @@ pub enum Status {
     Left,
 }
 
+impl Status {
+    /// The state as people and scenario files name it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Down => "down",
+            Self::Left => "left",
+        }
+    }
+}
+
 /// Where a node is in its own life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -34,6 +47,21 @@ pub enum Phase {
     Left,
     /// It gave its id up to another machine.
     NameTaken,
+}
+
+impl Phase {
+    /// The phase as people and scenario files name it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Running => "running",
+            Self::Isolated => "isolated",
+            Self::Leaving => "leaving",
+            Self::Left => "left",
+            Self::NameTaken => "name-taken",
+        }
+    }
 }
 
 /// One member as one node sees it.

@@ -1,8 +1,8 @@
 //! Whether one of the mesh's conditions holds at one instant, and if not, what stands against it.
 
-use super::{Mesh, phase_word};
+use super::Mesh;
 use crate::scenario::{Condition, SeenAs, Selector};
-use phalanx_core::gossip::{Gossip, MemberView, Status};
+use phalanx_core::gossip::{Gossip, MemberView, Phase, Status};
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
 use phalanx_core::topology::Topology;
@@ -46,7 +46,7 @@ pub(super) fn holds(scene: &Scene<'_>, condition: &Condition) -> Result<(), Stri
             for host in scene.select(who) {
                 let found = scene.view(host).map(Gossip::phase);
                 if found != Some(*phase) {
-                    let found = found.map_or("stopped", phase_word);
+                    let found = found.map_or("stopped", Phase::word);
                     return Err(format!("{} is {found}", scene.name(host)));
                 }
             }

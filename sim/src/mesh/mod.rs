@@ -15,7 +15,7 @@ use core::time::Duration;
 use event::EventKind;
 use invariant::Shared;
 use phalanx_core::gossip::{
-    self, Address, Config, Event, Gossip, Message, Phase, Sabotage, Status, Switch,
+    self, Address, Config, Event, Gossip, Message, Phase, Sabotage, Switch,
 };
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
@@ -230,7 +230,7 @@ impl System for Mesh {
             let content = member.record.content();
             let services = content.services.iter();
             let state = json!({
-                "status": status_word(member.status),
+                "status": member.status.word(),
                 "epoch": rank.epoch,
                 "incarnation": rank.incarnation,
                 "version": rank.version,
@@ -246,7 +246,7 @@ impl System for Mesh {
             (link.peer.to_string(), state)
         });
         json!({
-            "phase": phase_word(mesh.phase()),
+            "phase": mesh.phase().word(),
             "hash": format!("{:016x}", mesh.hash()),
             "members": members.collect::<serde_json::Map<_, _>>(),
             "links": links.collect::<serde_json::Map<_, _>>(),
@@ -312,25 +312,5 @@ const fn word(message: &Message) -> &'static str {
         Message::Refuse(_) => "refuse",
         Message::Goodbye(_) => "goodbye",
         Message::Frame(_) => "frame",
-    }
-}
-
-const fn phase_word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Joining => "joining",
-        Phase::Running => "running",
-        Phase::Isolated => "isolated",
-        Phase::Leaving => "leaving",
-        Phase::Left => "left",
-        Phase::NameTaken => "name-taken",
-    }
-}
-
-const fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Alive => "alive",
-        Status::Suspect => "suspect",
-        Status::Down => "down",
-        Status::Left => "left",
     }
 }

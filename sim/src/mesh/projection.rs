@@ -7,7 +7,7 @@
 //! - an address is the name of the host that listens there, or `elsewhere`;
 //! - the time of joining is in whole seconds since the start of the run.
 
-use super::{Mesh, status_word};
+use super::Mesh;
 use crate::world::Scene;
 use core::net::SocketAddr;
 use phalanx_core::gossip::MemberView;
@@ -171,7 +171,7 @@ fn project(member: &MemberView, current: bool, lives: &Lives) -> Member {
         life: lives.life(record.id(), record.rank()),
         current,
         leaving: record.rank().leaving,
-        status: status_word(member.status),
+        status: member.status.word(),
         nickname: content.nickname.clone(),
         kind: content.kind.clone(),
         address,

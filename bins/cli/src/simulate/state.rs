@@ -2,31 +2,11 @@
 
 use crate::failure::Failure;
 use crate::screen::{Cell, Paint, Screen, Table, span};
-use phalanx_core::gossip::{MemberView, Phase, Status};
+use phalanx_core::gossip::{MemberView, Status};
 use phalanx_sim::diff::Change;
 use phalanx_sim::model::{NodeState, NodeView};
 use serde_json::{Value, json};
 use std::time::Duration;
-
-const fn phase_word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Joining => "joining",
-        Phase::Running => "running",
-        Phase::Isolated => "isolated",
-        Phase::Leaving => "leaving",
-        Phase::Left => "left",
-        Phase::NameTaken => "name-taken",
-    }
-}
-
-const fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Alive => "alive",
-        Status::Suspect => "suspect",
-        Status::Down => "down",
-        Status::Left => "left",
-    }
-}
 
 const fn status_paint(status: Status) -> Paint {
     match status {
@@ -53,13 +33,13 @@ pub(super) fn as_value(state: &NodeState) -> Value {
     let mut value =
         json!({ "node": state.name, "at_ms": millis(state.at), "running": state.view.is_some() });
     if let Some(view) = &state.view {
-        value["phase"] = phase_word(view.phase).into();
+        value["phase"] = view.phase.word().into();
         value["hash"] = format!("{:016x}", view.hash).into();
         let member = |member: &MemberView| {
             let rank = member.record.rank();
             json!({
                 "id": member.record.id().as_str(),
-                "status": status_word(member.status),
+                "status": member.status.word(),
                 "epoch": rank.epoch,
                 "incarnation": rank.incarnation,
                 "version": rank.version,
@@ -105,7 +85,7 @@ pub(super) fn overview(screen: &Screen, states: &[NodeState]) -> Result<(), Fail
         };
         table.row(vec![
             name,
-            Cell::new(phase_word(view.phase)),
+            Cell::new(view.phase.word()),
             many(Status::Alive, Paint::Good),
             many(Status::Suspect, Paint::Warn),
             many(Status::Down, Paint::Bad),
@@ -125,7 +105,7 @@ pub(super) fn in_full(screen: &Screen, state: &NodeState) -> Result<(), Failure>
     screen.line(format!(
         "{} at {at}: {}, view {:016x}",
         state.name,
-        phase_word(view.phase),
+        view.phase.word(),
         view.hash
     ))?;
     screen.line("")?;
@@ -175,7 +155,7 @@ fn members(screen: &Screen, view: &NodeView) -> Result<(), Failure> {
         };
         table.row(vec![
             Cell::new(member.record.id().as_str()).paint(Paint::Bold),
-            Cell::new(status_word(member.status)).paint(status_paint(member.status)),
+            Cell::new(member.status.word()).paint(status_paint(member.status)),
             Cell::number(rank.epoch),
             Cell::number(rank.version),
             Cell::new(edges(true)),
