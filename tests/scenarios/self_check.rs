@@ -20,6 +20,7 @@ const MECHANISMS: &[(&str, Switch)] = &[
     ("crash-and-restart", Switch::NoDetection),
     ("early-crash", Switch::NoDetection),
     ("flapping-link", Switch::NoTieBreak),
+    ("forgotten-dead", Switch::Resurrects),
     ("graceful-leave", Switch::NoFarewell),
     ("join-storm", Switch::NoReferral),
     ("lossy-links", Switch::NoAntiEntropy),

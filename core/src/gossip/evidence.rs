@@ -10,7 +10,7 @@
 
 use super::link::Stage;
 use super::message::Gone;
-use super::overlay::Purpose;
+use super::overlay::{MAINTAIN_INTERVAL, Purpose};
 use super::{Event, Gossip, LinkEnd, LinkId, Output, Status, Suspicion, Switch, Timer};
 use crate::machine::Outbox;
 use crate::time::{Duration, Instant};
@@ -32,6 +32,9 @@ const REDIALS_MAX: usize = 3;
 const HEARTBEAT_SLACK: Duration = Duration::from_millis(100);
 /// Members that are down are probed by this many nodes a second, mesh-wide, each.
 const PROBERS: u64 = 2;
+/// A forgotten member that is still named or linked when its place is to be freed keeps it for this share of the time
+/// until members are forgotten, and again.
+const STILL_NAMED_SHARE: u32 = 8;
 /// The most probes one node sends a second.
 const PROBES_MAX: u64 = 8;
 
@@ -455,7 +458,7 @@ impl Gossip {
             return;
         };
         let (retired, id) = (slot.retired, slot.id.clone());
-        let again = self.now + self.config.tuning.forget_after;
+        let forget_after = self.config.tuning.forget_after;
         self.limbo.remove(&handle);
         if !retired {
             let before = self.topology.hash();
@@ -463,15 +466,18 @@ impl Gossip {
             self.remember((handle, false), before);
             out.push(Output::Report(Event::PeerForgotten { id }));
             if !self.config.sabotage.has(Switch::Resurrects) {
-                self.timers.set(Timer::Forget(handle), again);
+                self.timers
+                    .set(Timer::Forget(handle), self.now + forget_after);
                 return;
             }
         }
-        // Not before the second step: where the member is not forgotten yet, an exception that is withdrawn would
-        // make it reachable.
+        // Here alone, and not before the second step: where the member is not forgotten yet, an accusation that is
+        // withdrawn would make it reachable.
         self.clear_edge(handle);
         if retired && (self.topology.is_named(handle) || self.by_peer.contains_key(&handle)) {
-            self.timers.set(Timer::Forget(handle), again);
+            // We by the report that goes out with this step; others take theirs back about now.
+            let again = (forget_after / STILL_NAMED_SHARE).max(MAINTAIN_INTERVAL);
+            self.timers.set(Timer::Forget(handle), self.now + again);
             return;
         }
         self.missing.remove(&(handle, false));

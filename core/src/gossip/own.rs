@@ -140,7 +140,8 @@ impl Gossip {
         }
     }
 
-    /// Drops what need not be said any more: about those who left, edges nobody presumes, vouches nobody needs.
+    /// Drops what need not be said any more: about those who left, edges nobody presumes, vouches nobody needs. What is
+    /// said of a forgotten member ends with its second step of being forgotten.
     pub(super) fn tidy_edges(&mut self) {
         let peers: Vec<(Handle, bool)> = self
             .own
@@ -149,6 +150,9 @@ impl Gossip {
             .map(|(peer, edge)| (*peer, edge.down))
             .collect();
         for (peer, down) in peers {
+            if self.topology.slot(peer).is_some_and(|slot| slot.retired) {
+                continue;
+            }
             let known = self.topology.is_known(peer);
             let needless = if down {
                 !self.topology.is_ring_edge(self.me, peer)

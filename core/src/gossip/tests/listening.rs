@@ -587,3 +587,38 @@ fn a_forgotten_member_that_somebody_still_names_keeps_its_place() {
     all.rest(ms(21_000));
     assert_eq!(all.machine.topology().handle(&name(7)), None);
 }
+
+#[test]
+fn what_is_said_of_a_forgotten_member_is_said_until_its_place_is_freed_in_time() {
+    let mut settings = config(0, 5, &[]);
+    settings.tuning.forget_after = ms(20_000);
+    let mut all = Neighbourhood::of(settings, 3);
+    suspect(&mut all);
+    let says_so = |all: &Neighbourhood| all.own_report().contains(&(name(7), true));
+    while all.machine.member(&name(7)).is_some() {
+        all.rest(ms(100));
+        assert!(says_so(&all) && all.now < Instant::from_millis(60_000));
+    }
+    for index in 1..=3 {
+        all.hears(index as u64, reports(&[says(index, 9, &[])]));
+    }
+    // Whoever has not forgotten it yet still needs the word of all who do not hear it.
+    all.rest(ms(19_500));
+    assert!(says_so(&all));
+    // That word is the last to name it, and does not keep it.
+    all.rest(ms(5_000));
+    assert!(!says_so(&all));
+    assert_eq!(all.machine.topology().handle(&name(7)), None);
+}
+
+#[test]
+fn a_member_that_is_forgotten_at_once_keeps_nobody_busy() {
+    let mut settings = config(0, 5, &[]);
+    settings.tuning.forget_after = ms(0);
+    let mut all = Neighbourhood::of(settings, 3);
+    suspect(&mut all);
+    all.rest(ms(20_000));
+    assert_eq!(all.machine.member(&name(7)), None);
+    // Others still name it: its place is kept, and looked after now and then.
+    assert!(all.machine.topology().handle(&name(7)).is_some());
+}
