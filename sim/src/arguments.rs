@@ -1,6 +1,8 @@
 //! The command line of an engine that is a process of its own: one file, one seed.
 
-use crate::mesh;
+use crate::mesh::{self, Mesh};
+use crate::scenario::{Scenario, ScenarioError};
+use crate::system::System as _;
 use phalanx_core::gossip::Sabotage;
 use std::path::PathBuf;
 
@@ -18,7 +20,7 @@ pub struct Program {
 impl Program {
     fn usage(&self) -> String {
         format!(
-            "Usage: {} FILE [--seed N] [--strict] [--sabotage NAME]... [--trace FILE]",
+            "Usage: {} FILE [--variant WORD=VALUE,...] [--seed N] [--strict] [--sabotage NAME]... [--trace FILE]",
             self.name
         )
     }
@@ -40,6 +42,8 @@ impl Program {
 pub struct Arguments {
     /// The scenario file.
     pub file: PathBuf,
+    /// Which run of its matrix.
+    pub variant: Option<String>,
     /// The seed.
     pub seed: u64,
     /// A fault that bit nothing fails the run.
@@ -63,6 +67,7 @@ impl Arguments {
         let mut file = None;
         let mut parsed = Self {
             file: PathBuf::new(),
+            variant: None,
             seed: 1,
             strict: false,
             sabotage: Sabotage::NONE,
@@ -83,6 +88,7 @@ impl Arguments {
                         .parse()
                         .map_err(|_| format!("--seed {text:?} is no number"))?;
                 }
+                "--variant" => parsed.variant = Some(value()?),
                 "--strict" => parsed.strict = true,
                 "--sabotage" => broken.push(value()?),
                 "--trace" => parsed.trace = Some(value()?.into()),
@@ -101,6 +107,14 @@ impl Arguments {
             mesh::sabotage(&broken).map_err(|complaint| format!("--sabotage: {complaint}"))?;
         parsed.file = file.ok_or_else(|| format!("no scenario file is given; {usage}"))?;
         Ok(parsed)
+    }
+
+    /// Reads the scenario that is to be run.
+    ///
+    /// # Errors
+    /// What is wrong with its file, or that its matrix makes many of it and none was chosen.
+    pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
+        Scenario::load_one(&self.file, &Mesh::vocabulary(), self.variant.as_deref())
     }
 }
 

@@ -1,9 +1,12 @@
 //! What came of a run.
 
+use crate::judge::{Judge, Judged};
 use crate::mesh::projection::Projection;
 use crate::record::VERSION;
 use crate::scenario::plan::Plan;
-use crate::scenario::{Engine, Scenario};
+use crate::scenario::{Engine, Scenario, Variant};
+use crate::system::System;
+use crate::world::World;
 use core::fmt;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -24,6 +27,9 @@ pub enum Verdict {
 pub struct Outcome {
     /// The scenario's name.
     pub scenario: String,
+    /// Which run of the file's matrix it was.
+    #[serde(skip_serializing_if = "Variant::is_empty")]
+    pub variant: Variant,
     /// What ran it.
     pub engine: Engine,
     /// The seed.
@@ -61,6 +67,88 @@ pub struct Outcome {
     pub projection: Option<Projection>,
 }
 
+/// A run at its end, as its engine knows it.
+#[derive(Clone, Debug)]
+pub struct Ending<'a> {
+    /// What ran it.
+    pub engine: Engine,
+    /// A fault that bit nothing fails the run.
+    pub strict: bool,
+    /// Virtual time.
+    pub now: Duration,
+    /// One number for everything that happened.
+    pub trace_hash: u64,
+    /// Events processed.
+    pub events: u64,
+    /// What comes on top of encoded messages.
+    pub overhead_bytes: u64,
+    /// What each step touched.
+    pub bites: &'a [u64],
+    /// What the engine found broken by itself.
+    pub broken: Vec<Failure>,
+    /// Figures of the engine's own.
+    pub metrics: BTreeMap<String, u64>,
+    /// The final state, for confluent scenarios.
+    pub projection: Option<Projection>,
+}
+
+impl Ending<'_> {
+    /// The outcome: what a judge says of the world at its end, and what the engine knows besides.
+    #[must_use]
+    pub fn judged<S: System>(self, judge: Judge<'_, S>, world: &dyn World<S>) -> Outcome {
+        let (scenario, plan) = (judge.scenario, judge.plan);
+        let Judged {
+            mut failures,
+            mut metrics,
+            expected,
+        } = judge.finish(self.now, world);
+        failures.extend(self.broken);
+        metrics.extend(self.metrics);
+        let effects = Effect::of(scenario, plan, self.bites);
+        let vacuous = vacuous(&effects);
+        if self.strict {
+            failures.extend(vacuous.iter().map(|fault| {
+                let text = format!("the step `{}` does something", fault.step);
+                Failure::new(&scenario.file, fault.line, &text, self.now, &fault.why)
+            }));
+        }
+        let again = S::again(scenario, plan.seed, self.engine);
+        let failures: Vec<Failure> = failures
+            .into_iter()
+            .map(|failure| failure.reproduced_by(&again))
+            .collect();
+        let sent = (0..scenario.hosts.len()).map(|host| world.traffic(host));
+        let (messages, bytes) = sent.fold((0, 0), |sum, sent| {
+            (sum.0 + sent.messages, sum.1 + sent.bytes)
+        });
+        Outcome {
+            scenario: scenario.name.clone(),
+            variant: scenario.variant.clone(),
+            engine: self.engine,
+            seed: plan.seed,
+            outcome: if failures.is_empty() {
+                Verdict::Pass
+            } else {
+                Verdict::Fail
+            },
+            trace_hash: format!("{:016x}", self.trace_hash),
+            virtual_ms: u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX),
+            wall_ms: 0,
+            events: self.events,
+            messages,
+            bytes,
+            overhead_bytes: self.overhead_bytes,
+            nodes: scenario.hosts.len(),
+            metrics,
+            failures,
+            expected,
+            effects,
+            vacuous,
+            projection: self.projection,
+        }
+    }
+}
+
 /// What came of an expectation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
@@ -95,8 +183,7 @@ pub struct Effect {
 
 impl Effect {
     /// What the steps of a scenario did, of which each bit so much.
-    #[must_use]
-    pub fn of(scenario: &Scenario, plan: &Plan, bites: &[u64]) -> Vec<Self> {
+    fn of(scenario: &Scenario, plan: &Plan, bites: &[u64]) -> Vec<Self> {
         let orders = |index| {
             let orders = plan.orders.iter();
             orders.filter(|planned| planned.step == Some(index)).count()
@@ -114,8 +201,7 @@ impl Effect {
 }
 
 /// The steps that bit nothing.
-#[must_use]
-pub fn vacuous(effects: &[Effect]) -> Vec<Vacuous> {
+fn vacuous(effects: &[Effect]) -> Vec<Vacuous> {
     let idle = effects.iter().filter(|effect| effect.bites == 0);
     idle.map(|effect| Vacuous {
         line: effect.line,
@@ -143,11 +229,18 @@ pub struct Vacuous {
 /// The command that shows a run again. What stands behind `#` tells whether it is the same file and program.
 #[must_use]
 pub fn reproduce(scenario: &Scenario, engine: Engine, seed: u64) -> String {
-    let command = format!(
-        "phalanx sim run {} --seed {seed} --engine {engine}",
-        quoted(&scenario.file)
-    );
-    command + &stamp(scenario)
+    let run = run_words(scenario);
+    format!("phalanx sim run {run} --seed {seed} --engine {engine}") + &stamp(scenario)
+}
+
+/// The words of a command that say which scenario is meant: its file, and which run of its matrix.
+#[must_use]
+pub fn run_words(scenario: &Scenario) -> String {
+    let file = quoted(&scenario.file);
+    if scenario.variant.is_empty() {
+        return file;
+    }
+    format!("{file} --variant {}", quoted(&scenario.variant.to_string()))
 }
 
 /// What stands behind a command that shows a run again: which file and which program it is for.

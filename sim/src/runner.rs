@@ -45,12 +45,13 @@ pub trait Runner {
     /// The words of the system.
     fn vocabulary(&self) -> Vocabulary;
 
-    /// Reads a scenario file, checked against the words of the system.
+    /// Reads a scenario file, checked against the words of the system: one scenario, or one for each run of its
+    /// matrix.
     ///
     /// # Errors
     /// When the file cannot be read, or what is wrong in it.
-    fn load(&self, path: &Path) -> Result<Scenario, ScenarioError> {
-        Scenario::load_with(path, &self.vocabulary())
+    fn load(&self, path: &Path) -> Result<Vec<Scenario>, ScenarioError> {
+        Scenario::load_all(path, &self.vocabulary(), None)
     }
 }
 

@@ -8,6 +8,7 @@
 use crate::disk::{DiskError, Files, Write};
 use crate::invariant::{Invariant, Seen};
 use crate::mesh::projection::Projection;
+use crate::outcome::run_words;
 use crate::scenario::{Condition, Engine, Host, Scenario};
 use crate::world::Scene;
 use core::net::SocketAddr;
@@ -83,8 +84,8 @@ pub trait System: Sized {
 
     /// The command that shows a run again.
     #[must_use]
-    fn again(file: &str, seed: u64, _engine: Engine) -> String {
-        format!("seed {seed} of {file}")
+    fn again(scenario: &Scenario, seed: u64, _engine: Engine) -> String {
+        format!("seed {seed} of {}", run_words(scenario))
     }
 
     /// What holds in every run of this system.

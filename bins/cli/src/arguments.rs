@@ -199,6 +199,9 @@ pub(crate) struct SimRun {
     /// Scenario files
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
+    /// Of a file with a `[[matrix]]`, only the runs with these values
+    #[arg(long, value_name = "WORD=VALUE,...")]
+    pub(crate) variant: Option<String>,
     /// A seed, or a range with both ends included: 1..50
     #[arg(long, value_name = "N or A..B", default_value = "1")]
     pub(crate) seed: crate::scale::Seeds,
@@ -237,6 +240,9 @@ pub(crate) struct SimSearch {
     /// Scenario files to start from
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
+    /// Of a file with a `[[matrix]]`, only the runs with these values
+    #[arg(long, value_name = "WORD=VALUE,...")]
+    pub(crate) variant: Option<String>,
     /// How long, unless something fails before
     #[arg(long = "for", value_name = "TIME", default_value = "60s")]
     pub(crate) length: Span,
@@ -266,6 +272,9 @@ pub(crate) struct SimShrink {
     /// The scenario file
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Which run of the file's `[[matrix]]`: its values
+    #[arg(long, value_name = "WORD=VALUE,...")]
+    pub(crate) variant: Option<String>,
     /// The seed that fails
     #[arg(long, value_name = "N")]
     pub(crate) seed: u64,
@@ -288,6 +297,9 @@ pub(crate) struct SimShrink {
 pub(crate) struct SimReplay {
     /// A scenario file, or the trace of a run
     pub(crate) file: PathBuf,
+    /// Which run of the file's `[[matrix]]`: its values
+    #[arg(long, value_name = "WORD=VALUE,...")]
+    pub(crate) variant: Option<String>,
     /// The seed; a trace knows its own
     #[arg(long)]
     pub(crate) seed: Option<u64>,
@@ -314,6 +326,9 @@ pub(crate) struct SimDiff {
     /// Two traces, or one scenario file with --seed A B
     #[arg(value_name = "FILE", required = true, num_args = 1..=2)]
     pub(crate) files: Vec<PathBuf>,
+    /// Which run of the file's `[[matrix]]`: its values
+    #[arg(long, value_name = "WORD=VALUE,...")]
+    pub(crate) variant: Option<String>,
     /// Two seeds of one scenario
     #[arg(long, value_name = "N", num_args = 2)]
     pub(crate) seed: Vec<u64>,

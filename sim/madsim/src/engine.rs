@@ -9,18 +9,20 @@ use madsim::Config;
 use madsim::runtime::{Handle, NodeHandle};
 use phalanx_core::gossip::Gossip;
 use phalanx_core::random::Random;
-use phalanx_sim::System;
-use phalanx_sim::judge::{Judge, Judged};
+use phalanx_sim::judge::Judge;
 use phalanx_sim::mesh::Mesh;
 use phalanx_sim::mesh::projection::{Lives, Projection};
 use phalanx_sim::model::WALL_ZERO;
-use phalanx_sim::outcome::{Effect, Failure, Outcome, Verdict, vacuous};
+use phalanx_sim::outcome::{Ending, Outcome};
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
 use phalanx_sim::world::{Scene, Traffic, World};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time;
+
+/// Who was started is for selectors that draw; a final state draws nobody.
+static NOBODY: BTreeSet<usize> = BTreeSet::new();
 
 /// How finely orders, reports and checks are timed.
 const TICK: Duration = Duration::from_millis(10);
@@ -124,62 +126,33 @@ impl Engine {
     }
 
     fn finish(self, judge: Judge<'_, Mesh>) -> Result<Outcome, String> {
-        let (run, now) = (Arc::clone(&self.run), self.fabric.now());
-        let scenario = &run.scenario;
-        let Judged {
-            mut failures,
-            metrics,
-            expected,
-        } = judge.finish(now, &self);
-        let effects = Effect::of(scenario, &run.plan, &self.fabric.bites());
-        let vacuous = vacuous(&effects);
-        if run.arguments.strict {
-            failures.extend(vacuous.iter().map(|fault| {
-                let text = format!("the step `{}` does something", fault.step);
-                Failure::new(&scenario.file, fault.line, &text, now, &fault.why)
-            }));
-        }
-        let traffic = (0..self.nodes.len()).map(|host| self.fabric.sent(host));
-        let (messages, bytes) = traffic.fold((0, 0), |sum, sent| {
-            (sum.0 + sent.messages, sum.1 + sent.bytes)
-        });
+        let run = Arc::clone(&self.run);
         self.fabric.trace(Trace::finish)?;
-        let scene = Scene {
-            world: &self,
-            hosts: &scenario.hosts,
-            named: &run.plan.named,
-            started: &BTreeSet::new(),
-        };
-        let again = Mesh::again(&scenario.file, run.plan.seed, Kind::Madsim);
-        Ok(Outcome {
-            scenario: scenario.name.clone(),
+        let ending = Ending {
             engine: Kind::Madsim,
-            seed: run.plan.seed,
-            outcome: if failures.is_empty() {
-                Verdict::Pass
-            } else {
-                Verdict::Fail
-            },
-            trace_hash: format!("{:016x}", self.fabric.trace(|trace| trace.hash())),
-            virtual_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
-            wall_ms: 0,
+            strict: run.arguments.strict,
+            now: self.fabric.now(),
+            trace_hash: self.fabric.trace(|trace| trace.hash()),
             events: self.fabric.trace(|trace| trace.events()),
-            messages,
-            bytes,
             overhead_bytes: 0,
-            nodes: scenario.hosts.len(),
-            metrics,
-            failures: failures
-                .into_iter()
-                .map(|failure| failure.reproduced_by(&again))
-                .collect(),
-            expected,
-            effects,
-            vacuous,
-            projection: scenario
+            bites: &self.fabric.bites(),
+            broken: Vec::new(),
+            metrics: BTreeMap::new(),
+            projection: run
+                .scenario
                 .confluent
-                .then(|| Projection::of(&scene, &self.lives)),
-        })
+                .then(|| Projection::of(&self.scene(), &self.lives)),
+        };
+        Ok(ending.judged(judge, &self))
+    }
+
+    fn scene(&self) -> Scene<'_, Mesh> {
+        Scene {
+            world: self,
+            hosts: &self.run.scenario.hosts,
+            named: &self.run.plan.named,
+            started: &NOBODY,
+        }
     }
 }
 

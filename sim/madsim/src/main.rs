@@ -76,7 +76,7 @@ fn run() -> Result<(String, Verdict), String> {
         words.remove(at);
     }
     let arguments = Arguments::parse(PROGRAM, words.into_iter())?;
-    let scenario = Scenario::load(&arguments.file).map_err(|error| error.to_string())?;
+    let scenario = arguments.scenario().map_err(|error| error.to_string())?;
     scenario
         .check_engine(Engine::Madsim)
         .map_err(|error| error.to_string())?;

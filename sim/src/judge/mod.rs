@@ -55,8 +55,8 @@ pub struct Judged {
 /// Watches one run.
 pub struct Judge<'a, S: System> {
     system: PhantomData<fn() -> S>,
-    scenario: &'a Scenario,
-    plan: &'a Plan,
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) plan: &'a Plan,
     interval: Duration,
     watches: Vec<Watch>,
     started: BTreeSet<usize>,

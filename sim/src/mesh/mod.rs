@@ -8,6 +8,7 @@ pub mod projection;
 use crate::disk::Write;
 use crate::invariant::{Invariant, Seen};
 use crate::model::WALL_ZERO;
+use crate::outcome::reproduce;
 use crate::scenario::{Condition, Engine, Scenario};
 use crate::system::{Effect, Happening, Start, System, Taken, Vocabulary};
 use crate::world::Scene;
@@ -258,8 +259,8 @@ impl System for Mesh {
         (kind.word(), about)
     }
 
-    fn again(file: &str, seed: u64, engine: Engine) -> String {
-        format!("phalanx sim run {file} --seed {seed} --engine {engine}")
+    fn again(scenario: &Scenario, seed: u64, engine: Engine) -> String {
+        reproduce(scenario, engine, seed)
     }
 
     fn invariants(scenario: &Scenario) -> Vec<Box<dyn Invariant<Self>>> {

@@ -26,16 +26,16 @@ pub use host::address;
 pub use replay::{NodeState, NodeView, Replay, host_named};
 
 use crate::invariant::Invariants;
-use crate::judge::{Judge, Judged};
-use crate::outcome::{Effect, Outcome, Verdict, stamp, vacuous};
+use crate::judge::Judge;
+use crate::outcome::{Ending, Outcome};
 use crate::runner::Options;
-use crate::scenario::plan::Plan;
 use crate::scenario::{Engine as Kind, Scenario, ScenarioError};
 use crate::system::System;
 use crate::world::Scene;
 use clock::ns;
 use core::time::Duration;
 use engine::{Engine, since_start};
+use std::collections::BTreeMap;
 use trace::Trace;
 
 /// The calendar at the start of every run.
@@ -71,7 +71,7 @@ pub fn run<S: System>(
             break;
         }
     }
-    finish(scenario, &plan, engine, judge, options.strict)
+    Ok(finish(engine, judge, options.strict))
 }
 
 /// Processes events up to an instant; the judge hears what nodes report.
@@ -98,68 +98,27 @@ fn check<S: System>(
     engine.invariants = invariants;
 }
 
-fn finish<S: System>(
-    scenario: &Scenario,
-    plan: &Plan,
-    mut engine: Engine<'_, '_, S>,
-    judge: Judge<'_, S>,
-    strict: bool,
-) -> Result<Outcome, ScenarioError> {
-    let now = since_start(engine.now);
-    let Judged {
-        mut failures,
-        metrics,
-        expected,
-    } = judge.finish(now, &engine);
+fn finish<S: System>(mut engine: Engine<'_, '_, S>, judge: Judge<'_, S>, strict: bool) -> Outcome {
     check(&mut engine, Invariants::at_rest);
-    failures.extend(engine.invariants.failures(&scenario.file));
-    let effects = Effect::of(scenario, plan, &engine.fabric.bites);
-    let vacuous = vacuous(&effects);
-    if strict {
-        failures.extend(vacuous.iter().map(|fault| {
-            let text = format!("the step `{}` does something", fault.step);
-            crate::outcome::Failure::new(&scenario.file, fault.line, &text, now, &fault.why)
-        }));
-    }
-    let again = S::again(&scenario.file, plan.seed, Kind::Model) + &stamp(scenario);
-    let failures: Vec<_> = failures
-        .into_iter()
-        .map(|failure| failure.reproduced_by(&again))
-        .collect();
-    let traffic = engine.hosts.iter().map(|host| host.traffic);
-    let (messages, bytes) = traffic.fold((0, 0), |sum, sent| {
-        (sum.0 + sent.messages, sum.1 + sent.bytes)
-    });
+    let scenario = engine.scenario;
+    let messages: u64 = engine.hosts.iter().map(|host| host.traffic.messages).sum();
     let framing = stream::FRAMING_BYTES as u64 * messages;
-    let overhead_bytes = framing + stream::SEGMENT_OVERHEAD_BYTES as u64 * engine.segments;
-    let outcome = Outcome {
-        scenario: scenario.name.clone(),
+    let ending = Ending {
         engine: Kind::Model,
-        seed: plan.seed,
-        outcome: if failures.is_empty() {
-            Verdict::Pass
-        } else {
-            Verdict::Fail
-        },
-        trace_hash: format!("{:016x}", engine.trace.hash()),
-        virtual_ms: engine.now / 1_000_000,
-        wall_ms: 0,
+        strict,
+        now: since_start(engine.now),
+        trace_hash: engine.trace.hash(),
         events: engine.events,
-        messages,
-        bytes,
-        overhead_bytes,
-        nodes: scenario.hosts.len(),
-        metrics,
-        failures,
-        expected,
-        effects,
-        vacuous,
+        overhead_bytes: framing + stream::SEGMENT_OVERHEAD_BYTES as u64 * engine.segments,
+        bites: &engine.fabric.bites,
+        broken: engine.invariants.failures(&scenario.file).collect(),
+        metrics: BTreeMap::new(),
         projection: scenario
             .confluent
             .then(|| engine.system.project(&engine.scene()))
             .flatten(),
     };
-    Ok(outcome)
+    ending.judged(judge, &engine)
 }
 
 /// How often conditions are checked: finely where it is cheap.

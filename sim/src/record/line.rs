@@ -27,6 +27,9 @@ pub struct Header {
     pub scenario: String,
     /// The scenario file, as it was named.
     pub file: String,
+    /// Which run of its matrix; empty without one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub variant: String,
     /// The hash of its text; 16 hexadecimal digits.
     pub file_hash: String,
     /// The seed.
@@ -47,6 +50,7 @@ impl Header {
             version: VERSION.to_owned(),
             scenario: scenario.name.clone(),
             file: scenario.file.clone(),
+            variant: scenario.variant.to_string(),
             file_hash: format!("{:016x}", scenario.hash),
             seed,
             engine: engine.to_string(),

@@ -58,6 +58,7 @@ impl<R: BufRead> Reader<R> {
             version: String::new(),
             scenario: String::new(),
             file: String::new(),
+            variant: String::new(),
             file_hash: String::new(),
             seed: 0,
             engine: String::new(),

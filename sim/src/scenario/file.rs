@@ -9,6 +9,7 @@ mod step;
 pub(crate) use expect::{ConditionTable, ExpectTable};
 pub(crate) use step::{AfterTable, CutTable, PartitionTable, StepTable};
 
+use core::fmt;
 use core::ops::Deref;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
@@ -220,7 +221,7 @@ pub(crate) struct ChaosTable {
 }
 
 /// One value of a matrix.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum MatrixValue {
     /// Replaces the word and the quotes around it.
@@ -229,4 +230,14 @@ pub(crate) enum MatrixValue {
     Switch(bool),
     /// Replaces the word.
     Text(String),
+}
+
+impl fmt::Display for MatrixValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Switch(on) => on.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }

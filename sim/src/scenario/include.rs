@@ -5,6 +5,7 @@
 
 use super::error::{ScenarioError, Source};
 use super::file::{MatrixValue, Text};
+use super::variant::Variant;
 use super::{Scenario, read};
 use crate::system::Vocabulary;
 use serde::Deserialize;
@@ -25,16 +26,16 @@ struct Head {
 }
 
 /// One scenario of a file.
-pub(super) struct Variant {
+pub(super) struct Run {
     vocabulary: Vocabulary,
     file: String,
     text: String,
     included: Vec<(usize, String)>,
-    /// Its values; empty without a matrix.
-    label: String,
+    /// Its values.
+    variant: Variant,
 }
 
-impl Variant {
+impl Run {
     pub(super) fn read(&self) -> Result<Scenario, ScenarioError> {
         let mut scenario = read::scenario(Source {
             file: &self.file,
@@ -42,19 +43,20 @@ impl Variant {
             included: &self.included,
             vocabulary: &self.vocabulary,
         })?;
-        if !self.label.is_empty() {
-            scenario.name = format!("{}[{}]", scenario.name, self.label);
+        if !self.variant.is_empty() {
+            scenario.name = format!("{}[{}]", scenario.name, self.variant);
+            scenario.variant = self.variant.clone();
         }
         Ok(scenario)
     }
 }
 
 /// The texts of a file's scenarios.
-pub(super) fn variants(
+pub(super) fn runs_of(
     file: &str,
     text: &str,
     vocabulary: &Vocabulary,
-) -> Result<Vec<Variant>, ScenarioError> {
+) -> Result<Vec<Run>, ScenarioError> {
     let source = Source {
         file,
         text,
@@ -110,17 +112,17 @@ fn tables_alone(file: &str, text: &str, vocabulary: &Vocabulary) -> Result<(), S
     }
 }
 
-type Run = Vec<(String, MatrixValue)>;
+type Values = Vec<(String, MatrixValue)>;
 
 /// Every combination of a matrix table's values; several tables are run one after another.
 fn runs(
     source: &Source<'_>,
     matrix: &[Spanned<BTreeMap<String, Vec<MatrixValue>>>],
-) -> Result<Vec<Run>, ScenarioError> {
+) -> Result<Vec<Values>, ScenarioError> {
     let mut all = Vec::new();
     for table in matrix {
         let at = table.span().start;
-        let mut runs: Vec<Run> = vec![Vec::new()];
+        let mut runs: Vec<Values> = vec![Vec::new()];
         for (word, values) in table.get_ref() {
             if values.is_empty() {
                 let message = "has no values; list at least one";
@@ -131,7 +133,7 @@ fn runs(
                     format!("stands nowhere; write \"${{{word}}}\" where its value belongs");
                 return Err(source.error(source.place_of(at, word), word, message));
             }
-            let with = |run: &Run, value: &MatrixValue| {
+            let with = |run: &Values, value: &MatrixValue| {
                 let mut run = run.clone();
                 run.push((word.clone(), value.clone()));
                 run
@@ -140,6 +142,13 @@ fn runs(
                 .iter()
                 .flat_map(|run| values.iter().map(move |value| with(run, value)));
             runs = longer.collect();
+        }
+        if let Some(twice) = runs.iter().enumerate().find_map(|(index, run)| {
+            let before = all.iter().chain(&runs[..index]).any(|known| known == run);
+            before.then(|| Variant::new(shown(run)))
+        }) {
+            let message = format!("makes the run {twice} twice; leave one of them away");
+            return Err(source.error(at, "matrix", message));
         }
         all.append(&mut runs);
         if all.len() > RUNS_MAX {
@@ -153,8 +162,14 @@ fn runs(
     Ok(all)
 }
 
+/// Values as they are written.
+fn shown(run: &Values) -> impl Iterator<Item = (String, String)> {
+    let values = run.iter();
+    values.map(|(word, value)| (word.clone(), value.to_string()))
+}
+
 /// The text of one run.
-fn substitute(source: &Source<'_>, run: &Run) -> Result<Variant, ScenarioError> {
+fn substitute(source: &Source<'_>, run: &Values) -> Result<Run, ScenarioError> {
     // Each part by itself, so that it is known where it begins afterwards.
     let starts: Vec<usize> = source.included.iter().map(|(start, _)| *start).collect();
     let ends = starts.iter().copied().chain([source.text.len()]);
@@ -167,11 +182,8 @@ fn substitute(source: &Source<'_>, run: &Run) -> Result<Variant, ScenarioError> 
         let mut part = source.text[from..to].to_owned();
         for (word, value) in run {
             let place = format!("${{{word}}}");
-            let (shown, quoted) = match value {
-                MatrixValue::Number(number) => (number.to_string(), true),
-                MatrixValue::Switch(on) => (on.to_string(), true),
-                MatrixValue::Text(text) => (text.clone(), false),
-            };
+            let shown = value.to_string();
+            let quoted = !matches!(value, MatrixValue::Text(_));
             if quoted {
                 part = part.replace(&format!("\"{place}\""), &shown);
             }
@@ -179,26 +191,21 @@ fn substitute(source: &Source<'_>, run: &Run) -> Result<Variant, ScenarioError> 
         }
         text.push_str(&part);
     }
-    let label = run.iter().map(|(word, value)| match value {
-        MatrixValue::Number(number) => format!("{word}={number}"),
-        MatrixValue::Switch(on) => format!("{word}={on}"),
-        MatrixValue::Text(text) => format!("{word}={text}"),
-    });
-    let variant = Variant {
+    let run = Run {
         vocabulary: source.vocabulary.clone(),
         file: source.file.to_owned(),
-        label: label.collect::<Vec<_>>().join(", "),
+        variant: Variant::new(shown(run)),
         included,
         text,
     };
     let left = Source {
-        file: &variant.file,
-        text: &variant.text,
-        included: &variant.included,
-        vocabulary: &variant.vocabulary,
+        file: &run.file,
+        text: &run.text,
+        included: &run.included,
+        vocabulary: &run.vocabulary,
     };
-    match unknown_word(&variant.text) {
-        None => Ok(variant),
+    match unknown_word(&run.text) {
+        None => Ok(run),
         Some((at, word)) => {
             let message = format!("`${{{word}}}` is no word of a `[[matrix]]`");
             Err(left.error(at, "", message))

@@ -20,6 +20,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 pub mod text;
+mod variant;
 mod write;
 
 pub use action::{Action, Certificate, DiskFault, NetworkAction, NodeAction, Pairs, Sides};
@@ -30,6 +31,7 @@ pub use error::{ScenarioError, nearest, suggestion};
 pub use names::Selector;
 pub use schema::schema;
 pub use steps::{Step, Trigger, When};
+pub use variant::Variant;
 
 use crate::mesh::Mesh;
 use crate::system::{System, Vocabulary};
@@ -207,8 +209,10 @@ impl TuningChanges {
 pub struct Scenario {
     /// The file, as it was named by the caller.
     pub file: String,
-    /// The scenario's name.
+    /// The scenario's name; of a run of a matrix with its values: `sweep[loss=10%,nodes=30]`.
     pub name: String,
+    /// Which run of the file's matrix it is.
+    pub variant: Variant,
     /// Its story.
     pub about: String,
     /// The engines it is written for.
@@ -244,24 +248,24 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Reads a scenario of the mesh from a file's text; of a matrix, its first run.
+    /// Reads a scenario of the mesh from a file's text.
     ///
     /// # Errors
-    /// The first thing that is wrong, with file, line and key.
+    /// The first thing that is wrong, with file, line and key; or that it has a matrix, which is many scenarios.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
         Self::parse_with(file, text, &Mesh::vocabulary())
     }
 
-    /// Reads a scenario from a file's text, in the words of a system; of a matrix, its first run.
+    /// Reads a scenario from a file's text, in the words of a system.
     ///
     /// # Errors
-    /// The first thing that is wrong, with file, line and key.
+    /// The first thing that is wrong, with file, line and key; or that it has a matrix, which is many scenarios.
     pub fn parse_with(
         file: &str,
         text: &str,
         vocabulary: &Vocabulary,
     ) -> Result<Self, ScenarioError> {
-        Ok(Self::parse_all(file, text, vocabulary)?.swap_remove(0))
+        variant::only(Self::parse_all(file, text, vocabulary)?, None)
     }
 
     /// Reads every scenario of a file's text: one, or one for each run of its matrix.
@@ -273,42 +277,48 @@ impl Scenario {
         text: &str,
         vocabulary: &Vocabulary,
     ) -> Result<Vec<Self>, ScenarioError> {
-        include::variants(file, text, vocabulary)?
+        include::runs_of(file, text, vocabulary)?
             .iter()
-            .map(include::Variant::read)
+            .map(include::Run::read)
             .collect()
     }
 
-    /// Reads a scenario file of the mesh; of a matrix, its first run.
+    /// Reads a scenario file of the mesh.
     ///
     /// # Errors
-    /// When the file cannot be read (line 0), or what is wrong in it.
+    /// When the file cannot be read (line 0), or what is wrong in it; or that it has a matrix, which is many
+    /// scenarios.
     pub fn load(path: &std::path::Path) -> Result<Self, ScenarioError> {
-        Self::load_with(path, &Mesh::vocabulary())
+        Self::load_one(path, &Mesh::vocabulary(), None)
     }
 
-    /// Reads a scenario file in the words of a system; of a matrix, its first run.
+    /// Reads the one scenario of a file that a selection allows (`loss=10%,nodes=30`), in the words of a system;
+    /// without a matrix there is only one.
     ///
     /// # Errors
-    /// When the file cannot be read (line 0), or what is wrong in it.
-    pub fn load_with(
+    /// When the file cannot be read (line 0), or what is wrong in it; or when the selection fits no run of its
+    /// matrix, or several.
+    pub fn load_one(
         path: &std::path::Path,
         vocabulary: &Vocabulary,
+        selection: Option<&str>,
     ) -> Result<Self, ScenarioError> {
-        Ok(Self::load_all(path, vocabulary)?.swap_remove(0))
+        variant::only(Self::load_all(path, vocabulary, None)?, selection)
     }
 
-    /// Reads every scenario of a file: one, or one for each run of its matrix.
+    /// Reads every scenario of a file that a selection allows: one, or one for each run of its matrix.
     ///
     /// # Errors
-    /// When the file cannot be read (line 0), or what is wrong in it.
+    /// When the file cannot be read (line 0), or what is wrong in it; or when the selection fits no run of its
+    /// matrix.
     pub fn load_all(
         path: &std::path::Path,
         vocabulary: &Vocabulary,
+        selection: Option<&str>,
     ) -> Result<Vec<Self>, ScenarioError> {
         let file = path.display().to_string();
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse_all(&file, &text, vocabulary),
+            Ok(text) => variant::chosen(Self::parse_all(&file, &text, vocabulary)?, selection),
             Err(why) => Err(ScenarioError {
                 file,
                 line: 0,
@@ -316,6 +326,21 @@ impl Scenario {
                 message: format!("cannot be read: {why}"),
             }),
         }
+    }
+
+    /// The name in its file: without the values of its matrix.
+    #[must_use]
+    pub fn plain_name(&self) -> &str {
+        let values = format!("[{}]", self.variant);
+        self.name.strip_suffix(&values).unwrap_or(&self.name)
+    }
+
+    /// The same as a file of its own would hold it: no longer one run of a matrix.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.plain_name().to_owned().clone_into(&mut self.name);
+        self.variant = Variant::default();
+        self
     }
 
     /// The settings of the protocol of one host.

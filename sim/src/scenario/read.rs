@@ -4,7 +4,8 @@ use super::error::{ScenarioError, Source, suggestion};
 use super::file::{At, NetworkTable, NodesTable, ScenarioFile, Text, TuningTable};
 use super::names::Names;
 use super::{
-    Clock, Engine, Host, LinkRule, Network, Scenario, TuningChanges, chaos, conditions, steps, text,
+    Clock, Engine, Host, LinkRule, Network, Scenario, TuningChanges, Variant, chaos, conditions,
+    steps, text,
 };
 use core::time::Duration;
 use phalanx_core::identity::{NodeId, check_name};
@@ -94,6 +95,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
     Ok(Scenario {
         file: source.file.to_owned(),
         name: file.name.get_ref().clone(),
+        variant: Variant::default(),
         about: file.about.get_ref().trim().to_owned(),
         engines,
         confluent: file.confluent,

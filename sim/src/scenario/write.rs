@@ -135,7 +135,7 @@ impl Scenario {
     fn head(&self) -> Table {
         let mut table = Table::default();
         table.raw("scenario", "1");
-        table.text("name", self.name.split('[').next().unwrap_or_default());
+        table.text("name", self.plain_name());
         if self.about.contains('\n') && !self.about.contains("\"\"\"") && !self.about.contains('\\')
         {
             table.raw("about", format!("\"\"\"\n{}\n\"\"\"", self.about));

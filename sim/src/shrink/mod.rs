@@ -63,14 +63,14 @@ pub fn shrink(
     let mut shrinker = Shrinker {
         subject,
         seed,
-        best: scenario.clone(),
+        best: scenario.clone().alone(),
         failure: target.clone(),
         target,
         runs: 1,
         go_on,
         stopped: false,
     };
-    let explicit = explicit::explicit(scenario, &plan);
+    let explicit = explicit::explicit(&shrinker.best, &plan);
     shrinker.try_with(explicit);
     shrinker.forget_other_expectations();
     while shrinker.round() {}
@@ -198,8 +198,8 @@ impl Shrunk {
             ..
         } = &self.failure;
         let at = show(Duration::from_millis(*at_ms));
-        // A machine that panics says no command.
-        let again = match reproduce.as_str() {
+        // A machine that panics says no command. The file that is written is not the one that the stamp is of.
+        let again = match reproduce.split("  # ").next().unwrap_or_default() {
             "" => format!("seed {} of {path}", self.seed),
             command => command.replace(file.as_str(), path),
         };

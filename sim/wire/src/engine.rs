@@ -12,16 +12,15 @@ use phalanx_core::random::Random;
 use phalanx_net::identity::Identity;
 use phalanx_net::transport::Notice;
 use phalanx_sim::arguments::Arguments;
-use phalanx_sim::judge::{Judge, Judged};
+use phalanx_sim::judge::Judge;
 use phalanx_sim::mesh::Mesh;
 use phalanx_sim::mesh::projection::{Lives, Projection};
 use phalanx_sim::model::WALL_ZERO;
-use phalanx_sim::outcome::{Effect, Failure, Outcome, Verdict, stamp, vacuous};
+use phalanx_sim::outcome::{Ending, Failure, Outcome};
 use phalanx_sim::scenario::plan::Plan;
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
-use phalanx_sim::system::System;
 use phalanx_sim::world::Scene;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
@@ -200,66 +199,30 @@ impl<'a> Engine<'a> {
     ) -> Result<Outcome, String> {
         let (scenario, now) = (self.scenario, self.sim.elapsed());
         let world = Seen(&self.hosts);
-        let Judged {
-            mut failures,
-            mut metrics,
-            expected,
-        } = judge.finish(now, &world);
-        let (named, started) = (&self.plan.named, &BTreeSet::new());
         let scene = Scene {
             world: &world,
             hosts: &scenario.hosts,
-            named,
-            started,
+            named: &self.plan.named,
+            started: &BTreeSet::new(),
         };
-        let fail = |line, expectation: &str, why: &str| {
-            Failure::new(&scenario.file, line, expectation, now, why)
-        };
-        failures.extend(panics.iter().map(|said| fail(0, "no task panics", said)));
-        let effects = Effect::of(scenario, self.plan, &self.fabric.bites());
-        let vacuous = vacuous(&effects);
-        if strict {
-            failures.extend(vacuous.iter().map(|fault| {
-                let text = format!("the step `{}` does something", fault.step);
-                fail(fault.line, &text, &fault.why)
-            }));
-        }
-        let traffic = self.hosts.iter().map(Machine::sent);
-        let (messages, bytes) = traffic.fold((0, 0), |sum, sent| {
-            (sum.0 + sent.messages, sum.1 + sent.bytes)
-        });
+        let panicked = |said: &String| Failure::new(&scenario.file, 0, "no task panics", now, said);
+        let bytes: u64 = self.hosts.iter().map(|host| host.sent().bytes).sum();
         let written = self.fabric.written();
-        metrics.insert("wire-bytes".to_owned(), written);
         self.fabric.trace(Trace::finish)?;
-        let again = Mesh::again(&scenario.file, self.plan.seed, Kind::Wire) + &stamp(scenario);
-        Ok(Outcome {
-            scenario: scenario.name.clone(),
+        let ending = Ending {
             engine: Kind::Wire,
-            seed: self.plan.seed,
-            outcome: if failures.is_empty() {
-                Verdict::Pass
-            } else {
-                Verdict::Fail
-            },
-            trace_hash: format!("{:016x}", self.fabric.trace(|trace| trace.hash())),
-            virtual_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
-            wall_ms: 0,
+            strict,
+            now,
+            trace_hash: self.fabric.trace(|trace| trace.hash()),
             events: self.fabric.trace(|trace| trace.events()),
-            messages,
-            bytes,
             overhead_bytes: written.saturating_sub(bytes),
-            nodes: scenario.hosts.len(),
-            metrics,
-            failures: failures
-                .into_iter()
-                .map(|failure| failure.reproduced_by(&again))
-                .collect(),
-            expected,
-            effects,
-            vacuous,
+            bites: &self.fabric.bites(),
+            broken: panics.iter().map(panicked).collect(),
+            metrics: BTreeMap::from([("wire-bytes".to_owned(), written)]),
             projection: scenario
                 .confluent
                 .then(|| Projection::of(&scene, &self.lives)),
-        })
+        };
+        Ok(ending.judged(judge, &world))
     }
 }

@@ -22,7 +22,7 @@ mod trace;
 
 use phalanx_sim::arguments::{Arguments, Program};
 use phalanx_sim::outcome::Verdict;
-use phalanx_sim::scenario::{Engine, Scenario};
+use phalanx_sim::scenario::Engine;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 /// Runs what the arguments say: the result as JSON, and the verdict.
 fn run() -> Result<(String, Verdict), String> {
     let arguments = Arguments::parse(PROGRAM, std::env::args().skip(1))?;
-    let scenario = Scenario::load(&arguments.file).map_err(|error| error.to_string())?;
+    let scenario = arguments.scenario().map_err(|error| error.to_string())?;
     scenario
         .check_engine(Engine::Wire)
         .map_err(|error| error.to_string())?;

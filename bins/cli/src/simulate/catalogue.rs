@@ -2,7 +2,10 @@
 
 use crate::failure::{Failure, Verdict};
 use crate::screen::{Cell, Paint, Screen, Table, span};
-use phalanx_sim::scenario::Scenario;
+use phalanx_sim::mesh::Mesh;
+use phalanx_sim::outcome::reproduce;
+use phalanx_sim::scenario::{Engine, Scenario};
+use phalanx_sim::system::System as _;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,16 +17,36 @@ pub(super) struct Entry {
     pub(super) scenario: Arc<Scenario>,
 }
 
-/// Reads scenario files.
-pub(super) fn load(files: &[PathBuf]) -> Result<Vec<Entry>, Failure> {
-    let read = |path: &PathBuf| {
-        let scenario = Scenario::load(path).map_err(Failure::usage)?;
-        Ok(Entry {
-            path: path.clone(),
+impl Entry {
+    fn new(path: &Path, scenario: Scenario) -> Self {
+        Self {
+            path: path.to_owned(),
             scenario: Arc::new(scenario),
-        })
-    };
-    files.iter().map(read).collect()
+        }
+    }
+}
+
+/// Reads scenario files: every run of their matrices, or those with the values of `variant`.
+pub(super) fn load(files: &[PathBuf], variant: Option<&str>) -> Result<Vec<Entry>, Failure> {
+    let mut entries = Vec::new();
+    for path in files {
+        let scenarios = Scenario::load_all(path, &Mesh::vocabulary(), variant);
+        let scenarios = scenarios.map_err(Failure::usage)?.into_iter();
+        entries.extend(scenarios.map(|scenario| Entry::new(path, scenario)));
+    }
+    Ok(entries)
+}
+
+/// Reads a scenario file of which one run is needed.
+pub(super) fn one(path: &Path, variant: Option<&str>) -> Result<Entry, Failure> {
+    let scenario = Scenario::load_one(path, &Mesh::vocabulary(), variant);
+    Ok(Entry::new(path, scenario.map_err(Failure::usage)?))
+}
+
+/// The command that runs a scenario file which this program wrote.
+pub(super) fn again(path: &Path, seed: u64) -> Result<String, Failure> {
+    let entry = one(path, None)?;
+    Ok(reproduce(&entry.scenario, Engine::Model, seed))
 }
 
 /// The scenario files of a folder, by name; a file stands for itself.
@@ -59,11 +82,15 @@ pub(super) fn list(screen: &Screen, files: &[PathBuf], as_json: bool) -> Result<
     for path in files {
         paths.extend(expand(path)?);
     }
-    let entries = load(&paths)?;
+    let entries = load(&paths, None)?;
+    let files: Vec<&[Entry]> = entries.chunk_by(|one, two| one.path == two.path).collect();
     if as_json {
-        for Entry { path, scenario } in &entries {
+        for runs in &files {
+            let Entry { path, scenario } = &runs[0];
+            let variants = runs.iter().map(|run| &run.scenario.variant);
+            let variants: Vec<_> = variants.filter(|variant| !variant.is_empty()).collect();
             screen.json(&json!({
-                "name": scenario.name,
+                "name": scenario.plain_name(),
                 "file": path,
                 "about": scenario.about,
                 "engines": scenario.engines,
@@ -72,16 +99,22 @@ pub(super) fn list(screen: &Screen, files: &[PathBuf], as_json: bool) -> Result<
                 "duration_ms": u64::try_from(scenario.duration.as_millis()).unwrap_or(u64::MAX),
                 "steps": scenario.steps.len(),
                 "expectations": scenario.expectations.len(),
+                "variants": variants,
             }))?;
         }
         return Ok(Verdict::Yes);
     }
     let mut table = Table::new(&["scenario", "nodes", "length", "engines", "story"]);
-    for Entry { scenario, .. } in &entries {
+    for runs in &files {
+        let scenario = &runs[0].scenario;
+        let name = match scenario.variant.is_empty() {
+            true => scenario.name.clone(),
+            false => format!("{} ({} runs)", scenario.plain_name(), runs.len()),
+        };
         let engines: Vec<String> = scenario.engines.iter().map(ToString::to_string).collect();
         let length = u64::try_from(scenario.duration.as_millis()).unwrap_or(u64::MAX);
         table.row(vec![
-            Cell::new(&scenario.name).paint(Paint::Bold),
+            Cell::new(name).paint(Paint::Bold),
             Cell::number(scenario.hosts.len()),
             Cell::new(span(length)),
             Cell::new(engines.join(" ")),

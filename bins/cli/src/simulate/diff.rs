@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 
 pub(super) fn run(screen: &Screen, arguments: &SimDiff) -> Result<Verdict, Failure> {
     match (arguments.files.as_slice(), arguments.seed.as_slice()) {
+        ([_, _], []) if arguments.variant.is_some() => Err(Failure::usage(
+            "--variant is for a scenario file with --seed A B; a trace is of one run",
+        )),
         ([left, right], []) => compare(screen, arguments, [left, right], [left, right]),
         ([file], [one, two]) => of_seeds(screen, arguments, file, [*one, *two]),
         _ => Err(Failure::usage(
@@ -35,8 +38,8 @@ fn of_seeds(
             file.display()
         )));
     }
-    let entries = catalogue::load(&[file.to_owned()])?;
-    entries[0]
+    let entry = catalogue::one(file, arguments.variant.as_deref())?;
+    entry
         .scenario
         .check_engine(Engine::Model)
         .map_err(Failure::usage)?;
@@ -49,7 +52,7 @@ fn of_seeds(
             trace: Some(trace.clone()),
             ..engine::Settings::default()
         };
-        engine::run(&entries[0], Engine::Model, seed, &settings)?;
+        engine::run(&entry, Engine::Model, seed, &settings)?;
         traces.push(trace);
     }
     let names = seeds.map(|seed| PathBuf::from(format!("seed {seed}")));

@@ -159,6 +159,10 @@ fn command(
         Engine::Madsim => Command::new(programs::find("phalanx-sim-madsim", "make sim-madsim")?),
     };
     command.arg(&entry.path).arg("--seed").arg(seed.to_string());
+    let variant = &entry.scenario.variant;
+    if !variant.is_empty() {
+        command.arg("--variant").arg(variant.to_string());
+    }
     if settings.strict {
         command.arg("--strict");
     }

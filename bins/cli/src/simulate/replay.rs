@@ -12,7 +12,7 @@ use phalanx_sim::scenario::{Engine, Scenario, text};
 use serde_json::json;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,10 +57,10 @@ pub(super) fn run_of(trace: &str, header: &Header) -> Result<Run, String> {
             header.version
         ));
     }
-    let path = PathBuf::from(&header.file);
-    let entries = catalogue::load(&[path])
+    let variant = (!header.variant.is_empty()).then_some(header.variant.as_str());
+    let entry = catalogue::one(Path::new(&header.file), variant)
         .map_err(|error| format!("{trace}: its scenario is needed to do the run again: {error}"))?;
-    let scenario = Arc::clone(&entries[0].scenario);
+    let scenario = entry.scenario;
     let hash = format!("{:016x}", scenario.hash);
     if hash != header.file_hash {
         return Err(format!(
@@ -87,11 +87,16 @@ fn chosen(arguments: &SimReplay) -> Result<Run, Failure> {
                 run.seed
             )));
         }
+        if let Some(variant) = &arguments.variant {
+            return Err(Failure::usage(format!(
+                "--variant {variant}: {} is a trace of one run; leave --variant away",
+                file.display()
+            )));
+        }
         return Ok(run);
     }
-    let entries = catalogue::load(std::slice::from_ref(file))?;
     Ok(Run {
-        scenario: Arc::clone(&entries[0].scenario),
+        scenario: catalogue::one(file, arguments.variant.as_deref())?.scenario,
         seed: arguments.seed.unwrap_or(1),
         sabotage: Vec::new(),
     })

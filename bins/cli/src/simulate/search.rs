@@ -1,6 +1,7 @@
 //! `phalanx sim search`: trials on all cores until one fails, the time is over, or somebody has seen enough.
 
-use super::{catalogue, sweep};
+use super::catalogue::{self, again};
+use super::sweep;
 use crate::arguments::SimSearch;
 use crate::failure::{Failure, Verdict};
 use crate::fleet::interrupt::Interrupt;
@@ -50,7 +51,7 @@ struct Tally {
 
 pub(super) fn run(screen: &Screen, arguments: &SimSearch) -> Result<Verdict, Failure> {
     let mut bases = Vec::new();
-    for entry in catalogue::load(&arguments.files)? {
+    for entry in catalogue::load(&arguments.files, arguments.variant.as_deref())? {
         entry
             .scenario
             .check_engine(Engine::Model)
@@ -81,17 +82,12 @@ pub(super) fn run(screen: &Screen, arguments: &SimSearch) -> Result<Verdict, Fai
         took: start.elapsed(),
     };
     drop(hunt);
-    let written = match &found {
+    let written = match found {
         Some(found) => Some(write(&arguments.out, found)?),
         None => None,
     };
-    report(
-        screen,
-        arguments,
-        &tally,
-        found.as_ref().zip(written.as_deref()),
-    )?;
-    Ok(if found.is_some() {
+    report(screen, arguments, &tally, written.as_ref())?;
+    Ok(if written.is_some() {
         Verdict::No
     } else {
         Verdict::Yes
@@ -188,9 +184,17 @@ fn take<T>(shared: &Mutex<Option<T>>) -> Option<T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
+/// A trial that failed, as a file.
+struct Written {
+    path: PathBuf,
+    /// The command that shows the failure again.
+    again: String,
+    found: Found,
+}
+
 /// Writes the failing scenario; by itself, with its seed, it fails again.
-fn write(folder: &Path, found: &Found) -> Result<PathBuf, Failure> {
-    let name = found.scenario.name.split('[').next().unwrap_or_default();
+fn write(folder: &Path, mut found: Found) -> Result<Written, Failure> {
+    let name = found.scenario.plain_name();
     let path = folder.join(format!("{name}-{}.toml", found.trial.seed));
     let shown = path.display();
     let why = found
@@ -205,20 +209,26 @@ fn write(folder: &Path, found: &Found) -> Result<PathBuf, Failure> {
     let unwritable = |error| Failure::usage(format!("{shown} cannot be written: {error}"));
     std::fs::create_dir_all(folder).map_err(unwritable)?;
     std::fs::write(&path, text).map_err(unwritable)?;
-    Ok(path)
+    let again = again(&path, found.trial.seed)?;
+    let failures = std::mem::take(&mut found.failures).into_iter();
+    found.failures = failures
+        .map(|broken| broken.reproduced_by(&again))
+        .collect();
+    Ok(Written { path, again, found })
 }
 
 fn report(
     screen: &Screen,
     arguments: &SimSearch,
     tally: &Tally,
-    found: Option<(&Found, &Path)>,
+    written: Option<&Written>,
 ) -> Result<(), Failure> {
     let took = u64::try_from(tally.took.as_millis()).unwrap_or(u64::MAX);
     if arguments.json {
-        let failure = found.map(|(found, path)| {
+        let failure = written.map(|Written { path, again, found }| {
             json!({
                 "file": path,
+                "reproduce": again,
                 "seed": found.trial.seed,
                 "trial": found.trial.number,
                 "failures": found.failures,
@@ -232,7 +242,7 @@ fn report(
             "found": failure,
         }));
     }
-    if let Some((found, path)) = found {
+    if let Some(Written { path, again, found }) = written {
         let (seed, path) = (found.trial.seed, path.display());
         let head = format!("{}, seed {seed}, fails", found.scenario.name);
         screen.line(screen.painted(&head, Paint::Bad))?;
@@ -244,7 +254,7 @@ fn report(
                 broken.why
             ))?;
         }
-        screen.line(format!("  again:   phalanx sim run {path} --seed {seed}"))?;
+        screen.line(format!("  again:   {again}"))?;
         screen.line(format!(
             "  smaller: phalanx sim shrink {path} --seed {seed} -o small.toml"
         ))?;

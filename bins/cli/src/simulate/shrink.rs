@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(super) fn run(screen: &Screen, arguments: &SimShrink) -> Result<Verdict, Failure> {
-    let entry = catalogue::load(std::slice::from_ref(&arguments.file))?.swap_remove(0);
+    let entry = catalogue::one(&arguments.file, arguments.variant.as_deref())?;
     entry
         .scenario
         .check_engine(Engine::Model)
@@ -73,6 +73,10 @@ fn report(
             |error| Failure::usage(format!("{} cannot be written: {error}", path.display()));
         std::fs::write(path, &text).map_err(unwritable)?;
     }
+    let again = match &arguments.output {
+        Some(path) => Some(catalogue::again(path, shrunk.seed)?),
+        None => None,
+    };
     let (steps, nodes) = (shrunk.scenario.steps.len(), shrunk.scenario.hosts.len());
     if arguments.json {
         return screen.json(&json!({
@@ -81,23 +85,21 @@ fn report(
             "nodes": nodes,
             "lines": text.lines().count(),
             "minimal": shrunk.minimal,
-            "failure": shrunk.failure,
+            "failure": shrunk.failure.clone().reproduced_by(again.as_deref().unwrap_or_default()),
+            "reproduce": again,
             "scenario": text,
         }));
     }
-    let Some(path) = &arguments.output else {
+    let (Some(path), Some(again)) = (&arguments.output, again) else {
         return screen.line(text.trim_end());
     };
-    let path = path.display();
     screen.line(format!(
-        "{path}: {steps} steps, {nodes} nodes, after {} runs",
+        "{}: {steps} steps, {nodes} nodes, after {} runs",
+        path.display(),
         shrunk.runs
     ))?;
     if !shrunk.minimal {
         screen.line("stopped before it was minimal; start from this file to go on")?;
     }
-    screen.line(format!(
-        "again: phalanx sim run {path} --seed {}",
-        shrunk.seed
-    ))
+    screen.line(format!("again: {again}"))
 }

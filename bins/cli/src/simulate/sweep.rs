@@ -11,7 +11,7 @@ use crate::failure::{Failure, Verdict};
 use crate::scale::Engines;
 use crate::screen::Screen;
 use phalanx_sim::mesh;
-use phalanx_sim::record::VERSION;
+use phalanx_sim::outcome::{run_words, stamp};
 use phalanx_sim::scenario::Engine;
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -29,7 +29,7 @@ struct Job<'a> {
 type Done = Result<Vec<Record>, Failure>;
 
 pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failure> {
-    let entries = catalogue::load(&arguments.files)?;
+    let entries = catalogue::load(&arguments.files, arguments.variant.as_deref())?;
     let engines = arguments.engine.each();
     for entry in &entries {
         for engine in &engines {
@@ -45,9 +45,10 @@ pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failur
         .flat_map(|entry| arguments.seed.each().map(move |seed| Job { entry, seed }))
         .collect();
     if settings.trace.is_some() && (jobs.len() > 1 || engines.len() > 1) {
-        return Err(Failure::usage(
-            "--trace takes one scenario, one seed and one engine",
-        ));
+        return Err(Failure::usage(format!(
+            "--trace takes one scenario, one seed and one engine{}",
+            one_of(&entries)
+        )));
     }
     check_picture(arguments, &entries, &engines)?;
     let junit = arguments.junit.as_deref().map(Junit::new);
@@ -97,6 +98,17 @@ fn settings(arguments: &SimRun) -> Result<Settings, Failure> {
     })
 }
 
+/// How to take one run of a matrix, when there is one.
+fn one_of(entries: &[Entry]) -> String {
+    let variants = entries.iter().map(|entry| &entry.scenario.variant);
+    match variants.into_iter().find(|variant| !variant.is_empty()) {
+        Some(variant) if entries.len() > 1 => {
+            format!("; choose one of the matrix, such as --variant '{variant}'")
+        }
+        _ => String::new(),
+    }
+}
+
 /// A picture is of one scenario in the engine that can be recorded.
 fn check_picture(arguments: &SimRun, entries: &[Entry], engines: &[Engine]) -> Result<(), Failure> {
     let flag = match (&arguments.report, arguments.timeline) {
@@ -106,7 +118,8 @@ fn check_picture(arguments: &SimRun, entries: &[Entry], engines: &[Engine]) -> R
     };
     if entries.len() > 1 || *engines != [Engine::Model] {
         return Err(Failure::usage(format!(
-            "{flag} takes one scenario in the model engine; seeds as many as you like"
+            "{flag} takes one scenario in the model engine; seeds as many as you like{}",
+            one_of(entries)
         )));
     }
     // A sweep of an hour must not end with a page that cannot be written.
@@ -219,10 +232,10 @@ fn compare(job: &Job<'_>, records: &mut [Record]) {
             at_ms,
             why,
             reproduce: format!(
-                "phalanx sim run {} --seed {} --engine both  # file {:016x}, phalanx {VERSION}",
-                job.entry.path.display(),
+                "phalanx sim run {} --seed {} --engine both{}",
+                run_words(&job.entry.scenario),
                 job.seed,
-                job.entry.scenario.hash
+                stamp(&job.entry.scenario)
             ),
             causes: Vec::new(),
         });

@@ -11,6 +11,7 @@ mod certificates;
 mod exits;
 mod fleet;
 mod golden;
+mod matrix;
 mod recorded;
 mod simulator;
 

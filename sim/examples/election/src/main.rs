@@ -75,16 +75,21 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let runner = Model::<Elections>::new();
     let mut passed = true;
     for file in &arguments.files {
-        let scenario = runner
+        // A file with a matrix holds many.
+        let scenarios = runner
             .load(Path::new(file))
             .map_err(|why| why.to_string())?;
-        for seed in arguments.seeds.clone() {
+        let seeds = || arguments.seeds.clone();
+        let runs = scenarios
+            .iter()
+            .flat_map(|scenario| seeds().map(move |seed| (scenario, seed)));
+        for (scenario, seed) in runs {
             let options = Options {
                 sabotage: arguments.sabotage.clone(),
                 ..Options::default()
             };
             let outcome = runner
-                .run(&scenario, seed, options)
+                .run(scenario, seed, options)
                 .map_err(|why| why.to_string())?;
             for failure in &outcome.failures {
                 println!("{failure}");
@@ -99,13 +104,16 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
 /// Whether no seed and no chaos was found that fails; what is found is shrunk and printed.
 fn search(arguments: &Arguments) -> Result<bool, String> {
     let runner = Model::<Elections>::new();
-    let files = arguments.files.iter();
-    let bases: Result<Vec<_>, _> = files.map(|file| runner.load(Path::new(file))).collect();
+    let mut bases = Vec::new();
+    for file in &arguments.files {
+        let scenarios = runner.load(Path::new(file));
+        bases.extend(scenarios.map_err(|why| why.to_string())?);
+    }
     let subject = Subject {
         runner: &runner,
         sabotage: &arguments.sabotage,
     };
-    let mut hunt = Hunt::new(bases.map_err(|why| why.to_string())?, 1);
+    let mut hunt = Hunt::new(bases, 1);
     for _ in 0..arguments.runs {
         let trial = hunt.draw();
         let scenario = hunt.scenario(&trial);

@@ -6,6 +6,7 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::random::hash_bytes;
 use phalanx_sim::disk::Write;
 use phalanx_sim::invariant::{Invariant, Seen, Verdict};
+use phalanx_sim::outcome::run_words;
 use phalanx_sim::scenario::{Engine, Scenario};
 use phalanx_sim::system::{Effect, Happening, Start, System, Taken, Ticket, Vocabulary};
 use phalanx_sim::world::Scene;
@@ -129,8 +130,11 @@ impl System for Elections {
     }
     // guide: end
 
-    fn again(file: &str, seed: u64, _: Engine) -> String {
-        format!("election run {file} --seeds {seed}..{seed}")
+    fn again(scenario: &Scenario, seed: u64, _: Engine) -> String {
+        format!(
+            "election run {} --seeds {seed}..{seed}",
+            run_words(scenario)
+        )
     }
 
     fn invariants(_: &Scenario) -> Vec<Box<dyn Invariant<Self>>> {

@@ -11,7 +11,7 @@ use std::path::Path;
 fn load(name: &str) -> Scenario {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let file = folder.join(format!("{name}.toml"));
-    Model::<Elections>::new().load(&file).unwrap()
+    Scenario::load_one(&file, &Elections::vocabulary(), None).unwrap()
 }
 
 fn run(scenario: &Scenario, seed: u64, sabotage: &[&str]) -> Outcome {
