@@ -204,6 +204,8 @@ impl Gossip {
                 out,
             );
             self.remember((handle, false), before);
+        } else {
+            self.hear_of_forgotten(handle);
         }
         (applied, Some((handle, false)))
     }

@@ -449,6 +449,23 @@ impl Gossip {
         }
     }
 
+    /// The second step of forgetting a member comes when nobody can need it to be remembered. Whoever learnt of it last,
+    /// from the last that still knew it, needs what is said against it until it finds out for itself: its own edge
+    /// missing twice running, and the time of a suspect; thrice that, since it may have handed it on.
+    fn keep_place(&mut self, handle: Handle) {
+        let tuning = &self.config.tuning;
+        let found_out = 2 * MAINTAIN_INTERVAL + tuning.down_after;
+        let wait = tuning.forget_after.max(3 * found_out);
+        self.timers.set(Timer::Forget(handle), self.now + wait);
+    }
+
+    /// Somebody told old news of a forgotten member: it has not forgotten it yet.
+    pub(super) fn hear_of_forgotten(&mut self, handle: Handle) {
+        if self.topology.is_retired(handle) {
+            self.keep_place(handle);
+        }
+    }
+
     /// A member has been down or gone for long: forget it, in two steps, so that old news does not bring it back.
     pub(super) fn forget(&mut self, handle: Handle, out: &mut Outbox<Output>) {
         if !matches!(self.status(handle), Status::Down | Status::Left) {
@@ -458,7 +475,6 @@ impl Gossip {
             return;
         };
         let (retired, id) = (slot.retired, slot.id.clone());
-        let forget_after = self.config.tuning.forget_after;
         self.limbo.remove(&handle);
         if !retired {
             let before = self.topology.hash();
@@ -466,8 +482,7 @@ impl Gossip {
             self.remember((handle, false), before);
             out.push(Output::Report(Event::PeerForgotten { id }));
             if !self.config.sabotage.has(Switch::Resurrects) {
-                self.timers
-                    .set(Timer::Forget(handle), self.now + forget_after);
+                self.keep_place(handle);
                 return;
             }
         }
@@ -476,7 +491,8 @@ impl Gossip {
         self.clear_edge(handle);
         if retired && (self.topology.is_named(handle) || self.by_peer.contains_key(&handle)) {
             // We by the report that goes out with this step; others take theirs back about now.
-            let again = (forget_after / STILL_NAMED_SHARE).max(MAINTAIN_INTERVAL);
+            let share = self.config.tuning.forget_after / STILL_NAMED_SHARE;
+            let again = share.max(MAINTAIN_INTERVAL);
             self.timers.set(Timer::Forget(handle), self.now + again);
             return;
         }

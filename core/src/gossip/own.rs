@@ -150,7 +150,7 @@ impl Gossip {
             .map(|(peer, edge)| (*peer, edge.down))
             .collect();
         for (peer, down) in peers {
-            if self.topology.slot(peer).is_some_and(|slot| slot.retired) {
+            if self.topology.is_retired(peer) {
                 continue;
             }
             let known = self.topology.is_known(peer);

@@ -271,6 +271,11 @@ impl Topology {
         self.known_record(handle).is_some()
     }
 
+    /// Whether a member is forgotten, and its record kept so that old news does not bring it back.
+    pub(crate) fn is_retired(&self, handle: Handle) -> bool {
+        self.retired.contains(&handle)
+    }
+
     /// Whether a standing report names this member.
     pub(crate) fn is_named(&self, handle: Handle) -> bool {
         self.reported_edges().any(|(_, edge)| edge.peer == handle)

@@ -588,26 +588,57 @@ fn a_forgotten_member_that_somebody_still_names_keeps_its_place() {
     assert_eq!(all.machine.topology().handle(&name(7)), None);
 }
 
-#[test]
-fn what_is_said_of_a_forgotten_member_is_said_until_its_place_is_freed_in_time() {
+/// `n0`, which has just forgotten `n7`, of which nobody else says anything any more.
+fn with_a_forgotten_member(forget_after: crate::time::Duration) -> Neighbourhood {
     let mut settings = config(0, 5, &[]);
-    settings.tuning.forget_after = ms(20_000);
+    settings.tuning.forget_after = forget_after;
     let mut all = Neighbourhood::of(settings, 3);
     suspect(&mut all);
-    let says_so = |all: &Neighbourhood| all.own_report().contains(&(name(7), true));
     while all.machine.member(&name(7)).is_some() {
         all.rest(ms(100));
-        assert!(says_so(&all) && all.now < Instant::from_millis(60_000));
+        assert!(accuses(&all) && all.now < Instant::from_millis(120_000));
     }
     for index in 1..=3 {
         all.hears(index as u64, reports(&[says(index, 9, &[])]));
     }
+    all
+}
+
+/// Whether `n0` says that it does not hear `n7`.
+fn accuses(all: &Neighbourhood) -> bool {
+    all.own_report().contains(&(name(7), true))
+}
+
+#[test]
+fn what_is_said_of_a_forgotten_member_is_said_until_its_place_is_freed_in_time() {
+    let mut all = with_a_forgotten_member(ms(40_000));
     // Whoever has not forgotten it yet still needs the word of all who do not hear it.
-    all.rest(ms(19_500));
-    assert!(says_so(&all));
+    all.rest(ms(39_500));
+    assert!(accuses(&all));
     // That word is the last to name it, and does not keep it.
+    all.rest(ms(6_000));
+    assert!(!accuses(&all));
+    assert_eq!(all.machine.topology().handle(&name(7)), None);
+}
+
+#[test]
+fn what_is_said_of_a_forgotten_member_lasts_until_a_newcomer_found_out() {
+    let mut all = with_a_forgotten_member(ms(1_000));
+    all.rest(ms(25_000));
+    assert!(accuses(&all));
     all.rest(ms(5_000));
-    assert!(!says_so(&all));
+    assert_eq!(all.machine.topology().handle(&name(7)), None);
+}
+
+#[test]
+fn a_forgotten_member_that_somebody_still_tells_of_stays_forgotten_and_accused() {
+    let mut all = with_a_forgotten_member(ms(1_000));
+    for _ in 0..4 {
+        all.rest(ms(20_000));
+        all.hears(1, records(&[news(7, 1)]));
+        assert!(accuses(&all) && all.machine.member(&name(7)).is_none());
+    }
+    all.rest(ms(30_000));
     assert_eq!(all.machine.topology().handle(&name(7)), None);
 }
 
