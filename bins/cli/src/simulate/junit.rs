@@ -1,6 +1,7 @@
 //! Verdicts as JUnit XML: a suite for each scenario and engine, a case for each seed.
 
 use super::record::Record;
+use super::sometimes::Sometimes;
 use crate::failure::Failure;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
@@ -19,7 +20,7 @@ struct Suite {
 }
 
 struct Case {
-    seed: u64,
+    name: String,
     wall_ms: u64,
     /// What failed, in words, each with its headline.
     failures: Vec<(String, String)>,
@@ -63,10 +64,32 @@ impl Junit {
             ));
         }
         let case = Case {
-            seed: read.seed,
+            name: format!("seed {}", read.seed),
             wall_ms: read.wall_ms,
             failures,
         };
+        self.push(name, case);
+    }
+
+    /// Adds what had to be true in some run: a case for each that several runs decide.
+    pub(super) fn add_sometimes(&mut self, scenario: &str, engine: &str, all: &[Sometimes]) {
+        for it in all.iter().filter(|it| it.runs > 1) {
+            let missed = it.is_missed().then(|| {
+                (
+                    it.text.clone(),
+                    format!("line {}: in {}", it.line, it.share()),
+                )
+            });
+            let case = Case {
+                name: format!("line {}, over all seeds", it.line),
+                wall_ms: 0,
+                failures: missed.into_iter().collect(),
+            };
+            self.push(format!("{scenario} on {engine}"), case);
+        }
+    }
+
+    fn push(&mut self, name: String, case: Case) {
         match self.suites.iter_mut().find(|suite| suite.name == name) {
             Some(suite) => suite.cases.push(case),
             None => self.suites.push(Suite {
@@ -133,12 +156,11 @@ impl Suite {
 
 impl Case {
     fn write<W: io::Write>(&self, suite: &str, writer: &mut Writer<W>) -> io::Result<()> {
-        let name = format!("seed {}", self.seed);
         let time = seconds(self.wall_ms);
         let case = writer
             .create_element("testcase")
             .with_attribute(("classname", suite))
-            .with_attribute(("name", name.as_str()))
+            .with_attribute(("name", self.name.as_str()))
             .with_attribute(("time", time.as_str()));
         if self.failures.is_empty() {
             case.write_empty()?;

@@ -4,7 +4,7 @@
 //! - [`sweep`]: many runs on all cores, in order; start there.
 //! - [`engine`]: one run, in this process or in one of its own.
 //! - [`record`]: what came of a run, as JSON and in parts.
-//! - [`report`]: what people see of a sweep.
+//! - [`report`]: what people see of a sweep; [`sometimes`]: what has to be true in some run of it.
 //! - [`search`]: looks for a seed that fails; [`shrink`]: makes a small scenario of what fails.
 //! - [`picture`]: a recorded run as a page, a timeline, the causes of a failure.
 //! - [`junit`]: verdicts as XML.
@@ -21,6 +21,7 @@ mod replay;
 mod report;
 mod search;
 mod shrink;
+mod sometimes;
 mod state;
 mod sweep;
 

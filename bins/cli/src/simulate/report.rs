@@ -2,10 +2,12 @@
 
 use super::junit::Junit;
 use super::record::{Broken, Record};
+use super::sometimes::{self, Sometimes};
 use crate::failure::{Failure, Verdict};
 use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use phalanx_sim::report::Seed;
+use serde_json::json;
 use std::io::IsTerminal as _;
 use std::time::Instant;
 
@@ -24,6 +26,7 @@ struct Group {
     wall_ms: u64,
     messages: u64,
     vacuous: Vec<String>,
+    sometimes: Vec<Sometimes>,
 }
 
 pub(super) struct Report<'a> {
@@ -141,6 +144,7 @@ impl<'a> Report<'a> {
                 wall_ms: 0,
                 messages: 0,
                 vacuous: Vec::new(),
+                sometimes: Vec::new(),
             });
             self.groups.len() - 1
         });
@@ -151,6 +155,7 @@ impl<'a> Report<'a> {
         group.virtual_ms += read.virtual_ms;
         group.wall_ms += read.wall_ms;
         group.messages += read.messages;
+        sometimes::count(&mut group.sometimes, record);
         for fault in &read.vacuous {
             let text = format!(
                 "{} line {}: the step `{}` bit nothing: {}",
@@ -219,18 +224,45 @@ impl<'a> Report<'a> {
     pub(super) fn finish(mut self, result: Result<(), Failure>) -> Result<Verdict, Failure> {
         self.bar.finish_and_clear();
         self.unless_gone(result)?;
-        if let Some(junit) = &self.junit {
+        if let Some(junit) = &mut self.junit {
+            for group in &self.groups {
+                junit.add_sometimes(&group.scenario, &group.engine, &group.sometimes);
+            }
             junit.write()?;
         }
-        if !self.json && !self.gone {
-            let shown = self.summary();
+        if !self.gone {
+            let shown = if self.json {
+                self.over_all_seeds()
+            } else {
+                self.summary()
+            };
             self.unless_gone(shown)?;
         }
-        Ok(match (self.failed, self.differ) {
+        Ok(match (self.failed + self.missed(), self.differ) {
             (_, 1..) => Verdict::Differs,
             (1.., 0) => Verdict::No,
             (0, 0) => Verdict::Yes,
         })
+    }
+
+    /// What had to be true in some run and was in none.
+    fn missed(&self) -> usize {
+        let sometimes = self.groups.iter().flat_map(|group| &group.sometimes);
+        sometimes.filter(|it| it.is_missed()).count()
+    }
+
+    /// After all runs, an object for each scenario of which something had to be true in some run.
+    fn over_all_seeds(&self) -> Result<(), Failure> {
+        let groups = self.groups.iter();
+        for group in groups.filter(|group| !group.sometimes.is_empty()) {
+            self.screen.json(&json!({
+                "scenario": group.scenario,
+                "engine": group.engine,
+                "runs": group.runs,
+                "sometimes": group.sometimes,
+            }))?;
+        }
+        Ok(())
     }
 
     fn summary(&self) -> Result<(), Failure> {
@@ -239,6 +271,7 @@ impl<'a> Report<'a> {
         } else {
             self.table()?;
         }
+        self.sometimes()?;
         for text in self.groups.iter().flat_map(|group| &group.vacuous) {
             self.screen.line(format!(
                 "{}  {text}",
@@ -257,7 +290,11 @@ impl<'a> Report<'a> {
         if self.differ > 0 {
             text += &format!(", {} not reproducible", self.differ);
         }
-        let paint = if self.failed + self.differ == 0 {
+        let missed = self.missed();
+        if missed > 0 {
+            text += &format!(", {} in no seed", count(missed, "expectation"));
+        }
+        let paint = if self.failed + self.differ + missed == 0 {
             Paint::Good
         } else {
             Paint::Bad
@@ -311,6 +348,35 @@ impl<'a> Report<'a> {
                 .map(|(name, value)| (name.as_str(), Cell::new(value.to_string()))),
         );
         self.screen.facts(&facts)
+    }
+
+    /// What has to be true in some run, and in how many it was.
+    fn sometimes(&self) -> Result<(), Failure> {
+        if self.groups.iter().all(|group| group.sometimes.is_empty()) {
+            return Ok(());
+        }
+        let mut table = Table::new(&["scenario", "line", "seeds", "first", "sometimes"]);
+        for group in &self.groups {
+            for it in &group.sometimes {
+                let paint = match (it.is_missed(), it.reached) {
+                    (true, _) => Paint::Bad,
+                    (false, 0) => Paint::Plain,
+                    (false, _) => Paint::Good,
+                };
+                let first = it
+                    .first
+                    .map_or_else(|| "-".to_owned(), |seed| seed.to_string());
+                let text = it.text.strip_prefix("sometimes = ").unwrap_or(&it.text);
+                table.row(vec![
+                    Cell::new(format!("{} on {}", group.scenario, group.engine)),
+                    Cell::number(it.line),
+                    Cell::new(it.share()).paint(paint),
+                    Cell::number(first),
+                    Cell::new(text),
+                ]);
+            }
+        }
+        self.screen.table(&table)
     }
 
     fn table(&self) -> Result<(), Failure> {

@@ -114,6 +114,74 @@ fn a_broken_expectation_is_code_1_with_the_command_that_shows_it_again() {
     );
 }
 
+/// One of three is killed: which one is drawn, so each is missed in some seeds. Nobody ever leaves.
+const SOMETIMES: &str = r#"
+scenario = 1
+name = "sometimes"
+about = "One of three is killed, and nobody knows which before."
+engines = ["model"]
+duration = "12s"
+
+[[nodes]]
+count = 3
+
+[[at]]
+time = "2s"
+crash = "1 of all"
+
+[[expect]]
+sometimes = { sees = { who = "running", of = "n1", as = "down" } }
+
+[[expect]]
+sometimes = { sees = { who = "running", of = "n1", as = "left" } }
+"#;
+
+#[test]
+fn what_is_true_in_some_seeds_is_counted_over_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), "sometimes.toml", SOMETIMES);
+    let verdicts = folder.path().join("verdicts.xml");
+    let sweep = [
+        "sim",
+        "run",
+        &file,
+        "--seed",
+        "1..12",
+        "--json",
+        "--junit",
+        &text(&verdicts),
+    ];
+    let answer = run(&sweep);
+    assert_eq!(answer.code, 1, "{}", answer.err);
+    let lines = answer.json();
+    let (runs, overall) = (&lines[..12], &lines[12]);
+    assert!(runs.iter().all(|it| it["outcome"] == "pass"));
+    let reached = runs.iter().filter(|it| it["expected"][0]["met"] == true);
+    let (reached, sometimes) = (reached.count(), &overall["sometimes"]);
+    assert!(reached > 0 && reached < 12, "{reached}");
+    assert_eq!(sometimes[0]["reached"], reached);
+    assert_eq!(
+        (&sometimes[1]["reached"], &sometimes[1]["runs"]),
+        (&0.into(), &12.into())
+    );
+    let xml = std::fs::read_to_string(&verdicts).unwrap();
+    assert!(
+        xml.contains("line 18, over all seeds") && xml.contains("none of 12"),
+        "{xml}"
+    );
+    let people = run(&["sim", "run", &file, "--seed", "1..12"]);
+    assert_eq!(people.code, 1);
+    for word in [
+        &format!("{reached} of 12"),
+        "none of 12",
+        "1 expectation in no seed",
+    ] {
+        assert!(people.out.contains(word), "{word}: {}", people.out);
+    }
+    // One seed proves nothing against it.
+    run(&["sim", "run", &file]).fine();
+}
+
 #[test]
 fn a_mechanism_switched_off_is_noticed() {
     let file = scenario("partition-heals.toml");
