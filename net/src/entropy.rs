@@ -1,4 +1,5 @@
-//! Seeds and instances from the operating system: the only source of true randomness that reaches `core`.
+//! Seeds and instances from the operating system, the only source of true randomness that reaches `core`; and secrets,
+//! which never reach it.
 
 use std::fmt;
 
@@ -37,6 +38,14 @@ pub fn instance() -> Result<u32, NoEntropy> {
             return Ok(number);
         }
     }
+}
+
+/// Fills bytes that must stay secret.
+///
+/// # Errors
+/// When the operating system gives no random bytes.
+pub fn fill(bytes: &mut [u8]) -> Result<(), NoEntropy> {
+    getrandom::fill(bytes).map_err(NoEntropy)
 }
 
 #[cfg(test)]

@@ -61,6 +61,9 @@ pub(crate) struct Flags {
     /// The CA's certificate (PEM).
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<String>,
+    /// A file of the mesh's secrets, one a line (phalanx ca secret): the first is used, all are accepted.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<String>,
     /// How log lines look: text or json.
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -85,6 +88,7 @@ impl Flags {
             (Key::CertificateFile, "--tls-cert", &self.tls_cert),
             (Key::PrivateKeyFile, "--tls-key", &self.tls_key),
             (Key::CaFile, "--tls-ca", &self.tls_ca),
+            (Key::SecretFile, "--secret-file", &self.secret_file),
             (Key::LogFormat, "--log-format", &self.log_format),
             (Key::LogLevel, "--log-level", &self.log_level),
         ];

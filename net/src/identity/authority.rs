@@ -3,7 +3,9 @@
 //! Keys are Ed25519: certificates and handshakes then have constant sizes, so that simulated runs are alike.
 
 use super::calendar::date_of;
+use super::derive::DerivedKey;
 use super::error::{IdentityError, Place};
+use super::facts::hexadecimal;
 use super::subject::{Role, Subject, SubjectError};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use phalanx_core::identity::check_name;
@@ -13,11 +15,25 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType,
 };
+use ring::digest;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 
 /// How long a CA is valid.
 pub const CA_DAYS: u64 = 365;
 /// How long a node's or administrator's certificate is valid.
 pub const NODE_DAYS: u64 = 90;
+
+/// The organisation in the name of a CA that somebody made.
+const MADE: &str = "Phalanx mesh CA";
+/// The organisation in the name of a CA derived from a mesh's secret.
+pub(super) const DERIVED: &str = "Phalanx mesh secret";
+/// The bytes of a public key's hash that are a fingerprint.
+const FINGERPRINT_BYTES: usize = 8;
+/// A derived CA is always valid, as its secret is: from 2020 to what X.509 has for no end, the last second of 9999.
+const ALWAYS: Validity = Validity {
+    not_before: Wall(1_577_836_800),
+    not_after: Wall(253_402_300_799),
+};
 
 /// Clocks that lag by this much still accept a certificate made now.
 const BACKDATED_SECONDS: u64 = 300;
@@ -110,27 +126,47 @@ impl Authority {
     pub fn new(mesh: &str, validity: Validity) -> Result<(Self, Issued), IdentityError> {
         check_name(mesh).map_err(SubjectError::Mesh)?;
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(crypto("the CA's key"))?;
+        let key_pem = key.serialize_pem();
+        let authority = Self::with_key(mesh, validity, key, MADE, None)?;
+        let issued = Issued {
+            certificate_pem: authority.certificate_pem.clone(),
+            key_pem,
+        };
+        Ok((authority, issued))
+    }
+
+    /// The CA whose key was derived from a secret of `mesh`.
+    pub(super) fn derived(mesh: &str, key: &DerivedKey) -> Result<Self, IdentityError> {
+        let der = PrivatePkcs8KeyDer::from(key.as_slice());
+        let key = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519)
+            .map_err(crypto("the key of a mesh secret"))?;
+        let hash = digest::digest(&digest::SHA256, key.public_key_raw());
+        let fingerprint = hexadecimal(&hash.as_ref()[..FINGERPRINT_BYTES]);
+        Self::with_key(mesh, ALWAYS, key, DERIVED, Some(&fingerprint))
+    }
+
+    fn with_key(
+        mesh: &str,
+        validity: Validity,
+        key: KeyPair,
+        organization: &str,
+        unit: Option<&str>,
+    ) -> Result<Self, IdentityError> {
         let mut params = params(mesh, &format!("spiffe://{mesh}"), validity)?;
-        params
-            .distinguished_name
-            .push(DnType::OrganizationName, "Phalanx mesh CA");
+        let name = &mut params.distinguished_name;
+        name.push(DnType::OrganizationName, organization);
+        if let Some(unit) = unit {
+            name.push(DnType::OrganizationalUnitName, unit);
+        }
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate_pem = params.self_signed(&key).map_err(crypto("the CA"))?.pem();
-        let issued = Issued {
-            certificate_pem: certificate_pem.clone(),
-            key_pem: key.serialize_pem(),
-        };
-        let issuer = Issuer::new(params, key);
-        Ok((
-            Self {
-                mesh: mesh.to_owned(),
-                certificate_pem,
-                not_after: validity.not_after,
-                issuer,
-            },
-            issued,
-        ))
+        Ok(Self {
+            mesh: mesh.to_owned(),
+            certificate_pem,
+            not_after: validity.not_after,
+            issuer: Issuer::new(params, key),
+        })
     }
 
     /// The CA of these PEM texts.

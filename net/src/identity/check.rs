@@ -4,8 +4,10 @@ use super::authority::{Issued, Validity};
 use super::error::{IdentityError, PeerError, Place, Warning};
 use super::facts::{self, Facts};
 use super::files;
+use super::secret::Secret;
 use super::subject::{Peer, Subject, peer_identity, subject_of};
-use super::tls;
+use super::tls::{self, Credential};
+use super::trust::{Claim, Standing, Trust};
 use phalanx_core::time::Wall;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -54,9 +56,10 @@ impl PemParts {
 #[derive(Clone)]
 pub struct Identity {
     subject: Subject,
-    facts: Arc<Facts>,
-    certified: Arc<CertifiedKey>,
+    /// At least one. The first is shown, unless the other end accepts only a later one.
+    credentials: Arc<[Credential]>,
     roots: Arc<RootCertStore>,
+    standing: Arc<Standing>,
 }
 
 impl core::fmt::Debug for Identity {
@@ -87,12 +90,65 @@ impl Identity {
                 why,
             }
         })?;
-        Ok(Self {
+        let credential = Credential::new(certificate_facts, certified);
+        Ok(Self::of(subject, vec![credential], roots, Trust::Authority))
+    }
+
+    /// The identity of `subject` that these secrets give it, as of `now`, with certificates that have new keys: the
+    /// first secret's is shown to whoever accepts it, another's to others.
+    ///
+    /// # Errors
+    /// When there is no secret, or the cryptography library refuses.
+    pub fn from_secrets(
+        secrets: &[Secret],
+        subject: &Subject,
+        validity: Validity,
+        now: Wall,
+    ) -> Result<Self, IdentityError> {
+        let mut credentials = Vec::new();
+        let mut roots = RootCertStore::empty();
+        let mut fingerprints = Vec::new();
+        for secret in secrets {
+            let authority = secret.authority(subject.mesh())?;
+            let issued = authority.issue(subject, validity)?;
+            let parts = PemParts::issued(&issued, authority.certificate_pem());
+            let minted = Self::from_pem(&parts, subject, now)?;
+            for credential in minted.credentials.iter() {
+                if let Claim::Secret { fingerprint, .. } =
+                    Claim::of_issuer(&credential.certified.cert[0])
+                {
+                    fingerprints.push(fingerprint);
+                }
+                credentials.push(credential.clone());
+            }
+            roots.roots.extend(minted.roots.roots.iter().cloned());
+        }
+        if credentials.is_empty() {
+            return Err(IdentityError::Unusable {
+                place: Place::Memory("the mesh's secrets"),
+                why: "there is none".to_owned(),
+            });
+        }
+        let trust = Trust::Secrets(fingerprints);
+        Ok(Self::of(subject, credentials, roots, trust))
+    }
+
+    fn of(
+        subject: &Subject,
+        credentials: Vec<Credential>,
+        roots: RootCertStore,
+        trust: Trust,
+    ) -> Self {
+        let standing = Standing {
+            mesh: subject.mesh().to_owned(),
+            trust,
+        };
+        Self {
             subject: subject.clone(),
-            facts: Arc::new(certificate_facts),
-            certified: Arc::new(certified),
+            credentials: credentials.into(),
             roots: Arc::new(roots),
-        })
+            standing: Arc::new(standing),
+        }
     }
 
     /// Who we are.
@@ -104,13 +160,24 @@ impl Identity {
     /// What our certificate says.
     #[must_use]
     pub fn facts(&self) -> &Facts {
-        &self.facts
+        &self.credentials[0].facts
+    }
+
+    /// Whom we trust.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.standing.trust
+    }
+
+    /// Why somebody who names these CAs is none of ours, if it is for the mesh's secret.
+    pub(crate) fn quarrel(&self, claims: &[Claim]) -> Option<String> {
+        self.standing.quarrel(claims)
     }
 
     /// When our certificate is valid.
     #[must_use]
     pub fn validity(&self) -> Validity {
-        self.facts.validity
+        self.facts().validity
     }
 
     /// TLS for accepting: TLS 1.3, HTTP/2, and a dialer without a certificate of our CA is turned away.
@@ -118,7 +185,7 @@ impl Identity {
     /// # Errors
     /// When the TLS library refuses our key.
     pub fn server_config(&self) -> Result<Arc<ServerConfig>, IdentityError> {
-        tls::server_config(&self.certified, &self.roots)
+        tls::server_config(&self.credentials, &self.roots)
     }
 
     /// TLS for dialling: TLS 1.3, HTTP/2; the acceptor needs a node's certificate of our CA, whatever its id.
@@ -126,7 +193,7 @@ impl Identity {
     /// # Errors
     /// When the TLS library refuses our key.
     pub fn client_config(&self) -> Result<Arc<ClientConfig>, IdentityError> {
-        tls::client_config(&self.certified, &self.roots)
+        tls::client_config(&self.credentials, &self.roots, &self.standing)
     }
 
     /// Who the other end of a finished handshake is.

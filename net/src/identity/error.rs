@@ -63,6 +63,16 @@ pub enum IdentityError {
         /// Why, and the mend.
         why: String,
     },
+    /// A line of a text of secrets holds none.
+    #[error("{place}:{line}: {why}")]
+    Secret {
+        /// Which text.
+        place: Place,
+        /// Which line.
+        line: usize,
+        /// Why, and the mend.
+        why: String,
+    },
     /// The private key belongs to another certificate.
     #[error(
         "{key}: is not the private key of the certificate in {certificate}; give the pair that was issued together"
@@ -245,6 +255,13 @@ pub enum Warning {
         /// The mode it should have.
         wanted: u32,
     },
+    /// A mesh's secret is a passphrase.
+    Passphrase {
+        /// The text it is in.
+        place: Place,
+        /// Its line.
+        line: usize,
+    },
     /// A certificate ends soon.
     EndsSoon {
         /// Where it is.
@@ -261,6 +278,11 @@ impl fmt::Display for Warning {
                 f,
                 "{}: others may use it (mode {mode:04o}); run: chmod {wanted:04o} {0}",
                 path.display()
+            ),
+            Self::Passphrase { place, line } => write!(
+                f,
+                "{place}:{line}: is a passphrase: whoever can connect to a node can try passphrases until one fits; \
+                 a secret made by phalanx ca secret cannot be guessed"
             ),
             Self::EndsSoon { place, not_after } => {
                 write!(

@@ -103,7 +103,8 @@ fn algorithm(oid: &str) -> String {
     .to_owned()
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// Bytes for people.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");

@@ -10,22 +10,27 @@
 //! - `subject`: the names in certificates.
 //! - `authority`: makes certificates.
 //! - `directory`: the development mode, a directory that fills itself at the first start.
-//! - `check`: from PEM to a checked identity.
+//! - `secret`, `derive`: a mesh's secret, and the CA that it stands for.
+//! - `check`: from PEM or secrets to a checked identity.
+//! - `trust`: whom a node trusts, and why it does not trust another.
 //! - `facts`: what people want to know of a certificate.
 //! - `tls`: rustls on ring, TLS 1.3 alone, both ends prove who they are.
 
 mod authority;
 mod calendar;
 mod check;
+mod derive;
 mod directory;
 mod error;
 mod facts;
 mod files;
+mod secret;
 mod source;
 mod subject;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trust;
 
 pub use authority::{Authority, CA_DAYS, Issued, NODE_DAYS, Validity};
 pub use calendar::iso_8601;
@@ -33,5 +38,8 @@ pub use check::{Identity, PemParts, PemText};
 pub use directory::{IssuedFiles, ca_init, ca_issue};
 pub use error::{IdentityError, PeerError, Place, Warning};
 pub use facts::{Facts, ca_show, facts_of_pem};
+pub use secret::{PASSPHRASE_CHARS_MIN, SECRET_VARIABLE, SECRETS_MAX, Secret, SecretError};
 pub use source::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, Opened, Source, inspect, open};
 pub use subject::{Peer, Role, Subject, SubjectError, peer_identity};
+pub(crate) use trust::Claim;
+pub use trust::Trust;

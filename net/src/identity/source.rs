@@ -1,12 +1,15 @@
 //! Where certificates come from.
 
+use super::authority::{NODE_DAYS, Validity};
 use super::check::{Identity, PemParts, PemText};
 use super::directory::{self, IssuedFiles};
 use super::error::{IdentityError, Place, Warning};
 use super::files;
+use super::secret::{self, SECRET_VARIABLE, Secret};
 use super::subject::Subject;
 use phalanx_core::time::Wall;
 use std::path::PathBuf;
+use zeroize::Zeroizing;
 
 /// The environment variable that holds the certificate, as PEM.
 pub const CERT_VARIABLE: &str = "PHALANX_TLS_CERT";
@@ -38,6 +41,10 @@ pub enum Source {
         /// The CA's certificate, or several.
         ca: String,
     },
+    /// A file of the mesh's secrets, the first to mint from; a certificate is minted at each start.
+    SecretFile(PathBuf),
+    /// The value of [`SECRET_VARIABLE`], as a file of secrets.
+    SecretVariable(Zeroizing<String>),
 }
 
 impl core::fmt::Debug for Source {
@@ -54,8 +61,10 @@ impl core::fmt::Debug for Source {
                 .field("key", key)
                 .field("ca", ca)
                 .finish(),
-            // The values hold a private key.
+            // The values hold a private key, or are a secret.
             Self::Variables { .. } => f.debug_struct("Variables").finish_non_exhaustive(),
+            Self::SecretFile(path) => f.debug_tuple("SecretFile").field(path).finish(),
+            Self::SecretVariable(_) => f.debug_struct("SecretVariable").finish_non_exhaustive(),
         }
     }
 }
@@ -98,9 +107,26 @@ pub fn inspect(
     read(source, subject, now).map(Some)
 }
 
+fn minted(
+    (secrets, warnings): (Vec<Secret>, Vec<Warning>),
+    subject: &Subject,
+    now: Wall,
+) -> Result<Opened, IdentityError> {
+    let validity = Validity::days(now, NODE_DAYS);
+    Ok(Opened {
+        identity: Identity::from_secrets(&secrets, subject, validity, now)?,
+        warnings,
+    })
+}
+
 fn read(source: &Source, subject: &Subject, now: Wall) -> Result<Opened, IdentityError> {
     let mut warnings = Vec::new();
     let parts = match source {
+        Source::SecretFile(path) => return minted(secret::read(path)?, subject, now),
+        Source::SecretVariable(text) => {
+            let place = Place::Variable(SECRET_VARIABLE.to_owned());
+            return minted(secret::parse(&place, text)?, subject, now);
+        }
         Source::Directory(path) => {
             let issued = IssuedFiles::of(path, subject);
             warnings.extend(files::permissions(path));

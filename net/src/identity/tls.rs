@@ -5,22 +5,28 @@
 //! the SPIFFE id afterwards. Sessions are never resumed: each connection proves its certificates anew.
 
 use super::error::IdentityError;
+use super::facts::Facts;
 use super::subject::Role;
+use super::trust::{Claim, Standing, Trust};
 use core::time::Duration;
 use phalanx_core::time::Wall;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
+use rustls::client::{ResolvesClientCert, Resumption, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
-use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
+    WebPkiClientVerifier,
+};
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
+    RootCertStore, ServerConfig, SignatureScheme,
 };
 use std::sync::Arc;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 const HTTP_2: &[u8] = b"h2";
 
@@ -93,8 +99,63 @@ fn verify_server(
     verify_server_cert_signed_by_trust_anchor(&own, roots, intermediates, now, algorithms().all)
 }
 
+/// A certificate with its key.
+#[derive(Clone, Debug)]
+pub(super) struct Credential {
+    pub(super) facts: Arc<Facts>,
+    pub(super) certified: Arc<CertifiedKey>,
+    /// The name of the CA that signed it (DER).
+    issuer: Vec<u8>,
+}
+
+impl Credential {
+    pub(super) fn new(facts: Facts, certified: CertifiedKey) -> Self {
+        let own = certified.cert.first();
+        let issuer = own
+            .and_then(|own| X509Certificate::from_der(own).ok())
+            .map(|(_, parsed)| parsed.issuer().as_raw().to_vec());
+        Self {
+            facts: Arc::new(facts),
+            certified: Arc::new(certified),
+            issuer: issuer.unwrap_or_default(),
+        }
+    }
+}
+
+/// Shows the first certificate whose CA the other end names; the first of all if it names none of them.
+#[derive(Debug)]
+struct Offer(Arc<[Credential]>);
+
+impl Offer {
+    fn choose<'a>(
+        &self,
+        wanted: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Option<Arc<CertifiedKey>> {
+        let is_wanted = |held: &&Credential| wanted.clone().any(|name| name == held.issuer);
+        let chosen = self.0.iter().find(is_wanted).or(self.0.first());
+        chosen.map(|held| Arc::clone(&held.certified))
+    }
+}
+
+impl ResolvesServerCert for Offer {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let wanted = hello.certificate_authorities().unwrap_or_default();
+        self.choose(wanted.iter().map(AsRef::as_ref))
+    }
+}
+
+impl ResolvesClientCert for Offer {
+    fn resolve(&self, wanted: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.choose(wanted.iter().copied())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
 pub(super) fn server_config(
-    certified: &Arc<CertifiedKey>,
+    credentials: &Arc<[Credential]>,
     roots: &Arc<RootCertStore>,
 ) -> Result<Arc<ServerConfig>, IdentityError> {
     let what = "the TLS configuration for accepting";
@@ -105,7 +166,7 @@ pub(super) fn server_config(
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| crypto(what, &error))?
         .with_client_cert_verifier(clients)
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(certified))));
+        .with_cert_resolver(Arc::new(Offer(Arc::clone(credentials))));
     config.alpn_protocols = vec![HTTP_2.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -113,19 +174,27 @@ pub(super) fn server_config(
 }
 
 pub(super) fn client_config(
-    certified: &Arc<CertifiedKey>,
+    credentials: &Arc<[Credential]>,
     roots: &Arc<RootCertStore>,
+    standing: &Arc<Standing>,
 ) -> Result<Arc<ClientConfig>, IdentityError> {
     let what = "the TLS configuration for dialling";
+    // Whoever holds secrets says which: the other end chooses its certificate by it, or knows why there is none.
+    let wanted = match standing.trust {
+        Trust::Authority => None,
+        Trust::Secrets(_) => Some(roots.subjects()),
+    };
     let verifier = AnyNode {
         roots: Arc::clone(roots),
+        standing: Arc::clone(standing),
+        wanted,
     };
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| crypto(what, &error))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(certified))));
+        .with_client_cert_resolver(Arc::new(Offer(Arc::clone(credentials))));
     config.alpn_protocols = vec![HTTP_2.to_vec()];
     config.resumption = Resumption::disabled();
     // What we dial has no name to ask for.
@@ -137,7 +206,30 @@ pub(super) fn client_config(
 #[derive(Debug)]
 struct AnyNode {
     roots: Arc<RootCertStore>,
+    standing: Arc<Standing>,
+    wanted: Option<Vec<DistinguishedName>>,
 }
+
+impl AnyNode {
+    /// The error, in words if it is for the mesh's secret.
+    fn explain(&self, own: &CertificateDer<'_>, error: Error) -> Error {
+        if error != Error::InvalidCertificate(CertificateError::UnknownIssuer) {
+            return error;
+        }
+        match self.standing.quarrel(&[Claim::of_issuer(own)]) {
+            Some(why) => {
+                let why = OtherError(Arc::new(Quarrel(why)));
+                Error::InvalidCertificate(CertificateError::Other(why))
+            }
+            None => error,
+        }
+    }
+}
+
+/// Why the other end is none of ours.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Quarrel(String);
 
 impl ServerCertVerifier for AnyNode {
     fn verify_server_cert(
@@ -148,7 +240,8 @@ impl ServerCertVerifier for AnyNode {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        verify_server(own, intermediates, &self.roots, now)?;
+        verify_server(own, intermediates, &self.roots, now)
+            .map_err(|error| self.explain(own, error))?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -172,5 +265,9 @@ impl ServerCertVerifier for AnyNode {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         algorithms().supported_schemes()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        self.wanted.as_deref()
     }
 }

@@ -8,8 +8,9 @@ use super::handshakes::{Handshakes, Place, Rates};
 use super::links::Links;
 use super::network::Listener;
 use super::{Event, Limit};
-use crate::identity::Identity;
+use crate::identity::{Claim, Identity};
 use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// How long a port that gives an error (too many open files, mostly) is left alone.
@@ -97,16 +98,27 @@ where
 {
     /// Finds out who connected, and passes the connection on.
     async fn admit(&self, io: Guarded<Io>, remote: SocketAddr, place: Place, timeout: Duration) {
-        let acceptor = TlsAcceptor::from(self.tls.clone());
         let fate = io.fate();
-        let shake = io.layer(async |io| acceptor.accept(io).await);
+        // Which CAs the dialer trusts, once it has said so.
+        let mut claims = None;
+        let shake = io.layer(async |io| {
+            let begun = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+            let hello = begun.client_hello();
+            let named = hello.certificate_authorities().unwrap_or_default();
+            let named = named.iter().map(|name| Claim::of_name(name.as_ref()));
+            claims = Some(named.collect::<Vec<_>>());
+            begun.into_stream(self.tls.clone()).await
+        });
         let shaken = time::timeout(timeout, shake).await;
         drop(place);
         let reason = match shaken {
             // It was turned out, or the node ends: neither is its doing.
             Ok(Err(_)) if fate.is_killed() => return,
             Err(_) => format!("no TLS handshake within {timeout:?}"),
-            Ok(Err(error)) => failure::accepting(&error),
+            Ok(Err(error)) => {
+                let quarrel = claims.and_then(|claims| self.identity.quarrel(&claims));
+                failure::accepting(&error, quarrel)
+            }
             Ok(Ok(io)) => match self
                 .identity
                 .judge(io.inner().get_ref().1.peer_certificates())

@@ -101,10 +101,11 @@ fn of_alert(alert: AlertDescription) -> DialError {
     }
 }
 
-/// Why the handshake with somebody who connected failed, for people.
-pub(crate) fn accepting(error: &io::Error) -> String {
+/// Why the handshake with somebody who connected failed, for people. A quarrel about the mesh's secret tells more than
+/// what either end's TLS says of the other's certificate.
+pub(crate) fn accepting(error: &io::Error, quarrel: Option<String>) -> String {
     match greeting(error) {
-        DialError::Untrusted(why) => format!("not trusted: {why}"),
+        DialError::Untrusted(why) => format!("not trusted: {}", quarrel.unwrap_or(why)),
         DialError::Protocol(why) => format!("speaks another protocol: {why}"),
         other @ (DialError::Refused | DialError::TimedOut | DialError::Unreachable) => {
             other.to_string()

@@ -2,7 +2,7 @@
 
 use super::key::{Key, Shape, nearest};
 use super::layer::{Given, Layer, Origin, Value};
-use phalanx_net::identity::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE};
+use phalanx_net::identity::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, SECRET_VARIABLE};
 use std::ffi::OsString;
 
 /// The configuration file, read by the command line's parser.
@@ -13,10 +13,19 @@ const CONFIG_VARIABLE: &str = "PHALANX_CONFIG";
 pub(super) struct Environment {
     /// Settings.
     pub(super) layer: Layer,
-    /// Certificate, key and CA, as PEM.
-    pub(super) pem: [Option<String>; 3],
+    /// What proves who the node is.
+    pub(super) proof: Proof,
     /// Variables that look like ours and mean nothing. Only a warning: other programs set some too.
     pub(super) unknown: Vec<String>,
+}
+
+/// The variables that hold themselves what files hold otherwise.
+#[derive(Debug, Default)]
+pub(super) struct Proof {
+    /// Certificate, key and CA, as PEM.
+    pub(super) pem: [Option<String>; 3],
+    /// The mesh's secrets.
+    pub(super) secret: Option<String>,
 }
 
 /// Reads the variables whose names begin with `PHALANX_`.
@@ -45,7 +54,9 @@ impl Environment {
     fn take(&mut self, name: &str, value: String) {
         let pem = [CERT_VARIABLE, KEY_VARIABLE, CA_VARIABLE];
         if let Some(at) = pem.iter().position(|known| *known == name) {
-            self.pem[at] = Some(value);
+            self.proof.pem[at] = Some(value);
+        } else if name == SECRET_VARIABLE {
+            self.proof.secret = Some(value);
         } else if let Some(key) = Key::ALL.iter().copied().find(|key| key.variable() == name) {
             let origin = Origin::Variable(name.to_owned());
             let value = match key.shape() {
@@ -54,7 +65,11 @@ impl Environment {
             };
             self.layer.insert(key, Given { origin, value });
         } else if name != CONFIG_VARIABLE {
-            let known = Key::ALL.iter().map(|key| key.variable()).chain(pem);
+            let known = Key::ALL
+                .iter()
+                .map(|key| key.variable())
+                .chain(pem)
+                .chain([SECRET_VARIABLE]);
             let meant = nearest(name, known)
                 .map(|meant| format!("; did you mean {meant}?"))
                 .unwrap_or_default();

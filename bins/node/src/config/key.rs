@@ -56,6 +56,7 @@ keys! {
     CertificateFile "tls.cert" "PHALANX_TLS_CERT_FILE" Text,
     PrivateKeyFile "tls.key" "PHALANX_TLS_KEY_FILE" Text,
     CaFile "tls.ca" "PHALANX_TLS_CA_FILE" Text,
+    SecretFile "tls.secret_file" "PHALANX_SECRET_FILE" Text,
     LogFormat "log.format" "PHALANX_LOG_FORMAT" Text,
     LogLevel "log.level" "PHALANX_LOG_LEVEL" Text,
     HeartbeatIntervalMax "tuning.heartbeat_interval_max_ms" "PHALANX_TUNING_HEARTBEAT_INTERVAL_MAX_MS" Number,
@@ -98,7 +99,8 @@ pub(crate) fn all_keys() -> String {
     let lines: String = Key::ALL.iter().map(line).collect();
     format!(
         "Keys of the configuration file and their environment variables:\n{lines}\n\
-         Instead of files, PHALANX_TLS_CERT, PHALANX_TLS_KEY and PHALANX_TLS_CA may hold the PEM texts. \
+         Instead of files, PHALANX_TLS_CERT, PHALANX_TLS_KEY and PHALANX_TLS_CA may hold the PEM texts, and \
+         PHALANX_SECRET the mesh's secrets. \
          Lists and tables in variables are separated by commas. SIGHUP reads the file again and takes over \
          targets, nickname, kind, services and metadata."
     )

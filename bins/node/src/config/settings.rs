@@ -1,6 +1,6 @@
 //! The checked settings of one daemon.
 
-use super::environment::Environment;
+use super::environment::{Environment, Proof};
 use super::key::Key;
 use super::layer::{Layer, Origin, Value};
 use super::{environment, file, tuning};
@@ -11,7 +11,9 @@ use core::str::FromStr;
 use phalanx_core::gossip::{Address, Tuning};
 use phalanx_core::identity::{NodeId, check_name};
 use phalanx_core::topology::record::Service;
-use phalanx_net::identity::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, Source, Subject};
+use phalanx_net::identity::{
+    CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, SECRET_VARIABLE, Source, Subject,
+};
 use phalanx_net::telemetry::{Filter, Format};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -169,14 +171,14 @@ impl Settings {
             .unwrap_or_default();
         let Environment {
             layer,
-            pem,
+            proof,
             unknown,
         } = environment::read(variables)?;
         let mut merged = Merged {
             layers: [file, layer, flags.layer()],
             problems: Vec::new(),
         };
-        let settings = read(&mut merged, pem, unknown);
+        let settings = read(&mut merged, proof, unknown);
         match settings {
             Some(settings) if merged.problems.is_empty() => Ok(settings),
             Some(_) | None => Err(merged.problems),
@@ -184,7 +186,7 @@ impl Settings {
     }
 }
 
-fn read(merged: &mut Merged, pem: [Option<String>; 3], warnings: Vec<String>) -> Option<Settings> {
+fn read(merged: &mut Merged, proof: Proof, warnings: Vec<String>) -> Option<Settings> {
     // Everything is looked at before anything is given up, so that all problems are told at once.
     let subject = subject(merged);
     let listen = merged.address(Key::Listen);
@@ -192,7 +194,7 @@ fn read(merged: &mut Merged, pem: [Option<String>; 3], warnings: Vec<String>) ->
     let state_dir = merged
         .text(Key::StateDir)
         .map(|(_, text)| PathBuf::from(text));
-    let certificates = certificates(merged, pem);
+    let certificates = certificates(merged, proof);
     let targets = items(merged, Key::Targets, |text| {
         text.parse::<Address>().map_err(|why| why.to_string())
     });
@@ -276,39 +278,59 @@ fn advertise(merged: &mut Merged, listen: SocketAddr) -> Option<Advertise> {
 }
 
 /// The source of certificates: that of the highest layer that names one.
-fn certificates(merged: &mut Merged, pem: [Option<String>; 3]) -> Option<Source> {
+fn certificates(merged: &mut Merged, proof: Proof) -> Option<Source> {
     const ENVIRONMENT: usize = 1;
     let files = [Key::CertificateFile, Key::PrivateKeyFile, Key::CaFile];
-    let rank = |key: Key| merged.given(key).map(|(rank, _)| rank);
-    let in_directory = rank(Key::CertDir);
-    let in_files = files.into_iter().filter_map(rank).max();
-    let in_variables = pem.iter().any(Option::is_some).then_some(ENVIRONMENT);
-    let highest = in_directory.max(in_files).max(in_variables);
+    let Proof { pem, secret } = proof;
+    let place = |keys: &[Key]| {
+        let given = keys
+            .iter()
+            .filter_map(|key| Some((merged.given(*key)?, key)));
+        let ((rank, given), key) = given.max_by_key(|((rank, _), _)| *rank)?;
+        Some((rank, format!("{}: {}", given.origin, key.name())))
+    };
+    let variable = |given: bool, name: &str| {
+        given.then(|| (ENVIRONMENT, format!("environment variable {name}")))
+    };
+    let named = [
+        place(&[Key::CertDir]),
+        place(&files),
+        variable(pem.iter().any(Option::is_some), CERT_VARIABLE),
+        place(&[Key::SecretFile]),
+        variable(secret.is_some(), SECRET_VARIABLE),
+    ];
+    let highest = named.iter().flatten().map(|(rank, _)| *rank).max();
     let Some(highest) = highest else {
         merged.problems.push(format!(
-            "tls: no certificates; give {}, or {}, {} and {}, or the PEM texts as {CERT_VARIABLE}, {KEY_VARIABLE} and {CA_VARIABLE}",
-            Key::CertDir.name(), files[0].name(), files[1].name(), files[2].name()
+            "tls: nothing proves who this node is; give {}, or {}, {} and {}, or the PEM texts as {CERT_VARIABLE}, \
+             {KEY_VARIABLE} and {CA_VARIABLE}, or the mesh's secret by {} or as {SECRET_VARIABLE}",
+            Key::CertDir.name(), files[0].name(), files[1].name(), files[2].name(), Key::SecretFile.name()
         ));
         return None;
     };
-    let named = [in_directory, in_files, in_variables]
-        .iter()
-        .filter(|rank| **rank == Some(highest))
-        .count();
-    if named > 1 {
-        merged.problems.push(format!(
-            "{}: stands beside another source of certificates; give one",
-            Key::CertDir.name()
-        ));
+    let at_highest = named.into_iter().enumerate().filter_map(|(at, named)| {
+        let (_, place) = named.filter(|(rank, _)| *rank == highest)?;
+        Some((at, place))
+    });
+    let (at, places): (Vec<usize>, Vec<String>) = at_highest.unzip();
+    if at.len() > 1 {
+        let why = "a node has either certificates or the mesh's secret; give one source";
+        let places = places.join(" and ");
+        merged
+            .problems
+            .push(format!("{places} stand beside each other: {why}"));
         return None;
     }
-    if in_directory == Some(highest) {
-        let (_, directory) = merged.text(Key::CertDir)?;
-        return Some(Source::Directory(directory.into()));
+    match at[0] {
+        0 => path(Key::CertDir).map(Source::Directory),
+        1 => from_files(merged, files),
+        2 => from_variables(merged, pem),
+        3 => path(Key::SecretFile).map(Source::SecretFile),
+        _ => secret.map(|secret| Source::SecretVariable(secret.into())),
     }
-    if in_variables == Some(highest) {
-        return from_variables(merged, pem);
-    }
+}
+
+fn from_files(merged: &mut Merged, files: [Key; 3]) -> Option<Source> {
     let [certificate, key, ca] = files.map(|key| {
         let text = merged.text(key);
         if text.is_none() {

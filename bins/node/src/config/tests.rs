@@ -301,11 +301,53 @@ fn the_nearest_source_of_certificates_counts_and_must_be_whole() {
     let error = source(&[], &["--tls-cert", "c", "--cert-dir", "d"]).unwrap_err();
     assert_eq!(
         error,
-        ["tls.cert_dir: stands beside another source of certificates; give one"]
+        [
+            "--cert-dir: tls.cert_dir and --tls-cert: tls.cert stand beside each other: a node has either \
+          certificates or the mesh's secret; give one source"
+        ]
     );
     assert!(
         problem("cert_dir = \"/etc/phalanx\"", "")
-            .starts_with("tls: no certificates; give tls.cert_dir, or")
+            .starts_with("tls: nothing proves who this node is; give tls.cert_dir, or")
+    );
+}
+
+#[test]
+fn a_meshs_secret_comes_from_a_file_or_the_environment_and_not_beside_certificates() {
+    let source = |variables: &[(&str, &str)], flags: &[&str]| {
+        load(GOOD, variables, flags).map(|s| s.certificates)
+    };
+    assert_eq!(
+        source(&[], &["--secret-file", "s"]),
+        Ok(Source::SecretFile("s".into()))
+    );
+    let inline = [("PHALANX_SECRET", "one\ntwo")];
+    assert_eq!(
+        source(&inline, &[]),
+        Ok(Source::SecretVariable("one\ntwo".to_owned().into()))
+    );
+    assert!(
+        !format!("{:?}", source(&inline, &[])).contains("two"),
+        "it prints the secret"
+    );
+    let error = source(&[], &["--secret-file", "s", "--cert-dir", "d"]).unwrap_err();
+    assert_eq!(
+        error,
+        [
+            "--cert-dir: tls.cert_dir and --secret-file: tls.secret_file stand beside each other: a node has either \
+          certificates or the mesh's secret; give one source"
+        ]
+    );
+    let both = "cert_dir = \"/etc/phalanx\"\nsecret_file = \"/etc/phalanx/secret\"";
+    let error = problem("cert_dir = \"/etc/phalanx\"", both);
+    assert!(
+        error.starts_with("FILE:9: tls.cert_dir and FILE:10: ")
+            && error.contains("tls.secret_file stand beside"),
+        "{error}"
+    );
+    assert!(
+        Flags::try_parse_from(["phalanxd", "--secret", "x"]).is_err(),
+        "what stands on a command line is seen by everybody"
     );
 }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// What each end learnt of the other, or its error.
-type Learnt = Result<Result<Peer, PeerError>, String>;
+pub(super) type Learnt = Result<Result<Peer, PeerError>, String>;
 
 /// Shakes hands and sends a byte each way: under TLS 1.3 the dialer learns only then whether it was admitted.
 async fn meet(
@@ -47,11 +47,11 @@ async fn meet(
     tokio::join!(dialing, accepting)
 }
 
-async fn meet_as(dialer: &Identity, acceptor: &Identity) -> (Learnt, Learnt) {
+pub(super) async fn meet_as(dialer: &Identity, acceptor: &Identity) -> (Learnt, Learnt) {
     meet(dialer.client_config().unwrap(), dialer, acceptor).await
 }
 
-fn subject(learnt: &Learnt) -> Subject {
+pub(super) fn subject(learnt: &Learnt) -> Subject {
     learnt.as_ref().unwrap().as_ref().unwrap().subject.clone()
 }
 

@@ -3,6 +3,7 @@
 mod directory;
 mod handshake;
 mod refused;
+mod secrets;
 
 use super::{Authority, Identity, PemParts, Source, Subject, Validity};
 use phalanx_core::identity::NodeId;
