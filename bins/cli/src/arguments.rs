@@ -76,6 +76,31 @@ pub(crate) enum Ca {
         #[arg(long)]
         json: bool,
     },
+    /// Make a mesh's secret, for meshes without an authority: every machine that has it is a member
+    Secret {
+        /// Write it to this new file, which you alone may read, instead of printing it
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the fingerprints of the secrets in a file, as nodes and their messages name them
+    Fingerprint {
+        /// The file, one secret a line
+        file: PathBuf,
+        /// The mesh's name: one secret is another in another mesh
+        #[arg(
+            long,
+            value_name = "NAME",
+            env = "PHALANX_MESH",
+            default_value = "phalanx"
+        )]
+        mesh: String,
+        /// Print JSON, one object a secret
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what certificates say: those of a folder, or single files
     Show {
         /// PEM files
@@ -120,9 +145,21 @@ pub(crate) struct Reach {
         long,
         value_name = "DIR",
         env = "PHALANX_CERT_DIR",
-        required_unless_present = "cert"
+        required_unless_present_any = ["cert", "secret_file"]
     )]
     pub(crate) cert_dir: Option<PathBuf>,
+    /// The file of the mesh's secrets, one a line; asks as `admin`, with a certificate minted from it
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PHALANX_SECRET_FILE",
+        requires = "mesh",
+        conflicts_with_all = ["cert_dir", "cert"]
+    )]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// The mesh's name, which goes with --secret-file; certificates name their mesh themselves
+    #[arg(long, value_name = "NAME", env = "PHALANX_MESH")]
+    pub(crate) mesh: Option<String>,
     /// Ask with this certificate (PEM)
     #[arg(long, value_name = "FILE", requires_all = ["key", "ca"], conflicts_with = "cert_dir")]
     pub(crate) cert: Option<PathBuf>,

@@ -7,7 +7,8 @@ use crate::screen::{Cell, Paint, Screen, span};
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
 use phalanx_net::identity::{
-    CA_DAYS, Facts, NODE_DAYS, Subject, Validity, ca_init, ca_issue, ca_show, iso_8601,
+    CA_DAYS, Facts, NODE_DAYS, Secret, Subject, Validity, ca_init, ca_issue, ca_show, iso_8601,
+    secret_fingerprints, write_secret,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub(crate) fn run(command: Ca, screen: &Screen) -> Result<Verdict, Failure> {
             admin,
             json,
         } => issue(screen, &id, &cert_dir, admin, json),
+        Ca::Secret { out, json } => secret(screen, out.as_deref(), json),
+        Ca::Fingerprint { file, mesh, json } => fingerprint(screen, &file, &mesh, json),
         Ca::Show {
             files,
             cert_dir,
@@ -96,6 +99,47 @@ fn issue(
             ("  key", path(&files.key)),
             ("  authority", path(&files.ca)),
         ])?;
+    }
+    Ok(Verdict::Yes)
+}
+
+fn secret(screen: &Screen, out: Option<&Path>, json: bool) -> Result<Verdict, Failure> {
+    let secret = Secret::make().map_err(Failure::failed)?;
+    match out {
+        None if json => screen.json(&json!({ "secret": *secret.text() }))?,
+        None => screen.line(secret.text().as_str())?,
+        Some(path) => {
+            write_secret(path, &secret).map_err(Failure::usage)?;
+            if json {
+                screen.json(&json!({ "file": path }))?;
+            } else {
+                screen.line(format!(
+                    "The secret is in {}; whoever has it is a member of your mesh.",
+                    path.display()
+                ))?;
+                screen.line(format!(
+                    "Next: copy it to each machine, and start phalanxd --secret-file {}",
+                    path.display()
+                ))?;
+            }
+        }
+    }
+    Ok(Verdict::Yes)
+}
+
+fn fingerprint(screen: &Screen, file: &Path, mesh: &str, json: bool) -> Result<Verdict, Failure> {
+    let (fingerprints, warnings) = secret_fingerprints(file, mesh).map_err(Failure::usage)?;
+    for (number, fingerprint) in fingerprints.iter().enumerate() {
+        let minted = number == 0;
+        if json {
+            screen.json(&json!({ "fingerprint": fingerprint, "minted_from": minted }))?;
+        } else {
+            let role = if minted { "minted from" } else { "accepted" };
+            screen.line(format!("{fingerprint}  {role}"))?;
+        }
+    }
+    for warning in warnings.iter().filter(|_| !json) {
+        screen.line(screen.painted(&warning.to_string(), Paint::Warn))?;
     }
     Ok(Verdict::Yes)
 }

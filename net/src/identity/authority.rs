@@ -118,6 +118,12 @@ fn ia5(text: &str) -> Result<Ia5String, IdentityError> {
     Ia5String::try_from(text).map_err(crypto("a certificate's name"))
 }
 
+/// A short name of a public key.
+fn fingerprint(public_key: &[u8]) -> String {
+    let hash = digest::digest(&digest::SHA256, public_key);
+    hexadecimal(&hash.as_ref()[..FINGERPRINT_BYTES])
+}
+
 impl Authority {
     /// A new CA for `mesh`, and its key.
     ///
@@ -140,9 +146,13 @@ impl Authority {
         let der = PrivatePkcs8KeyDer::from(key.as_slice());
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519)
             .map_err(crypto("the key of a mesh secret"))?;
-        let hash = digest::digest(&digest::SHA256, key.public_key_raw());
-        let fingerprint = hexadecimal(&hash.as_ref()[..FINGERPRINT_BYTES]);
+        let fingerprint = fingerprint(key.public_key_raw());
         Self::with_key(mesh, ALWAYS, key, DERIVED, Some(&fingerprint))
+    }
+
+    /// What people and messages call its key.
+    pub(super) fn fingerprint(&self) -> String {
+        fingerprint(self.issuer.key().public_key_raw())
     }
 
     fn with_key(

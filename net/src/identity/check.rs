@@ -113,14 +113,8 @@ impl Identity {
             let issued = authority.issue(subject, validity)?;
             let parts = PemParts::issued(&issued, authority.certificate_pem());
             let minted = Self::from_pem(&parts, subject, now)?;
-            for credential in minted.credentials.iter() {
-                if let Claim::Secret { fingerprint, .. } =
-                    Claim::of_issuer(&credential.certified.cert[0])
-                {
-                    fingerprints.push(fingerprint);
-                }
-                credentials.push(credential.clone());
-            }
+            credentials.extend(minted.credentials.iter().cloned());
+            fingerprints.push(authority.fingerprint());
             roots.roots.extend(minted.roots.roots.iter().cloned());
         }
         if credentials.is_empty() {

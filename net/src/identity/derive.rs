@@ -59,6 +59,11 @@ impl Secret {
         Authority::derived(mesh, &self.ca_key(mesh)?)
     }
 
+    /// What people and messages call this secret in `mesh`.
+    pub(super) fn fingerprint(&self, mesh: &str) -> Result<String, IdentityError> {
+        Ok(self.authority(mesh)?.fingerprint())
+    }
+
     pub(super) fn ca_key(&self, mesh: &str) -> Result<DerivedKey, IdentityError> {
         match &self.0 {
             Kind::Made(bytes) => expand(bytes.as_slice(), mesh),

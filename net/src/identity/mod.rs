@@ -38,7 +38,10 @@ pub use check::{Identity, PemParts, PemText};
 pub use directory::{IssuedFiles, ca_init, ca_issue};
 pub use error::{IdentityError, PeerError, Place, Warning};
 pub use facts::{Facts, ca_show, facts_of_pem};
-pub use secret::{PASSPHRASE_CHARS_MIN, SECRET_VARIABLE, SECRETS_MAX, Secret, SecretError};
+pub use secret::{
+    PASSPHRASE_CHARS_MIN, SECRET_VARIABLE, SECRETS_MAX, Secret, SecretError, secret_fingerprints,
+    write_secret,
+};
 pub use source::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, Opened, Source, inspect, open};
 pub use subject::{Peer, Role, Subject, SubjectError, peer_identity};
 pub(crate) use trust::Claim;

@@ -280,3 +280,31 @@ pub(super) fn read(path: &Path) -> Result<(Vec<Secret>, Vec<Warning>), IdentityE
     warnings.extend(warning);
     Ok((secrets, warnings))
 }
+
+/// Writes a secret to a new file that this user alone may read.
+///
+/// # Errors
+/// When the file exists, or cannot be written.
+pub fn write_secret(path: &Path, secret: &Secret) -> Result<(), IdentityError> {
+    if path.exists() {
+        return Err(IdentityError::Exists {
+            path: path.to_owned(),
+        });
+    }
+    let mut line = secret.text();
+    line.push('\n');
+    files::write_private(path, &line)
+}
+
+/// The fingerprints of the secrets in a file, for `mesh`, and what should be mended.
+///
+/// # Errors
+/// When the file holds no secrets, or the mesh's name breaks the rules.
+pub fn secret_fingerprints(
+    path: &Path,
+    mesh: &str,
+) -> Result<(Vec<String>, Vec<Warning>), IdentityError> {
+    let (secrets, warnings) = read(path)?;
+    let fingerprints = secrets.iter().map(|secret| secret.fingerprint(mesh));
+    Ok((fingerprints.collect::<Result<_, _>>()?, warnings))
+}

@@ -206,6 +206,7 @@ impl Inside {
             watchers: outside.watchers,
             traffic: Some(traffic(outside.traffic)),
             connections: u32::try_from(outside.connections).unwrap_or(u32::MAX),
+            trust: outside.identity.trust().to_string(),
         }
     }
 }

@@ -34,7 +34,7 @@ pub enum ConnectError {
     },
     /// The certificates do not fit.
     #[error(
-        "{address}: not trusted: {why}; both ends need valid certificates of one CA (phalanx ca show)"
+        "{address}: not trusted: {why}; both ends need valid certificates of one CA (phalanx ca show), or one mesh secret"
     )]
     Untrusted {
         /// Where.

@@ -143,6 +143,8 @@ pub(crate) struct Status {
     pub(crate) message: String,
     pub(crate) listen: String,
     pub(crate) encryption: String,
+    /// What makes a node a member.
+    pub(crate) trust: String,
     pub(crate) discovery: String,
     pub(crate) uptime_ms: u64,
     pub(crate) hash: String,
@@ -307,6 +309,7 @@ impl From<proto::NodeStatus> for Status {
             message: health.message,
             listen: status.listen,
             encryption: status.encryption,
+            trust: status.trust,
             discovery: status.discovery,
             uptime_ms: status.uptime_ms,
             hash: hash(status.hash),

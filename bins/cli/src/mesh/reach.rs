@@ -95,12 +95,25 @@ fn identity_of(certificate: &Path, key: &Path, ca: &Path) -> Result<Identity, Fa
         .identity)
 }
 
+/// The identity of an administrator of a mesh whose secret we know.
+fn minted(secret_file: &Path, mesh: &str) -> Result<Identity, Failure> {
+    let name = NodeId::new(ADMIN).map_err(Failure::usage)?;
+    let subject = Subject::admin(mesh, name)
+        .map_err(|error| Failure::usage(format!("--mesh: `{mesh}` {error}")))?;
+    let source = Source::SecretFile(secret_file.to_owned());
+    let opened = open(&source, &subject, now()).map_err(Failure::usage)?;
+    Ok(opened.identity)
+}
+
 fn identity(reach: &Reach) -> Result<Identity, Failure> {
+    if let (Some(secret_file), Some(mesh)) = (&reach.secret_file, &reach.mesh) {
+        return minted(secret_file, mesh);
+    }
     match (&reach.cert_dir, &reach.cert, &reach.key, &reach.ca) {
         (Some(cert_dir), None, None, None) => admin_of(cert_dir),
         (None, Some(certificate), Some(key), Some(ca)) => identity_of(certificate, key, ca),
         _ => Err(Failure::usage(format!(
-            "give --cert-dir (a folder with {CA_CERTIFICATE}), or --cert, --key and --ca"
+            "give --cert-dir (a folder with {CA_CERTIFICATE}), or --cert, --key and --ca, or --secret-file and --mesh"
         ))),
     }
 }

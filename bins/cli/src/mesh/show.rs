@@ -223,6 +223,7 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
         ("view", Cell::new(&status.hash)),
         ("listens", Cell::new(&status.listen)),
         ("encryption", Cell::new(&status.encryption)),
+        ("trust", Cell::new(&status.trust)),
         ("discovery", Cell::new(&status.discovery)),
         (
             "sent",

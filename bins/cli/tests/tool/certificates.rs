@@ -76,3 +76,39 @@ fn what_cannot_be_issued_or_shown_is_named() {
     std::fs::remove_file(folder.path().join("ca-key.pem")).unwrap();
     run(&["ca", "issue", "web-1", "--cert-dir", &empty]).fails(2, &["ca-key.pem"]);
 }
+
+#[test]
+fn a_secret_is_made_once_for_its_owner_alone_and_has_a_fingerprint_for_each_mesh() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = text(&folder.path().join("secret"));
+    run(&["ca", "secret", "--out", &file]).fine();
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let secret = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        secret.starts_with("phx1-") && secret.len() == 45,
+        "{secret}"
+    );
+    run(&["ca", "secret", "--out", &file]).fails(2, &["exists already"]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), secret);
+    let printed = run(&["ca", "secret"]).fine().out;
+    assert!(
+        printed.starts_with("phx1-") && printed != secret,
+        "{printed}"
+    );
+    let of = |mesh: &str| {
+        run(&["ca", "fingerprint", &file, "--mesh", mesh, "--json"])
+            .fine()
+            .json()
+    };
+    let (shop, prod) = (of("shop"), of("prod"));
+    assert_eq!(shop[0]["minted_from"], true);
+    assert_eq!(shop[0]["fingerprint"].as_str().unwrap().len(), 16);
+    assert_ne!(shop[0]["fingerprint"], prod[0]["fingerprint"]);
+    let ask = ["status", "--node", "127.0.0.1:1", "--secret-file", &file];
+    run(&ask).fails(2, &["--mesh"]);
+    let beside = [&ask[..], &["--mesh", "shop", "--cert-dir", "pki"]].concat();
+    run(&beside).fails(2, &["cannot be used with"]);
+    run(&[&ask[..], &["--mesh", "Shop"]].concat()).fails(2, &["--mesh: `Shop`"]);
+    run(&[&ask[..], &["--mesh", "shop"]].concat()).fails(1, &["connection refused"]);
+}

@@ -54,7 +54,12 @@ impl Answer {
 fn tool(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_phalanx"));
     command.args(arguments).stdin(Stdio::null());
-    for variable in ["PHALANX_NODE", "PHALANX_CERT_DIR"] {
+    for variable in [
+        "PHALANX_NODE",
+        "PHALANX_CERT_DIR",
+        "PHALANX_SECRET_FILE",
+        "PHALANX_MESH",
+    ] {
         command.env_remove(variable);
     }
     command

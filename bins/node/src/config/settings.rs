@@ -321,6 +321,7 @@ fn certificates(merged: &mut Merged, proof: Proof) -> Option<Source> {
             .push(format!("{places} stand beside each other: {why}"));
         return None;
     }
+    let path = |key: Key| merged.text(key).map(|(_, text)| PathBuf::from(text));
     match at[0] {
         0 => path(Key::CertDir).map(Source::Directory),
         1 => from_files(merged, files),

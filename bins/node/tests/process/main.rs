@@ -7,3 +7,4 @@ mod daemon;
 mod life;
 mod mesh;
 mod place;
+mod secret;

@@ -2,6 +2,7 @@
 
 use crate::daemon::{Daemon, SOON};
 use crate::place::Place;
+use phalanx_net::service::Client;
 use phalanx_net::store::FileEpoch;
 use phalanx_net::wire::proto::{
     GetHealthRequest, GetTopologyRequest, Member, MemberStatus, health,
@@ -11,7 +12,11 @@ use std::time::{Duration, Instant};
 
 /// Asks a daemon for its view until it is right.
 async fn sees(place: &Place, daemon: &Daemon, right: impl Fn(&[Member]) -> bool) {
-    let mut client = place.ask(daemon).await;
+    tells(place.ask(daemon).await, right).await;
+}
+
+/// The same on a connection that there is.
+pub(crate) async fn tells(mut client: Client, right: impl Fn(&[Member]) -> bool) {
     let deadline = Instant::now() + SOON;
     loop {
         let view = client
@@ -36,7 +41,7 @@ fn status(view: &[Member], id: &str) -> Option<MemberStatus> {
     member.map(Member::status)
 }
 
-fn all_alive(view: &[Member], count: usize) -> bool {
+pub(crate) fn all_alive(view: &[Member], count: usize) -> bool {
     view.len() == count
         && view
             .iter()

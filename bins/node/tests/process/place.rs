@@ -6,9 +6,11 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
 use phalanx_net::clock;
 use phalanx_net::identity::{
-    self, IssuedFiles, Opened, Source, Subject, Validity, ca_init, ca_issue,
+    self, IssuedFiles, Opened, Secret, Source, Subject, Validity, ca_init, ca_issue,
 };
 use phalanx_net::service::Client;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -95,15 +97,44 @@ impl Place {
         .unwrap()
     }
 
+    /// A file of secrets that its owner alone may read.
+    pub(crate) fn secrets(&self, name: &str, secrets: &[&Secret]) -> PathBuf {
+        let lines = secrets.iter().map(|secret| format!("{}\n", *secret.text()));
+        let path = self.path(name);
+        fs::write(&path, lines.collect::<String>()).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// The command of a daemon of mesh `test` that proves itself by the secrets in a file.
+    pub(crate) fn command_with_secret(&self, id: &str, file: &Path, others: &[&Daemon]) -> Command {
+        let state = self.text(&format!("state-{id}"));
+        let mut command = phalanxd(["--id", id, "--mesh", "test", "--listen", "127.0.0.1:0"]);
+        command.args(["--state-dir", &state]);
+        command.arg("--secret-file").arg(file);
+        for other in others {
+            command.args(["--target", &other.address.to_string()]);
+        }
+        command
+    }
+
+    /// A connection to a daemon as an administrator who knows the secrets in a file.
+    pub(crate) async fn ask_with_secret(&self, daemon: &Daemon, file: &Path) -> Client {
+        ask(daemon, Source::SecretFile(file.to_owned())).await
+    }
+
     /// A connection to a daemon, as an administrator.
     pub(crate) async fn ask(&self, daemon: &Daemon) -> Client {
-        let subject = Subject::admin("test", NodeId::new("ada").unwrap()).unwrap();
-        let source = Source::Directory(self.path("certs"));
-        let Opened { identity, .. } = identity::open(&source, &subject, clock::wall()).unwrap();
-        Client::connect(&Address::Socket(daemon.address), &identity, SOON)
-            .await
-            .unwrap()
+        ask(daemon, Source::Directory(self.path("certs"))).await
     }
+}
+
+async fn ask(daemon: &Daemon, source: Source) -> Client {
+    let subject = Subject::admin("test", NodeId::new("ada").unwrap()).unwrap();
+    let Opened { identity, .. } = identity::open(&source, &subject, clock::wall()).unwrap();
+    Client::connect(&Address::Socket(daemon.address), &identity, SOON)
+        .await
+        .unwrap()
 }
 
 /// The flags that name these files.

@@ -250,7 +250,8 @@ async fn a_wrong_secret_and_a_missing_one_are_told_apart() {
         ),
     ] {
         let error = said(meet_as(dialer, acceptor).await.0);
-        assert!(error.contains(words), "{error}");
+        // The library prints the reason as a literal.
+        assert!(error.replace('\\', "").contains(words), "{error}");
     }
     assert_eq!(
         ours.quarrel(&[]).unwrap()[..30],
