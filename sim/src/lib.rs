@@ -7,6 +7,7 @@
 //!
 //! On top of runs: [`search`], which looks for a seed that fails, and [`shrink`], which makes a small scenario of it.
 
+pub mod agenda;
 pub mod arguments;
 pub mod diff;
 pub mod disk;

@@ -9,6 +9,7 @@ use madsim::Config;
 use madsim::runtime::{Handle, NodeHandle};
 use phalanx_core::gossip::Gossip;
 use phalanx_core::random::Random;
+use phalanx_sim::agenda::Agenda;
 use phalanx_sim::judge::Judge;
 use phalanx_sim::mesh::Mesh;
 use phalanx_sim::mesh::projection::{Lives, Projection};
@@ -101,17 +102,18 @@ impl Engine {
     /// Runs until everything is decided.
     async fn drive(&mut self, judge: &mut Judge<'_, Mesh>) -> Result<(), String> {
         let run = Arc::clone(&self.run);
-        let mut orders = run.plan.orders.iter().peekable();
+        let mut agenda = Agenda::new(&run.scenario, &run.plan);
         loop {
             let now = self.fabric.now();
             self.resume();
-            while let Some(planned) = orders.next_if(|planned| planned.at <= now) {
+            while let Some(planned) = agenda.next(now, |host| self.runs[host]) {
                 self.order(planned).await?;
             }
             time::sleep(TICK).await;
             let now = self.fabric.now();
             for (host, event) in self.fabric.reported() {
                 judge.event(now, host, &event, &*self);
+                agenda.heard::<Mesh>(now, host, &event);
             }
             if judge.next_check() <= now {
                 for host in 0..self.seen.len() {

@@ -18,8 +18,10 @@ const MESH: &str = "sim";
 
 /// Whether a plan makes nodes stand still.
 pub(crate) fn pauses(plan: &Plan) -> bool {
+    let triggered = plan.triggers.iter().flat_map(|waiting| &waiting.orders);
     plan.orders
         .iter()
+        .chain(triggered)
         .any(|planned| matches!(planned.order, Order::Pause { .. }))
 }
 

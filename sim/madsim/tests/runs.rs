@@ -107,6 +107,48 @@ fn what_it_cannot_do_is_named_with_line_and_engine() {
     assert!(said.contains("power-loss.toml:"), "{said}");
 }
 
+/// A second machine is killed because the first was missed.
+const CHAIN: &str = r#"
+scenario = 1
+name = "made"
+about = "One is killed; when its loss is noticed, the next goes too, and comes back."
+engines = ["model", "wire", "madsim"]
+duration = "25s"
+
+[[nodes]]
+count = 5
+
+[[at]]
+time = "3s"
+crash = "n4"
+
+[[at]]
+after = { event = "peer-down", by = "n1", about = "n4", delay = "2s" }
+crash = "n3"
+for = "9s"
+
+[[expect]]
+never = { event = { kind = "peer-down", about = "n3" } }
+to = "9s"
+
+[[expect]]
+eventually = { event = { kind = "peer-down", by = "n1", about = "n3" } }
+
+[[expect]]
+eventually = { event = { kind = "peer-up", by = "n1", about = "n3", min = 2 } }
+"#;
+
+#[test]
+fn what_waits_for_a_report_is_done_after_it_and_the_same_each_time() {
+    let path = std::env::temp_dir().join(format!("chain-{}.toml", std::process::id()));
+    std::fs::write(&path, CHAIN).unwrap();
+    let outputs = [1, 1].map(|seed| run(&path, seed, &["--strict"]));
+    std::fs::remove_file(&path).unwrap();
+    let answers = outputs.map(|output| answer(&output));
+    assert_eq!(answers[0]["outcome"], "pass", "{}", answers[0]["failures"]);
+    assert_eq!(answers[0]["trace_hash"], answers[1]["trace_hash"]);
+}
+
 #[test]
 fn a_mechanism_switched_off_is_noticed_here_too() {
     let path = scenarios().join("crash-and-restart.toml");

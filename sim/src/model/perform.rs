@@ -279,14 +279,8 @@ impl<'a, S: System> Engine<'a, '_, S> {
             return;
         }
         let (word, about) = S::event(event);
-        let ids = &self.scenario.hosts;
         for (trigger, waiting) in plan.triggers.iter().enumerate() {
-            let meant = |hosts: &Vec<usize>| {
-                about.is_some_and(|id| hosts.iter().any(|host| ids[*host].id == *id))
-            };
-            let fits = waiting.event == word
-                && waiting.by.contains(&host)
-                && waiting.about.as_ref().is_none_or(meant);
+            let fits = waiting.fits(&self.scenario.hosts, host, word, about);
             if !fits || !self.fired.insert(trigger) {
                 continue;
             }
@@ -302,10 +296,7 @@ impl<'a, S: System> Engine<'a, '_, S> {
     pub(super) fn on_triggered(&mut self, trigger: usize, order: usize) {
         let planned = &self.plan.triggers[trigger].orders[order];
         let runs = |host: usize| self.hosts[host].process.is_some();
-        let starts_twice = matches!(&planned.order, Order::Start { host, .. } if runs(*host));
-        let stops_twice = matches!(&planned.order, Order::Stop { host, .. } if !runs(*host));
-        let idle = starts_twice || stops_twice;
-        if !idle {
+        if !planned.order.is_idle(runs) {
             self.heap.cause = self.trace.order(self.now, planned);
             self.order(planned);
         }

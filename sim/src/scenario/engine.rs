@@ -1,6 +1,6 @@
 //! The engines, and what each can do.
 
-use super::{Action, NetworkAction, NodeAction, Scenario, ScenarioError, Step, When, suggestion};
+use super::{Action, NetworkAction, NodeAction, Scenario, ScenarioError, Step, suggestion};
 use core::fmt;
 use serde::Serialize;
 
@@ -89,10 +89,7 @@ impl Engine {
                     | NodeAction::Command { .. }
             ),
         };
-        if lacks_action {
-            return Some(step.action.word());
-        }
-        (self != Self::Model && matches!(step.when, When::After(_))).then_some("after")
+        lacks_action.then(|| step.action.word())
     }
 }
 

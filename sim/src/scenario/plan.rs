@@ -13,9 +13,10 @@ pub use cuts::Cut;
 
 use super::names::Situation;
 use super::{
-    Action, Certificate, Disk, DiskFault, Latency, Scenario, ScenarioError, Selector, When,
+    Action, Certificate, Disk, DiskFault, Host, Latency, Scenario, ScenarioError, Selector, When,
 };
 use core::time::Duration;
+use phalanx_core::identity::NodeId;
 use phalanx_core::random::Random;
 use phalanx_core::topology::record::Service;
 use serde_json::Value;
@@ -66,6 +67,21 @@ pub struct Triggered {
     pub about: Option<Vec<usize>>,
     /// What to do, in time order; the times count from the event.
     pub orders: Vec<Planned>,
+}
+
+impl Triggered {
+    /// Whether a report is what is waited for.
+    pub(crate) fn fits(
+        &self,
+        hosts: &[Host],
+        by: usize,
+        word: &str,
+        about: Option<&NodeId>,
+    ) -> bool {
+        let meant =
+            |of: &Vec<usize>| about.is_some_and(|id| of.iter().any(|host| hosts[*host].id == *id));
+        self.event == word && self.by.contains(&by) && self.about.as_ref().is_none_or(meant)
+    }
 }
 
 /// What an engine does.
@@ -157,6 +173,14 @@ pub enum Order {
     Loss(Option<u32>),
     /// Latency everywhere; none: as the scenario's network says.
     Latency(Option<Latency>),
+}
+
+impl Order {
+    /// Whether there is nothing to do: who shall start runs, who shall stop does not.
+    pub(crate) fn is_idle(&self, runs: impl Fn(usize) -> bool) -> bool {
+        matches!(self, Self::Start { host, .. } if runs(*host))
+            || matches!(self, Self::Stop { host, .. } if !runs(*host))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use phalanx_core::gossip::Sabotage;
 use phalanx_core::random::Random;
 use phalanx_net::identity::Identity;
 use phalanx_net::transport::Notice;
+use phalanx_sim::agenda::Agenda;
 use phalanx_sim::arguments::Arguments;
 use phalanx_sim::judge::Judge;
 use phalanx_sim::mesh::Mesh;
@@ -146,10 +147,10 @@ impl<'a> Engine<'a> {
     /// Runs until everything is decided.
     fn drive(&mut self, judge: &mut Judge<'_, Mesh>) -> Result<(), String> {
         let tick = tick(self.hosts.len());
-        let mut orders = self.plan.orders.iter().peekable();
+        let mut agenda = Agenda::new(self.scenario, self.plan);
         loop {
             let now = self.sim.elapsed();
-            while let Some(planned) = orders.next_if(|planned| planned.at <= now) {
+            while let Some(planned) = agenda.next(now, |host| self.hosts[host].runs) {
                 self.order(planned)?;
             }
             let due = judge.next_check() <= now + tick;
@@ -160,7 +161,7 @@ impl<'a> Engine<'a> {
                 .step()
                 .map_err(|error| format!("a host failed: {error}"))?;
             let now = self.sim.elapsed();
-            self.hear(now, judge);
+            self.hear(now, judge, &mut agenda);
             if due {
                 self.hosts.iter_mut().for_each(Machine::look);
                 judge.check(now, &Seen(&self.hosts));
@@ -172,7 +173,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Passes on what nodes reported.
-    fn hear(&self, now: Duration, judge: &mut Judge<'_, Mesh>) {
+    fn hear(&self, now: Duration, judge: &mut Judge<'_, Mesh>, agenda: &mut Agenda<'_>) {
         for (index, host) in self.hosts.iter().enumerate() {
             let mut shared = host.slot.lock();
             let Some(notices) = &mut shared.notices else {
@@ -187,6 +188,7 @@ impl<'a> Engine<'a> {
             drop(shared);
             for event in events {
                 judge.event(now, index, &event, &Seen(&self.hosts));
+                agenda.heard::<Mesh>(now, index, &event);
             }
         }
     }

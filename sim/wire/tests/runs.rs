@@ -142,6 +142,48 @@ within = "5s"
     passes(&file, "1");
 }
 
+/// A second machine is killed because the first was missed.
+const CHAIN: &str = r#"
+scenario = 1
+name = "made"
+about = "One is killed; when its loss is noticed, the next goes too, and comes back."
+engines = ["model", "wire", "madsim"]
+duration = "25s"
+
+[[nodes]]
+count = 5
+
+[[at]]
+time = "3s"
+crash = "n4"
+
+[[at]]
+after = { event = "peer-down", by = "n1", about = "n4", delay = "2s" }
+crash = "n3"
+for = "9s"
+
+[[expect]]
+never = { event = { kind = "peer-down", about = "n3" } }
+to = "9s"
+
+[[expect]]
+eventually = { event = { kind = "peer-down", by = "n1", about = "n3" } }
+
+[[expect]]
+eventually = { event = { kind = "peer-up", by = "n1", about = "n3", min = 2 } }
+"#;
+
+#[test]
+fn what_waits_for_a_report_is_done_after_it_and_the_same_each_time() {
+    let (_directory, file) = written(CHAIN);
+    let result = passes(&file, "1");
+    assert!(
+        result["effects"][1]["bites"].as_u64().unwrap() > 0,
+        "{result}"
+    );
+    assert_eq!(result["trace_hash"], passes(&file, "1")["trace_hash"]);
+}
+
 #[test]
 fn a_mechanism_that_is_off_fails_the_scenario_and_the_way_to_see_it_again_is_told() {
     let file = named("partition-heals");

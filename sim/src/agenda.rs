@@ -1,0 +1,151 @@
+//! The orders of a plan in time order, with those that wait for a report: for engines without an event heap.
+//!
+//! An engine tells what it hears ([`Agenda::heard`]) and does what is due ([`Agenda::next`]). A report that brings
+//! orders due counts from the instant at which the engine hears it, so one seed gives one run wherever hearing is
+//! a part of the run.
+
+use crate::scenario::Scenario;
+use crate::scenario::plan::{Plan, Planned};
+use crate::system::System;
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is to be done, and what waits.
+#[derive(Debug)]
+pub struct Agenda<'a> {
+    scenario: &'a Scenario,
+    plan: &'a Plan,
+    /// The next order of the plan.
+    next: usize,
+    /// What reports brought due, by time and in the order of the reports.
+    due: BTreeMap<(Duration, usize), &'a Planned>,
+    brought: usize,
+    /// The triggers that fired; each does so once.
+    fired: BTreeSet<usize>,
+}
+
+impl<'a> Agenda<'a> {
+    /// Everything is still to be done.
+    #[must_use]
+    pub const fn new(scenario: &'a Scenario, plan: &'a Plan) -> Self {
+        Self {
+            scenario,
+            plan,
+            next: 0,
+            due: BTreeMap::new(),
+            brought: 0,
+            fired: BTreeSet::new(),
+        }
+    }
+
+    /// The next order that is due; `runs` tells whose process runs. What waited for a report and makes no sense
+    /// any more is passed over.
+    pub fn next(&mut self, now: Duration, runs: impl Fn(usize) -> bool) -> Option<&'a Planned> {
+        loop {
+            let planned = self.plan.orders.get(self.next);
+            let planned = planned.filter(|planned| planned.at <= now);
+            let brought = self.due.first_key_value().map(|((at, _), _)| *at);
+            match (planned, brought.filter(|at| *at <= now)) {
+                (Some(planned), at) if at.is_none_or(|at| planned.at <= at) => {
+                    self.next += 1;
+                    return Some(planned);
+                }
+                (_, Some(_)) => {
+                    let (_, brought) = self.due.pop_first()?;
+                    if !brought.order.is_idle(&runs) {
+                        return Some(brought);
+                    }
+                }
+                (_, None) => return None,
+            }
+        }
+    }
+
+    /// A host reported something: what waited for it comes due.
+    pub fn heard<S: System>(&mut self, now: Duration, host: usize, event: &S::Event) {
+        let end = self.plan.faults_end;
+        if now >= end {
+            return;
+        }
+        let (word, about) = S::event(event);
+        for (number, waiting) in self.plan.triggers.iter().enumerate() {
+            let fits = waiting.fits(&self.scenario.hosts, host, word, about);
+            if !fits || !self.fired.insert(number) {
+                continue;
+            }
+            for planned in &waiting.orders {
+                // What lifts a fault comes with the lifting of all at the latest.
+                let at = (now + planned.at).min(end);
+                self.due.insert((at, self.brought), planned);
+                self.brought += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::Mesh;
+    use crate::scenario::plan::Order;
+    use phalanx_core::gossip::Event;
+
+    const CHAIN: &str = r#"
+scenario = 1
+name = "chain"
+about = "One is killed because another went down."
+engines = ["model", "wire", "madsim"]
+duration = "10s"
+
+[[nodes]]
+count = 3
+
+[[at]]
+time = "2s"
+crash = "n3"
+
+[[at]]
+after = { event = "peer-down", by = "n1", about = "n3", delay = "1s" }
+crash = "n2"
+for = "2s"
+
+[[expect]]
+eventually = { converged = true }
+"#;
+
+    #[test]
+    fn what_waits_for_a_report_is_due_after_it_and_once() {
+        let scenario = Scenario::parse("chain.toml", CHAIN).unwrap();
+        let plan = scenario.plan(1).unwrap();
+        let mut agenda = Agenda::new(&scenario, &plan);
+        let second = Duration::from_secs(1);
+        let drain = |agenda: &mut Agenda<'_>, now, running: [bool; 3]| {
+            let next = || {
+                agenda
+                    .next(now, |host| running[host])
+                    .map(|it| it.order.clone())
+            };
+            std::iter::from_fn(next).collect::<Vec<_>>()
+        };
+        assert_eq!(drain(&mut agenda, 3 * second, [true; 3]).len(), 4);
+        let down = |host: usize| Event::PeerDown {
+            id: scenario.hosts[host].id.clone(),
+        };
+        agenda.heard::<Mesh>(4 * second, 1, &down(2));
+        agenda.heard::<Mesh>(4 * second, 0, &down(1));
+        assert!(
+            drain(&mut agenda, 6 * second, [true; 3]).is_empty(),
+            "another's word, about another"
+        );
+        agenda.heard::<Mesh>(4 * second, 0, &down(2));
+        agenda.heard::<Mesh>(5 * second, 0, &down(2));
+        assert!(drain(&mut agenda, 4 * second, [true; 3]).is_empty());
+        let stop = Order::Stop {
+            host: 1,
+            power_loss: false,
+        };
+        assert_eq!(drain(&mut agenda, 5 * second, [true; 3]), [stop]);
+        // Somebody else started it in the meantime.
+        assert!(drain(&mut agenda, 9 * second, [true; 3]).is_empty());
+    }
+}
