@@ -7,6 +7,7 @@ use crate::scenario::{Scenario, ScenarioError};
 use crate::system::{System, Vocabulary};
 use core::fmt;
 use core::marker::PhantomData;
+use core::time::Duration;
 use std::path::Path;
 
 /// How a run differs from the ordinary.
@@ -41,6 +42,12 @@ pub trait Runner {
         seed: u64,
         options: Options<'_>,
     ) -> Result<Outcome, ScenarioError>;
+
+    /// Whether the system could be well at `at` in spite of all that one seed of a scenario does to it.
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn hopeful(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String>;
 
     /// The words of the system.
     fn vocabulary(&self) -> Vocabulary;
@@ -86,6 +93,11 @@ impl<S: System> Runner for Model<S> {
         options: Options<'_>,
     ) -> Result<Outcome, ScenarioError> {
         model::run::<S>(scenario, seed, options)
+    }
+
+    fn hopeful(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String> {
+        let plan = scenario.plan(seed).map_err(|why| why.to_string())?;
+        S::hopeful(scenario, &plan, at)
     }
 
     fn vocabulary(&self) -> Vocabulary {

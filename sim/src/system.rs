@@ -9,6 +9,7 @@ use crate::disk::{DiskError, Files, Write};
 use crate::invariant::{Invariant, Seen};
 use crate::mesh::projection::Projection;
 use crate::outcome::run_words;
+use crate::scenario::plan::Plan;
 use crate::scenario::{Condition, Engine, Host, Scenario};
 use crate::world::Scene;
 use core::net::SocketAddr;
@@ -109,6 +110,15 @@ pub trait System: Sized {
     /// What is not well.
     fn settled(scene: &Scene<'_, Self>) -> Result<(), String> {
         scene.agree(scene.nodes(), None)
+    }
+
+    /// Whether a system could be well at `at` in spite of all that a plan does to it. Where it could not, search and
+    /// shrinking do not count it as a failure that it is not.
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn hopeful(_scenario: &Scenario, _plan: &Plan, _at: Duration) -> Result<(), String> {
+        Ok(())
     }
 
     /// Of each node that takes part, whether it knows what it should (the metric `converge-p99-ms`).

@@ -111,7 +111,8 @@ fn providers(
     Ok(())
 }
 
-/// Exactly the nodes that take part are alive in all of their views, and all views have one hash.
+/// Exactly the nodes that take part are alive in all of their views, all views have one hash, and nobody gave its name
+/// up for nobody.
 ///
 /// # Errors
 /// The first view that is not so.
@@ -121,10 +122,27 @@ pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
     let mut views = scene.nodes().map(|(_, mesh)| mesh);
     let hash = views.next().map_or(0, Gossip::hash);
     let equal = |mesh: &Gossip| mesh.hash() == hash && mesh.topology().alive() == alive;
-    if scene.nodes().all(|(_, mesh)| equal(mesh)) {
-        return Ok(());
+    if !scene.nodes().all(|(_, mesh)| equal(mesh)) {
+        find_wrong(scene)?;
     }
-    find_wrong(scene)
+    nobody_yielded_to_nobody(scene)
+}
+
+/// Who gave its name up did so for another machine under its id. It takes no part, so that no view misses it.
+fn nobody_yielded_to_nobody(scene: &Scene<'_>) -> Result<(), String> {
+    let phase = |host: usize| scene.view(host).map(Gossip::phase);
+    let yielded = |host: &usize| phase(*host) == Some(Phase::NameTaken);
+    for host in (0..scene.hosts.len()).filter(yielded) {
+        let id = &scene.hosts[host].id;
+        let mut others = (0..scene.hosts.len()).filter(|other| *other != host);
+        if !others.any(|other| scene.hosts[other].id == *id && !yielded(&other)) {
+            return Err(format!(
+                "{} gave up its name, and nobody else runs as {id}",
+                scene.name(host)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The first view that is not as all should be.

@@ -2,6 +2,7 @@
 
 mod condition;
 mod event;
+mod hope;
 pub mod invariant;
 pub mod projection;
 
@@ -9,6 +10,7 @@ use crate::disk::Write;
 use crate::invariant::{Invariant, Seen};
 use crate::model::WALL_ZERO;
 use crate::outcome::reproduce;
+use crate::scenario::plan::Plan;
 use crate::scenario::{Condition, Engine, Scenario};
 use crate::system::{Effect, Happening, Start, System, Taken, Vocabulary};
 use crate::world::Scene;
@@ -283,6 +285,10 @@ impl System for Mesh {
 
     fn settled(scene: &Scene<'_, Self>) -> Result<(), String> {
         condition::converged(scene)
+    }
+
+    fn hopeful(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
+        hope::hopeful(scenario, plan, at)
     }
 
     fn right_views(scene: &Scene<'_, Self>) -> Vec<(usize, bool)> {

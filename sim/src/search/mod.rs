@@ -116,11 +116,26 @@ impl Hunt {
     }
 }
 
-/// Runs one seed; what failed, and what it did. A machine that panics has failed.
+/// Runs one seed; what failed, and what it did. A machine that panics has failed; one that is not well in the end
+/// although nothing could be has not.
 ///
 /// # Errors
 /// When the scenario cannot be run for this seed.
 pub fn attempt(
+    subject: Subject<'_>,
+    scenario: &Scenario,
+    seed: u64,
+) -> Result<(Vec<Failure>, Coverage), ScenarioError> {
+    let (mut failures, coverage) = run(subject, scenario, seed)?;
+    failures.retain(|failure| {
+        let at = Duration::from_millis(failure.at_ms);
+        at < scenario.duration || subject.runner.hopeful(scenario, seed, at).is_ok()
+    });
+    Ok((failures, coverage))
+}
+
+/// Runs one seed; all that failed, and what it did.
+pub(crate) fn run(
     subject: Subject<'_>,
     scenario: &Scenario,
     seed: u64,

@@ -2,8 +2,8 @@
 //!
 //! First every choice of the seed is written out (`explicit`); then, in rounds, until a round changes nothing: fewer
 //! steps, fewer nodes, a shorter run, plainer settings, fewer nodes a step, rounder times. A change stays when the run
-//! still fails the same way: the same expectation, the same invariant. The result is 1-minimal in its steps: without
-//! any one of them it passes.
+//! still fails the same way: the same expectation, the same invariant; and what failed to become well must still have
+//! been able to. The result is 1-minimal in its steps: without any one of them it passes, or nothing could.
 
 mod ddmin;
 mod explicit;
@@ -12,7 +12,7 @@ mod passes;
 use crate::outcome::Failure;
 use crate::scenario::text::show;
 use crate::scenario::{Condition, Expectation, Mode, Scenario, ScenarioError};
-use crate::search::{Subject, attempt};
+use crate::search::{Subject, run};
 use core::time::Duration;
 
 /// What a failed recovery is called, up to the time it may take.
@@ -55,12 +55,13 @@ pub fn shrink(
     go_on: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Option<Shrunk>, ScenarioError> {
     let plan = scenario.plan(seed)?;
-    let (failures, _) = attempt(subject, scenario, seed)?;
+    let (failures, _) = run(subject, scenario, seed)?;
     // The earliest is the nearest to the cause.
     let Some(target) = failures.into_iter().min_by_key(|failure| failure.at_ms) else {
         return Ok(None);
     };
     let mut shrinker = Shrinker {
+        hopeful: is_hopeful(subject, scenario, seed, &target),
         subject,
         seed,
         best: scenario.clone().alone(),
@@ -87,6 +88,8 @@ pub fn shrink(
 struct Shrinker<'a> {
     subject: Subject<'a>,
     seed: u64,
+    /// Whether it fails by not being well where it could be: it must go on to be able to.
+    hopeful: bool,
     best: Scenario,
     /// How the best fails.
     failure: Failure,
@@ -114,12 +117,15 @@ impl Shrinker<'_> {
         }
         self.runs += 1;
         // What cannot even be planned fails in no way that counts.
-        let Ok((failures, _)) = attempt(self.subject, &candidate, self.seed) else {
+        let Ok((failures, _)) = run(self.subject, &candidate, self.seed) else {
             return false;
         };
         let found = failures
             .into_iter()
             .find(|failure| is_same(failure, &self.target));
+        let found = found.filter(|failure| {
+            !self.hopeful || is_hopeful(self.subject, &candidate, self.seed, failure)
+        });
         match found {
             Some(failure) => {
                 self.best = candidate;
@@ -159,6 +165,18 @@ impl Shrinker<'_> {
         });
         self.change(|scenario| scenario.expectations = vec![kept]);
     }
+}
+
+/// Whether something was not well when the run failed although it could have been.
+fn is_hopeful(subject: Subject<'_>, scenario: &Scenario, seed: u64, failure: &Failure) -> bool {
+    let at = Duration::from_millis(failure.at_ms);
+    let waited_for = |expectation: &Expectation| {
+        expectation.line == failure.line
+            && expectation.text == failure.expectation
+            && matches!(expectation.mode, Mode::Eventually(_))
+    };
+    (at >= scenario.duration || scenario.expectations.iter().any(waited_for))
+        && subject.runner.hopeful(scenario, seed, at).is_ok()
 }
 
 /// Whether one run fails as another did: by the same expectation or invariant, and for a like reason.

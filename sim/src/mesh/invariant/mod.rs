@@ -78,7 +78,7 @@ pub(super) fn all(hosts: usize, tuning: &Tuning) -> Vec<Box<dyn Invariant<Mesh>>
         Box::new(joined_stands::JoinedStands::default()),
         Box::new(merges_converge::MergesConverge),
         Box::new(no_resurrection::NoResurrection::new(hosts)),
-        Box::new(one_link::OneLink::default()),
+        Box::new(one_link::OneLink::new(hosts, tuning)),
         Box::new(owner_writes::OwnerWrites),
         Box::new(provider_index::ProviderIndex::new(hosts)),
         Box::new(rank_rises::RankRises),

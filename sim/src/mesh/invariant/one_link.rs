@@ -3,19 +3,46 @@
 //! Reason: two nodes that dial each other at once must keep one connection, the same at both ends; if each keeps
 //! its own, heartbeats go unheard, and if both stay, links leak. Source: DESIGN section 4 (links).
 
-use super::{Mesh, Scene};
+use super::{Mesh, Scene, Seen};
 use crate::invariant::{Invariant, Verdict};
+use core::time::Duration;
+use phalanx_core::gossip::Tuning;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::{hash_bytes, mix};
 use phalanx_core::time::Instant;
+use std::collections::BTreeMap;
 
-/// A difference must be seen at two looks in a row: a link may be in the middle of its handshake at one.
-#[derive(Default)]
+/// What is uneven must have been so for as long as a neighbour may be silent before it is redialled: a link may be in
+/// the middle of its handshake, or of its end. An end that hears nobody does not count either: its neighbour may have
+/// died, and it is about to be redialled.
 pub(super) struct OneLink {
-    before: Option<String>,
+    redial_after: Duration,
+    now: u64,
+    /// Each process's own time.
+    local: Vec<Instant>,
+    /// What is uneven, and since when.
+    uneven: BTreeMap<String, u64>,
+}
+
+/// One end of a link.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct End<'a> {
+    id: &'a NodeId,
+    peer: NodeId,
+    session: u32,
+    quiet: bool,
 }
 
 impl OneLink {
+    pub(super) fn new(hosts: usize, tuning: &Tuning) -> Self {
+        Self {
+            redial_after: tuning.redial_after,
+            now: 0,
+            local: vec![Instant::ZERO; hosts],
+            uneven: BTreeMap::new(),
+        }
+    }
+
     /// Whether all ends of links stand against each other, by a sum that is zero if they do; none is then twice.
     fn is_even(scene: &Scene<'_>) -> bool {
         let mut sum = 0_u64;
@@ -40,32 +67,52 @@ impl OneLink {
         sum == 0
     }
 
-    fn look(scene: &Scene<'_>) -> Verdict {
-        if Self::is_even(scene) {
-            return Ok(());
+    /// Every end that hears its neighbour, which has no such link, and every second link to one neighbour.
+    fn problems(&self, scene: &Scene<'_>) -> Vec<String> {
+        let mut ends: Vec<End<'_>> = Vec::new();
+        for (host, mesh) in scene.nodes() {
+            ends.extend(mesh.links(self.local[host]).map(|link| End {
+                id: mesh.id(),
+                quiet: link.quiet >= self.redial_after,
+                peer: link.peer,
+                session: link.session,
+            }));
         }
-        let mut sessions: Vec<(&NodeId, NodeId, u32)> = Vec::new();
-        for (_, mesh) in scene.nodes() {
-            let links = mesh.links(Instant::ZERO);
-            sessions.extend(links.map(|link| (mesh.id(), link.peer, link.session)));
-        }
-        sessions.sort_unstable();
-        for pair in sessions.windows(2) {
-            let ((id, peer, _), (next, other, _)) = (&pair[0], &pair[1]);
-            if (id, peer) == (next, other) {
-                return Err(format!("{id} has two links to {peer}"));
+        ends.sort_unstable();
+        let mut problems = Vec::new();
+        for pair in ends.windows(2) {
+            if (pair[0].id, &pair[0].peer) == (pair[1].id, &pair[1].peer) {
+                problems.push(format!("{} has two links to {}", pair[0].id, pair[0].peer));
             }
         }
-        for (id, peer, session) in &sessions {
-            let found = sessions.binary_search_by(|(one, two, _)| (*one, two).cmp(&(peer, id)));
-            let other = found.ok().map(|at| sessions[at].2);
-            if other != Some(*session) {
-                return Err(format!(
+        for end in ends.iter().filter(|end| !end.quiet) {
+            let (id, peer, session) = (end.id, &end.peer, end.session);
+            let found = ends.binary_search_by(|other| (other.id, &other.peer).cmp(&(peer, id)));
+            let other = found.ok().map(|at| ends[at].session);
+            if other != Some(session) {
+                problems.push(format!(
                     "{id} has a link to {peer} of session {session}, {peer} has {other:?}"
                 ));
             }
         }
-        Ok(())
+        problems
+    }
+
+    /// Looks at all links; the problem that has lasted longest.
+    fn look(&mut self, scene: &Scene<'_>) -> Option<(&String, u64)> {
+        if Self::is_even(scene) {
+            self.uneven.clear();
+            return None;
+        }
+        let problems = self.problems(scene).into_iter();
+        self.uneven = problems
+            .map(|problem| {
+                let since = self.uneven.get(&problem).copied().unwrap_or(self.now);
+                (problem, since)
+            })
+            .collect();
+        let longest = self.uneven.iter().min_by_key(|(_, since)| **since)?;
+        Some((longest.0, *longest.1))
     }
 }
 
@@ -74,15 +121,26 @@ impl Invariant<Mesh> for OneLink {
         "one-link"
     }
 
+    fn on_start(&mut self, host: usize) {
+        self.local[host] = Instant::ZERO;
+    }
+
+    fn after_step(&mut self, seen: &Seen<'_>, _: &Mesh) -> Verdict {
+        self.now = seen.now;
+        self.local[seen.host] = seen.local;
+        Ok(())
+    }
+
     fn checkpoint(&mut self, scene: &Scene<'_>) -> Verdict {
-        self.before = Self::look(scene).err();
+        self.look(scene);
         Ok(())
     }
 
     fn at_rest(&mut self, scene: &Scene<'_>) -> Verdict {
-        match Self::look(scene) {
-            Err(why) if self.before.as_ref() == Some(&why) => Err(why),
-            Err(_) | Ok(()) => Ok(()),
+        let (now, patience) = (self.now, self.redial_after);
+        match self.look(scene) {
+            Some((why, since)) if Duration::from_nanos(now - since) >= patience => Err(why.clone()),
+            Some(_) | None => Ok(()),
         }
     }
 }
