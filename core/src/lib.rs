@@ -7,6 +7,7 @@
 //! Time, seeds and messages come in as data; orders go out as data.
 
 pub mod bounded;
+pub mod channel;
 pub mod deadlines;
 pub mod gossip;
 pub mod identity;

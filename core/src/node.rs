@@ -1,16 +1,29 @@
 //! One mesh daemon as one machine: the composition of what a node does.
+//!
+//! Its part in the mesh ([`Gossip`]) says who is there and keeps the links; its channels ([`Channels`]) carry
+//! applications' data over them. The node tells the channels which links are open, finds the ways of their parcels,
+//! and puts what they say on the same links.
 
-use crate::gossip::{self, Gossip};
+use crate::channel::message::Parcel;
+use crate::channel::{self, Channels, Failure, Neighbour};
+use crate::gossip::message::Frame;
+use crate::gossip::{self, Gossip, LinkId, Message, Status};
+use crate::identity::NodeId;
 use crate::machine::{Machine, Outbox, Wake};
 use crate::time::Instant;
+use crate::topology::Routes;
+use core::cell::RefCell;
+use std::sync::Arc;
 
 pub use gossip::{Config, Event};
 
 /// What can happen to a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// To its part in the mesh.
     Mesh(gossip::Input),
+    /// To its channels: what applications ask for.
+    Channel(channel::Input),
     /// A deadline has arrived.
     Wake,
 }
@@ -26,22 +39,71 @@ impl From<Wake> for Input {
 pub enum Output {
     /// For the mesh.
     Mesh(gossip::Output),
+    /// For applications.
+    Channel(channel::Output),
+}
+
+/// The way to one member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Who is reached.
+    pub to: NodeId,
+    /// The neighbour it begins with.
+    pub first: NodeId,
+    /// The last node before.
+    pub last: NodeId,
+    /// The number of links.
+    pub hops: u32,
 }
 
 /// One mesh daemon.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Node {
     gossip: Gossip,
+    channels: Channels,
+    /// The links that the channels know of.
+    neighbours: Vec<Neighbour>,
+    /// Whether anything was ever done with channels: until then they cost nothing.
+    used: bool,
+    routes: RefCell<Known>,
     scratch: Outbox<gossip::Output>,
+    orders: Outbox<channel::Output>,
+}
+
+/// Ways as of one state of the view.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    as_of: (u64, u64, Vec<LinkId>),
+    routes: Option<Arc<Routes>>,
+}
+
+/// What was computed and can be computed again does not count.
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.gossip == other.gossip
+            && self.channels == other.channels
+            && self.neighbours == other.neighbours
+    }
 }
 
 impl Node {
     /// The node of this configuration; `seed` feeds its random choices.
     #[must_use]
     pub fn new(config: Config, seed: u64, now: Instant) -> Self {
+        let own = channel::Config::new(
+            config.id.clone(),
+            config.epoch,
+            config.instance,
+            &config.tuning,
+        );
         Self {
             gossip: Gossip::new(config, seed, now),
+            channels: Channels::new(own, seed, now),
+            neighbours: Vec::new(),
+            used: false,
+            routes: RefCell::default(),
             scratch: Outbox::new(),
+            orders: Outbox::new(),
         }
     }
 
@@ -50,6 +112,196 @@ impl Node {
     pub const fn mesh(&self) -> &Gossip {
         &self.gossip
     }
+
+    /// The node's channels, to read.
+    #[must_use]
+    pub const fn channels(&self) -> &Channels {
+        &self.channels
+    }
+
+    /// The ways to all members that one leads to, by id. O(members).
+    #[must_use]
+    pub fn routes(&self) -> Vec<Route> {
+        let routes = self.known_routes();
+        let topology = self.gossip.topology();
+        let name = |handle| topology.id_at(handle).cloned();
+        let ways = topology.handles().filter_map(|handle| {
+            let way = routes.to(handle)?;
+            Some(Route {
+                to: name(handle)?,
+                first: name(way.first)?,
+                last: name(way.last)?,
+                hops: way.hops,
+            })
+        });
+        ways.collect()
+    }
+
+    /// The tree of shortest paths from a member to all others as this view has it: of each who is reached, the node
+    /// before it and the number of links. O(members).
+    #[must_use]
+    pub fn tree_of(&self, source: &NodeId) -> Vec<Route> {
+        let topology = self.gossip.topology();
+        let Some(from) = topology.handle(source) else {
+            return Vec::new();
+        };
+        if source == self.gossip.id() {
+            return self.routes();
+        }
+        let pairs = topology.linked_pairs();
+        let neighbours: Vec<_> = pairs.neighbours(from).collect();
+        let routes = topology.routes(&pairs, from, neighbours.into_iter(), &[]);
+        let name = |handle| topology.id_at(handle).cloned();
+        let ways = topology
+            .handles()
+            .filter(|handle| *handle != from)
+            .filter_map(|handle| {
+                let way = routes.to(handle)?;
+                Some(Route {
+                    to: name(handle)?,
+                    first: name(way.first)?,
+                    last: name(way.last)?,
+                    hops: way.hops,
+                })
+            });
+        ways.collect()
+    }
+
+    /// The ways as of now, computed only if something changed since they last were.
+    fn known_routes(&self) -> Arc<Routes> {
+        let topology = self.gossip.topology();
+        let links = self
+            .gossip
+            .neighbours()
+            .filter(|(_, _, lively)| *lively)
+            .map(|(link, _, _)| link);
+        let as_of = (
+            topology.revision(),
+            topology.hash(),
+            links.collect::<Vec<_>>(),
+        );
+        let mut known = self.routes.borrow_mut();
+        if let Some(routes) = known.routes.as_ref().filter(|_| known.as_of == as_of) {
+            return Arc::clone(routes);
+        }
+        let routes = Arc::new(self.routes_around(&[]));
+        *known = Known {
+            as_of,
+            routes: Some(Arc::clone(&routes)),
+        };
+        routes
+    }
+
+    fn routes_around(&self, avoid: &[NodeId]) -> Routes {
+        let topology = self.gossip.topology();
+        let me = topology.handle(self.gossip.id()).unwrap_or_default();
+        let lively = self.gossip.neighbours().filter(|(_, _, lively)| *lively);
+        let neighbours = lively.filter_map(|(_, peer, _)| topology.handle(peer));
+        let avoid: Vec<_> = avoid.iter().filter_map(|id| topology.handle(id)).collect();
+        topology.routes(&topology.linked_pairs(), me, neighbours, &avoid)
+    }
+
+    /// The link on which a parcel goes on.
+    fn way_of(&self, parcel: &Parcel) -> Result<LinkId, Failure> {
+        let to = &parcel.to;
+        match self.gossip.status_of(to) {
+            None => return Err(Failure::UnknownPeer),
+            Some(Status::Down | Status::Left) => return Err(Failure::PeerDown),
+            Some(Status::Alive | Status::Suspect) => {}
+        }
+        let link_to = |first: &NodeId| {
+            let mut lively = self
+                .gossip
+                .neighbours()
+                .filter(|(_, peer, lively)| *lively && *peer == first);
+            lively.next().map(|(link, _, _)| link)
+        };
+        if let Some(link) = link_to(to) {
+            return Ok(link);
+        }
+        let topology = self.gossip.topology();
+        let handle = topology.handle(to).ok_or(Failure::UnknownPeer)?;
+        let first = self
+            .known_routes()
+            .to(handle)
+            .and_then(|way| topology.id_at(way.first).cloned());
+        let passed = |id: &NodeId| parcel.path.contains(id);
+        let first = match first {
+            // Only the first hop is looked at: whoever is there looks at the next.
+            Some(first) if !passed(&first) => Some(first),
+            Some(_) => {
+                let around = self.routes_around(&parcel.path).to(handle);
+                around.and_then(|way| topology.id_at(way.first).cloned())
+            }
+            None => None,
+        };
+        first
+            .and_then(|first| link_to(&first))
+            .ok_or(Failure::NoRoute)
+    }
+
+    /// Tells the channels which links are open, if that changed.
+    fn tell_neighbours(&mut self, now: Instant) {
+        let told = self
+            .neighbours
+            .iter()
+            .map(|it| (it.link, &it.peer, it.lively));
+        if !self.used || told.eq(self.gossip.neighbours()) {
+            return;
+        }
+        let neighbours = self
+            .gossip
+            .neighbours()
+            .map(|(link, peer, lively)| Neighbour {
+                link,
+                peer: peer.clone(),
+                lively,
+            });
+        self.neighbours = neighbours.collect();
+        let input = channel::Input::Neighbours(self.neighbours.clone());
+        self.channels.step(now, input, &mut self.orders);
+    }
+
+    fn step_mesh(&mut self, now: Instant, input: gossip::Input, out: &mut Outbox<Output>) {
+        self.gossip.step(now, input, &mut self.scratch);
+        for order in self.scratch.drain() {
+            out.push(Output::Mesh(order));
+        }
+        self.tell_neighbours(now);
+    }
+
+    fn step_channels(&mut self, now: Instant, input: channel::Input) {
+        if !self.used {
+            self.used = true;
+            self.tell_neighbours(now);
+        }
+        self.channels.step(now, input, &mut self.orders);
+    }
+
+    /// Carries out what the channels order.
+    fn carry_out(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        while !self.orders.is_empty() {
+            let orders: Vec<channel::Output> = self.orders.drain().collect();
+            for order in orders {
+                match order {
+                    channel::Output::Transmit { link, data } => {
+                        let message = Message::Data(data);
+                        out.push(Output::Mesh(gossip::Output::Send { link, message }));
+                    }
+                    channel::Output::Route(parcel) => {
+                        let input = match self.way_of(&parcel) {
+                            Ok(link) => channel::Input::Forward { link, parcel },
+                            Err(failure) => channel::Input::Unroutable { parcel, failure },
+                        };
+                        self.channels.step(now, input, &mut self.orders);
+                    }
+                    channel::Output::Deliver { .. }
+                    | channel::Output::Answer { .. }
+                    | channel::Output::Report(_) => out.push(Output::Channel(order)),
+                }
+            }
+        }
+    }
 }
 
 impl Machine for Node {
@@ -57,17 +309,32 @@ impl Machine for Node {
     type Output = Output;
 
     fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
-        let input = match input {
-            Input::Mesh(input) => input,
-            Input::Wake => gossip::Input::Wake,
-        };
-        self.gossip.step(now, input, &mut self.scratch);
-        for order in self.scratch.drain() {
-            out.push(Output::Mesh(order));
+        match input {
+            Input::Mesh(gossip::Input::Receive {
+                link,
+                message: Message::Data(data),
+            }) => {
+                // For the mesh it is a sign of life.
+                let message = Message::Frame(Frame::default());
+                self.step_mesh(now, gossip::Input::Receive { link, message }, out);
+                self.step_channels(now, channel::Input::Receive { link, data });
+            }
+            Input::Mesh(input) => self.step_mesh(now, input, out),
+            Input::Channel(input) => self.step_channels(now, input),
+            Input::Wake => {
+                if self.gossip.next_deadline().is_some_and(|at| at <= now) {
+                    self.step_mesh(now, gossip::Input::Wake, out);
+                }
+                if self.channels.next_deadline().is_some_and(|at| at <= now) {
+                    self.step_channels(now, channel::Input::Wake);
+                }
+            }
         }
+        self.carry_out(now, out);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.gossip.next_deadline()
+        let deadlines = [self.gossip.next_deadline(), self.channels.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 }

@@ -117,12 +117,18 @@ impl Gossip {
             }
             (Message::Goodbye(goodbye), _) => self.on_goodbye(link, goodbye, out),
             (Message::Frame(frame), Stage::Open) => self.on_frame(link, frame, out),
+            // What it says is for others; that it came proves life.
+            (Message::Data(_), Stage::Open) => self.hear(link, out),
             (_, Stage::Broken) => {}
             (Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_), Stage::Open) => {
                 self.close_for_protocol(link, Rejection::SecondHello, out);
             }
             (
-                Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) | Message::Frame(_),
+                Message::Hello(_)
+                | Message::Welcome(_)
+                | Message::Refuse(_)
+                | Message::Frame(_)
+                | Message::Data(_),
                 Stage::AwaitsHello | Stage::AwaitsWelcome,
             ) => self.close_for_protocol(link, Rejection::BeforeHello, out),
         }

@@ -3,6 +3,7 @@
 //! Bounds: a message takes at most [`FRAME_BYTES_MAX`] bytes encoded. Sizes equal the wire format's
 //! (net/proto/mesh.proto).
 
+use crate::channel::Data;
 use crate::identity::NodeId;
 use crate::size::{self, Encoded};
 use crate::time::Duration;
@@ -30,8 +31,10 @@ pub enum Message {
     Refuse(Refusal),
     /// The sender closes the link on purpose.
     Goodbye(Goodbye),
-    /// Everything else, in batches.
+    /// Everything else the mesh says, in batches.
     Frame(Frame),
+    /// What is said about channels.
+    Data(Data),
 }
 
 /// How a node introduces itself.
@@ -379,6 +382,7 @@ impl Encoded for Message {
             // Every reason has a non-zero number on the wire.
             Self::Goodbye(_) => 2,
             Self::Frame(frame) => frame.encoded_len(),
+            Self::Data(data) => data.encoded_len(),
         })
     }
 }

@@ -33,7 +33,7 @@ pub mod message;
 mod overlay;
 mod own;
 mod sabotage;
-mod sketch;
+pub(crate) mod sketch;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -413,6 +413,24 @@ impl Gossip {
                 session: link.session,
                 version: link.version,
             })
+    }
+
+    /// The open links and to whom they lead, in order of their numbers, and whether something was heard on each lately.
+    pub(crate) fn neighbours(&self) -> impl Iterator<Item = (LinkId, &NodeId, bool)> + '_ {
+        let open = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.is_open() && !self.is_over());
+        open.map(|(id, link)| (*id, &link.peer, link.is_lively()))
+    }
+
+    /// What a member is in this view; none if nobody of this name is known.
+    pub(crate) fn status_of(&self, id: &NodeId) -> Option<Status> {
+        let handle = self
+            .topology
+            .handle(id)
+            .filter(|handle| self.topology.is_known(*handle))?;
+        Some(self.status(handle))
     }
 
     /// The number of links the machine holds, open or not.

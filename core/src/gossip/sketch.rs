@@ -8,15 +8,15 @@ use super::message::Cell;
 use crate::random::mix;
 
 /// The sizes tried in turn, in cells; after the last, a snapshot. The largest fits a frame.
-pub(super) const SIZES: [u32; 3] = [24, 126, 600];
+pub(crate) const SIZES: [u32; 3] = [24, 126, 600];
 
 /// What subtracting a peer's sketch showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Difference {
+pub(crate) struct Difference {
     /// Digests only we have.
-    pub(super) ours: Vec<u64>,
+    pub(crate) ours: Vec<u64>,
     /// Digests only the peer has.
-    pub(super) theirs: Vec<u64>,
+    pub(crate) theirs: Vec<u64>,
 }
 
 const fn check(digest: u64) -> u32 {
@@ -47,7 +47,7 @@ fn add(cells: &mut [Cell], digest: u64, sign: i32) {
 }
 
 /// The sketch of a set.
-pub(super) fn sketch(digests: impl Iterator<Item = u64>, cells: u32) -> Vec<Cell> {
+pub(crate) fn sketch(digests: impl Iterator<Item = u64>, cells: u32) -> Vec<Cell> {
     let mut table = vec![Cell::default(); cells as usize];
     for digest in digests {
         add(&mut table, digest, 1);
@@ -56,7 +56,7 @@ pub(super) fn sketch(digests: impl Iterator<Item = u64>, cells: u32) -> Vec<Cell
 }
 
 /// The difference between our set and a peer's sketch; none if the sketch is too small for it.
-pub(super) fn difference(ours: impl Iterator<Item = u64>, theirs: &[Cell]) -> Option<Difference> {
+pub(crate) fn difference(ours: impl Iterator<Item = u64>, theirs: &[Cell]) -> Option<Difference> {
     if theirs.len() < 3 || !theirs.len().is_multiple_of(3) {
         return None;
     }

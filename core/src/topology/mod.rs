@@ -17,10 +17,12 @@ mod providers;
 mod reach;
 pub mod record;
 mod rings;
+mod route;
 #[cfg(test)]
 mod tests;
 
 pub use rings::RINGS;
+pub(crate) use route::Routes;
 
 use crate::gossip::message::UpdateId;
 use crate::gossip::{LinkId, Sabotage, Switch};

@@ -1,0 +1,492 @@
+//! What two neighbours say to each other about channels, over one link.
+//!
+//! A [`Data`] is one message of a link: at most [`FRAME_BYTES_MAX`](crate::gossip::message::FRAME_BYTES_MAX) bytes
+//! encoded. A payload that does not fit is cut: the first piece travels in its item, the others in [`Item::Rest`]
+//! right behind it on the same link. Sizes equal the wire format's (net/proto/mesh.proto).
+
+use crate::gossip::message::Cell;
+use crate::identity::{NameError, NodeId, check_name};
+use crate::random::{hash_bytes, mix};
+use crate::size::{self, Encoded};
+use core::fmt;
+use std::sync::Arc;
+
+/// The most bytes one payload has.
+pub const PAYLOAD_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// The most entries one update of a map has.
+pub const ENTRIES_MAX: usize = 64;
+/// The longest key of a map, in bytes.
+pub const KEY_BYTES_MAX: usize = 128;
+/// The most nodes a parcel passes.
+pub const HOPS_MAX: usize = 24;
+/// The most digests asked for at once.
+pub const WANT_MAX: usize = 1_000;
+
+/// A channel's name: the rules of [`NodeId`]. Cloning is cheap.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelName(Arc<str>);
+
+impl ChannelName {
+    /// The name of this text.
+    ///
+    /// # Errors
+    /// When the text breaks the rules of names.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        check_name(text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl core::str::FromStr for ChannelName {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What a channel's broadcasts are. All nodes of a mesh use one kind for one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Messages, each delivered once; the latest of each origin are kept for who comes later.
+    Messages,
+    /// A map from keys to values that every node holds; the later write wins.
+    Map,
+    /// State of the application's own, merged by it ([`Mergeable`](super::Mergeable)).
+    Custom,
+}
+
+impl Kind {
+    /// Its word in configurations, logs and answers.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            Self::Map => "map",
+            Self::Custom => "custom",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// Names one broadcast.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UpdateId {
+    /// On which channel.
+    pub channel: ChannelName,
+    /// Who published.
+    pub origin: NodeId,
+    /// The origin's epoch.
+    pub epoch: u64,
+    /// Rises by one with each broadcast of the origin on the channel.
+    pub sequence: u64,
+}
+
+/// Orders the writes of a map: the greatest wins.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// Above every clock the writer had seen on the channel (Lamport 1978).
+    pub clock: u64,
+    /// Who wrote.
+    pub origin: NodeId,
+    /// The writer's epoch.
+    pub epoch: u64,
+    /// The writer's broadcast.
+    pub sequence: u64,
+}
+
+/// One write of an update; its value is a part of the update's payload.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// What was written; 1 to [`KEY_BYTES_MAX`] bytes.
+    pub key: Arc<str>,
+    /// What the writer overwrote; none if it knew nothing there.
+    pub over: Option<Version>,
+    /// The value's length in bytes; none: the key is deleted.
+    pub length: Option<u32>,
+}
+
+/// What an update says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Body {
+    /// The payload is a message.
+    Message,
+    /// The payload is the values of these writes, one behind the other; they were decided together.
+    Entries {
+        /// The writes' clock.
+        clock: u64,
+        /// The writes, by key; 1 to [`ENTRIES_MAX`].
+        entries: Vec<Entry>,
+    },
+    /// The payload is for the application to merge.
+    Custom,
+}
+
+impl Body {
+    /// The kind of channel that carries it.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Message => Kind::Messages,
+            Self::Entries { .. } => Kind::Map,
+            Self::Custom => Kind::Custom,
+        }
+    }
+}
+
+/// One broadcast.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Update {
+    /// Its name.
+    pub id: UpdateId,
+    /// What it says.
+    pub body: Body,
+    /// At most [`PAYLOAD_BYTES_MAX`] bytes.
+    pub payload: Arc<[u8]>,
+}
+
+impl Update {
+    /// A hash of the name and everything it says.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut hash = hash_bytes(&self.payload);
+        let mut add = |value: u64| hash = mix(hash ^ mix(value));
+        add(hash_bytes(self.id.origin.as_str().as_bytes()));
+        add(self.id.epoch);
+        add(self.id.sequence);
+        if let Body::Entries { clock, entries } = &self.body {
+            add(*clock);
+            for entry in entries {
+                add(hash_bytes(entry.key.as_bytes()));
+                add(entry.length.map_or(0, |length| u64::from(length) + 1));
+            }
+        }
+        hash
+    }
+
+    /// The writes, each with its value; none for a value: the key is deleted. Nothing unless it is a map's.
+    pub fn writes(&self) -> impl Iterator<Item = (&Entry, Option<&[u8]>)> {
+        let entries = match &self.body {
+            Body::Entries { entries, .. } => entries.as_slice(),
+            Body::Message | Body::Custom => &[],
+        };
+        let mut from = 0;
+        entries.iter().map(move |entry| {
+            let value = entry.length.map(|length| {
+                let to = from + length as usize;
+                let value = self.payload.get(from..to).unwrap_or_default();
+                from = to;
+                value
+            });
+            (entry, value)
+        })
+    }
+
+    /// The version of its writes.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        let clock = match &self.body {
+            Body::Entries { clock, .. } => *clock,
+            Body::Message | Body::Custom => 0,
+        };
+        Version {
+            clock,
+            origin: self.id.origin.clone(),
+            epoch: self.id.epoch,
+            sequence: self.id.sequence,
+        }
+    }
+}
+
+/// What a parcel is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Bytes for the application; answered by `Delivered` or `Failed`.
+    Message,
+    /// Bytes for the application, unanswered: it may be lost or come twice.
+    Datagram,
+    /// The sender's whole state of a channel that its application merges, unanswered.
+    State,
+    /// The message of this number was handed to the application.
+    Delivered,
+    /// The message of this number was not delivered.
+    Failed(Failure),
+}
+
+/// Why a message was not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// Nobody of this name is known.
+    UnknownPeer,
+    /// The peer is down or has left.
+    PeerDown,
+    /// No path leads there.
+    NoRoute,
+    /// A node on the way could not pass it on, and no other way was found in time.
+    RelayLost,
+    /// The peer runs nothing on this channel.
+    NoSuchChannel,
+    /// The application there, or a queue on the way, is full.
+    Busy,
+    /// No answer came in time: it may have been delivered.
+    TimedOut,
+}
+
+impl Failure {
+    /// All of them, with their numbers on the wire.
+    pub const ALL: [(Self, i32); 7] = [
+        (Self::UnknownPeer, 1),
+        (Self::PeerDown, 2),
+        (Self::NoRoute, 3),
+        (Self::RelayLost, 4),
+        (Self::NoSuchChannel, 5),
+        (Self::Busy, 6),
+        (Self::TimedOut, 7),
+    ];
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownPeer => "no member of this name is known",
+            Self::PeerDown => "the peer is down or has left",
+            Self::NoRoute => "no path leads to the peer",
+            Self::RelayLost => "a node on the way could not pass it on",
+            Self::NoSuchChannel => "the peer has not opened this channel",
+            Self::Busy => "the peer, or a queue on the way, is full",
+            Self::TimedOut => "no answer came in time; it may have been delivered",
+        })
+    }
+}
+
+impl core::error::Error for Failure {}
+
+/// Bytes on their way from one node to another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Parcel {
+    /// Who sent it.
+    pub from: NodeId,
+    /// Who shall get it.
+    pub to: NodeId,
+    /// Of a message or datagram: the sender's epoch; of an answer: that of who is answered.
+    pub epoch: u64,
+    /// The sender's number for the message; an answer has its message's.
+    pub number: u64,
+    /// The sender waits for no answer below this number.
+    pub floor: u64,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// On which channel.
+    pub channel: ChannelName,
+    /// The nodes it has passed, the sender first; at most [`HOPS_MAX`].
+    pub path: Vec<NodeId>,
+    /// At most [`PAYLOAD_BYTES_MAX`] bytes.
+    pub payload: Arc<[u8]>,
+}
+
+/// One thing said about channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// The sender has this and may be asked for it.
+    Have(UpdateId),
+    /// The sender asks for this; the link becomes eager.
+    Graft(UpdateId),
+    /// A broadcast.
+    Update {
+        /// It; its payload ends early if there is a rest.
+        update: Arc<Update>,
+        /// It was asked for by its digest: says nothing about the tree.
+        repair: bool,
+        /// Bytes of the payload that follow.
+        rest: u32,
+    },
+    /// A parcel.
+    Parcel {
+        /// It; its payload ends early if there is a rest.
+        parcel: Arc<Parcel>,
+        /// Bytes of the payload that follow.
+        rest: u32,
+    },
+    /// More of the payload before.
+    Rest(Arc<[u8]>),
+    /// Order-free hash of what the sender holds of a channel.
+    Digest {
+        /// Which.
+        channel: ChannelName,
+        /// Of which kind.
+        kind: Kind,
+        /// The hash.
+        hash: u64,
+    },
+    /// What the sender holds of a channel as a set sketch.
+    Sketch {
+        /// Which.
+        channel: ChannelName,
+        /// Of which kind.
+        kind: Kind,
+        /// Its cells.
+        cells: Vec<Cell>,
+    },
+    /// The sketch could not be decoded: send one of this many cells, or, if 0, everything.
+    Larger {
+        /// Which channel.
+        channel: ChannelName,
+        /// How many cells.
+        cells: u32,
+    },
+    /// Please send what has these digests.
+    Want {
+        /// Which channel.
+        channel: ChannelName,
+        /// The digests; at most [`WANT_MAX`].
+        digests: Vec<u64>,
+    },
+}
+
+/// A batch of what there is to say about channels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Data {
+    /// So many more bytes of [`Data`] may be sent in return.
+    pub credit: u32,
+    /// The receiver shall announce its broadcasts on this link instead of sending them.
+    pub prune: bool,
+    /// What there is.
+    pub items: Vec<Item>,
+}
+
+impl Encoded for UpdateId {
+    fn encoded_len(&self) -> usize {
+        size::bytes(self.channel.as_str().len())
+            + size::bytes(self.origin.as_str().len())
+            + size::uint(self.epoch)
+            + size::uint(self.sequence)
+    }
+}
+
+impl Encoded for Version {
+    fn encoded_len(&self) -> usize {
+        size::uint(self.clock)
+            + size::bytes(self.origin.as_str().len())
+            + size::uint(self.epoch)
+            + size::uint(self.sequence)
+    }
+}
+
+impl Encoded for Entry {
+    fn encoded_len(&self) -> usize {
+        let over = self
+            .over
+            .as_ref()
+            .map(|over| size::delimited(over.encoded_len()));
+        size::bytes(self.key.len())
+            + over.unwrap_or(0)
+            + size::optional_uint(self.length.map(u64::from))
+    }
+}
+
+impl Update {
+    /// The encoded size with so many bytes of payload.
+    pub(super) fn cut_len(&self, payload: usize, repair: bool, rest: u32) -> usize {
+        // Every kind has a non-zero number on the wire.
+        let body = 2 + match &self.body {
+            Body::Message | Body::Custom => 0,
+            Body::Entries { clock, entries } => {
+                let entries = entries
+                    .iter()
+                    .map(|entry| size::delimited(entry.encoded_len()));
+                size::uint(*clock) + entries.sum::<usize>()
+            }
+        };
+        size::delimited(self.id.encoded_len())
+            + body
+            + size::boolean(repair)
+            + size::bytes(payload)
+            + size::uint(u64::from(rest))
+    }
+}
+
+impl Parcel {
+    /// The encoded size with so many bytes of payload.
+    pub(super) fn cut_len(&self, payload: usize, rest: u32) -> usize {
+        // Every purpose and every failure has a non-zero number on the wire.
+        let purpose = match self.purpose {
+            Purpose::Message | Purpose::Datagram | Purpose::State | Purpose::Delivered => 2,
+            Purpose::Failed(_) => 4,
+        };
+        let path = self
+            .path
+            .iter()
+            .map(|id| size::delimited(id.as_str().len()));
+        size::bytes(self.from.as_str().len())
+            + size::bytes(self.to.as_str().len())
+            + size::uint(self.epoch)
+            + size::uint(self.number)
+            + size::uint(self.floor)
+            + purpose
+            + size::bytes(self.channel.as_str().len())
+            + path.sum::<usize>()
+            + size::bytes(payload)
+            + size::uint(u64::from(rest))
+    }
+}
+
+impl Encoded for Item {
+    fn encoded_len(&self) -> usize {
+        // Each variant is one field of a oneof: present even when empty.
+        size::delimited(match self {
+            Self::Have(id) | Self::Graft(id) => id.encoded_len(),
+            Self::Update {
+                update,
+                repair,
+                rest,
+            } => update.cut_len(update.payload.len(), *repair, *rest),
+            Self::Parcel { parcel, rest } => parcel.cut_len(parcel.payload.len(), *rest),
+            Self::Rest(bytes) => bytes.len(),
+            Self::Digest { channel, hash, .. } => {
+                size::bytes(channel.as_str().len()) + 2 + if *hash == 0 { 0 } else { 9 }
+            }
+            Self::Sketch { channel, cells, .. } => {
+                let cells = cells.iter().map(|cell| size::delimited(cell.encoded_len()));
+                size::bytes(channel.as_str().len()) + 2 + cells.sum::<usize>()
+            }
+            Self::Larger { channel, cells } => {
+                size::bytes(channel.as_str().len()) + size::uint(u64::from(*cells))
+            }
+            Self::Want { channel, digests } => {
+                size::bytes(channel.as_str().len()) + size::packed_fixed64(digests.len())
+            }
+        })
+    }
+}
+
+impl Encoded for Data {
+    fn encoded_len(&self) -> usize {
+        let items = self
+            .items
+            .iter()
+            .map(|item| size::delimited(item.encoded_len()));
+        size::uint(u64::from(self.credit)) + size::boolean(self.prune) + items.sum::<usize>()
+    }
+}
