@@ -156,7 +156,10 @@ impl System for Mesh {
     }
 
     fn perform(&mut self, output: node::Output) -> Effect<Self> {
-        let node::Output::Mesh(output) = output;
+        let output = match output {
+            node::Output::Mesh(output) => output,
+            node::Output::Channel(_) => return Effect::Nothing,
+        };
         match output {
             gossip::Output::Dial { dial, address } => Effect::Dial {
                 dial,
@@ -193,8 +196,10 @@ impl System for Mesh {
     }
 
     fn describe(&mut self, input: &node::Input) -> Taken {
-        let node::Input::Mesh(input) = input else {
-            return Taken::of("wake");
+        let input = match input {
+            node::Input::Mesh(input) => input,
+            node::Input::Channel(_) => return Taken::of("channel"),
+            node::Input::Wake => return Taken::of("wake"),
         };
         match input {
             gossip::Input::Start => Taken::of("start"),
@@ -319,5 +324,6 @@ const fn word(message: &Message) -> &'static str {
         Message::Refuse(_) => "refuse",
         Message::Goodbye(_) => "goodbye",
         Message::Frame(_) => "frame",
+        Message::Data(_) => "data",
     }
 }

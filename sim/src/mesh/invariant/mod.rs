@@ -92,7 +92,7 @@ pub(super) fn records<'m>(message: &'m Message, each: &mut dyn FnMut(&'m Arc<Rec
         Message::Hello(hello) => each(&hello.record),
         Message::Welcome(welcome) => each(&welcome.record),
         Message::Refuse(refusal) => refusal.yours.iter().for_each(each),
-        Message::Goodbye(_) => {}
+        Message::Goodbye(_) | Message::Data(_) => {}
         Message::Frame(frame) => {
             frame.records.iter().for_each(&mut *each);
             for sync in &frame.sync {
