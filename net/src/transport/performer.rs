@@ -35,7 +35,11 @@ pub(crate) struct MeshPerformer<N> {
 
 impl<N: Network> Performer<Node> for MeshPerformer<N> {
     fn perform(&mut self, _now: Instant, order: node::Output) {
-        let node::Output::Mesh(order) = order;
+        let order = match order {
+            node::Output::Mesh(order) => order,
+            // Nothing here opens channels: the node only passes on.
+            node::Output::Channel(_) => return,
+        };
         match order {
             gossip::Output::Dial { dial, address } => {
                 let dial = self.dialer.clone().dial(dial, address);

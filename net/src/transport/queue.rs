@@ -1,9 +1,10 @@
 //! What waits to go out on one link.
 //!
 //! Bounded in messages and bytes: a peer that reads too slowly loses the link, not the node its memory.
-//! Reconciliation (frames with [`sync`](phalanx_core::gossip::message::Frame::sync)) is bulk: everything else
-//! overtakes it, so that a snapshot does not hold up heartbeats and news. Two kinds of message never overtake:
-//! `Goodbye`, which ends the link, and a frame with a set hash, which speaks of what was sent before it.
+//! Reconciliation (frames with [`sync`](phalanx_core::gossip::message::Frame::sync)) is bulk: everything else of the
+//! mesh overtakes it, so that a snapshot does not hold up heartbeats and news. Applications' data comes last: the mesh
+//! overtakes it. Two kinds of message never overtake: `Goodbye`, which ends the link, and a frame with a set hash,
+//! which speaks of what the mesh sent before it.
 
 use phalanx_core::gossip::Message;
 use phalanx_core::size::Encoded;
@@ -44,6 +45,8 @@ pub(crate) enum Ending {
 struct State {
     urgent: VecDeque<Message>,
     bulk: VecDeque<Message>,
+    /// Applications' data.
+    data: VecDeque<Message>,
     bytes: usize,
     ending: Option<Ending>,
     /// Who sends on the stream.
@@ -65,26 +68,13 @@ pub(crate) struct Outbound {
     queue: Arc<Queue>,
 }
 
-/// Whether a message may not overtake what waits.
-fn keeps_its_place(message: &Message) -> bool {
-    match message {
-        Message::Goodbye(_) => true,
-        Message::Frame(frame) => frame.hash.is_some() || !frame.sync.is_empty(),
-        // First on their link: nothing waits when they come.
-        Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) => false,
-    }
-}
-
-fn is_bulk(message: &Message) -> bool {
-    matches!(message, Message::Frame(frame) if !frame.sync.is_empty())
-}
-
 impl Queue {
     /// An empty queue: the node's end and the stream's.
     pub(crate) fn new(limits: QueueLimits) -> (Arc<Self>, Outbound) {
         let state = State {
             urgent: VecDeque::new(),
             bulk: VecDeque::new(),
+            data: VecDeque::new(),
             bytes: 0,
             ending: None,
             sender: None,
@@ -108,18 +98,13 @@ impl Queue {
         if state.ending.is_some() {
             return;
         }
-        let messages = state.urgent.len() + state.bulk.len() + 1;
-        if messages > self.limits.messages || state.bytes + length > self.limits.bytes {
+        if state.len() >= self.limits.messages || state.bytes + length > self.limits.bytes {
             state.throw_away();
             state.end(Ending::Overflowed);
             return;
         }
         state.bytes += length;
-        if is_bulk(&message) || (keeps_its_place(&message) && !state.bulk.is_empty()) {
-            state.bulk.push_back(message);
-        } else {
-            state.urgent.push_back(message);
-        }
+        state.lane(&message).push_back(message);
         wake(&mut state.sender);
     }
 
@@ -153,9 +138,38 @@ impl Queue {
 }
 
 impl State {
+    fn len(&self) -> usize {
+        self.urgent.len() + self.bulk.len() + self.data.len()
+    }
+
+    /// Where a message waits.
+    fn lane(&mut self, message: &Message) -> &mut VecDeque<Message> {
+        match message {
+            Message::Data(_) => &mut self.data,
+            Message::Goodbye(_) if !self.data.is_empty() => &mut self.data,
+            Message::Goodbye(_) if !self.bulk.is_empty() => &mut self.bulk,
+            Message::Frame(frame) if !frame.sync.is_empty() => &mut self.bulk,
+            Message::Frame(frame) if frame.hash.is_some() && !self.bulk.is_empty() => {
+                &mut self.bulk
+            }
+            Message::Goodbye(_)
+            | Message::Frame(_)
+            // First on their link: nothing waits when they come.
+            | Message::Hello(_)
+            | Message::Welcome(_)
+            | Message::Refuse(_) => &mut self.urgent,
+        }
+    }
+
+    fn take(&mut self) -> Option<Message> {
+        let mut lanes = [&mut self.urgent, &mut self.bulk, &mut self.data].into_iter();
+        lanes.find_map(VecDeque::pop_front)
+    }
+
     fn throw_away(&mut self) {
         self.urgent.clear();
         self.bulk.clear();
+        self.data.clear();
         self.bytes = 0;
     }
 
@@ -186,7 +200,7 @@ impl Stream for Outbound {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Message>> {
         let mut state = self.queue.lock();
-        let next = state.urgent.pop_front().or_else(|| state.bulk.pop_front());
+        let next = state.take();
         if let Some(message) = next {
             state.bytes = state.bytes.saturating_sub(message.encoded_len());
             return Poll::Ready(Some(message));
@@ -202,6 +216,7 @@ impl Stream for Outbound {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use phalanx_core::channel::Data;
     use phalanx_core::gossip::message::{Frame, Goodbye, Sync};
     use std::future::poll_fn;
     use tokio_stream::StreamExt;
@@ -224,6 +239,13 @@ mod tests {
         })
     }
 
+    fn data(credit: u32) -> Message {
+        Message::Data(Data {
+            credit,
+            ..Data::default()
+        })
+    }
+
     async fn sent(outbound: &mut Outbound) -> Vec<Message> {
         outbound.collect().await
     }
@@ -240,6 +262,21 @@ mod tests {
         assert_eq!(
             sent(&mut outbound).await,
             [heartbeat(), bulk(1), bulk(2), hash(7), goodbye]
+        );
+    }
+
+    #[tokio::test]
+    async fn the_mesh_overtakes_applications_data_but_a_goodbye_does_not() {
+        let (queue, mut outbound) = Queue::new(QueueLimits::default());
+        let goodbye = Message::Goodbye(Goodbye::Surplus);
+        for message in [data(1), data(2), bulk(1), hash(7), heartbeat()] {
+            queue.push(message);
+        }
+        queue.push(goodbye.clone());
+        queue.close();
+        assert_eq!(
+            sent(&mut outbound).await,
+            [heartbeat(), bulk(1), hash(7), data(1), data(2), goodbye]
         );
     }
 

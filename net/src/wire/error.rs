@@ -71,6 +71,15 @@ pub enum Fault {
     NoPort,
     /// The same element twice.
     Twice(String),
+    /// An element out of order.
+    Unordered(String),
+    /// Bytes that are not as many as what they belong to says.
+    Length {
+        /// How many there are.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
     /// A record's content out of bounds.
     Content(ContentError),
 }
@@ -89,6 +98,10 @@ impl fmt::Display for Fault {
             Self::AddressLength(found) => write!(f, "has {found} bytes; an address has 6 or 18"),
             Self::NoPort => f.write_str("has port 0"),
             Self::Twice(which) => write!(f, "holds {which:?} twice"),
+            Self::Unordered(which) => write!(f, "holds {which:?} out of order"),
+            Self::Length { found, expected } => {
+                write!(f, "has {found} bytes; the writes have {expected}")
+            }
             Self::Content(error) => write!(f, "carries {error}"),
         }
     }

@@ -310,7 +310,10 @@ impl Process {
 
 impl Performer<Shown> for Process {
     fn perform(&mut self, _now: Instant, order: Output) {
-        let Output::Mesh(order) = order;
+        let order = match order {
+            Output::Mesh(order) => order,
+            Output::Channel(_) => return,
+        };
         match order {
             gossip::Output::Dial { dial, address } => {
                 task::spawn(self.clone().dial(dial, address));
@@ -342,6 +345,7 @@ impl Performer<Shown> for Process {
         match input {
             Input::Mesh(input) => self.fabric.input(self.host, input),
             Input::Wake => self.fabric.input(self.host, &gossip::Input::Wake),
+            Input::Channel(_) => {}
         }
     }
 }

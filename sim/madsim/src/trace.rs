@@ -82,6 +82,7 @@ fn describe(input: &Input) -> (&'static str, usize) {
                 Message::Refuse(_) => "refuse",
                 Message::Goodbye(_) => "goodbye",
                 Message::Frame(_) => "frame",
+                Message::Data(_) => "data",
             },
             message.encoded_len(),
         ),

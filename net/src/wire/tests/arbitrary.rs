@@ -1,5 +1,7 @@
 //! Any message that core may send.
 
+mod channel;
+
 use core::net::SocketAddr;
 use phalanx_core::gossip::Message;
 use phalanx_core::gossip::message::{
@@ -270,5 +272,6 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         refusal().prop_map(Message::Refuse),
         goodbye.prop_map(Message::Goodbye),
         frame().prop_map(Message::Frame),
+        channel::data().prop_map(Message::Data),
     ]
 }

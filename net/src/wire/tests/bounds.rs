@@ -1,5 +1,7 @@
 //! Each bound is checked, and named with the field that breaks it.
 
+mod channel;
+
 use super::super::decode;
 use super::super::error::Fault;
 use super::super::proto::{self, packet, refuse};

@@ -1,5 +1,7 @@
 //! Packets to messages: the one place where what a peer sent is checked.
 
+mod channel;
+
 use super::error::{Fault, WireError};
 use super::proto::{self, goodbye, packet, refuse, sync};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -241,16 +243,17 @@ fn goodbye(wire: proto::Goodbye) -> Parsed<Goodbye> {
     )
 }
 
+const fn cell(wire: proto::Cell) -> Cell {
+    Cell {
+        count: wire.count,
+        sum: wire.sum,
+        check: wire.check,
+    }
+}
+
 fn step(wire: proto::Sync) -> Parsed<Sync> {
     Ok(match required("step", wire.step)? {
-        sync::Step::Sketch(sketch) => {
-            let cell = |cell: proto::Cell| Cell {
-                count: cell.count,
-                sum: cell.sum,
-                check: cell.check,
-            };
-            Sync::Sketch(sketch.cells.into_iter().map(cell).collect())
-        }
+        sync::Step::Sketch(sketch) => Sync::Sketch(sketch.cells.into_iter().map(cell).collect()),
         sync::Step::Larger(cells) => Sync::Larger(cells),
         sync::Step::Want(want) => Sync::Want(want.digests),
         sync::Step::Push(push) => Sync::Push {
@@ -306,6 +309,9 @@ impl TryFrom<proto::Packet> for Message {
             packet::Body::Frame(wire) => frame(wire)
                 .map(Self::Frame)
                 .map_err(|error| error.inside("frame")),
+            packet::Body::Data(wire) => channel::data(wire)
+                .map(Self::Data)
+                .map_err(|error| error.inside("data")),
         }
     }
 }

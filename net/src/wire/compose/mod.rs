@@ -1,5 +1,7 @@
 //! Messages to packets: nothing to check, whatever core says is sent.
 
+mod channel;
+
 use super::proto::{self, goodbye, packet, refuse, sync};
 use core::net::SocketAddr;
 use phalanx_core::gossip::Message;
@@ -236,6 +238,7 @@ impl From<&Message> for proto::Packet {
                 reason: goodbye::Reason::from(*goodbye).into(),
             }),
             Message::Frame(frame) => packet::Body::Frame(frame.into()),
+            Message::Data(data) => packet::Body::Data(data.into()),
         };
         Self { body: Some(body) }
     }
