@@ -119,6 +119,7 @@ impl Channels {
         transaction: &Transaction,
         out: &mut Outbox<Output>,
     ) -> Result<Done, Refusal> {
+        let room = self.check_room();
         let held = self
             .channels
             .get(channel)
@@ -150,7 +151,7 @@ impl Channels {
         if bytes > 0 && !map.has_room(values.clone().count(), bytes) {
             return Err(Refusal::Full);
         }
-        self.check_room()?;
+        room?;
         let mut writes = transaction.write.clone();
         writes.sort_by(|one, other| one.key.cmp(&other.key));
         let entries = writes.iter().map(|Write { key, value }| Entry {
@@ -182,8 +183,11 @@ impl Channels {
         Ok(Done::Committed(update.version()))
     }
 
-    /// Broadcasting is held back while no link takes any more.
-    fn check_room(&self) -> Result<(), Refusal> {
+    /// Broadcasting is held back while no link takes any more, even without what was superseded.
+    fn check_room(&mut self) -> Result<(), Refusal> {
+        for queue in self.queues.values_mut().filter(|queue| !queue.has_room()) {
+            queue.merge_waiting();
+        }
         let mut lively = self.queues.values().filter(|queue| queue.lively).peekable();
         if lively.peek().is_some() && lively.all(|queue| !queue.has_room()) {
             return Err(Refusal::Full);

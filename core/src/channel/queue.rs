@@ -131,10 +131,12 @@ impl Queue {
         }
         self.update_bytes += cost(&update.payload);
         self.updates.push_back((Arc::clone(update), repair));
-        if self.update_bytes > WAITING_BYTES_MAX {
+        // One more payload always fits.
+        let bound = WAITING_BYTES_MAX + cost(&update.payload);
+        if self.update_bytes >= bound {
             self.merge_waiting();
         }
-        while self.update_bytes > WAITING_BYTES_MAX && self.updates.len() > 1 {
+        while self.update_bytes >= bound {
             let Some(gone) = self.pop_update() else { break };
             dropped.insert(gone.id.channel.clone());
         }
@@ -151,7 +153,7 @@ impl Queue {
     }
 
     /// Drops the updates of maps whose every write a later one that waits supersedes.
-    fn merge_waiting(&mut self) {
+    pub(super) fn merge_waiting(&mut self) {
         let mut written: BTreeSet<(super::ChannelName, Arc<str>)> = BTreeSet::new();
         let mut kept = VecDeque::with_capacity(self.updates.len());
         while let Some((update, repair)) = self.updates.pop_back() {

@@ -1,0 +1,282 @@
+//! Broadcasts of messages.
+
+use super::world::{World, bytes, channel, id};
+use crate::channel::message::{Body, Data, Item, Kind, PAYLOAD_BYTES_MAX, Update, UpdateId};
+use crate::channel::{Done, Event, Input, Options, Refusal, Rejection};
+use crate::gossip::LinkId;
+use crate::gossip::message::FRAME_BYTES_MAX;
+use crate::time::Duration;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+#[test]
+fn every_subscriber_hears_every_message_once() {
+    let mut world = World::ring(20);
+    world.open_all("chat", Kind::Messages);
+    for turn in 0..10 {
+        world
+            .publish(&format!("n{:03}", turn * 2), "chat", &format!("m{turn}"))
+            .unwrap();
+        world.millis(50);
+    }
+    for index in 0..20 {
+        let name = format!("n{index:03}");
+        let mut heard = world.heard(&name);
+        heard.sort();
+        let sent = (0..10)
+            .filter(|turn| turn * 2 != index)
+            .map(|turn| format!("m{turn}"));
+        assert_eq!(heard, sent.collect::<Vec<_>>(), "{name}");
+    }
+}
+
+#[test]
+fn a_warm_tree_carries_one_copy_to_each() {
+    let mut world = World::ring(30);
+    world.open_all("chat", Kind::Messages);
+    for turn in 0..40 {
+        world
+            .publish(&format!("n{:03}", turn % 7), "chat", &format!("m{turn}"))
+            .unwrap();
+        world.millis(100);
+    }
+    let late = world.copies.iter().filter(|(id, _)| id.sequence > 4);
+    let copies: Vec<usize> = late.map(|(_, copies)| *copies).collect();
+    let sum: usize = copies.iter().sum();
+    assert!(sum <= copies.len() * 30, "{copies:?}");
+}
+
+#[test]
+fn a_node_without_the_application_passes_messages_on_and_keeps_them_for_newcomers() {
+    let mut world = World::new(&["a", "relay", "b", "late"]);
+    world.link("a", "relay");
+    world.link("relay", "b");
+    world.open("a", "chat", Kind::Messages).unwrap();
+    world.open("b", "chat", Kind::Messages).unwrap();
+    world.publish("a", "chat", "hello").unwrap();
+    world.millis(20);
+    assert_eq!(world.heard("b"), ["hello"]);
+    assert_eq!(world.heard("relay"), Vec::<String>::new());
+    world.millis(2_000);
+    world.link("relay", "late");
+    world.millis(200);
+    world.open("late", "chat", Kind::Messages).unwrap();
+    let kept = world.nodes[&id("late")].messages(&channel("chat"));
+    assert_eq!(
+        kept.map(|update| update.payload.to_vec())
+            .collect::<Vec<_>>(),
+        [b"hello"]
+    );
+}
+
+#[test]
+fn what_a_deaf_link_swallows_is_asked_for_elsewhere() {
+    let mut world = World::ring(12);
+    world.open_all("chat", Kind::Messages);
+    world.publish("n000", "chat", "warm").unwrap();
+    world.millis(200);
+    for link in 1..=6 {
+        world.deaf.insert(LinkId(link));
+    }
+    for turn in 0..20 {
+        world.publish("n000", "chat", &format!("m{turn}")).unwrap();
+        world.millis(200);
+    }
+    world.deaf.clear();
+    world.run(Duration::from_secs(120));
+    for name in world.nodes.keys().skip(1) {
+        assert_eq!(world.heard(name.as_str()).len(), 21, "{name}");
+    }
+}
+
+#[test]
+fn a_payload_over_many_frames_arrives_whole_and_a_short_message_passes_it() {
+    let mut world = World::new(&["a", "b", "c"]);
+    world.link("a", "b");
+    world.link("b", "c");
+    world.open_all("chat", Kind::Messages);
+    let long = "x".repeat(900_000);
+    world.publish("a", "chat", &long).unwrap();
+    world.publish("a", "chat", "short").unwrap();
+    world.millis(5_000);
+    assert!(world.frame_max <= FRAME_BYTES_MAX, "{}", world.frame_max);
+    for name in ["b", "c"] {
+        let lengths: Vec<usize> = world.heard(name).iter().map(String::len).collect();
+        assert_eq!(lengths, [900_000, 5], "{name}");
+    }
+}
+
+#[test]
+fn a_channel_is_opened_once_and_for_one_kind() {
+    let mut world = World::new(&["a", "b"]);
+    world.link("a", "b");
+    assert_eq!(world.open("a", "chat", Kind::Messages), Ok(Done::Opened));
+    assert_eq!(
+        world.open("a", "chat", Kind::Messages),
+        Err(Refusal::AlreadyOpen)
+    );
+    world.publish("a", "chat", "x").unwrap();
+    world.millis(20);
+    assert_eq!(
+        world.open("b", "chat", Kind::Map),
+        Err(Refusal::OtherKind(Kind::Messages))
+    );
+    assert_eq!(world.open("b", "chat", Kind::Messages), Ok(Done::Opened));
+    world.step(
+        &id("a"),
+        Input::Close {
+            channel: channel("chat"),
+        },
+    );
+    assert_eq!(world.publish("a", "chat", "x"), Err(Refusal::NotOpen));
+    assert_eq!(world.open("a", "chat", Kind::Messages), Ok(Done::Opened));
+    let never = Options {
+        interval: Duration::from_millis(999),
+        ..Options::of(Kind::Messages)
+    };
+    assert_eq!(
+        world.open_with("a", "other", never),
+        Err(Refusal::BadInterval(Duration::from_millis(999)))
+    );
+}
+
+#[test]
+fn too_large_a_message_is_refused() {
+    let mut world = World::new(&["a"]);
+    world.open_all("chat", Kind::Messages);
+    let long = "x".repeat(PAYLOAD_BYTES_MAX + 1);
+    assert_eq!(
+        world.publish("a", "chat", &long),
+        Err(Refusal::TooLarge(PAYLOAD_BYTES_MAX + 1))
+    );
+}
+
+#[test]
+fn a_stalled_link_holds_the_publisher_back_and_is_made_up_for() {
+    let mut world = World::new(&["a", "b"]);
+    let link = world.link("a", "b");
+    world.open_all("chat", Kind::Messages);
+    world.stalled.insert(link);
+    let text = "x".repeat(100_000);
+    let mut taken = 0;
+    let refused = loop {
+        match world.publish("a", "chat", &text) {
+            Ok(_) => taken += 1,
+            Err(refusal) => break refusal,
+        }
+        assert!(taken < 50);
+    };
+    assert_eq!(refused, Refusal::Full);
+    // The window and the queue, a payload more at most.
+    assert!((10..=14).contains(&taken), "{taken}");
+    world.stalled.clear();
+    world.millis(5_000);
+    assert_eq!(world.heard("b").len(), taken);
+    world.publish("a", "chat", "again").unwrap();
+    world.millis(50);
+    assert_eq!(world.heard("b").last().unwrap(), "again");
+}
+
+#[test]
+fn a_neighbour_cannot_speak_in_our_name_nor_flood_us_with_names() {
+    let mut world = World::new(&["a", "b"]);
+    let link = world.link("a", "b");
+    world.open("a", "chat", Kind::Messages).unwrap();
+    let update = |name: &str, origin: &str, sequence| Item::Update {
+        update: Arc::new(Update {
+            id: UpdateId {
+                channel: channel(name),
+                origin: id(origin),
+                epoch: (1 << 32) | 7,
+                sequence,
+            },
+            body: Body::Message,
+            payload: bytes("lie"),
+        }),
+        repair: false,
+        rest: 0,
+    };
+    let data = |items| Input::Receive {
+        link,
+        data: Data {
+            items,
+            ..Data::default()
+        },
+    };
+    world.step(&id("a"), data(vec![update("chat", "a", 5)]));
+    assert!(world.heard("a").is_empty());
+    let forged = Event::Rejected {
+        from: id("b"),
+        reason: Rejection::ForgedOrigin,
+    };
+    assert_eq!(world.events.last().unwrap(), &(id("a"), forged));
+    let flood = (0..1_000).map(|index| update(&format!("c{index}"), "b", 1));
+    world.step(&id("a"), data(flood.collect()));
+    assert_eq!(world.nodes[&id("a")].known().count(), 192);
+    let many = Event::Rejected {
+        from: id("b"),
+        reason: Rejection::TooMany,
+    };
+    assert_eq!(world.events.last().unwrap(), &(id("a"), many));
+    assert_eq!(world.open("a", "mine", Kind::Messages), Ok(Done::Opened));
+}
+
+#[test]
+fn a_rest_without_a_beginning_is_named_and_harms_nobody() {
+    let mut world = World::new(&["a", "b"]);
+    let link = world.link("a", "b");
+    world.open_all("chat", Kind::Messages);
+    let data = Data {
+        items: vec![Item::Rest(bytes("tail"))],
+        ..Data::default()
+    };
+    world.step(&id("a"), Input::Receive { link, data });
+    let broken = Event::Rejected {
+        from: id("b"),
+        reason: Rejection::BrokenPayload,
+    };
+    assert_eq!(world.events.last().unwrap(), &(id("a"), broken));
+    world.publish("b", "chat", "fine").unwrap();
+    world.millis(20);
+    assert_eq!(world.heard("a"), ["fine"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Whatever links come and go, once the mesh is whole everybody has heard everything once.
+    #[test]
+    fn links_that_come_and_go_lose_nothing(
+        steps in prop::collection::vec((0_usize..10, 0_usize..10, any::<bool>(), 0_u64..400), 1..40),
+    ) {
+        let mut world = World::ring(10);
+        world.open_all("chat", Kind::Messages);
+        let mut sent = 0;
+        let mut cut = Vec::new();
+        for (one, other, publish, millis) in steps {
+            let (one, other) = (format!("n{one:03}"), format!("n{other:03}"));
+            if publish {
+                world.publish(&one, "chat", &format!("m{sent}")).unwrap();
+                sent += 1;
+            } else if world.link(&one, &other) == LinkId(0) && one != other {
+                world.unlink(&one, &other);
+                cut.push((one, other));
+            }
+            world.millis(millis);
+        }
+        for (one, other) in cut {
+            world.link(&one, &other);
+        }
+        world.run(Duration::from_secs(200));
+        let hashes: Vec<_> = world.nodes.values().map(|node| node.hash(&channel("chat"))).collect();
+        prop_assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "{hashes:?}");
+        let heard: usize = world.nodes.keys().map(|name| {
+            let mut heard = world.heard(name.as_str());
+            let all = heard.len();
+            heard.sort();
+            heard.dedup();
+            assert_eq!(heard.len(), all, "{name} heard something twice");
+            all
+        }).sum();
+        prop_assert_eq!(heard, sent * 9);
+    }
+}
