@@ -10,7 +10,7 @@ use crate::gossip::message::Frame;
 use crate::gossip::{self, Gossip, LinkId, Message, Status};
 use crate::identity::NodeId;
 use crate::machine::{Machine, Outbox, Wake};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::topology::Routes;
 use core::cell::RefCell;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub enum Input {
     Mesh(gossip::Input),
     /// To its channels: what applications ask for.
     Channel(channel::Input),
+    /// Tell from now on when the ways change, or no longer.
+    WatchRoutes(bool),
     /// A deadline has arrived.
     Wake,
 }
@@ -41,7 +43,12 @@ pub enum Output {
     Mesh(gossip::Output),
     /// For applications.
     Channel(channel::Output),
+    /// The way to some member changed; asked for by [`Input::WatchRoutes`], and at most once in [`ROUTES_INTERVAL`].
+    RoutesChanged,
 }
+
+/// The shortest time between two looks at whether the ways changed.
+pub const ROUTES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The way to one member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,15 +73,29 @@ pub struct Node {
     /// Whether anything was ever done with channels: until then they cost nothing.
     used: bool,
     routes: RefCell<Known>,
+    watch: Option<Watch>,
     scratch: Outbox<gossip::Output>,
     orders: Outbox<channel::Output>,
 }
 
+/// The state of the view and the links that ways follow from.
+type AsOf = (u64, u64, Vec<LinkId>);
+
 /// Ways as of one state of the view.
 #[derive(Clone, Debug, Default)]
 struct Known {
-    as_of: (u64, u64, Vec<LinkId>),
+    as_of: AsOf,
     routes: Option<Arc<Routes>>,
+}
+
+/// What was last told of the ways.
+#[derive(Clone, Debug, PartialEq)]
+struct Watch {
+    as_of: AsOf,
+    told: Arc<Routes>,
+    looked: Instant,
+    /// When to look again: something changed since.
+    due: Option<Instant>,
 }
 
 /// What was computed and can be computed again does not count.
@@ -83,6 +104,7 @@ impl PartialEq for Node {
         self.gossip == other.gossip
             && self.channels == other.channels
             && self.neighbours == other.neighbours
+            && self.watch == other.watch
     }
 }
 
@@ -102,6 +124,7 @@ impl Node {
             neighbours: Vec::new(),
             used: false,
             routes: RefCell::default(),
+            watch: None,
             scratch: Outbox::new(),
             orders: Outbox::new(),
         }
@@ -169,17 +192,7 @@ impl Node {
 
     /// The ways as of now, computed only if something changed since they last were.
     fn known_routes(&self) -> Arc<Routes> {
-        let topology = self.gossip.topology();
-        let links = self
-            .gossip
-            .neighbours()
-            .filter(|(_, _, lively)| *lively)
-            .map(|(link, _, _)| link);
-        let as_of = (
-            topology.revision(),
-            topology.hash(),
-            links.collect::<Vec<_>>(),
-        );
+        let as_of = self.as_of();
         let mut known = self.routes.borrow_mut();
         if let Some(routes) = known.routes.as_ref().filter(|_| known.as_of == as_of) {
             return Arc::clone(routes);
@@ -190,6 +203,50 @@ impl Node {
             routes: Some(Arc::clone(&routes)),
         };
         routes
+    }
+
+    fn as_of(&self) -> AsOf {
+        let topology = self.gossip.topology();
+        let lively = self.gossip.neighbours().filter(|(_, _, lively)| *lively);
+        let links = lively.map(|(link, _, _)| link).collect();
+        (topology.revision(), topology.hash(), links)
+    }
+
+    fn watch_routes(&mut self, now: Instant, watch: bool) {
+        self.watch = watch.then(|| Watch {
+            as_of: self.as_of(),
+            told: self.known_routes(),
+            looked: now,
+            due: None,
+        });
+    }
+
+    /// Sees to it that a change of the ways is told, changes of one interval together.
+    fn look_at_routes(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        let as_of = match &self.watch {
+            Some(_) => self.as_of(),
+            None => return,
+        };
+        let Some(watch) = self.watch.as_mut().filter(|watch| watch.as_of != as_of) else {
+            return;
+        };
+        let due = watch.looked + ROUTES_INTERVAL;
+        if due > now {
+            watch.due = Some(due);
+            return;
+        }
+        let routes = self.known_routes();
+        if let Some(watch) = &mut self.watch {
+            if watch.told != routes {
+                out.push(Output::RoutesChanged);
+            }
+            *watch = Watch {
+                as_of,
+                told: routes,
+                looked: now,
+                due: None,
+            };
+        }
     }
 
     fn routes_around(&self, avoid: &[NodeId]) -> Routes {
@@ -321,6 +378,7 @@ impl Machine for Node {
             }
             Input::Mesh(input) => self.step_mesh(now, input, out),
             Input::Channel(input) => self.step_channels(now, input),
+            Input::WatchRoutes(watch) => self.watch_routes(now, watch),
             Input::Wake => {
                 if self.gossip.next_deadline().is_some_and(|at| at <= now) {
                     self.step_mesh(now, gossip::Input::Wake, out);
@@ -331,10 +389,13 @@ impl Machine for Node {
             }
         }
         self.carry_out(now, out);
+        self.look_at_routes(now, out);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.gossip.next_deadline(), self.channels.next_deadline()];
-        deadlines.into_iter().flatten().min()
+        let look = self.watch.as_ref().and_then(|watch| watch.due);
+        let children = [self.gossip.next_deadline(), self.channels.next_deadline()];
+        let deadlines = children.into_iter().chain([look]);
+        deadlines.flatten().min()
     }
 }

@@ -48,7 +48,7 @@ impl Seen {
     pub(super) fn raise(&mut self, life: u64, floor: u64) {
         let known = self.life(life);
         known.floor = known.floor.max(floor.saturating_sub(1));
-        known.above = known.above.split_off(&(known.floor + 1));
+        known.above = known.above.split_off(&known.floor.saturating_add(1));
         known.settle();
     }
 
@@ -71,8 +71,51 @@ impl Seen {
 
 impl Life {
     fn settle(&mut self) {
-        while self.above.remove(&(self.floor + 1)) {
-            self.floor += 1;
+        while let Some(next) = self.floor.checked_add(1)
+            && self.above.remove(&next)
+        {
+            self.floor = next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_number_is_new_once_and_a_life_apart() {
+        let mut seen = Seen::default();
+        assert!(seen.note(1, 3));
+        assert!(!seen.note(1, 3));
+        assert!(seen.note(2, 3));
+        assert!(seen.note(1, u64::MAX) && !seen.note(1, u64::MAX));
+        seen.raise(1, u64::MAX);
+        assert!(seen.has(1, 77));
+        assert!(!seen.has(2, 77));
+    }
+
+    #[test]
+    fn the_oldest_life_is_forgotten_first() {
+        let mut seen = Seen::default();
+        for life in 1..=4 {
+            seen.note(life, 1);
+        }
+        assert!(!seen.has(1, 1));
+        assert!((2..=4).all(|life| seen.has(life, 1)));
+    }
+
+    proptest! {
+        /// Numbers close together are told apart exactly; what is remembered stays in bounds.
+        #[test]
+        fn close_numbers_are_told_apart(numbers in prop::collection::vec(1_u64..400, 0..600)) {
+            let mut seen = Seen::default();
+            let mut model = BTreeSet::new();
+            for number in numbers {
+                prop_assert_eq!(seen.note(9, number), model.insert(number));
+                prop_assert!(seen.lives[0].above.len() <= ABOVE_MAX);
+            }
         }
     }
 }

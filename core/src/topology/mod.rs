@@ -12,6 +12,7 @@
 //! Bounds: at most `members_max` slots; further members are rejected. Values are shared (`Arc`), so that a
 //! thousand views of one simulation hold one body.
 
+pub mod alias;
 mod members;
 mod providers;
 mod reach;

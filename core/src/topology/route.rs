@@ -122,3 +122,150 @@ impl Topology {
         Routes { ways }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gossip::Sabotage;
+    use crate::identity::NodeId;
+    use crate::topology::record::{Content, Edge, Rank, Record, Report};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    fn id(index: usize) -> NodeId {
+        NodeId::new(&format!("n{index:03}")).unwrap()
+    }
+
+    /// A view of so many members, with these edges reported down.
+    fn view(count: usize, failed: &[(usize, usize)]) -> Topology {
+        let mut topology = Topology::new(1_000, Sabotage::NONE);
+        let centre = topology.intern(&id(0)).unwrap();
+        topology.set_centre(centre);
+        for index in 0..count {
+            let content = Content {
+                address: Some("10.0.0.1:1".parse().unwrap()),
+                ..Content::default()
+            };
+            let rank = Rank {
+                epoch: 1,
+                version: 1,
+                ..Rank::default()
+            };
+            topology.apply_record(&Arc::new(Record::new(id(index), rank, content)));
+        }
+        let mut by_reporter: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (reporter, peer) in failed {
+            by_reporter.entry(*reporter).or_default().push(*peer);
+        }
+        for (reporter, mut peers) in by_reporter {
+            peers.sort_unstable();
+            peers.dedup();
+            peers.retain(|peer| *peer != reporter);
+            let edges: Vec<Edge> = peers
+                .iter()
+                .map(|peer| Edge {
+                    peer: id(*peer),
+                    down: true,
+                })
+                .collect();
+            let proofs = vec![None; edges.len()];
+            let report = Report {
+                epoch: 1,
+                version: 2,
+                edges,
+                reporter: id(reporter),
+            };
+            topology.apply_report(&Arc::new(report), proofs);
+        }
+        topology
+    }
+
+    /// Distances by relaxation, over and over.
+    fn distances(pairs: &Pairs, bound: usize, me: Handle, first: &[Handle]) -> Vec<Option<u32>> {
+        let mut distances = vec![None; bound];
+        for neighbour in first {
+            distances[*neighbour as usize] = Some(1);
+        }
+        for _ in 0..bound {
+            for (one, other) in &pairs.0 {
+                let through = distances[*one as usize].map(|hops: u32| hops + 1);
+                let known = &mut distances[*other as usize];
+                if let Some(through) = through
+                    && *other != me
+                    && known.is_none_or(|known| through < known)
+                {
+                    *known = Some(through);
+                }
+            }
+        }
+        distances
+    }
+
+    proptest! {
+        #[test]
+        fn every_route_is_a_shortest_one_and_no_route_is_missing(
+            count in 2_usize..40,
+            failed in prop::collection::vec((0_usize..40, 0_usize..40), 0..60),
+        ) {
+            let failed: Vec<_> = failed.into_iter().filter(|(one, other)| *one < count && *other < count).collect();
+            let topology = view(count, &failed);
+            let pairs = topology.linked_pairs();
+            for (one, other) in &failed {
+                let one = topology.handle(&id(*one)).unwrap();
+                let other = topology.handle(&id(*other)).unwrap();
+                prop_assert!(pairs.neighbours(one).all(|peer| peer != other));
+                prop_assert!(pairs.neighbours(other).all(|peer| peer != one));
+            }
+            let me = topology.handle(&id(0)).unwrap();
+            let first: Vec<Handle> = pairs.neighbours(me).collect();
+            let routes = topology.routes(&pairs, me, first.iter().copied(), &[]);
+            let expected = distances(&pairs, topology.handle_bound(), me, &first);
+            for handle in topology.handles().filter(|handle| *handle != me) {
+                let way = routes.to(handle);
+                prop_assert_eq!(way.map(|way| way.hops), expected[handle as usize]);
+                if let Some(way) = way {
+                    let before = if way.last == me { Some(0) } else { routes.to(way.last).map(|it| it.hops) };
+                    prop_assert_eq!(before, Some(way.hops - 1));
+                    prop_assert!(first.contains(&way.first));
+                    // Of all first hops that are as short, the one of the lowest name.
+                    let alternatives = first.iter().filter(|hop| {
+                        let only = distances(&pairs, topology.handle_bound(), me, &[**hop]);
+                        only[handle as usize] == Some(way.hops)
+                    });
+                    let lowest = alternatives.map(|hop| topology.id_at(*hop)).min();
+                    prop_assert_eq!(lowest, Some(topology.id_at(way.first)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_way_around_passes_nobody_that_is_avoided() {
+        let topology = view(20, &[]);
+        let pairs = topology.linked_pairs();
+        let me = topology.handle(&id(0)).unwrap();
+        let first: Vec<Handle> = pairs.neighbours(me).collect();
+        for avoided in &first {
+            let around = topology.routes(&pairs, me, first.iter().copied(), &[*avoided]);
+            assert_eq!(around.to(*avoided), None);
+            for handle in topology.handles() {
+                assert!(around.to(handle).is_none_or(|way| way.first != *avoided));
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_who_is_down_is_on_a_way() {
+        let mut topology = view(20, &[]);
+        let down = topology.handle(&id(7)).unwrap();
+        topology.set_well(down, false);
+        let pairs = topology.linked_pairs();
+        assert_eq!(pairs.neighbours(down).count(), 0);
+        assert!(
+            topology
+                .handles()
+                .all(|one| pairs.neighbours(one).all(|other| other != down))
+        );
+    }
+}

@@ -1,6 +1,7 @@
 //! Channels step by step, and several nodes' channels on links of the test's own.
 
 mod broadcasting;
+mod fuzz;
 mod maps;
 mod merging;
 mod sending;

@@ -1,0 +1,126 @@
+//! Short ids: a small number for each member, the same in equal views.
+//!
+//! Nothing is agreed on and nothing is stored: the numbers follow from the names. In the order of names, each member
+//! takes the number that its name hashes to, or the next free one. So of two whose names hash to one number, the
+//! higher moves on when the lower comes; when all numbers are taken, further members have none. Nothing depends on
+//! having one.
+
+use super::Topology;
+use crate::identity::NodeId;
+use crate::random::{hash_bytes, mix};
+use std::collections::BTreeMap;
+
+/// The usual length of short ids, in bits.
+pub const BITS: u32 = 12;
+/// The longest, in bits.
+pub const BITS_MAX: u32 = 16;
+
+/// The short ids of one view.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aliases {
+    names: BTreeMap<u16, NodeId>,
+    numbers: BTreeMap<NodeId, u16>,
+    without: usize,
+}
+
+impl Aliases {
+    /// The short ids of these names, which come in order; of at least 1 and at most [`BITS_MAX`] bits.
+    pub fn of<'i>(names: impl Iterator<Item = &'i NodeId>, bits: u32) -> Self {
+        let size = 1_u64 << bits.clamp(1, BITS_MAX);
+        let mut aliases = Self::default();
+        for name in names {
+            if aliases.names.len() as u64 == size {
+                aliases.without += 1;
+                continue;
+            }
+            let mut place = mix(hash_bytes(name.as_str().as_bytes())) % size;
+            while aliases.names.contains_key(&short(place)) {
+                place = (place + 1) % size;
+            }
+            aliases.names.insert(short(place), name.clone());
+            aliases.numbers.insert(name.clone(), short(place));
+        }
+        aliases
+    }
+
+    /// Whose number it is.
+    #[must_use]
+    pub fn name(&self, number: u16) -> Option<&NodeId> {
+        self.names.get(&number)
+    }
+
+    /// A member's number.
+    #[must_use]
+    pub fn number(&self, name: &NodeId) -> Option<u16> {
+        self.numbers.get(name).copied()
+    }
+
+    /// How many members have none.
+    #[must_use]
+    pub const fn without(&self) -> usize {
+        self.without
+    }
+}
+
+fn short(place: u64) -> u16 {
+    u16::try_from(place).unwrap_or(u16::MAX)
+}
+
+impl Topology {
+    /// The short ids of everybody who is known. O(n log n).
+    #[must_use]
+    pub fn aliases(&self, bits: u32) -> Aliases {
+        Aliases::of(self.records().map(|record| record.id()), bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn names(numbers: &BTreeSet<u16>) -> Vec<NodeId> {
+        let texts: BTreeSet<String> = numbers.iter().map(|number| format!("n{number}")).collect();
+        texts
+            .iter()
+            .map(|text| NodeId::new(text).unwrap())
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn every_member_has_a_number_of_its_own_while_there_are_numbers(
+            members in prop::collection::btree_set(any::<u16>(), 0..80),
+            bits in 1_u32..8,
+        ) {
+            let names = names(&members);
+            let aliases = Aliases::of(names.iter(), bits);
+            let numbered: BTreeSet<u16> = names.iter().filter_map(|name| aliases.number(name)).collect();
+            prop_assert_eq!(numbered.len(), names.len().min(1 << bits));
+            prop_assert_eq!(aliases.without(), names.len() - numbered.len());
+            for name in &names {
+                if let Some(number) = aliases.number(name) {
+                    prop_assert_eq!(aliases.name(number), Some(name));
+                    prop_assert!(u32::from(number) < 1 << bits);
+                }
+            }
+        }
+
+        #[test]
+        fn whoever_comes_takes_nothing_from_those_before_it_in_order(
+            members in prop::collection::btree_set(any::<u16>(), 1..60),
+            newcomer in any::<u16>(),
+        ) {
+            let before = names(&members);
+            let mut with = members;
+            with.insert(newcomer);
+            let after = names(&with);
+            let (old, new) = (Aliases::of(before.iter(), 8), Aliases::of(after.iter(), 8));
+            let newcomer = NodeId::new(&format!("n{newcomer}")).unwrap();
+            for name in before.iter().filter(|name| **name < newcomer) {
+                prop_assert_eq!(old.number(name), new.number(name));
+            }
+        }
+    }
+}
