@@ -137,6 +137,13 @@ pub enum Input {
         /// Forget the earlier ones.
         replace: bool,
     },
+    /// Have a link to a member beside those the mesh needs, if it can be dialled; or no longer.
+    Want {
+        /// To whom.
+        peer: NodeId,
+        /// Whether it is wanted.
+        wanted: bool,
+    },
     /// Leave the mesh gracefully; ends with [`Output::Left`].
     Leave,
     /// A deadline has arrived.

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Bounds: links `links_max` (and 1 024 being greeted), members `members_max`, announcements wanted [`MISSING_MAX`], announcers of each
-//! [`ANNOUNCERS_MAX`], changes remembered for behind neighbours [`HISTORY_MAX`], dials [`DIALS_MAX`].
+//! [`ANNOUNCERS_MAX`], changes remembered for behind neighbours [`HISTORY_MAX`], dials [`DIALS_MAX`], links wanted beside [`WANTED_MAX`].
 //!
 //! Sources: Plumtree (Leitão et al., SRDS 2007) for the broadcast tree and its repair; Rapid (Suresh et al.,
 //! ATC 2018) for rings of observers; Lifeguard (Dadgar et al., 2018) for doubting oneself first; SWIM (Das et
@@ -72,6 +72,8 @@ pub const ANNOUNCERS_MAX: usize = 8;
 pub const HISTORY_MAX: usize = 256;
 /// The most dials under way at one time.
 pub const DIALS_MAX: usize = 32;
+/// The most links wanted at one time beside those the mesh needs; further wishes are passed over.
+pub const WANTED_MAX: usize = 16;
 
 /// What a deadline is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +129,8 @@ pub struct Gossip {
     dials: BTreeMap<DialId, Dial>,
     dials_made: u64,
     targets: Vec<Target>,
+    /// To whom a link is wanted that the rings do not ask for.
+    wanted: BTreeSet<Handle>,
     timers: Deadlines<Timer>,
     missing: BTreeMap<Key, Missing>,
     suspects: BTreeMap<Handle, Suspicion>,
@@ -172,6 +176,7 @@ impl Gossip {
             dials: BTreeMap::new(),
             dials_made: 0,
             targets,
+            wanted: BTreeSet::new(),
             timers: Deadlines::new(),
             missing: BTreeMap::new(),
             suspects: BTreeMap::new(),
@@ -477,6 +482,7 @@ impl Machine for Gossip {
             Input::Stored { ticket } => self.on_stored(ticket),
             Input::Announce(content) => self.on_announce(content, out),
             Input::Targets { targets, replace } => self.on_targets(targets, replace),
+            Input::Want { peer, wanted } => self.on_want(&peer, wanted, out),
             Input::Leave => self.on_leave(out),
             Input::Wake => self.on_wake(out),
         }

@@ -9,7 +9,7 @@ use super::link::Stage;
 use super::message::{Goodbye, Refusal, RefusalReason};
 use super::{
     Address, DIALS_MAX, DialError, DialId, Event, Gossip, LinkId, Output, Phase, Status, Switch,
-    Timer,
+    Timer, WANTED_MAX,
 };
 use crate::identity::NodeId;
 use crate::machine::Outbox;
@@ -45,6 +45,8 @@ pub(super) enum Purpose {
     Probe,
     /// The extra link.
     RandomLink,
+    /// A member to whom a link is wanted for what applications send.
+    Wanted,
 }
 
 /// A dial under way, up to the end of its greeting.
@@ -325,6 +327,10 @@ impl Gossip {
                 self.timers
                     .set(Timer::Overlay, self.after(Duration::from_nanos(1)));
             }
+            Purpose::Wanted => attempt
+                .expected
+                .into_iter()
+                .for_each(|it| self.pass_over(it)),
             Purpose::Redial | Purpose::Probe => {}
         }
     }
@@ -396,7 +402,7 @@ impl Gossip {
             return;
         };
         let until = self.after(REFUSED_FOR);
-        if let (Some(handle), Purpose::Ring | Purpose::RandomLink) =
+        if let (Some(handle), Purpose::Ring | Purpose::RandomLink | Purpose::Wanted) =
             (attempt.expected, attempt.purpose)
         {
             self.life(handle).failed_until = until;
@@ -531,6 +537,7 @@ impl Gossip {
                     && !link.random
                     && self.now - link.opened > kept
                     && !wanted.contains(&link.handle)
+                    && !self.wanted.contains(&link.handle)
                     && self.own_edge(link.handle).is_none()
                     && !self.topology.is_ring_edge(self.me, link.handle)
             })
@@ -538,6 +545,38 @@ impl Gossip {
             .collect();
         for link in surplus {
             self.say_goodbye(link, Goodbye::Surplus, out);
+        }
+    }
+
+    /// Somebody wants a link to a member, or no longer.
+    pub(super) fn on_want(&mut self, peer: &NodeId, wanted: bool, out: &mut Outbox<Output>) {
+        let Some(handle) = self.topology.handle(peer) else {
+            return;
+        };
+        if !wanted {
+            self.wanted.remove(&handle);
+        } else if handle != self.me && self.wanted.len() < WANTED_MAX {
+            self.wanted.insert(handle);
+            self.dial_wanted(out);
+        }
+    }
+
+    /// Dials those to whom a link is wanted, unless that failed lately.
+    fn dial_wanted(&mut self, out: &mut Outbox<Output>) {
+        self.wanted.retain(|handle| self.topology.is_known(*handle));
+        let missing: Vec<Handle> = self
+            .wanted
+            .iter()
+            .copied()
+            .filter(|handle| {
+                self.status(*handle) == Status::Alive
+                    && !self.by_peer.contains_key(handle)
+                    && !self.is_dialing(*handle)
+                    && self.life_of(*handle).failed_until <= self.now
+            })
+            .collect();
+        for handle in missing {
+            self.dial_member(Purpose::Wanted, handle, out);
         }
     }
 
@@ -549,6 +588,7 @@ impl Gossip {
         self.report_unlinked();
         self.sweep_placeholders();
         self.weave(out);
+        self.dial_wanted(out);
     }
 
     /// Says of each edge that the rings ask for and that was not there twice running that it is down. Otherwise all

@@ -158,7 +158,7 @@ impl System for Mesh {
     fn perform(&mut self, output: node::Output) -> Effect<Self> {
         let output = match output {
             node::Output::Mesh(output) => output,
-            node::Output::Channel(_) => return Effect::Nothing,
+            node::Output::Channel(_) | node::Output::RoutesChanged => return Effect::Nothing,
         };
         match output {
             gossip::Output::Dial { dial, address } => Effect::Dial {
@@ -199,6 +199,7 @@ impl System for Mesh {
         let input = match input {
             node::Input::Mesh(input) => input,
             node::Input::Channel(_) => return Taken::of("channel"),
+            node::Input::WatchRoutes(_) => return Taken::of("watch-routes"),
             node::Input::Wake => return Taken::of("wake"),
         };
         match input {
@@ -215,6 +216,7 @@ impl System for Mesh {
             gossip::Input::Stored { .. } => Taken::of("stored"),
             gossip::Input::Announce(_) => Taken::of("announce"),
             gossip::Input::Targets { .. } => Taken::of("targets"),
+            gossip::Input::Want { .. } => Taken::of("want"),
             gossip::Input::Leave => Taken::of("leave"),
             gossip::Input::Wake => Taken::of("wake"),
         }

@@ -170,3 +170,29 @@ fn newcomers_do_not_keep_the_dead_remembered() {
         }
     }
 }
+
+#[test]
+fn a_link_that_is_wanted_is_made_and_kept_and_closed_when_it_is_not_wanted_any_more() {
+    let mut world = World::new(30);
+    world.run_for(secs(60));
+    let is_linked = |world: &World, peer: &NodeId| {
+        let mut links = world.hosts[3].machine.links(world.now);
+        links.any(|link| link.peer == *peer)
+    };
+    let peer = (0..30)
+        .map(name)
+        .find(|peer| *peer != name(3) && !is_linked(&world, peer));
+    let peer = peer.expect("thirty nodes are not all linked");
+    let want = |wanted| Input::Want {
+        peer: peer.clone(),
+        wanted,
+    };
+    world.step(3, want(true));
+    world.run_for(secs(1));
+    assert!(is_linked(&world, &peer));
+    world.run_for(secs(90));
+    assert!(is_linked(&world, &peer));
+    world.step(3, want(false));
+    world.run_for(secs(90));
+    assert!(!is_linked(&world, &peer));
+}

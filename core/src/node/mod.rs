@@ -4,7 +4,9 @@
 //! applications' data over them. The node tells the channels which links are open, finds the ways of their parcels,
 //! and puts what they say on the same links.
 
-use crate::channel::message::Parcel;
+mod direct;
+
+use crate::channel::message::{Parcel, Purpose};
 use crate::channel::{self, Channels, Failure, Neighbour};
 use crate::gossip::message::Frame;
 use crate::gossip::{self, Gossip, LinkId, Message, Status};
@@ -15,7 +17,10 @@ use crate::topology::Routes;
 use core::cell::RefCell;
 use std::sync::Arc;
 
+pub use direct::{DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES};
 pub use gossip::{Config, Event};
+
+use direct::Direct;
 
 /// What can happen to a node.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +79,7 @@ pub struct Node {
     used: bool,
     routes: RefCell<Known>,
     watch: Option<Watch>,
+    direct: Direct,
     scratch: Outbox<gossip::Output>,
     orders: Outbox<channel::Output>,
 }
@@ -105,6 +111,7 @@ impl PartialEq for Node {
             && self.channels == other.channels
             && self.neighbours == other.neighbours
             && self.watch == other.watch
+            && self.direct == other.direct
     }
 }
 
@@ -125,6 +132,7 @@ impl Node {
             used: false,
             routes: RefCell::default(),
             watch: None,
+            direct: Direct::default(),
             scratch: Outbox::new(),
             orders: Outbox::new(),
         }
@@ -335,6 +343,23 @@ impl Node {
         self.channels.step(now, input, &mut self.orders);
     }
 
+    /// Asks for a link to whom this node sends much.
+    fn count(&mut self, now: Instant, parcel: &Parcel, out: &mut Outbox<Output>) {
+        let own = parcel.from == *self.gossip.id();
+        let sends = matches!(parcel.purpose, Purpose::Message | Purpose::Datagram);
+        if own && sends && self.direct.note(now, &parcel.to, parcel.payload.len()) {
+            let peer = parcel.to.clone();
+            self.step_mesh(now, gossip::Input::Want { peer, wanted: true }, out);
+        }
+    }
+
+    fn give_up_idle_links(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        for peer in self.direct.look(now) {
+            let wanted = false;
+            self.step_mesh(now, gossip::Input::Want { peer, wanted }, out);
+        }
+    }
+
     /// Carries out what the channels order.
     fn carry_out(&mut self, now: Instant, out: &mut Outbox<Output>) {
         while !self.orders.is_empty() {
@@ -346,6 +371,7 @@ impl Node {
                         out.push(Output::Mesh(gossip::Output::Send { link, message }));
                     }
                     channel::Output::Route(parcel) => {
+                        self.count(now, &parcel, out);
                         let input = match self.way_of(&parcel) {
                             Ok(link) => channel::Input::Forward { link, parcel },
                             Err(failure) => channel::Input::Unroutable { parcel, failure },
@@ -388,6 +414,7 @@ impl Machine for Node {
                 }
             }
         }
+        self.give_up_idle_links(now, out);
         self.carry_out(now, out);
         self.look_at_routes(now, out);
     }
@@ -395,7 +422,9 @@ impl Machine for Node {
     fn next_deadline(&self) -> Option<Instant> {
         let look = self.watch.as_ref().and_then(|watch| watch.due);
         let children = [self.gossip.next_deadline(), self.channels.next_deadline()];
-        let deadlines = children.into_iter().chain([look]);
+        let deadlines = children
+            .into_iter()
+            .chain([look, self.direct.next_deadline()]);
         deadlines.flatten().min()
     }
 }
