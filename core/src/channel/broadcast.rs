@@ -84,6 +84,7 @@ impl Channels {
         &mut self,
         channel: &ChannelName,
         payload: Arc<[u8]>,
+        out: &mut Outbox<Output>,
     ) -> Result<Done, Refusal> {
         check_size(&payload)?;
         let held = self
@@ -109,7 +110,7 @@ impl Channels {
             held.store.apply(&update);
         }
         let id = update.id.clone();
-        self.begin(&update);
+        self.begin(&update, out);
         Ok(Done::Published(id))
     }
 
@@ -179,7 +180,7 @@ impl Channels {
         {
             self.tell_changes(channel, changes, out);
         }
-        self.begin(&update);
+        self.begin(&update, out);
         Ok(Done::Committed(update.version()))
     }
 
@@ -224,33 +225,29 @@ impl Channels {
     }
 
     /// Broadcasts what this node made.
-    fn begin(&mut self, update: &Arc<Update>) {
+    fn begin(&mut self, update: &Arc<Update>, out: &mut Outbox<Output>) {
         self.recent.push(update, None);
-        let lost = self.spread(update, None);
-        // Its application sees by the answer that it was taken; a comparison brings what did not fit.
-        for channel in lost {
-            self.compare_soon(&channel);
-        }
+        self.spread(update, None, out);
     }
 
-    /// Sends a broadcast to all neighbours but one: itself on eager links, its name on the others. Gives the channels
-    /// of which something had to be dropped.
-    fn spread(&mut self, update: &Arc<Update>, except: Option<LinkId>) -> BTreeSet<ChannelName> {
+    /// Sends a broadcast to all neighbours but one: itself on eager links, its name on the others.
+    fn spread(&mut self, update: &Arc<Update>, except: Option<LinkId>, out: &mut Outbox<Output>) {
         let due = self.now + self.config.announce_after;
-        let mut dropped = BTreeSet::new();
         for (link, queue) in &mut self.queues {
             if Some(*link) == except {
                 continue;
             }
             if queue.eager && queue.lively {
-                dropped.extend(queue.push_update(update, false));
+                for channel in queue.push_update(update, false) {
+                    let peer = queue.peer.clone();
+                    out.push(Output::Report(Event::Dropped { peer, channel }));
+                }
             } else if queue.have.len() < ANNOUNCEMENTS_MAX {
                 queue.have.insert(update.id.clone());
                 queue.have_due.get_or_insert(due);
             }
             self.dirty.push(*link);
         }
-        dropped
     }
 
     /// A link of the tree is gone: the next broadcast floods from here, and what comes back twice prunes anew.
@@ -387,13 +384,7 @@ impl Channels {
             queue.eager = true;
         }
         self.recent.push(update, Some(link).filter(|_| !repair));
-        for channel in self.spread(update, Some(link)) {
-            self.compare_soon(&channel);
-            let from = self.queues.get(&link).map(|queue| queue.peer.clone());
-            if let Some(peer) = from {
-                out.push(Output::Report(Event::Dropped { peer, channel }));
-            }
-        }
+        self.spread(update, Some(link), out);
         if let Some(payload) = payload {
             self.deliver(&update.id, payload, out);
         }
@@ -412,7 +403,7 @@ impl Channels {
             return;
         };
         self.recent.push(&update, None);
-        self.spread(&update, except);
+        self.spread(&update, except, out);
         if opened {
             self.deliver(&update.id, news, out);
         }

@@ -125,6 +125,8 @@ struct Channel {
     sequence: u64,
     seen: BTreeMap<NodeId, Seen>,
     changed: Instant,
+    /// When a comparison last went further than hashes.
+    compared: Option<Instant>,
     interval: Duration,
 }
 
@@ -188,7 +190,12 @@ impl Channels {
                 queue.lively = neighbour.lively;
                 continue;
             }
-            let queue = Queue::new(neighbour.link, neighbour.peer.clone(), neighbour.lively);
+            let queue = Queue::new(
+                neighbour.link,
+                neighbour.peer.clone(),
+                neighbour.lively,
+                self.now,
+            );
             self.queues.insert(neighbour.link, queue);
             self.compare_all(neighbour.link);
         }
@@ -310,6 +317,7 @@ impl Channels {
                 sequence: 0,
                 seen: BTreeMap::new(),
                 changed: now,
+                compared: None,
                 interval: INTERVAL,
             }
         })
@@ -394,11 +402,20 @@ impl Channels {
                 queue.flushed = Some(self.now);
                 out.push(Output::Transmit { link, data });
             }
+            let owed = queue.take_owed();
             if let Some(at) = queue.due() {
                 self.timers
                     .set_earlier(Timer::Flush(link), at.max(self.now + self.config.coalesce));
             }
+            if !owed.is_empty() {
+                for channel in &owed {
+                    self.send_digest(link, channel);
+                }
+                self.timers
+                    .set_earlier(Timer::Flush(link), self.now + self.config.coalesce);
+            }
         }
+        // Its memory serves the next step; what was added meanwhile has a timer.
         self.dirty = dirty;
     }
 }
@@ -516,7 +533,7 @@ impl Machine for Channels {
                 request,
                 channel,
                 payload,
-            } => Some((request, self.on_publish(&channel, payload))),
+            } => Some((request, self.on_publish(&channel, payload, out))),
             Input::Transact {
                 request,
                 channel,

@@ -52,6 +52,9 @@ pub(super) struct Queue {
     taken: u32,
     arriving: Option<Arriving>,
     pub(super) flushed: Option<Instant>,
+    pub(super) opened: Instant,
+    /// Channels of which broadcasts were dropped: compared once nothing waits.
+    owes: BTreeSet<super::ChannelName>,
 }
 
 /// A payload of which pieces are still to come.
@@ -63,7 +66,7 @@ struct Arriving {
 }
 
 impl Queue {
-    pub(super) const fn new(link: LinkId, peer: NodeId, lively: bool) -> Self {
+    pub(super) const fn new(link: LinkId, peer: NodeId, lively: bool, now: Instant) -> Self {
         Self {
             link,
             peer,
@@ -84,6 +87,8 @@ impl Queue {
             taken: 0,
             arriving: None,
             flushed: None,
+            opened: now,
+            owes: BTreeSet::new(),
         }
     }
 
@@ -140,7 +145,17 @@ impl Queue {
             let Some(gone) = self.pop_update() else { break };
             dropped.insert(gone.id.channel.clone());
         }
+        self.owes.extend(dropped.iter().cloned());
         dropped
+    }
+
+    /// The channels to compare: nothing waits any more, and something had to be dropped.
+    pub(super) fn take_owed(&mut self) -> BTreeSet<super::ChannelName> {
+        if self.updates.is_empty() && self.cut.is_none() {
+            core::mem::take(&mut self.owes)
+        } else {
+            BTreeSet::new()
+        }
     }
 
     fn pop_update(&mut self) -> Option<Arc<Update>> {

@@ -16,8 +16,10 @@ use crate::time::Duration;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What changed so lately is still on its way: comparing would only send it twice.
+/// A channel that did not change for so long is quiet.
 const QUIET_AFTER: Duration = Duration::from_millis(500);
+/// A link is new for this long.
+const FRESH_FOR: Duration = Duration::from_secs(2);
 /// When a comparison is made up for.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// The most steps of comparisons that wait on one link.
@@ -151,17 +153,24 @@ impl Channels {
         out: &mut Outbox<Output>,
     ) {
         let now = self.now;
+        let opened = self.queues.get(&link).map(|queue| queue.opened);
         let Some(held) = self.channel_of(link, channel, kind, out) else {
             return;
         };
         let Some(ours) = held.store.hash().filter(|ours| *ours != hash) else {
             return;
         };
+        // What changed so lately is still on its way: comparing would send it twice. A channel that never rests is
+        // compared all the same, if rarely, and a new link at once.
+        let fresh = opened.is_some_and(|opened| now - opened < FRESH_FOR);
+        let lately = |within| held.compared.is_some_and(|at| now - at < within);
         let restless = ours != 0 && now - held.changed < QUIET_AFTER;
-        if restless {
-            self.compare_soon(channel);
+        if restless && !fresh && lately(held.interval)
+            || kind == Kind::Custom && lately(QUIET_AFTER)
+        {
             return;
         }
+        held.compared = Some(now);
         if kind == Kind::Custom {
             if let Some(whole) = self.whole(channel)
                 && let Some(queue) = self.queues.get_mut(&link)

@@ -107,6 +107,24 @@ fn a_payload_over_many_frames_arrives_whole_and_a_short_message_passes_it() {
 }
 
 #[test]
+fn a_channel_that_never_rests_is_compared_all_the_same() {
+    let mut world = World::new(&["a", "b"]);
+    let link = world.link("a", "b");
+    world.open_all("chat", Kind::Messages);
+    world.deaf.insert(link);
+    world.publish("a", "chat", "lost").unwrap();
+    world.millis(50);
+    world.deaf.clear();
+    for turn in 0..40 {
+        world.publish("a", "chat", &format!("m{turn}")).unwrap();
+        world.millis(300);
+        world.publish("b", "chat", &format!("n{turn}")).unwrap();
+        world.millis(600);
+    }
+    assert!(world.heard("b").contains(&"lost".to_owned()));
+}
+
+#[test]
 fn a_channel_is_opened_once_and_for_one_kind() {
     let mut world = World::new(&["a", "b"]);
     world.link("a", "b");
