@@ -38,7 +38,7 @@ impl<N: Network> Performer<Node> for MeshPerformer<N> {
         let order = match order {
             node::Output::Mesh(order) => order,
             // Nothing here opens channels: the node only passes on.
-            node::Output::Channel(_) => return,
+            node::Output::Channel(_) | node::Output::RoutesChanged => return,
         };
         match order {
             gossip::Output::Dial { dial, address } => {

@@ -312,7 +312,7 @@ impl Performer<Shown> for Process {
     fn perform(&mut self, _now: Instant, order: Output) {
         let order = match order {
             Output::Mesh(order) => order,
-            Output::Channel(_) => return,
+            Output::Channel(_) | Output::RoutesChanged => return,
         };
         match order {
             gossip::Output::Dial { dial, address } => {
@@ -345,7 +345,7 @@ impl Performer<Shown> for Process {
         match input {
             Input::Mesh(input) => self.fabric.input(self.host, input),
             Input::Wake => self.fabric.input(self.host, &gossip::Input::Wake),
-            Input::Channel(_) => {}
+            Input::Channel(_) | Input::WatchRoutes(_) => {}
         }
     }
 }

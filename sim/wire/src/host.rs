@@ -64,7 +64,7 @@ pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result
             let input = match input {
                 node::Input::Mesh(input) => input,
                 node::Input::Wake => &wake,
-                node::Input::Channel(_) => return,
+                node::Input::Channel(_) | node::Input::WatchRoutes(_) => return,
             };
             watched.input(host, input);
         })),
