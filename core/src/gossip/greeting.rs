@@ -165,7 +165,7 @@ impl Gossip {
         if self.gives_way_to(&peer, &hello.record) {
             self.links.remove(&link);
             out.push(Output::Close { link });
-            self.meet_newer_self(&hello.record, out);
+            self.meet_newer_self(&hello.record, true, out);
             return;
         }
         if let Some(refusal) = self.reason_to_refuse(&peer, &hello) {
@@ -518,7 +518,7 @@ impl Gossip {
                     if (theirs.epoch, theirs.instance) > (own.epoch, own.instance)
                         || !self.is_established()
                     {
-                        self.meet_newer_self(yours, out);
+                        self.meet_newer_self(yours, false, out);
                     }
                 }
                 if self.is_over() {

@@ -2,8 +2,9 @@
 //!
 //! A value about this node that it did not publish is a lie, an echo of its previous life, or another machine
 //! under its id. A lie (same instance, greater) is refuted: published over. An older life is ignored. A newer
-//! machine wins: this node stops and says so; unless it has only just started, then the value is of its own
-//! previous life and it takes a higher epoch, stored first.
+//! machine wins: this node stops and says so; unless it has only just started, or the other is where this node is
+//! (it lost its disk, and hears late of its past), then the value is of its own previous life and it takes a higher
+//! epoch, stored first.
 
 use super::message::Goodbye;
 use super::{Config, Event, Gossip, LinkId, Output, Phase, Rejection, Switch, Ticket, Timer};
@@ -192,7 +193,7 @@ impl Gossip {
             }
             self.refute(heard, from, out);
         } else if (rank.epoch, rank.instance) > (own.epoch, own.instance) {
-            self.meet_newer_self(heard, out);
+            self.meet_newer_self(heard, false, out);
         } else {
             // The neighbour holds old news of us: bring it up to date.
             self.push_to(from, (self.me, false));
@@ -263,8 +264,13 @@ impl Gossip {
         self.own.report_due = true;
     }
 
-    /// A newer machine, or our own previous life, holds our id.
-    pub(super) fn meet_newer_self(&mut self, heard: &Record, out: &mut Outbox<Output>) {
+    /// A newer machine, or our own previous life, holds our id; which is sure when it greets us itself.
+    pub(super) fn meet_newer_self(
+        &mut self,
+        heard: &Record,
+        greets: bool,
+        out: &mut Outbox<Output>,
+    ) {
         // An echo of what is being outdone already.
         if self
             .own
@@ -273,13 +279,20 @@ impl Gossip {
         {
             return;
         }
-        if self.is_established() {
+        if self.is_established() && (greets || !self.is_own_past(heard)) {
             if !self.config.sabotage.has(Switch::NoCloneCheck) {
                 self.give_up_name(heard.rank(), out);
             }
         } else if !self.config.sabotage.has(Switch::EpochStands) {
             self.raise_epoch(heard.rank().epoch, out);
         }
+    }
+
+    /// Whether somebody who holds our id was where we are: nobody else can be there. Not believed for ever, since an
+    /// address may be written wrongly on two machines.
+    fn is_own_past(&self, heard: &Record) -> bool {
+        let address = self.own.record.content().address;
+        self.own.tickets < RAISES_MAX && address.is_some() && heard.content().address == address
     }
 
     fn raise_epoch(&mut self, above: u64, out: &mut Outbox<Output>) {

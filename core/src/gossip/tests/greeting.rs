@@ -9,7 +9,7 @@ use super::super::message::{Goodbye, Hello, Refusal, RefusalReason, Welcome};
 use super::super::*;
 use super::neighbourhood::{Neighbourhood, Order, dials, events, frames, ms, news, records};
 use super::world::{address, config, name};
-use crate::topology::record::{Rank, Record};
+use crate::topology::record::{Content, Rank, Record};
 
 /// Node `index` as it greets: in this epoch, under this instance.
 fn record_of(index: usize, epoch: u64, instance: u32) -> Arc<Record> {
@@ -32,6 +32,15 @@ fn hello(session: u32, record: Arc<Record>) -> Hello {
         hash: 0,
         record,
     }
+}
+
+/// The same at another address.
+fn elsewhere(record: &Record) -> Arc<Record> {
+    let content = Content {
+        address: Some(address(50)),
+        ..record.content().clone()
+    };
+    Arc::new(Record::new(record.id().clone(), record.rank(), content))
 }
 
 /// A peer connects over `link` and greets so.
@@ -454,7 +463,7 @@ fn who_is_shown_an_older_machine_under_its_id_takes_no_notice_once_it_stands() {
             session: 0,
             versions: (0, 0),
             others: vec![],
-            yours: Some(record_of(0, epoch, instance)),
+            yours: Some(elsewhere(&record_of(0, epoch, instance))),
         });
         let given = all.give(Input::Receive {
             link: LinkId(102),
@@ -530,7 +539,7 @@ fn a_greeting_that_came_ends_its_wait() {
 fn who_gave_up_its_id_can_still_be_told_to_leave() {
     let mut all = Neighbourhood::new(1);
     all.rest(ms(6_000));
-    all.hears(1, records(&[record_of(0, 9, 77)]));
+    all.hears(1, records(&[elsewhere(&record_of(0, 9, 77))]));
     assert_eq!(all.machine.phase(), Phase::NameTaken);
     assert_eq!(all.give(Input::Leave), [(all.now, Output::Left)]);
     assert_eq!(all.machine.phase(), Phase::Left);

@@ -192,16 +192,29 @@ fn an_announcement_beyond_the_bounds_is_refused_aloud() {
 #[test]
 fn a_node_that_lost_its_disk_and_is_greeted_first_outlives_its_past() {
     let past = news(0, 7);
-    for (waited, stops) in [(ms(1_000), false), (ms(5_000), true)] {
+    let here = past.content().address;
+    let elsewhere = Some(address(50));
+    // Once its epoch stands, what is at its own address is still its past: nobody else can be there.
+    for (waited, at, stops) in [
+        (ms(1_000), here, false),
+        (ms(1_000), elsewhere, false),
+        (ms(5_000), here, false),
+        (ms(5_000), elsewhere, true),
+        (ms(5_000), None, true),
+    ] {
         let mut all = fresh_after_loss();
         all.rest(waited);
         let rank = crate::topology::record::Rank {
             epoch: 9,
             ..past.rank()
         };
-        let echo = Arc::new(Record::new(name(0), rank, past.content().clone()));
+        let content = crate::topology::record::Content {
+            address: at,
+            ..past.content().clone()
+        };
+        let echo = Arc::new(Record::new(name(0), rank, content));
         let given = all.hears(1, records(&[echo]));
-        assert_eq!(all.machine.phase() == Phase::NameTaken, stops);
+        assert_eq!(all.machine.phase() == Phase::NameTaken, stops, "{at:?}");
         let stored = given
             .iter()
             .any(|(_, order)| matches!(order, Output::Store { epoch: 10, .. }));
