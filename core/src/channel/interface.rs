@@ -31,7 +31,8 @@ pub struct Options {
     pub kind: Kind,
     /// Time between two comparisons with neighbours (periodic anti-entropy).
     pub interval: Duration,
-    /// The most unicast messages handed to the application that it has not consumed.
+    /// The most unicast messages handed to the application that it has not consumed; 0: it takes none, and their
+    /// senders hear that nothing runs on this channel here.
     pub room: u32,
     /// The application's own state, if the kind is [`Kind::Custom`].
     pub custom: Option<Custom>,

@@ -282,7 +282,7 @@ impl Channels {
         }
         let held = self.learn(channel, options.kind, out);
         held.opened = Some(Opened {
-            room: options.room.max(1),
+            room: options.room,
             outstanding: 0,
         });
         held.interval = options.interval;

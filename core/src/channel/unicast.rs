@@ -361,6 +361,7 @@ impl Channels {
         let held = self.channels.get_mut(&parcel.channel);
         let opened = held
             .and_then(|held| held.opened.as_mut())
+            .filter(|opened| opened.room > 0)
             .ok_or(Failure::NoSuchChannel)?;
         if opened.outstanding >= opened.room {
             return Err(Failure::Busy);
