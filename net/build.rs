@@ -2,7 +2,7 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let files = protox::compile(["proto/mesh.proto"], ["proto"])?;
+    let files = protox::compile(["proto/mesh.proto", "proto/channels.proto"], ["proto"])?;
     tonic_prost_build::configure()
         .btree_map(".")
         .compile_fds(files)?;

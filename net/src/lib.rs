@@ -6,12 +6,14 @@
 //! - [`wire`]: the message format, and the only parser of what arrives.
 //! - [`identity`]: certificates, and the TLS they make; a peer is who its certificate says.
 //! - [`transport`]: links over mutual TLS.
+//! - [`channel`]: applications' data: broadcasts, messages, maps.
 //! - [`service`]: what can be asked of a node, and the client that asks.
 //! - [`store`]: what a node keeps across restarts.
 //! - [`telemetry`], [`shutdown`], [`clock`], [`entropy`]: logs, signals, calendar and randomness of the system.
 //!
 //! Whatever is heavy or may wait happens outside the loop; its completion is an input of the machine.
 
+pub mod channel;
 pub mod clock;
 pub mod driver;
 pub mod entropy;

@@ -4,6 +4,7 @@
 //! an operator wants to read; `debug`, what happens all the time.
 
 use crate::transport::{self, Notice};
+use phalanx_core::channel;
 use phalanx_core::gossip::{Event, LinkEnd, Rejection};
 use phalanx_core::identity::NodeId;
 use std::str::FromStr;
@@ -126,6 +127,13 @@ pub fn tell(event: &Event) -> Told {
 pub fn tell_notice(notice: &Notice) -> Told {
     match notice {
         Notice::Mesh(event) => tell(event),
+        Notice::Channel(event) => tell_channel(event),
+        Notice::RoutesChanged => Told {
+            level: Level::DEBUG,
+            kind: "routes-changed",
+            subject: None,
+            text: "other ways lead to some members".to_owned(),
+        },
         Notice::Transport(event) => tell_transport(event),
     }
 }
@@ -244,6 +252,52 @@ const fn rejection(reason: Rejection) -> &'static str {
         Rejection::CounterTooHigh => "a counter above the allowed maximum",
         Rejection::TooMany => "more than is allowed",
         Rejection::ForgedReport => "a report in our name",
+    }
+}
+
+fn tell_channel(event: &channel::Event) -> Told {
+    use channel::Event;
+    let (level, text) = match event {
+        Event::Learnt { channel, kind } => (
+            Level::INFO,
+            format!("heard of the channel {channel}, of {kind}"),
+        ),
+        Event::Rejected { from, reason } => (
+            Level::WARN,
+            format!(
+                "something {from} sent on a channel was not taken: {}",
+                channel_rejection(*reason)
+            ),
+        ),
+        Event::Rerouted { to, failure } => (
+            Level::DEBUG,
+            format!("a message to {to} goes another way: {failure}"),
+        ),
+        Event::RelayFailed { from, to, failure } => (
+            Level::DEBUG,
+            format!("a message from {from} to {to} cannot be passed on: {failure}"),
+        ),
+        Event::Dropped { peer, channel } => (
+            Level::DEBUG,
+            format!("{peer} reads too slowly: broadcasts on {channel} reach it by comparison"),
+        ),
+    };
+    Told {
+        level,
+        kind: event.word(),
+        subject: event.subject().cloned(),
+        text,
+    }
+}
+
+const fn channel_rejection(reason: channel::Rejection) -> &'static str {
+    match reason {
+        channel::Rejection::ForgedOrigin => "it is in another's name",
+        channel::Rejection::OtherKind => "the channel is of another kind",
+        channel::Rejection::TooMany => "more channels or origins than are kept",
+        channel::Rejection::BrokenPayload => "a payload that is broken or too large",
+        channel::Rejection::CounterTooHigh => "a counter above the allowed maximum",
+        channel::Rejection::Malformed => "the application cannot merge it",
     }
 }
 

@@ -9,7 +9,7 @@ use core::task::Poll;
 use phalanx_core::gossip::{Config, Input};
 use phalanx_core::topology::record::Content;
 use phalanx_net::identity::{self, Identity};
-use phalanx_net::service::{Api, Journal};
+use phalanx_net::service::{Api, ChannelApi, Journal};
 use phalanx_net::shutdown::{Request, Signals};
 use phalanx_net::transport::{self, Bound, Limits, MeshNode, Tcp};
 use phalanx_net::{clock, entropy, telemetry};
@@ -316,7 +316,8 @@ fn node(
         let journal = Journal::new();
         // Before the node runs, so that nothing is missed.
         tasks.spawn(journal.clone().follow(node.subscribe()));
-        Routes::new(Api::server(node.clone(), identity, journal))
+        let channels = ChannelApi::server(node.clone(), identity.clone());
+        Routes::new(Api::server(node.clone(), identity, journal)).add_service(channels)
     };
     let node = bound.start(settings, routes).map_err(start)?;
     Ok((node, tasks))

@@ -9,6 +9,7 @@ use crate::wire::proto::{self, health};
 use phalanx_core::gossip::message::{VERSION_MAX, VERSION_MIN};
 use phalanx_core::gossip::{Address, Gossip, LinkView, MemberView, Phase, Status};
 use phalanx_core::identity::NodeId;
+use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
 use phalanx_core::topology::record::Record;
 use std::collections::BTreeSet;
@@ -160,12 +161,19 @@ pub(super) struct Inside {
     pub(super) links: Vec<proto::Link>,
     targets: Vec<proto::Target>,
     members: proto::MemberCounts,
+    channels: u32,
+    open_channels: u32,
     /// Addresses that were reached: an earlier failure there is over.
     reached: BTreeSet<String>,
 }
 
 impl Inside {
-    pub(super) fn of(mesh: &Gossip, now: Instant) -> Self {
+    pub(super) fn of(node: &Node, now: Instant) -> Self {
+        let mesh = node.mesh();
+        let known = node.channels().known();
+        let (channels, open_channels) = known.fold((0, 0), |(channels, open), (.., opened)| {
+            (channels + 1, open + u32::from(opened))
+        });
         let (links, targets) = (links(mesh, now), targets(mesh));
         let found = targets
             .iter()
@@ -183,6 +191,8 @@ impl Inside {
             members: counts(mesh),
             links,
             targets,
+            channels,
+            open_channels,
         }
     }
 
@@ -207,6 +217,8 @@ impl Inside {
             traffic: Some(traffic(outside.traffic)),
             connections: u32::try_from(outside.connections).unwrap_or(u32::MAX),
             trust: outside.identity.trust().to_string(),
+            channels: self.channels,
+            open_channels: self.open_channels,
         }
     }
 }

@@ -1,8 +1,10 @@
-//! The other end of `MeshService`, for tools: one connection over mutual TLS, and errors that say what to do.
+//! The other end of `MeshService` and `ChannelService`, for tools: one connection over mutual TLS, and errors that say what to do.
 
+use super::channels::CHANNEL_CALL_BYTES_MAX;
 use crate::identity::{Identity, Peer};
 use crate::transport::{CALL_MESSAGE_BYTES_MAX, Call, Tcp};
 use crate::wire::proto::PingRequest;
+use crate::wire::proto::channel_service_client::ChannelServiceClient;
 use crate::wire::proto::mesh_service_client::MeshServiceClient;
 use phalanx_core::gossip::{Address, DialError};
 use std::time::Duration;
@@ -56,6 +58,7 @@ pub enum ConnectError {
 #[derive(Clone, Debug)]
 pub struct Client {
     calls: MeshServiceClient<Channel>,
+    channels: ChannelServiceClient<Channel>,
     peer: Peer,
 }
 
@@ -90,6 +93,11 @@ impl Client {
     pub const fn calls(&mut self) -> &mut MeshServiceClient<Channel> {
         &mut self.calls
     }
+
+    /// The calls about channels.
+    pub const fn channels(&mut self) -> &mut ChannelServiceClient<Channel> {
+        &mut self.channels
+    }
 }
 
 fn explain(address: Address, error: DialError, within: Duration) -> ConnectError {
@@ -116,8 +124,12 @@ async fn open(
         .ping(PingRequest::default())
         .await
         .map_err(|status| call.first_failure(&status))?;
+    let channels = ChannelServiceClient::new(call.channel.clone())
+        .max_decoding_message_size(CHANNEL_CALL_BYTES_MAX)
+        .max_encoding_message_size(CHANNEL_CALL_BYTES_MAX);
     Ok(Client {
         calls,
+        channels,
         peer: call.peer,
     })
 }

@@ -1,11 +1,12 @@
 //! The handlers of `MeshService`.
 
+use super::access::{self, caller};
 use super::answer::{self, Copy, Inside, Outside};
 use super::journal::{Journal, Occurrence};
 use crate::clock;
 use crate::driver::Stopped;
-use crate::identity::{Identity, Role};
-use crate::transport::{CALL_MESSAGE_BYTES_MAX, Caller, MeshNode};
+use crate::identity::Identity;
+use crate::transport::{CALL_MESSAGE_BYTES_MAX, MeshNode};
 use crate::wire::proto;
 use crate::wire::proto::mesh_service_server::{MeshService, MeshServiceServer};
 use phalanx_core::node::Node;
@@ -64,20 +65,8 @@ impl Api {
 
     /// Refuses those who may not see how the node is doing inside.
     fn inner_circle<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        let subject = &caller(request)?.peer.subject;
-        if subject.role() == Role::Admin || subject.id() == self.identity.subject().id() {
-            return Ok(());
-        }
-        Err(Status::permission_denied(format!(
-            "{subject} may not see this; use an administrator's certificate (phalanx ca issue --admin) or this node's own"
-        )))
+        access::inner_circle(&self.identity, request)
     }
-}
-
-/// Who asks. Without a certificate nobody gets this far; a request that did is refused all the same.
-fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
-    let caller = request.extensions().get::<Caller>();
-    caller.ok_or_else(|| Status::unauthenticated("no certificate was presented on this connection"))
 }
 
 #[tonic::async_trait]
@@ -158,7 +147,7 @@ impl MeshService for Api {
         request: Request<proto::GetStatusRequest>,
     ) -> Answer<proto::NodeStatus> {
         self.inner_circle(&request)?;
-        let inside = self.ask(|node, now| Inside::of(node.mesh(), now)).await?;
+        let inside = self.ask(Inside::of).await?;
         let watching = WATCHERS_MAX.saturating_sub(self.watchers.available_permits());
         let kept = self.journal.kept();
         let status = inside.status(&Outside {

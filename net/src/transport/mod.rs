@@ -31,7 +31,7 @@ mod queue;
 mod service;
 mod tasks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use connection::Caller;
 pub use dial::Call;
@@ -41,6 +41,7 @@ pub use performer::Observer;
 pub use queue::QueueLimits;
 pub use tasks::Tasks;
 
+use phalanx_core::channel;
 use phalanx_core::gossip;
 use phalanx_core::gossip::LinkId;
 use phalanx_core::gossip::message::FRAME_BYTES_MAX;
@@ -103,6 +104,10 @@ impl Default for Limits {
 pub enum Notice {
     /// Of the mesh.
     Mesh(gossip::Event),
+    /// Of the channels.
+    Channel(channel::Event),
+    /// Other ways lead to some members; told at most once in a while.
+    RoutesChanged,
     /// Of the transport.
     Transport(Event),
 }

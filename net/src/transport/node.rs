@@ -9,6 +9,7 @@ use super::network::{Listener, Network};
 use super::performer::{MeshPerformer, Observer, keep_epochs};
 use super::service::LinkService;
 use super::{Event, Limits, Notice, Tasks, Traffic};
+use crate::channel::{Desk, Line};
 use crate::driver::{self, Epoch, Handle, Inbox};
 use crate::identity::{Identity, IdentityError};
 use crate::store::EpochStore;
@@ -100,6 +101,7 @@ impl<S> std::fmt::Debug for Settings<S> {
 pub struct MeshNode {
     driver: Handle<Node>,
     pub(super) links: Links,
+    desk: Desk,
     connections: Connections,
     left: watch::Receiver<bool>,
     closing: watch::Sender<bool>,
@@ -190,6 +192,7 @@ impl<N: Network> Bound<N> {
             orders,
             closing: node.closing.clone(),
             left,
+            serving: node.desk.serving(),
             observer,
         };
         let epoch = Epoch::begin();
@@ -251,6 +254,7 @@ impl MeshNode {
         Self {
             driver,
             links,
+            desk: Desk::default(),
             connections: Connections::default(),
             left,
             closing,
@@ -283,6 +287,16 @@ impl MeshNode {
     #[must_use]
     pub const fn driver(&self) -> &Handle<Node> {
         &self.driver
+    }
+
+    /// The way from applications to the machine's channels.
+    pub(crate) fn line(&self) -> Line {
+        Line::new(self.desk.clone(), self.driver.clone())
+    }
+
+    /// Runs a task until it or the node ends.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.links.tasks.spawn(until(task, self.closed()));
     }
 
     /// The address that is listened on.

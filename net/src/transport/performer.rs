@@ -5,8 +5,10 @@ use super::links::Links;
 use super::network::Network;
 use super::node::{closed, until};
 use super::{Event, Notice};
+use crate::channel::Serving;
 use crate::driver::Performer;
 use crate::store::EpochStore;
+use phalanx_core::channel;
 use phalanx_core::gossip;
 use phalanx_core::gossip::{Input, Ticket};
 use phalanx_core::node::{self, Node};
@@ -30,6 +32,8 @@ pub(crate) struct MeshPerformer<N> {
     /// Says when the node ends.
     pub(crate) closing: watch::Sender<bool>,
     pub(crate) left: watch::Sender<bool>,
+    /// Serves the applications.
+    pub(crate) serving: Serving,
     pub(crate) observer: Option<Observer>,
 }
 
@@ -37,8 +41,15 @@ impl<N: Network> Performer<Node> for MeshPerformer<N> {
     fn perform(&mut self, _now: Instant, order: node::Output) {
         let order = match order {
             node::Output::Mesh(order) => order,
-            // Nothing here opens channels: the node only passes on.
-            node::Output::Channel(_) | node::Output::RoutesChanged => return,
+            node::Output::RoutesChanged => {
+                let _nobody = self.links.notices.send(Notice::RoutesChanged).is_err();
+                return;
+            }
+            node::Output::Channel(channel::Output::Report(event)) => {
+                let _nobody = self.links.notices.send(Notice::Channel(event)).is_err();
+                return;
+            }
+            node::Output::Channel(order) => return self.serving.perform(order),
         };
         match order {
             gossip::Output::Dial { dial, address } => {

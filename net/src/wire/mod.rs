@@ -27,7 +27,7 @@ pub mod proto {
 
 pub use compose::{address_bytes, edges};
 pub use error::{Fault, WireError};
-pub use parse::{address, record};
+pub use parse::{address, channel, kind, record, version};
 
 use phalanx_core::gossip::Message;
 use phalanx_core::gossip::message::FRAME_BYTES_MAX;

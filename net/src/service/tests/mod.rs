@@ -1,11 +1,12 @@
 //! The service of real nodes on loopback, asked over mutual TLS.
 
 mod answers;
+mod channels;
 mod connecting;
 mod topology;
 mod watching;
 
-use super::{Api, Client, Journal};
+use super::{Api, ChannelApi, Client, Journal};
 use crate::clock;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
 use crate::store::MemoryEpoch;
@@ -84,7 +85,8 @@ impl Mesh {
         let mine = journal.clone();
         let node = bound
             .start(settings, |node| {
-                Routes::new(Api::server(node.clone(), identity, mine))
+                let channels = ChannelApi::server(node.clone(), identity.clone());
+                Routes::new(Api::server(node.clone(), identity, mine)).add_service(channels)
             })
             .unwrap();
         (node, journal)

@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const YEAR: u64 = 365 * 86_400;
 
 /// The CA of one mesh.
-struct Ca {
+pub(crate) struct Ca {
     authority: Authority,
 }
 
@@ -31,7 +31,7 @@ fn now() -> Wall {
 }
 
 impl Ca {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let validity = Validity {
             not_before: Wall(now().0 - YEAR),
             not_after: Wall(now().0 + YEAR),
@@ -46,7 +46,7 @@ impl Ca {
         Identity::from_pem(&parts, subject, validity.not_before).unwrap()
     }
 
-    fn node(&self, id: &str) -> Identity {
+    pub(crate) fn node(&self, id: &str) -> Identity {
         let subject = Subject::node("test", NodeId::new(id).unwrap()).unwrap();
         self.issue(&subject, Validity::days(now(), 1))
     }
@@ -88,13 +88,13 @@ fn nobody_listens() -> (TcpSocket, SocketAddr) {
 }
 
 /// A running node and what it tells people.
-struct Member {
-    node: MeshNode,
+pub(crate) struct Member {
+    pub(crate) node: MeshNode,
     notices: broadcast::Receiver<Notice>,
     heard: Vec<Notice>,
 }
 
-async fn start(identity: Identity, targets: &[SocketAddr]) -> Member {
+pub(crate) async fn start(identity: Identity, targets: &[SocketAddr]) -> Member {
     start_with(identity, targets, Limits::default(), 100).await
 }
 
@@ -152,12 +152,12 @@ async fn start_tuned(
 }
 
 impl Member {
-    fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.node.address()
     }
 
     /// Waits until the node tells something.
-    async fn hears(&mut self, what: &str, wanted: impl Fn(&Notice) -> bool) -> Notice {
+    pub(crate) async fn hears(&mut self, what: &str, wanted: impl Fn(&Notice) -> bool) -> Notice {
         let search = async {
             loop {
                 let notice = self.notices.recv().await.unwrap();
@@ -177,12 +177,20 @@ impl Member {
         let notice = self
             .hears(&what, |notice| match notice {
                 Notice::Mesh(gossip::Event::DialFailed { reason, .. }) => reason.contains(wanted),
-                Notice::Mesh(_) | Notice::Transport(_) => false,
+                Notice::Mesh(_)
+                | Notice::Channel(_)
+                | Notice::RoutesChanged
+                | Notice::Transport(_) => false,
             })
             .await;
         match notice {
             Notice::Mesh(gossip::Event::DialFailed { reason, .. }) => reason,
-            other @ (Notice::Mesh(_) | Notice::Transport(_)) => panic!("{other:?}"),
+            other @ (Notice::Mesh(_)
+            | Notice::Channel(_)
+            | Notice::RoutesChanged
+            | Notice::Transport(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
 
@@ -191,7 +199,9 @@ impl Member {
         let what = format!("a failed handshake with {wanted:?}");
         self.hears(&what, |notice| match notice {
             Notice::Transport(Event::HandshakeFailed { reason, .. }) => reason.contains(wanted),
-            Notice::Mesh(_) | Notice::Transport(_) => false,
+            Notice::Mesh(_) | Notice::Channel(_) | Notice::RoutesChanged | Notice::Transport(_) => {
+                false
+            }
         })
         .await;
     }
@@ -211,7 +221,7 @@ impl Member {
     }
 
     /// Waits until it sees exactly these.
-    async fn sees(&self, wanted: &[(&str, Status)]) {
+    pub(crate) async fn sees(&self, wanted: &[(&str, Status)]) {
         let wanted: Vec<(String, Status)> = wanted
             .iter()
             .map(|(id, status)| ((*id).to_owned(), *status))
@@ -228,7 +238,7 @@ impl Member {
     }
 
     /// Ends the node; nothing of it may be left.
-    async fn ends(self) {
+    pub(crate) async fn ends(self) {
         time::timeout(DEADLINE, self.node.shutdown()).await.unwrap();
         assert_eq!(self.node.tasks(), 0);
         assert_eq!(self.node.links(), 0);

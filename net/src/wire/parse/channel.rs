@@ -14,7 +14,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// When the text is no name.
-fn channel(path: &str, text: &str) -> Result<ChannelName, WireError> {
+pub fn channel(path: &str, text: &str) -> Result<ChannelName, WireError> {
     ChannelName::new(text).map_err(|error| WireError::new(path, Fault::Name(error)))
 }
 
@@ -22,7 +22,7 @@ fn channel(path: &str, text: &str) -> Result<ChannelName, WireError> {
 ///
 /// # Errors
 /// When the number names none.
-fn kind(path: &str, number: i32) -> Result<Kind, WireError> {
+pub fn kind(path: &str, number: i32) -> Result<Kind, WireError> {
     let unknown = || WireError::new(path, Fault::UnknownNumber(number));
     Ok(
         match proto::ChannelKind::try_from(number).map_err(|_| unknown())? {
@@ -47,7 +47,7 @@ fn broadcast_id(wire: &proto::BroadcastId) -> Parsed<UpdateId> {
 ///
 /// # Errors
 /// The first field that is out of bounds.
-fn version(wire: &proto::Version) -> Result<Version, WireError> {
+pub fn version(wire: &proto::Version) -> Result<Version, WireError> {
     Ok(Version {
         clock: counter("clock", wire.clock)?,
         origin: id("origin", &wire.origin)?,

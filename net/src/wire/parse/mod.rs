@@ -2,6 +2,8 @@
 
 mod channel;
 
+pub use channel::{channel, kind, version};
+
 use super::error::{Fault, WireError};
 use super::proto::{self, goodbye, packet, refuse, sync};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,0 +1,180 @@
+//! What waits for one reader of a channel.
+
+use super::desk::Token;
+use phalanx_core::channel::{Delivery, UpdateId};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// The most broadcasts and changes that wait for one reader.
+pub const BROADCASTS_WAITING_MAX: usize = 1_024;
+/// The most bytes of them; one more payload always fits.
+pub const BROADCAST_BYTES_WAITING_MAX: usize = 16 * 1024 * 1024;
+
+/// What a reader of a channel hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Something was said.
+    Delivery(Delivery),
+    /// The reader was too slow: so many broadcasts and changes before the next delivery were dropped.
+    Lagged {
+        /// How many.
+        missed: u64,
+    },
+}
+
+/// One reader's deliveries that it has not taken.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    /// The most messages to this node that wait: with several readers, a slow one misses what another took.
+    room: usize,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    next: u64,
+    messages: VecDeque<(u64, Delivery, Arc<Token>)>,
+    broadcasts: VecDeque<(u64, Delivery)>,
+    broadcast_bytes: usize,
+    missed: u64,
+    ended: bool,
+    readers: Vec<Waker>,
+}
+
+fn cost(delivery: &Delivery) -> usize {
+    match delivery {
+        Delivery::Message { payload, .. } | Delivery::Broadcast { payload, .. } => payload.len(),
+        Delivery::Changed { key, value, .. } => {
+            key.len() + value.as_ref().map_or(0, |value| value.len())
+        }
+        Delivery::Conflict { key, .. } => key.len(),
+    }
+}
+
+impl Mailbox {
+    pub(super) fn new(room: u32) -> Self {
+        Self {
+            room: room.max(1) as usize,
+            waiting: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a message to this node.
+    pub(super) fn push_message(&self, delivery: Delivery, token: Arc<Token>) {
+        let mut waiting = self.lock();
+        let number = waiting.number();
+        waiting.messages.push_back((number, delivery, token));
+        let dropped = if waiting.messages.len() > self.room {
+            waiting.missed += 1;
+            waiting.messages.pop_front()
+        } else {
+            None
+        };
+        waiting.wake();
+        drop(waiting);
+        drop(dropped);
+    }
+
+    /// Adds a broadcast or a change.
+    pub(super) fn push_broadcast(&self, delivery: Delivery) {
+        let mut waiting = self.lock();
+        let number = waiting.number();
+        waiting.broadcast_bytes += cost(&delivery);
+        waiting.broadcasts.push_back((number, delivery));
+        while waiting.broadcasts.len() > BROADCASTS_WAITING_MAX
+            || waiting.broadcast_bytes > BROADCAST_BYTES_WAITING_MAX && waiting.broadcasts.len() > 1
+        {
+            let Some((_, dropped)) = waiting.broadcasts.pop_front() else {
+                break;
+            };
+            waiting.broadcast_bytes -= cost(&dropped);
+            waiting.missed += 1;
+        }
+        waiting.wake();
+    }
+
+    /// Nothing more comes; what waits can still be taken.
+    pub(super) fn end(&self) {
+        let mut waiting = self.lock();
+        waiting.ended = true;
+        waiting.wake();
+    }
+
+    /// Takes the oldest; none after the last.
+    pub(super) fn poll_take(&self, context: &Context<'_>) -> Poll<Option<Heard>> {
+        let mut waiting = self.lock();
+        if let Some((heard, token)) = waiting.take() {
+            drop(waiting);
+            if let Some(token) = token {
+                token.consume();
+            }
+            return Poll::Ready(Some(heard));
+        }
+        if waiting.ended {
+            return Poll::Ready(None);
+        }
+        let known = |waker: &Waker| waker.will_wake(context.waker());
+        if !waiting.readers.iter().any(known) {
+            waiting.readers.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Takes away the broadcasts that a list of retained ones has.
+    pub(super) fn drop_broadcasts(&self, held: &BTreeSet<UpdateId>) {
+        self.lock().retain(|delivery| match delivery {
+            Delivery::Broadcast { id, .. } => !held.contains(id),
+            Delivery::Message { .. } | Delivery::Changed { .. } | Delivery::Conflict { .. } => true,
+        });
+    }
+
+    /// Takes away all broadcasts and changes: a copy of the state has them.
+    pub(super) fn drop_news(&self) {
+        self.lock().retain(|delivery| match delivery {
+            Delivery::Broadcast { .. } | Delivery::Changed { .. } => false,
+            Delivery::Message { .. } | Delivery::Conflict { .. } => true,
+        });
+    }
+}
+
+impl Waiting {
+    const fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn wake(&mut self) {
+        for waker in self.readers.drain(..) {
+            waker.wake();
+        }
+    }
+
+    fn take(&mut self) -> Option<(Heard, Option<Arc<Token>>)> {
+        if self.missed > 0 {
+            let missed = core::mem::take(&mut self.missed);
+            return Some((Heard::Lagged { missed }, None));
+        }
+        let message = self.messages.front().map(|(number, ..)| *number);
+        let broadcast = self.broadcasts.front().map(|(number, _)| *number);
+        let message_first =
+            message.is_some_and(|message| broadcast.is_none_or(|broadcast| message < broadcast));
+        if message_first {
+            let (_, delivery, token) = self.messages.pop_front()?;
+            return Some((Heard::Delivery(delivery), Some(token)));
+        }
+        let (_, delivery) = self.broadcasts.pop_front()?;
+        self.broadcast_bytes -= cost(&delivery);
+        Some((Heard::Delivery(delivery), None))
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Delivery) -> bool) {
+        self.missed = 0;
+        self.broadcasts.retain(|(_, delivery)| keep(delivery));
+        self.broadcast_bytes = self.broadcasts.iter().map(|(_, it)| cost(it)).sum();
+    }
+}

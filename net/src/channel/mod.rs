@@ -1,0 +1,92 @@
+//! Channels for applications: publish to all members, send to one, keep a map that every node holds.
+//!
+//! Start with [`MeshNode::open`], which gives a [`Channel`]: it publishes, sends and writes, and it is a
+//! [`Stream`](tokio_stream::Stream) of what others said ([`Heard`]). Dropping it closes the channel.
+//!
+//! ```no_run
+//! # async fn chat(node: &phalanx_net::transport::MeshNode) -> Result<(), Box<dyn std::error::Error>> {
+//! use phalanx_core::channel::{Delivery, Kind, Options};
+//! use phalanx_net::channel::Heard;
+//!
+//! let channel = node.open("chat".parse()?, Options::of(Kind::Messages)).await?;
+//! channel.publish("hello, everybody").await?;
+//! channel.send("node-7".parse()?, "hello, you").await?; // returns when it was delivered
+//! while let Some(heard) = channel.recv().await {
+//!     if let Heard::Delivery(Delivery::Broadcast { id, payload }) = heard {
+//!         println!("{}: {}", id.origin, String::from_utf8_lossy(&payload));
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`PacketSocket`] sends datagrams to members by name; [`Publisher`] is a sink that waits while the links are full;
+//! [`MeshNode::on_unknown_channel`] opens channels that others begin.
+//!
+//! Back-pressure: a message to this node counts against the opening's `room` until it is taken here, and when the room
+//! is full its sender waits, then hears that we are busy; messages are never dropped. Broadcasts and changes that are
+//! not taken are dropped, oldest first, beyond [`BROADCASTS_WAITING_MAX`] or [`BROADCAST_BYTES_WAITING_MAX`], and the
+//! reader hears how many ([`Heard::Lagged`]); [`Channel::catch_up`] brings it up to date.
+
+mod desk;
+mod handle;
+mod mailbox;
+mod publisher;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod unknown;
+
+pub use handle::{Channel, Outcome, Reader, Retained};
+pub(crate) use handle::{publish, send, transact};
+pub use mailbox::{BROADCAST_BYTES_WAITING_MAX, BROADCASTS_WAITING_MAX, Heard};
+pub use publisher::Publisher;
+pub use socket::{PACKET_BYTES_MAX, PacketSocket};
+pub use unknown::UnknownChannel;
+
+pub(crate) use desk::{Desk, Line, Serving};
+
+use crate::driver::Stopped;
+use crate::transport::MeshNode;
+use phalanx_core::channel::{ChannelName, Options, Refusal};
+use phalanx_core::identity::NodeId;
+use phalanx_core::node::Route;
+
+/// Why an order was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The node refused it, or could not do it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The node has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl MeshNode {
+    /// Opens a channel. One at a time has it open on a node; a channel that is being closed is waited for.
+    ///
+    /// # Errors
+    /// When it is open here, the mesh uses it for another kind, or the node knows as many as it may.
+    pub async fn open(&self, name: ChannelName, options: Options) -> Result<Channel, Error> {
+        Channel::open(self, name, options).await
+    }
+
+    /// The ways to all members that one leads to, by id.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn routes(&self) -> Result<Vec<Route>, Stopped> {
+        self.driver().inspect(|node, _| node.routes()).await
+    }
+
+    /// The tree of shortest paths from a member to all others, as this node sees it: of each who is reached, the node
+    /// before it ([`Route::last`]) and the number of links.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn tree_of(&self, source: NodeId) -> Result<Vec<Route>, Stopped> {
+        let tree = move |node: &phalanx_core::node::Node, _| node.tree_of(&source);
+        self.driver().inspect(tree).await
+    }
+}

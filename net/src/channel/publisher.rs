@@ -1,0 +1,85 @@
+//! Publishing as a sink.
+
+use super::Error;
+use super::desk::Line;
+use super::handle::publish;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use futures_sink::Sink;
+use phalanx_core::channel::{ChannelName, Refusal};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time;
+
+/// How long a broadcast waits when all links are full, before it is tried again.
+const FULL_AFTER: Duration = Duration::from_millis(20);
+
+type Publishing = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// A sink of broadcasts: one at a time, and while all links are full it waits.
+pub struct Publisher {
+    line: Line,
+    channel: ChannelName,
+    publishing: Option<Publishing>,
+}
+
+impl core::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Publisher")
+            .field("channel", &self.channel)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Publisher {
+    pub(super) const fn new(line: Line, channel: ChannelName) -> Self {
+        Self {
+            line,
+            channel,
+            publishing: None,
+        }
+    }
+}
+
+async fn publish_once_it_fits(
+    line: Line,
+    channel: ChannelName,
+    payload: Arc<[u8]>,
+) -> Result<(), Error> {
+    loop {
+        match publish(&line, channel.clone(), Arc::clone(&payload)).await {
+            Err(Error::Refused(Refusal::Full)) => time::sleep(FULL_AFTER).await,
+            other => return other.map(drop),
+        }
+    }
+}
+
+impl Sink<Vec<u8>> for Publisher {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_flush(context)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, payload: Vec<u8>) -> Result<(), Error> {
+        let (line, channel) = (self.line.clone(), self.channel.clone());
+        let publishing = publish_once_it_fits(line, channel, Arc::from(payload));
+        self.publishing = Some(Box::pin(publishing));
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let Some(publishing) = &mut self.publishing else {
+            return Poll::Ready(Ok(()));
+        };
+        let done = publishing.as_mut().poll(context);
+        if done.is_ready() {
+            self.publishing = None;
+        }
+        done
+    }
+
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_flush(context)
+    }
+}

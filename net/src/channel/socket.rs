@@ -1,0 +1,81 @@
+//! Datagrams to members by name, in the shape of a UDP socket.
+
+use super::{Channel, Error, Heard};
+use crate::transport::MeshNode;
+use phalanx_core::channel::{ChannelName, Delivery, Kind, Options};
+use phalanx_core::identity::NodeId;
+use std::io;
+
+/// The most bytes of one packet.
+pub const PACKET_BYTES_MAX: usize = 64 * 1024;
+
+/// A socket on the mesh: its port is a channel's name, its addresses are members' names.
+///
+/// As with UDP, a packet arrives whole, or not at all, perhaps twice, and not always in order. Who has no link to the
+/// receiver reaches it over others. At most the opening's `room` of packets wait (256); more are dropped.
+#[derive(Debug)]
+pub struct PacketSocket {
+    channel: Channel,
+}
+
+fn io_error(error: Error) -> io::Error {
+    match error {
+        Error::Stopped(_) => io::Error::new(io::ErrorKind::NotConnected, error),
+        Error::Refused(_) => io::Error::other(error),
+    }
+}
+
+impl PacketSocket {
+    /// Binds a channel of this node.
+    ///
+    /// # Errors
+    /// `AddrInUse` when it is open here already; another when the node cannot open it.
+    pub async fn bind(node: &MeshNode, channel: ChannelName) -> io::Result<Self> {
+        let opened = node.open(channel, Options::of(Kind::Messages)).await;
+        let channel = opened.map_err(|error| match error {
+            Error::Refused(phalanx_core::channel::Refusal::AlreadyOpen) => {
+                io::Error::new(io::ErrorKind::AddrInUse, error)
+            }
+            other => io_error(other),
+        })?;
+        Ok(Self { channel })
+    }
+
+    /// Sends a packet to a member that has a socket on the channel.
+    ///
+    /// # Errors
+    /// `InvalidInput` when it has more than [`PACKET_BYTES_MAX`] bytes; `NotConnected` when the node has stopped.
+    pub async fn send_to(&self, packet: &[u8], to: &NodeId) -> io::Result<usize> {
+        if packet.len() > PACKET_BYTES_MAX {
+            let found = packet.len();
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a packet of {found} bytes; at most {PACKET_BYTES_MAX} are allowed"),
+            ));
+        }
+        let sent = self.channel.send_datagram(to.clone(), packet).await;
+        sent.map_err(io_error)?;
+        Ok(packet.len())
+    }
+
+    /// The next packet, and whose it is; what of it does not fit is cut off. Cancelling it loses nothing.
+    ///
+    /// # Errors
+    /// `NotConnected` when the node has stopped.
+    pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, NodeId)> {
+        while let Some(heard) = self.channel.recv().await {
+            if let Heard::Delivery(Delivery::Message { from, payload, .. }) = heard {
+                let length = payload.len().min(buffer.len());
+                buffer[..length].copy_from_slice(&payload[..length]);
+                return Ok((length, from));
+            }
+        }
+        Err(io_error(Error::Stopped(crate::driver::Stopped)))
+    }
+
+    /// The channel it is bound to.
+    #[must_use]
+    pub fn channel(&self) -> &ChannelName {
+        self.channel.name()
+    }
+}

@@ -1,0 +1,22 @@
+//! Who may ask what.
+
+use crate::identity::{Identity, Role};
+use crate::transport::Caller;
+use tonic::{Request, Status};
+
+/// Who asks. Without a certificate nobody gets this far; a request that did is refused all the same.
+pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
+    let caller = request.extensions().get::<Caller>();
+    caller.ok_or_else(|| Status::unauthenticated("no certificate was presented on this connection"))
+}
+
+/// Refuses all but administrators and who has this node's own certificate.
+pub(super) fn inner_circle<T>(own: &Identity, request: &Request<T>) -> Result<(), Status> {
+    let subject = &caller(request)?.peer.subject;
+    if subject.role() == Role::Admin || subject.id() == own.subject().id() {
+        return Ok(());
+    }
+    Err(Status::permission_denied(format!(
+        "{subject} may not do this; use an administrator's certificate (phalanx ca issue --admin) or this node's own"
+    )))
+}

@@ -1,0 +1,404 @@
+//! The handlers of `ChannelService`.
+
+use super::access;
+use super::events::{self, History, refused};
+use crate::channel::{Channel, Error, Line, Outcome, Reader, publish, send, transact};
+use crate::identity::Identity;
+use crate::transport::MeshNode;
+use crate::wire::proto::channel_service_server::{ChannelService, ChannelServiceServer};
+use crate::wire::proto::{self, compare, transact_reply};
+use crate::wire::{self, WireError};
+use phalanx_core::channel::message::PAYLOAD_BYTES_MAX;
+use phalanx_core::channel::{
+    ChannelName, Expected, Held, Kind, Options, Refusal, Transaction, Write,
+};
+use phalanx_core::identity::NodeId;
+use phalanx_core::node::{Node, Route};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+/// The most subscribers at one time.
+pub const SUBSCRIBERS_MAX: usize = 256;
+/// The most bytes of one call: a payload, or a transaction's values, and what names them.
+pub const CHANNEL_CALL_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64 * 1024;
+
+/// The handlers of one node.
+#[derive(Clone, Debug)]
+pub struct ChannelApi {
+    node: MeshNode,
+    identity: Identity,
+    /// The channels that subscribers share. Locked while one is opened.
+    open: Arc<Mutex<BTreeMap<ChannelName, Weak<Channel>>>>,
+    places: Arc<Semaphore>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+fn invalid(error: impl core::fmt::Display) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn node_id(field: &str, text: &str) -> Result<NodeId, Status> {
+    NodeId::new(text).map_err(|error| invalid(format!("{field} {error}")))
+}
+
+fn channel(text: &str) -> Result<ChannelName, Status> {
+    wire::channel("channel", text).map_err(invalid)
+}
+
+fn compared(wire: proto::Compare) -> Result<(Arc<str>, Expected), Status> {
+    let expected = match wire.expected {
+        Some(compare::Expected::Absent(true)) => Expected::Absent,
+        Some(compare::Expected::Value(value)) => Expected::Value(Arc::from(value)),
+        Some(compare::Expected::Version(version)) => {
+            let version = wire::version(&version);
+            Expected::Version(version.map_err(|error: WireError| invalid(error.inside("compare")))?)
+        }
+        Some(compare::Expected::Absent(false)) | None => {
+            return Err(invalid(
+                "compare.expected is missing: absent, a value or a version",
+            ));
+        }
+    };
+    Ok((Arc::from(wire.key), expected))
+}
+
+fn transaction(wire: proto::TransactRequest) -> Result<Transaction, Status> {
+    let compare = wire.compare.into_iter().map(compared);
+    let write = wire.write.into_iter().map(|put| Write {
+        key: Arc::from(put.key),
+        value: put.value.map(Arc::from),
+    });
+    Ok(Transaction {
+        compare: compare.collect::<Result<_, _>>()?,
+        write: write.collect(),
+    })
+}
+
+fn key_value(key: &str, held: &Held) -> Option<proto::KeyValue> {
+    let value = held.value.as_ref()?;
+    Some(proto::KeyValue {
+        key: key.to_owned(),
+        value: value.to_vec(),
+        version: Some((&held.version).into()),
+    })
+}
+
+impl ChannelApi {
+    /// The service of a node, to share its port.
+    #[must_use]
+    pub fn server(node: MeshNode, identity: Identity) -> ChannelServiceServer<Self> {
+        ChannelServiceServer::new(Self {
+            node,
+            identity,
+            open: Arc::default(),
+            places: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
+        })
+        .max_decoding_message_size(CHANNEL_CALL_BYTES_MAX)
+        .max_encoding_message_size(CHANNEL_CALL_BYTES_MAX)
+    }
+
+    /// A reader of a channel, which it opens unless it is open; the channel lives as long as its subscribers.
+    async fn read(
+        &self,
+        name: &ChannelName,
+        kind: Kind,
+    ) -> Result<(Option<Arc<Channel>>, Reader), Error> {
+        let mut open = self.open.lock().await;
+        open.retain(|_, channel| channel.strong_count() > 0);
+        let shared = open.get(name).and_then(Weak::upgrade);
+        let found = match &shared {
+            Some(channel) => Some(channel.reader()),
+            None => Reader::of(&self.node, name),
+        };
+        if let Some(reader) = found {
+            if reader.kind() != kind {
+                return Err(Refusal::OtherKind(reader.kind()).into());
+            }
+            return Ok((shared, reader));
+        }
+        let options = Options::of(kind);
+        let (channel, reader) = Channel::begin(&self.node, name.clone(), options).await?;
+        let channel = Arc::new(channel);
+        open.insert(name.clone(), Arc::downgrade(&channel));
+        Ok((Some(channel), reader))
+    }
+
+    /// Gives an order that needs the channel to be open; if it is not, opens it for so long, taking no messages.
+    async fn with_open<T, F>(
+        &self,
+        name: &ChannelName,
+        kind: Kind,
+        order: impl Fn(Line) -> F,
+    ) -> Result<T, Status>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        match order(self.node.line()).await {
+            Err(Error::Refused(Refusal::NotOpen)) => {}
+            other => return other.map_err(refused),
+        }
+        let _nobody_else = self.open.lock().await;
+        let options = Options {
+            room: 0,
+            ..Options::of(kind)
+        };
+        let opened = match Channel::begin(&self.node, name.clone(), options).await {
+            // Somebody opened it meanwhile.
+            Err(Error::Refused(Refusal::AlreadyOpen)) => None,
+            other => Some(other.map_err(refused)?),
+        };
+        let done = order(self.node.line()).await.map_err(refused);
+        drop(opened);
+        done
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Node) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        let asked = self.node.driver().inspect(|node, _| question(node)).await;
+        asked.map_err(|stopped| Status::unavailable(stopped.to_string()))
+    }
+}
+
+#[tonic::async_trait]
+impl ChannelService for ChannelApi {
+    type SubscribeStream = Subscription;
+
+    async fn subscribe(&self, request: Request<proto::SubscribeRequest>) -> Answer<Subscription> {
+        access::inner_circle(&self.identity, &request)?;
+        let request = request.into_inner();
+        let (name, kind) = (
+            channel(&request.channel)?,
+            wire::kind("kind", request.kind).map_err(invalid)?,
+        );
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!(
+                "{SUBSCRIBERS_MAX} subscribers are connected; try again when one has gone"
+            ))
+        })?;
+        let (channel, reader) = self.read(&name, kind).await.map_err(refused)?;
+        let history = if request.with_history {
+            let retained = reader.catch_up().await;
+            retained.map_err(|stopped| refused(stopped.into()))?.into()
+        } else {
+            History::nothing()
+        };
+        Ok(Response::new(Subscription {
+            history,
+            begun: Some(events::subscribed(self.identity.subject().id().as_str())),
+            reader,
+            closed: Box::pin(self.node.closed()),
+            _channel: channel,
+            _place: place,
+        }))
+    }
+
+    async fn publish(
+        &self,
+        request: Request<proto::PublishRequest>,
+    ) -> Answer<proto::PublishReply> {
+        access::inner_circle(&self.identity, &request)?;
+        let request = request.into_inner();
+        let (name, kind) = (
+            channel(&request.channel)?,
+            wire::kind("kind", request.kind).map_err(invalid)?,
+        );
+        let payload: Arc<[u8]> = Arc::from(request.payload);
+        let order = |line: Line| {
+            let (name, payload) = (name.clone(), Arc::clone(&payload));
+            async move { publish(&line, name, payload).await }
+        };
+        let id = self.with_open(&name, kind, order).await?;
+        Ok(Response::new(proto::PublishReply {
+            id: id.as_ref().map(Into::into),
+        }))
+    }
+
+    async fn send(&self, request: Request<proto::SendRequest>) -> Answer<proto::SendReply> {
+        access::inner_circle(&self.identity, &request)?;
+        let request = request.into_inner();
+        let (to, name) = (node_id("to", &request.to)?, channel(&request.channel)?);
+        let line = self.node.line();
+        send(&line, name, to, &request.payload, request.datagram)
+            .await
+            .map_err(refused)?;
+        Ok(Response::new(proto::SendReply {}))
+    }
+
+    async fn transact(
+        &self,
+        request: Request<proto::TransactRequest>,
+    ) -> Answer<proto::TransactReply> {
+        access::inner_circle(&self.identity, &request)?;
+        let request = request.into_inner();
+        let name = channel(&request.channel)?;
+        let transaction = transaction(request)?;
+        let order = |line: Line| {
+            let (name, transaction) = (name.clone(), transaction.clone());
+            async move { transact(&line, name, transaction).await }
+        };
+        let outcome = match self.with_open(&name, Kind::Map, order).await? {
+            Outcome::Committed(version) => transact_reply::Outcome::Committed((&version).into()),
+            Outcome::Differs(key) => transact_reply::Outcome::Differs(key.as_ref().to_owned()),
+        };
+        Ok(Response::new(proto::TransactReply {
+            outcome: Some(outcome),
+        }))
+    }
+
+    async fn get_key(&self, request: Request<proto::GetKeyRequest>) -> Answer<proto::GetKeyReply> {
+        access::inner_circle(&self.identity, &request)?;
+        let proto::GetKeyRequest { channel: name, key } = request.into_inner();
+        let name = channel(&name)?;
+        let look = move |node: &Node| {
+            let held = node.channels().value(&name, &key);
+            held.and_then(|held| key_value(&key, held))
+        };
+        let found = self.ask(look).await?;
+        Ok(Response::new(proto::GetKeyReply { found }))
+    }
+
+    type ListKeysStream = Listing;
+
+    async fn list_keys(&self, request: Request<proto::ListKeysRequest>) -> Answer<Listing> {
+        access::inner_circle(&self.identity, &request)?;
+        let proto::ListKeysRequest {
+            channel: name,
+            prefix,
+        } = request.into_inner();
+        let name = channel(&name)?;
+        let copy = move |node: &Node| {
+            let values = node.channels().values(&name);
+            let wanted = values.filter(|(key, _)| key.starts_with(&prefix));
+            wanted
+                .map(|(key, held)| (Arc::clone(key), held.clone()))
+                .collect::<Vec<_>>()
+        };
+        let values = self.ask(copy).await?;
+        Ok(Response::new(Listing {
+            values: values.into_iter(),
+        }))
+    }
+
+    async fn list_channels(
+        &self,
+        request: Request<proto::ListChannelsRequest>,
+    ) -> Answer<proto::ListChannelsReply> {
+        access::inner_circle(&self.identity, &request)?;
+        let channels = self.ask(known_channels).await?;
+        Ok(Response::new(proto::ListChannelsReply { channels }))
+    }
+
+    async fn get_routes(
+        &self,
+        request: Request<proto::GetRoutesRequest>,
+    ) -> Answer<proto::GetRoutesReply> {
+        access::inner_circle(&self.identity, &request)?;
+        let own = self.identity.subject().id().clone();
+        let source = match request.into_inner().source {
+            text if text.is_empty() => own,
+            text => node_id("source", &text)?,
+        };
+        let reply = self.ask(move |node| routes(node, &source)).await?;
+        Ok(Response::new(reply?))
+    }
+}
+
+fn known_channels(node: &Node) -> Vec<proto::KnownChannel> {
+    let channels = node.channels();
+    let known = channels.known().map(|(name, kind, open)| {
+        let held = match kind {
+            Kind::Messages => channels.messages(name).count(),
+            Kind::Map => channels.values(name).count(),
+            Kind::Custom => usize::from(channels.custom(name).is_some()),
+        };
+        proto::KnownChannel {
+            name: name.as_str().to_owned(),
+            kind: proto::ChannelKind::from(kind).into(),
+            open,
+            held: u32::try_from(held).unwrap_or(u32::MAX),
+        }
+    });
+    known.collect()
+}
+
+fn routes(node: &Node, source: &NodeId) -> Result<proto::GetRoutesReply, Status> {
+    let mesh = node.mesh();
+    if mesh.member(source).is_none() {
+        return Err(Status::not_found(format!(
+            "source {source}: no member of this name is known"
+        )));
+    }
+    let ways = node.tree_of(source);
+    let reached: BTreeSet<&NodeId> = ways.iter().map(|way| &way.to).collect();
+    let members = mesh.members().map(|member| member.record.id().clone());
+    let unreachable = members
+        .filter(|id| id != source && !reached.contains(id))
+        .map(|id| id.to_string());
+    let way = |way: &Route| proto::Way {
+        to: way.to.to_string(),
+        first: way.first.to_string(),
+        last: way.last.to_string(),
+        hops: way.hops,
+    };
+    Ok(proto::GetRoutesReply {
+        source: source.to_string(),
+        unreachable: unreachable.collect(),
+        ways: ways.iter().map(way).collect(),
+    })
+}
+
+/// What is heard on a channel, until the subscriber or the node goes.
+pub struct Subscription {
+    history: History,
+    begun: Option<proto::ChannelEvent>,
+    reader: Reader,
+    closed: Pin<Box<dyn Future<Output = ()> + Send>>,
+    _channel: Option<Arc<Channel>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl core::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Subscription").finish_non_exhaustive()
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Result<proto::ChannelEvent, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.closed.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        let earlier = self.history.next();
+        if let Some(event) = earlier.or_else(|| self.begun.take()) {
+            return Poll::Ready(Some(Ok(event)));
+        }
+        let next = Pin::new(&mut self.reader).poll_next(context);
+        next.map(|heard| heard.map(|heard| Ok(events::heard(heard))))
+    }
+}
+
+/// A map's keys and values, one after the other.
+#[derive(Debug)]
+pub struct Listing {
+    values: std::vec::IntoIter<(Arc<str>, Held)>,
+}
+
+impl Stream for Listing {
+    type Item = Result<proto::KeyValue, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.values.find_map(|(key, held)| key_value(&key, &held));
+        Poll::Ready(next.map(Ok))
+    }
+}
