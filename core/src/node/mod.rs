@@ -5,6 +5,8 @@
 //! and puts what they say on the same links.
 
 mod direct;
+#[cfg(test)]
+mod fuzz;
 
 use crate::channel::message::{Parcel, Purpose};
 use crate::channel::{self, Channels, Failure, Neighbour};

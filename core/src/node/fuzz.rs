@@ -1,0 +1,426 @@
+//! Whatever happens to a node, in whatever order, and whatever a member says to it: nothing panics, nothing spins, no
+//! message is too long, and what is held stays in bounds.
+
+use super::{Config, Input, Node, Output};
+use crate::gossip::message::{
+    AgedReport, Cell, FRAME_BYTES_MAX, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Sync,
+    UpdateId, Welcome,
+};
+use crate::gossip::{self, Address, CloseReason, DialError, DialId, LinkId, Message, Ticket};
+use crate::identity::NodeId;
+use crate::machine::{Machine, Outbox, wake_checked};
+use crate::size::Encoded;
+use crate::time::{Duration, Instant};
+use crate::topology::record::{Content, Edge, Rank, Record, Report, Service};
+use core::net::{Ipv4Addr, SocketAddr};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+const MEMBERS_MAX: usize = 12;
+
+fn id(index: usize) -> NodeId {
+    NodeId::new(&format!("n{index}")).unwrap()
+}
+
+fn address(index: usize) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::new(10, 0, 0, index as u8), 7_000))
+}
+
+/// Mostly few, sometimes more than the view holds.
+fn who() -> impl Strategy<Value = usize> {
+    prop_oneof![8 => 0_usize..6, 1 => 0_usize..40]
+}
+
+fn counter() -> impl Strategy<Value = u64> {
+    prop_oneof![8 => 0_u64..5, 1 => any::<u64>(), 1 => Just(1 << 62)]
+}
+
+fn content(index: usize) -> impl Strategy<Value = Content> {
+    (any::<bool>(), 0_usize..3).prop_map(move |(dialable, services)| Content {
+        address: dialable.then(|| address(index)),
+        services: (0..services)
+            .map(|service| Service {
+                name: format!("s{service}"),
+                version: "1".into(),
+            })
+            .collect::<BTreeSet<_>>(),
+        ..Content::default()
+    })
+}
+
+fn record() -> impl Strategy<Value = Arc<Record>> {
+    who().prop_flat_map(record_of)
+}
+
+fn record_of(index: usize) -> impl Strategy<Value = Arc<Record>> {
+    (
+        counter(),
+        0_u32..3,
+        counter(),
+        any::<bool>(),
+        counter(),
+        content(index),
+    )
+        .prop_map(
+            move |(epoch, instance, incarnation, leaving, version, content)| {
+                let rank = Rank {
+                    epoch,
+                    instance,
+                    incarnation,
+                    leaving,
+                    version,
+                };
+                Arc::new(Record::new(id(index), rank, content))
+            },
+        )
+}
+
+fn report() -> impl Strategy<Value = AgedReport> {
+    let edge = (who(), any::<bool>(), prop::option::of(0_u64..9_000));
+    let edges = prop::collection::vec(edge, 0..5);
+    (who(), counter(), counter(), edges).prop_map(|(reporter, epoch, version, edges)| {
+        let ages = edges
+            .iter()
+            .map(|(_, _, age)| age.map(Duration::from_millis))
+            .collect();
+        let edges = edges.into_iter().map(|(peer, down, _)| Edge {
+            peer: id(peer),
+            down,
+        });
+        let report = Report {
+            epoch,
+            version,
+            edges: edges.collect(),
+            reporter: id(reporter),
+        };
+        AgedReport {
+            report: Arc::new(report),
+            ages,
+        }
+    })
+}
+
+fn named() -> impl Strategy<Value = UpdateId> {
+    (who(), any::<bool>(), counter(), counter()).prop_map(|(origin, report, epoch, version)| {
+        UpdateId {
+            origin: id(origin),
+            report,
+            epoch,
+            version,
+        }
+    })
+}
+
+fn sync() -> impl Strategy<Value = Sync> {
+    let cell = (-2_i32..3, any::<u64>(), any::<u32>()).prop_map(|(count, sum, check)| Cell {
+        count,
+        sum,
+        check,
+    });
+    let records = || prop::collection::vec(record(), 0..4);
+    let reports = || prop::collection::vec(report(), 0..3);
+    prop_oneof![
+        prop::collection::vec(cell, 0..30).prop_map(Sync::Sketch),
+        any::<u32>().prop_map(Sync::Larger),
+        prop::collection::vec(any::<u64>(), 0..6).prop_map(Sync::Want),
+        (records(), reports()).prop_map(|(records, reports)| Sync::Push { records, reports }),
+        (records(), reports(), any::<bool>(), any::<bool>()).prop_map(
+            |(records, reports, last, reply)| {
+                Sync::Snapshot {
+                    records,
+                    reports,
+                    last,
+                    reply,
+                }
+            }
+        ),
+    ]
+}
+
+fn frame() -> impl Strategy<Value = Frame> {
+    let gone = (who(), any::<u32>()).prop_map(|(who, age)| Gone {
+        id: id(who),
+        age: Duration::from_millis(u64::from(age)),
+    });
+    (
+        prop::option::of(any::<u64>()),
+        any::<bool>(),
+        prop::collection::vec(named(), 0..4),
+        prop::collection::vec(named(), 0..4),
+        prop::collection::vec(record(), 0..4),
+        prop::collection::vec(report(), 0..3),
+        prop::collection::vec(sync(), 0..3),
+        prop::collection::vec(gone, 0..3),
+    )
+        .prop_map(
+            |(hash, prune, have, graft, records, reports, sync, gone)| Frame {
+                hash,
+                prune,
+                have,
+                graft,
+                records,
+                reports,
+                sync,
+                gone,
+            },
+        )
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let hello = (any::<bool>(), 0_u32..4, any::<bool>(), record()).prop_map(
+        |(right, session, joining, record)| {
+            Message::Hello(Hello {
+                mesh: if right { "test" } else { "other" }.into(),
+                version_min: 1,
+                version_max: 1,
+                session,
+                joining,
+                hash: 0,
+                record,
+            })
+        },
+    );
+    let welcome = (0_u32..4, record()).prop_map(|(session, record)| {
+        Message::Welcome(Welcome {
+            version: 1,
+            session,
+            hash: 0,
+            record,
+        })
+    });
+    let reasons = [
+        RefusalReason::Busy,
+        RefusalReason::Full,
+        RefusalReason::Superseded,
+        RefusalReason::Myself,
+        RefusalReason::WrongMesh,
+        RefusalReason::Version,
+        RefusalReason::NameTaken,
+        RefusalReason::Leaving,
+    ];
+    let refusal = (
+        prop::sample::select(reasons.to_vec()),
+        0_u32..9,
+        prop::option::of(record()),
+    )
+        .prop_map(|(reason, session, yours)| {
+            Message::Refuse(Refusal {
+                reason,
+                session,
+                versions: (3, 4),
+                others: vec![address(5)],
+                yours,
+            })
+        });
+    let goodbyes = [
+        Goodbye::Surplus,
+        Goodbye::Leaving,
+        Goodbye::Superseded,
+        Goodbye::NameTaken,
+        Goodbye::Protocol,
+    ];
+    prop_oneof![
+        2 => hello,
+        2 => welcome,
+        1 => refusal,
+        1 => prop::sample::select(goodbyes.to_vec()).prop_map(Message::Goodbye),
+        8 => frame().prop_map(Message::Frame),
+    ]
+}
+
+/// What happens; numbers of links and dials are those that the node gave or knows, in turn.
+#[derive(Clone, Debug)]
+enum Happens {
+    Accepted(usize),
+    Greeted(usize, Arc<Record>),
+    Answered(usize, usize),
+    Failed(usize),
+    Says(usize, Message),
+    Closed(usize),
+    Stored,
+    Announce(Content),
+    Want(usize, bool),
+    Targets(usize, bool),
+    Leave,
+    Nothing,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let greeted = who().prop_flat_map(|index| (Just(index), record_of(index)));
+    prop_oneof![
+        20 => (any::<usize>(), message()).prop_map(|(link, message)| Happens::Says(link, message)),
+        6 => greeted.prop_map(|(index, record)| Happens::Greeted(index, record)),
+        2 => who().prop_map(Happens::Accepted),
+        4 => (any::<usize>(), who()).prop_map(|(dial, peer)| Happens::Answered(dial, peer)),
+        2 => any::<usize>().prop_map(Happens::Failed),
+        2 => any::<usize>().prop_map(Happens::Closed),
+        2 => Just(Happens::Stored),
+        1 => content(0).prop_map(Happens::Announce),
+        1 => (who(), any::<bool>()).prop_map(|(who, wanted)| Happens::Want(who, wanted)),
+        1 => (who(), any::<bool>()).prop_map(|(who, replace)| Happens::Targets(who, replace)),
+        1 => Just(Happens::Leave),
+        6 => Just(Happens::Nothing),
+    ]
+}
+
+/// A node and what it ordered.
+struct Tried {
+    node: Node,
+    now: Instant,
+    made: u64,
+    links: Vec<LinkId>,
+    dials: Vec<DialId>,
+    tickets: Vec<Ticket>,
+}
+
+impl Tried {
+    fn new() -> Self {
+        let content = Content {
+            address: Some(address(0)),
+            ..Content::default()
+        };
+        let targets = vec![Address::Socket(address(1))];
+        let mut config = Config::new(id(0), "test", 2, 1, content, targets);
+        config.tuning.members_max = MEMBERS_MAX;
+        config.tuning.links_max = 6;
+        let mut tried = Self {
+            node: Node::new(config, 1, Instant::ZERO),
+            now: Instant::ZERO,
+            made: 0,
+            links: Vec::new(),
+            dials: Vec::new(),
+            tickets: Vec::new(),
+        };
+        tried.give(gossip::Input::Start);
+        tried
+    }
+
+    fn give(&mut self, input: gossip::Input) {
+        let mut out = Outbox::new();
+        self.node.step(self.now, Input::Mesh(input), &mut out);
+        self.take(out);
+    }
+
+    fn take(&mut self, mut out: Outbox<Output>) {
+        for order in out.drain() {
+            let Output::Mesh(order) = order else { continue };
+            match order {
+                gossip::Output::Dial { dial, .. } => self.dials.push(dial),
+                gossip::Output::Send { message, .. } => {
+                    assert!(
+                        message.encoded_len() <= FRAME_BYTES_MAX + 16,
+                        "{}",
+                        message.encoded_len()
+                    );
+                }
+                gossip::Output::Close { link } => self.links.retain(|known| *known != link),
+                gossip::Output::Store { ticket, .. } => self.tickets.push(ticket),
+                gossip::Output::Left | gossip::Output::Report(_) => {}
+            }
+        }
+    }
+
+    fn pass(&mut self, millis: u64) {
+        let until = self.now + Duration::from_millis(millis);
+        while let Some(at) = self.node.next_deadline().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            let mut out = Outbox::new();
+            wake_checked(&mut self.node, self.now, &mut out);
+            self.take(out);
+        }
+        self.now = until;
+    }
+
+    fn fresh(&mut self) -> LinkId {
+        self.made += 1;
+        let link = LinkId(self.made);
+        self.links.push(link);
+        link
+    }
+
+    fn happen(&mut self, what: Happens) {
+        let link =
+            |links: &[LinkId], pick: usize| (!links.is_empty()).then(|| links[pick % links.len()]);
+        match what {
+            Happens::Accepted(peer) => {
+                let link = self.fresh();
+                self.give(gossip::Input::Accepted {
+                    link,
+                    peer: id(peer),
+                });
+            }
+            Happens::Greeted(peer, record) => {
+                let link = self.fresh();
+                self.give(gossip::Input::Accepted {
+                    link,
+                    peer: id(peer),
+                });
+                let message = Message::Hello(Hello {
+                    mesh: "test".into(),
+                    version_min: 1,
+                    version_max: 1,
+                    session: 1,
+                    joining: false,
+                    hash: 0,
+                    record,
+                });
+                self.give(gossip::Input::Receive { link, message });
+            }
+            Happens::Answered(pick, peer) if !self.dials.is_empty() => {
+                let dial = self.dials.remove(pick % self.dials.len());
+                let link = self.fresh();
+                let peer = id(peer);
+                self.give(gossip::Input::Dialed { dial, link, peer });
+            }
+            Happens::Failed(pick) if !self.dials.is_empty() => {
+                let dial = self.dials.remove(pick % self.dials.len());
+                let reason = DialError::Refused;
+                self.give(gossip::Input::DialFailed { dial, reason });
+            }
+            Happens::Says(pick, message) => {
+                if let Some(link) = link(&self.links, pick) {
+                    self.give(gossip::Input::Receive { link, message });
+                }
+            }
+            Happens::Closed(pick) => {
+                if let Some(link) = link(&self.links, pick) {
+                    self.links.retain(|known| *known != link);
+                    let reason = CloseReason::Lost;
+                    self.give(gossip::Input::Closed { link, reason });
+                }
+            }
+            Happens::Stored => {
+                if let Some(ticket) = self.tickets.pop() {
+                    self.give(gossip::Input::Stored { ticket });
+                }
+            }
+            Happens::Announce(content) => self.give(gossip::Input::Announce(content)),
+            Happens::Want(who, wanted) => self.give(gossip::Input::Want {
+                peer: id(who),
+                wanted,
+            }),
+            Happens::Targets(who, replace) => {
+                let targets = vec![Address::Socket(address(who))];
+                self.give(gossip::Input::Targets { targets, replace });
+            }
+            Happens::Leave => self.give(gossip::Input::Leave),
+            Happens::Answered(..) | Happens::Failed(_) | Happens::Nothing => {}
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_happens_breaks_a_node(all in prop::collection::vec((happens(), 0_u64..1_500), 1..120)) {
+        let mut tried = Tried::new();
+        for (what, millis) in all {
+            tried.happen(what);
+            let mesh = tried.node.mesh();
+            prop_assert!(mesh.topology().len() <= MEMBERS_MAX);
+            prop_assert!(mesh.links(tried.now).count() <= 6 + 4, "{} links", mesh.links(tried.now).count());
+            prop_assert!(tried.node.routes().len() < MEMBERS_MAX);
+            tried.pass(millis);
+        }
+    }
+}
