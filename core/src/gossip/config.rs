@@ -21,6 +21,8 @@ pub struct Config {
     pub content: Content,
     /// Addresses of members to join by.
     pub targets: Vec<Address>,
+    /// Whether members learnt from others are dialled; otherwise only the targets are.
+    pub discovery: bool,
     /// Timings and bounds; every node of a mesh should have the same timings.
     pub tuning: Tuning,
     /// Mechanisms switched off, bugs planted: nothing, outside the simulator.
@@ -45,6 +47,7 @@ impl Config {
             instance,
             content,
             targets,
+            discovery: true,
             tuning: Tuning::default(),
             sabotage: Sabotage::NONE,
         }

@@ -729,6 +729,7 @@ impl Gossip {
             | Input::Stored { .. }
             | Input::Announce(_)
             | Input::Targets { .. }
+            | Input::Discover(_)
             | Input::Want { .. }
             | Input::Leave
             | Input::Wake => {}

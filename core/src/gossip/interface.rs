@@ -137,6 +137,8 @@ pub enum Input {
         /// Forget the earlier ones.
         replace: bool,
     },
+    /// Dial members learnt from others from now on, or only the targets.
+    Discover(bool),
     /// Have a link to a member beside those the mesh needs, if it can be dialled; or no longer.
     Want {
         /// To whom.

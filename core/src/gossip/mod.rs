@@ -482,6 +482,7 @@ impl Machine for Gossip {
             Input::Stored { ticket } => self.on_stored(ticket),
             Input::Announce(content) => self.on_announce(content, out),
             Input::Targets { targets, replace } => self.on_targets(targets, replace),
+            Input::Discover(discovery) => self.on_discover(discovery),
             Input::Want { peer, wanted } => self.on_want(&peer, wanted, out),
             Input::Leave => self.on_leave(out),
             Input::Wake => self.on_wake(out),

@@ -111,6 +111,11 @@ impl Gossip {
             .set(Timer::Targets, self.after(Duration::from_nanos(1)));
     }
 
+    pub(super) fn on_discover(&mut self, discovery: bool) {
+        self.config.discovery = discovery;
+        self.weave_soon();
+    }
+
     /// Dials the targets that are due and not known to be members.
     pub(super) fn dial_targets(&mut self, out: &mut Outbox<Output>) {
         if self.is_raising() {
@@ -237,6 +242,13 @@ impl Gossip {
         handle: Handle,
         out: &mut Outbox<Output>,
     ) {
+        let learnt = match purpose {
+            Purpose::Ring | Purpose::Probe | Purpose::RandomLink | Purpose::Wanted => true,
+            Purpose::Target(_) | Purpose::Referral | Purpose::Redial => false,
+        };
+        if learnt && !self.config.discovery {
+            return;
+        }
         let Some(address) = self.address_of(handle) else {
             return;
         };
@@ -416,6 +428,7 @@ impl Gossip {
         match refusal.reason {
             RefusalReason::Busy | RefusalReason::Full => {
                 if self.topology.len() <= 1
+                    && self.config.discovery
                     && let Some(other) = self.random.pick(&refusal.others).copied()
                 {
                     self.dial(Purpose::Referral, Address::Socket(other), None, out);
@@ -488,7 +501,7 @@ impl Gossip {
             self.timers
                 .set_earlier(Timer::Overlay, self.now + DIAL_PATIENCE);
         }
-        if complete {
+        if complete && self.config.discovery {
             self.close_surplus(&wanted, out);
         }
     }

@@ -150,6 +150,9 @@ impl Gossip {
             .iter()
             .map(|(peer, edge)| (*peer, edge.down))
             .collect();
+        // While edges of our own are down, it may be our vouches that join us to the others.
+        let hangs_by_vouches =
+            peers.iter().any(|(_, down)| *down) || self.topology.is_accused(self.me);
         for (peer, down) in peers {
             if self.topology.is_retired(peer) {
                 continue;
@@ -159,7 +162,8 @@ impl Gossip {
                 !self.topology.is_ring_edge(self.me, peer)
             } else {
                 let alive = self.status(peer) == super::Status::Alive;
-                self.open_link(peer).is_none() || (alive && !self.topology.is_accused(peer))
+                let whole = !self.topology.is_accused(peer) && !hangs_by_vouches;
+                self.open_link(peer).is_none() || (alive && whole)
             };
             if !known || self.status(peer) == super::Status::Left || needless {
                 self.clear_edge(peer);

@@ -216,6 +216,7 @@ impl System for Mesh {
             gossip::Input::Stored { .. } => Taken::of("stored"),
             gossip::Input::Announce(_) => Taken::of("announce"),
             gossip::Input::Targets { .. } => Taken::of("targets"),
+            gossip::Input::Discover(_) => Taken::of("discover"),
             gossip::Input::Want { .. } => Taken::of("want"),
             gossip::Input::Leave => Taken::of("leave"),
             gossip::Input::Wake => Taken::of("wake"),

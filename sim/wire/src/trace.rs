@@ -123,6 +123,7 @@ fn describe(input: &Input) -> (&'static str, usize) {
         Input::Stored { .. } => ("stored", 0),
         Input::Announce(_) => ("announce", 0),
         Input::Targets { .. } => ("targets", 0),
+        Input::Discover(_) => ("discover", 0),
         Input::Want { .. } => ("want", 0),
         Input::Leave => ("leave", 0),
         Input::Wake => ("wake", 0),

@@ -196,3 +196,34 @@ fn a_link_that_is_wanted_is_made_and_kept_and_closed_when_it_is_not_wanted_any_m
     world.run_for(secs(90));
     assert!(!is_linked(&world, &peer));
 }
+
+#[test]
+fn without_discovery_only_targets_are_dialled_and_everybody_is_seen_all_the_same() {
+    let mut world = World::new(0);
+    for index in 0..8 {
+        let mut config = config(index, 1, &[0]);
+        config.discovery = false;
+        world.boot(index, config);
+    }
+    world.run_for(secs(60));
+    world.assert_whole(8);
+    for host in &world.hosts[1..] {
+        assert_eq!(host.machine.links(world.now).count(), 1);
+    }
+    let is_suspicion = |event: &Event| matches!(event, Event::PeerSuspected { .. });
+    let is_death = |event: &Event| matches!(event, Event::PeerDown { .. });
+    for index in 0..8 {
+        // At the start nobody knows yet which edges of the rings will never be.
+        assert!(
+            world.count(index, is_suspicion) <= 14,
+            "n{index} doubts again and again"
+        );
+        assert_eq!(world.count(index, is_death), 0);
+    }
+    world.kill(7);
+    world.run_for(secs(15));
+    assert!((0..7).all(|index| world.count(index, is_death) == 1));
+    world.step(3, Input::Discover(true));
+    world.run_for(secs(10));
+    assert!(world.hosts[3].machine.links(world.now).count() > 1);
+}
