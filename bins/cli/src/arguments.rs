@@ -1,7 +1,8 @@
 //! The command line, as clap reads it. What each command does is in the module of its name.
 
 use crate::scale::Span;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use phalanx_core::gossip::Address;
 use phalanx_core::topology::record::Service;
 use std::path::PathBuf;
 
@@ -30,13 +31,15 @@ pub(crate) enum Command {
     /// Whether a node is well: its phase, members, links and certificate
     Status(Ask),
     /// The members a node knows, and whether they live
-    Peers(Ask),
+    Peers(Peers),
     /// The links a node holds, and what it fails to reach
     Links(Ask),
     /// A node's whole view: members, their services and the edges they report
     Topology(Ask),
     /// Who serves what
     Services(Services),
+    /// Add, replace and forget the addresses a node joins by, and switch discovery
+    Targets(Targets),
     /// Events of a node as they happen
     Watch(Watch),
     /// Run scenarios in the simulator
@@ -182,6 +185,44 @@ pub(crate) struct Ask {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `phalanx peers`
+#[derive(Debug, Args)]
+pub(crate) struct Peers {
+    /// Only these: an id, a nickname, or a short id as the table shows it (#1a2)
+    #[arg(value_name = "PEER")]
+    pub(crate) who: Option<String>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `phalanx targets`
+#[derive(Debug, Args)]
+pub(crate) struct Targets {
+    /// Join by this address from now on too; may be repeated
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) add: Vec<Address>,
+    /// Do not dial this address any more; may be repeated
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) forget: Vec<Address>,
+    /// Forget all earlier addresses first
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Dial members learnt from others, or only the targets
+    #[arg(long, value_name = "on|off")]
+    pub(crate) discovery: Option<Switched>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switched {
+    /// It is done.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// `phalanx services`

@@ -51,10 +51,11 @@ fn run(command: Command, screen: &Screen) -> Result<Verdict, Failure> {
         Command::Dev(arguments) => fleet::dev::run(screen, &arguments),
         Command::Demo(arguments) => fleet::demo::run(screen, &arguments),
         Command::Status(ask) => mesh::status(screen, &ask),
-        Command::Peers(ask) => mesh::peers(screen, &ask),
+        Command::Peers(arguments) => mesh::peers(screen, &arguments),
         Command::Links(ask) => mesh::links(screen, &ask),
         Command::Topology(ask) => mesh::topology(screen, &ask),
         Command::Services(arguments) => mesh::services(screen, &arguments),
+        Command::Targets(arguments) => mesh::targets(screen, &arguments),
         Command::Watch(arguments) => mesh::watch(screen, &arguments),
         Command::Sim(command) => simulate::run(command, screen),
     }

@@ -1,7 +1,7 @@
 //! One node's life: start, signals, end.
 
 use crate::Failure;
-use crate::config::{Advertise, Settings};
+use crate::config::{Advertise, Discovery, Settings};
 use crate::state::State;
 use core::net::SocketAddr;
 use core::pin::{Pin, pin};
@@ -198,6 +198,7 @@ impl Daemon {
         }
         let Settings {
             targets,
+            discovery,
             nickname,
             kind,
             services,
@@ -207,6 +208,7 @@ impl Daemon {
         let kept = self.settings.clone();
         let new = Settings {
             targets,
+            discovery,
             nickname,
             kind,
             services,
@@ -223,6 +225,10 @@ impl Daemon {
             .send(Input::Announce(content))
             .await
             .map_err(stopped)?;
+        if new.discovery != self.settings.discovery {
+            let order = Input::Discover(new.discovery == Discovery::On);
+            self.node.send(order).await.map_err(stopped)?;
+        }
         if new.targets != self.settings.targets {
             let targets = new.targets.clone();
             self.node
@@ -293,6 +299,7 @@ fn config(settings: &Settings, state: &State, address: SocketAddr) -> Result<Con
         settings.content(Some(address)),
         settings.targets.clone(),
     );
+    config.discovery = settings.discovery == Discovery::On;
     config.tuning = settings.tuning.clone();
     Ok(config)
 }

@@ -34,6 +34,9 @@ pub(crate) struct Flags {
     /// The address of a member to join by; may be repeated.
     #[arg(long = "target", value_name = "HOST:PORT")]
     targets: Vec<String>,
+    /// Whether members learnt from others are dialled: on (the usual), or off for the targets alone.
+    #[arg(long, value_name = "on|off")]
+    discovery: Option<String>,
     /// A name for people.
     #[arg(long, value_name = "TEXT")]
     nickname: Option<String>,
@@ -81,6 +84,7 @@ impl Flags {
             (Key::Mesh, "--mesh", &self.mesh),
             (Key::Listen, "--listen", &self.listen),
             (Key::Advertise, "--advertise", &self.advertise),
+            (Key::Discovery, "--discovery", &self.discovery),
             (Key::Nickname, "--nickname", &self.nickname),
             (Key::Kind, "--kind", &self.kind),
             (Key::StateDir, "--state-dir", &self.state_dir),

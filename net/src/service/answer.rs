@@ -11,6 +11,7 @@ use phalanx_core::gossip::{Address, Gossip, LinkView, MemberView, Phase, Status}
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
+use phalanx_core::topology::alias;
 use phalanx_core::topology::record::Record;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -71,7 +72,7 @@ pub(super) fn node_info(record: &Record, mesh: &str) -> proto::NodeInfo {
     }
 }
 
-pub(super) fn member(view: &MemberView) -> proto::Member {
+pub(super) fn member((view, short): &(MemberView, Option<u16>)) -> proto::Member {
     proto::Member {
         record: Some(view.record.as_ref().into()),
         status: status(view.status).into(),
@@ -81,6 +82,7 @@ pub(super) fn member(view: &MemberView) -> proto::Member {
             .map(|report| edges(report, &[]))
             .unwrap_or_default(),
         digest: view.record.digest(),
+        short_id: short.map(u32::from),
     }
 }
 
@@ -89,15 +91,21 @@ pub(super) fn member(view: &MemberView) -> proto::Member {
 pub(super) struct Copy {
     pub(super) viewer: NodeId,
     pub(super) hash: u64,
-    pub(super) members: Vec<MemberView>,
+    /// Each with its short id.
+    pub(super) members: Vec<(MemberView, Option<u16>)>,
 }
 
 impl Copy {
     pub(super) fn of(mesh: &Gossip) -> Self {
+        let aliases = mesh.topology().aliases(alias::BITS);
+        let numbered = mesh.members().map(|member| {
+            let short = aliases.number(member.record.id());
+            (member, short)
+        });
         Self {
             viewer: mesh.id().clone(),
             hash: mesh.hash(),
-            members: mesh.members().collect(),
+            members: numbered.collect(),
         }
     }
 }
@@ -140,7 +148,7 @@ fn counts(mesh: &Gossip) -> proto::MemberCounts {
     counts
 }
 
-fn targets(mesh: &Gossip) -> Vec<proto::Target> {
+pub(super) fn targets(mesh: &Gossip) -> Vec<proto::Target> {
     let target =
         |(address, peer, failure): (&Address, Option<&NodeId>, Option<&str>)| proto::Target {
             address: address.to_string(),
@@ -158,6 +166,7 @@ pub(super) struct Inside {
     pub(super) phase: Phase,
     pub(super) hash: u64,
     pub(super) uptime: Duration,
+    discovery: bool,
     pub(super) links: Vec<proto::Link>,
     targets: Vec<proto::Target>,
     members: proto::MemberCounts,
@@ -187,6 +196,7 @@ impl Inside {
             phase: mesh.phase(),
             hash: mesh.hash(),
             uptime: now.since(Instant::ZERO),
+            discovery: mesh.config().discovery,
             reached: reached.cloned().collect(),
             members: counts(mesh),
             links,
@@ -204,7 +214,7 @@ impl Inside {
             health: Some(health(self.phase, outside.now)),
             listen: outside.listen.clone(),
             encryption: "mutual TLS 1.3".to_owned(),
-            discovery: "members learnt from others are dialled".to_owned(),
+            discovery: discovery(self.discovery).to_owned(),
             uptime_ms: millis(self.uptime),
             hash: self.hash,
             failed_dials: failed_dials(outside.kept, &self.reached),
@@ -220,6 +230,14 @@ impl Inside {
             channels: self.channels,
             open_channels: self.open_channels,
         }
+    }
+}
+
+const fn discovery(discovery: bool) -> &'static str {
+    if discovery {
+        "members learnt from others are dialled"
+    } else {
+        "off: only the targets are dialled"
     }
 }
 

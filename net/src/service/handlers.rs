@@ -9,6 +9,7 @@ use crate::identity::Identity;
 use crate::transport::{CALL_MESSAGE_BYTES_MAX, MeshNode};
 use crate::wire::proto;
 use crate::wire::proto::mesh_service_server::{MeshService, MeshServiceServer};
+use phalanx_core::gossip::{Address, Input};
 use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
 use std::future::Future;
@@ -23,6 +24,8 @@ use tonic::{Request, Response, Status};
 
 /// The most watchers at one time.
 pub const WATCHERS_MAX: usize = 64;
+/// The most addresses a node is told to join by.
+pub const TARGETS_MAX: usize = 256;
 /// The most bytes a ping carries.
 pub const PING_BYTES_MAX: usize = 1024;
 
@@ -115,7 +118,7 @@ impl MeshService for Api {
         let copy = self.ask(|node, _| Copy::of(node.mesh())).await?;
         let mut news = Vec::new();
         for member in &copy.members {
-            if held.remove(member.record.id().as_str()) != Some(member.record.digest()) {
+            if held.remove(member.0.record.id().as_str()) != Some(member.0.record.digest()) {
                 news.push(answer::member(member));
             }
         }
@@ -183,6 +186,56 @@ impl MeshService for Api {
         Ok(Response::new(proto::ListServicesReply { services }))
     }
 
+    async fn update_targets(
+        &self,
+        request: Request<proto::UpdateTargetsRequest>,
+    ) -> Answer<proto::UpdateTargetsReply> {
+        self.inner_circle(&request)?;
+        let wanted = request.into_inner();
+        let add = addresses("add", &wanted.add)?;
+        let forget = addresses("forget", &wanted.forget)?;
+        let stopped = |error: Stopped| Status::unavailable(error.to_string());
+        let held = self
+            .ask(|node, _| {
+                let targets = node.mesh().targets();
+                targets
+                    .map(|(address, _, _)| address.clone())
+                    .collect::<Vec<_>>()
+            })
+            .await?;
+        if let Some(unknown) = forget.iter().find(|address| !held.contains(address)) {
+            return Err(Status::not_found(format!(
+                "forget: {unknown} is no target; see phalanx targets"
+            )));
+        }
+        let kept = held
+            .into_iter()
+            .filter(|it| !wanted.replace && !forget.contains(it));
+        let targets: Vec<Address> = kept.chain(add).collect();
+        if targets.len() > TARGETS_MAX {
+            let found = targets.len();
+            return Err(Status::invalid_argument(format!(
+                "add: {found} targets are too many; at most {TARGETS_MAX} are allowed"
+            )));
+        }
+        if wanted.replace || !wanted.add.is_empty() || !forget.is_empty() {
+            let replace = true;
+            let order = Input::Targets { targets, replace };
+            self.node.send(order).await.map_err(stopped)?;
+        }
+        if let Some(discovery) = wanted.discovery {
+            let order = Input::Discover(discovery);
+            self.node.send(order).await.map_err(stopped)?;
+        }
+        let reply = self
+            .ask(|node, _| proto::UpdateTargetsReply {
+                targets: answer::targets(node.mesh()),
+                discovery: node.mesh().config().discovery,
+            })
+            .await?;
+        Ok(Response::new(reply))
+    }
+
     type WatchStream = Watching;
 
     async fn watch(&self, request: Request<proto::WatchRequest>) -> Answer<Watching> {
@@ -200,6 +253,14 @@ impl MeshService for Api {
             _place: place,
         }))
     }
+}
+
+fn addresses(field: &str, texts: &[String]) -> Result<Vec<Address>, Status> {
+    let address = |text: &String| {
+        text.parse::<Address>()
+            .map_err(|why| Status::invalid_argument(format!("{field}: {text:?} {why}")))
+    };
+    texts.iter().map(address).collect()
 }
 
 fn services(node: &Node, wanted: &proto::ListServicesRequest) -> Vec<proto::ServiceProviders> {

@@ -13,6 +13,9 @@ pub(crate) struct Peer {
     pub(crate) status: String,
     pub(crate) nickname: String,
     pub(crate) kind: String,
+    /// A small number, the same in equal views; none if all are taken.
+    #[serde(default)]
+    pub(crate) short_id: Option<u32>,
     pub(crate) address: Option<String>,
     pub(crate) epoch: u64,
     /// Random for each start of the node, as hexadecimal digits.
@@ -184,6 +187,16 @@ fn word(name: &str, prefix: &str) -> String {
 }
 
 impl Peer {
+    /// Whether this is its id, its nickname, or its short id.
+    pub(crate) fn is_called(&self, who: &str) -> bool {
+        self.id == who || self.nickname == who || self.short().is_some_and(|short| short == who)
+    }
+
+    /// Its short id as people write it.
+    pub(crate) fn short(&self) -> Option<String> {
+        self.short_id.map(|number| format!("#{number:03x}"))
+    }
+
     fn new(record: proto::Record, status: &str) -> Self {
         let address = address("record.address", &record.address)
             .ok()
@@ -193,6 +206,7 @@ impl Peer {
             status: status.to_owned(),
             nickname: record.nickname,
             kind: record.kind,
+            short_id: None,
             address,
             epoch: record.epoch,
             instance: format!("{:08x}", record.instance),
@@ -226,7 +240,10 @@ impl From<proto::Member> for Member {
         });
         Self {
             edges: edges.collect(),
-            peer: Peer::new(member.record.unwrap_or_default(), &status),
+            peer: Peer {
+                short_id: member.short_id,
+                ..Peer::new(member.record.unwrap_or_default(), &status)
+            },
         }
     }
 }
@@ -237,6 +254,16 @@ impl From<proto::Topology> for Topology {
             viewer: topology.viewer,
             hash: hash(topology.hash),
             members: topology.members.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<proto::Target> for Target {
+    fn from(target: proto::Target) -> Self {
+        Self {
+            address: target.address,
+            peer: target.peer,
+            failure: target.failure,
         }
     }
 }
@@ -313,15 +340,7 @@ impl From<proto::NodeStatus> for Status {
             discovery: status.discovery,
             uptime_ms: status.uptime_ms,
             hash: hash(status.hash),
-            targets: status
-                .targets
-                .into_iter()
-                .map(|it| Target {
-                    address: it.address,
-                    peer: it.peer,
-                    failure: it.failure,
-                })
-                .collect(),
+            targets: status.targets.into_iter().map(Into::into).collect(),
             members: Counts {
                 alive: counts.alive,
                 suspect: counts.suspect,

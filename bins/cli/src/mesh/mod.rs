@@ -8,10 +8,12 @@ pub(crate) mod answer;
 pub(crate) mod reach;
 mod show;
 
-use crate::arguments::{Ask, Services, Watch};
+use crate::arguments::{Ask, Peers, Services, Switched, Targets, Watch};
 use crate::failure::{Failure, Verdict};
 use crate::screen::Screen;
-use answer::Event;
+use answer::{Event, Member};
+use phalanx_core::gossip::Address;
+use phalanx_net::wire::proto;
 use reach::{Node, refused};
 use serde_json::json;
 use tokio::time;
@@ -31,13 +33,41 @@ pub(crate) fn status(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
     })
 }
 
-pub(crate) fn peers(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
-    let topology = Node::reach(&ask.reach)?.topology()?;
-    if ask.json {
-        let peers: Vec<_> = topology.members.iter().map(|member| &member.peer).collect();
+/// The members, or those asked for; nobody is a no then.
+pub(crate) fn peers(screen: &Screen, arguments: &Peers) -> Result<Verdict, Failure> {
+    let topology = Node::reach(&arguments.ask.reach)?.topology()?;
+    let wanted = |member: &&Member| {
+        let who = arguments.who.as_deref();
+        who.is_none_or(|who| member.peer.is_called(who))
+    };
+    let members: Vec<&Member> = topology.members.iter().filter(wanted).collect();
+    if arguments.ask.json {
+        let peers: Vec<_> = members.iter().map(|member| &member.peer).collect();
         screen.json(&json!({ "viewer": topology.viewer, "peers": peers }))?;
     } else {
-        show::peers(screen, &topology.members)?;
+        show::peers(screen, &members)?;
+    }
+    Ok(if members.is_empty() && arguments.who.is_some() {
+        Verdict::No
+    } else {
+        Verdict::Yes
+    })
+}
+
+/// The addresses a node joins by, after what is asked of it.
+pub(crate) fn targets(screen: &Screen, arguments: &Targets) -> Result<Verdict, Failure> {
+    let texts = |addresses: &[Address]| addresses.iter().map(ToString::to_string).collect();
+    let request = proto::UpdateTargetsRequest {
+        add: texts(&arguments.add),
+        forget: texts(&arguments.forget),
+        replace: arguments.replace,
+        discovery: arguments.discovery.map(|it| it == Switched::On),
+    };
+    let (targets, discovery) = Node::reach(&arguments.ask.reach)?.update_targets(request)?;
+    if arguments.ask.json {
+        screen.json(&json!({ "targets": targets, "discovery": discovery }))?;
+    } else {
+        show::targets(screen, &targets, discovery)?;
     }
     Ok(Verdict::Yes)
 }

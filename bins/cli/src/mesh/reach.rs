@@ -1,6 +1,6 @@
 //! Reaches one node: which identity asks, and the connection.
 
-use super::answer::{FailedDial, Link, Service, Status, Topology};
+use super::answer::{FailedDial, Link, Service, Status, Target, Topology};
 use crate::arguments::Reach;
 use crate::authority::{CA_CERTIFICATE, mesh_of};
 use crate::calendar::now;
@@ -185,6 +185,17 @@ impl Node {
     pub(crate) fn links(&mut self) -> Result<(Vec<Link>, Vec<FailedDial>), Failure> {
         let status = self.status()?;
         Ok((status.links, status.failed_dials))
+    }
+
+    /// The addresses the node joins by after this, and whether it dials members learnt from others.
+    pub(crate) fn update_targets(
+        &mut self,
+        request: proto::UpdateTargetsRequest,
+    ) -> Result<(Vec<Target>, bool), Failure> {
+        let reply =
+            self.call(async |client| client.calls().update_targets(request.clone()).await)?;
+        let targets = reply.targets.into_iter().map(Into::into).collect();
+        Ok((targets, reply.discovery))
     }
 
     pub(crate) fn services(

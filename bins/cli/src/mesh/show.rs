@@ -38,23 +38,24 @@ fn since(seconds: u64) -> Cell {
     Cell::new(span(now_ms().saturating_sub(seconds.saturating_mul(1_000))))
 }
 
-pub(super) fn peers(screen: &Screen, members: &[Member]) -> Result<(), Failure> {
+pub(super) fn peers(screen: &Screen, members: &[&Member]) -> Result<(), Failure> {
     let mut table = Table::new(&[
-        "node", "status", "kind", "address", "services", "epoch", "joined",
+        "node", "short", "status", "kind", "address", "services", "epoch", "joined",
     ]);
-    for Peer {
-        id,
-        status,
-        kind,
-        address,
-        services,
-        epoch,
-        joined,
-        ..
-    } in members.iter().map(|member| &member.peer)
-    {
+    for peer in members.iter().map(|member| &member.peer) {
+        let Peer {
+            id,
+            status,
+            kind,
+            address,
+            services,
+            epoch,
+            joined,
+            ..
+        } = peer;
         table.row(vec![
             Cell::new(id).paint(Paint::Bold),
+            or_dash(&peer.short().unwrap_or_default()),
             status_cell(status),
             or_dash(kind),
             or_dash(address.as_deref().unwrap_or_default()),
@@ -254,6 +255,17 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
     }
     screen.facts(&facts)?;
     failed_dials(screen, &status.failed_dials)
+}
+
+pub(super) fn targets(screen: &Screen, targets: &[Target], discovery: bool) -> Result<(), Failure> {
+    let discovery = if discovery { "on" } else { "off" };
+    let mut facts = vec![("discovery", Cell::new(discovery))];
+    facts.extend(
+        targets
+            .iter()
+            .map(|target| ("joins by", target_cell(target))),
+    );
+    screen.facts(&facts)
 }
 
 fn counts_text(counts: &Counts) -> String {

@@ -47,6 +47,7 @@ keys! {
     Listen "listen" "PHALANX_LISTEN" Text,
     Advertise "advertise" "PHALANX_ADVERTISE" Text,
     Targets "targets" "PHALANX_TARGETS" List,
+    Discovery "discovery" "PHALANX_DISCOVERY" Text,
     Nickname "nickname" "PHALANX_NICKNAME" Text,
     Kind "kind" "PHALANX_KIND" Text,
     Services "services" "PHALANX_SERVICES" List,
@@ -102,7 +103,7 @@ pub(crate) fn all_keys() -> String {
          Instead of files, PHALANX_TLS_CERT, PHALANX_TLS_KEY and PHALANX_TLS_CA may hold the PEM texts, and \
          PHALANX_SECRET the mesh's secrets. \
          Lists and tables in variables are separated by commas. SIGHUP reads the file again and takes over \
-         targets, nickname, kind, services and metadata."
+         targets, discovery, nickname, kind, services and metadata."
     )
 }
 

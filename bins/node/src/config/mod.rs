@@ -14,4 +14,4 @@ mod tuning;
 
 pub(crate) use key::{Key, all_keys};
 pub(crate) use layer::{Given, Layer, Origin, Value};
-pub(crate) use settings::{Advertise, Settings};
+pub(crate) use settings::{Advertise, Discovery, Settings};

@@ -30,6 +30,28 @@ pub(crate) enum Advertise {
     Nowhere,
 }
 
+/// Whether members learnt from others are dialled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Discovery {
+    /// They are.
+    #[default]
+    On,
+    /// Only the targets are.
+    Off,
+}
+
+impl FromStr for Discovery {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            _ => Err("is neither \"on\" nor \"off\""),
+        }
+    }
+}
+
 /// The checked settings of one daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -41,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) advertise: Advertise,
     /// Addresses of members to join by.
     pub(crate) targets: Vec<Address>,
+    /// Whether members learnt from others are dialled.
+    pub(crate) discovery: Discovery,
     /// A name for people.
     pub(crate) nickname: String,
     /// Its class.
@@ -204,6 +228,7 @@ fn read(merged: &mut Merged, proof: Proof, warnings: Vec<String>) -> Option<Sett
     let metadata = items(merged, Key::Metadata, entry);
     let text = |key| merged.text(key).map(|(_, text)| text);
     let (nickname, kind) = (text(Key::Nickname).unwrap_or_default(), text(Key::Kind));
+    let discovery = merged.parsed(Key::Discovery).unwrap_or_default();
     let log_format = merged.parsed(Key::LogFormat).unwrap_or_default();
     let log_filter = merged.parsed(Key::LogLevel).unwrap_or_default();
     let tuning = tuning::read(merged);
@@ -217,6 +242,7 @@ fn read(merged: &mut Merged, proof: Proof, warnings: Vec<String>) -> Option<Sett
         listen: listen?,
         advertise: advertise?,
         targets,
+        discovery,
         nickname,
         kind: kind.unwrap_or_else(|| "generic".to_owned()),
         services: services.into_iter().collect(),

@@ -5,7 +5,8 @@ use crate::place::Place;
 use phalanx_net::service::Client;
 use phalanx_net::store::FileEpoch;
 use phalanx_net::wire::proto::{
-    GetHealthRequest, GetTopologyRequest, Member, MemberStatus, health,
+    GetHealthRequest, GetTopologyRequest, Member, MemberStatus, UpdateTargetsReply,
+    UpdateTargetsRequest, health,
 };
 use std::fs;
 use std::time::{Duration, Instant};
@@ -65,6 +66,58 @@ async fn three_daemons_find_each_other_from_one_address_and_a_leaver_has_left() 
         .await;
     }
     assert_eq!((a.ends().code(), b.ends().code()), (Some(0), Some(0)));
+}
+
+/// Changes a daemon's targets.
+async fn update(
+    client: &mut Client,
+    request: UpdateTargetsRequest,
+) -> Result<UpdateTargetsReply, tonic::Status> {
+    let reply = client.calls().update_targets(request).await?;
+    Ok(reply.into_inner())
+}
+
+#[tokio::test]
+async fn targets_come_and_go_and_discovery_is_switched_while_a_daemon_runs() {
+    let place = Place::new();
+    let a = place.start("a", &[]);
+    let b = place.start("b", &[]);
+    let c = place.start("c", &[&b]);
+    let mut asks = place.ask(&a).await;
+    let add = |daemon: &Daemon| UpdateTargetsRequest {
+        add: vec![daemon.address.to_string()],
+        discovery: Some(false),
+        ..UpdateTargetsRequest::default()
+    };
+    let reply = update(&mut asks, add(&b)).await.unwrap();
+    assert!(!reply.discovery);
+    assert_eq!(reply.targets[0].address, b.address.to_string());
+    for daemon in [&a, &b, &c] {
+        sees(&place, daemon, |view| all_alive(view, 3)).await;
+    }
+    // In the view of three, each with its own.
+    sees(&place, &a, |view| {
+        let mut numbers: Vec<_> = view.iter().filter_map(|member| member.short_id).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.len() == 3
+    })
+    .await;
+    let forget = |text: &str| UpdateTargetsRequest {
+        forget: vec![text.to_owned()],
+        discovery: Some(true),
+        ..UpdateTargetsRequest::default()
+    };
+    let unknown = update(&mut asks, forget("127.0.0.1:9")).await.unwrap_err();
+    assert_eq!(unknown.code(), tonic::Code::NotFound);
+    let wrong = update(&mut asks, forget("nowhere")).await.unwrap_err();
+    assert_eq!(wrong.code(), tonic::Code::InvalidArgument);
+    assert!(wrong.message().contains("has no port"), "{wrong}");
+    let reply = update(&mut asks, forget(&b.address.to_string()))
+        .await
+        .unwrap();
+    assert_eq!((reply.targets.len(), reply.discovery), (0, true));
+    sees(&place, &a, |view| all_alive(view, 3)).await;
 }
 
 #[tokio::test]
