@@ -50,6 +50,8 @@ pub struct Arguments {
     pub strict: bool,
     /// What is broken on purpose in every node.
     pub sabotage: Sabotage,
+    /// The words for it.
+    pub broken: Vec<String>,
     /// Where one JSON line for each event goes.
     pub trace: Option<PathBuf>,
 }
@@ -71,9 +73,9 @@ impl Arguments {
             seed: 1,
             strict: false,
             sabotage: Sabotage::NONE,
+            broken: Vec::new(),
             trace: None,
         };
-        let mut broken = Vec::new();
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             let mut value = || {
@@ -90,7 +92,7 @@ impl Arguments {
                 }
                 "--variant" => parsed.variant = Some(value()?),
                 "--strict" => parsed.strict = true,
-                "--sabotage" => broken.push(value()?),
+                "--sabotage" => parsed.broken.push(value()?),
                 "--trace" => parsed.trace = Some(value()?.into()),
                 flag if flag.starts_with('-') => {
                     return Err(format!("{flag} is no flag; {usage}"));
@@ -103,8 +105,8 @@ impl Arguments {
                 }
             }
         }
-        parsed.sabotage =
-            mesh::sabotage(&broken).map_err(|complaint| format!("--sabotage: {complaint}"))?;
+        parsed.sabotage = mesh::sabotage(&parsed.broken)
+            .map_err(|complaint| format!("--sabotage: {complaint}"))?;
         parsed.file = file.ok_or_else(|| format!("no scenario file is given; {usage}"))?;
         Ok(parsed)
     }

@@ -10,7 +10,7 @@ use crate::invariant::{Invariant, Seen};
 use crate::mesh::projection::Projection;
 use crate::outcome::run_words;
 use crate::scenario::plan::Plan;
-use crate::scenario::{Condition, Engine, Host, Scenario};
+use crate::scenario::{Certificate, Condition, Engine, Host, Scenario};
 use crate::world::Scene;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -193,6 +193,8 @@ pub struct Start<'a> {
     pub life: u32,
     /// The host's calendar, as far off as the scenario says.
     pub wall: Wall,
+    /// What became of the host's certificate before.
+    pub certificate: Certificate,
     /// This life's own randomness.
     pub random: Random,
     /// The host's disk. What is put on it here is durable before the process runs.
@@ -283,6 +285,8 @@ pub enum Happening<'a, M> {
     },
     /// The scenario asks it to leave in order.
     Leave,
+    /// Its certificate is not what it was. What that means is the system's to say.
+    Certificate(Certificate),
     /// The scenario has it publish other content.
     Announce {
         /// All it serves.
@@ -360,6 +364,8 @@ pub struct Vocabulary {
     pub metrics: Vec<&'static str>,
     /// The workload's words.
     pub commands: Vec<&'static str>,
+    /// Whether its processes have certificates, to which the step `certificate` can do something.
+    pub certificates: bool,
     /// What can be broken on purpose.
     pub sabotage: Vec<&'static str>,
 }

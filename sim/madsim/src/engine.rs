@@ -1,9 +1,8 @@
 //! The loop: does what the plan orders, lets time pass, hears what hosts report, lets the judge look.
 
 use crate::Run;
-use crate::fabric::{self, Fabric};
+use crate::fabric::Fabric;
 use crate::host::process;
-use crate::trace::Trace;
 use core::time::Duration;
 use madsim::Config;
 use madsim::runtime::{Handle, NodeHandle};
@@ -13,7 +12,8 @@ use phalanx_sim::agenda::Agenda;
 use phalanx_sim::judge::Judge;
 use phalanx_sim::mesh::Mesh;
 use phalanx_sim::mesh::projection::{Lives, Projection};
-use phalanx_sim::model::WALL_ZERO;
+use phalanx_sim::mesh::trace::Trace;
+use phalanx_sim::model::{WALL_ZERO, address, ip};
 use phalanx_sim::outcome::{Ending, Outcome};
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
 use phalanx_sim::world::{Scene, Traffic, World};
@@ -56,7 +56,13 @@ pub(crate) fn config(scenario: &Scenario) -> Config {
 
 /// Runs what is ready.
 pub(crate) async fn run(run: Arc<Run>) -> Result<Outcome, String> {
-    let trace = Trace::to(run.arguments.trace.as_deref())?;
+    let Run {
+        scenario,
+        plan,
+        arguments,
+    } = &*run;
+    let path = arguments.trace.as_deref();
+    let trace = Trace::new(scenario, plan, Kind::Madsim, &arguments.broken, path)?;
     let mut engine = Engine::new(&run, trace);
     let interval = Duration::from_millis(if run.scenario.hosts.len() <= 12 {
         50
@@ -74,13 +80,13 @@ impl Engine {
         let mut lives = Lives::new(WALL_ZERO);
         let mut nodes = Vec::new();
         for (index, spec) in run.scenario.hosts.iter().enumerate() {
-            lives.listens(&spec.name, fabric::address(index));
+            lives.listens(&spec.name, address(index));
             let inside = fabric.clone();
             // Nothing runs on a host before its first boot.
             let node = Handle::current()
                 .create_node()
                 .name(&spec.name)
-                .ip(IpAddr::V4(fabric::ip(index)))
+                .ip(IpAddr::V4(ip(index)))
                 .init(move || process(inside.clone(), index))
                 .build();
             nodes.push(node);
@@ -135,7 +141,7 @@ impl Engine {
             strict: run.arguments.strict,
             now: self.fabric.now(),
             trace_hash: self.fabric.trace(|trace| trace.hash()),
-            events: self.fabric.trace(|trace| trace.events()),
+            events: self.fabric.trace(|trace| trace.inputs()),
             overhead_bytes: 0,
             bites: &self.fabric.bites(),
             broken: Vec::new(),

@@ -1,19 +1,16 @@
 //! What is between the hosts, and what the engine sees of them. Cloning shares it.
 
 use crate::host::Slot;
-use crate::trace::Trace;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
 use phalanx_core::gossip::{Event, Input};
 use phalanx_core::identity::NodeId;
+use phalanx_sim::mesh::trace::Trace;
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::scenario::plan::Cut;
 use phalanx_sim::world::Traffic;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
-/// The port every node listens on.
-pub(crate) const PORT: u16 = 7_000;
 /// The bytes of an attempt to connect.
 const SYN: u64 = 60;
 
@@ -26,7 +23,6 @@ pub(crate) struct Fabric {
 }
 
 struct Host {
-    name: String,
     id: NodeId,
     slot: Slot,
 }
@@ -51,7 +47,6 @@ impl Fabric {
             .hosts
             .iter()
             .map(|host| Host {
-                name: host.name.clone(),
                 id: host.id.clone(),
                 slot: Slot::default(),
             })
@@ -150,7 +145,9 @@ impl Fabric {
 
     /// A node reported something.
     pub(crate) fn report(&self, host: usize, event: Event) {
-        self.lock().events.push((host, event));
+        let mut state = self.lock();
+        state.trace.report(host, &event);
+        state.events.push((host, event));
     }
 
     /// What nodes reported since the last look.
@@ -161,9 +158,7 @@ impl Fabric {
     /// Adds to the trace what happened to a host's machine.
     pub(crate) fn input(&self, host: usize, input: &Input) {
         let now = self.now();
-        self.lock()
-            .trace
-            .input(now, host, &self.hosts[host].name, input);
+        self.lock().trace.input(now, host, input);
     }
 
     /// Looks at the trace.
@@ -190,25 +185,4 @@ impl State {
             *bites += by;
         }
     }
-}
-
-/// The address a host listens at: the same as on the other engines.
-pub(crate) fn address(host: usize) -> SocketAddr {
-    SocketAddr::V4(SocketAddrV4::new(ip(host), PORT))
-}
-
-/// A host's IP address.
-pub(crate) fn ip(host: usize) -> Ipv4Addr {
-    let host = u32::try_from(host).unwrap_or(u32::MAX);
-    Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 1)).saturating_add(host))
-}
-
-/// The host at an address, of `hosts` in all.
-pub(crate) fn host_at(address: SocketAddr, hosts: usize) -> Option<usize> {
-    let SocketAddr::V4(address) = address else {
-        return None;
-    };
-    let first = u32::from(Ipv4Addr::new(10, 0, 0, 1));
-    let index = u32::from(*address.ip()).checked_sub(first)?;
-    usize::try_from(index).ok().filter(|index| *index < hosts)
 }

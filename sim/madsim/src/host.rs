@@ -1,7 +1,7 @@
 //! One machine: its driver, its links, its disk.
 
 use crate::driver::{self, Handle, Inbox, Performer};
-use crate::fabric::{Fabric, PORT, address, host_at};
+use crate::fabric::Fabric;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use madsim::net::Endpoint;
@@ -13,6 +13,7 @@ use phalanx_core::machine::{Machine, Outbox};
 use phalanx_core::node::{Input, Node, Output};
 use phalanx_core::size::Encoded;
 use phalanx_core::time::Instant;
+use phalanx_sim::model::{PORT, address, host_at};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,7 +104,8 @@ impl Machine for Shown {
 
 /// What travels on a connection.
 enum Parcel {
-    Message(Message),
+    /// A message, and the step of the sender in which it was sent.
+    Message(Message, u64),
     /// The sender closed it in order.
     End,
 }
@@ -272,7 +274,9 @@ impl Process {
             let parcel: Result<Box<dyn Any + Send + Sync>, _> = receiver.recv().await;
             match parcel.map(|parcel| parcel.downcast::<Parcel>()) {
                 Ok(Ok(parcel)) => match *parcel {
-                    Parcel::Message(message) => {
+                    Parcel::Message(message, sent) => {
+                        let host = self.host;
+                        self.fabric.trace(|trace| trace.arrives(host, link, sent));
                         self.tell(gossip::Input::Receive { link, message }).await;
                     }
                     Parcel::End => break CloseReason::Ended,
@@ -296,7 +300,9 @@ impl Process {
         };
         self.fabric
             .carry(self.host, connection.peer, message.encoded_len());
-        if connection.queue.try_send(Parcel::Message(message)).is_ok() {
+        let sent = self.fabric.trace(|trace| trace.step_of(self.host));
+        let parcel = Parcel::Message(message, sent);
+        if connection.queue.try_send(parcel).is_ok() {
             return;
         }
         if let Some(connection) = table.open.remove(&link) {

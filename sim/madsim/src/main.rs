@@ -17,7 +17,6 @@ mod engine;
 mod fabric;
 mod host;
 mod orders;
-mod trace;
 
 use madsim::runtime::Runtime;
 use phalanx_sim::arguments::{Arguments, Program};

@@ -1,20 +1,16 @@
 //! Does what the plan orders: to the network, and to machines.
 
 use crate::engine::Engine;
-use crate::fabric;
 use crate::host::Boot;
 use madsim::net::NetSim;
 use madsim::runtime::Handle;
-use phalanx_core::gossip::{Address, Config, Input};
+use phalanx_core::gossip::Input;
 use phalanx_core::node;
 use phalanx_core::time::Wall;
-use phalanx_core::topology::record::Content;
+use phalanx_sim::mesh::life::{self, Life};
 use phalanx_sim::model::WALL_ZERO;
 use phalanx_sim::scenario::Disk;
 use phalanx_sim::scenario::plan::{Order, Plan, Planned};
-
-/// The mesh's name.
-const MESH: &str = "sim";
 
 /// Whether a plan makes nodes stand still.
 pub(crate) fn pauses(plan: &Plan) -> bool {
@@ -29,6 +25,8 @@ impl Engine {
     /// Does what the plan orders.
     pub(super) async fn order(&mut self, planned: &Planned) -> Result<(), String> {
         let step = planned.step;
+        let now = self.fabric.now();
+        self.fabric.trace(|trace| trace.order(now, planned));
         match &planned.order {
             Order::Start { host, disk } => {
                 self.fabric.bite(step, 1);
@@ -70,15 +68,8 @@ impl Engine {
                 metadata,
             } => {
                 if self.runs[*host] {
-                    // The machine keeps its address and its time of joining.
-                    let (address, joined) = (None, Wall(0));
-                    let mut content = Content {
-                        address,
-                        joined,
-                        ..self.content(*host)
-                    };
-                    content.services.clone_from(services);
-                    content.metadata.clone_from(metadata);
+                    let scenario = &self.run.scenario;
+                    let content = life::announced(scenario, *host, services, metadata);
                     self.fabric.bite(step, 1);
                     self.tell(*host, Input::Announce(content)).await;
                 }
@@ -137,23 +128,9 @@ impl Engine {
         }
     }
 
-    /// What a host publishes at its start.
-    fn content(&self, host: usize) -> Content {
-        let spec = &self.run.scenario.hosts[host];
-        Content {
-            nickname: String::new(),
-            kind: spec.kind.clone(),
-            address: spec.dialable.then(|| fabric::address(host)),
-            joined: Wall(WALL_ZERO + self.fabric.now().as_secs()),
-            services: spec.services.clone(),
-            metadata: spec.metadata.clone(),
-        }
-    }
-
     fn start(&mut self, host: usize, disk: Disk) {
         let run = self.run.clone();
         let spec = &run.scenario.hosts[host];
-        let content = self.content(host);
         // A clone is a copy of the other machine's disk.
         let copied = spec
             .clone_of
@@ -168,20 +145,17 @@ impl Engine {
         shared.stored += 1;
         let epoch = shared.stored;
         self.lives_of[host] += 1;
-        let mut seeds = self
-            .seeds
-            .nth_child("host", host as u64)
-            .nth_child("life", self.lives_of[host]);
-        let instance = u32::try_from(seeds.next_u64() >> 32).unwrap_or(1).max(1);
-        let others = run.scenario.seeds.iter().filter(|seed| **seed != host);
-        let targets = others
-            .map(|seed| Address::Socket(fabric::address(*seed)))
-            .collect();
-        let mut config = Config::new(spec.id.clone(), MESH, epoch, instance, content, targets);
-        config.tuning = run.scenario.tuning_of(host);
-        config.sabotage = run.arguments.sabotage;
-        self.lives.start(&spec.id, epoch, instance);
-        let seed = seeds.next_u64();
+        let mut random = life::randomness(&self.seeds, host, self.lives_of[host]);
+        let life = Life {
+            scenario: &run.scenario,
+            host,
+            epoch,
+            wall: Wall(WALL_ZERO + self.fabric.now().as_secs()),
+            sabotage: run.arguments.sabotage,
+        };
+        let config = life.config(&mut random);
+        self.lives.start(&config.id, epoch, config.instance);
+        let seed = random.next_u64();
         shared.boot = Some(Boot { config, seed });
         drop(shared);
         slot.clear();

@@ -150,6 +150,43 @@ fn what_waits_for_a_report_is_done_after_it_and_the_same_each_time() {
 }
 
 #[test]
+fn a_trace_knows_who_sent_a_message_and_in_which_step() {
+    let path = std::env::temp_dir().join(format!("trace-{}.jsonl", std::process::id()));
+    let file = scenarios().join("crash-and-restart.toml");
+    let output = run(&file, 2, &["--trace", path.to_str().unwrap()]);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let (header, events) = lines.split_first().unwrap();
+    assert_eq!(
+        (&header["phalanx-trace"], &header["engine"]),
+        (&1.into(), &"madsim".into())
+    );
+    let steps = events.iter().filter(|event| event["node"].is_string());
+    assert_eq!(
+        steps.count() as u64,
+        answer(&output)["events"].as_u64().unwrap()
+    );
+    let mut messages = 0;
+    for (index, event) in events.iter().enumerate() {
+        assert_eq!(event["event"].as_u64().unwrap(), index as u64 + 1);
+        if event["size"].is_null() {
+            continue;
+        }
+        messages += 1;
+        let cause = event["cause"].as_u64().unwrap();
+        assert!(cause <= index as u64, "{event}");
+        assert_eq!(events[cause as usize - 1]["node"], event["from"], "{event}");
+    }
+    assert!(messages > 100, "{messages}");
+    assert!(text.contains("\"says\":[{\"word\":\"peer-down\",\"about\":"));
+    assert!(text.contains("\"fault\":{\"turn\":\"begins\""));
+}
+
+#[test]
 fn a_mechanism_switched_off_is_noticed_here_too() {
     let path = scenarios().join("crash-and-restart.toml");
     let output = run(&path, 1, &["--sabotage", "no-detection"]);

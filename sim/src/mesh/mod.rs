@@ -4,7 +4,9 @@ mod condition;
 mod event;
 mod hope;
 pub mod invariant;
+pub mod life;
 pub mod projection;
+pub mod trace;
 
 use crate::disk::Write;
 use crate::invariant::{Invariant, Seen};
@@ -17,14 +19,13 @@ use crate::world::Scene;
 use core::time::Duration;
 use event::EventKind;
 use invariant::Shared;
-use phalanx_core::gossip::{
-    self, Address, Config, Event, Gossip, Message, Phase, Sabotage, Switch,
-};
+use life::Life;
+use phalanx_core::gossip::{self, Address, Event, Gossip, Message, Phase, Sabotage, Switch};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
 use phalanx_core::size::Encoded;
 use phalanx_core::time::Instant;
-use phalanx_core::topology::record::{Content, Record};
+use phalanx_core::topology::record::Record;
 use projection::{Lives, Projection};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -84,6 +85,8 @@ impl System for Mesh {
             conditions: vec!["sees", "members", "providers", "links", "phase"],
             metrics: vec!["false-deaths", "converge-ms", "converge-p99-ms"],
             commands: Vec::new(),
+            // Who is who is settled before a message reaches the machine; certificates are the transport's.
+            certificates: false,
             sabotage: Switch::ALL.iter().map(|(_, word)| *word).collect(),
         }
     }
@@ -102,33 +105,21 @@ impl System for Mesh {
     }
 
     fn start(&mut self, mut start: Start<'_>) -> Node {
-        let spec = &start.scenario.hosts[start.host];
         let stored = start
             .disk
             .read(EPOCH)
             .and_then(|bytes| bytes.try_into().ok());
         let epoch = stored.map_or(0, u64::from_le_bytes) + 1;
         start.disk.put(EPOCH, epoch.to_le_bytes().to_vec());
-        let instance = u32::try_from(start.random.next_u64() >> 32)
-            .unwrap_or(1)
-            .max(1);
-        let content = Content {
-            nickname: String::new(),
-            kind: spec.kind.clone(),
-            address: spec.dialable.then(|| start.address_of(start.host)),
-            joined: start.wall,
-            services: spec.services.clone(),
-            metadata: spec.metadata.clone(),
+        let life = Life {
+            scenario: start.scenario,
+            host: start.host,
+            epoch,
+            wall: start.wall,
+            sabotage: self.sabotage,
         };
-        let seeds = &start.scenario.seeds;
-        let others = seeds.iter().filter(|seed| **seed != start.host);
-        let targets = others
-            .map(|seed| Address::Socket(start.address_of(*seed)))
-            .collect();
-        let mut config = Config::new(spec.id.clone(), "sim", epoch, instance, content, targets);
-        config.tuning = start.scenario.tuning_of(start.host);
-        config.sabotage = self.sabotage;
-        self.lives.start(&spec.id, epoch, instance);
+        let config = life.config(&mut start.random);
+        self.lives.start(&config.id, epoch, config.instance);
         self.shared.starts(start.host);
         Node::new(config, start.random.next_u64(), Instant::ZERO)
     }
@@ -151,6 +142,7 @@ impl System for Mesh {
             }
             Happening::Datagram { .. }
             | Happening::WriteFailed { .. }
+            | Happening::Certificate(_)
             | Happening::Command { .. } => return None,
         }))
     }
@@ -196,30 +188,11 @@ impl System for Mesh {
     }
 
     fn describe(&mut self, input: &node::Input) -> Taken {
-        let input = match input {
-            node::Input::Mesh(input) => input,
-            node::Input::Channel(_) => return Taken::of("channel"),
-            node::Input::WatchRoutes(_) => return Taken::of("watch-routes"),
-            node::Input::Wake => return Taken::of("wake"),
-        };
         match input {
-            gossip::Input::Start => Taken::of("start"),
-            gossip::Input::Accepted { .. } => Taken::of("accepted"),
-            gossip::Input::Dialed { .. } => Taken::of("dialed"),
-            gossip::Input::DialFailed { .. } => Taken::of("dial-failed"),
-            gossip::Input::Receive { message, .. } => Taken {
-                kind: word(message),
-                word: event::content(message),
-                size: message.encoded_len(),
-            },
-            gossip::Input::Closed { .. } => Taken::of("closed"),
-            gossip::Input::Stored { .. } => Taken::of("stored"),
-            gossip::Input::Announce(_) => Taken::of("announce"),
-            gossip::Input::Targets { .. } => Taken::of("targets"),
-            gossip::Input::Discover(_) => Taken::of("discover"),
-            gossip::Input::Want { .. } => Taken::of("want"),
-            gossip::Input::Leave => Taken::of("leave"),
-            gossip::Input::Wake => Taken::of("wake"),
+            node::Input::Mesh(input) => taken(input),
+            node::Input::Channel(_) => Taken::of("channel"),
+            node::Input::WatchRoutes(_) => Taken::of("watch-routes"),
+            node::Input::Wake => Taken::of("wake"),
         }
     }
 
@@ -328,5 +301,28 @@ const fn word(message: &Message) -> &'static str {
         Message::Goodbye(_) => "goodbye",
         Message::Frame(_) => "frame",
         Message::Data(_) => "data",
+    }
+}
+
+/// What an input is.
+fn taken(input: &gossip::Input) -> Taken {
+    match input {
+        gossip::Input::Start => Taken::of("start"),
+        gossip::Input::Accepted { .. } => Taken::of("accepted"),
+        gossip::Input::Dialed { .. } => Taken::of("dialed"),
+        gossip::Input::DialFailed { .. } => Taken::of("dial-failed"),
+        gossip::Input::Receive { message, .. } => Taken {
+            kind: word(message),
+            word: event::content(message),
+            size: message.encoded_len(),
+        },
+        gossip::Input::Closed { .. } => Taken::of("closed"),
+        gossip::Input::Stored { .. } => Taken::of("stored"),
+        gossip::Input::Announce(_) => Taken::of("announce"),
+        gossip::Input::Targets { .. } => Taken::of("targets"),
+        gossip::Input::Discover(_) => Taken::of("discover"),
+        gossip::Input::Want { .. } => Taken::of("want"),
+        gossip::Input::Leave => Taken::of("leave"),
+        gossip::Input::Wake => Taken::of("wake"),
     }
 }

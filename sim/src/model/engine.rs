@@ -132,6 +132,7 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
         sabotage: &[String],
         trace: Trace<'t>,
     ) -> Result<Self, ScenarioError> {
+        scenario.check_system(&S::vocabulary())?;
         let mut heap = Heap::new();
         for (index, planned) in plan.orders.iter().enumerate() {
             heap.push(ns(planned.at), Event::Order(index));

@@ -3,15 +3,13 @@
 use super::clock::NodeClock;
 use crate::disk::Files;
 use crate::record::Cause;
+use crate::scenario::Certificate;
 use crate::system::{InputOf, System};
 use crate::world::Traffic;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::collections::{BTreeSet, VecDeque};
 
 /// No instant.
 pub(crate) const NEVER: u64 = u64::MAX;
-/// The port every node listens on.
-const PORT: u16 = 7_000;
 
 /// A running daemon.
 pub(crate) struct Process<S: System> {
@@ -28,6 +26,8 @@ pub(crate) struct Host<S: System> {
     /// How often its process was started.
     pub(crate) life: u32,
     pub(crate) disk: Files,
+    /// What became of its certificate.
+    pub(crate) certificate: Certificate,
     /// Every connection with an end here.
     pub(crate) connections: BTreeSet<u32>,
     pub(crate) traffic: Traffic,
@@ -52,6 +52,7 @@ impl<S: System> Host<S> {
             powered: true,
             life: 0,
             disk: Files::default(),
+            certificate: Certificate::Rotated,
             connections: BTreeSet::new(),
             traffic: Traffic {
                 bytes: 0,
@@ -83,26 +84,4 @@ impl<S: System> Host<S> {
         self.paused_until = 0;
         self.busy_until = 0;
     }
-}
-
-/// The address that a host listens at.
-#[must_use]
-pub fn address(host: usize) -> SocketAddr {
-    let host = u32::try_from(host).unwrap_or(u32::MAX);
-    let base = u32::from(Ipv4Addr::new(10, 0, 0, 1));
-    SocketAddr::V4(SocketAddrV4::new(
-        Ipv4Addr::from(base.saturating_add(host)),
-        PORT,
-    ))
-}
-
-/// The host that listens at an address, of `hosts` in all.
-pub(crate) fn host_at(address: SocketAddr, hosts: usize) -> Option<usize> {
-    let SocketAddr::V4(v4) = address else {
-        return None;
-    };
-    let index = u32::from(*v4.ip()).checked_sub(u32::from(Ipv4Addr::new(10, 0, 0, 1)))?;
-    usize::try_from(index)
-        .ok()
-        .filter(|index| *index < hosts && v4.port() == PORT)
 }

@@ -8,6 +8,7 @@
 //! black holes, resets, handshakes of TCP and TLS 1.3 in round trips; not: congestion windows, acknowledgements,
 //! fast retransmission, processor time (but for `slow`), name resolution.
 
+mod address;
 mod carry;
 mod clock;
 mod engine;
@@ -22,7 +23,7 @@ mod stream;
 mod tests;
 mod trace;
 
-pub use host::address;
+pub use address::{PORT, address, host_at, ip};
 pub use replay::{NodeState, NodeView, Replay, host_named};
 
 use crate::invariant::Invariants;

@@ -1,9 +1,10 @@
 //! Performs what machines order, and what the plan orders.
 
+use super::address::{address, listener_at};
 use super::clock::{NodeClock, ns};
 use super::engine::Writing;
 use super::engine::{Engine, Event};
-use super::host::{Process, address, host_at};
+use super::host::Process;
 use super::stream::{
     Connection, DIAL_GIVES_UP_AFTER, End, EndState, FLIGHTS, Item, Lane, segments,
 };
@@ -81,7 +82,7 @@ impl<'a, S: System> Engine<'a, '_, S> {
     fn datagram(&mut self, host: usize, to: SocketAddr, message: S::Message) {
         let bytes = S::size(&message);
         self.count(host, bytes);
-        let Some(target) = host_at(to, self.hosts.len()) else {
+        let Some(target) = listener_at(to, self.hosts.len()) else {
             return;
         };
         let settings = self.fabric.settings(host, target);
@@ -170,7 +171,7 @@ impl<'a, S: System> Engine<'a, '_, S> {
     }
 
     fn dial(&mut self, host: usize, dial: DialId, to: Option<SocketAddr>) {
-        let target = to.and_then(|address| host_at(address, self.hosts.len()));
+        let target = to.and_then(|address| listener_at(address, self.hosts.len()));
         let Some(target) = target else {
             let life = self.hosts[host].life;
             let error = DialError::Unreachable;
@@ -267,8 +268,11 @@ impl<'a, S: System> Engine<'a, '_, S> {
                 let until = self.now + ns(*length);
                 self.fabric.hold(self.now, until, &plan.cuts[*cut], step);
             }
-            // Refused before the run: `Scenario::check_engine`.
-            Order::Certificate { .. } => {}
+            Order::Certificate { host, is } => {
+                self.hosts[*host].certificate = *is;
+                let heard = self.happens(*host, Happening::Certificate(*is));
+                self.fabric.bite(step, u64::from(heard));
+            }
         }
     }
 
@@ -344,6 +348,7 @@ impl<'a, S: System> Engine<'a, '_, S> {
             host,
             life: state.life,
             wall: Wall(u64::try_from(wall).unwrap_or(0)),
+            certificate: state.certificate,
             random: self
                 .seeds
                 .nth_child("host", host as u64)

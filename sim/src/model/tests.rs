@@ -90,3 +90,30 @@ sometimes = { phase = { who = "n4", is = "left" } }
     assert!(after.bites > 0, "{:?}", outcome.effects);
     assert!(outcome.expected[2].sometimes && !outcome.expected[2].met);
 }
+
+#[test]
+fn a_fault_that_the_mesh_does_not_have_is_refused_with_engine_and_step() {
+    let text = r#"
+scenario = 1
+name = "x"
+about = "x"
+engines = ["model", "wire"]
+duration = "20s"
+[[nodes]]
+count = 3
+[[at]]
+time = "5s"
+certificate = { who = "n1", is = "expired" }
+[[expect]]
+eventually = { converged = true }
+"#;
+    let scenario = Scenario::parse("x.toml", text).unwrap();
+    let model = run::<Mesh>(&scenario, 1, Options::default()).unwrap_err();
+    let wire = scenario
+        .check_engine(crate::scenario::Engine::Wire)
+        .unwrap_err();
+    for (why, engine) in [(model, "engine model"), (wire, "engine wire")] {
+        assert_eq!((why.line, why.key.as_str()), (9, "certificate"), "{why}");
+        assert!(why.message.contains(engine), "{why}");
+    }
+}

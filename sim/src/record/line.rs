@@ -173,8 +173,20 @@ impl<'a> Lines<'a> {
 
     /// The line of an order.
     pub fn order(&mut self, order: &Done<'_>) -> Line<'a> {
-        let fault = Fault::of(self.scenario, &self.plan, order.planned);
-        let changes = self.bands.add(order.event, order.at, order.planned, &fault);
+        Line::of_order(self.scenario, &self.plan, &mut self.bands, order)
+    }
+}
+
+impl<'a> Line<'a> {
+    /// The line of an order, among the faults so far.
+    pub(crate) fn of_order(
+        scenario: &'a Scenario,
+        plan: &Plan,
+        bands: &mut Bands,
+        order: &Done<'_>,
+    ) -> Self {
+        let fault = Fault::of(scenario, plan, order.planned);
+        let changes = bands.add(order.event, order.at, order.planned, &fault);
         let (turn, until) = match fault.turn {
             Turn::Begins => ("begins", None),
             Turn::Ends if changes => ("ends", None),
@@ -184,8 +196,9 @@ impl<'a> Lines<'a> {
                 Some(order.at + u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)),
             ),
         };
-        let nodes = fault.hosts.iter().map(|host| self.name(*host)).collect();
-        Line {
+        let name = |host: &usize| Cow::Borrowed(scenario.hosts[*host].name.as_str());
+        let nodes = fault.hosts.iter().map(name).collect();
+        Self {
             event: order.event,
             at: order.at,
             node: None,

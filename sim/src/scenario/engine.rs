@@ -1,6 +1,7 @@
 //! The engines, and what each can do.
 
 use super::{Action, NetworkAction, NodeAction, Scenario, ScenarioError, Step, suggestion};
+use crate::system::Vocabulary;
 use core::fmt;
 use serde::Serialize;
 
@@ -48,14 +49,19 @@ impl Engine {
         }
     }
 
+    /// Which engine can do a step instead.
+    const fn instead_for(self, step: &Step) -> &'static str {
+        match step.action {
+            // The mesh's certificates are of no engine.
+            Action::Nodes(_, NodeAction::Certificate(_)) => "",
+            Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => self.instead(),
+        }
+    }
+
     /// What of a step the engine cannot do, by its word.
     fn lacks(self, step: &Step) -> Option<&'static str> {
         let lacks_action = match (self, &step.action) {
-            (_, Action::Clone(_)) => false,
-            (Self::Model, Action::Network(_)) => false,
-            (Self::Model, Action::Nodes(_, action)) => {
-                matches!(action, NodeAction::Certificate(_))
-            }
+            (Self::Model, _) | (_, Action::Clone(_)) => false,
             (Self::Wire, Action::Network(action)) => match action {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
                 NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
@@ -119,7 +125,7 @@ impl Scenario {
             if let Some(word) = engine.lacks(step) {
                 let message = format!(
                     "engine {engine} cannot do the step `{word}`{}",
-                    engine.instead()
+                    engine.instead_for(step)
                 );
                 return Err(ScenarioError {
                     file: step.file.clone(),
@@ -157,6 +163,29 @@ impl Scenario {
             return Err(error(line, "engines", message));
         }
         Ok(())
+    }
+
+    /// Whether a system understands this scenario's steps on the model engine.
+    ///
+    /// # Errors
+    /// The first step that it cannot do.
+    pub fn check_system(&self, vocabulary: &Vocabulary) -> Result<(), ScenarioError> {
+        let certificate =
+            |step: &&Step| matches!(step.action, Action::Nodes(_, NodeAction::Certificate(_)));
+        match self.steps.iter().find(certificate) {
+            Some(step) if !vocabulary.certificates => Err(ScenarioError {
+                file: step.file.clone(),
+                line: step.line,
+                key: step.action.word().to_owned(),
+                message: format!(
+                    "engine {} cannot do the step `{}` to {}, whose machines have no certificates there",
+                    Engine::Model,
+                    step.action.word(),
+                    vocabulary.name
+                ),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// What of the world an engine with real network code cannot do: the key, and what is said about it.

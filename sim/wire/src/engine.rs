@@ -1,11 +1,10 @@
 //! The loop: does what the plan orders, lets the hosts run for one tick, hears what they report, lets the judge look.
 
-use crate::fabric::{self, Fabric};
+use crate::fabric::Fabric;
 use crate::host::process;
 use crate::machine::{Machine, Seen};
 use crate::network::HostNetwork;
 use crate::pki;
-use crate::trace::Trace;
 use core::time::Duration;
 use phalanx_core::gossip::Sabotage;
 use phalanx_core::random::Random;
@@ -16,7 +15,8 @@ use phalanx_sim::arguments::Arguments;
 use phalanx_sim::judge::Judge;
 use phalanx_sim::mesh::Mesh;
 use phalanx_sim::mesh::projection::{Lives, Projection};
-use phalanx_sim::model::WALL_ZERO;
+use phalanx_sim::mesh::trace::Trace;
+use phalanx_sim::model::{WALL_ZERO, address, ip};
 use phalanx_sim::outcome::{Ending, Failure, Outcome};
 use phalanx_sim::scenario::plan::Plan;
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
@@ -49,7 +49,8 @@ pub(crate) fn run(
 ) -> Result<Outcome, String> {
     let panics = listen_for_panics();
     let clocks = mad_turmoil::time::SimClocksGuard::init();
-    let trace = Trace::to(arguments.trace.as_deref())?;
+    let path = arguments.trace.as_deref();
+    let trace = Trace::new(scenario, plan, Kind::Wire, &arguments.broken, path)?;
     let mut engine = Engine::new(scenario, plan, arguments.sabotage, trace)?;
     let mut judge = Judge::new(scenario, plan, check_interval(scenario.hosts.len()));
     engine.drive(&mut judge)?;
@@ -110,12 +111,12 @@ impl<'a> Engine<'a> {
             .tcp_capacity(TCP_CAPACITY)
             .enable_random_order()
             .build();
-        let names = scenario.hosts.iter().map(|host| host.name.clone());
-        let fabric = Fabric::new(names, plan.cuts.clone(), scenario.steps.len(), trace);
+        let (hosts, steps) = (scenario.hosts.len(), scenario.steps.len());
+        let fabric = Fabric::new(hosts, plan.cuts.clone(), steps, trace);
         let mut lives = Lives::new(WALL_ZERO);
         let mut hosts = Vec::new();
         for (index, spec) in scenario.hosts.iter().enumerate() {
-            lives.listens(&spec.name, fabric::address(index));
+            lives.listens(&spec.name, address(index));
             let host = Machine::new();
             let slot = host.slot.clone();
             let network = HostNetwork {
@@ -124,7 +125,7 @@ impl<'a> Engine<'a> {
                 hosts: scenario.hosts.len(),
             };
             // Nothing runs on a host before its first boot.
-            sim.host(std::net::IpAddr::V4(fabric::ip(index)), move || {
+            sim.host(std::net::IpAddr::V4(ip(index)), move || {
                 process(slot.clone(), network.clone())
             });
             hosts.push(host);
@@ -215,8 +216,8 @@ impl<'a> Engine<'a> {
             engine: Kind::Wire,
             strict,
             now,
-            trace_hash: self.fabric.trace(|trace| trace.hash()),
-            events: self.fabric.trace(|trace| trace.events()),
+            trace_hash: self.fabric.hash(),
+            events: self.fabric.trace(|trace| trace.inputs()),
             overhead_bytes: written.saturating_sub(bytes),
             bites: &self.fabric.bites(),
             broken: panics.iter().map(panicked).collect(),

@@ -5,17 +5,16 @@
 //! sends it again and again, a connection attempt gets no answer, and the end of a connection is not told. When
 //! the cut is mended the bytes go on. A host without power is cut off from everyone.
 
-use crate::trace::Trace;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use crate::entropy::BYTES_FOLLOW;
 use core::task::{Context, Waker};
 use core::time::Duration;
+use phalanx_core::random::{hash_bytes, mix};
+use phalanx_sim::mesh::trace::Trace;
 use phalanx_sim::scenario::plan::Cut;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use turmoil::net::TcpStream;
 
-/// The port every node listens on.
-pub(crate) const PORT: u16 = 7_000;
 /// What TCP and IP put around each segment.
 const SEGMENT_OVERHEAD: u64 = 52;
 
@@ -38,13 +37,14 @@ struct State {
     waiting: BTreeMap<u64, Waker>,
     waiters: u64,
     trace: Trace,
+    /// A running hash of what was written and read.
+    bytes: u64,
     /// Bytes on the wire, with TLS, HTTP/2, TCP and IP.
     written: u64,
 }
 
 #[derive(Default)]
 struct Machine {
-    name: String,
     unpowered: bool,
     listens: bool,
     /// Connections whose end cannot be told to the other side.
@@ -63,20 +63,9 @@ pub(crate) enum Way {
 }
 
 impl Fabric {
-    pub(crate) fn new(
-        names: impl Iterator<Item = String>,
-        cuts: Vec<Cut>,
-        steps: usize,
-        trace: Trace,
-    ) -> Self {
-        let hosts = names
-            .map(|name| Machine {
-                name,
-                ..Machine::default()
-            })
-            .collect();
+    pub(crate) fn new(hosts: usize, cuts: Vec<Cut>, steps: usize, trace: Trace) -> Self {
         let state = State {
-            hosts,
+            hosts: (0..hosts).map(|_| Machine::default()).collect(),
             cuts,
             active: Vec::new(),
             latency: None,
@@ -84,6 +73,7 @@ impl Fabric {
             waiting: BTreeMap::new(),
             waiters: 0,
             trace,
+            bytes: 0,
             written: 0,
         };
         Self {
@@ -204,7 +194,10 @@ impl Fabric {
     pub(crate) fn io(&self, host: usize, wrote: bool, bytes: &[u8]) {
         let at = turmoil::sim_elapsed().unwrap_or_default();
         let mut state = self.lock();
-        state.trace.io(at, host, wrote, bytes);
+        let at = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+        let who = (host as u64) << 33 | u64::from(wrote) << 32 | bytes.len() as u64;
+        let content = if BYTES_FOLLOW { hash_bytes(bytes) } else { 0 };
+        state.bytes = mix(state.bytes ^ mix(at ^ mix(who ^ content)));
         if wrote {
             state.written += bytes.len() as u64 + SEGMENT_OVERHEAD;
             let step = state.latency;
@@ -215,14 +208,18 @@ impl Fabric {
     /// Adds to the trace what happened to a host's machine.
     pub(crate) fn input(&self, host: usize, input: &phalanx_core::gossip::Input) {
         let at = turmoil::sim_elapsed().unwrap_or_default();
-        let mut state = self.lock();
-        let State { trace, hosts, .. } = &mut *state;
-        trace.input(at, host, &hosts[host].name, input);
+        self.lock().trace.input(at, host, input);
     }
 
     /// Looks at the trace.
     pub(crate) fn trace<T>(&self, look: impl FnOnce(&mut Trace) -> T) -> T {
         look(&mut self.lock().trace)
+    }
+
+    /// One number for every input, and every byte written and read.
+    pub(crate) fn hash(&self) -> u64 {
+        let state = self.lock();
+        mix(state.trace.hash() ^ mix(state.bytes))
     }
 
     /// Bytes on the wire, with TLS, HTTP/2, TCP and IP.
@@ -248,27 +245,6 @@ impl State {
                     .iter()
                     .any(|(cut, _)| self.cuts[*cut].blocks(from, to)))
     }
-}
-
-/// The address a host listens at: the same as on the model engine.
-pub(crate) fn address(host: usize) -> SocketAddr {
-    SocketAddr::V4(SocketAddrV4::new(ip(host), PORT))
-}
-
-/// A host's IP address.
-pub(crate) fn ip(host: usize) -> Ipv4Addr {
-    let host = u32::try_from(host).unwrap_or(u32::MAX);
-    Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 1)).saturating_add(host))
-}
-
-/// The host at an address, of `hosts` in all.
-pub(crate) fn host_at(address: SocketAddr, hosts: usize) -> Option<usize> {
-    let SocketAddr::V4(address) = address else {
-        return None;
-    };
-    let first = u32::from(Ipv4Addr::new(10, 0, 0, 1));
-    let index = u32::from(*address.ip()).checked_sub(first)?;
-    usize::try_from(index).ok().filter(|index| *index < hosts)
 }
 
 /// How long a refusal takes to come back.

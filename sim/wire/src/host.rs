@@ -1,12 +1,13 @@
 //! One machine: its disk, its process, and what the engine sees of them.
 
-use crate::fabric::{Fabric, PORT};
+use crate::fabric::Fabric;
 use crate::network::HostNetwork;
 use phalanx_core::gossip::{Config, Gossip};
 use phalanx_core::node;
 use phalanx_net::identity::Identity;
 use phalanx_net::store::MemoryEpoch;
 use phalanx_net::transport::{Bound, Limits, MeshNode, Notice, Settings};
+use phalanx_sim::model::PORT;
 use std::future::{Future, poll_fn};
 use std::net::Ipv4Addr;
 use std::pin::pin;

@@ -18,7 +18,6 @@ mod machine;
 mod network;
 mod orders;
 mod pki;
-mod trace;
 
 use phalanx_sim::arguments::{Arguments, Program};
 use phalanx_sim::outcome::Verdict;

@@ -1,8 +1,9 @@
 //! Puts the fabric under the transport: connections on which a cut is a black hole.
 
-use crate::fabric::{Fabric, REFUSAL, Way, host_at};
+use crate::fabric::{Fabric, REFUSAL, Way};
 use phalanx_core::gossip::Address;
 use phalanx_net::transport::{Listener, Network};
+use phalanx_sim::model::host_at;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;

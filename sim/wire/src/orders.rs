@@ -1,14 +1,12 @@
 //! Does what the plan orders: to the network, and to machines.
 
 use crate::engine::Engine;
-use crate::fabric;
 use crate::host::Boot;
-use crate::pki;
-use phalanx_core::gossip::{Address, Config, Input};
+use phalanx_core::gossip::Input;
 use phalanx_core::time::Wall;
-use phalanx_core::topology::record::Content;
 use phalanx_net::store::MemoryEpoch;
-use phalanx_sim::model::WALL_ZERO;
+use phalanx_sim::mesh::life::{self, Life};
+use phalanx_sim::model::{WALL_ZERO, ip};
 use phalanx_sim::scenario::plan::{Order, Planned};
 use phalanx_sim::scenario::{Disk, Latency};
 use std::net::IpAddr;
@@ -17,6 +15,8 @@ impl Engine<'_> {
     /// Does what the plan orders.
     pub(super) fn order(&mut self, planned: &Planned) -> Result<(), String> {
         let step = planned.step;
+        let now = self.sim.elapsed();
+        self.fabric.trace(|trace| trace.order(now, planned));
         match &planned.order {
             Order::Start { host, disk } => {
                 self.fabric.bite(step, 1);
@@ -43,15 +43,7 @@ impl Engine<'_> {
                 metadata,
             } => {
                 if self.hosts[*host].runs {
-                    // The machine keeps its address and its time of joining.
-                    let (address, joined) = (None, Wall(0));
-                    let mut content = Content {
-                        address,
-                        joined,
-                        ..self.content(*host)
-                    };
-                    content.services.clone_from(services);
-                    content.metadata.clone_from(metadata);
+                    let content = life::announced(self.scenario, *host, services, metadata);
                     self.fabric.bite(step, 1);
                     self.hosts[*host].tell(Input::Announce(content));
                 }
@@ -93,23 +85,10 @@ impl Engine<'_> {
             let latency = latency.unwrap_or(network.latency);
             // What has no bounds is refused before the run: `Scenario::check_engine`.
             let (min, max) = latency.bounds().unwrap_or_default();
-            let (from, to) = (fabric::ip(from).into(), fabric::ip(to).into());
+            let (from, to) = (ip(from).into(), ip(to).into());
             let ends: (IpAddr, IpAddr) = (from, to);
             self.sim.set_link_latency(ends.0, ends.1, min);
             self.sim.set_link_max_message_latency(ends.0, ends.1, max);
-        }
-    }
-
-    /// What a host publishes at its start.
-    fn content(&self, host: usize) -> Content {
-        let spec = &self.scenario.hosts[host];
-        Content {
-            nickname: String::new(),
-            kind: spec.kind.clone(),
-            address: spec.dialable.then(|| fabric::address(host)),
-            joined: Wall(WALL_ZERO + self.sim.elapsed().as_secs()),
-            services: spec.services.clone(),
-            metadata: spec.metadata.clone(),
         }
     }
 
@@ -122,34 +101,22 @@ impl Engine<'_> {
         if disk == Disk::Lose {
             self.hosts[host].store = MemoryEpoch::default();
         }
-        let content = self.content(host);
         let state = &mut self.hosts[host];
         state.sent_before = state.sent();
         state.life += 1;
         let epoch = state.store.stored() + 1;
         state.store = MemoryEpoch::holding(epoch);
-        let life = u64::from(state.life);
-        let mut seeds = self
-            .seeds
-            .nth_child("host", host as u64)
-            .nth_child("life", life);
-        let instance = u32::try_from(seeds.next_u64() >> 32).unwrap_or(1).max(1);
-        let others = self.scenario.seeds.iter().filter(|seed| **seed != host);
-        let targets = others
-            .map(|seed| Address::Socket(fabric::address(*seed)))
-            .collect();
-        let mut config = Config::new(
-            spec.id.clone(),
-            pki::MESH,
+        let mut random = life::randomness(&self.seeds, host, u64::from(state.life));
+        let life = Life {
+            scenario: self.scenario,
+            host,
             epoch,
-            instance,
-            content,
-            targets,
-        );
-        config.tuning = self.scenario.tuning_of(host);
-        config.sabotage = self.sabotage;
-        self.lives.start(&spec.id, epoch, instance);
-        let (seed, store) = (seeds.next_u64(), state.store.clone());
+            wall: Wall(WALL_ZERO + self.sim.elapsed().as_secs()),
+            sabotage: self.sabotage,
+        };
+        let config = life.config(&mut random);
+        self.lives.start(&config.id, epoch, config.instance);
+        let (seed, store) = (random.next_u64(), state.store.clone());
         let identity = self.identities[host].clone();
         let mut shared = state.slot.lock();
         shared.boot = Some(Boot {
@@ -163,7 +130,7 @@ impl Engine<'_> {
         state.runs = true;
         (state.seen, state.question) = (None, None);
         self.fabric.power(host, true);
-        self.sim.bounce(IpAddr::V4(fabric::ip(host)));
+        self.sim.bounce(IpAddr::V4(ip(host)));
     }
 
     fn stop(&mut self, host: usize, power_loss: bool) {
@@ -171,7 +138,7 @@ impl Engine<'_> {
             self.fabric.power(host, false);
         }
         self.fabric.listen(host, false);
-        self.sim.crash(IpAddr::V4(fabric::ip(host)));
+        self.sim.crash(IpAddr::V4(ip(host)));
         let state = &mut self.hosts[host];
         state.runs = false;
         (state.seen, state.question) = (None, None);

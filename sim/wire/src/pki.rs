@@ -5,10 +5,8 @@
 
 use phalanx_core::time::Wall;
 use phalanx_net::identity::{Authority, Identity, PemParts, Subject, Validity};
+use phalanx_sim::mesh::life::MESH;
 use phalanx_sim::scenario::Host;
-
-/// The mesh that every scenario is about.
-pub(crate) const MESH: &str = "sim";
 
 const VALIDITY: Validity = Validity {
     not_before: Wall(0),

@@ -301,3 +301,33 @@ fn a_file_that_is_not_there_is_named_without_a_line() {
     answer.fails(2, &["nowhere.toml: cannot be read"]);
     assert!(!answer.err.contains("nowhere.toml:0"), "{}", answer.err);
 }
+
+#[test]
+fn traces_of_another_engine_are_compared_and_cannot_be_gone_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = scenario("two-nodes.toml");
+    let trace = |seed: &str| {
+        let path = text(&folder.path().join(seed));
+        let engine = ["--engine", "wire", "--seed", seed, "--trace", &path];
+        let mut words = vec!["sim", "run", &file];
+        words.extend(engine);
+        run(&words).fine();
+        path
+    };
+    let (one, two) = (trace("1"), trace("2"));
+    assert!(
+        run(&["sim", "diff", &one, &one])
+            .fine()
+            .out
+            .contains("equal")
+    );
+    let differ = run(&["sim", "diff", &one, &two]);
+    assert_eq!(differ.code, 1, "{}", differ.err);
+    assert!(
+        differ.out.contains("differ first at event"),
+        "{}",
+        differ.out
+    );
+    run(&["sim", "replay", &one, "--until", "5s"])
+        .fails(2, &[&one, "the engine wire", "the model engine"]);
+}

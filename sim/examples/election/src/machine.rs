@@ -3,6 +3,9 @@
 //! A node that hears no leader for a while stands for the next term, and leads when most nodes voted for it. Each
 //! node votes once a term. Its term and vote are on disk before anybody hears of them: a node that forgot its vote
 //! could vote again, and a term could have two leaders.
+//!
+//! Each node has a credential that ends and is renewed in time. Without a good one it neither stands, nor votes, nor
+//! leads.
 
 use core::time::Duration;
 use phalanx_core::machine::{Machine, Outbox, Wake};
@@ -14,6 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 const HEARTBEAT: Duration = Duration::from_millis(50);
 /// Silence after which a node stands, at least; a random time up to the same comes on top.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// A credential is good for this long.
+const GOOD_FOR: Duration = Duration::from_secs(3);
+/// A new one is asked for this long before its end, and as often again while there is none.
+const RENEWAL: Duration = Duration::from_secs(1);
 
 /// What nodes say to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +46,8 @@ pub enum Input {
     Saved(u64),
     /// It is not.
     SaveFailed(u64),
+    /// Something became of our credential.
+    Credential(Credential),
     /// A deadline has arrived.
     Wake,
 }
@@ -67,8 +77,21 @@ pub enum Event {
     Elected,
     /// We led, and somebody stands for a later term.
     Deposed,
+    /// We led, and our credential ended.
+    Lapsed,
     /// Our vote cannot be saved, so it is not given.
     VoteWithheld,
+}
+
+/// What may become of a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// It ends before its time.
+    Ended,
+    /// It ends, and whoever gives them gives no other.
+    Withdrawn,
+    /// There is a new one.
+    Given,
 }
 
 /// What must never be forgotten.
@@ -110,11 +133,17 @@ pub struct Election {
     saving: BTreeMap<u64, (u64, Then)>,
     saves: u64,
     deadline: Instant,
+    /// Until when our credential is good.
+    good_until: Instant,
+    /// When we ask for the next.
+    renewal: Instant,
+    /// We get none.
+    withdrawn: bool,
 }
 
 impl Election {
-    /// The node `me` of `nodes`, with what it had on disk.
-    pub fn new(me: usize, nodes: usize, ballot: Ballot, random: Random) -> Self {
+    /// The node `me` of `nodes`, with what it had on disk; it may be one that gets no credential.
+    pub fn new(me: usize, nodes: usize, ballot: Ballot, withdrawn: bool, random: Random) -> Self {
         Self {
             me,
             nodes,
@@ -126,6 +155,9 @@ impl Election {
             saving: BTreeMap::new(),
             saves: 0,
             deadline: Instant::FAR_FUTURE,
+            good_until: Instant::ZERO,
+            renewal: Instant::FAR_FUTURE,
+            withdrawn,
         }
     }
 
@@ -142,6 +174,52 @@ impl Election {
     /// Who leads, as far as it knows.
     pub fn leader(&self) -> Option<usize> {
         self.leader
+    }
+
+    /// Whether it may stand, vote and lead.
+    pub fn has_credential(&self, now: Instant) -> bool {
+        now < self.good_until
+    }
+
+    fn renew(&mut self, now: Instant) {
+        if self.withdrawn {
+            self.renewal = now + RENEWAL;
+        } else {
+            self.good_until = now + GOOD_FOR;
+            self.renewal = now + (GOOD_FOR - RENEWAL);
+        }
+    }
+
+    fn credential(&mut self, now: Instant, is: Credential, out: &mut Outbox<Output>) {
+        match is {
+            Credential::Ended => {
+                self.good_until = now;
+                self.renewal = now + RENEWAL;
+            }
+            Credential::Withdrawn => {
+                self.withdrawn = true;
+                self.good_until = now;
+            }
+            Credential::Given => {
+                self.withdrawn = false;
+                self.renew(now);
+            }
+        }
+        self.give_up_without(now, out);
+    }
+
+    /// Without a credential we neither lead nor stand any more.
+    fn give_up_without(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        if self.role == Role::Follower || self.has_credential(now) {
+            return;
+        }
+        if self.role == Role::Leader {
+            out.push(Output::Report(Event::Lapsed));
+        }
+        self.role = Role::Follower;
+        self.leader = None;
+        self.votes.clear();
+        self.wait_anew(now);
     }
 
     fn wait_anew(&mut self, now: Instant) {
@@ -186,7 +264,8 @@ impl Election {
         }
         match message {
             Message::Stand { .. } => {
-                if self.ballot.vote.is_none_or(|vote| vote == from) {
+                let free = self.ballot.vote.is_none_or(|vote| vote == from);
+                if free && self.has_credential(now) {
                     self.ballot.vote = Some(from);
                     self.wait_anew(now);
                     self.save(Then::VoteFor(from), out);
@@ -221,11 +300,27 @@ impl Election {
     }
 
     fn stand(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        if !self.has_credential(now) {
+            return self.wait_anew(now);
+        }
         self.follow(self.ballot.term + 1, out);
         self.role = Role::Candidate;
         self.ballot.vote = Some(self.me);
         self.wait_anew(now);
         self.save(Then::Stand, out);
+    }
+
+    fn wake(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        if now >= self.renewal {
+            self.renew(now);
+        }
+        if now < self.deadline {
+            return;
+        }
+        match self.role {
+            Role::Leader => self.lead(now, out),
+            Role::Follower | Role::Candidate => self.stand(now, out),
+        }
     }
 
     fn saved(&mut self, now: Instant, number: u64, out: &mut Outbox<Output>) {
@@ -254,23 +349,25 @@ impl Machine for Election {
     type Output = Output;
 
     fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
+        // It may have ended while we stood still.
+        self.give_up_without(now, out);
         match input {
-            Input::Start => self.wait_anew(now),
+            Input::Start => {
+                self.renew(now);
+                self.wait_anew(now);
+            }
             Input::Heard { from, message } => self.heard(now, from, message, out),
             Input::Saved(number) => self.saved(now, number, out),
             Input::SaveFailed(number) => {
                 self.saving.remove(&number);
                 out.push(Output::Report(Event::VoteWithheld));
             }
-            Input::Wake if now < self.deadline => {}
-            Input::Wake => match self.role {
-                Role::Leader => self.lead(now, out),
-                Role::Follower | Role::Candidate => self.stand(now, out),
-            },
+            Input::Credential(is) => self.credential(now, is, out),
+            Input::Wake => self.wake(now, out),
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        Some(self.deadline)
+        Some(self.deadline.min(self.renewal))
     }
 }

@@ -1,13 +1,13 @@
 //! What the simulator needs to know of the election.
 
-use crate::machine::{Ballot, Election, Event, Input, Message, Output, Role};
+use crate::machine::{Ballot, Credential, Election, Event, Input, Message, Output, Role};
 use core::net::SocketAddr;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::hash_bytes;
 use phalanx_sim::disk::Write;
 use phalanx_sim::invariant::{Invariant, Seen, Verdict};
 use phalanx_sim::outcome::run_words;
-use phalanx_sim::scenario::{Engine, Scenario};
+use phalanx_sim::scenario::{Certificate, Engine, Scenario};
 use phalanx_sim::system::{Effect, Happening, Start, System, Taken, Ticket, Vocabulary};
 use phalanx_sim::world::Scene;
 use serde_json::{Value, json};
@@ -34,8 +34,9 @@ impl System for Elections {
     fn vocabulary() -> Vocabulary {
         Vocabulary {
             name: "the election",
-            events: vec!["elected", "deposed", "vote-withheld"],
+            events: vec!["elected", "deposed", "lapsed", "vote-withheld"],
             sabotage: vec![VOTE_UNSYNCED],
+            certificates: true,
             ..Vocabulary::default()
         }
     }
@@ -52,7 +53,9 @@ impl System for Elections {
 
     fn start(&mut self, start: Start<'_>) -> Election {
         let ballot = start.disk.read(VOTES).map(latest).unwrap_or_default();
-        Election::new(start.host, self.addresses.len(), ballot, start.random)
+        let withdrawn = start.certificate == Certificate::Revoked;
+        let nodes = self.addresses.len();
+        Election::new(start.host, nodes, ballot, withdrawn, start.random)
     }
     // guide: end
 
@@ -66,6 +69,11 @@ impl System for Elections {
             }
             Happening::Written { ticket } => Some(Input::Saved(ticket.0)),
             Happening::WriteFailed { ticket, .. } => Some(Input::SaveFailed(ticket.0)),
+            Happening::Certificate(is) => Some(Input::Credential(match is {
+                Certificate::Expired => Credential::Ended,
+                Certificate::Revoked => Credential::Withdrawn,
+                Certificate::Rotated => Credential::Given,
+            })),
             // No connections, no farewell, no workload.
             _ => None,
         }
@@ -95,6 +103,7 @@ impl System for Elections {
             Input::Heard { message, .. } => Taken::message(word(message), Self::size(message)),
             Input::Saved(_) => Taken::of("saved"),
             Input::SaveFailed(_) => Taken::of("save-failed"),
+            Input::Credential(_) => Taken::of("credential"),
             Input::Wake => Taken::of("wake"),
         }
     }
@@ -124,6 +133,7 @@ impl System for Elections {
         let word = match event {
             Event::Elected => "elected",
             Event::Deposed => "deposed",
+            Event::Lapsed => "lapsed",
             Event::VoteWithheld => "vote-withheld",
         };
         (word, None)

@@ -26,7 +26,13 @@ fn run(scenario: &Scenario, seed: u64, sabotage: &[&str]) -> Outcome {
 
 #[test]
 fn every_scenario_passes() {
-    for name in ["quiet", "power-cuts", "blackout", "bad-disks"] {
+    for name in [
+        "quiet",
+        "power-cuts",
+        "blackout",
+        "bad-disks",
+        "credentials",
+    ] {
         let scenario = load(name);
         for seed in 1..=50 {
             let outcome = run(&scenario, seed, &[]);

@@ -1,0 +1,252 @@
+//! What happens to the mesh's machines where a driver runs them: a running hash, and if wanted a trace as a file.
+//!
+//! A driver shows inputs before the machine takes them, so there are no digests; the causes of messages are known where
+//! the engine tells who sent them in which step.
+
+use super::taken;
+use crate::record::fault::Bands;
+use crate::record::{Done, Header, Line, Word};
+use crate::scenario::plan::{Plan, Planned};
+use crate::scenario::{Engine, Scenario};
+use crate::system::{LinkId, System as _};
+use core::time::Duration;
+use phalanx_core::gossip::{Event, Input};
+use phalanx_core::identity::NodeId;
+use phalanx_core::random::{hash_bytes, mix};
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+/// The trace of one run.
+#[derive(Debug)]
+pub struct Trace {
+    scenario: Scenario,
+    plan: Plan,
+    bands: Bands,
+    /// What happened so far: inputs and orders.
+    events: u64,
+    inputs: u64,
+    hash: u64,
+    hosts: Vec<Host>,
+    sink: Option<BufWriter<File>>,
+    /// The latest step: what it reports comes after it.
+    latest: Option<Step>,
+    failed: Option<io::Error>,
+}
+
+/// What is known of a host's present life.
+#[derive(Debug, Default)]
+struct Host {
+    links: BTreeMap<LinkId, Link>,
+    /// Its latest step.
+    step: u64,
+}
+
+#[derive(Debug, Default)]
+struct Link {
+    peer: Option<usize>,
+    /// The steps that sent what is still to be taken.
+    sent: VecDeque<u64>,
+}
+
+#[derive(Debug)]
+struct Step {
+    event: u64,
+    at: u64,
+    host: usize,
+    kind: &'static str,
+    from: Option<usize>,
+    size: usize,
+    cause: u64,
+    says: Vec<(&'static str, Option<NodeId>)>,
+}
+
+impl Trace {
+    /// Nothing yet; with a path, also as a file.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn new(
+        scenario: &Scenario,
+        plan: &Plan,
+        engine: Engine,
+        sabotage: &[String],
+        path: Option<&Path>,
+    ) -> Result<Self, String> {
+        let sink = path.map(|path| {
+            let file = File::create(path);
+            file.map_err(|error| format!("--trace {}: cannot be written: {error}", path.display()))
+        });
+        let mut trace = Self {
+            scenario: scenario.clone(),
+            plan: plan.clone(),
+            bands: Bands::default(),
+            events: 0,
+            inputs: 0,
+            hash: 0,
+            hosts: scenario.hosts.iter().map(|_| Host::default()).collect(),
+            sink: sink.transpose()?.map(BufWriter::new),
+            latest: None,
+            failed: None,
+        };
+        let header = Header::of(scenario, plan.seed, engine, sabotage);
+        write(&mut trace.sink, &mut trace.failed, &header);
+        Ok(trace)
+    }
+
+    /// A machine is about to take an input.
+    pub fn input(&mut self, at: Duration, host: usize, input: &Input) {
+        self.flush();
+        let taken = taken(input);
+        let at = nanos(at);
+        self.events += 1;
+        self.inputs += 1;
+        let who = mix((host as u64) << 32 | taken.size as u64) ^ hash_bytes(taken.word.as_bytes());
+        self.hash = mix(self.hash ^ mix(at ^ mix(who)));
+        if self.sink.is_none() {
+            return;
+        }
+        let (from, cause) = self.hosts[host].takes(input, &self.scenario);
+        self.hosts[host].step = self.events;
+        self.latest = Some(Step {
+            event: self.events,
+            at,
+            host,
+            kind: taken.word,
+            from,
+            size: taken.size,
+            cause,
+            says: Vec::new(),
+        });
+    }
+
+    /// A host reported something, in its latest step.
+    pub fn report(&mut self, host: usize, event: &Event) {
+        if let Some(step) = self.latest.as_mut().filter(|step| step.host == host) {
+            let (word, about) = super::Mesh::event(event);
+            step.says.push((word, about.cloned()));
+        }
+    }
+
+    /// The latest step of a host: the one that sends what it sends now.
+    #[must_use]
+    pub fn step_of(&self, host: usize) -> u64 {
+        self.hosts[host].step
+    }
+
+    /// A message that this step sent waits to be taken.
+    pub fn arrives(&mut self, host: usize, link: LinkId, sent: u64) {
+        if self.sink.is_some() {
+            let link = self.hosts[host].links.entry(link).or_default();
+            link.sent.push_back(sent);
+        }
+    }
+
+    /// An order of the plan is done.
+    pub fn order(&mut self, at: Duration, planned: &Planned) {
+        self.flush();
+        self.events += 1;
+        if self.sink.is_none() {
+            return;
+        }
+        let done = Done {
+            event: self.events,
+            at: nanos(at),
+            planned,
+        };
+        let line = Line::of_order(&self.scenario, &self.plan, &mut self.bands, &done);
+        write(&mut self.sink, &mut self.failed, &line);
+    }
+
+    fn flush(&mut self) {
+        let Some(step) = self.latest.take() else {
+            return;
+        };
+        let name = |host: usize| self.scenario.hosts[host].name.as_str().into();
+        let says = step.says.iter().map(|(word, about)| Word {
+            word: (*word).into(),
+            about: about.as_ref().map(|id| id.as_str().into()),
+        });
+        let line = Line {
+            event: step.event,
+            at: step.at,
+            node: Some(name(step.host)),
+            kind: step.kind.into(),
+            from: step.from.map(name),
+            size: step.size as u64,
+            cause: step.cause,
+            digest: None,
+            says: says.collect(),
+            fault: None,
+        };
+        write(&mut self.sink, &mut self.failed, &line);
+    }
+
+    /// The inputs of all machines so far.
+    #[must_use]
+    pub const fn inputs(&self) -> u64 {
+        self.inputs
+    }
+
+    /// One number for all inputs.
+    #[must_use]
+    pub const fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// Why it did not take everything.
+    pub fn finish(&mut self) -> Result<(), String> {
+        self.flush();
+        let flushed = self.sink.as_mut().map_or(Ok(()), Write::flush);
+        match self.failed.take().or(flushed.err()) {
+            None => Ok(()),
+            Some(error) => Err(format!("the trace cannot be written: {error}")),
+        }
+    }
+}
+
+impl Host {
+    /// Who sent an input, and in which step.
+    fn takes(&mut self, input: &Input, scenario: &Scenario) -> (Option<usize>, u64) {
+        let place = |id: &NodeId| scenario.hosts.iter().position(|host| host.id == *id);
+        match input {
+            // Another life has other links.
+            Input::Start => *self = Self::default(),
+            Input::Accepted { link, peer } | Input::Dialed { link, peer, .. } => {
+                self.links.entry(*link).or_default().peer = place(peer);
+            }
+            Input::Receive { link, .. } => {
+                let link = self.links.entry(*link).or_default();
+                return (link.peer, link.sent.pop_front().unwrap_or(0));
+            }
+            Input::Closed { link, .. } => drop(self.links.remove(link)),
+            Input::DialFailed { .. } | Input::Stored { .. } | Input::Announce(_) => {}
+            Input::Targets { .. } | Input::Discover(_) | Input::Want { .. } => {}
+            Input::Leave | Input::Wake => {}
+        }
+        (None, 0)
+    }
+}
+
+fn write<T: Serialize>(
+    sink: &mut Option<BufWriter<File>>,
+    failed: &mut Option<io::Error>,
+    line: &T,
+) {
+    let Some(sink) = sink.as_mut().filter(|_| failed.is_none()) else {
+        return;
+    };
+    let written = serde_json::to_writer(&mut *sink, line)
+        .map_err(io::Error::from)
+        .and_then(|()| sink.write_all(b"\n"));
+    *failed = written.err();
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
