@@ -1,5 +1,7 @@
 //! The command line, as clap reads it. What each command does is in the module of its name.
 
+pub(crate) mod channel;
+
 use crate::scale::Span;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use phalanx_core::gossip::Address;
@@ -42,6 +44,18 @@ pub(crate) enum Command {
     Targets(Targets),
     /// Events of a node as they happen
     Watch(Watch),
+    /// Broadcast messages on a channel
+    Publish(channel::Publish),
+    /// What is said on a channel, as it is said
+    Subscribe(channel::Subscribe),
+    /// Send a message to one member, and wait until it is delivered
+    Send(channel::Send),
+    /// A map of keys and values that every node holds
+    Kv(channel::Kv),
+    /// The channels a node knows
+    Channels(Ask),
+    /// Over which neighbours a node reaches the others, or the tree of one source
+    Routes(channel::Routes),
     /// Run scenarios in the simulator
     #[command(subcommand)]
     Sim(Sim),

@@ -5,6 +5,7 @@
 //!
 //! - [`arguments`]: the command line itself; start there.
 //! - [`authority`]: `ca`, certificates.
+//! - [`channels`]: `publish`, `subscribe`, `send`, `kv`, `channels`, `routes`, applications' data.
 //! - [`fleet`]: `dev` and the demo, real daemons on this machine.
 //! - [`mesh`]: `status`, `peers`, `links`, `topology`, `services`, `watch`, questions to a live node.
 //! - [`simulate`]: `sim`, scenarios in the model engine here, in the wire engine as processes.
@@ -14,6 +15,7 @@
 mod arguments;
 mod authority;
 mod calendar;
+mod channels;
 mod failure;
 mod fleet;
 mod mesh;
@@ -57,6 +59,12 @@ fn run(command: Command, screen: &Screen) -> Result<Verdict, Failure> {
         Command::Services(arguments) => mesh::services(screen, &arguments),
         Command::Targets(arguments) => mesh::targets(screen, &arguments),
         Command::Watch(arguments) => mesh::watch(screen, &arguments),
+        Command::Publish(arguments) => channels::publish(screen, &arguments),
+        Command::Subscribe(arguments) => channels::subscribe(screen, &arguments),
+        Command::Send(arguments) => channels::send(screen, &arguments),
+        Command::Kv(arguments) => channels::kv(screen, &arguments),
+        Command::Channels(ask) => channels::channels(screen, &ask),
+        Command::Routes(arguments) => channels::routes(screen, &arguments),
         Command::Sim(command) => simulate::run(command, screen),
     }
 }

@@ -25,8 +25,10 @@ pub(super) fn refused(error: Error) -> Status {
         | Refusal::Malformed(_) => Code::InvalidArgument,
         Refusal::Undelivered(failure) => match failure {
             Failure::UnknownPeer => Code::NotFound,
-            Failure::PeerDown | Failure::NoRoute | Failure::RelayLost => Code::Unavailable,
-            Failure::NoSuchChannel => Code::FailedPrecondition,
+            Failure::PeerDown | Failure::NoRoute | Failure::NoSuchChannel => {
+                Code::FailedPrecondition
+            }
+            Failure::RelayLost => Code::Aborted,
             Failure::Busy => Code::ResourceExhausted,
             Failure::TimedOut => Code::DeadlineExceeded,
         },

@@ -160,6 +160,9 @@ pub(crate) struct Status {
     pub(crate) watchers: u32,
     pub(crate) connections: u32,
     pub(crate) traffic: Traffic,
+    /// The channels it knows, and how many of them are open here.
+    pub(crate) channels: u32,
+    pub(crate) open_channels: u32,
 }
 
 /// Something that happened.
@@ -338,6 +341,8 @@ impl From<proto::NodeStatus> for Status {
             encryption: status.encryption,
             trust: status.trust,
             discovery: status.discovery,
+            channels: status.channels,
+            open_channels: status.open_channels,
             uptime_ms: status.uptime_ms,
             hash: hash(status.hash),
             targets: status.targets.into_iter().map(Into::into).collect(),

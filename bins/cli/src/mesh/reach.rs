@@ -150,18 +150,29 @@ impl Node {
         &mut self,
         ask: impl AsyncFnOnce(&mut Client) -> Result<tonic::Response<T>, tonic::Status>,
     ) -> Result<T, Failure> {
+        let answer = self.ask(Duration::ZERO, ask)?;
+        answer.map_err(|status| refused(&self.address, &status))
+    }
+
+    /// One call, within the time there is and some more; what the node declines is given back.
+    pub(crate) fn ask<T>(
+        &mut self,
+        more: Duration,
+        ask: impl AsyncFnOnce(&mut Client) -> Result<tonic::Response<T>, tonic::Status>,
+    ) -> Result<Result<T, tonic::Status>, Failure> {
         let Self {
             runtime,
             client,
             timeout,
             address,
         } = self;
-        match runtime.block_on(async { time::timeout(*timeout, ask(client)).await }) {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(refused(address, &status)),
+        let within = *timeout + more;
+        let answer = runtime.block_on(async { time::timeout(within, ask(client)).await });
+        match answer {
+            Ok(answer) => Ok(answer.map(tonic::Response::into_inner)),
             Err(_) => Err(Failure::failed(format!(
                 "{address}: no answer within {} ms",
-                timeout.as_millis()
+                within.as_millis()
             ))),
         }
     }

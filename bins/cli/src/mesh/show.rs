@@ -221,6 +221,13 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
         ("phase", Cell::new(&status.phase)),
         ("members", Cell::new(members)),
         ("links", Cell::new(links)),
+        (
+            "channels",
+            Cell::new(format!(
+                "{}, {} open here",
+                status.channels, status.open_channels
+            )),
+        ),
         ("view", Cell::new(&status.hash)),
         ("listens", Cell::new(&status.listen)),
         ("encryption", Cell::new(&status.encryption)),
