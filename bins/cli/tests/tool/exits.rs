@@ -42,6 +42,17 @@ fn questions_to_a_live_node() {
         "topology",
         "services",
         "watch --for 100ms",
+        "publish chat hello",
+        "subscribe chat --for 100ms",
+        "send n1 lonely hello --datagram",
+        "kv put key value",
+        "kv get key",
+        "kv list",
+        "kv watch --for 100ms",
+        "kv txn --put a=b --delete c",
+        "channels",
+        "routes",
+        "routes --from n1",
     ];
     for line in lines {
         for (reach, code) in [(live, 0), (gone, 1), (bad, 2)] {
@@ -59,6 +70,13 @@ fn questions_to_a_live_node() {
     ends("services dev@1", &live, 2);
     ends("services Dev", &live, 2);
     ends("watch --for soon", &live, 2);
+    ends("kv get nothing", &live, 1);
+    ends("kv delete key --if-value other", &live, 1);
+    ends("kv put key value --if-version 1", &live, 2);
+    ends("kv txn", &live, 2);
+    ends("send n1 lonely hello", &live, 1);
+    ends("routes --from nobody", &live, 1);
+    ends("subscribe chat --kind other", &live, 2);
     drop(held);
 }
 

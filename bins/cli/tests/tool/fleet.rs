@@ -51,7 +51,12 @@ impl Dev {
 
     /// The flags that lead to its first node.
     pub(super) fn flags(&self) -> [&str; 4] {
-        let node = self.started["nodes"][0]["address"].as_str().unwrap();
+        self.flags_of(0)
+    }
+
+    /// The flags that lead to one of its nodes.
+    pub(super) fn flags_of(&self, node: usize) -> [&str; 4] {
+        let node = self.started["nodes"][node]["address"].as_str().unwrap();
         let cert_dir = self.started["cert_dir"].as_str().unwrap();
         ["--node", node, "--cert-dir", cert_dir]
     }

@@ -1,0 +1,217 @@
+//! Channels from the command line: real daemons, and the tool beside them.
+
+use super::fleet::Dev;
+use super::{Answer, run, tool};
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::process::{Child, ChildStdout, Stdio};
+use std::time::{Duration, Instant};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running `phalanx … --json` that prints what it hears; ended with the test.
+struct Listener {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Listener {
+    /// Listens, for certain.
+    fn start(words: &[&str], flags: &[&str]) -> Self {
+        let mut child = tool(&[words, flags, &["--json"]].concat())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the tool starts");
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let mut listener = Self { child, lines };
+        assert_eq!(listener.hears("subscribed")["event"], "subscribed");
+        listener
+    }
+
+    /// The next event of this word.
+    fn hears(&mut self, word: &str) -> Value {
+        loop {
+            let line = self.lines.next().expect("there is another line").unwrap();
+            let event: Value = serde_json::from_str(&line).expect("it is JSON");
+            if event["event"] == word {
+                return event;
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn ask(words: &[&str], flags: &[&str]) -> Answer {
+    run(&[words, flags].concat())
+}
+
+/// Asks again until it is answered with 0.
+fn until_fine(words: &[&str], flags: &[&str]) -> Answer {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let answer = ask(words, flags);
+        if answer.code == 0 {
+            return answer;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "phalanx {}: {}{}",
+            words.join(" "),
+            answer.out,
+            answer.err
+        );
+    }
+}
+
+#[test]
+fn two_people_chat_and_who_comes_later_reads_it() {
+    let mut dev = Dev::start("3");
+    dev.formed();
+    let (ada, bob) = (dev.flags(), dev.flags_of(1));
+    let mut listener = Listener::start(&["subscribe", "chat"], &bob);
+    ask(&["publish", "chat", "hello, Bob"], &ada).fine();
+    let heard = listener.hears("broadcast");
+    assert_eq!(
+        (&heard["from"], &heard["text"], &heard["retained"]),
+        (&"n1".into(), &"hello, Bob".into(), &false.into())
+    );
+    ask(&["send", "n2", "chat", "only you"], &ada).fine();
+    let heard = listener.hears("message");
+    assert_eq!(
+        (&heard["from"], &heard["text"]),
+        (&"n1".into(), &"only you".into())
+    );
+    // Line by line.
+    let mut typing = tool(&[&["publish", "chat", "-"], &ada[..]].concat())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = typing.stdin.take().unwrap();
+    keys.write_all(b"one\n").unwrap();
+    assert_eq!(listener.hears("broadcast")["text"], "one");
+    keys.write_all(b"two\n").unwrap();
+    drop(keys);
+    assert_eq!(listener.hears("broadcast")["text"], "two");
+    assert!(typing.wait().unwrap().success());
+    let later = ["subscribe", "chat", "--history", "--count", "3", "--json"];
+    let later = ask(&later, &dev.flags_of(2)).fine().json();
+    let texts: Vec<&str> = later.iter().filter_map(|it| it["text"].as_str()).collect();
+    assert_eq!(texts, ["hello, Bob", "one", "two"]);
+    let known = &ask(&["channels", "--json"], &bob).fine().json()[0];
+    assert_eq!(
+        known["channels"],
+        serde_json::json!([{ "name": "chat", "kind": "messages", "open": true, "held": 3 }])
+    );
+    let status = &ask(&["status", "--json"], &bob).fine().json()[0];
+    assert_eq!(
+        (&status["channels"], &status["open_channels"]),
+        (&1.into(), &1.into())
+    );
+}
+
+#[test]
+fn what_is_not_delivered_is_a_failure_that_says_why() {
+    let mut dev = Dev::start("2");
+    dev.formed();
+    let flags = dev.flags();
+    ask(&["send", "nobody", "chat", "hello"], &flags)
+        .fails(1, &["send to nobody", "no member of this name is known"]);
+    ask(&["send", "n2", "chat", "hello"], &flags).fails(1, &["has not opened this channel"]);
+    ask(&["send", "No-Body", "chat", "hello"], &flags).fails(2, &["No-Body"]);
+    ask(&["publish", "No Channel", "hello"], &flags).fails(2, &["No Channel"]);
+    let mut big = tool(&[&["publish", "chat", "--whole"], &flags[..]].concat())
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = big.stdin.take().unwrap();
+    let too_much = vec![b'x'; 10 * 1024 * 1024 + 1];
+    // The tool may stop reading before all is written.
+    drop(input.write_all(&too_much));
+    drop(input);
+    let refused = big.wait_with_output().unwrap();
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{why}");
+    assert!(why.contains("more than the 10485760 bytes"), "{why}");
+    // Somebody uses it for messages: it is no map.
+    ask(&["publish", "chat", "hello"], &flags).fine();
+    ask(&["kv", "put", "k", "v", "--map", "chat"], &flags)
+        .fails(1, &["the mesh uses this channel for messages"]);
+    let nothing = ["subscribe", "quiet", "--for", "200ms", "--count", "1"];
+    assert_eq!(ask(&nothing, &flags).code, 1);
+}
+
+#[test]
+fn a_map_is_compared_and_written_and_conflicts_are_shown() {
+    let mut dev = Dev::start("2");
+    dev.formed();
+    let (ada, bob) = (dev.flags(), dev.flags_of(1));
+    let mut watch = Listener::start(&["kv", "watch"], &bob);
+    assert_eq!(ask(&["kv", "get", "colour"], &ada).code, 1);
+    ask(&["kv", "put", "colour", "red", "--if-absent"], &ada).fine();
+    let changed = watch.hears("changed");
+    assert_eq!(
+        (&changed["key"], &changed["text"]),
+        (&"colour".into(), &"red".into())
+    );
+    // The other node has it too: it knows better.
+    let late = ask(&["kv", "put", "colour", "blue", "--if-absent"], &bob);
+    assert_eq!(late.code, 1, "{}{}", late.out, late.err);
+    assert!(
+        late.out.contains("colour is not as expected"),
+        "{}",
+        late.out
+    );
+    let version = changed["version"].as_str().unwrap();
+    let swap = ["kv", "put", "colour", "green", "--if-version", version];
+    ask(&swap, &bob).fine();
+    assert_eq!(ask(&swap, &bob).code, 1, "the version has changed");
+    let txn = [
+        "kv",
+        "txn",
+        "--if",
+        "colour=green",
+        "--put",
+        "size=xl",
+        "--put",
+        "shape=round",
+    ];
+    ask(&txn, &bob).fine();
+    let listed = until_fine(&["kv", "get", "size"], &ada);
+    assert_eq!(listed.out, "xl\n");
+    let list = ask(&["kv", "list", "s", "--json"], &ada).fine().json();
+    let keys: Vec<&str> = list.iter().filter_map(|it| it["key"].as_str()).collect();
+    assert_eq!(keys, ["shape", "size"]);
+    ask(&["kv", "delete", "size", "--if-value", "xl"], &ada).fine();
+    assert_eq!(watch.hears("deleted")["key"], "size");
+    ask(&["kv", "txn", "--put", "novalue"], &ada).fails(2, &["KEY=VALUE"]);
+    ask(&["kv", "put", "", "v"], &ada).fails(2, &["1 to 128 bytes"]);
+}
+
+#[test]
+fn routes_show_the_next_hops_and_the_tree_of_a_source() {
+    let mut dev = Dev::start("3");
+    dev.formed();
+    let flags = dev.flags();
+    let routes = &ask(&["routes", "--json"], &flags).fine().json()[0];
+    let to: Vec<&str> = routes["ways"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|it| it["to"].as_str())
+        .collect();
+    assert_eq!((&routes["source"], to), (&"n1".into(), vec!["n2", "n3"]));
+    let tree = ask(&["routes", "--from", "n2"], &flags).fine().out;
+    assert!(
+        tree.starts_with("n2\n") && tree.lines().count() == 3,
+        "{tree}"
+    );
+    ask(&["routes", "--from", "nobody"], &flags)
+        .fails(1, &["nobody", "no member of this name is known"]);
+}

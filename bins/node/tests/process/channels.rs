@@ -1,0 +1,112 @@
+//! Channels over daemons of which one only passes on.
+
+use crate::daemon::{Daemon, SOON};
+use crate::place::Place;
+use phalanx_net::service::Client;
+use phalanx_net::wire::proto::channel_event::Event;
+use phalanx_net::wire::proto::{
+    ChannelEvent, ChannelKind, GetRoutesRequest, PublishRequest, SendRequest, SubscribeRequest,
+};
+use std::time::{Duration, Instant};
+use tokio::time;
+use tonic::{Code, Streaming};
+
+/// A daemon that nobody can dial, and that dials only one.
+fn behind(place: &Place, id: &str, relay: &Daemon) -> Daemon {
+    let mut command = place.command(id);
+    let relay = relay.address.to_string();
+    command.args(["--advertise", "none", "--target", &relay]);
+    Daemon::start(command)
+}
+
+/// Waits until a node reaches another over so many links.
+async fn reaches(client: &mut Client, to: &str, hops: u32) {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let request = GetRoutesRequest::default();
+        let reply = client.channels().get_routes(request).await.unwrap();
+        let ways = reply.into_inner().ways;
+        if ways.iter().any(|way| way.to == to && way.hops == hops) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "its ways: {ways:#?}");
+        time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn subscribed(client: &mut Client, channel: &str) -> Streaming<ChannelEvent> {
+    let request = SubscribeRequest {
+        channel: channel.to_owned(),
+        kind: ChannelKind::Messages.into(),
+        with_history: false,
+    };
+    let mut stream = client
+        .channels()
+        .subscribe(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(matches!(next(&mut stream).await, Event::Subscribed(_)));
+    stream
+}
+
+async fn next(stream: &mut Streaming<ChannelEvent>) -> Event {
+    let event = time::timeout(SOON, stream.message()).await;
+    event
+        .expect("it comes soon")
+        .unwrap()
+        .unwrap()
+        .event
+        .unwrap()
+}
+
+#[tokio::test]
+async fn two_that_have_no_link_talk_over_a_third_that_only_passes_on() {
+    let place = Place::new();
+    let relay = place.start("relay", &[]);
+    let a = behind(&place, "a", &relay);
+    let b = behind(&place, "b", &relay);
+    let (mut at_a, mut at_b) = (place.ask(&a).await, place.ask(&b).await);
+    reaches(&mut at_a, "b", 2).await;
+    reaches(&mut at_b, "a", 2).await;
+    let mut heard = subscribed(&mut at_b, "chat").await;
+    let mut answers = subscribed(&mut at_a, "chat").await;
+    let publication = PublishRequest {
+        channel: "chat".to_owned(),
+        kind: ChannelKind::Messages.into(),
+        payload: b"to all".to_vec(),
+    };
+    at_a.channels().publish(publication).await.unwrap();
+    match next(&mut heard).await {
+        Event::Broadcast(it) => assert_eq!(it.payload, b"to all"),
+        other => panic!("{other:?}"),
+    }
+    let to = |to: &str, payload: &[u8]| SendRequest {
+        to: to.to_owned(),
+        channel: "chat".to_owned(),
+        payload: payload.to_vec(),
+        datagram: false,
+    };
+    // Far more than goes into one message of a link.
+    let long: Vec<u8> = (0..1_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    at_a.channels().send(to("b", &long)).await.unwrap();
+    match next(&mut heard).await {
+        Event::Message(it) => assert_eq!((it.from.as_str(), it.payload == long), ("a", true)),
+        other => panic!("{other:?}"),
+    }
+    at_b.channels().send(to("a", b"thanks")).await.unwrap();
+    match next(&mut answers).await {
+        Event::Message(it) => {
+            assert_eq!((it.from.as_str(), &it.payload[..]), ("b", &b"thanks"[..]))
+        }
+        other => panic!("{other:?}"),
+    }
+    // It passes on, and has no application of its own.
+    let refused = at_a
+        .channels()
+        .send(to("relay", b"you?"))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    drop((heard, answers));
+}
