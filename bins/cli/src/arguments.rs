@@ -439,3 +439,14 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "DIR", default_value = "scenarios")]
     pub(crate) scenarios: PathBuf,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -11,6 +11,9 @@ pub const BROADCASTS_WAITING_MAX: usize = 1_024;
 /// The most bytes of them; one more payload always fits.
 pub const BROADCAST_BYTES_WAITING_MAX: usize = 16 * 1024 * 1024;
 
+/// The most tasks that wait on one reader; more wake each other up.
+const WAKERS_MAX: usize = 64;
+
 /// What a reader of a channel hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -120,6 +123,10 @@ impl Mailbox {
         }
         let known = |waker: &Waker| waker.will_wake(context.waker());
         if !waiting.readers.iter().any(known) {
+            if waiting.readers.len() >= WAKERS_MAX {
+                // Some are long gone; who is not comes again.
+                waiting.wake();
+            }
             waiting.readers.push(context.waker().clone());
         }
         Poll::Pending

@@ -2,7 +2,7 @@
 
 use super::{Channel, Error, Heard};
 use crate::transport::MeshNode;
-use phalanx_core::channel::{ChannelName, Delivery, Kind, Options};
+use phalanx_core::channel::{ChannelName, Delivery, Kind, Options, Refusal};
 use phalanx_core::identity::NodeId;
 use std::io;
 
@@ -33,10 +33,8 @@ impl PacketSocket {
     pub async fn bind(node: &MeshNode, channel: ChannelName) -> io::Result<Self> {
         let opened = node.open(channel, Options::of(Kind::Messages)).await;
         let channel = opened.map_err(|error| match error {
-            Error::Refused(phalanx_core::channel::Refusal::AlreadyOpen) => {
-                io::Error::new(io::ErrorKind::AddrInUse, error)
-            }
-            other => io_error(other),
+            Error::Refused(Refusal::AlreadyOpen) => io::Error::new(io::ErrorKind::AddrInUse, error),
+            Error::Refused(_) | Error::Stopped(_) => io_error(error),
         })?;
         Ok(Self { channel })
     }

@@ -14,6 +14,7 @@ use phalanx_core::channel::{
 };
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{Node, Route};
+use phalanx_core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
@@ -108,7 +109,7 @@ impl ChannelApi {
     async fn read(
         &self,
         name: &ChannelName,
-        kind: Kind,
+        options: Options,
     ) -> Result<(Option<Arc<Channel>>, Reader), Error> {
         let mut open = self.open.lock().await;
         open.retain(|_, channel| channel.strong_count() > 0);
@@ -118,12 +119,11 @@ impl ChannelApi {
             None => Reader::of(&self.node, name),
         };
         if let Some(reader) = found {
-            if reader.kind() != kind {
+            if reader.kind() != options.kind {
                 return Err(Refusal::OtherKind(reader.kind()).into());
             }
             return Ok((shared, reader));
         }
-        let options = Options::of(kind);
         let (channel, reader) = Channel::begin(&self.node, name.clone(), options).await?;
         let channel = Arc::new(channel);
         open.insert(name.clone(), Arc::downgrade(&channel));
@@ -179,12 +179,16 @@ impl ChannelService for ChannelApi {
             channel(&request.channel)?,
             wire::kind("kind", request.kind).map_err(invalid)?,
         );
+        let mut options = Options::of(kind);
+        if request.interval_ms > 0 {
+            options.interval = Duration::from_millis(request.interval_ms);
+        }
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!(
                 "{SUBSCRIBERS_MAX} subscribers are connected; try again when one has gone"
             ))
         })?;
-        let (channel, reader) = self.read(&name, kind).await.map_err(refused)?;
+        let (channel, reader) = self.read(&name, options).await.map_err(refused)?;
         let history = if request.with_history {
             let retained = reader.catch_up().await;
             retained.map_err(|stopped| refused(stopped.into()))?.into()

@@ -53,6 +53,10 @@ pub(crate) struct Listen {
     /// First what the node holds: the latest messages of each member, or the map's values
     #[arg(long)]
     pub(crate) history: bool,
+    /// Time between two comparisons with neighbours, which repair what was lost: 1s to 1h; the first who listens on a
+    /// node chooses
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    pub(crate) interval: Span,
     /// End after so many; with --for, fewer in that time is exit code 1
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
@@ -108,6 +112,7 @@ pub(crate) enum KvCommand {
     /// Print a key's value; exit code 1 if it has none
     Get {
         /// The key
+        #[arg(id = "entry", value_name = "KEY")]
         key: String,
         #[command(flatten)]
         ask: Ask,
@@ -115,6 +120,7 @@ pub(crate) enum KvCommand {
     /// Write a key; exit code 1 if it is not as expected
     Put {
         /// The key: 1 to 128 bytes
+        #[arg(id = "entry", value_name = "KEY")]
         key: String,
         /// Its value; '-': all of standard input
         #[arg(allow_hyphen_values = true)]
@@ -127,6 +133,7 @@ pub(crate) enum KvCommand {
     /// Delete a key; exit code 1 if it is not as expected
     Delete {
         /// The key
+        #[arg(id = "entry", value_name = "KEY")]
         key: String,
         #[command(flatten)]
         only: OnlyIf,

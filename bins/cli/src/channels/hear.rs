@@ -47,6 +47,7 @@ pub(super) fn listen(
         channel: channel.to_string(),
         kind: kind.into(),
         with_history: wanted.history,
+        interval_ms: u64::try_from(wanted.interval.0.as_millis()).unwrap_or(u64::MAX),
     };
     let mut stream = node
         .ask(Duration::ZERO, async |client| {

@@ -64,6 +64,7 @@ async fn subscribe(
         channel: channel.to_owned(),
         kind,
         with_history,
+        interval_ms: 0,
     };
     let stream = client.channels().subscribe(request).await;
     stream.unwrap().into_inner()
@@ -95,12 +96,11 @@ fn publication(channel: &str, text: &str) -> PublishRequest {
 }
 
 async fn broadcast(stream: &mut Streaming<ChannelEvent>) -> (String, bool) {
-    match next(stream).await {
-        channel_event::Event::Broadcast(heard) => {
-            (String::from_utf8(heard.payload).unwrap(), heard.retained)
-        }
-        other => panic!("{other:?}"),
-    }
+    let event = next(stream).await;
+    let channel_event::Event::Broadcast(heard) = event else {
+        panic!("{event:?}");
+    };
+    (String::from_utf8(heard.payload).unwrap(), heard.retained)
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn subscribers_of_a_node_share_a_channel_and_hear_what_is_published() {
     let refused = two.a.channels().subscribe(SubscribeRequest {
         channel: "chat".to_owned(),
         kind: MAP,
-        with_history: false,
+        ..SubscribeRequest::default()
     });
     assert_eq!(refused.await.unwrap_err().code(), Code::FailedPrecondition);
     drop(late);

@@ -1,0 +1,81 @@
+//! A chat without a server: each program is a member of the mesh.
+//!
+//! ```text
+//! export PHALANX_SECRET=$(phalanx ca secret)
+//! cargo run -p phalanx-net --example chat -- ada 127.0.0.1:7501
+//! cargo run -p phalanx-net --example chat -- bob 127.0.0.1:7502 127.0.0.1:7501     # in a second terminal
+//! ```
+//!
+//! A line goes to all; `@bob hello` to Bob alone, and says so if it does not arrive.
+
+#![expect(clippy::print_stdout, reason = "a chat shows what is said")]
+
+mod member;
+
+use phalanx_core::channel::{Delivery, Kind, Options};
+use phalanx_core::identity::NodeId;
+use phalanx_net::channel::{Channel, Heard, Retained};
+use std::error::Error;
+use std::sync::Arc;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+type Fallible<T> = Result<T, Box<dyn Error>>;
+
+const USAGE: &str = "chat NAME LISTEN [TARGET...], and the mesh's secret in PHALANX_SECRET";
+
+#[tokio::main]
+async fn main() -> Fallible<()> {
+    let mut words = std::env::args().skip(1);
+    let (Some(name), Some(listen)) = (words.next(), words.next()) else {
+        return Err(USAGE.into());
+    };
+    let targets = words.map(|word| word.parse()).collect::<Result<_, _>>()?;
+    let secret = std::env::var("PHALANX_SECRET").map_err(|_| USAGE)?;
+    let node = member::join(&name.parse()?, &secret, listen.parse()?, targets).await?;
+    let channel = node
+        .open("chat".parse()?, Options::of(Kind::Messages))
+        .await?;
+    let channel = Arc::new(channel);
+    tokio::spawn(show(Arc::clone(&channel)));
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(line) = lines.next_line().await? {
+        if let Err(error) = say(&channel, &line).await {
+            println!("! {error}");
+        }
+    }
+    node.shutdown().await;
+    Ok(())
+}
+
+/// Says a line to all, or to the one whom it names.
+async fn say(channel: &Channel, line: &str) -> Fallible<()> {
+    match line.strip_prefix('@').and_then(|line| line.split_once(' ')) {
+        Some((to, text)) => channel.send(to.parse::<NodeId>()?, text).await?,
+        None => drop(channel.publish(line).await?),
+    }
+    Ok(())
+}
+
+async fn show(channel: Arc<Channel>) {
+    if let Ok(Retained::Messages(said)) = channel.catch_up().await {
+        for update in said {
+            println!(
+                "{}: {}",
+                update.id.origin,
+                String::from_utf8_lossy(&update.payload)
+            );
+        }
+    }
+    while let Some(heard) = channel.recv().await {
+        match heard {
+            Heard::Delivery(Delivery::Broadcast { id, payload }) => {
+                println!("{}: {}", id.origin, String::from_utf8_lossy(&payload));
+            }
+            Heard::Delivery(Delivery::Message { from, payload, .. }) => {
+                println!("{from} (to you): {}", String::from_utf8_lossy(&payload));
+            }
+            Heard::Delivery(Delivery::Changed { .. } | Delivery::Conflict { .. }) => {}
+            Heard::Lagged { missed } => println!("! {missed} messages were missed"),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! A member of a mesh that shares a secret, inside a program of its own.
+
+use phalanx_core::gossip::{Address, Config};
+use phalanx_core::identity::NodeId;
+use phalanx_core::topology::record::Content;
+use phalanx_net::identity::{self, Source, Subject};
+use phalanx_net::store::MemoryEpoch;
+use phalanx_net::transport::{Bound, Limits, MeshNode, Settings, Tcp};
+use phalanx_net::{clock, entropy};
+use std::error::Error;
+use std::net::SocketAddr;
+use tonic::service::Routes;
+use zeroize::Zeroizing;
+
+/// The mesh of the examples.
+const MESH: &str = "example";
+
+/// Joins the mesh of this secret as `id`.
+pub async fn join(
+    id: &NodeId,
+    secret: &str,
+    listen: SocketAddr,
+    targets: Vec<Address>,
+) -> Result<MeshNode, Box<dyn Error>> {
+    let subject = Subject::node(MESH, id.clone())?;
+    let source = Source::SecretVariable(Zeroizing::new(secret.to_owned()));
+    let identity = identity::open(&source, &subject, clock::wall())?.identity;
+    let bound = Bound::bind(Tcp, listen).await?;
+    let content = Content {
+        address: Some(bound.local_address()),
+        joined: clock::wall(),
+        ..Content::default()
+    };
+    // Rises with each start; a daemon keeps it on disk as well.
+    let epoch = clock::wall().0;
+    let instance = entropy::instance()?;
+    let settings = Settings {
+        config: Config::new(id.clone(), MESH, epoch, instance, content, targets),
+        seed: entropy::seed()?,
+        identity,
+        store: MemoryEpoch::default(),
+        limits: Limits::default(),
+        observer: None,
+    };
+    Ok(bound.start(settings, |_| Routes::default())?)
+}
