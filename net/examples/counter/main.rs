@@ -10,7 +10,7 @@
 
 #![cfg_attr(
     test,
-    expect(clippy::unwrap_used, reason = "a test fails by panicking")
+    expect(clippy::disallowed_methods, reason = "the test starts its own tasks")
 )]
 
 #[path = "../member/mod.rs"]

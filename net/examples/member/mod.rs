@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 const MESH: &str = "example";
 
 /// Joins the mesh of this secret as `id`.
-pub async fn join(
+pub(crate) async fn join(
     id: &NodeId,
     secret: &str,
     listen: SocketAddr,

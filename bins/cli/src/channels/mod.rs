@@ -26,12 +26,16 @@ use tonic::Code;
 
 /// What a node made of an order: in its own words, unless it could not be asked.
 fn declined(node: &Node, what: &str, status: &tonic::Status) -> Failure {
-    match status.code() {
-        Code::Unavailable | Code::Unknown | Code::PermissionDenied | Code::Unimplemented => {
-            refused(node.address(), status)
-        }
-        Code::InvalidArgument => Failure::usage(format!("{what}: {}", status.message())),
-        _ => Failure::failed(format!("{what}: {}", status.message())),
+    let code = status.code();
+    if matches!(
+        code,
+        Code::Unavailable | Code::Unknown | Code::PermissionDenied | Code::Unimplemented
+    ) {
+        refused(node.address(), status)
+    } else if code == Code::InvalidArgument {
+        Failure::usage(format!("{what}: {}", status.message()))
+    } else {
+        Failure::failed(format!("{what}: {}", status.message()))
     }
 }
 
