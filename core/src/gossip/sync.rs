@@ -59,6 +59,7 @@ impl Gossip {
             .map(|held| held.synced.unwrap_or(held.opened));
         let overdue = synced.is_some_and(|at| self.now - at >= self.config.tuning.hash_interval);
         if !self.is_quiet() && !overdue {
+            self.tell_again(link);
             return;
         }
         let behind = self
@@ -81,16 +82,30 @@ impl Gossip {
         let Some(held) = self.links.get_mut(&link) else {
             return;
         };
-        if held.dialed {
-            if held.synced.is_none_or(|at| now - at >= SYNC_INTERVAL) {
-                self.begin_sync(link);
-            }
-        } else if held
-            .hash_sent
-            .is_none_or(|(sent, at)| sent != hash || now - at >= SYNC_INTERVAL)
-        {
+        let ready = if held.dialed {
+            held.synced.is_none_or(|at| now - at >= SYNC_INTERVAL)
+        } else {
+            held.hash_sent
+                .is_none_or(|(sent, at)| sent != hash || now - at >= SYNC_INTERVAL)
+        };
+        if !ready {
+            self.tell_again(link);
+        } else if held.dialed {
+            self.begin_sync(link);
+        } else {
             held.outgoing.hash = true;
             self.dirty.push(link);
+        }
+    }
+
+    /// The neighbour's view differs, and nothing can be done about it this moment: a later heartbeat tells our hash, be
+    /// it told before. The neighbour may not have been ready for it either.
+    fn tell_again(&mut self, link: LinkId) {
+        let hash = self.hash();
+        if let Some(held) = self.links.get_mut(&link)
+            && held.hash_sent.is_some_and(|(sent, _)| sent == hash)
+        {
+            held.hash_sent = None;
         }
     }
 

@@ -164,6 +164,33 @@ fn the_dialer_begins_with_a_sketch_and_the_acceptor_tells_its_hash() {
 }
 
 #[test]
+fn who_told_its_hash_a_moment_ago_tells_it_again_before_long() {
+    let mut all = Neighbourhood::new(1);
+    let told = |orders: &[Order]| hashes(orders, 1).len();
+    let mut given = all.hears(1, hash(77));
+    given.extend(all.silence(ms(10)));
+    assert_eq!(told(&given), 1);
+    // The dialer was not ready for it, and tells its own once it is; without an answer both would wait for a minute.
+    let mut given = all.hears(1, hash(78));
+    given.extend(all.silence(ms(10)));
+    assert_eq!(told(&given), 0, "not at once");
+    assert_eq!(told(&all.rest(ms(2_000))), 1);
+    assert_eq!(told(&all.rest(ms(10_000))), 0, "and not for ever");
+}
+
+#[test]
+fn a_hash_that_differs_while_the_view_changes_is_answered_once_it_rests() {
+    let mut all = Neighbourhood::new(2);
+    all.rest(ms(5_000));
+    assert_eq!(hashes(&all.rest(ms(5_000)), 1).len(), 0, "all is told");
+    // It changes to and fro: what was told last is true again.
+    let own = all.machine.hash();
+    all.machine.changed = all.now;
+    all.hears(1, hash(own ^ 1));
+    assert_eq!(hashes(&all.rest(ms(3_000)), 1).len(), 1);
+}
+
+#[test]
 fn a_sketch_is_answered_with_what_is_missing_on_both_sides() {
     let mut all = Neighbourhood::new(2);
     all.hears(2, records(&[news(7, 1)]));
