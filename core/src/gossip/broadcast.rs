@@ -204,8 +204,6 @@ impl Gossip {
                 out,
             );
             self.remember((handle, false), before);
-        } else {
-            self.hear_of_forgotten(handle);
         }
         (applied, Some((handle, false)))
     }
@@ -349,6 +347,9 @@ impl Gossip {
         };
         if applied == Applied::Newer {
             self.remember((handle, true), before);
+            if self.status(handle) == Status::Down {
+                self.life(handle).spoke = true;
+            }
             self.judge_soon();
         }
         (applied, Some((handle, true)))

@@ -187,11 +187,20 @@ impl Gossip {
             return;
         }
         // While nobody holds anything against anybody, the rings reach everyone: a joining mesh needs no search.
-        if self.suspects.is_empty() && self.limbo.is_empty() && self.topology.is_unaccused() {
+        let told: Vec<Handle> = self.told_gone().collect();
+        let calm = self.suspects.is_empty() && self.limbo.is_empty() && told.is_empty();
+        if calm && self.topology.is_unaccused() {
             self.timers.cancel(&Timer::Suspicion);
             return;
         }
-        let reach = self.topology.reach(self.me, self.limbo.iter().copied());
+        let spoke = |handle: &Handle| self.life_of(*handle).spoke;
+        let unheard = self.limbo.iter().filter(|handle| !spoke(handle));
+        let reach = self.topology.reach(self.me, unheard.chain(&told).copied());
+        for handle in told {
+            if reach.is_reached(handle) {
+                self.life(handle).forget_at = None;
+            }
+        }
         // Whoever is alive and reached stays so.
         let mut members: Vec<Handle> = self
             .topology
@@ -232,6 +241,15 @@ impl Gossip {
         } else {
             self.timers.cancel(&Timer::Suspicion);
         }
+    }
+
+    /// The members that this node holds for alive or suspect, and was told of by somebody who held them for gone. Their
+    /// edges are no paths unless somebody vouches for them: who is beside them on the rings may know nothing of them.
+    fn told_gone(&self) -> impl Iterator<Item = Handle> + '_ {
+        let told = self.lives.iter().filter(|(_, life)| {
+            life.forget_at.is_some() && matches!(life.status, Status::Alive | Status::Suspect)
+        });
+        told.map(|(handle, _)| *handle)
     }
 
     fn suspect(&mut self, handle: Handle, proof: Option<Instant>, out: &mut Outbox<Output>) {
@@ -326,6 +344,7 @@ impl Gossip {
                 continue;
             }
             self.limbo.insert(handle);
+            self.life(handle).spoke = false;
             self.forget_in_time(handle);
             if let Some(link) = self.by_peer.get(&handle).copied()
                 && self
@@ -445,6 +464,7 @@ impl Gossip {
                 // Counted forwards: this node's clock may not reach back that far.
                 let left = self.config.tuning.forget_after.saturating_sub(*age);
                 self.life(handle).forget_at = Some(self.now + left);
+                self.judge_soon();
             }
         }
     }
@@ -457,13 +477,6 @@ impl Gossip {
         let found_out = 2 * MAINTAIN_INTERVAL + tuning.down_after;
         let wait = tuning.forget_after.max(3 * found_out);
         self.timers.set(Timer::Forget(handle), self.now + wait);
-    }
-
-    /// Somebody told old news of a forgotten member: it has not forgotten it yet.
-    pub(super) fn hear_of_forgotten(&mut self, handle: Handle) {
-        if self.topology.is_retired(handle) {
-            self.keep_place(handle);
-        }
     }
 
     /// A member has been down or gone for long: forget it, in two steps, so that old news does not bring it back.

@@ -5,7 +5,7 @@
 
 use super::link::{Key, Outgoing};
 use super::message::{AgedReport, FRAME_BYTES_MAX, Frame, Gone, Message, Sync, UpdateId};
-use super::{Gossip, LinkId, Output, Status, Timer};
+use super::{Gossip, LinkId, Output, Timer};
 use crate::machine::Outbox;
 use crate::size::{self, Encoded};
 use crate::topology::Handle;
@@ -296,12 +296,13 @@ impl Gossip {
         fits
     }
 
-    /// For how long a member is down or left, if it is.
+    /// For how long a member is down or left, if it is, or if that is all that this node was told of it.
     fn gone(&self, handle: Handle) -> Option<Gone> {
-        if !matches!(self.status(handle), Status::Down | Status::Left) {
+        let life = self.life_of(handle);
+        if life.spoke {
             return None;
         }
-        let left = self.life_of(handle).forget_at? - self.now;
+        let left = life.forget_at? - self.now;
         Some(Gone {
             id: self.id_of(handle),
             age: self.config.tuning.forget_after.saturating_sub(left),

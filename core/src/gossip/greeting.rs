@@ -478,6 +478,9 @@ impl Gossip {
         let life = self.life(handle);
         life.failures = 0;
         life.failed_until = crate::time::Instant::ZERO;
+        if life.status == Status::Alive {
+            life.forget_at = None;
+        }
         let (applied, key) = self.take_record(record, link, out);
         self.relay(key, applied, link);
         // A record of a new life resets the sessions: not below the one just opened.

@@ -50,6 +50,8 @@ pub(super) struct Life {
     pub(super) failed_until: Instant,
     /// Dials that failed in a row.
     pub(super) failures: u32,
+    /// It published something after it was held for down: what the rings say of its edges counts again.
+    pub(super) spoke: bool,
     /// When it is forgotten, if it is down or left; for others: when those who told us of it forget it, which counts if
     /// we find it gone too before we hear from it.
     pub(super) forget_at: Option<Instant>,
@@ -63,6 +65,7 @@ impl Life {
         session: 0,
         failed_until: Instant::ZERO,
         failures: 0,
+        spoke: false,
         forget_at: None,
     };
 }

@@ -631,15 +631,86 @@ fn what_is_said_of_a_forgotten_member_lasts_until_a_newcomer_found_out() {
 }
 
 #[test]
-fn a_forgotten_member_that_somebody_still_tells_of_stays_forgotten_and_accused() {
-    let mut all = with_a_forgotten_member(ms(1_000));
-    for _ in 0..4 {
-        all.rest(ms(20_000));
-        all.hears(1, records(&[news(7, 1)]));
-        assert!(accuses(&all) && all.machine.member(&name(7)).is_none());
+fn who_speaks_after_its_death_is_alive_if_a_path_leads_to_it() {
+    let mut all = Neighbourhood::new(3);
+    suspect(&mut all);
+    all.rest(ms(9_000));
+    let status = |all: &Neighbourhood| all.machine.member(&name(7)).unwrap().status;
+    // Its last words may come late, and those beside it do not hear it.
+    all.hears(1, reports(&[says(7, 1, &[])]));
+    all.rest(ms(300));
+    assert_eq!(status(&all), Status::Down);
+    for index in 1..=3 {
+        all.hears(index as u64, reports(&[says(index, 3, &[])]));
     }
-    all.rest(ms(30_000));
-    assert_eq!(all.machine.topology().handle(&name(7)), None);
+    all.rest(ms(300));
+    assert_eq!(status(&all), Status::Alive, "nobody misses it");
+
+    // That nobody misses it says nothing of one that is silent: they may have forgotten it.
+    let mut all = Neighbourhood::new(3);
+    suspect(&mut all);
+    all.rest(ms(9_000));
+    for index in 1..=3 {
+        all.hears(index as u64, reports(&[says(index, 3, &[])]));
+    }
+    all.rest(ms(300));
+    assert_eq!(status(&all), Status::Down);
+    all.hears(1, reports(&[says(7, 1, &[])]));
+    all.rest(ms(300));
+    assert_eq!(status(&all), Status::Alive);
+}
+
+/// `n0`, to which `n1` hands on `n7` as gone for a second.
+fn told_of_the_gone() -> Neighbourhood {
+    let mut settings = config(0, 5, &[]);
+    settings.tuning.forget_after = ms(20_000);
+    let mut all = Neighbourhood::of(settings, 3);
+    let gone = message::Gone {
+        id: name(7),
+        age: ms(1_000),
+    };
+    let frame = Frame {
+        gone: vec![gone],
+        ..super::neighbourhood::pushes(&[news(7, 1)])
+    };
+    all.hears(1, frame);
+    all
+}
+
+#[test]
+fn who_is_told_of_the_gone_finds_them_gone_though_nobody_else_knows_them() {
+    let mut all = told_of_the_gone();
+    all.rest(ms(300));
+    let status = |all: &Neighbourhood| all.machine.member(&name(7)).map(|member| member.status);
+    assert_eq!(status(&all), Some(Status::Suspect));
+    all.rest(ms(6_000));
+    assert_eq!(status(&all), Some(Status::Down));
+    all.rest(ms(13_500));
+    assert_eq!(
+        status(&all),
+        None,
+        "forgotten when who told of it forgets it"
+    );
+}
+
+#[test]
+fn who_is_told_of_the_gone_believes_whoever_hears_them() {
+    let mut all = told_of_the_gone();
+    all.hears(2, reports(&[says(2, 3, &[(7, false, Some(ms(0)))])]));
+    all.rest(ms(300));
+    all.hears(2, reports(&[says(2, 4, &[])]));
+    for _ in 0..60 {
+        let member = all.machine.member(&name(7)).expect("known");
+        assert_eq!(
+            member.status,
+            Status::Alive,
+            "once heard it is as all others"
+        );
+        // Nothing is held against it either: its own edge is there.
+        let handle = all.machine.topology().handle(&name(7)).unwrap();
+        all.machine.clear_edge(handle);
+        all.rest(ms(100));
+    }
 }
 
 #[test]

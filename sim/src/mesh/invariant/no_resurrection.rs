@@ -1,4 +1,4 @@
-//! A member that was forgotten comes back only with something its owner published since.
+//! A member that was forgotten comes back only with something newer than what was forgotten.
 //!
 //! Reason: old news that still circulates would otherwise bring back machines that were switched off long ago, each
 //! time a node that slept through their death returns. Source: W-19; every gossip system's issue list.
@@ -8,17 +8,28 @@ use crate::invariant::{Invariant, Verdict};
 use crate::system::Effect;
 use phalanx_core::gossip::Event;
 use phalanx_core::identity::NodeId;
+use phalanx_core::topology::record::Record;
 use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What one view held of those that went.
+#[derive(Default)]
+struct View {
+    /// When it lost them: down or gone.
+    lost: HashMap<NodeId, Arc<Record>>,
+    /// And then forgot them.
+    forgotten: HashMap<NodeId, Arc<Record>>,
+}
 
 pub(super) struct NoResurrection {
-    /// When each view forgot whom.
-    forgotten: Vec<HashMap<NodeId, u64>>,
+    views: Vec<View>,
 }
 
 impl NoResurrection {
     pub(super) fn new(hosts: usize) -> Self {
+        let views = (0..hosts).map(|_| View::default());
         Self {
-            forgotten: vec![HashMap::new(); hosts],
+            views: views.collect(),
         }
     }
 }
@@ -29,26 +40,34 @@ impl Invariant<Mesh> for NoResurrection {
     }
 
     fn on_start(&mut self, host: usize) {
-        self.forgotten[host].clear();
+        self.views[host] = View::default();
     }
 
     fn after_step(&mut self, seen: &Seen<'_>, system: &Mesh) -> Verdict {
+        let view = &mut self.views[seen.host];
         for effect in seen.effects {
-            if let Effect::Report(Event::PeerForgotten { id }) = effect {
-                self.forgotten[seen.host].insert(id.clone(), seen.now);
+            let Effect::Report(event) = effect else {
+                continue;
+            };
+            if let Event::PeerDown { id } | Event::PeerLeft { id } = event
+                && let Some(held) = seen.view().topology().record(id)
+            {
+                view.lost.insert(id.clone(), Arc::clone(held));
+            } else if let Event::PeerForgotten { id } = event
+                && let Some(held) = view.lost.remove(id)
+            {
+                view.forgotten.insert(id.clone(), held);
             }
         }
-        let forgotten = &self.forgotten[seen.host];
-        if forgotten.is_empty() {
+        if view.forgotten.is_empty() {
             return Ok(());
         }
         for received in &system.received {
-            let (Some(forgotten), Some(held)) = (forgotten.get(&received.id), &received.held)
+            let (Some(forgotten), Some(held)) = (view.forgotten.get(&received.id), &received.held)
             else {
                 continue;
             };
-            let published = system.shared.published.get(&held.digest());
-            if published.is_some_and(|(_, at)| at <= forgotten) {
+            if held <= forgotten {
                 return Err(format!(
                     "forgot {} and took it back by old news",
                     received.id
