@@ -107,7 +107,7 @@ async fn another_node_may_not_look_inside() {
     assert!(
         denied
             .message()
-            .contains("spiffe://test/node/b may not see this"),
+            .contains("spiffe://test/node/b may not do this"),
         "{}",
         denied.message()
     );
