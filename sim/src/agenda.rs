@@ -86,9 +86,10 @@ impl<'a> Agenda<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mesh::Event;
     use crate::mesh::Mesh;
     use crate::scenario::plan::Order;
-    use phalanx_core::gossip::Event;
+    use phalanx_core::gossip;
 
     const CHAIN: &str = r#"
 scenario = 1
@@ -128,8 +129,10 @@ eventually = { converged = true }
             std::iter::from_fn(next).collect::<Vec<_>>()
         };
         assert_eq!(drain(&mut agenda, 3 * second, [true; 3]).len(), 4);
-        let down = |host: usize| Event::PeerDown {
-            id: scenario.hosts[host].id.clone(),
+        let down = |host: usize| {
+            Event::Mesh(gossip::Event::PeerDown {
+                id: scenario.hosts[host].id.clone(),
+            })
         };
         agenda.heard::<Mesh>(4 * second, 1, &down(2));
         agenda.heard::<Mesh>(4 * second, 0, &down(1));

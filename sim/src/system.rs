@@ -136,6 +136,18 @@ pub trait System: Sized {
         Err(format!("this system cannot judge {condition:?}"))
     }
 
+    /// A figure of the system's own, of what these hosts did between two instants (nanoseconds since the start).
+    #[must_use]
+    fn figure(
+        &self,
+        _scene: &Scene<'_, Self>,
+        _word: &str,
+        _who: &[usize],
+        _window: (u64, u64),
+    ) -> Option<u64> {
+        None
+    }
+
     /// Whether an event wrongly says that a running node is dead (the metric `false-deaths`).
     #[must_use]
     fn is_false_death(_scene: &Scene<'_, Self>, _event: &Self::Event) -> bool {
@@ -351,8 +363,11 @@ pub enum Effect<S: System> {
     Nothing,
 }
 
+/// Says what is wrong with what goes with a word.
+pub type Check = fn(&str, &Value) -> Result<(), String>;
+
 /// The words of a system.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
     /// What the system is called.
     pub name: &'static str,
@@ -366,6 +381,8 @@ pub struct Vocabulary {
     pub commands: Vec<&'static str>,
     /// Whether its processes have certificates, to which the step `certificate` can do something.
     pub certificates: bool,
+    /// Says what is wrong with what goes with a command, or with a condition of the system's own.
+    pub check: Option<Check>,
     /// What can be broken on purpose.
     pub sabotage: Vec<&'static str>,
 }

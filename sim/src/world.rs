@@ -23,6 +23,11 @@ pub trait World<S: System> {
 
     /// What a host has sent.
     fn traffic(&self, host: usize) -> Traffic;
+
+    /// The system of the run, which remembers what happened in it; none: the engine keeps no such memory.
+    fn system(&self) -> Option<&S> {
+        None
+    }
 }
 
 /// A world at one instant, with the names of the scenario.

@@ -6,7 +6,7 @@ use crate::host::process;
 use core::time::Duration;
 use madsim::Config;
 use madsim::runtime::{Handle, NodeHandle};
-use phalanx_core::gossip::Gossip;
+use phalanx_core::node::Node;
 use phalanx_core::random::Random;
 use phalanx_sim::agenda::Agenda;
 use phalanx_sim::judge::Judge;
@@ -42,7 +42,7 @@ pub(super) struct Engine {
     pub(super) lives: Lives,
     pub(super) seeds: Random,
     /// The latest look at each machine.
-    seen: Vec<Option<Gossip>>,
+    seen: Vec<Option<Node>>,
 }
 
 /// The network of a scenario.
@@ -118,6 +118,7 @@ impl Engine {
             time::sleep(TICK).await;
             let now = self.fabric.now();
             for (host, event) in self.fabric.reported() {
+                let event = phalanx_sim::mesh::Event::Mesh(event);
                 judge.event(now, host, &event, &*self);
                 agenda.heard::<Mesh>(now, host, &event);
             }
@@ -166,7 +167,7 @@ impl Engine {
 
 /// The machines as the judge sees them.
 impl World<Mesh> for Engine {
-    fn view(&self, host: usize) -> Option<&Gossip> {
+    fn view(&self, host: usize) -> Option<&Node> {
         self.seen[host].as_ref()
     }
 

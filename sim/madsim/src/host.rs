@@ -7,7 +7,7 @@ use core::time::Duration;
 use madsim::net::Endpoint;
 use madsim::task::{self, AbortHandle};
 use phalanx_core::gossip::{
-    self, Address, CloseReason, Config, DialError, DialId, Gossip, LinkId, Message,
+    self, Address, CloseReason, Config, DialError, DialId, LinkId, Message,
 };
 use phalanx_core::machine::{Machine, Outbox};
 use phalanx_core::node::{Input, Node, Output};
@@ -55,10 +55,10 @@ impl Slot {
     }
 
     /// The machine as it stands now, also of a process that stands still.
-    pub(crate) fn look(&self) -> Option<Gossip> {
+    pub(crate) fn look(&self) -> Option<Node> {
         let shown = self.lock().machine.clone()?;
         let node = shown.lock();
-        Some(node.mesh().clone())
+        Some(node.clone())
     }
 
     /// The links the machine holds.

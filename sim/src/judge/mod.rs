@@ -427,6 +427,16 @@ impl Watch {
                     self.figure = percentile_99(&self.right_since, self.expectation.from);
                 }
             }
+            Metric::Own(word) => {
+                if over {
+                    let who = scene.select(who);
+                    let to = self.expectation.to.unwrap_or(now);
+                    let nanos = |at: Duration| u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+                    let window = (nanos(self.expectation.from), nanos(to));
+                    let system = scene.world.system();
+                    self.figure = system.and_then(|it| it.figure(scene, word, &who, window));
+                }
+            }
             Metric::BytesPerNode
             | Metric::BytesPerNodeSecond
             | Metric::MessagesPerNode

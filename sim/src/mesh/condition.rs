@@ -1,14 +1,15 @@
 //! Whether one of the mesh's conditions holds at one instant, and if not, what stands against it.
 
-use super::Mesh;
+use super::Scene;
+use super::projection::text_of;
+use super::workload::Asked;
 use crate::scenario::{Condition, SeenAs, Selector};
 use phalanx_core::gossip::{Gossip, MemberView, Phase, Status};
 use phalanx_core::identity::NodeId;
+use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
 use phalanx_core::topology::Topology;
 use std::collections::{BTreeMap, BTreeSet};
-
-type Scene<'a> = crate::world::Scene<'a, Mesh>;
 
 /// Whether a condition holds.
 ///
@@ -18,7 +19,8 @@ pub(super) fn holds(scene: &Scene<'_>, condition: &Condition) -> Result<(), Stri
     match condition {
         Condition::Sees(who, of, status) => sees(scene, who, of, *status),
         Condition::Members(who, status, bound) => {
-            for (host, mesh) in scene.observers(who)? {
+            for (host, node) in scene.observers(who)? {
+                let mesh = node.mesh();
                 let fits = |member: Option<Status>| status.is_none_or(|status| status.fits(member));
                 let count = mesh
                     .members()
@@ -34,7 +36,8 @@ pub(super) fn holds(scene: &Scene<'_>, condition: &Condition) -> Result<(), Stri
             providers(scene, who, name, version.as_deref(), are)
         }
         Condition::Links(who, bound) => {
-            for (host, mesh) in scene.observers(who)? {
+            for (host, node) in scene.observers(who)? {
+                let mesh = node.mesh();
                 let count = mesh.links(Instant::ZERO).count() as u64;
                 if !bound.holds(count) {
                     return Err(format!("{} has {count} links", scene.name(host)));
@@ -44,7 +47,7 @@ pub(super) fn holds(scene: &Scene<'_>, condition: &Condition) -> Result<(), Stri
         }
         Condition::Phase(who, phase) => {
             for host in scene.select(who) {
-                let found = scene.view(host).map(Gossip::phase);
+                let found = scene.view(host).map(|node| node.mesh().phase());
                 if found != Some(*phase) {
                     let found = found.map_or("stopped", Phase::word);
                     return Err(format!("{} is {found}", scene.name(host)));
@@ -52,11 +55,11 @@ pub(super) fn holds(scene: &Scene<'_>, condition: &Condition) -> Result<(), Stri
             }
             Ok(())
         }
+        Condition::Own { name, who, with } => of_channels(scene, who, &Asked::read(name, with)?),
         Condition::Converged
         | Condition::Event(..)
         | Condition::State { .. }
-        | Condition::Agree { .. }
-        | Condition::Own { .. } => Err("this is no condition of the mesh alone".to_owned()),
+        | Condition::Agree { .. } => Err("this is no condition of the mesh alone".to_owned()),
     }
 }
 
@@ -66,7 +69,8 @@ fn sees(scene: &Scene<'_>, who: &Selector, of: &Selector, wanted: SeenAs) -> Res
         return Err("nobody is there to be seen".to_owned());
     }
     let mut seen = false;
-    for (host, mesh) in scene.observers(who)? {
+    for (host, node) in scene.observers(who)? {
+        let mesh = node.mesh();
         for &other in of.iter().filter(|other| **other != host) {
             seen = true;
             let status = mesh
@@ -102,7 +106,8 @@ fn providers(
         .into_iter()
         .map(|host| &scene.hosts[host].id)
         .collect();
-    for (host, mesh) in scene.observers(who)? {
+    for (host, node) in scene.observers(who)? {
+        let mesh = node.mesh();
         let found = mesh.providers(name, version);
         if !found.iter().eq(wanted.iter().copied()) {
             return Err(format!("{} finds {}", scene.name(host), list(&found)));
@@ -118,11 +123,11 @@ fn providers(
 /// The first view that is not so.
 pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
     // By hashes first: this is asked dozens of times a second, of all views.
-    let alive = Topology::alive_if(scene.nodes().map(|(_, mesh)| mesh.id()));
-    let mut views = scene.nodes().map(|(_, mesh)| mesh);
+    let alive = Topology::alive_if(scene.nodes().map(|(_, node)| node.mesh().id()));
+    let mut views = scene.nodes().map(|(_, node)| node.mesh());
     let hash = views.next().map_or(0, Gossip::hash);
     let equal = |mesh: &Gossip| mesh.hash() == hash && mesh.topology().alive() == alive;
-    if !scene.nodes().all(|(_, mesh)| equal(mesh)) {
+    if !scene.nodes().all(|(_, node)| equal(node.mesh())) {
         find_wrong(scene)?;
     }
     nobody_yielded_to_nobody(scene)
@@ -130,7 +135,7 @@ pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
 
 /// Who gave its name up did so for another machine under its id. It takes no part, so that no view misses it.
 fn nobody_yielded_to_nobody(scene: &Scene<'_>) -> Result<(), String> {
-    let phase = |host: usize| scene.view(host).map(Gossip::phase);
+    let phase = |host: usize| scene.view(host).map(|node| node.mesh().phase());
     let yielded = |host: &usize| phase(*host) == Some(Phase::NameTaken);
     for host in (0..scene.hosts.len()).filter(yielded) {
         let id = &scene.hosts[host].id;
@@ -149,7 +154,8 @@ fn nobody_yielded_to_nobody(scene: &Scene<'_>) -> Result<(), String> {
 fn find_wrong(scene: &Scene<'_>) -> Result<(), String> {
     let mut alive = BTreeMap::new();
     let mut first: Option<(usize, u64)> = None;
-    for (host, mesh) in scene.nodes() {
+    for (host, node) in scene.nodes() {
+        let mesh = node.mesh();
         if let Some(other) = alive.insert(mesh.id(), host) {
             return Err(format!(
                 "{} and {} both run as {}",
@@ -167,7 +173,8 @@ fn find_wrong(scene: &Scene<'_>) -> Result<(), String> {
             }
         }
     }
-    for (host, mesh) in scene.nodes() {
+    for (host, node) in scene.nodes() {
+        let mesh = node.mesh();
         let mut seen = 0;
         for member in mesh.members() {
             let wanted = alive.contains_key(member.record.id());
@@ -194,17 +201,18 @@ fn find_wrong(scene: &Scene<'_>) -> Result<(), String> {
 
 /// Of each node that takes part, whether it knows exactly those as alive.
 pub(super) fn right_views(scene: &Scene<'_>) -> Vec<(usize, bool)> {
-    let ids: BTreeSet<&NodeId> = scene.nodes().map(|(_, mesh)| mesh.id()).collect();
+    let ids: BTreeSet<&NodeId> = scene.nodes().map(|(_, node)| node.mesh().id()).collect();
     let alive = Topology::alive_if(ids.into_iter());
     let views = scene.nodes();
     views
-        .map(|(host, mesh)| (host, mesh.topology().alive() == alive))
+        .map(|(host, node)| (host, node.mesh().topology().alive() == alive))
         .collect()
 }
 
 fn difference(scene: &Scene<'_>, one: usize, two: usize) -> String {
     let records = |host: usize| -> BTreeMap<_, _> {
-        let members = scene.view(host).into_iter().flat_map(Gossip::members);
+        let node = scene.view(host).into_iter();
+        let members = node.flat_map(|node| node.mesh().members());
         members
             .map(|member| (member.record.id().clone(), member))
             .collect()
@@ -233,4 +241,44 @@ fn list(ids: &[NodeId]) -> String {
         .map(NodeId::as_str)
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// A condition on channels.
+fn of_channels(scene: &Scene<'_>, who: &Selector, asked: &Asked) -> Result<(), String> {
+    let observers = scene.observers(who)?;
+    match asked {
+        Asked::Agrees(channel) => {
+            let holds = |(host, node): &(usize, &Node)| {
+                node.channels().hash(channel).map(|hash| (*host, hash))
+            };
+            let mut held = observers.iter().filter_map(holds);
+            let Some((first, wanted)) = held.next() else {
+                return Err(format!("nobody holds anything of {channel}"));
+            };
+            match held.find(|(_, hash)| *hash != wanted) {
+                None => Ok(()),
+                Some((other, _)) => Err(format!(
+                    "{} and {} hold different things of {channel}",
+                    scene.name(first),
+                    scene.name(other)
+                )),
+            }
+        }
+        Asked::AllHeard(channel) => match scene.world.system() {
+            Some(mesh) => mesh.ledger.all_heard(scene, channel),
+            None => Err("this engine does not tell broadcasts apart".to_owned()),
+        },
+        Asked::Value(channel, key, wanted) => {
+            for (host, node) in observers {
+                let held = node.channels().value(channel, key);
+                let found = held.and_then(|held| held.value.as_ref());
+                let found = found.map(|value| text_of(value));
+                if found != *wanted {
+                    let found = found.unwrap_or_else(|| "nothing".to_owned());
+                    return Err(format!("`{key}` is {found} at {}", scene.name(host)));
+                }
+            }
+            Ok(())
+        }
+    }
 }

@@ -1,11 +1,146 @@
-//! The kinds of events that nodes report, as words.
+//! What nodes and the applications on their hosts report, and the words for it.
 
-use phalanx_core::gossip::{Event, Message};
+use super::daemon::Asked;
+use phalanx_core::channel::message::Item;
+use phalanx_core::channel::{self, ChannelName, Data, Delivery, Done, Failure, Refusal};
+use phalanx_core::gossip::{self, Message};
 use phalanx_core::identity::NodeId;
+
+/// Something that a host reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The daemon, of its part in the mesh.
+    Mesh(gossip::Event),
+    /// The daemon, of its channels.
+    Channel(channel::Event),
+    /// An application sends a message.
+    Sent {
+        /// Its number.
+        number: u64,
+        /// To whom.
+        to: NodeId,
+        /// It is sent once and not answered.
+        datagram: bool,
+    },
+    /// An application closes a channel.
+    Closed(ChannelName),
+    /// Something was handed to an application.
+    Handed(ChannelName, Delivery),
+    /// A message was not delivered to this member, for this reason.
+    Failed(NodeId, Failure),
+    /// What an application asked for was answered.
+    Answered(Asked, Result<Done, Refusal>),
+}
+
+/// The words for what is reported of channels.
+const OF_CHANNELS: [&str; 28] = [
+    "sent",
+    "delivered",
+    "undelivered",
+    "received",
+    "heard",
+    "changed",
+    "conflict",
+    "opened",
+    "closed",
+    "published",
+    "written",
+    "differs",
+    "no-news",
+    "full",
+    "refused",
+    "unknown-peer",
+    "no-peer",
+    "no-route",
+    "relay-lost",
+    "no-such-channel",
+    "busy",
+    "timed-out",
+    "rerouted",
+    "relay-failed",
+    "channel-rejected",
+    "channel-learnt",
+    "broadcast-dropped",
+    "dispatched",
+];
+
+/// Every word.
+pub(super) fn words() -> Vec<&'static str> {
+    let mesh = EventKind::ALL.iter().map(|(_, word)| *word);
+    mesh.chain(OF_CHANNELS).collect()
+}
+
+impl Event {
+    /// Its word, and whom it is about.
+    pub(super) fn described(&self) -> (&'static str, Option<&NodeId>) {
+        match self {
+            Self::Mesh(event) => {
+                let (kind, about) = EventKind::of(event);
+                (kind.word(), about)
+            }
+            Self::Channel(event) => (event.word(), event.subject()),
+            Self::Sent { to, .. } => ("sent", Some(to)),
+            Self::Closed(_) => ("closed", None),
+            Self::Handed(_, delivery) => match delivery {
+                Delivery::Message { from, .. } => ("received", Some(from)),
+                Delivery::Broadcast { id, .. } => ("heard", Some(&id.origin)),
+                Delivery::Changed { version, .. } => ("changed", Some(&version.origin)),
+                Delivery::Conflict { won, .. } => ("conflict", Some(&won.origin)),
+            },
+            Self::Failed(to, failure) => (failed(*failure), Some(to)),
+            Self::Answered(asked, result) => {
+                let about = match asked {
+                    Asked::Send(_, to) => Some(to),
+                    Asked::Open(_) | Asked::Publish(_) | Asked::Write(_) => None,
+                };
+                (answered(result), about)
+            }
+        }
+    }
+}
+
+const fn failed(failure: Failure) -> &'static str {
+    match failure {
+        Failure::UnknownPeer => "unknown-peer",
+        // `peer-down` is what the mesh reports.
+        Failure::PeerDown => "no-peer",
+        Failure::NoRoute => "no-route",
+        Failure::RelayLost => "relay-lost",
+        Failure::NoSuchChannel => "no-such-channel",
+        Failure::Busy => "busy",
+        Failure::TimedOut => "timed-out",
+    }
+}
+
+const fn answered(result: &Result<Done, Refusal>) -> &'static str {
+    match result {
+        Ok(Done::Opened) => "opened",
+        Ok(Done::Published(_)) => "published",
+        Ok(Done::NoNews) => "no-news",
+        Ok(Done::Committed(_)) => "written",
+        Ok(Done::Differs(_)) => "differs",
+        Ok(Done::Delivered) => "delivered",
+        Ok(Done::Sent) => "dispatched",
+        Err(Refusal::Undelivered(_)) => "undelivered",
+        Err(Refusal::Full) => "full",
+        Err(
+            Refusal::AlreadyOpen
+            | Refusal::NotOpen
+            | Refusal::OtherKind(_)
+            | Refusal::WrongKind(_)
+            | Refusal::TooManyChannels
+            | Refusal::TooLarge(_)
+            | Refusal::BadKey(_)
+            | Refusal::BadTransaction
+            | Refusal::BadInterval(_)
+            | Refusal::Malformed(_),
+        ) => "refused",
+    }
+}
 
 /// What a node reported, without the particulars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum EventKind {
+enum EventKind {
     /// `peer-up`
     PeerUp,
     /// `peer-suspected`
@@ -48,7 +183,7 @@ pub(super) enum EventKind {
 
 impl EventKind {
     /// Every kind and its word.
-    pub(super) const ALL: &'static [(Self, &'static str)] = &[
+    const ALL: &'static [(Self, &'static str)] = &[
         (Self::PeerUp, "peer-up"),
         (Self::PeerSuspected, "peer-suspected"),
         (Self::PeerCleared, "peer-cleared"),
@@ -71,13 +206,14 @@ impl EventKind {
     ];
 
     /// Its word.
-    pub(super) fn word(self) -> &'static str {
+    fn word(self) -> &'static str {
         let known = Self::ALL.iter().find(|(kind, _)| *kind == self);
         known.map_or("unnamed", |(_, word)| word)
     }
 
     /// The kind of an event, and whom it is about.
-    pub(super) const fn of(event: &Event) -> (Self, Option<&NodeId>) {
+    const fn of(event: &gossip::Event) -> (Self, Option<&NodeId>) {
+        use gossip::Event;
         match event {
             Event::PeerUp { id, .. } => (Self::PeerUp, Some(id)),
             Event::PeerSuspected { id } => (Self::PeerSuspected, Some(id)),
@@ -104,8 +240,12 @@ impl EventKind {
 
 /// What a message carries, in the word for its weightiest part.
 pub(super) fn content(message: &Message) -> &'static str {
-    let Message::Frame(frame) = message else {
-        return super::word(message);
+    let frame = match message {
+        Message::Frame(frame) => frame,
+        Message::Data(data) => return carried(data),
+        Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) | Message::Goodbye(_) => {
+            return super::word(message);
+        }
     };
     let parts = [
         ("sync", !frame.sync.is_empty()),
@@ -118,4 +258,26 @@ pub(super) fn content(message: &Message) -> &'static str {
     ];
     let found = parts.iter().find(|(_, there)| *there);
     found.map_or("heartbeat", |(word, _)| word)
+}
+
+/// What is said about channels, in the word for its weightiest part.
+fn carried(data: &Data) -> &'static str {
+    const WORDS: [&str; 6] = [
+        "broadcast",
+        "parcel",
+        "piece",
+        "comparison",
+        "ask",
+        "announcement",
+    ];
+    let rank = |item: &Item| match item {
+        Item::Update { .. } => 0,
+        Item::Parcel { .. } => 1,
+        Item::Rest(_) => 2,
+        Item::Digest { .. } | Item::Sketch { .. } | Item::Larger { .. } | Item::Want { .. } => 3,
+        Item::Graft(_) => 4,
+        Item::Have(_) => 5,
+    };
+    let first = data.items.iter().map(rank).min();
+    first.map_or("credit", |rank| WORDS[rank])
 }

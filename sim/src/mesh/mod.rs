@@ -1,12 +1,20 @@
-//! The mesh as a simulated system: core's [`Node`] on the engine's links, with its epoch on the host's disk.
+//! The mesh as a simulated system: core's [`Node`] on the engine's links, with its epoch on the host's disk, and
+//! applications that use its channels.
 
 mod condition;
+pub mod daemon;
 mod event;
 mod hope;
 pub mod invariant;
+mod ledger;
 pub mod life;
 pub mod projection;
 pub mod trace;
+mod workload;
+
+pub use daemon::Daemon;
+pub use event::Event;
+pub use workload::{Order, Target, Written};
 
 use crate::disk::Write;
 use crate::invariant::{Invariant, Seen};
@@ -15,18 +23,20 @@ use crate::outcome::reproduce;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Condition, Engine, Scenario};
 use crate::system::{Effect, Happening, Start, System, Taken, Vocabulary};
-use crate::world::Scene;
 use core::time::Duration;
-use event::EventKind;
+use daemon::Place;
 use invariant::Shared;
+use ledger::Ledger;
 use life::Life;
-use phalanx_core::gossip::{self, Address, Event, Gossip, Message, Phase, Sabotage, Switch};
+use phalanx_core::gossip::{self, Address, Message, Phase, Sabotage, Switch};
 use phalanx_core::identity::NodeId;
+use phalanx_core::machine::Outbox;
 use phalanx_core::node::{self, Node};
+use phalanx_core::random::mix;
 use phalanx_core::size::Encoded;
 use phalanx_core::time::Instant;
 use phalanx_core::topology::record::Record;
-use projection::{Lives, Projection};
+use projection::{Lives, Projection, text_of};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -35,11 +45,16 @@ const EPOCH: &str = "epoch";
 /// How long the adapter waits before it tries again to store an epoch.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
+type Scene<'a> = crate::world::Scene<'a, Mesh>;
+
 /// The mesh, for one run.
 #[derive(Debug)]
 pub struct Mesh {
     sabotage: Sabotage,
     lives: Lives,
+    /// The ids of all hosts.
+    ids: Arc<[NodeId]>,
+    ledger: Ledger,
     /// The records in the message that is stepped.
     received: Vec<Received>,
     shared: Shared,
@@ -73,18 +88,34 @@ pub fn sabotage(words: &[String]) -> Result<Sabotage, String> {
 }
 
 impl System for Mesh {
-    type Machine = Node;
+    type Machine = Daemon;
     type Message = Message;
     type Event = Event;
-    type View = Gossip;
+    type View = Node;
 
     fn vocabulary() -> Vocabulary {
         Vocabulary {
             name: "the mesh",
-            events: EventKind::ALL.iter().map(|(_, word)| *word).collect(),
-            conditions: vec!["sees", "members", "providers", "links", "phase"],
-            metrics: vec!["false-deaths", "converge-ms", "converge-p99-ms"],
-            commands: Vec::new(),
+            events: event::words(),
+            conditions: ["sees", "members", "providers", "links", "phase"]
+                .into_iter()
+                .chain(workload::CONDITIONS)
+                .collect(),
+            metrics: vec![
+                "false-deaths",
+                "converge-ms",
+                "converge-p99-ms",
+                "missed-updates",
+                "update-ms",
+                "update-p99-ms",
+                "update-p50-ms",
+                "copies-percent",
+                "delivered-percent",
+                "send-ms",
+                "send-p99-ms",
+            ],
+            commands: workload::COMMANDS.to_vec(),
+            check: Some(workload::check),
             // Who is who is settled before a message reaches the machine; certificates are the transport's.
             certificates: false,
             sabotage: Switch::ALL.iter().map(|(_, word)| *word).collect(),
@@ -99,12 +130,15 @@ impl System for Mesh {
         Ok(Self {
             sabotage: sabotage(words)?,
             lives,
+            ids: scenario.hosts.iter().map(|host| host.id.clone()).collect(),
+            ledger: Ledger::new(scenario.hosts.len()),
             received: Vec::new(),
             shared: Shared::new(scenario.hosts.len()),
         })
     }
 
-    fn start(&mut self, mut start: Start<'_>) -> Node {
+    fn start(&mut self, mut start: Start<'_>) -> Daemon {
+        let spec = &start.scenario.hosts[start.host];
         let stored = start
             .disk
             .read(EPOCH)
@@ -121,11 +155,25 @@ impl System for Mesh {
         let config = life.config(&mut start.random);
         self.lives.start(&config.id, epoch, config.instance);
         self.shared.starts(start.host);
-        Node::new(config, start.random.next_u64(), Instant::ZERO)
+        self.ledger.starts(start.host);
+        let node = Node::new(config, start.random.next_u64(), Instant::ZERO);
+        let place = Place {
+            host: start.host,
+            life: start.life,
+            ids: Arc::clone(&self.ids),
+        };
+        let mut daemon = Daemon::new(node, place, start.random.child("applications"));
+        for (channel, opening) in &spec.channels {
+            // Nothing else is there yet: it opens, and there is nobody to tell.
+            let mut out = Outbox::new();
+            daemon.open(Instant::ZERO, channel.clone(), opening, &mut out);
+            self.ledger.opens(start.host, channel, 0);
+        }
+        daemon
     }
 
-    fn happen(&mut self, node: &Node, what: Happening<'_, Message>) -> Option<node::Input> {
-        Some(node::Input::Mesh(match what {
+    fn happen(&mut self, daemon: &Daemon, what: Happening<'_, Message>) -> Option<daemon::Input> {
+        Some(daemon::Input::Node(node::Input::Mesh(match what {
             Happening::Start => gossip::Input::Start,
             Happening::Accepted { link, peer } => gossip::Input::Accepted { link, peer },
             Happening::Dialed { dial, link, peer } => gossip::Input::Dialed { dial, link, peer },
@@ -135,22 +183,24 @@ impl System for Mesh {
             Happening::Written { ticket } => gossip::Input::Stored { ticket },
             Happening::Leave => gossip::Input::Leave,
             Happening::Announce { services, metadata } => {
-                let mut content = node.mesh().record().content().clone();
+                let mut content = daemon.node().mesh().record().content().clone();
                 content.services.clone_from(services);
                 content.metadata.clone_from(metadata);
                 gossip::Input::Announce(content)
             }
+            Happening::Command { name, with } => {
+                return Order::read(name, with).ok().map(daemon::Input::Order);
+            }
             Happening::Datagram { .. }
             | Happening::WriteFailed { .. }
-            | Happening::Certificate(_)
-            | Happening::Command { .. } => return None,
-        }))
+            | Happening::Certificate(_) => return None,
+        })))
     }
 
-    fn perform(&mut self, output: node::Output) -> Effect<Self> {
+    fn perform(&mut self, output: daemon::Output) -> Effect<Self> {
         let output = match output {
-            node::Output::Mesh(output) => output,
-            node::Output::Channel(_) | node::Output::RoutesChanged => return Effect::Nothing,
+            daemon::Output::Mesh(output) => output,
+            daemon::Output::Report(event) => return Effect::Report(event),
         };
         match output {
             gossip::Output::Dial { dial, address } => Effect::Dial {
@@ -169,13 +219,19 @@ impl System for Mesh {
                 retry: Some(STORE_RETRY),
             },
             gossip::Output::Left => Effect::Exit,
-            gossip::Output::Report(event) => Effect::Report(event),
+            gossip::Output::Report(event) => Effect::Report(Event::Mesh(event)),
         }
     }
 
-    fn before(&mut self, node: &Node, input: &node::Input) {
+    fn before(&mut self, daemon: &Daemon, input: &daemon::Input) {
         self.received.clear();
-        if let node::Input::Mesh(gossip::Input::Receive { message, .. }) = input {
+        let node = daemon.node();
+        if let daemon::Input::Node(node::Input::Mesh(gossip::Input::Receive { message, .. })) =
+            input
+        {
+            if let Message::Data(data) = message {
+                self.ledger.comes(daemon.host(), data);
+            }
             let received = &mut self.received;
             invariant::records(message, &mut |record| {
                 received.push(Received {
@@ -187,12 +243,13 @@ impl System for Mesh {
         }
     }
 
-    fn describe(&mut self, input: &node::Input) -> Taken {
+    fn describe(&mut self, input: &daemon::Input) -> Taken {
         match input {
-            node::Input::Mesh(input) => taken(input),
-            node::Input::Channel(_) => Taken::of("channel"),
-            node::Input::WatchRoutes(_) => Taken::of("watch-routes"),
-            node::Input::Wake => Taken::of("wake"),
+            daemon::Input::Node(node::Input::Mesh(input)) => taken(input),
+            daemon::Input::Node(node::Input::Channel(_)) => Taken::of("channel"),
+            daemon::Input::Node(node::Input::WatchRoutes(_)) => Taken::of("watch-routes"),
+            daemon::Input::Order(_) => Taken::of("order"),
+            daemon::Input::Node(node::Input::Wake) | daemon::Input::Wake => Taken::of("wake"),
         }
     }
 
@@ -200,15 +257,20 @@ impl System for Mesh {
         message.encoded_len()
     }
 
-    fn view(node: &Node) -> &Gossip {
-        node.mesh()
+    fn view(daemon: &Daemon) -> &Node {
+        daemon.node()
     }
 
-    fn digest(mesh: &Gossip) -> u64 {
-        mesh.hash()
+    fn digest(node: &Node) -> u64 {
+        let channels = node.channels();
+        let hashes = channels
+            .known()
+            .filter_map(|(name, ..)| channels.hash(name));
+        node.mesh().hash() ^ hashes.fold(0, |sum, hash| mix(sum ^ hash))
     }
 
-    fn state(mesh: &Gossip) -> Value {
+    fn state(node: &Node) -> Value {
+        let mesh = node.mesh();
         let members = mesh.members().map(|member| {
             let rank = member.record.rank();
             let content = member.record.content();
@@ -234,12 +296,12 @@ impl System for Mesh {
             "hash": format!("{:016x}", mesh.hash()),
             "members": members.collect::<serde_json::Map<_, _>>(),
             "links": links.collect::<serde_json::Map<_, _>>(),
+            "channels": channels(node),
         })
     }
 
     fn event(event: &Event) -> (&'static str, Option<&NodeId>) {
-        let (kind, about) = EventKind::of(event);
-        (kind.word(), about)
+        event.described()
     }
 
     fn again(scenario: &Scenario, seed: u64, engine: Engine) -> String {
@@ -252,19 +314,20 @@ impl System for Mesh {
 
     fn note(&mut self, seen: &Seen<'_, Self>) {
         self.shared.note(seen);
+        self.ledger.note(seen);
         for received in &mut self.received {
-            received.held = seen.view().topology().record(&received.id).cloned();
+            received.held = seen.view().mesh().topology().record(&received.id).cloned();
         }
     }
 
-    fn takes_part(mesh: &Gossip) -> bool {
-        match mesh.phase() {
+    fn takes_part(node: &Node) -> bool {
+        match node.mesh().phase() {
             Phase::Joining | Phase::Running | Phase::Isolated => true,
             Phase::Leaving | Phase::Left | Phase::NameTaken => false,
         }
     }
 
-    fn settled(scene: &Scene<'_, Self>) -> Result<(), String> {
+    fn settled(scene: &Scene<'_>) -> Result<(), String> {
         condition::converged(scene)
     }
 
@@ -272,22 +335,32 @@ impl System for Mesh {
         hope::hopeful(scenario, plan, at)
     }
 
-    fn right_views(scene: &Scene<'_, Self>) -> Vec<(usize, bool)> {
+    fn right_views(scene: &Scene<'_>) -> Vec<(usize, bool)> {
         condition::right_views(scene)
     }
 
-    fn holds(scene: &Scene<'_, Self>, condition: &Condition) -> Result<(), String> {
+    fn holds(scene: &Scene<'_>, condition: &Condition) -> Result<(), String> {
         condition::holds(scene, condition)
     }
 
-    fn is_false_death(scene: &Scene<'_, Self>, event: &Event) -> bool {
-        let Event::PeerDown { id } = event else {
+    fn is_false_death(scene: &Scene<'_>, event: &Event) -> bool {
+        let Event::Mesh(gossip::Event::PeerDown { id }) = event else {
             return false;
         };
-        scene.nodes().any(|(_, mesh)| mesh.id() == id)
+        scene.nodes().any(|(_, node)| node.mesh().id() == id)
     }
 
-    fn project(&self, scene: &Scene<'_, Self>) -> Option<Projection> {
+    fn figure(
+        &self,
+        scene: &Scene<'_>,
+        word: &str,
+        who: &[usize],
+        window: (u64, u64),
+    ) -> Option<u64> {
+        self.ledger.figure(scene, word, who, window)
+    }
+
+    fn project(&self, scene: &Scene<'_>) -> Option<Projection> {
         Some(Projection::of(scene, &self.lives))
     }
 }
@@ -325,4 +398,24 @@ fn taken(input: &gossip::Input) -> Taken {
         gossip::Input::Leave => Taken::of("leave"),
         gossip::Input::Wake => Taken::of("wake"),
     }
+}
+
+/// The channels that a node knows.
+fn channels(node: &Node) -> serde_json::Map<String, Value> {
+    let channels = node.channels();
+    let known = channels.known().map(|(name, kind, open)| {
+        let values = channels.values(name).filter_map(|(key, held)| {
+            let value = text_of(held.value.as_ref()?);
+            Some((key.to_string(), value.into()))
+        });
+        let state = json!({
+            "kind": kind.word(),
+            "open": open,
+            "hash": channels.hash(name).map(|hash| format!("{hash:016x}")),
+            "messages": channels.messages(name).count(),
+            "values": values.collect::<serde_json::Map<_, _>>(),
+        });
+        (name.to_string(), state)
+    });
+    known.collect()
 }

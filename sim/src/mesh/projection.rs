@@ -12,6 +12,7 @@ use crate::world::Scene;
 use core::net::SocketAddr;
 use phalanx_core::gossip::MemberView;
 use phalanx_core::identity::NodeId;
+use phalanx_core::node::Node;
 use phalanx_core::topology::record::{Rank, Record};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -31,6 +32,22 @@ pub struct View {
     pub members: BTreeMap<String, Member>,
     /// The provider index: `name/version` to ids.
     pub providers: BTreeMap<String, Vec<String>>,
+    /// The channels that it knows.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub channels: BTreeMap<String, Channel>,
+}
+
+/// What a node holds of one channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Channel {
+    /// `messages`, `map` or `custom`.
+    pub kind: &'static str,
+    /// Whether an application has it open.
+    pub open: bool,
+    /// The retained messages: who broadcast them, in which life, the number of the broadcast, the bytes.
+    pub messages: Vec<(String, u32, u64, usize)>,
+    /// The values.
+    pub values: BTreeMap<String, String>,
 }
 
 /// One member.
@@ -91,10 +108,12 @@ impl Lives {
     }
 
     fn life(&self, id: &NodeId, rank: Rank) -> u32 {
+        self.life_of(id, rank.epoch, rank.instance)
+    }
+
+    fn life_of(&self, id: &NodeId, epoch: u64, instance: u32) -> u32 {
         let lives = self.of.get(id).map_or(&[][..], Vec::as_slice);
-        let found = lives
-            .iter()
-            .position(|life| *life == (rank.epoch, rank.instance));
+        let found = lives.iter().position(|life| *life == (epoch, instance));
         found.map_or(0, |index| u32::try_from(index + 1).unwrap_or(u32::MAX))
     }
 }
@@ -104,11 +123,13 @@ impl Projection {
     #[must_use]
     pub fn of(scene: &Scene<'_, Mesh>, lives: &Lives) -> Self {
         let mut newest: BTreeMap<NodeId, Arc<Record>> = BTreeMap::new();
-        for (_, mesh) in scene.nodes() {
+        for (_, node) in scene.nodes() {
+            let mesh = node.mesh();
             newest.insert(mesh.id().clone(), Arc::clone(mesh.record()));
         }
         let mut nodes = BTreeMap::new();
-        for (host, mesh) in scene.nodes() {
+        for (host, node) in scene.nodes() {
+            let mesh = node.mesh();
             let mut members = BTreeMap::new();
             for member in mesh.members() {
                 let id = member.record.id();
@@ -127,7 +148,12 @@ impl Projection {
                     )
                 })
                 .collect();
-            nodes.insert(scene.name(host).to_owned(), View { members, providers });
+            let view = View {
+                members,
+                providers,
+                channels: channels(node, lives),
+            };
+            nodes.insert(scene.name(host).to_owned(), view);
         }
         Self { nodes }
     }
@@ -146,6 +172,12 @@ impl Projection {
                     return Some(format!("{name} holds {id} as {one:?} and as {two:?}"));
                 }
             }
+            for channel in left.channels.keys().chain(right.channels.keys()) {
+                let (one, two) = (left.channels.get(channel), right.channels.get(channel));
+                if one != two {
+                    return Some(format!("{name} holds of {channel} {one:?} and {two:?}"));
+                }
+            }
             if left.providers != right.providers {
                 return Some(format!(
                     "{name} finds {:?} and {:?}",
@@ -155,6 +187,42 @@ impl Projection {
         }
         None
     }
+}
+
+/// A value for people.
+pub(super) fn text_of(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).into_owned()
+}
+
+fn channels(node: &Node, lives: &Lives) -> BTreeMap<String, Channel> {
+    let channels = node.channels();
+    let known = channels.known().map(|(name, kind, open)| {
+        let messages = channels.messages(name).map(|update| {
+            let id = &update.id;
+            // A channel's epoch is that of the node with its instance behind it.
+            let (epoch, instance) = (id.epoch >> 32, id.epoch as u32);
+            let life = lives.life_of(&id.origin, epoch, instance);
+            (
+                id.origin.to_string(),
+                life,
+                id.sequence,
+                update.payload.len(),
+            )
+        });
+        let values = channels.values(name);
+        let values = values.filter_map(|(key, held)| {
+            let value = held.value.as_ref()?;
+            Some((key.to_string(), text_of(value)))
+        });
+        let channel = Channel {
+            kind: kind.word(),
+            open,
+            messages: messages.collect(),
+            values: values.collect(),
+        };
+        (name.to_string(), channel)
+    });
+    known.collect()
 }
 
 fn project(member: &MemberView, current: bool, lives: &Lives) -> Member {

@@ -487,6 +487,10 @@ impl<S: System> World<S> for Engine<'_, '_, S> {
     fn traffic(&self, host: usize) -> Traffic {
         self.hosts[host].traffic
     }
+
+    fn system(&self) -> Option<&S> {
+        Some(&self.system)
+    }
 }
 
 /// Checks that each word names something that can be broken.

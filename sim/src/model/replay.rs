@@ -140,7 +140,8 @@ impl<'a> Replay<'a> {
         NodeState {
             name: self.engine.scenario.hosts[host].name.clone(),
             at: self.now(),
-            view: process.map(|process| view(process.machine.mesh(), process.clock.read(now))),
+            view: process
+                .map(|process| view(process.machine.node().mesh(), process.clock.read(now))),
         }
     }
 }

@@ -155,6 +155,8 @@ pub enum Metric {
     ConvergeMs,
     /// Milliseconds from the first instant until 99 of 100 views were right to stay so.
     ConvergeP99Ms,
+    /// A figure of the system's own, by its name.
+    Own(&'static str),
 }
 
 impl Metric {
@@ -174,7 +176,10 @@ impl Metric {
         let known = |(metric, name): &(Self, &str)| {
             metric.is_of_traffic() || vocabulary.metrics.contains(name)
         };
-        let words: Vec<_> = Self::ALL.iter().copied().filter(known).collect();
+        let mut words: Vec<_> = Self::ALL.iter().copied().filter(known).collect();
+        let own = vocabulary.metrics.iter();
+        let own = own.filter(|word| Self::ALL.iter().all(|(_, name)| name != *word));
+        words.extend(own.map(|word| (Self::Own(word), *word)));
         word_of("metric", &words, word)
     }
 
@@ -183,13 +188,16 @@ impl Metric {
         match self {
             Self::BytesPerNode | Self::BytesPerNodeSecond => true,
             Self::MessagesPerNode | Self::MessagesPerNodeSecond => true,
-            Self::FalseDeaths | Self::ConvergeMs | Self::ConvergeP99Ms => false,
+            Self::FalseDeaths | Self::ConvergeMs | Self::ConvergeP99Ms | Self::Own(_) => false,
         }
     }
 
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
+        if let Self::Own(name) = self {
+            return name;
+        }
         word_for(self, Self::ALL)
     }
 }

@@ -206,6 +206,10 @@ impl Scenario {
                 format!("engine {engine} has one clock for all nodes; use --engine model");
             return Err(("clock", message));
         }
+        if self.hosts.iter().any(|host| !host.channels.is_empty()) {
+            let message = format!("engine {engine} runs no applications; use --engine model");
+            return Err(("channels", message));
+        }
         if engine == Engine::Madsim && !self.links.is_empty() {
             let message = "engine madsim has one network for all nodes; use --engine model";
             return Err(("link", message.to_owned()));

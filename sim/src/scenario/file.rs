@@ -118,6 +118,9 @@ pub(crate) struct NodesTable {
     /// Free data they publish.
     #[serde(default)]
     pub(crate) metadata: BTreeMap<String, String>,
+    /// The channels that their applications open at the start: `{ chat = "messages", settings = "map every 2s" }`.
+    #[serde(default)]
+    pub(crate) channels: BTreeMap<String, Text>,
     /// The class they publish (default `generic`).
     pub(crate) kind: Option<String>,
     /// What they are for: `role:WORD` chooses them.

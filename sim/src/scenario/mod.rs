@@ -5,6 +5,7 @@
 //! [`Scenario::parse`].
 
 mod action;
+mod channels;
 mod chaos;
 mod conditions;
 mod engine;
@@ -24,6 +25,7 @@ mod variant;
 mod write;
 
 pub use action::{Action, Certificate, DiskFault, NetworkAction, NodeAction, Pairs, Sides};
+pub use channels::Opening;
 pub use chaos::{Chaos, ChaosKind};
 pub use conditions::{Bound, Condition, Expectation, Metric, Mode, SeenAs};
 pub use engine::Engine;
@@ -36,6 +38,7 @@ pub use variant::Variant;
 use crate::mesh::Mesh;
 use crate::system::{System, Vocabulary};
 use core::time::Duration;
+use phalanx_core::channel::ChannelName;
 use phalanx_core::identity::NodeId;
 use phalanx_core::topology::record::Service;
 use std::collections::{BTreeMap, BTreeSet};
@@ -151,6 +154,8 @@ pub struct Host {
     pub services: BTreeSet<Service>,
     /// What it publishes besides at first.
     pub metadata: BTreeMap<String, String>,
+    /// The channels that its applications open at its start.
+    pub channels: BTreeMap<ChannelName, Opening>,
     /// Whether it publishes an address to be dialled at.
     pub dialable: bool,
     /// What it is for.

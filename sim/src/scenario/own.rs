@@ -111,8 +111,10 @@ pub(crate) fn holds(
 ) -> Result<Condition, ScenarioError> {
     let own = source.vocabulary.conditions.iter().copied();
     let own: Vec<_> = own.filter(|word| !BUILT_IN.contains(word)).collect();
+    let name = known(source, "condition", &own, &table.name)?;
+    check(source, &table.name, name, &table.with)?;
     Ok(Condition::Own {
-        name: known(source, "condition", &own, &table.name)?.to_owned(),
+        name: name.to_owned(),
         who: names.or_all(source, at, table.who.as_ref())?,
         with: table.with.clone(),
     })
@@ -124,12 +126,22 @@ pub(crate) fn command(
     table: &CommandTable,
 ) -> Result<Action, ScenarioError> {
     let words = &source.vocabulary.commands;
+    let name = known(source, "command", words, &table.name)?;
+    check(source, &table.name, name, &table.with)?;
     let action = NodeAction::Command {
-        name: known(source, "command", words, &table.name)?.to_owned(),
+        name: name.to_owned(),
         with: table.with.clone(),
     };
     let who = with(source, &table.who, |word| names.selector(word))?;
     Ok(Action::Nodes(who, action))
+}
+
+/// Has the system look at what goes with a word of its own.
+fn check(source: &Source<'_>, at: &Text, name: &str, given: &Value) -> Result<(), ScenarioError> {
+    let Some(check) = source.vocabulary.check else {
+        return Ok(());
+    };
+    check(name, given).map_err(|why| source.error(at.span().start, "with", why))
 }
 
 /// Conditions that have a key of their own in files, and that a system may leave out.

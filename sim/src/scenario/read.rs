@@ -4,8 +4,8 @@ use super::error::{ScenarioError, Source, suggestion};
 use super::file::{At, NetworkTable, NodesTable, ScenarioFile, Text, TuningTable};
 use super::names::Names;
 use super::{
-    Clock, Engine, Host, LinkRule, Network, Scenario, TuningChanges, Variant, chaos, conditions,
-    steps, text,
+    Clock, Engine, Host, LinkRule, Network, Scenario, TuningChanges, Variant, channels, chaos,
+    conditions, steps, text,
 };
 use core::time::Duration;
 use phalanx_core::identity::{NodeId, check_name};
@@ -278,6 +278,7 @@ fn read_host(
         kind: table.kind.clone().unwrap_or_else(|| "generic".to_owned()),
         services: services(source, &table.services)?,
         metadata: table.metadata.clone(),
+        channels: channels::read(source, at, &table.channels)?,
         dialable: table.dialable.unwrap_or(true),
         role: table.role.as_ref().map(|word| word.get_ref().clone()),
         region: table.region.as_ref().map(|word| word.get_ref().clone()),

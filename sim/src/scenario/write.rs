@@ -228,6 +228,14 @@ fn show_chaos(chaos: &Chaos) -> Table {
     table
 }
 
+fn channels(host: &Host) -> String {
+    let mut table = Table::default();
+    for (name, opening) in &host.channels {
+        table.text(&quoted(name.as_str()), &opening.show());
+    }
+    table.inline()
+}
+
 /// Hosts that one table describes; clones are made by their steps.
 fn groups(hosts: &[Host]) -> Vec<Vec<&Host>> {
     let mut groups: Vec<Vec<&Host>> = Vec::new();
@@ -275,6 +283,9 @@ fn nodes(group: Vec<&Host>) -> Table {
     }
     if !first.metadata.is_empty() {
         table.raw("metadata", metadata(&first.metadata));
+    }
+    if !first.channels.is_empty() {
+        table.raw("channels", channels(first));
     }
     if first.kind != "generic" {
         table.text("kind", &first.kind);

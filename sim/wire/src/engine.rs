@@ -183,7 +183,7 @@ impl<'a> Engine<'a> {
             let mut events = Vec::new();
             while let Ok(notice) = notices.try_recv() {
                 if let Notice::Mesh(event) = notice {
-                    events.push(event);
+                    events.push(phalanx_sim::mesh::Event::Mesh(event));
                 }
             }
             drop(shared);

@@ -2,8 +2,8 @@
 
 use crate::fabric::Fabric;
 use crate::network::HostNetwork;
-use phalanx_core::gossip::{Config, Gossip};
-use phalanx_core::node;
+use phalanx_core::gossip::Config;
+use phalanx_core::node::{self, Node};
 use phalanx_net::identity::Identity;
 use phalanx_net::store::MemoryEpoch;
 use phalanx_net::transport::{Bound, Limits, MeshNode, Notice, Settings};
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
     pub(crate) node: Option<MeshNode>,
     pub(crate) notices: Option<broadcast::Receiver<Notice>>,
     /// The state in which the node left.
-    pub(crate) left: Option<Gossip>,
+    pub(crate) left: Option<Node>,
 }
 
 impl Slot {
@@ -77,7 +77,7 @@ pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result
     fabric.listen(host, true);
     slot.lock().node = Some(node.clone());
     burying(&fabric, host, node.has_left()).await;
-    let last = node.driver().inspect(|node, _| node.mesh().clone()).await;
+    let last = node.driver().inspect(|node, _| node.clone()).await;
     slot.lock().left = last.ok();
     fabric.listen(host, false);
     node.shutdown().await;

@@ -2,7 +2,8 @@
 
 use crate::host::Slot;
 use core::task::{Context, Poll, Waker};
-use phalanx_core::gossip::{Gossip, Input};
+use phalanx_core::gossip::Input;
+use phalanx_core::node::Node;
 use phalanx_net::driver::Stopped;
 use phalanx_net::store::MemoryEpoch;
 use phalanx_net::transport::MeshNode;
@@ -12,7 +13,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 /// A question to a running node, and its answer when it comes.
-pub(super) type Question = Pin<Box<dyn Future<Output = Result<Gossip, Stopped>>>>;
+pub(super) type Question = Pin<Box<dyn Future<Output = Result<Node, Stopped>>>>;
 
 /// One machine.
 pub(super) struct Machine {
@@ -23,7 +24,7 @@ pub(super) struct Machine {
     /// Its process was started and not stopped.
     pub(super) runs: bool,
     /// The latest look at its machine.
-    pub(super) seen: Option<Gossip>,
+    pub(super) seen: Option<Node>,
     pub(super) question: Option<Question>,
     /// What its earlier lives sent.
     pub(super) sent_before: Traffic,
@@ -58,7 +59,7 @@ impl Machine {
     pub(super) fn ask(&mut self) {
         self.question = self.node().filter(|_| self.runs).map(|node| {
             let question: Question =
-                Box::pin(async move { node.driver().inspect(|node, _| node.mesh().clone()).await });
+                Box::pin(async move { node.driver().inspect(|node, _| node.clone()).await });
             question
         });
         self.look();
@@ -100,7 +101,7 @@ impl Machine {
 pub(super) struct Seen<'a>(pub(super) &'a [Machine]);
 
 impl World<Mesh> for Seen<'_> {
-    fn view(&self, host: usize) -> Option<&Gossip> {
+    fn view(&self, host: usize) -> Option<&Node> {
         self.0[host].seen.as_ref()
     }
 

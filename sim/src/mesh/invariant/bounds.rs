@@ -35,7 +35,7 @@ impl Invariant<Mesh> for Bounds {
     }
 
     fn after_step(&mut self, seen: &Seen<'_>, _: &Mesh) -> Verdict {
-        let mesh = seen.view();
+        let mesh = seen.view().mesh();
         let held = mesh.link_count();
         if held > self.links_max {
             let open = mesh.links(seen.local).count();

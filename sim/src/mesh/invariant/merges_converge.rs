@@ -18,7 +18,9 @@ impl Invariant<Mesh> for MergesConverge {
         let Some((first, reference)) = nodes.next() else {
             return Ok(());
         };
-        for (host, mesh) in nodes {
+        let reference = reference.mesh();
+        for (host, node) in nodes {
+            let mesh = node.mesh();
             let mut left = reference.members();
             let mut right = mesh.members();
             loop {

@@ -1,7 +1,9 @@
 //! What always holds of the mesh. Each invariant has a planted bug that the ordinary runner catches
 //! (tests/scenarios).
 
+mod answers_true;
 mod bounds;
+mod handed_once;
 mod joined_stands;
 mod merges_converge;
 mod no_resurrection;
@@ -9,6 +11,7 @@ mod one_link;
 mod owner_writes;
 mod provider_index;
 mod rank_rises;
+mod values_rise;
 mod whole_view;
 
 use super::Mesh;
@@ -58,7 +61,7 @@ impl Shared {
     /// Remembers what the node says of itself.
     pub(super) fn note(&mut self, seen: &Seen<'_>) {
         self.started[seen.host].get_or_insert(seen.now);
-        let own = seen.view().record();
+        let own = seen.view().mesh().record();
         if std::mem::replace(&mut self.own[seen.host], own.digest()) == own.digest() {
             return;
         }
@@ -74,7 +77,9 @@ impl Shared {
 
 pub(super) fn all(hosts: usize, tuning: &Tuning) -> Vec<Box<dyn Invariant<Mesh>>> {
     vec![
+        Box::new(answers_true::AnswersTrue),
         Box::new(bounds::Bounds::new(tuning)),
+        Box::new(handed_once::HandedOnce),
         Box::new(joined_stands::JoinedStands::default()),
         Box::new(merges_converge::MergesConverge),
         Box::new(no_resurrection::NoResurrection::new(hosts)),
@@ -82,6 +87,7 @@ pub(super) fn all(hosts: usize, tuning: &Tuning) -> Vec<Box<dyn Invariant<Mesh>>
         Box::new(owner_writes::OwnerWrites),
         Box::new(provider_index::ProviderIndex::new(hosts)),
         Box::new(rank_rises::RankRises),
+        Box::new(values_rise::ValuesRise::new(hosts)),
         Box::new(whole_view::WholeView),
     ]
 }

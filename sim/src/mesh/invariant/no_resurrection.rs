@@ -5,8 +5,9 @@
 
 use super::{Mesh, Seen};
 use crate::invariant::{Invariant, Verdict};
+use crate::mesh::Event;
 use crate::system::Effect;
-use phalanx_core::gossip::Event;
+use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
 use phalanx_core::topology::record::Record;
 use std::collections::HashMap;
@@ -46,14 +47,14 @@ impl Invariant<Mesh> for NoResurrection {
     fn after_step(&mut self, seen: &Seen<'_>, system: &Mesh) -> Verdict {
         let view = &mut self.views[seen.host];
         for effect in seen.effects {
-            let Effect::Report(event) = effect else {
+            let Effect::Report(Event::Mesh(event)) = effect else {
                 continue;
             };
-            if let Event::PeerDown { id } | Event::PeerLeft { id } = event
-                && let Some(held) = seen.view().topology().record(id)
+            if let gossip::Event::PeerDown { id } | gossip::Event::PeerLeft { id } = event
+                && let Some(held) = seen.view().mesh().topology().record(id)
             {
                 view.lost.insert(id.clone(), Arc::clone(held));
-            } else if let Event::PeerForgotten { id } = event
+            } else if let gossip::Event::PeerForgotten { id } = event
                 && let Some(held) = view.lost.remove(id)
             {
                 view.forgotten.insert(id.clone(), held);

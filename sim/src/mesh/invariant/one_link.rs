@@ -47,7 +47,8 @@ impl OneLink {
     fn is_even(scene: &Scene<'_>) -> bool {
         let mut sum = 0_u64;
         let mut peers: Vec<u64> = Vec::new();
-        for (_, mesh) in scene.nodes() {
+        for (_, node) in scene.nodes() {
+            let mesh = node.mesh();
             let own = hash_bytes(mesh.id().as_str().as_bytes());
             peers.clear();
             for link in mesh.links(Instant::ZERO) {
@@ -70,7 +71,8 @@ impl OneLink {
     /// Every end that hears its neighbour, which has no such link, and every second link to one neighbour.
     fn problems(&self, scene: &Scene<'_>) -> Vec<String> {
         let mut ends: Vec<End<'_>> = Vec::new();
-        for (host, mesh) in scene.nodes() {
+        for (host, node) in scene.nodes() {
+            let mesh = node.mesh();
             ends.extend(mesh.links(self.local[host]).map(|link| End {
                 id: mesh.id(),
                 quiet: link.quiet >= self.redial_after,

@@ -51,7 +51,8 @@ impl Invariant<Mesh> for ProviderIndex {
     }
 
     fn checkpoint(&mut self, scene: &Scene<'_>) -> Verdict {
-        for (host, mesh) in scene.nodes() {
+        for (host, node) in scene.nodes() {
+            let mesh = node.mesh();
             let revision = Some(mesh.topology().revision());
             if self.right_at[host] == revision {
                 continue;

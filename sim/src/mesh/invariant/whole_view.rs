@@ -23,7 +23,7 @@ impl Invariant<Mesh> for WholeView {
     }
 
     fn after_step(&mut self, seen: &Seen<'_>, system: &Mesh) -> Verdict {
-        let members = seen.view().topology().len();
+        let members = seen.view().mesh().topology().len();
         let age = seen.now - system.shared.started(seen.host);
         if members < MEMBERS_MIN || Duration::from_nanos(age) < JOINING {
             return Ok(());

@@ -1,0 +1,20 @@
+//! What a sender is told of its message is so: `delivered` means handed over, and a failure means not, unless it says
+//! that it may have been.
+//!
+//! Reason: a sender acts on the answer: it forgets what was delivered and sends again what was not. Source: W-06;
+//! `channel::Failure`.
+
+use super::{Mesh, Seen};
+use crate::invariant::{Invariant, Verdict};
+
+pub(super) struct AnswersTrue;
+
+impl Invariant<Mesh> for AnswersTrue {
+    fn name(&self) -> &'static str {
+        "answers-true"
+    }
+
+    fn after_step(&mut self, _: &Seen<'_>, system: &Mesh) -> Verdict {
+        system.ledger.lie.clone().map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,19 @@
+//! Nothing is handed to an application twice in one life of its process.
+//!
+//! Reason: an application that counts, pays or commands must not do so twice because a copy took another way, a
+//! broadcast came over two links, or its sender lost the answer. Source: W-06, W-08; DESIGN section 4 (channels).
+
+use super::{Mesh, Seen};
+use crate::invariant::{Invariant, Verdict};
+
+pub(super) struct HandedOnce;
+
+impl Invariant<Mesh> for HandedOnce {
+    fn name(&self) -> &'static str {
+        "handed-once"
+    }
+
+    fn after_step(&mut self, _: &Seen<'_>, system: &Mesh) -> Verdict {
+        system.ledger.twice.clone().map_or(Ok(()), Err)
+    }
+}

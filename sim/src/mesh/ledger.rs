@@ -1,0 +1,350 @@
+//! What was broadcast and sent in a run, and what came of it.
+//!
+//! Fed by what daemons report and receive; read by invariants, conditions and figures. Broadcasts are those of
+//! channels of messages: writes of a map may overtake each other, so that not each is handed over.
+
+use super::daemon::{Asked, number_in};
+use super::event::Event;
+use super::{Mesh, Scene};
+use crate::invariant::Seen;
+use crate::system::{Effect, System};
+use phalanx_core::channel::message::Item;
+use phalanx_core::channel::{ChannelName, Data, Delivery, Done, Failure, Refusal, UpdateId};
+use phalanx_core::identity::NodeId;
+use std::collections::BTreeMap;
+
+/// Everything of one run.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// How often each host has started.
+    lives: Vec<u32>,
+    /// Who has which channel open: the host, the life it did so in, and when.
+    open: BTreeMap<ChannelName, BTreeMap<usize, (u32, u64)>>,
+    broadcasts: BTreeMap<UpdateId, Broadcast>,
+    sends: BTreeMap<u64, Send>,
+    /// What the latest step did that no step may do.
+    pub(super) twice: Option<String>,
+    /// Likewise: an answer that was not true.
+    pub(super) lie: Option<String>,
+}
+
+#[derive(Debug)]
+struct Broadcast {
+    host: usize,
+    at: u64,
+    /// Of each host: the life in which it was handed over, and how many microseconds after.
+    heard: Vec<(u32, u32)>,
+    /// How often its payload came to each host.
+    copies: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Send {
+    host: usize,
+    at: u64,
+    to: NodeId,
+    datagram: bool,
+    /// The lives of hosts that it was handed over in.
+    handed: Vec<(usize, u32)>,
+    answer: Option<Result<u64, Failure>>,
+}
+
+impl Ledger {
+    pub(super) fn new(hosts: usize) -> Self {
+        Self {
+            lives: vec![0; hosts],
+            open: BTreeMap::new(),
+            broadcasts: BTreeMap::new(),
+            sends: BTreeMap::new(),
+            twice: None,
+            lie: None,
+        }
+    }
+
+    /// A host's process starts.
+    pub(super) fn starts(&mut self, host: usize) {
+        self.lives[host] += 1;
+        for open in self.open.values_mut() {
+            open.remove(&host);
+        }
+    }
+
+    /// A channel is open on a host.
+    pub(super) fn opens(&mut self, host: usize, channel: &ChannelName, at: u64) {
+        let open = self.open.entry(channel.clone()).or_default();
+        open.insert(host, (self.lives[host], at));
+    }
+
+    /// Something is about to come to a host.
+    pub(super) fn comes(&mut self, host: usize, data: &Data) {
+        for item in &data.items {
+            if let Item::Update { update, .. } = item
+                && let Some(known) = self.broadcasts.get_mut(&update.id)
+            {
+                known.copies[host] = known.copies[host].saturating_add(1);
+            }
+        }
+    }
+
+    /// Takes note of what a step did.
+    pub(super) fn note(&mut self, seen: &Seen<'_, Mesh>) {
+        (self.twice, self.lie) = (None, None);
+        for effect in seen.effects {
+            if let Effect::Report(event) = effect {
+                self.event(seen.host, seen.now, event);
+            }
+        }
+    }
+
+    fn event(&mut self, host: usize, now: u64, event: &Event) {
+        match event {
+            Event::Mesh(_) | Event::Channel(_) | Event::Failed(..) => {}
+            Event::Sent {
+                number,
+                to,
+                datagram,
+            } => {
+                let send = Send {
+                    host,
+                    at: now,
+                    to: to.clone(),
+                    datagram: *datagram,
+                    handed: Vec::new(),
+                    answer: None,
+                };
+                self.sends.insert(*number, send);
+            }
+            Event::Closed(channel) => {
+                if let Some(open) = self.open.get_mut(channel) {
+                    open.remove(&host);
+                }
+            }
+            Event::Handed(_, delivery) => self.handed(host, now, delivery),
+            Event::Answered(asked, result) => self.answered(host, now, asked, result),
+        }
+    }
+
+    fn handed(&mut self, host: usize, now: u64, delivery: &Delivery) {
+        let life = self.lives[host];
+        match delivery {
+            Delivery::Broadcast { id, .. } => {
+                let Some(known) = self.broadcasts.get_mut(id) else {
+                    return;
+                };
+                let after = u32::try_from((now - known.at).div_ceil(1_000)).unwrap_or(u32::MAX);
+                if known.heard[host].0 == life {
+                    self.twice = Some(format!("hands {id:?} over twice"));
+                }
+                known.heard[host] = (life, after);
+            }
+            Delivery::Message {
+                from,
+                payload,
+                datagram,
+            } => {
+                let number = number_in(payload);
+                let Some((number, known)) =
+                    number.and_then(|it| Some((it, self.sends.get_mut(&it)?)))
+                else {
+                    self.lie = Some(format!("hands over a message of {from} that nobody sent"));
+                    return;
+                };
+                if !datagram && known.handed.contains(&(host, life)) {
+                    self.twice = Some(format!("hands message {number:x} of {from} over twice"));
+                }
+                if let Some(Err(failure)) = &known.answer
+                    && *failure != Failure::TimedOut
+                {
+                    self.lie = Some(format!(
+                        "hands message {number:x} of {from} over, who was told: {failure}"
+                    ));
+                }
+                known.handed.push((host, life));
+            }
+            Delivery::Changed { .. } | Delivery::Conflict { .. } => {}
+        }
+    }
+
+    fn answered(&mut self, host: usize, now: u64, asked: &Asked, result: &Result<Done, Refusal>) {
+        match (asked, result) {
+            (Asked::Open(channel), Ok(_)) => self.opens(host, channel, now),
+            (Asked::Publish(_), Ok(Done::Published(id))) => {
+                let hosts = self.lives.len();
+                let broadcast = Broadcast {
+                    host,
+                    at: now,
+                    heard: vec![(0, 0); hosts],
+                    copies: vec![0; hosts],
+                };
+                self.broadcasts.insert(id.clone(), broadcast);
+            }
+            (Asked::Send(number, _), Ok(Done::Delivered)) => {
+                let Some(known) = self.sends.get_mut(number) else {
+                    return;
+                };
+                known.answer = Some(Ok(now));
+                // To itself: it is handed over in the same step.
+                if known.handed.is_empty() {
+                    let to = &known.to;
+                    self.lie = Some(format!(
+                        "was told that {to} has message {number:x}, which was not handed over"
+                    ));
+                }
+            }
+            (Asked::Send(number, _), Err(Refusal::Undelivered(failure))) => {
+                let Some(known) = self.sends.get_mut(number) else {
+                    return;
+                };
+                known.answer = Some(Err(*failure));
+                if *failure != Failure::TimedOut && !known.handed.is_empty() {
+                    self.lie = Some(format!(
+                        "was told of message {number:x}: {failure}; it was handed over"
+                    ));
+                }
+            }
+            // It never went out.
+            (Asked::Send(number, _), Err(_)) => {
+                self.sends.remove(number);
+            }
+            (Asked::Open(_) | Asked::Publish(_) | Asked::Write(_) | Asked::Send(..), _) => {}
+        }
+    }
+
+    /// Of a broadcast: how long after each who stayed has heard it; none for who has not.
+    fn heard<'a>(
+        &'a self,
+        scene: &'a Scene<'_>,
+        id: &UpdateId,
+        broadcast: &'a Broadcast,
+    ) -> impl Iterator<Item = (usize, Option<u32>)> + 'a {
+        let open = self.open.get(&id.channel).into_iter().flatten();
+        let stayed = open.filter(|(host, (_, since))| {
+            let runs = scene.view(**host).is_some_and(Mesh::takes_part);
+            runs && *since < broadcast.at && **host != broadcast.host
+        });
+        stayed.map(|(host, (life, _))| {
+            let (heard_in, after) = broadcast.heard[*host];
+            (*host, (heard_in == *life).then_some(after))
+        })
+    }
+
+    fn published(
+        &self,
+        who: &[usize],
+        (from, to): (u64, u64),
+    ) -> impl Iterator<Item = (&UpdateId, &Broadcast)> {
+        let all = self.broadcasts.iter();
+        all.filter(move |(_, it)| who.contains(&it.host) && from <= it.at && it.at < to)
+    }
+
+    /// Whether each broadcast on a channel was handed to all who had it open before and stayed.
+    ///
+    /// # Errors
+    /// The first who has not heard one.
+    pub(super) fn all_heard(&self, scene: &Scene<'_>, channel: &ChannelName) -> Result<(), String> {
+        let mut any = false;
+        for (id, broadcast) in self
+            .broadcasts
+            .iter()
+            .filter(|(id, _)| id.channel == *channel)
+        {
+            any = true;
+            let mut heard = self.heard(scene, id, broadcast);
+            if let Some((host, _)) = heard.find(|(_, after)| after.is_none()) {
+                let (name, from) = (scene.name(host), &id.origin);
+                return Err(format!(
+                    "{name} has not heard broadcast {} of {from}",
+                    id.sequence
+                ));
+            }
+        }
+        if any {
+            Ok(())
+        } else {
+            Err(format!("nothing was broadcast on {channel}"))
+        }
+    }
+
+    /// A figure by its word.
+    pub(super) fn figure(
+        &self,
+        scene: &Scene<'_>,
+        word: &str,
+        who: &[usize],
+        window: (u64, u64),
+    ) -> Option<u64> {
+        match word {
+            "missed-updates" => {
+                let published = self.published(who, window);
+                let missed = published.map(|(id, it)| {
+                    let heard = self.heard(scene, id, it);
+                    heard.filter(|(_, after)| after.is_none()).count() as u64
+                });
+                Some(missed.sum())
+            }
+            "update-ms" => self.update_ms(scene, who, window, 100),
+            "update-p99-ms" => self.update_ms(scene, who, window, 99),
+            "update-p50-ms" => self.update_ms(scene, who, window, 50),
+            "copies-percent" => {
+                let (mut copies, mut hosts) = (0, 0);
+                for (_, it) in self.published(who, window) {
+                    copies += it.copies.iter().map(|it| u64::from(*it)).sum::<u64>();
+                    hosts += it.copies.iter().filter(|it| **it > 0).count() as u64;
+                }
+                (hosts > 0).then(|| (100 * copies).div_ceil(hosts))
+            }
+            "delivered-percent" => {
+                let (sent, delivered) = self.sent(who, window).fold((0, 0), |sum, it| {
+                    (
+                        sum.0 + 1,
+                        sum.1 + u64::from(matches!(it.answer, Some(Ok(_)))),
+                    )
+                });
+                (sent > 0).then(|| 100 * delivered / sent)
+            }
+            "send-ms" => self.send_ms(who, window, 100),
+            "send-p99-ms" => self.send_ms(who, window, 99),
+            _ => None,
+        }
+    }
+
+    /// The time from a broadcast until the last who stayed had heard it, of this share of the broadcasts.
+    fn update_ms(
+        &self,
+        scene: &Scene<'_>,
+        who: &[usize],
+        window: (u64, u64),
+        percent: usize,
+    ) -> Option<u64> {
+        let published = self.published(who, window);
+        let last = published.map(|(id, it)| {
+            let heard = self.heard(scene, id, it);
+            heard
+                .map(|(_, after)| after.map(u64::from))
+                .max_by_key(|after| after.unwrap_or(u64::MAX))
+        });
+        // What nobody could hear says nothing.
+        let last: Option<Vec<u64>> = last.flatten().collect();
+        percentile(last?, percent)
+    }
+
+    fn sent(&self, who: &[usize], (from, to): (u64, u64)) -> impl Iterator<Item = &Send> {
+        let all = self.sends.values();
+        all.filter(move |it| !it.datagram && who.contains(&it.host) && from <= it.at && it.at < to)
+    }
+
+    fn send_ms(&self, who: &[usize], window: (u64, u64), percent: usize) -> Option<u64> {
+        let answered = self.sent(who, window).filter_map(|it| match it.answer {
+            Some(Ok(at)) => Some((at - it.at).div_ceil(1_000)),
+            Some(Err(_)) | None => None,
+        });
+        percentile(answered.collect(), percent)
+    }
+}
+
+/// The least number of microseconds that so many of a hundred do not exceed, in milliseconds.
+fn percentile(mut micros: Vec<u64>, percent: usize) -> Option<u64> {
+    micros.sort_unstable();
+    let at = (micros.len() * percent).div_ceil(100).checked_sub(1)?;
+    micros.get(at).map(|micros| micros.div_ceil(1_000))
+}

@@ -1,0 +1,90 @@
+//! The channels that a node's applications open at its start.
+
+use super::error::{ScenarioError, Source, suggestion};
+use super::file::Text;
+use super::read::with;
+use super::text;
+use core::time::Duration;
+use phalanx_core::channel::{ChannelName, INTERVAL_MAX, INTERVAL_MIN, Kind};
+use std::collections::BTreeMap;
+
+/// How a channel is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// What its broadcasts are.
+    pub kind: Kind,
+    /// Time between two comparisons with neighbours; none: the usual.
+    pub interval: Option<Duration>,
+    /// The most messages handed over and not consumed; none: the usual.
+    pub room: Option<u32>,
+    /// How long the application takes for each message sent to it.
+    pub takes: Duration,
+}
+
+impl Opening {
+    /// The usual way to open a channel of a kind.
+    #[must_use]
+    pub const fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            interval: None,
+            room: None,
+            takes: Duration::ZERO,
+        }
+    }
+
+    /// The kind of this word.
+    ///
+    /// # Errors
+    /// That there is none.
+    pub(crate) fn kind_named(word: &str) -> Result<Kind, String> {
+        const KINDS: [Kind; 3] = [Kind::Messages, Kind::Map, Kind::Custom];
+        let found = KINDS.into_iter().find(|kind| kind.word() == word);
+        found.ok_or_else(|| {
+            let near = suggestion(word, KINDS.iter().map(|kind| kind.word()));
+            format!("`{word}` is no kind of channel{near}")
+        })
+    }
+
+    /// What a text such as `map every 2s` says.
+    fn read(words: &str) -> Result<Self, String> {
+        let (kind, interval) = match words.split_once(" every ") {
+            Some((kind, interval)) => (kind, Some(text::duration(interval)?)),
+            None => (words, None),
+        };
+        if interval.is_some_and(|interval| !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval)) {
+            return Err(format!(
+                "a channel is compared every {} to {}",
+                text::show(INTERVAL_MIN),
+                text::show(INTERVAL_MAX)
+            ));
+        }
+        Ok(Self {
+            interval,
+            ..Self::of(Self::kind_named(kind.trim())?)
+        })
+    }
+
+    /// The text that reads as this.
+    pub(super) fn show(&self) -> String {
+        match self.interval {
+            None => self.kind.word().to_owned(),
+            Some(interval) => format!("{} every {}", self.kind, text::short(interval)),
+        }
+    }
+}
+
+/// Reads the channels of a group of nodes.
+pub(super) fn read(
+    source: &Source<'_>,
+    at: usize,
+    table: &BTreeMap<String, Text>,
+) -> Result<BTreeMap<ChannelName, Opening>, ScenarioError> {
+    let read = |(name, words): (&String, &Text)| {
+        let channel = ChannelName::new(name).map_err(|why| {
+            source.error(at, "channels", format!("the channel name `{name}` {why}"))
+        })?;
+        Ok((channel, with(source, words, Opening::read)?))
+    };
+    table.iter().map(read).collect()
+}
