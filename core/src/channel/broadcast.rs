@@ -8,13 +8,13 @@ use super::message::{
     Body, ENTRIES_MAX, Entry, KEY_BYTES_MAX, Kind, PAYLOAD_BYTES_MAX, Update, UpdateId,
 };
 use super::queue::ANNOUNCEMENTS_MAX;
-use super::store::{Applied, Change, Store};
+use super::store::{Applied, Change, Rule, Store};
 use super::{
     Channel, ChannelName, Channels, Delivery, Done, Event, Expected, MISSING_MAX, Output,
     RECENT_BYTES_MAX, RECENT_MAX, Refusal, Rejection, TRACKED_MAX, Timer, Transaction, Write,
     check_size,
 };
-use crate::gossip::LinkId;
+use crate::gossip::{LinkId, Switch};
 use crate::identity::{NodeId, only_shows};
 use crate::machine::Outbox;
 use crate::topology::record::COUNTER_MAX;
@@ -107,7 +107,7 @@ impl Channels {
         if update.body == Body::Message
             && let Some(held) = self.channels.get_mut(channel)
         {
-            held.store.apply(&update);
+            held.store.apply(&update, Rule::LaterWins);
         }
         let id = update.id.clone();
         self.begin(&update, out);
@@ -176,7 +176,7 @@ impl Channels {
             .make(channel, body, Arc::from(payload))
             .ok_or(Refusal::NotOpen)?;
         if let Some(held) = self.channels.get_mut(channel)
-            && let Applied::Changed(changes) = held.store.apply(&update)
+            && let Applied::Changed(changes) = held.store.apply(&update, Rule::LaterWins)
         {
             self.tell_changes(channel, changes, out);
         }
@@ -189,8 +189,9 @@ impl Channels {
         for queue in self.queues.values_mut().filter(|queue| !queue.has_room()) {
             queue.merge_waiting();
         }
+        let open = self.sabotaged(Switch::NoBackPressure);
         let mut lively = self.queues.values().filter(|queue| queue.lively).peekable();
-        if lively.peek().is_some() && lively.all(|queue| !queue.has_room()) {
+        if !open && lively.peek().is_some() && lively.all(|queue| !queue.has_room()) {
             return Err(Refusal::Full);
         }
         Ok(())
@@ -276,7 +277,7 @@ impl Channels {
             queue.is_held_there(id);
         }
         let (me, life) = (self.config.id.clone(), self.config.life);
-        let tracked = self.tracked;
+        let (tracked, ageless) = (self.tracked, self.sabotaged(Switch::LifeIgnored));
         let Some(held) = self.channel_of(link, &id.channel, update.body.kind(), out) else {
             return;
         };
@@ -293,13 +294,15 @@ impl Channels {
             self.reject(link, Rejection::TooMany, out);
             return;
         }
+        let epoch = if ageless { 0 } else { id.epoch };
         let unseen = held
             .seen
             .entry(id.origin.clone())
             .or_default()
-            .note(id.epoch, id.sequence);
+            .note(epoch, id.sequence);
         self.tracked += usize::from(new_origin);
-        if !unseen && !repair {
+        let again = self.sabotaged(Switch::RepeatsMessages);
+        if !unseen && !repair && !again {
             self.prune_if_repeated(id, link);
             return;
         }
@@ -315,19 +318,23 @@ impl Channels {
         unseen: bool,
         out: &mut Outbox<Output>,
     ) {
-        let (id, now) = (&update.id, self.now);
+        let (id, now, rule) = (&update.id, self.now, self.rule());
         let Some(held) = self.channels.get_mut(&id.channel) else {
             return;
         };
-        let applied = held.store.apply(update);
+        let applied = held.store.apply(update, rule);
         if applied != Applied::Old {
             held.changed = now;
         }
         let opened = held.opened.is_some();
+        let again = self.sabotaged(Switch::RepeatsMessages);
         self.missing.remove(id);
         self.timers.cancel(&Timer::Graft(id.clone()));
         match applied {
             Applied::Old => {
+                if again && opened {
+                    self.deliver(id, Arc::clone(&update.payload), out);
+                }
                 // Kept by name, so that a second copy prunes.
                 if !repair {
                     self.recent.push(update, Some(link));
@@ -409,6 +416,14 @@ impl Channels {
         }
     }
 
+    fn rule(&self) -> Rule {
+        if self.sabotaged(Switch::EarlierWriteWins) {
+            Rule::EarlierWins
+        } else {
+            Rule::LaterWins
+        }
+    }
+
     fn deliver(&self, id: &UpdateId, payload: Arc<[u8]>, out: &mut Outbox<Output>) {
         out.push(Output::Deliver {
             channel: id.channel.clone(),
@@ -422,7 +437,7 @@ impl Channels {
     /// Tells the application what changed, and of its own writes that lost.
     fn tell_changes(&self, channel: &ChannelName, changes: Vec<Change>, out: &mut Outbox<Output>) {
         for Change { key, held, before } in changes {
-            if let Some(before) = before
+            if let Some(before) = before.filter(|_| !self.sabotaged(Switch::NoConflicts))
                 && before.version.origin == self.config.id
                 && held.version.origin != self.config.id
                 && held.over.as_ref() != Some(&before.version)
@@ -499,7 +514,8 @@ impl Channels {
         let Some(missing) = self.missing.get_mut(id) else {
             return;
         };
-        while !missing.announcers.is_empty() {
+        let deaf = self.config.sabotage.has(Switch::NoBroadcastGraft);
+        while !deaf && !missing.announcers.is_empty() {
             let link = missing.announcers.remove(0);
             if let Some(queue) = self.queues.get_mut(&link).filter(|queue| queue.lively) {
                 queue.eager = true;

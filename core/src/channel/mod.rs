@@ -36,7 +36,7 @@ pub use queue::{WAITING_BYTES_MAX, WINDOW};
 pub use store::{Held, KEYS_MAX, MAP_BYTES_MAX, RETAINED_BYTES_MAX, RETAINED_MAX};
 
 use crate::deadlines::Deadlines;
-use crate::gossip::{LinkId, Tuning};
+use crate::gossip::{LinkId, Sabotage, Switch, Tuning};
 use crate::identity::NodeId;
 use crate::machine::{Machine, Outbox};
 use crate::random::Random;
@@ -86,6 +86,8 @@ pub struct Config {
     pub answer_after: Duration,
     /// A message that is not answered at all fails after this.
     pub give_up_after: Duration,
+    /// Mechanisms switched off, bugs planted: nothing, outside the simulator.
+    pub sabotage: Sabotage,
 }
 
 impl Config {
@@ -102,6 +104,7 @@ impl Config {
             graft_interval: tuning.graft_interval,
             answer_after: Duration::from_secs(1),
             give_up_after: Duration::from_secs(15),
+            sabotage: Sabotage::NONE,
         }
     }
 }
@@ -172,6 +175,11 @@ impl Channels {
             now,
             config,
         }
+    }
+
+    /// Whether something is broken on purpose.
+    pub(crate) const fn sabotaged(&self, switch: Switch) -> bool {
+        self.config.sabotage.has(switch)
     }
 
     fn on_neighbours(&mut self, neighbours: &[Neighbour], out: &mut Outbox<Output>) {
@@ -268,7 +276,8 @@ impl Channels {
             return Err(Refusal::BadInterval(options.interval));
         }
         let known = self.channels.get(channel);
-        if known.is_some_and(|known| known.opened.is_some()) {
+        let again = self.sabotaged(Switch::OpensTwice);
+        if known.is_some_and(|known| known.opened.is_some() && !again) {
             return Err(Refusal::AlreadyOpen);
         }
         if known.is_none() && self.channels.len() >= CHANNELS_MAX {

@@ -86,6 +86,23 @@ pub(super) enum Store {
     Custom(Option<Custom>),
 }
 
+/// Which of two writes stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    LaterWins,
+    /// A planted bug.
+    EarlierWins,
+}
+
+impl Rule {
+    fn keeps(self, stands: &Version, comes: &Version) -> bool {
+        match self {
+            Self::LaterWins => stands >= comes,
+            Self::EarlierWins => stands <= comes,
+        }
+    }
+}
+
 /// What an update did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Applied {
@@ -150,7 +167,7 @@ impl Log {
 }
 
 impl Map {
-    fn apply(&mut self, update: &Update) -> Applied {
+    fn apply(&mut self, update: &Update, rule: Rule) -> Applied {
         let version = update.version();
         self.clock = self.clock.max(version.clock);
         let mut changes = Vec::new();
@@ -161,7 +178,7 @@ impl Map {
                 value: value.map(Arc::from),
             };
             let stands = self.entries.get(&entry.key);
-            if stands.is_some_and(|stands| stands.version >= held.version) {
+            if stands.is_some_and(|stands| rule.keeps(&stands.version, &held.version)) {
                 continue;
             }
             // Twice what applications may write: what others wrote must nearly always find room.
@@ -252,10 +269,10 @@ impl Store {
         }
     }
 
-    pub(super) fn apply(&mut self, update: &Arc<Update>) -> Applied {
+    pub(super) fn apply(&mut self, update: &Arc<Update>, rule: Rule) -> Applied {
         match self {
             Self::Messages(log) => log.insert(update),
-            Self::Map(map) => map.apply(update),
+            Self::Map(map) => map.apply(update, rule),
             Self::Custom(None) => Applied::PassedOn,
             Self::Custom(Some(custom)) => match custom.merge(&update.payload) {
                 Ok(Some(news)) => Applied::Merged(news),

@@ -7,9 +7,9 @@
 
 use super::message::{Item, Kind, Parcel, Purpose, WANT_MAX};
 use super::{ChannelName, Channels, Output, Store, Timer};
-use crate::gossip::LinkId;
 use crate::gossip::message::Cell;
 use crate::gossip::sketch::{SIZES, difference, sketch};
+use crate::gossip::{LinkId, Switch};
 use crate::identity::NodeId;
 use crate::machine::Outbox;
 use crate::time::Duration;
@@ -49,7 +49,11 @@ impl Channels {
         let Some(held) = self.channels.get(channel) else {
             return;
         };
-        if let Some(hash) = held.store.hash() {
+        if let Some(hash) = held
+            .store
+            .hash()
+            .filter(|_| !self.sabotaged(Switch::NoCompare))
+        {
             let item = Item::Digest {
                 channel: channel.clone(),
                 kind: held.store.kind(),

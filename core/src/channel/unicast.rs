@@ -11,7 +11,7 @@ use super::{
     ChannelName, Channels, Delivery, Done, Event, Output, PENDING_BYTES_MAX, PENDING_MAX, Refusal,
     Rejection, Request, TRACKED_MAX, Timer, check_size,
 };
-use crate::gossip::LinkId;
+use crate::gossip::{LinkId, Switch};
 use crate::identity::NodeId;
 use crate::machine::Outbox;
 use crate::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// The most nodes a message is led around because they failed it.
 const SHUNNED_MAX: usize = 6;
 /// The longest wait for an answer before a message is sent again.
-const ANSWER_AFTER_MAX: Duration = Duration::from_secs(4);
+const ANSWER_AFTER_MAX: Duration = Duration::from_secs(2);
 /// The wait after a node on the way failed; grows with each failure.
 const REROUTE_AFTER: Duration = Duration::from_millis(20);
 /// The wait when no way is known, or the receiver is busy.
@@ -42,6 +42,21 @@ struct Pending {
     last: Failure,
     /// The link the last copy went out on.
     via: Option<LinkId>,
+    /// Copies that went out and of which nothing was heard: one of them may be delivered.
+    out: u32,
+}
+
+impl Pending {
+    /// Leads the message around a node from here on.
+    fn shun(&mut self, node: NodeId) {
+        if self.shunned.contains(&node) {
+            return;
+        }
+        if self.shunned.len() >= SHUNNED_MAX {
+            self.shunned.remove(0);
+        }
+        self.shunned.push(node);
+    }
 }
 
 /// This node's messages, and whose it has received.
@@ -90,7 +105,7 @@ impl Channels {
         let full = courier.pending.len() >= PENDING_MAX
             || courier.bytes >= PENDING_BYTES_MAX
             || courier.last + 1 - courier.floor() >= SPREAD_MAX;
-        if full && !datagram {
+        if full && !datagram && !self.config.sabotage.has(Switch::NoBackPressure) {
             return Some(Err(Refusal::Full));
         }
         courier.last += 1;
@@ -139,6 +154,7 @@ impl Channels {
                 shunned: Vec::new(),
                 last: Failure::TimedOut,
                 via: None,
+                out: 0,
             },
         );
         None
@@ -160,6 +176,9 @@ impl Channels {
         };
         if queue.push_parcel(parcel) {
             self.dirty.push(link);
+            if let Some(pending) = self.own(parcel) {
+                pending.out += 1;
+            }
         } else {
             self.on_unroutable(parcel, Failure::Busy, out);
         }
@@ -208,6 +227,9 @@ impl Channels {
             return;
         };
         pending.last = failure;
+        pending.via = None;
+        // Whoever failed a copy of it names itself.
+        pending.out = pending.out.saturating_sub(u32::from(at.is_some()));
         let wait = match failure {
             Failure::UnknownPeer | Failure::PeerDown | Failure::NoSuchChannel => {
                 self.finish(number, Err(Refusal::Undelivered(failure)), out);
@@ -222,10 +244,7 @@ impl Channels {
             }
             Failure::RelayLost | Failure::TimedOut => {
                 if let Some(at) = at.filter(|at| *at != pending.parcel.to) {
-                    if pending.shunned.len() >= SHUNNED_MAX {
-                        pending.shunned.remove(0);
-                    }
-                    pending.shunned.push(at);
+                    pending.shun(at);
                 }
                 REROUTE_AFTER * pending.attempts.clamp(1, 16)
             }
@@ -246,7 +265,16 @@ impl Channels {
             self.finish(number, Err(Refusal::Undelivered(failure)), out);
             return;
         }
+        if self.config.sabotage.has(Switch::NoResend) {
+            self.timers.set(Timer::Retry(number), pending.give_up);
+            return;
+        }
         pending.attempts += 1;
+        // Nothing was heard of the last copy: by another way, if there is one.
+        let silent = pending.via.take().and_then(|link| self.queues.get(&link));
+        if let Some(silent) = silent.filter(|queue| queue.peer != pending.parcel.to) {
+            pending.shun(silent.peer.clone());
+        }
         let wait =
             (self.config.answer_after * (1 << pending.attempts.min(4))).min(ANSWER_AFTER_MAX);
         let at = (self.now + wait).min(pending.give_up);
@@ -279,6 +307,13 @@ impl Channels {
         };
         self.courier.bytes -= pending.parcel.payload.len();
         self.timers.cancel(&Timer::Retry(number));
+        let doubtful = |refusal: Refusal| match refusal {
+            Refusal::Undelivered(_) if pending.out > 0 => {
+                Refusal::Undelivered(Failure::TimedOut)
+            }
+            refusal => refusal,
+        };
+        let result = result.map_err(doubtful);
         let request = pending.request;
         out.push(Output::Answer { request, result });
     }
@@ -341,12 +376,19 @@ impl Channels {
             return;
         }
         let seen = courier.received.entry(parcel.from.clone()).or_default();
-        if seen.has(parcel.epoch, parcel.number) {
+        let again = self.config.sabotage.has(Switch::RepeatsMessages);
+        if seen.has(parcel.epoch, parcel.number) && !again {
             self.answer(parcel, Purpose::Delivered, out);
             return;
         }
         if let Err(failure) = self.hand_over(parcel, out) {
-            self.answer(parcel, Purpose::Failed(failure), out);
+            let early = self.sabotaged(Switch::AnswersEarly);
+            let purpose = if early {
+                Purpose::Delivered
+            } else {
+                Purpose::Failed(failure)
+            };
+            self.answer(parcel, purpose, out);
             return;
         }
         if let Some(seen) = self.courier.received.get_mut(&parcel.from) {

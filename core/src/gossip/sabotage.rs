@@ -68,6 +68,28 @@ pub enum Switch {
     OlderReplaces,
     /// Planted bug: an announced update is taken for held when an older one of its origin is.
     SequenceIgnored,
+    /// Mechanism off: what neighbours hold of channels is never compared.
+    NoCompare,
+    /// Mechanism off: announced broadcasts that stay away are not asked for.
+    NoBroadcastGraft,
+    /// Mechanism off: messages that are not answered are not sent again.
+    NoResend,
+    /// Mechanism off: a broadcast or message is taken whatever waits already.
+    NoBackPressure,
+    /// Mechanism off: a parcel goes on by the shortest way even where it was.
+    NoDetour,
+    /// Mechanism off: writes that lost against others are not told.
+    NoConflicts,
+    /// Planted bug: copies of a message or broadcast are handed over again.
+    RepeatsMessages,
+    /// Planted bug: a message is answered before it is handed over.
+    AnswersEarly,
+    /// Planted bug: the earlier write of a map wins.
+    EarlierWriteWins,
+    /// Planted bug: broadcasts of a new life have the numbers of the last one.
+    LifeIgnored,
+    /// Planted bug: a channel opens a second time.
+    OpensTwice,
 }
 
 impl Switch {
@@ -104,6 +126,17 @@ impl Switch {
         (Self::DeadlineStays, "deadline-stays"),
         (Self::OlderReplaces, "older-replaces"),
         (Self::SequenceIgnored, "sequence-ignored"),
+        (Self::NoCompare, "no-compare"),
+        (Self::NoBroadcastGraft, "no-broadcast-graft"),
+        (Self::NoResend, "no-resend"),
+        (Self::NoBackPressure, "no-back-pressure"),
+        (Self::NoDetour, "no-detour"),
+        (Self::NoConflicts, "no-conflicts"),
+        (Self::RepeatsMessages, "repeats-messages"),
+        (Self::AnswersEarly, "answers-early"),
+        (Self::EarlierWriteWins, "earlier-write-wins"),
+        (Self::LifeIgnored, "life-ignored"),
+        (Self::OpensTwice, "opens-twice"),
     ];
 }
 

@@ -121,12 +121,13 @@ impl Node {
     /// The node of this configuration; `seed` feeds its random choices.
     #[must_use]
     pub fn new(config: Config, seed: u64, now: Instant) -> Self {
-        let own = channel::Config::new(
+        let mut own = channel::Config::new(
             config.id.clone(),
             config.epoch,
             config.instance,
             &config.tuning,
         );
+        own.sabotage = config.sabotage;
         Self {
             gossip: Gossip::new(config, seed, now),
             channels: Channels::new(own, seed, now),
@@ -292,7 +293,8 @@ impl Node {
             .known_routes()
             .to(handle)
             .and_then(|way| topology.id_at(way.first).cloned());
-        let passed = |id: &NodeId| parcel.path.contains(id);
+        let straight = self.channels.sabotaged(gossip::Switch::NoDetour);
+        let passed = |id: &NodeId| parcel.path.contains(id) && !straight;
         let first = match first {
             // Only the first hop is looked at: whoever is there looks at the next.
             Some(first) if !passed(&first) => Some(first),
