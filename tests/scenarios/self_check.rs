@@ -14,6 +14,8 @@ const SEEDS: std::ops::RangeInclusive<u64> = 1..=4;
 /// Each scenario and the mechanism without which it fails.
 const MECHANISMS: &[(&str, Switch)] = &[
     ("blocked-pairs", Switch::NoFallback),
+    ("broadcast-to-all", Switch::RepeatsMessages),
+    ("broadcast-under-loss", Switch::NoBroadcastGraft),
     ("clock-skew", Switch::NoPauseGuard),
     ("cloned-name", Switch::NoCloneCheck),
     ("cold-join", Switch::NoRetry),
@@ -23,21 +25,35 @@ const MECHANISMS: &[(&str, Switch)] = &[
     ("forgotten-dead", Switch::Resurrects),
     ("graceful-leave", Switch::NoFarewell),
     ("join-storm", Switch::NoReferral),
+    ("large-payloads", Switch::NoResend),
+    ("long-pauses", Switch::NoCompare),
     ("lossy-links", Switch::NoAntiEntropy),
     ("lost-disks", Switch::EpochStands),
+    ("maps-after-a-split", Switch::NoConflicts),
+    ("mass-restart", Switch::LifeIgnored),
+    ("newcomer-gets-history", Switch::NoCompare),
     ("one-way-cut", Switch::NoDetection),
     ("partition-heals", Switch::NoAntiEntropy),
+    ("pauses-under-loss", Switch::NoResend),
     ("power-loss", Switch::NoDetection),
+    ("quiet-updates", Switch::NoCompare),
+    ("refused-orders", Switch::OpensTwice),
+    ("relay-crash", Switch::NoResend),
     ("rolling-restart", Switch::NoTieBreak),
+    ("slow-neighbour", Switch::NoBackPressure),
     ("slow-nodes", Switch::NoPauseGuard),
     ("standing-still", Switch::NoPauseGuard),
+    ("talk-on-bad-links", Switch::NoResend),
     ("three-way-split", Switch::NoAntiEntropy),
     ("two-nodes", Switch::NoDetection),
+    ("unicast-blocked-pairs", Switch::NoDetour),
 ];
 
 /// Each invariant, the bug planted for it, and the scenario that shows it.
 const PLANTED: &[(&str, Switch, &str)] = &[
+    ("answers-true", Switch::AnswersEarly, "refused-orders"),
     ("bounds", Switch::Unbounded, "join-storm"),
+    ("handed-once", Switch::RepeatsMessages, "broadcast-to-all"),
     ("joined-stands", Switch::JoinTimeReset, "crash-and-restart"),
     ("merges-converge", Switch::DeltaDropsServices, "two-nodes"),
     ("no-resurrection", Switch::Resurrects, "clock-skew"),
@@ -54,6 +70,11 @@ const PLANTED: &[(&str, Switch, &str)] = &[
         "crash-and-restart",
     ),
     ("rank-rises", Switch::OlderReplaces, "lossy-links"),
+    (
+        "values-rise",
+        Switch::EarlierWriteWins,
+        "maps-after-a-split",
+    ),
     ("whole-view", Switch::WholeViewAlways, "one-way-cut"),
 ];
 

@@ -201,6 +201,14 @@ impl Channels {
             self.fail(parcel.number, None, failure, out);
             return;
         }
+        let answer = matches!(parcel.purpose, Purpose::Delivered | Purpose::Failed(_));
+        if answer && parcel.from == self.config.id && parcel.path.len() > 1 {
+            // An answer: whoever is to be led around may be the only way after all.
+            let mut straight = Parcel::clone(parcel);
+            straight.path = vec![self.config.id.clone()];
+            out.push(Output::Route(Arc::new(straight)));
+            return;
+        }
         if parcel.purpose != Purpose::Message || parcel.from == self.config.id {
             return;
         }
@@ -308,9 +316,7 @@ impl Channels {
         self.courier.bytes -= pending.parcel.payload.len();
         self.timers.cancel(&Timer::Retry(number));
         let doubtful = |refusal: Refusal| match refusal {
-            Refusal::Undelivered(_) if pending.out > 0 => {
-                Refusal::Undelivered(Failure::TimedOut)
-            }
+            Refusal::Undelivered(_) if pending.out > 0 => Refusal::Undelivered(Failure::TimedOut),
             refusal => refusal,
         };
         let result = result.map_err(doubtful);
@@ -420,9 +426,12 @@ impl Channels {
         Ok(())
     }
 
-    /// Tells the sender of a message what became of it.
+    /// Tells the sender of a message what became of it: around those that the message was led around.
     fn answer(&self, parcel: &Parcel, purpose: Purpose, out: &mut Outbox<Output>) {
         let me = self.config.id.clone();
+        let shunned = parcel.path.iter().take_while(|id| **id != parcel.from);
+        let path = shunned.filter(|id| **id != me).cloned();
+        let path = path.chain([me.clone()]).collect();
         out.push(Output::Route(Arc::new(Parcel {
             from: me.clone(),
             to: parcel.from.clone(),
@@ -431,7 +440,7 @@ impl Channels {
             floor: 0,
             purpose,
             channel: parcel.channel.clone(),
-            path: vec![me],
+            path,
             payload: Arc::from([]),
         })));
     }
