@@ -315,11 +315,12 @@ impl Channels {
         };
         self.courier.bytes -= pending.parcel.payload.len();
         self.timers.cancel(&Timer::Retry(number));
-        let doubtful = |refusal: Refusal| match refusal {
-            Refusal::Undelivered(_) if pending.out > 0 => Refusal::Undelivered(Failure::TimedOut),
-            refusal => refusal,
+        let doubtful = matches!(result, Err(Refusal::Undelivered(_))) && pending.out > 0;
+        let result = if doubtful {
+            Err(Refusal::Undelivered(Failure::TimedOut))
+        } else {
+            result
         };
-        let result = result.map_err(doubtful);
         let request = pending.request;
         out.push(Output::Answer { request, result });
     }
