@@ -118,7 +118,6 @@ impl Engine {
             time::sleep(TICK).await;
             let now = self.fabric.now();
             for (host, event) in self.fabric.reported() {
-                let event = phalanx_sim::mesh::Event::Mesh(event);
                 judge.event(now, host, &event, &*self);
                 agenda.heard::<Mesh>(now, host, &event);
             }

@@ -2,8 +2,9 @@
 
 use crate::host::Slot;
 use core::time::Duration;
-use phalanx_core::gossip::{Event, Input};
+use phalanx_core::gossip::Input;
 use phalanx_core::identity::NodeId;
+use phalanx_sim::mesh::Event;
 use phalanx_sim::mesh::trace::Trace;
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::scenario::plan::Cut;

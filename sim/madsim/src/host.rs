@@ -13,6 +13,7 @@ use phalanx_core::machine::{Machine, Outbox};
 use phalanx_core::node::{Input, Node, Output};
 use phalanx_core::size::Encoded;
 use phalanx_core::time::Instant;
+use phalanx_sim::mesh::Event;
 use phalanx_sim::model::{PORT, address, host_at};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -343,7 +344,7 @@ impl Performer<Shown> for Process {
                 let process = self.clone();
                 task::spawn(async move { process.handle.stop().await });
             }
-            gossip::Output::Report(event) => self.fabric.report(self.host, event),
+            gossip::Output::Report(event) => self.fabric.report(self.host, Event::Mesh(event)),
         }
     }
 

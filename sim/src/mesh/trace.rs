@@ -3,6 +3,7 @@
 //! A driver shows inputs before the machine takes them, so there are no digests; the causes of messages are known where
 //! the engine tells who sent them in which step.
 
+use super::Event;
 use super::taken;
 use crate::record::fault::Bands;
 use crate::record::{Done, Header, Line, Word};
@@ -10,7 +11,6 @@ use crate::scenario::plan::{Plan, Planned};
 use crate::scenario::{Engine, Scenario};
 use crate::system::{LinkId, System as _};
 use core::time::Duration;
-use super::Event;
 use phalanx_core::gossip::Input;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::{hash_bytes, mix};
