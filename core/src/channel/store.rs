@@ -8,7 +8,7 @@ use super::custom::Custom;
 use super::message::{Body, Entry, Kind, Update, UpdateId, Version};
 use crate::identity::NodeId;
 use crate::random::{hash_bytes, mix};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The most messages retained of one origin.
@@ -71,8 +71,8 @@ pub(super) struct Log {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Map {
     entries: BTreeMap<Arc<str>, Held>,
-    /// Deleted keys by the versions that deleted them.
-    deleted: BTreeMap<Version, Arc<str>>,
+    /// Deleted keys by the versions that deleted them, of which one may have deleted many.
+    deleted: BTreeSet<(Version, Arc<str>)>,
     bytes: usize,
     pub(super) clock: u64,
     hash: u64,
@@ -213,14 +213,15 @@ impl Map {
         self.hash = self.hash.wrapping_add(share(held.digest(key)));
         self.bytes += held.value.as_ref().map_or(0, |value| value.len());
         if held.value.is_none() {
-            self.deleted.insert(held.version.clone(), Arc::clone(key));
+            self.deleted.insert((held.version.clone(), Arc::clone(key)));
         }
         let before = self.entries.insert(Arc::clone(key), held);
         if let Some(before) = &before {
             self.hash = self.hash.wrapping_sub(share(before.digest(key)));
             self.bytes -= before.value.as_ref().map_or(0, |value| value.len());
             if before.value.is_none() {
-                self.deleted.remove(&before.version);
+                self.deleted
+                    .remove(&(before.version.clone(), Arc::clone(key)));
             }
         }
         before

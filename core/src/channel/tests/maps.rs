@@ -1,8 +1,8 @@
 //! Maps.
 
 use super::world::{World, bytes, channel, id, write};
-use crate::channel::message::Kind;
-use crate::channel::{Delivery, Done, Expected, Refusal, Transaction};
+use crate::channel::message::{ENTRIES_MAX, Kind};
+use crate::channel::{Delivery, Done, Expected, KEYS_MAX, Refusal, Transaction};
 use crate::time::Duration;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -40,6 +40,22 @@ fn a_value_put_anywhere_is_read_everywhere_and_so_is_its_end() {
             .values()
             .all(|node| node.values(&channel("kv")).count() == 0)
     );
+}
+
+#[test]
+fn a_map_from_which_many_keys_were_deleted_at_once_has_room_again() {
+    let mut world = World::new(&["a"]);
+    world.open_all("kv", Kind::Map);
+    for round in 0..2 * KEYS_MAX / ENTRIES_MAX {
+        let keys: Vec<String> = (0..ENTRIES_MAX).map(|n| format!("{round}/{n}")).collect();
+        let write_all = |value| {
+            let writes: Vec<_> = keys.iter().map(|key| (key.as_str(), value)).collect();
+            write(&writes)
+        };
+        world.transact("a", "kv", write_all(Some("x"))).unwrap();
+        world.transact("a", "kv", write_all(None)).unwrap();
+    }
+    assert!(world.put("a", "kv", "one", "more").is_ok());
 }
 
 #[test]
