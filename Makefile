@@ -4,10 +4,10 @@ CARGO ?= cargo
 BIN := target/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-sim golden build release wire sim-madsim tools
+.PHONY: help demo test check bench bench-sim bench-peers bench-daemons golden build release wire sim-madsim tools
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: cc ## watch a mesh of five real daemons form, break and heal (about a minute after the build)
 	$(CARGO) build --locked --workspace --bins
@@ -29,6 +29,12 @@ bench: cc ## measure the mesh against its goals (release build, model engine)
 
 bench-sim: cc ## measure the model engine: CPU time, memory (release build)
 	$(CARGO) bench --locked -p phalanx-sim --bench speed
+
+bench-peers: cc ## compare with foca and chitchat on a simulated network (PEERS="--sizes 30,100,1000 --seeds 1")
+	cd sim/peers && $(CARGO) run --locked --release --quiet --bin phalanx-sim-peers -- $(PEERS)
+
+bench-daemons: cc ## measure 50 real daemons at rest, beside weave mesh and memberlist (DAEMONS="--nodes 20 --for 30")
+	cd sim/peers && $(CARGO) run --locked --release --quiet --bin daemons -- $(DAEMONS)
 
 golden: cc ## write the golden files anew; read the difference before you commit it
 	PHALANX_GOLDEN=write $(CARGO) test --locked --workspace --test tool --test scenarios golden

@@ -31,6 +31,9 @@ const SIMULATED_NETWORKS: &[&str] = &[
     "madsim-tonic",
 ];
 
+/// What the mesh is compared with, in `sim/peers`.
+const COMPARED_WITH: &[&str] = &["foca", "chitchat", "memberlist", "libp2p"];
+
 /// A dependency as the resolver settled it.
 struct Edge {
     name: String,
@@ -184,6 +187,17 @@ fn only_the_wire_engine_links_a_simulated_network() {
                 edge.name
             );
         }
+    }
+}
+
+#[test]
+fn nothing_depends_on_what_the_mesh_is_compared_with() {
+    let graph = Graph::read();
+    for name in COMPARED_WITH {
+        assert!(
+            !graph.edges.contains_key(*name),
+            "{name} is in the tree; comparisons stay in sim/peers, outside the workspace"
+        );
     }
 }
 

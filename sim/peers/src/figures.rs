@@ -1,0 +1,198 @@
+//! What is measured, of each library in the same way.
+
+use crate::course::{Course, Crash, Enough, Loss, Split, UPDATE_PATIENCE, Update};
+use crate::tape::{Reach, Tape};
+use core::time::Duration;
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// The longest that a join is waited for.
+const JOIN_MAX: Duration = seconds(240);
+/// When loss begins, or the split: the mesh has formed.
+const FORMED: Duration = seconds(20);
+/// How long after it the steady state is measured.
+const REST: Duration = seconds(40);
+/// How many updates each run publishes.
+const UPDATES: u32 = 5;
+/// How long a split lasts.
+const SPLIT: Duration = seconds(90);
+/// How long its end is waited for, and a crash to be known.
+const PATIENCE: Duration = seconds(240);
+const CRASH_PATIENCE: Duration = seconds(120);
+
+/// Shares of packets lost, in percent.
+pub const LOSSES: [u32; 3] = [0, 10, 25];
+
+/// Runs a course of a library under a seed.
+pub type Run<'a> = dyn Fn(&Course, u64) -> Result<Tape, String> + 'a;
+
+/// Times of several runs, of which some may never have ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// How many there were.
+    pub runs: usize,
+    /// Of those that ended, sorted.
+    pub ended: Vec<Duration>,
+}
+
+impl Times {
+    fn add(&mut self, time: Option<Duration>) {
+        self.runs += 1;
+        self.ended.extend(time);
+        self.ended.sort_unstable();
+    }
+
+    /// The middle one, where those that never ended are the longest; none: it never ended.
+    #[must_use]
+    pub fn median(&self) -> Option<Duration> {
+        self.ended.get(self.runs.checked_sub(1)? / 2).copied()
+    }
+}
+
+/// Under one share of loss.
+#[derive(Clone, Debug, Default)]
+pub struct UnderLoss {
+    /// Bytes that a node sends in a second.
+    pub rest: f64,
+    /// How often a running node was declared dead, in a node-minute.
+    pub false_deaths: f64,
+    /// Until an update was everywhere.
+    pub update: Times,
+    /// How often an update arrived, a node.
+    pub copies: f64,
+    /// Until a crash was known everywhere.
+    pub crash: Times,
+}
+
+/// All figures of a library at one size.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// Until everybody sees everybody, from the first start on.
+    pub join: Times,
+    /// The bytes that a node has sent by then.
+    pub join_bytes: f64,
+    /// By the shares of [`LOSSES`].
+    pub losses: [UnderLoss; 3],
+    /// Until everybody sees everybody after a split.
+    pub heal: Times,
+}
+
+/// Measures a library.
+///
+/// # Errors
+/// When a run fails.
+pub fn measure(nodes: usize, seeds: u64, run: &Run<'_>) -> Result<Figures, String> {
+    let mut figures = Figures::default();
+    for seed in 1..=seeds {
+        join(nodes, seed, seeds, run, &mut figures)?;
+        for (under, percent) in figures.losses.iter_mut().zip(LOSSES) {
+            let course = lossy(nodes, percent);
+            let tape = run(&course, seed)?;
+            under.read(&course, &tape, seeds);
+        }
+        let split = Split {
+            from: FORMED,
+            to: FORMED + SPLIT,
+        };
+        let course = Course {
+            split: Some(split),
+            enough: Enough::AllSeeAll(split.to),
+            ..Course::join(nodes, split.to + PATIENCE)
+        };
+        figures
+            .heal
+            .add(run(&course, seed)?.all_see_all(nodes, split.to));
+    }
+    Ok(figures)
+}
+
+/// The join, run twice: bytes are counted until the end of the first.
+fn join(
+    nodes: usize,
+    seed: u64,
+    seeds: u64,
+    run: &Run<'_>,
+    figures: &mut Figures,
+) -> Result<(), String> {
+    let first = run(&Course::join(nodes, JOIN_MAX), seed)?;
+    let took = first.all_see_all(nodes, Duration::ZERO);
+    figures.join.add(took);
+    let until = took.unwrap_or(JOIN_MAX) + Duration::from_millis(1);
+    let sent = run(&Course::join(nodes, until), seed)?.sent;
+    figures.join_bytes += mean(sent, nodes) / seeds as f64;
+    Ok(())
+}
+
+/// Loss once the mesh has formed, then rest, updates of several nodes, a crash.
+fn lossy(nodes: usize, percent: u32) -> Course {
+    let rested = FORMED + REST;
+    let updates: Vec<Update> = (0..UPDATES)
+        .map(|index| Update {
+            at: rested + UPDATE_PATIENCE * index,
+            host: (index as usize * nodes) / UPDATES as usize,
+        })
+        .collect();
+    let crash = Crash {
+        at: rested + UPDATE_PATIENCE * UPDATES,
+        host: nodes / 2,
+    };
+    Course {
+        loss: (percent > 0).then_some(Loss {
+            from: FORMED,
+            percent,
+        }),
+        updates,
+        crash: Some(crash),
+        counted: (FORMED, rested),
+        enough: Enough::CrashKnown,
+        ..Course::join(nodes, crash.at + CRASH_PATIENCE)
+    }
+}
+
+fn mean(bytes: u64, nodes: usize) -> f64 {
+    bytes as f64 / nodes as f64
+}
+
+impl UnderLoss {
+    fn read(&mut self, course: &Course, tape: &Tape, seeds: u64) {
+        let (nodes, seeds) = (course.nodes, seeds as f64);
+        let (from, to) = course.counted;
+        let time = (to - from).as_secs_f64();
+        self.rest += mean(tape.sent, nodes) / time / seeds;
+        // Until the crash, every death is false.
+        let until = course.crash.map_or(to, |crash| crash.at);
+        let minutes = (until - from).as_secs_f64() / 60.0 * nodes as f64;
+        self.false_deaths += tape.false_deaths(from, until) as f64 / minutes / seeds;
+        for update in &course.updates {
+            let Reach {
+                took,
+                complete,
+                copies,
+            } = tape.reach(nodes, *update);
+            self.update.add(complete.then_some(took));
+            self.copies += copies / seeds / course.updates.len() as f64;
+        }
+        if let Some(crash) = course.crash {
+            self.crash.add(tape.crash_known(nodes, crash));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_counts_runs_that_never_ended_as_the_longest() {
+        let mut times = Times::default();
+        times.add(Some(seconds(3)));
+        times.add(None);
+        assert_eq!(times.median(), Some(seconds(3)));
+        times.add(None);
+        assert_eq!(times.median(), None);
+        times.add(Some(seconds(1)));
+        assert_eq!(times.median(), Some(seconds(3)));
+    }
+}

@@ -1,0 +1,252 @@
+//! What happened in a run, and what is read off it: the same for each library.
+
+use crate::course::{Course, Crash, Enough, UPDATE_PATIENCE, Update};
+use core::time::Duration;
+
+/// What a node found out about another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is there, for the first time or again.
+    Up,
+    /// It is dead.
+    Down,
+    /// It published something.
+    Updated,
+}
+
+/// A node found something out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Duration,
+    /// Who.
+    pub host: usize,
+    /// About whom.
+    pub about: usize,
+    /// What.
+    pub found: Found,
+}
+
+/// A run.
+#[derive(Clone, Debug, Default)]
+pub struct Tape {
+    /// In the order of time.
+    pub events: Vec<Event>,
+    /// When each message with an update in it arrived somewhere.
+    pub copies: Vec<Duration>,
+    /// What all nodes sent in the counted time, in bytes.
+    pub sent: u64,
+}
+
+/// What became of an update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reach {
+    /// Until the last of those whom it reached had it.
+    pub took: Duration,
+    /// Whether it reached everybody.
+    pub complete: bool,
+    /// How often it arrived, a node.
+    pub copies: f64,
+}
+
+/// Who takes whom for alive.
+#[derive(Clone, Debug)]
+pub struct Views {
+    nodes: usize,
+    up: Vec<bool>,
+    count: usize,
+}
+
+impl Views {
+    /// Nobody knows anybody.
+    #[must_use]
+    pub fn new(nodes: usize) -> Self {
+        Self {
+            nodes,
+            up: vec![false; nodes * nodes],
+            count: 0,
+        }
+    }
+
+    /// Takes note of what a node found.
+    pub fn take(&mut self, event: &Event) {
+        let up = match event.found {
+            Found::Up => true,
+            Found::Down => false,
+            Found::Updated => return,
+        };
+        if event.host == event.about {
+            return;
+        }
+        let known = &mut self.up[event.host * self.nodes + event.about];
+        if *known != up {
+            *known = up;
+            self.count = if up { self.count + 1 } else { self.count - 1 };
+        }
+    }
+
+    /// Whether everybody takes everybody for alive.
+    #[must_use]
+    pub const fn all_see_all(&self) -> bool {
+        self.count == self.nodes * (self.nodes - 1)
+    }
+
+    /// Whether nobody but itself takes a node for alive.
+    #[must_use]
+    pub fn nobody_sees(&self, about: usize) -> bool {
+        let others = (0..self.nodes).filter(|host| *host != about);
+        others
+            .into_iter()
+            .all(|host| !self.up[host * self.nodes + about])
+    }
+
+    /// Whether a course has brought what it is run for.
+    #[must_use]
+    pub fn are_enough(&self, course: &Course, now: Duration) -> bool {
+        match (course.enough, course.crash) {
+            (Enough::AllSeeAll(from), _) => now >= from && self.all_see_all(),
+            (Enough::CrashKnown, Some(crash)) => now >= crash.at && self.nobody_sees(crash.host),
+            (Enough::CrashKnown, None) => false,
+        }
+    }
+}
+
+impl Tape {
+    /// How long after `from` everybody takes everybody for alive; none: not in this run.
+    #[must_use]
+    pub fn all_see_all(&self, nodes: usize, from: Duration) -> Option<Duration> {
+        self.when(nodes, from, Views::all_see_all)
+    }
+
+    /// How long after a crash nobody takes the dead node for alive; none: not in this run.
+    #[must_use]
+    pub fn crash_known(&self, nodes: usize, crash: Crash) -> Option<Duration> {
+        self.when(nodes, crash.at, |views| views.nobody_sees(crash.host))
+    }
+
+    /// The first time from `from` on at which the views are as wanted, counted from there.
+    fn when(
+        &self,
+        nodes: usize,
+        from: Duration,
+        wanted: impl Fn(&Views) -> bool,
+    ) -> Option<Duration> {
+        let mut views = Views::new(nodes);
+        let mut events = self.events.iter().peekable();
+        while let Some(event) = events.next_if(|event| event.at < from) {
+            views.take(event);
+        }
+        if wanted(&views) {
+            return Some(Duration::ZERO);
+        }
+        events.find_map(|event| {
+            views.take(event);
+            wanted(&views).then(|| event.at - from)
+        })
+    }
+
+    /// How often a node that ran was declared dead between two instants, counted at every node that did so.
+    #[must_use]
+    pub fn false_deaths(&self, from: Duration, to: Duration) -> usize {
+        let inside = |event: &&Event| event.at >= from && event.at < to;
+        let deaths = self.events.iter().filter(inside);
+        deaths.filter(|event| event.found == Found::Down).count()
+    }
+
+    /// What became of an update.
+    #[must_use]
+    pub fn reach(&self, nodes: usize, update: Update) -> Reach {
+        let over = update.at + UPDATE_PATIENCE;
+        let inside = |at: Duration| at >= update.at && at < over;
+        let mut reached = vec![false; nodes];
+        reached[update.host] = true;
+        let mut last = update.at;
+        for event in &self.events {
+            if event.found == Found::Updated
+                && event.about == update.host
+                && inside(event.at)
+                && !reached[event.host]
+            {
+                reached[event.host] = true;
+                last = event.at;
+            }
+        }
+        let copies = self.copies.iter().filter(|at| inside(**at)).count();
+        Reach {
+            took: last - update.at,
+            complete: reached.iter().all(|reached| *reached),
+            copies: copies as f64 / (nodes - 1) as f64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(at: u64, host: usize, about: usize, found: Found) -> Event {
+        Event {
+            at: Duration::from_millis(at),
+            host,
+            about,
+            found,
+        }
+    }
+
+    #[test]
+    fn all_see_all_when_the_last_pair_does_and_again_after_a_split() {
+        let tape = Tape {
+            events: vec![
+                event(1, 0, 1, Found::Up),
+                event(5, 1, 0, Found::Up),
+                event(9, 1, 0, Found::Down),
+                event(14, 1, 0, Found::Up),
+            ],
+            ..Tape::default()
+        };
+        let ms = Duration::from_millis;
+        assert_eq!(tape.all_see_all(2, ms(0)), Some(ms(5)));
+        assert_eq!(tape.all_see_all(2, ms(10)), Some(ms(4)));
+        assert_eq!(tape.all_see_all(3, ms(0)), None);
+        assert_eq!(tape.false_deaths(ms(9), ms(10)), 1);
+        assert_eq!(tape.false_deaths(ms(10), ms(20)), 0);
+    }
+
+    #[test]
+    fn a_crash_is_known_when_the_last_observer_knows() {
+        let tape = Tape {
+            events: vec![
+                event(1, 0, 2, Found::Up),
+                event(1, 1, 2, Found::Up),
+                event(50, 0, 2, Found::Down),
+                event(60, 1, 2, Found::Down),
+            ],
+            ..Tape::default()
+        };
+        let crash = Crash {
+            at: Duration::from_millis(40),
+            host: 2,
+        };
+        let known = tape.crash_known(3, crash);
+        assert_eq!(known, Some(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn an_update_that_misses_somebody_is_not_complete() {
+        let update = Update {
+            at: Duration::from_secs(1),
+            host: 0,
+        };
+        let mut tape = Tape {
+            events: vec![event(1_004, 1, 0, Found::Updated)],
+            copies: vec![Duration::from_millis(1_004), Duration::from_millis(1_005)],
+            sent: 0,
+        };
+        assert!(!tape.reach(3, update).complete);
+        tape.events.push(event(1_007, 2, 0, Found::Updated));
+        let reach = tape.reach(3, update);
+        assert!(reach.complete);
+        assert_eq!(reach.took, Duration::from_millis(7));
+        assert_eq!(reach.copies, 1.0);
+    }
+}
