@@ -240,6 +240,7 @@ pub const fn end(reason: LinkEnd) -> &'static str {
         LinkEnd::Silent => "nothing was heard for long",
         LinkEnd::Protocol => "the peer broke the protocol",
         LinkEnd::Expired => "a certificate of the two ends",
+        LinkEnd::Untrusted => "a certificate of the two is trusted no longer",
         LinkEnd::Leaving => "this node leaves",
     }
 }

@@ -323,8 +323,8 @@ fn node(
         let journal = Journal::new();
         // Before the node runs, so that nothing is missed.
         tasks.spawn(journal.clone().follow(node.subscribe()));
-        let channels = ChannelApi::server(node.clone(), identity.clone());
-        Routes::new(Api::server(node.clone(), identity, journal)).add_service(channels)
+        let channels = ChannelApi::server(node.clone());
+        Routes::new(Api::server(node.clone(), journal)).add_service(channels)
     };
     let node = bound.start(settings, routes).map_err(start)?;
     Ok((node, tasks))

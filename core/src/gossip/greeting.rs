@@ -420,7 +420,9 @@ impl Gossip {
             return;
         }
         let joining = self.topology.len() <= 1;
-        if let Some(Purpose::RandomLink) = purpose
+        let was_random = purpose == Some(Purpose::Renewal)
+            && self.open_link(handle).is_some_and(|open| open.random);
+        if (was_random || purpose == Some(Purpose::RandomLink))
             && let Some(held) = self.links.get_mut(&link)
         {
             held.random = true;
@@ -578,9 +580,21 @@ impl Gossip {
             }
             Stage::Open => {
                 let (handle, peer) = (held.handle, held.peer.clone());
+                if self.is_renewing(handle) {
+                    // The peer took the new connection, and its answer is on the way.
+                    out.push(Output::Report(Event::LinkDown {
+                        peer,
+                        link,
+                        reason: LinkEnd::Superseded,
+                    }));
+                    self.remove_link(link);
+                    self.weave_soon();
+                    return;
+                }
                 let end = match reason {
                     CloseReason::Malformed => LinkEnd::Protocol,
                     CloseReason::Expired => LinkEnd::Expired,
+                    CloseReason::Untrusted => LinkEnd::Untrusted,
                     CloseReason::Lost | CloseReason::Ended | CloseReason::Overflow => LinkEnd::Lost,
                 };
                 out.push(Output::Report(Event::LinkDown {
@@ -734,6 +748,7 @@ impl Gossip {
             | Input::Targets { .. }
             | Input::Discover(_)
             | Input::Want { .. }
+            | Input::Renew { .. }
             | Input::Leave
             | Input::Wake => {}
         }

@@ -146,6 +146,11 @@ pub enum Input {
         /// Whether it is wanted.
         wanted: bool,
     },
+    /// Put a new connection in the place of an open link: what proved one of its ends is replaced.
+    Renew {
+        /// Which.
+        link: LinkId,
+    },
     /// Leave the mesh gracefully; ends with [`Output::Left`].
     Leave,
     /// A deadline has arrived.
@@ -198,6 +203,8 @@ pub enum CloseReason {
     Overflow,
     /// One of the two certificates ends.
     Expired,
+    /// One of the two certificates is trusted no longer.
+    Untrusted,
 }
 
 /// What the caller must do.
@@ -422,6 +429,8 @@ pub enum LinkEnd {
     Protocol,
     /// One of the two certificates ends.
     Expired,
+    /// One of the two certificates is trusted no longer.
+    Untrusted,
     /// We leave or gave our id up.
     Leaving,
 }

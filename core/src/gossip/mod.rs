@@ -484,6 +484,7 @@ impl Machine for Gossip {
             Input::Targets { targets, replace } => self.on_targets(targets, replace),
             Input::Discover(discovery) => self.on_discover(discovery),
             Input::Want { peer, wanted } => self.on_want(&peer, wanted, out),
+            Input::Renew { link } => self.on_renew(link, out),
             Input::Leave => self.on_leave(out),
             Input::Wake => self.on_wake(out),
         }

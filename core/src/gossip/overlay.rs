@@ -47,6 +47,8 @@ pub(super) enum Purpose {
     RandomLink,
     /// A member to whom a link is wanted for what applications send.
     Wanted,
+    /// A neighbour whose link stands, to put a new connection in its place.
+    Renewal,
 }
 
 /// A dial under way, up to the end of its greeting.
@@ -260,6 +262,23 @@ impl Gossip {
         record.content().address
     }
 
+    /// A connection that takes the place of an open link. A neighbour that cannot be dialled must do it itself.
+    pub(super) fn on_renew(&mut self, link: LinkId, out: &mut Outbox<Output>) {
+        let open = self.links.get(&link).filter(|held| held.is_open());
+        if let Some(handle) = open.map(|held| held.handle)
+            && !self.is_dialing(handle)
+        {
+            self.dial_member(Purpose::Renewal, handle, out);
+        }
+    }
+
+    /// Whether a neighbour answers a connection that is to take its link's place.
+    pub(super) fn is_renewing(&self, handle: Handle) -> bool {
+        self.dials.values().any(|dial| {
+            dial.purpose == Purpose::Renewal && dial.expected == Some(handle) && dial.link.is_some()
+        })
+    }
+
     pub(super) fn dials_to(&self, handle: Handle) -> usize {
         self.dials
             .values()
@@ -344,6 +363,10 @@ impl Gossip {
                 .into_iter()
                 .for_each(|it| self.pass_over(it)),
             Purpose::Redial | Purpose::Probe => {}
+            // The link it was for may have closed for it.
+            Purpose::Renewal => self
+                .timers
+                .set(Timer::Overlay, self.after(Duration::from_nanos(1))),
         }
     }
 

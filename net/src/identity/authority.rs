@@ -56,6 +56,17 @@ impl Validity {
             not_after: Wall(now.0.saturating_add(days.saturating_mul(86_400))),
         }
     }
+
+    /// When so many thirds of it are over.
+    #[must_use]
+    pub(super) const fn at_thirds(self, thirds: u64) -> Wall {
+        let third = self.not_after.0.saturating_sub(self.not_before.0) / 3;
+        Wall(
+            self.not_before
+                .0
+                .saturating_add(third.saturating_mul(thirds)),
+        )
+    }
 }
 
 /// A certificate and its key, as PEM.

@@ -195,8 +195,11 @@ impl Identity {
     /// # Errors
     /// When it presented no certificate, or one that names nobody, or another mesh's.
     pub fn judge(&self, presented: Option<&[CertificateDer<'_>]>) -> Result<Peer, PeerError> {
-        let certificate = presented.and_then(<[_]>::first).ok_or(PeerError::None)?;
-        let peer = peer_identity(certificate)?;
+        let (certificate, others) = presented
+            .and_then(<[_]>::split_first)
+            .ok_or(PeerError::None)?;
+        let mut peer = peer_identity(certificate)?;
+        peer.intermediates = others.iter().map(|it| it.clone().into_owned()).collect();
         if peer.subject.mesh() == self.subject.mesh() {
             return Ok(peer);
         }
@@ -206,15 +209,33 @@ impl Identity {
         })
     }
 
+    /// Whether somebody whom we judged earlier, perhaps by another identity, is still to be trusted as of `now`.
+    pub(crate) fn still_trusts(&self, peer: &Peer, now: Wall) -> bool {
+        let own = std::iter::once(&peer.certificate);
+        let chain: Vec<_> = own.chain(&peer.intermediates).cloned().collect();
+        tls::verify_chain(&chain, &self.roots, peer.subject.role(), now).is_ok()
+    }
+
+    /// Whether it proves the same, to the same: nothing is gained by taking it instead.
+    #[must_use]
+    pub fn proves_the_same(&self, other: &Self) -> bool {
+        let certificates = |identity: &Self| -> Vec<_> {
+            let all = identity.credentials.iter();
+            all.map(|held| held.certified.cert.clone()).collect()
+        };
+        self.roots.roots == other.roots.roots && certificates(self) == certificates(other)
+    }
+
+    /// When a new certificate is due: at two thirds of this one's life.
+    #[must_use]
+    pub fn renewal(&self) -> Wall {
+        self.validity().at_thirds(2)
+    }
+
     /// A warning in the last third of our certificate's life.
     pub(super) fn ends_soon(&self, place: &Place, now: Wall) -> Option<Warning> {
-        let Validity {
-            not_before,
-            not_after,
-        } = self.validity();
-        let third = not_after.0.saturating_sub(not_before.0) / 3;
-        let soon = now.0 >= not_after.0.saturating_sub(third);
-        soon.then(|| Warning::EndsSoon {
+        let not_after = self.validity().not_after;
+        (now >= self.renewal()).then(|| Warning::EndsSoon {
             place: place.clone(),
             not_after,
         })

@@ -1,5 +1,6 @@
 //! The names in certificates.
 
+use super::authority::Validity;
 use super::error::PeerError;
 use core::fmt;
 use core::str::FromStr;
@@ -131,8 +132,10 @@ pub struct Peer {
     pub subject: Subject,
     /// The whole certificate (DER).
     pub certificate: CertificateDer<'static>,
-    /// The last second of its validity.
-    pub not_after: Wall,
+    /// Certificates between it and the CA.
+    pub intermediates: Vec<CertificateDer<'static>>,
+    /// When it is valid.
+    pub validity: Validity,
 }
 
 /// Reads who a certificate names. Whether it is to be trusted was decided in the handshake.
@@ -145,7 +148,11 @@ pub fn peer_identity(certificate: &CertificateDer<'_>) -> Result<Peer, PeerError
     Ok(Peer {
         subject: subject_of(&parsed)?,
         certificate: certificate.clone().into_owned(),
-        not_after: wall(parsed.validity().not_after.timestamp()),
+        intermediates: Vec::new(),
+        validity: Validity {
+            not_before: wall(parsed.validity().not_before.timestamp()),
+            not_after: wall(parsed.validity().not_after.timestamp()),
+        },
     })
 }
 

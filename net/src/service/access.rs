@@ -1,6 +1,6 @@
 //! Who may ask what.
 
-use crate::identity::{Identity, Role};
+use crate::identity::{Role, Subject};
 use crate::transport::Caller;
 use tonic::{Request, Status};
 
@@ -11,9 +11,9 @@ pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
 }
 
 /// Refuses all but administrators and who has this node's own certificate.
-pub(super) fn inner_circle<T>(own: &Identity, request: &Request<T>) -> Result<(), Status> {
+pub(super) fn inner_circle<T>(own: &Subject, request: &Request<T>) -> Result<(), Status> {
     let subject = &caller(request)?.peer.subject;
-    if subject.role() == Role::Admin || subject.id() == own.subject().id() {
+    if subject.role() == Role::Admin || subject.id() == own.id() {
         return Ok(());
     }
     Err(Status::permission_denied(format!(

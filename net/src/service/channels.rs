@@ -3,7 +3,7 @@
 use super::access;
 use super::events::{self, History, refused};
 use crate::channel::{Channel, Error, Line, Outcome, Reader, publish, send, transact};
-use crate::identity::Identity;
+use crate::identity::Subject;
 use crate::transport::MeshNode;
 use crate::wire::proto::channel_service_server::{ChannelService, ChannelServiceServer};
 use crate::wire::proto::{self, compare, transact_reply};
@@ -33,7 +33,7 @@ pub const CHANNEL_CALL_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct ChannelApi {
     node: MeshNode,
-    identity: Identity,
+    subject: Subject,
     /// The channels that subscribers share. Locked while one is opened.
     open: Arc<Mutex<BTreeMap<ChannelName, Weak<Channel>>>>,
     places: Arc<Semaphore>,
@@ -94,10 +94,10 @@ fn key_value(key: &str, held: &Held) -> Option<proto::KeyValue> {
 impl ChannelApi {
     /// The service of a node, to share its port.
     #[must_use]
-    pub fn server(node: MeshNode, identity: Identity) -> ChannelServiceServer<Self> {
+    pub fn server(node: MeshNode) -> ChannelServiceServer<Self> {
         ChannelServiceServer::new(Self {
+            subject: node.identity().subject().clone(),
             node,
-            identity,
             open: Arc::default(),
             places: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
         })
@@ -173,7 +173,7 @@ impl ChannelService for ChannelApi {
     type SubscribeStream = Subscription;
 
     async fn subscribe(&self, request: Request<proto::SubscribeRequest>) -> Answer<Subscription> {
-        access::inner_circle(&self.identity, &request)?;
+        access::inner_circle(&self.subject, &request)?;
         let request = request.into_inner();
         let (name, kind) = (
             channel(&request.channel)?,
@@ -197,7 +197,7 @@ impl ChannelService for ChannelApi {
         };
         Ok(Response::new(Subscription {
             history,
-            begun: Some(events::subscribed(self.identity.subject().id().as_str())),
+            begun: Some(events::subscribed(self.subject.id().as_str())),
             reader,
             closed: Box::pin(self.node.closed()),
             _channel: channel,
@@ -209,7 +209,7 @@ impl ChannelService for ChannelApi {
         &self,
         request: Request<proto::PublishRequest>,
     ) -> Answer<proto::PublishReply> {
-        access::inner_circle(&self.identity, &request)?;
+        access::inner_circle(&self.subject, &request)?;
         let request = request.into_inner();
         let (name, kind) = (
             channel(&request.channel)?,
@@ -227,7 +227,7 @@ impl ChannelService for ChannelApi {
     }
 
     async fn send(&self, request: Request<proto::SendRequest>) -> Answer<proto::SendReply> {
-        access::inner_circle(&self.identity, &request)?;
+        access::inner_circle(&self.subject, &request)?;
         let request = request.into_inner();
         let (to, name) = (node_id("to", &request.to)?, channel(&request.channel)?);
         let line = self.node.line();
@@ -241,7 +241,7 @@ impl ChannelService for ChannelApi {
         &self,
         request: Request<proto::TransactRequest>,
     ) -> Answer<proto::TransactReply> {
-        access::inner_circle(&self.identity, &request)?;
+        access::inner_circle(&self.subject, &request)?;
         let request = request.into_inner();
         let name = channel(&request.channel)?;
         let transaction = transaction(request)?;
@@ -259,7 +259,7 @@ impl ChannelService for ChannelApi {
     }
 
     async fn get_key(&self, request: Request<proto::GetKeyRequest>) -> Answer<proto::GetKeyReply> {
-        access::inner_circle(&self.identity, &request)?;
+        access::inner_circle(&self.subject, &request)?;
         let proto::GetKeyRequest { channel: name, key } = request.into_inner();
         let name = channel(&name)?;
         let look = move |node: &Node| {
@@ -273,7 +273,7 @@ impl ChannelService for ChannelApi {
     type ListKeysStream = Listing;
 
     async fn list_keys(&self, request: Request<proto::ListKeysRequest>) -> Answer<Listing> {
-        access::inner_circle(&self.identity, &request)?;
+        access::inner_circle(&self.subject, &request)?;
         let proto::ListKeysRequest {
             channel: name,
             prefix,
@@ -296,7 +296,7 @@ impl ChannelService for ChannelApi {
         &self,
         request: Request<proto::ListChannelsRequest>,
     ) -> Answer<proto::ListChannelsReply> {
-        access::inner_circle(&self.identity, &request)?;
+        access::inner_circle(&self.subject, &request)?;
         let channels = self.ask(known_channels).await?;
         Ok(Response::new(proto::ListChannelsReply { channels }))
     }
@@ -305,8 +305,8 @@ impl ChannelService for ChannelApi {
         &self,
         request: Request<proto::GetRoutesRequest>,
     ) -> Answer<proto::GetRoutesReply> {
-        access::inner_circle(&self.identity, &request)?;
-        let own = self.identity.subject().id().clone();
+        access::inner_circle(&self.subject, &request)?;
+        let own = self.subject.id().clone();
         let source = match request.into_inner().source {
             text if text.is_empty() => own,
             text => node_id("source", &text)?,

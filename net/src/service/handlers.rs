@@ -5,7 +5,7 @@ use super::answer::{self, Copy, Inside, Outside};
 use super::journal::{Journal, Occurrence};
 use crate::clock;
 use crate::driver::Stopped;
-use crate::identity::Identity;
+use crate::identity::Subject;
 use crate::transport::{CALL_MESSAGE_BYTES_MAX, MeshNode};
 use crate::wire::proto;
 use crate::wire::proto::mesh_service_server::{MeshService, MeshServiceServer};
@@ -33,7 +33,7 @@ pub const PING_BYTES_MAX: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct Api {
     node: MeshNode,
-    identity: Identity,
+    subject: Subject,
     journal: Journal,
     watchers: Arc<Semaphore>,
 }
@@ -43,11 +43,11 @@ type Answer<T> = Result<Response<T>, Status>;
 impl Api {
     /// The service of a node, to share its port.
     #[must_use]
-    pub fn server(node: MeshNode, identity: Identity, journal: Journal) -> MeshServiceServer<Self> {
+    pub fn server(node: MeshNode, journal: Journal) -> MeshServiceServer<Self> {
         let watchers = Arc::new(Semaphore::new(WATCHERS_MAX));
         MeshServiceServer::new(Self {
+            subject: node.identity().subject().clone(),
             node,
-            identity,
             journal,
             watchers,
         })
@@ -68,7 +68,7 @@ impl Api {
 
     /// Refuses those who may not see how the node is doing inside.
     fn inner_circle<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        access::inner_circle(&self.identity, request)
+        access::inner_circle(&self.subject, request)
     }
 }
 
@@ -83,7 +83,7 @@ impl MeshService for Api {
                 "payload: has {found} bytes; at most {PING_BYTES_MAX} are allowed"
             )));
         }
-        let id = self.identity.subject().id().to_string();
+        let id = self.subject.id().to_string();
         Ok(Response::new(proto::PingReply {
             payload,
             id,
@@ -105,7 +105,7 @@ impl MeshService for Api {
         let record = self.ask(|node, _| Arc::clone(node.mesh().record())).await?;
         Ok(Response::new(answer::node_info(
             &record,
-            self.identity.subject().mesh(),
+            self.subject.mesh(),
         )))
     }
 
@@ -156,7 +156,7 @@ impl MeshService for Api {
         let status = inside.status(&Outside {
             now: clock::since_1970(),
             listen: self.node.address().to_string(),
-            identity: &self.identity,
+            identity: &self.node.identity(),
             kept: &kept,
             watchers: u32::try_from(watching).unwrap_or(u32::MAX),
             traffic: self.node.traffic(),

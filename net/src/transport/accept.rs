@@ -2,14 +2,14 @@
 
 use super::complaints::Complaints;
 use super::connection::{Accepted, Caller, Connections, Guarded};
+use super::credentials::Credentials;
 use super::expiry::Expiry;
 use super::failure;
 use super::handshakes::{Handshakes, Place, Rates};
 use super::links::Links;
 use super::network::Listener;
 use super::{Event, Limit};
-use crate::identity::{Claim, Identity};
-use rustls::ServerConfig;
+use crate::identity::Claim;
 use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
@@ -29,8 +29,7 @@ pub(crate) type Incoming<Io> = Result<Accepted<TlsStream<Io>>, io::Error>;
 
 /// What every connection is judged by.
 pub(crate) struct Gate<Io> {
-    pub(crate) identity: Identity,
-    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) credentials: Credentials,
     pub(crate) connections: Connections,
     pub(crate) links: Links,
     pub(crate) out: mpsc::Sender<Incoming<Io>>,
@@ -40,8 +39,7 @@ pub(crate) struct Gate<Io> {
 impl<Io> Clone for Gate<Io> {
     fn clone(&self) -> Self {
         Self {
-            identity: self.identity.clone(),
-            tls: self.tls.clone(),
+            credentials: self.credentials.clone(),
             connections: self.connections.clone(),
             links: self.links.clone(),
             out: self.out.clone(),
@@ -99,6 +97,7 @@ where
     /// Finds out who connected, and passes the connection on.
     async fn admit(&self, io: Guarded<Io>, remote: SocketAddr, place: Place, timeout: Duration) {
         let fate = io.fate();
+        let proof = self.credentials.current();
         // Which CAs the dialer trusts, once it has said so.
         let mut claims = None;
         let shake = io.layer(async |io| {
@@ -107,7 +106,7 @@ where
             let named = hello.certificate_authorities().unwrap_or_default();
             let named = named.iter().map(|name| Claim::of_name(name.as_ref()));
             claims = Some(named.collect::<Vec<_>>());
-            begun.into_stream(self.tls.clone()).await
+            begun.into_stream(Arc::clone(&proof.accepting)).await
         });
         let shaken = time::timeout(timeout, shake).await;
         drop(place);
@@ -116,21 +115,21 @@ where
             Ok(Err(_)) if fate.is_killed() => return,
             Err(_) => format!("no TLS handshake within {timeout:?}"),
             Ok(Err(error)) => {
-                let quarrel = claims.and_then(|claims| self.identity.quarrel(&claims));
+                let quarrel = claims.and_then(|claims| proof.identity.quarrel(&claims));
                 failure::accepting(&error, quarrel)
             }
-            Ok(Ok(io)) => match self
+            Ok(Ok(io)) => match proof
                 .identity
                 .judge(io.inner().get_ref().1.peer_certificates())
             {
                 Ok(peer) => {
-                    let expiry =
-                        Expiry::first_of(self.identity.validity().not_after, peer.not_after);
+                    let expiry = Expiry::first_of(proof.identity.validity(), peer.validity);
                     let caller = Caller {
                         peer,
                         remote,
                         fate,
                         expiry,
+                        generation: proof.generation,
                     };
                     // The receiver is gone when the node ends.
                     let accepted = Accepted::new(io, caller);

@@ -22,6 +22,8 @@ pub struct Caller {
     pub remote: SocketAddr,
     pub(crate) fate: Fate,
     pub(crate) expiry: Expiry,
+    /// The generation of our own credentials in the handshake.
+    pub(crate) generation: u64,
 }
 
 /// The node's connections, in both directions.

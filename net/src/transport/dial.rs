@@ -2,10 +2,12 @@
 
 use super::LINK_MESSAGE_BYTES_MAX;
 use super::connection::{Connections, Fate, Guarded};
+use super::credentials::Credentials;
 use super::expiry::Expiry;
 use super::failure;
 use super::links::{Links, Origin, Stem};
 use super::network::Network;
+use super::renewal::Renewal;
 use super::service::Sent;
 use crate::identity::{Identity, Peer, Role};
 use crate::wire::proto::mesh_client::MeshClient;
@@ -28,8 +30,7 @@ use tonic::transport::{Channel, Endpoint};
 #[derive(Clone)]
 pub(crate) struct Dialer<N> {
     pub(crate) network: N,
-    pub(crate) identity: Identity,
-    pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) credentials: Credentials,
     pub(crate) connections: Connections,
     pub(crate) links: Links,
     /// The longest time from the order to the link.
@@ -57,12 +58,14 @@ impl<N: Network> Dialer<N> {
             .await
             .map_err(|error| failure::connecting(&error))?;
         let io = self.connections.guard(io, false);
+        let proof = self.credentials.current();
+        let tls = Arc::clone(&proof.dialing);
         let Call {
             channel,
             peer,
             fate,
             expiry,
-        } = call(io, &self.identity, self.tls.clone(), Some(self.keepalive)).await?;
+        } = call(io, &proof.identity, tls, Some(self.keepalive)).await?;
         // Otherwise it would close at once, and be dialled again at once.
         if expiry.is_near() && !expiry.is_over() {
             return Err(DialError::Untrusted(expiry.to_string()));
@@ -78,14 +81,16 @@ impl<N: Network> Dialer<N> {
             Err(status) => return Err(failure::opening(&status, fate.take_failure())),
         };
         let origin = Origin::Dialed(dial, channel);
-        let peer = peer.subject.id().clone();
+        let id = peer.subject.id().clone();
+        let renewal = Renewal::new(&self.credentials, proof.generation, peer, expiry, true);
         self.links.open(Stem {
             origin,
-            peer,
+            peer: id,
             queue,
             inbound,
             fate,
             expiry,
+            renewal,
         });
         Ok(())
     }
@@ -180,7 +185,7 @@ where
         return Err(DialError::Untrusted(format!("{} is no node", peer.subject)));
     }
     let fate = io.fate();
-    let expiry = Expiry::first_of(identity.validity().not_after, peer.not_after);
+    let expiry = Expiry::first_of(identity.validity(), peer.validity);
     match channel(io, keepalive).await {
         Ok(channel) => Ok(Call {
             channel,

@@ -3,7 +3,7 @@
 //! ```text
 //! open --message--> open
 //! open --peer ends, connection breaks, no message, queue full--> Closed goes to the machine, gone
-//! open --a certificate ends soon--> Closed goes to the machine, draining
+//! open --a certificate ends soon, or is trusted no longer--> Closed goes to the machine, draining
 //! open --the machine orders Close--> draining --peer ends, or close_grace--> gone
 //! ```
 //!
@@ -12,6 +12,7 @@
 use super::connection::Fate;
 use super::expiry::Expiry;
 use super::queue::{Ending, Outbound, Queue};
+use super::renewal::Renewal;
 use super::{Counters, Event, Limits, Notice, Tasks};
 use crate::driver::Handle;
 use crate::wire::proto::Packet;
@@ -45,6 +46,8 @@ pub(crate) struct Links {
 struct Table {
     last: u64,
     queues: BTreeMap<LinkId, Arc<Queue>>,
+    /// With which of our credentials each was made.
+    generations: BTreeMap<LinkId, u64>,
     /// The node is ending: no link opens any more.
     ended: bool,
 }
@@ -65,6 +68,7 @@ pub(crate) struct Stem {
     pub(crate) inbound: Streaming<Packet>,
     pub(crate) fate: Fate,
     pub(crate) expiry: Expiry,
+    pub(crate) renewal: Renewal,
 }
 
 /// One open link's task.
@@ -86,6 +90,7 @@ enum Next {
     PeerEnded,
     Ending(Ending),
     Expired,
+    Untrusted,
 }
 
 impl Links {
@@ -124,6 +129,7 @@ impl Links {
             inbound,
             fate,
             expiry,
+            renewal,
         } = stem;
         let mut table = self.lock();
         if table.ended {
@@ -134,6 +140,7 @@ impl Links {
         table.last += 1;
         let link = LinkId(table.last);
         table.queues.insert(link, queue.clone());
+        table.generations.insert(link, renewal.generation());
         drop(table);
         let (opened, channel) = match origin {
             Origin::Accepted => (
@@ -163,7 +170,7 @@ impl Links {
             expiry,
             channel,
         };
-        self.tasks.spawn(pump.run(opened));
+        self.tasks.spawn(pump.run(opened, renewal));
     }
 
     /// Sends on a link. A link that is gone takes nothing: the machine is about to hear of it.
@@ -194,6 +201,21 @@ impl Links {
         }
     }
 
+    /// Forgets a link that ended; whether the machine did not know.
+    fn forget(&self, link: LinkId) -> bool {
+        let mut table = self.lock();
+        table.generations.remove(&link);
+        table.queues.remove(&link).is_some()
+    }
+
+    /// The number of open links made with credentials before these.
+    pub(crate) fn before(&self, generation: u64) -> usize {
+        let table = self.lock();
+        let made = |link| table.generations.get(link).copied().unwrap_or_default();
+        let before = table.queues.keys().filter(|link| made(link) < generation);
+        before.count()
+    }
+
     /// The number of open links.
     pub(crate) fn count(&self) -> usize {
         self.lock().queues.len()
@@ -211,11 +233,12 @@ impl Links {
 }
 
 impl Pump {
-    async fn run(mut self, opened: Input) {
+    async fn run(mut self, opened: Input, renewal: Renewal) {
         self.links.tell(opened).await;
         let mut expires = pin!(self.expiry.comes_near());
+        let mut distrusted = pin!(renewal.follow(self.links.clone(), self.link));
         let reason = loop {
-            match self.next(expires.as_mut()).await {
+            match self.next(expires.as_mut(), distrusted.as_mut()).await {
                 Next::Packet(packet) => match Message::try_from(packet) {
                     Ok(message) => self.receive(message).await,
                     Err(error) => break Some(self.malformed(error.to_string())),
@@ -224,6 +247,7 @@ impl Pump {
                     break Some(self.malformed(status.message().to_owned()));
                 }
                 Next::Expired => break Some(CloseReason::Expired),
+                Next::Untrusted => break Some(CloseReason::Untrusted),
                 // The other end closes for the same certificate, perhaps by a clock that is ahead.
                 Next::Failed(_) | Next::PeerEnded if self.expiry.explains_an_end() => {
                     break Some(CloseReason::Expired);
@@ -237,7 +261,11 @@ impl Pump {
         self.end(reason).await;
     }
 
-    async fn next(&mut self, mut expires: Pin<&mut impl Future<Output = ()>>) -> Next {
+    async fn next(
+        &mut self,
+        mut expires: Pin<&mut impl Future<Output = ()>>,
+        mut distrusted: Pin<&mut impl Future<Output = ()>>,
+    ) -> Next {
         let Self { queue, inbound, .. } = self;
         poll_fn(|context| {
             if let Poll::Ready(ending) = queue.poll_ending(context) {
@@ -245,6 +273,9 @@ impl Pump {
             }
             if expires.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Next::Expired);
+            }
+            if distrusted.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Next::Untrusted);
             }
             Pin::new(&mut *inbound)
                 .poll_next(context)
@@ -276,7 +307,7 @@ impl Pump {
     /// Ends the link, and its connection; tells the machine unless it ordered the end.
     async fn end(mut self, reason: Option<CloseReason>) {
         let grace = self.links.limits.close_grace;
-        let known = self.links.lock().queues.remove(&self.link).is_some();
+        let known = self.links.forget(self.link);
         if reason.is_none_or(in_order) {
             self.queue.close();
         } else {
@@ -292,7 +323,7 @@ impl Pump {
                 })
                 .await;
         }
-        if reason.is_none_or(|reason| reason == CloseReason::Expired) {
+        if reason.is_none_or(|reason| reason != CloseReason::Ended && in_order(reason)) {
             // What we still have to say goes out while the peer reads; its own end says that it has read it.
             let read_out = async { while let Ok(Some(_)) = self.inbound.message().await {} };
             let _late = time::timeout(grace, read_out).await.is_err();
@@ -310,7 +341,7 @@ impl Pump {
 /// Whether a link that ends for this reason still sends what waits on it.
 const fn in_order(reason: CloseReason) -> bool {
     match reason {
-        CloseReason::Ended | CloseReason::Expired => true,
+        CloseReason::Ended | CloseReason::Expired | CloseReason::Untrusted => true,
         CloseReason::Lost | CloseReason::Malformed | CloseReason::Overflow => false,
     }
 }

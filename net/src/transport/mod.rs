@@ -19,6 +19,7 @@
 mod accept;
 mod complaints;
 mod connection;
+mod credentials;
 mod dial;
 mod expiry;
 mod failure;
@@ -28,6 +29,7 @@ mod network;
 mod node;
 mod performer;
 mod queue;
+mod renewal;
 mod service;
 mod tasks;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::accept::{self, Gate};
 use super::complaints::Complaints;
 use super::connection::Connections;
+use super::credentials::Credentials;
 use super::dial::Dialer;
 use super::links::Links;
 use super::network::{Listener, Network};
@@ -11,7 +12,7 @@ use super::service::LinkService;
 use super::{Event, Limits, Notice, Tasks, Traffic};
 use crate::channel::{Desk, Line};
 use crate::driver::{self, Epoch, Handle, Inbox};
-use crate::identity::{Identity, IdentityError};
+use crate::identity::{Identity, IdentityError, Place};
 use crate::store::EpochStore;
 use phalanx_core::gossip::{self, Input};
 use phalanx_core::node::{self, Node};
@@ -103,6 +104,7 @@ pub struct MeshNode {
     pub(super) links: Links,
     desk: Desk,
     connections: Connections,
+    credentials: Credentials,
     left: watch::Receiver<bool>,
     closing: watch::Sender<bool>,
     address: SocketAddr,
@@ -155,19 +157,19 @@ impl<N: Network> Bound<N> {
             limits,
             observer,
         } = settings;
-        let (accepting, dialing) = (identity.server_config()?, identity.client_config()?);
+        let credentials = Credentials::new(identity)?;
         let inbox = Inbox::new();
         let (left, has_left) = watch::channel(false);
-        let node = MeshNode::new(&inbox, limits, has_left, self.address);
+        let node = MeshNode::new(&inbox, limits, has_left, self.address, credentials.clone());
         let links = node.links.clone();
         let keepalive = config.tuning.heartbeat_interval_max * KEEPALIVE_FACTOR;
-        let link_service = LinkService::server(links.clone(), config.mesh.clone());
+        let link_service =
+            LinkService::server(links.clone(), config.mesh.clone(), credentials.clone());
         let routes = routes(&node).add_service(link_service);
         let (out, incoming) = mpsc::channel(INCOMING);
         node.serve(routes, ReceiverStream::new(incoming), keepalive);
         let gate = Gate {
-            identity: identity.clone(),
-            tls: accepting,
+            credentials: credentials.clone(),
             connections: node.connections.clone(),
             links: links.clone(),
             out,
@@ -177,8 +179,7 @@ impl<N: Network> Bound<N> {
         tasks.spawn(until(accept::accept(self.listener, gate), node.closed()));
         let dialer = Dialer {
             network: self.network,
-            identity,
-            tls: dialing,
+            credentials,
             connections: node.connections.clone(),
             links: links.clone(),
             timeout: config.tuning.dial_timeout,
@@ -246,6 +247,7 @@ impl MeshNode {
         limits: Limits,
         left: watch::Receiver<bool>,
         address: SocketAddr,
+        credentials: Credentials,
     ) -> Self {
         let (notices, _) = broadcast::channel(NOTICES);
         let (closing, _) = watch::channel(false);
@@ -256,6 +258,7 @@ impl MeshNode {
             links,
             desk: Desk::default(),
             connections: Connections::default(),
+            credentials,
             left,
             closing,
             address,
@@ -315,6 +318,36 @@ impl MeshNode {
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.links.counters.read()
+    }
+
+    /// What the node proves itself with now.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.credentials.current().identity.clone()
+    }
+
+    /// Proves itself with another identity of the same subject from here on. Every link gets a successor that is made
+    /// with it, and closes when that stands; one whose peer is not trusted by the new identity closes in any case.
+    ///
+    /// # Errors
+    /// When it is somebody else's, or of no use for TLS; the earlier identity then stays.
+    pub fn renew(&self, identity: Identity) -> Result<(), IdentityError> {
+        let current = self.credentials.current();
+        let (wanted, found) = (current.identity.subject(), identity.subject());
+        if wanted != found {
+            return Err(IdentityError::WrongId {
+                place: Place::Memory("the new identity"),
+                found: found.to_string(),
+                configured: wanted.to_string(),
+            });
+        }
+        self.credentials.replace(identity)
+    }
+
+    /// The number of open links that were made before the present identity took its place.
+    #[must_use]
+    pub fn outdated_links(&self) -> usize {
+        self.links.before(self.credentials.current().generation)
     }
 
     /// The number of open links, greetings included.

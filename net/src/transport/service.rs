@@ -1,8 +1,10 @@
 //! The call with which a node opens a link to this one.
 
 use super::connection::Caller;
+use super::credentials::Credentials;
 use super::links::{Links, Origin, Stem};
 use super::queue::Outbound;
+use super::renewal::Renewal;
 use super::{Event, LINK_MESSAGE_BYTES_MAX};
 use crate::identity::Role;
 use crate::wire::proto::Packet;
@@ -16,12 +18,18 @@ use tonic::{Request, Response, Status, Streaming};
 pub(crate) struct LinkService {
     links: Links,
     mesh: String,
+    credentials: Credentials,
 }
 
 impl LinkService {
     /// The service of a node of `mesh`.
-    pub(crate) fn server(links: Links, mesh: String) -> MeshServer<Self> {
-        MeshServer::new(Self { links, mesh })
+    pub(crate) fn server(links: Links, mesh: String, credentials: Credentials) -> MeshServer<Self> {
+        let service = Self {
+            links,
+            mesh,
+            credentials,
+        };
+        MeshServer::new(service)
             .max_decoding_message_size(LINK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(LINK_MESSAGE_BYTES_MAX)
     }
@@ -59,13 +67,22 @@ impl Mesh for LinkService {
             return Err(Status::permission_denied(reason));
         }
         let (queue, outbound) = self.links.queue();
+        let Caller {
+            peer,
+            fate,
+            expiry,
+            generation,
+            ..
+        } = caller;
+        let id = peer.subject.id().clone();
         self.links.open(Stem {
             origin: Origin::Accepted,
-            peer: caller.peer.subject.id().clone(),
+            peer: id,
             queue,
             inbound: request.into_inner(),
-            fate: caller.fate,
-            expiry: caller.expiry,
+            fate,
+            expiry,
+            renewal: Renewal::new(&self.credentials, generation, peer, expiry, false),
         });
         Ok(Response::new(Served(outbound)))
     }

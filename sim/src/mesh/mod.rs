@@ -395,6 +395,7 @@ fn taken(input: &gossip::Input) -> Taken {
         gossip::Input::Targets { .. } => Taken::of("targets"),
         gossip::Input::Discover(_) => Taken::of("discover"),
         gossip::Input::Want { .. } => Taken::of("want"),
+        gossip::Input::Renew { .. } => Taken::of("renew"),
         gossip::Input::Leave => Taken::of("leave"),
         gossip::Input::Wake => Taken::of("wake"),
     }

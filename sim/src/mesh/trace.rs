@@ -228,7 +228,7 @@ impl Host {
             Input::Closed { link, .. } => drop(self.links.remove(link)),
             Input::DialFailed { .. } | Input::Stored { .. } | Input::Announce(_) => {}
             Input::Targets { .. } | Input::Discover(_) | Input::Want { .. } => {}
-            Input::Leave | Input::Wake => {}
+            Input::Renew { .. } | Input::Leave | Input::Wake => {}
         }
         (None, 0)
     }

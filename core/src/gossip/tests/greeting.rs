@@ -90,7 +90,7 @@ fn dialling(targets: &[usize]) -> (Neighbourhood, Hello) {
 }
 
 /// A dial is answered by this peer; what `n0` says to it.
-fn connected(all: &mut Neighbourhood, dial: DialId, link: u64, peer: usize) -> Hello {
+pub(super) fn connected(all: &mut Neighbourhood, dial: DialId, link: u64, peer: usize) -> Hello {
     let given = all.give(Input::Dialed {
         dial,
         link: LinkId(link),
@@ -108,7 +108,7 @@ fn connected(all: &mut Neighbourhood, dial: DialId, link: u64, peer: usize) -> H
         .expect("a greeting")
 }
 
-fn welcome(record: Arc<Record>) -> Message {
+pub(super) fn welcome(record: Arc<Record>) -> Message {
     Message::Welcome(Welcome {
         version: 1,
         session: 1,
@@ -117,7 +117,7 @@ fn welcome(record: Arc<Record>) -> Message {
     })
 }
 
-fn links(all: &Neighbourhood) -> Vec<u64> {
+pub(super) fn links(all: &Neighbourhood) -> Vec<u64> {
     all.machine.links(all.now).map(|link| link.link.0).collect()
 }
 

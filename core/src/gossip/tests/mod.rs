@@ -6,6 +6,7 @@ mod meshes;
 mod neighbourhood;
 mod ownership;
 mod reading;
+mod renewing;
 mod repairing;
 mod spreading;
 mod steps;

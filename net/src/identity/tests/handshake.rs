@@ -66,7 +66,7 @@ async fn both_ends_learn_who_the_other_is() {
     assert_eq!(subject(&dialer), node("prod", "b"));
     assert_eq!(subject(&acceptor), node("prod", "a"));
     let peer = acceptor.unwrap().unwrap();
-    assert_eq!(peer.not_after, a.validity().not_after);
+    assert_eq!(peer.validity, a.validity());
     assert_eq!(
         super::super::Facts::of(&peer.certificate).unwrap(),
         *a.facts()

@@ -85,8 +85,8 @@ impl Mesh {
         let mine = journal.clone();
         let node = bound
             .start(settings, |node| {
-                let channels = ChannelApi::server(node.clone(), identity.clone());
-                Routes::new(Api::server(node.clone(), identity, mine)).add_service(channels)
+                let channels = ChannelApi::server(node.clone());
+                Routes::new(Api::server(node.clone(), mine)).add_service(channels)
             })
             .unwrap();
         (node, journal)

@@ -4,6 +4,7 @@ mod expiring;
 mod hostile;
 mod joining;
 mod limits;
+mod renewing;
 
 use super::*;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
@@ -119,6 +120,33 @@ async fn start_tuned(
         address: Some(bound.local_address()),
         ..Content::default()
     };
+    start_bound(bound, content, identity, targets, limits, epoch, tune)
+}
+
+/// A node that says that it cannot be dialled.
+async fn start_hidden(identity: Identity, targets: &[SocketAddr]) -> Member {
+    let bound = Bound::bind(Tcp, loopback()).await.unwrap();
+    let content = Content::default();
+    start_bound(
+        bound,
+        content,
+        identity,
+        targets,
+        Limits::default(),
+        100,
+        |_| (),
+    )
+}
+
+fn start_bound(
+    bound: Bound<Tcp>,
+    content: Content,
+    identity: Identity,
+    targets: &[SocketAddr],
+    limits: Limits,
+    epoch: u64,
+    tune: impl FnOnce(&mut Tuning),
+) -> Member {
     let id = identity.subject().id().clone();
     let targets = targets
         .iter()
