@@ -7,8 +7,9 @@ use core::net::SocketAddr;
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use phalanx_core::gossip::{Config, Input};
+use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
-use phalanx_net::identity::{self, Identity};
+use phalanx_net::identity::{self, ACCEPTED_SECRETS, Identity, Trust, iso_8601};
 use phalanx_net::service::{Api, ChannelApi, Journal};
 use phalanx_net::shutdown::{Request, Signals};
 use phalanx_net::transport::{self, Bound, Limits, MeshNode, Tcp};
@@ -22,6 +23,10 @@ use tokio::task::JoinSet;
 use tokio::time;
 use tonic::service::Routes;
 
+/// A certificate that could not be renewed is tried again so often at most.
+const RENEWAL_RETRY: Duration = Duration::from_secs(3_600);
+/// One that ended is looked for so often: somebody may put a new one in its place.
+const AFTER_THE_END: Duration = Duration::from_secs(60);
 /// The longest time a farewell may take.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// The longest time the last log lines may take.
@@ -135,7 +140,8 @@ impl Daemon {
         // The port first: a start that fails there shall not raise the epoch.
         let bound = Bound::bind(Tcp, settings.listen).await.map_err(start)?;
         let state = State::open(&settings.state_dir)?;
-        let config = config(&settings, &state, bound.local_address())?;
+        let trust = opened.identity.trust().clone();
+        let config = config(&settings, &state, bound.local_address(), &trust)?;
         let (node, tasks) = node(bound, config, opened.identity, &state)?;
         let (id, mesh) = (settings.subject.id().as_str(), settings.subject.mesh());
         tracing::info!(id, mesh, address = %node.address(), epoch = state.epoch, "phalanxd has started");
@@ -155,7 +161,13 @@ impl Daemon {
         notify(&[NotifyState::Ready]);
         let mut closed = pin!(self.node.closed());
         loop {
-            match either(closed.as_mut(), pin!(signals.next())).await {
+            let until_due = until_renewal(&self.node.identity(), clock::wall());
+            let event = async { either(closed.as_mut(), pin!(signals.next())).await };
+            let Ok(event) = time::timeout(until_due, event).await else {
+                self.renew_if_due().await?;
+                continue;
+            };
+            match event {
                 // Whoever supervises the daemon must see that it no longer serves.
                 Either::First(()) => {
                     return Err(Failure::Run("the node has stopped by itself".to_owned()));
@@ -193,6 +205,7 @@ impl Daemon {
                 return Ok(());
             }
         };
+        self.take_certificates(&new);
         for key in self.settings.fixed_that_differ(&new) {
             tracing::warn!(key, "this setting changed and needs a restart");
         }
@@ -203,6 +216,7 @@ impl Daemon {
             kind,
             services,
             metadata,
+            certificates,
             ..
         } = new;
         let kept = self.settings.clone();
@@ -213,18 +227,11 @@ impl Daemon {
             kind,
             services,
             metadata,
+            certificates,
             ..kept
         };
+        self.announce(&new).await?;
         let stopped = |_| Failure::Run("the node has stopped".to_owned());
-        // An absent address is kept as it is.
-        let content = Content {
-            address: None,
-            ..new.content(None)
-        };
-        self.node
-            .send(Input::Announce(content))
-            .await
-            .map_err(stopped)?;
         if new.discovery != self.settings.discovery {
             let order = Input::Discover(new.discovery == Discovery::On);
             self.node.send(order).await.map_err(stopped)?;
@@ -241,6 +248,55 @@ impl Daemon {
         }
         self.settings = new;
         tracing::info!("the configuration was read again");
+        Ok(())
+    }
+
+    /// Publishes what the node says of itself by these settings.
+    async fn announce(&self, settings: &Settings) -> Result<(), Failure> {
+        // An absent address is kept as it is.
+        let content = Content {
+            address: None,
+            ..content(settings, None, self.node.identity().trust())
+        };
+        let stopped = |_| Failure::Run("the node has stopped".to_owned());
+        self.node
+            .send(Input::Announce(content))
+            .await
+            .map_err(stopped)
+    }
+
+    /// Proves itself by what the certificates' source holds now, if that is worth it.
+    fn take_certificates(&self, settings: &Settings) {
+        let now = clock::wall();
+        let current = self.node.identity();
+        let taken = identity::open(&settings.certificates, &self.settings.subject, now)
+            .map(|opened| {
+                for warning in &opened.warnings {
+                    tracing::warn!("{warning}");
+                }
+                opened.identity
+            })
+            .and_then(|identity| {
+                if !current.yields_to(&identity, now) {
+                    return Ok(());
+                }
+                let until = iso_8601(identity.validity().not_after);
+                let trust = identity.trust().to_string();
+                self.node.renew(identity)?;
+                tracing::info!(trust, until, "the node proves itself anew");
+                Ok(())
+            });
+        if let Err(problem) = taken {
+            tracing::warn!("the certificates were not taken over: {problem}");
+        }
+    }
+
+    /// Mints or reads a new certificate when most of the life of the present one is over.
+    async fn renew_if_due(&self) -> Result<(), Failure> {
+        if clock::wall() >= self.node.identity().renewal() {
+            self.take_certificates(&self.settings);
+            self.announce(&self.settings).await?;
+        }
         Ok(())
     }
 
@@ -274,7 +330,6 @@ impl Settings {
             ("listen", self.listen == new.listen),
             ("advertise", self.advertise == new.advertise),
             ("state_dir", self.state_dir == new.state_dir),
-            ("tls", self.certificates == new.certificates),
             (
                 "log",
                 self.log_format == new.log_format && self.log_filter == new.log_filter,
@@ -289,14 +344,43 @@ impl Settings {
     }
 }
 
-fn config(settings: &Settings, state: &State, address: SocketAddr) -> Result<Config, Failure> {
+/// What the node says of itself: what the settings say, and the secrets it accepts.
+fn content(settings: &Settings, address: Option<SocketAddr>, trust: &Trust) -> Content {
+    let mut content = settings.content(address);
+    if let Some(accepted) = trust.accepted() {
+        content
+            .metadata
+            .insert(ACCEPTED_SECRETS.to_owned(), accepted);
+    }
+    content
+}
+
+/// How long nothing need be done about an identity's certificate.
+fn until_renewal(identity: &Identity, now: Wall) -> Duration {
+    let early = identity.renewal().0.saturating_sub(now.0);
+    let left = identity.validity().not_after.0.saturating_sub(now.0);
+    let wait = match (early, left) {
+        (0, 0) => AFTER_THE_END,
+        (0, left) => Duration::from_secs((left / 4).max(1)),
+        (early, _) => Duration::from_secs(early),
+    };
+    // The calendar may be set meanwhile.
+    wait.min(RENEWAL_RETRY)
+}
+
+fn config(
+    settings: &Settings,
+    state: &State,
+    address: SocketAddr,
+    trust: &Trust,
+) -> Result<Config, Failure> {
     let instance = entropy::instance().map_err(start)?;
     let mut config = Config::new(
         settings.subject.id().clone(),
         settings.subject.mesh(),
         state.epoch,
         instance,
-        settings.content(Some(address)),
+        content(settings, Some(address), trust),
         settings.targets.clone(),
     );
     config.discovery = settings.discovery == Discovery::On;
@@ -313,7 +397,7 @@ fn node(
     let settings = transport::Settings {
         config,
         seed: entropy::seed().map_err(start)?,
-        identity: identity.clone(),
+        identity,
         store: state.store.clone(),
         limits: Limits::default(),
         observer: None,
@@ -347,6 +431,8 @@ fn notify_reloading() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use phalanx_core::identity::NodeId;
+    use phalanx_net::identity::{Secret, Subject, Validity};
     use std::sync::mpsc::channel;
     use std::time::Instant;
 
@@ -371,5 +457,21 @@ mod tests {
         });
         assert!(begun.elapsed() < stuck_for / 2, "{:?}", begun.elapsed());
         drop(release);
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_when_two_thirds_of_its_life_are_over() {
+        let subject = Subject::node("test", NodeId::new("a").unwrap()).unwrap();
+        let validity = Validity {
+            not_before: Wall(1_000_000_000),
+            not_after: Wall(1_000_090_000),
+        };
+        let secret = Secret::make().unwrap();
+        let now = Wall(1_000_000_000);
+        let identity = Identity::from_secrets(&[secret], &subject, validity, now).unwrap();
+        let wait = |now: u64| until_renewal(&identity, Wall(1_000_000_000 + now)).as_secs();
+        assert_eq!([wait(0), wait(59_000), wait(59_999)], [3_600, 1_000, 1]);
+        assert_eq!([wait(60_000), wait(89_000), wait(89_999)], [3_600, 250, 1]);
+        assert_eq!(wait(90_000), 60);
     }
 }

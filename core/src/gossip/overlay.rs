@@ -246,7 +246,7 @@ impl Gossip {
     ) {
         let learnt = match purpose {
             Purpose::Ring | Purpose::Probe | Purpose::RandomLink | Purpose::Wanted => true,
-            Purpose::Target(_) | Purpose::Referral | Purpose::Redial => false,
+            Purpose::Target(_) | Purpose::Referral | Purpose::Redial | Purpose::Renewal => false,
         };
         if learnt && !self.config.discovery {
             return;

@@ -216,14 +216,25 @@ impl Identity {
         tls::verify_chain(&chain, &self.roots, peer.subject.role(), now).is_ok()
     }
 
-    /// Whether it proves the same, to the same: nothing is gained by taking it instead.
-    #[must_use]
-    pub fn proves_the_same(&self, other: &Self) -> bool {
+    /// Whether it proves the same, to the same.
+    fn proves_the_same(&self, other: &Self) -> bool {
         let certificates = |identity: &Self| -> Vec<_> {
             let all = identity.credentials.iter();
             all.map(|held| held.certified.cert.clone()).collect()
         };
         self.roots.roots == other.roots.roots && certificates(self) == certificates(other)
+    }
+
+    /// Whether another identity is worth taking in this one's place, as of `now`. Secrets mint other certificates each
+    /// time; they are worth taking when the secrets differ, or ours is due.
+    #[must_use]
+    pub fn yields_to(&self, other: &Self, now: Wall) -> bool {
+        match (self.trust(), other.trust()) {
+            (Trust::Secrets(ours), Trust::Secrets(theirs)) => {
+                ours != theirs || now >= self.renewal()
+            }
+            _ => !self.proves_the_same(other),
+        }
     }
 
     /// When a new certificate is due: at two thirds of this one's life.

@@ -11,8 +11,8 @@
 use super::authority::{Authority, CA_DAYS, Issued, NODE_DAYS, Validity};
 use super::check::{PemParts, PemText};
 use super::error::{IdentityError, Place};
-use super::files;
 use super::subject::{Role, Subject};
+use super::{facts, files};
 use phalanx_core::time::Wall;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +50,13 @@ impl IssuedFiles {
 
     fn complete(&self) -> bool {
         self.certificate.exists() && self.key.exists() && self.ca.exists()
+    }
+
+    /// Whether two thirds of the certificate's life are over. One that cannot be read is named by who reads it.
+    fn is_due(&self, now: Wall) -> bool {
+        let facts = facts::ca_show(&self.certificate).unwrap_or_default();
+        let first = facts.first();
+        first.is_some_and(|facts| now >= facts.validity.at_thirds(2))
     }
 
     fn write(&self, issued: &Issued) -> Result<(), IdentityError> {
@@ -93,20 +100,23 @@ impl IssuedFiles {
     }
 }
 
-/// Makes what is missing for `subject` in a development directory: the CA, the certificate, or nothing.
+/// Makes what is missing for `subject` in a development directory: the CA, the certificate, or nothing. A certificate of
+/// which two thirds are over is replaced, if the CA's key is there.
 pub(super) fn complete(
     directory: &Path,
     subject: &Subject,
     now: Wall,
 ) -> Result<(), IdentityError> {
     let files_of = IssuedFiles::of(directory, subject);
-    if files_of.complete() {
+    let can_renew = directory.join(CA_KEY).exists();
+    let settled = || files_of.complete() && !(can_renew && files_of.is_due(now));
+    if settled() {
         return Ok(());
     }
     files::make_directory(directory)?;
     let _lock = files::lock(directory)?;
     // Another process may have made them while we waited.
-    if files_of.complete() {
+    if settled() {
         return Ok(());
     }
     let authority = match existing_authority(directory, subject)? {

@@ -45,4 +45,4 @@ pub use secret::{
 pub use source::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, Opened, Source, inspect, open};
 pub use subject::{Peer, Role, Subject, SubjectError, peer_identity};
 pub(crate) use trust::Claim;
-pub use trust::Trust;
+pub use trust::{ACCEPTED_SECRETS, RESERVED_METADATA, Trust};

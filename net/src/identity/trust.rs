@@ -11,6 +11,11 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::x509::X509Name;
 
+/// The entry among a node's metadata in which it names the secrets it accepts, by their fingerprints.
+pub const ACCEPTED_SECRETS: &str = "phalanx.secrets";
+/// No metadata of users begin so.
+pub const RESERVED_METADATA: &str = "phalanx.";
+
 /// What makes a node a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
@@ -19,6 +24,17 @@ pub enum Trust {
     /// Knowing one of these secrets, named by their fingerprints: every member is as powerful as a CA. The first is
     /// what this node's certificate is minted from, unless the other end accepts only a later one.
     Secrets(Vec<String>),
+}
+
+impl Trust {
+    /// The secrets that are accepted, as others are told of them ([`ACCEPTED_SECRETS`]); none in a mesh with a CA.
+    #[must_use]
+    pub fn accepted(&self) -> Option<String> {
+        match self {
+            Self::Authority => None,
+            Self::Secrets(fingerprints) => Some(fingerprints.join(" ")),
+        }
+    }
 }
 
 impl fmt::Display for Trust {

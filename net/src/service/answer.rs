@@ -1,7 +1,7 @@
 //! What core shows of itself, as answers.
 
 use super::journal::{Kept, Occurrence};
-use crate::identity::Identity;
+use crate::identity::{ACCEPTED_SECRETS, Identity, Trust};
 use crate::telemetry;
 use crate::transport::Traffic;
 use crate::wire::edges;
@@ -16,6 +16,9 @@ use phalanx_core::topology::record::Record;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The most members that are named because they do not accept a secret.
+const LACKING_MAX: usize = 16;
 
 /// Whole milliseconds.
 pub(super) fn millis(duration: Duration) -> u64 {
@@ -148,6 +151,43 @@ fn counts(mesh: &Gossip) -> proto::MemberCounts {
     counts
 }
 
+fn accepted(mesh: &Gossip) -> Vec<(NodeId, String)> {
+    let live = mesh
+        .members()
+        .filter(|member| matches!(member.status, Status::Alive | Status::Suspect));
+    live.map(|member| {
+        let said = member.record.content().metadata.get(ACCEPTED_SECRETS);
+        (
+            member.record.id().clone(),
+            said.cloned().unwrap_or_default(),
+        )
+    })
+    .collect()
+}
+
+/// Which of our secrets the others accept.
+fn secrets(trust: &Trust, accepted: &[(NodeId, String)]) -> Vec<proto::Secret> {
+    let Trust::Secrets(fingerprints) = trust else {
+        return Vec::new();
+    };
+    let lacks = |(_, said): &&(NodeId, String), fingerprint: &str| {
+        said.split(' ').all(|accepted| accepted != fingerprint)
+    };
+    let secret = |fingerprint: &String| {
+        let lacking: Vec<_> = accepted
+            .iter()
+            .filter(|member| lacks(member, fingerprint))
+            .map(|(id, _)| id.to_string())
+            .collect();
+        proto::Secret {
+            fingerprint: fingerprint.clone(),
+            accepted_by: u32::try_from(accepted.len() - lacking.len()).unwrap_or(u32::MAX),
+            lacking: lacking.into_iter().take(LACKING_MAX).collect(),
+        }
+    };
+    fingerprints.iter().map(secret).collect()
+}
+
 pub(super) fn targets(mesh: &Gossip) -> Vec<proto::Target> {
     let target =
         |(address, peer, failure): (&Address, Option<&NodeId>, Option<&str>)| proto::Target {
@@ -172,6 +212,8 @@ pub(super) struct Inside {
     members: proto::MemberCounts,
     channels: u32,
     open_channels: u32,
+    /// Live members with the secrets they say they accept.
+    accepted: Vec<(NodeId, String)>,
     /// Addresses that were reached: an earlier failure there is over.
     reached: BTreeSet<String>,
 }
@@ -199,6 +241,7 @@ impl Inside {
             discovery: mesh.config().discovery,
             reached: reached.cloned().collect(),
             members: counts(mesh),
+            accepted: accepted(mesh),
             links,
             targets,
             channels,
@@ -229,6 +272,8 @@ impl Inside {
             trust: outside.identity.trust().to_string(),
             channels: self.channels,
             open_channels: self.open_channels,
+            secrets: secrets(outside.identity.trust(), &self.accepted),
+            outdated_links: u32::try_from(outside.outdated_links).unwrap_or(u32::MAX),
         }
     }
 }
@@ -250,6 +295,7 @@ pub(super) struct Outside<'a> {
     pub(super) watchers: u32,
     pub(super) traffic: Traffic,
     pub(super) connections: usize,
+    pub(super) outdated_links: usize,
 }
 
 fn failed_dials(kept: &Kept, reached: &BTreeSet<String>) -> Vec<proto::FailedDial> {

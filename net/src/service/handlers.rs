@@ -161,6 +161,7 @@ impl MeshService for Api {
             watchers: u32::try_from(watching).unwrap_or(u32::MAX),
             traffic: self.node.traffic(),
             connections: self.node.connections(),
+            outdated_links: self.node.outdated_links(),
         });
         Ok(Response::new(status))
     }

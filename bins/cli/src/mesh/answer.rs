@@ -133,6 +133,15 @@ pub(crate) struct Certificate {
     pub(crate) not_after: u64,
 }
 
+/// A secret of the mesh, and who accepts it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Secret {
+    pub(crate) fingerprint: String,
+    pub(crate) accepted_by: u32,
+    /// Live members that do not accept it.
+    pub(crate) lacking: Vec<String>,
+}
+
 /// Everything about a node's part in the mesh.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Status {
@@ -148,6 +157,10 @@ pub(crate) struct Status {
     pub(crate) encryption: String,
     /// What makes a node a member.
     pub(crate) trust: String,
+    /// The mesh's secrets that the node accepts, the one it mints from first.
+    pub(crate) secrets: Vec<Secret>,
+    /// Links made before the node's certificate was replaced.
+    pub(crate) outdated_links: u32,
     pub(crate) discovery: String,
     pub(crate) uptime_ms: u64,
     pub(crate) hash: String,
@@ -340,6 +353,16 @@ impl From<proto::NodeStatus> for Status {
             listen: status.listen,
             encryption: status.encryption,
             trust: status.trust,
+            secrets: status
+                .secrets
+                .into_iter()
+                .map(|it| Secret {
+                    fingerprint: it.fingerprint,
+                    accepted_by: it.accepted_by,
+                    lacking: it.lacking,
+                })
+                .collect(),
+            outdated_links: status.outdated_links,
             discovery: status.discovery,
             channels: status.channels,
             open_channels: status.open_channels,

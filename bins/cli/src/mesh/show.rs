@@ -1,7 +1,8 @@
 //! A node's answers as people read them.
 
 use super::answer::{
-    Certificate, Counts, Event, FailedDial, Link, Member, Peer, Service, Status, Target, Topology,
+    Certificate, Counts, Event, FailedDial, Link, Member, Peer, Secret, Service, Status, Target,
+    Topology,
 };
 use crate::calendar::{now_ms, time_of_day};
 use crate::failure::Failure;
@@ -207,11 +208,14 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
     };
     let members = counts_text(&status.members);
     let silent = status.links.iter().filter(|link| link.silent).count();
-    let links = if silent > 0 {
-        format!("{}, {silent} silent", status.links.len())
-    } else {
-        status.links.len().to_string()
-    };
+    let mut links = status.links.len().to_string();
+    if silent > 0 {
+        links += &format!(", {silent} silent");
+    }
+    if status.outdated_links > 0 {
+        let outdated = status.outdated_links;
+        links += &format!(", {outdated} from before the certificate was replaced");
+    }
     let sent = &status.traffic;
     let messages = usize::try_from(sent.messages_sent).unwrap_or(usize::MAX);
     let mut facts = vec![
@@ -260,6 +264,10 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
     if let Some(certificate) = &status.certificate {
         facts.push(("certificate", certificate_cell(certificate)));
     }
+    // One secret that everybody has is told by the trust.
+    if status.secrets.len() > 1 || status.secrets.iter().any(|it| !it.lacking.is_empty()) {
+        facts.extend(status.secrets.iter().map(|it| ("secret", secret_cell(it))));
+    }
     screen.facts(&facts)?;
     failed_dials(screen, &status.failed_dials)
 }
@@ -273,6 +281,21 @@ pub(super) fn targets(screen: &Screen, targets: &[Target], discovery: bool) -> R
             .map(|target| ("joins by", target_cell(target))),
     );
     screen.facts(&facts)
+}
+
+fn secret_cell(secret: &Secret) -> Cell {
+    let Secret {
+        fingerprint,
+        accepted_by,
+        lacking,
+    } = secret;
+    if lacking.is_empty() {
+        Cell::new(format!("{fingerprint} is accepted by all {accepted_by}"))
+    } else {
+        let lacking = lacking.join(", ");
+        let text = format!("{fingerprint} is accepted by {accepted_by}, and not by {lacking}");
+        Cell::new(text).paint(Paint::Warn)
+    }
 }
 
 fn counts_text(counts: &Counts) -> String {

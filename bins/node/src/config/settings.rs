@@ -12,7 +12,7 @@ use phalanx_core::gossip::{Address, Tuning};
 use phalanx_core::identity::{NodeId, check_name};
 use phalanx_core::topology::record::Service;
 use phalanx_net::identity::{
-    CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, SECRET_VARIABLE, Source, Subject,
+    CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, RESERVED_METADATA, SECRET_VARIABLE, Source, Subject,
 };
 use phalanx_net::telemetry::{Filter, Format};
 use std::collections::{BTreeMap, BTreeSet};
@@ -399,6 +399,9 @@ fn items<T>(merged: &mut Merged, key: Key, parse: impl Fn(&str) -> Result<T, Str
 
 fn entry(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
+        Some((key, _)) if key.starts_with(RESERVED_METADATA) => Err(format!(
+            "is not for users: names that begin with {RESERVED_METADATA} are the node's own; choose another"
+        )),
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         Some(_) | None => Err("is no entry; write KEY=VALUE".to_owned()),
     }

@@ -1,11 +1,16 @@
 //! Meshes whose members know a secret.
 
-use crate::daemon::{Daemon, phalanxd, refused};
+use crate::daemon::{Daemon, SOON, phalanxd, refused};
 use crate::mesh::{all_alive, tells};
-use crate::place::Place;
-use phalanx_net::identity::Secret;
-use phalanx_net::wire::proto::GetStatusRequest;
+use crate::place::{Place, days, node};
+use phalanx_core::time::Wall;
+use phalanx_net::clock;
+use phalanx_net::identity::{Secret, Validity, ca_issue};
+use phalanx_net::service::Client;
+use phalanx_net::wire::proto::{GetStatusRequest, WatchRequest};
+use rustix::process::Signal;
 use std::fs;
+use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn daemons_that_know_the_secret_are_a_mesh_without_any_certificate() {
@@ -88,6 +93,140 @@ fn a_wrong_secret_and_a_missing_one_are_told_apart_on_both_sides() {
         "it belongs to mesh \"test\", not to \"other\"",
         "it belongs to mesh \"other\", not to \"test\"",
     );
+}
+
+/// The reasons for which a daemon's links ended.
+async fn losses(client: &mut Client) -> Vec<String> {
+    let status = client.calls().get_status(GetStatusRequest {}).await;
+    let ended = status.unwrap().into_inner().ended_links.into_iter();
+    ended.map(|link| link.reason).collect()
+}
+
+/// Waits until every member accepts the first of a daemon's secrets, and its links are made with it.
+async fn has_rotated(client: &mut Client, secrets: usize) {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let status = client.calls().get_status(GetStatusRequest {}).await;
+        let status = status.unwrap().into_inner();
+        let first = &status.secrets[0];
+        if status.secrets.len() == secrets && first.accepted_by == 3 && status.outdated_links == 0 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{status:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_rotated_under_running_daemons_and_nobody_is_lost() {
+    let place = Place::new();
+    let (old, new) = (Secret::make().unwrap(), Secret::make().unwrap());
+    let file = place.secrets("secret", &[&old]);
+    let ids = ["a", "b", "c"];
+    // Each reads a file of its own: they rotate one after the other.
+    let own = |id: &str| place.secrets(&format!("secret-{id}"), &[&old]);
+    let a = Daemon::start(place.command_with_secret("a", &own("a"), &[]));
+    let b = Daemon::start(place.command_with_secret("b", &own("b"), &[&a]));
+    let c = Daemon::start(place.command_with_secret("c", &own("c"), &[&a]));
+    let daemons = [&a, &b, &c];
+    let mut clients = Vec::new();
+    for daemon in daemons {
+        let client = place.ask_with_secret(daemon, &file).await;
+        tells(client.clone(), |view| all_alive(view, 3)).await;
+        clients.push(client);
+    }
+    let mut watching = Vec::new();
+    for client in &mut clients {
+        let events = client.calls().watch(WatchRequest {}).await.unwrap();
+        watching.push(events.into_inner());
+    }
+    for accepted in [[&new, &old].as_slice(), &[&new]] {
+        for (id, daemon) in ids.iter().zip(daemons) {
+            place.secrets(&format!("secret-{id}"), accepted);
+            daemon.signal(Signal::HUP);
+            daemon.says("the node proves itself anew");
+        }
+        for client in &mut clients {
+            has_rotated(client, accepted.len()).await;
+        }
+    }
+    for (client, mut events) in clients.iter_mut().zip(watching) {
+        tells(client.clone(), |view| all_alive(view, 3)).await;
+        for reason in losses(client).await {
+            assert_eq!(reason, "another connection won");
+        }
+        let soon = Duration::from_millis(200);
+        while let Ok(Ok(Some(event))) = tokio::time::timeout(soon, events.message()).await {
+            let lost = ["peer-suspected", "peer-down", "isolated"];
+            assert!(!lost.contains(&event.kind.as_str()), "{event:?}");
+        }
+    }
+    // Whoever has the old secret alone stays out; the new one lets in.
+    let late = Daemon::start(place.command_with_secret("d", &file, &[&a]));
+    quarrel(
+        &a,
+        &late,
+        "it has another secret of the mesh",
+        "it has another secret of the mesh",
+    );
+    place.secrets("secret", &[&new]);
+    late.signal(Signal::HUP);
+    let client = place.ask_with_secret(&a, &file).await;
+    tells(client, |view| all_alive(view, 4)).await;
+}
+
+#[tokio::test]
+async fn a_directory_with_the_authoritys_key_renews_a_certificate_by_itself() {
+    let place = Place::new();
+    let a = place.start("a", &[]);
+    let now = clock::wall();
+    let short = Validity {
+        not_before: now,
+        not_after: Wall(now.0 + 12),
+    };
+    let certificates = place.path("certs");
+    ca_issue(&certificates, &node("b"), &certificates, short).unwrap();
+    let b = place.start("b", &[&a]);
+    let mut client = place.ask(&b).await;
+    tells(client.clone(), |view| all_alive(view, 2)).await;
+    b.says("the node proves itself anew");
+    let deadline = Instant::now() + SOON;
+    loop {
+        let status = client.calls().get_status(GetStatusRequest {}).await;
+        let status = status.unwrap().into_inner();
+        let until = status.certificate.unwrap().not_after;
+        if status.outdated_links == 0 {
+            assert!(until > now.0 + 80 * 86_400, "{until}");
+            break;
+        }
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(clock::wall().0 < now.0 + 12, "it was too late");
+    for reason in losses(&mut client).await {
+        assert_eq!(reason, "another connection won");
+    }
+}
+
+#[tokio::test]
+async fn certificates_in_files_are_read_again_when_told() {
+    let place = Place::new();
+    let mut a = place.start("a", &[]);
+    let mut client = place.ask(&a).await;
+    let certificates = place.path("certs");
+    ca_issue(&certificates, &node("a"), &certificates, days(30)).unwrap();
+    a.signal(Signal::HUP);
+    a.says("the node proves itself anew");
+    let status = client.calls().get_status(GetStatusRequest {}).await;
+    let until = status.unwrap().into_inner().certificate.unwrap().not_after;
+    assert!(until < clock::wall().0 + 31 * 86_400);
+    // One that is of no use changes nothing.
+    fs::write(certificates.join("a-cert.pem"), "nothing").unwrap();
+    a.signal(Signal::HUP);
+    let line = a.says("the certificates were not taken over");
+    let said = line["message"].as_str().unwrap();
+    assert!(said.contains("a-cert.pem: holds no certificate"), "{said}");
+    assert!(a.runs());
 }
 
 #[test]

@@ -63,16 +63,18 @@ impl Member {
             let Notice::Mesh(event) = notice else {
                 continue;
             };
-            match event {
-                gossip::Event::LinkUp { peer, .. } => *links.entry(peer).or_default() += 1,
-                gossip::Event::LinkDown { peer, reason, .. } => {
-                    assert_eq!(*reason, LinkEnd::Superseded, "{:#?}", self.heard);
-                    *links.entry(peer).or_default() -= 1;
-                }
-                gossip::Event::PeerDown { .. }
-                | gossip::Event::PeerSuspected { .. }
-                | gossip::Event::Isolated => panic!("{event:?} in {:#?}", self.heard),
-                _ => {}
+            let lost = ["peer-suspected", "peer-down", "isolated"];
+            assert!(
+                !lost.contains(&event.word()),
+                "{event:?} in {:#?}",
+                self.heard
+            );
+            if let gossip::Event::LinkUp { peer, .. } = event {
+                *links.entry(peer).or_default() += 1;
+            }
+            if let gossip::Event::LinkDown { peer, reason, .. } = event {
+                assert_eq!(*reason, LinkEnd::Superseded, "{:#?}", self.heard);
+                *links.entry(peer).or_default() -= 1;
             }
         }
         assert!(links.values().all(|links| *links == 1), "{:#?}", self.heard);
