@@ -20,7 +20,7 @@ const USAGE: &str = "Usage: phalanx-sim-peers [--sizes N,N...] [--seeds N] [--ch
 
   --sizes           how many nodes, each (30,100,300)
   --seeds           runs of each course, 1 to 100 (3); from 100 nodes on, chitchat has one
-  --chitchat-up-to  the largest mesh that chitchat is run with (300): there it takes half an hour";
+  --chitchat-up-to  the largest mesh that chitchat is run with (300): there it takes many minutes";
 
 /// From so many nodes on, one seed must do for chitchat: its work for each message grows with the mesh.
 const CHITCHAT_SLOW: usize = 100;
