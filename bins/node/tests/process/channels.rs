@@ -5,7 +5,8 @@ use crate::place::Place;
 use phalanx_net::service::Client;
 use phalanx_net::wire::proto::channel_event::Event;
 use phalanx_net::wire::proto::{
-    ChannelEvent, ChannelKind, GetRoutesRequest, PublishRequest, SendRequest, SubscribeRequest,
+    ChannelEvent, ChannelKind, GetRoutesRequest, PublishRequest, Put, SendRequest,
+    SubscribeRequest, TransactRequest, UpdateTargetsRequest,
 };
 use std::time::{Duration, Instant};
 use tokio::time;
@@ -34,10 +35,14 @@ async fn reaches(client: &mut Client, to: &str, hops: u32) {
     }
 }
 
-async fn subscribed(client: &mut Client, channel: &str) -> Streaming<ChannelEvent> {
+async fn subscribed(
+    client: &mut Client,
+    channel: &str,
+    kind: ChannelKind,
+) -> Streaming<ChannelEvent> {
     let request = SubscribeRequest {
         channel: channel.to_owned(),
-        kind: ChannelKind::Messages.into(),
+        kind: kind.into(),
         ..SubscribeRequest::default()
     };
     let mut stream = client
@@ -69,8 +74,8 @@ async fn two_that_have_no_link_talk_over_a_third_that_only_passes_on() {
     let (mut at_a, mut at_b) = (place.ask(&a).await, place.ask(&b).await);
     reaches(&mut at_a, "b", 2).await;
     reaches(&mut at_b, "a", 2).await;
-    let mut heard = subscribed(&mut at_b, "chat").await;
-    let mut answers = subscribed(&mut at_a, "chat").await;
+    let mut heard = subscribed(&mut at_b, "chat", ChannelKind::Messages).await;
+    let mut answers = subscribed(&mut at_a, "chat", ChannelKind::Messages).await;
     let publication = PublishRequest {
         channel: "chat".to_owned(),
         kind: ChannelKind::Messages.into(),
@@ -110,4 +115,41 @@ async fn two_that_have_no_link_talk_over_a_third_that_only_passes_on() {
         .unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     drop((heard, answers));
+}
+
+#[tokio::test]
+async fn of_two_writes_that_did_not_know_of_each_other_one_stands_and_the_other_hears_so() {
+    let place = Place::new();
+    let (a, b) = (place.start("a", &[]), place.start("b", &[]));
+    let (mut at_a, mut at_b) = (place.ask(&a).await, place.ask(&b).await);
+    let mut heard = subscribed(&mut at_a, "kv", ChannelKind::Map).await;
+    for (client, value) in [(&mut at_a, "from a"), (&mut at_b, "from b")] {
+        let write = TransactRequest {
+            channel: "kv".to_owned(),
+            compare: Vec::new(),
+            write: vec![Put {
+                key: "colour".to_owned(),
+                value: Some(value.as_bytes().to_vec()),
+            }],
+        };
+        client.channels().transact(write).await.unwrap();
+    }
+    assert!(matches!(next(&mut heard).await, Event::Changed(_)));
+    let join = UpdateTargetsRequest {
+        add: vec![a.address.to_string()],
+        ..UpdateTargetsRequest::default()
+    };
+    at_b.calls().update_targets(join).await.unwrap();
+    let event = next(&mut heard).await;
+    let Event::Conflict(conflict) = event else {
+        panic!("{event:?}");
+    };
+    assert_eq!(conflict.key, "colour");
+    let (lost, won) = (conflict.lost.unwrap(), conflict.won.unwrap());
+    assert_eq!((lost.origin.as_str(), won.origin.as_str()), ("a", "b"));
+    let event = next(&mut heard).await;
+    assert!(
+        matches!(&event, Event::Changed(it) if it.value.as_deref() == Some(b"from b")),
+        "{event:?}"
+    );
 }
