@@ -224,6 +224,10 @@ impl Node {
     }
 
     fn watch_routes(&mut self, now: Instant, watch: bool) {
+        if watch && self.watch.is_some() {
+            // Whoever watches already must not miss what is about to be told.
+            return;
+        }
         self.watch = watch.then(|| Watch {
             as_of: self.as_of(),
             told: self.known_routes(),
