@@ -36,6 +36,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod unknown;
+mod ways;
 
 pub use handle::{Channel, Outcome, Reader, Retained};
 pub(crate) use handle::{publish, send, transact};
@@ -49,8 +50,6 @@ pub(crate) use desk::{Desk, Line, Serving};
 use crate::driver::Stopped;
 use crate::transport::MeshNode;
 use phalanx_core::channel::{ChannelName, Options, Refusal};
-use phalanx_core::identity::NodeId;
-use phalanx_core::node::Route;
 
 /// Why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,23 +69,5 @@ impl MeshNode {
     /// When it is open here, the mesh uses it for another kind, or the node knows as many as it may.
     pub async fn open(&self, name: ChannelName, options: Options) -> Result<Channel, Error> {
         Channel::open(self, name, options).await
-    }
-
-    /// The ways to all members that one leads to, by id.
-    ///
-    /// # Errors
-    /// When the node has stopped.
-    pub async fn routes(&self) -> Result<Vec<Route>, Stopped> {
-        self.driver().inspect(|node, _| node.routes()).await
-    }
-
-    /// The tree of shortest paths from a member to all others, as this node sees it: of each who is reached, the node
-    /// before it ([`Route::last`]) and the number of links.
-    ///
-    /// # Errors
-    /// When the node has stopped.
-    pub async fn tree_of(&self, source: NodeId) -> Result<Vec<Route>, Stopped> {
-        let tree = move |node: &phalanx_core::node::Node, _| node.tree_of(&source);
-        self.driver().inspect(tree).await
     }
 }

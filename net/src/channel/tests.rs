@@ -303,3 +303,25 @@ async fn channels_that_others_begin_are_handed_to_who_asked_for_them() {
     a.ends().await;
     b.ends().await;
 }
+
+#[tokio::test]
+async fn who_follows_the_ways_hears_when_they_change() {
+    let ca = Ca::new();
+    let a = start(ca.node("a"), &[]).await;
+    let (told, mut heard) = mpsc::unbounded_channel();
+    a.node.on_routes_changed(move |routes| {
+        let _nobody = told.send(routes).is_err();
+    });
+    assert_eq!(soon(heard.recv()).await.unwrap(), []);
+    let b = start(ca.node("b"), &[a.address()]).await;
+    let routes = soon(heard.recv()).await.unwrap();
+    let brief: Vec<_> = routes
+        .iter()
+        .map(|way| (way.to.as_str(), way.hops))
+        .collect();
+    assert_eq!(brief, [("b", 1)]);
+    b.node.leave(SOON).await;
+    assert_eq!(soon(heard.recv()).await.unwrap(), []);
+    a.ends().await;
+    b.ends().await;
+}

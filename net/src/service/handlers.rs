@@ -248,6 +248,8 @@ impl MeshService for Api {
                     "{WATCHERS_MAX} watchers are connected; try again when one has gone"
                 ))
             })?;
+        let watched = self.node.watch_routes().await;
+        watched.map_err(|stopped| Status::unavailable(stopped.to_string()))?;
         Ok(Response::new(Watching {
             events: BroadcastStream::new(self.journal.watch()),
             closed: Box::pin(self.node.closed()),

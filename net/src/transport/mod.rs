@@ -108,7 +108,8 @@ pub enum Notice {
     Mesh(gossip::Event),
     /// Of the channels.
     Channel(channel::Event),
-    /// Other ways lead to some members; told at most once in a while.
+    /// Other ways lead to some members; told in intervals, once somebody asked for it
+    /// ([`MeshNode::watch_routes`]).
     RoutesChanged,
     /// Of the transport.
     Transport(Event),

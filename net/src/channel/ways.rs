@@ -1,0 +1,57 @@
+//! Over whom members are reached, and when that changes.
+
+use crate::driver::Stopped;
+use crate::transport::{MeshNode, Notice};
+use phalanx_core::identity::NodeId;
+use phalanx_core::node::{Input, Node, Route};
+use tokio::sync::broadcast::error::RecvError;
+
+impl MeshNode {
+    /// The ways to all members that one leads to, by id.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn routes(&self) -> Result<Vec<Route>, Stopped> {
+        self.driver().inspect(|node, _| node.routes()).await
+    }
+
+    /// The tree of shortest paths from a member to all others, as this node sees it: of each who is reached, the node
+    /// before it ([`Route::last`]) and the number of links.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn tree_of(&self, source: NodeId) -> Result<Vec<Route>, Stopped> {
+        let tree = move |node: &Node, _| node.tree_of(&source);
+        self.driver().inspect(tree).await
+    }
+
+    /// From now on tells when ways change ([`Notice::RoutesChanged`]), changes of one interval together.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn watch_routes(&self) -> Result<(), Stopped> {
+        self.driver().send(Input::WatchRoutes(true)).await
+    }
+
+    /// Calls `handle` with all ways, now and whenever they changed, changes of one interval together. It runs in a task
+    /// of the node.
+    pub fn on_routes_changed(&self, mut handle: impl FnMut(Vec<Route>) + Send + 'static) {
+        let node = self.clone();
+        let mut notices = self.subscribe();
+        self.spawn(async move {
+            if node.watch_routes().await.is_err() {
+                return;
+            }
+            while let Ok(routes) = node.routes().await {
+                handle(routes);
+                loop {
+                    match notices.recv().await {
+                        Ok(Notice::RoutesChanged) | Err(RecvError::Lagged(_)) => break,
+                        Ok(Notice::Mesh(_) | Notice::Channel(_) | Notice::Transport(_)) => {}
+                        Err(RecvError::Closed) => return,
+                    }
+                }
+            }
+        });
+    }
+}
