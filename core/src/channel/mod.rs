@@ -189,12 +189,13 @@ impl Channels {
             .filter(|link| neighbours.iter().all(|it| it.link != *link));
         let mut lost = false;
         for link in gone {
-            lost = true;
+            // A link that only announces is no part of the tree.
+            lost |= self.queues.get(&link).is_some_and(|queue| queue.eager);
             self.lose_link(link, out);
         }
         for neighbour in neighbours {
             if let Some(queue) = self.queues.get_mut(&neighbour.link) {
-                lost |= queue.lively && !neighbour.lively;
+                lost |= queue.lively && queue.eager && !neighbour.lively;
                 queue.lively = neighbour.lively;
                 continue;
             }
