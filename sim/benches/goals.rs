@@ -75,22 +75,22 @@ fn talking(nodes: usize, duration: u64) -> String {
 /// Who publishes when: of a mesh that has found its tree.
 fn publish(who: &str, every: &str, times: u32) -> String {
     format!(
-        "[[at]]\ntime = \"20s\"\nevery = \"{every}\"\ntimes = {times}\ncommand = {{ who = \"{who}\", name = \"publish\", with = {{ channel = \"chat\" }} }}\n"
+        "[[at]]\ntime = \"40s\"\nevery = \"{every}\"\ntimes = {times}\ncommand = {{ who = \"{who}\", name = \"publish\", with = {{ channel = \"chat\" }} }}\n"
     )
 }
 
 /// Words before, so that there is a tree.
-const WARM: &str = "[[at]]\ntime = \"10s\"\nevery = \"500ms\"\ntimes = 10\ncommand = { who = \"n1\", name = \"publish\", with = { channel = \"chat\" } }\n";
+const WARM: &str = "[[at]]\ntime = \"30s\"\nevery = \"500ms\"\ntimes = 10\ncommand = { who = \"n1\", name = \"publish\", with = { channel = \"chat\" } }\n";
 
 fn loss(percent: u32) -> String {
     format!(
-        "[[at]]\ntime = \"16s\"\nloss = \"{percent}%\"\n[[at]]\ntime = \"38s\"\nloss = \"0%\"\n"
+        "[[at]]\ntime = \"36s\"\nloss = \"{percent}%\"\n[[at]]\ntime = \"58s\"\nloss = \"0%\"\n"
     )
 }
 
 fn update(nodes: usize, lost: u32, steps: &str, metric_name: &str) -> String {
     let lost = if lost > 0 { loss(lost) } else { String::new() };
-    talking(nodes, 45) + WARM + &lost + steps + &metric(metric_name, 20, Some(40))
+    talking(nodes, 65) + WARM + &lost + steps + &metric(metric_name, 40, Some(60))
 }
 
 fn one_source(nodes: usize) -> String {
