@@ -4,7 +4,7 @@ CARGO ?= cargo
 BIN := target/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-sim bench-peers bench-daemons golden build release wire sim-madsim tools
+.PHONY: help demo test check bench bench-mesh bench-sim bench-peers bench-daemons golden build release wire sim-madsim tools
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,8 @@ check: cc ## formatting, lints and documentation, warnings as errors
 
 bench: cc ## measure the mesh against its goals (release build, model engine)
 	$(CARGO) bench --locked -p phalanx-sim --bench goals
+
+bench-mesh: bench ## the same by another name (SIZES=30,100 chooses sizes, ROWS=update rows)
 
 bench-sim: cc ## measure the model engine: CPU time, memory (release build)
 	$(CARGO) bench --locked -p phalanx-sim --bench speed
