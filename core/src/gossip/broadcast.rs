@@ -348,7 +348,7 @@ impl Gossip {
         if applied == Applied::Newer {
             self.remember((handle, true), before);
             if self.status(handle) == Status::Down {
-                self.life(handle).spoke = true;
+                self.life(handle).presumed = true;
             }
             self.judge_soon();
         }

@@ -193,8 +193,8 @@ impl Gossip {
             self.timers.cancel(&Timer::Suspicion);
             return;
         }
-        let spoke = |handle: &Handle| self.life_of(*handle).spoke;
-        let unheard = self.limbo.iter().filter(|handle| !spoke(handle));
+        let presumed = |handle: &Handle| self.life_of(*handle).presumed;
+        let unheard = self.limbo.iter().filter(|handle| !presumed(handle));
         let reach = self.topology.reach(self.me, unheard.chain(&told).copied());
         for handle in told {
             if reach.is_reached(handle) {
@@ -303,6 +303,7 @@ impl Gossip {
         self.limbo.remove(&handle);
         self.timers.cancel(&Timer::Forget(handle));
         self.set_status(handle, Status::Alive);
+        self.presume_those_lost_with(handle);
         let life = self.life(handle);
         life.forget_at = None;
         life.failed_until = Instant::ZERO;
@@ -315,6 +316,29 @@ impl Gossip {
             .map_or(0, |record| record.rank().epoch);
         out.push(Output::Report(Event::PeerUp { id, epoch }));
         self.weave_soon();
+    }
+
+    /// Somebody is back who did not die: nor need those have died who were lost at the same time. What the rings say of
+    /// their edges counts again; the dead are accused by those beside them.
+    fn presume_those_lost_with(&mut self, handle: Handle) {
+        let Some(lost) = self.life_of(handle).forget_at else {
+            return;
+        };
+        let window = self.config.tuning.down_after;
+        let mut news = false;
+        for other in &self.limbo {
+            let Some(life) = self.lives.get_mut(other) else {
+                continue;
+            };
+            let together = |at: Instant| at.since(lost).max(lost.since(at)) <= window;
+            if !life.presumed && life.forget_at.is_some_and(together) {
+                life.presumed = true;
+                news = true;
+            }
+        }
+        if news {
+            self.judge_soon();
+        }
     }
 
     /// Declares down whose time as a suspect is over.
@@ -344,7 +368,7 @@ impl Gossip {
                 continue;
             }
             self.limbo.insert(handle);
-            self.life(handle).spoke = false;
+            self.life(handle).presumed = false;
             self.forget_in_time(handle);
             if let Some(link) = self.by_peer.get(&handle).copied()
                 && self

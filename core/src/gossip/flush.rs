@@ -299,7 +299,7 @@ impl Gossip {
     /// For how long a member is down or left, if it is, or if that is all that this node was told of it.
     fn gone(&self, handle: Handle) -> Option<Gone> {
         let life = self.life_of(handle);
-        if life.spoke {
+        if life.presumed {
             return None;
         }
         let left = life.forget_at? - self.now;

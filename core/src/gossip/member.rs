@@ -50,8 +50,9 @@ pub(super) struct Life {
     pub(super) failed_until: Instant,
     /// Dials that failed in a row.
     pub(super) failures: u32,
-    /// It published something after it was held for down: what the rings say of its edges counts again.
-    pub(super) spoke: bool,
+    /// Held for down, but it published something since, or others lost with it are back: what the rings say of its edges
+    /// counts again.
+    pub(super) presumed: bool,
     /// When it is forgotten, if it is down or left; for others: when those who told us of it forget it, which counts if
     /// we find it gone too before we hear from it.
     pub(super) forget_at: Option<Instant>,
@@ -65,7 +66,26 @@ impl Life {
         session: 0,
         failed_until: Instant::ZERO,
         failures: 0,
-        spoke: false,
+        presumed: false,
         forget_at: None,
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_are_as_fresh_as_the_latest_to_the_millisecond() {
+        let at = Instant::from_millis;
+        let mut news = News::new(at(1_000));
+        assert_eq!(news.fresh(at(9_000)), at(1_000));
+        news.refresh(at(5_000));
+        assert_eq!(news.fresh(at(5_000)), at(5_000));
+        assert_eq!(news.fresh(at(9_000)), at(5_000));
+        // Beyond what the counter holds, too.
+        let late = u64::from(u32::MAX) + 10;
+        news.refresh(at(late));
+        assert_eq!(news.fresh(at(late + 700)), at(late));
+    }
 }

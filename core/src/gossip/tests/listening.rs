@@ -660,6 +660,32 @@ fn who_speaks_after_its_death_is_alive_if_a_path_leads_to_it() {
     assert_eq!(status(&all), Status::Alive);
 }
 
+#[test]
+fn who_was_lost_with_somebody_that_is_back_is_back_when_nobody_misses_it() {
+    let mut all = Neighbourhood::new(3);
+    let status = |all: &Neighbourhood| all.machine.member(&name(8)).unwrap().status;
+    all.hears(1, records(&[news(8, 1)]));
+    let missed = [(7, true, Some(ms(3_500))), (8, true, Some(ms(3_500)))];
+    suspect(&mut all);
+    for index in 1..=3 {
+        all.hears(index as u64, reports(&[says(index, 3, &missed)]));
+    }
+    all.hears(1, reports(&[says(7, 1, &missed[1..])]));
+    all.rest(ms(9_000));
+    assert_eq!(status(&all), Status::Down);
+    // A cut was mended: one is heard by a neighbour; the other's edges are as they were, and nobody says more of it.
+    let heard = [(7, false, Some(ms(0))), (8, true, Some(ms(3_500)))];
+    all.hears(1, reports(&[says(1, 4, &heard)]));
+    all.rest(ms(300));
+    assert_eq!(status(&all), Status::Down, "those beside it still miss it");
+    for index in 1..=3 {
+        all.hears(index as u64, reports(&[says(index, 5, &[])]));
+    }
+    all.hears(1, reports(&[says(7, 2, &[])]));
+    all.rest(ms(300));
+    assert_eq!(status(&all), Status::Alive);
+}
+
 /// `n0`, to which `n1` hands on `n7` as gone for a second.
 fn told_of_the_gone() -> Neighbourhood {
     let mut settings = config(0, 5, &[]);
@@ -723,4 +749,37 @@ fn a_member_that_is_forgotten_at_once_keeps_nobody_busy() {
     assert_eq!(all.machine.member(&name(7)), None);
     // Others still name it: its place is kept, and looked after now and then.
     assert!(all.machine.topology().handle(&name(7)).is_some());
+}
+
+#[test]
+fn probing_begins_anew_when_somebody_dies_after_all_were_well() {
+    let mut all = Neighbourhood::new(3);
+    suspect(&mut all);
+    all.rest(ms(12_000));
+    assert!(all.machine.probe_from.is_some());
+    all.hears(1, reports(&[says(1, 3, &[(7, false, Some(ms(0)))])]));
+    all.rest(ms(1_500));
+    assert!(all.machine.limbo.is_empty());
+    assert_eq!(all.machine.probe_from, None);
+}
+
+#[test]
+fn when_a_member_was_heard_outlives_the_link_it_was_heard_on() {
+    let mut all = Neighbourhood::new(2);
+    let handle = all.machine.topology().handle(&name(1)).unwrap();
+    all.hears(1, Frame::default());
+    let heard = Some(all.now);
+    all.rest(ms(100));
+    assert!(all.machine.last_heard(handle) >= heard);
+    all.silence(ms(500));
+    let heard = all.machine.last_heard(handle);
+    assert!(heard.is_some_and(|at| at < all.now));
+    let link = LinkId(1);
+    let reason = CloseReason::Ended;
+    all.give(Input::Closed { link, reason });
+    all.machine
+        .drop_link(link, LinkEnd::Lost, &mut Outbox::new());
+    assert_eq!(all.machine.last_heard(handle), heard);
+    all.greet(9, 1);
+    assert_eq!(all.machine.last_heard(handle), Some(all.now));
 }

@@ -7,7 +7,9 @@
 
 use super::super::message::{Frame, Goodbye, Hello, Refusal, RefusalReason, Welcome};
 use super::super::*;
-use super::neighbourhood::{Neighbourhood, Order, dials, events, frames, ms, news, records};
+use super::neighbourhood::{
+    Neighbourhood, Order, announces, dials, events, frames, ms, named, news, records,
+};
 use super::world::{address, config, name};
 use crate::time::Duration;
 
@@ -578,7 +580,7 @@ fn whom_nobody_names_any_more_takes_no_place() {
     all.hears(
         1,
         Frame {
-            have: vec![super::neighbourhood::named(30, 1)],
+            have: vec![named(30, 1)],
             ..Frame::default()
         },
     );
@@ -590,4 +592,42 @@ fn whom_nobody_names_any_more_takes_no_place() {
             .iter()
             .any(|(_, frame)| !frame.graft.is_empty())
     );
+}
+
+/// What `n0` dials when it looks its wants over.
+fn looks_over(all: &mut Neighbourhood) -> usize {
+    let mut out = Outbox::new();
+    all.machine.weave(&mut out);
+    let dial = |order: &Output| matches!(order, Output::Dial { .. });
+    out.drain().filter(dial).count()
+}
+
+#[test]
+fn a_young_dial_keeps_the_next_on_the_ring_waiting() {
+    let mut all = Neighbourhood::new(1);
+    let others: Vec<_> = (4..16).map(|index| news(index, 1)).collect();
+    all.hears(1, records(&others));
+    let first = looks_over(&mut all);
+    assert!((1..=3).contains(&first), "one a ring: {first}");
+    assert_eq!(looks_over(&mut all), 0);
+    assert_eq!(dials(&all.silence(ms(299))), []);
+}
+
+#[test]
+fn an_id_that_is_waited_for_or_greeted_keeps_its_place() {
+    let keeps = |all: &mut Neighbourhood, index| {
+        all.machine.maintain(&mut Outbox::new());
+        all.machine.topology().handle(&name(index)).is_some()
+    };
+    let mut all = Neighbourhood::new(1);
+    all.hears(1, announces(&[named(7, 1)]));
+    assert!(keeps(&mut all, 7), "its record is on its way");
+    all.machine.missing.clear();
+    assert!(!keeps(&mut all, 7));
+
+    let mut all = fresh(&[9]);
+    let (_, dial, _) = dials(&all.silence(ms(10))).remove(0);
+    let (link, peer) = (LinkId(1), name(9));
+    all.give(Input::Dialed { dial, link, peer });
+    assert!(keeps(&mut all, 9), "it is being greeted");
 }
