@@ -171,6 +171,7 @@ impl Map {
         let version = update.version();
         self.clock = self.clock.max(version.clock);
         let mut changes = Vec::new();
+        let mut full = false;
         for (entry, value) in update.writes() {
             let held = Held {
                 version: version.clone(),
@@ -185,7 +186,8 @@ impl Map {
             let room =
                 self.entries.len() < 2 * (KEYS_MAX + DELETED_MAX) && self.bytes < 2 * MAP_BYTES_MAX;
             if stands.is_none() && !room {
-                return Applied::Full;
+                full = true;
+                continue;
             }
             let before = self.put(&entry.key, held.clone());
             changes.push(Change {
@@ -202,10 +204,10 @@ impl Map {
                 self.hash = self.hash.wrapping_sub(share(held.digest(&key)));
             }
         }
-        if changes.is_empty() {
-            Applied::Old
-        } else {
-            Applied::Changed(changes)
+        match (changes.is_empty(), full) {
+            (false, _) => Applied::Changed(changes),
+            (true, false) => Applied::Old,
+            (true, true) => Applied::Full,
         }
     }
 
@@ -344,5 +346,51 @@ fn alone(channel: &super::ChannelName, key: &Arc<str>, held: &Held) -> Update {
             }],
         },
         payload: held.value.clone().unwrap_or_else(|| Arc::from([])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::ChannelName;
+
+    fn update(sequence: u64, keys: &[&str]) -> Update {
+        let entry = |key: &&str| Entry {
+            key: Arc::from(*key),
+            over: None,
+            length: Some(1),
+        };
+        Update {
+            id: UpdateId {
+                channel: ChannelName::new("kv").unwrap(),
+                origin: NodeId::new("a").unwrap(),
+                epoch: 1,
+                sequence,
+            },
+            body: Body::Entries {
+                clock: sequence,
+                entries: keys.iter().map(entry).collect(),
+            },
+            payload: vec![7; keys.len()].into(),
+        }
+    }
+
+    #[test]
+    fn of_an_update_that_does_not_fit_what_fits_is_taken_and_told() {
+        let mut map = Map::default();
+        let full = 2 * (KEYS_MAX + DELETED_MAX);
+        for sequence in 1..=full {
+            let key = format!("k{sequence}");
+            map.apply(&update(sequence as u64, &[&key]), Rule::LaterWins);
+        }
+        let over = update(1 << 40, &["k1", "new"]);
+        let Applied::Changed(changes) = map.apply(&over, Rule::LaterWins) else {
+            panic!("a key that is there has room");
+        };
+        assert_eq!(changes.len(), 1);
+        assert_eq!(&*changes[0].key, "k1");
+        assert_eq!(map.held("new"), None);
+        let over = update(1 << 41, &["new"]);
+        assert_eq!(map.apply(&over, Rule::LaterWins), Applied::Full);
     }
 }
