@@ -10,6 +10,11 @@ pub trait Encoded {
     fn encoded_len(&self) -> usize;
 }
 
+/// Bytes in memory of so many values, without what they point to.
+pub(crate) const fn held<T>(count: usize) -> usize {
+    count * size_of::<T>()
+}
+
 /// Bytes of a base-128 varint.
 #[must_use]
 pub const fn varint(value: u64) -> usize {

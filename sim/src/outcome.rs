@@ -4,7 +4,7 @@ use crate::judge::{Judge, Judged};
 use crate::mesh::projection::Projection;
 use crate::record::VERSION;
 use crate::scenario::plan::Plan;
-use crate::scenario::{Engine, Scenario, Variant};
+use crate::scenario::{ChaosKind, Engine, Scenario, Variant};
 use crate::system::System;
 use crate::world::World;
 use core::fmt;
@@ -179,6 +179,9 @@ pub struct Effect {
     pub orders: usize,
     /// What it touched: bytes swallowed, segments lost, links ended, inputs delayed.
     pub bites: u64,
+    /// Whether it is no step but what chaos drew.
+    #[serde(default)]
+    pub chaos: bool,
 }
 
 impl Effect {
@@ -188,21 +191,31 @@ impl Effect {
             let orders = plan.orders.iter();
             orders.filter(|planned| planned.step == Some(index)).count()
         };
-        let steps = scenario.steps.iter().zip(bites).enumerate();
-        steps
-            .map(|(index, (step, bites))| Self {
-                line: step.line,
-                step: step.action.word().to_owned(),
+        let steps = scenario.steps.iter();
+        let steps = steps.map(|step| (step.line, step.action.word().to_owned(), false));
+        let line = scenario.chaos.as_ref().map_or(0, |chaos| chaos.line);
+        let kinds = ChaosKind::ALL.iter();
+        let kinds = kinds.map(|(_, word)| (line, format!("chaos: {word}"), true));
+        let causes = steps.chain(kinds).zip(bites).enumerate();
+        causes
+            .map(|(index, ((line, step, chaos), bites))| Self {
+                line,
+                step,
                 orders: orders(index),
                 bites: *bites,
+                chaos,
             })
+            // What chaos drew nowhere is no part of the run.
+            .filter(|effect| !effect.chaos || effect.orders > 0)
             .collect()
     }
 }
 
 /// The steps that bit nothing.
 fn vacuous(effects: &[Effect]) -> Vec<Vacuous> {
-    let idle = effects.iter().filter(|effect| effect.bites == 0);
+    // That chaos bit nothing once is chance.
+    let steps = effects.iter().filter(|effect| !effect.chaos);
+    let idle = steps.filter(|effect| effect.bites == 0);
     idle.map(|effect| Vacuous {
         line: effect.line,
         step: effect.step.clone(),

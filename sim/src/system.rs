@@ -148,6 +148,12 @@ pub trait System: Sized {
         None
     }
 
+    /// A figure of one node: what a metric of the vocabulary's `gauges` bounds.
+    #[must_use]
+    fn gauge(_name: &str, _view: &Self::View) -> Option<u64> {
+        None
+    }
+
     /// Whether an event wrongly says that a running node is dead (the metric `false-deaths`).
     #[must_use]
     fn is_false_death(_scene: &Scene<'_, Self>, _event: &Self::Event) -> bool {
@@ -377,6 +383,8 @@ pub struct Vocabulary {
     pub conditions: Vec<&'static str>,
     /// The metrics it has, besides those of traffic, which every system has.
     pub metrics: Vec<&'static str>,
+    /// Figures of single nodes that metrics may bound ([`System::gauge`]).
+    pub gauges: Vec<&'static str>,
     /// The workload's words.
     pub commands: Vec<&'static str>,
     /// Whether its processes have certificates, to which the step `certificate` can do something.

@@ -29,6 +29,7 @@ mod greeting;
 mod interface;
 mod link;
 mod member;
+mod memory;
 pub mod message;
 mod overlay;
 mod own;

@@ -6,6 +6,7 @@
 use super::Handle;
 use super::record::Record;
 use crate::identity::NodeId;
+use crate::size::held;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -47,6 +48,16 @@ impl Members {
     /// One above the highest number ever given.
     pub(super) const fn bound(&self) -> usize {
         self.records.len()
+    }
+
+    /// Bytes in memory, without the records.
+    pub(super) fn memory(&self) -> usize {
+        let unheard = self.unheard.values();
+        held::<(u32, Handle)>(self.index.len())
+            + held::<Option<Arc<Record>>>(self.records.len())
+            + held::<(Handle, NodeId)>(self.unheard.len())
+            + unheard.map(|id| id.as_str().len()).sum::<usize>()
+            + held::<Handle>(self.free.len())
     }
 
     pub(super) fn record(&self, handle: Handle) -> Option<&Arc<Record>> {

@@ -14,6 +14,7 @@
 
 pub mod alias;
 mod members;
+mod memory;
 mod providers;
 mod reach;
 pub mod record;

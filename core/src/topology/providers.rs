@@ -2,6 +2,7 @@
 
 use super::record::Record;
 use crate::identity::NodeId;
+use crate::size::held;
 use std::collections::BTreeMap;
 
 /// Services, their versions and their providers, all in order.
@@ -11,6 +12,21 @@ pub(super) struct Providers {
 }
 
 impl Providers {
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        let names = self.by_name.iter().map(|(name, versions)| {
+            let lists = versions.iter().map(|(version, owners)| {
+                let ids: usize = owners.iter().map(|id| id.as_str().len()).sum();
+                held::<(String, Vec<NodeId>)>(1)
+                    + version.len()
+                    + held::<NodeId>(owners.len())
+                    + ids
+            });
+            held::<(String, BTreeMap<String, Vec<NodeId>>)>(1) + name.len() + lists.sum::<usize>()
+        });
+        names.sum()
+    }
+
     pub(super) const fn new() -> Self {
         Self {
             by_name: BTreeMap::new(),

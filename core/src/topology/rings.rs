@@ -9,6 +9,7 @@
 use super::{Handle, Topology, append_at};
 use crate::identity::NodeId;
 use crate::random::{hash_bytes, mix};
+use crate::size::held;
 use std::collections::BTreeSet;
 
 /// The number of rings. Two lose 50 % more time on broadcasts at a thousand nodes, four cost a third more links.
@@ -36,6 +37,12 @@ pub(super) fn places(id: &NodeId) -> [u64; RINGS] {
 }
 
 impl Rings {
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        let places: usize = self.rings.iter().map(Vec::len).sum();
+        held::<Handle>(places + self.mute.len())
+    }
+
     pub(super) const fn new() -> Self {
         Self {
             rings: [const { Vec::new() }; RINGS],

@@ -56,7 +56,7 @@ impl Fabric {
             cuts,
             active: Vec::new(),
             paused: vec![None; hosts.len()],
-            bites: vec![0; scenario.steps.len()],
+            bites: vec![0; scenario.causes()],
             sent: vec![Traffic::default(); hosts.len()],
             events: Vec::new(),
             trace,

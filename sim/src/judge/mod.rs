@@ -345,7 +345,9 @@ impl Watch {
         match expectation.mode {
             // Figures are read at both ends alone.
             Mode::Metric(Metric::ConvergeMs, ..) if self.figure.is_none() => regular.min(to),
-            Mode::Metric(Metric::ConvergeP99Ms, ..) if to > now => regular.min(to),
+            Mode::Metric(Metric::ConvergeP99Ms | Metric::Gauge(_), ..) if to > now => {
+                regular.min(to)
+            }
             Mode::Metric(..) => {
                 if to > now {
                     to
@@ -436,6 +438,12 @@ impl Watch {
                     let system = scene.world.system();
                     self.figure = system.and_then(|it| it.figure(scene, word, &who, window));
                 }
+            }
+            Metric::Gauge(name) => {
+                let hosts = scene.select(who);
+                let views = hosts.iter().filter_map(|host| scene.view(*host));
+                let highest = views.filter_map(|view| S::gauge(name, view)).max();
+                self.figure = self.figure.max(highest);
             }
             Metric::BytesPerNode
             | Metric::BytesPerNodeSecond

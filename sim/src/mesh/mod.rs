@@ -40,6 +40,8 @@ use projection::{Lives, Projection, text_of};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// The metric of a node's memory, in bytes.
+const MEMORY: &str = "memory";
 /// The file that holds the epoch.
 const EPOCH: &str = "epoch";
 /// How long the adapter waits before it tries again to store an epoch.
@@ -114,6 +116,7 @@ impl System for Mesh {
                 "send-ms",
                 "send-p99-ms",
             ],
+            gauges: vec![MEMORY],
             commands: workload::COMMANDS.to_vec(),
             check: Some(workload::check),
             // Who is who is settled before a message reaches the machine; certificates are the transport's.
@@ -302,6 +305,10 @@ impl System for Mesh {
 
     fn event(event: &Event) -> (&'static str, Option<&NodeId>) {
         event.described()
+    }
+
+    fn gauge(name: &str, node: &Self::View) -> Option<u64> {
+        (name == MEMORY).then(|| node.mesh().memory() as u64)
     }
 
     fn again(scenario: &Scenario, seed: u64, engine: Engine) -> String {

@@ -44,7 +44,7 @@ impl<'a> Fabric<'a> {
             loss: None,
             latency: None,
             holds: Vec::new(),
-            bites: vec![0; scenario.steps.len()],
+            bites: vec![0; scenario.causes()],
         }
     }
 

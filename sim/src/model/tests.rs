@@ -117,3 +117,47 @@ eventually = { converged = true }
         assert!(why.message.contains(engine), "{why}");
     }
 }
+
+#[test]
+fn what_chaos_did_is_among_the_effects_and_never_vacuous() {
+    let text = r#"
+scenario = 1
+name = "x"
+about = "x"
+engines = ["model"]
+duration = "40s"
+[[nodes]]
+count = 6
+[chaos]
+kinds = ["crash", "pause", "loss"]
+[[at]]
+time = "5s"
+pause = { who = "n1", for = "1s" }
+[[expect]]
+metric = "memory"
+from = "30s"
+min = 1000
+max = 100000
+"#;
+    let scenario = Scenario::parse("x.toml", text).unwrap();
+    let options = Options {
+        strict: true,
+        ..Options::default()
+    };
+    let outcome = run::<Mesh>(&scenario, 1, options).unwrap();
+    assert_eq!(outcome.failures, []);
+    let (steps, chaos) = outcome.effects.split_at(1);
+    assert!(!steps[0].chaos && chaos.len() >= 2, "{:?}", outcome.effects);
+    for effect in chaos {
+        assert!(
+            effect.chaos && effect.orders > 0 && effect.line == 9,
+            "{effect:?}"
+        );
+        assert!(effect.step.starts_with("chaos: "));
+    }
+    assert!(chaos.iter().any(|effect| effect.bites > 0));
+    let memory = outcome.expected[0].figure;
+    let smaller = Scenario::parse("x.toml", &text.replace("count = 6", "count = 3")).unwrap();
+    let smaller = run::<Mesh>(&smaller, 1, Options::default()).unwrap();
+    assert!(smaller.expected[0].figure < memory, "{memory:?}");
+}

@@ -603,9 +603,9 @@ function effects() {
   const lines = run.effects.map((effect) => {
     const idle = run.seeds.filter((seed) => seed.idle.includes(effect.line)).length;
     const share = (Math.log1p(effect.bites) / Math.log1p(most)) * 100;
-    return element("tr", {}, element("td", {}, effect.step, element("span", { class: "quiet" }, `  line ${effect.line}`)), element("td", { class: "n" }, many(effect.orders)),
+    return element("tr", {}, element("td", {}, effect.step, element("span", { class: "quiet" }, effect.line ? `  line ${effect.line}` : "")), element("td", { class: "n" }, many(effect.orders)),
       element("td", { class: `n ${effect.bites ? "" : "maybe"}` }, effect.bites ? many(effect.bites) : "nothing"), element("td", {}, element("div", { class: "meter" }, element("i", { style: `width:${share}%` }))),
-      element("td", { class: `n ${idle ? "maybe" : ""}` }, run.seeds.length > 1 ? `${many(run.seeds.length - idle)}/${many(run.seeds.length)}` : ""));
+      element("td", { class: `n ${idle ? "maybe" : ""}` }, run.seeds.length > 1 && !effect.chaos ? `${many(run.seeds.length - idle)}/${many(run.seeds.length)}` : ""));
   });
   if (lines.length === 0) byId("effects").append(element("p", { class: "quiet" }, "Nothing: the nodes were left to themselves."));
   else byId("effects").append(table([["step"], ["orders", "n"], ["touched", "n"], [""], [run.seeds.length > 1 ? "seeds it bit" : "", "n"]], lines), element("p", { class: "quiet" }, "Touched: bytes swallowed, segments lost, links ended, inputs delayed; the bar is logarithmic."));

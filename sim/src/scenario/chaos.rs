@@ -65,6 +65,12 @@ impl ChaosKind {
         word_for(self, Self::ALL)
     }
 
+    /// Its place among all.
+    pub(super) fn index(self) -> usize {
+        let place = Self::ALL.iter().position(|(kind, _)| *kind == self);
+        place.unwrap_or_default()
+    }
+
     /// Whether an engine can do it.
     #[must_use]
     pub const fn is_for(self, engine: Engine) -> bool {

@@ -157,6 +157,8 @@ pub enum Metric {
     ConvergeP99Ms,
     /// A figure of the system's own, by its name.
     Own(&'static str),
+    /// A figure of the system's own: the highest of any node at any check between the two instants.
+    Gauge(&'static str),
 }
 
 impl Metric {
@@ -173,6 +175,9 @@ impl Metric {
 
     /// The metric of this name, if a system has it.
     fn named(vocabulary: &Vocabulary, word: &str) -> Result<Self, String> {
+        if let Some(gauge) = vocabulary.gauges.iter().find(|gauge| **gauge == word) {
+            return Ok(Self::Gauge(gauge));
+        }
         let known = |(metric, name): &(Self, &str)| {
             metric.is_of_traffic() || vocabulary.metrics.contains(name)
         };
@@ -180,6 +185,8 @@ impl Metric {
         let own = vocabulary.metrics.iter();
         let own = own.filter(|word| Self::ALL.iter().all(|(_, name)| name != *word));
         words.extend(own.map(|word| (Self::Own(word), *word)));
+        let gauges = vocabulary.gauges.iter();
+        words.extend(gauges.map(|gauge| (Self::Gauge(gauge), *gauge)));
         word_of("metric", &words, word)
     }
 
@@ -189,13 +196,14 @@ impl Metric {
             Self::BytesPerNode | Self::BytesPerNodeSecond => true,
             Self::MessagesPerNode | Self::MessagesPerNodeSecond => true,
             Self::FalseDeaths | Self::ConvergeMs | Self::ConvergeP99Ms | Self::Own(_) => false,
+            Self::Gauge(_) => false,
         }
     }
 
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        if let Self::Own(name) = self {
+        if let Self::Own(name) | Self::Gauge(name) = self {
             return name;
         }
         word_for(self, Self::ALL)

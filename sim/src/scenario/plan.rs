@@ -13,7 +13,8 @@ pub use cuts::Cut;
 
 use super::names::Situation;
 use super::{
-    Action, Certificate, Disk, DiskFault, Host, Latency, Scenario, ScenarioError, Selector, When,
+    Action, Certificate, ChaosKind, Disk, DiskFault, Host, Latency, Scenario, ScenarioError,
+    Selector, When,
 };
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
@@ -46,7 +47,8 @@ pub struct Plan {
 pub struct Planned {
     /// When.
     pub at: Duration,
-    /// The step (index into `Scenario::steps`) it comes from; none for starts, the lifting of faults, and chaos.
+    /// The step (index into `Scenario::steps`) it comes from, or behind all steps the kind of chaos
+    /// ([`Scenario::causes`]); none for starts and the lifting of faults.
     pub step: Option<usize>,
     /// Whether chaos ordered it.
     pub chaos: bool,
@@ -252,6 +254,12 @@ struct Planner<'a> {
 }
 
 impl Scenario {
+    /// How many causes an order may have: each step, then each kind of chaos.
+    #[must_use]
+    pub const fn causes(&self) -> usize {
+        self.steps.len() + ChaosKind::ALL.len()
+    }
+
     /// The scenario with every random choice of `seed` made.
     ///
     /// # Errors

@@ -307,7 +307,7 @@ impl Writer<'_> {
         metadata: &BTreeMap<String, String>,
     ) {
         if let Some(index) = planned.step
-            && let step = &self.scenario.steps[index]
+            && let Some(step) = self.scenario.steps.get(index)
             && step.repeat.is_none()
             && step.stagger.is_none()
             && let Action::Nodes(_, NodeAction::Updates { every, length }) = &step.action

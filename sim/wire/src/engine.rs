@@ -111,7 +111,7 @@ impl<'a> Engine<'a> {
             .tcp_capacity(TCP_CAPACITY)
             .enable_random_order()
             .build();
-        let (hosts, steps) = (scenario.hosts.len(), scenario.steps.len());
+        let (hosts, steps) = (scenario.hosts.len(), scenario.causes());
         let fabric = Fabric::new(hosts, plan.cuts.clone(), steps, trace);
         let mut lives = Lives::new(WALL_ZERO);
         let mut hosts = Vec::new();

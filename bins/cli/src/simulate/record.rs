@@ -86,7 +86,8 @@ impl Record {
     pub(super) fn seed(&self) -> Seed {
         let read = &self.read;
         let unmet = read.expected.iter().filter(|expected| !expected.met);
-        let idle = read.effects.iter().filter(|effect| effect.bites == 0);
+        let steps = read.effects.iter().filter(|effect| !effect.chaos);
+        let idle = steps.filter(|effect| effect.bites == 0);
         Seed {
             seed: read.seed,
             passed: self.passed(),

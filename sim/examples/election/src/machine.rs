@@ -176,6 +176,11 @@ impl Election {
         self.leader
     }
 
+    /// Ballots that are not on disk yet.
+    pub fn waiting(&self) -> u64 {
+        self.saving.len() as u64
+    }
+
     /// Whether it may stand, vote and lead.
     pub fn has_credential(&self, now: Instant) -> bool {
         now < self.good_until

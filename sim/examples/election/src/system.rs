@@ -37,6 +37,7 @@ impl System for Elections {
             events: vec!["elected", "deposed", "lapsed", "vote-withheld"],
             sabotage: vec![VOTE_UNSYNCED],
             certificates: true,
+            gauges: vec!["saves-waiting"],
             ..Vocabulary::default()
         }
     }
@@ -127,6 +128,10 @@ impl System for Elections {
             "vote": node.ballot().vote,
             "leader": node.leader(),
         })
+    }
+
+    fn gauge(_: &str, node: &Election) -> Option<u64> {
+        Some(node.waiting())
     }
 
     fn event(event: &Event) -> (&'static str, Option<&NodeId>) {

@@ -42,8 +42,9 @@ impl Planner<'_> {
         chaos: &Chaos,
         random: &mut Random,
     ) -> Option<Vec<usize>> {
+        let scenario = self.scenario;
         let from = Origin {
-            step: None,
+            step: Some(scenario.steps.len() + kind.index()),
             chaos: true,
         };
         let touched = |host: &usize| self.chaos.iter().any(|(_, hosts)| hosts.contains(host));

@@ -1,0 +1,31 @@
+//! What a view holds in memory, counted from what is in it, not asked of an allocator: the same on every machine.
+
+use super::record::{Edge, Record, Report};
+use super::{Half, Handle, Standing, Topology};
+use crate::size::{Encoded as _, held};
+
+impl Topology {
+    /// Bytes, as if nothing were shared with other views of the process.
+    pub(crate) fn memory(&self) -> usize {
+        let records = self
+            .records()
+            .map(|record| held::<Record>(1) + record.encoded_len());
+        let reports = self.reports.values().map(|standing| {
+            let peers = standing.report.edges.iter().map(|edge| &edge.peer);
+            let names = peers.chain([&standing.report.reporter]);
+            let names = names.map(|id| id.as_str().len());
+            held::<(Handle, Standing)>(1)
+                + held::<Report>(1)
+                + held::<Edge>(standing.report.edges.len())
+                + names.sum::<usize>()
+                + held::<Half>(standing.edges.len())
+        });
+        let sets = self.retired.len() + self.reporting.len() + self.unwell.len();
+        self.members.memory()
+            + records.sum::<usize>()
+            + reports.sum::<usize>()
+            + held::<Handle>(sets)
+            + self.rings.memory()
+            + self.providers.memory()
+    }
+}
