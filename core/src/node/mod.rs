@@ -16,7 +16,6 @@ use crate::identity::NodeId;
 use crate::machine::{Machine, Outbox, Wake};
 use crate::time::{Duration, Instant};
 use crate::topology::Routes;
-use core::cell::RefCell;
 use std::sync::Arc;
 
 pub use direct::{DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES};
@@ -79,7 +78,7 @@ pub struct Node {
     neighbours: Vec<Neighbour>,
     /// Whether anything was ever done with channels: until then they cost nothing.
     used: bool,
-    routes: RefCell<Known>,
+    routes: Known,
     watch: Option<Watch>,
     direct: Direct,
     scratch: Outbox<gossip::Output>,
@@ -133,7 +132,7 @@ impl Node {
             channels: Channels::new(own, seed, now),
             neighbours: Vec::new(),
             used: false,
-            routes: RefCell::default(),
+            routes: Known::default(),
             watch: None,
             direct: Direct::default(),
             scratch: Outbox::new(),
@@ -201,16 +200,19 @@ impl Node {
         ways.collect()
     }
 
-    /// The ways as of now, computed only if something changed since they last were.
+    /// The ways as of now; computed, unless nothing changed since they last were needed.
     fn known_routes(&self) -> Arc<Routes> {
-        let as_of = self.as_of();
-        let mut known = self.routes.borrow_mut();
-        if let Some(routes) = known.routes.as_ref().filter(|_| known.as_of == as_of) {
-            return Arc::clone(routes);
+        match &self.routes.routes {
+            Some(routes) if self.routes.as_of == self.as_of() => Arc::clone(routes),
+            Some(_) | None => Arc::new(self.routes_around(&[])),
         }
-        let routes = Arc::new(self.routes_around(&[]));
-        *known = Known {
-            as_of,
+    }
+
+    /// The same, remembered for the next time.
+    fn routes_from_now(&mut self) -> Arc<Routes> {
+        let routes = self.known_routes();
+        self.routes = Known {
+            as_of: self.as_of(),
             routes: Some(Arc::clone(&routes)),
         };
         routes
@@ -250,7 +252,7 @@ impl Node {
             watch.due = Some(due);
             return;
         }
-        let routes = self.known_routes();
+        let routes = self.routes_from_now();
         if let Some(watch) = &mut self.watch {
             if watch.told != routes {
                 out.push(Output::RoutesChanged);
@@ -273,28 +275,30 @@ impl Node {
         topology.routes(&topology.linked_pairs(), me, neighbours, &avoid)
     }
 
+    /// The open link to a neighbour that was heard lately.
+    fn link_to(&self, first: &NodeId) -> Option<LinkId> {
+        let mut lively = self
+            .gossip
+            .neighbours()
+            .filter(|(_, peer, lively)| *lively && *peer == first);
+        lively.next().map(|(link, _, _)| link)
+    }
+
     /// The link on which a parcel goes on.
-    fn way_of(&self, parcel: &Parcel) -> Result<LinkId, Failure> {
+    fn way_of(&mut self, parcel: &Parcel) -> Result<LinkId, Failure> {
         let to = &parcel.to;
         match self.gossip.status_of(to) {
             None => return Err(Failure::UnknownPeer),
             Some(Status::Down | Status::Left) => return Err(Failure::PeerDown),
             Some(Status::Alive | Status::Suspect) => {}
         }
-        let link_to = |first: &NodeId| {
-            let mut lively = self
-                .gossip
-                .neighbours()
-                .filter(|(_, peer, lively)| *lively && *peer == first);
-            lively.next().map(|(link, _, _)| link)
-        };
-        if let Some(link) = link_to(to) {
+        if let Some(link) = self.link_to(to) {
             return Ok(link);
         }
+        let routes = self.routes_from_now();
         let topology = self.gossip.topology();
         let handle = topology.handle(to).ok_or(Failure::UnknownPeer)?;
-        let first = self
-            .known_routes()
+        let first = routes
             .to(handle)
             .and_then(|way| topology.id_at(way.first).cloned());
         let straight = self.channels.sabotaged(gossip::Switch::NoDetour);
@@ -309,7 +313,7 @@ impl Node {
             None => None,
         };
         first
-            .and_then(|first| link_to(&first))
+            .and_then(|first| self.link_to(&first))
             .ok_or(Failure::NoRoute)
     }
 
