@@ -463,13 +463,13 @@ mod tests {
     fn a_certificate_is_renewed_when_two_thirds_of_its_life_are_over() {
         let subject = Subject::node("test", NodeId::new("a").unwrap()).unwrap();
         let validity = Validity {
-            not_before: Wall(1_000_000_000),
-            not_after: Wall(1_000_090_000),
+            not_before: Wall(1_600_000_000),
+            not_after: Wall(1_600_090_000),
         };
         let secret = Secret::make().unwrap();
-        let now = Wall(1_000_000_000);
+        let now = Wall(1_600_000_000);
         let identity = Identity::from_secrets(&[secret], &subject, validity, now).unwrap();
-        let wait = |now: u64| until_renewal(&identity, Wall(1_000_000_000 + now)).as_secs();
+        let wait = |now: u64| until_renewal(&identity, Wall(1_600_000_000 + now)).as_secs();
         assert_eq!([wait(0), wait(59_000), wait(59_999)], [3_600, 1_000, 1]);
         assert_eq!([wait(60_000), wait(89_000), wait(89_999)], [3_600, 250, 1]);
         assert_eq!(wait(90_000), 60);
