@@ -449,38 +449,51 @@ impl Watch {
             | Metric::BytesPerNodeSecond
             | Metric::MessagesPerNode
             | Metric::MessagesPerNodeSecond => {
-                let messages = matches!(
-                    metric,
-                    Metric::MessagesPerNode | Metric::MessagesPerNodeSecond
-                );
-                let hosts = scene.select(who);
-                let sum: u64 = hosts
-                    .iter()
-                    .map(|host| scene.world.traffic(*host))
-                    .map(|sent| if messages { sent.messages } else { sent.bytes })
-                    .sum();
-                let from = self.expectation.from;
-                // The figure at `from` is kept until the end of the window.
-                let Some(before) = self.figure else {
-                    self.figure = Some(sum);
+                let (metric, hosts) = (*metric, scene.select(who));
+                if !self.measure_traffic(metric, now, over, &hosts, scene) {
                     return;
-                };
-                if over {
-                    let mean = sum
-                        .saturating_sub(before)
-                        .div_ceil(hosts.len().max(1) as u64);
-                    let per_second = matches!(
-                        metric,
-                        Metric::BytesPerNodeSecond | Metric::MessagesPerNodeSecond
-                    );
-                    let rate = (mean * 1_000).div_ceil(millis(now - from).max(1));
-                    self.figure = Some(if per_second { rate } else { mean });
                 }
             }
         }
         if over {
             self.settle(now);
         }
+    }
+
+    /// False: this was the beginning of the window.
+    fn measure_traffic<S: System>(
+        &mut self,
+        metric: Metric,
+        now: Duration,
+        over: bool,
+        hosts: &[usize],
+        scene: &Scene<'_, S>,
+    ) -> bool {
+        let messages = matches!(
+            metric,
+            Metric::MessagesPerNode | Metric::MessagesPerNodeSecond
+        );
+        let sent = hosts.iter().map(|host| scene.world.traffic(*host));
+        let sum: u64 = sent
+            .map(|sent| if messages { sent.messages } else { sent.bytes })
+            .sum();
+        // The figure at the beginning of the window is kept until its end.
+        let Some(before) = self.figure else {
+            self.figure = Some(sum);
+            return false;
+        };
+        if over {
+            let mean = sum
+                .saturating_sub(before)
+                .div_ceil(hosts.len().max(1) as u64);
+            let per_second = matches!(
+                metric,
+                Metric::BytesPerNodeSecond | Metric::MessagesPerNodeSecond
+            );
+            let rate = (mean * 1_000).div_ceil(millis(now - self.expectation.from).max(1));
+            self.figure = Some(if per_second { rate } else { mean });
+        }
+        true
     }
 
     /// Compares the figure with its bound.

@@ -207,15 +207,6 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
         Paint::Bad
     };
     let members = counts_text(&status.members);
-    let silent = status.links.iter().filter(|link| link.silent).count();
-    let mut links = status.links.len().to_string();
-    if silent > 0 {
-        links += &format!(", {silent} silent");
-    }
-    if status.outdated_links > 0 {
-        let outdated = status.outdated_links;
-        links += &format!(", {outdated} from before the certificate was replaced");
-    }
     let sent = &status.traffic;
     let messages = usize::try_from(sent.messages_sent).unwrap_or(usize::MAX);
     let mut facts = vec![
@@ -224,7 +215,7 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
         ("health", Cell::new(health).paint(paint)),
         ("phase", Cell::new(&status.phase)),
         ("members", Cell::new(members)),
-        ("links", Cell::new(links)),
+        ("links", Cell::new(links_text(status))),
         (
             "channels",
             Cell::new(format!(
@@ -270,6 +261,19 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
     }
     screen.facts(&facts)?;
     failed_dials(screen, &status.failed_dials)
+}
+
+fn links_text(status: &Status) -> String {
+    let silent = status.links.iter().filter(|link| link.silent).count();
+    let mut links = status.links.len().to_string();
+    if silent > 0 {
+        links += &format!(", {silent} silent");
+    }
+    if status.outdated_links > 0 {
+        let outdated = status.outdated_links;
+        links += &format!(", {outdated} from before the certificate was replaced");
+    }
+    links
 }
 
 pub(super) fn targets(screen: &Screen, targets: &[Target], discovery: bool) -> Result<(), Failure> {
