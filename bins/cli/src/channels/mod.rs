@@ -2,7 +2,7 @@
 //!
 //! - [`say`]: what goes out.
 //! - [`hear`]: what is heard.
-//! - [`kv`]: the map on a channel.
+//! - [`mod@kv`]: the map on a channel.
 //! - [`ways`]: routes, and which channels there are.
 //! - [`value`]: texts of flags and of answers.
 
