@@ -8,7 +8,7 @@
 use super::message::{Item, Kind, Parcel, Purpose, WANT_MAX};
 use super::{ChannelName, Channels, Output, Store, Timer};
 use crate::gossip::message::Cell;
-use crate::gossip::sketch::{SIZES, difference, sketch};
+use crate::gossip::sketch::{SIZES, difference, size_above, size_for, sketch};
 use crate::gossip::{LinkId, Switch};
 use crate::identity::NodeId;
 use crate::machine::Outbox;
@@ -220,10 +220,7 @@ impl Channels {
             return;
         };
         let Some(found) = difference(held.store.digests().into_iter(), cells) else {
-            let larger = SIZES
-                .iter()
-                .copied()
-                .find(|size| *size as usize > cells.len());
+            let larger = size_above(cells.len());
             let cells = larger.unwrap_or(0);
             self.say(
                 link,
@@ -255,11 +252,7 @@ impl Channels {
     }
 
     pub(super) fn on_larger(&mut self, link: LinkId, channel: &ChannelName, cells: u32) {
-        let size = SIZES
-            .iter()
-            .copied()
-            .find(|size| *size >= cells)
-            .unwrap_or(SIZES[SIZES.len() - 1]);
+        let size = size_for(cells);
         if cells == 0 {
             self.send_held(link, channel, |_| true);
         } else {

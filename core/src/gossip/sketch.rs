@@ -10,6 +10,17 @@ use crate::random::mix;
 /// The sizes tried in turn, in cells; after the last, a snapshot. The largest fits a frame.
 pub(crate) const SIZES: [u32; 3] = [24, 126, 600];
 
+/// The next size after a sketch of so many cells; none after the largest.
+pub(crate) fn size_above(cells: usize) -> Option<u32> {
+    SIZES.into_iter().find(|size| *size as usize > cells)
+}
+
+/// The smallest size of at least so many cells, or else the largest.
+pub(crate) fn size_for(cells: u32) -> u32 {
+    let fits = SIZES.into_iter().find(|size| *size >= cells);
+    fits.unwrap_or(SIZES[SIZES.len() - 1])
+}
+
 /// What subtracting a peer's sketch showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {

@@ -7,7 +7,7 @@
 
 use super::link::{Cursor, Key};
 use super::message::Sync;
-use super::sketch::{SIZES, difference, sketch};
+use super::sketch::{SIZES, difference, size_above, size_for, sketch};
 use super::{Gossip, LinkId, Output, Switch};
 use crate::machine::Outbox;
 use crate::time::Duration;
@@ -179,11 +179,7 @@ impl Gossip {
             Sync::Sketch(cells) => self.on_sketch(link, &cells),
             Sync::Larger(0) => self.send_snapshot(link, true),
             Sync::Larger(cells) => {
-                let size = SIZES
-                    .iter()
-                    .copied()
-                    .find(|size| *size >= cells)
-                    .unwrap_or(SIZES[SIZES.len() - 1]);
+                let size = size_for(cells);
                 self.send_sketch(link, size);
             }
             Sync::Want(digests) => {
@@ -215,10 +211,7 @@ impl Gossip {
     fn on_sketch(&mut self, link: LinkId, cells: &[super::message::Cell]) {
         let ours = self.topology.digests().map(|(digest, _, _)| digest);
         let Some(found) = difference(ours, cells) else {
-            let larger = SIZES
-                .iter()
-                .copied()
-                .find(|size| *size as usize > cells.len());
+            let larger = size_above(cells.len());
             // Beyond half the view, a snapshot is smaller than what led to it.
             let worth = larger.filter(|size| (*size as usize) < 4 * self.topology.len().max(16));
             self.say(link, Sync::Larger(worth.unwrap_or(0)));

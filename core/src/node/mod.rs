@@ -155,19 +155,7 @@ impl Node {
     /// The ways to all members that one leads to, by id. O(members).
     #[must_use]
     pub fn routes(&self) -> Vec<Route> {
-        let routes = self.known_routes();
-        let topology = self.gossip.topology();
-        let name = |handle| topology.id_at(handle).cloned();
-        let ways = topology.handles().filter_map(|handle| {
-            let way = routes.to(handle)?;
-            Some(Route {
-                to: name(handle)?,
-                first: name(way.first)?,
-                last: name(way.last)?,
-                hops: way.hops,
-            })
-        });
-        ways.collect()
+        self.named(&self.known_routes())
     }
 
     /// The tree of shortest paths from a member to all others as this view has it: of each who is reached, the node
@@ -184,19 +172,22 @@ impl Node {
         let pairs = topology.linked_pairs();
         let neighbours: Vec<_> = pairs.neighbours(from).collect();
         let routes = topology.routes(&pairs, from, neighbours.into_iter(), &[]);
+        self.named(&routes)
+    }
+
+    /// The ways by the names of this view; none leads to where they begin.
+    fn named(&self, routes: &Routes) -> Vec<Route> {
+        let topology = self.gossip.topology();
         let name = |handle| topology.id_at(handle).cloned();
-        let ways = topology
-            .handles()
-            .filter(|handle| *handle != from)
-            .filter_map(|handle| {
-                let way = routes.to(handle)?;
-                Some(Route {
-                    to: name(handle)?,
-                    first: name(way.first)?,
-                    last: name(way.last)?,
-                    hops: way.hops,
-                })
-            });
+        let ways = topology.handles().filter_map(|handle| {
+            let way = routes.to(handle)?;
+            Some(Route {
+                to: name(handle)?,
+                first: name(way.first)?,
+                last: name(way.last)?,
+                hops: way.hops,
+            })
+        });
         ways.collect()
     }
 
