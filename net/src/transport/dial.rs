@@ -52,7 +52,7 @@ impl<N: Network> Dialer<N> {
     }
 
     async fn link(&self, dial: DialId, address: &Address) -> Result<(), DialError> {
-        let io = self
+        let (io, _remote) = self
             .network
             .connect(address)
             .await
@@ -128,7 +128,7 @@ impl Call {
             .client_config()
             .map_err(|error| DialError::Untrusted(error.to_string()))?;
         let connect = async {
-            let io = network
+            let (io, _) = network
                 .connect(address)
                 .await
                 .map_err(|error| failure::connecting(&error))?;

@@ -17,6 +17,7 @@
 //! other members to try, comes before that for nodes that behave.
 
 mod accept;
+mod attempts;
 mod complaints;
 mod connection;
 mod credentials;

@@ -1,5 +1,6 @@
 //! Where connections come from: the operating system's TCP here, a simulated network in `sim/wire`.
 
+use super::attempts;
 use phalanx_core::gossip::Address;
 use std::future::Future;
 use std::io;
@@ -14,9 +15,12 @@ pub trait Network: Clone + Send + Sync + 'static {
     /// A bound port.
     type Listener: Listener<Io = Self::Io>;
 
-    /// Connects to an address; a name is resolved first, at each call. An unknown name is the error
-    /// `HostUnreachable`.
-    fn connect(&self, address: &Address) -> impl Future<Output = io::Result<Self::Io>> + Send;
+    /// Connects to an address, and says which it was in the end; a name is resolved first, at each call, and each of its
+    /// addresses is tried. An unknown name is the error `HostUnreachable`.
+    fn connect(
+        &self,
+        address: &Address,
+    ) -> impl Future<Output = io::Result<(Self::Io, SocketAddr)>> + Send;
 
     /// Binds a port to listen on.
     fn bind(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
@@ -45,20 +49,19 @@ impl Network for Tcp {
     type Io = TcpStream;
     type Listener = TcpListener;
 
-    async fn connect(&self, address: &Address) -> io::Result<TcpStream> {
-        let stream = match address {
-            Address::Socket(address) => TcpStream::connect(address).await?,
+    async fn connect(&self, address: &Address) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, remote) = match address {
+            Address::Socket(address) => (TcpStream::connect(address).await?, *address),
             Address::Name(name) => {
-                let found: Vec<SocketAddr> = lookup_host(name.as_str())
+                let found = lookup_host(name.as_str())
                     .await
-                    .map_err(|error| io::Error::new(io::ErrorKind::HostUnreachable, error))?
-                    .collect();
-                TcpStream::connect(found.as_slice()).await?
+                    .map_err(|error| io::Error::new(io::ErrorKind::HostUnreachable, error))?;
+                attempts::first_of(found, TcpStream::connect).await?
             }
         };
         // Frames are batched by core: waiting for more helps nobody.
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok((stream, remote))
     }
 
     async fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {

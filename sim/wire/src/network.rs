@@ -61,7 +61,7 @@ impl Network for HostNetwork {
     type Io = WireStream;
     type Listener = HostListener;
 
-    async fn connect(&self, address: &Address) -> io::Result<WireStream> {
+    async fn connect(&self, address: &Address) -> io::Result<(WireStream, SocketAddr)> {
         let target = match address {
             Address::Socket(address) => host_at(*address, self.hosts).map(|host| (*address, host)),
             Address::Name(_) => None,
@@ -74,7 +74,7 @@ impl Network for HostNetwork {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let inner = TcpStream::connect(address).await?;
-        Ok(self.stream(to, inner))
+        Ok((self.stream(to, inner), address))
     }
 
     async fn bind(&self, address: SocketAddr) -> io::Result<HostListener> {

@@ -1,0 +1,208 @@
+//! One connection to a name that has several addresses.
+//!
+//! After RFC 8305 (happy eyeballs): the families take turns, the next address is tried when the last one failed or has
+//! not answered for a moment, and the first connection that stands is the one. So an address that swallows packets
+//! costs a moment and not the whole dial.
+//!
+//! Bounds: at most [`ADDRESSES_MAX`] addresses, all of which are tried within [`SPREAD`].
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time;
+
+/// The most addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 10;
+/// How long an address may be silent before the next one is tried beside it.
+const MOMENT_MAX: Duration = Duration::from_millis(250);
+/// All addresses are being tried within this: a dial takes little longer.
+const SPREAD: Duration = Duration::from_secs(1);
+
+/// The addresses in the order in which they are tried: as they were found, but the families take turns.
+fn in_turns(found: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut order: Vec<SocketAddr> = Vec::new();
+    for address in found {
+        if !order.contains(&address) {
+            order.push(address);
+        }
+    }
+    let first_is_v6 = order.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = order
+        .into_iter()
+        .partition(|address| address.is_ipv6() == first_is_v6);
+    let mut second = second.into_iter();
+    let mut order = Vec::new();
+    for address in first {
+        order.push(address);
+        order.extend(second.next());
+    }
+    order.extend(second);
+    order.truncate(ADDRESSES_MAX);
+    order
+}
+
+/// Connects to the first of these addresses that answers, and says which it was.
+///
+/// # Errors
+/// When there is none, or none of them gives a connection: a refusal, if there was one, else the last error.
+pub(super) async fn first_of<Io, Connecting>(
+    found: impl IntoIterator<Item = SocketAddr>,
+    connect: impl Fn(SocketAddr) -> Connecting,
+) -> io::Result<(Io, SocketAddr)>
+where
+    Connecting: Future<Output = io::Result<Io>>,
+{
+    let order = in_turns(found);
+    let count = u32::try_from(order.len()).unwrap_or(u32::MAX).max(1);
+    let moment = MOMENT_MAX.min(SPREAD / count);
+    let mut untried = order.into_iter();
+    let mut trying: Vec<(SocketAddr, Pin<Box<Connecting>>)> = Vec::new();
+    let mut failure = None;
+    loop {
+        match untried.next() {
+            Some(address) => trying.push((address, Box::pin(connect(address)))),
+            None if trying.is_empty() => {
+                let none = || io::Error::new(io::ErrorKind::HostUnreachable, "it has no address");
+                return Err(failure.unwrap_or_else(none));
+            }
+            None => {}
+        }
+        let next = next_of(&mut trying);
+        let ended = if untried.len() > 0 {
+            time::timeout(moment, next).await.ok()
+        } else {
+            Some(next.await)
+        };
+        match ended {
+            Some((address, Ok(io))) => return Ok((io, address)),
+            Some((_, Err(error))) => failure = Some(more_telling(failure, error)),
+            // Silent so far: the next one is tried beside it.
+            None => {}
+        }
+    }
+}
+
+/// The first attempt that ends, taken out of those that go on.
+async fn next_of<Io, Connecting>(
+    trying: &mut Vec<(SocketAddr, Pin<Box<Connecting>>)>,
+) -> (SocketAddr, io::Result<Io>)
+where
+    Connecting: Future<Output = io::Result<Io>>,
+{
+    poll_fn(|context| {
+        for at in 0..trying.len() {
+            let (address, attempt) = &mut trying[at];
+            if let Poll::Ready(ended) = attempt.as_mut().poll(context) {
+                let address = *address;
+                drop(trying.remove(at));
+                return Poll::Ready((address, ended));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// The error that tells more: that somebody is there and refuses, else the later.
+fn more_telling(earlier: Option<io::Error>, later: io::Error) -> io::Error {
+    match earlier {
+        Some(earlier) if earlier.kind() == io::ErrorKind::ConnectionRefused => earlier,
+        Some(_) | None => later,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    /// What becomes of an attempt, by the last part of the address.
+    async fn meet(address: SocketAddr) -> io::Result<u16> {
+        match address.port() {
+            1 => std::future::pending().await,
+            2 => Err(io::ErrorKind::ConnectionRefused.into()),
+            3 => Err(io::ErrorKind::NetworkUnreachable.into()),
+            4 => {
+                time::sleep(Duration::from_millis(400)).await;
+                Ok(4)
+            }
+            port => Ok(port),
+        }
+    }
+
+    fn v4(host: u8, port: u16) -> SocketAddr {
+        ([10, 0, 0, host], port).into()
+    }
+
+    fn v6(host: u16, port: u16) -> SocketAddr {
+        ([0xfd00, 0, 0, 0, 0, 0, 0, host], port).into()
+    }
+
+    #[test]
+    fn the_families_take_turns_and_none_comes_twice() {
+        let found = [v6(1, 9), v6(2, 9), v4(1, 9), v6(1, 9), v4(2, 9), v4(3, 9)];
+        let order = in_turns(found);
+        assert_eq!(order, [v6(1, 9), v4(1, 9), v6(2, 9), v4(2, 9), v4(3, 9)]);
+        assert_eq!(in_turns((0..99).map(|n| v4(n, 9))).len(), ADDRESSES_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_that_fail_cost_no_time_and_silent_ones_a_moment() {
+        let begun = time::Instant::now();
+        let (_, address) = first_of([v4(1, 2), v4(2, 3), v4(3, 9)], meet)
+            .await
+            .unwrap();
+        assert_eq!((address, begun.elapsed()), (v4(3, 9), Duration::ZERO));
+        let found = [v6(1, 1), v6(2, 1), v4(1, 1), v4(2, 9)];
+        let (_, address) = first_of(found, meet).await.unwrap();
+        assert_eq!((address, begun.elapsed()), (v4(2, 9), MOMENT_MAX * 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_of_many_silent_addresses_are_tried_within_a_second() {
+        let begun = time::Instant::now();
+        let silent = (0..ADDRESSES_MAX - 1).map(|n| v4(u8::try_from(n).unwrap(), 1));
+        let (_, address) = first_of(silent.chain([v4(99, 9)]), meet).await.unwrap();
+        assert_eq!(address, v4(99, 9));
+        assert!(begun.elapsed() < SPREAD, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_slow_wins_over_one_that_never_answers() {
+        let tried = RefCell::new(Vec::new());
+        let connect = |address| {
+            tried.borrow_mut().push(address);
+            meet(address)
+        };
+        let (_, address) = first_of([v4(1, 4), v4(2, 1), v4(3, 1)], connect)
+            .await
+            .unwrap();
+        assert_eq!(address, v4(1, 4));
+        assert_eq!(*tried.borrow(), [v4(1, 4), v4(2, 1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_tells_more_than_no_way() {
+        let failure = |found: Vec<SocketAddr>| async {
+            let ended = first_of(found, meet).await;
+            ended.unwrap_err().kind()
+        };
+        let (refused, no_way) = (v4(1, 2), v6(1, 3));
+        assert_eq!(
+            failure(vec![refused, no_way]).await,
+            io::ErrorKind::ConnectionRefused
+        );
+        assert_eq!(
+            failure(vec![no_way, refused]).await,
+            io::ErrorKind::ConnectionRefused
+        );
+        assert_eq!(
+            failure(vec![no_way]).await,
+            io::ErrorKind::NetworkUnreachable
+        );
+        assert_eq!(failure(vec![]).await, io::ErrorKind::HostUnreachable);
+    }
+}
