@@ -6,6 +6,21 @@ use std::sync::Arc;
 /// The longest node id, in bytes (a DNS label).
 pub const NODE_ID_BYTES_MAX: usize = 63;
 
+/// The characters that go into the prefix of an id.
+const PREFIX: usize = 6;
+
+/// The place of each character of an id in the order of all of them, from one.
+const DIGITS: [u8; 256] = {
+    let mut digits = [0; 256];
+    let order = *b"-.0123456789_abcdefghijklmnopqrstuvwxyz";
+    let mut at = 0;
+    while at < order.len() {
+        digits[order[at] as usize] = at as u8 + 1;
+        at += 1;
+    }
+    digits
+};
+
 /// A node's id, as in its certificate (CN, and URI SAN `spiffe://MESH/node/ID`).
 ///
 /// One to 63 of `a-z 0-9 . _ -`, beginning and ending with a letter or digit. Cloning is cheap.
@@ -98,16 +113,17 @@ impl NodeId {
     /// The first six characters as a number: ids that differ in them are ordered as their prefixes are.
     pub(crate) fn prefix(&self) -> u32 {
         // With the end there are forty characters, and 40^6 is below 2^32.
-        let digit = |byte: Option<&u8>| match byte {
-            None => 0,
-            Some(b'-') => 1,
-            Some(b'.') => 2,
-            Some(digit @ b'0'..=b'9') => u32::from(*digit - b'0') + 3,
-            Some(b'_') => 13,
-            Some(letter) => u32::from(letter.saturating_sub(b'a')).min(25) + 14,
-        };
         let bytes = self.0.as_bytes();
-        (0..6).fold(0, |prefix, at| prefix * 40 + digit(bytes.get(at)))
+        let digit = |at| {
+            let byte: Option<&u8> = bytes.get(at);
+            byte.map_or(0, |byte| u32::from(DIGITS[usize::from(*byte)]))
+        };
+        (0..PREFIX).fold(0, |prefix, at| prefix * 40 + digit(at))
+    }
+
+    /// Whether no other id has the same prefix.
+    pub(crate) fn is_its_prefix(&self) -> bool {
+        self.0.len() < PREFIX
     }
 
     /// The text.

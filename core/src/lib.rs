@@ -15,5 +15,6 @@ pub mod machine;
 pub mod node;
 pub mod random;
 pub mod size;
+pub mod sorted;
 pub mod time;
 pub mod topology;

@@ -65,8 +65,8 @@ pub trait System: Sized {
     /// A machine is about to take an input; comes before [`Self::describe`].
     fn before(&mut self, _machine: &Self::Machine, _input: &InputOf<Self>) {}
 
-    /// An input is about to be stepped: what it is.
-    fn describe(&mut self, input: &InputOf<Self>) -> Taken;
+    /// An input is about to be stepped: what it is. If it brings a message, `bytes` is [`Self::size`] of that.
+    fn describe(&mut self, input: &InputOf<Self>, bytes: usize) -> Taken;
 
     /// The encoded size of a message, in bytes.
     fn size(message: &Self::Message) -> usize;

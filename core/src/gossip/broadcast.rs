@@ -34,7 +34,7 @@ impl Gossip {
             } else {
                 tuning.announce_after
             };
-        for (id, link) in &mut self.links {
+        for (id, link) in self.links.iter_mut() {
             if !link.is_open() || Some(*id) == except {
                 continue;
             }
@@ -319,21 +319,21 @@ impl Gossip {
             return (if same { Applied::Same } else { Applied::Older }, None);
         }
         let proof_is_now = self.config.sabotage.has(Switch::ProofIsNow);
-        let proofs = aged
-            .ages
-            .iter()
-            .map(|age| {
-                age.map(|age| {
-                    if proof_is_now {
-                        self.now
-                    } else {
-                        self.now.saturating_sub(age)
-                    }
-                })
+        let now = self.now;
+        let proofs = aged.ages.iter().map(|age| {
+            age.map(|age| {
+                if proof_is_now {
+                    now
+                } else {
+                    now.saturating_sub(age)
+                }
             })
-            .collect();
+        });
         let before = self.topology.hash();
-        let applied = self.topology.apply_report(report, proofs);
+        let handle = self.topology.intern(&report.reporter);
+        let applied = handle.map_or(Applied::Full, |handle| {
+            self.topology.apply_report_at(handle, report, proofs)
+        });
         if applied == Applied::Full {
             let reason = Rejection::TooMany;
             out.push(Output::Report(Event::Rejected {
@@ -342,7 +342,7 @@ impl Gossip {
             }));
             return (applied, None);
         }
-        let Some(handle) = self.topology.handle(&report.reporter) else {
+        let Some(handle) = handle else {
             return (applied, None);
         };
         if applied == Applied::Newer {
@@ -360,12 +360,12 @@ impl Gossip {
         let mut wait = None;
         for id in have {
             let any_will_do = self.config.sabotage.has(Switch::SequenceIgnored);
-            let held = self.topology.holds(id)
-                || any_will_do && self.topology.record(&id.origin).is_some();
-            if held {
-                if let (Some(handle), Some(held)) =
-                    (self.topology.handle(&id.origin), self.links.get_mut(&link))
-                {
+            let known = self.topology.handle(&id.origin);
+            let holds = known.is_some_and(|handle| {
+                self.topology.holds_at(handle, id) || any_will_do && self.topology.is_known(handle)
+            });
+            if holds {
+                if let (Some(handle), Some(held)) = (known, self.links.get_mut(&link)) {
                     held.outgoing.have.remove(&(handle, id.report));
                 }
                 continue;
@@ -373,10 +373,10 @@ impl Gossip {
             if self.config.sabotage.has(Switch::NoGraft) {
                 continue;
             }
-            if self.missing.len() >= MISSING_MAX && self.topology.handle(&id.origin).is_none() {
+            if self.missing.len() >= MISSING_MAX && known.is_none() {
                 continue;
             }
-            let Some(handle) = self.topology.intern(&id.origin) else {
+            let Some(handle) = known.or_else(|| self.topology.intern(&id.origin)) else {
                 continue;
             };
             let key = (handle, id.report);
@@ -439,10 +439,10 @@ impl Gossip {
     /// A neighbour asks for what we announced.
     pub(super) fn on_graft(&mut self, link: LinkId, graft: &[UpdateId]) {
         for id in graft {
-            let held = self.topology.holds(id);
             let Some(handle) = self.topology.handle(&id.origin) else {
                 continue;
             };
+            let held = self.topology.holds_at(handle, id);
             let Some(link_held) = self.links.get_mut(&link) else {
                 return;
             };

@@ -48,11 +48,9 @@ impl Gossip {
             Timer::Heartbeat,
             self.now + share.min(tuning.heartbeat_spacing),
         );
-        let after = LinkId(self.heartbeat_last.0 + 1);
         let next = self
             .links
-            .range(after..)
-            .chain(self.links.range(..after))
+            .after(self.heartbeat_last)
             .find(|(_, link)| link.is_open())
             .map(|(id, _)| *id);
         let Some(id) = next else { return };

@@ -3,13 +3,16 @@
 //! One message a flush, at most [`FRAME_BYTES_MAX`] bytes; what does not fit follows in the next. Control goes
 //! before data, broadcasts before reconciliation.
 
-use super::link::{Key, Outgoing};
+use super::link::{Key, Link, Outgoing};
+use super::member::Life;
 use super::message::{AgedReport, FRAME_BYTES_MAX, Frame, Gone, Message, Sync, UpdateId};
 use super::{Gossip, LinkId, Output, Timer};
 use crate::machine::Outbox;
 use crate::size::{self, Encoded};
-use crate::topology::Handle;
+use crate::time::{Duration, Instant};
 use crate::topology::record::Record;
+use crate::topology::{Handle, Topology};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Room kept for a frame's own tags and lengths.
@@ -90,12 +93,18 @@ impl Gossip {
     }
 
     fn send_frame(&mut self, id: LinkId, out: &mut Outbox<Output>) {
-        let frame = self.fill_frame(id);
+        let hash = self.hash();
+        let shelf = Shelf {
+            topology: &self.topology,
+            lives: &self.lives,
+            forget_after: self.config.tuning.forget_after,
+            now: self.now,
+        };
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
+        let frame = shelf.fill_frame(link, hash);
         link.flushed = Some(self.now);
-        self.timers.cancel(&Timer::Flush(id));
         let more = link.outgoing.is_urgent();
         let later = link.outgoing.due();
         if more || later.is_some() {
@@ -108,24 +117,32 @@ impl Gossip {
                     later.map_or(soonest, |at| at.max(soonest))
                 },
             );
+        } else {
+            self.timers.cancel(&Timer::Flush(id));
         }
         out.push(Output::Send {
             link: id,
             message: Message::Frame(frame),
         });
     }
+}
 
-    fn fill_frame(&mut self, id: LinkId) -> Frame {
+/// Where what is sent stands: values are named while they wait, and looked up when they go.
+struct Shelf<'a> {
+    topology: &'a Topology,
+    lives: &'a BTreeMap<Handle, Life>,
+    forget_after: Duration,
+    now: Instant,
+}
+
+impl Shelf<'_> {
+    /// Takes what is due on a link, as much as fits.
+    fn fill_frame(&self, link: &mut Link, hash: u64) -> Frame {
         let mut frame = Frame::default();
-        let hash = self.hash();
-        let now = self.now;
-        let Some(link) = self.links.get_mut(&id) else {
-            return frame;
-        };
-        let mut outgoing = core::mem::replace(&mut link.outgoing, Outgoing::new());
+        let outgoing = &mut link.outgoing;
         if core::mem::take(&mut outgoing.hash) {
             frame.hash = Some(hash);
-            link.hash_sent = Some((hash, now));
+            link.hash_sent = Some((hash, self.now));
         }
         frame.prune = core::mem::take(&mut outgoing.prune);
         outgoing.heartbeat = false;
@@ -139,7 +156,7 @@ impl Gossip {
             }
             frame.graft.push(graft);
         }
-        if outgoing.have_due.is_some_and(|at| at <= now) {
+        if outgoing.have_due.is_some_and(|at| at <= self.now) {
             while let Some(key) = outgoing.have.pop_first() {
                 let Some(name) = self.name_of(key) else {
                     continue;
@@ -174,10 +191,7 @@ impl Gossip {
         if outgoing.reports.is_empty() {
             outgoing.reports_due = None;
         }
-        self.fill_sync(&mut outgoing, &mut budget, &mut frame);
-        if let Some(link) = self.links.get_mut(&id) {
-            link.outgoing = outgoing;
-        }
+        self.fill_sync(outgoing, &mut budget, &mut frame);
         frame
     }
 
@@ -218,7 +232,7 @@ impl Gossip {
                     last = false;
                     break;
                 }
-                cursor.after = Some(self.id_of(handle));
+                cursor.after = self.topology.id_at(handle).cloned();
             }
             if last || !records.is_empty() || !reports.is_empty() {
                 let reply = cursor.reply;
@@ -298,14 +312,14 @@ impl Gossip {
 
     /// For how long a member is down or left, if it is, or if that is all that this node was told of it.
     fn gone(&self, handle: Handle) -> Option<Gone> {
-        let life = self.life_of(handle);
+        let life = self.lives.get(&handle)?;
         if life.presumed {
             return None;
         }
         let left = life.forget_at? - self.now;
         Some(Gone {
-            id: self.id_of(handle),
-            age: self.config.tuning.forget_after.saturating_sub(left),
+            id: self.topology.id_at(handle)?.clone(),
+            age: self.forget_after.saturating_sub(left),
         })
     }
 

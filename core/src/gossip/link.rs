@@ -2,6 +2,7 @@
 
 use super::message::{Sync, UpdateId};
 use crate::identity::NodeId;
+use crate::sorted::SortedSet;
 use crate::time::Instant;
 use crate::topology::Handle;
 use std::collections::BTreeSet;
@@ -113,12 +114,12 @@ pub(super) struct Outgoing {
     pub(super) heartbeat: bool,
     pub(super) hash: bool,
     pub(super) prune: bool,
-    pub(super) have: BTreeSet<Key>,
+    pub(super) have: SortedSet<Key>,
     pub(super) have_due: Option<Instant>,
-    pub(super) graft: BTreeSet<UpdateId>,
-    pub(super) updates: BTreeSet<Key>,
+    pub(super) graft: SortedSet<UpdateId>,
+    pub(super) updates: SortedSet<Key>,
     /// Updates that wait until `reports_due` for others of their kind, or for any message.
-    pub(super) reports: BTreeSet<Handle>,
+    pub(super) reports: SortedSet<Handle>,
     pub(super) reports_due: Option<Instant>,
     pub(super) push: BTreeSet<Key>,
     pub(super) sync: Vec<Sync>,
@@ -131,11 +132,11 @@ impl Outgoing {
             heartbeat: false,
             hash: false,
             prune: false,
-            have: BTreeSet::new(),
+            have: SortedSet::new(),
             have_due: None,
-            graft: BTreeSet::new(),
-            updates: BTreeSet::new(),
-            reports: BTreeSet::new(),
+            graft: SortedSet::new(),
+            updates: SortedSet::new(),
+            reports: SortedSet::new(),
             reports_due: None,
             push: BTreeSet::new(),
             sync: Vec::new(),

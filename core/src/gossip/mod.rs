@@ -28,6 +28,7 @@ mod flush;
 mod greeting;
 mod interface;
 mod link;
+mod links;
 mod member;
 mod memory;
 pub mod message;
@@ -38,6 +39,7 @@ pub(crate) mod sketch;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod timer;
 mod view;
 
 pub use config::{Config, Tuning};
@@ -50,7 +52,6 @@ pub use sabotage::{Sabotage, Switch};
 pub use view::{LinkView, MemberView, Phase, Status};
 
 use crate::bounded::DropOldest;
-use crate::deadlines::Deadlines;
 use crate::identity::NodeId;
 use crate::machine::{Machine, Outbox};
 use crate::random::Random;
@@ -58,12 +59,14 @@ use crate::time::Instant;
 use crate::topology::record::Record;
 use crate::topology::{Handle, Topology};
 use link::{Key, Link};
+use links::Links;
 use member::{Life, News};
 use message::UpdateId;
 use overlay::{Dial, Target};
 use own::Own;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use timer::{Timer, Timers};
 
 /// The most announced updates waited for at one time; more announcements are left to anti-entropy.
 pub const MISSING_MAX: usize = 1_024;
@@ -75,27 +78,6 @@ pub const HISTORY_MAX: usize = 256;
 pub const DIALS_MAX: usize = 32;
 /// The most links wanted at one time beside those the mesh needs; further wishes are passed over.
 pub const WANTED_MAX: usize = 16;
-
-/// What a deadline is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    Heartbeat,
-    Judge,
-    Suspicion,
-    Isolation,
-    Overlay,
-    Targets,
-    Probe,
-    Maintain,
-    RandomLink,
-    LeaveDone,
-    Flush(LinkId),
-    Silence(LinkId),
-    Greeting(LinkId),
-    Dial(DialId),
-    Graft(Key),
-    Forget(Handle),
-}
 
 /// An announced update that has not come.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,14 +107,14 @@ pub struct Gossip {
     news: Vec<News>,
     /// Of those that are not just alive, and those this node dealt with.
     lives: BTreeMap<Handle, Life>,
-    links: BTreeMap<LinkId, Link>,
+    links: Links,
     by_peer: BTreeMap<Handle, LinkId>,
     dials: BTreeMap<DialId, Dial>,
     dials_made: u64,
     targets: Vec<Target>,
     /// To whom a link is wanted that the rings do not ask for.
     wanted: BTreeSet<Handle>,
-    timers: Deadlines<Timer>,
+    timers: Timers,
     missing: BTreeMap<Key, Missing>,
     suspects: BTreeMap<Handle, Suspicion>,
     limbo: BTreeSet<Handle>,
@@ -172,13 +154,13 @@ impl Gossip {
             topology,
             news: vec![News::new(now)],
             lives: BTreeMap::new(),
-            links: BTreeMap::new(),
+            links: Links::new(),
             by_peer: BTreeMap::new(),
             dials: BTreeMap::new(),
             dials_made: 0,
             targets,
             wanted: BTreeSet::new(),
-            timers: Deadlines::new(),
+            timers: Timers::new(),
             missing: BTreeMap::new(),
             suspects: BTreeMap::new(),
             limbo: BTreeSet::new(),
@@ -439,6 +421,12 @@ impl Gossip {
         Some(self.status(handle))
     }
 
+    /// The peer and the session of each established link.
+    pub fn sessions(&self) -> impl Iterator<Item = (&NodeId, u32)> {
+        let open = self.links.values().filter(|link| link.is_open());
+        open.map(|link| (&link.peer, link.session))
+    }
+
     /// The number of links the machine holds, open or not.
     #[must_use]
     pub fn link_count(&self) -> usize {
@@ -493,7 +481,7 @@ impl Machine for Gossip {
         self.flush(out);
         if self.is_over() {
             // What closing the links wanted done next is moot.
-            self.timers = Deadlines::new();
+            self.timers = Timers::new();
         }
     }
 

@@ -367,7 +367,7 @@ impl Gossip {
         self.end_all_links(Goodbye::NameTaken, out);
         let leaving = self.phase == Phase::Leaving;
         self.phase = Phase::NameTaken;
-        self.timers = crate::deadlines::Deadlines::new();
+        self.timers = super::timer::Timers::new();
         if leaving {
             self.phase = Phase::Left;
             out.push(Output::Left);
@@ -404,7 +404,7 @@ impl Gossip {
     pub(super) fn finish_leaving(&mut self, out: &mut Outbox<Output>) {
         self.end_all_links(Goodbye::Leaving, out);
         self.phase = Phase::Left;
-        self.timers = crate::deadlines::Deadlines::new();
+        self.timers = super::timer::Timers::new();
         out.push(Output::Left);
     }
 }

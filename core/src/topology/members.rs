@@ -79,6 +79,11 @@ impl Members {
     /// Where an id stands in the index, or should.
     fn place(&self, id: &NodeId) -> Result<usize, usize> {
         let prefix = id.prefix();
+        if id.is_its_prefix() {
+            return self
+                .index
+                .binary_search_by_key(&prefix, |(other, _)| *other);
+        }
         self.index.binary_search_by(|(other, handle)| {
             other
                 .cmp(&prefix)

@@ -55,6 +55,8 @@ pub(crate) struct Slot<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Standing {
     pub(crate) report: Arc<Report>,
+    /// Its hash, which takes long to compute.
+    digest: u64,
     /// The report's edges, in its order.
     pub(crate) edges: Box<[Half]>,
     pub(crate) brought: Brought,
@@ -455,9 +457,19 @@ impl Topology {
         report: &Arc<Report>,
         proofs: Vec<Option<Instant>>,
     ) -> Applied {
-        let Some(handle) = self.intern(&report.reporter) else {
-            return Applied::Full;
-        };
+        self.intern(&report.reporter)
+            .map_or(Applied::Full, |handle| {
+                self.apply_report_at(handle, report, proofs)
+            })
+    }
+
+    /// Merges a report into the slot of its reporter.
+    pub(crate) fn apply_report_at(
+        &mut self,
+        handle: Handle,
+        report: &Arc<Report>,
+        proofs: impl IntoIterator<Item = Option<Instant>>,
+    ) -> Applied {
         // A forgotten reporter's word would be hashed and never sent on.
         let old = self
             .held(handle)
@@ -484,12 +496,14 @@ impl Topology {
             });
         }
         self.drop_report(handle);
-        self.hash = self.hash.wrapping_add(share(report.digest()));
+        let digest = report.digest();
+        self.hash = self.hash.wrapping_add(share(digest));
         if !report.edges.is_empty() {
             self.reporting.insert(handle);
         }
         let standing = Standing {
             report: Arc::clone(report),
+            digest,
             edges: edges.into(),
             brought: Brought::default(),
         };
@@ -499,16 +513,19 @@ impl Topology {
 
     fn drop_report(&mut self, handle: Handle) {
         if let Some(standing) = self.reports.remove(&handle) {
-            self.hash = self.hash.wrapping_sub(share(standing.report.digest()));
+            self.hash = self.hash.wrapping_sub(share(standing.digest));
             self.reporting.remove(&handle);
         }
     }
 
     /// Whether the view holds this publication or a newer one of the same kind and node.
     pub(crate) fn holds(&self, id: &UpdateId) -> bool {
-        let Some(handle) = self.handle(&id.origin) else {
-            return false;
-        };
+        self.handle(&id.origin)
+            .is_some_and(|handle| self.holds_at(handle, id))
+    }
+
+    /// The same, of a publication whose origin has this handle.
+    pub(crate) fn holds_at(&self, handle: Handle, id: &UpdateId) -> bool {
         if let Some(record) = self.held(handle) {
             let rank = record.rank();
             if id.report && outranked(id.epoch, rank) {
@@ -550,7 +567,7 @@ impl Topology {
             let report = self
                 .reports
                 .get(&handle)
-                .map(|standing| (standing.report.digest(), handle, true));
+                .map(|standing| (standing.digest, handle, true));
             record.into_iter().chain(report)
         })
     }

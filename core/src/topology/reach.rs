@@ -13,17 +13,13 @@ use std::collections::BTreeMap;
 pub(crate) struct Reach {
     /// Union-find parents, then roots, by handle.
     roots: Vec<Handle>,
-    /// What may stand against an edge that ends at a member, by handle.
-    doubts: Vec<Doubt>,
     /// Whether the component of a root is reached, by root.
     reached: Vec<bool>,
     /// The latest proof that somebody heard a member of the component of an unreached root, by root.
     proofs: BTreeMap<Handle, Instant>,
-    /// The edges vouched for, as (reporter, peer).
-    vouches: Vec<(Handle, Handle)>,
 }
 
-/// What may stand against an edge of the rings.
+/// What may stand against an edge of the rings, by member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Doubt {
     /// This view holds the member for down.
@@ -63,16 +59,13 @@ impl Reach {
     fn new(bound: usize) -> Self {
         Self {
             roots: (0..Handle::try_from(bound).unwrap_or(Handle::MAX)).collect(),
-            doubts: vec![Doubt::default(); bound],
             reached: vec![false; bound],
             proofs: BTreeMap::new(),
-            vouches: Vec::new(),
         }
     }
 
-    /// Follows vouches from what is reached until nothing more is.
-    fn spread(&mut self) {
-        let mut vouches = core::mem::take(&mut self.vouches);
+    /// Follows vouches, as (reporter, peer), from what is reached until nothing more is.
+    fn spread(&mut self, mut vouches: Vec<(Handle, Handle)>) {
         loop {
             let before = vouches.len();
             vouches.retain(|(reporter, peer)| {
@@ -87,7 +80,6 @@ impl Reach {
                 break;
             }
         }
-        self.vouches = vouches;
     }
 }
 
@@ -98,28 +90,35 @@ impl Topology {
     /// is not presumed up. The rings may have changed since it died, and the edge may never have been.
     pub(crate) fn reach(&self, me: Handle, down: impl Iterator<Item = Handle>) -> Reach {
         let mut reach = Reach::new(self.handle_bound());
+        let mut doubts = vec![Doubt::default(); self.handle_bound()];
         for handle in down {
-            reach.doubts[handle as usize].down = true;
+            doubts[handle as usize].down = true;
         }
-        for (reporter, edge) in self.reported_edges() {
+        let reported: Vec<(Handle, &Half)> = self.reported_edges().collect();
+        let (mut vouches, mut accused) = (Vec::new(), Vec::new());
+        for &(reporter, edge) in &reported {
             if edge.down {
-                reach.doubts[reporter as usize].named = true;
-                reach.doubts[edge.peer as usize].named = true;
+                doubts[reporter as usize].named = true;
+                doubts[edge.peer as usize].named = true;
+                accused.push((reporter.min(edge.peer), reporter.max(edge.peer)));
             } else {
-                reach.vouches.push((reporter, edge.peer));
+                vouches.push((reporter, edge.peer));
             }
         }
+        accused.sort_unstable();
         for ring in 0..RINGS {
             for (one, other) in self.ring_edges(ring) {
                 // Nearly all hang from one root already.
                 if reach.roots[one as usize] == reach.roots[other as usize] {
                     continue;
                 }
-                let (left, right) = (reach.doubts[one as usize], reach.doubts[other as usize]);
+                let (left, right) = (doubts[one as usize], doubts[other as usize]);
                 let broken = left.down != right.down
                     || left.named
                         && right.named
-                        && (self.accuses(one, other) || self.accuses(other, one));
+                        && accused
+                            .binary_search(&(one.min(other), one.max(other)))
+                            .is_ok();
                 if !broken {
                     reach.join(one, other);
                 }
@@ -130,8 +129,8 @@ impl Topology {
             reach.roots[handle] = root;
         }
         reach.reached[reach.roots[me as usize] as usize] = true;
-        reach.spread();
-        for (_, edge) in self.reported_edges() {
+        reach.spread(vouches);
+        for (_, edge) in reported {
             let root = reach.roots[edge.peer as usize];
             if let Some(proof) = edge.proof.filter(|_| !reach.reached[root as usize]) {
                 let latest = reach.proofs.entry(root).or_insert(proof);
@@ -147,14 +146,6 @@ impl Topology {
             let standing = self.reports.get(reporter);
             let edges = standing.map_or(&[][..], |standing| &standing.edges);
             edges.iter().map(|edge| (*reporter, edge))
-        })
-    }
-
-    /// Whether one member reports that its edge to another is down.
-    fn accuses(&self, reporter: Handle, peer: Handle) -> bool {
-        self.reports.get(&reporter).is_some_and(|standing| {
-            let mut edges = standing.edges.iter();
-            edges.any(|edge| edge.down && edge.peer == peer)
         })
     }
 

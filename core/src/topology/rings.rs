@@ -100,17 +100,23 @@ impl Rings {
         self.mute.remove(&handle);
     }
 
+    /// Whether a member can be dialled.
+    fn is_dialable(&self, handle: Handle) -> bool {
+        // Nearly always all can.
+        self.mute.is_empty() || !self.mute.contains(&handle)
+    }
+
     /// All edges of a ring: each member and whom it watches. O(n).
     pub(super) fn edges(&self, ring: usize) -> impl Iterator<Item = (Handle, Handle)> + '_ {
         let places = &self.rings[ring];
-        let first = places.iter().copied().find(|h| !self.mute.contains(h));
+        let first = places.iter().copied().find(|h| self.is_dialable(*h));
         // From the last place backwards, the next member that can be dialled is known at each place.
         let mut next = first;
         places.iter().rev().filter_map(move |handle| {
             let edge = next
                 .filter(|next| next != handle)
                 .map(|next| (*handle, next));
-            if !self.mute.contains(handle) {
+            if self.is_dialable(*handle) {
                 next = Some(*handle);
             }
             edge
@@ -144,17 +150,17 @@ impl Topology {
         ring: usize,
     ) -> impl Iterator<Item = Handle> + '_ {
         self.around(handle, ring)
-            .filter(|other| !self.rings.mute.contains(other))
+            .filter(|other| self.rings.is_dialable(*other))
     }
 
     /// Those who watch `handle` on a ring: whoever stands between it and the one before it that can be dialled, and
     /// that one.
     fn watchers(&self, handle: Handle, ring: usize) -> impl Iterator<Item = Handle> + '_ {
-        let watched = !self.rings.mute.contains(&handle);
+        let watched = self.rings.is_dialable(handle);
         let mut found = !watched;
         self.around(handle, ring).rev().take_while(move |before| {
             let goes_on = !found;
-            found = !self.rings.mute.contains(before);
+            found = self.rings.is_dialable(*before);
             goes_on
         })
     }

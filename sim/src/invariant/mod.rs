@@ -26,8 +26,12 @@ pub struct Seen<'a, S: System> {
     pub local: Instant,
     /// The step was a wake.
     pub woke: bool,
+    /// The step took a message.
+    pub message: bool,
     /// What it does to the world.
     pub effects: &'a [Effect<S>],
+    /// Of each effect that sends a message, its encoded bytes; of others 0.
+    pub sizes: &'a [usize],
 }
 
 impl<S: System> core::fmt::Debug for Seen<'_, S> {
@@ -47,6 +51,32 @@ impl<S: System> Seen<'_, S> {
     }
 }
 
+/// Which steps an invariant looks at: most steps do nothing that most invariants are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Steps {
+    /// None: it looks at the whole world alone.
+    None,
+    /// Those that take a message.
+    Messages,
+    /// Those that take a message, or anything else but a wake, or order something.
+    Busy,
+    /// All.
+    All,
+}
+
+impl<S: System> Seen<'_, S> {
+    /// The narrowest kind of steps that this one belongs to.
+    fn kind(&self) -> Steps {
+        if self.message {
+            Steps::Messages
+        } else if !self.woke || !self.effects.is_empty() {
+            Steps::Busy
+        } else {
+            Steps::All
+        }
+    }
+}
+
 /// Whether an invariant holds; if not, what stands against it.
 pub type Verdict = Result<(), String>;
 
@@ -54,6 +84,11 @@ pub type Verdict = Result<(), String>;
 pub trait Invariant<S: System> {
     /// Its name, as failures show it.
     fn name(&self) -> &'static str;
+
+    /// The steps that [`Self::after_step`] is asked about.
+    fn steps(&self) -> Steps {
+        Steps::All
+    }
 
     /// Checks what one step touched.
     ///
@@ -92,7 +127,12 @@ pub fn names<S: System>(scenario: &Scenario) -> Vec<&'static str> {
 
 /// All of them, watching one run.
 pub(crate) struct Invariants<S: System> {
+    /// Those that look at fewer steps last.
     all: Vec<Box<dyn Invariant<S>>>,
+    /// How many of them look at all steps, how many at least at busy ones, and so on.
+    at_all: usize,
+    at_busy: usize,
+    at_messages: usize,
     broken: BTreeMap<&'static str, (Duration, String)>,
 }
 
@@ -100,7 +140,12 @@ impl<S: System> Invariants<S> {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let mut all = S::invariants(scenario);
         all.push(Box::new(promises::Promises));
+        all.sort_by_key(|invariant| std::cmp::Reverse(invariant.steps()));
+        let count = |least| all.iter().filter(|one| one.steps() >= least).count();
         Self {
+            at_all: count(Steps::All),
+            at_busy: count(Steps::Busy),
+            at_messages: count(Steps::Messages),
             all,
             broken: BTreeMap::new(),
         }
@@ -110,6 +155,9 @@ impl<S: System> Invariants<S> {
     pub(crate) const fn none() -> Self {
         Self {
             all: Vec::new(),
+            at_all: 0,
+            at_busy: 0,
+            at_messages: 0,
             broken: BTreeMap::new(),
         }
     }
@@ -122,7 +170,12 @@ impl<S: System> Invariants<S> {
     }
 
     pub(crate) fn after_step(&mut self, seen: &Seen<'_, S>, system: &S, name: &str) {
-        for invariant in &mut self.all {
+        let looking = match seen.kind() {
+            Steps::All => self.at_all,
+            Steps::Busy => self.at_busy,
+            Steps::None | Steps::Messages => self.at_messages,
+        };
+        for invariant in &mut self.all[..looking] {
             if let Err(why) = invariant.after_step(seen, system) {
                 self.broken
                     .entry(invariant.name())

@@ -38,6 +38,14 @@ pub(super) fn holds<S: System>(
     }
 }
 
+/// The same, where nobody asks what stands against it.
+pub(super) fn is_so<S: System>(scene: &Scene<'_, S>, condition: &Condition, events: u32) -> bool {
+    if let Condition::Event(_, _, _, min) = condition {
+        return events >= *min;
+    }
+    holds(scene, condition, events).is_ok()
+}
+
 /// Whether all of `who`, or so many of them, hold this under this key of their state.
 fn state<S: System>(
     scene: &Scene<'_, S>,

@@ -12,7 +12,7 @@ use crate::scenario::plan::{Order, Plan};
 use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario};
 use crate::system::System;
 use crate::world::{Scene, World};
-use condition::holds;
+use condition::{holds, is_so};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
@@ -387,7 +387,7 @@ impl Watch {
                 }
             }
             Mode::Never(condition) if !late => {
-                if holds(scene, condition, self.events).is_ok() {
+                if is_so(scene, condition, self.events) {
                     self.verdict = Verdict::Broken {
                         at: now,
                         why: "it happened".to_owned(),
@@ -395,7 +395,7 @@ impl Watch {
                 }
             }
             Mode::Sometimes(condition) if !late => {
-                if holds(scene, condition, self.events).is_ok() {
+                if is_so(scene, condition, self.events) {
                     self.verdict = Verdict::Met(now);
                 }
             }

@@ -246,9 +246,9 @@ impl System for Mesh {
         }
     }
 
-    fn describe(&mut self, input: &daemon::Input) -> Taken {
+    fn describe(&mut self, input: &daemon::Input, bytes: usize) -> Taken {
         match input {
-            daemon::Input::Node(node::Input::Mesh(input)) => taken(input),
+            daemon::Input::Node(node::Input::Mesh(input)) => taken(input, bytes),
             daemon::Input::Node(node::Input::Channel(_)) => Taken::of("channel"),
             daemon::Input::Node(node::Input::WatchRoutes(_)) => Taken::of("watch-routes"),
             daemon::Input::Order(_) => Taken::of("order"),
@@ -384,8 +384,8 @@ const fn word(message: &Message) -> &'static str {
     }
 }
 
-/// What an input is.
-fn taken(input: &gossip::Input) -> Taken {
+/// What an input is; `bytes` are those of the message in it.
+fn taken(input: &gossip::Input, bytes: usize) -> Taken {
     match input {
         gossip::Input::Start => Taken::of("start"),
         gossip::Input::Accepted { .. } => Taken::of("accepted"),
@@ -394,7 +394,7 @@ fn taken(input: &gossip::Input) -> Taken {
         gossip::Input::Receive { message, .. } => Taken {
             kind: word(message),
             word: event::content(message),
-            size: message.encoded_len(),
+            size: bytes,
         },
         gossip::Input::Closed { .. } => Taken::of("closed"),
         gossip::Input::Stored { .. } => Taken::of("stored"),

@@ -14,6 +14,7 @@ use core::time::Duration;
 use phalanx_core::gossip::Input;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::{hash_bytes, mix};
+use phalanx_core::size::Encoded;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -100,7 +101,12 @@ impl Trace {
     /// A machine is about to take an input.
     pub fn input(&mut self, at: Duration, host: usize, input: &Input) {
         self.flush();
-        let taken = taken(input);
+        let bytes = if let Input::Receive { message, .. } = input {
+            message.encoded_len()
+        } else {
+            0
+        };
+        let taken = taken(input, bytes);
         let at = nanos(at);
         self.events += 1;
         self.inputs += 1;

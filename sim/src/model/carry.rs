@@ -168,25 +168,20 @@ impl<S: System> Engine<'_, '_, S> {
             };
             self.heap.cause = parcel.cause;
             if let Some(item) = parcel.item {
-                self.deliver(connection, 1 - sender, item);
+                self.deliver(connection, 1 - sender, item, parcel.bytes);
             }
         }
         self.tidy(connection);
     }
 
-    fn deliver(&mut self, connection: u32, end: usize, item: Item<S::Message>) {
+    fn deliver(&mut self, connection: u32, end: usize, item: Item<S::Message>, bytes: usize) {
         let Some(host) = self.host_of(connection, end) else {
             return;
         };
         match (self.state_of(connection, end), item) {
             (Some(EndState::Open), Item::Message(message)) => {
-                self.happens(
-                    host,
-                    Happening::Received {
-                        link: link(connection, end),
-                        message,
-                    },
-                );
+                let link = link(connection, end);
+                self.arrives(host, Happening::Received { link, message }, bytes);
             }
             (Some(EndState::Opening | EndState::Open), Item::Flight(flight)) => {
                 self.on_flight(connection, end, flight);

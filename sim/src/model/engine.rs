@@ -2,7 +2,7 @@
 
 use super::clock::ns;
 use super::heap::Heap;
-use super::host::{Host, NEVER, Process};
+use super::host::{Host, NEVER, Process, Waiting};
 use super::network::Fabric;
 use super::stream::Connection;
 use super::trace::{Line, Trace};
@@ -19,6 +19,7 @@ use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use phalanx_core::machine::{Machine, Outbox, Wake, wake_checked};
 use phalanx_core::random::Random;
+use phalanx_core::time::Instant;
 use std::collections::BTreeSet;
 
 /// Inputs that a process takes before it looks at its timers again.
@@ -121,6 +122,8 @@ pub(super) struct Engine<'a, 't, S: System> {
     out: Outbox<OutputOf<S>>,
     /// What the latest step does to the world.
     effects: Vec<Effect<S>>,
+    /// The encoded bytes of each of these that sends a message.
+    sizes: Vec<usize>,
 }
 
 impl<'a, 't, S: System> Engine<'a, 't, S> {
@@ -168,6 +171,7 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
             events: 0,
             out: Outbox::new(),
             effects: Vec::new(),
+            sizes: Vec::new(),
         })
     }
 
@@ -263,32 +267,49 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
 
     /// Something happens to a process; whether it concerned one.
     pub(super) fn happens(&mut self, host: usize, what: Happening<'_, S::Message>) -> bool {
+        self.arrives(host, what, 0)
+    }
+
+    /// The same, of something that brings a message of so many bytes.
+    pub(super) fn arrives(
+        &mut self,
+        host: usize,
+        what: Happening<'_, S::Message>,
+        bytes: usize,
+    ) -> bool {
         let Some(process) = &self.hosts[host].process else {
             return false;
         };
         let input = self.system.happen(&process.machine, what);
         let concerns = input.is_some();
         if let Some(input) = input {
-            self.input(host, input);
+            self.input(
+                host,
+                Waiting {
+                    input,
+                    bytes,
+                    cause: self.heap.cause,
+                },
+            );
         }
         concerns
     }
 
     /// Gives a process an input, at once or when it gets to it.
-    fn input(&mut self, host: usize, input: InputOf<S>) {
+    fn input(&mut self, host: usize, waiting: Waiting<S>) {
         let state = &mut self.hosts[host];
         if state.process.is_none() {
             return;
         }
         let ready = state.paused_until.max(state.busy_until);
         if ready <= self.now && state.slow == 0 && state.mailbox.is_empty() {
-            self.step(host, input);
+            self.step(host, waiting.input, waiting.bytes);
             return;
         }
         if ready <= self.now && state.mailbox.is_empty() {
             state.busy_until = self.now + state.slow;
         }
-        state.mailbox.push_back((input, self.heap.cause));
+        state.mailbox.push_back(waiting);
         let step = state.delayed_by;
         self.fabric.bite(step, 1);
         self.plan_mail(host);
@@ -321,11 +342,11 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
         }
         let batch = if state.slow > 0 { 1 } else { MAIL_BATCH };
         for _ in 0..batch {
-            let Some((input, cause)) = self.hosts[host].mailbox.pop_front() else {
+            let Some(waiting) = self.hosts[host].mailbox.pop_front() else {
                 break;
             };
-            self.heap.cause = cause;
-            self.step(host, input);
+            self.heap.cause = waiting.cause;
+            self.step(host, waiting.input, waiting.bytes);
         }
         if std::mem::take(&mut self.hosts[host].wake_waits) {
             self.wake(host);
@@ -365,32 +386,32 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
         {
             let wake = Wake.into();
             self.system.before(&process.machine, &wake);
-            let taken = self.system.describe(&wake);
+            let taken = self.system.describe(&wake, 0);
             if self.sound {
                 wake_checked(&mut process.machine, local, &mut self.out);
             } else {
                 // A planted bug is for the invariants to catch, not for an assertion.
                 process.machine.step(local, wake, &mut self.out);
             }
-            self.stepped(host, taken, true);
+            self.stepped(host, local, taken, true);
         } else {
-            self.plan_wake(host, self.now);
+            self.plan_wake(host, false);
         }
     }
 
-    fn step(&mut self, host: usize, input: InputOf<S>) {
+    fn step(&mut self, host: usize, input: InputOf<S>, bytes: usize) {
         let Some(process) = &mut self.hosts[host].process else {
             return;
         };
         let local = process.clock.read(self.now);
         self.system.before(&process.machine, &input);
-        let taken = self.system.describe(&input);
+        let taken = self.system.describe(&input, bytes);
         process.machine.step(local, input, &mut self.out);
-        self.stepped(host, taken, false);
+        self.stepped(host, local, taken, false);
     }
 
     /// After a step: trace, invariants, effects, the next wake.
-    fn stepped(&mut self, host: usize, taken: Taken, woke: bool) {
+    fn stepped(&mut self, host: usize, local: Instant, taken: Taken, woke: bool) {
         let Some(process) = &self.hosts[host].process else {
             return;
         };
@@ -406,42 +427,40 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
         let system = &mut self.system;
         self.effects
             .extend(outputs.map(|output| system.perform(output)));
+        self.sizes.clear();
+        self.sizes.extend(self.effects.iter().map(size));
         let said = self.effects.iter().filter_map(said);
         self.heap.cause = self.trace.add(&line, self.heap.cause, said);
         let seen = Seen {
             now: self.now,
             host,
             machine: &process.machine,
-            local: process.clock.read(self.now),
+            local,
             woke,
+            message: taken.size > 0,
             effects: &self.effects,
+            sizes: &self.sizes,
         };
         self.system.note(&seen);
         self.invariants
             .after_step(&seen, &self.system, spec.id.as_str());
-        let mut effects = std::mem::take(&mut self.effects);
-        for effect in effects.drain(..) {
-            self.perform(host, effect);
+        if !self.effects.is_empty() {
+            let mut effects = std::mem::take(&mut self.effects);
+            for (at, effect) in effects.drain(..).enumerate() {
+                self.perform(host, effect, self.sizes[at]);
+            }
+            self.effects = effects;
         }
-        self.effects = effects;
-        // A machine that breaks its promise must not stop the run that reports it.
-        let overdue = self.next_deadline(host).is_some_and(|at| at <= self.now);
-        let soonest = self.now + if woke && overdue { BROKEN_PROMISE } else { 0 };
-        self.plan_wake(host, soonest);
-    }
-
-    /// When a process wants to be woken, in true time.
-    fn next_deadline(&self, host: usize) -> Option<u64> {
-        let process = self.hosts[host].process.as_ref()?;
-        Some(process.clock.when(process.machine.next_deadline()?))
+        self.plan_wake(host, woke);
     }
 
     /// Plans the next wake anew.
     pub(super) fn replan(&mut self, host: usize) {
-        self.plan_wake(host, self.now);
+        self.plan_wake(host, false);
     }
 
-    fn plan_wake(&mut self, host: usize, soonest: u64) {
+    /// Plans the next wake of a process, which was woken just now or not.
+    fn plan_wake(&mut self, host: usize, woke: bool) {
         let state = &mut self.hosts[host];
         let Some(process) = &state.process else {
             return;
@@ -449,7 +468,10 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
         let Some(deadline) = process.machine.next_deadline() else {
             return;
         };
-        let at = process.clock.when(deadline).max(soonest);
+        let due = process.clock.when(deadline);
+        // A machine that breaks its promise must not stop the run that reports it.
+        let broken = woke && due <= self.now;
+        let at = due.max(self.now + if broken { BROKEN_PROMISE } else { 0 });
         if at < state.wake_at {
             state.wake_at = at;
             self.heap.push(
@@ -473,7 +495,7 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
             return;
         };
         if let Some(input) = self.system.happen(&process.machine, Happening::Start) {
-            self.step(host, input);
+            self.step(host, input, 0);
         }
     }
 }
@@ -508,6 +530,19 @@ fn known<S: System>(sabotage: &[String]) -> Result<(), String> {
 /// The instant as the judge counts it.
 pub(super) const fn since_start(now: u64) -> Duration {
     Duration::from_nanos(now)
+}
+
+/// The encoded bytes of the message that an effect sends; 0 if it sends none.
+fn size<S: System>(effect: &Effect<S>) -> usize {
+    match effect {
+        Effect::Send { message, .. } | Effect::Datagram { message, .. } => S::size(message),
+        Effect::Dial { .. }
+        | Effect::Close { .. }
+        | Effect::Write { .. }
+        | Effect::Report(_)
+        | Effect::Exit
+        | Effect::Nothing => 0,
+    }
 }
 
 /// What a process reports, if an effect is a report.

@@ -19,6 +19,15 @@ pub(crate) struct Process<S: System> {
     pub(crate) exited: bool,
 }
 
+/// An input that waits.
+pub(crate) struct Waiting<S: System> {
+    pub(crate) input: InputOf<S>,
+    /// The encoded bytes of the message that it brings, if it brings one.
+    pub(crate) bytes: usize,
+    /// What led to it.
+    pub(crate) cause: Cause,
+}
+
 /// One machine.
 pub(crate) struct Host<S: System> {
     pub(crate) process: Option<Process<S>>,
@@ -38,8 +47,8 @@ pub(crate) struct Host<S: System> {
     /// What each input costs.
     pub(crate) slow: u64,
     pub(crate) busy_until: u64,
-    /// Inputs that wait, each with what led to it.
-    pub(crate) mailbox: VecDeque<(InputOf<S>, Cause)>,
+    /// Inputs that wait.
+    pub(crate) mailbox: VecDeque<Waiting<S>>,
     pub(crate) mail_at: u64,
     /// The step that delays its inputs.
     pub(crate) delayed_by: Option<usize>,

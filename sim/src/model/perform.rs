@@ -23,8 +23,8 @@ use phalanx_core::time::Wall;
 const UNREACHABLE_AFTER: u64 = 1_000_000;
 
 impl<'a, S: System> Engine<'a, '_, S> {
-    /// Does what a machine ordered.
-    pub(super) fn perform(&mut self, host: usize, effect: Effect<S>) {
+    /// Does what a machine ordered; `bytes` are those of the message, if it sends one.
+    pub(super) fn perform(&mut self, host: usize, effect: Effect<S>, bytes: usize) {
         match effect {
             Effect::Dial { dial, to } => self.dial(host, dial, to),
             Effect::Send { link, message } => {
@@ -33,7 +33,6 @@ impl<'a, S: System> Engine<'a, '_, S> {
                 if !open {
                     return;
                 }
-                let bytes = S::size(&message);
                 self.count(host, bytes);
                 self.send(connection, end, Item::Message(message), bytes);
             }
@@ -41,7 +40,7 @@ impl<'a, S: System> Engine<'a, '_, S> {
                 let (connection, end) = place(link);
                 self.close(connection, end, CloseReason::Ended);
             }
-            Effect::Datagram { to, message } => self.datagram(host, to, message),
+            Effect::Datagram { to, message } => self.datagram(host, to, message, bytes),
             Effect::Write {
                 ticket,
                 write,
@@ -79,8 +78,7 @@ impl<'a, S: System> Engine<'a, '_, S> {
     }
 
     /// Sends a datagram: whole or not at all, by itself, however it comes.
-    fn datagram(&mut self, host: usize, to: SocketAddr, message: S::Message) {
-        let bytes = S::size(&message);
+    fn datagram(&mut self, host: usize, to: SocketAddr, message: S::Message, bytes: usize) {
         self.count(host, bytes);
         let Some(target) = listener_at(to, self.hosts.len()) else {
             return;
@@ -110,8 +108,8 @@ impl<'a, S: System> Engine<'a, '_, S> {
     }
 
     pub(super) fn on_datagram(&mut self, from: usize, host: usize, message: S::Message) {
+        let bytes = S::size(&message);
         if self.fabric.is_blocked(from, host) {
-            let bytes = S::size(&message);
             self.fabric.swallowed(from, host, bytes);
             self.trace.held(Held {
                 at: self.now,
@@ -121,7 +119,7 @@ impl<'a, S: System> Engine<'a, '_, S> {
             });
         } else if self.hosts[host].listens() {
             let from = address(from);
-            self.happens(host, Happening::Datagram { from, message });
+            self.arrives(host, Happening::Datagram { from, message }, bytes);
         }
     }
 

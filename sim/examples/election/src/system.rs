@@ -98,10 +98,10 @@ impl System for Elections {
     // guide: end
 
     // guide: looks
-    fn describe(&mut self, input: &Input) -> Taken {
+    fn describe(&mut self, input: &Input, bytes: usize) -> Taken {
         match input {
             Input::Start => Taken::of("start"),
-            Input::Heard { message, .. } => Taken::message(word(message), Self::size(message)),
+            Input::Heard { message, .. } => Taken::message(word(message), bytes),
             Input::Saved(_) => Taken::of("saved"),
             Input::SaveFailed(_) => Taken::of("save-failed"),
             Input::Credential(_) => Taken::of("credential"),

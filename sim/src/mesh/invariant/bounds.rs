@@ -4,11 +4,9 @@
 //! the frame's size is cut off by the production transport. Source: gossip's module doc, message.rs.
 
 use super::{Mesh, Seen};
-use crate::invariant::{Invariant, Verdict};
-use crate::system::Effect;
+use crate::invariant::{Invariant, Steps, Verdict};
 use phalanx_core::gossip::Tuning;
 use phalanx_core::gossip::message::FRAME_BYTES_MAX;
-use phalanx_core::size::Encoded;
 
 /// Links that a node may dial for itself though it accepts no more: its own place on the rings.
 const OWN_MAX: usize = 8;
@@ -34,6 +32,10 @@ impl Invariant<Mesh> for Bounds {
         "bounds"
     }
 
+    fn steps(&self) -> Steps {
+        Steps::Busy
+    }
+
     fn after_step(&mut self, seen: &Seen<'_>, _: &Mesh) -> Verdict {
         let mesh = seen.view().mesh();
         let held = mesh.link_count();
@@ -54,11 +56,7 @@ impl Invariant<Mesh> for Bounds {
                 self.members_max
             ));
         }
-        for effect in seen.effects {
-            let Effect::Send { message, .. } = effect else {
-                continue;
-            };
-            let bytes = message.encoded_len();
+        for bytes in seen.sizes.iter().copied() {
             if bytes > FRAME_BYTES_MAX {
                 return Err(format!(
                     "sends a message of {bytes} bytes; at most {FRAME_BYTES_MAX} are allowed"

@@ -4,7 +4,7 @@
 //! hearing tells each operator another story. Source: DESIGN section 4 (join times survive synchronisation).
 
 use super::{Mesh, Seen};
-use crate::invariant::{Invariant, Verdict};
+use crate::invariant::{Invariant, Steps, Verdict};
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
 use std::collections::{HashMap, HashSet};
@@ -19,6 +19,10 @@ pub(super) struct JoinedStands {
 impl Invariant<Mesh> for JoinedStands {
     fn name(&self) -> &'static str {
         "joined-stands"
+    }
+
+    fn steps(&self) -> Steps {
+        Steps::Messages
     }
 
     fn after_step(&mut self, _: &Seen<'_>, system: &Mesh) -> Verdict {

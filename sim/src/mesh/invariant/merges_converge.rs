@@ -4,13 +4,17 @@
 //! different records, anti-entropy is blind for ever. Source: DESIGN section 4 (records; anti-entropy).
 
 use super::{Mesh, Scene};
-use crate::invariant::{Invariant, Verdict};
+use crate::invariant::{Invariant, Steps, Verdict};
 
 pub(super) struct MergesConverge;
 
 impl Invariant<Mesh> for MergesConverge {
     fn name(&self) -> &'static str {
         "merges-converge"
+    }
+
+    fn steps(&self) -> Steps {
+        Steps::None
     }
 
     fn at_rest(&mut self, scene: &Scene<'_>) -> Verdict {

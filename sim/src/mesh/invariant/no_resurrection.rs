@@ -4,7 +4,7 @@
 //! time a node that slept through their death returns. Source: W-19; every gossip system's issue list.
 
 use super::{Mesh, Seen};
-use crate::invariant::{Invariant, Verdict};
+use crate::invariant::{Invariant, Steps, Verdict};
 use crate::mesh::Event;
 use crate::system::Effect;
 use phalanx_core::gossip;
@@ -42,6 +42,10 @@ impl Invariant<Mesh> for NoResurrection {
 
     fn on_start(&mut self, host: usize) {
         self.views[host] = View::default();
+    }
+
+    fn steps(&self) -> Steps {
+        Steps::Busy
     }
 
     fn after_step(&mut self, seen: &Seen<'_>, system: &Mesh) -> Verdict {

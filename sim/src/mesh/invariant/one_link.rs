@@ -51,9 +51,9 @@ impl OneLink {
             let mesh = node.mesh();
             let own = hash_bytes(mesh.id().as_str().as_bytes());
             peers.clear();
-            for link in mesh.links(Instant::ZERO) {
-                let peer = hash_bytes(link.peer.as_str().as_bytes());
-                let end = mix(mix(own.min(peer)) ^ own.max(peer) ^ mix(link.session.into()));
+            for (peer, session) in mesh.sessions() {
+                let peer = hash_bytes(peer.as_str().as_bytes());
+                let end = mix(mix(own.min(peer)) ^ own.max(peer) ^ mix(session.into()));
                 sum = if own < peer {
                     sum.wrapping_add(end)
                 } else {

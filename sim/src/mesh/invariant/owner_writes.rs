@@ -4,13 +4,17 @@
 //! that no owner can answer for. Source: DESIGN section 4 (records: only its owner writes it).
 
 use super::{Mesh, Seen};
-use crate::invariant::{Invariant, Verdict};
+use crate::invariant::{Invariant, Steps, Verdict};
 
 pub(super) struct OwnerWrites;
 
 impl Invariant<Mesh> for OwnerWrites {
     fn name(&self) -> &'static str {
         "owner-writes"
+    }
+
+    fn steps(&self) -> Steps {
+        Steps::Messages
     }
 
     fn after_step(&mut self, _: &Seen<'_>, system: &Mesh) -> Verdict {

@@ -4,8 +4,8 @@
 //! sends calls into nothing, and one that is missing hides a server. Source: W-27; DESIGN section 4 (discovery).
 
 use super::{Mesh, Scene};
-use crate::invariant::{Invariant, Verdict};
-use phalanx_core::gossip::{Gossip, Status};
+use crate::invariant::{Invariant, Steps, Verdict};
+use phalanx_core::gossip::{MemberView, Status};
 use phalanx_core::identity::NodeId;
 use std::collections::BTreeMap;
 
@@ -22,21 +22,19 @@ impl ProviderIndex {
     }
 }
 
-fn search(mesh: &Gossip) -> BTreeMap<(String, String), Vec<NodeId>> {
-    let mut found: BTreeMap<(String, String), Vec<NodeId>> = BTreeMap::new();
-    for member in mesh.members() {
+/// What members say that they serve: name and version, each with the ids in order.
+fn search(members: &[MemberView]) -> BTreeMap<(&str, &str), Vec<&NodeId>> {
+    let mut found: BTreeMap<_, Vec<&NodeId>> = BTreeMap::new();
+    for member in members {
         if matches!(member.status, Status::Alive | Status::Suspect) {
             for service in &member.record.content().services {
-                let key = (service.name.clone(), service.version.clone());
-                found
-                    .entry(key)
-                    .or_default()
-                    .push(member.record.id().clone());
+                let key = (service.name.as_str(), service.version.as_str());
+                found.entry(key).or_default().push(member.record.id());
             }
         }
     }
     for ids in found.values_mut() {
-        ids.sort();
+        ids.sort_unstable();
     }
     found
 }
@@ -44,6 +42,10 @@ fn search(mesh: &Gossip) -> BTreeMap<(String, String), Vec<NodeId>> {
 impl Invariant<Mesh> for ProviderIndex {
     fn name(&self) -> &'static str {
         "provider-index"
+    }
+
+    fn steps(&self) -> Steps {
+        Steps::None
     }
 
     fn on_start(&mut self, host: usize) {
@@ -57,15 +59,16 @@ impl Invariant<Mesh> for ProviderIndex {
             if self.right_at[host] == revision {
                 continue;
             }
-            let found = search(mesh);
+            let members: Vec<MemberView> = mesh.members().collect();
+            let found = search(&members);
             let mut indexed = 0;
             for (name, version, ids) in mesh.services() {
                 if ids.is_empty() {
                     continue;
                 }
                 indexed += 1;
-                let brute = found.get(&(name.to_owned(), version.to_owned()));
-                if brute.map(Vec::as_slice) != Some(ids) {
+                let brute = found.get(&(name, version));
+                if !brute.is_some_and(|brute| brute.iter().copied().eq(ids)) {
                     let node = scene.name(host);
                     return Err(format!(
                         "{node} finds {name}/{version} at {ids:?}; its members say {brute:?}"

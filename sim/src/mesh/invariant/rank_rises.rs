@@ -4,13 +4,17 @@
 //! keep two nodes exchanging the same two values for ever. Source: DESIGN section 4 (merge is monotone).
 
 use super::{Mesh, Seen};
-use crate::invariant::{Invariant, Verdict};
+use crate::invariant::{Invariant, Steps, Verdict};
 
 pub(super) struct RankRises;
 
 impl Invariant<Mesh> for RankRises {
     fn name(&self) -> &'static str {
         "rank-rises"
+    }
+
+    fn steps(&self) -> Steps {
+        Steps::Messages
     }
 
     fn after_step(&mut self, _: &Seen<'_>, system: &Mesh) -> Verdict {

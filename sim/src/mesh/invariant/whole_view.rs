@@ -4,7 +4,7 @@
 //! this project did, at 7 MB a node. Source: DESIGN section 4 (dissemination).
 
 use super::{Mesh, Seen};
-use crate::invariant::{Invariant, Verdict};
+use crate::invariant::{Invariant, Steps, Verdict};
 use crate::system::Effect;
 use core::time::Duration;
 use phalanx_core::gossip::Message;
@@ -20,6 +20,10 @@ pub(super) struct WholeView;
 impl Invariant<Mesh> for WholeView {
     fn name(&self) -> &'static str {
         "whole-view"
+    }
+
+    fn steps(&self) -> Steps {
+        Steps::Busy
     }
 
     fn after_step(&mut self, seen: &Seen<'_>, system: &Mesh) -> Verdict {

@@ -1,0 +1,143 @@
+//! What the machine's deadlines are about.
+
+use super::link::Key;
+use super::{DialId, LinkId};
+use crate::deadlines::Deadlines;
+use crate::time::Instant;
+use crate::topology::Handle;
+
+/// What a deadline is about. Of those of one instant, the first comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timer {
+    Heartbeat,
+    Judge,
+    Suspicion,
+    Isolation,
+    Overlay,
+    Targets,
+    Probe,
+    Maintain,
+    RandomLink,
+    LeaveDone,
+    Flush(LinkId),
+    Silence(LinkId),
+    Greeting(LinkId),
+    Dial(DialId),
+    Graft(Key),
+    Forget(Handle),
+}
+
+/// A timer in two numbers, in the order of the timers: compared without a look at which it is.
+type Code = (u8, u64);
+
+impl Timer {
+    fn code(self) -> Code {
+        match self {
+            Self::Heartbeat => (0, 0),
+            Self::Judge => (1, 0),
+            Self::Suspicion => (2, 0),
+            Self::Isolation => (3, 0),
+            Self::Overlay => (4, 0),
+            Self::Targets => (5, 0),
+            Self::Probe => (6, 0),
+            Self::Maintain => (7, 0),
+            Self::RandomLink => (8, 0),
+            Self::LeaveDone => (9, 0),
+            Self::Flush(link) => (10, link.0),
+            Self::Silence(link) => (11, link.0),
+            Self::Greeting(link) => (12, link.0),
+            Self::Dial(dial) => (13, dial.0),
+            Self::Graft((handle, report)) => (14, u64::from(handle) << 1 | u64::from(report)),
+            Self::Forget(handle) => (15, handle.into()),
+        }
+    }
+
+    const fn of((kind, about): Code) -> Self {
+        match kind {
+            0 => Self::Heartbeat,
+            1 => Self::Judge,
+            2 => Self::Suspicion,
+            3 => Self::Isolation,
+            4 => Self::Overlay,
+            5 => Self::Targets,
+            6 => Self::Probe,
+            7 => Self::Maintain,
+            8 => Self::RandomLink,
+            9 => Self::LeaveDone,
+            10 => Self::Flush(LinkId(about)),
+            11 => Self::Silence(LinkId(about)),
+            12 => Self::Greeting(LinkId(about)),
+            13 => Self::Dial(DialId(about)),
+            14 => Self::Graft(((about >> 1) as Handle, about & 1 == 1)),
+            _ => Self::Forget(about as Handle),
+        }
+    }
+}
+
+/// The machine's deadlines: one a timer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Timers(Deadlines<Code>);
+
+impl Timers {
+    pub(super) const fn new() -> Self {
+        Self(Deadlines::new())
+    }
+
+    pub(super) fn set(&mut self, timer: Timer, at: Instant) {
+        self.0.set(timer.code(), at);
+    }
+
+    pub(super) fn set_earlier(&mut self, timer: Timer, at: Instant) {
+        self.0.set_earlier(timer.code(), at);
+    }
+
+    pub(super) fn set_if_unset(&mut self, timer: Timer, at: Instant) {
+        self.0.set_if_unset(timer.code(), at);
+    }
+
+    pub(super) fn cancel(&mut self, timer: &Timer) {
+        self.0.cancel(&timer.code());
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.next()
+    }
+
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(Instant, Timer)> {
+        let (at, code) = self.0.pop_due(now)?;
+        Some((at, Timer::of(code)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_is_read_from_its_code() {
+        let timers = [
+            Timer::Heartbeat,
+            Timer::Judge,
+            Timer::Suspicion,
+            Timer::Isolation,
+            Timer::Overlay,
+            Timer::Targets,
+            Timer::Probe,
+            Timer::Maintain,
+            Timer::RandomLink,
+            Timer::LeaveDone,
+            Timer::Flush(LinkId(u64::MAX)),
+            Timer::Silence(LinkId(3)),
+            Timer::Greeting(LinkId(4)),
+            Timer::Dial(DialId(5)),
+            Timer::Graft((Handle::MAX, true)),
+            Timer::Graft((7, false)),
+            Timer::Forget(Handle::MAX),
+        ];
+        for timer in timers {
+            assert_eq!(Timer::of(timer.code()), timer);
+        }
+        assert!(timers.windows(2).all(|pair| pair[0].code() < pair[1].code()
+            || matches!(pair, [Timer::Graft(_), Timer::Graft(_)])));
+    }
+}
