@@ -26,6 +26,8 @@ struct Doubt {
     down: bool,
     /// It accuses somebody, or somebody accuses it.
     named: bool,
+    /// One more than the place of the first accusation between it and a member of a higher number; 0: there is none.
+    accusations: u32,
 }
 
 impl Reach {
@@ -94,31 +96,40 @@ impl Topology {
         for handle in down {
             doubts[handle as usize].down = true;
         }
-        let reported: Vec<(Handle, &Half)> = self.reported_edges().collect();
-        let (mut vouches, mut accused) = (Vec::new(), Vec::new());
-        for &(reporter, edge) in &reported {
+        // Each accusation has the member of the higher number, and where the next between the lower and another stands.
+        let mut accused = Vec::<(Handle, u32)>::with_capacity(4 * self.reporting.len());
+        let mut vouches = Vec::new();
+        self.reported_edges().for_each(|(reporter, edge)| {
             if edge.down {
                 doubts[reporter as usize].named = true;
                 doubts[edge.peer as usize].named = true;
-                accused.push((reporter.min(edge.peer), reporter.max(edge.peer)));
+                let (low, high) = (reporter.min(edge.peer), reporter.max(edge.peer));
+                let first = &mut doubts[low as usize].accusations;
+                accused.push((high, *first));
+                *first = u32::try_from(accused.len()).unwrap_or(0);
             } else {
                 vouches.push((reporter, edge.peer));
             }
-        }
-        accused.sort_unstable();
+        });
+        let is_accused = |mut next: u32, high: Handle| {
+            while let Some((other, after)) = accused.get((next as usize).wrapping_sub(1)) {
+                if *other == high {
+                    return true;
+                }
+                next = *after;
+            }
+            false
+        };
         for ring in 0..RINGS {
             for (one, other) in self.ring_edges(ring) {
                 // Nearly all hang from one root already.
                 if reach.roots[one as usize] == reach.roots[other as usize] {
                     continue;
                 }
-                let (left, right) = (doubts[one as usize], doubts[other as usize]);
+                let (low, high) = (one.min(other), one.max(other));
+                let (left, right) = (doubts[low as usize], doubts[high as usize]);
                 let broken = left.down != right.down
-                    || left.named
-                        && right.named
-                        && accused
-                            .binary_search(&(one.min(other), one.max(other)))
-                            .is_ok();
+                    || left.named && right.named && is_accused(left.accusations, high);
                 if !broken {
                     reach.join(one, other);
                 }
@@ -130,22 +141,33 @@ impl Topology {
         }
         reach.reached[reach.roots[me as usize] as usize] = true;
         reach.spread(vouches);
-        for (_, edge) in reported {
+        self.reported_edges().for_each(|(_, edge)| {
             let root = reach.roots[edge.peer as usize];
             if let Some(proof) = edge.proof.filter(|_| !reach.reached[root as usize]) {
                 let latest = reach.proofs.entry(root).or_insert(proof);
                 *latest = proof.max(*latest);
             }
-        }
+        });
         reach
     }
 
     /// Every edge of every standing report, with its reporter.
     pub(super) fn reported_edges(&self) -> impl Iterator<Item = (Handle, &Half)> {
-        self.reporting.iter().flat_map(|reporter| {
-            let standing = self.reports.get(reporter);
-            let edges = standing.map_or(&[][..], |standing| &standing.edges);
-            edges.iter().map(|edge| (*reporter, edge))
+        // Where most reports name an edge, all are read through; where few do, these are looked up.
+        let all = self.reports.len() <= 4 * self.reporting.len();
+        let (read, looked_up) = if all {
+            (Some(self.reports.iter()), None)
+        } else {
+            let found = self.reporting.iter();
+            (
+                None,
+                Some(found.filter_map(|reporter| self.reports.get_key_value(reporter))),
+            )
+        };
+        let read = read.into_iter().flatten();
+        let standing = read.chain(looked_up.into_iter().flatten());
+        standing.flat_map(|(reporter, standing)| {
+            standing.edges.iter().map(move |edge| (*reporter, edge))
         })
     }
 

@@ -4,10 +4,17 @@ use crate::record::Cause;
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+/// The bits of an entry that say where its event is kept.
+const SLOT_BITS: u32 = 24;
+
+/// When an event happens, its number, and where it is kept, in one number that is in the order of events: 64 bits, 40,
+/// and 24.
+type Entry = u128;
+
 /// An event heap. Times are nanoseconds of true time.
 #[derive(Debug)]
 pub(crate) struct Heap<E> {
-    order: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    order: BinaryHeap<Reverse<Entry>>,
     slots: Vec<Option<(E, Cause)>>,
     free: Vec<u32>,
     planned: u64,
@@ -27,6 +34,9 @@ impl<E> Heap<E> {
     }
 
     /// Plans an event.
+    ///
+    /// # Panics
+    /// When 2^24 events are planned at one time, or 2^40 in all.
     pub(crate) fn push(&mut self, at: u64, event: E) {
         let event = (event, self.cause);
         let slot = match self.free.pop() {
@@ -40,27 +50,34 @@ impl<E> Heap<E> {
             }
         };
         self.planned += 1;
-        self.order.push(Reverse((at, self.planned, slot)));
+        assert!(
+            slot >> SLOT_BITS == 0 && self.planned >> (64 - SLOT_BITS) == 0,
+            "more events than the heap can number"
+        );
+        let entry = u128::from(at) << 64 | u128::from(self.planned << SLOT_BITS | u64::from(slot));
+        self.order.push(Reverse(entry));
     }
 
     /// When the next event happens.
     pub(crate) fn next(&self) -> Option<u64> {
-        self.order.peek().map(|Reverse((at, _, _))| *at)
+        self.order.peek().map(|Reverse(entry)| (entry >> 64) as u64)
     }
 
     /// Takes the next event, with its time and number.
     pub(crate) fn pop(&mut self) -> Option<(u64, u64, E)> {
-        let Reverse((at, number, slot)) = self.order.pop()?;
+        let Reverse(first) = self.order.pop()?;
+        let slot = first as u32 & ((1 << SLOT_BITS) - 1);
         let (event, cause) = self.slots[slot as usize].take()?;
         self.cause = cause;
         self.free.push(slot);
-        Some((at, number, event))
+        Some(((first >> 64) as u64, first as u64 >> SLOT_BITS, event))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use phalanx_core::random::Random;
 
     #[test]
     fn events_of_one_instant_happen_in_the_order_they_were_planned() {
@@ -70,5 +87,26 @@ mod tests {
         }
         let order: String = std::iter::from_fn(|| heap.pop().map(|(_, _, event)| event)).collect();
         assert_eq!(order, "bdac");
+    }
+
+    #[test]
+    fn whatever_is_planned_happens_once_and_in_order() {
+        let (mut heap, mut random) = (Heap::new(), Random::from_seed(1));
+        let mut planned = Vec::new();
+        let mut happened = Vec::new();
+        for event in 0..2_000 {
+            let at = random.below(50) + happened.last().map_or(0, |(at, _)| *at);
+            heap.push(at, event);
+            planned.push((at, event));
+            if random.below(3) == 0 {
+                happened.extend(heap.pop().map(|(at, _, event)| (at, event)));
+            }
+        }
+        happened.extend(std::iter::from_fn(|| {
+            heap.pop().map(|(at, _, event)| (at, event))
+        }));
+        planned.sort_unstable();
+        assert_eq!(happened, planned);
+        assert_eq!(heap.next(), None);
     }
 }
