@@ -28,7 +28,7 @@ const MAIL_BATCH: usize = 64;
 /// When a machine is woken that wants, after a wake, another at once.
 const BROKEN_PROMISE: u64 = 1_000_000;
 
-/// What happens.
+/// What happens. Thousands are planned at one time: what is large and rare is boxed.
 #[derive(Debug)]
 pub(super) enum Event<M> {
     /// An order of the plan.
@@ -55,20 +55,17 @@ pub(super) enum Event<M> {
     Reset { connection: u32, end: u8 },
     /// A handshake took too long.
     DialTimeout { connection: u32 },
-    /// A dial failed without a connection.
-    DialFailed {
+    /// A dial led nowhere.
+    Unreachable {
         host: usize,
         life: u32,
         dial: DialId,
-        error: DialError,
     },
     /// A write or sync of a process comes to its end.
     Disk {
         host: usize,
         life: u32,
-        number: u64,
-        ticket: Ticket,
-        retry: Option<Duration>,
+        operation: Box<Operation>,
     },
     /// A failed write is tried again.
     Again {
@@ -82,6 +79,14 @@ pub(super) enum Event<M> {
         host: usize,
         message: Box<M>,
     },
+}
+
+/// A write or sync under way.
+#[derive(Debug)]
+pub(super) struct Operation {
+    pub(super) number: u64,
+    pub(super) ticket: Ticket,
+    pub(super) retry: Option<Duration>,
 }
 
 /// A write as it was ordered.
@@ -225,31 +230,19 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
             }
             Event::Reset { connection, end } => self.on_reset(connection, end),
             Event::DialTimeout { connection } => self.on_dial_timeout(connection),
-            Event::DialFailed {
-                host,
-                life,
-                dial,
-                error,
-            } => {
+            Event::Unreachable { host, life, dial } => {
                 if self.hosts[host].life == life {
-                    self.happens(
-                        host,
-                        Happening::DialFailed {
-                            dial,
-                            reason: error,
-                        },
-                    );
+                    let reason = DialError::Unreachable;
+                    self.happens(host, Happening::DialFailed { dial, reason });
                 }
             }
             Event::Disk {
                 host,
                 life,
-                number,
-                ticket,
-                retry,
+                operation,
             } => {
                 if self.hosts[host].life == life {
-                    self.on_disk(host, number, ticket, retry);
+                    self.on_disk(host, *operation);
                 }
             }
             Event::Again { host, life, write } => {

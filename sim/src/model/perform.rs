@@ -2,8 +2,7 @@
 
 use super::address::{address, listener_at};
 use super::clock::{NodeClock, ns};
-use super::engine::Writing;
-use super::engine::{Engine, Event};
+use super::engine::{Engine, Event, Operation, Writing};
 use super::host::Process;
 use super::stream::{
     Connection, DIAL_GIVES_UP_AFTER, End, EndState, FLIGHTS, Item, Lane, segments,
@@ -12,9 +11,7 @@ use crate::disk::Left;
 use crate::record::Held;
 use crate::scenario::Disk;
 use crate::scenario::plan::{Order, Planned};
-use crate::system::{
-    CloseReason, DialError, DialId, Effect, Happening, LinkId, Start, System, Ticket,
-};
+use crate::system::{CloseReason, DialId, Effect, Happening, LinkId, Start, System};
 use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::time::Wall;
@@ -130,20 +127,21 @@ impl<'a, S: System> Engine<'a, '_, S> {
         let event = Event::Disk {
             host,
             life: state.life,
-            number,
-            ticket: ordered.ticket,
-            retry: ordered.retry,
+            operation: Box::new(Operation {
+                number,
+                ticket: ordered.ticket,
+                retry: ordered.retry,
+            }),
         };
         self.heap.push(done, event);
     }
 
-    pub(super) fn on_disk(
-        &mut self,
-        host: usize,
-        number: u64,
-        ticket: Ticket,
-        retry: Option<Duration>,
-    ) {
+    pub(super) fn on_disk(&mut self, host: usize, operation: Operation) {
+        let Operation {
+            number,
+            ticket,
+            retry,
+        } = operation;
         let Some(ended) = self.hosts[host].disk.end(number) else {
             return;
         };
@@ -172,15 +170,9 @@ impl<'a, S: System> Engine<'a, '_, S> {
         let target = to.and_then(|address| listener_at(address, self.hosts.len()));
         let Some(target) = target else {
             let life = self.hosts[host].life;
-            let error = DialError::Unreachable;
             self.heap.push(
                 self.now + UNREACHABLE_AFTER,
-                Event::DialFailed {
-                    host,
-                    life,
-                    dial,
-                    error,
-                },
+                Event::Unreachable { host, life, dial },
             );
             return;
         };

@@ -33,8 +33,8 @@ pub(super) struct Shared {
     published: HashMap<u64, (Arc<Record>, u64)>,
     /// The newest that each owner published.
     newest: HashMap<NodeId, Arc<Record>>,
-    /// The digest of the record that each host's node last said of itself.
-    own: Vec<u64>,
+    /// The record that each host's node last said of itself.
+    own: Vec<Option<Arc<Record>>>,
     /// When each host started; none: at its next step.
     started: Vec<Option<u64>>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(hosts: usize) -> Self {
         Self {
-            own: vec![0; hosts],
+            own: vec![None; hosts],
             started: vec![None; hosts],
             ..Self::default()
         }
@@ -62,9 +62,12 @@ impl Shared {
     pub(super) fn note(&mut self, seen: &Seen<'_>) {
         self.started[seen.host].get_or_insert(seen.now);
         let own = seen.view().mesh().record();
-        if std::mem::replace(&mut self.own[seen.host], own.digest()) == own.digest() {
+        let known = &mut self.own[seen.host];
+        // Told by the place alone: records are not looked into at every step.
+        if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, own)) {
             return;
         }
+        *known = Some(Arc::clone(own));
         let newest = self.newest.get(own.id());
         self.published
             .entry(own.digest())
