@@ -99,6 +99,11 @@ impl<T> Outbox<T> {
         self.items.drain(..)
     }
 
+    /// Gives memory back beyond that for so many orders: one message may bring a thousand.
+    pub fn shrink_to(&mut self, orders: usize) {
+        self.items.shrink_to(orders);
+    }
+
     /// Whether nothing was ordered.
     #[must_use]
     pub fn is_empty(&self) -> bool {

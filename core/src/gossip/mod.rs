@@ -296,7 +296,10 @@ impl Gossip {
 
     /// Every change of a member's status goes through here: readers tell by the view's revision.
     fn set_status(&mut self, handle: Handle, status: Status) {
-        self.life(handle).status = status;
+        // Of a member that just lives nothing is kept.
+        if status != Status::Alive || self.lives.contains_key(&handle) {
+            self.life(handle).status = status;
+        }
         self.topology.set_well(handle, status == Status::Alive);
     }
 
