@@ -35,6 +35,8 @@ const PROBERS: u64 = 2;
 /// A forgotten member that is still named or linked when its place is to be freed keeps it for this share of the time
 /// until members are forgotten, and again.
 const STILL_NAMED_SHARE: u32 = 8;
+/// How often a node probes.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// The most probes one node sends a second.
 const PROBES_MAX: u64 = 8;
 
@@ -72,9 +74,14 @@ impl Gossip {
         held.heard = now;
         held.proven = Some(now);
         let was_silent = core::mem::take(&mut held.silent);
-        let handle = held.handle;
+        let (handle, listens_at) = (held.handle, held.listens_at);
         if was_silent {
             held.hash_sent = None;
+        }
+        // Put off before it is due, the timer of a neighbour that is heard in time never wakes this node.
+        let tuning = &self.config.tuning;
+        if listens_at < now + tuning.heartbeat_interval_max + HEARTBEAT_SLACK {
+            self.listen_at(link, now + tuning.redial_after);
         }
         if self.isolated_since.take().is_some() {
             self.timers.cancel(&Timer::Isolation);
@@ -102,8 +109,7 @@ impl Gossip {
         let broken = held.stage == Stage::Broken;
         let age = self.now - heard;
         if age < tuning.redial_after && !broken {
-            self.timers
-                .set(Timer::Silence(link), heard + tuning.redial_after);
+            self.listen_at(link, heard + tuning.redial_after);
             return;
         }
         if age >= tuning.silent_kept {
@@ -131,11 +137,16 @@ impl Gossip {
         } else {
             next_redial
         };
-        self.timers.set(
-            Timer::Silence(link),
-            next.min(heard + tuning.silent_kept)
-                .max(self.now + Duration::from_nanos(1)),
-        );
+        let next = next.min(heard + tuning.silent_kept);
+        self.listen_at(link, next.max(self.now + Duration::from_nanos(1)));
+    }
+
+    /// Sets when the silence on a link is looked at next.
+    pub(super) fn listen_at(&mut self, link: LinkId, at: Instant) {
+        if let Some(held) = self.links.get_mut(&link) {
+            held.listens_at = at;
+        }
+        self.timers.set(Timer::Silence(link), at);
     }
 
     fn fall_silent(&mut self, link: LinkId, out: &mut Outbox<Output>) {
@@ -367,6 +378,7 @@ impl Gossip {
             }
             self.limbo.insert(handle);
             self.life(handle).presumed = false;
+            self.probe_soon();
             self.forget_in_time(handle);
             if let Some(link) = self.by_peer.get(&handle).copied()
                 && self
@@ -400,16 +412,29 @@ impl Gossip {
         (self.lag * DOUBT_FACTOR).min(DOUBT_MAX)
     }
 
-    /// Dials some members that are down: two nodes a second for each of them, mesh-wide, on average.
-    pub(super) fn probe_limbo(&mut self, out: &mut Outbox<Output>) {
-        self.timers
-            .set(Timer::Probe, self.now + Duration::from_secs(1));
-        if self.limbo.is_empty() {
-            self.probe_from = None;
-        }
-        if self.limbo.is_empty() || self.config.sabotage.has(Switch::NoLimboProbe) {
+    /// Somebody is in limbo: probes go out every second, at this node's own beat. Nodes that lost somebody at once shall
+    /// not probe at once.
+    fn probe_soon(&mut self) {
+        if core::mem::replace(&mut self.probing, true) {
             return;
         }
+        self.probe_from = None;
+        let beats = if self.now < self.first_probe {
+            0
+        } else {
+            (self.now - self.first_probe).as_secs() + 1
+        };
+        let at = self.first_probe + Duration::from_secs(beats);
+        self.timers.set(Timer::Probe, at);
+    }
+
+    /// Dials some members that are down: two nodes a second for each of them, mesh-wide, on average.
+    pub(super) fn probe_limbo(&mut self, out: &mut Outbox<Output>) {
+        if self.limbo.is_empty() || self.config.sabotage.has(Switch::NoLimboProbe) {
+            self.probing = false;
+            return;
+        }
+        self.timers.set(Timer::Probe, self.now + PROBE_INTERVAL);
         let limbo = self.limbo.len() as u64;
         let others = (self.topology.len() as u64).saturating_sub(limbo).max(1);
         let millionths = PROBERS * 1_000_000 * limbo / others;

@@ -470,10 +470,7 @@ impl Gossip {
         held.heard = self.now;
         held.eager = eager;
         let (peer, dialed) = (held.peer.clone(), held.dialed);
-        self.timers.set(
-            Timer::Silence(link),
-            self.after(self.config.tuning.redial_after),
-        );
+        self.listen_at(link, self.after(self.config.tuning.redial_after));
         out.push(Output::Report(Event::LinkUp { peer, link, dialed }));
         // The neighbour may know no more of our past than we do; whoever does is heard of within this time.
         self.establish(self.after(ECHO_TIME));
@@ -609,8 +606,7 @@ impl Gossip {
                     if core::mem::take(&mut held.eager) {
                         self.mend_tree();
                     }
-                    self.timers
-                        .set(Timer::Silence(link), self.after(Duration::from_millis(1)));
+                    self.listen_at(link, self.after(Duration::from_millis(1)));
                 } else {
                     self.remove_link(link);
                 }

@@ -35,6 +35,8 @@ pub(super) struct Link {
     pub(super) version: u32,
     pub(super) opened: Instant,
     pub(super) heard: Instant,
+    /// When its silence is looked at next.
+    pub(super) listens_at: Instant,
     /// When a message last came.
     pub(super) proven: Option<Instant>,
     pub(super) eager: bool,
@@ -64,6 +66,7 @@ impl Link {
             version: 0,
             opened: now,
             heard: now,
+            listens_at: Instant::ZERO,
             proven: None,
             eager: false,
             silent: false,

@@ -118,6 +118,9 @@ pub struct Gossip {
     missing: BTreeMap<Key, Missing>,
     suspects: BTreeMap<Handle, Suspicion>,
     limbo: BTreeSet<Handle>,
+    /// When this node would first probe, had it anybody to probe.
+    first_probe: Instant,
+    probing: bool,
     /// Where in limbo the next probe begins to look; drawn anew whenever limbo was empty.
     probe_from: Option<Handle>,
     /// Edges of the rings that were not there when last looked over.
@@ -164,6 +167,8 @@ impl Gossip {
             missing: BTreeMap::new(),
             suspects: BTreeMap::new(),
             limbo: BTreeSet::new(),
+            first_probe: now,
+            probing: false,
             probe_from: None,
             unlinked: BTreeSet::new(),
             history: DropOldest::new(HISTORY_MAX),
@@ -192,10 +197,7 @@ impl Gossip {
         let random_link =
             tuning.random_link_interval + self.random.duration_below(tuning.random_link_interval);
         self.timers.set(Timer::Heartbeat, self.after(heartbeat));
-        self.timers.set(
-            Timer::Probe,
-            self.after(core::time::Duration::from_millis(1) + probe),
-        );
+        self.first_probe = self.after(core::time::Duration::from_millis(1) + probe);
         self.timers.set(Timer::RandomLink, self.after(random_link));
         self.timers
             .set(Timer::Maintain, self.after(overlay::MAINTAIN_INTERVAL));

@@ -520,7 +520,7 @@ impl Gossip {
                 None => complete = false,
             }
         }
-        if !self.dials.is_empty() {
+        if !complete && !self.dials.is_empty() {
             self.timers
                 .set_earlier(Timer::Overlay, self.now + DIAL_PATIENCE);
         }
