@@ -418,7 +418,6 @@ impl Gossip {
         if core::mem::replace(&mut self.probing, true) {
             return;
         }
-        self.probe_from = None;
         let beats = if self.now < self.first_probe {
             0
         } else {
@@ -432,6 +431,7 @@ impl Gossip {
     pub(super) fn probe_limbo(&mut self, out: &mut Outbox<Output>) {
         if self.limbo.is_empty() || self.config.sabotage.has(Switch::NoLimboProbe) {
             self.probing = false;
+            self.probe_from = None;
             return;
         }
         self.timers.set(Timer::Probe, self.now + PROBE_INTERVAL);

@@ -99,6 +99,10 @@ impl Timers {
         self.0.cancel(&timer.code());
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn next(&self) -> Option<Instant> {
         self.0.next()
     }
