@@ -341,14 +341,14 @@ impl System for Swims {
         }
     }
 
-    fn describe(&mut self, input: &Input) -> Taken {
+    fn describe(&mut self, input: &Input, bytes: usize) -> Taken {
         match input {
             Input::Start => Taken::of("start"),
             Input::Receive(data) => {
                 let mark = MARK.as_bytes();
                 let carries = data.windows(mark.len()).any(|window| window == mark);
                 let word = if carries { "update" } else { "datagram" };
-                Taken::message(word, data.len())
+                Taken::message(word, bytes)
             }
             Input::Publish(_) => Taken::of("publish"),
             Input::Wake => Taken::of("wake"),

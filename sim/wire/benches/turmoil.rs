@@ -102,8 +102,14 @@ fn main() -> turmoil::Result {
     let took = cpu() - before;
     println!("{hosts} hosts on bare turmoil, {END} virtual seconds, tick {tick} ms");
     println!("  CPU seconds                   {took:>12.3}");
-    println!("  virtual seconds a CPU second  {:>12.1}", END as f64 / took);
+    println!(
+        "  virtual seconds a CPU second  {:>12.1}",
+        END as f64 / took
+    );
     println!("  messages                      {:>12}", received.get());
-    println!("  messages a CPU second         {:>12.0}", received.get() as f64 / took);
+    println!(
+        "  messages a CPU second         {:>12.0}",
+        received.get() as f64 / took
+    );
     Ok(())
 }
