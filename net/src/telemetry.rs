@@ -309,6 +309,7 @@ fn tell_transport(event: &transport::Event) -> Told {
         transport::Event::MoreTurnedAway { .. } => (Level::WARN, "more-turned-away", None),
         transport::Event::LinkDenied { .. } => (Level::INFO, "link-denied", None),
         transport::Event::Malformed { peer, .. } => (Level::WARN, "malformed", Some(peer)),
+        transport::Event::Unencrypted { peer, .. } => (Level::INFO, "link-unencrypted", Some(peer)),
         transport::Event::AcceptFailed { .. } => (Level::WARN, "accept-failed", None),
         transport::Event::StoreFailed { .. } => (Level::WARN, "store-failed", None),
     };

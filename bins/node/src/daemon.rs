@@ -137,12 +137,19 @@ impl Daemon {
         for warning in &opened.warnings {
             tracing::warn!("{warning}");
         }
+        if !settings.trusted.is_empty() {
+            let subnets = &settings.trusted;
+            tracing::warn!(
+                "links to nodes in {subnets} that trust this node's network too are authenticated and not encrypted: \
+                 whoever sees them pass can read everything on them"
+            );
+        }
         // The port first: a start that fails there shall not raise the epoch.
         let bound = Bound::bind(Tcp, settings.listen).await.map_err(start)?;
         let state = State::open(&settings.state_dir)?;
         let trust = opened.identity.trust().clone();
         let config = config(&settings, &state, bound.local_address(), &trust)?;
-        let (node, tasks) = node(bound, config, opened.identity, &state)?;
+        let (node, tasks) = node(bound, config, opened.identity, &settings, &state)?;
         let (id, mesh) = (settings.subject.id().as_str(), settings.subject.mesh());
         tracing::info!(id, mesh, address = %node.address(), epoch = state.epoch, "phalanxd has started");
         Ok(Self {
@@ -335,6 +342,7 @@ impl Settings {
                 self.log_format == new.log_format && self.log_filter == new.log_filter,
             ),
             ("tuning", self.tuning == new.tuning),
+            ("trusted_subnets", self.trusted == new.trusted),
         ];
         fixed
             .into_iter()
@@ -392,6 +400,7 @@ fn node(
     bound: Bound<Tcp>,
     config: Config,
     identity: Identity,
+    settings: &Settings,
     state: &State,
 ) -> Result<(MeshNode, JoinSet<()>), Failure> {
     let settings = transport::Settings {
@@ -399,6 +408,7 @@ fn node(
         seed: entropy::seed().map_err(start)?,
         identity,
         store: state.store.clone(),
+        trusted: settings.trusted.clone(),
         limits: Limits::default(),
         observer: None,
     };

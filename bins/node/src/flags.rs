@@ -49,6 +49,10 @@ pub(crate) struct Flags {
     /// Free data; may be repeated.
     #[arg(long = "metadata", value_name = "KEY=VALUE")]
     metadata: Vec<String>,
+    /// A network that needs no encryption, such as 10.0.0.0/8; may be repeated. A link is then authenticated and not
+    /// encrypted, if the node at its other end trusts the network too.
+    #[arg(long = "trusted-subnet", value_name = "ADDRESS/PREFIX")]
+    trusted_subnets: Vec<String>,
     /// The directory where the node keeps its state.
     #[arg(long, value_name = "DIR")]
     state_dir: Option<String>,
@@ -106,6 +110,11 @@ impl Flags {
             (Key::Targets, "--target", &self.targets),
             (Key::Services, "--service", &self.services),
             (Key::Metadata, "--metadata", &self.metadata),
+            (
+                Key::TrustedSubnets,
+                "--trusted-subnet",
+                &self.trusted_subnets,
+            ),
         ];
         for (key, flag, texts) in lists {
             if !texts.is_empty() {

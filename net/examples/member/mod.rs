@@ -5,7 +5,7 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::topology::record::Content;
 use phalanx_net::identity::{self, Source, Subject};
 use phalanx_net::store::MemoryEpoch;
-use phalanx_net::transport::{Bound, Limits, MeshNode, Settings, Tcp};
+use phalanx_net::transport::{Bound, Limits, MeshNode, Settings, Tcp, TrustedSubnets};
 use phalanx_net::{clock, entropy};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -39,6 +39,7 @@ pub(crate) async fn join(
         seed: entropy::seed()?,
         identity,
         store: MemoryEpoch::default(),
+        trusted: TrustedSubnets::default(),
         limits: Limits::default(),
         observer: None,
     };

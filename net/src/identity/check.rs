@@ -6,7 +6,7 @@ use super::facts::{self, Facts};
 use super::files;
 use super::secret::Secret;
 use super::subject::{Peer, Subject, peer_identity, subject_of};
-use super::tls::{self, Credential};
+use super::tls::{self, Credential, Encryption};
 use super::trust::{Claim, Standing, Trust};
 use phalanx_core::time::Wall;
 use rustls::pki_types::pem::PemObject as _;
@@ -178,16 +178,22 @@ impl Identity {
     ///
     /// # Errors
     /// When the TLS library refuses our key.
-    pub fn server_config(&self) -> Result<Arc<ServerConfig>, IdentityError> {
-        tls::server_config(&self.credentials, &self.roots)
+    pub fn server_config(
+        &self,
+        encryption: Encryption,
+    ) -> Result<Arc<ServerConfig>, IdentityError> {
+        tls::server_config(&self.credentials, &self.roots, encryption)
     }
 
     /// TLS for dialling: TLS 1.3, HTTP/2; the acceptor needs a node's certificate of our CA, whatever its id.
     ///
     /// # Errors
     /// When the TLS library refuses our key.
-    pub fn client_config(&self) -> Result<Arc<ClientConfig>, IdentityError> {
-        tls::client_config(&self.credentials, &self.roots, &self.standing)
+    pub fn client_config(
+        &self,
+        encryption: Encryption,
+    ) -> Result<Arc<ClientConfig>, IdentityError> {
+        tls::client_config(&self.credentials, &self.roots, &self.standing, encryption)
     }
 
     /// Who the other end of a finished handshake is.

@@ -15,6 +15,7 @@
 //! - `trust`: whom a node trusts, and why it does not trust another.
 //! - `facts`: what people want to know of a certificate.
 //! - `tls`: rustls on ring, TLS 1.3 alone, both ends prove who they are.
+//! - `unencrypted`: records that are authenticated and not encrypted, where both ends waive that.
 
 mod authority;
 mod calendar;
@@ -31,6 +32,7 @@ mod subject;
 mod tests;
 mod tls;
 mod trust;
+mod unencrypted;
 
 pub use authority::{Authority, CA_DAYS, Issued, NODE_DAYS, Validity};
 pub use calendar::iso_8601;
@@ -44,5 +46,7 @@ pub use secret::{
 };
 pub use source::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, Opened, Source, inspect, open};
 pub use subject::{Peer, Role, Subject, SubjectError, peer_identity};
+pub use tls::Encryption;
+pub(crate) use tls::is_encrypted;
 pub(crate) use trust::Claim;
 pub use trust::{ACCEPTED_SECRETS, RESERVED_METADATA, Trust};

@@ -2,12 +2,14 @@
 //!
 //! A dialer often does not know whom it will reach (a seed address has no id), so the name in the certificate
 //! is not compared with an address: the chain, the time and the purpose are verified, and who it is comes from
-//! the SPIFFE id afterwards. Sessions are never resumed: each connection proves its certificates anew.
+//! the SPIFFE id afterwards. Sessions are never resumed: each connection proves its certificates anew, and agrees anew on
+//! whether it is encrypted.
 
 use super::error::IdentityError;
 use super::facts::Facts;
 use super::subject::Role;
 use super::trust::{Claim, Standing, Trust};
+use super::unencrypted;
 use core::time::Duration;
 use phalanx_core::time::Wall;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -22,8 +24,8 @@ use rustls::server::{
 };
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
-    RootCertStore, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, CommonState, DigitallySignedStruct, DistinguishedName, Error,
+    OtherError, RootCertStore, ServerConfig, SignatureScheme,
 };
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -32,6 +34,32 @@ const HTTP_2: &[u8] = b"h2";
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
+}
+
+/// Whether connections have to be encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// They have.
+    Demanded,
+    /// They are not, if the other end waives it too.
+    Waived,
+}
+
+impl Encryption {
+    fn provider(self) -> Arc<CryptoProvider> {
+        let mut provider = ring::default_provider();
+        if self == Self::Waived {
+            // The first that both have is taken.
+            provider.cipher_suites.insert(0, unencrypted::SUITE);
+        }
+        Arc::new(provider)
+    }
+}
+
+/// Whether what goes over a connection whose handshake is over can be read by its two ends alone.
+pub(crate) fn is_encrypted(connection: &CommonState) -> bool {
+    let agreed = connection.negotiated_cipher_suite();
+    agreed.is_some_and(|suite| suite.suite() != unencrypted::NAME)
 }
 
 fn algorithms() -> WebPkiSupportedAlgorithms {
@@ -157,12 +185,13 @@ impl ResolvesClientCert for Offer {
 pub(super) fn server_config(
     credentials: &Arc<[Credential]>,
     roots: &Arc<RootCertStore>,
+    encryption: Encryption,
 ) -> Result<Arc<ServerConfig>, IdentityError> {
     let what = "the TLS configuration for accepting";
     let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider())
         .build()
         .map_err(|error| crypto(what, &error))?;
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(encryption.provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| crypto(what, &error))?
         .with_client_cert_verifier(clients)
@@ -177,6 +206,7 @@ pub(super) fn client_config(
     credentials: &Arc<[Credential]>,
     roots: &Arc<RootCertStore>,
     standing: &Arc<Standing>,
+    encryption: Encryption,
 ) -> Result<Arc<ClientConfig>, IdentityError> {
     let what = "the TLS configuration for dialling";
     // Whoever holds secrets says which: the other end chooses its certificate by it, or knows why there is none.
@@ -189,7 +219,7 @@ pub(super) fn client_config(
         standing: Arc::clone(standing),
         wanted,
     };
-    let mut config = ClientConfig::builder_with_provider(provider())
+    let mut config = ClientConfig::builder_with_provider(encryption.provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| crypto(what, &error))?
         .dangerous()

@@ -3,11 +3,11 @@
 use super::journal::{Kept, Occurrence};
 use crate::identity::{ACCEPTED_SECRETS, Identity, Trust};
 use crate::telemetry;
-use crate::transport::Traffic;
+use crate::transport::{Traffic, TrustedSubnets};
 use crate::wire::edges;
 use crate::wire::proto::{self, health};
 use phalanx_core::gossip::message::{VERSION_MAX, VERSION_MIN};
-use phalanx_core::gossip::{Address, Gossip, LinkView, MemberView, Phase, Status};
+use phalanx_core::gossip::{Address, Gossip, LinkId, LinkView, MemberView, Phase, Status};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
@@ -114,7 +114,7 @@ impl Copy {
 }
 
 /// One link and its neighbour's address.
-pub(super) fn link(view: &LinkView, mesh: &Gossip) -> proto::Link {
+fn link(view: &LinkView, mesh: &Gossip, unencrypted: &BTreeSet<LinkId>) -> proto::Link {
     let address = mesh
         .member(&view.peer)
         .and_then(|member| member.record.content().address);
@@ -131,11 +131,17 @@ pub(super) fn link(view: &LinkView, mesh: &Gossip) -> proto::Link {
         address: address
             .map(|address| address.to_string())
             .unwrap_or_default(),
+        unencrypted: unencrypted.contains(&view.link),
     }
 }
 
-pub(super) fn links(mesh: &Gossip, now: Instant) -> Vec<proto::Link> {
-    mesh.links(now).map(|view| link(&view, mesh)).collect()
+pub(super) fn links(
+    mesh: &Gossip,
+    now: Instant,
+    unencrypted: &BTreeSet<LinkId>,
+) -> Vec<proto::Link> {
+    let views = mesh.links(now);
+    views.map(|view| link(&view, mesh, unencrypted)).collect()
 }
 
 fn counts(mesh: &Gossip) -> proto::MemberCounts {
@@ -219,13 +225,13 @@ pub(super) struct Inside {
 }
 
 impl Inside {
-    pub(super) fn of(node: &Node, now: Instant) -> Self {
+    pub(super) fn of(node: &Node, now: Instant, unencrypted: &BTreeSet<LinkId>) -> Self {
         let mesh = node.mesh();
         let known = node.channels().known();
         let (channels, open_channels) = known.fold((0, 0), |(channels, open), (.., opened)| {
             (channels + 1, open + u32::from(opened))
         });
-        let (links, targets) = (links(mesh, now), targets(mesh));
+        let (links, targets) = (links(mesh, now, unencrypted), targets(mesh));
         let found = targets
             .iter()
             .filter(|target| target.failure.is_empty() && !target.peer.is_empty());
@@ -256,7 +262,7 @@ impl Inside {
             phase: phase(self.phase).into(),
             health: Some(health(self.phase, outside.now)),
             listen: outside.listen.clone(),
-            encryption: "mutual TLS 1.3".to_owned(),
+            encryption: encryption(&outside.trusted),
             discovery: discovery(self.discovery).to_owned(),
             uptime_ms: millis(self.uptime),
             hash: self.hash,
@@ -274,8 +280,17 @@ impl Inside {
             open_channels: self.open_channels,
             secrets: secrets(outside.identity.trust(), &self.accepted),
             outdated_links: u32::try_from(outside.outdated_links).unwrap_or(u32::MAX),
+            trusted_subnets: outside.trusted.iter().map(ToString::to_string).collect(),
         }
     }
+}
+
+fn encryption(trusted: &TrustedSubnets) -> String {
+    let always = "mutual TLS 1.3".to_owned();
+    if trusted.is_empty() {
+        return always;
+    }
+    format!("{always}; unencrypted in {trusted}, where the other end trusts it too")
 }
 
 const fn discovery(discovery: bool) -> &'static str {
@@ -296,6 +311,7 @@ pub(super) struct Outside<'a> {
     pub(super) traffic: Traffic,
     pub(super) connections: usize,
     pub(super) outdated_links: usize,
+    pub(super) trusted: TrustedSubnets,
 }
 
 fn failed_dials(kept: &Kept, reached: &BTreeSet<String>) -> Vec<proto::FailedDial> {

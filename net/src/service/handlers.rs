@@ -150,7 +150,10 @@ impl MeshService for Api {
         request: Request<proto::GetStatusRequest>,
     ) -> Answer<proto::NodeStatus> {
         self.inner_circle(&request)?;
-        let inside = self.ask(Inside::of).await?;
+        let outside = self.node.clone();
+        let inside = self
+            .ask(move |node, now| Inside::of(node, now, &outside.unencrypted_links()))
+            .await?;
         let watching = WATCHERS_MAX.saturating_sub(self.watchers.available_permits());
         let kept = self.journal.kept();
         let status = inside.status(&Outside {
@@ -162,6 +165,7 @@ impl MeshService for Api {
             traffic: self.node.traffic(),
             connections: self.node.connections(),
             outdated_links: self.node.outdated_links(),
+            trusted: self.node.trusted_subnets(),
         });
         Ok(Response::new(status))
     }
@@ -171,8 +175,9 @@ impl MeshService for Api {
         request: Request<proto::ListLinksRequest>,
     ) -> Answer<proto::ListLinksReply> {
         self.inner_circle(&request)?;
+        let outside = self.node.clone();
         let links = self
-            .ask(|node, now| answer::links(node.mesh(), now))
+            .ask(move |node, now| answer::links(node.mesh(), now, &outside.unencrypted_links()))
             .await?;
         Ok(Response::new(proto::ListLinksReply { links }))
     }

@@ -9,7 +9,7 @@ use super::handshakes::{Handshakes, Place, Rates};
 use super::links::Links;
 use super::network::Listener;
 use super::{Event, Limit};
-use crate::identity::Claim;
+use crate::identity::{self, Claim, Role};
 use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
@@ -106,7 +106,7 @@ where
             let named = hello.certificate_authorities().unwrap_or_default();
             let named = named.iter().map(|name| Claim::of_name(name.as_ref()));
             claims = Some(named.collect::<Vec<_>>());
-            begun.into_stream(Arc::clone(&proof.accepting)).await
+            begun.into_stream(proof.accepting(remote)).await
         });
         let shaken = time::timeout(timeout, shake).await;
         drop(place);
@@ -118,26 +118,32 @@ where
                 let quarrel = claims.and_then(|claims| proof.identity.quarrel(&claims));
                 failure::accepting(&error, quarrel)
             }
-            Ok(Ok(io)) => match proof
-                .identity
-                .judge(io.inner().get_ref().1.peer_certificates())
-            {
-                Ok(peer) => {
-                    let expiry = Expiry::first_of(proof.identity.validity(), peer.validity);
-                    let caller = Caller {
-                        peer,
-                        remote,
-                        fate,
-                        expiry,
-                        generation: proof.generation,
-                    };
-                    // The receiver is gone when the node ends.
-                    let accepted = Accepted::new(io, caller);
-                    let _ended = self.out.send(Ok(accepted)).await.is_err();
-                    return;
+            Ok(Ok(io)) => {
+                let connection = io.inner().get_ref().1;
+                let encrypted = identity::is_encrypted(connection);
+                match proof.identity.judge(connection.peer_certificates()) {
+                    Ok(peer) if !encrypted && peer.subject.role() != Role::Node => format!(
+                        "{} asked for a connection that is not encrypted; only nodes have links",
+                        peer.subject
+                    ),
+                    Ok(peer) => {
+                        let expiry = Expiry::first_of(proof.identity.validity(), peer.validity);
+                        let caller = Caller {
+                            peer,
+                            remote,
+                            encrypted,
+                            fate,
+                            expiry,
+                            generation: proof.generation,
+                        };
+                        // The receiver is gone when the node ends.
+                        let accepted = Accepted::new(io, caller);
+                        let _ended = self.out.send(Ok(accepted)).await.is_err();
+                        return;
+                    }
+                    Err(error) => format!("not trusted: its certificate {error}"),
                 }
-                Err(error) => format!("not trusted: its certificate {error}"),
-            },
+            }
         };
         self.complain(Event::HandshakeFailed { remote, reason });
     }

@@ -20,6 +20,9 @@ pub struct Caller {
     pub peer: Peer,
     /// Where it called from.
     pub remote: SocketAddr,
+    /// Whether its two ends alone can read what goes over the connection. Links in trusted subnets are not, and no
+    /// program of ours makes calls on those.
+    pub encrypted: bool,
     pub(crate) fate: Fate,
     pub(crate) expiry: Expiry,
     /// The generation of our own credentials in the handshake.

@@ -1,7 +1,9 @@
 //! What a node proves itself with. It may be replaced while the node runs.
 
-use crate::identity::{Identity, IdentityError};
+use super::subnets::TrustedSubnets;
+use crate::identity::{Encryption, Identity, IdentityError};
 use rustls::{ClientConfig, ServerConfig};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -11,18 +13,63 @@ pub(crate) struct Proof {
     /// Rises with each identity that takes another's place.
     pub(crate) generation: u64,
     pub(crate) identity: Identity,
-    pub(crate) accepting: Arc<ServerConfig>,
-    pub(crate) dialing: Arc<ClientConfig>,
+    trusted: TrustedSubnets,
+    elsewhere: Configs,
+    in_trusted: Configs,
+}
+
+/// How handshakes are done.
+#[derive(Debug)]
+struct Configs {
+    accepting: Arc<ServerConfig>,
+    dialing: Arc<ClientConfig>,
+}
+
+impl Configs {
+    fn new(identity: &Identity, encryption: Encryption) -> Result<Self, IdentityError> {
+        Ok(Self {
+            accepting: identity.server_config(encryption)?,
+            dialing: identity.client_config(encryption)?,
+        })
+    }
 }
 
 impl Proof {
-    fn new(identity: Identity, generation: u64) -> Result<Arc<Self>, IdentityError> {
+    fn new(
+        identity: Identity,
+        generation: u64,
+        trusted: TrustedSubnets,
+    ) -> Result<Arc<Self>, IdentityError> {
         Ok(Arc::new(Self {
             generation,
-            accepting: identity.server_config()?,
-            dialing: identity.client_config()?,
+            elsewhere: Configs::new(&identity, Encryption::Demanded)?,
+            in_trusted: Configs::new(&identity, Encryption::Waived)?,
             identity,
+            trusted,
         }))
+    }
+
+    fn configs(&self, remote: SocketAddr) -> &Configs {
+        if self.trusted.contains(remote) {
+            &self.in_trusted
+        } else {
+            &self.elsewhere
+        }
+    }
+
+    /// How to shake hands with whoever connected from this address.
+    pub(crate) fn accepting(&self, remote: SocketAddr) -> Arc<ServerConfig> {
+        Arc::clone(&self.configs(remote).accepting)
+    }
+
+    /// How to shake hands for a link with whoever answers at this address.
+    pub(crate) fn dialing(&self, remote: SocketAddr) -> Arc<ClientConfig> {
+        Arc::clone(&self.configs(remote).dialing)
+    }
+
+    /// Where encryption is waived.
+    pub(crate) const fn trusted(&self) -> &TrustedSubnets {
+        &self.trusted
     }
 }
 
@@ -33,8 +80,8 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    pub(crate) fn new(identity: Identity) -> Result<Self, IdentityError> {
-        let (current, _) = watch::channel(Proof::new(identity, 0)?);
+    pub(crate) fn new(identity: Identity, trusted: TrustedSubnets) -> Result<Self, IdentityError> {
+        let (current, _) = watch::channel(Proof::new(identity, 0, trusted)?);
         Ok(Self { current })
     }
 
@@ -50,7 +97,8 @@ impl Credentials {
 
     /// Puts another identity in the place of the present one.
     pub(crate) fn replace(&self, identity: Identity) -> Result<(), IdentityError> {
-        let next = Proof::new(identity, self.current().generation + 1)?;
+        let current = self.current();
+        let next = Proof::new(identity, current.generation + 1, current.trusted.clone())?;
         self.current.send_replace(next);
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::links::{Links, Origin, Stem};
 use super::network::Network;
 use super::renewal::Renewal;
 use super::service::Sent;
-use crate::identity::{Identity, Peer, Role};
+use crate::identity::{self, Encryption, Identity, Peer, Role};
 use crate::wire::proto::mesh_client::MeshClient;
 use hyper_util::rt::TokioIo;
 use phalanx_core::gossip::{Address, DialError, DialId, Input};
@@ -52,19 +52,20 @@ impl<N: Network> Dialer<N> {
     }
 
     async fn link(&self, dial: DialId, address: &Address) -> Result<(), DialError> {
-        let (io, _remote) = self
+        let (io, remote) = self
             .network
             .connect(address)
             .await
             .map_err(|error| failure::connecting(&error))?;
         let io = self.connections.guard(io, false);
         let proof = self.credentials.current();
-        let tls = Arc::clone(&proof.dialing);
+        let tls = proof.dialing(remote);
         let Call {
             channel,
             peer,
             fate,
             expiry,
+            encrypted,
         } = call(io, &proof.identity, tls, Some(self.keepalive)).await?;
         // Otherwise it would close at once, and be dialled again at once.
         if expiry.is_near() && !expiry.is_over() {
@@ -86,6 +87,8 @@ impl<N: Network> Dialer<N> {
         self.links.open(Stem {
             origin,
             peer: id,
+            remote,
+            encrypted,
             queue,
             inbound,
             fate,
@@ -99,7 +102,7 @@ impl<N: Network> Dialer<N> {
 /// Whoever waits on a call hears within twice this that the other end is gone.
 const CALL_KEEPALIVE: Duration = Duration::from_secs(5);
 
-/// A connection to a node, for calls.
+/// A connection to a node, for calls. It is encrypted, also in trusted subnets.
 ///
 /// With TLS 1.3 the handshake is over on this side before the node has judged our certificate: that it is not
 /// taken shows at the first call, whose status [`explain`](Self::explain) puts into words.
@@ -111,6 +114,7 @@ pub struct Call {
     pub peer: Peer,
     fate: Fate,
     expiry: Expiry,
+    encrypted: bool,
 }
 
 impl Call {
@@ -125,7 +129,7 @@ impl Call {
         timeout: Duration,
     ) -> Result<Self, DialError> {
         let config = identity
-            .client_config()
+            .client_config(Encryption::Demanded)
             .map_err(|error| DialError::Untrusted(error.to_string()))?;
         let connect = async {
             let (io, _) = network
@@ -162,7 +166,7 @@ impl Call {
 }
 
 /// Shakes hands, judges who answered, and starts HTTP/2.
-async fn call<Io>(
+pub(super) async fn call<Io>(
     io: Guarded<Io>,
     identity: &Identity,
     tls: Arc<ClientConfig>,
@@ -186,12 +190,14 @@ where
     }
     let fate = io.fate();
     let expiry = Expiry::first_of(identity.validity(), peer.validity);
+    let encrypted = identity::is_encrypted(io.inner().get_ref().1);
     match channel(io, keepalive).await {
         Ok(channel) => Ok(Call {
             channel,
             peer,
             fate,
             expiry,
+            encrypted,
         }),
         Err(error) => Err(fate.take_failure().map_or_else(
             || DialError::Protocol(format!("HTTP/2 did not start: {error}")),

@@ -20,8 +20,9 @@ use phalanx_core::gossip::{CloseReason, DialId, Input, LinkId, Message};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
 use phalanx_core::size::Encoded;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -48,6 +49,8 @@ struct Table {
     queues: BTreeMap<LinkId, Arc<Queue>>,
     /// With which of our credentials each was made.
     generations: BTreeMap<LinkId, u64>,
+    /// Those that others can read.
+    unencrypted: BTreeSet<LinkId>,
     /// The node is ending: no link opens any more.
     ended: bool,
 }
@@ -64,6 +67,9 @@ pub(crate) enum Origin {
 pub(crate) struct Stem {
     pub(crate) origin: Origin,
     pub(crate) peer: NodeId,
+    /// Where the peer is, as the connection shows it.
+    pub(crate) remote: SocketAddr,
+    pub(crate) encrypted: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) inbound: Streaming<Packet>,
     pub(crate) fate: Fate,
@@ -125,6 +131,8 @@ impl Links {
         let Stem {
             origin,
             peer,
+            remote,
+            encrypted,
             queue,
             inbound,
             fate,
@@ -141,7 +149,14 @@ impl Links {
         let link = LinkId(table.last);
         table.queues.insert(link, queue.clone());
         table.generations.insert(link, renewal.generation());
+        if !encrypted {
+            table.unencrypted.insert(link);
+        }
         drop(table);
+        if !encrypted {
+            let peer = peer.clone();
+            self.notice(Event::Unencrypted { peer, link, remote });
+        }
         let (opened, channel) = match origin {
             Origin::Accepted => (
                 Input::Accepted {
@@ -208,12 +223,22 @@ impl Links {
         table.queues.remove(&link).is_some()
     }
 
+    /// Forgets what a link was like, once the machine knows of its end.
+    fn bury(&self, link: LinkId) {
+        self.lock().unencrypted.remove(&link);
+    }
+
     /// The number of open links made with credentials before these.
     pub(crate) fn before(&self, generation: u64) -> usize {
         let table = self.lock();
         let made = |link| table.generations.get(link).copied().unwrap_or_default();
         let before = table.queues.keys().filter(|link| made(link) < generation);
         before.count()
+    }
+
+    /// The open links that others can read.
+    pub(crate) fn unencrypted(&self) -> BTreeSet<LinkId> {
+        self.lock().unencrypted.clone()
     }
 
     /// The number of open links.
@@ -323,6 +348,7 @@ impl Pump {
                 })
                 .await;
         }
+        self.links.bury(self.link);
         if reason.is_none_or(|reason| reason != CloseReason::Ended && in_order(reason)) {
             // What we still have to say goes out while the peer reads; its own end says that it has read it.
             let read_out = async { while let Ok(Some(_)) = self.inbound.message().await {} };

@@ -32,6 +32,7 @@ mod performer;
 mod queue;
 mod renewal;
 mod service;
+mod subnets;
 mod tasks;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -42,6 +43,7 @@ pub use network::{Listener, Network, Tcp};
 pub use node::{Bound, MeshNode, Settings, StartError};
 pub use performer::Observer;
 pub use queue::QueueLimits;
+pub use subnets::{Subnet, SubnetError, TRUSTED_SUBNETS_MAX, TooManySubnets, TrustedSubnets};
 pub use tasks::Tasks;
 
 use phalanx_core::channel;
@@ -154,6 +156,15 @@ pub enum Event {
         /// What is wrong with it.
         reason: String,
     },
+    /// A link is opened that is authenticated and not encrypted: both ends trust the other's subnet.
+    Unencrypted {
+        /// The peer.
+        peer: NodeId,
+        /// The link.
+        link: LinkId,
+        /// Where the peer is.
+        remote: SocketAddr,
+    },
     /// The port gave no connection; it is tried again.
     AcceptFailed {
         /// Why.
@@ -209,6 +220,11 @@ impl fmt::Display for Event {
                     link.0
                 )
             }
+            Self::Unencrypted { peer, link, remote } => write!(
+                f,
+                "link {} to {peer} at {remote} is unencrypted: both ends trust the network between them",
+                link.0
+            ),
             Self::AcceptFailed { reason } => write!(f, "no connection can be accepted: {reason}"),
             Self::StoreFailed { reason } => write!(f, "the epoch was not stored: {reason}"),
         }

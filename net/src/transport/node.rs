@@ -9,13 +9,15 @@ use super::links::Links;
 use super::network::{Listener, Network};
 use super::performer::{MeshPerformer, Observer, keep_epochs};
 use super::service::LinkService;
+use super::subnets::TrustedSubnets;
 use super::{Event, Limits, Notice, Tasks, Traffic};
 use crate::channel::{Desk, Line};
 use crate::driver::{self, Epoch, Handle, Inbox};
 use crate::identity::{Identity, IdentityError, Place};
 use crate::store::EpochStore;
-use phalanx_core::gossip::{self, Input};
+use phalanx_core::gossip::{self, Input, LinkId};
 use phalanx_core::node::{self, Node};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -82,6 +84,8 @@ pub struct Settings<S> {
     pub identity: Identity,
     /// Where the epoch is kept.
     pub store: S,
+    /// Where links need not be encrypted, if the other end says so too.
+    pub trusted: TrustedSubnets,
     /// Bounds of the transport.
     pub limits: Limits,
     /// Sees every input before the machine does.
@@ -154,10 +158,11 @@ impl<N: Network> Bound<N> {
             seed,
             identity,
             store,
+            trusted,
             limits,
             observer,
         } = settings;
-        let credentials = Credentials::new(identity)?;
+        let credentials = Credentials::new(identity, trusted)?;
         let inbox = Inbox::new();
         let (left, has_left) = watch::channel(false);
         let node = MeshNode::new(&inbox, limits, has_left, self.address, credentials.clone());
@@ -324,6 +329,18 @@ impl MeshNode {
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.credentials.current().identity.clone()
+    }
+
+    /// The subnets in which links need not be encrypted.
+    #[must_use]
+    pub fn trusted_subnets(&self) -> TrustedSubnets {
+        self.credentials.current().trusted().clone()
+    }
+
+    /// The open links that are authenticated and not encrypted.
+    #[must_use]
+    pub fn unencrypted_links(&self) -> BTreeSet<LinkId> {
+        self.links.unencrypted()
     }
 
     /// Proves itself with another identity of the same subject from here on. Every link gets a successor that is made

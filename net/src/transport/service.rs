@@ -69,15 +69,18 @@ impl Mesh for LinkService {
         let (queue, outbound) = self.links.queue();
         let Caller {
             peer,
+            remote,
+            encrypted,
             fate,
             expiry,
             generation,
-            ..
         } = caller;
         let id = peer.subject.id().clone();
         self.links.open(Stem {
             origin: Origin::Accepted,
             peer: id,
+            remote,
+            encrypted,
             queue,
             inbound: request.into_inner(),
             fate,

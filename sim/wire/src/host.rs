@@ -6,7 +6,7 @@ use phalanx_core::gossip::Config;
 use phalanx_core::node::{self, Node};
 use phalanx_net::identity::Identity;
 use phalanx_net::store::MemoryEpoch;
-use phalanx_net::transport::{Bound, Limits, MeshNode, Notice, Settings};
+use phalanx_net::transport::{Bound, Limits, MeshNode, Notice, Settings, TrustedSubnets};
 use phalanx_sim::model::PORT;
 use std::future::{Future, poll_fn};
 use std::net::Ipv4Addr;
@@ -59,6 +59,7 @@ pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result
         seed: boot.seed,
         identity: boot.identity,
         store: boot.store,
+        trusted: TrustedSubnets::default(),
         limits: Limits::default(),
         observer: Some(Box::new(move |_, input: &node::Input| {
             let wake = phalanx_core::gossip::Input::Wake;

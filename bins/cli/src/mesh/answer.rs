@@ -69,6 +69,15 @@ pub(crate) struct Link {
     pub(crate) quiet_ms: u64,
     pub(crate) session: u32,
     pub(crate) version: u32,
+    /// `encrypted`, or `unencrypted`: then it is authenticated alone.
+    pub(crate) encryption: String,
+}
+
+impl Link {
+    /// Whether others can read what goes over it.
+    pub(crate) fn is_unencrypted(&self) -> bool {
+        self.encryption != "encrypted"
+    }
 }
 
 /// An address that is not reached.
@@ -155,6 +164,8 @@ pub(crate) struct Status {
     pub(crate) message: String,
     pub(crate) listen: String,
     pub(crate) encryption: String,
+    /// Where links need not be encrypted, if the other end says so too.
+    pub(crate) trusted_subnets: Vec<String>,
     /// What makes a node a member.
     pub(crate) trust: String,
     /// The mesh's secrets that the node accepts, the one it mints from first.
@@ -297,6 +308,12 @@ impl From<proto::Link> for Link {
             quiet_ms: link.quiet_ms,
             session: link.session,
             version: link.version,
+            encryption: if link.unencrypted {
+                "unencrypted"
+            } else {
+                "encrypted"
+            }
+            .to_owned(),
         }
     }
 }
@@ -352,6 +369,7 @@ impl From<proto::NodeStatus> for Status {
             message: health.message,
             listen: status.listen,
             encryption: status.encryption,
+            trusted_subnets: status.trusted_subnets,
             trust: status.trust,
             secrets: status
                 .secrets

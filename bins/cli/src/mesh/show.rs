@@ -83,6 +83,7 @@ pub(super) fn links(screen: &Screen, links: &[Link], failed: &[FailedDial]) -> R
             "role",
             "sends",
             "heard",
+            "encryption",
             "session",
         ]);
         for link in links {
@@ -98,6 +99,11 @@ pub(super) fn links(screen: &Screen, links: &[Link], failed: &[FailedDial]) -> R
                 } else {
                     heard
                 },
+                Cell::new(&link.encryption).paint(if link.is_unencrypted() {
+                    Paint::Warn
+                } else {
+                    Paint::Plain
+                }),
                 Cell::number(link.session),
             ]);
         }
@@ -225,7 +231,14 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
         ),
         ("view", Cell::new(&status.hash)),
         ("listens", Cell::new(&status.listen)),
-        ("encryption", Cell::new(&status.encryption)),
+        (
+            "encryption",
+            Cell::new(&status.encryption).paint(if status.trusted_subnets.is_empty() {
+                Paint::Plain
+            } else {
+                Paint::Warn
+            }),
+        ),
         ("trust", Cell::new(&status.trust)),
         ("discovery", Cell::new(&status.discovery)),
         (
@@ -268,6 +281,11 @@ fn links_text(status: &Status) -> String {
     let mut links = status.links.len().to_string();
     if silent > 0 {
         links += &format!(", {silent} silent");
+    }
+    let unencrypted = status.links.iter().filter(|link| link.is_unencrypted());
+    match unencrypted.count() {
+        0 => {}
+        unencrypted => links += &format!(", {unencrypted} unencrypted"),
     }
     if status.outdated_links > 0 {
         let outdated = status.outdated_links;

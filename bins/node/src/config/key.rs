@@ -52,6 +52,7 @@ keys! {
     Kind "kind" "PHALANX_KIND" Text,
     Services "services" "PHALANX_SERVICES" List,
     Metadata "metadata" "PHALANX_METADATA" Table,
+    TrustedSubnets "trusted_subnets" "PHALANX_TRUSTED_SUBNETS" List,
     StateDir "state_dir" "PHALANX_STATE_DIR" Text,
     CertDir "tls.cert_dir" "PHALANX_CERT_DIR" Text,
     CertificateFile "tls.cert" "PHALANX_TLS_CERT_FILE" Text,

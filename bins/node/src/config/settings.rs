@@ -15,6 +15,7 @@ use phalanx_net::identity::{
     CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, RESERVED_METADATA, SECRET_VARIABLE, Source, Subject,
 };
 use phalanx_net::telemetry::{Filter, Format};
+use phalanx_net::transport::{Subnet, TrustedSubnets};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -73,6 +74,8 @@ pub(crate) struct Settings {
     pub(crate) services: BTreeSet<Service>,
     /// Free data.
     pub(crate) metadata: BTreeMap<String, String>,
+    /// Where links need not be encrypted, if the other end says so too.
+    pub(crate) trusted: TrustedSubnets,
     /// Where it keeps its state.
     pub(crate) state_dir: PathBuf,
     /// Where its certificates come from.
@@ -226,6 +229,7 @@ fn read(merged: &mut Merged, proof: Proof, warnings: Vec<String>) -> Option<Sett
         text.parse::<Service>().map_err(|why| why.to_string())
     });
     let metadata = items(merged, Key::Metadata, entry);
+    let trusted = trusted(merged);
     let text = |key| merged.text(key).map(|(_, text)| text);
     let (nickname, kind) = (text(Key::Nickname).unwrap_or_default(), text(Key::Kind));
     let discovery = merged.parsed(Key::Discovery).unwrap_or_default();
@@ -247,6 +251,7 @@ fn read(merged: &mut Merged, proof: Proof, warnings: Vec<String>) -> Option<Sett
         kind: kind.unwrap_or_else(|| "generic".to_owned()),
         services: services.into_iter().collect(),
         metadata: metadata.into_iter().collect(),
+        trusted,
         state_dir: state_dir?,
         certificates: certificates?,
         log_format,
@@ -395,6 +400,16 @@ fn items<T>(merged: &mut Merged, key: Key, parse: impl Fn(&str) -> Result<T, Str
         }
     }
     parsed
+}
+
+fn trusted(merged: &mut Merged) -> TrustedSubnets {
+    let subnets = items(merged, Key::TrustedSubnets, |text| {
+        text.parse::<Subnet>().map_err(|why| why.to_string())
+    });
+    TrustedSubnets::new(&subnets).unwrap_or_else(|why| {
+        merged.wrong(Key::TrustedSubnets, None, &why.to_string());
+        TrustedSubnets::default()
+    })
 }
 
 fn entry(text: &str) -> Result<(String, String), String> {

@@ -1,6 +1,6 @@
 //! TLS between two ends in memory: who gets through, and as whom.
 
-use super::super::{Authority, Identity, Peer, PeerError, PemParts, Subject, Validity};
+use super::super::{Authority, Encryption, Identity, Peer, PeerError, PemParts, Subject, Validity};
 use super::{admin, authority, identity, node, now};
 use phalanx_core::time::Wall;
 use rustls::pki_types::ServerName;
@@ -18,7 +18,7 @@ async fn meet(
     acceptor: &Identity,
 ) -> (Learnt, Learnt) {
     let (near, far) = tokio::io::duplex(64 * 1024);
-    let server = TlsAcceptor::from(acceptor.server_config().unwrap());
+    let server = TlsAcceptor::from(acceptor.server_config(Encryption::Demanded).unwrap());
     let accepting = async {
         let mut stream = server
             .accept(far)
@@ -48,7 +48,12 @@ async fn meet(
 }
 
 pub(super) async fn meet_as(dialer: &Identity, acceptor: &Identity) -> (Learnt, Learnt) {
-    meet(dialer.client_config().unwrap(), dialer, acceptor).await
+    meet(
+        dialer.client_config(Encryption::Demanded).unwrap(),
+        dialer,
+        acceptor,
+    )
+    .await
 }
 
 pub(super) fn subject(learnt: &Learnt) -> Subject {
@@ -94,7 +99,7 @@ async fn an_administrator_may_dial_and_not_accept() {
 async fn a_dialer_without_a_certificate_is_turned_away() {
     let ca = authority("prod");
     let a = identity(&ca, &node("prod", "a"));
-    let mut config = (*a.client_config().unwrap()).clone();
+    let mut config = (*a.client_config(Encryption::Demanded).unwrap()).clone();
     config.client_auth_cert_resolver = Arc::new(Nobody);
     let (dialer, acceptor) = meet(Arc::new(config), &a, &a).await;
     assert!(dialer.unwrap_err().contains("CertificateRequired"));
@@ -129,9 +134,12 @@ async fn a_foreign_ca_is_refused_by_both_ends() {
     assert!(dialer.unwrap_err().contains("invalid peer certificate"));
     assert!(acceptor.is_err());
     // The acceptor checks too: a dialer that would trust anyone's CA is refused.
-    let mut trusting = (*b.client_config().unwrap()).clone();
-    trusting.client_auth_cert_resolver =
-        Arc::clone(&a.client_config().unwrap().client_auth_cert_resolver);
+    let mut trusting = (*b.client_config(Encryption::Demanded).unwrap()).clone();
+    trusting.client_auth_cert_resolver = Arc::clone(
+        &a.client_config(Encryption::Demanded)
+            .unwrap()
+            .client_auth_cert_resolver,
+    );
     let (_, acceptor) = meet(Arc::new(trusting), &a, &b).await;
     assert!(acceptor.unwrap_err().contains("invalid peer certificate"));
 }

@@ -10,7 +10,7 @@ use super::{Api, ChannelApi, Client, Journal};
 use crate::clock;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
 use crate::store::MemoryEpoch;
-use crate::transport::{Bound, Limits, MeshNode, Settings, Tasks, Tcp};
+use crate::transport::{Bound, Limits, MeshNode, Settings, Tasks, Tcp, TrustedSubnets};
 use phalanx_core::gossip::{Address, Config};
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
@@ -78,6 +78,7 @@ impl Mesh {
             seed: 1,
             identity: identity.clone(),
             store: MemoryEpoch::default(),
+            trusted: TrustedSubnets::default(),
             limits: Limits::default(),
             observer: None,
         };

@@ -111,6 +111,7 @@ async fn a_node_whose_loop_fails_ends_its_port_and_says_so() {
         seed: 1,
         identity,
         store: MemoryEpoch::default(),
+        trusted: TrustedSubnets::default(),
         limits: Limits::default(),
         observer: Some(Box::new(|_, _| panic!("planted"))),
     };

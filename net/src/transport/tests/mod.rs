@@ -5,6 +5,7 @@ mod hostile;
 mod joining;
 mod limits;
 mod renewing;
+mod trusted;
 
 use super::*;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
@@ -162,6 +163,7 @@ fn start_bound(
         seed,
         identity,
         store,
+        trusted: TrustedSubnets::default(),
         limits,
         observer: None,
     };
