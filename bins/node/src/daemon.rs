@@ -137,13 +137,6 @@ impl Daemon {
         for warning in &opened.warnings {
             tracing::warn!("{warning}");
         }
-        if !settings.trusted.is_empty() {
-            let subnets = &settings.trusted;
-            tracing::warn!(
-                "links to nodes in {subnets} that trust this node's network too are authenticated and not encrypted: \
-                 whoever sees them pass can read everything on them"
-            );
-        }
         // The port first: a start that fails there shall not raise the epoch.
         let bound = Bound::bind(Tcp, settings.listen).await.map_err(start)?;
         let state = State::open(&settings.state_dir)?;
@@ -152,6 +145,13 @@ impl Daemon {
         let (node, tasks) = node(bound, config, opened.identity, &settings, &state)?;
         let (id, mesh) = (settings.subject.id().as_str(), settings.subject.mesh());
         tracing::info!(id, mesh, address = %node.address(), epoch = state.epoch, "phalanxd has started");
+        if !settings.trusted.is_empty() {
+            let subnets = &settings.trusted;
+            tracing::warn!(
+                "links to nodes in {subnets} that trust this node's network too are authenticated and not encrypted: \
+                 whoever sees them pass can read everything on them"
+            );
+        }
         Ok(Self {
             settings,
             node,

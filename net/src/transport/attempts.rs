@@ -118,6 +118,7 @@ fn more_telling(earlier: Option<io::Error>, later: io::Error) -> io::Error {
 mod tests {
     use super::*;
     use std::cell::RefCell;
+    use tokio::net::{TcpListener, TcpStream};
 
     /// What becomes of an attempt, by the last part of the address.
     async fn meet(address: SocketAddr) -> io::Result<u16> {
@@ -182,6 +183,18 @@ mod tests {
             .unwrap();
         assert_eq!(address, v4(1, 4));
         assert_eq!(*tried.borrow(), [v4(1, 4), v4(2, 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_name_of_both_families_leads_to_the_one_that_is_listened_on() {
+        for (listens, other) in [("127.0.0.1", "::1"), ("::1", "127.0.0.1")] {
+            let at = |ip: &str, port| SocketAddr::new(ip.parse().unwrap(), port);
+            let listener = TcpListener::bind(at(listens, 0)).await.unwrap();
+            let real = listener.local_addr().unwrap();
+            let found = [at(other, real.port()), real];
+            let (stream, address) = first_of(found, TcpStream::connect).await.unwrap();
+            assert_eq!((stream.peer_addr().unwrap(), address), (real, real));
+        }
     }
 
     #[tokio::test(start_paused = true)]

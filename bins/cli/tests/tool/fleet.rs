@@ -18,7 +18,12 @@ pub(super) struct Dev {
 
 impl Dev {
     pub(super) fn start(nodes: &str) -> Self {
-        let mut child = tool(&["dev", "--json", "--nodes", nodes])
+        Self::of(tool(&["dev", "--json", "--nodes", nodes]))
+    }
+
+    /// The fleet of this command.
+    pub(super) fn of(mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .spawn()
             .expect("the tool starts");
@@ -61,7 +66,7 @@ impl Dev {
         ["--node", node, "--cert-dir", cert_dir]
     }
 
-    fn ask(&self, words: &[&str]) -> Answer {
+    pub(super) fn ask(&self, words: &[&str]) -> Answer {
         run(&[words, &self.flags()].concat())
     }
 

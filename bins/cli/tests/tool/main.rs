@@ -13,6 +13,7 @@ mod exits;
 mod fleet;
 mod golden;
 mod matrix;
+mod network;
 mod recorded;
 mod simulator;
 

@@ -227,6 +227,53 @@ fn a_bad_value_is_named_with_its_place_and_the_mend() {
 }
 
 #[test]
+fn trusted_subnets_are_lists_and_what_is_none_is_named_with_the_mend() {
+    let subnets = |settings: Settings| settings.trusted.to_string();
+    let with = |list: &str| format!("trusted_subnets = {list}\n{GOOD}");
+    assert_eq!(subnets(load(GOOD, &[], &[]).unwrap()), "");
+    let file = with("[\"10.0.0.0/8\", \"fd00::/8\"]");
+    assert_eq!(
+        subnets(load(&file, &[], &[]).unwrap()),
+        "10.0.0.0/8, fd00::/8"
+    );
+    let variable = [("PHALANX_TRUSTED_SUBNETS", "192.0.2.0/24, ::/0")];
+    let settings = load(&file, &variable, &[]).unwrap();
+    assert_eq!(subnets(settings), "192.0.2.0/24, ::/0");
+    let flags = [
+        "--trusted-subnet",
+        "10.0.0.0/8",
+        "--trusted-subnet",
+        "10.0.0.1/32",
+    ];
+    let settings = load(&file, &variable, &flags).unwrap();
+    assert_eq!(subnets(settings), "10.0.0.0/8, 10.0.0.1/32");
+    assert_eq!(
+        problems(&with("[\n\"fd00::/8\",\n\"10.1.0.0/8\"]")),
+        [
+            "FILE:3: trusted_subnets: \"10.1.0.0/8\" has bits set beyond its prefix; write 10.0.0.0/8"
+        ]
+    );
+    assert_eq!(
+        load(GOOD, &[("PHALANX_TRUSTED_SUBNETS", "lan")], &[]).unwrap_err(),
+        [
+            "environment variable PHALANX_TRUSTED_SUBNETS: trusted_subnets: \"lan\" is no subnet; write \
+          ADDRESS/PREFIX, such as 10.0.0.0/8 or fd00::/8"
+        ]
+    );
+    assert_eq!(
+        load(GOOD, &[], &["--trusted-subnet", "10.0.0.1"]).unwrap_err(),
+        [
+            "--trusted-subnet: trusted_subnets: \"10.0.0.1\" is one address; write 10.0.0.1/32 if it alone is meant"
+        ]
+    );
+    let many: Vec<String> = (0..65).map(|n| format!("10.{n}.0.0/16")).collect();
+    assert_eq!(
+        problems(&with(&format!("{many:?}"))),
+        ["FILE:1: trusted_subnets: 65 subnets are too many; at most 64 are allowed"]
+    );
+}
+
+#[test]
 fn a_flag_and_a_variable_are_named_as_the_place() {
     let place = |variables: &[(&str, &str)], flags: &[&str]| {
         load(GOOD, variables, flags).unwrap_err().remove(0)

@@ -7,5 +7,6 @@ mod channels;
 mod daemon;
 mod life;
 mod mesh;
+mod network;
 mod place;
 mod secret;

@@ -12,7 +12,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 /// Asks a daemon for its view until it is right.
-async fn sees(place: &Place, daemon: &Daemon, right: impl Fn(&[Member]) -> bool) {
+pub(crate) async fn sees(place: &Place, daemon: &Daemon, right: impl Fn(&[Member]) -> bool) {
     tells(place.ask(daemon).await, right).await;
 }
 

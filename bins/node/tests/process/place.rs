@@ -52,6 +52,11 @@ impl Place {
 
     /// A daemon of mesh `test` with its own state directory and the common certificates.
     pub(crate) fn command(&self, id: &str) -> Command {
+        self.command_at("127.0.0.1:0", id)
+    }
+
+    /// The same, listening elsewhere.
+    pub(crate) fn command_at(&self, listen: &str, id: &str) -> Command {
         let (state, certificates) = (self.text(&format!("state-{id}")), self.text("certs"));
         phalanxd([
             "--id",
@@ -59,7 +64,7 @@ impl Place {
             "--mesh",
             "test",
             "--listen",
-            "127.0.0.1:0",
+            listen,
             "--state-dir",
             &state,
             "--cert-dir",
