@@ -7,6 +7,7 @@
 //! - [`identity`]: certificates, and the TLS they make; a peer is who its certificate says.
 //! - [`transport`]: links over mutual TLS.
 //! - [`channel`]: applications' data: broadcasts, messages, maps.
+//! - [`overlay`]: a data path of the embedder's own between linked nodes.
 //! - [`service`]: what can be asked of a node, and the client that asks.
 //! - [`store`]: what a node keeps across restarts.
 //! - [`telemetry`], [`shutdown`], [`clock`], [`entropy`]: logs, signals, calendar and randomness of the system.
@@ -18,6 +19,7 @@ pub mod clock;
 pub mod driver;
 pub mod entropy;
 pub mod identity;
+pub mod overlay;
 pub mod service;
 pub mod shutdown;
 pub mod store;

@@ -310,6 +310,11 @@ fn tell_transport(event: &transport::Event) -> Told {
         transport::Event::LinkDenied { .. } => (Level::INFO, "link-denied", None),
         transport::Event::Malformed { peer, .. } => (Level::WARN, "malformed", Some(peer)),
         transport::Event::Unencrypted { peer, .. } => (Level::INFO, "link-unencrypted", Some(peer)),
+        transport::Event::DataPathUp { peer, .. } => (Level::INFO, "data-path-up", Some(peer)),
+        transport::Event::DataPathDown { peer, .. } => (Level::WARN, "data-path-down", Some(peer)),
+        transport::Event::DataPathUnfit { peer, .. } => {
+            (Level::INFO, "data-path-unfit", Some(peer))
+        }
         transport::Event::AcceptFailed { .. } => (Level::WARN, "accept-failed", None),
         transport::Event::StoreFailed { .. } => (Level::WARN, "store-failed", None),
     };

@@ -411,6 +411,7 @@ fn node(
         trusted: settings.trusted.clone(),
         limits: Limits::default(),
         observer: None,
+        overlay: None,
     };
     let mut tasks = JoinSet::new();
     let routes = |node: &MeshNode| {

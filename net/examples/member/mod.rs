@@ -42,6 +42,7 @@ pub(crate) async fn join(
         trusted: TrustedSubnets::default(),
         limits: Limits::default(),
         observer: None,
+        overlay: None,
     };
     Ok(bound.start(settings, |_| Routes::default())?)
 }

@@ -10,6 +10,7 @@ use super::links::Links;
 use super::network::Listener;
 use super::{Event, Limit};
 use crate::identity::{self, Claim, Role};
+use crate::overlay::{Keys, Wire};
 use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
@@ -76,6 +77,7 @@ where
             dropped(remote, Limit::Rate);
             continue;
         }
+        let local = L::local_end(&io).ok();
         let guarded = gate.connections.guard(io, true);
         let (place, turned_out) = handshakes.begin(remote, guarded.fate());
         if let Some(stranger) = turned_out {
@@ -84,7 +86,7 @@ where
         let admitting = gate.clone();
         gate.links.tasks.spawn(async move {
             admitting
-                .admit(guarded, remote, place, limits.handshake_timeout)
+                .admit(guarded, (local, remote), place, limits.handshake_timeout)
                 .await;
         });
     }
@@ -95,7 +97,13 @@ where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     /// Finds out who connected, and passes the connection on.
-    async fn admit(&self, io: Guarded<Io>, remote: SocketAddr, place: Place, timeout: Duration) {
+    async fn admit(
+        &self,
+        io: Guarded<Io>,
+        (local, remote): (Option<SocketAddr>, SocketAddr),
+        place: Place,
+        timeout: Duration,
+    ) {
         let fate = io.fate();
         let proof = self.credentials.current();
         // Which CAs the dialer trusts, once it has said so.
@@ -128,6 +136,15 @@ where
                     ),
                     Ok(peer) => {
                         let expiry = Expiry::first_of(proof.identity.validity(), peer.validity);
+                        let (dialer, acceptor) = (peer.subject.id(), proof.identity.subject().id());
+                        let overlaid = self.links.paths.as_ref().zip(local);
+                        let wire = overlaid.map(|(_, local)| Wire {
+                            keys: Keys::of(connection, dialer, acceptor),
+                            local,
+                            remote,
+                            dialed: false,
+                            encrypted,
+                        });
                         let caller = Caller {
                             peer,
                             remote,
@@ -135,6 +152,7 @@ where
                             fate,
                             expiry,
                             generation: proof.generation,
+                            wire,
                         };
                         // The receiver is gone when the node ends.
                         let accepted = Accepted::new(io, caller);
@@ -212,6 +230,10 @@ mod tests {
         }
 
         fn local_address(&self) -> io::Result<SocketAddr> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn local_end(_: &DuplexStream) -> io::Result<SocketAddr> {
             Err(io::ErrorKind::Unsupported.into())
         }
     }

@@ -2,6 +2,7 @@
 
 use super::expiry::Expiry;
 use crate::identity::Peer;
+use crate::overlay::Wire;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -27,6 +28,8 @@ pub struct Caller {
     pub(crate) expiry: Expiry,
     /// The generation of our own credentials in the handshake.
     pub(crate) generation: u64,
+    /// What an overlay needs to know; none without one.
+    pub(crate) wire: Option<Wire>,
 }
 
 /// The node's connections, in both directions.

@@ -6,10 +6,11 @@ use super::credentials::Credentials;
 use super::expiry::Expiry;
 use super::failure;
 use super::links::{Links, Origin, Stem};
-use super::network::Network;
+use super::network::{Listener, Network};
 use super::renewal::Renewal;
 use super::service::Sent;
 use crate::identity::{self, Encryption, Identity, Peer, Role};
+use crate::overlay::{Keys, Wire};
 use crate::wire::proto::mesh_client::MeshClient;
 use hyper_util::rt::TokioIo;
 use phalanx_core::gossip::{Address, DialError, DialId, Input};
@@ -57,6 +58,7 @@ impl<N: Network> Dialer<N> {
             .connect(address)
             .await
             .map_err(|error| failure::connecting(&error))?;
+        let local = N::Listener::local_end(&io).ok();
         let io = self.connections.guard(io, false);
         let proof = self.credentials.current();
         let tls = proof.dialing(remote);
@@ -66,6 +68,7 @@ impl<N: Network> Dialer<N> {
             fate,
             expiry,
             encrypted,
+            keys,
         } = call(io, &proof.identity, tls, Some(self.keepalive)).await?;
         // Otherwise it would close at once, and be dialled again at once.
         if expiry.is_near() && !expiry.is_over() {
@@ -81,6 +84,13 @@ impl<N: Network> Dialer<N> {
             Ok(answer) => answer.into_inner(),
             Err(status) => return Err(failure::opening(&status, fate.take_failure())),
         };
+        let wire = local.map(|local| Wire {
+            keys,
+            local,
+            remote,
+            dialed: true,
+            encrypted,
+        });
         let origin = Origin::Dialed(dial, channel);
         let id = peer.subject.id().clone();
         let renewal = Renewal::new(&self.credentials, proof.generation, peer, expiry, true);
@@ -94,6 +104,7 @@ impl<N: Network> Dialer<N> {
             fate,
             expiry,
             renewal,
+            wire,
         });
         Ok(())
     }
@@ -115,6 +126,7 @@ pub struct Call {
     fate: Fate,
     expiry: Expiry,
     encrypted: bool,
+    keys: Keys,
 }
 
 impl Call {
@@ -188,6 +200,8 @@ where
     if peer.subject.role() != Role::Node {
         return Err(DialError::Untrusted(format!("{} is no node", peer.subject)));
     }
+    let (dialer, acceptor) = (identity.subject().id(), peer.subject.id());
+    let keys = Keys::of(io.inner().get_ref().1, dialer, acceptor);
     let fate = io.fate();
     let expiry = Expiry::first_of(identity.validity(), peer.validity);
     let encrypted = identity::is_encrypted(io.inner().get_ref().1);
@@ -198,6 +212,7 @@ where
             fate,
             expiry,
             encrypted,
+            keys,
         }),
         Err(error) => Err(fate.take_failure().map_or_else(
             || DialError::Protocol(format!("HTTP/2 did not start: {error}")),

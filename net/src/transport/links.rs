@@ -7,7 +7,8 @@
 //! open --the machine orders Close--> draining --peer ends, or close_grace--> gone
 //! ```
 //!
-//! A link has a connection of its own, which ends with it.
+//! A link has a connection of its own, which ends with it. What overlays say to each other is taken out here, before
+//! the machine.
 
 use super::connection::Fate;
 use super::expiry::Expiry;
@@ -15,6 +16,8 @@ use super::queue::{Ending, Outbound, Queue};
 use super::renewal::Renewal;
 use super::{Counters, Event, Limits, Notice, Tasks};
 use crate::driver::Handle;
+use crate::overlay::{self, Broken, Paths, Signal, Wire};
+use crate::wire::Parts;
 use crate::wire::proto::Packet;
 use phalanx_core::gossip::{CloseReason, DialId, Input, LinkId, Message};
 use phalanx_core::identity::NodeId;
@@ -41,6 +44,28 @@ pub(crate) struct Links {
     pub(crate) limits: Limits,
     pub(crate) notices: broadcast::Sender<Notice>,
     pub(crate) counters: Counters,
+    /// None without an overlay.
+    pub(crate) paths: Option<Arc<Paths>>,
+}
+
+/// The way of an overlay's signals to the other end of one link.
+pub(crate) struct Outgoing {
+    queue: Arc<Queue>,
+    counters: Counters,
+}
+
+impl Outgoing {
+    /// Sends a signal; a link that is gone takes nothing.
+    pub(crate) fn say(&self, signal: Signal) {
+        let parts = Parts::from(signal);
+        self.counters.sent(parts.encoded_len());
+        self.queue.push(parts);
+    }
+
+    /// Ends the link after what waits on it.
+    pub(crate) fn give_up(&self) {
+        self.queue.give_up();
+    }
 }
 
 #[derive(Default)]
@@ -75,6 +100,7 @@ pub(crate) struct Stem {
     pub(crate) fate: Fate,
     pub(crate) expiry: Expiry,
     pub(crate) renewal: Renewal,
+    pub(crate) wire: Option<Wire>,
 }
 
 /// One open link's task.
@@ -87,6 +113,8 @@ struct Pump {
     fate: Fate,
     expiry: Expiry,
     channel: Option<Channel>,
+    /// What the overlay has of the link.
+    path: Option<Arc<overlay::Shared>>,
 }
 
 /// What a pump waits for.
@@ -114,6 +142,7 @@ impl Links {
             limits,
             notices,
             counters,
+            paths: None,
         }
     }
 
@@ -138,6 +167,7 @@ impl Links {
             fate,
             expiry,
             renewal,
+            wire,
         } = stem;
         let mut table = self.lock();
         if table.ended {
@@ -157,6 +187,12 @@ impl Links {
             let peer = peer.clone();
             self.notice(Event::Unencrypted { peer, link, remote });
         }
+        let out = Outgoing {
+            queue: Arc::clone(&queue),
+            counters: self.counters.clone(),
+        };
+        let overlaid = self.paths.as_ref().zip(wire);
+        let path = overlaid.and_then(|(paths, wire)| paths.begin(link, &peer, &wire, out));
         let (opened, channel) = match origin {
             Origin::Accepted => (
                 Input::Accepted {
@@ -184,6 +220,7 @@ impl Links {
             fate,
             expiry,
             channel,
+            path,
         };
         self.tasks.spawn(pump.run(opened, renewal));
     }
@@ -192,8 +229,31 @@ impl Links {
     pub(crate) fn send(&self, link: LinkId, message: Message) {
         let queue = self.lock().queues.get(&link).cloned();
         if let Some(queue) = queue {
-            self.counters.sent(message.encoded_len());
-            queue.push(message);
+            let greets = matches!(message, Message::Hello(_) | Message::Welcome(_));
+            let paths = self.paths.as_ref().filter(|_| greets);
+            let parts = Parts {
+                signal: paths.and_then(|paths| paths.offer_on(link)),
+                message: Some(message),
+            };
+            self.counters.sent(parts.encoded_len());
+            queue.push(parts);
+        }
+    }
+
+    /// Both ends agreed on a link: the overlay may prepare a data path.
+    pub(crate) fn prepare_path(&self, link: LinkId) {
+        let Some(paths) = &self.paths else { return };
+        if let Some(kept) = paths.up(link) {
+            let links = self.clone();
+            let tell = move |event| links.notice(event);
+            self.tasks
+                .spawn(overlay::keep(Arc::clone(paths), kept, tell));
+        }
+    }
+
+    fn end_path(&self, link: LinkId) {
+        if let Some(paths) = &self.paths {
+            paths.end(link);
         }
     }
 
@@ -201,6 +261,7 @@ impl Links {
     pub(crate) fn close(&self, link: LinkId) {
         let queue = self.lock().queues.remove(&link);
         if let Some(queue) = queue {
+            self.end_path(link);
             queue.close();
         }
     }
@@ -211,13 +272,15 @@ impl Links {
         table.ended = true;
         let queues = std::mem::take(&mut table.queues);
         drop(table);
-        for queue in queues.into_values() {
+        for (link, queue) in queues {
+            self.end_path(link);
             queue.close();
         }
     }
 
     /// Forgets a link that ended; whether the machine did not know.
     fn forget(&self, link: LinkId) -> bool {
+        self.end_path(link);
         let mut table = self.lock();
         table.generations.remove(&link);
         table.queues.remove(&link).is_some()
@@ -262,11 +325,13 @@ impl Pump {
         self.links.tell(opened).await;
         let mut expires = pin!(self.expiry.comes_near());
         let mut distrusted = pin!(renewal.follow(self.links.clone(), self.link));
+        let mut given_up = false;
         let reason = loop {
             match self.next(expires.as_mut(), distrusted.as_mut()).await {
-                Next::Packet(packet) => match Message::try_from(packet) {
-                    Ok(message) => self.receive(message).await,
-                    Err(error) => break Some(self.malformed(error.to_string())),
+                Next::Packet(packet) => match self.unpack(packet) {
+                    Ok(Some(message)) => self.receive(message).await,
+                    Ok(None) => {}
+                    Err(reason) => break Some(self.malformed(reason)),
                 },
                 Next::Failed(status) if is_malformed(&status) => {
                     break Some(self.malformed(status.message().to_owned()));
@@ -281,9 +346,13 @@ impl Pump {
                 Next::PeerEnded => break Some(CloseReason::Ended),
                 Next::Ending(Ending::Overflowed) => break Some(CloseReason::Overflow),
                 Next::Ending(Ending::Closed) => break None,
+                Next::Ending(Ending::GivenUp) => {
+                    given_up = true;
+                    break Some(CloseReason::Ended);
+                }
             }
         };
-        self.end(reason).await;
+        self.end(reason, given_up).await;
     }
 
     async fn next(
@@ -313,6 +382,30 @@ impl Pump {
         .await
     }
 
+    /// Takes out what is for the overlay; what is left is for the machine.
+    fn unpack(&self, packet: Packet) -> Result<Option<Message>, String> {
+        let Parts { message, signal } =
+            Parts::try_from(packet).map_err(|error| error.to_string())?;
+        if let Some(signal) = signal {
+            let taken = match (&self.path, signal) {
+                (Some(path), signal) => path.receive(signal),
+                // What others could do is nothing to a node without an overlay.
+                (None, Signal::Offer(_)) => Ok(()),
+                (None, _) => Err(Broken::Uninvited),
+            };
+            taken.map_err(|broken| format!("overlay: {broken}"))?;
+        }
+        let greeting = match &message {
+            Some(Message::Hello(hello)) => Some(&hello.record),
+            Some(Message::Welcome(welcome)) => Some(&welcome.record),
+            Some(_) | None => None,
+        };
+        if let (Some(path), Some(record)) = (&self.path, greeting) {
+            path.greeted(record.rank().instance);
+        }
+        Ok(message)
+    }
+
     async fn receive(&self, message: Message) {
         self.links.counters.received(message.encoded_len());
         self.links
@@ -329,8 +422,9 @@ impl Pump {
         CloseReason::Malformed
     }
 
-    /// Ends the link, and its connection; tells the machine unless it ordered the end.
-    async fn end(mut self, reason: Option<CloseReason>) {
+    /// Ends the link, and its connection; tells the machine unless it ordered the end. The peer did not, if the link was
+    /// `given_up`.
+    async fn end(mut self, reason: Option<CloseReason>, given_up: bool) {
         let grace = self.links.limits.close_grace;
         let known = self.links.forget(self.link);
         if reason.is_none_or(in_order) {
@@ -349,7 +443,8 @@ impl Pump {
                 .await;
         }
         self.links.bury(self.link);
-        if reason.is_none_or(|reason| reason != CloseReason::Ended && in_order(reason)) {
+        let ended_there = reason == Some(CloseReason::Ended) && !given_up;
+        if reason.is_none_or(in_order) && !ended_there {
             // What we still have to say goes out while the peer reads; its own end says that it has read it.
             let read_out = async { while let Ok(Some(_)) = self.inbound.message().await {} };
             let _late = time::timeout(grace, read_out).await.is_err();

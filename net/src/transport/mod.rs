@@ -39,6 +39,7 @@ pub(crate) mod tests;
 
 pub use connection::Caller;
 pub use dial::Call;
+pub(crate) use links::Outgoing;
 pub use network::{Listener, Network, Tcp};
 pub use node::{Bound, MeshNode, Settings, StartError};
 pub use performer::Observer;
@@ -165,6 +166,31 @@ pub enum Event {
         /// Where the peer is.
         remote: SocketAddr,
     },
+    /// The data path beside a link works, say both ends.
+    DataPathUp {
+        /// The peer.
+        peer: NodeId,
+        /// The link.
+        link: LinkId,
+    },
+    /// The data path beside a link failed, or one that worked ended with its link.
+    DataPathDown {
+        /// The peer.
+        peer: NodeId,
+        /// The link.
+        link: LinkId,
+        /// Why.
+        reason: String,
+    },
+    /// The two ends of a link have no overlay in common: it has no data path.
+    DataPathUnfit {
+        /// The peer.
+        peer: NodeId,
+        /// The link.
+        link: LinkId,
+        /// Why.
+        reason: String,
+    },
     /// The port gave no connection; it is tried again.
     AcceptFailed {
         /// Why.
@@ -225,6 +251,13 @@ impl fmt::Display for Event {
                 "link {} to {peer} at {remote} is unencrypted: both ends trust the network between them",
                 link.0
             ),
+            Self::DataPathUp { peer, .. } => write!(f, "the data path to {peer} works"),
+            Self::DataPathDown { peer, reason, .. } => {
+                write!(f, "the data path to {peer} is over: {reason}")
+            }
+            Self::DataPathUnfit { peer, reason, .. } => {
+                write!(f, "no data path to {peer}: {reason}")
+            }
             Self::AcceptFailed { reason } => write!(f, "no connection can be accepted: {reason}"),
             Self::StoreFailed { reason } => write!(f, "the epoch was not stored: {reason}"),
         }

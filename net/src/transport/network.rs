@@ -39,6 +39,12 @@ pub trait Listener: Send + 'static {
     /// # Errors
     /// When the operating system does not tell.
     fn local_address(&self) -> io::Result<SocketAddr>;
+
+    /// The address of this end of a connection, whoever made it.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    fn local_end(io: &Self::Io) -> io::Result<SocketAddr>;
 }
 
 /// The operating system's TCP.
@@ -84,5 +90,9 @@ impl Listener for TcpListener {
 
     fn local_address(&self) -> io::Result<SocketAddr> {
         self.local_addr()
+    }
+
+    fn local_end(io: &TcpStream) -> io::Result<SocketAddr> {
+        io.local_addr()
     }
 }

@@ -14,6 +14,7 @@ use super::{Event, Limits, Notice, Tasks, Traffic};
 use crate::channel::{Desk, Line};
 use crate::driver::{self, Epoch, Handle, Inbox};
 use crate::identity::{Identity, IdentityError, Place};
+use crate::overlay::{Overlay, OverlayStatus, Paths};
 use crate::store::EpochStore;
 use phalanx_core::gossip::{self, Input, LinkId};
 use phalanx_core::node::{self, Node};
@@ -90,6 +91,8 @@ pub struct Settings<S> {
     pub limits: Limits,
     /// Sees every input before the machine does.
     pub observer: Option<Observer>,
+    /// Makes a data path beside each link, if there is one.
+    pub overlay: Option<Arc<dyn Overlay>>,
 }
 
 impl<S> std::fmt::Debug for Settings<S> {
@@ -161,11 +164,16 @@ impl<N: Network> Bound<N> {
             trusted,
             limits,
             observer,
+            overlay,
         } = settings;
         let credentials = Credentials::new(identity, trusted)?;
         let inbox = Inbox::new();
         let (left, has_left) = watch::channel(false);
-        let node = MeshNode::new(&inbox, limits, has_left, self.address, credentials.clone());
+        let mut node = MeshNode::new(&inbox, limits, has_left, self.address, credentials.clone());
+        node.links.paths = overlay.map(|overlay| {
+            let paths = Paths::new(overlay, config.id.clone(), config.instance);
+            Arc::new(paths)
+        });
         let links = node.links.clone();
         let keepalive = config.tuning.heartbeat_interval_max * KEEPALIVE_FACTOR;
         let link_service =
@@ -359,6 +367,12 @@ impl MeshNode {
             });
         }
         self.credentials.replace(identity)
+    }
+
+    /// The node's overlay and its data paths; none if it has no overlay.
+    #[must_use]
+    pub fn overlay(&self) -> Option<OverlayStatus> {
+        self.links.paths.as_ref().map(|paths| paths.status())
     }
 
     /// The number of open links that were made before the present identity took its place.

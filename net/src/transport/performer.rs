@@ -65,6 +65,9 @@ impl<N: Network> Performer<Node> for MeshPerformer<N> {
                 self.left.send_replace(true);
             }
             gossip::Output::Report(event) => {
+                if let gossip::Event::LinkUp { link, .. } = &event {
+                    self.links.prepare_path(*link);
+                }
                 // Nobody needs to listen.
                 let _nobody = self.links.notices.send(Notice::Mesh(event)).is_err();
             }

@@ -3,11 +3,11 @@
 //! Bounded in messages and bytes: a peer that reads too slowly loses the link, not the node its memory.
 //! Reconciliation (frames with [`sync`](phalanx_core::gossip::message::Frame::sync)) is bulk: everything else of the
 //! mesh overtakes it, so that a snapshot does not hold up heartbeats and news. Applications' data comes last: the mesh
-//! overtakes it. Two kinds of message never overtake: `Goodbye`, which ends the link, and a frame with a set hash,
+//! overtakes it; what overlays say comes between the two. Two kinds of message never overtake: `Goodbye`, which ends the link, and a frame with a set hash,
 //! which speaks of what the mesh sent before it.
 
+use crate::wire::Parts;
 use phalanx_core::gossip::Message;
-use phalanx_core::size::Encoded;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,14 +39,18 @@ pub(crate) enum Ending {
     Closed,
     /// It was full: the link is broken, what waited is thrown away.
     Overflowed,
+    /// An overlay gave the link up: what waits is still sent.
+    GivenUp,
 }
 
 #[derive(Debug)]
 struct State {
-    urgent: VecDeque<Message>,
-    bulk: VecDeque<Message>,
+    urgent: VecDeque<Parts>,
+    bulk: VecDeque<Parts>,
+    /// What overlays say.
+    overlay: VecDeque<Parts>,
     /// Applications' data.
-    data: VecDeque<Message>,
+    data: VecDeque<Parts>,
     bytes: usize,
     ending: Option<Ending>,
     /// Who sends on the stream.
@@ -74,6 +78,7 @@ impl Queue {
         let state = State {
             urgent: VecDeque::new(),
             bulk: VecDeque::new(),
+            overlay: VecDeque::new(),
             data: VecDeque::new(),
             bytes: 0,
             ending: None,
@@ -92,8 +97,9 @@ impl Queue {
     }
 
     /// Puts a message into the queue. When it is full the queue overflows; after an ending nothing happens.
-    pub(crate) fn push(&self, message: Message) {
-        let length = message.encoded_len();
+    pub(crate) fn push(&self, parts: impl Into<Parts>) {
+        let parts = parts.into();
+        let length = parts.encoded_len();
         let mut state = self.lock();
         if state.ending.is_some() {
             return;
@@ -104,15 +110,24 @@ impl Queue {
             return;
         }
         state.bytes += length;
-        state.lane(&message).push_back(message);
+        state.lane(&parts).push_back(parts);
         wake(&mut state.sender);
     }
 
     /// Takes nothing more; what waits is still sent.
     pub(crate) fn close(&self) {
+        self.end(Ending::Closed);
+    }
+
+    /// The same, by the wish of an overlay.
+    pub(crate) fn give_up(&self) {
+        self.end(Ending::GivenUp);
+    }
+
+    fn end(&self, ending: Ending) {
         let mut state = self.lock();
         if state.ending.is_none() {
-            state.end(Ending::Closed);
+            state.end(ending);
         }
     }
 
@@ -139,14 +154,19 @@ impl Queue {
 
 impl State {
     fn len(&self) -> usize {
-        self.urgent.len() + self.bulk.len() + self.data.len()
+        let lanes = [&self.urgent, &self.bulk, &self.overlay, &self.data];
+        lanes.into_iter().map(VecDeque::len).sum()
     }
 
     /// Where a message waits.
-    fn lane(&mut self, message: &Message) -> &mut VecDeque<Message> {
+    fn lane(&mut self, parts: &Parts) -> &mut VecDeque<Parts> {
+        let Some(message) = &parts.message else {
+            return &mut self.overlay;
+        };
         match message {
             Message::Data(_) => &mut self.data,
             Message::Goodbye(_) if !self.data.is_empty() => &mut self.data,
+            Message::Goodbye(_) if !self.overlay.is_empty() => &mut self.overlay,
             Message::Goodbye(_) if !self.bulk.is_empty() => &mut self.bulk,
             Message::Frame(frame) if !frame.sync.is_empty() => &mut self.bulk,
             Message::Frame(frame) if frame.hash.is_some() && !self.bulk.is_empty() => {
@@ -161,14 +181,22 @@ impl State {
         }
     }
 
-    fn take(&mut self) -> Option<Message> {
-        let mut lanes = [&mut self.urgent, &mut self.bulk, &mut self.data].into_iter();
+    fn take(&mut self) -> Option<Parts> {
+        let Self {
+            urgent,
+            bulk,
+            overlay,
+            data,
+            ..
+        } = self;
+        let mut lanes = [urgent, bulk, overlay, data].into_iter();
         lanes.find_map(VecDeque::pop_front)
     }
 
     fn throw_away(&mut self) {
         self.urgent.clear();
         self.bulk.clear();
+        self.overlay.clear();
         self.data.clear();
         self.bytes = 0;
     }
@@ -196,14 +224,14 @@ fn remember(waker: &mut Option<Waker>, context: &Context<'_>) {
 }
 
 impl Stream for Outbound {
-    type Item = Message;
+    type Item = Parts;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Message>> {
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Parts>> {
         let mut state = self.queue.lock();
         let next = state.take();
-        if let Some(message) = next {
-            state.bytes = state.bytes.saturating_sub(message.encoded_len());
-            return Poll::Ready(Some(message));
+        if let Some(parts) = next {
+            state.bytes = state.bytes.saturating_sub(parts.encoded_len());
+            return Poll::Ready(Some(parts));
         }
         if state.ending.is_some() {
             return Poll::Ready(None);
@@ -216,6 +244,7 @@ impl Stream for Outbound {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::overlay::Signal;
     use phalanx_core::channel::Data;
     use phalanx_core::gossip::message::{Frame, Goodbye, Sync};
     use std::future::poll_fn;
@@ -247,7 +276,8 @@ mod tests {
     }
 
     async fn sent(outbound: &mut Outbound) -> Vec<Message> {
-        outbound.collect().await
+        let sent: Vec<Parts> = outbound.collect().await;
+        sent.into_iter().filter_map(|it| it.message).collect()
     }
 
     #[tokio::test]
@@ -278,6 +308,28 @@ mod tests {
             sent(&mut outbound).await,
             [heartbeat(), bulk(1), hash(7), data(1), data(2), goodbye]
         );
+    }
+
+    #[tokio::test]
+    async fn what_overlays_say_comes_after_the_mesh_and_before_data_and_a_goodbye_after_it() {
+        let (queue, mut outbound) = Queue::new(QueueLimits::default());
+        let goodbye = Message::Goodbye(Goodbye::Surplus);
+        queue.push(Signal::Ready);
+        for message in [data(1), bulk(1), heartbeat()] {
+            queue.push(message);
+        }
+        let first: Vec<Parts> = (&mut outbound).take(2).collect().await;
+        assert_eq!(first, [heartbeat().into(), bulk(1).into()]);
+        assert_eq!(outbound.next().await, Some(Signal::Ready.into()));
+        assert_eq!(outbound.next().await, Some(data(1).into()));
+        queue.push(Signal::Established);
+        queue.push(goodbye.clone());
+        queue.give_up();
+        queue.push(Signal::Ready);
+        let rest: Vec<Parts> = outbound.collect().await;
+        assert_eq!(rest, [Signal::Established.into(), goodbye.into()]);
+        let ending = poll_fn(|context| queue.poll_ending(context)).await;
+        assert_eq!(ending, Ending::GivenUp);
     }
 
     #[tokio::test]
@@ -321,7 +373,7 @@ mod tests {
         });
         for _ in 0..10 {
             queue.push(bulk(20));
-            assert_eq!(outbound.next().await, Some(bulk(20)));
+            assert_eq!(outbound.next().await, Some(bulk(20).into()));
         }
         queue.push(bulk(20));
         queue.push(bulk(20));

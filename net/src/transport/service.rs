@@ -74,6 +74,7 @@ impl Mesh for LinkService {
             fate,
             expiry,
             generation,
+            wire,
         } = caller;
         let id = peer.subject.id().clone();
         self.links.open(Stem {
@@ -86,6 +87,7 @@ impl Mesh for LinkService {
             fate,
             expiry,
             renewal: Renewal::new(&self.credentials, generation, peer, expiry, false),
+            wire,
         });
         Ok(Response::new(Served(outbound)))
     }
@@ -99,7 +101,7 @@ impl Stream for Served {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = Pin::new(&mut self.0).poll_next(context);
-        next.map(|message| message.map(|message| Ok(Packet::from(&message))))
+        next.map(|parts| parts.map(|parts| Ok(Packet::from(&parts))))
     }
 }
 
@@ -111,6 +113,6 @@ impl Stream for Sent {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Packet>> {
         let next = Pin::new(&mut self.0).poll_next(context);
-        next.map(|message| message.map(|message| Packet::from(&message)))
+        next.map(|parts| parts.map(|parts| Packet::from(&parts)))
     }
 }

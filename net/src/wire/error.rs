@@ -1,5 +1,6 @@
 //! What can be wrong with a packet.
 
+use crate::overlay::OfferError;
 use core::fmt;
 use phalanx_core::identity::NameError;
 use phalanx_core::topology::record::ContentError;
@@ -82,6 +83,14 @@ pub enum Fault {
     },
     /// A record's content out of bounds.
     Content(ContentError),
+    /// What is no overlay's offer.
+    Offer(OfferError),
+    /// A number above its highest.
+    TooHigh(u32, u32),
+    /// A text with a character that commands a terminal.
+    Character(char),
+    /// An overlay's offer that is not beside a greeting, or something else that is beside a message.
+    Misplaced,
 }
 
 impl fmt::Display for Fault {
@@ -103,6 +112,14 @@ impl fmt::Display for Fault {
                 write!(f, "has {found} bytes; the writes have {expected}")
             }
             Self::Content(error) => write!(f, "carries {error}"),
+            Self::Offer(error) => write!(f, "is refused: {error}"),
+            Self::TooHigh(found, max) => write!(f, "is {found}; at most {max} is allowed"),
+            Self::Character(character) => {
+                write!(f, "holds {character:?}; control characters are not allowed")
+            }
+            Self::Misplaced => f.write_str(
+                "is misplaced: an offer belongs beside a greeting, everything else by itself",
+            ),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`proto`] is generated from `net/proto/mesh.proto`. A [`Message`] becomes a [`proto::Packet`] with `From`;
 //! a packet becomes a message with `TryFrom`, which checks every bound a machine relies on, so that malformed
-//! data never reaches one. Whether a *well-formed* message is true or allowed is for core to judge.
+//! data never reaches one; what overlays say beside it is the other of its [`Parts`]. Whether a *well-formed* message is true or allowed is for core to judge.
 //!
 //! Start with [`decode`] and [`encode`]. Bounds: a packet takes at most
 //! [`FRAME_BYTES_MAX`] bytes, and so do all collections in it together.
@@ -10,6 +10,7 @@
 mod compose;
 mod error;
 mod parse;
+mod parts;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub mod proto {
 pub use compose::{address_bytes, edges};
 pub use error::{Fault, WireError};
 pub use parse::{address, channel, kind, record, version};
+pub use parts::Parts;
 
 use phalanx_core::gossip::Message;
 use phalanx_core::gossip::message::FRAME_BYTES_MAX;

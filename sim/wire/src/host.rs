@@ -70,6 +70,7 @@ pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result
             };
             watched.input(host, input);
         })),
+        overlay: None,
     };
     let node = bound.start(settings, |node| {
         slot.lock().notices = Some(node.subscribe());

@@ -105,6 +105,14 @@ impl Listener for HostListener {
     fn local_address(&self) -> io::Result<SocketAddr> {
         self.inner.local_addr()
     }
+
+    fn local_end(io: &WireStream) -> io::Result<SocketAddr> {
+        let inner = io.inner.as_ref();
+        inner.map_or(
+            Err(io::ErrorKind::NotConnected.into()),
+            TcpStream::local_addr,
+        )
+    }
 }
 
 /// One end of a connection.

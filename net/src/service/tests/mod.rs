@@ -81,6 +81,7 @@ impl Mesh {
             trusted: TrustedSubnets::default(),
             limits: Limits::default(),
             observer: None,
+            overlay: None,
         };
         let journal = Journal::new();
         let mine = journal.clone();

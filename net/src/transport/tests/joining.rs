@@ -114,6 +114,7 @@ async fn a_node_whose_loop_fails_ends_its_port_and_says_so() {
         trusted: TrustedSubnets::default(),
         limits: Limits::default(),
         observer: Some(Box::new(|_, _| panic!("planted"))),
+        overlay: None,
     };
     let node = bound.start(settings, |_| Routes::default()).unwrap();
     time::timeout(DEADLINE, node.closed()).await.unwrap();

@@ -166,6 +166,7 @@ fn start_bound(
         trusted: TrustedSubnets::default(),
         limits,
         observer: None,
+        overlay: None,
     };
     let mut early = None;
     let node = bound

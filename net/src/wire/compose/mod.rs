@@ -1,6 +1,7 @@
 //! Messages to packets: nothing to check, whatever core says is sent.
 
 mod channel;
+mod overlay;
 
 use super::proto::{self, goodbye, packet, refuse, sync};
 use core::net::SocketAddr;
@@ -240,6 +241,9 @@ impl From<&Message> for proto::Packet {
             Message::Frame(frame) => packet::Body::Frame(frame.into()),
             Message::Data(data) => packet::Body::Data(data.into()),
         };
-        Self { body: Some(body) }
+        Self {
+            body: Some(body),
+            overlay: None,
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! Packets to messages: the one place where what a peer sent is checked.
 
 mod channel;
+mod overlay;
 
 pub use channel::{channel, kind, version};
+pub(in crate::wire) use overlay::signal;
 
 use super::error::{Fault, WireError};
 use super::proto::{self, goodbye, packet, refuse, sync};

@@ -12,7 +12,10 @@ use phalanx_core::topology::record::{COUNTER_MAX, EDGES_MAX, METADATA_MAX, SERVI
 use prost::Message as _;
 
 fn parsed(body: packet::Body) -> Result<Message, (String, Fault)> {
-    let packet = proto::Packet { body: Some(body) };
+    let packet = proto::Packet {
+        body: Some(body),
+        overlay: None,
+    };
     Message::try_from(packet).map_err(|error| (error.path().to_owned(), error.fault().clone()))
 }
 
@@ -235,6 +238,7 @@ fn an_oversized_packet_is_refused_before_it_is_read() {
     };
     let mut bytes = proto::Packet {
         body: Some(packet::Body::Frame(frame)),
+        overlay: None,
     }
     .encode_to_vec();
     bytes.resize(FRAME_BYTES_MAX + 1, 0);

@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod bounds;
+mod overlay;
 
 use super::{decode, encode};
 use arbitrary::message;
