@@ -35,7 +35,7 @@ async fn main() -> Fallible<()> {
     };
     let targets = words.map(|word| word.parse()).collect::<Result<_, _>>()?;
     let secret = std::env::var("PHALANX_SECRET").map_err(|_| USAGE)?;
-    let node = member::join(&name.parse()?, &secret, listen.parse()?, targets).await?;
+    let node = member::join(&name.parse()?, &secret, listen.parse()?, targets, None).await?;
     let channel = node
         .open("chat".parse()?, Options::of(Kind::Messages))
         .await?;

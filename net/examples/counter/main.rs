@@ -47,7 +47,7 @@ async fn main() -> Fallible<()> {
     let name: NodeId = name.parse()?;
     let targets = words.map(|word| word.parse()).collect::<Result<_, _>>()?;
     let secret = std::env::var("PHALANX_SECRET").map_err(|_| USAGE)?;
-    let node = member::join(&name, &secret, listen.parse()?, targets).await?;
+    let node = member::join(&name, &secret, listen.parse()?, targets, None).await?;
     let counting = Counting::open(&node, &name).await?;
     let listener = TcpListener::bind(http).await?;
     Ok(axum::serve(listener, routes(counting)).await?)

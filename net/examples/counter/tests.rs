@@ -17,7 +17,7 @@ async fn start(name: &str, targets: &[&MeshNode], secret: &str) -> (MeshNode, So
     let name: NodeId = name.parse().unwrap();
     let targets = targets.iter().map(|node| Address::Socket(node.address()));
     let listen = "127.0.0.1:0".parse().unwrap();
-    let node = member::join(&name, secret, listen, targets.collect())
+    let node = member::join(&name, secret, listen, targets.collect(), None)
         .await
         .unwrap();
     let counting = Counting::open(&node, &name).await.unwrap();

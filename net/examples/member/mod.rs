@@ -4,23 +4,26 @@ use phalanx_core::gossip::{Address, Config};
 use phalanx_core::identity::NodeId;
 use phalanx_core::topology::record::Content;
 use phalanx_net::identity::{self, Source, Subject};
+use phalanx_net::overlay::Overlay;
 use phalanx_net::store::MemoryEpoch;
 use phalanx_net::transport::{Bound, Limits, MeshNode, Settings, Tcp, TrustedSubnets};
 use phalanx_net::{clock, entropy};
 use std::error::Error;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tonic::service::Routes;
 use zeroize::Zeroizing;
 
 /// The mesh of the examples.
 const MESH: &str = "example";
 
-/// Joins the mesh of this secret as `id`.
+/// Joins the mesh of this secret as `id`, with data paths of an overlay if there is one.
 pub(crate) async fn join(
     id: &NodeId,
     secret: &str,
     listen: SocketAddr,
     targets: Vec<Address>,
+    overlay: Option<Arc<dyn Overlay>>,
 ) -> Result<MeshNode, Box<dyn Error>> {
     let subject = Subject::node(MESH, id.clone())?;
     let source = Source::SecretVariable(Zeroizing::new(secret.to_owned()));
@@ -42,7 +45,7 @@ pub(crate) async fn join(
         trusted: TrustedSubnets::default(),
         limits: Limits::default(),
         observer: None,
-        overlay: None,
+        overlay,
     };
     Ok(bound.start(settings, |_| Routes::default())?)
 }

@@ -67,7 +67,7 @@ enum There {
 /// Why what the other end said is against the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Broken {
-    #[error("an overlay's message to a node that offered no overlay, or none of that name")]
+    #[error("uninvited: no overlay of this name was offered")]
     Uninvited,
     #[error("a second offer")]
     SecondOffer,

@@ -2,6 +2,7 @@
 
 use super::journal::{Kept, Occurrence};
 use crate::identity::{ACCEPTED_SECRETS, Identity, Trust};
+use crate::overlay::{OverlayStatus, PathStatus};
 use crate::telemetry;
 use crate::transport::{Traffic, TrustedSubnets};
 use crate::wire::edges;
@@ -13,7 +14,7 @@ use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
 use phalanx_core::topology::alias;
 use phalanx_core::topology::record::Record;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,6 +133,7 @@ fn link(view: &LinkView, mesh: &Gossip, unencrypted: &BTreeSet<LinkId>) -> proto
             .map(|address| address.to_string())
             .unwrap_or_default(),
         unencrypted: unencrypted.contains(&view.link),
+        data_path: None,
     }
 }
 
@@ -142,6 +144,49 @@ pub(super) fn links(
 ) -> Vec<proto::Link> {
     let views = mesh.links(now);
     views.map(|view| link(&view, mesh, unencrypted)).collect()
+}
+
+fn entries(map: &BTreeMap<String, String>) -> Vec<proto::Entry> {
+    let entry = |(key, value): (&String, &String)| proto::Entry {
+        key: key.clone(),
+        value: value.clone(),
+    };
+    map.iter().map(entry).collect()
+}
+
+fn data_path(path: &PathStatus) -> proto::DataPath {
+    proto::DataPath {
+        state: path.state.word().to_owned(),
+        reason: path.state.reason().unwrap_or_default().to_owned(),
+        connection: path.connection.to_string(),
+        features: path
+            .offer
+            .as_ref()
+            .map(|offer| entries(offer.features()))
+            .unwrap_or_default(),
+        attributes: entries(&path.attributes),
+    }
+}
+
+/// Puts data paths beside their links.
+pub(super) fn with_paths(
+    mut links: Vec<proto::Link>,
+    overlay: Option<&OverlayStatus>,
+) -> Vec<proto::Link> {
+    for path in overlay.iter().flat_map(|overlay| &overlay.paths) {
+        if let Some(link) = links.iter_mut().find(|link| link.link == path.link.0) {
+            link.data_path = Some(data_path(path));
+        }
+    }
+    links
+}
+
+fn overlay(status: &OverlayStatus) -> proto::OverlayStatus {
+    proto::OverlayStatus {
+        name: status.offer.name().to_owned(),
+        features: entries(status.offer.features()),
+        diagnostics: entries(&status.diagnostics),
+    }
 }
 
 fn counts(mesh: &Gossip) -> proto::MemberCounts {
@@ -269,7 +314,7 @@ impl Inside {
             failed_dials: failed_dials(outside.kept, &self.reached),
             targets: self.targets,
             members: Some(self.members),
-            links: self.links,
+            links: with_paths(self.links, outside.overlay),
             ended_links: outside.kept.ended.iter().map(ended_link).collect(),
             certificate: Some(certificate(outside.identity)),
             watchers: outside.watchers,
@@ -281,6 +326,7 @@ impl Inside {
             secrets: secrets(outside.identity.trust(), &self.accepted),
             outdated_links: u32::try_from(outside.outdated_links).unwrap_or(u32::MAX),
             trusted_subnets: outside.trusted.iter().map(ToString::to_string).collect(),
+            overlay: outside.overlay.map(overlay),
         }
     }
 }
@@ -312,6 +358,7 @@ pub(super) struct Outside<'a> {
     pub(super) connections: usize,
     pub(super) outdated_links: usize,
     pub(super) trusted: TrustedSubnets,
+    pub(super) overlay: Option<&'a OverlayStatus>,
 }
 
 fn failed_dials(kept: &Kept, reached: &BTreeSet<String>) -> Vec<proto::FailedDial> {

@@ -155,6 +155,7 @@ impl MeshService for Api {
             .ask(move |node, now| Inside::of(node, now, &outside.unencrypted_links()))
             .await?;
         let watching = WATCHERS_MAX.saturating_sub(self.watchers.available_permits());
+        let overlay = self.node.overlay();
         let kept = self.journal.kept();
         let status = inside.status(&Outside {
             now: clock::since_1970(),
@@ -166,6 +167,7 @@ impl MeshService for Api {
             connections: self.node.connections(),
             outdated_links: self.node.outdated_links(),
             trusted: self.node.trusted_subnets(),
+            overlay: overlay.as_ref(),
         });
         Ok(Response::new(status))
     }
@@ -179,6 +181,7 @@ impl MeshService for Api {
         let links = self
             .ask(move |node, now| answer::links(node.mesh(), now, &outside.unencrypted_links()))
             .await?;
+        let links = answer::with_paths(links, self.node.overlay().as_ref());
         Ok(Response::new(proto::ListLinksReply { links }))
     }
 

@@ -71,6 +71,8 @@ pub(crate) struct Link {
     pub(crate) version: u32,
     /// `encrypted`, or `unencrypted`: then it is authenticated alone.
     pub(crate) encryption: String,
+    /// Beside it, if the node has an overlay.
+    pub(crate) data_path: Option<DataPath>,
 }
 
 impl Link {
@@ -78,6 +80,28 @@ impl Link {
     pub(crate) fn is_unencrypted(&self) -> bool {
         self.encryption != "encrypted"
     }
+}
+
+/// A data path beside a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DataPath {
+    /// unfit, preparing, confirmed, established or failed.
+    pub(crate) state: String,
+    /// Why there is none; empty if there is one.
+    pub(crate) reason: String,
+    /// The connection's name, the same at both ends.
+    pub(crate) connection: String,
+    /// What the overlay at the other end can do.
+    pub(crate) features: BTreeMap<String, String>,
+    pub(crate) attributes: BTreeMap<String, String>,
+}
+
+/// A node's overlay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Overlay {
+    pub(crate) name: String,
+    pub(crate) features: BTreeMap<String, String>,
+    pub(crate) diagnostics: BTreeMap<String, String>,
 }
 
 /// An address that is not reached.
@@ -187,6 +211,8 @@ pub(crate) struct Status {
     /// The channels it knows, and how many of them are open here.
     pub(crate) channels: u32,
     pub(crate) open_channels: u32,
+    /// Data paths of its own beside the links; none in daemons.
+    pub(crate) overlay: Option<Overlay>,
 }
 
 /// Something that happened.
@@ -248,11 +274,7 @@ impl Peer {
                     record::Service { name, version }.to_string()
                 })
                 .collect(),
-            metadata: record
-                .metadata
-                .into_iter()
-                .map(|entry| (entry.key, entry.value))
-                .collect(),
+            metadata: entries(record.metadata),
         }
     }
 }
@@ -295,6 +317,33 @@ impl From<proto::Target> for Target {
     }
 }
 
+fn entries(entries: Vec<proto::Entry>) -> BTreeMap<String, String> {
+    let entries = entries.into_iter();
+    entries.map(|entry| (entry.key, entry.value)).collect()
+}
+
+impl From<proto::DataPath> for DataPath {
+    fn from(path: proto::DataPath) -> Self {
+        Self {
+            state: path.state,
+            reason: path.reason,
+            connection: path.connection,
+            features: entries(path.features),
+            attributes: entries(path.attributes),
+        }
+    }
+}
+
+impl From<proto::OverlayStatus> for Overlay {
+    fn from(overlay: proto::OverlayStatus) -> Self {
+        Self {
+            name: overlay.name,
+            features: entries(overlay.features),
+            diagnostics: entries(overlay.diagnostics),
+        }
+    }
+}
+
 impl From<proto::Link> for Link {
     fn from(link: proto::Link) -> Self {
         Self {
@@ -314,6 +363,7 @@ impl From<proto::Link> for Link {
                 "encrypted"
             }
             .to_owned(),
+            data_path: link.data_path.map(Into::into),
         }
     }
 }
@@ -384,6 +434,7 @@ impl From<proto::NodeStatus> for Status {
             discovery: status.discovery,
             channels: status.channels,
             open_channels: status.open_channels,
+            overlay: status.overlay.map(Into::into),
             uptime_ms: status.uptime_ms,
             hash: hash(status.hash),
             targets: status.targets.into_iter().map(Into::into).collect(),

@@ -1,14 +1,15 @@
 //! A node's answers as people read them.
 
 use super::answer::{
-    Certificate, Counts, Event, FailedDial, Link, Member, Peer, Secret, Service, Status, Target,
-    Topology,
+    Certificate, Counts, DataPath, Event, FailedDial, Link, Member, Overlay, Peer, Secret, Service,
+    Status, Target, Topology,
 };
 use crate::calendar::{now_ms, time_of_day};
 use crate::failure::Failure;
 use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
 use phalanx_core::time::Wall;
 use phalanx_net::identity::iso_8601;
+use std::collections::BTreeMap;
 
 /// A certificate that ends within a week is painted.
 const WARN_BEFORE_MS: u64 = 7 * 86_400_000;
@@ -108,8 +109,54 @@ pub(super) fn links(screen: &Screen, links: &[Link], failed: &[FailedDial]) -> R
             ]);
         }
         screen.table(&table)?;
+        data_paths(screen, links)?;
     }
     failed_dials(screen, failed)
+}
+
+fn data_paths(screen: &Screen, links: &[Link]) -> Result<(), Failure> {
+    let paths = links.iter().filter_map(|link| {
+        let path = link.data_path.as_ref()?;
+        Some((&link.peer, path))
+    });
+    let paths: Vec<(&String, &DataPath)> = paths.collect();
+    if paths.is_empty() {
+        return Ok(());
+    }
+    screen.line("")?;
+    let mut table = Table::new(&["data path", "state", "connection", "attributes"]);
+    for (peer, path) in paths {
+        table.row(vec![
+            Cell::new(peer).paint(Paint::Bold),
+            path_cell(path),
+            Cell::new(&path.connection),
+            or_dash(&words(&path.attributes)),
+        ]);
+    }
+    screen.table(&table)
+}
+
+/// The state of a data path, and why there is none.
+fn path_cell(path: &DataPath) -> Cell {
+    let paint = match path.state.as_str() {
+        "established" => Paint::Good,
+        "failed" => Paint::Bad,
+        "unfit" => Paint::Dim,
+        _ => Paint::Warn,
+    };
+    let text = match path.reason.as_str() {
+        "" => path.state.clone(),
+        reason => format!("{}: {reason}", path.state),
+    };
+    Cell::new(text).paint(paint)
+}
+
+fn words(map: &BTreeMap<String, String>) -> String {
+    let words: Vec<String> = map
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    words.join(" ")
 }
 
 fn failed_dials(screen: &Screen, failed: &[FailedDial]) -> Result<(), Failure> {
@@ -268,12 +315,44 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
     if let Some(certificate) = &status.certificate {
         facts.push(("certificate", certificate_cell(certificate)));
     }
+    facts.extend(
+        status
+            .overlay
+            .as_ref()
+            .map(|it| ("overlay", overlay_cell(it, &status.links))),
+    );
     // One secret that everybody has is told by the trust.
     if status.secrets.len() > 1 || status.secrets.iter().any(|it| !it.lacking.is_empty()) {
         facts.extend(status.secrets.iter().map(|it| ("secret", secret_cell(it))));
     }
     screen.facts(&facts)?;
     failed_dials(screen, &status.failed_dials)
+}
+
+/// An overlay, what it tells of itself, and on how many links it works.
+fn overlay_cell(overlay: &Overlay, links: &[Link]) -> Cell {
+    let paths = || links.iter().filter_map(|link| link.data_path.as_ref());
+    let established = paths().filter(|path| path.state == "established").count();
+    let failed = paths().filter(|path| path.state == "failed").count();
+    let mut text = format!(
+        "{}, {established} of {} established",
+        overlay.name,
+        count(paths().count(), "data path")
+    );
+    if failed > 0 {
+        text += &format!(", {failed} failed");
+    }
+    for map in [&overlay.features, &overlay.diagnostics] {
+        if !map.is_empty() {
+            text += &format!("; {}", words(map));
+        }
+    }
+    let paint = if failed > 0 {
+        Paint::Warn
+    } else {
+        Paint::Plain
+    };
+    Cell::new(text).paint(paint)
 }
 
 fn links_text(status: &Status) -> String {
@@ -365,8 +444,8 @@ fn certificate_cell(certificate: &Certificate) -> Cell {
 
 pub(super) fn event(screen: &Screen, event: &Event) -> Result<(), Failure> {
     let paint = match event.kind.as_str() {
-        "peer-up" | "peer-cleared" | "link-up" | "rejoined" => Paint::Good,
-        "peer-down" | "isolated" | "name-taken" | "rejected" => Paint::Bad,
+        "peer-up" | "peer-cleared" | "link-up" | "rejoined" | "data-path-up" => Paint::Good,
+        "peer-down" | "isolated" | "name-taken" | "rejected" | "data-path-down" => Paint::Bad,
         "peer-suspected" | "dial-failed" | "wrong-peer" | "lagged" | "paused" => Paint::Warn,
         _ => Paint::Plain,
     };

@@ -54,28 +54,35 @@ impl Decoder for Raw {
 }
 
 /// A link opened by hand.
-struct RawLink {
-    _call: Call,
-    out: tokio::sync::mpsc::Sender<Vec<u8>>,
-    inbound: Streaming<Vec<u8>>,
+pub(super) struct RawLink {
+    call: Arc<Call>,
+    pub(super) out: tokio::sync::mpsc::Sender<Vec<u8>>,
+    pub(super) inbound: Streaming<Vec<u8>>,
 }
 
-async fn raw_link(identity: &Identity, to: &Member) -> Result<RawLink, Status> {
+pub(super) async fn raw_link(identity: &Identity, to: &Member) -> Result<RawLink, Status> {
     let address = Address::Socket(to.address());
     let call = Call::connect(&Tcp, identity, &address, DEADLINE)
         .await
         .unwrap();
-    let mut grpc = tonic::client::Grpc::new(call.channel.clone());
-    grpc.ready().await.unwrap();
-    let (out, stream) = tokio::sync::mpsc::channel(16);
-    let request = Request::new(ReceiverStream::new(stream));
-    let path = PathAndQuery::from_static("/phalanx.mesh.v1.Mesh/Link");
-    let inbound = grpc.streaming(request, path, Raw).await?.into_inner();
-    Ok(RawLink {
-        _call: call,
-        out,
-        inbound,
-    })
+    RawLink::on(Arc::new(call)).await
+}
+
+impl RawLink {
+    async fn on(call: Arc<Call>) -> Result<Self, Status> {
+        let mut grpc = tonic::client::Grpc::new(call.channel.clone());
+        grpc.ready().await.unwrap();
+        let (out, stream) = tokio::sync::mpsc::channel(16);
+        let request = Request::new(ReceiverStream::new(stream));
+        let path = PathAndQuery::from_static("/phalanx.mesh.v1.Mesh/Link");
+        let inbound = grpc.streaming(request, path, Raw).await?.into_inner();
+        Ok(Self { call, out, inbound })
+    }
+
+    /// A second link on the same connection.
+    pub(super) async fn another(&self) -> Result<Self, Status> {
+        Self::on(Arc::clone(&self.call)).await
+    }
 }
 
 /// The node still takes new members.

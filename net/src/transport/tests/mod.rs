@@ -4,6 +4,7 @@ mod expiring;
 mod hostile;
 mod joining;
 mod limits;
+mod overlay;
 mod renewing;
 mod trusted;
 
@@ -139,6 +140,22 @@ async fn start_hidden(identity: Identity, targets: &[SocketAddr]) -> Member {
     )
 }
 
+/// A node that is made of something else here and there.
+async fn start_changed(
+    identity: Identity,
+    targets: &[SocketAddr],
+    change: impl FnOnce(&mut Settings<MemoryEpoch>),
+) -> Member {
+    let bound = Bound::bind(Tcp, loopback()).await.unwrap();
+    let content = Content {
+        address: Some(bound.local_address()),
+        ..Content::default()
+    };
+    let mut settings = settings(content, identity, targets, 100);
+    change(&mut settings);
+    run(bound, settings)
+}
+
 fn start_bound(
     bound: Bound<Tcp>,
     content: Content,
@@ -148,26 +165,37 @@ fn start_bound(
     epoch: u64,
     tune: impl FnOnce(&mut Tuning),
 ) -> Member {
+    let mut settings = settings(content, identity, targets, epoch);
+    settings.limits = limits;
+    tune(&mut settings.config.tuning);
+    run(bound, settings)
+}
+
+fn settings(
+    content: Content,
+    identity: Identity,
+    targets: &[SocketAddr],
+    epoch: u64,
+) -> Settings<MemoryEpoch> {
     let id = identity.subject().id().clone();
     let targets = targets
         .iter()
         .map(|address| Address::Socket(*address))
         .collect();
     let instance = crate::entropy::instance().unwrap();
-    let mut config = Config::new(id, "test", epoch, instance, content, targets);
-    tune(&mut config.tuning);
-    let seed = crate::entropy::seed().unwrap();
-    let store = MemoryEpoch::default();
-    let settings = Settings {
-        config,
-        seed,
+    Settings {
+        config: Config::new(id, "test", epoch, instance, content, targets),
+        seed: crate::entropy::seed().unwrap(),
         identity,
-        store,
+        store: MemoryEpoch::default(),
         trusted: TrustedSubnets::default(),
-        limits,
+        limits: Limits::default(),
         observer: None,
         overlay: None,
-    };
+    }
+}
+
+fn run(bound: Bound<Tcp>, settings: Settings<MemoryEpoch>) -> Member {
     let mut early = None;
     let node = bound
         .start(settings, |node| {

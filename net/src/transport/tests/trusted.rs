@@ -71,6 +71,10 @@ impl Listener for Untapped {
     fn local_address(&self) -> io::Result<SocketAddr> {
         self.0.local_address()
     }
+
+    fn local_end(io: &Tapped) -> io::Result<SocketAddr> {
+        TcpListener::local_end(&io.io)
+    }
 }
 
 struct Tapped {
@@ -164,17 +168,9 @@ async fn start_trusting(
         address: Some(bound.local_address()),
         ..Content::default()
     };
-    let id = identity.subject().id().clone();
-    let targets = targets.iter().copied().map(Address::Socket).collect();
-    let instance = crate::entropy::instance().unwrap();
     let settings = Settings {
-        config: Config::new(id, "test", 100, instance, content, targets),
-        seed: crate::entropy::seed().unwrap(),
-        identity,
-        store: MemoryEpoch::default(),
         trusted: subnets(trusted),
-        limits: Limits::default(),
-        observer: None,
+        ..settings(content, identity, targets, 100)
     };
     let mut early = None;
     let node = bound.start(settings, |node| {

@@ -1,0 +1,231 @@
+//! The overlay: one UDP socket a link, whose datagrams are sealed with the key of the connection.
+//!
+//! Both ends tell each other the port of their socket in a control message. Each then sends probes, and says that
+//! its data path is established when it has opened a datagram of the other end.
+
+use super::seal::{self, Opener, Sealer};
+use bytes::Bytes;
+use phalanx_core::identity::NodeId;
+use phalanx_net::overlay::{DataPath, Offer, OfferError, Overlay, OverlayLink, Unprepared};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::net::UdpSocket;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time;
+
+const CIPHER: &str = "chacha20-poly1305";
+/// The one kind of control message: the sender's port, two bytes, big-endian.
+const PORT: u8 = 1;
+
+/// What a datagram is: its first byte.
+const PROBE: u8 = 0;
+const PING: u8 = 1;
+const PONG: u8 = 2;
+
+/// How often silence is probed, before and after the other end was heard.
+const PROBE_FIRST: Duration = Duration::from_millis(100);
+const PROBE_LATER: Duration = Duration::from_secs(1);
+/// So many probes without an answer, and the data path has failed.
+const UNANSWERED_MAX: u32 = 50;
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Makes tunnels. Cloning shares them.
+#[derive(Clone)]
+pub(crate) struct Udp {
+    offer: Offer,
+    tunnels: Arc<Mutex<BTreeMap<NodeId, Arc<Tunnel>>>>,
+}
+
+/// One link's socket.
+struct Tunnel {
+    link: OverlayLink,
+    socket: UdpSocket,
+    sealer: Mutex<Sealer>,
+    opener: Mutex<Opener>,
+    begun: Instant,
+    /// Where the other end's socket is, once it has said so.
+    remote: watch::Sender<Option<SocketAddr>>,
+    /// The pings that came back, and how long the last one took.
+    answered: watch::Sender<(u64, Duration)>,
+}
+
+/// What the node holds of a tunnel.
+struct Path {
+    udp: Udp,
+    tunnel: Arc<Tunnel>,
+    /// The socket's task ends with this.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Udp {
+    pub(crate) fn new() -> Result<Self, OfferError> {
+        Ok(Self {
+            offer: Offer::new("udp")?.with("cipher", CIPHER)?,
+            tunnels: Arc::default(),
+        })
+    }
+
+    /// With whom there are tunnels, of which some may not work yet.
+    pub(crate) fn peers(&self) -> Vec<NodeId> {
+        lock(&self.tunnels).keys().cloned().collect()
+    }
+
+    /// Sends a datagram through the tunnel to a neighbour and waits for its answer.
+    pub(crate) async fn ping(&self, peer: &NodeId) -> Result<Duration, String> {
+        let tunnel = lock(&self.tunnels).get(peer).cloned();
+        let tunnel = tunnel.ok_or_else(|| format!("no tunnel leads to {peer}"))?;
+        let mut answered = tunnel.answered.subscribe();
+        let at = u64::try_from(tunnel.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        tunnel.send(PING, &at.to_be_bytes()).await;
+        match time::timeout(PATIENCE, answered.changed()).await {
+            Ok(Ok(())) => Ok(answered.borrow().1),
+            Ok(Err(_)) | Err(_) => Err(format!("no answer of {peer} within {PATIENCE:?}")),
+        }
+    }
+}
+
+impl Overlay for Udp {
+    fn offer(&self) -> Offer {
+        self.offer.clone()
+    }
+
+    fn prepare(&self, link: OverlayLink) -> Result<Box<dyn DataPath>, Unprepared> {
+        let theirs = link.offer().features().get("cipher").map(String::as_str);
+        if theirs != Some(CIPHER) {
+            let theirs = theirs.unwrap_or("none");
+            return Err(Unprepared::new(format!("wants {CIPHER}, not {theirs}")));
+        }
+        let (sealer, opener) = seal::halves(link.key(), link.is_dialer())
+            .ok_or_else(|| Unprepared::new("no key can be derived"))?;
+        let socket = std::net::UdpSocket::bind((link.local().address.ip(), 0))?;
+        socket.set_nonblocking(true)?;
+        let tunnel = Arc::new(Tunnel {
+            socket: UdpSocket::from_std(socket)?,
+            link,
+            sealer: Mutex::new(sealer),
+            opener: Mutex::new(opener),
+            begun: Instant::now(),
+            remote: watch::channel(None).0,
+            answered: watch::channel((0, Duration::ZERO)).0,
+        });
+        let peer = tunnel.link.remote().id.clone();
+        lock(&self.tunnels).insert(peer, Arc::clone(&tunnel));
+        Ok(Box::new(Path {
+            udp: self.clone(),
+            tunnel,
+            tasks: Mutex::default(),
+        }))
+    }
+
+    fn diagnostics(&self) -> BTreeMap<String, String> {
+        let tunnels = lock(&self.tunnels).len();
+        [("tunnels".to_owned(), tunnels.to_string())].into()
+    }
+}
+
+impl DataPath for Path {
+    fn confirm(&self) {
+        let link = &self.tunnel.link;
+        let told = match self.tunnel.socket.local_addr() {
+            Ok(address) => link
+                .send(PORT, address.port().to_be_bytes().to_vec())
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(why) = told {
+            link.fail(why);
+        }
+    }
+
+    fn control(&self, kind: u8, payload: Bytes) {
+        let link = &self.tunnel.link;
+        let (PORT, Ok(port)) = (kind, <[u8; 2]>::try_from(&payload[..])) else {
+            return link.fail("a control message that is no port");
+        };
+        let remote = (link.remote().address.ip(), u16::from_be_bytes(port)).into();
+        if self.tunnel.remote.send_replace(Some(remote)).is_some() {
+            return link.fail("its port was told twice");
+        }
+        let tunnel = Arc::clone(&self.tunnel);
+        lock(&self.tasks).spawn(tunnel.run(remote));
+    }
+
+    fn attributes(&self) -> BTreeMap<String, String> {
+        let (pings, took) = *self.tunnel.answered.borrow();
+        let remote = *self.tunnel.remote.borrow();
+        let remote = remote.map(|remote| ("remote".to_owned(), remote.to_string()));
+        let round_trip = (pings > 0).then(|| ("round-trip".to_owned(), format!("{took:?}")));
+        remote.into_iter().chain(round_trip).collect()
+    }
+
+    fn stop(&self) {
+        lock(&self.tasks).abort_all();
+        let mut tunnels = lock(&self.udp.tunnels);
+        let peer = &self.tunnel.link.remote().id;
+        if tunnels
+            .get(peer)
+            .is_some_and(|it| Arc::ptr_eq(it, &self.tunnel))
+        {
+            tunnels.remove(peer);
+        }
+    }
+}
+
+impl Tunnel {
+    /// Answers what comes, and probes silence.
+    async fn run(self: Arc<Self>, remote: SocketAddr) {
+        let mut datagram = [0; 2048];
+        let (mut heard, mut unanswered) = (false, 0);
+        self.send(PROBE, &[]).await;
+        while unanswered < UNANSWERED_MAX {
+            let silence = if heard { PROBE_LATER } else { PROBE_FIRST };
+            let received = time::timeout(silence, self.socket.recv_from(&mut datagram)).await;
+            let Ok(received) = received else {
+                unanswered += 1;
+                self.send(PROBE, &[]).await;
+                continue;
+            };
+            // Errors are of datagrams that were sent: nobody listened yet.
+            let opened = received.ok().filter(|(_, from)| *from == remote);
+            let opened = opened.and_then(|(bytes, _)| lock(&self.opener).open(&datagram[..bytes]));
+            let Some((kind, rest)) = opened.as_deref().and_then(<[u8]>::split_first) else {
+                continue;
+            };
+            unanswered = 0;
+            if !heard {
+                heard = true;
+                self.link.established();
+                // The other end may have missed the first probe.
+                self.send(PROBE, &[]).await;
+            }
+            match (*kind, <[u8; 8]>::try_from(rest)) {
+                (PING, Ok(at)) => self.send(PONG, &at).await,
+                (PONG, Ok(at)) => {
+                    let sent = Duration::from_nanos(u64::from_be_bytes(at));
+                    let took = self.begun.elapsed().saturating_sub(sent);
+                    self.answered.send_modify(|it| *it = (it.0 + 1, took));
+                }
+                _ => {}
+            }
+        }
+        self.link.fail("nothing comes through");
+    }
+
+    /// Seals and sends one datagram; like any datagram it may be lost.
+    async fn send(&self, kind: u8, rest: &[u8]) {
+        let Some(remote) = *self.remote.borrow() else {
+            return;
+        };
+        let sealed = lock(&self.sealer).seal(&[&[kind], rest].concat());
+        if let Some(sealed) = sealed {
+            let _lost = self.socket.send_to(&sealed, remote).await.is_err();
+        }
+    }
+}
