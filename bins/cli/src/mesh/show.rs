@@ -250,22 +250,13 @@ pub(super) fn services(screen: &Screen, services: &[Service]) -> Result<(), Fail
 }
 
 pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
-    let health = match (status.health.as_str(), status.message.as_str()) {
-        (word, "") => word.to_owned(),
-        (word, message) => format!("{word}: {message}"),
-    };
-    let paint = if status.health == "healthy" {
-        Paint::Good
-    } else {
-        Paint::Bad
-    };
     let members = counts_text(&status.members);
     let sent = &status.traffic;
     let messages = usize::try_from(sent.messages_sent).unwrap_or(usize::MAX);
     let mut facts = vec![
         ("node", Cell::new(&status.node.id).paint(Paint::Bold)),
         ("mesh", Cell::new(&status.mesh)),
-        ("health", Cell::new(health).paint(paint)),
+        ("health", health_cell(status)),
         ("phase", Cell::new(&status.phase)),
         ("members", Cell::new(members)),
         ("links", Cell::new(links_text(status))),
@@ -327,6 +318,15 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
     }
     screen.facts(&facts)?;
     failed_dials(screen, &status.failed_dials)
+}
+
+fn health_cell(status: &Status) -> Cell {
+    let text = match (status.health.as_str(), status.message.as_str()) {
+        (word, "") => word.to_owned(),
+        (word, message) => format!("{word}: {message}"),
+    };
+    let healthy = status.health == "healthy";
+    Cell::new(text).paint(if healthy { Paint::Good } else { Paint::Bad })
 }
 
 /// An overlay, what it tells of itself, and on how many links it works.
