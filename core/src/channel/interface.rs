@@ -32,11 +32,18 @@ pub struct Options {
     /// Time between two comparisons with neighbours (periodic anti-entropy).
     pub interval: Duration,
     /// The most unicast messages handed to the application that it has not consumed; 0: it takes none, and their
-    /// senders hear that nothing runs on this channel here.
+    /// senders hear that nothing runs on this channel here. However many, they have [`ROOM_BYTES`].
     pub room: u32,
     /// The application's own state, if the kind is [`Kind::Custom`].
     pub custom: Option<Custom>,
 }
+
+/// The most bytes of unicast messages handed to an application that it has not consumed.
+pub const ROOM_BYTES: usize = 16 * 1024 * 1024;
+const _: () = assert!(
+    super::message::PAYLOAD_BYTES_MAX <= ROOM_BYTES,
+    "every message must find room once the others are consumed"
+);
 
 /// The shortest time between two comparisons with neighbours.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -164,6 +171,8 @@ pub enum Input {
         channel: ChannelName,
         /// How many.
         count: u32,
+        /// The bytes of their payloads.
+        bytes: usize,
     },
     /// A deadline has arrived.
     Wake,

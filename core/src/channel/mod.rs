@@ -29,7 +29,7 @@ mod unicast;
 pub use custom::{Custom, Mergeable};
 pub use interface::{
     Delivery, Done, Event, Expected, INTERVAL, INTERVAL_MAX, INTERVAL_MIN, Input, Neighbour,
-    Options, Output, Refusal, Rejection, Request, Transaction, Write,
+    Options, Output, ROOM_BYTES, Refusal, Rejection, Request, Transaction, Write,
 };
 pub use message::{ChannelName, Data, Failure, Kind, Update, UpdateId, Version};
 pub use queue::{WAITING_BYTES_MAX, WINDOW};
@@ -138,6 +138,8 @@ struct Opened {
     room: u32,
     /// Messages handed over and not consumed.
     outstanding: u32,
+    /// Their bytes.
+    outstanding_bytes: usize,
 }
 
 /// The channels of one node.
@@ -294,6 +296,7 @@ impl Channels {
         held.opened = Some(Opened {
             room: options.room,
             outstanding: 0,
+            outstanding_bytes: 0,
         });
         held.interval = options.interval;
         if options.custom.is_some() {
@@ -365,13 +368,14 @@ impl Channels {
         }
     }
 
-    fn on_consumed(&mut self, channel: &ChannelName, count: u32) {
+    fn on_consumed(&mut self, channel: &ChannelName, count: u32, bytes: usize) {
         let opened = self
             .channels
             .get_mut(channel)
             .and_then(|held| held.opened.as_mut());
         if let Some(opened) = opened {
             opened.outstanding = opened.outstanding.saturating_sub(count);
+            opened.outstanding_bytes = opened.outstanding_bytes.saturating_sub(bytes);
         }
     }
 
@@ -559,8 +563,12 @@ impl Machine for Channels {
                 let sent = self.on_send(request, to, channel, payload, datagram, out);
                 sent.map(|result| (request, result))
             }
-            Input::Consumed { channel, count } => {
-                self.on_consumed(&channel, count);
+            Input::Consumed {
+                channel,
+                count,
+                bytes,
+            } => {
+                self.on_consumed(&channel, count, bytes);
                 None
             }
             Input::Wake => {

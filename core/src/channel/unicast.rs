@@ -8,8 +8,8 @@
 use super::message::{Failure, HOPS_MAX, Parcel, Purpose};
 use super::seen::Seen;
 use super::{
-    ChannelName, Channels, Delivery, Done, Event, Output, PENDING_BYTES_MAX, PENDING_MAX, Refusal,
-    Rejection, Request, TRACKED_MAX, Timer, check_size,
+    ChannelName, Channels, Delivery, Done, Event, Output, PENDING_BYTES_MAX, PENDING_MAX,
+    ROOM_BYTES, Refusal, Rejection, Request, TRACKED_MAX, Timer, check_size,
 };
 use crate::gossip::{LinkId, Switch};
 use crate::identity::NodeId;
@@ -412,10 +412,12 @@ impl Channels {
             .and_then(|held| held.opened.as_mut())
             .filter(|opened| opened.room > 0)
             .ok_or(Failure::NoSuchChannel)?;
-        if opened.outstanding >= opened.room {
+        let bytes = opened.outstanding_bytes + parcel.payload.len();
+        if opened.outstanding >= opened.room || bytes > ROOM_BYTES {
             return Err(Failure::Busy);
         }
         opened.outstanding += 1;
+        opened.outstanding_bytes = bytes;
         out.push(Output::Deliver {
             channel: parcel.channel.clone(),
             delivery: Delivery::Message {

@@ -6,7 +6,7 @@ use crate::driver::{Handle, Stopped};
 use phalanx_core::channel::{ChannelName, Delivery, Done, Input, Kind, Output, Refusal, Request};
 use phalanx_core::node::{self, Node};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -36,6 +36,8 @@ pub(super) struct Port {
     readers: Mutex<Vec<Arc<Mailbox>>>,
     /// Messages taken that the machine was not told of.
     consumed: AtomicU32,
+    /// Their bytes.
+    consumed_bytes: AtomicUsize,
     closed: AtomicBool,
     changed: Notify,
     gone: watch::Sender<bool>,
@@ -45,6 +47,7 @@ pub(super) struct Port {
 #[derive(Debug)]
 pub(super) struct Token {
     port: Weak<Port>,
+    bytes: usize,
     consumed: AtomicBool,
 }
 
@@ -53,7 +56,9 @@ impl Token {
         if !self.consumed.swap(true, Ordering::Relaxed)
             && let Some(port) = self.port.upgrade()
         {
-            port.consumed.fetch_add(1, Ordering::Relaxed);
+            port.consumed_bytes.fetch_add(self.bytes, Ordering::Relaxed);
+            // The bytes first: whoever sees the count sees them too.
+            port.consumed.fetch_add(1, Ordering::Release);
             port.changed.notify_one();
         }
     }
@@ -100,9 +105,10 @@ impl Port {
 
     fn deliver(self: &Arc<Self>, delivery: Delivery) {
         let readers = self.readers();
-        if matches!(delivery, Delivery::Message { .. }) {
+        if let Delivery::Message { payload, .. } = &delivery {
             let token = Arc::new(Token {
                 port: Arc::downgrade(self),
+                bytes: payload.len(),
                 consumed: AtomicBool::new(false),
             });
             for mailbox in readers.iter() {
@@ -235,6 +241,7 @@ impl Desk {
             room,
             readers: Mutex::default(),
             consumed: AtomicU32::new(0),
+            consumed_bytes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             changed: Notify::new(),
             gone,
@@ -248,10 +255,15 @@ impl Desk {
         let channel = &port.name;
         loop {
             let closed = port.is_closed();
-            let count = port.consumed.swap(0, Ordering::Relaxed);
+            let count = port.consumed.swap(0, Ordering::Acquire);
             if count > 0 {
+                let bytes = port.consumed_bytes.swap(0, Ordering::Relaxed);
                 let channel = channel.clone();
-                let taken = node::Input::Channel(Input::Consumed { channel, count });
+                let taken = node::Input::Channel(Input::Consumed {
+                    channel,
+                    count,
+                    bytes,
+                });
                 if driver.send(taken).await.is_err() {
                     return;
                 }

@@ -1,7 +1,7 @@
 //! What waits for one reader of a channel.
 
 use super::desk::Token;
-use phalanx_core::channel::{Delivery, UpdateId};
+use phalanx_core::channel::{Delivery, ROOM_BYTES, UpdateId};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -29,7 +29,8 @@ pub enum Heard {
 /// One reader's deliveries that it has not taken.
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    /// The most messages to this node that wait: with several readers, a slow one misses what another took.
+    /// The most messages to this node that wait, with [`ROOM_BYTES`] at most: with several readers, a slow one misses what
+    /// another took.
     room: usize,
     waiting: Mutex<Waiting>,
 }
@@ -38,6 +39,7 @@ pub(super) struct Mailbox {
 struct Waiting {
     next: u64,
     messages: VecDeque<(u64, Delivery, Arc<Token>)>,
+    message_bytes: usize,
     broadcasts: VecDeque<(u64, Delivery)>,
     broadcast_bytes: usize,
     missed: u64,
@@ -71,13 +73,17 @@ impl Mailbox {
     pub(super) fn push_message(&self, delivery: Delivery, token: Arc<Token>) {
         let mut waiting = self.lock();
         let number = waiting.number();
+        waiting.message_bytes += cost(&delivery);
         waiting.messages.push_back((number, delivery, token));
-        let dropped = if waiting.messages.len() > self.room {
+        let mut dropped = Vec::new();
+        while waiting.messages.len() > self.room || waiting.message_bytes > ROOM_BYTES {
+            let Some(oldest) = waiting.messages.pop_front() else {
+                break;
+            };
+            waiting.message_bytes -= cost(&oldest.1);
             waiting.missed += 1;
-            waiting.messages.pop_front()
-        } else {
-            None
-        };
+            dropped.push(oldest);
+        }
         waiting.wake();
         drop(waiting);
         drop(dropped);
@@ -172,6 +178,7 @@ impl Waiting {
             message.is_some_and(|message| broadcast.is_none_or(|broadcast| message < broadcast));
         if message_first {
             let (_, delivery, token) = self.messages.pop_front()?;
+            self.message_bytes -= cost(&delivery);
             return Some((Heard::Delivery(delivery), Some(token)));
         }
         let (_, delivery) = self.broadcasts.pop_front()?;

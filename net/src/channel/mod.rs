@@ -23,8 +23,8 @@
 //! [`PacketSocket`] sends datagrams to members by name; [`Publisher`] is a sink that waits while the links are full;
 //! [`MeshNode::on_unknown_channel`] opens channels that others begin.
 //!
-//! Back-pressure: a message to this node counts against the opening's `room` until it is taken here, and when the room
-//! is full its sender waits, then hears that we are busy; messages are never dropped. Broadcasts and changes that are
+//! Back-pressure: a message to this node counts against the opening's `room`, and against
+//! [`ROOM_BYTES`](phalanx_core::channel::ROOM_BYTES), until it is taken here, and when the room is full its sender waits, then hears that we are busy; messages are never dropped. Broadcasts and changes that are
 //! not taken are dropped, oldest first, beyond [`BROADCASTS_WAITING_MAX`] or [`BROADCAST_BYTES_WAITING_MAX`], and the
 //! reader hears how many ([`Heard::Lagged`]); [`Channel::catch_up`] brings it up to date.
 

@@ -8,7 +8,8 @@ use crate::transport::tests::{Ca, Member, start};
 use core::pin::Pin;
 use futures_sink::Sink;
 use phalanx_core::channel::{
-    ChannelName, Delivery, Expected, Failure, Kind, Options, Refusal, Transaction, Write,
+    ChannelName, Delivery, Expected, Failure, Kind, Options, ROOM_BYTES, Refusal, Transaction,
+    Write,
 };
 use phalanx_core::gossip::Status;
 use phalanx_core::identity::NodeId;
@@ -154,6 +155,29 @@ async fn who_does_not_read_holds_its_senders_back() {
     assert_eq!(message(&there).await, b"one");
     assert_eq!(soon(second).await, Ok(()));
     assert_eq!(message(&there).await, b"two");
+    a.ends().await;
+    b.ends().await;
+}
+
+#[tokio::test]
+async fn large_messages_that_are_not_taken_hold_their_sender_back_however_few() {
+    let (a, b) = pair().await;
+    let here = messages(&a, "chat").await;
+    let there = messages(&b, "chat").await;
+    let slow = there.reader();
+    let large = vec![b'x'; ROOM_BYTES / 2];
+    for _ in 0..2 {
+        soon(here.send(id("b"), large.clone())).await.unwrap();
+    }
+    let mut small = Box::pin(here.send(id("b"), "small"));
+    let early = time::timeout(Duration::from_millis(300), &mut small).await;
+    assert!(early.is_err(), "nothing was taken: {early:?}");
+    assert_eq!(message(&there).await, large);
+    assert_eq!(soon(small).await, Ok(()));
+    assert_eq!(message(&there).await, large);
+    assert_eq!(message(&there).await, b"small");
+    // Another reader, which took none, lost the first: there is no more room for it than for the others.
+    assert_eq!(soon(slow.recv()).await, Some(Heard::Lagged { missed: 1 }));
     a.ends().await;
     b.ends().await;
 }

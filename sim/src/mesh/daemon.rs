@@ -80,7 +80,7 @@ pub struct Daemon {
     /// The channels whose application takes its time.
     slow: BTreeMap<ChannelName, Duration>,
     /// What they are still to consume, and when.
-    unread: VecDeque<(Instant, ChannelName)>,
+    unread: VecDeque<(Instant, ChannelName, usize)>,
     scratch: Outbox<node::Output>,
 }
 
@@ -291,10 +291,15 @@ impl Daemon {
     fn tell(&mut self, now: Instant, order: channel::Output, out: &mut Outbox<Output>) {
         match order {
             channel::Output::Deliver { channel, delivery } => {
-                let message = matches!(delivery, Delivery::Message { .. });
+                let message = match &delivery {
+                    Delivery::Message { payload, .. } => Some(payload.len()),
+                    Delivery::Broadcast { .. }
+                    | Delivery::Changed { .. }
+                    | Delivery::Conflict { .. } => None,
+                };
                 out.push(Output::Report(Event::Handed(channel.clone(), delivery)));
-                if message {
-                    self.take(now, channel, out);
+                if let Some(bytes) = message {
+                    self.take(now, channel, bytes, out);
                 }
             }
             channel::Output::Answer { request, result } => {
@@ -314,15 +319,30 @@ impl Daemon {
     }
 
     /// An application takes a message that was sent to it.
-    fn take(&mut self, now: Instant, channel: ChannelName, out: &mut Outbox<Output>) {
+    fn take(&mut self, now: Instant, channel: ChannelName, bytes: usize, out: &mut Outbox<Output>) {
         let Some(takes) = self.slow.get(&channel) else {
-            let input = channel::Input::Consumed { channel, count: 1 };
-            self.ask(now, input, out);
+            self.consume(now, channel, bytes, out);
             return;
         };
-        let mut before = self.unread.iter().filter(|(_, of)| *of == channel);
-        let free = before.next_back().map_or(now, |(at, _)| *at);
-        self.unread.push_back((free + *takes, channel));
+        let mut before = self.unread.iter().filter(|(_, of, _)| *of == channel);
+        let free = before.next_back().map_or(now, |(at, ..)| *at);
+        self.unread.push_back((free + *takes, channel, bytes));
+    }
+
+    fn consume(
+        &mut self,
+        now: Instant,
+        channel: ChannelName,
+        bytes: usize,
+        out: &mut Outbox<Output>,
+    ) {
+        let count = 1;
+        let input = channel::Input::Consumed {
+            channel,
+            count,
+            bytes,
+        };
+        self.ask(now, input, out);
     }
 
     fn on_wake(&mut self, now: Instant, out: &mut Outbox<Output>) {
@@ -330,11 +350,10 @@ impl Daemon {
             self.step_node(now, node::Input::Wake, out);
         }
         let unread = core::mem::take(&mut self.unread);
-        let (due, unread): (VecDeque<_>, _) = unread.into_iter().partition(|(at, _)| *at <= now);
+        let (due, unread): (VecDeque<_>, _) = unread.into_iter().partition(|(at, ..)| *at <= now);
         self.unread = unread;
-        for (_, channel) in due {
-            let input = channel::Input::Consumed { channel, count: 1 };
-            self.ask(now, input, out);
+        for (_, channel, bytes) in due {
+            self.consume(now, channel, bytes, out);
         }
     }
 }
@@ -352,7 +371,7 @@ impl Machine for Daemon {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let unread = self.unread.iter().map(|(at, _)| *at).min();
+        let unread = self.unread.iter().map(|(at, ..)| *at).min();
         [self.node.next_deadline(), unread]
             .into_iter()
             .flatten()

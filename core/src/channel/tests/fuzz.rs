@@ -192,7 +192,8 @@ fn input() -> impl Strategy<Value = Input> {
         1 => (request, name(), topic(), payload(), any::<bool>()).prop_map(|(request, to, on, payload, datagram)| {
             Input::Send { request, to: id(to), channel: channel(on), payload, datagram }
         }),
-        1 => (topic(), any::<u32>()).prop_map(|(on, count)| Input::Consumed { channel: channel(on), count }),
+        1 => (topic(), any::<u32>(), any::<usize>())
+            .prop_map(|(on, count, bytes)| Input::Consumed { channel: channel(on), count, bytes }),
         1 => Just(Input::Wake),
     ]
 }

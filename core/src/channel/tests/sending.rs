@@ -3,7 +3,8 @@
 use super::world::{World, bytes, channel, id};
 use crate::channel::message::{Data, Failure, Item, Kind, Parcel, Purpose};
 use crate::channel::{
-    Delivery, Done, Event, Input, Neighbour, Options, Output, Refusal, Rejection, Request,
+    Delivery, Done, Event, Input, Neighbour, Options, Output, ROOM_BYTES, Refusal, Rejection,
+    Request,
 };
 use crate::gossip::LinkId;
 use crate::time::Duration;
@@ -97,17 +98,17 @@ fn a_lost_answer_costs_a_copy_that_nobody_sees() {
     assert_eq!(world.heard("b"), ["once"]);
 }
 
-#[test]
-fn a_receiver_that_does_not_consume_is_not_overrun() {
+/// What becomes of messages of these sizes to a node that takes so many and consumes what it is told to, after each.
+fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
-    let narrow = Options {
-        room: 1,
+    let options = Options {
+        room,
         ..Options::of(Kind::Messages)
     };
-    world.open_with("b", "chat", narrow).unwrap();
+    world.open_with("b", "chat", options).unwrap();
     // The world consumes at once; here nobody does.
-    let parcel = |number| {
+    let parcel = |number, size| {
         let parcel = Parcel {
             from: id("a"),
             to: id("b"),
@@ -117,7 +118,7 @@ fn a_receiver_that_does_not_consume_is_not_overrun() {
             purpose: Purpose::Message,
             channel: channel("chat"),
             path: vec![id("a")],
-            payload: bytes("x"),
+            payload: vec![b'x'; size].into(),
         };
         let items = vec![Item::Parcel {
             parcel: Arc::new(parcel),
@@ -133,19 +134,46 @@ fn a_receiver_that_does_not_consume_is_not_overrun() {
     };
     let mut out = crate::machine::Outbox::new();
     let node = world.nodes.get_mut(&id("b")).unwrap();
-    crate::machine::Machine::step(node, world.now, parcel(1), &mut out);
-    crate::machine::Machine::step(node, world.now, parcel(2), &mut out);
-    let answers = out.drain().filter_map(|order| {
-        let Output::Route(parcel) = order else {
-            return None;
-        };
-        Some((parcel.number, parcel.purpose))
+    for (number, (size, consumed)) in (1..).zip(messages) {
+        crate::machine::Machine::step(node, world.now, parcel(number, *size), &mut out);
+        if let Some(bytes) = *consumed {
+            let (channel, count) = (channel("chat"), 1);
+            let consumed = Input::Consumed {
+                channel,
+                count,
+                bytes,
+            };
+            crate::machine::Machine::step(node, world.now, consumed, &mut out);
+        }
+    }
+    let answers = out.drain().filter_map(|order| match order {
+        Output::Route(parcel) => Some((parcel.number, parcel.purpose)),
+        Output::Transmit { .. }
+        | Output::Deliver { .. }
+        | Output::Answer { .. }
+        | Output::Report(_) => None,
     });
-    let answers: Vec<_> = answers.collect();
-    assert_eq!(
-        answers,
-        [(1, Purpose::Delivered), (2, Purpose::Failed(Failure::Busy))]
-    );
+    let mut answers: Vec<_> = answers.collect();
+    answers.sort_by_key(|(number, _)| *number);
+    answers.into_iter().map(|(_, purpose)| purpose).collect()
+}
+
+#[test]
+fn a_receiver_that_does_not_consume_is_not_overrun() {
+    let (taken, busy) = (Purpose::Delivered, Purpose::Failed(Failure::Busy));
+    assert_eq!(handed(1, &[(1, None), (1, None)]), [taken, busy]);
+    assert_eq!(handed(1, &[(1, Some(1)), (1, None)]), [taken, taken]);
+    // Nor by few large messages.
+    let half = ROOM_BYTES / 2;
+    let large = [
+        (half, None),
+        (half, None),
+        (1, Some(half)),
+        (half, None),
+        (1, None),
+    ];
+    let answers = [taken, taken, busy, taken, busy];
+    assert_eq!(handed(256, &large), answers);
 }
 
 #[test]

@@ -193,12 +193,13 @@ impl World {
                     self.step(name, input);
                 }
                 Output::Deliver { channel, delivery } => {
-                    if matches!(delivery, Delivery::Message { .. }) {
+                    if let Delivery::Message { payload, .. } = &delivery {
                         self.step(
                             name,
                             Input::Consumed {
                                 channel: channel.clone(),
                                 count: 1,
+                                bytes: payload.len(),
                             },
                         );
                     }
