@@ -75,7 +75,7 @@ impl<S: System> Engine<'_, '_, S> {
             );
         } else {
             parcel.segments = transit.lost;
-            let at = self.now + wait + held.lanes[end].timeout(attempt);
+            let at = held.lanes[end].again_at(number, self.now + wait);
             if attempt == 0 && is_message {
                 let cut = self.fabric.is_blocked(from, to);
                 self.trace.held(Held {
@@ -121,7 +121,7 @@ impl<S: System> Engine<'_, '_, S> {
                     cut: true,
                 });
             }
-            let at = self.now + lane_state.timeout(attempts - 1);
+            let at = lane_state.again_at(number, self.now);
             self.heap.push(
                 at,
                 Event::Retransmit {
@@ -154,6 +154,18 @@ impl<S: System> Engine<'_, '_, S> {
             let rtt = 2 * (self.now - parcel.sent_at);
             lane_state.measured(rtt);
             held.lanes[receiver].measured(rtt);
+        } else {
+            let (numbers, at) = lane_state.hurry(self.now);
+            for number in numbers {
+                self.heap.push(
+                    at,
+                    Event::Retransmit {
+                        connection,
+                        lane,
+                        number,
+                    },
+                );
+            }
         }
         self.deliver_arrived(connection, sender);
     }
@@ -287,7 +299,7 @@ impl<S: System> Engine<'_, '_, S> {
         let Some(parcel) = held.lanes[end].parcel(number) else {
             return;
         };
-        if parcel.arrived {
+        if parcel.arrived || parcel.again_at != self.now {
             return;
         }
         if self.now - parcel.sent_at >= GIVES_UP_AFTER {

@@ -1,8 +1,9 @@
 //! One TCP connection as two queues of what is under way.
 //!
 //! Bytes arrive in order. Each segment is lost by itself; what is lost is sent again after max(200 ms,
-//! srtt + 4 rttvar), doubling; what was sent later waits. Acknowledgements are not modelled, nor fast
-//! retransmission: both are small against the times that decide anything here.
+//! srtt + 4 rttvar), doubling; what was sent later waits. Once something sent again has arrived, all that is missing
+//! behind it follows a round trip later, and the doubling begins anew (RFC 6298, RFC 6582). Other acknowledgements
+//! are not modelled, nor fast retransmission: both are small against the times that decide anything here.
 
 use crate::record::Cause;
 use crate::system::{CloseReason, DialId};
@@ -46,6 +47,10 @@ pub(crate) struct Parcel<M> {
     /// Segments not known to have arrived.
     pub(crate) segments: u32,
     pub(crate) attempts: u32,
+    /// How often the timeout was doubled.
+    pub(crate) backoff: u32,
+    /// When it is sent again, unless it arrives before; other orders to do so are void.
+    pub(crate) again_at: u64,
     pub(crate) sent_at: u64,
     pub(crate) arrived: bool,
     /// What led to its sending.
@@ -91,6 +96,8 @@ impl<M> Lane<M> {
             bytes,
             segments,
             attempts: 0,
+            backoff: 0,
+            again_at: 0,
             sent_at: now,
             arrived: false,
             cause,
@@ -129,14 +136,34 @@ impl<M> Lane<M> {
         }
     }
 
-    /// How long to wait before the `attempt`th retransmission.
-    pub(crate) fn timeout(&self, attempt: u32) -> u64 {
+    /// When what did not arrive by now is sent again: each time it waits for twice as long.
+    pub(crate) fn again_at(&mut self, number: u64, now: u64) -> u64 {
         let first = if self.srtt == 0 {
             RTO_FIRST
         } else {
             RTO_MIN.max(self.srtt + 4 * self.rttvar)
         };
-        first << attempt.min(9)
+        let Some(parcel) = self.parcel(number) else {
+            return now + first;
+        };
+        parcel.again_at = now + (first << parcel.backoff.min(9));
+        parcel.backoff += 1;
+        parcel.again_at
+    }
+
+    /// What was sent again has arrived: all that waits to be sent again is, one round trip from now. Their numbers,
+    /// and when.
+    pub(crate) fn hurry(&mut self, now: u64) -> (Vec<u64>, u64) {
+        let at = now + self.srtt.max(1);
+        let first = self.first;
+        let waiting = self.parcels.iter_mut().zip(first..);
+        let hurried = waiting.filter(|(parcel, _)| !parcel.arrived && parcel.again_at > at);
+        let numbers = hurried.map(|(parcel, number)| {
+            parcel.backoff = 0;
+            parcel.again_at = at;
+            number
+        });
+        (numbers.collect(), at)
     }
 }
 
@@ -183,4 +210,34 @@ impl<M> Connection<M> {
 /// Segments that a message of this size takes.
 pub(crate) fn segments(bytes: usize) -> u32 {
     u32::try_from((bytes + FRAMING_BYTES).div_ceil(SEGMENT_BYTES)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_to_be_sent_again_follows_the_first_that_arrived() {
+        let mut lane = Lane::new();
+        lane.measured(2_000_000);
+        let numbers: Vec<u64> = (0..3)
+            .map(|at| lane.push(Item::Message(at), 10, 1, 0, Cause::NONE))
+            .collect();
+        // The first two were lost, twice; the third is under way.
+        for at in [0, 200_000_000] {
+            let waits: Vec<u64> = numbers[..2].iter().map(|n| lane.again_at(*n, at)).collect();
+            assert_eq!(waits, [2 * at + 200_000_000; 2]);
+        }
+        lane.parcel(0).expect("waits").arrived = true;
+        let now = 600_000_000;
+        assert_eq!(
+            lane.hurry(now),
+            (vec![], now + 2_000_000),
+            "it is time anyway"
+        );
+        let now = 590_000_000;
+        assert_eq!(lane.hurry(now), (vec![1], now + 2_000_000));
+        // The next time it waits for the shortest time again.
+        assert_eq!(lane.again_at(1, now + 2_000_000), now + 202_000_000);
+    }
 }
