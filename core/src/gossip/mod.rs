@@ -303,6 +303,9 @@ impl Gossip {
             self.life(handle).status = status;
         }
         self.topology.set_well(handle, status == Status::Alive);
+        if matches!(status, Status::Down | Status::Left) {
+            self.target_is_gone(handle);
+        }
     }
 
     fn id_of(&self, handle: Handle) -> NodeId {

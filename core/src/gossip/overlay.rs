@@ -27,6 +27,8 @@ const HOPS_MAX: usize = 16;
 const DIAL_PATIENCE: Duration = Duration::from_millis(300);
 /// How long a busy or better connected member is left alone.
 const REFUSED_FOR: Duration = Duration::from_millis(500);
+/// About how long a target is left alone once the member there is gone: most that leave come back at once, and tell.
+const LOST_TARGET_WAIT: Duration = Duration::from_secs(2);
 /// Time between two targets dialled by a node that has not joined yet.
 const JOIN_STAGGER: Duration = Duration::from_millis(250);
 
@@ -207,6 +209,21 @@ impl Gossip {
             target.next = next;
         }
         alive
+    }
+
+    /// A member left, or is down: if a target led to it, that is tried again soon. Nobody else looks for one that
+    /// left, and a name may lead elsewhere by now.
+    pub(super) fn target_is_gone(&mut self, handle: Handle) {
+        if self.targets.is_empty() {
+            return;
+        }
+        let peer = self.id_of(handle);
+        let found = |target: &&mut Target| target.peer.as_ref() == Some(&peer);
+        for target in self.targets.iter_mut().filter(found) {
+            let wait = LOST_TARGET_WAIT / 2 + self.random.duration_below(LOST_TARGET_WAIT);
+            target.next = self.now + wait;
+            self.timers.set_earlier(Timer::Targets, target.next);
+        }
     }
 
     fn dial(
@@ -450,12 +467,7 @@ impl Gossip {
         };
         match refusal.reason {
             RefusalReason::Busy | RefusalReason::Full => {
-                if self.topology.len() <= 1
-                    && self.config.discovery
-                    && let Some(other) = self.random.pick(&refusal.others).copied()
-                {
-                    self.dial(Purpose::Referral, Address::Socket(other), None, out);
-                }
+                self.follow_referral(attempt.purpose, &refusal.others, out);
             }
             RefusalReason::Myself => {
                 out.push(Output::Report(Event::DialedMyself {
@@ -497,6 +509,46 @@ impl Gossip {
             RefusalReason::Leaving => "is leaving the mesh".to_owned(),
         };
         self.target_failed(index, &why, out);
+    }
+
+    /// Tries one of the members that a refusal named and that are not alive here: a newcomer's way in, and the way to
+    /// the rest of the mesh of a part that was cut off.
+    fn follow_referral(
+        &mut self,
+        refused: Purpose,
+        others: &[core::net::SocketAddr],
+        out: &mut Outbox<Output>,
+    ) {
+        // One that is refused in its turn is followed by a newcomer only: others come back to the target, or probe.
+        let follows = match refused {
+            Purpose::Target(_) | Purpose::Probe => true,
+            Purpose::Referral => self.topology.len() <= 1,
+            Purpose::Ring
+            | Purpose::Redial
+            | Purpose::RandomLink
+            | Purpose::Wanted
+            | Purpose::Renewal => false,
+        };
+        if !follows || !self.config.discovery {
+            return;
+        }
+        let is_alive = |address| {
+            self.topology.records().any(|record| {
+                record.content().address == Some(address)
+                    && self
+                        .topology
+                        .handle(record.id())
+                        .is_some_and(|handle| self.status(handle) == Status::Alive)
+            })
+        };
+        let others: Vec<_> = others
+            .iter()
+            .filter(|it| !is_alive(**it))
+            .copied()
+            .collect();
+        if let Some(other) = self.random.pick(&others).copied() {
+            self.dial(Purpose::Referral, Address::Socket(other), None, out);
+        }
     }
 
     pub(super) fn weave_soon(&mut self) {

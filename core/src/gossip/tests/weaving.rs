@@ -12,6 +12,7 @@ use super::neighbourhood::{
 };
 use super::world::{address, config, name};
 use crate::time::Duration;
+use crate::topology::record::Rank;
 
 fn fresh(targets: &[usize]) -> Neighbourhood {
     let mut all = Neighbourhood {
@@ -207,13 +208,53 @@ fn a_busy_or_full_member_sends_a_newcomer_on_to_another() {
         assert_eq!(other, to(5));
         answered(&mut all, dial, 5, welcome(5, 1));
         assert_eq!(all.machine.phase(), Phase::Running);
-        // A member that refuses a node which has joined is not its way in.
-        let mut all = fresh(&[1]);
-        let (_, dial, _) = dials(&all.silence(ms(1)))[0];
-        all.greet(1, 2);
-        let given = answered(&mut all, dial, 1, refusal(reason, &[5]));
-        assert!(dials(&given).iter().all(|(_, _, other)| *other != to(5)));
     }
+}
+
+#[test]
+fn a_part_that_was_cut_off_is_sent_on_to_members_it_does_not_hold_for_alive() {
+    for reason in [RefusalReason::Busy, RefusalReason::Full] {
+        let refused = |others: &[usize]| {
+            let mut all = fresh(&[1]);
+            let (_, dial, _) = dials(&all.silence(ms(1)))[0];
+            all.greet(1, 2);
+            let given = answered(&mut all, dial, 1, refusal(reason, others));
+            dials(&given)
+                .pop()
+                .map(|(_, dial, other)| (all, dial, other))
+        };
+        let (mut all, dial, other) = refused(&[2, 5]).expect("a referral");
+        assert_eq!(other, to(5));
+        // It comes back to the target rather than to go from one to the next.
+        let given = answered(&mut all, dial, 5, refusal(reason, &[6]));
+        assert_eq!(dials(&given), []);
+        assert!(refused(&[2]).is_none(), "it is connected with that one");
+    }
+}
+
+#[test]
+fn a_target_whose_member_left_is_dialled_again_soon() {
+    let mut all = fresh(&[1]);
+    let (_, dial, _) = dials(&all.silence(ms(1)))[0];
+    answered(&mut all, dial, 1, welcome(1, 1));
+    all.greet(1, 2);
+    let rank = Rank {
+        leaving: true,
+        ..news(1, 2).rank()
+    };
+    let leaves = Arc::new(Record::new(name(1), rank, news(1, 2).content().clone()));
+    let given = all.hears(101, records(&[leaves]));
+    assert!(events(&given).contains(&&Event::PeerLeft { id: name(1) }));
+    all.give(Input::Closed {
+        link: LinkId(101),
+        reason: CloseReason::Lost,
+    });
+    let given = all.hear_only(&[1], ms(3_000));
+    assert!(
+        dials(&given)
+            .iter()
+            .any(|(_, _, address)| *address == to(1))
+    );
 }
 
 #[test]
