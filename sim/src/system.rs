@@ -6,7 +6,7 @@
 //! ([`Mesh`](crate::mesh::Mesh)) is one; docs/your-own-machine.md shows how to write another.
 
 use crate::disk::{DiskError, Files, Write};
-use crate::invariant::{Invariant, Seen};
+use crate::invariant::{Invariant, Report, Seen};
 use crate::mesh::projection::Projection;
 use crate::outcome::run_words;
 use crate::scenario::plan::Plan;
@@ -97,6 +97,10 @@ pub trait System: Sized {
 
     /// A step was done; comes before the invariants look.
     fn note(&mut self, _seen: &Seen<'_, Self>) {}
+
+    /// A process reported something; comes before the invariants look at it. Every engine hears reports, also those
+    /// that do not see single steps.
+    fn heard(&mut self, _report: &Report<'_, Self>) {}
 
     /// Whether a running process still counts: one that gave up or is on its way out does not.
     #[must_use]

@@ -54,7 +54,7 @@ impl<S: System> Seen<'_, S> {
 /// Which steps an invariant looks at: most steps do nothing that most invariants are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Steps {
-    /// None: it looks at the whole world alone.
+    /// None: it looks at the whole world, or at reports.
     None,
     /// Those that take a message.
     Messages,
@@ -77,6 +77,26 @@ impl<S: System> Seen<'_, S> {
     }
 }
 
+/// Something that a process reported.
+pub struct Report<'a, S: System> {
+    /// True time, in nanoseconds since the start of the run.
+    pub now: u64,
+    /// Whose process.
+    pub host: usize,
+    /// What.
+    pub event: &'a S::Event,
+}
+
+impl<S: System> core::fmt::Debug for Report<'_, S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Report")
+            .field("now", &self.now)
+            .field("host", &self.host)
+            .field("event", &self.event)
+            .finish()
+    }
+}
+
 /// Whether an invariant holds; if not, what stands against it.
 pub type Verdict = Result<(), String>;
 
@@ -95,6 +115,14 @@ pub trait Invariant<S: System> {
     /// # Errors
     /// What stands against it.
     fn after_step(&mut self, _seen: &Seen<'_, S>, _system: &S) -> Verdict {
+        Ok(())
+    }
+
+    /// Checks what a process reported, on every engine.
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn on_report(&mut self, _report: &Report<'_, S>, _system: &S) -> Verdict {
         Ok(())
     }
 
@@ -126,7 +154,7 @@ pub fn names<S: System>(scenario: &Scenario) -> Vec<&'static str> {
 }
 
 /// All of them, watching one run.
-pub(crate) struct Invariants<S: System> {
+pub struct Invariants<S: System> {
     /// Those that look at fewer steps last.
     all: Vec<Box<dyn Invariant<S>>>,
     /// How many of them look at all steps, how many at least at busy ones, and so on.
@@ -136,8 +164,18 @@ pub(crate) struct Invariants<S: System> {
     broken: BTreeMap<&'static str, (Duration, String)>,
 }
 
+impl<S: System> core::fmt::Debug for Invariants<S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Invariants")
+            .field("broken", &self.broken)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<S: System> Invariants<S> {
-    pub(crate) fn new(scenario: &Scenario) -> Self {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new(scenario: &Scenario) -> Self {
         let mut all = S::invariants(scenario);
         all.push(Box::new(promises::Promises));
         all.sort_by_key(|invariant| std::cmp::Reverse(invariant.steps()));
@@ -163,7 +201,7 @@ impl<S: System> Invariants<S> {
     }
 
     /// A host's process is about to start.
-    pub(crate) fn on_start(&mut self, host: usize) {
+    pub fn on_start(&mut self, host: usize) {
         for invariant in &mut self.all {
             invariant.on_start(host);
         }
@@ -180,6 +218,18 @@ impl<S: System> Invariants<S> {
                 self.broken
                     .entry(invariant.name())
                     .or_insert_with(|| (Duration::from_nanos(seen.now), format!("{name}: {why}")));
+            }
+        }
+    }
+
+    /// A process of this name reported something: the system takes note of it, and then it is looked at.
+    pub fn heard(&mut self, report: &Report<'_, S>, system: &mut S, name: &str) {
+        system.heard(report);
+        for invariant in &mut self.all {
+            if let Err(why) = invariant.on_report(report, system) {
+                self.broken.entry(invariant.name()).or_insert_with(|| {
+                    (Duration::from_nanos(report.now), format!("{name}: {why}"))
+                });
             }
         }
     }
@@ -204,7 +254,8 @@ impl<S: System> Invariants<S> {
         }
     }
 
-    pub(crate) fn failures(&self, file: &str) -> impl Iterator<Item = Failure> {
+    /// What was broken, of a scenario file.
+    pub fn failures(&self, file: &str) -> impl Iterator<Item = Failure> {
         self.broken.iter().map(move |(name, (at, why))| {
             Failure::new(file, 0, &format!("invariant {name}"), *at, why)
         })

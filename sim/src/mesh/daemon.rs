@@ -1,22 +1,16 @@
 //! A mesh daemon and the applications on its host, as one machine.
 //!
-//! The applications do what the scenario orders. They number what they send, so that it can be told apart where it
-//! arrives, and consume what arrives at the pace that the scenario gives them.
+//! The applications do what the scenario orders, and consume what arrives at the pace that the scenario gives them.
 
+use super::applications::{Act, Applications, Asked, payload};
 use super::event::Event;
-use super::workload::{BYTES_MIN, Order, Target, Written};
-use crate::scenario::Opening;
-use phalanx_core::channel::{
-    self, ChannelName, Delivery, Expected, Options, Refusal, Request, Transaction, Write,
-};
+use super::workload::Order;
+use phalanx_core::channel::{self, ChannelName, Delivery, Request};
 use phalanx_core::gossip;
-use phalanx_core::identity::NodeId;
 use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::node::{self, Node};
-use phalanx_core::random::Random;
 use phalanx_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 /// What can happen to a host's daemon and applications.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,39 +38,14 @@ pub enum Output {
     Report(Event),
 }
 
-/// What an application asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// To open a channel.
-    Open(ChannelName),
-    /// To broadcast on it.
-    Publish(ChannelName),
-    /// To write into it.
-    Write(ChannelName),
-    /// To send the message of this number to this member.
-    Send(u64, NodeId),
-}
-
-/// Who somebody is among a scenario's hosts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) host: usize,
-    pub(super) life: u32,
-    /// The ids of all hosts, in their order.
-    pub(super) ids: Arc<[NodeId]>,
-}
-
 /// A mesh daemon and the applications on its host.
 #[derive(Clone, Debug)]
 pub struct Daemon {
     node: Node,
-    place: Place,
-    random: Random,
+    applications: Applications,
+    /// What was asked for, by the number of the request.
     asked: BTreeMap<u64, Asked>,
-    /// Requests, messages and values made so far.
-    count: u64,
-    /// Whose turn it is to be sent to.
-    turn: usize,
+    requests: u64,
     /// The channels whose application takes its time.
     slow: BTreeMap<ChannelName, Duration>,
     /// What they are still to consume, and when.
@@ -84,22 +53,14 @@ pub struct Daemon {
     scratch: Outbox<node::Output>,
 }
 
-/// The number that a payload carries.
-pub(super) fn number_in(payload: &[u8]) -> Option<u64> {
-    let first: [u8; 8] = payload.get(..8)?.try_into().ok()?;
-    Some(u64::from_le_bytes(first))
-}
-
 impl Daemon {
-    /// A daemon with nothing open; `random` draws what its applications leave open.
-    pub(super) const fn new(node: Node, place: Place, random: Random) -> Self {
+    /// A daemon with nothing open.
+    pub(super) const fn new(node: Node, applications: Applications) -> Self {
         Self {
             node,
-            turn: place.host,
-            place,
-            random,
+            applications,
             asked: BTreeMap::new(),
-            count: 0,
+            requests: 0,
             slow: BTreeMap::new(),
             unread: VecDeque::new(),
             scratch: Outbox::new(),
@@ -113,155 +74,71 @@ impl Daemon {
     }
 
     pub(super) const fn host(&self) -> usize {
-        self.place.host
+        self.applications.host()
     }
 
-    /// A number that no other thing of the run has.
-    fn number(&mut self) -> u64 {
-        self.count += 1;
-        let host = self.place.host as u64 + 1;
-        host << 44 | u64::from(self.place.life & 0xfff) << 32 | self.count
-    }
-
-    fn payload(&mut self, bytes: usize) -> (u64, Arc<[u8]>) {
-        let number = self.number();
-        let mut payload = vec![0x5a; bytes.max(BYTES_MIN)];
-        payload[..8].copy_from_slice(&number.to_le_bytes());
-        (number, payload.into())
-    }
-
-    fn request(&mut self, asked: Asked) -> Request {
-        self.count += 1;
-        self.asked.insert(self.count, asked);
-        Request(self.count)
-    }
-
-    /// Opens a channel for an application.
-    pub(super) fn open(
-        &mut self,
-        now: Instant,
-        channel: ChannelName,
-        opening: &Opening,
-        out: &mut Outbox<Output>,
-    ) {
-        let mut options = Options::of(opening.kind);
-        options.interval = opening.interval.unwrap_or(options.interval);
-        options.room = opening.room.unwrap_or(options.room);
-        if opening.takes > Duration::ZERO {
-            self.slow.insert(channel.clone(), opening.takes);
+    fn request(&mut self, asked: Option<Asked>) -> Request {
+        self.requests += 1;
+        if let Some(asked) = asked {
+            self.asked.insert(self.requests, asked);
         }
-        let request = self.request(Asked::Open(channel.clone()));
-        let input = channel::Input::Open {
-            request,
-            channel,
-            options,
-        };
-        self.ask(now, input, out);
+        Request(self.requests)
     }
 
-    fn on_order(&mut self, now: Instant, order: Order, out: &mut Outbox<Output>) {
-        match order {
-            Order::Open(channel, opening) => self.open(now, channel, &opening, out),
-            Order::Close(channel) => {
-                self.slow.remove(&channel);
-                out.push(Output::Report(Event::Closed(channel.clone())));
-                self.ask(now, channel::Input::Close { channel }, out);
-            }
-            Order::Publish(channel, bytes) => {
-                let (_, payload) = self.payload(bytes);
-                let input = channel::Input::Publish {
-                    request: self.request(Asked::Publish(channel.clone())),
-                    channel,
-                    payload,
-                };
-                self.ask(now, input, out);
-            }
-            Order::Send {
+    /// An application does something.
+    pub(super) fn act(&mut self, now: Instant, act: Act, out: &mut Outbox<Output>) {
+        if let Some(event) = act.reported() {
+            out.push(Output::Report(event));
+        }
+        let request = self.request(act.asked());
+        let input = match act {
+            Act::Open {
                 channel,
-                to,
-                bytes,
-                datagram,
+                options,
+                takes,
             } => {
-                for to in self.targets(&to) {
-                    self.send(now, &channel, to, bytes, datagram, out);
+                if takes > Duration::ZERO {
+                    self.slow.insert(channel.clone(), takes);
+                }
+                channel::Input::Open {
+                    request,
+                    channel,
+                    options,
                 }
             }
-            Order::Write {
-                channel,
-                key,
-                expects,
-                value,
-            } => self.write(now, channel, key, expects, value, out),
-        }
-    }
-
-    fn targets(&mut self, target: &Target) -> Vec<NodeId> {
-        let (ids, me) = (Arc::clone(&self.place.ids), self.place.host);
-        let others: Vec<NodeId> = ids.iter().filter(|id| **id != ids[me]).cloned().collect();
-        match target {
-            Target::Id(id) => NodeId::new(id).into_iter().collect(),
-            Target::Others => others,
-            Target::Any => self.random.pick(&others).cloned().into_iter().collect(),
-            Target::Each => {
-                self.turn += 1;
-                let turn = self.turn.checked_rem(others.len()).unwrap_or_default();
-                others.get(turn).cloned().into_iter().collect()
+            Act::Close(channel) => {
+                self.slow.remove(&channel);
+                channel::Input::Close { channel }
             }
-        }
-    }
-
-    fn send(
-        &mut self,
-        now: Instant,
-        channel: &ChannelName,
-        to: NodeId,
-        bytes: usize,
-        datagram: bool,
-        out: &mut Outbox<Output>,
-    ) {
-        let (number, payload) = self.payload(bytes);
-        out.push(Output::Report(Event::Sent {
-            number,
-            to: to.clone(),
-            datagram,
-        }));
-        let input = channel::Input::Send {
-            request: self.request(Asked::Send(number, to.clone())),
-            to,
-            channel: channel.clone(),
-            payload,
-            datagram,
-        };
-        self.ask(now, input, out);
-    }
-
-    fn write(
-        &mut self,
-        now: Instant,
-        channel: ChannelName,
-        (key, keys): (String, Option<u64>),
-        expects: Option<Option<Arc<[u8]>>>,
-        value: Written,
-        out: &mut Outbox<Output>,
-    ) {
-        let number = self.number();
-        let key: Arc<str> = match keys {
-            Some(keys) => format!("{key}{}", self.random.below(keys)).into(),
-            None => key.into(),
-        };
-        let value: Option<Arc<[u8]>> = match value {
-            Written::Nothing => None,
-            Written::This(text) => Some(Arc::from(text.into_bytes())),
-            Written::Numbered => Some(Arc::from(format!("{number:x}").into_bytes())),
-        };
-        let expected = |old: Option<Arc<[u8]>>| old.map_or(Expected::Absent, Expected::Value);
-        let compare = expects.map(|old| (Arc::clone(&key), expected(old)));
-        let input = channel::Input::Transact {
-            request: self.request(Asked::Write(channel.clone())),
-            channel,
-            transaction: Transaction {
-                compare: compare.into_iter().collect(),
-                write: vec![Write { key, value }],
+            Act::Publish {
+                channel,
+                number,
+                bytes,
+            } => channel::Input::Publish {
+                request,
+                channel,
+                payload: payload(number, bytes),
+            },
+            Act::Send {
+                channel,
+                to,
+                number,
+                bytes,
+                datagram,
+            } => channel::Input::Send {
+                request,
+                to,
+                channel,
+                payload: payload(number, bytes),
+                datagram,
+            },
+            Act::Transact {
+                channel,
+                transaction,
+            } => channel::Input::Transact {
+                request,
+                channel,
+                transaction,
             },
         };
         self.ask(now, input, out);
@@ -303,14 +180,11 @@ impl Daemon {
                 }
             }
             channel::Output::Answer { request, result } => {
-                let Some(asked) = self.asked.remove(&request.0) else {
-                    return;
-                };
-                if let (Err(Refusal::Undelivered(failure)), Asked::Send(_, to)) = (&result, &asked)
-                {
-                    out.push(Output::Report(Event::Failed(to.clone(), *failure)));
+                if let Some(asked) = self.asked.remove(&request.0) {
+                    for event in asked.answered(result) {
+                        out.push(Output::Report(event));
+                    }
                 }
-                out.push(Output::Report(Event::Answered(asked, result)));
             }
             channel::Output::Report(event) => out.push(Output::Report(Event::Channel(event))),
             // The node carries these out itself.
@@ -365,7 +239,11 @@ impl Machine for Daemon {
     fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
         match input {
             Input::Node(input) => self.step_node(now, input, out),
-            Input::Order(order) => self.on_order(now, order, out),
+            Input::Order(order) => {
+                for act in self.applications.acts(order) {
+                    self.act(now, act, out);
+                }
+            }
             Input::Wake => self.on_wake(now, out),
         }
     }

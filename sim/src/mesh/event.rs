@@ -1,6 +1,6 @@
 //! What nodes and the applications on their hosts report, and the words for it.
 
-use super::daemon::Asked;
+use super::applications::Asked;
 use phalanx_core::channel::message::Item;
 use phalanx_core::channel::{self, ChannelName, Data, Delivery, Done, Failure, Refusal};
 use phalanx_core::gossip::{self, Message};

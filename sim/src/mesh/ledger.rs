@@ -3,11 +3,10 @@
 //! Fed by what daemons report and receive; read by invariants, conditions and figures. Broadcasts are those of
 //! channels of messages: writes of a map may overtake each other, so that not each is handed over.
 
-use super::daemon::{Asked, number_in};
+use super::applications::{Asked, number_in};
 use super::event::Event;
 use super::{Mesh, Scene};
-use crate::invariant::Seen;
-use crate::system::{Effect, System};
+use crate::system::System;
 use phalanx_core::channel::message::Item;
 use phalanx_core::channel::{ChannelName, Data, Delivery, Done, Failure, Refusal, UpdateId};
 use phalanx_core::identity::NodeId;
@@ -22,7 +21,7 @@ pub(super) struct Ledger {
     open: BTreeMap<ChannelName, BTreeMap<usize, (u32, u64)>>,
     broadcasts: BTreeMap<UpdateId, Broadcast>,
     sends: BTreeMap<u64, Send>,
-    /// What the latest step did that no step may do.
+    /// What the latest report tells of that may not be.
     pub(super) twice: Option<String>,
     /// Likewise: an answer that was not true.
     pub(super) lie: Option<String>,
@@ -86,17 +85,9 @@ impl Ledger {
         }
     }
 
-    /// Takes note of what a step did.
-    pub(super) fn note(&mut self, seen: &Seen<'_, Mesh>) {
+    /// Takes note of what a host reports.
+    pub(super) fn event(&mut self, host: usize, now: u64, event: &Event) {
         (self.twice, self.lie) = (None, None);
-        for effect in seen.effects {
-            if let Effect::Report(event) = effect {
-                self.event(seen.host, seen.now, event);
-            }
-        }
-    }
-
-    fn event(&mut self, host: usize, now: u64, event: &Event) {
         match event {
             Event::Mesh(_) | Event::Channel(_) | Event::Failed(..) => {}
             Event::Sent {

@@ -1,6 +1,7 @@
 //! The mesh as a simulated system: core's [`Node`] on the engine's links, with its epoch on the host's disk, and
 //! applications that use its channels.
 
+mod applications;
 mod condition;
 pub mod daemon;
 mod event;
@@ -12,19 +13,19 @@ pub mod projection;
 pub mod trace;
 mod workload;
 
+pub use applications::{Act, Applications, Asked, payload};
 pub use daemon::Daemon;
 pub use event::Event;
 pub use workload::{Order, Target, Written};
 
 use crate::disk::Write;
-use crate::invariant::{Invariant, Seen};
+use crate::invariant::{Invariant, Report, Seen};
 use crate::model::WALL_ZERO;
 use crate::outcome::reproduce;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Condition, Engine, Scenario};
 use crate::system::{Effect, Happening, Start, System, Taken, Vocabulary};
 use core::time::Duration;
-use daemon::Place;
 use invariant::Shared;
 use ledger::Ledger;
 use life::Life;
@@ -46,6 +47,8 @@ const MEMORY: &str = "memory";
 const EPOCH: &str = "epoch";
 /// How long the adapter waits before it tries again to store an epoch.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+/// The stream of a life's randomness from which its applications draw.
+pub const APPLICATIONS: &str = "applications";
 
 type Scene<'a> = crate::world::Scene<'a, Mesh>;
 
@@ -54,8 +57,6 @@ type Scene<'a> = crate::world::Scene<'a, Mesh>;
 pub struct Mesh {
     sabotage: Sabotage,
     lives: Lives,
-    /// The ids of all hosts.
-    ids: Arc<[NodeId]>,
     ledger: Ledger,
     /// The records in the message that is stepped.
     received: Vec<Received>,
@@ -133,7 +134,6 @@ impl System for Mesh {
         Ok(Self {
             sabotage: sabotage(words)?,
             lives,
-            ids: scenario.hosts.iter().map(|host| host.id.clone()).collect(),
             ledger: Ledger::new(scenario.hosts.len()),
             received: Vec::new(),
             shared: Shared::new(scenario.hosts.len()),
@@ -160,16 +160,14 @@ impl System for Mesh {
         self.shared.starts(start.host);
         self.ledger.starts(start.host);
         let node = Node::new(config, start.random.next_u64(), Instant::ZERO);
-        let place = Place {
-            host: start.host,
-            life: start.life,
-            ids: Arc::clone(&self.ids),
-        };
-        let mut daemon = Daemon::new(node, place, start.random.child("applications"));
+        let random = start.random.child(APPLICATIONS);
+        let applications = Applications::new(start.scenario, start.host, start.life, random);
+        let mut daemon = Daemon::new(node, applications);
         for (channel, opening) in &spec.channels {
             // Nothing else is there yet: it opens, and there is nobody to tell.
             let mut out = Outbox::new();
-            daemon.open(Instant::ZERO, channel.clone(), opening, &mut out);
+            let open = Act::open(channel.clone(), opening);
+            daemon.act(Instant::ZERO, open, &mut out);
             self.ledger.opens(start.host, channel, 0);
         }
         daemon
@@ -321,10 +319,13 @@ impl System for Mesh {
 
     fn note(&mut self, seen: &Seen<'_, Self>) {
         self.shared.note(seen);
-        self.ledger.note(seen);
         for received in &mut self.received {
             received.held = seen.view().mesh().topology().record(&received.id).cloned();
         }
+    }
+
+    fn heard(&mut self, report: &Report<'_, Self>) {
+        self.ledger.event(report.host, report.now, report.event);
     }
 
     fn takes_part(node: &Node) -> bool {

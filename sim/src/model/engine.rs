@@ -7,7 +7,7 @@ use super::network::Fabric;
 use super::stream::Connection;
 use super::trace::{Line, Trace};
 use crate::disk::Write;
-use crate::invariant::{Invariants, Seen};
+use crate::invariant::{Invariants, Report, Seen};
 use crate::record::Said;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Scenario, ScenarioError, suggestion};
@@ -438,6 +438,17 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
         self.invariants
             .after_step(&seen, &self.system, spec.id.as_str());
         if !self.effects.is_empty() {
+            for effect in &self.effects {
+                if let Effect::Report(event) = effect {
+                    let report = Report {
+                        now: self.now,
+                        host,
+                        event,
+                    };
+                    self.invariants
+                        .heard(&report, &mut self.system, spec.id.as_str());
+                }
+            }
             let mut effects = std::mem::take(&mut self.effects);
             for (at, effect) in effects.drain(..).enumerate() {
                 self.perform(host, effect, self.sizes[at]);

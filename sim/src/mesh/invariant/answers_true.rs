@@ -4,8 +4,8 @@
 //! Reason: a sender acts on the answer: it forgets what was delivered and sends again what was not. Source: W-06;
 //! `channel::Failure`.
 
-use super::{Mesh, Seen};
-use crate::invariant::{Invariant, Verdict};
+use super::{Mesh, Report};
+use crate::invariant::{Invariant, Steps, Verdict};
 
 pub(super) struct AnswersTrue;
 
@@ -14,7 +14,11 @@ impl Invariant<Mesh> for AnswersTrue {
         "answers-true"
     }
 
-    fn after_step(&mut self, _: &Seen<'_>, system: &Mesh) -> Verdict {
+    fn steps(&self) -> Steps {
+        Steps::None
+    }
+
+    fn on_report(&mut self, _: &Report<'_>, system: &Mesh) -> Verdict {
         system.ledger.lie.clone().map_or(Ok(()), Err)
     }
 }

@@ -3,8 +3,8 @@
 //! Reason: an application that counts, pays or commands must not do so twice because a copy took another way, a
 //! broadcast came over two links, or its sender lost the answer. Source: W-06, W-08; DESIGN section 4 (channels).
 
-use super::{Mesh, Seen};
-use crate::invariant::{Invariant, Verdict};
+use super::{Mesh, Report};
+use crate::invariant::{Invariant, Steps, Verdict};
 
 pub(super) struct HandedOnce;
 
@@ -13,7 +13,11 @@ impl Invariant<Mesh> for HandedOnce {
         "handed-once"
     }
 
-    fn after_step(&mut self, _: &Seen<'_>, system: &Mesh) -> Verdict {
+    fn steps(&self) -> Steps {
+        Steps::None
+    }
+
+    fn on_report(&mut self, _: &Report<'_>, system: &Mesh) -> Verdict {
         system.ledger.twice.clone().map_or(Ok(()), Err)
     }
 }

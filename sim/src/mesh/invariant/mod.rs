@@ -23,6 +23,7 @@ use phalanx_core::topology::record::Record;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+type Report<'a> = crate::invariant::Report<'a, Mesh>;
 type Seen<'a> = crate::invariant::Seen<'a, Mesh>;
 type Scene<'a> = crate::world::Scene<'a, Mesh>;
 

@@ -3,10 +3,9 @@
 //! Reason: copies that let an earlier write win never come to hold the same, and a watcher would see the past come
 //! back. Source: DESIGN section 4 (channels); Lamport (CACM 1978).
 
-use super::{Mesh, Seen};
-use crate::invariant::{Invariant, Verdict};
+use super::{Mesh, Report};
+use crate::invariant::{Invariant, Steps, Verdict};
 use crate::mesh::Event;
-use crate::system::Effect;
 use phalanx_core::channel::{ChannelName, Delivery, Version};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,26 +28,25 @@ impl Invariant<Mesh> for ValuesRise {
         "values-rise"
     }
 
+    fn steps(&self) -> Steps {
+        Steps::None
+    }
+
     fn on_start(&mut self, host: usize) {
         self.told[host].clear();
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &Mesh) -> Verdict {
-        for effect in seen.effects {
-            let Effect::Report(Event::Handed(channel, delivery)) = effect else {
-                continue;
-            };
-            let Delivery::Changed { key, version, .. } = delivery else {
-                continue;
-            };
-            let place = (channel.clone(), Arc::clone(key));
-            let before = self.told[seen.host].insert(place, version.clone());
-            if let Some(before) = before.filter(|before| before >= version) {
-                return Err(format!(
-                    "`{key}` of {channel} went back: from {before:?} to {version:?}"
-                ));
-            }
+    fn on_report(&mut self, report: &Report<'_>, _: &Mesh) -> Verdict {
+        let Event::Handed(channel, Delivery::Changed { key, version, .. }) = report.event else {
+            return Ok(());
+        };
+        let place = (channel.clone(), Arc::clone(key));
+        let before = self.told[report.host].insert(place, version.clone());
+        match before.filter(|before| before >= version) {
+            Some(before) => Err(format!(
+                "`{key}` of {channel} went back: from {before:?} to {version:?}"
+            )),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
