@@ -1,8 +1,7 @@
 //! Between a node's machine and the applications: who waits for which answer, and who has which channel open.
 
-use super::Error;
 use super::mailbox::Mailbox;
-use crate::driver::{Handle, Stopped};
+use crate::driver::Handle;
 use phalanx_core::channel::{ChannelName, Delivery, Done, Input, Kind, Output, Refusal, Request};
 use phalanx_core::node::{self, Node};
 use std::collections::BTreeMap;
@@ -165,10 +164,21 @@ impl Drop for Serving {
 }
 
 /// An order that is not answered; forgotten when nobody waits for the answer any more.
-struct Asked {
+pub(super) struct Asked {
     desk: Desk,
     request: Request,
     answer: oneshot::Receiver<Answer>,
+}
+
+impl Asked {
+    pub(super) const fn request(&self) -> Request {
+        self.request
+    }
+
+    /// The answer; none when the node has stopped.
+    pub(super) async fn answer(&mut self) -> Option<Answer> {
+        (&mut self.answer).await.ok()
+    }
 }
 
 impl Drop for Asked {
@@ -199,7 +209,7 @@ impl Desk {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn expect(&self) -> Asked {
+    pub(super) fn expect(&self) -> Asked {
         let (asked, answer) = oneshot::channel();
         let mut table = self.lock();
         table.last += 1;
@@ -279,27 +289,5 @@ impl Desk {
         let _stopped = driver.send(close).await.is_err();
         self.lock().open.remove(&port.name);
         port.gone.send_replace(true);
-    }
-}
-
-/// The way from an application to its node. Cloning is cheap.
-#[derive(Clone, Debug)]
-pub(crate) struct Line {
-    pub(super) desk: Desk,
-    pub(super) driver: Handle<Node>,
-}
-
-impl Line {
-    pub(crate) const fn new(desk: Desk, driver: Handle<Node>) -> Self {
-        Self { desk, driver }
-    }
-
-    /// Gives the machine an order and waits for what it came to.
-    pub(crate) async fn ask(&self, order: impl FnOnce(Request) -> Input) -> Result<Done, Error> {
-        let mut asked = self.desk.expect();
-        let order = node::Input::Channel(order(asked.request));
-        self.driver.send(order).await?;
-        let answer = (&mut asked.answer).await.map_err(|_| Stopped)?;
-        Ok(answer?)
     }
 }

@@ -1,6 +1,7 @@
 //! What an application holds of a channel.
 
-use super::desk::{Line, Port, Taken};
+use super::desk::{Port, Taken};
+use super::line::Line;
 use super::mailbox::{Heard, Mailbox};
 use super::{Error, Publisher};
 use crate::driver::Stopped;
@@ -8,7 +9,7 @@ use crate::transport::MeshNode;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use phalanx_core::channel::{
-    ChannelName, Done, Held, Input, Kind, Options, Refusal, Transaction, Update, UpdateId, Version,
+    ChannelName, Held, Input, Kind, Options, Refusal, Transaction, Update, UpdateId, Version,
 };
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Node;
@@ -214,7 +215,8 @@ impl Channel {
         &self,
         payload: impl AsRef<[u8]> + Send,
     ) -> Result<Option<UpdateId>, Error> {
-        publish(&self.line, self.name().clone(), Arc::from(payload.as_ref())).await
+        let payload = Arc::from(payload.as_ref());
+        self.line.publish(self.name().clone(), payload).await
     }
 
     /// A sink of broadcasts, which waits while the links are full.
@@ -228,7 +230,8 @@ impl Channel {
     /// # Errors
     /// When it was not: nobody has this name, no path leads there, the channel is not open there, or no answer came.
     pub async fn send(&self, to: NodeId, payload: impl AsRef<[u8]> + Send) -> Result<(), Error> {
-        send(&self.line, self.name().clone(), to, payload.as_ref(), false).await
+        let payload = Arc::from(payload.as_ref());
+        self.line.send(self.name().clone(), to, payload).await
     }
 
     /// Sends to one member and returns at once: it may be lost, or come twice.
@@ -240,7 +243,9 @@ impl Channel {
         to: NodeId,
         payload: impl AsRef<[u8]> + Send,
     ) -> Result<(), Error> {
-        send(&self.line, self.name().clone(), to, payload.as_ref(), true).await
+        let payload = Arc::from(payload.as_ref());
+        let name = self.name().clone();
+        self.line.send_datagram(name, to, payload).await
     }
 
     /// Compares and writes on this node's copy of a map, everything or nothing.
@@ -248,7 +253,7 @@ impl Channel {
     /// # Errors
     /// When the channel is no map, a key or the number of writes is not allowed, the map is full, or all links are.
     pub async fn transact(&self, transaction: Transaction) -> Result<Outcome, Error> {
-        transact(&self.line, self.name().clone(), transaction).await
+        self.line.transact(self.name().clone(), transaction).await
     }
 
     /// What stands under a key of the map, be it that it was deleted; none if nothing was ever written.
@@ -311,64 +316,5 @@ impl Stream for Channel {
         reader.map_or(Poll::Ready(None), |reader| {
             reader.mailbox.poll_take(context)
         })
-    }
-}
-
-pub(crate) async fn publish(
-    line: &Line,
-    channel: ChannelName,
-    payload: Arc<[u8]>,
-) -> Result<Option<UpdateId>, Error> {
-    let done = line.ask(|request| Input::Publish {
-        request,
-        channel,
-        payload,
-    });
-    match done.await? {
-        Done::Published(id) => Ok(Some(id)),
-        Done::NoNews
-        | Done::Opened
-        | Done::Committed(_)
-        | Done::Differs(_)
-        | Done::Delivered
-        | Done::Sent => Ok(None),
-    }
-}
-
-pub(crate) async fn send(
-    line: &Line,
-    channel: ChannelName,
-    to: NodeId,
-    payload: &[u8],
-    datagram: bool,
-) -> Result<(), Error> {
-    let payload = Arc::from(payload);
-    line.ask(|request| Input::Send {
-        request,
-        to,
-        channel,
-        payload,
-        datagram,
-    })
-    .await?;
-    Ok(())
-}
-
-pub(crate) async fn transact(
-    line: &Line,
-    channel: ChannelName,
-    transaction: Transaction,
-) -> Result<Outcome, Error> {
-    let done = line.ask(|request| Input::Transact {
-        request,
-        channel,
-        transaction,
-    });
-    match done.await? {
-        Done::Committed(version) => Ok(Outcome::Committed(version)),
-        Done::Differs(key) => Ok(Outcome::Differs(key)),
-        Done::Opened | Done::Published(_) | Done::NoNews | Done::Delivered | Done::Sent => {
-            unreachable!("a transaction is committed or differs")
-        }
     }
 }

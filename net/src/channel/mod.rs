@@ -30,6 +30,7 @@
 
 mod desk;
 mod handle;
+mod line;
 mod mailbox;
 mod publisher;
 mod socket;
@@ -39,13 +40,13 @@ mod unknown;
 mod ways;
 
 pub use handle::{Channel, Outcome, Reader, Retained};
-pub(crate) use handle::{publish, send, transact};
+pub use line::Line;
 pub use mailbox::{BROADCAST_BYTES_WAITING_MAX, BROADCASTS_WAITING_MAX, Heard};
 pub use publisher::Publisher;
 pub use socket::{PACKET_BYTES_MAX, PacketSocket};
 pub use unknown::UnknownChannel;
 
-pub(crate) use desk::{Desk, Line, Serving};
+pub(crate) use desk::{Desk, Serving};
 
 use crate::driver::Stopped;
 use crate::transport::MeshNode;

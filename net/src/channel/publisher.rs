@@ -1,8 +1,7 @@
 //! Publishing as a sink.
 
 use super::Error;
-use super::desk::Line;
-use super::handle::publish;
+use super::line::Line;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use futures_sink::Sink;
@@ -47,7 +46,7 @@ async fn publish_once_it_fits(
     payload: Arc<[u8]>,
 ) -> Result<(), Error> {
     loop {
-        match publish(&line, channel.clone(), Arc::clone(&payload)).await {
+        match line.publish(channel.clone(), Arc::clone(&payload)).await {
             Err(Error::Refused(Refusal::Full)) => time::sleep(FULL_AFTER).await,
             other => return other.map(drop),
         }

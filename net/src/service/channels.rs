@@ -2,7 +2,7 @@
 
 use super::access;
 use super::events::{self, History, refused};
-use crate::channel::{Channel, Error, Line, Outcome, Reader, publish, send, transact};
+use crate::channel::{Channel, Error, Line, Outcome, Reader};
 use crate::identity::Subject;
 use crate::transport::MeshNode;
 use crate::wire::proto::channel_service_server::{ChannelService, ChannelServiceServer};
@@ -218,7 +218,7 @@ impl ChannelService for ChannelApi {
         let payload: Arc<[u8]> = Arc::from(request.payload);
         let order = |line: Line| {
             let (name, payload) = (name.clone(), Arc::clone(&payload));
-            async move { publish(&line, name, payload).await }
+            async move { line.publish(name, payload).await }
         };
         let id = self.with_open(&name, kind, order).await?;
         Ok(Response::new(proto::PublishReply {
@@ -231,9 +231,12 @@ impl ChannelService for ChannelApi {
         let request = request.into_inner();
         let (to, name) = (node_id("to", &request.to)?, channel(&request.channel)?);
         let line = self.node.line();
-        send(&line, name, to, &request.payload, request.datagram)
-            .await
-            .map_err(refused)?;
+        let payload = Arc::from(request.payload);
+        let sent = match request.datagram {
+            true => line.send_datagram(name, to, payload).await,
+            false => line.send(name, to, payload).await,
+        };
+        sent.map_err(refused)?;
         Ok(Response::new(proto::SendReply {}))
     }
 
@@ -247,7 +250,7 @@ impl ChannelService for ChannelApi {
         let transaction = transaction(request)?;
         let order = |line: Line| {
             let (name, transaction) = (name.clone(), transaction.clone());
-            async move { transact(&line, name, transaction).await }
+            async move { line.transact(name, transaction).await }
         };
         let outcome = match self.with_open(&name, Kind::Map, order).await? {
             Outcome::Committed(version) => transact_reply::Outcome::Committed((&version).into()),

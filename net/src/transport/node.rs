@@ -11,7 +11,7 @@ use super::performer::{MeshPerformer, Observer, keep_epochs};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
 use super::{Event, Limits, Notice, Tasks, Traffic};
-use crate::channel::{Desk, Line};
+use crate::channel::Desk;
 use crate::driver::{self, Epoch, Handle, Inbox};
 use crate::identity::{Identity, IdentityError, Place};
 use crate::overlay::{Overlay, OverlayStatus, Paths};
@@ -305,9 +305,9 @@ impl MeshNode {
         &self.driver
     }
 
-    /// The way from applications to the machine's channels.
-    pub(crate) fn line(&self) -> Line {
-        Line::new(self.desk.clone(), self.driver.clone())
+    /// The applications on the node.
+    pub(crate) const fn desk(&self) -> &Desk {
+        &self.desk
     }
 
     /// Runs a task until it or the node ends.
