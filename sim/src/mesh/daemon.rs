@@ -5,6 +5,7 @@
 use super::applications::{Act, Applications, Asked, payload};
 use super::event::Event;
 use super::workload::Order;
+use crate::scenario::Host;
 use phalanx_core::channel::{self, ChannelName, Delivery, Request};
 use phalanx_core::gossip;
 use phalanx_core::machine::{Machine, Outbox, Wake};
@@ -55,7 +56,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// A daemon with nothing open.
-    pub(super) const fn new(node: Node, applications: Applications) -> Self {
+    const fn new(node: Node, applications: Applications) -> Self {
         Self {
             node,
             applications,
@@ -65,6 +66,18 @@ impl Daemon {
             unread: VecDeque::new(),
             scratch: Outbox::new(),
         }
+    }
+
+    /// A daemon whose applications open the channels of their host.
+    #[must_use]
+    pub fn starting(node: Node, applications: Applications, host: &Host, now: Instant) -> Self {
+        let mut daemon = Self::new(node, applications);
+        for (channel, opening) in &host.channels {
+            // Nothing else is there yet: it opens, and there is nobody to tell.
+            let mut out = Outbox::new();
+            daemon.act(now, Act::open(channel.clone(), opening), &mut out);
+        }
+        daemon
     }
 
     /// The daemon.
@@ -86,7 +99,7 @@ impl Daemon {
     }
 
     /// An application does something.
-    pub(super) fn act(&mut self, now: Instant, act: Act, out: &mut Outbox<Output>) {
+    fn act(&mut self, now: Instant, act: Act, out: &mut Outbox<Output>) {
         if let Some(event) = act.reported() {
             out.push(Output::Report(event));
         }

@@ -10,7 +10,7 @@ use crate::system::System;
 use phalanx_core::channel::message::Item;
 use phalanx_core::channel::{ChannelName, Data, Delivery, Done, Failure, Refusal, UpdateId};
 use phalanx_core::identity::NodeId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything of one run.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Ledger {
     open: BTreeMap<ChannelName, BTreeMap<usize, (u32, u64)>>,
     broadcasts: BTreeMap<UpdateId, Broadcast>,
     sends: BTreeMap<u64, Send>,
+    /// Members whose applications take their time.
+    slow: BTreeSet<NodeId>,
     /// What the latest report tells of that may not be.
     pub(super) twice: Option<String>,
     /// Likewise: an answer that was not true.
@@ -55,6 +57,7 @@ impl Ledger {
             open: BTreeMap::new(),
             broadcasts: BTreeMap::new(),
             sends: BTreeMap::new(),
+            slow: BTreeSet::new(),
             twice: None,
             lie: None,
         }
@@ -75,14 +78,18 @@ impl Ledger {
     }
 
     /// Something is about to come to a host.
-    pub(super) fn comes(&mut self, host: usize, data: &Data) {
-        for item in &data.items {
-            if let Item::Update { update, .. } = item
-                && let Some(known) = self.broadcasts.get_mut(&update.id)
-            {
+    pub(super) fn comes<'a>(&mut self, host: usize, updates: impl Iterator<Item = &'a UpdateId>) {
+        for id in updates {
+            if let Some(known) = self.broadcasts.get_mut(id) {
                 known.copies[host] = known.copies[host].saturating_add(1);
             }
         }
+    }
+
+    /// What is delivered to this member waits there for an application that takes its time: whoever sent it hears so
+    /// before it is handed over.
+    pub(super) fn waits_for(&mut self, id: NodeId) {
+        self.slow.insert(id);
     }
 
     /// Takes note of what a host reports.
@@ -175,7 +182,7 @@ impl Ledger {
                 };
                 known.answer = Some(Ok(now));
                 // To itself: it is handed over in the same step.
-                if known.handed.is_empty() {
+                if known.handed.is_empty() && !self.slow.contains(&known.to) {
                     let to = &known.to;
                     self.lie = Some(format!(
                         "was told that {to} has message {number:x}, which was not handed over"
@@ -331,6 +338,17 @@ impl Ledger {
         });
         percentile(answered.collect(), percent)
     }
+}
+
+/// The broadcasts of which something carries the payload.
+pub(super) fn updates(data: &Data) -> impl Iterator<Item = &UpdateId> {
+    data.items.iter().filter_map(|item| {
+        if let Item::Update { update, .. } = item {
+            Some(&update.id)
+        } else {
+            None
+        }
+    })
 }
 
 /// The least number of microseconds that so many of a hundred do not exceed, in milliseconds.

@@ -5,6 +5,7 @@ mod applications;
 mod condition;
 pub mod daemon;
 mod event;
+pub mod hearing;
 mod hope;
 pub mod invariant;
 mod ledger;
@@ -31,7 +32,6 @@ use ledger::Ledger;
 use life::Life;
 use phalanx_core::gossip::{self, Address, Message, Phase, Sabotage, Switch};
 use phalanx_core::identity::NodeId;
-use phalanx_core::machine::Outbox;
 use phalanx_core::node::{self, Node};
 use phalanx_core::random::mix;
 use phalanx_core::size::Encoded;
@@ -90,6 +90,17 @@ pub fn sabotage(words: &[String]) -> Result<Sabotage, String> {
     Ok(sabotage)
 }
 
+impl Mesh {
+    /// A host's process starts, and opens its channels.
+    fn begins(&mut self, scenario: &Scenario, host: usize) {
+        self.shared.starts(host);
+        self.ledger.starts(host);
+        for channel in scenario.hosts[host].channels.keys() {
+            self.ledger.opens(host, channel, 0);
+        }
+    }
+}
+
 impl System for Mesh {
     type Machine = Daemon;
     type Message = Message;
@@ -141,7 +152,6 @@ impl System for Mesh {
     }
 
     fn start(&mut self, mut start: Start<'_>) -> Daemon {
-        let spec = &start.scenario.hosts[start.host];
         let stored = start
             .disk
             .read(EPOCH)
@@ -157,20 +167,11 @@ impl System for Mesh {
         };
         let config = life.config(&mut start.random);
         self.lives.start(&config.id, epoch, config.instance);
-        self.shared.starts(start.host);
-        self.ledger.starts(start.host);
+        self.begins(start.scenario, start.host);
         let node = Node::new(config, start.random.next_u64(), Instant::ZERO);
         let random = start.random.child(APPLICATIONS);
         let applications = Applications::new(start.scenario, start.host, start.life, random);
-        let mut daemon = Daemon::new(node, applications);
-        for (channel, opening) in &spec.channels {
-            // Nothing else is there yet: it opens, and there is nobody to tell.
-            let mut out = Outbox::new();
-            let open = Act::open(channel.clone(), opening);
-            daemon.act(Instant::ZERO, open, &mut out);
-            self.ledger.opens(start.host, channel, 0);
-        }
-        daemon
+        Daemon::starting(node, applications, start.spec(), Instant::ZERO)
     }
 
     fn happen(&mut self, daemon: &Daemon, what: Happening<'_, Message>) -> Option<daemon::Input> {
@@ -231,7 +232,7 @@ impl System for Mesh {
             input
         {
             if let Message::Data(data) = message {
-                self.ledger.comes(daemon.host(), data);
+                self.ledger.comes(daemon.host(), ledger::updates(data));
             }
             let received = &mut self.received;
             invariant::records(message, &mut |record| {
@@ -246,11 +247,9 @@ impl System for Mesh {
 
     fn describe(&mut self, input: &daemon::Input, bytes: usize) -> Taken {
         match input {
-            daemon::Input::Node(node::Input::Mesh(input)) => taken(input, bytes),
-            daemon::Input::Node(node::Input::Channel(_)) => Taken::of("channel"),
-            daemon::Input::Node(node::Input::WatchRoutes(_)) => Taken::of("watch-routes"),
+            daemon::Input::Node(input) => taken_by_node(input, bytes),
             daemon::Input::Order(_) => Taken::of("order"),
-            daemon::Input::Node(node::Input::Wake) | daemon::Input::Wake => Taken::of("wake"),
+            daemon::Input::Wake => Taken::of("wake"),
         }
     }
 
@@ -385,7 +384,17 @@ const fn word(message: &Message) -> &'static str {
     }
 }
 
-/// What an input is; `bytes` are those of the message in it.
+/// What an input of a node is; `bytes` are those of the message in it.
+fn taken_by_node(input: &node::Input, bytes: usize) -> Taken {
+    match input {
+        node::Input::Mesh(input) => taken(input, bytes),
+        node::Input::Channel(_) => Taken::of("channel"),
+        node::Input::WatchRoutes(_) => Taken::of("watch-routes"),
+        node::Input::Wake => Taken::of("wake"),
+    }
+}
+
+/// What an input of the mesh's machine is.
 fn taken(input: &gossip::Input, bytes: usize) -> Taken {
     match input {
         gossip::Input::Start => Taken::of("start"),

@@ -4,15 +4,16 @@
 //! the engine tells who sent them in which step.
 
 use super::Event;
-use super::taken;
+use super::taken_by_node;
 use crate::record::fault::Bands;
 use crate::record::{Done, Header, Line, Word};
 use crate::scenario::plan::{Plan, Planned};
 use crate::scenario::{Engine, Scenario};
-use crate::system::{LinkId, System as _};
+use crate::system::{LinkId, System as _, Taken};
 use core::time::Duration;
 use phalanx_core::gossip::Input;
 use phalanx_core::identity::NodeId;
+use phalanx_core::node;
 use phalanx_core::random::{hash_bytes, mix};
 use phalanx_core::size::Encoded;
 use serde::Serialize;
@@ -98,15 +99,26 @@ impl Trace {
         Ok(trace)
     }
 
-    /// A machine is about to take an input.
-    pub fn input(&mut self, at: Duration, host: usize, input: &Input) {
-        self.flush();
-        let bytes = if let Input::Receive { message, .. } = input {
-            message.encoded_len()
-        } else {
-            0
+    /// A node is about to take an input.
+    pub fn input(&mut self, at: Duration, host: usize, input: &node::Input) {
+        let mesh = match input {
+            node::Input::Mesh(input) => Some(input),
+            node::Input::Channel(_) | node::Input::WatchRoutes(_) | node::Input::Wake => None,
         };
-        let taken = taken(input, bytes);
+        let bytes = match mesh {
+            Some(Input::Receive { message, .. }) => message.encoded_len(),
+            _ => 0,
+        };
+        self.taken(at, host, taken_by_node(input, bytes), mesh);
+    }
+
+    /// The applications on a host are about to be given an order.
+    pub fn ordered(&mut self, at: Duration, host: usize) {
+        self.taken(at, host, Taken::of("order"), None);
+    }
+
+    fn taken(&mut self, at: Duration, host: usize, taken: Taken, input: Option<&Input>) {
+        self.flush();
         let at = nanos(at);
         self.events += 1;
         self.inputs += 1;
@@ -115,7 +127,9 @@ impl Trace {
         if self.sink.is_none() {
             return;
         }
-        let (from, cause) = self.hosts[host].takes(input, &self.scenario);
+        let (from, cause) = input.map_or((None, 0), |input| {
+            self.hosts[host].takes(input, &self.scenario)
+        });
         self.hosts[host].step = self.events;
         self.latest = Some(Step {
             event: self.events,

@@ -119,7 +119,7 @@ impl Order {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn read(name: &str, with: &Value) -> Result<Self, String> {
+    pub fn read(name: &str, with: &Value) -> Result<Self, String> {
         let mut with = With::of(name, with)?;
         let channel = with.channel()?;
         let order = match name {

@@ -76,7 +76,6 @@ impl Engine {
                     | NodeAction::Clock { .. }
                     | NodeAction::Disk(_)
                     | NodeAction::Certificate(_)
-                    | NodeAction::Command { .. }
             ),
             (Self::Madsim, Action::Network(action)) => match action {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
@@ -92,7 +91,6 @@ impl Engine {
                     | NodeAction::Clock { .. }
                     | NodeAction::Disk(_)
                     | NodeAction::Certificate(_)
-                    | NodeAction::Command { .. }
             ),
         };
         lacks_action.then(|| step.action.word())
@@ -205,10 +203,6 @@ impl Scenario {
             let message =
                 format!("engine {engine} has one clock for all nodes; use --engine model");
             return Err(("clock", message));
-        }
-        if self.hosts.iter().any(|host| !host.channels.is_empty()) {
-            let message = format!("engine {engine} runs no applications; use --engine model");
-            return Err(("channels", message));
         }
         if engine == Engine::Madsim && !self.links.is_empty() {
             let message = "engine madsim has one network for all nodes; use --engine model";

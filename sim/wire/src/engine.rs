@@ -13,9 +13,10 @@ use phalanx_net::transport::Notice;
 use phalanx_sim::agenda::Agenda;
 use phalanx_sim::arguments::Arguments;
 use phalanx_sim::judge::Judge;
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::hearing::{Hearing, Said};
 use phalanx_sim::mesh::projection::{Lives, Projection};
 use phalanx_sim::mesh::trace::Trace;
+use phalanx_sim::mesh::{Event, Mesh};
 use phalanx_sim::model::{WALL_ZERO, address, ip};
 use phalanx_sim::outcome::{Ending, Failure, Outcome};
 use phalanx_sim::scenario::plan::Plan;
@@ -33,6 +34,7 @@ pub(super) struct Engine<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) plan: &'a Plan,
     pub(super) sabotage: Sabotage,
+    pub(super) hearing: Hearing,
     pub(super) sim: turmoil::Sim<'static>,
     pub(super) fabric: Fabric,
     pub(super) hosts: Vec<Machine>,
@@ -51,7 +53,7 @@ pub(crate) fn run(
     let clocks = mad_turmoil::time::SimClocksGuard::init();
     let path = arguments.trace.as_deref();
     let trace = Trace::new(scenario, plan, Kind::Wire, &arguments.broken, path)?;
-    let mut engine = Engine::new(scenario, plan, arguments.sabotage, trace)?;
+    let mut engine = Engine::new(scenario, plan, arguments, trace)?;
     let mut judge = Judge::new(scenario, plan, check_interval(scenario.hosts.len()));
     engine.drive(&mut judge)?;
     drop(clocks);
@@ -96,7 +98,7 @@ impl<'a> Engine<'a> {
     fn new(
         scenario: &'a Scenario,
         plan: &'a Plan,
-        sabotage: Sabotage,
+        arguments: &Arguments,
         trace: Trace,
     ) -> Result<Self, String> {
         // What has no bounds is refused before the run: `Scenario::check_engine`.
@@ -133,7 +135,8 @@ impl<'a> Engine<'a> {
         let engine = Self {
             scenario,
             plan,
-            sabotage,
+            sabotage: arguments.sabotage,
+            hearing: Hearing::new(scenario, &arguments.broken)?,
             sim,
             fabric,
             hosts,
@@ -165,7 +168,7 @@ impl<'a> Engine<'a> {
             self.hear(now, judge, &mut agenda);
             if due {
                 self.hosts.iter_mut().for_each(Machine::look);
-                judge.check(now, &Seen(&self.hosts));
+                judge.check(now, &Seen(&self.hosts, self.hearing.mesh()));
             }
             if now >= self.plan.end || judge.is_over(now) {
                 return Ok(());
@@ -174,7 +177,15 @@ impl<'a> Engine<'a> {
     }
 
     /// Passes on what nodes reported.
-    fn hear(&self, now: Duration, judge: &mut Judge<'_, Mesh>, agenda: &mut Agenda<'_>) {
+    fn hear(&mut self, now: Duration, judge: &mut Judge<'_, Mesh>, agenda: &mut Agenda<'_>) {
+        for heard in self.fabric.heard() {
+            self.hearing.take(self.scenario, &heard);
+            if let Said::Reported(event) = &heard.what {
+                let seen = Seen(&self.hosts, self.hearing.mesh());
+                judge.event(now, heard.host, event, &seen);
+                agenda.heard::<Mesh>(now, heard.host, event);
+            }
+        }
         for (index, host) in self.hosts.iter().enumerate() {
             let mut shared = host.slot.lock();
             let Some(notices) = &mut shared.notices else {
@@ -182,13 +193,16 @@ impl<'a> Engine<'a> {
             };
             let mut events = Vec::new();
             while let Ok(notice) = notices.try_recv() {
-                if let Notice::Mesh(event) = notice {
-                    events.push(phalanx_sim::mesh::Event::Mesh(event));
+                match notice {
+                    Notice::Mesh(event) => events.push(Event::Mesh(event)),
+                    Notice::Channel(event) => events.push(Event::Channel(event)),
+                    Notice::RoutesChanged | Notice::Transport(_) => {}
                 }
             }
             drop(shared);
             for event in events {
-                judge.event(now, index, &event, &Seen(&self.hosts));
+                let seen = Seen(&self.hosts, self.hearing.mesh());
+                judge.event(now, index, &event, &seen);
                 agenda.heard::<Mesh>(now, index, &event);
             }
         }
@@ -201,7 +215,7 @@ impl<'a> Engine<'a> {
         panics: &[String],
     ) -> Result<Outcome, String> {
         let (scenario, now) = (self.scenario, self.sim.elapsed());
-        let world = Seen(&self.hosts);
+        let world = Seen(&self.hosts, self.hearing.mesh());
         let scene = Scene {
             world: &world,
             hosts: &scenario.hosts,
@@ -209,6 +223,8 @@ impl<'a> Engine<'a> {
             started: &BTreeSet::new(),
         };
         let panicked = |said: &String| Failure::new(&scenario.file, 0, "no task panics", now, said);
+        let mut broken: Vec<Failure> = panics.iter().map(panicked).collect();
+        broken.extend(self.hearing.broken(&scenario.file));
         let bytes: u64 = self.hosts.iter().map(|host| host.sent().bytes).sum();
         let written = self.fabric.written();
         self.fabric.trace(Trace::finish)?;
@@ -220,7 +236,7 @@ impl<'a> Engine<'a> {
             events: self.fabric.trace(|trace| trace.inputs()),
             overhead_bytes: written.saturating_sub(bytes),
             bites: &self.fabric.bites(),
-            broken: panics.iter().map(panicked).collect(),
+            broken,
             metrics: BTreeMap::from([("wire-bytes".to_owned(), written)]),
             projection: scenario
                 .confluent

@@ -8,7 +8,9 @@
 use crate::entropy::BYTES_FOLLOW;
 use core::task::{Context, Waker};
 use core::time::Duration;
+use phalanx_core::node;
 use phalanx_core::random::{hash_bytes, mix};
+use phalanx_sim::mesh::hearing::{Heard, Said};
 use phalanx_sim::mesh::trace::Trace;
 use phalanx_sim::scenario::plan::Cut;
 use std::collections::BTreeMap;
@@ -37,6 +39,8 @@ struct State {
     waiting: BTreeMap<u64, Waker>,
     waiters: u64,
     trace: Trace,
+    /// What the engine has not taken note of.
+    heard: Vec<Heard>,
     /// A running hash of what was written and read.
     bytes: u64,
     /// Bytes on the wire, with TLS, HTTP/2, TCP and IP.
@@ -73,6 +77,7 @@ impl Fabric {
             waiting: BTreeMap::new(),
             waiters: 0,
             trace,
+            heard: Vec::new(),
             bytes: 0,
             written: 0,
         };
@@ -205,10 +210,30 @@ impl Fabric {
         }
     }
 
-    /// Adds to the trace what happened to a host's machine.
-    pub(crate) fn input(&self, host: usize, input: &phalanx_core::gossip::Input) {
+    /// Adds to the trace what happened to a host's node.
+    pub(crate) fn input(&self, host: usize, input: &node::Input) {
         let at = turmoil::sim_elapsed().unwrap_or_default();
+        if let node::Input::Mesh(input) = input
+            && let Some(said) = Said::of(input)
+        {
+            self.said(host, said);
+        }
         self.lock().trace.input(at, host, input);
+    }
+
+    /// Something is heard of a host.
+    pub(crate) fn said(&self, host: usize, what: Said) {
+        let at = turmoil::sim_elapsed().unwrap_or_default();
+        let mut state = self.lock();
+        if let Said::Reported(event) = &what {
+            state.trace.report(host, event);
+        }
+        state.heard.push(Heard { at, host, what });
+    }
+
+    /// What was heard since the last time, in order.
+    pub(crate) fn heard(&self) -> Vec<Heard> {
+        std::mem::take(&mut self.lock().heard)
     }
 
     /// Looks at the trace.

@@ -1,12 +1,14 @@
 //! One machine: its disk, its process, and what the engine sees of them.
 
+use crate::applications::{self, Program};
 use crate::fabric::Fabric;
 use crate::network::HostNetwork;
+use core::time::Duration;
 use phalanx_core::gossip::Config;
 use phalanx_core::node::{self, Node};
 use phalanx_net::identity::Identity;
 use phalanx_net::store::MemoryEpoch;
-use phalanx_net::transport::{Bound, Limits, MeshNode, Notice, Settings, TrustedSubnets};
+use phalanx_net::transport::{Bound, Limits, MeshNode, Notice, Settings, Tasks, TrustedSubnets};
 use phalanx_sim::model::PORT;
 use std::future::{Future, poll_fn};
 use std::net::Ipv4Addr;
@@ -21,6 +23,7 @@ pub(crate) struct Boot {
     pub(crate) seed: u64,
     pub(crate) identity: Identity,
     pub(crate) store: MemoryEpoch,
+    pub(crate) program: Program,
 }
 
 /// What the engine and the process share. Cloning shares it.
@@ -62,12 +65,6 @@ pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result
         trusted: TrustedSubnets::default(),
         limits: Limits::default(),
         observer: Some(Box::new(move |_, input: &node::Input| {
-            let wake = phalanx_core::gossip::Input::Wake;
-            let input = match input {
-                node::Input::Mesh(input) => input,
-                node::Input::Wake => &wake,
-                node::Input::Channel(_) | node::Input::WatchRoutes(_) => return,
-            };
             watched.input(host, input);
         })),
         overlay: None,
@@ -78,10 +75,20 @@ pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result
     })?;
     fabric.listen(host, true);
     slot.lock().node = Some(node.clone());
+    let tasks = Tasks::new();
+    let applications = applications::run(
+        boot.program,
+        node.clone(),
+        fabric.clone(),
+        host,
+        tasks.clone(),
+    );
+    tasks.spawn(applications);
     burying(&fabric, host, node.has_left()).await;
     let last = node.driver().inspect(|node, _| node.clone()).await;
     slot.lock().left = last.ok();
     fabric.listen(host, false);
+    tasks.finish(Duration::ZERO).await;
     node.shutdown().await;
     Ok(())
 }

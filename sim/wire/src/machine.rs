@@ -7,10 +7,11 @@ use phalanx_core::node::Node;
 use phalanx_net::driver::Stopped;
 use phalanx_net::store::MemoryEpoch;
 use phalanx_net::transport::MeshNode;
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::{Mesh, Order};
 use phalanx_sim::world::{Traffic, World};
 use std::future::Future;
 use std::pin::Pin;
+use tokio::sync::mpsc;
 
 /// A question to a running node, and its answer when it comes.
 pub(super) type Question = Pin<Box<dyn Future<Output = Result<Node, Stopped>>>>;
@@ -26,6 +27,8 @@ pub(super) struct Machine {
     /// The latest look at its machine.
     pub(super) seen: Option<Node>,
     pub(super) question: Option<Question>,
+    /// The way to its applications.
+    pub(super) orders: Option<mpsc::UnboundedSender<Order>>,
     /// What its earlier lives sent.
     pub(super) sent_before: Traffic,
 }
@@ -39,6 +42,7 @@ impl Machine {
             runs: false,
             seen: None,
             question: None,
+            orders: None,
             sent_before: Traffic::default(),
         }
     }
@@ -85,6 +89,12 @@ impl Machine {
         self.question = None;
     }
 
+    /// Gives its applications an order, which they get to with the next tick; whether there are any.
+    pub(super) fn order(&self, order: Order) -> bool {
+        let orders = self.orders.as_ref().filter(|_| self.runs);
+        orders.is_some_and(|orders| orders.send(order).is_ok())
+    }
+
     /// Delivers an input; it is taken with the next tick.
     pub(super) fn tell(&self, input: Input) {
         if let Some(node) = self.node() {
@@ -97,8 +107,8 @@ impl Machine {
     }
 }
 
-/// The machines as the judge sees them.
-pub(super) struct Seen<'a>(pub(super) &'a [Machine]);
+/// The machines as the judge sees them, and what was heard of them.
+pub(super) struct Seen<'a>(pub(super) &'a [Machine], pub(super) &'a Mesh);
 
 impl World<Mesh> for Seen<'_> {
     fn view(&self, host: usize) -> Option<&Node> {
@@ -107,5 +117,9 @@ impl World<Mesh> for Seen<'_> {
 
     fn traffic(&self, host: usize) -> Traffic {
         self.0[host].sent()
+    }
+
+    fn system(&self) -> Option<&Mesh> {
+        Some(self.1)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The nodes are phalanx-net's own: driver, transport, mutual TLS, HTTP/2, wire format, on turmoil hosts that share
 //! this thread. Start with `engine`; `fabric` is the network between the hosts, `network` puts it under the
-//! transport, `host` is one machine from inside, `machine` from outside.
+//! transport, `host` is one machine from inside, `applications` what runs on it beside
+//! the node, `machine` the same from outside.
 //!
 //! Determinism: the clock is turmoil's (mad-turmoil overrides the C library's), every random byte comes from one
 //! seeded generator (mad-turmoil, and `entropy` for what it does not reach), and nothing draws from the hash of an
@@ -10,6 +11,7 @@
 //!
 //! Exit codes: 0 everything came true, 1 it did not, 2 wrong usage, a bad file, or a step this engine cannot do.
 
+mod applications;
 mod engine;
 mod entropy;
 mod fabric;

@@ -1,15 +1,18 @@
 //! Does what the plan orders: to the network, and to machines.
 
+use crate::applications::Program;
 use crate::engine::Engine;
 use crate::host::Boot;
 use phalanx_core::gossip::Input;
 use phalanx_core::time::Wall;
 use phalanx_net::store::MemoryEpoch;
 use phalanx_sim::mesh::life::{self, Life};
+use phalanx_sim::mesh::{APPLICATIONS, Applications};
 use phalanx_sim::model::{WALL_ZERO, ip};
 use phalanx_sim::scenario::plan::{Order, Planned};
 use phalanx_sim::scenario::{Disk, Latency};
 use std::net::IpAddr;
+use tokio::sync::mpsc;
 
 impl Engine<'_> {
     /// Does what the plan orders.
@@ -52,6 +55,11 @@ impl Engine<'_> {
                 self.fabric.latency_by(step.filter(|_| latency.is_some()));
                 self.set_latency(*latency);
             }
+            Order::Command { host, name, with } => {
+                let order = phalanx_sim::mesh::Order::read(name, with)?;
+                let given = self.hosts[*host].order(order);
+                self.fabric.bite(step, u64::from(given));
+            }
             // Lifted at the end of every scenario.
             Order::Loss(None) => {}
             Order::Slow { by, .. } if by.is_zero() => {}
@@ -61,7 +69,6 @@ impl Engine<'_> {
             | Order::Clock { .. }
             | Order::Hold { .. }
             | Order::Disk { .. }
-            | Order::Command { .. }
             | Order::Certificate { .. } => {
                 return Err(format!(
                     "engine wire cannot do {:?}; use --engine model",
@@ -117,6 +124,15 @@ impl Engine<'_> {
         let config = life.config(&mut random);
         self.lives.start(&config.id, epoch, config.instance);
         let (seed, store) = (random.next_u64(), state.store.clone());
+        let random = random.child(APPLICATIONS);
+        let (given, orders) = mpsc::unbounded_channel();
+        let program = Program {
+            applications: Applications::new(self.scenario, host, state.life, random),
+            opens: spec.channels.clone(),
+            orders,
+        };
+        state.orders = Some(given);
+        self.hearing.starts(self.scenario, host);
         let identity = self.identities[host].clone();
         let mut shared = state.slot.lock();
         shared.boot = Some(Boot {
@@ -124,6 +140,7 @@ impl Engine<'_> {
             seed,
             identity,
             store,
+            program,
         });
         (shared.node, shared.left) = (None, None);
         drop(shared);
@@ -141,6 +158,7 @@ impl Engine<'_> {
         self.sim.crash(IpAddr::V4(ip(host)));
         let state = &mut self.hosts[host];
         state.runs = false;
+        state.orders = None;
         (state.seen, state.question) = (None, None);
     }
 }

@@ -1,0 +1,236 @@
+//! The applications on one host: they do what the scenario orders through net's own channels, as a program does that
+//! embeds a node.
+
+use crate::fabric::Fabric;
+use core::pin::Pin;
+use core::time::Duration;
+use phalanx_core::channel::{ChannelName, Done, Options, Refusal};
+use phalanx_net::channel::{Channel, Error, Heard, Outcome};
+use phalanx_net::transport::{MeshNode, Tasks};
+use phalanx_sim::mesh::hearing::Said;
+use phalanx_sim::mesh::{Act, Applications, Event, Order, payload};
+use phalanx_sim::scenario::Opening;
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time;
+use tokio_stream::Stream;
+
+/// What one life of a host's applications begins with.
+pub(crate) struct Program {
+    pub(crate) applications: Applications,
+    pub(crate) opens: BTreeMap<ChannelName, Opening>,
+    pub(crate) orders: mpsc::UnboundedReceiver<Order>,
+}
+
+/// The applications of a running node. Cloning shares what they stand on.
+#[derive(Clone)]
+struct Host {
+    node: MeshNode,
+    fabric: Fabric,
+    host: usize,
+    tasks: Tasks,
+}
+
+/// A channel that is read.
+struct Reading {
+    /// Dropped, it ends the reading.
+    close: oneshot::Sender<()>,
+    /// Ends when the channel is closed.
+    closed: oneshot::Receiver<()>,
+}
+
+/// Runs the applications of a host, for as long as anyone gives them orders.
+pub(crate) async fn run(
+    program: Program,
+    node: MeshNode,
+    fabric: Fabric,
+    host: usize,
+    tasks: Tasks,
+) {
+    let Program {
+        mut applications,
+        opens,
+        mut orders,
+    } = program;
+    let host = Host {
+        node,
+        fabric,
+        host,
+        tasks,
+    };
+    let mut open = BTreeMap::new();
+    for (channel, opening) in &opens {
+        if let Act::Open {
+            channel,
+            options,
+            takes,
+        } = Act::open(channel.clone(), opening)
+        {
+            // Nothing else is there yet: it opens, and there is nobody to tell.
+            let _opened = host.open(&mut open, channel, options, takes).await;
+        }
+    }
+    while let Some(order) = orders.recv().await {
+        for act in applications.acts(order) {
+            host.act(&mut open, act).await;
+        }
+    }
+}
+
+impl Host {
+    fn reports(&self, event: Event) {
+        self.fabric.said(self.host, Said::Reported(event));
+    }
+
+    /// An application does something. What takes time to be answered is a task of its own; they begin in order.
+    async fn act(&self, open: &mut BTreeMap<ChannelName, Reading>, act: Act) {
+        if let Some(event) = act.reported() {
+            self.reports(event);
+        }
+        let Some(asked) = act.asked() else {
+            if let Act::Close(channel) = act {
+                close(open.remove(&channel)).await;
+            }
+            return;
+        };
+        if let Act::Open {
+            channel,
+            options,
+            takes,
+        } = act
+        {
+            if let Some(result) = self.open(open, channel, options, takes).await {
+                asked.answered(result).for_each(|event| self.reports(event));
+            }
+            return;
+        }
+        let host = self.clone();
+        self.tasks.spawn(async move {
+            if let Some(result) = host.ask(act).await {
+                asked.answered(result).for_each(|event| host.reports(event));
+            }
+        });
+    }
+
+    /// Opens a channel and reads it; no answer: the node has stopped.
+    async fn open(
+        &self,
+        open: &mut BTreeMap<ChannelName, Reading>,
+        name: ChannelName,
+        options: Options,
+        takes: Duration,
+    ) -> Option<Result<Done, Refusal>> {
+        let channel = match self.node.open(name.clone(), options).await {
+            Ok(channel) => channel,
+            Err(error) => return refused(error).map(Err),
+        };
+        if !takes.is_zero() {
+            self.fabric.said(self.host, Said::Slow);
+        }
+        let (close, closing) = oneshot::channel();
+        let (ended, closed) = oneshot::channel();
+        open.insert(name, Reading { close, closed });
+        let host = self.clone();
+        self.tasks.spawn(async move {
+            host.read(channel, takes, closing).await;
+            drop(ended);
+        });
+        Some(Ok(Done::Opened))
+    }
+
+    /// Takes what is heard on a channel until it is closed, by whomever.
+    async fn read(
+        &self,
+        mut channel: Channel,
+        takes: Duration,
+        mut closing: oneshot::Receiver<()>,
+    ) {
+        loop {
+            // What is there already is taken in any case: its sender was told that it was delivered.
+            let next = poll_fn(|context| match Pin::new(&mut channel).poll_next(context) {
+                Poll::Pending => Pin::new(&mut closing).poll(context).map(|_| None),
+                ready @ Poll::Ready(_) => ready,
+            });
+            match next.await {
+                None => return,
+                Some(Heard::Delivery(delivery)) => {
+                    self.reports(Event::Handed(channel.name().clone(), delivery));
+                    if !takes.is_zero() {
+                        time::sleep(takes).await;
+                    }
+                }
+                // What was dropped was not handed over, and the figures show it.
+                Some(Heard::Lagged { .. }) => {}
+            }
+        }
+    }
+
+    /// Asks for what is answered later; no answer: the node has stopped.
+    async fn ask(&self, act: Act) -> Option<Result<Done, Refusal>> {
+        let line = self.node.line();
+        let done = match act {
+            Act::Open { .. } | Act::Close(_) => return None,
+            Act::Publish {
+                channel,
+                number,
+                bytes,
+            } => {
+                let published = line.publish(channel, payload(number, bytes)).await;
+                published.map(|id| id.map_or(Done::NoNews, Done::Published))
+            }
+            Act::Send {
+                channel,
+                to,
+                number,
+                bytes,
+                datagram: false,
+            } => {
+                let sent = line.send(channel, to, payload(number, bytes)).await;
+                sent.map(|()| Done::Delivered)
+            }
+            Act::Send {
+                channel,
+                to,
+                number,
+                bytes,
+                datagram: true,
+            } => {
+                let payload = payload(number, bytes);
+                let sent = line.send_datagram(channel, to, payload).await;
+                sent.map(|()| Done::Sent)
+            }
+            Act::Transact {
+                channel,
+                transaction,
+            } => {
+                let outcome = line.transact(channel, transaction).await;
+                outcome.map(|outcome| match outcome {
+                    Outcome::Committed(version) => Done::Committed(version),
+                    Outcome::Differs(key) => Done::Differs(key),
+                })
+            }
+        };
+        match done {
+            Ok(done) => Some(Ok(done)),
+            Err(error) => refused(error).map(Err),
+        }
+    }
+}
+
+/// Waits until a channel is closed.
+async fn close(reading: Option<Reading>) {
+    if let Some(Reading { close, closed }) = reading {
+        drop(close);
+        // Its other half is dropped, never used.
+        let _closed = closed.await.is_err();
+    }
+}
+
+fn refused(error: Error) -> Option<Refusal> {
+    match error {
+        Error::Refused(refusal) => Some(refusal),
+        Error::Stopped(_) => None,
+    }
+}
