@@ -11,6 +11,7 @@ use phalanx_core::random::Random;
 use phalanx_sim::agenda::Agenda;
 use phalanx_sim::judge::Judge;
 use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::hearing::{Hearing, Said};
 use phalanx_sim::mesh::projection::{Lives, Projection};
 use phalanx_sim::mesh::trace::Trace;
 use phalanx_sim::model::{WALL_ZERO, address, ip};
@@ -32,6 +33,7 @@ const TICK: Duration = Duration::from_millis(10);
 pub(super) struct Engine {
     pub(super) run: Arc<Run>,
     pub(super) fabric: Fabric,
+    pub(super) hearing: Hearing,
     pub(super) nodes: Vec<NodeHandle>,
     /// Whether a host's process was started and not stopped.
     pub(super) runs: Vec<bool>,
@@ -63,7 +65,7 @@ pub(crate) async fn run(run: Arc<Run>) -> Result<Outcome, String> {
     } = &*run;
     let path = arguments.trace.as_deref();
     let trace = Trace::new(scenario, plan, Kind::Madsim, &arguments.broken, path)?;
-    let mut engine = Engine::new(&run, trace);
+    let mut engine = Engine::new(&run, trace)?;
     let interval = Duration::from_millis(if run.scenario.hosts.len() <= 12 {
         50
     } else {
@@ -75,7 +77,7 @@ pub(crate) async fn run(run: Arc<Run>) -> Result<Outcome, String> {
 }
 
 impl Engine {
-    fn new(run: &Arc<Run>, trace: Trace) -> Self {
+    fn new(run: &Arc<Run>, trace: Trace) -> Result<Self, String> {
         let fabric = Fabric::new(&run.scenario, run.plan.cuts.clone(), trace);
         let mut lives = Lives::new(WALL_ZERO);
         let mut nodes = Vec::new();
@@ -92,9 +94,10 @@ impl Engine {
             nodes.push(node);
         }
         let count = nodes.len();
-        Self {
+        Ok(Self {
             run: Arc::clone(run),
             fabric,
+            hearing: Hearing::new(&run.scenario, &run.arguments.broken)?,
             nodes,
             runs: vec![false; count],
             lives_of: vec![0; count],
@@ -102,7 +105,7 @@ impl Engine {
             lives,
             seeds: Random::from_seed(run.plan.seed).child("nodes"),
             seen: vec![None; count],
-        }
+        })
     }
 
     /// Runs until everything is decided.
@@ -117,9 +120,12 @@ impl Engine {
             }
             time::sleep(TICK).await;
             let now = self.fabric.now();
-            for (host, event) in self.fabric.reported() {
-                judge.event(now, host, &event, &*self);
-                agenda.heard::<Mesh>(now, host, &event);
+            for heard in self.fabric.heard() {
+                self.hearing.take(&run.scenario, &heard);
+                if let Said::Reported(event) = &heard.what {
+                    judge.event(now, heard.host, event, &*self);
+                    agenda.heard::<Mesh>(now, heard.host, event);
+                }
             }
             if judge.next_check() <= now {
                 for host in 0..self.seen.len() {
@@ -144,7 +150,7 @@ impl Engine {
             events: self.fabric.trace(|trace| trace.inputs()),
             overhead_bytes: 0,
             bites: &self.fabric.bites(),
-            broken: Vec::new(),
+            broken: self.hearing.broken(&run.scenario.file),
             metrics: BTreeMap::new(),
             projection: run
                 .scenario
@@ -172,5 +178,9 @@ impl World<Mesh> for Engine {
 
     fn traffic(&self, host: usize) -> Traffic {
         self.fabric.sent(host)
+    }
+
+    fn system(&self) -> Option<&Mesh> {
+        Some(self.hearing.mesh())
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::host::Slot;
 use core::time::Duration;
-use phalanx_core::gossip::Input;
 use phalanx_core::identity::NodeId;
+use phalanx_core::node;
 use phalanx_sim::mesh::Event;
+use phalanx_sim::mesh::hearing::{Heard, Said};
 use phalanx_sim::mesh::trace::Trace;
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::scenario::plan::Cut;
@@ -37,8 +38,8 @@ struct State {
     /// How much each step bit.
     bites: Vec<u64>,
     sent: Vec<Traffic>,
-    /// What nodes reported, until the judge has heard it.
-    events: Vec<(usize, Event)>,
+    /// What the engine has not taken note of.
+    heard: Vec<Heard>,
     trace: Trace,
 }
 
@@ -58,7 +59,7 @@ impl Fabric {
             paused: vec![None; hosts.len()],
             bites: vec![0; scenario.causes()],
             sent: vec![Traffic::default(); hosts.len()],
-            events: Vec::new(),
+            heard: Vec::new(),
             trace,
         };
         Self {
@@ -144,22 +145,35 @@ impl Fabric {
         self.lock().sent[host]
     }
 
-    /// A node reported something.
+    /// A node, or an application on its host, reported something.
     pub(crate) fn report(&self, host: usize, event: Event) {
         let mut state = self.lock();
         state.trace.report(host, &event);
-        state.events.push((host, event));
+        let (at, what) = (self.now(), Said::Reported(event));
+        state.heard.push(Heard { at, host, what });
     }
 
-    /// What nodes reported since the last look.
-    pub(crate) fn reported(&self) -> Vec<(usize, Event)> {
-        core::mem::take(&mut self.lock().events)
+    /// What was heard since the last look, in order.
+    pub(crate) fn heard(&self) -> Vec<Heard> {
+        core::mem::take(&mut self.lock().heard)
     }
 
-    /// Adds to the trace what happened to a host's machine.
-    pub(crate) fn input(&self, host: usize, input: &Input) {
+    /// Adds to the trace what happened to a host's node.
+    pub(crate) fn input(&self, host: usize, input: &node::Input) {
+        let at = self.now();
+        let mut state = self.lock();
+        if let node::Input::Mesh(input) = input
+            && let Some(what) = Said::of(input)
+        {
+            state.heard.push(Heard { at, host, what });
+        }
+        state.trace.input(at, host, input);
+    }
+
+    /// Adds to the trace that a host's applications are given an order.
+    pub(crate) fn ordered(&self, host: usize) {
         let now = self.now();
-        self.lock().trace.input(now, host, input);
+        self.lock().trace.ordered(now, host);
     }
 
     /// Looks at the trace.

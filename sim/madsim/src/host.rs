@@ -6,15 +6,18 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 use madsim::net::Endpoint;
 use madsim::task::{self, AbortHandle};
+use phalanx_core::channel::ChannelName;
 use phalanx_core::gossip::{
     self, Address, CloseReason, Config, DialError, DialId, LinkId, Message,
 };
 use phalanx_core::machine::{Machine, Outbox};
-use phalanx_core::node::{Input, Node, Output};
+use phalanx_core::node::{self, Node};
 use phalanx_core::size::Encoded;
 use phalanx_core::time::Instant;
-use phalanx_sim::mesh::Event;
+use phalanx_sim::mesh::daemon::{Input, Output};
+use phalanx_sim::mesh::{Applications, Daemon, Event};
 use phalanx_sim::model::{PORT, address, host_at};
+use phalanx_sim::scenario::Opening;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +35,8 @@ const TOLD_AFTER: Duration = Duration::from_millis(50);
 pub(crate) struct Boot {
     pub(crate) config: Config,
     pub(crate) seed: u64,
+    pub(crate) applications: Applications,
+    pub(crate) opens: BTreeMap<ChannelName, Opening>,
 }
 
 /// What the engine and the process share. Cloning shares it.
@@ -58,14 +63,14 @@ impl Slot {
     /// The machine as it stands now, also of a process that stands still.
     pub(crate) fn look(&self) -> Option<Node> {
         let shown = self.lock().machine.clone()?;
-        let node = shown.lock();
-        Some(node.clone())
+        let daemon = shown.lock();
+        Some(daemon.node().clone())
     }
 
     /// The links the machine holds.
     pub(crate) fn links(&self) -> u64 {
         let shown = self.lock().machine.clone();
-        shown.map_or(0, |shown| shown.lock().mesh().link_count() as u64)
+        shown.map_or(0, |shown| shown.lock().node().mesh().link_count() as u64)
     }
 
     /// The way to the running machine.
@@ -80,12 +85,12 @@ impl Slot {
     }
 }
 
-/// A node that can be looked at while the driver runs it.
+/// A daemon, with the applications on its host, that can be looked at while the driver runs it.
 #[derive(Clone)]
-pub(crate) struct Shown(Arc<Mutex<Node>>);
+pub(crate) struct Shown(Arc<Mutex<Daemon>>);
 
 impl Shown {
-    fn lock(&self) -> MutexGuard<'_, Node> {
+    fn lock(&self) -> MutexGuard<'_, Daemon> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -156,11 +161,10 @@ pub(crate) async fn process(fabric: Fabric, host: usize) {
         return;
     };
     let epoch = driver::Epoch::begin();
-    let shown = Shown(Arc::new(Mutex::new(Node::new(
-        boot.config,
-        boot.seed,
-        epoch.now(),
-    ))));
+    let now = epoch.now();
+    let node = Node::new(boot.config, boot.seed, now);
+    let daemon = Daemon::starting(node, boot.applications, &boot.opens, now);
+    let shown = Shown(Arc::new(Mutex::new(daemon)));
     let inbox = Inbox::new();
     let process = Process {
         fabric: fabric.clone(),
@@ -174,7 +178,7 @@ pub(crate) async fn process(fabric: Fabric, host: usize) {
         shared.machine = Some(shown.clone());
         shared.handle = Some(inbox.handle());
     }
-    let start = Input::Mesh(gossip::Input::Start);
+    let start = Input::Node(node::Input::Mesh(gossip::Input::Start));
     if process.handle.send(start).await.is_err() {
         return;
     }
@@ -234,7 +238,8 @@ impl Process {
 
     /// Gives the machine an input; one that has ended needs none.
     async fn tell(&self, input: gossip::Input) {
-        let _ended = self.handle.send(Input::Mesh(input)).await.is_err();
+        let input = Input::Node(node::Input::Mesh(input));
+        let _ended = self.handle.send(input).await.is_err();
     }
 
     /// A connection is there: tasks that write to it and read from it.
@@ -319,7 +324,7 @@ impl Performer<Shown> for Process {
     fn perform(&mut self, _now: Instant, order: Output) {
         let order = match order {
             Output::Mesh(order) => order,
-            Output::Channel(_) | Output::RoutesChanged => return,
+            Output::Report(event) => return self.fabric.report(self.host, event),
         };
         match order {
             gossip::Output::Dial { dial, address } => {
@@ -350,9 +355,9 @@ impl Performer<Shown> for Process {
 
     fn observe(&mut self, _now: Instant, input: &Input) {
         match input {
-            Input::Mesh(input) => self.fabric.input(self.host, input),
-            Input::Wake => self.fabric.input(self.host, &gossip::Input::Wake),
-            Input::Channel(_) | Input::WatchRoutes(_) => {}
+            Input::Node(input) => self.fabric.input(self.host, input),
+            Input::Order(_) => self.fabric.ordered(self.host),
+            Input::Wake => self.fabric.input(self.host, &node::Input::Wake),
         }
     }
 }

@@ -4,10 +4,12 @@ use crate::engine::Engine;
 use crate::host::Boot;
 use madsim::net::NetSim;
 use madsim::runtime::Handle;
-use phalanx_core::gossip::Input;
+use phalanx_core::gossip;
 use phalanx_core::node;
 use phalanx_core::time::Wall;
+use phalanx_sim::mesh::daemon::Input;
 use phalanx_sim::mesh::life::{self, Life};
+use phalanx_sim::mesh::{self, APPLICATIONS, Applications};
 use phalanx_sim::model::WALL_ZERO;
 use phalanx_sim::scenario::Disk;
 use phalanx_sim::scenario::plan::{Order, Plan, Planned};
@@ -60,7 +62,7 @@ impl Engine {
             }
             Order::Leave(host) => {
                 self.fabric.bite(step, self.fabric.slot(*host).links());
-                self.tell(*host, Input::Leave).await;
+                self.tell(*host, gossip::Input::Leave).await;
             }
             Order::Announce {
                 host,
@@ -71,7 +73,14 @@ impl Engine {
                     let scenario = &self.run.scenario;
                     let content = life::announced(scenario, *host, services, metadata);
                     self.fabric.bite(step, 1);
-                    self.tell(*host, Input::Announce(content)).await;
+                    self.tell(*host, gossip::Input::Announce(content)).await;
+                }
+            }
+            Order::Command { host, name, with } => {
+                let order = mesh::Order::read(name, with)?;
+                if self.runs[*host] {
+                    self.fabric.bite(step, 1);
+                    self.give(*host, Input::Order(order)).await;
                 }
             }
             // Lifted at the end of every scenario.
@@ -84,7 +93,6 @@ impl Engine {
             | Order::Clock { .. }
             | Order::Hold { .. }
             | Order::Disk { .. }
-            | Order::Command { .. }
             | Order::Certificate { .. } => {
                 return Err(format!(
                     "engine madsim cannot do {:?}; use --engine model",
@@ -121,10 +129,14 @@ impl Engine {
         }
     }
 
-    async fn tell(&self, host: usize, input: Input) {
+    async fn tell(&self, host: usize, input: gossip::Input) {
+        self.give(host, Input::Node(node::Input::Mesh(input))).await;
+    }
+
+    async fn give(&self, host: usize, input: Input) {
         if let Some(handle) = self.fabric.slot(host).handle() {
             // A node that ended needs no orders.
-            let _ended = handle.send(node::Input::Mesh(input)).await.is_err();
+            let _ended = handle.send(input).await.is_err();
         }
     }
 
@@ -156,7 +168,15 @@ impl Engine {
         let config = life.config(&mut random);
         self.lives.start(&config.id, epoch, config.instance);
         let seed = random.next_u64();
-        shared.boot = Some(Boot { config, seed });
+        let life = u32::try_from(self.lives_of[host]).unwrap_or(u32::MAX);
+        let random = random.child(APPLICATIONS);
+        shared.boot = Some(Boot {
+            config,
+            seed,
+            applications: Applications::new(&run.scenario, host, life, random),
+            opens: spec.channels.clone(),
+        });
+        self.hearing.starts(&run.scenario, host);
         drop(shared);
         slot.clear();
         self.runs[host] = true;

@@ -5,7 +5,7 @@
 use super::applications::{Act, Applications, Asked, payload};
 use super::event::Event;
 use super::workload::Order;
-use crate::scenario::Host;
+use crate::scenario::Opening;
 use phalanx_core::channel::{self, ChannelName, Delivery, Request};
 use phalanx_core::gossip;
 use phalanx_core::machine::{Machine, Outbox, Wake};
@@ -68,11 +68,16 @@ impl Daemon {
         }
     }
 
-    /// A daemon whose applications open the channels of their host.
+    /// A daemon whose applications open these channels.
     #[must_use]
-    pub fn starting(node: Node, applications: Applications, host: &Host, now: Instant) -> Self {
+    pub fn starting(
+        node: Node,
+        applications: Applications,
+        opens: &BTreeMap<ChannelName, Opening>,
+        now: Instant,
+    ) -> Self {
         let mut daemon = Self::new(node, applications);
-        for (channel, opening) in &host.channels {
+        for (channel, opening) in opens {
             // Nothing else is there yet: it opens, and there is nobody to tell.
             let mut out = Outbox::new();
             daemon.act(now, Act::open(channel.clone(), opening), &mut out);

@@ -171,7 +171,8 @@ impl System for Mesh {
         let node = Node::new(config, start.random.next_u64(), Instant::ZERO);
         let random = start.random.child(APPLICATIONS);
         let applications = Applications::new(start.scenario, start.host, start.life, random);
-        Daemon::starting(node, applications, start.spec(), Instant::ZERO)
+        let opens = &start.spec().channels;
+        Daemon::starting(node, applications, opens, Instant::ZERO)
     }
 
     fn happen(&mut self, daemon: &Daemon, what: Happening<'_, Message>) -> Option<daemon::Input> {
