@@ -284,6 +284,7 @@ impl Gossip {
         let open = self.links.get(&link).filter(|held| held.is_open());
         if let Some(handle) = open.map(|held| held.handle)
             && !self.is_dialing(handle)
+            && !self.config.sabotage.has(Switch::NoRenewal)
         {
             self.dial_member(Purpose::Renewal, handle, out);
         }

@@ -36,6 +36,8 @@ pub enum Switch {
     NoFallback,
     /// Mechanism off: a busy node names no other members, and looks no further at its number of links.
     NoReferral,
+    /// Mechanism off: links get no successors when certificates change.
+    NoRenewal,
     /// Planted bug: the lower record wins.
     MergeLowerWins,
     /// Planted bug: equal versions with different content are both kept as they are.
@@ -110,6 +112,7 @@ impl Switch {
         (Self::NoDetection, "no-detection"),
         (Self::NoFallback, "no-fallback"),
         (Self::NoReferral, "no-referral"),
+        (Self::NoRenewal, "no-renewal"),
         (Self::MergeLowerWins, "merge-lower-wins"),
         (Self::MergeIgnoresContent, "merge-ignores-content"),
         (Self::EpochStands, "epoch-stands"),

@@ -105,9 +105,10 @@ impl Trace {
             node::Input::Mesh(input) => Some(input),
             node::Input::Channel(_) | node::Input::WatchRoutes(_) | node::Input::Wake => None,
         };
-        let bytes = match mesh {
-            Some(Input::Receive { message, .. }) => message.encoded_len(),
-            _ => 0,
+        let bytes = if let Some(Input::Receive { message, .. }) = mesh {
+            message.encoded_len()
+        } else {
+            0
         };
         self.taken(at, host, taken_by_node(input, bytes), mesh);
     }

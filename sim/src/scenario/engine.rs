@@ -1,6 +1,8 @@
 //! The engines, and what each can do.
 
-use super::{Action, NetworkAction, NodeAction, Scenario, ScenarioError, Step, suggestion};
+use super::{
+    Action, Certificate, NetworkAction, NodeAction, Scenario, ScenarioError, Step, When, suggestion,
+};
 use crate::system::Vocabulary;
 use core::fmt;
 use serde::Serialize;
@@ -52,8 +54,15 @@ impl Engine {
     /// Which engine can do a step instead.
     const fn instead_for(self, step: &Step) -> &'static str {
         match step.action {
-            // The mesh's certificates are of no engine.
-            Action::Nodes(_, NodeAction::Certificate(_)) => "",
+            Action::Nodes(_, NodeAction::Certificate(Certificate::Revoked)) => {
+                ": the mesh cannot revoke certificates, on any engine"
+            }
+            Action::Nodes(_, NodeAction::Certificate(_)) => match self {
+                Self::Wire => {
+                    " when something is reported: an end is written into a certificate; give the step a `time`"
+                }
+                Self::Model | Self::Madsim => "; the mesh has certificates in --engine wire",
+            },
             Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => self.instead(),
         }
     }
@@ -61,6 +70,11 @@ impl Engine {
     /// What of a step the engine cannot do, by its word.
     fn lacks(self, step: &Step) -> Option<&'static str> {
         let lacks_action = match (self, &step.action) {
+            (Self::Wire, Action::Nodes(_, NodeAction::Certificate(is))) => match is {
+                Certificate::Expired => matches!(step.when, When::After(_)),
+                Certificate::Revoked => true,
+                Certificate::Rotated => false,
+            },
             (Self::Model, _) | (_, Action::Clone(_)) => false,
             (Self::Wire, Action::Network(action)) => match action {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
@@ -75,7 +89,6 @@ impl Engine {
                     | NodeAction::Slow { .. }
                     | NodeAction::Clock { .. }
                     | NodeAction::Disk(_)
-                    | NodeAction::Certificate(_)
             ),
             (Self::Madsim, Action::Network(action)) => match action {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,

@@ -4,11 +4,10 @@ use crate::fabric::Fabric;
 use crate::host::process;
 use crate::machine::{Machine, Seen};
 use crate::network::HostNetwork;
-use crate::pki;
+use crate::pki::Certificates;
 use core::time::Duration;
-use phalanx_core::gossip::Sabotage;
+use phalanx_core::gossip::{self, Sabotage};
 use phalanx_core::random::Random;
-use phalanx_net::identity::Identity;
 use phalanx_net::transport::Notice;
 use phalanx_sim::agenda::Agenda;
 use phalanx_sim::arguments::Arguments;
@@ -38,7 +37,7 @@ pub(super) struct Engine<'a> {
     pub(super) sim: turmoil::Sim<'static>,
     pub(super) fabric: Fabric,
     pub(super) hosts: Vec<Machine>,
-    pub(super) identities: Vec<Identity>,
+    pub(super) certificates: Certificates,
     pub(super) lives: Lives,
     pub(super) seeds: Random,
 }
@@ -140,7 +139,7 @@ impl<'a> Engine<'a> {
             sim,
             fabric,
             hosts,
-            identities: pki::issue(&scenario.hosts)?,
+            certificates: Certificates::issue(&scenario.hosts, plan)?,
             lives,
             seeds: Random::from_seed(plan.seed).child("nodes"),
         };
@@ -201,10 +200,25 @@ impl<'a> Engine<'a> {
             }
             drop(shared);
             for event in events {
+                self.note_expiry(now, index, &event);
                 let seen = Seen(&self.hosts, self.hearing.mesh());
                 judge.event(now, index, &event, &seen);
                 agenda.heard::<Mesh>(now, index, &event);
             }
+        }
+    }
+
+    /// A link that ended with a certificate is what the step did that has it end.
+    fn note_expiry(&self, now: Duration, host: usize, event: &Event) {
+        let Event::Mesh(gossip::Event::LinkDown { peer, reason, .. }) = event else {
+            return;
+        };
+        let mut hosts = self.scenario.hosts.iter();
+        if *reason == gossip::LinkEnd::Expired
+            && let Some(peer) = hosts.position(|known| known.id == *peer)
+        {
+            let step = self.certificates.ending([host, peer], now);
+            self.fabric.bite(step, 1);
         }
     }
 

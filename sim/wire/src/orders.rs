@@ -10,7 +10,7 @@ use phalanx_sim::mesh::life::{self, Life};
 use phalanx_sim::mesh::{APPLICATIONS, Applications};
 use phalanx_sim::model::{WALL_ZERO, ip};
 use phalanx_sim::scenario::plan::{Order, Planned};
-use phalanx_sim::scenario::{Disk, Latency};
+use phalanx_sim::scenario::{Certificate, Disk, Latency};
 use std::net::IpAddr;
 use tokio::sync::mpsc;
 
@@ -60,6 +60,7 @@ impl Engine<'_> {
                 let given = self.hosts[*host].order(order);
                 self.fabric.bite(step, u64::from(given));
             }
+            Order::Certificate { host, is } => self.certificate(*host, *is, step)?,
             // Lifted at the end of every scenario.
             Order::Loss(None) => {}
             Order::Slow { by, .. } if by.is_zero() => {}
@@ -68,8 +69,7 @@ impl Engine<'_> {
             | Order::Pause { .. }
             | Order::Clock { .. }
             | Order::Hold { .. }
-            | Order::Disk { .. }
-            | Order::Certificate { .. } => {
+            | Order::Disk { .. } => {
                 return Err(format!(
                     "engine wire cannot do {:?}; use --engine model",
                     planned.order
@@ -77,6 +77,31 @@ impl Engine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What becomes of a host's certificate.
+    fn certificate(
+        &mut self,
+        host: usize,
+        is: Certificate,
+        step: Option<usize>,
+    ) -> Result<(), String> {
+        match is {
+            // It was issued with this end.
+            Certificate::Expired => Ok(()),
+            Certificate::Rotated => {
+                let linked = self.linked(host).max(1);
+                self.fabric.bite(step, linked);
+                let identity = self.certificates.rotate(host, self.sim.elapsed())?;
+                match self.hosts[host].node() {
+                    Some(node) => node
+                        .renew(identity.clone())
+                        .map_err(|error| error.to_string()),
+                    None => Ok(()),
+                }
+            }
+            Certificate::Revoked => Err("engine wire cannot revoke certificates".to_owned()),
+        }
     }
 
     fn linked(&self, host: usize) -> u64 {
@@ -133,7 +158,7 @@ impl Engine<'_> {
         };
         state.orders = Some(given);
         self.hearing.starts(self.scenario, host);
-        let identity = self.identities[host].clone();
+        let identity = self.certificates.of(host).clone();
         let mut shared = state.slot.lock();
         shared.boot = Some(Boot {
             config,
