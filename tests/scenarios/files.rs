@@ -1,6 +1,6 @@
 //! Where the scenario files are.
 
-use phalanx_sim::scenario::Scenario;
+use phalanx_sim::scenario::{Engine, Scenario};
 use std::path::{Path, PathBuf};
 
 /// Takes half a minute of CPU: it has tests of its own, which run beside the others.
@@ -13,6 +13,13 @@ pub(crate) fn folder() -> PathBuf {
 pub(crate) fn load(name: &str) -> Scenario {
     let path = folder().join(format!("{name}.toml"));
     Scenario::load(&path).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The names of the scenarios that are written for the model engine, in order.
+pub(crate) fn of_model() -> Vec<String> {
+    let mut names = names();
+    names.retain(|name| load(name).engines.contains(&Engine::Model));
+    names
 }
 
 /// The names of all scenario files, in order.

@@ -1,9 +1,9 @@
 //! Every scenario passes, every fault in it bites, and its name is its file's.
 
-use crate::files::{LARGE, load, names};
+use crate::files::{LARGE, load, names, of_model};
 use phalanx_sim::mesh::Mesh;
 use phalanx_sim::outcome::Failure;
-use phalanx_sim::scenario::Engine;
+use phalanx_sim::scenario::{Engine, Scenario};
 use phalanx_sim::{Options, run};
 
 /// Runs a scenario; every expectation comes true, and every fault bites.
@@ -19,7 +19,7 @@ fn passes(name: &str) {
 
 #[test]
 fn every_scenario_passes_and_every_fault_in_it_bites() {
-    for name in names().into_iter().filter(|name| name != LARGE) {
+    for name in of_model().into_iter().filter(|name| name != LARGE) {
         passes(&name);
     }
 }
@@ -37,31 +37,87 @@ fn every_scenario_is_named_as_its_file_and_can_be_planned() {
         let scenario = load(&name);
         assert_eq!(scenario.name, name);
         assert!(scenario.about.len() > 80, "{name} tells no story");
+        assert!(scenario.plan(1).is_ok(), "{name}");
+        let mut engines = scenario.engines.iter();
         assert!(
-            scenario.plan(1).is_ok() && scenario.check_engine(Engine::Model).is_ok(),
+            engines.all(|engine| scenario.check_engine(*engine).is_ok()),
             "{name}"
         );
     }
 }
 
 #[test]
-fn what_is_not_for_the_wire_engine_says_so_with_its_place() {
-    for name in names() {
-        let scenario = load(&name);
-        let verdict = scenario.check_engine(Engine::Wire);
-        assert_eq!(
-            verdict.is_ok(),
-            scenario.engines.contains(&Engine::Wire),
-            "{name}"
-        );
-        if let Err(why) = verdict {
-            let why = why.to_string();
-            assert!(
-                why.contains("wire") && why.contains(&format!("{name}.toml:")),
-                "{why}"
+fn what_is_not_for_an_engine_says_so_with_its_place() {
+    for (engine, word) in Engine::ALL {
+        for name in names() {
+            let scenario = load(&name);
+            let verdict = scenario.check_engine(*engine);
+            assert_eq!(
+                verdict.is_ok(),
+                scenario.engines.contains(engine),
+                "{name} {word}"
             );
+            if let Err(why) = verdict {
+                let why = why.to_string();
+                assert!(
+                    why.contains(word) && why.contains(&format!("{name}.toml:")),
+                    "{why}"
+                );
+            }
         }
     }
+}
+
+/// A certificate step, at a time or after an event, for these engines.
+fn with_certificate(engines: &str, when: &str, is: &str) -> Scenario {
+    let text = format!(
+        r#"
+scenario = 1
+name = "made"
+about = "Something becomes of the certificate of one of three."
+engines = [{engines}]
+duration = "30s"
+
+[[nodes]]
+count = 3
+
+[[at]]
+{when}
+certificate = {{ who = "n2", is = "{is}" }}
+
+[[expect]]
+eventually = {{ converged = true }}
+"#
+    );
+    Scenario::parse("made.toml", &text).unwrap()
+}
+
+#[test]
+fn what_becomes_of_certificates_is_for_the_wire_engine_and_the_rest_is_said() {
+    let at = "time = \"10s\"";
+    let after = "after = { event = \"peer-up\", by = \"n1\" }";
+    for (when, is) in [(at, "expired"), (at, "rotated"), (after, "rotated")] {
+        let scenario = with_certificate("\"wire\"", when, is);
+        scenario.check_engine(Engine::Wire).unwrap();
+    }
+    let refused = |engine: Engine, when, is| {
+        let scenario = with_certificate(&format!("\"{engine}\""), when, is);
+        let why = scenario.check_engine(engine).unwrap_err().to_string();
+        let place =
+            format!("made.toml:13: certificate: engine {engine} cannot do the step `certificate`");
+        assert!(why.starts_with(&place), "{why}");
+        why
+    };
+    assert!(refused(Engine::Wire, at, "revoked").contains("cannot revoke certificates"));
+    assert!(refused(Engine::Wire, after, "expired").contains("give the step a `time`"));
+    assert!(refused(Engine::Madsim, at, "rotated").contains("use --engine wire"));
+    let scenario = with_certificate("\"model\"", at, "expired");
+    let why = run::<Mesh>(&scenario, 1, Options::default()).unwrap_err();
+    let why = why.to_string();
+    assert!(
+        why.contains("engine model cannot do the step `certificate`"),
+        "{why}"
+    );
 }
 
 #[test]

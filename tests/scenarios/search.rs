@@ -1,7 +1,7 @@
 //! Search finds what is planted, starting from the scenarios as they are, and shrink makes a file of it that a person
 //! can read.
 
-use crate::files::{LARGE, load, names};
+use crate::files::{LARGE, load, of_model};
 use phalanx_sim::mesh::Mesh;
 use phalanx_sim::outcome::Failure;
 use phalanx_sim::runner::Model;
@@ -84,7 +84,7 @@ fn needs_every_step(what: &str, broken: Subject<'_>, shrunk: &Shrunk, text: &str
 
 #[test]
 fn every_planted_bug_is_found_and_shrunk_to_a_page() {
-    let names = names().into_iter().filter(|name| name != LARGE);
+    let names = of_model().into_iter().filter(|name| name != LARGE);
     // The bugs are of the mesh beneath: scenarios of channels show them too, but in more words than a page.
     let beneath = |scenario: &Scenario| scenario.hosts.iter().all(|it| it.channels.is_empty());
     let bases = names.map(|name| load(&name)).filter(beneath);

@@ -297,9 +297,10 @@ pub(crate) struct SimRun {
     /// A seed, or a range with both ends included: 1..50
     #[arg(long, value_name = "N or A..B", default_value = "1")]
     pub(crate) seed: crate::scale::Seeds,
-    /// model, wire, or both (compares the states in which confluent scenarios end)
-    #[arg(long, value_name = "ENGINE", default_value = "model")]
-    pub(crate) engine: crate::scale::Engines,
+    /// model, wire, madsim, or both (compares the states in which confluent scenarios end); unless said otherwise model,
+    /// or what a scenario is written for
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<crate::scale::Engines>,
     /// Print JSON, one object a run
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,6 +1,6 @@
 //! Values of flags: time spans, seeds, engines.
 
-use phalanx_sim::scenario::{Engine, text};
+use phalanx_sim::scenario::{Engine, Scenario, text};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -91,10 +91,13 @@ pub(crate) enum Engines {
 }
 
 impl Engines {
-    pub(crate) fn each(self) -> Vec<Engine> {
-        match self {
-            Self::One(engine) => vec![engine],
-            Self::Both => vec![Engine::Model, Engine::Wire],
+    /// The engines for a scenario: those asked for, else the model, or the first that it is written for.
+    pub(crate) fn of(asked: Option<Self>, scenario: &Scenario) -> Vec<Engine> {
+        match asked {
+            Some(Self::One(engine)) => vec![engine],
+            Some(Self::Both) => vec![Engine::Model, Engine::Wire],
+            None if scenario.engines.contains(&Engine::Model) => vec![Engine::Model],
+            None => vec![scenario.engines.first().copied().unwrap_or(Engine::Model)],
         }
     }
 }

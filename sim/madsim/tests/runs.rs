@@ -50,7 +50,7 @@ fn answer(output: &Output) -> Value {
 #[test]
 fn every_scenario_for_this_engine_passes_with_faults_that_bite() {
     let ours = ours();
-    assert!(ours.len() >= 12, "{ours:?}");
+    assert!(ours.len() >= 19, "{ours:?}");
     for path in ours {
         for seed in SEEDS {
             let output = run(&path, seed, &["--strict"]);
@@ -69,7 +69,7 @@ fn every_scenario_for_this_engine_passes_with_faults_that_bite() {
 
 #[test]
 fn equal_seeds_give_equal_runs_in_two_processes_also_with_pauses() {
-    for name in ["partition-heals", "standing-still"] {
+    for name in ["partition-heals", "standing-still", "long-pauses"] {
         let path = scenarios().join(name).with_extension("toml");
         let hash = |seed| answer(&run(&path, seed, &[]))["trace_hash"].clone();
         let first = hash(7);
@@ -80,7 +80,13 @@ fn equal_seeds_give_equal_runs_in_two_processes_also_with_pauses() {
 
 #[test]
 fn every_random_draw_of_two_runs_in_one_process_is_equal() {
-    for name in ["two-nodes", "crash-and-restart", "three-way-split"] {
+    let names = [
+        "two-nodes",
+        "crash-and-restart",
+        "three-way-split",
+        "quiet-updates",
+    ];
+    for name in names {
         let path = scenarios().join(name).with_extension("toml");
         let output = run(&path, 3, &["--twice"]);
         assert_eq!(
@@ -93,6 +99,21 @@ fn every_random_draw_of_two_runs_in_one_process_is_equal() {
     let output = run(&scenarios().join("standing-still.toml"), 3, &["--twice"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("phalanx sim run --check"));
+}
+
+#[test]
+fn what_always_holds_of_applications_is_looked_at() {
+    for (invariant, bug, scenario) in [
+        ("handed-once", "repeats-messages", "broadcast-to-all"),
+        ("values-rise", "earlier-write-wins", "maps-after-a-split"),
+    ] {
+        let path = scenarios().join(scenario).with_extension("toml");
+        let found = answer(&run(&path, 1, &["--sabotage", bug]));
+        let failures = found["failures"].as_array().unwrap();
+        let wanted = format!("invariant {invariant}");
+        let failed = |failure: &Value| failure["expectation"] == wanted.as_str();
+        assert!(failures.iter().any(failed), "{failures:#?}");
+    }
 }
 
 #[test]

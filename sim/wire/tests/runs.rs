@@ -84,23 +84,75 @@ fn the_same_seed_gives_the_same_bytes_in_two_processes() {
 }
 
 #[test]
+fn talk_and_new_certificates_are_the_same_in_two_processes() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["relay-crash", "certificates-rotate"] {
+        let runs = ["first", "second"].map(|trace| {
+            let trace = directory.path().join(trace);
+            let flags = ["--seed", "3", "--trace", trace.to_str().unwrap()];
+            let result = result(&run(&named(name), &flags));
+            (result, std::fs::read_to_string(trace).unwrap())
+        });
+        assert_eq!(runs[0].0, runs[1].0, "{name}");
+        assert!(runs[0].1 == runs[1].1, "the traces of {name} differ");
+        // What applications report stands in them.
+        assert!(runs[0].1.contains("{\"word\":\"delivered\",\"about\":"));
+    }
+}
+
+#[test]
+fn what_always_holds_of_applications_is_looked_at() {
+    for (invariant, bug, scenario) in [
+        ("answers-true", "answers-early", "refused-orders"),
+        ("handed-once", "repeats-messages", "broadcast-to-all"),
+        ("values-rise", "earlier-write-wins", "maps-after-a-split"),
+    ] {
+        let found = result(&run(&named(scenario), &["--seed", "1", "--sabotage", bug]));
+        let failures = found["failures"].as_array().unwrap();
+        let wanted = format!("invariant {invariant}");
+        let failed = |failure: &Value| failure["expectation"] == wanted.as_str();
+        assert!(failures.iter().any(failed), "{failures:#?}");
+    }
+}
+
+#[test]
 fn another_seed_gives_another_run() {
     let hash = |seed| passes(&named("cold-join"), seed)["trace_hash"].clone();
     assert_ne!(hash("1"), hash("2"));
 }
 
+/// The scenarios that are written for this engine, and are confluent or not.
+fn ours(confluent: bool) -> Vec<(PathBuf, Scenario)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(scenarios()).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let scenario = Scenario::load(&path).unwrap();
+            if scenario.confluent == confluent && scenario.check_engine(Engine::Wire).is_ok() {
+                found.push((path, scenario));
+            }
+        }
+    }
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    found
+}
+
+#[test]
+fn scenarios_for_this_engine_pass_and_every_fault_in_them_bites() {
+    let ours = ours(false);
+    assert!(ours.len() >= 14, "{}", ours.len());
+    for (path, _) in ours {
+        passes(&path, "1");
+    }
+}
+
 #[test]
 fn confluent_scenarios_end_in_the_state_of_the_model() {
     let mut compared = 0;
-    for entry in std::fs::read_dir(scenarios()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "toml") {
-            continue;
-        }
-        let scenario = Scenario::load(&path).unwrap();
-        if !scenario.confluent || scenario.check_engine(Engine::Wire).is_err() {
-            continue;
-        }
+    for (path, scenario) in ours(true) {
         let wire = passes(&path, "1")["projection"].clone();
         let model = phalanx_sim::run::<Mesh>(&scenario, 1, Options::default()).unwrap();
         let model: Projection = model.projection.unwrap();
@@ -109,7 +161,7 @@ fn confluent_scenarios_end_in_the_state_of_the_model() {
         assert_eq!(wire, serde_json::to_value(&model).unwrap(), "{name}");
         compared += 1;
     }
-    assert!(compared >= 2, "{compared} confluent scenarios are there");
+    assert!(compared >= 5, "{compared} confluent scenarios are there");
 }
 
 #[test]

@@ -30,12 +30,12 @@ type Done = Result<Vec<Record>, Failure>;
 
 pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failure> {
     let entries = catalogue::load(&arguments.files, arguments.variant.as_deref())?;
-    let engines = arguments.engine.each();
+    let engines = |entry: &Entry| Engines::of(arguments.engine, &entry.scenario);
     for entry in &entries {
-        for engine in &engines {
+        for engine in engines(entry) {
             entry
                 .scenario
-                .check_engine(*engine)
+                .check_engine(engine)
                 .map_err(Failure::usage)?;
         }
     }
@@ -44,15 +44,16 @@ pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failur
         .iter()
         .flat_map(|entry| arguments.seed.each().map(move |seed| Job { entry, seed }))
         .collect();
-    if settings.trace.is_some() && (jobs.len() > 1 || engines.len() > 1) {
+    let runs: usize = jobs.iter().map(|job| engines(job.entry).len()).sum();
+    if settings.trace.is_some() && runs > 1 {
         return Err(Failure::usage(format!(
             "--trace takes one scenario, one seed and one engine{}",
             one_of(&entries)
         )));
     }
-    check_picture(arguments, &entries, &engines)?;
+    check_picture(arguments, &entries)?;
     let junit = arguments.junit.as_deref().map(Junit::new);
-    let mut report = Report::new(screen, arguments.json, jobs.len() * engines.len(), junit);
+    let mut report = Report::new(screen, arguments.json, runs, junit);
     let wanted = picture::Wanted {
         page: arguments.report.as_deref(),
         timeline: arguments.timeline,
@@ -68,7 +69,7 @@ pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failur
     }
     let result = work(
         &jobs,
-        &|job| one(job, &engines, arguments, &settings),
+        &|job| one(job, &engines(job.entry), arguments, &settings),
         &settings,
         &mut report,
     );
@@ -110,13 +111,14 @@ fn one_of(entries: &[Entry]) -> String {
 }
 
 /// A picture is of one scenario in the engine that can be recorded.
-fn check_picture(arguments: &SimRun, entries: &[Entry], engines: &[Engine]) -> Result<(), Failure> {
+fn check_picture(arguments: &SimRun, entries: &[Entry]) -> Result<(), Failure> {
     let flag = match (&arguments.report, arguments.timeline) {
         (Some(_), _) => "--report",
         (None, true) => "--timeline",
         (None, false) => return Ok(()),
     };
-    if entries.len() > 1 || *engines != [Engine::Model] {
+    let engines = |entry: &Entry| Engines::of(arguments.engine, &entry.scenario);
+    if entries.len() > 1 || engines(&entries[0]) != [Engine::Model] {
         return Err(Failure::usage(format!(
             "{flag} takes one scenario in the model engine; seeds as many as you like{}",
             one_of(entries)
@@ -209,7 +211,7 @@ fn one(job: &Job<'_>, engines: &[Engine], arguments: &SimRun, settings: &Setting
         }
         records.push(record);
     }
-    if arguments.engine == Engines::Both && job.entry.scenario.confluent {
+    if arguments.engine == Some(Engines::Both) && job.entry.scenario.confluent {
         compare(job, &mut records);
     }
     Ok(records)
