@@ -104,7 +104,7 @@ fn what_becomes_of_certificates_is_for_the_wire_engine_and_the_rest_is_said() {
         let scenario = with_certificate(&format!("\"{engine}\""), when, is);
         let why = scenario.check_engine(engine).unwrap_err().to_string();
         let place =
-            format!("made.toml:13: certificate: engine {engine} cannot do the step `certificate`");
+            format!("made.toml:11: certificate: engine {engine} cannot do the step `certificate`");
         assert!(why.starts_with(&place), "{why}");
         why
     };
