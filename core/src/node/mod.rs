@@ -18,7 +18,7 @@ use crate::time::{Duration, Instant};
 use crate::topology::Routes;
 use std::sync::Arc;
 
-pub use direct::{DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES};
+pub use direct::{DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES, WISHES_MAX};
 pub use gossip::{Config, Event};
 
 use direct::Direct;
@@ -360,9 +360,9 @@ impl Node {
         }
     }
 
-    fn give_up_idle_links(&mut self, now: Instant, out: &mut Outbox<Output>) {
-        for peer in self.direct.look(now) {
-            let wanted = false;
+    /// Asks for the links that are worth having, and no longer for those that are not.
+    fn look_at_direct_links(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        for (peer, wanted) in self.direct.look(now) {
             self.step_mesh(now, gossip::Input::Want { peer, wanted }, out);
         }
     }
@@ -409,6 +409,10 @@ impl Machine for Node {
                 self.step_mesh(now, gossip::Input::Receive { link, message }, out);
                 self.step_channels(now, channel::Input::Receive { link, data });
             }
+            Input::Mesh(gossip::Input::Want { peer, wanted }) => {
+                let wanted = self.direct.wish(now, &peer, wanted);
+                self.step_mesh(now, gossip::Input::Want { peer, wanted }, out);
+            }
             Input::Mesh(input) => self.step_mesh(now, input, out),
             Input::Channel(input) => self.step_channels(now, input),
             Input::WatchRoutes(watch) => self.watch_routes(now, watch),
@@ -421,7 +425,7 @@ impl Machine for Node {
                 }
             }
         }
-        self.give_up_idle_links(now, out);
+        self.look_at_direct_links(now, out);
         self.carry_out(now, out);
         self.look_at_routes(now, out);
     }

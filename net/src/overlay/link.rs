@@ -118,11 +118,11 @@ impl OverlayLink {
         self.shared.act(|session| session.end(ending));
     }
 
-    /// Ends the data path with a reason, and the link with it. The mesh makes another if it needs one, and a data path
-    /// is prepared there.
+    /// Ends the data path with a reason, and the link with it, also if the data path failed before. The mesh makes
+    /// another link if it needs one, and a data path is prepared there.
     pub fn fail_with_link(&self, reason: impl Into<String>) {
-        self.shared.gives_up_the_link();
         self.fail(reason);
+        self.shared.give_up_the_link();
     }
 
     /// Waits until the data path is over, for whatever reason; [`stop`](super::DataPath::stop) is called then.

@@ -202,8 +202,12 @@ impl Shared {
         let _gone = now.wait_for(|now| wanted(now)).await.is_err();
     }
 
-    pub(super) fn gives_up_the_link(&self) {
-        self.gives_up.store(true, Ordering::Relaxed);
+    /// Ends the link once the data path has stopped.
+    pub(super) fn give_up_the_link(&self) {
+        self.gives_up.store(true, Ordering::SeqCst);
+        if self.now.borrow().stopped {
+            self.out.give_up();
+        }
     }
 
     /// The other end greeted.
@@ -364,13 +368,14 @@ impl<Tell: Fn(Event)> Drop for Keeper<Tell> {
             shared.out.say(failure);
         }
         drop(shared.set_path(None));
-        if shared.gives_up.load(Ordering::Relaxed) {
-            shared.out.give_up();
-        }
         if let Some(event) = shared.down() {
             (self.tell)(event);
         }
+        // In this order: whoever gives the link up meanwhile sees that it has stopped, or is seen.
         shared.now.send_modify(|now| now.stopped = true);
+        if shared.gives_up.load(Ordering::SeqCst) {
+            shared.out.give_up();
+        }
         self.paths.forget(shared);
     }
 }

@@ -36,6 +36,7 @@ mod subnets;
 mod tasks;
 #[cfg(test)]
 pub(crate) mod tests;
+mod wishes;
 
 pub use connection::Caller;
 pub use dial::Call;
@@ -46,6 +47,7 @@ pub use performer::Observer;
 pub use queue::QueueLimits;
 pub use subnets::{Subnet, SubnetError, TRUSTED_SUBNETS_MAX, TooManySubnets, TrustedSubnets};
 pub use tasks::Tasks;
+pub use wishes::{WishError, WishedLink};
 
 use phalanx_core::channel;
 use phalanx_core::gossip;

@@ -10,6 +10,7 @@ use super::network::{Listener, Network};
 use super::performer::{MeshPerformer, Observer, keep_epochs};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
+use super::wishes::Wishes;
 use super::{Event, Limits, Notice, Tasks, Traffic};
 use crate::channel::Desk;
 use crate::driver::{self, Epoch, Handle, Inbox};
@@ -115,6 +116,7 @@ pub struct MeshNode {
     left: watch::Receiver<bool>,
     closing: watch::Sender<bool>,
     address: SocketAddr,
+    pub(super) wishes: Wishes,
 }
 
 impl std::fmt::Debug for MeshNode {
@@ -275,6 +277,7 @@ impl MeshNode {
             left,
             closing,
             address,
+            wishes: Wishes::default(),
         }
     }
 

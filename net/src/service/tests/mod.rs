@@ -3,12 +3,14 @@
 mod answers;
 mod channels;
 mod connecting;
+mod overlay;
 mod topology;
 mod watching;
 
 use super::{Api, ChannelApi, Client, Journal};
 use crate::clock;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
+use crate::overlay::Overlay;
 use crate::store::MemoryEpoch;
 use crate::transport::{Bound, Limits, MeshNode, Settings, Tasks, Tcp, TrustedSubnets};
 use phalanx_core::gossip::{Address, Config};
@@ -16,6 +18,7 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::{Content, Service};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time;
 use tonic::service::Routes;
@@ -56,6 +59,15 @@ impl Mesh {
 
     /// Starts a node that serves `shop` in version 1.
     async fn start(&self, id: &str, targets: Vec<Address>) -> (MeshNode, Journal) {
+        self.start_with(id, targets, None).await
+    }
+
+    async fn start_with(
+        &self,
+        id: &str,
+        targets: Vec<Address>,
+        overlay: Option<Arc<dyn Overlay>>,
+    ) -> (MeshNode, Journal) {
         let identity = self.node(id);
         let bound = Bound::bind(Tcp, "127.0.0.1:0".parse().unwrap())
             .await
@@ -81,7 +93,7 @@ impl Mesh {
             trusted: TrustedSubnets::default(),
             limits: Limits::default(),
             observer: None,
-            overlay: None,
+            overlay,
         };
         let journal = Journal::new();
         let mine = journal.clone();

@@ -7,6 +7,7 @@ mod limits;
 mod overlay;
 mod renewing;
 mod trusted;
+mod wishing;
 
 use super::*;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
