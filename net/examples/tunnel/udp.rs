@@ -48,8 +48,15 @@ struct Tunnel {
     begun: Instant,
     /// Where the other end's socket is, once it has said so.
     remote: watch::Sender<Option<SocketAddr>>,
-    /// The pings that came back, and how long the last one took.
-    answered: watch::Sender<(u64, Duration)>,
+    answered: watch::Sender<Answer>,
+}
+
+/// The last ping that came back.
+#[derive(Clone, Copy, Default)]
+struct Answer {
+    /// When it was sent: nanoseconds since the tunnel began; 0 before the first.
+    at: u64,
+    took: Duration,
 }
 
 /// What the node holds of a tunnel.
@@ -84,8 +91,9 @@ impl Udp {
         let mut answered = tunnel.answered.subscribe();
         let at = u64::try_from(tunnel.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         tunnel.send(PING, &at.to_be_bytes()).await;
-        match time::timeout(PATIENCE, answered.changed()).await {
-            Ok(Ok(())) => Ok(answered.borrow().1),
+        // What comes late is another's answer.
+        match time::timeout(PATIENCE, answered.wait_for(|it| it.at == at)).await {
+            Ok(Ok(answer)) => Ok(answer.took),
             Ok(Err(_)) | Err(_) => Err(format!("no answer of {peer} within {PATIENCE:?}")),
         }
     }
@@ -113,7 +121,7 @@ impl Overlay for Udp {
             opener: Mutex::new(opener),
             begun: Instant::now(),
             remote: watch::channel(None).0,
-            answered: watch::channel((0, Duration::ZERO)).0,
+            answered: watch::channel(Answer::default()).0,
         });
         let peer = tunnel.link.remote().id.clone();
         lock(&self.tunnels).insert(peer, Arc::clone(&tunnel));
@@ -158,10 +166,10 @@ impl DataPath for Path {
     }
 
     fn attributes(&self) -> BTreeMap<String, String> {
-        let (pings, took) = *self.tunnel.answered.borrow();
+        let Answer { at, took } = *self.tunnel.answered.borrow();
         let remote = *self.tunnel.remote.borrow();
         let remote = remote.map(|remote| ("remote".to_owned(), remote.to_string()));
-        let round_trip = (pings > 0).then(|| ("round-trip".to_owned(), format!("{took:?}")));
+        let round_trip = (at > 0).then(|| ("round-trip".to_owned(), format!("{took:?}")));
         remote.into_iter().chain(round_trip).collect()
     }
 
@@ -208,9 +216,10 @@ impl Tunnel {
             match (*kind, <[u8; 8]>::try_from(rest)) {
                 (PING, Ok(at)) => self.send(PONG, &at).await,
                 (PONG, Ok(at)) => {
-                    let sent = Duration::from_nanos(u64::from_be_bytes(at));
+                    let at = u64::from_be_bytes(at);
+                    let sent = Duration::from_nanos(at);
                     let took = self.begun.elapsed().saturating_sub(sent);
-                    self.answered.send_modify(|it| *it = (it.0 + 1, took));
+                    self.answered.send_replace(Answer { at, took });
                 }
                 _ => {}
             }
