@@ -80,6 +80,11 @@ impl Daemon {
 
     /// Waits for a log line whose message holds `text`, or for a plain line that does.
     pub(crate) fn says(&self, text: &str) -> Value {
+        self.says_all(&[text])
+    }
+
+    /// The same, for one line that holds all of these.
+    pub(crate) fn says_all(&self, texts: &[&str]) -> Value {
         let deadline = Instant::now() + SOON;
         let mut heard = Vec::new();
         while let Ok(line) = self
@@ -89,13 +94,13 @@ impl Daemon {
             if line["message"]
                 .as_str()
                 .or(line.as_str())
-                .is_some_and(|message| message.contains(text))
+                .is_some_and(|message| texts.iter().all(|text| message.contains(text)))
             {
                 return line;
             }
             heard.push(line);
         }
-        panic!("the daemon did not say {text:?}; it said {heard:#?}");
+        panic!("the daemon did not say {texts:?}; it said {heard:#?}");
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
