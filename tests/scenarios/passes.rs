@@ -89,7 +89,7 @@ certificate = {{ who = "n2", is = "{is}" }}
 eventually = {{ converged = true }}
 "#
     );
-    Scenario::parse("made.toml", &text).unwrap()
+    Scenario::parse("made.toml", &text).expect("it is a scenario")
 }
 
 #[test]
