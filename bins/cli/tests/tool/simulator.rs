@@ -297,3 +297,16 @@ fn both_engines_end_in_the_same_state() {
     assert_eq!(engines, ["model", "wire"]);
     assert_eq!(runs[1]["same_state_as_model"], true, "{}", runs[1]);
 }
+
+#[test]
+fn a_scenario_runs_where_it_is_written_for() {
+    let files = ["certificate-expires.toml", "two-nodes.toml"].map(scenario);
+    let runs = run(&["sim", "run", &files[0], &files[1], "--json"]);
+    let runs = runs.fine().json();
+    let engines: Vec<&str> = runs.iter().filter_map(|it| it["engine"].as_str()).collect();
+    assert_eq!(engines, ["wire", "model"]);
+    run(&["sim", "run", &files[0], "--engine", "model"]).fails(
+        2,
+        &["certificate-expires.toml:7", "not written for engine model"],
+    );
+}
