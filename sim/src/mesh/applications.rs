@@ -183,6 +183,11 @@ impl Applications {
         host << 44 | u64::from(self.life & 0xfff) << 32 | self.count
     }
 
+    /// Draws what an order leaves open.
+    pub(super) const fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
     /// What an order comes to.
     pub fn acts(&mut self, order: Order) -> Vec<Act> {
         match order {
@@ -215,6 +220,8 @@ impl Applications {
                 expects,
                 value,
             } => vec![self.write(channel, key, expects, value)],
+            // Not the applications lie, but the daemon.
+            Order::Lie(_) => Vec::new(),
         }
     }
 

@@ -257,6 +257,11 @@ impl Machine for Daemon {
     fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
         match input {
             Input::Node(input) => self.step_node(now, input, out),
+            Input::Order(Order::Lie(told)) => {
+                for (link, message) in told.messages(&self.node, self.applications.random()) {
+                    out.push(Output::Mesh(gossip::Output::Send { link, message }));
+                }
+            }
             Input::Order(order) => {
                 for act in self.applications.acts(order) {
                     self.act(now, act, out);

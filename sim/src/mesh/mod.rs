@@ -9,6 +9,7 @@ pub mod hearing;
 mod hope;
 pub mod invariant;
 mod ledger;
+mod liar;
 pub mod life;
 pub mod projection;
 pub mod trace;
@@ -17,6 +18,8 @@ mod workload;
 pub use applications::{Act, Applications, Asked, payload};
 pub use daemon::Daemon;
 pub use event::Event;
+pub use liar::{Lie, Told};
+pub(crate) use workload::LIE;
 pub use workload::{Order, Target, Written};
 
 use crate::disk::Write;
@@ -314,7 +317,7 @@ impl System for Mesh {
     }
 
     fn invariants(scenario: &Scenario) -> Vec<Box<dyn Invariant<Self>>> {
-        invariant::all(scenario.hosts.len(), &scenario.tuning.tuning())
+        invariant::all(scenario)
     }
 
     fn note(&mut self, seen: &Seen<'_, Self>) {

@@ -3,14 +3,20 @@
 //! A command is read twice by the same code: when the file is read, so that a mistake names its line, and when it is
 //! carried out.
 
+use super::liar::{COUNT_MAX, Lie, Told};
 use crate::scenario::{Opening, text};
 use core::time::Duration;
 use phalanx_core::channel::{ChannelName, Kind};
+use phalanx_core::identity::NodeId;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// The words.
-pub(super) const COMMANDS: [&str; 7] = ["open", "close", "publish", "send", "put", "delete", "cas"];
+pub(super) const COMMANDS: [&str; 8] = [
+    "open", "close", "publish", "send", "put", "delete", "cas", LIE,
+];
+/// The word of a daemon that lies.
+pub(crate) const LIE: &str = "lie";
 /// The conditions on channels.
 pub(super) const CONDITIONS: [&str; 3] = ["channel-agrees", "all-heard", "value"];
 
@@ -52,6 +58,8 @@ pub enum Order {
         /// What is written.
         value: Written,
     },
+    /// Lies to its neighbours.
+    Lie(Told),
 }
 
 /// What is written under a key.
@@ -121,6 +129,10 @@ impl Order {
     /// What is wrong with it.
     pub fn read(name: &str, with: &Value) -> Result<Self, String> {
         let mut with = With::of(name, with)?;
+        if name == LIE {
+            let told = with.lie()?;
+            return with.done().map(|()| Self::Lie(told));
+        }
         let channel = with.channel()?;
         let order = match name {
             "open" => Self::Open(channel, with.opening()?),
@@ -132,11 +144,7 @@ impl Order {
                     "each" => Target::Each,
                     "any" => Target::Any,
                     "others" => Target::Others,
-                    id => {
-                        let named = phalanx_core::identity::NodeId::new(id);
-                        named.map_err(|why| format!("`to`: the name `{id}` {why}"))?;
-                        Target::Id(id.to_owned())
-                    }
+                    id => Target::Id(node("to", id)?.to_string()),
                 },
                 bytes: with.bytes()?,
                 datagram: with.flag("datagram")?,
@@ -164,6 +172,11 @@ impl Order {
     }
 }
 
+/// A node's id.
+fn node(key: &str, id: &str) -> Result<NodeId, String> {
+    NodeId::new(id).map_err(|why| format!("`{key}`: the name `{id}` {why}"))
+}
+
 /// What goes with a command, taken out key by key.
 struct With<'a> {
     name: &'a str,
@@ -175,7 +188,8 @@ impl<'a> With<'a> {
     fn of(name: &'a str, with: &Value) -> Result<Self, String> {
         let Value::Object(left) = with else {
             return Err(format!(
-                "`{name}` needs `with`, a table with at least `channel`"
+                "`{name}` needs `with`, a table with at least `{}`",
+                if name == LIE { "how" } else { "channel" }
             ));
         };
         Ok(Self {
@@ -237,6 +251,22 @@ impl<'a> With<'a> {
         let text = self.text(key)?;
         let read = |text: String| text::duration(&text).map_err(|why| format!("`{key}`: {why}"));
         text.map(read).transpose()
+    }
+
+    fn lie(&mut self) -> Result<Told, String> {
+        let how = self.needed_text("how")?;
+        let found = Lie::ALL.iter().find(|(_, word)| *word == how);
+        let (lie, _) = found.ok_or_else(|| {
+            let words: Vec<&str> = Lie::ALL.iter().map(|(_, word)| *word).collect();
+            format!("`how` is {how:?}; write one of {}", words.join(", "))
+        })?;
+        let about = self.text("about")?.map(|id| node("about", &id));
+        let count = self.number("count", 1, COUNT_MAX)?.unwrap_or(1);
+        Ok(Told {
+            lie: *lie,
+            about: about.transpose()?,
+            count: usize::try_from(count).unwrap_or(1),
+        })
     }
 
     fn opening(&mut self) -> Result<Opening, String> {

@@ -3,6 +3,7 @@
 use super::{
     Action, Certificate, NetworkAction, NodeAction, Scenario, ScenarioError, Step, When, suggestion,
 };
+use crate::mesh::LIE;
 use crate::system::Vocabulary;
 use core::fmt;
 use serde::Serialize;
@@ -69,6 +70,13 @@ impl Engine {
 
     /// What of a step the engine cannot do, by its word.
     fn lacks(self, step: &Step) -> Option<&'static str> {
+        // Its daemons are the real ones, which cannot be made to say what is not so.
+        if let (Self::Wire, Action::Nodes(_, NodeAction::Command { name, .. })) =
+            (self, &step.action)
+            && name == LIE
+        {
+            return Some(LIE);
+        }
         let lacks_action = match (self, &step.action) {
             (Self::Wire, Action::Nodes(_, NodeAction::Certificate(is))) => match is {
                 Certificate::Expired => matches!(step.when, When::After(_)),

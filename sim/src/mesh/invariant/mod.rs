@@ -15,9 +15,11 @@ mod values_rise;
 mod whole_view;
 
 use super::Mesh;
+use super::workload::Order;
 use crate::invariant::Invariant;
+use crate::scenario::{Action, NodeAction, Scenario};
+use phalanx_core::gossip::Message;
 use phalanx_core::gossip::message::Sync;
-use phalanx_core::gossip::{Message, Tuning};
 use phalanx_core::identity::NodeId;
 use phalanx_core::topology::record::Record;
 use std::collections::HashMap;
@@ -79,8 +81,11 @@ impl Shared {
     }
 }
 
-pub(super) fn all(hosts: usize, tuning: &Tuning) -> Vec<Box<dyn Invariant<Mesh>>> {
-    vec![
+/// The invariants of a run. Where somebody lies about others, views may hold what no owner said, until it hears of it.
+pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant<Mesh>>> {
+    let hosts = scenario.hosts.len();
+    let tuning = &scenario.tuning.tuning();
+    let mut all: Vec<Box<dyn Invariant<Mesh>>> = vec![
         Box::new(answers_true::AnswersTrue),
         Box::new(bounds::Bounds::new(tuning)),
         Box::new(handed_once::HandedOnce),
@@ -88,12 +93,24 @@ pub(super) fn all(hosts: usize, tuning: &Tuning) -> Vec<Box<dyn Invariant<Mesh>>
         Box::new(merges_converge::MergesConverge),
         Box::new(no_resurrection::NoResurrection::new(hosts)),
         Box::new(one_link::OneLink::new(hosts, tuning)),
-        Box::new(owner_writes::OwnerWrites),
         Box::new(provider_index::ProviderIndex::new(hosts)),
         Box::new(rank_rises::RankRises),
         Box::new(values_rise::ValuesRise::new(hosts)),
         Box::new(whole_view::WholeView),
-    ]
+    ];
+    if !somebody_forges(scenario) {
+        all.push(Box::new(owner_writes::OwnerWrites));
+    }
+    all
+}
+
+fn somebody_forges(scenario: &Scenario) -> bool {
+    scenario.steps.iter().any(|step| match &step.action {
+        Action::Nodes(_, NodeAction::Command { name, with }) => {
+            matches!(Order::read(name, with), Ok(Order::Lie(told)) if told.lie.forges())
+        }
+        Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => false,
+    })
 }
 
 /// Every record that a message carries.

@@ -1,0 +1,228 @@
+//! What a hostile member says to its neighbours: it holds a certificate of the mesh, and lies.
+//!
+//! The lies go out on the member's own links beside what its daemon says, so that they meet the same links, losses
+//! and queues. Each is one that the threat model names (docs: the mesh, hostile members).
+
+use phalanx_core::channel::message::{Item, Kind};
+use phalanx_core::channel::{ChannelName, Data};
+use phalanx_core::gossip::message::{AgedReport, Frame, UpdateId};
+use phalanx_core::gossip::{LinkId, Message};
+use phalanx_core::identity::NodeId;
+use phalanx_core::node::Node;
+use phalanx_core::random::Random;
+use phalanx_core::time::Instant;
+use phalanx_core::topology::record::{
+    COUNTER_MAX, Content, EDGES_MAX, Edge, Rank, Record, Report, Service,
+};
+use std::sync::Arc;
+
+/// The most names, members or channels that one lie invents.
+pub(super) const COUNT_MAX: u64 = 10_000;
+/// The invented things in one message: it stays below what a link takes.
+const PER_MESSAGE: usize = 50;
+
+/// A way to lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// Another member's record, changed.
+    Forged,
+    /// The neighbour's own record, changed, told to the neighbour.
+    Yours,
+    /// Another member's record from a future that no counter reaches.
+    Jump,
+    /// A report in the neighbour's name that holds another member for dead.
+    Signed,
+    /// What was true once: the oldest records again, newest first.
+    Stale,
+    /// Members that do not exist.
+    Strangers,
+    /// Announcements of invented origins.
+    Names,
+    /// Something new on channels that nobody opened.
+    Channels,
+}
+
+impl Lie {
+    /// All, with their words.
+    pub(super) const ALL: [(Self, &'static str); 8] = [
+        (Self::Forged, "forged"),
+        (Self::Yours, "yours"),
+        (Self::Jump, "jump"),
+        (Self::Signed, "signed"),
+        (Self::Stale, "stale"),
+        (Self::Strangers, "strangers"),
+        (Self::Names, "names"),
+        (Self::Channels, "channels"),
+    ];
+
+    /// Whether what only a record's owner may write is written by the liar, and believed until the owner hears of it.
+    pub(super) const fn forges(self) -> bool {
+        matches!(self, Self::Forged | Self::Yours | Self::Strangers)
+    }
+}
+
+/// One lie, to be told to every neighbour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub(super) lie: Lie,
+    /// Of whom; another member unless named.
+    pub(super) about: Option<NodeId>,
+    /// How many names it invents.
+    pub(super) count: usize,
+}
+
+impl Told {
+    /// The messages, each with its link.
+    pub(super) fn messages(&self, node: &Node, random: &mut Random) -> Vec<(LinkId, Message)> {
+        let mut messages = Vec::new();
+        for link in node.mesh().links(Instant::ZERO) {
+            let said = self.to(node, &link.peer, random);
+            messages.extend(said.into_iter().map(|message| (link.link, message)));
+        }
+        messages
+    }
+
+    fn to(&self, node: &Node, neighbour: &NodeId, random: &mut Random) -> Vec<Message> {
+        match self.lie {
+            Lie::Forged => self
+                .victim(node, neighbour, random)
+                .map_or_else(Vec::new, |of| {
+                    vec![records(vec![changed(&of, |rank| rank.version += 1)])]
+                }),
+            Lie::Yours => node
+                .mesh()
+                .topology()
+                .record(neighbour)
+                .map_or_else(Vec::new, |of| {
+                    vec![records(vec![changed(of, |rank| rank.incarnation += 1)])]
+                }),
+            Lie::Jump => self
+                .victim(node, neighbour, random)
+                .map_or_else(Vec::new, |of| {
+                    vec![records(vec![changed(&of, |rank| {
+                        rank.version = COUNTER_MAX + 1;
+                    })])]
+                }),
+            Lie::Signed => self.signed(node, neighbour, random).into_iter().collect(),
+            Lie::Stale => {
+                let known = node.mesh().topology().records();
+                let old = known.map(|record| {
+                    changed(record, |rank| rank.version = rank.version.saturating_sub(1))
+                });
+                let mut old: Vec<_> = old.collect();
+                old.reverse();
+                old.chunks(PER_MESSAGE / 5)
+                    .map(|chunk| records(chunk.to_vec()))
+                    .collect()
+            }
+            Lie::Strangers => self.invented(random, |names| {
+                let records: Vec<_> = names.into_iter().map(stranger).collect();
+                self::records(records)
+            }),
+            Lie::Names => self.invented(random, |names| {
+                let have = names.into_iter().map(|origin| UpdateId {
+                    origin,
+                    report: false,
+                    epoch: 1,
+                    version: 1,
+                });
+                Message::Frame(Frame {
+                    have: have.collect(),
+                    ..Frame::default()
+                })
+            }),
+            Lie::Channels => self.invented(random, |names| {
+                let items = names.into_iter().filter_map(|name| {
+                    Some(Item::Digest {
+                        channel: ChannelName::new(name.as_str()).ok()?,
+                        kind: Kind::Messages,
+                        hash: 1,
+                    })
+                });
+                Message::Data(Data {
+                    items: items.collect(),
+                    ..Data::default()
+                })
+            }),
+        }
+    }
+
+    /// Whom it lies about: another member than the liar and the one that is told.
+    fn victim(&self, node: &Node, neighbour: &NodeId, random: &mut Random) -> Option<Arc<Record>> {
+        let topology = node.mesh().topology();
+        if let Some(about) = &self.about {
+            return topology.record(about).cloned();
+        }
+        let others = topology
+            .records()
+            .filter(|record| record.id() != neighbour && record.id() != node.mesh().id());
+        let others: Vec<_> = others.collect();
+        random.pick(&others).map(|record| Arc::clone(record))
+    }
+
+    fn signed(&self, node: &Node, neighbour: &NodeId, random: &mut Random) -> Option<Message> {
+        let dead = self.victim(node, neighbour, random)?;
+        let rank = node.mesh().topology().record(neighbour)?.rank();
+        let report = Report {
+            epoch: rank.epoch,
+            version: rank.version + 1_000,
+            edges: vec![Edge {
+                peer: dead.id().clone(),
+                down: true,
+            }],
+            reporter: neighbour.clone(),
+        };
+        debug_assert!(report.edges.len() <= EDGES_MAX);
+        Some(Message::Frame(Frame {
+            reports: vec![AgedReport {
+                report: Arc::new(report),
+                ages: vec![None],
+            }],
+            ..Frame::default()
+        }))
+    }
+
+    /// Messages of invented names, so many in each.
+    fn invented(
+        &self,
+        random: &mut Random,
+        message: impl Fn(Vec<NodeId>) -> Message,
+    ) -> Vec<Message> {
+        let names = (0..self.count).filter_map(|_| {
+            let name = format!("x{:016x}", random.next_u64());
+            NodeId::new(&name).ok()
+        });
+        let names: Vec<NodeId> = names.collect();
+        let chunks = names.chunks(PER_MESSAGE);
+        chunks.map(|names| message(names.to_vec())).collect()
+    }
+}
+
+fn records(records: Vec<Arc<Record>>) -> Message {
+    Message::Frame(Frame {
+        records,
+        ..Frame::default()
+    })
+}
+
+/// A record with another rank, that serves what its owner does not.
+fn changed(record: &Record, change: impl FnOnce(&mut Rank)) -> Arc<Record> {
+    let (mut rank, mut content) = (record.rank(), record.content().clone());
+    change(&mut rank);
+    content.services = [Service {
+        name: "lie".into(),
+        version: "1".into(),
+    }]
+    .into();
+    Arc::new(Record::new(record.id().clone(), rank, content))
+}
+
+fn stranger(id: NodeId) -> Arc<Record> {
+    let rank = Rank {
+        epoch: 1,
+        instance: 1,
+        version: 1,
+        ..Rank::default()
+    };
+    Arc::new(Record::new(id, rank, Content::default()))
+}
