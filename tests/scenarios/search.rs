@@ -10,8 +10,9 @@ use phalanx_sim::search::{Hunt, Subject, Trial, attempt};
 use phalanx_sim::shrink::{Shrunk, shrink};
 
 /// What is planted, by the part of the mesh that it breaks.
-const PLANTED: [(&str, &str); 10] = [
+const PLANTED: [(&str, &str); 11] = [
     ("merge", "merge-lower-wins"),
+    ("refutation", "no-refute"),
     ("refutation of one's own past", "epoch-stands"),
     ("limbo", "limbo-forgets"),
     ("sequence repair", "sequence-ignored"),

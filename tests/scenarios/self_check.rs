@@ -15,6 +15,7 @@ const SEEDS: std::ops::RangeInclusive<u64> = 1..=4;
 
 /// Each scenario and the mechanism without which it fails.
 const MECHANISMS: &[(&str, Switch)] = &[
+    ("behind-nat", Switch::NoResend),
     ("blocked-pairs", Switch::NoFallback),
     ("broadcast-to-all", Switch::RepeatsMessages),
     ("broadcast-under-loss", Switch::NoBroadcastGraft),
@@ -26,8 +27,10 @@ const MECHANISMS: &[(&str, Switch)] = &[
     ("crash-and-restart", Switch::NoDetection),
     ("early-crash", Switch::NoDetection),
     ("flapping-link", Switch::NoTieBreak),
+    ("forged-records", Switch::AdoptsLie),
     ("forgotten-dead", Switch::Resurrects),
     ("graceful-leave", Switch::NoFarewell),
+    ("hostile-neighbour", Switch::NoRefute),
     ("join-storm", Switch::NoReferral),
     ("large-payloads", Switch::NoResend),
     ("long-pauses", Switch::NoCompare),
