@@ -82,7 +82,7 @@ const PLANTED: &[(&str, Switch, &str)] = &[
         Switch::EarlierWriteWins,
         "maps-after-a-split",
     ),
-    ("whole-view", Switch::WholeViewAlways, "one-way-cut"),
+    ("whole-view", Switch::WholeViewAlways, "partition-heals"),
 ];
 
 fn word(switch: Switch) -> String {

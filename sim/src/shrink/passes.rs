@@ -217,6 +217,9 @@ fn end_earlier(scenario: &mut Scenario, duration: Duration) {
         }
     }
     scenario.duration = duration;
+    if let Some(chaos) = &mut scenario.chaos {
+        chaos.quiet = chaos.quiet.min(duration);
+    }
 }
 
 /// Up to a whole second above two seconds, else to a tenth.
@@ -437,4 +440,23 @@ fn isolate_smaller_side(scenario: &mut Scenario, index: usize) {
         Direction::In if turned => Direction::Out,
         Direction::Both | Direction::Out | Direction::In => *direction,
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chaos_is_quiet_by_the_end_of_a_shorter_run() {
+        let text = "scenario = 1\nname = \"a\"\nabout = \"Faults at random.\"\nengines = [\"model\"]\nduration = \"20s\"\n\
+            [chaos]\nkinds = [\"pause\"]\nat-once = 1\nstay-up = 1\nevery = \"1s\"\nshortest = \"1s\"\nlongest = \"2s\"\n\
+            from = \"3s\"\nquiet = \"20s\"\n[[nodes]]\ncount = 3\n\
+            [[expect]]\neventually = { converged = true }\nfrom = \"20s\"\nwithin = \"5s\"\n";
+        let mut scenario = Scenario::parse("a.toml", text).expect("it is right");
+        end_earlier(&mut scenario, Duration::from_secs(10));
+        let written = scenario.to_toml();
+        let again = Scenario::parse("b.toml", &written);
+        let again = again.unwrap_or_else(|why| panic!("{why}\n{written}"));
+        assert_eq!(again.duration, Duration::from_secs(10));
+    }
 }

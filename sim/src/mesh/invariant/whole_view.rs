@@ -11,7 +11,7 @@ use phalanx_core::gossip::Message;
 use phalanx_core::gossip::message::Sync;
 
 /// In smaller meshes a few changes at once are the whole view.
-const MEMBERS_MIN: usize = 8;
+const MEMBERS_MIN: usize = 12;
 /// A node that joins may pass on all that it has just heard.
 const JOINING: Duration = Duration::from_secs(5);
 
