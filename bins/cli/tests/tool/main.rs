@@ -12,6 +12,7 @@ mod channels;
 mod exits;
 mod fleet;
 mod golden;
+mod hunting;
 mod matrix;
 mod network;
 mod recorded;
