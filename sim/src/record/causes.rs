@@ -98,9 +98,18 @@ pub fn describe(recording: &Recording<'_>, event: &Event) -> String {
         ),
         None => write!(line, " {} {}", name(host), event.kind),
     };
+    // A word once, with all it is said of: who comes up again has much to say in one step.
+    let mut said: Vec<(&str, Vec<usize>)> = Vec::new();
     for report in recording.reports_of(event.number) {
-        let about = report.about.map_or("", name);
-        let _ = write!(line, "; says {} {about}", report.word);
+        match said.iter_mut().find(|(word, _)| *word == report.word) {
+            Some((_, of)) => of.extend(report.about),
+            None => said.push((report.word, report.about.into_iter().collect())),
+        }
     }
-    line.trim_end().to_owned()
+    for (word, of) in said {
+        let of = super::fault::few(recording.scenario(), &of);
+        let _ = write!(line, "; says {word} {of}");
+        line.truncate(line.trim_end().len());
+    }
+    line
 }

@@ -224,3 +224,37 @@ fn what_is_no_trace_is_refused_with_the_mend() {
     );
     assert_eq!(refused(&whole), "");
 }
+
+#[test]
+fn an_event_is_one_short_line_however_much_was_said_in_it() {
+    let scenario = Scenario::parse("ten.toml", &SCENARIO.replace("count = 3", "count = 10"));
+    let scenario = scenario.unwrap();
+    let (_, recording) = record(&scenario, 1);
+    let mut many = 0;
+    for event in recording.events() {
+        let line = causes::describe(&recording, &event);
+        assert!(line.len() < 160 && line.trim_end() == line, "{line:?}");
+        let said = recording.reports_of(event.number);
+        let mut words: Vec<_> = line.split("; says ").skip(1).collect();
+        words
+            .iter_mut()
+            .for_each(|said| *said = said.split(' ').next().unwrap());
+        let told = words.len();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), told, "a word twice: {line}");
+        assert_eq!(said.is_empty(), words.is_empty(), "{line}");
+        let up = said
+            .iter()
+            .filter(|report| report.word == "peer-up")
+            .count();
+        if up > 6 {
+            assert!(
+                line.contains(&format!("; says peer-up {up} nodes (n")),
+                "{line}"
+            );
+            many += 1;
+        }
+    }
+    assert!(many > 0, "nobody met seven at once");
+}

@@ -37,7 +37,7 @@ function readLook() {
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue(`--${name}`).trim();
   look = Object.fromEntries(["bg", "card", "ink", "quiet", "line", "faint", "good", "bad", "warn", "accent", "stopped", "alone", "cut", "power", "delay", "net", "step", "sans"].map((name) => [name, of(name)]));
-  look.lane = [null, look.alone, ...STRONG.map((colour) => mix(colour, look.card, 0.86)), ...PALE.map((colour) => mix(colour, look.card, 0.4))];
+  look.lane = [null, look.alone, ...STRONG.map((colour) => mix(colour, look.card, 0.86)), ...PALE.map((colour) => mix(colour, look.card, 0.5))];
 }
 const FAMILY = { partition: "cut", cut: "cut", hold: "cut", clog: "cut", "swizzle-clog": "cut", crash: "power", "power-loss": "power", restart: "power", stop: "power", leave: "step", pause: "delay", slow: "delay", clock: "delay", loss: "net", latency: "net" };
 const family = (word) => look[FAMILY[word] || "step"];
@@ -57,7 +57,9 @@ systemDark.addEventListener("change", () => { if (!chosenTheme) setTheme(systemD
 
 const canvas = byId("lanes");
 const pen = canvas.getContext("2d");
-const view = { from: 0, to: run.end, node: null, cause: null, drag: null, hover: null };
+// What led to a failure is in the lanes from the beginning; other causes when one is chosen.
+const view = { from: 0, to: run.end, node: null, cause: run.causes_of_failure ? run.causes.length - 1 : null, drag: null, hover: null };
+const failures = [...run.failures].sort((one, two) => one.at_ms - two.at_ms);
 const count = run.nodes.length;
 const laneHeight = Math.max(0.7, Math.min(26, 620 / count));
 const gap = laneHeight >= 5 ? Math.min(3, laneHeight * 0.15) : 0;
@@ -125,6 +127,7 @@ function paint() {
   paintMessages(wide);
   paintCauses();
   paintChart(wide);
+  paintFailures(wide);
   paintSelection(wide);
   byId("window").textContent = view.from === 0 && view.to === run.end ? seconds(run.end, 0) : `${seconds(view.from)} to ${seconds(view.to)}`;
   document.body.dataset.lanes = String(count);
@@ -150,25 +153,35 @@ function paintAxis(wide) {
 }
 
 function paintLanes(wide) {
-  const height = Math.max(laneHeight - gap, 0.7);
-  const every = Math.ceil(13 / laneHeight);
-  pen.textAlign = "right";
-  for (let node = 0; node < count; node++) {
+  // Whole pixels: a lane that ends within one would be mixed with what is behind it, and thin lanes would all be pale.
+  const ratio = window.devicePixelRatio || 1;
+  const edge = (at) => Math.round(at * ratio) / ratio;
+  const paintLane = (node, colours) => {
     const lane = run.strip.lanes[node];
-    const top = laneY(node) + gap / 2;
-    if (laneHeight >= 3) {
-      pen.fillStyle = look.faint;
-      pen.fillRect(GUTTER, top + height / 2 - 0.5, wide - GUTTER, 1);
-    }
+    const top = edge(laneY(node) + gap / 2);
+    const high = Math.max(edge(laneY(node + 1) - gap / 2) - top, 1 / ratio);
     for (let index = Math.max(0, stateAt(lane, view.from)); index < lane.length && lane[index] <= view.to; index += 2) {
-      const colour = look.lane[lane[index + 1]];
+      const colour = colours[lane[index + 1]];
       if (!colour) continue;
       const left = Math.max(GUTTER, x(lane[index]));
       const right = Math.min(wide, index + 2 < lane.length ? x(lane[index + 2]) : x(run.end));
       if (right < GUTTER) continue;
       pen.fillStyle = colour;
-      pen.fillRect(left, top, Math.max(right - left, 0.6), height);
+      pen.fillRect(edge(left), top, Math.max(edge(right) - edge(left), 1 / ratio), high);
     }
+  };
+  const every = Math.ceil(13 / laneHeight);
+  for (let node = 0; node < count; node++) {
+    if (laneHeight >= 3) {
+      pen.fillStyle = look.faint;
+      pen.fillRect(GUTTER, laneMid(node) - 0.5, wide - GUTTER, 1);
+    }
+    paintLane(node, look.lane);
+  }
+  // Lanes that share a row of pixels: who stands alone or does not run is seen, the others are many.
+  if (laneHeight < 1) for (let node = 0; node < count; node++) paintLane(node, [look.stopped, look.alone]);
+  pen.textAlign = "right";
+  for (let node = 0; node < count; node++) {
     if (node % every === 0 || node === view.node) {
       const chosen = node === view.node;
       pen.font = `${chosen ? "600 " : ""}${laneHeight > 13 ? 12 : 11}px ${look.sans}`;
@@ -236,15 +249,17 @@ function paintBands(wide) {
 function paintReports() {
   const reports = run.reports;
   const high = laneHeight >= 4 ? laneHeight - gap : Math.max(laneHeight, 1.4);
-  for (let index = firstAfter(reports.at, view.from); index < reports.at.length && reports.at[index] <= view.to; index++) {
-    const kind = REPORT[reports.words[reports.word[index]]];
-    if (kind !== "bad" && (kind !== "warn" || laneHeight < 4)) continue;
+  // A rim, since a lane may have the colour of the mark.
+  pen.strokeStyle = look.card;
+  pen.lineWidth = 1;
+  // Deaths over suspicions, where they meet.
+  for (const kind of laneHeight < 4 ? ["bad"] : ["warn", "bad"]) for (let index = firstAfter(reports.at, view.from); index < reports.at.length && reports.at[index] <= view.to; index++) {
+    if (REPORT[reports.words[reports.word[index]]] !== kind) continue;
     pen.fillStyle = look[kind];
     const here = x(reports.at[index]);
     const node = reports.node[index];
     if (laneHeight >= 8) {
-      pen.globalAlpha = kind === "bad" ? 0.9 : 0.6;
-      pen.beginPath(); pen.arc(here, laneMid(node), kind === "bad" ? 3 : 2, 0, 7); pen.fill();
+      pen.beginPath(); pen.arc(here, laneMid(node), kind === "bad" ? 3.2 : 2.2, 0, 7); pen.fill(); pen.stroke();
     } else {
       pen.globalAlpha = 0.7;
       pen.fillRect(here - 0.5, laneY(node) + gap / 2, 1.3, high);
@@ -291,17 +306,20 @@ function paintCauses() {
   const colour = run.causes_of_failure ? look.bad : look.accent;
   pen.save();
   pen.beginPath(); pen.rect(GUTTER, AXIS, width() - GUTTER, fullHeight); pen.clip();
-  pen.strokeStyle = pen.fillStyle = colour;
-  pen.lineWidth = 1.8;
-  run.causes.forEach((cause, index) => {
-    const before = run.causes[index - 1];
-    if (cause.node === null) return;
-    if (before) {
-      const fromY = before.node === null ? lanesTop - 6 : laneMid(before.node);
-      pen.beginPath(); pen.moveTo(x(before.at), fromY); pen.lineTo(x(cause.at), laneMid(cause.node)); pen.stroke();
-    }
-    pen.beginPath(); pen.arc(x(cause.at), laneMid(cause.node), index === view.cause ? 6 : 3.2, 0, 7); pen.fill();
-  });
+  // First a rim, wider and in the colour of the card, then the chain itself: it shows on lanes of any colour.
+  for (const [more, paint] of [[1.5, look.card], [0, colour]]) {
+    pen.strokeStyle = pen.fillStyle = paint;
+    pen.lineWidth = 1.8 + 2 * more;
+    run.causes.forEach((cause, index) => {
+      const before = run.causes[index - 1];
+      if (cause.node === null) return;
+      if (before) {
+        const fromY = before.node === null ? lanesTop - 6 : laneMid(before.node);
+        pen.beginPath(); pen.moveTo(x(before.at), fromY); pen.lineTo(x(cause.at), laneMid(cause.node)); pen.stroke();
+      }
+      pen.beginPath(); pen.arc(x(cause.at), laneMid(cause.node), (index === view.cause ? 6 : 3.2) + more, 0, 7); pen.fill();
+    });
+  }
   pen.restore();
   pen.lineWidth = 1;
 }
@@ -347,6 +365,38 @@ function paintChart(wide) {
   pen.fillText(`≤ ${most}`, GUTTER - 8, base - 6);
 }
 
+// Each instant at which something was found broken, with the lines that say what; near ones share a flag.
+function paintFailures(wide) {
+  const flags = [];
+  for (const failure of failures) {
+    const here = x(failure.at_ms * 1000);
+    if (here < GUTTER || here > wide) continue;
+    for (const [thick, colour] of [[5, look.card], [2.4, look.bad]]) {
+      pen.strokeStyle = colour; pen.lineWidth = thick;
+      pen.beginPath(); pen.moveTo(here, AXIS - 4); pen.lineTo(here, chartTop + CHART); pen.stroke();
+    }
+    const last = flags[flags.length - 1];
+    if (last && here - last.here < 100) last.lines.add(failure.line);
+    else flags.push({ here, lines: new Set([failure.line]) });
+  }
+  pen.lineWidth = 1;
+  pen.font = `600 11px ${look.sans}`;
+  pen.textAlign = "center";
+  const texts = flags.map(({ here, lines }) => {
+    const known = [...lines].filter((line) => line > 0);
+    const text = known.length === 0 ? "✗ failed" : known.length > 3 ? `✗ ${known.length} lines` : `✗ line${known.length > 1 ? "s" : ""} ${known.join(", ")}`;
+    const half = pen.measureText(text).width / 2 + 7;
+    const middle = Math.max(GUTTER + half, Math.min(wide - half, here));
+    pen.fillStyle = look.bad;
+    pen.fillRect(middle - half, 1, 2 * half, AXIS - 5);
+    pen.fillStyle = look.card;
+    pen.fillText(text, middle, AXIS / 2 - 1);
+    return text;
+  });
+  pen.font = `11px ${look.sans}`;
+  document.body.dataset.flags = texts.join("; ");
+}
+
 function paintSelection(wide) {
   if (view.node !== null) {
     pen.strokeStyle = look.accent;
@@ -359,13 +409,6 @@ function paintSelection(wide) {
     pen.globalAlpha = 0.15; pen.fillStyle = look.accent;
     pen.fillRect(left, AXIS, right - left, fullHeight - AXIS);
     pen.globalAlpha = 1;
-  }
-  for (const failure of run.failures) {
-    const here = x(failure.at_ms * 1000);
-    if (here < GUTTER || here > wide) continue;
-    pen.strokeStyle = look.bad; pen.lineWidth = 2;
-    pen.beginPath(); pen.moveTo(here, AXIS - 4); pen.lineTo(here, chartTop + CHART); pen.stroke();
-    pen.lineWidth = 1;
   }
   if (view.hover !== null) {
     pen.strokeStyle = look.quiet; pen.globalAlpha = 0.6;
@@ -539,6 +582,8 @@ function legend() {
     element("span", {}, ...strong.map((colour) => element("i", { style: `background:${colour}` })), "the same colour is the same state"),
     patch(look.lane[12], "pale: shared for a short time"), patch(look.alone, "held by one node alone, briefly"), patch(look.stopped, "not running"),
     element("span", {}, element("i", { style: `background:${look.bad};border-radius:9px;width:8px;height:8px` }), "says somebody is down"),
+    laneHeight < 4 ? "" : element("span", {}, element("i", { style: `background:${look.warn};border-radius:9px;width:7px;height:7px` }), "suspects somebody, cannot reach it"),
+    run.causes_of_failure ? element("span", {}, element("i", { style: `background:${look.bad};height:2px` }), "what led to the failure") : "",
     element("span", {}, element("i", { style: `background:${look.accent};opacity:.35` }), "messages"),
     element("span", {}, element("i", { style: `background:${look.cut};opacity:.7` }), "kept from arriving"),
     element("span", {}, element("i", { style: `background:${look.ink};height:2px` }), "different states"));
@@ -558,29 +603,50 @@ function header() {
   ];
   if (run.seeds.length > 1) facts.splice(1, 0, ["Seeds failed", many(failed)]);
   byId("facts").append(...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, String(value)))));
-  byId("failures").append(...run.failures.map((failure) => element("div", { class: "failure" },
-    element("div", {}, element("b", {}, `${failure.file}${failure.line ? `:${failure.line}` : ""}`), ` ${failure.expectation}`),
-    element("div", {}, `broken at ${seconds(failure.at_ms * 1000)}: ${failure.why}`), element("code", {}, failure.reproduce))));
+  byId("failures").append(...failures.slice(0, CARDS).map(failureCard));
+  if (failures.length > CARDS) byId("failures").append(element("details", {}, element("summary", {}, `${many(failures.length - CARDS)} more`), ...failures.slice(CARDS).map((failure) => failureCard(failure, CARDS))));
+}
+
+// What was expected, what was there instead, and for the first one the end of the chain that led to it.
+const CARDS = 3;
+const LED = 4;
+function failureCard(failure, position) {
+  const go = () => {
+    const around = run.end / 30;
+    show(failure.at_ms * 1000 - around, failure.at_ms * 1000 + around);
+    canvas.scrollIntoView({ block: "nearest" });
+  };
+  const from = Math.max(0, run.causes.length - LED);
+  const led = position > 0 || !run.causes_of_failure ? null : element("div", { class: "led" }, element("span", { class: "quiet" }, `What led to it, the last ${run.causes.length - from} of `, element("a", { href: "#causes-card" }, `${run.causes.length} events`)),
+    element("ol", { class: "causes" }, ...run.causes.slice(from).map((cause, index) => causeLine(cause, from + index))));
+  return element("div", { class: "failure" },
+    element("button", { type: "button", onclick: go }, "Show"),
+    element("div", { class: "expectation" }, element("b", {}, `${failure.file}${failure.line ? `:${failure.line}` : ""}`), "  ", element("code", {}, failure.expectation)),
+    element("div", { class: "why" }, `${failure.why}`, element("span", { class: "quiet" }, `  at ${seconds(failure.at_ms * 1000)}`)), led, position > 0 ? null : commandLine(failure.reproduce));
+}
+
+function causeLine(cause, index) {
+  const go = () => {
+    view.cause = index;
+    const around = run.causes.filter((_, other) => Math.abs(other - index) <= 3).map((cause) => cause.at);
+    const [from, to] = [Math.min(...around), Math.max(...around)];
+    const margin = Math.max((to - from) * 0.3, 5000);
+    show(from - margin, to + margin);
+    canvas.scrollIntoView({ block: "nearest" });
+  };
+  const kind = cause.node === null ? "plan" : cause.from === null ? "own" : "";
+  const text = cause.text.replace(/^\S+ #\d+ /, "");
+  const wait = cause.sent === null ? "" : `${((cause.at - cause.sent) / 1000).toFixed(1)} ms under way`;
+  return element("li", { tabindex: "0", onclick: go, onkeydown: (event) => { if (event.key === "Enter") go(); } },
+    element("time", {}, seconds(cause.at, 6)), element("span", { class: "quiet mono" }, `#${cause.event}`), element("span", { class: `dot ${kind}` }), element("span", {}, text), element("span", { class: "quiet" }, wait));
 }
 
 function causes() {
   byId("causes-title").textContent = run.causes_of_failure ? "What led to the first failure" : "How the last news reached the last node";
-  byId("causes-note").textContent = run.causes_of_failure ? "Each event was caused by the one before it. Choose one to see it in the lanes." : "The chain of causes behind the last change of any node's view. Choose one to see it in the lanes.";
-  byId("causes").append(...run.causes.map((cause, index) => {
-    const go = () => {
-      view.cause = index;
-      const around = run.causes.filter((_, other) => Math.abs(other - index) <= 3).map((cause) => cause.at);
-      const [from, to] = [Math.min(...around), Math.max(...around)];
-      const margin = Math.max((to - from) * 0.3, 5000);
-      show(from - margin, to + margin);
-      canvas.scrollIntoView({ block: "nearest" });
-    };
-    const kind = cause.node === null ? "plan" : cause.from === null ? "own" : "";
-    const text = cause.text.replace(/^\S+ #\d+ /, "");
-    const wait = cause.sent === null ? "" : `${((cause.at - cause.sent) / 1000).toFixed(1)} ms under way`;
-    return element("li", { tabindex: "0", onclick: go, onkeydown: (event) => { if (event.key === "Enter") go(); } },
-      element("time", {}, seconds(cause.at, 6)), element("span", { class: "quiet mono" }, `#${cause.event}`), element("span", { class: `dot ${kind}` }), element("span", {}, text), element("span", { class: "quiet" }, wait));
-  }));
+  byId("causes-note").textContent = run.causes_of_failure ? "Each event was caused by the one before it; the last is the one nearest to the failure. Choose one to see it in the lanes." : "The chain of causes behind the last change of any node's view. Choose one to see it in the lanes.";
+  const list = byId("causes");
+  list.append(...run.causes.map(causeLine));
+  list.scrollTop = run.causes_of_failure ? list.scrollHeight : 0;
 }
 
 const table = (heads, lines) => element("table", {}, element("thead", {}, element("tr", {}, ...heads.map(([text, kind]) => element("th", { class: kind || "" }, text)))), element("tbody", {}, ...lines));
@@ -683,13 +749,14 @@ function reports() {
 function again() {
   const plain = run.reproduce.split("  #")[0];
   const commands = [run.reproduce, `${plain.replace("sim run", "sim replay").replace(/ --engine \S+/, "")} --until ${(run.causes.length ? run.causes[run.causes.length - 1].at / 1e6 : 0).toFixed(6)}s`, `${plain} --timeline`];
-  byId("again").append(...commands.map((command) => {
-    const copy = element("button", { type: "button", onclick: () => {
-      const done = () => { copy.textContent = "Copied"; setTimeout(() => { copy.textContent = "Copy"; }, 1500); };
-      if (navigator.clipboard) navigator.clipboard.writeText(command).then(done, () => {});
-    } }, "Copy");
-    return element("div", { class: "again" }, element("code", {}, command), copy);
-  }));
+  byId("again").append(...commands.map(commandLine));
+}
+function commandLine(command) {
+  const copy = element("button", { type: "button", onclick: () => {
+    const done = () => { copy.textContent = "Copied"; setTimeout(() => { copy.textContent = "Copy"; }, 1500); };
+    if (navigator.clipboard) navigator.clipboard.writeText(command).then(done, () => {});
+  } }, "Copy");
+  return element("div", { class: "again" }, element("code", {}, command), copy);
 }
 
 function footer() {

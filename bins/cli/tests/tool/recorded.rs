@@ -64,6 +64,66 @@ fn a_failing_report_shows_the_failing_seed_and_its_causes() {
     let shown = rendered(&page, folder.path());
     assert!(shown.contains(">Failed</span>") && shown.contains("What led to the first failure"));
     assert!(!shown.contains("data-error=\"") && shown.contains("data-lanes=\"2\""));
+    // At first sight, above the lanes: what broke, and the end of what led to it; and in the lanes, where.
+    let (above, _) = shown.split_once("<main>").unwrap();
+    let (_, broken) = above.split_once("<div class=\"failure\">").unwrap();
+    assert!(
+        broken.contains("What led to it, the last 4 of") && broken.contains("<time>"),
+        "{broken}"
+    );
+    let (_, place) = answer.out.split_once("two-nodes.toml:").unwrap();
+    let (line, _) = place.split_once(':').unwrap();
+    assert!(broken.contains(&format!("two-nodes.toml:{line}</b>")));
+    let (_, flags) = shown.split_once("data-flags=\"").unwrap();
+    let (flags, _) = flags.split_once('"').unwrap();
+    assert!(
+        flags.starts_with("✗ line") && flags.contains(line),
+        "{flags}"
+    );
+}
+
+#[test]
+fn lanes_thinner_than_a_pixel_keep_their_colours() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("thin.html");
+    let file = scenario("two-nodes.toml");
+    run(&["sim", "run", &file, "--report", &text(&page)]).fine();
+    // The page of two nodes as one of a thousand: each node five hundred times, before the script reads the data; and
+    // afterwards what is in a column of pixels at rest and, once one lane stands still, in one after that.
+    let more = r#"<script>
+        const data = document.getElementById("data"), few = JSON.parse(data.textContent);
+        const repeat = (list) => Array.from({ length: 1000 }, (_, node) => list[node % 2]);
+        few.nodes = few.nodes.flatMap((_, half) => Array.from({ length: 500 }, (_, node) => `n${half * 500 + node}`));
+        few.strip.lanes = repeat([[0, 2], [0, 2]]);
+        few.strip.lanes[700] = [0, 2, few.end / 2, 0];
+        for (const figures of ["sent", "sent_bytes", "took"]) few.traffic[figures] = repeat(few.traffic[figures]);
+        few.bands = []; few.reports.at = []; few.failures = [];
+        data.textContent = JSON.stringify(few);
+        </script>"#;
+    let after = r#"<script>
+        setTimeout(() => {
+            const column = (share) => {
+                const wide = canvas.width / canvas.clientWidth;
+                const across = Math.round((GUTTER + (width() - GUTTER) * share) * wide);
+                const pixels = pen.getImageData(across, Math.ceil(lanesTop * wide) + 1, 1, Math.floor(lanesHeight * wide) - 2).data;
+                return new Set(Array.from({ length: pixels.length / 4 }, (_, at) => pixels.slice(at * 4, at * 4 + 3).join())).size;
+            };
+            document.body.dataset.colours = [column(0.3), column(0.7)].join();
+        }, 500);
+        </script></body>"#;
+    let html = std::fs::read_to_string(&page).unwrap();
+    let begin = "<script>\n\"use strict\"";
+    assert_eq!(html.matches(begin).count(), 1);
+    let html = html.replacen(begin, &format!("{more}{begin}"), 1);
+    std::fs::write(&page, html.replace("</body>", after)).unwrap();
+    let shown = rendered(&page, folder.path());
+    assert!(shown.contains("data-lanes=\"1000\"") && !shown.contains("data-error=\""));
+    let (_, colours) = shown.split_once("data-colours=\"").unwrap();
+    assert!(
+        colours.starts_with("1,2\""),
+        "{}",
+        &colours[..colours.len().min(20)]
+    );
 }
 
 #[test]
