@@ -611,12 +611,14 @@ function header() {
 const CARDS = 3;
 const LED = 4;
 function failureCard(failure, position) {
+  const from = Math.max(0, run.causes.length - LED);
   const go = () => {
-    const around = run.end / 30;
-    show(failure.at_ms * 1000 - around, failure.at_ms * 1000 + around);
+    // The end of what led to it belongs into the window, unless that was long before.
+    const here = failure.at_ms * 1000, around = run.end / 30;
+    const before = position > 0 || from >= run.causes.length ? 0 : here - run.causes[from].at;
+    show(here - Math.max(around, before < 6 * around ? before * 1.1 : 0), here + around);
     canvas.scrollIntoView({ block: "nearest" });
   };
-  const from = Math.max(0, run.causes.length - LED);
   const led = position > 0 || !run.causes_of_failure ? null : element("div", { class: "led" }, element("span", { class: "quiet" }, `What led to it, the last ${run.causes.length - from} of `, element("a", { href: "#causes-card" }, `${run.causes.length} events`)),
     element("ol", { class: "causes" }, ...run.causes.slice(from).map((cause, index) => causeLine(cause, from + index))));
   return element("div", { class: "failure" },
