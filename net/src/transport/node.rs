@@ -18,6 +18,7 @@ use crate::identity::{Identity, IdentityError, Place};
 use crate::overlay::{Overlay, OverlayStatus, Paths};
 use crate::store::EpochStore;
 use phalanx_core::gossip::{self, Input, LinkId};
+use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -26,6 +27,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time;
 use tokio_stream::wrappers::ReceiverStream;
@@ -117,6 +119,8 @@ pub struct MeshNode {
     closing: watch::Sender<bool>,
     address: SocketAddr,
     pub(super) wishes: Wishes,
+    /// What it runs on: what is held of it may be dropped elsewhere.
+    runtime: runtime::Handle,
 }
 
 impl std::fmt::Debug for MeshNode {
@@ -278,6 +282,7 @@ impl MeshNode {
             closing,
             address,
             wishes: Wishes::default(),
+            runtime: runtime::Handle::current(),
         }
     }
 
@@ -315,7 +320,14 @@ impl MeshNode {
 
     /// Runs a task until it or the node ends.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let entered = self.runtime.enter();
         self.links.tasks.spawn(until(task, self.closed()));
+        drop(entered);
+    }
+
+    /// Whether this node goes by an id.
+    pub(super) fn is(&self, id: &NodeId) -> bool {
+        self.credentials.current().identity.subject().id() == id
     }
 
     /// The address that is listened on.

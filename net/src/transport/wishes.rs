@@ -8,7 +8,7 @@ use crate::driver::{Handle, Stopped};
 use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node, WISHES_MAX};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Clone, Default)]
 pub(crate) struct Wishes {
     held: Arc<Mutex<BTreeMap<NodeId, usize>>>,
-    /// Whoever tells the machine holds it: the last that is told is what stands.
-    telling: Arc<tokio::sync::Mutex<()>>,
+    /// The wishes that the machine was told of. Whoever tells it holds them: the last that is told is what stands.
+    told: Arc<tokio::sync::Mutex<BTreeSet<NodeId>>>,
 }
 
 /// A wish for a link; it ends when this is dropped.
@@ -32,6 +32,9 @@ pub enum WishError {
     /// As many as there may be.
     #[error("links to {WISHES_MAX} members are wished for; drop one first")]
     TooMany,
+    /// For a link of the node to itself.
+    #[error("a node has no link to itself; wish for another member")]
+    Myself,
     /// The node has ended.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -66,14 +69,31 @@ impl Wishes {
         last
     }
 
-    /// Tells the machine what stands.
-    async fn tell(&self, driver: &Handle<Node>, peer: NodeId) -> Result<(), Stopped> {
-        let telling = self.telling.lock().await;
-        let wanted = self.lock().contains_key(&peer);
-        let wish = gossip::Input::Want { peer, wanted };
-        let told = driver.send(node::Input::Mesh(wish)).await;
-        drop(telling);
-        told
+    /// Tells the machine what stands: first what nobody wishes for any more, since it has no room for more than are
+    /// held, then the wish for this member.
+    async fn tell(&self, driver: &Handle<Node>, peer: &NodeId) -> Result<(), Stopped> {
+        let mut told = self.told.lock().await;
+        // Looked at once: what changes from here on is told by whoever changes it.
+        let (over, wished) = {
+            let held = self.lock();
+            let over = told.iter().filter(|it| !held.contains_key(*it));
+            (over.cloned().collect::<Vec<_>>(), held.contains_key(peer))
+        };
+        let say = async |peer: &NodeId, wanted| {
+            let peer = peer.clone();
+            let wish = gossip::Input::Want { peer, wanted };
+            driver.send(node::Input::Mesh(wish)).await
+        };
+        for it in over {
+            say(&it, false).await?;
+            told.remove(&it);
+        }
+        if wished {
+            say(peer, true).await?;
+            told.insert(peer.clone());
+        }
+        drop(told);
+        Ok(())
     }
 }
 
@@ -83,14 +103,17 @@ impl MeshNode {
     /// dialled must wish for the link itself.
     ///
     /// # Errors
-    /// When there are too many wishes, or the node has ended.
+    /// When there are too many wishes, the member is this node, or the node has ended.
     pub async fn wish_for_link(&self, peer: NodeId) -> Result<WishedLink, WishError> {
+        if self.is(&peer) {
+            return Err(WishError::Myself);
+        }
         self.wishes.add(&peer)?;
         let wish = WishedLink {
-            peer: peer.clone(),
+            peer,
             node: self.clone(),
         };
-        self.wishes.tell(self.driver(), peer).await?;
+        self.wishes.tell(self.driver(), &wish.peer).await?;
         Ok(wish)
     }
 }
@@ -115,7 +138,7 @@ impl Drop for WishedLink {
             let (node, peer) = (self.node.clone(), self.peer.clone());
             self.node.spawn(async move {
                 // A node that has ended wishes for nothing.
-                let _ended = node.wishes.tell(node.driver(), peer).await.is_err();
+                let _ended = node.wishes.tell(node.driver(), &peer).await.is_err();
             });
         }
     }

@@ -33,6 +33,13 @@ async fn a_wished_link_stands_as_long_as_somebody_wishes_for_it() {
     let linked = neighbours(one).await;
     let far = ids[2..].iter().find(|id| !linked.contains(id)).unwrap();
     let far: NodeId = far.parse().unwrap();
+    // A place that is free again counts for the machine at once.
+    let mut full = Vec::new();
+    for at in 0..WISHES_MAX {
+        let unknown = format!("unknown{at}").parse().unwrap();
+        full.push(one.node.wish_for_link(unknown).await.unwrap());
+    }
+    drop(full.pop());
     let (first, second) = (
         one.node.wish_for_link(far.clone()).await.unwrap(),
         one.node.wish_for_link(far.clone()).await.unwrap(),
@@ -43,7 +50,8 @@ async fn a_wished_link_stands_as_long_as_somebody_wishes_for_it() {
     drop(first);
     // Whoever else wishes for it has it still: only this one's end ends it.
     assert!(neighbours(one).await.contains(&far.to_string()));
-    drop(second);
+    // Wherever it is dropped.
+    std::thread::spawn(|| drop(second)).join().unwrap();
     one.hears("its end", |notice| {
         let surplus = LinkEnd::Surplus;
         matches!(notice, Notice::Mesh(gossip::Event::LinkDown { peer, reason, .. }) if *peer == far && *reason == surplus)
@@ -67,6 +75,8 @@ async fn wishes_are_bounded_and_each_counts_until_it_is_dropped() {
     let more: NodeId = "more".parse().unwrap();
     let refused = one.node.wish_for_link(more.clone()).await.unwrap_err();
     assert_eq!(refused, WishError::TooMany);
+    let myself = one.node.wish_for_link("one".parse().unwrap()).await;
+    assert_eq!(myself.unwrap_err(), WishError::Myself);
     drop(held.split_off(2 * WISHES_MAX - 2));
     drop(one.node.wish_for_link(more).await.unwrap());
     one.node.shutdown().await;
