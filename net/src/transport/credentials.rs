@@ -35,18 +35,14 @@ impl Configs {
 }
 
 impl Proof {
-    fn new(
-        identity: Identity,
-        generation: u64,
-        trusted: TrustedSubnets,
-    ) -> Result<Arc<Self>, IdentityError> {
-        Ok(Arc::new(Self {
-            generation,
+    fn new(identity: Identity, trusted: TrustedSubnets) -> Result<Self, IdentityError> {
+        Ok(Self {
+            generation: 0,
             elsewhere: Configs::new(&identity, Encryption::Demanded)?,
             in_trusted: Configs::new(&identity, Encryption::Waived)?,
             identity,
             trusted,
-        }))
+        })
     }
 
     fn configs(&self, remote: SocketAddr) -> &Configs {
@@ -81,7 +77,7 @@ pub(crate) struct Credentials {
 
 impl Credentials {
     pub(crate) fn new(identity: Identity, trusted: TrustedSubnets) -> Result<Self, IdentityError> {
-        let (current, _) = watch::channel(Proof::new(identity, 0, trusted)?);
+        let (current, _) = watch::channel(Arc::new(Proof::new(identity, trusted)?));
         Ok(Self { current })
     }
 
@@ -97,9 +93,12 @@ impl Credentials {
 
     /// Puts another identity in the place of the present one.
     pub(crate) fn replace(&self, identity: Identity) -> Result<(), IdentityError> {
-        let current = self.current();
-        let next = Proof::new(identity, current.generation + 1, current.trusted.clone())?;
-        self.current.send_replace(next);
+        let mut next = Proof::new(identity, self.current().trusted.clone())?;
+        // Counted where it takes its place: two that are put there at once are two generations.
+        self.current.send_modify(|current| {
+            next.generation = current.generation + 1;
+            *current = Arc::new(next);
+        });
         Ok(())
     }
 }
