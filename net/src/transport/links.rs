@@ -22,7 +22,6 @@ use crate::wire::proto::Packet;
 use phalanx_core::gossip::{CloseReason, DialId, Input, LinkId, Message};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
-use phalanx_core::size::Encoded;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -384,8 +383,9 @@ impl Pump {
 
     /// Takes out what is for the overlay; what is left is for the machine.
     fn unpack(&self, packet: Packet) -> Result<Option<Message>, String> {
-        let Parts { message, signal } =
-            Parts::try_from(packet).map_err(|error| error.to_string())?;
+        let parts = Parts::try_from(packet).map_err(|error| error.to_string())?;
+        self.links.counters.received(parts.encoded_len());
+        let Parts { message, signal } = parts;
         if let Some(signal) = signal {
             let taken = match (&self.path, signal) {
                 (Some(path), signal) => path.receive(signal),
@@ -407,7 +407,6 @@ impl Pump {
     }
 
     async fn receive(&self, message: Message) {
-        self.links.counters.received(message.encoded_len());
         self.links
             .tell(Input::Receive {
                 link: self.link,

@@ -117,6 +117,13 @@ async fn control_messages_arrive_in_order_both_ways_and_wait_for_room() {
     let [to_two, to_one] = links;
     let all = async { tokio::join!(send(to_two), send(to_one), take(&mut one), take(&mut two)) };
     time::timeout(DEADLINE, all).await.unwrap();
+    for end in [&one, &two] {
+        let traffic = end.member.node.traffic();
+        assert!(
+            traffic.messages_sent >= 500 && traffic.messages_received >= 500,
+            "{traffic:?}"
+        );
+    }
     one.ends().await;
     two.ends().await;
 }
