@@ -6,7 +6,7 @@
 use core::fmt;
 use phalanx_core::identity::NodeId;
 use rustls::ConnectionCommon;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use zeroize::Zeroizing;
 
@@ -86,6 +86,15 @@ impl Keys {
     }
 }
 
+/// An address as a data path of its own can use it: a port that takes both IP versions shows IPv4 within IPv6.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        // As it is: it may have a scope.
+        IpAddr::V6(_) => address,
+    }
+}
+
 /// The connection below a link.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
@@ -94,4 +103,59 @@ pub(crate) struct Wire {
     pub(crate) remote: SocketAddr,
     pub(crate) dialed: bool,
     pub(crate) encrypted: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Encryption;
+    use crate::transport::tests::Ca;
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConnection, ServerConnection};
+
+    /// Two ends of one connection, in memory.
+    fn shaken() -> (ClientConnection, ServerConnection) {
+        let ca = Ca::new();
+        let (one, two) = (ca.node("one"), ca.node("two"));
+        let name = ServerName::try_from("node").unwrap();
+        let dialing = one.client_config(Encryption::Demanded).unwrap();
+        let accepting = two.server_config(Encryption::Demanded).unwrap();
+        let mut dialer = ClientConnection::new(dialing, name).unwrap();
+        let mut acceptor = ServerConnection::new(accepting).unwrap();
+        while dialer.is_handshaking() || acceptor.is_handshaking() {
+            let (mut there, mut back) = (Vec::new(), Vec::new());
+            dialer.write_tls(&mut there).unwrap();
+            acceptor.read_tls(&mut &there[..]).unwrap();
+            acceptor.process_new_packets().unwrap();
+            acceptor.write_tls(&mut back).unwrap();
+            dialer.read_tls(&mut &back[..]).unwrap();
+            dialer.process_new_packets().unwrap();
+        }
+        (dialer, acceptor)
+    }
+
+    fn key<Side>(tls: &ConnectionCommon<Side>, dialer: &str, acceptor: &str) -> [u8; KEY_BYTES] {
+        let [dialer, acceptor] = [dialer, acceptor].map(|id| NodeId::new(id).unwrap());
+        let exported = Keys::of(tls, &dialer, &acceptor).take().unwrap();
+        *exported.key.as_bytes()
+    }
+
+    #[test]
+    fn a_key_is_of_its_connection_and_of_who_is_at_its_ends() {
+        let (dialer, acceptor) = shaken();
+        let ours = key(&dialer, "one", "two");
+        assert_eq!(key(&acceptor, "one", "two"), ours);
+        assert_ne!(key(&acceptor, "two", "one"), ours, "turned round");
+        assert_ne!(key(&acceptor, "three", "two"), ours, "another dialer");
+        let (another, _) = shaken();
+        assert_ne!(key(&another, "one", "two"), ours, "another connection");
+    }
+
+    #[test]
+    fn an_ipv4_address_within_ipv6_is_shown_as_what_it_is_and_a_scope_stays() {
+        let shown = |text: &str| canonical(text.parse().unwrap()).to_string();
+        assert_eq!(shown("[::ffff:10.0.0.1]:7"), "10.0.0.1:7");
+        assert_eq!(shown("10.0.0.1:7"), "10.0.0.1:7");
+        assert_eq!(shown("[fe80::1%3]:7"), "[fe80::1%3]:7");
+    }
 }

@@ -1,6 +1,6 @@
 //! Where links, the overlay and people meet: one [`Shared`] a link, kept by one task from the moment the link is up.
 
-use super::key::Wire;
+use super::key::{Wire, canonical};
 use super::session::{Act, Broken, Ending, Session};
 use super::{
     ConnectionId, Control, DataPath, End, Offer, Overlay, OverlayLink, OverlayStatus, PathStatus,
@@ -97,7 +97,7 @@ impl Paths {
         let local = End {
             id: self.id.clone(),
             instance: self.instance,
-            address: wire.local,
+            address: canonical(wire.local),
         };
         let now = Now {
             room: true,
@@ -106,7 +106,7 @@ impl Paths {
         let shared = Arc::new(Shared {
             link,
             peer: peer.clone(),
-            remote: wire.remote,
+            remote: canonical(wire.remote),
             local,
             dialed: wire.dialed,
             encrypted: wire.encrypted,
