@@ -10,6 +10,7 @@ use crate::transport::{Event, Outgoing};
 use phalanx_core::gossip::LinkId;
 use phalanx_core::identity::NodeId;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{Notify, watch};
@@ -265,6 +266,15 @@ impl Shared {
         std::mem::replace(&mut *place, path)
     }
 
+    /// Stops the data path and gives it back, once. It may panic at either, and whoever waits for the end still hears
+    /// of it.
+    fn stop(&self) {
+        if let Some(path) = self.set_path(None) {
+            let _panicked = catch_unwind(AssertUnwindSafe(|| path.stop())).is_err();
+            let _panicked = catch_unwind(AssertUnwindSafe(|| drop(path))).is_err();
+        }
+    }
+
     fn up(&self) -> Event {
         let (peer, link) = (self.peer.clone(), self.link);
         Event::DataPathUp { peer, link }
@@ -343,9 +353,7 @@ impl<Tell: Fn(Event)> Keeper<Tell> {
             }
             Some(Act::Tell) => (self.tell)(shared.up()),
             Some(Act::Stop) => {
-                if let Some(path) = shared.set_path(None) {
-                    path.stop();
-                }
+                shared.stop();
                 return Step::Over;
             }
         }
@@ -367,7 +375,7 @@ impl<Tell: Fn(Event)> Drop for Keeper<Tell> {
         if let Some(Act::Say(failure)) = shared.next() {
             shared.out.say(failure);
         }
-        drop(shared.set_path(None));
+        shared.stop();
         if let Some(event) = shared.down() {
             (self.tell)(event);
         }

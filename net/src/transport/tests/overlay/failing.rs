@@ -63,7 +63,8 @@ async fn what_an_overlay_refuses_or_breaks_costs_the_data_path_alone() {
         (Manner::Refuses, "the other end has no chacha"),
         (Manner::Panics, "the overlay panicked"),
     ] {
-        let one = Overlaid::with(ca.node("one"), &[], named("udp"), manner).await;
+        let breaks = matches!(manner, Manner::Panics);
+        let mut one = Overlaid::with(ca.node("one"), &[], named("udp"), manner).await;
         let address = one.member.address();
         let mut two = Overlaid::start(ca.node("two"), &[address], named("udp")).await;
         let link = two.prepares().await;
@@ -72,6 +73,16 @@ async fn what_an_overlay_refuses_or_breaks_costs_the_data_path_alone() {
         assert_eq!(one.is(failed).await.reason(), Some(why));
         let there = format!("at the other end: {why}");
         assert_eq!(two.is(failed).await.reason(), Some(there.as_str()));
+        if breaks {
+            let connection = one.prepares().await.connection();
+            assert_eq!(one.confirms().await, connection);
+            assert_eq!(one.stops().await, connection);
+            one.member
+                .hears("the end", |notice| {
+                    is_event(notice, |it| matches!(it, Event::DataPathDown { .. }))
+                })
+                .await;
+        }
         let both = [("one", Status::Alive), ("two", Status::Alive)];
         one.member.sees(&both).await;
         two.member.sees(&both).await;

@@ -37,7 +37,7 @@ enum Manner {
     Prepares,
     /// Prepares none.
     Refuses,
-    /// Panics when it gets a message.
+    /// Panics when it gets a message, and when it is given back.
     Panics,
     /// Takes each message when it is let.
     Waits(Gate),
@@ -100,6 +100,12 @@ impl DataPath for Recorded {
             gate.lock().unwrap().recv().unwrap();
         }
         let _over = self.told.send(Told::Stop(self.connection)).is_err();
+    }
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        assert!(!matches!(self.manner, Manner::Panics), "planted");
     }
 }
 
