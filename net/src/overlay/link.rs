@@ -97,8 +97,9 @@ impl OverlayLink {
     /// # Errors
     /// When it is too long, the other end has not taken the earlier ones, or the data path is over; it is then not sent.
     pub fn send(&self, kind: u8, payload: impl Into<Bytes>) -> Result<(), SendError> {
-        self.shared
-            .act(|session| session.send(kind, payload.into()))
+        // The caller's code runs before and after the lock is held, also if the message is not taken.
+        let payload = payload.into();
+        self.shared.act(|session| session.send(kind, &payload))
     }
 
     /// Waits until another message would be taken, or the data path is over.

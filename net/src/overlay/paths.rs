@@ -182,8 +182,11 @@ impl Shared {
         let mut session = self.lock();
         let result = change(&mut session);
         self.publish(&session);
+        let discarded = session.take_discarded();
         drop(session);
         self.work.notify_one();
+        // An overlay's payloads may run its code when they are dropped.
+        drop(discarded);
         result
     }
 

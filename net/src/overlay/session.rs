@@ -104,6 +104,7 @@ pub(super) struct Session {
     unsent: VecDeque<Control>,
     /// What was sent, or waits to be, and was not taken.
     untaken: u32,
+    discarded: Vec<Control>,
     ending: Option<Ending>,
     failure_said: bool,
     stopped: bool,
@@ -123,6 +124,7 @@ impl Session {
             owed: 0,
             unsent: VecDeque::new(),
             untaken: 0,
+            discarded: Vec::new(),
             ending: None,
             failure_said: false,
             stopped: false,
@@ -150,13 +152,18 @@ impl Session {
     pub(super) fn end(&mut self, ending: Ending) {
         if self.ending.is_none() {
             self.ending = Some(ending);
-            self.unsent.clear();
-            self.inbox.clear();
+            self.discarded.extend(self.unsent.drain(..));
+            self.discarded.extend(self.inbox.drain(..));
         }
     }
 
+    /// What the end left over, to be dropped by whoever holds no lock.
+    pub(super) fn take_discarded(&mut self) -> Vec<Control> {
+        std::mem::take(&mut self.discarded)
+    }
+
     /// A message for the other data path.
-    pub(super) fn send(&mut self, kind: u8, payload: Bytes) -> Result<(), SendError> {
+    pub(super) fn send(&mut self, kind: u8, payload: &Bytes) -> Result<(), SendError> {
         let bytes = payload.len();
         if bytes > CONTROL_BYTES_MAX {
             return Err(SendError::TooLong { bytes });
@@ -168,6 +175,7 @@ impl Session {
             return Err(SendError::Full);
         }
         self.untaken += 1;
+        let payload = payload.clone();
         self.unsent.push_back(Control { kind, payload });
         Ok(())
     }

@@ -104,7 +104,7 @@ fn both_ends_confirm_when_both_are_prepared_and_are_established_when_both_say_so
 fn what_is_sent_before_the_other_end_is_prepared_arrives_in_order_after_its_confirm() {
     let mut pair = Pair::new(["udp", "udp"]);
     for kind in 0..10 {
-        pair.ends[0].send(kind, Bytes::new()).unwrap();
+        pair.ends[0].send(kind, &Bytes::new()).unwrap();
     }
     pair.ends[0].works();
     pair.settle();
@@ -124,20 +124,20 @@ fn a_sender_sees_that_the_other_end_does_not_take_what_it_sends() {
     let mut pair = Pair::new(["udp", "udp"]);
     pair.settle();
     for _ in 0..WINDOW {
-        pair.ends[0].send(1, Bytes::new()).unwrap();
+        pair.ends[0].send(1, &Bytes::new()).unwrap();
     }
     pair.run(0);
-    assert_eq!(pair.ends[0].send(1, Bytes::new()), Err(SendError::Full));
+    assert_eq!(pair.ends[0].send(1, &Bytes::new()), Err(SendError::Full));
     assert!(!pair.ends[0].has_room());
     // The other end takes half of them, and says so at once.
     pair.settle();
     assert!(pair.ends[0].has_room());
     for _ in 0..10 * WINDOW {
-        pair.ends[0].send(1, Bytes::new()).unwrap();
+        pair.ends[0].send(1, &Bytes::new()).unwrap();
         pair.settle();
     }
     let bytes = CONTROL_BYTES_MAX + 1;
-    let long = pair.ends[0].send(1, vec![0; bytes].into());
+    let long = pair.ends[0].send(1, &vec![0; bytes].into());
     assert_eq!(long, Err(SendError::TooLong { bytes }));
 }
 
@@ -158,8 +158,8 @@ fn a_failure_ends_both_ends_once_and_is_told_with_its_reason() {
     for done in &pair.done {
         assert_eq!(*done, [Act::Prepare, Act::Confirm, Act::Stop]);
     }
-    assert_eq!(pair.ends[0].send(1, Bytes::new()), Err(SendError::Over));
-    assert_eq!(pair.ends[1].send(1, Bytes::new()), Err(SendError::Over));
+    assert_eq!(pair.ends[0].send(1, &Bytes::new()), Err(SendError::Over));
+    assert_eq!(pair.ends[1].send(1, &Bytes::new()), Err(SendError::Over));
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn failures_and_messages_that_cross_break_no_rule() {
     let mut pair = Pair::new(["udp", "udp"]);
     pair.settle();
     for _ in 0..WINDOW {
-        pair.ends[1].send(1, Bytes::new()).unwrap();
+        pair.ends[1].send(1, &Bytes::new()).unwrap();
     }
     pair.ends[1].works();
     pair.ends[0].end(Ending::Failed("here".to_owned()));
@@ -290,7 +290,7 @@ proptest! {
                 Happens::Sends(at) => {
                     let full = !pair.ends[at].has_room();
                     let over = pair.ends[at].ending().is_some();
-                    let sent = pair.ends[at].send(1, Bytes::new());
+                    let sent = pair.ends[at].send(1, &Bytes::new());
                     prop_assert_eq!(sent.is_err(), full || over);
                 }
                 Happens::Works(at) => pair.ends[at].works(),
