@@ -103,7 +103,7 @@ duration = "20s"
 count = 3
 [[at]]
 time = "5s"
-certificate = { who = "n1", is = "expired" }
+certificate = { who = "n1", is = "revoked" }
 [[expect]]
 eventually = { converged = true }
 "#;
