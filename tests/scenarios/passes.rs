@@ -110,7 +110,7 @@ fn what_becomes_of_certificates_is_for_the_wire_engine_and_the_rest_is_said() {
     };
     assert!(refused(Engine::Wire, at, "revoked").contains("cannot revoke certificates"));
     assert!(refused(Engine::Wire, after, "expired").contains("give the step a `time`"));
-    assert!(refused(Engine::Madsim, at, "rotated").contains("use --engine wire"));
+    assert!(refused(Engine::Madsim, at, "rotated").contains("in --engine wire"));
     let scenario = with_certificate("\"model\"", at, "expired");
     let why = run::<Mesh>(&scenario, 1, Options::default()).unwrap_err();
     let why = why.to_string();
