@@ -11,9 +11,7 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::node::Node;
 use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
-use phalanx_core::topology::record::{
-    COUNTER_MAX, Content, EDGES_MAX, Edge, Rank, Record, Report, Service,
-};
+use phalanx_core::topology::record::{COUNTER_MAX, Content, Edge, Rank, Record, Report, Service};
 use std::sync::Arc;
 
 /// The most names, members or channels that one lie invents.
@@ -84,25 +82,18 @@ impl Told {
 
     fn to(&self, node: &Node, neighbour: &NodeId, random: &mut Random) -> Vec<Message> {
         match self.lie {
-            Lie::Forged => self
-                .victim(node, neighbour, random)
-                .map_or_else(Vec::new, |of| {
-                    vec![records(vec![changed(&of, |rank| rank.version += 1)])]
-                }),
-            Lie::Yours => node
-                .mesh()
-                .topology()
-                .record(neighbour)
-                .map_or_else(Vec::new, |of| {
-                    vec![records(vec![changed(of, |rank| rank.incarnation += 1)])]
-                }),
-            Lie::Jump => self
-                .victim(node, neighbour, random)
-                .map_or_else(Vec::new, |of| {
-                    vec![records(vec![changed(&of, |rank| {
-                        rank.version = COUNTER_MAX + 1;
-                    })])]
-                }),
+            Lie::Forged => {
+                let of = self.victim(node, neighbour, random);
+                lies(of, |rank| rank.version += 1)
+            }
+            Lie::Yours => {
+                let of = node.mesh().topology().record(neighbour).cloned();
+                lies(of, |rank| rank.incarnation += 1)
+            }
+            Lie::Jump => {
+                let of = self.victim(node, neighbour, random);
+                lies(of, |rank| rank.version = COUNTER_MAX + 1)
+            }
             Lie::Signed => self.signed(node, neighbour, random).into_iter().collect(),
             Lie::Stale => {
                 let known = node.mesh().topology().records();
@@ -172,7 +163,6 @@ impl Told {
             }],
             reporter: neighbour.clone(),
         };
-        debug_assert!(report.edges.len() <= EDGES_MAX);
         Some(Message::Frame(Frame {
             reports: vec![AgedReport {
                 report: Arc::new(report),
@@ -196,6 +186,13 @@ impl Told {
         let chunks = names.chunks(PER_MESSAGE);
         chunks.map(|names| message(names.to_vec())).collect()
     }
+}
+
+/// A changed record in a message of its own, if there is one to change.
+fn lies(of: Option<Arc<Record>>, change: impl FnOnce(&mut Rank)) -> Vec<Message> {
+    of.map(|of| records(vec![changed(&of, change)]))
+        .into_iter()
+        .collect()
 }
 
 fn records(records: Vec<Arc<Record>>) -> Message {

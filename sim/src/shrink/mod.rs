@@ -1,9 +1,10 @@
 //! Makes a small scenario of a failing run: one that a person can read, keep and edit.
 //!
-//! First every choice of the seed is written out (`explicit`), if it then fails with this seed or another; then, in rounds, until a round changes nothing: fewer
-//! steps, fewer nodes, a shorter run, plainer settings, fewer nodes a step, rounder times. A change stays when the run
-//! still fails the same way: the same expectation, the same invariant; and what failed to become well must still have
-//! been able to. The result is 1-minimal in its steps: without any one of them it passes, or nothing could.
+//! First every choice of the seed is written out (`explicit`), if it then fails with this seed or another; then, in
+//! rounds, until a round changes nothing: fewer steps, fewer nodes, a shorter run, plainer settings, fewer nodes a step,
+//! rounder times. A change stays when the run still fails the same way: the same expectation, the same
+//! invariant; and what failed to become well must still have been able to. The result is 1-minimal in its steps: without
+//! any one of them it passes, or nothing could.
 
 mod ddmin;
 mod explicit;
