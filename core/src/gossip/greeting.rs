@@ -203,7 +203,8 @@ impl Gossip {
             link,
             message: Message::Welcome(welcome),
         });
-        self.open(link, handle, &hello.record, hello.joining, out);
+        let theirs = (&hello.record, hello.hash);
+        self.open(link, handle, theirs, hello.joining, out);
         if hello.joining {
             self.send_snapshot(link, false);
         }
@@ -427,7 +428,8 @@ impl Gossip {
         {
             held.random = true;
         }
-        self.open(link, handle, &welcome.record, joining, out);
+        let theirs = (&welcome.record, welcome.hash);
+        self.open(link, handle, theirs, joining, out);
     }
 
     /// Both ends agree: the connection becomes the link to this peer.
@@ -435,7 +437,7 @@ impl Gossip {
         &mut self,
         link: LinkId,
         handle: Handle,
-        record: &Arc<Record>,
+        (record, hash): (&Arc<Record>, u64),
         joining: bool,
         out: &mut Outbox<Output>,
     ) {
@@ -452,6 +454,12 @@ impl Gossip {
                 .links
                 .values()
                 .any(|other| other.eager && other.is_lively());
+        // Who heard nobody lacks what was spread meanwhile, and nothing that comes now tells it so.
+        let (now, late) = (self.now, self.config.tuning.redial_after);
+        let was_cut_off = !self
+            .links
+            .values()
+            .any(|other| other.is_lively() && now - other.heard < late);
         let mut unwell = was_unwell;
         if let Some(old) = replaced
             && let Some(held) = self.links.get(&old)
@@ -492,7 +500,8 @@ impl Gossip {
         {
             self.set_edge(handle, false, Some(self.now));
         }
-        if unwell && dialed && !joining {
+        let reconciles = was_cut_off || unwell && dialed;
+        if reconciles && !joining && hash != self.hash() {
             self.begin_sync(link);
         }
         self.weave_soon();

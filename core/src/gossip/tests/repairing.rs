@@ -590,3 +590,22 @@ fn a_second_farewell_keeps_the_time_of_the_first() {
     all.machine.step(all.now, Input::Wake, &mut out);
     assert_eq!(all.machine.member(&name(8)), None);
 }
+
+/// `n0` that has met `n1` and `n2` and hears them over these links alone for so long that the others are redialled, but
+/// not so long that they are silent; then `n3`, known and held for alive, connects. What `n0` asks of it.
+fn back_among_others(heard: &[u64]) -> Vec<Sync> {
+    let mut all = Neighbourhood::new(2);
+    all.hears(1, records(&[news(3, 1)]));
+    all.hear_only(heard, ms(2_600));
+    assert!(all.machine.links(all.now).all(|link| !link.silent));
+    let mut given = all.greet(3, 3);
+    given.extend(all.silence(ms(10)));
+    syncs(&given, 3)
+}
+
+#[test]
+fn who_was_cut_off_asks_the_first_it_hears_what_it_missed() {
+    let asked = back_among_others(&[]);
+    assert!(matches!(asked[..], [Sync::Sketch(_)]), "{asked:?}");
+    assert_eq!(back_among_others(&[1]), [], "it has missed nothing");
+}
