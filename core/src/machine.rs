@@ -70,6 +70,9 @@ pub trait Machine {
     fn next_deadline(&self) -> Option<Instant>;
 }
 
+/// Memory is kept for this many orders: a step that takes a snapshot reports every member in it, once.
+const KEPT: usize = 16;
+
 /// The orders one step gave, in the order to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outbox<T> {
@@ -99,9 +102,9 @@ impl<T> Outbox<T> {
         self.items.drain(..)
     }
 
-    /// Gives memory back beyond that for so many orders: one message may bring a thousand.
-    pub fn shrink_to(&mut self, orders: usize) {
-        self.items.shrink_to(orders);
+    /// Gives memory back beyond that for a few orders: one message may bring a thousand.
+    pub fn shrink(&mut self) {
+        self.items.shrink_to(KEPT);
     }
 
     /// Whether nothing was ordered.

@@ -324,6 +324,7 @@ impl<M: Machine, P: Performer<M>> Driver<M, P> {
         for order in self.out.drain() {
             self.performer.perform(now, order);
         }
+        self.out.shrink();
     }
 }
 

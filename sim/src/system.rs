@@ -125,7 +125,7 @@ pub trait System: Sized {
         Ok(())
     }
 
-    /// Of each node that takes part, whether it knows what it should (the metric `converge-p99-ms`).
+    /// Of each node that takes part, whether it knows what it should (the metrics `converge-p99-ms` and `all-right-ms`).
     #[must_use]
     fn right_views(scene: &Scene<'_, Self>) -> Vec<(usize, bool)> {
         let settled = Self::settled(scene).is_ok();

@@ -24,6 +24,33 @@ fn every_scenario_passes_and_every_fault_in_it_bites() {
     }
 }
 
+/// Seeds that failed once, and what was wrong then.
+const KEPT: &[(&str, u64, &str)] = &[
+    (
+        "blocked-pairs",
+        113,
+        "a node that had heard nobody did not ask the first it met what it had missed",
+    ),
+    (
+        "slow-nodes",
+        175,
+        "a slow host of the model looked at its timers before its mail",
+    ),
+];
+
+#[test]
+fn seeds_that_failed_once_pass() {
+    for (name, seed, what) in KEPT {
+        let outcome = run::<Mesh>(&load(name), *seed, Options::default());
+        let failures = outcome.expect("it is for this engine").failures;
+        assert!(
+            failures.is_empty(),
+            "{name}, seed {seed}, again: {what}: {}",
+            failures[0]
+        );
+    }
+}
+
 #[test]
 fn a_thousand_nodes_join_lose_fifty_and_recover() {
     passes(LARGE);

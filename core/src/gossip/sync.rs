@@ -5,7 +5,7 @@
 //! what is missing there and asks for what is missing here. When even the largest sketch is too small, both send
 //! snapshots.
 
-use super::link::{Cursor, Key};
+use super::link::{Cursor, Key, Link};
 use super::message::Sync;
 use super::sketch::{SIZES, difference, size_above, size_for, sketch};
 use super::{Gossip, LinkId, Output, Switch};
@@ -24,6 +24,12 @@ impl Gossip {
         self.now - self.changed >= self.config.tuning.quiet_after
     }
 
+    /// Whether a link is so old that what was spread when it opened has come. What its ends knew before, no tree brings:
+    /// parts of a mesh that grew apart are made one by comparing, before the view rests.
+    fn has_stood(&self, link: &Link) -> bool {
+        self.now - link.opened >= self.config.tuning.quiet_after
+    }
+
     /// Whether a heartbeat on this link shall carry the hash.
     pub(super) fn hash_is_due(&self, link: LinkId) -> bool {
         if self.config.sabotage.has(Switch::NoAntiEntropy) {
@@ -32,9 +38,13 @@ impl Gossip {
         let Some(held) = self.links.get(&link) else {
             return false;
         };
-        // A view that never rests compares all the same, if rarely.
-        let last = held.hash_sent.map_or(held.opened, |(_, at)| at);
-        if !self.is_quiet() && self.now - last < self.config.tuning.hash_interval {
+        // A view that never rests compares all the same: once soon, then rarely.
+        let rests_or_waited = self.is_quiet()
+            || match held.hash_sent {
+                None => self.has_stood(held),
+                Some((_, at)) => self.now - at >= self.config.tuning.hash_interval,
+            };
+        if !rests_or_waited {
             return false;
         }
         held.hash_sent.is_none_or(|(hash, at)| {
@@ -53,14 +63,18 @@ impl Gossip {
         }
         // What changed just now is on its way along the tree; sent this way too, it would cut the tree (a value
         // received twice prunes). Once quiet, this node tells its own hash.
-        let synced = self
-            .links
-            .get(&link)
-            .map(|held| held.synced.unwrap_or(held.opened));
-        let overdue = synced.is_some_and(|at| self.now - at >= self.config.tuning.hash_interval);
-        if !self.is_quiet() && !overdue {
-            self.tell_again(link);
-            return;
+        let overdue = self.links.get(&link).is_some_and(|held| match held.synced {
+            None => self.has_stood(held),
+            Some(at) => self.now - at >= self.config.tuning.hash_interval,
+        });
+        if !self.is_quiet() {
+            if !overdue {
+                self.tell_again(link);
+                return;
+            }
+            if let Some(held) = self.links.get_mut(&link).filter(|held| !held.dialed) {
+                held.synced = Some(self.now);
+            }
         }
         let behind = self
             .history

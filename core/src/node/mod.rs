@@ -69,9 +69,6 @@ pub struct Route {
     pub hops: u32,
 }
 
-/// Memory is kept for this many orders of one step: a step that takes a snapshot reports every member in it, once.
-const SCRATCH_KEPT: usize = 16;
-
 /// One mesh daemon.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -338,7 +335,7 @@ impl Node {
         for order in self.scratch.drain() {
             out.push(Output::Mesh(order));
         }
-        self.scratch.shrink_to(SCRATCH_KEPT);
+        self.scratch.shrink();
         self.tell_neighbours(now);
     }
 

@@ -173,7 +173,7 @@ impl Engine {
         shared.boot = Some(Boot {
             config,
             seed,
-            applications: Applications::new(&run.scenario, host, life, random),
+            applications: Applications::new(Applications::ids(&run.scenario), host, life, random),
             opens: spec.channels.clone(),
         });
         self.hearing.starts(&run.scenario, host);

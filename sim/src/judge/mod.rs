@@ -345,7 +345,9 @@ impl Watch {
         match expectation.mode {
             // Figures are read at both ends alone.
             Mode::Metric(Metric::ConvergeMs, ..) if self.figure.is_none() => regular.min(to),
-            Mode::Metric(Metric::ConvergeP99Ms | Metric::Gauge(_), ..) if to > now => {
+            Mode::Metric(Metric::ConvergeP99Ms | Metric::AllRightMs | Metric::Gauge(_), ..)
+                if to > now =>
+            {
                 regular.min(to)
             }
             Mode::Metric(..) => {
@@ -419,14 +421,19 @@ impl Watch {
                     self.figure = Some(millis(now - self.expectation.from));
                 }
             }
-            Metric::ConvergeP99Ms => {
+            Metric::ConvergeP99Ms | Metric::AllRightMs => {
                 let before = std::mem::take(&mut self.right_since);
                 for (host, right) in S::right_views(scene) {
                     let at = before.get(&host).copied().flatten().unwrap_or(now);
                     self.right_since.insert(host, right.then_some(at));
                 }
                 if over {
-                    self.figure = percentile_99(&self.right_since, self.expectation.from);
+                    let percent = if *metric == Metric::AllRightMs {
+                        100
+                    } else {
+                        99
+                    };
+                    self.figure = percentile(percent, &self.right_since, self.expectation.from);
                 }
             }
             Metric::Own(word) => {
@@ -532,14 +539,18 @@ impl Watch {
     }
 }
 
-/// The time after `from` at which 99 of 100 views were right; none when one of them is not.
-fn percentile_99(since: &BTreeMap<usize, Option<Duration>>, from: Duration) -> Option<u64> {
+/// The time after `from` at which so many of 100 views were right; none when one of them is not.
+fn percentile(
+    percent: usize,
+    since: &BTreeMap<usize, Option<Duration>>,
+    from: Duration,
+) -> Option<u64> {
     let mut times: Vec<Duration> = since
         .values()
         .map(|at| at.unwrap_or(Duration::MAX))
         .collect();
     times.sort_unstable();
-    let at = times.get((times.len() * 99).div_ceil(100).checked_sub(1)?)?;
+    let at = times.get((times.len() * percent).div_ceil(100).checked_sub(1)?)?;
     (*at < Duration::MAX).then(|| millis(at.saturating_sub(from)))
 }
 

@@ -159,13 +159,19 @@ impl Asked {
 }
 
 impl Applications {
-    /// Those of a host; `random` draws what they leave open.
+    /// The ids that all applications of a run share.
     #[must_use]
-    pub fn new(scenario: &Scenario, host: usize, life: u32, random: Random) -> Self {
+    pub fn ids(scenario: &Scenario) -> Arc<[NodeId]> {
+        scenario.hosts.iter().map(|host| host.id.clone()).collect()
+    }
+
+    /// Those of a host, among hosts of these ids; `random` draws what they leave open.
+    #[must_use]
+    pub const fn new(ids: Arc<[NodeId]>, host: usize, life: u32, random: Random) -> Self {
         Self {
             host,
             life,
-            ids: scenario.hosts.iter().map(|host| host.id.clone()).collect(),
+            ids,
             random,
             count: 0,
             turn: host,

@@ -167,9 +167,9 @@ impl Daemon {
     }
 
     fn step_node(&mut self, now: Instant, input: node::Input, out: &mut Outbox<Output>) {
-        self.node.step(now, input, &mut self.scratch);
-        let orders: Vec<node::Output> = self.scratch.drain().collect();
-        for order in orders {
+        let mut scratch = core::mem::take(&mut self.scratch);
+        self.node.step(now, input, &mut scratch);
+        for order in scratch.drain() {
             match order {
                 node::Output::Mesh(gossip::Output::Report(event)) => {
                     out.push(Output::Report(Event::Mesh(event)));
@@ -180,6 +180,8 @@ impl Daemon {
                 node::Output::RoutesChanged => {}
             }
         }
+        scratch.shrink();
+        self.scratch = scratch;
     }
 
     /// The channels say something to the applications.

@@ -64,6 +64,8 @@ pub struct Mesh {
     /// The records in the message that is stepped.
     received: Vec<Received>,
     shared: Shared,
+    /// Of all hosts, in their order.
+    ids: Arc<[NodeId]>,
 }
 
 /// A record in a message, and what the view that received it made of it.
@@ -122,6 +124,7 @@ impl System for Mesh {
                 "false-deaths",
                 "converge-ms",
                 "converge-p99-ms",
+                "all-right-ms",
                 "missed-updates",
                 "update-ms",
                 "update-p99-ms",
@@ -151,6 +154,7 @@ impl System for Mesh {
             ledger: Ledger::new(scenario.hosts.len()),
             received: Vec::new(),
             shared: Shared::new(scenario.hosts.len()),
+            ids: Applications::ids(scenario),
         })
     }
 
@@ -173,7 +177,7 @@ impl System for Mesh {
         self.begins(start.scenario, start.host);
         let node = Node::new(config, start.random.next_u64(), Instant::ZERO);
         let random = start.random.child(APPLICATIONS);
-        let applications = Applications::new(start.scenario, start.host, start.life, random);
+        let applications = Applications::new(Arc::clone(&self.ids), start.host, start.life, random);
         let opens = &start.spec().channels;
         Daemon::starting(node, applications, opens, Instant::ZERO)
     }

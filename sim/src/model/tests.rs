@@ -77,6 +77,12 @@ to = "39s"
 min = 1000
 max = 20000
 [[expect]]
+metric = "all-right-ms"
+from = "10s"
+to = "39s"
+min = 1000
+max = 20000
+[[expect]]
 sometimes = { phase = { who = "n4", is = "left" } }
 "#;
     let scenario = Scenario::parse("test.toml", text).unwrap();
@@ -88,7 +94,7 @@ sometimes = { phase = { who = "n4", is = "left" } }
     assert_eq!(outcome.failures, []);
     let after = &outcome.effects[1];
     assert!(after.bites > 0, "{:?}", outcome.effects);
-    assert!(outcome.expected[2].sometimes && !outcome.expected[2].met);
+    assert!(outcome.expected[3].sometimes && !outcome.expected[3].met);
 }
 
 #[test]

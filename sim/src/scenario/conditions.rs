@@ -155,6 +155,8 @@ pub enum Metric {
     ConvergeMs,
     /// Milliseconds from the first instant until 99 of 100 views were right to stay so.
     ConvergeP99Ms,
+    /// Milliseconds from the first instant until every view was right to stay so.
+    AllRightMs,
     /// A figure of the system's own, by its name.
     Own(&'static str),
     /// A figure of the system's own: the highest of any node at any check between the two instants.
@@ -171,6 +173,7 @@ impl Metric {
         (Self::MessagesPerNodeSecond, "messages-per-node-second"),
         (Self::ConvergeMs, "converge-ms"),
         (Self::ConvergeP99Ms, "converge-p99-ms"),
+        (Self::AllRightMs, "all-right-ms"),
     ];
 
     /// The metric of this name, if a system has it.
@@ -195,8 +198,8 @@ impl Metric {
         match self {
             Self::BytesPerNode | Self::BytesPerNodeSecond => true,
             Self::MessagesPerNode | Self::MessagesPerNodeSecond => true,
-            Self::FalseDeaths | Self::ConvergeMs | Self::ConvergeP99Ms | Self::Own(_) => false,
-            Self::Gauge(_) => false,
+            Self::FalseDeaths | Self::ConvergeMs | Self::ConvergeP99Ms => false,
+            Self::AllRightMs | Self::Own(_) | Self::Gauge(_) => false,
         }
     }
 

@@ -152,7 +152,12 @@ impl Engine<'_> {
         let random = random.child(APPLICATIONS);
         let (given, orders) = mpsc::unbounded_channel();
         let program = Program {
-            applications: Applications::new(self.scenario, host, state.life, random),
+            applications: Applications::new(
+                Applications::ids(self.scenario),
+                host,
+                state.life,
+                random,
+            ),
             opens: spec.channels.clone(),
             orders,
         };

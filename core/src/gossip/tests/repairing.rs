@@ -110,14 +110,18 @@ fn an_equal_hash_says_nothing_and_a_recent_one_gets_what_changed_since() {
 }
 
 #[test]
-fn while_the_view_changes_nothing_is_compared() {
+fn while_the_view_changes_a_new_link_is_not_compared() {
     let mut all = Neighbourhood::new(2);
-    let before = all.machine.hash();
+    all.greet(3, 3);
     all.hears(2, records(&[news(7, 1)]));
-    let mut given = all.hears(1, hash(before));
+    let mut given = all.hears(3, hash(77));
     given.extend(all.silence(ms(10)));
-    assert_eq!(syncs(&given, 1), []);
-    // Unless it never rests.
+    assert_eq!(syncs(&given, 3), []);
+    assert_eq!(hashes(&given, 3), [], "it is told once the view rests");
+}
+
+#[test]
+fn while_the_view_never_rests_a_link_is_compared_once_and_then_rarely() {
     let mut all = with_a_dialled_link();
     let mut begun = Vec::new();
     for version in 2..400 {
@@ -128,8 +132,9 @@ fn while_the_view_changes_nothing_is_compared() {
             begun.push(all.now);
         }
     }
-    assert_eq!(begun.len(), 1, "once a minute at least");
-    let waited = begun[0] - Instant::ZERO;
+    assert_eq!(begun.len(), 2, "once, and once a minute");
+    assert!(begun[0] - Instant::ZERO < Duration::from_secs(3), "soon");
+    let waited = begun[1] - begun[0];
     assert!(
         waited >= Duration::from_secs(60) && waited <= Duration::from_secs(64),
         "{waited:?}"
