@@ -1,8 +1,8 @@
 //! The one loop that owns a machine: it takes what happened, steps, and hands the orders on.
 //!
 //! The loop decides nothing. It reads its inbox, and when nothing waits there and the machine's deadline has
-//! come it sends [`Wake`]. Waiting inputs come first (at most [`BATCH`] at a time, so that a flood does not stop the
-//! clock). A process that was stopped hears all its mail before it accuses anyone: a `Wake` that is late by more than
+//! come it sends [`Wake`]. Waiting inputs come first (at most [`BATCH`] at a time and for [`BATCH_TIME`], so that
+//! neither a flood nor a slow machine stops the clock). A process that was stopped hears all its mail before it accuses anyone: a `Wake` that is late by more than
 //! [`LATE`] waits once for [`GRACE`] more, so that the tasks that read sockets can put their mail into the inbox, and
 //! then for everything that lies there.
 //!
@@ -25,6 +25,9 @@ use tokio::time;
 pub const INBOX: usize = 1024;
 /// The most letters taken between two looks at the clock.
 pub const BATCH: usize = 128;
+/// The longest that letters are taken between two looks at the clock: a machine that needs long for each is late with
+/// what it must send, but not for ever.
+pub const BATCH_TIME: Duration = Duration::from_millis(100);
 /// A deadline missed by more than this was missed because the process did not run.
 pub const LATE: Duration = Duration::from_millis(100);
 /// What the readers of sockets get to deliver their mail, after the process did not run.
@@ -266,9 +269,13 @@ impl<M: Machine, P: Performer<M>> Driver<M, P> {
         .await
     }
 
-    /// Takes what waits, at most so many letters. False: stop.
+    /// Takes what waits, at most so many letters and for [`BATCH_TIME`]. False: stop.
     fn take_waiting(&mut self, most: usize) -> bool {
+        let until = self.epoch.now() + BATCH_TIME;
         for _ in 0..most {
+            if self.epoch.now() >= until {
+                break;
+            }
             match self.letters.try_recv() {
                 Ok(letter) => {
                     if !self.take(letter) {

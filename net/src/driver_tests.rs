@@ -180,6 +180,37 @@ async fn a_flood_of_mail_does_not_keep_the_machine_from_waking() {
     assert!(woken <= 2 * BATCH + 1, "woken after {woken} letters");
 }
 
+/// Needs its time for every order.
+struct Slow(Duration);
+
+impl Performer<Notes> for Slow {
+    fn perform(&mut self, _: Instant, _: Seen) {
+        std::thread::sleep(self.0);
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_needs_long_for_each_letter_is_woken_between_them() {
+    const LETTERS: u32 = 100;
+    let inbox = Inbox::new();
+    let handle = inbox.handle();
+    let mut machine = notes(Duration::from_secs(9));
+    machine.wake_at = Some(Instant::ZERO);
+    for number in 0..LETTERS {
+        handle.send(Seen::Number(number)).await.unwrap();
+    }
+    let takes = Duration::from_millis(5);
+    let work = run(machine, Slow(takes), inbox, Epoch::begin());
+    let ((machine, _), ()) = tokio::join!(work, handle.stop());
+    let woken = machine.seen.iter().position(|seen| *seen == Seen::Wake);
+    // Two batches: one before the loop finds that it is late, one because it is.
+    let most = 2 * (BATCH_TIME.as_millis() / takes.as_millis()) as usize + 2;
+    assert!(
+        woken.is_some_and(|at| at <= most),
+        "woken after {woken:?} letters of {LETTERS}"
+    );
+}
+
 #[tokio::test]
 async fn the_loop_ends_when_nobody_can_reach_it_and_says_so() {
     let inbox = Inbox::new();

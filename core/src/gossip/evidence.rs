@@ -41,15 +41,20 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const PROBES_MAX: u64 = 8;
 
 impl Gossip {
-    /// Sends a heartbeat on the next link in turn.
-    pub(super) fn beat(&mut self) {
+    /// Sends a heartbeat on the next link in turn; if it comes late, on as many as have had their turn since it was due.
+    pub(super) fn beat(&mut self, due: Instant) {
         let open = self.links.values().filter(|link| link.is_open()).count();
         let tuning = &self.config.tuning;
         let share = tuning.heartbeat_interval_max / u32::try_from(open.max(1)).unwrap_or(1);
-        self.timers.set(
-            Timer::Heartbeat,
-            self.now + share.min(tuning.heartbeat_spacing),
-        );
+        let share = share.min(tuning.heartbeat_spacing);
+        self.timers.set(Timer::Heartbeat, self.now + share);
+        let turns = 1 + (self.now - due).as_nanos() / share.as_nanos().max(1);
+        for _ in 0..turns.min(open as u128) {
+            self.beat_next();
+        }
+    }
+
+    fn beat_next(&mut self) {
         let next = self
             .links
             .after(self.heartbeat_last)
@@ -229,13 +234,13 @@ impl Gossip {
                 (Status::Down, true) => self.revive(handle, out),
                 (Status::Alive, false) => {
                     self.suspect(handle, reach.proof(handle), out);
-                    newly_suspect.push(handle);
+                    newly_suspect.push((handle, reach.proof(handle)));
                 }
                 (Status::Suspect, false) => self.suspect(handle, reach.proof(handle), out),
             }
         }
-        for handle in newly_suspect {
-            self.vouch_if_heard(handle);
+        for (handle, proof) in newly_suspect {
+            self.testify(handle, proof);
         }
         if let Some(first) = self
             .suspects
@@ -284,18 +289,25 @@ impl Gossip {
         self.suspects.insert(handle, Suspicion { since, until });
     }
 
-    fn vouch_if_heard(&mut self, handle: Handle) {
+    /// Says what this node knows of a new suspect: that it hears it, or when it last did if that was after the latest
+    /// proof that those report who watch it. Links beside the rings are no evidence, but what came on them proves life.
+    fn testify(&mut self, handle: Handle, reported: Option<Instant>) {
         let limit = self.config.tuning.heartbeat_interval_max + HEARTBEAT_SLACK;
         let now = self.now;
         let heard = self
             .open_link(handle)
             .filter(|link| !link.silent && now - link.heard <= limit)
             .map(|link| link.heard);
-        if let Some(heard) = heard
-            && self.vouches()
-        {
-            self.news(handle).refresh(heard);
-            self.set_edge(handle, false, Some(heard));
+        if let Some(heard) = heard {
+            if self.vouches() {
+                self.news(handle).refresh(heard);
+                self.set_edge(handle, false, Some(heard));
+            }
+            return;
+        }
+        let proof = self.last_heard(handle);
+        if proof > reported && self.own_edge(handle).is_none() {
+            self.set_edge(handle, true, proof);
         }
     }
 

@@ -223,14 +223,14 @@ impl Gossip {
         {
             self.forgive_own_pause(self.now - due, out);
         }
-        while let Some((_, timer)) = self.timers.pop_due(self.now) {
-            self.on_timer(timer, out);
+        while let Some((due, timer)) = self.timers.pop_due(self.now) {
+            self.on_timer(due, timer, out);
         }
     }
 
-    fn on_timer(&mut self, timer: Timer, out: &mut Outbox<Output>) {
+    fn on_timer(&mut self, due: Instant, timer: Timer, out: &mut Outbox<Output>) {
         match timer {
-            Timer::Heartbeat => self.beat(),
+            Timer::Heartbeat => self.beat(due),
             Timer::Judge => self.judge(out),
             Timer::Suspicion => self.declare_down(out),
             Timer::Isolation => self.accuse_silent(out),

@@ -159,7 +159,9 @@ impl Gossip {
             }
             let known = self.topology.is_known(peer);
             let needless = if down {
+                // Beside the rings it says when a suspect was last heard.
                 !self.topology.is_ring_edge(self.me, peer)
+                    && self.status(peer) != super::Status::Suspect
             } else {
                 let alive = self.status(peer) == super::Status::Alive;
                 let whole = !self.topology.is_accused(peer) && !hangs_by_vouches;

@@ -22,9 +22,9 @@ use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
 use std::collections::BTreeSet;
 
-/// Inputs that a process takes before it looks at its timers again: its mail comes first, but does not stop its clock.
-/// As the driver of `net` has it.
-const MAIL_BATCH: usize = 128;
+/// How long a process takes the mail that waits before it looks at its timers again, as the driver of `net` has it, in
+/// nanoseconds: its mail comes first, but does not stop its clock.
+const MAIL_FIRST: u64 = 100_000_000;
 
 /// When a machine is woken that wants, after a wake, another at once.
 const BROKEN_PROMISE: u64 = 1_000_000;
@@ -334,17 +334,20 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
             self.plan_mail(host);
             return;
         }
-        let batch = if state.slow > 0 { 1 } else { MAIL_BATCH };
+        let batch = if state.slow > 0 {
+            1
+        } else {
+            state.mailbox.len()
+        };
         for _ in 0..batch {
             let Some(waiting) = self.hosts[host].mailbox.pop_front() else {
                 break;
             };
             self.heap.cause = waiting.cause;
-            self.hosts[host].taken += 1;
             self.step(host, waiting.input, waiting.bytes);
         }
         let state = &mut self.hosts[host];
-        if state.wake_waits && (state.mailbox.is_empty() || state.taken >= MAIL_BATCH) {
+        if state.wake_waits && (state.mailbox.is_empty() || state.wakes_by <= self.now) {
             state.wake_waits = false;
             self.wake(host);
         }
@@ -363,7 +366,7 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
         state.wake_at = NEVER;
         if state.paused_until.max(state.busy_until) > self.now || !state.mailbox.is_empty() {
             if !std::mem::replace(&mut state.wake_waits, true) {
-                state.taken = 0;
+                state.wakes_by = state.paused_until.max(self.now) + MAIL_FIRST;
             }
             let step = state.delayed_by;
             self.fabric.bite(step, 1);

@@ -43,8 +43,8 @@ pub(crate) struct Host<S: System> {
     /// When its earliest planned wake comes.
     pub(crate) wake_at: u64,
     pub(crate) wake_waits: bool,
-    /// Inputs taken since a wake began to wait.
-    pub(crate) taken: usize,
+    /// When a wake that waits for the mail waits no longer.
+    pub(crate) wakes_by: u64,
     pub(crate) paused_until: u64,
     /// What each input costs.
     pub(crate) slow: u64,
@@ -71,7 +71,7 @@ impl<S: System> Host<S> {
             },
             wake_at: NEVER,
             wake_waits: false,
-            taken: 0,
+            wakes_by: 0,
             paused_until: 0,
             slow: 0,
             busy_until: 0,
@@ -92,7 +92,6 @@ impl<S: System> Host<S> {
         self.mailbox.clear();
         self.wake_at = NEVER;
         self.wake_waits = false;
-        self.taken = 0;
         self.mail_at = NEVER;
         self.paused_until = 0;
         self.busy_until = 0;

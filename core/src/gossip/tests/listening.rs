@@ -478,25 +478,35 @@ fn who_hears_a_suspect_on_any_link_vouches_for_it_and_says_when_it_heard_it() {
 }
 
 #[test]
-fn who_has_not_heard_a_suspect_lately_does_not_vouch_for_it() {
-    let (mut all, missed) = beside_the_rings();
-    let others: Vec<u64> = (1..=12).filter(|link| *link != missed as u64).collect();
-    let limit = all.machine.config().tuning.heartbeat_interval_max + ms(100);
-    all.hears(missed as u64, Frame::default());
-    let heard = all.now;
-    all.hear_only(&others, limit);
-    assert!(all.now - heard >= limit);
-    all.silence(ms(1));
-    missed_by_all(&mut all, missed, Some(ms(3_500)));
-    all.silence(ms(50));
-    assert_eq!(
-        all.machine.member(&name(missed)).unwrap().status,
-        Status::Suspect
-    );
-    assert_eq!(all.own_report(), []);
+fn who_has_not_heard_a_suspect_lately_does_not_vouch_for_it_but_says_when_it_did() {
+    let suspected = |proof: u64| {
+        let (mut all, missed) = beside_the_rings();
+        let others: Vec<u64> = (1..=12).filter(|link| *link != missed as u64).collect();
+        let limit = all.machine.config().tuning.heartbeat_interval_max + ms(100);
+        all.hears(missed as u64, Frame::default());
+        all.hear_only(&others, limit);
+        all.silence(ms(1));
+        missed_by_all(&mut all, missed, Some(ms(proof)));
+        all.silence(ms(50));
+        (all, missed, others)
+    };
+    let status = |all: &Neighbourhood, missed| all.machine.member(&name(missed)).unwrap().status;
+    let (mut all, missed, _) = suspected(500);
+    assert_eq!(status(&all, missed), Status::Suspect);
+    assert_eq!(all.own_report(), [], "others heard it later");
     // It speaks again: that is proof.
     all.hears(missed as u64, Frame::default());
     assert_eq!(all.own_report(), [(name(missed), false)]);
+
+    let (mut all, missed, others) = suspected(4_600);
+    assert_eq!(all.own_report(), [(name(missed), true)]);
+    // Heard 1.65 s ago, and down 4.7 s after that.
+    all.hear_only(&others, ms(2_950));
+    assert_eq!(status(&all, missed), Status::Suspect);
+    all.hear_only(&others, ms(200));
+    assert_eq!(status(&all, missed), Status::Down);
+    all.hear_only(&others, ms(6_000));
+    assert_eq!(all.own_report(), [], "nobody needs it any more");
 }
 
 #[test]

@@ -625,3 +625,19 @@ fn the_last_words_of_a_node_that_leaves_in_haste_go_out() {
     assert!(farewell);
     assert!(given.iter().any(|(_, order)| *order == Output::Left));
 }
+
+#[test]
+fn who_comes_late_to_its_heartbeats_sends_those_that_were_due() {
+    let told = |late: u64| {
+        let mut all = Neighbourhood::new(4);
+        all.rest(ms(2_000));
+        all.now += ms(late);
+        let given = all.give(Input::Wake);
+        (1..=4)
+            .filter(|link| !frames(&given, *link).is_empty())
+            .count()
+    };
+    assert_eq!(told(300), 1);
+    assert!((3..=4).contains(&told(900)), "one in 250 ms");
+    assert_eq!(told(60_000), 4, "and to nobody twice");
+}
