@@ -556,6 +556,10 @@ impl Gossip {
         };
         self.drop_link(link, end, out);
         self.weave_soon();
+        if goodbye == Goodbye::Surplus {
+            // The neighbour dialled it and does not need it; somebody here may, and then this end dials and keeps it.
+            self.dial_wanted(out);
+        }
     }
 
     pub(super) fn on_closed(

@@ -651,7 +651,7 @@ impl Gossip {
     }
 
     /// Dials those to whom a link is wanted, unless that failed lately.
-    fn dial_wanted(&mut self, out: &mut Outbox<Output>) {
+    pub(super) fn dial_wanted(&mut self, out: &mut Outbox<Output>) {
         self.wanted.retain(|handle| self.topology.is_known(*handle));
         let missing: Vec<Handle> = self
             .wanted

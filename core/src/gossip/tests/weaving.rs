@@ -672,3 +672,25 @@ fn an_id_that_is_waited_for_or_greeted_keeps_its_place() {
     all.give(Input::Dialed { dial, link, peer });
     assert!(keeps(&mut all, 9), "it is being greeted");
 }
+
+#[test]
+fn a_wanted_link_that_the_other_end_closes_as_surplus_is_dialled_from_here_at_once() {
+    let surplus = Message::Goodbye(Goodbye::Surplus);
+    let dialled = |wanted| {
+        let mut all = Neighbourhood::new(2);
+        all.give(Input::Want {
+            peer: name(1),
+            wanted,
+        });
+        let given = all.give(Input::Receive {
+            link: LinkId(1),
+            message: surplus.clone(),
+        });
+        dials(&given)
+            .into_iter()
+            .map(|(_, _, address)| address)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(dialled(true), [to(1)]);
+    assert_eq!(dialled(false), []);
+}
