@@ -66,7 +66,7 @@ pub trait Overlay: Send + Sync + 'static {
     /// Why there is none, for instance because the other end lacks a feature; the other end is told, the link stays.
     fn prepare(&self, link: OverlayLink) -> Result<Box<dyn DataPath>, Unprepared>;
 
-    /// What people want to know of it, for the status.
+    /// What people want to know of it, for the status. Somebody may ask while another call runs, and still when it is over.
     fn diagnostics(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
@@ -81,12 +81,12 @@ pub trait DataPath: Send + Sync + 'static {
     /// and the other end may send only so many that were not taken.
     fn control(&self, kind: u8, payload: Bytes);
 
-    /// What people want to know of it, for the status.
+    /// What people want to know of it, for the status. Somebody may ask while another call runs, and still when it is over.
     fn attributes(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
 
-    /// It is over: because it failed here or at the other end, or because its link ended. Once, and the last call.
+    /// It is over: because it failed here or at the other end, or because its link ended. Once, and the last call but for [`attributes`](Self::attributes).
     fn stop(&self);
 }
 
