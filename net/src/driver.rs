@@ -2,9 +2,9 @@
 //!
 //! The loop decides nothing. It reads its inbox, and when nothing waits there and the machine's deadline has
 //! come it sends [`Wake`]. Waiting inputs come first (at most [`BATCH`] at a time and for [`BATCH_TIME`], so that
-//! neither a flood nor a slow machine stops the clock). A process that was stopped hears all its mail before it accuses anyone: a `Wake` that is late by more than
-//! [`LATE`] waits once for [`GRACE`] more, so that the tasks that read sockets can put their mail into the inbox, and
-//! then for everything that lies there.
+//! neither a flood nor a slow machine stops the clock). A process that was stopped hears its mail before it accuses
+//! anyone: a `Wake` that is late by more than [`LATE`] waits once for [`GRACE`] more, so that the tasks that read sockets
+//! can put their mail into the inbox, and then for everything that lies there and can be taken in [`BATCH_TIME`].
 //!
 //! Orders go to a [`Performer`], in order. A performer does not wait: what takes time is a task of its own whose
 //! completion comes back as an input through a [`Handle`].
@@ -28,8 +28,8 @@ pub const BATCH: usize = 128;
 /// The longest that letters are taken between two looks at the clock: a machine that needs long for each is late with
 /// what it must send, but not for ever.
 pub const BATCH_TIME: Duration = Duration::from_millis(100);
-/// A deadline missed by more than this was missed because the process did not run.
-pub const LATE: Duration = Duration::from_millis(100);
+/// A deadline missed by more than this, longer than two batches take, was missed because the process did not run.
+pub const LATE: Duration = Duration::from_millis(250);
 /// What the readers of sockets get to deliver their mail, after the process did not run.
 pub const GRACE: Duration = Duration::from_millis(5);
 

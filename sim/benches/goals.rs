@@ -61,13 +61,13 @@ fn head(nodes: usize, duration: u64) -> String {
 
 fn expectation(row: &Row, nodes: usize) -> String {
     let (name, (from, to)) = (row.metric, row.window);
+    let to = to.map(|to| format!("to = \"{to}s\"\n")).unwrap_or_default();
     if name == DOWN {
         let crashed = crashed(nodes);
         return format!(
-            "[[expect]]\neventually = {{ sees = {{ who = \"all\", of = \"{crashed}\", as = \"down\" }} }}\nfrom = \"{from}s\"\n"
+            "[[expect]]\neventually = {{ sees = {{ who = \"all\", of = \"{crashed}\", as = \"down\" }} }}\nfrom = \"{from}s\"\n{to}"
         );
     }
-    let to = to.map(|to| format!("to = \"{to}s\"\n")).unwrap_or_default();
     format!("[[expect]]\nmetric = \"{name}\"\nfrom = \"{from}s\"\n{to}{ANY}\n")
 }
 

@@ -50,7 +50,7 @@ impl Gossip {
                 link.outgoing.have.insert(key);
                 link.outgoing.have_due = Some(link.outgoing.have_due.map_or(due, |at| at.min(due)));
             } else {
-                // Too much to announce: once the view is quiet, its hash tells.
+                // Too much to announce: the next heartbeat's hash tells.
                 link.outgoing.have.clear();
                 link.outgoing.have_due = None;
                 link.hash_sent = None;

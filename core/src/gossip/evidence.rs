@@ -20,6 +20,8 @@ use crate::topology::Handle;
 const ISOLATION_HOLD: Duration = Duration::from_secs(1);
 /// The time a vouch has to arrive after a suspicion that rests on an old proof.
 const VOUCH_GRACE: Duration = Duration::from_millis(300);
+/// Timers that are late by less are as good as in time.
+const LATE_TOLERATED: Duration = Duration::from_millis(10);
 /// A node whose timers were late by a time doubts itself for this many times as long.
 const DOUBT_FACTOR: u32 = 8;
 /// The longest such doubt.
@@ -305,7 +307,11 @@ impl Gossip {
             }
             return;
         }
-        let proof = self.last_heard(handle);
+        // What is older than a suspect's time puts nothing off.
+        let down_after = self.config.tuning.down_after;
+        let proof = self
+            .last_heard(handle)
+            .filter(|heard| now - *heard < down_after);
         if proof > reported && self.own_edge(handle).is_none() {
             self.set_edge(handle, true, proof);
         }
@@ -413,6 +419,13 @@ impl Gossip {
             self.timers
                 .set(Timer::Suspicion, at.max(self.now + Duration::from_nanos(1)));
         }
+    }
+
+    /// This node's timers were late by so much. That adds up, and wears off by a sixteenth with each wake: who is late
+    /// again and again has more mail before it than it can know.
+    pub(super) fn note_lateness(&mut self, late: Duration) {
+        let kept = self.lag - self.lag / 16;
+        self.lag = (kept + late.saturating_sub(LATE_TOLERATED)).min(DOUBT_MAX);
     }
 
     /// How much longer this node waits before it declares anybody down, because it lags behind its mail itself:

@@ -461,11 +461,13 @@ impl Gossip {
             .values()
             .any(|other| other.is_lively() && now - other.heard < late);
         let mut unwell = was_unwell;
+        let mut synced = None;
         if let Some(old) = replaced
             && let Some(held) = self.links.get(&old)
         {
             eager |= held.eager;
             unwell |= held.silent || held.stage == Stage::Broken;
+            synced = held.synced.filter(|_| !unwell);
             if !self.config.sabotage.has(Switch::NoTieBreak) {
                 self.drop_link(old, LinkEnd::Superseded, out);
             }
@@ -477,6 +479,8 @@ impl Gossip {
         held.opened = self.now;
         held.heard = self.now;
         held.eager = eager;
+        // What was compared a moment ago on the connection before need not be compared again.
+        held.synced = synced;
         let (peer, dialed) = (held.peer.clone(), held.dialed);
         self.listen_at(link, self.after(self.config.tuning.redial_after));
         out.push(Output::Report(Event::LinkUp { peer, link, dialed }));
@@ -554,9 +558,10 @@ impl Gossip {
             Goodbye::Superseded => LinkEnd::Superseded,
             Goodbye::Surplus | Goodbye::NameTaken | Goodbye::Protocol => LinkEnd::PeerClosed,
         };
+        let theirs = self.links.get(&link).is_some_and(|held| !held.dialed);
         self.drop_link(link, end, out);
         self.weave_soon();
-        if goodbye == Goodbye::Surplus {
+        if goodbye == Goodbye::Surplus && theirs {
             // The neighbour dialled it and does not need it; somebody here may, and then this end dials and keeps it.
             self.dial_wanted(out);
         }

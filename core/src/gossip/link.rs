@@ -47,6 +47,8 @@ pub(super) struct Link {
     pub(super) hash_sent: Option<(u64, Instant)>,
     /// When a reconciliation last began.
     pub(super) synced: Option<Instant>,
+    /// When the neighbour was last given what it was a little behind with.
+    pub(super) pushed: Option<Instant>,
     pub(super) flushed: Option<Instant>,
     pub(super) outgoing: Outgoing,
 }
@@ -74,6 +76,7 @@ impl Link {
             redialed: Instant::ZERO,
             hash_sent: None,
             synced: None,
+            pushed: None,
             flushed: None,
             outgoing: Outgoing::new(),
         }

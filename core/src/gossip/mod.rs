@@ -216,7 +216,7 @@ impl Gossip {
             .timers
             .next()
             .map_or(core::time::Duration::ZERO, |due| self.now - due);
-        self.lag = late.max(self.lag - self.lag / 16);
+        self.note_lateness(late);
         if let Some(due) = self.timers.next()
             && self.now - due > self.config.tuning.pause_threshold
             && !self.config.sabotage.has(Switch::NoPauseGuard)

@@ -1,6 +1,6 @@
 //! How two views that differ become equal without sending what both have.
 //!
-//! Each link compares order-free set hashes once the view is quiet. A neighbour whose hash we had a little while
+//! Each link compares order-free set hashes once it has stood for a moment, and whenever the view is quiet. A neighbour whose hash we had a little while
 //! ago gets what changed since. Otherwise the dialer of the link sends a sketch of its view; the acceptor pushes
 //! what is missing there and asks for what is missing here. When even the largest sketch is too small, both send
 //! snapshots.
@@ -38,7 +38,7 @@ impl Gossip {
         let Some(held) = self.links.get(&link) else {
             return false;
         };
-        // A view that never rests compares all the same: once soon, then rarely.
+        // A view that never rests compares all the same: until told once, then rarely.
         let rests_or_waited = self.is_quiet()
             || match held.hash_sent {
                 None => self.has_stood(held),
@@ -67,7 +67,8 @@ impl Gossip {
             None => self.has_stood(held),
             Some(at) => self.now - at >= self.config.tuning.hash_interval,
         });
-        if !self.is_quiet() {
+        let rests = self.is_quiet();
+        if !rests {
             if !overdue {
                 self.tell_again(link);
                 return;
@@ -81,6 +82,18 @@ impl Gossip {
             .iter()
             .position(|(before, _)| *before == theirs);
         if let Some(behind) = behind {
+            let now = self.now;
+            let held = self.links.get_mut(&link);
+            let Some(held) =
+                held.filter(|held| held.pushed.is_none_or(|at| now - at >= SYNC_INTERVAL))
+            else {
+                self.tell_again(link);
+                return;
+            };
+            held.pushed = Some(now);
+            if !rests {
+                held.synced = Some(now);
+            }
             let keys: Vec<Key> = self
                 .history
                 .iter()

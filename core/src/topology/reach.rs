@@ -176,9 +176,10 @@ impl Topology {
         self.rings_join_all() && self.reported_edges().all(|(_, edge)| !edge.down)
     }
 
-    /// Whether any reporter says that an edge to `peer` is down. O(reported edges).
+    /// Whether any reporter says that an edge of the rings to `peer` is down. O(reported edges).
     pub(crate) fn is_accused(&self, peer: Handle) -> bool {
-        self.reported_edges()
-            .any(|(_, edge)| edge.down && edge.peer == peer)
+        self.reported_edges().any(|(reporter, edge)| {
+            edge.down && edge.peer == peer && self.is_ring_edge(reporter, peer)
+        })
     }
 }

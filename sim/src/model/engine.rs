@@ -347,7 +347,10 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
             self.step(host, waiting.input, waiting.bytes);
         }
         let state = &mut self.hosts[host];
-        if state.wake_waits && (state.mailbox.is_empty() || state.wakes_by <= self.now) {
+        if state.wake_waits
+            && (state.mailbox.is_empty()
+                || state.wakes_by.max(state.paused_until + MAIL_FIRST) <= self.now)
+        {
             state.wake_waits = false;
             self.wake(host);
         }
@@ -366,7 +369,7 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
         state.wake_at = NEVER;
         if state.paused_until.max(state.busy_until) > self.now || !state.mailbox.is_empty() {
             if !std::mem::replace(&mut state.wake_waits, true) {
-                state.wakes_by = state.paused_until.max(self.now) + MAIL_FIRST;
+                state.wakes_by = self.now + MAIL_FIRST;
             }
             let step = state.delayed_by;
             self.fabric.bite(step, 1);

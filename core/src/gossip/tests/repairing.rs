@@ -110,6 +110,30 @@ fn an_equal_hash_says_nothing_and_a_recent_one_gets_what_changed_since() {
 }
 
 #[test]
+fn who_tells_one_old_hash_again_and_again_is_given_the_difference_rarely() {
+    for rests in [true, false] {
+        let mut all = with_a_dialled_link();
+        all.rest(ms(2_000));
+        let before = all.machine.hash();
+        all.hears(2, records(&[news(7, 1)]));
+        all.rest(ms(1_000));
+        for link in [2, 101] {
+            let mut given = Vec::new();
+            for version in 1..=100 {
+                if !rests {
+                    all.hears(2, records(&[news(8, version)]));
+                }
+                given.extend(all.hears(link, hash(before)));
+                given.extend(all.silence(ms(1)));
+            }
+            let pushes = syncs(&given, link);
+            let pushes = pushes.iter().filter(|it| matches!(it, Sync::Push { .. }));
+            assert_eq!(pushes.count(), 1, "link {link}");
+        }
+    }
+}
+
+#[test]
 fn while_the_view_changes_a_new_link_is_not_compared() {
     let mut all = Neighbourhood::new(2);
     all.greet(3, 3);

@@ -674,23 +674,28 @@ fn an_id_that_is_waited_for_or_greeted_keeps_its_place() {
 }
 
 #[test]
-fn a_wanted_link_that_the_other_end_closes_as_surplus_is_dialled_from_here_at_once() {
-    let surplus = Message::Goodbye(Goodbye::Surplus);
+fn a_wanted_link_that_its_dialer_closes_as_surplus_is_dialled_from_here_at_once() {
+    let surplus = |link| Input::Receive {
+        link: LinkId(link),
+        message: Message::Goodbye(Goodbye::Surplus),
+    };
+    let want = |wanted| Input::Want {
+        peer: name(1),
+        wanted,
+    };
     let dialled = |wanted| {
         let mut all = Neighbourhood::new(2);
-        all.give(Input::Want {
-            peer: name(1),
-            wanted,
-        });
-        let given = all.give(Input::Receive {
-            link: LinkId(1),
-            message: surplus.clone(),
-        });
-        dials(&given)
-            .into_iter()
-            .map(|(_, _, address)| address)
-            .collect::<Vec<_>>()
+        all.give(want(wanted));
+        let given = all.give(surplus(1));
+        (all, dials(&given))
     };
-    assert_eq!(dialled(true), [to(1)]);
-    assert_eq!(dialled(false), []);
+    let (_, given) = dialled(false);
+    assert_eq!(given, []);
+    let (mut all, given) = dialled(true);
+    let (_, dial, address) = given[0].clone();
+    assert_eq!(address, to(1));
+    // Nobody needs to close what this end dialled: who does it again and again is not dialled again at once.
+    answered(&mut all, dial, 1, welcome(1, 2));
+    let given = all.give(surplus(100 + dial.0));
+    assert_eq!(dials(&given), []);
 }
