@@ -278,6 +278,7 @@ impl Gossip {
                 super::Suspicion {
                     since: now,
                     until: now + down_after,
+                    put_off: 0,
                 },
             );
             self.timers.set_earlier(Timer::Suspicion, now + down_after);

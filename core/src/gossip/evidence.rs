@@ -20,6 +20,9 @@ use crate::topology::Handle;
 const ISOLATION_HOLD: Duration = Duration::from_secs(1);
 /// The time a vouch has to arrive after a suspicion that rests on an old proof.
 const VOUCH_GRACE: Duration = Duration::from_millis(300);
+/// Who stands still again and again puts its judgement on a suspect off no more often than this: the others forget the
+/// dead meanwhile, and it would bring them back.
+const PUT_OFF_MAX: u8 = 2;
 /// Timers that are late by less are as good as in time.
 const LATE_TOLERATED: Duration = Duration::from_millis(10);
 /// A node whose timers were late by a time doubts itself for this many times as long.
@@ -269,26 +272,36 @@ impl Gossip {
     }
 
     fn suspect(&mut self, handle: Handle, proof: Option<Instant>, out: &mut Outbox<Output>) {
-        let since = match self.suspects.get(&handle) {
-            Some(suspicion) => suspicion.since,
+        let (since, put_off) = match self.suspects.get(&handle) {
+            Some(suspicion) => (suspicion.since, suspicion.put_off),
             None => {
                 self.set_status(handle, Status::Suspect);
                 out.push(Output::Report(Event::PeerSuspected {
                     id: self.id_of(handle),
                 }));
-                self.now
+                (self.now, 0)
             }
+        };
+        let floor = if put_off > PUT_OFF_MAX {
+            Instant::ZERO
+        } else {
+            self.judge_floor
         };
         let down_after = self.config.tuning.down_after;
         let now = self.now;
-        let fresh = self.news(handle).fresh(now).max(self.judge_floor);
+        let fresh = self.news(handle).fresh(now).max(floor);
         let grace = if proof.is_some() {
             VOUCH_GRACE
         } else {
             down_after
         };
         let until = (proof.unwrap_or(Instant::ZERO).max(fresh) + down_after).max(since + grace);
-        self.suspects.insert(handle, Suspicion { since, until });
+        let suspicion = Suspicion {
+            since,
+            until,
+            put_off,
+        };
+        self.suspects.insert(handle, suspicion);
     }
 
     /// Says what this node knows of a new suspect: that it hears it, or when it last did if that was after the latest
@@ -425,7 +438,9 @@ impl Gossip {
     /// again and again has more mail before it than it can know.
     pub(super) fn note_lateness(&mut self, late: Duration) {
         let kept = self.lag - self.lag / 16;
-        self.lag = (kept + late.saturating_sub(LATE_TOLERATED)).min(DOUBT_MAX);
+        // More would lengthen no doubt, and wear off late.
+        let most = DOUBT_MAX / DOUBT_FACTOR;
+        self.lag = (kept + late.saturating_sub(LATE_TOLERATED)).min(most);
     }
 
     /// How much longer this node waits before it declares anybody down, because it lags behind its mail itself:
@@ -501,10 +516,15 @@ impl Gossip {
         self.timers.cancel(&Timer::Isolation);
         let until = now + self.config.tuning.down_after;
         for suspicion in self.suspects.values_mut() {
-            suspicion.until = suspicion.until.max(until);
+            suspicion.put_off = suspicion.put_off.saturating_add(1);
+            if suspicion.put_off <= PUT_OFF_MAX {
+                suspicion.until = suspicion.until.max(until);
+            }
         }
-        if !self.suspects.is_empty() {
-            self.timers.set(Timer::Suspicion, until);
+        let first = self.suspects.values().map(|it| it.until).min();
+        if let Some(first) = first {
+            self.timers
+                .set(Timer::Suspicion, first.max(now + DOUBT_INTERVAL));
         }
         let dials: Vec<_> = self.dials.keys().copied().collect();
         for dial in dials {

@@ -91,6 +91,8 @@ struct Missing {
 struct Suspicion {
     since: Instant,
     until: Instant,
+    /// How often this node stood still meanwhile, and put its judgement off.
+    put_off: u8,
 }
 
 /// The gossip machine of one node.

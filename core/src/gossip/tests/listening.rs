@@ -145,57 +145,8 @@ fn one_neighbour_that_is_heard_keeps_a_node_from_isolation() {
     assert_eq!(all.own_report(), [(name(1), true), (name(3), true)]);
 }
 
-#[test]
-fn a_node_that_was_stopped_judges_nobody_at_once() {
-    for (stopped, forgives) in [(1_000, false), (1_001, true), (9_000, true)] {
-        let mut all = Neighbourhood::new(3);
-        let due = all.machine.next_deadline().unwrap();
-        all.now = due + ms(stopped);
-        let given = all.give(Input::Wake);
-        let late = ms(stopped);
-        assert_eq!(
-            events(&given).contains(&&Event::Paused { late }),
-            forgives,
-            "{stopped}"
-        );
-        assert!(!events(&given).contains(&&Event::Isolated));
-        if !forgives {
-            continue;
-        }
-        assert!(
-            all.machine
-                .links(all.now)
-                .all(|link| !link.silent && link.quiet == ms(0))
-        );
-        // Everybody has the whole time again.
-        let given = all.silence(ms(1_900));
-        assert_eq!(dials(&given), []);
-        assert_eq!(all.own_report(), []);
-    }
-}
-
-#[test]
-fn a_stopped_node_gives_suspects_and_dials_their_whole_time_again() {
-    let mut all = Neighbourhood::new(3);
-    suspect(&mut all);
-    let due = all.machine.next_deadline().unwrap();
-    all.now = due + ms(3_000);
-    all.give(Input::Wake);
-    let woke = all.now;
-    let given = all.hear_only(&[1, 2, 3], ms(20_000));
-    let down = given
-        .iter()
-        .find(|(_, order)| *order == Output::Report(Event::PeerDown { id: name(7) }))
-        .map(|(at, _)| *at)
-        .expect("down in the end");
-    assert!(
-        down >= woke + all.machine.config().tuning.down_after,
-        "{down:?} {woke:?}"
-    );
-}
-
 /// Lets `n0` learn of `n7`, and that all whom the rings put beside it miss it.
-fn suspect(all: &mut Neighbourhood) -> Vec<super::neighbourhood::Order> {
+pub(super) fn suspect(all: &mut Neighbourhood) -> Vec<super::neighbourhood::Order> {
     all.hears(1, records(&[news(7, 1)]));
     let mut given = Vec::new();
     for index in 1..=3 {
@@ -402,36 +353,6 @@ fn a_broken_connection_is_redialled_at_once_even_in_the_first_moments() {
     let given = all.silence(ms(20));
     let redials: Vec<Instant> = dials(&given).into_iter().map(|(at, ..)| at).collect();
     assert_eq!(redials, [broken + ms(1)]);
-}
-
-#[test]
-fn a_node_that_lags_behind_waits_longer_before_it_declares_anybody_down() {
-    let down_after = |lag: u64| {
-        let mut all = Neighbourhood::new(3);
-        suspect(&mut all);
-        let since = all.now;
-        loop {
-            // Every timer is found late by the lag.
-            let due = all.machine.next_deadline().expect("a deadline");
-            all.now = (due + ms(lag)).max(all.now);
-            let mut given = all.give(Input::Wake);
-            for link in 1..=3 {
-                given.extend(all.hears(link, Frame::default()));
-            }
-            let down = Event::PeerDown { id: name(7) };
-            if events(&given).contains(&&down) {
-                return all.now - since;
-            }
-            assert!(all.now - since < ms(60_000));
-        }
-    };
-    let (prompt, late) = (down_after(0), down_after(300));
-    assert!(prompt < ms(6_000), "{prompt:?}");
-    // Eight times what the lag adds up to, eight seconds at most, and what the lag itself costs.
-    assert!(
-        late >= prompt + ms(16 * 300) && late < prompt + ms(8_000 + 2_000),
-        "{prompt:?} {late:?}"
-    );
 }
 
 /// `n0` with links to twelve others, one of which is no edge of the rings; that one.
