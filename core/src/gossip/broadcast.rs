@@ -17,8 +17,10 @@ use crate::topology::record::{COUNTER_MAX, Content, Rank, Record};
 use crate::topology::{Applied, Brought, Handle};
 use std::sync::Arc;
 
-/// More announcements than this waiting on one link say no more than a hash does.
+/// More announcements of records than this waiting on one link say no more than a hash does: many join at once.
 const ANNOUNCEMENTS_MAX: usize = 48;
+/// Of reports, more are announced: a vouch that comes late, since the tree ends before somebody, is a false death.
+const REPORTS_ANNOUNCED_MAX: usize = 512;
 /// Reports are announced this long after they went out on the tree.
 const REPORT_ANNOUNCED_AFTER: Duration = Duration::from_millis(100);
 
@@ -34,6 +36,11 @@ impl Gossip {
             } else {
                 tuning.announce_after
             };
+        let most = if key.1 {
+            REPORTS_ANNOUNCED_MAX
+        } else {
+            ANNOUNCEMENTS_MAX
+        };
         for (id, link) in self.links.iter_mut() {
             if !link.is_open() || Some(*id) == except {
                 continue;
@@ -46,7 +53,7 @@ impl Gossip {
                 } else {
                     link.outgoing.updates.insert(key);
                 }
-            } else if link.outgoing.have.len() < ANNOUNCEMENTS_MAX {
+            } else if link.outgoing.have.len() < most {
                 link.outgoing.have.insert(key);
                 link.outgoing.have_due = Some(link.outgoing.have_due.map_or(due, |at| at.min(due)));
             } else {
