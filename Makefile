@@ -29,8 +29,9 @@ bench: cc ## measure the mesh against its goals (release build, model engine)
 
 bench-mesh: bench ## the same by another name (SIZES=30,100 chooses sizes, ROWS=update rows)
 
-bench-sim: cc ## measure the model engine: CPU time, memory (release build)
+bench-sim: cc ## measure the model engine and bare turmoil: CPU time, memory (release build)
 	$(CARGO) bench --locked -p phalanx-sim --bench speed
+	$(CARGO) bench --locked -p phalanx-sim-wire --bench turmoil
 
 bench-peers: cc ## compare with foca and chitchat on a simulated network (PEERS="--sizes 30,100,1000 --seeds 1")
 	cd sim/peers && $(CARGO) run --locked --release --quiet --bin phalanx-sim-peers -- $(PEERS)
