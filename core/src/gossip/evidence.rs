@@ -247,12 +247,7 @@ impl Gossip {
         for (handle, proof) in newly_suspect {
             self.testify(handle, proof);
         }
-        if let Some(first) = self
-            .suspects
-            .values()
-            .map(|suspicion| suspicion.until)
-            .min()
-        {
+        if let Some(first) = self.first_verdict() {
             self.timers.set(
                 Timer::Suspicion,
                 first.max(self.now + Duration::from_nanos(1)),
@@ -381,6 +376,14 @@ impl Gossip {
         }
     }
 
+    /// When the first suspect's time is over.
+    fn first_verdict(&self) -> Option<Instant> {
+        self.suspects
+            .values()
+            .map(|suspicion| suspicion.until)
+            .min()
+    }
+
     /// Declares down whose time as a suspect is over.
     pub(super) fn declare_down(&mut self, out: &mut Outbox<Output>) {
         if let Some(since) = self.isolated_since
@@ -421,12 +424,7 @@ impl Gossip {
             }
             self.weave_soon();
         }
-        if let Some(first) = self
-            .suspects
-            .values()
-            .map(|suspicion| suspicion.until)
-            .min()
-        {
+        if let Some(first) = self.first_verdict() {
             // A doubt that shrinks is looked at again before long.
             let at = (first + doubt).min(self.now + DOUBT_INTERVAL).max(first);
             self.timers
@@ -521,8 +519,7 @@ impl Gossip {
                 suspicion.until = suspicion.until.max(until);
             }
         }
-        let first = self.suspects.values().map(|it| it.until).min();
-        if let Some(first) = first {
+        if let Some(first) = self.first_verdict() {
             self.timers
                 .set(Timer::Suspicion, first.max(now + DOUBT_INTERVAL));
         }

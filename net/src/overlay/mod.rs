@@ -66,7 +66,7 @@ pub trait Overlay: Send + Sync + 'static {
     /// Why there is none, for instance because the other end lacks a feature; the other end is told, the link stays.
     fn prepare(&self, link: OverlayLink) -> Result<Box<dyn DataPath>, Unprepared>;
 
-    /// What people want to know of it, for the status. Somebody may ask while another call runs, and still when it is over.
+    /// What people want to know of it, for the status.
     fn diagnostics(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
