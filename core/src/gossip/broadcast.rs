@@ -98,6 +98,7 @@ impl Gossip {
     ) {
         let mut useful = false;
         let mut repeated = false;
+        self.topology.gather();
         for record in records {
             let (applied, key) = self.take_record(record, link, out);
             let (news, again) = self.weigh(applied, key, link);
@@ -105,6 +106,7 @@ impl Gossip {
             repeated |= again;
             self.relay(key, applied, link);
         }
+        self.topology.settle();
         for report in reports {
             let (applied, key) = self.take_report(report, link, out);
             let (news, again) = self.weigh(applied, key, link);

@@ -258,10 +258,10 @@ impl Gossip {
         let index = handle as usize;
         if index >= self.news.len() {
             let fresh = News::new(self.now);
-            // Every member has one: the list grows by a sixteenth, not to double its size.
+            // Every member has one: the list grows by a thirty-second, not to double its size.
             if index >= self.news.capacity() {
                 self.news
-                    .reserve_exact(index + 1 - self.news.len() + index / 16);
+                    .reserve_exact(index + 1 - self.news.len() + index / 32);
             }
             self.news.resize(index + 1, fresh);
         }

@@ -272,6 +272,7 @@ impl Gossip {
         broadcast: bool,
         out: &mut Outbox<Output>,
     ) {
+        self.topology.gather();
         for record in records {
             let (applied, key) = self.take_record(record, link, out);
             self.brought_by_nobody(key, applied);
@@ -279,6 +280,7 @@ impl Gossip {
                 self.relay(key, applied, link);
             }
         }
+        self.topology.settle();
         for report in reports {
             let (applied, key) = self.take_report(report, link, out);
             self.brought_by_nobody(key, applied);

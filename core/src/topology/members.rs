@@ -1,6 +1,6 @@
 //! Which number each id has in one view, and its record: what a view of thousands holds for every one of them.
 //!
-//! Sixteen bytes a member: numbers in order of their ids, and pointers to the shared records by number. An id that was
+//! Fifteen bytes a member: numbers in order of their ids, and pointers to the shared records by number. An id that was
 //! only named is kept by itself until its record comes.
 
 use super::Handle;
@@ -10,23 +10,65 @@ use crate::size::held;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The most ids that can have a number.
+const NUMBERS_MAX: usize = 1 << 24;
+
+/// A member's number in three bytes: a view of ten thousand holds each four times, and a simulation ten thousand views.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Packed([u8; 3]);
+
+impl Packed {
+    pub(super) const fn of(handle: Handle) -> Self {
+        let [low, middle, high, _] = handle.to_le_bytes();
+        Self([low, middle, high])
+    }
+
+    pub(super) const fn handle(self) -> Handle {
+        let [low, middle, high] = self.0;
+        Handle::from_le_bytes([low, middle, high, 0])
+    }
+}
+
+/// Where an id stands in the order of all. Its beginning tells most apart, without a look at the record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Place {
+    prefix: [u8; 4],
+    number: Packed,
+}
+
+impl Place {
+    const fn new(prefix: u32, handle: Handle) -> Self {
+        Self {
+            prefix: prefix.to_le_bytes(),
+            number: Packed::of(handle),
+        }
+    }
+
+    const fn prefix(self) -> u32 {
+        u32::from_le_bytes(self.prefix)
+    }
+}
+
 /// Ids, their numbers and their records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Members {
-    /// The numbers, in order of the ids. The beginning of an id stands beside its number and tells most apart, without
-    /// a look at the record.
-    index: Vec<(u32, Handle)>,
+    /// The numbers, in order of the ids.
+    index: Vec<Place>,
     records: Vec<Option<Arc<Record>>>,
     /// The ids without a record.
     unheard: BTreeMap<Handle, NodeId>,
     free: Vec<Handle>,
 }
 
-/// Inserts into a list of which every view holds a long one: it grows by a sixteenth, not to double its size.
-pub(super) fn append_at<T>(list: &mut Vec<T>, at: usize, item: T) {
-    if list.len() == list.capacity() {
-        list.reserve_exact(list.len() / 16 + 8);
+/// Makes room in a list of which every view holds a long one: it grows by a thirty-second, not to double its size.
+pub(super) fn make_room<T>(list: &mut Vec<T>, more: usize) {
+    if list.capacity() - list.len() < more {
+        list.reserve_exact(more.max(list.len() / 32 + 8));
     }
+}
+
+fn insert_at<T>(list: &mut Vec<T>, at: usize, item: T) {
+    make_room(list, 1);
     list.insert(at, item);
 }
 
@@ -53,7 +95,7 @@ impl Members {
     /// Bytes in memory, without the records.
     pub(super) fn memory(&self) -> usize {
         let unheard = self.unheard.values();
-        held::<(u32, Handle)>(self.index.len())
+        held::<Place>(self.index.len())
             + held::<Option<Arc<Record>>>(self.records.len())
             + held::<(Handle, NodeId)>(self.unheard.len())
             + unheard.map(|id| id.as_str().len()).sum::<usize>()
@@ -82,22 +124,22 @@ impl Members {
         if id.is_its_prefix() {
             return self
                 .index
-                .binary_search_by_key(&prefix, |(other, _)| *other);
+                .binary_search_by_key(&prefix, |place| place.prefix());
         }
-        self.index.binary_search_by(|(other, handle)| {
-            other
-                .cmp(&prefix)
-                .then_with(|| self.id(*handle).cmp(&Some(id)))
+        self.index.binary_search_by(|place| {
+            let by_prefix = place.prefix().cmp(&prefix);
+            by_prefix.then_with(|| self.id(place.number.handle()).cmp(&Some(id)))
         })
     }
 
     pub(super) fn find(&self, id: &NodeId) -> Option<Handle> {
-        self.place(id).ok().map(|at| self.index[at].1)
+        let at = self.place(id).ok()?;
+        Some(self.index[at].number.handle())
     }
 
     /// The numbers in order of their ids.
     pub(super) fn handles(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.index.iter().map(|(_, handle)| *handle)
+        self.index.iter().map(|place| place.number.handle())
     }
 
     /// The numbers of the ids after one, in order of the ids.
@@ -106,26 +148,26 @@ impl Members {
             Ok(at) => at + 1,
             Err(at) => at,
         });
-        self.index[from..].iter().map(|(_, handle)| *handle)
+        self.index[from..].iter().map(|place| place.number.handle())
     }
 
     /// The number of an id, made if the id is new; none when it is new and there are `max` already.
     pub(super) fn intern(&mut self, id: &NodeId, max: usize) -> Option<Handle> {
         let at = match self.place(id) {
-            Ok(at) => return Some(self.index[at].1),
-            Err(_) if self.len() >= max => return None,
+            Ok(at) => return Some(self.index[at].number.handle()),
+            Err(_) if self.len() >= max.min(NUMBERS_MAX) => return None,
             Err(at) => at,
         };
         let handle = match self.free.pop() {
             Some(handle) => handle,
             None => {
                 let handle = Handle::try_from(self.records.len()).ok()?;
-                append_at(&mut self.records, handle as usize, None);
+                insert_at(&mut self.records, handle as usize, None);
                 handle
             }
         };
         self.unheard.insert(handle, id.clone());
-        append_at(&mut self.index, at, (id.prefix(), handle));
+        insert_at(&mut self.index, at, Place::new(id.prefix(), handle));
         Some(handle)
     }
 

@@ -31,7 +31,7 @@ use crate::gossip::{LinkId, Sabotage, Switch};
 use crate::identity::NodeId;
 use crate::random::mix;
 use crate::time::Instant;
-use members::{Members, append_at};
+use members::Members;
 use providers::Providers;
 use record::{Record, Report};
 use rings::Rings;
@@ -345,6 +345,18 @@ impl Topology {
         self.members.intern(id, max)
     }
 
+    /// Many records may come: until [`Self::settle`] those who are new are gathered, and nothing may be asked about rings.
+    pub(crate) const fn gather(&mut self) {
+        self.rings.gather();
+    }
+
+    /// Whoever was gathered goes onto the rings.
+    pub(crate) fn settle(&mut self) {
+        let members = &self.members;
+        self.rings
+            .settle(|handle, ring| place(members, handle, ring));
+    }
+
     /// Merges a record: the greater stays.
     pub fn apply_record(&mut self, record: &Arc<Record>) -> Applied {
         self.intern(record.id())
@@ -389,7 +401,7 @@ impl Topology {
         {
             self.drop_report(handle);
         }
-        self.enter(handle);
+        self.enter(handle, !stood);
     }
 
     /// Takes a record out of everything derived from it; off the rings unless it is about to be replaced there.
@@ -416,8 +428,8 @@ impl Topology {
         }
     }
 
-    /// Puts a record into everything derived from it.
-    fn enter(&mut self, handle: Handle) {
+    /// Puts a record into everything derived from it; onto the rings unless it was replaced there.
+    fn enter(&mut self, handle: Handle, onto_rings: bool) {
         self.revision += 1;
         let Some(record) = self.members.record(handle) else {
             return;
@@ -428,9 +440,11 @@ impl Topology {
             self.alive = self.alive.wrapping_add(record.places()[0]);
         }
         if !record.rank().leaving {
-            let members = &self.members;
-            self.rings
-                .insert(handle, |handle, ring| place(members, handle, ring));
+            if onto_rings {
+                let members = &self.members;
+                self.rings
+                    .insert(handle, |handle, ring| place(members, handle, ring));
+            }
             self.rings
                 .set_dialable(handle, record.content().address.is_some());
             self.providers.insert(record);

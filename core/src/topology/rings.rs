@@ -6,7 +6,8 @@
 //!
 //! Source: rings of observers as in Rapid (Suresh et al., USENIX ATC 2018).
 
-use super::{Handle, Topology, append_at};
+use super::members::{Packed, make_room};
+use super::{Handle, Topology};
 use crate::identity::NodeId;
 use crate::random::{hash_bytes, mix};
 use crate::size::held;
@@ -22,12 +23,16 @@ type Place = (u64, Handle);
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rings {
     /// In order of their places, which their records know.
-    rings: [Vec<Handle>; RINGS],
+    rings: [Vec<Packed>; RINGS],
     /// Members that cannot be dialled: they watch, and nobody watches them.
     mute: BTreeSet<Handle>,
     /// Whose view it is, and where it stands on each ring: its surroundings are asked for all the time.
     centre: Option<Handle>,
     at_centre: [Option<usize>; RINGS],
+    /// Who comes goes onto the rings with all others that come at once: to make room for one moves half of all.
+    gathering: bool,
+    /// Who has come, and is on no ring yet.
+    coming: Vec<Handle>,
 }
 
 /// Where an id stands on each ring.
@@ -36,11 +41,29 @@ pub(super) fn places(id: &NodeId) -> [u64; RINGS] {
     core::array::from_fn(|ring| mix(hash ^ mix(ring as u64 + 1)))
 }
 
+/// Where each of those who come goes in a list; both are in order.
+fn places_among(list: &[Packed], coming: &[Place], place: impl Fn(Packed) -> Place) -> Vec<usize> {
+    let stride = (list.len() / coming.len()).max(1);
+    let mut from = 0;
+    let places = coming.iter().map(|own| {
+        // About as far from the one before as if all stood evenly; else twice as far, and so on.
+        let mut step = stride;
+        while from + step < list.len() && place(list[from + step]) < *own {
+            from += step;
+            step *= 2;
+        }
+        let to = (from + step).min(list.len());
+        from += list[from..to].partition_point(|other| place(*other) < *own);
+        from
+    });
+    places.collect()
+}
+
 impl Rings {
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         let places: usize = self.rings.iter().map(Vec::len).sum();
-        held::<Handle>(places + self.mute.len())
+        held::<Packed>(places) + held::<Handle>(self.mute.len() + self.coming.len())
     }
 
     pub(super) const fn new() -> Self {
@@ -49,6 +72,8 @@ impl Rings {
             mute: BTreeSet::new(),
             centre: None,
             at_centre: [None; RINGS],
+            gathering: false,
+            coming: Vec::new(),
         }
     }
 
@@ -65,28 +90,64 @@ impl Rings {
         }
     }
 
+    /// Somebody comes who is on no ring.
     pub(super) fn insert(&mut self, handle: Handle, place: impl Fn(Handle, usize) -> Place) {
+        self.coming.push(handle);
+        if !self.gathering {
+            self.take_in(place);
+        }
+    }
+
+    /// From now on who comes is gathered, until [`Self::settle`]. Nobody may ask about the rings before.
+    pub(super) const fn gather(&mut self) {
+        self.gathering = true;
+    }
+
+    /// Whoever was gathered goes onto the rings.
+    pub(super) fn settle(&mut self, place: impl Fn(Handle, usize) -> Place) {
+        self.gathering = false;
+        self.take_in(place);
+    }
+
+    /// O(n + k log n) for k who come.
+    fn take_in(&mut self, place: impl Fn(Handle, usize) -> Place) {
+        let coming = core::mem::take(&mut self.coming);
+        if coming.is_empty() {
+            return;
+        }
         for ring in 0..RINGS {
-            let own = place(handle, ring);
-            let places = &mut self.rings[ring];
-            let Err(at) = places.binary_search_by_key(&own, |other| place(*other, ring)) else {
-                continue;
-            };
-            append_at(places, at, handle);
+            let list = &mut self.rings[ring];
+            let mut new: Vec<Place> = coming.iter().map(|handle| place(*handle, ring)).collect();
+            new.sort_unstable();
+            let places = places_among(list, &new, |other| place(other.handle(), ring));
+            let mut end = list.len();
+            make_room(list, new.len());
+            list.resize(end + new.len(), Packed::of(0));
+            // From the back: what follows the last of them moves by their number, what follows the one before by one less.
+            for (before, (at, (_, handle))) in places.iter().zip(&new).enumerate().rev() {
+                list.copy_within(*at..end, at + before + 1);
+                list[at + before] = Packed::of(*handle);
+                end = *at;
+            }
             let centre = &mut self.at_centre[ring];
-            if self.centre == Some(handle) {
-                *centre = Some(at);
-            } else if let Some(centre) = centre.as_mut().filter(|centre| at <= **centre) {
-                *centre += 1;
+            if let Some(stands) = centre {
+                *stands += places.partition_point(|at| *at <= *stands);
+            } else if let Some(own) = self.centre {
+                let mut found = new.iter().zip(&places).enumerate();
+                *centre = found.find_map(|(before, ((_, handle), at))| {
+                    (*handle == own).then_some(at + before)
+                });
             }
         }
     }
 
     pub(super) fn remove(&mut self, handle: Handle, place: impl Fn(Handle, usize) -> Place) {
+        self.take_in(&place);
         for ring in 0..RINGS {
             let own = place(handle, ring);
             let places = &mut self.rings[ring];
-            let Ok(at) = places.binary_search_by_key(&own, |other| place(*other, ring)) else {
+            let Ok(at) = places.binary_search_by_key(&own, |other| place(other.handle(), ring))
+            else {
                 continue;
             };
             places.remove(at);
@@ -108,16 +169,18 @@ impl Rings {
 
     /// All edges of a ring: each member and whom it watches. O(n).
     pub(super) fn edges(&self, ring: usize) -> impl Iterator<Item = (Handle, Handle)> + '_ {
+        debug_assert!(self.coming.is_empty(), "asked for before they are settled");
         let places = &self.rings[ring];
-        let first = places.iter().copied().find(|h| self.is_dialable(*h));
+        let handles = places.iter().map(|place| place.handle());
+        let first = handles.clone().find(|handle| self.is_dialable(*handle));
         // From the last place backwards, the next member that can be dialled is known at each place.
         let mut next = first;
-        places.iter().rev().filter_map(move |handle| {
+        handles.rev().filter_map(move |handle| {
             let edge = next
-                .filter(|next| next != handle)
-                .map(|next| (*handle, next));
-            if self.is_dialable(*handle) {
-                next = Some(*handle);
+                .filter(|next| *next != handle)
+                .map(|next| (handle, next));
+            if self.is_dialable(handle) {
+                next = Some(handle);
             }
             edge
         })
@@ -127,6 +190,10 @@ impl Rings {
 impl Topology {
     /// The other members of a ring, once round from `handle`; nobody if it has no record.
     fn around(&self, handle: Handle, ring: usize) -> impl DoubleEndedIterator<Item = Handle> + '_ {
+        debug_assert!(
+            self.rings.coming.is_empty(),
+            "asked for before they are settled"
+        );
         let places = &self.rings.rings[ring];
         let centre = self.rings.at_centre[ring].filter(|_| self.rings.centre == Some(handle));
         let (before, after) = match centre {
@@ -134,13 +201,14 @@ impl Topology {
             None if self.held(handle).is_none() => (0, places.len()),
             None => {
                 let own = self.place(handle, ring);
-                match places.binary_search_by_key(&own, |other| self.place(*other, ring)) {
+                match places.binary_search_by_key(&own, |other| self.place(other.handle(), ring)) {
                     Ok(at) => (at, at + 1),
                     Err(at) => (at, at),
                 }
             }
         };
-        places[after..].iter().chain(&places[..before]).copied()
+        let others = places[after..].iter().chain(&places[..before]);
+        others.map(|place| place.handle())
     }
 
     /// The members that follow `handle` on a ring and can be dialled, nearest first.
@@ -184,12 +252,16 @@ impl Topology {
 
     /// Whether the rings' edges join everybody: they do if anybody can be dialled.
     pub(super) fn rings_join_all(&self) -> bool {
-        self.rings.mute.len() < self.rings.rings[0].len()
+        self.rings.mute.len() < self.rings.rings[0].len() + self.rings.coming.len()
     }
 
     /// Everybody who is on the rings: who is known and does not leave. O(n).
     pub(crate) fn on_rings(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.rings.rings[0].iter().copied()
+        debug_assert!(
+            self.rings.coming.is_empty(),
+            "asked for before they are settled"
+        );
+        self.rings.rings[0].iter().map(|place| place.handle())
     }
 
     /// All edges of a ring. O(n).

@@ -276,6 +276,44 @@ fn concurrent_additions_both_survive() {
     );
 }
 
+proptest! {
+    #[test]
+    fn who_comes_at_once_stands_where_it_would_have_come_by_itself(
+        batches in prop::collection::vec(prop::collection::vec((0_u8..60, prop::bool::weighted(0.2)), 0..24), 1..6),
+        centre in 0_u8..60,
+    ) {
+        let (mut gathered, mut plain) = (empty(), empty());
+        let me = gathered.intern(&id(centre)).unwrap();
+        prop_assert_eq!(plain.intern(&id(centre)), Some(me));
+        gathered.set_centre(me);
+        plain.set_centre(me);
+        let mut version = 0;
+        for batch in &batches {
+            gathered.gather();
+            for (who, leaving) in batch {
+                version += 1;
+                let rank = Rank { epoch: 1, instance: 1, incarnation: 0, leaving: *leaving, version };
+                let address = Some(core::net::SocketAddr::from(([10, 0, 0, *who], 1)));
+                let content = Content { address, ..Content::default() };
+                let record = Arc::new(Record::new(id(*who), rank, content));
+                prop_assert_eq!(gathered.apply_record(&record), plain.apply_record(&record));
+            }
+            gathered.settle();
+            prop_assert_eq!(&gathered, &plain);
+            for ring in 0..RINGS {
+                let following: Vec<_> = plain.following(me, ring).collect();
+                let mut expected: Vec<_> = plain.on_rings().collect();
+                expected.sort_unstable_by_key(|handle| {
+                    let [own, its] = [me, *handle].map(|handle| (rings::places(plain.id_at(handle).unwrap())[ring], handle));
+                    (its < own, its)
+                });
+                expected.retain(|handle| *handle != me && plain.is_known(me));
+                prop_assert_eq!(following, expected);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_full_view_takes_no_more_members_and_keeps_those_it_has() {
     let mut view = Topology::new(2, Sabotage::NONE);
