@@ -13,6 +13,7 @@ pub mod gossip;
 pub mod identity;
 pub mod machine;
 pub mod node;
+mod paged;
 pub mod random;
 pub mod size;
 pub mod sorted;

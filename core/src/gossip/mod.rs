@@ -54,6 +54,7 @@ pub use view::{LinkView, MemberView, Phase, Status};
 use crate::bounded::DropOldest;
 use crate::identity::NodeId;
 use crate::machine::{Machine, Outbox};
+use crate::paged::Paged;
 use crate::random::Random;
 use crate::time::Instant;
 use crate::topology::record::Record;
@@ -106,7 +107,7 @@ pub struct Gossip {
     own: Own,
     topology: Topology,
     /// By handle.
-    news: Vec<News>,
+    news: Paged<News>,
     /// Of those that are not just alive, and those this node dealt with.
     lives: BTreeMap<Handle, Life>,
     links: Links,
@@ -151,13 +152,15 @@ impl Gossip {
         topology.set_centre(me);
         topology.apply_record(own.record());
         let targets = config.targets.iter().cloned().map(Target::new).collect();
+        let mut news = Paged::new();
+        news.push(News::new(now));
         Self {
             random: Random::from_seed(seed).child("gossip"),
             phase: Phase::Joining,
             me,
             own,
             topology,
-            news: vec![News::new(now)],
+            news,
             lives: BTreeMap::new(),
             links: Links::new(),
             by_peer: BTreeMap::new(),
@@ -255,17 +258,8 @@ impl Gossip {
 
     /// When and how the latest came from a member.
     fn news(&mut self, handle: Handle) -> &mut News {
-        let index = handle as usize;
-        if index >= self.news.len() {
-            let fresh = News::new(self.now);
-            // Every member has one: the list grows by a thirty-second, not to double its size.
-            if index >= self.news.capacity() {
-                self.news
-                    .reserve_exact(index + 1 - self.news.len() + index / 32);
-            }
-            self.news.resize(index + 1, fresh);
-        }
-        &mut self.news[index]
+        let plain = News::new(self.now);
+        self.news.reach(handle as usize, plain)
     }
 
     /// What is kept of a member beside its record and news, to be changed.

@@ -6,6 +6,7 @@
 use super::Handle;
 use super::record::Record;
 use crate::identity::NodeId;
+use crate::paged::Paged;
 use crate::size::held;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,42 +54,30 @@ impl Place {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Members {
     /// The numbers, in order of the ids.
-    index: Vec<Place>,
-    records: Vec<Option<Arc<Record>>>,
+    index: Paged<Place>,
+    records: Paged<Option<Arc<Record>>>,
     /// The ids without a record.
     unheard: BTreeMap<Handle, NodeId>,
     free: Vec<Handle>,
 }
 
-/// Makes room in a list of which every view holds a long one: it grows by a thirty-second, not to double its size.
-pub(super) fn make_room<T>(list: &mut Vec<T>, more: usize) {
-    if list.capacity() - list.len() < more {
-        list.reserve_exact(more.max(list.len() / 32 + 8));
-    }
-}
-
-fn insert_at<T>(list: &mut Vec<T>, at: usize, item: T) {
-    make_room(list, 1);
-    list.insert(at, item);
-}
-
 impl Members {
     pub(super) const fn new() -> Self {
         Self {
-            index: Vec::new(),
-            records: Vec::new(),
+            index: Paged::new(),
+            records: Paged::new(),
             unheard: BTreeMap::new(),
             free: Vec::new(),
         }
     }
 
     /// The number of ids.
-    pub(super) const fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.index.len()
     }
 
     /// One above the highest number ever given.
-    pub(super) const fn bound(&self) -> usize {
+    pub(super) fn bound(&self) -> usize {
         self.records.len()
     }
 
@@ -124,7 +113,7 @@ impl Members {
         if id.is_its_prefix() {
             return self
                 .index
-                .binary_search_by_key(&prefix, |place| place.prefix());
+                .binary_search_by(|place| place.prefix().cmp(&prefix));
         }
         self.index.binary_search_by(|place| {
             let by_prefix = place.prefix().cmp(&prefix);
@@ -132,9 +121,13 @@ impl Members {
         })
     }
 
+    fn number_at(&self, at: usize) -> Option<Handle> {
+        self.index.get(at).map(|place| place.number.handle())
+    }
+
     pub(super) fn find(&self, id: &NodeId) -> Option<Handle> {
         let at = self.place(id).ok()?;
-        Some(self.index[at].number.handle())
+        self.number_at(at)
     }
 
     /// The numbers in order of their ids.
@@ -148,13 +141,15 @@ impl Members {
             Ok(at) => at + 1,
             Err(at) => at,
         });
-        self.index[from..].iter().map(|place| place.number.handle())
+        self.index
+            .iter_from(from)
+            .map(|place| place.number.handle())
     }
 
     /// The number of an id, made if the id is new; none when it is new and there are `max` already.
     pub(super) fn intern(&mut self, id: &NodeId, max: usize) -> Option<Handle> {
         let at = match self.place(id) {
-            Ok(at) => return Some(self.index[at].number.handle()),
+            Ok(at) => return self.number_at(at),
             Err(_) if self.len() >= max.min(NUMBERS_MAX) => return None,
             Err(at) => at,
         };
@@ -162,12 +157,12 @@ impl Members {
             Some(handle) => handle,
             None => {
                 let handle = Handle::try_from(self.records.len()).ok()?;
-                insert_at(&mut self.records, handle as usize, None);
+                self.records.push(None);
                 handle
             }
         };
         self.unheard.insert(handle, id.clone());
-        insert_at(&mut self.index, at, Place::new(id.prefix(), handle));
+        self.index.insert(at, Place::new(id.prefix(), handle));
         Some(handle)
     }
 
@@ -186,7 +181,9 @@ impl Members {
         if let Ok(at) = self.place(&id) {
             self.index.remove(at);
         }
-        self.records[handle as usize] = None;
+        if let Some(slot) = self.records.get_mut(handle as usize) {
+            *slot = None;
+        }
         self.unheard.remove(&handle);
         self.free.push(handle);
     }

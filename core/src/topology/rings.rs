@@ -6,9 +6,10 @@
 //!
 //! Source: rings of observers as in Rapid (Suresh et al., USENIX ATC 2018).
 
-use super::members::{Packed, make_room};
+use super::members::Packed;
 use super::{Handle, Topology};
 use crate::identity::NodeId;
+use crate::paged::Paged;
 use crate::random::{hash_bytes, mix};
 use crate::size::held;
 use std::collections::BTreeSet;
@@ -23,7 +24,7 @@ type Place = (u64, Handle);
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rings {
     /// In order of their places, which their records know.
-    rings: [Vec<Packed>; RINGS],
+    rings: [Paged<Packed>; RINGS],
     /// Members that cannot be dialled: they watch, and nobody watches them.
     mute: BTreeSet<Handle>,
     /// Whose view it is, and where it stands on each ring: its surroundings are asked for all the time.
@@ -41,20 +42,28 @@ pub(super) fn places(id: &NodeId) -> [u64; RINGS] {
     core::array::from_fn(|ring| mix(hash ^ mix(ring as u64 + 1)))
 }
 
-/// Where each of those who come goes in a list; both are in order.
-fn places_among(list: &[Packed], coming: &[Place], place: impl Fn(Packed) -> Place) -> Vec<usize> {
+/// Those who come, each with where it goes in a list; both are in order.
+fn places_among(
+    list: &Paged<Packed>,
+    coming: &[Place],
+    place: impl Fn(Packed) -> Place,
+) -> Vec<(usize, Packed)> {
     let stride = (list.len() / coming.len()).max(1);
     let mut from = 0;
     let places = coming.iter().map(|own| {
+        let stands_before = |other| place(other) < *own;
         // About as far from the one before as if all stood evenly; else twice as far, and so on.
         let mut step = stride;
-        while from + step < list.len() && place(list[from + step]) < *own {
+        while list
+            .get(from + step)
+            .is_some_and(|other| stands_before(*other))
+        {
             from += step;
             step *= 2;
         }
         let to = (from + step).min(list.len());
-        from += list[from..to].partition_point(|other| place(*other) < *own);
-        from
+        from = list.partition_point(from..to, stands_before);
+        (from, Packed::of(own.1))
     });
     places.collect()
 }
@@ -62,13 +71,13 @@ fn places_among(list: &[Packed], coming: &[Place], place: impl Fn(Packed) -> Pla
 impl Rings {
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        let places: usize = self.rings.iter().map(Vec::len).sum();
+        let places: usize = self.rings.iter().map(Paged::len).sum();
         held::<Packed>(places) + held::<Handle>(self.mute.len() + self.coming.len())
     }
 
     pub(super) const fn new() -> Self {
         Self {
-            rings: [const { Vec::new() }; RINGS],
+            rings: [const { Paged::new() }; RINGS],
             mute: BTreeSet::new(),
             centre: None,
             at_centre: [None; RINGS],
@@ -120,23 +129,13 @@ impl Rings {
             let mut new: Vec<Place> = coming.iter().map(|handle| place(*handle, ring)).collect();
             new.sort_unstable();
             let places = places_among(list, &new, |other| place(other.handle(), ring));
-            let mut end = list.len();
-            make_room(list, new.len());
-            list.resize(end + new.len(), Packed::of(0));
-            // From the back: what follows the last of them moves by their number, what follows the one before by one less.
-            for (before, (at, (_, handle))) in places.iter().zip(&new).enumerate().rev() {
-                list.copy_within(*at..end, at + before + 1);
-                list[at + before] = Packed::of(*handle);
-                end = *at;
-            }
+            list.insert_all(&places);
             let centre = &mut self.at_centre[ring];
             if let Some(stands) = centre {
-                *stands += places.partition_point(|at| *at <= *stands);
+                *stands += places.partition_point(|(at, _)| *at <= *stands);
             } else if let Some(own) = self.centre {
-                let mut found = new.iter().zip(&places).enumerate();
-                *centre = found.find_map(|(before, ((_, handle), at))| {
-                    (*handle == own).then_some(at + before)
-                });
+                let found = places.iter().position(|(_, other)| other.handle() == own);
+                *centre = found.map(|before| before + places[before].0);
             }
         }
     }
@@ -146,7 +145,7 @@ impl Rings {
         for ring in 0..RINGS {
             let own = place(handle, ring);
             let places = &mut self.rings[ring];
-            let Ok(at) = places.binary_search_by_key(&own, |other| place(other.handle(), ring))
+            let Ok(at) = places.binary_search_by(|other| place(other.handle(), ring).cmp(&own))
             else {
                 continue;
             };
@@ -201,14 +200,14 @@ impl Topology {
             None if self.held(handle).is_none() => (0, places.len()),
             None => {
                 let own = self.place(handle, ring);
-                match places.binary_search_by_key(&own, |other| self.place(other.handle(), ring)) {
+                match places.binary_search_by(|other| self.place(other.handle(), ring).cmp(&own)) {
                     Ok(at) => (at, at + 1),
                     Err(at) => (at, at),
                 }
             }
         };
-        let others = places[after..].iter().chain(&places[..before]);
-        others.map(|place| place.handle())
+        let others = (after..places.len()).chain(0..before);
+        others.filter_map(|at| places.get(at).map(|place| place.handle()))
     }
 
     /// The members that follow `handle` on a ring and can be dialled, nearest first.
