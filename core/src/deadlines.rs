@@ -51,7 +51,8 @@ impl<K: Ord + Clone> Deadlines<K> {
     }
 
     fn place(&self, key: &K) -> Option<usize> {
-        self.few.iter().position(|(_, other)| other == key)
+        // What is set anew was mostly due a moment ago.
+        self.few.iter().rposition(|(_, other)| other == key)
     }
 
     fn insert(&mut self, key: K, at: Instant) {

@@ -48,7 +48,12 @@ const PROBES_MAX: u64 = 8;
 impl Gossip {
     /// Sends a heartbeat on the next link in turn; if it comes late, on as many as have had their turn since it was due.
     pub(super) fn beat(&mut self, due: Instant) {
-        let open = self.links.values().filter(|link| link.is_open()).count();
+        let open = self.links.open();
+        debug_assert_eq!(
+            open,
+            self.links.values().filter(|link| link.is_open()).count(),
+            "a stage was changed past the count"
+        );
         let tuning = &self.config.tuning;
         let share = tuning.heartbeat_interval_max / u32::try_from(open.max(1)).unwrap_or(1);
         let share = share.min(tuning.heartbeat_spacing);

@@ -472,10 +472,10 @@ impl Gossip {
                 self.drop_link(old, LinkEnd::Superseded, out);
             }
         }
+        self.links.set_stage(&link, Stage::Open);
         let Some(held) = self.links.get_mut(&link) else {
             return;
         };
-        held.stage = Stage::Open;
         held.opened = self.now;
         held.heard = self.now;
         held.eager = eager;
@@ -619,9 +619,10 @@ impl Gossip {
                 }));
                 let evidence = self.topology.is_ring_edge(self.me, handle)
                     && self.status(handle) != Status::Left;
-                if let Some(held) = self.links.get_mut(&link).filter(|_| evidence) {
-                    held.stage = Stage::Broken;
-                    if core::mem::take(&mut held.eager) {
+                if evidence {
+                    self.links.set_stage(&link, Stage::Broken);
+                    let held = self.links.get_mut(&link);
+                    if held.is_some_and(|held| core::mem::take(&mut held.eager)) {
                         self.mend_tree();
                     }
                     self.listen_at(link, self.after(Duration::from_millis(1)));

@@ -4,17 +4,22 @@
 //! pointer.
 
 use super::LinkId;
-use super::link::Link;
+use super::link::{Link, Stage};
 
 /// All connections, open or not, in order of their numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Links {
     held: Vec<(LinkId, Box<Link>)>,
+    /// The number of those that are open.
+    open: usize,
 }
 
 impl Links {
     pub(super) const fn new() -> Self {
-        Self { held: Vec::new() }
+        Self {
+            held: Vec::new(),
+            open: 0,
+        }
     }
 
     fn place(&self, id: LinkId) -> Result<usize, usize> {
@@ -35,16 +40,33 @@ impl Links {
         Some(&mut self.held[at].1)
     }
 
+    /// The number of links that are open.
+    pub(super) const fn open(&self) -> usize {
+        self.open
+    }
+
+    /// A link gets so far. Stages are changed nowhere else.
+    pub(super) fn set_stage(&mut self, id: &LinkId, stage: Stage) {
+        let Some(link) = self.get_mut(id) else { return };
+        let was = core::mem::replace(&mut link.stage, stage);
+        self.open -= usize::from(was == Stage::Open);
+        self.open += usize::from(stage == Stage::Open);
+    }
+
+    /// Inserts a link, in the place of another of its number.
     pub(super) fn insert(&mut self, id: LinkId, link: Link) {
-        match self.place(id) {
-            Ok(at) => *self.held[at].1 = link,
-            Err(at) => self.held.insert(at, (id, Box::new(link))),
+        self.remove(&id);
+        self.open += usize::from(link.is_open());
+        if let Err(at) = self.place(id) {
+            self.held.insert(at, (id, Box::new(link)));
         }
     }
 
     pub(super) fn remove(&mut self, id: &LinkId) -> Option<Link> {
         let at = self.place(*id).ok()?;
-        Some(*self.held.remove(at).1)
+        let link = *self.held.remove(at).1;
+        self.open -= usize::from(link.is_open());
+        Some(link)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&LinkId, &Link)> {

@@ -81,7 +81,6 @@ pub struct Node {
     routes: Known,
     watch: Option<Watch>,
     direct: Direct,
-    scratch: Outbox<gossip::Output>,
     orders: Outbox<channel::Output>,
 }
 
@@ -135,7 +134,6 @@ impl Node {
             routes: Known::default(),
             watch: None,
             direct: Direct::default(),
-            scratch: Outbox::new(),
             orders: Outbox::new(),
         }
     }
@@ -331,11 +329,12 @@ impl Node {
     }
 
     fn step_mesh(&mut self, now: Instant, input: gossip::Input, out: &mut Outbox<Output>) {
-        self.gossip.step(now, input, &mut self.scratch);
-        for order in self.scratch.drain() {
+        // Made anew each time: what a node keeps for itself is far away when thousands of nodes take turns.
+        let mut orders = Outbox::new();
+        self.gossip.step(now, input, &mut orders);
+        for order in orders.drain() {
             out.push(Output::Mesh(order));
         }
-        self.scratch.shrink();
         self.tell_neighbours(now);
     }
 

@@ -51,7 +51,6 @@ pub struct Daemon {
     slow: BTreeMap<ChannelName, Duration>,
     /// What they are still to consume, and when.
     unread: VecDeque<(Instant, ChannelName, usize)>,
-    scratch: Outbox<node::Output>,
 }
 
 impl Daemon {
@@ -64,7 +63,6 @@ impl Daemon {
             requests: 0,
             slow: BTreeMap::new(),
             unread: VecDeque::new(),
-            scratch: Outbox::new(),
         }
     }
 
@@ -167,9 +165,9 @@ impl Daemon {
     }
 
     fn step_node(&mut self, now: Instant, input: node::Input, out: &mut Outbox<Output>) {
-        let mut scratch = core::mem::take(&mut self.scratch);
-        self.node.step(now, input, &mut scratch);
-        for order in scratch.drain() {
+        let mut orders = Outbox::new();
+        self.node.step(now, input, &mut orders);
+        for order in orders.drain() {
             match order {
                 node::Output::Mesh(gossip::Output::Report(event)) => {
                     out.push(Output::Report(Event::Mesh(event)));
@@ -180,8 +178,6 @@ impl Daemon {
                 node::Output::RoutesChanged => {}
             }
         }
-        scratch.shrink();
-        self.scratch = scratch;
     }
 
     /// The channels say something to the applications.

@@ -91,6 +91,9 @@ impl<M> Lane<M> {
         cause: Cause,
     ) -> u64 {
         let number = self.first + self.parcels.len() as u64;
+        if self.parcels.capacity() == 0 {
+            self.parcels.reserve_exact(1);
+        }
         self.parcels.push_back(Parcel {
             item: Some(item),
             bytes,
@@ -119,8 +122,8 @@ impl<M> Lane<M> {
         self.first += 1;
         let parcel = self.parcels.pop_front();
         if self.parcels.is_empty() {
-            // The next goes where this one was: on a quiet lane one place is touched, not one after the other.
-            self.parcels.clear();
+            // A quiet lane holds no memory: the next parcel goes where another lane's just was.
+            self.parcels = VecDeque::new();
         }
         parcel
     }
