@@ -12,6 +12,8 @@ use crate::time::Wall;
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The class of a node that says none.
+pub const GENERIC: &str = "generic";
 /// The most services one record carries.
 pub const SERVICES_MAX: usize = 64;
 /// The most metadata entries one record carries.
@@ -127,7 +129,7 @@ impl core::str::FromStr for Service {
 pub struct Content {
     /// A name for people; need not be unique.
     pub nickname: String,
-    /// The node's class (`generic`, `gateway`, ...), for filters.
+    /// The node's class (`gateway`, ...), for filters; empty: [`GENERIC`], of which most are: unsaid it takes no bytes.
     pub kind: String,
     /// Where it can be dialled; none behind NAT: it then dials out only.
     pub address: Option<SocketAddr>,

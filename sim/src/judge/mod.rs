@@ -80,6 +80,21 @@ impl<S: System> core::fmt::Debug for Judge<'_, S> {
     }
 }
 
+/// Whether a figure is what was sent since the very beginning: nobody looks before that.
+fn counts_from_zero(expectation: &Expectation) -> bool {
+    let traffic = matches!(
+        expectation.mode,
+        Mode::Metric(
+            Metric::BytesPerNode
+                | Metric::BytesPerNodeSecond
+                | Metric::MessagesPerNode
+                | Metric::MessagesPerNodeSecond,
+            ..
+        )
+    );
+    traffic && expectation.from.is_zero()
+}
+
 impl<'a, S: System> Judge<'a, S> {
     /// A judge that checks conditions every `interval`.
     #[must_use]
@@ -87,7 +102,7 @@ impl<'a, S: System> Judge<'a, S> {
         let watch = |expectation: &Expectation| Watch {
             expectation: expectation.clone(),
             events: 0,
-            figure: None,
+            figure: counts_from_zero(expectation).then_some(0),
             right_since: BTreeMap::new(),
             latest: "it was never checked".to_owned(),
             verdict: Verdict::Open,

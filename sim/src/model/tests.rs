@@ -52,6 +52,41 @@ fn recovery_is_counted_from_the_last_thing_that_was_done() {
 }
 
 #[test]
+fn what_is_sent_at_the_very_beginning_counts() {
+    let text = r#"
+        scenario = 1
+        name = "counts"
+        about = "All that three nodes send while they join."
+        engines = ["model"]
+        duration = "10s"
+        recovery = "1s"
+        spread = "50ms"
+        [[nodes]]
+        count = 3
+        [[expect]]
+        metric = "bytes-per-node"
+        to = "5s"
+        max = 100000
+        [[expect]]
+        metric = "bytes-per-node"
+        from = "5s"
+        max = 100000
+    "#;
+    let scenario = Scenario::parse("counts.toml", text).unwrap();
+    let outcome = run::<Mesh>(&scenario, 1, Options::default()).unwrap();
+    let figures: Vec<u64> = outcome.expected.iter().filter_map(|it| it.figure).collect();
+    let &[joined, rested] = &*figures else {
+        panic!("{figures:?}");
+    };
+    // Each is a mean rounded up.
+    let mean = outcome.bytes.div_ceil(3);
+    assert!(
+        (mean..=mean + 1).contains(&(joined + rested)),
+        "{joined}, {rested} of {mean}"
+    );
+}
+
+#[test]
 fn a_step_waits_for_an_event() {
     let text = r#"scenario = 1
 name = "test"

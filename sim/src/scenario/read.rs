@@ -275,7 +275,7 @@ fn read_host(
     Ok(Host {
         name: name.to_owned(),
         id,
-        kind: table.kind.clone().unwrap_or_else(|| "generic".to_owned()),
+        kind: table.kind.clone().unwrap_or_default(),
         services: services(source, &table.services)?,
         metadata: table.metadata.clone(),
         channels: channels::read(source, at, &table.channels)?,

@@ -287,7 +287,7 @@ fn nodes(group: Vec<&Host>) -> Table {
     if !first.channels.is_empty() {
         table.raw("channels", channels(first));
     }
-    if first.kind != "generic" {
+    if !first.kind.is_empty() {
         table.text("kind", &first.kind);
     }
     for (key, word) in [

@@ -365,7 +365,7 @@ fn plain_tuning(scenario: &mut Scenario) {
 fn no_metadata(scenario: &mut Scenario) {
     for host in &mut scenario.hosts {
         host.metadata.clear();
-        "generic".clone_into(&mut host.kind);
+        host.kind.clear();
     }
 }
 

@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 use core::str::FromStr;
 use phalanx_core::gossip::{Address, Tuning};
 use phalanx_core::identity::{NodeId, check_name};
-use phalanx_core::topology::record::Service;
+use phalanx_core::topology::record::{GENERIC, Service};
 use phalanx_net::identity::{
     CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, RESERVED_METADATA, SECRET_VARIABLE, Source, Subject,
 };
@@ -68,7 +68,7 @@ pub(crate) struct Settings {
     pub(crate) discovery: Discovery,
     /// A name for people.
     pub(crate) nickname: String,
-    /// Its class.
+    /// Its class; empty: the usual one.
     pub(crate) kind: String,
     /// What it serves.
     pub(crate) services: BTreeSet<Service>,
@@ -248,7 +248,7 @@ fn read(merged: &mut Merged, proof: Proof, warnings: Vec<String>) -> Option<Sett
         targets,
         discovery,
         nickname,
-        kind: kind.unwrap_or_else(|| "generic".to_owned()),
+        kind: kind.filter(|kind| kind != GENERIC).unwrap_or_default(),
         services: services.into_iter().collect(),
         metadata: metadata.into_iter().collect(),
         trusted,

@@ -75,7 +75,7 @@ fn a_good_file_is_taken() {
         settings.metadata,
         [("region".to_owned(), "eu".to_owned())].into()
     );
-    assert_eq!(settings.kind, "generic");
+    assert_eq!(settings.kind, "");
     let tuning = Tuning {
         retry_max: Duration::from_secs(5),
         ..Tuning::default()
