@@ -2,6 +2,8 @@
 CARGO ?= cargo
 # One profile and one feature set for demo and tests, so that they share every built crate.
 BIN := target/debug
+# Has glibc ask for large pages: thousands of simulated nodes are far larger than what a processor remembers of small ones.
+LARGE_PAGES := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench bench-mesh bench-sim bench-peers bench-daemons golden build release wire sim-madsim tools
@@ -25,12 +27,12 @@ check: cc ## formatting, lints and documentation, warnings as errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
 bench: cc ## measure the mesh against its goals (release build, model engine)
-	$(CARGO) bench --locked -p phalanx-sim --bench goals
+	$(LARGE_PAGES) $(CARGO) bench --locked -p phalanx-sim --bench goals
 
 bench-mesh: bench ## the same by another name (SIZES=30,100 chooses sizes, ROWS=update rows)
 
 bench-sim: cc ## measure the model engine and bare turmoil: CPU time, memory (release build)
-	$(CARGO) bench --locked -p phalanx-sim --bench speed
+	$(LARGE_PAGES) $(CARGO) bench --locked -p phalanx-sim --bench speed
 	$(CARGO) bench --locked -p phalanx-sim-wire --bench turmoil
 
 bench-peers: cc ## compare with foca and chitchat on a simulated network (PEERS="--sizes 30,100,1000 --seeds 1")

@@ -246,6 +246,7 @@ const COURSES: &[Course] = &[
                     (100, AtMost(1_000)),
                     (300, AtMost(1_000)),
                     (1000, AtMost(1_000)),
+                    (LARGE, AtMost(1_000)),
                 ],
             },
             Row {
@@ -258,6 +259,7 @@ const COURSES: &[Course] = &[
                     (100, AtMost(150)),
                     (300, AtMost(150)),
                     (1000, AtMost(150)),
+                    (LARGE, AtMost(150)),
                 ],
             },
         ],
@@ -275,6 +277,7 @@ const COURSES: &[Course] = &[
                     (100, AtMost(1_000)),
                     (300, AtMost(1_000)),
                     (1000, AtMost(1_000)),
+                    (LARGE, AtMost(1_000)),
                 ],
             },
             Row {
@@ -287,6 +290,7 @@ const COURSES: &[Course] = &[
                     (100, AtMost(1_000)),
                     (300, AtMost(1_000)),
                     (1000, AtMost(1_000)),
+                    (LARGE, AtMost(1_000)),
                 ],
             },
             Row {
@@ -299,6 +303,7 @@ const COURSES: &[Course] = &[
                     (100, AtMost(0)),
                     (300, AtMost(0)),
                     (1000, AtMost(0)),
+                    (LARGE, AtMost(0)),
                 ],
             },
         ],
@@ -316,6 +321,7 @@ const COURSES: &[Course] = &[
                     (100, AtMost(1_000)),
                     (300, AtMost(1_000)),
                     (1000, AtMost(1_000)),
+                    (LARGE, AtMost(1_000)),
                 ],
             },
             Row {
@@ -328,6 +334,7 @@ const COURSES: &[Course] = &[
                     (100, AtMost(200)),
                     (300, AtMost(200)),
                     (1000, AtMost(200)),
+                    (LARGE, AtMost(200)),
                 ],
             },
         ],

@@ -172,7 +172,7 @@ fn rest() {
     let end = REST.1 + 1;
     let text = format!(
         "scenario = 1\nname = \"rest\"\nabout = \"A large mesh at rest.\"\nengines = [\"model\"]\nduration = \"{end}s\"\n\
-         recovery = \"60s\"\nseeds = \"n1..n10\"\nspread = \"3s\"\n[[nodes]]\ncount = {nodes}\n\
+         recovery = \"60s\"\nseeds = \"n1..n10\"\nspread = \"100ms\"\n[[nodes]]\ncount = {nodes}\n\
          [[expect]]\nmetric = \"bytes-per-node-second\"\nfrom = \"{}s\"\nto = \"{end}s\"\nmax = 1000\n\
          [[expect]]\neventually = {{ converged = true }}\nwithin = \"{}s\"\n",
         REST.0, REST.0
