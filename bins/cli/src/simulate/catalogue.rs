@@ -1,5 +1,7 @@
 //! Scenario files: read all before any is run, so that a bad one is found at once.
 
+use super::engine::sabotage_flags;
+use super::record::with_flags;
 use crate::failure::{Failure, Verdict};
 use crate::screen::{Cell, Paint, Screen, Table, span};
 use phalanx_sim::mesh::Mesh;
@@ -43,10 +45,11 @@ pub(super) fn one(path: &Path, variant: Option<&str>) -> Result<Entry, Failure> 
     Ok(Entry::new(path, scenario.map_err(Failure::usage)?))
 }
 
-/// The command that runs a scenario file which this program wrote.
-pub(super) fn again(path: &Path, seed: u64) -> Result<String, Failure> {
+/// The command that runs a scenario file which this program wrote, with these bugs planted.
+pub(super) fn again(path: &Path, seed: u64, sabotage: &[String]) -> Result<String, Failure> {
     let entry = one(path, None)?;
-    Ok(reproduce(&entry.scenario, Engine::Model, seed))
+    let command = reproduce(&entry.scenario, Engine::Model, seed);
+    Ok(with_flags(&command, &sabotage_flags(sabotage)))
 }
 
 /// The scenario files of a folder, by name; a file stands for itself.

@@ -29,6 +29,20 @@ pub(super) struct Settings {
     pub(super) sabotage: Vec<String>,
 }
 
+impl Settings {
+    /// The flags without which a run is another.
+    fn flags(&self) -> String {
+        let strict = if self.strict { " --strict" } else { "" };
+        strict.to_owned() + &sabotage_flags(&self.sabotage)
+    }
+}
+
+/// The flags that plant these bugs.
+pub(super) fn sabotage_flags(sabotage: &[String]) -> String {
+    let flags = sabotage.iter().map(|name| format!(" --sabotage {name}"));
+    flags.collect()
+}
+
 /// Runs one seed in one engine.
 pub(super) fn run(
     entry: &Entry,
@@ -36,10 +50,11 @@ pub(super) fn run(
     seed: u64,
     settings: &Settings,
 ) -> Result<Record, Failure> {
-    match engine {
+    let record = match engine {
         Engine::Model => in_process(entry, seed, settings),
         Engine::Wire | Engine::Madsim => as_process(entry, engine, seed, settings),
-    }
+    };
+    record.map(|record| record.reproduced_with(&settings.flags()))
 }
 
 /// The same run in another process, without its trace.
@@ -53,7 +68,8 @@ pub(super) fn run_elsewhere(
         trace: None,
         ..settings.clone()
     };
-    as_process(entry, engine, seed, &settings)
+    let record = as_process(entry, engine, seed, &settings)?;
+    Ok(record.reproduced_with(&settings.flags()))
 }
 
 fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, Failure> {

@@ -72,7 +72,28 @@ pub(super) struct Vacuous {
     pub(super) why: String,
 }
 
+/// A command that shows a run again, with further flags: before what stands behind `#`.
+pub(super) fn with_flags(command: &str, flags: &str) -> String {
+    match command.split_once("  #") {
+        Some((command, stamp)) => format!("{command}{flags}  #{stamp}"),
+        None => format!("{command}{flags}"),
+    }
+}
+
 impl Record {
+    /// The same, whose failures are shown again by a command with these flags.
+    pub(super) fn reproduced_with(mut self, flags: &str) -> Self {
+        if flags.is_empty() {
+            return self;
+        }
+        let values = self.value["failures"].as_array_mut().into_iter().flatten();
+        for (broken, value) in self.read.failures.iter_mut().zip(values) {
+            broken.reproduce = with_flags(&broken.reproduce, flags);
+            value["reproduce"] = json!(broken.reproduce);
+        }
+        self
+    }
+
     /// Reads what an engine gave.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! `phalanx sim search`: trials on all cores until one fails, the time is over, or somebody has seen enough.
 
 use super::catalogue::{self, again};
+use super::engine::sabotage_flags;
 use super::sweep;
 use crate::arguments::SimSearch;
 use crate::failure::{Failure, Verdict};
@@ -83,7 +84,7 @@ pub(super) fn run(screen: &Screen, arguments: &SimSearch) -> Result<Verdict, Fai
     };
     drop(hunt);
     let written = match found {
-        Some(found) => Some(write(&arguments.out, found)?),
+        Some(found) => Some(write(&arguments.out, found, &sabotage)?),
         None => None,
     };
     report(screen, arguments, &tally, written.as_ref())?;
@@ -193,7 +194,7 @@ struct Written {
 }
 
 /// Writes the failing scenario; by itself, with its seed, it fails again.
-fn write(folder: &Path, mut found: Found) -> Result<Written, Failure> {
+fn write(folder: &Path, mut found: Found, sabotage: &[String]) -> Result<Written, Failure> {
     let name = found.scenario.plain_name();
     let path = folder.join(format!("{name}-{}.toml", found.trial.seed));
     let shown = path.display();
@@ -202,14 +203,15 @@ fn write(folder: &Path, mut found: Found) -> Result<Written, Failure> {
         .first()
         .map_or("", |broken| broken.expectation.as_str());
     let text = format!(
-        "# Found by search: {why}\n# phalanx sim run {shown} --seed {}\n{}",
+        "# Found by search: {why}\n# phalanx sim run {shown} --seed {}{}\n{}",
         found.trial.seed,
+        sabotage_flags(sabotage),
         found.scenario.to_toml()
     );
     let unwritable = |error| Failure::usage(format!("{shown} cannot be written: {error}"));
     std::fs::create_dir_all(folder).map_err(unwritable)?;
     std::fs::write(&path, text).map_err(unwritable)?;
-    let again = again(&path, found.trial.seed)?;
+    let again = again(&path, found.trial.seed, sabotage)?;
     let failures = std::mem::take(&mut found.failures).into_iter();
     found.failures = failures
         .map(|broken| broken.reproduced_by(&again))

@@ -74,7 +74,7 @@ fn report(
         std::fs::write(path, &text).map_err(unwritable)?;
     }
     let again = match &arguments.output {
-        Some(path) => Some(catalogue::again(path, shrunk.seed)?),
+        Some(path) => Some(catalogue::again(path, shrunk.seed, &arguments.sabotage)?),
         None => None,
     };
     let (steps, nodes) = (shrunk.scenario.steps.len(), shrunk.scenario.hosts.len());

@@ -19,7 +19,9 @@ fn what_search_finds_is_a_file_that_fails_and_shrink_makes_it_small() {
     let found = answer.json()[0]["found"].clone();
     let (file, seed) = (found["file"].as_str().unwrap(), found["seed"].to_string());
     let again = found["reproduce"].as_str().unwrap();
-    let command = format!("phalanx sim run {file} --seed {seed} --engine model  # file ");
+    let command = format!(
+        "phalanx sim run {file} --seed {seed} --engine model --sabotage no-detection  # file "
+    );
     assert!(again.starts_with(&command), "{again}");
     assert_eq!(found["failures"][0]["reproduce"], again);
 

@@ -190,7 +190,30 @@ fn a_mechanism_switched_off_is_noticed() {
         (answer.code, answer.json()[0]["outcome"].as_str()),
         (1, Some("fail"))
     );
+    // What is printed to see it again says all that it takes.
+    let broken = &answer.json()[0]["failures"][0];
+    let again = broken["reproduce"].as_str().unwrap_or_default();
+    let (command, _) = again.split_once("  #").unwrap();
+    let words: Vec<&str> = command.split(' ').skip(1).collect();
+    let repeated = run(&[&words[..], &["--json"]].concat());
+    assert_eq!(repeated.json()[0]["failures"][0], *broken, "{again}");
     run(&["sim", "run", &file, "--sabotage", "no-detectio"]).fails(2, &["no-detection"]);
+}
+
+#[test]
+fn a_run_that_fails_for_strictness_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let idle =
+        "[[at]]\ntime = \"5s\"\nheal = true\n[[expect]]\neventually = { converged = true }\n";
+    let text = format!(
+        "scenario = 1\nname = \"idle\"\nabout = \"Mends what is whole.\"\nengines = [\"model\"]\nduration = \"10s\"\n\
+         [[nodes]]\ncount = 2\n{idle}"
+    );
+    let file = written(folder.path(), "idle.toml", &text);
+    run(&["sim", "run", &file]).fine();
+    let answer = run(&["sim", "run", &file, "--strict"]);
+    assert_eq!(answer.code, 1, "{}", answer.out);
+    assert!(answer.out.contains(" --strict  # file"), "{}", answer.out);
 }
 
 #[test]
