@@ -3,7 +3,7 @@ CARGO ?= cargo
 # One profile and one feature set for demo and tests, so that they share every built crate.
 BIN := target/debug
 # Has glibc ask for large pages: thousands of simulated nodes are far larger than what a processor remembers of small ones.
-LARGE_PAGES := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+LARGE_PAGES ?= GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench bench-mesh bench-sim bench-peers bench-daemons golden build release wire sim-madsim tools

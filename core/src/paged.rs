@@ -54,8 +54,8 @@ impl<T> Paged<T> {
         match self.pages.last_mut() {
             Some(page) if page.len() < PAGE => {
                 if page.len() == page.capacity() {
-                    // The only page begins small; all others are made whole.
-                    page.reserve_exact(page.len().clamp(4, PAGE - page.len()));
+                    // The first page begins small, and so does the last of a copy; all others are made whole.
+                    page.reserve_exact(page.len().max(4).min(PAGE - page.len()));
                 }
                 page.push(item);
             }
@@ -180,7 +180,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_list_in_another_shape(
-            moves in prop::collection::vec((0_u16..2_000, 0_u8..5, 1_usize..200), 0..40),
+            moves in prop::collection::vec((0_u16..2_000, 0_u8..6, 1_usize..200), 0..40),
         ) {
             let (mut paged, mut plain) = (Paged::new(), Vec::new());
             for (item, what, many) in moves {
@@ -188,6 +188,8 @@ mod tests {
                 match what {
                     0 => { paged.push(item); plain.push(item); }
                     1 => { paged.insert(at, item); plain.insert(at, item); }
+                    // A copy has no room to spare.
+                    5 => paged = paged.clone(),
                     2 if at < plain.len() => prop_assert_eq!(paged.remove(at), plain.remove(at)),
                     _ => {
                         let step = (plain.len() / many).max(1);
@@ -205,6 +207,19 @@ mod tests {
                 prop_assert_eq!(paged.get(at), plain.get(at));
                 prop_assert!(paged.pages.iter().rev().skip(1).all(|page| page.len() == PAGE));
             }
+        }
+
+        #[test]
+        fn a_copy_of_any_length_grows(length in 0_usize..600) {
+            let mut paged = Paged::new();
+            for item in 0..length {
+                paged.push(item);
+            }
+            let mut copy = paged.clone();
+            for item in length..length + 10 {
+                copy.push(item);
+            }
+            prop_assert!(copy.iter().copied().eq(0..length + 10));
         }
 
         #[test]

@@ -40,7 +40,7 @@ pub(crate) struct Flags {
     /// A name for people.
     #[arg(long, value_name = "TEXT")]
     nickname: Option<String>,
-    /// The node's class, for filters.
+    /// The node's class, for filters; generic if unsaid.
     #[arg(long, value_name = "TEXT")]
     kind: Option<String>,
     /// A service this node serves; may be repeated.

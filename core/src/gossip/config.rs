@@ -109,7 +109,7 @@ pub struct Tuning {
     pub leave_linger: Duration,
     /// The most links at one time.
     pub links_max: usize,
-    /// The most members (alive, down or gone) known at one time.
+    /// The most members (alive, down or gone) known at one time; from 2 to [`crate::topology::MEMBERS_LIMIT`].
     pub members_max: usize,
     /// Links accepted at once; after that one each `accept_interval`.
     pub accept_burst: u32,

@@ -57,9 +57,8 @@ impl Links {
     pub(super) fn insert(&mut self, id: LinkId, link: Link) {
         self.remove(&id);
         self.open += usize::from(link.is_open());
-        if let Err(at) = self.place(id) {
-            self.held.insert(at, (id, Box::new(link)));
-        }
+        let at = self.held.partition_point(|(held, _)| *held < id);
+        self.held.insert(at, (id, Box::new(link)));
     }
 
     pub(super) fn remove(&mut self, id: &LinkId) -> Option<Link> {

@@ -232,7 +232,7 @@ impl Gossip {
 
     /// Whether this node has more than one link: then what a snapshot brings may be news to its other neighbours.
     fn stands_between_others(&self) -> bool {
-        self.links.values().filter(|link| link.is_open()).count() > 1
+        self.links.open() > 1
     }
 
     fn on_sketch(&mut self, link: LinkId, cells: &[super::message::Cell]) {

@@ -329,7 +329,8 @@ impl Node {
     }
 
     fn step_mesh(&mut self, now: Instant, input: gossip::Input, out: &mut Outbox<Output>) {
-        // Made anew each time: what a node keeps for itself is far away when thousands of nodes take turns.
+        // Made anew, unlike that of the channels, for nearly each step orders something here: where thousands of nodes
+        // take turns in one process, a queue of each node's own is far away in memory.
         let mut orders = Outbox::new();
         self.gossip.step(now, input, &mut orders);
         for order in orders.drain() {

@@ -11,8 +11,8 @@ use crate::size::held;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The most ids that can have a number.
-const NUMBERS_MAX: usize = 1 << 24;
+/// The most ids that one view holds, whatever its bound.
+pub const MEMBERS_LIMIT: usize = 1 << 24;
 
 /// A member's number in three bytes: a view of ten thousand holds each four times, and a simulation ten thousand views.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,7 +20,8 @@ pub(super) struct Packed([u8; 3]);
 
 impl Packed {
     pub(super) const fn of(handle: Handle) -> Self {
-        let [low, middle, high, _] = handle.to_le_bytes();
+        let [low, middle, high, highest] = handle.to_le_bytes();
+        debug_assert!(highest == 0, "more numbers than there can be");
         Self([low, middle, high])
     }
 
@@ -150,7 +151,7 @@ impl Members {
     pub(super) fn intern(&mut self, id: &NodeId, max: usize) -> Option<Handle> {
         let at = match self.place(id) {
             Ok(at) => return self.number_at(at),
-            Err(_) if self.len() >= max.min(NUMBERS_MAX) => return None,
+            Err(_) if self.len() >= max.min(MEMBERS_LIMIT) => return None,
             Err(at) => at,
         };
         let handle = match self.free.pop() {

@@ -23,6 +23,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 
+pub use members::MEMBERS_LIMIT;
 pub use rings::RINGS;
 pub(crate) use route::Routes;
 
@@ -391,7 +392,7 @@ impl Topology {
         let stood = self
             .known_record(handle)
             .is_some_and(|old| !old.rank().leaving);
-        self.withdraw(handle, !stood || rank.leaving);
+        self.withdraw(handle, stood && rank.leaving);
         self.members.set_record(handle, record);
         self.retired.remove(&handle);
         if self

@@ -13,7 +13,7 @@ use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The class of a node that says none.
-pub const GENERIC: &str = "generic";
+const GENERIC: &str = "generic";
 /// The most services one record carries.
 pub const SERVICES_MAX: usize = 64;
 /// The most metadata entries one record carries.
@@ -124,12 +124,25 @@ impl core::str::FromStr for Service {
     }
 }
 
+/// A node's class as people read it.
+#[must_use]
+pub const fn class(kind: &str) -> &str {
+    if kind.is_empty() { GENERIC } else { kind }
+}
+
+/// A class as a node says it: `generic` is not said.
+#[must_use]
+pub fn said(class: &str) -> &str {
+    if class == GENERIC { "" } else { class }
+}
+
 /// What a node says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Content {
     /// A name for people; need not be unique.
     pub nickname: String,
-    /// The node's class (`gateway`, ...), for filters; empty: [`GENERIC`], of which most are: unsaid it takes no bytes.
+    /// The node's class (`gateway`, ...), for filters; empty: `generic`, which most are: unsaid it takes no bytes. See
+    /// [`class`] and [`said`].
     pub kind: String,
     /// Where it can be dialled; none behind NAT: it then dials out only.
     pub address: Option<SocketAddr>,

@@ -118,6 +118,12 @@ impl Rings {
         self.take_in(place);
     }
 
+    /// A ring, on which everybody stands who shall.
+    fn settled(&self, ring: usize) -> &Paged<Packed> {
+        debug_assert!(self.coming.is_empty(), "asked for before all are settled");
+        &self.rings[ring]
+    }
+
     /// O(n + k log n) for k who come.
     fn take_in(&mut self, place: impl Fn(Handle, usize) -> Place) {
         let coming = core::mem::take(&mut self.coming);
@@ -129,6 +135,10 @@ impl Rings {
             let mut new: Vec<Place> = coming.iter().map(|handle| place(*handle, ring)).collect();
             new.sort_unstable();
             let places = places_among(list, &new, |other| place(other.handle(), ring));
+            debug_assert!(
+                places.iter().all(|(at, who)| list.get(*at) != Some(who)),
+                "it stands there already"
+            );
             list.insert_all(&places);
             let centre = &mut self.at_centre[ring];
             if let Some(stands) = centre {
@@ -189,11 +199,7 @@ impl Rings {
 impl Topology {
     /// The other members of a ring, once round from `handle`; nobody if it has no record.
     fn around(&self, handle: Handle, ring: usize) -> impl DoubleEndedIterator<Item = Handle> + '_ {
-        debug_assert!(
-            self.rings.coming.is_empty(),
-            "asked for before they are settled"
-        );
-        let places = &self.rings.rings[ring];
+        let places = self.rings.settled(ring);
         let centre = self.rings.at_centre[ring].filter(|_| self.rings.centre == Some(handle));
         let (before, after) = match centre {
             Some(at) => (at, at + 1),
@@ -251,16 +257,12 @@ impl Topology {
 
     /// Whether the rings' edges join everybody: they do if anybody can be dialled.
     pub(super) fn rings_join_all(&self) -> bool {
-        self.rings.mute.len() < self.rings.rings[0].len() + self.rings.coming.len()
+        self.rings.mute.len() < self.rings.settled(0).len()
     }
 
     /// Everybody who is on the rings: who is known and does not leave. O(n).
     pub(crate) fn on_rings(&self) -> impl Iterator<Item = Handle> + '_ {
-        debug_assert!(
-            self.rings.coming.is_empty(),
-            "asked for before they are settled"
-        );
-        self.rings.rings[0].iter().map(|place| place.handle())
+        self.rings.settled(0).iter().map(|place| place.handle())
     }
 
     /// All edges of a ring. O(n).

@@ -82,16 +82,7 @@ impl<S: System> core::fmt::Debug for Judge<'_, S> {
 
 /// Whether a figure is what was sent since the very beginning: nobody looks before that.
 fn counts_from_zero(expectation: &Expectation) -> bool {
-    let traffic = matches!(
-        expectation.mode,
-        Mode::Metric(
-            Metric::BytesPerNode
-                | Metric::BytesPerNodeSecond
-                | Metric::MessagesPerNode
-                | Metric::MessagesPerNodeSecond,
-            ..
-        )
-    );
+    let traffic = matches!(expectation.mode, Mode::Metric(metric, ..) if metric.is_of_traffic());
     traffic && expectation.from.is_zero()
 }
 

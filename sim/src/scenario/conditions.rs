@@ -194,7 +194,7 @@ impl Metric {
     }
 
     /// Whether every system has it.
-    const fn is_of_traffic(self) -> bool {
+    pub(crate) const fn is_of_traffic(self) -> bool {
         match self {
             Self::BytesPerNode | Self::BytesPerNodeSecond => true,
             Self::MessagesPerNode | Self::MessagesPerNodeSecond => true,

@@ -148,7 +148,7 @@ pub struct Host {
     pub name: String,
     /// The node id it runs under: its name, but for clones.
     pub id: NodeId,
-    /// The class it publishes.
+    /// The class it publishes; empty: the usual one.
     pub kind: String,
     /// What it serves at first.
     pub services: BTreeSet<Service>,

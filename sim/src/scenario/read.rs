@@ -9,7 +9,7 @@ use super::{
 };
 use core::time::Duration;
 use phalanx_core::identity::{NodeId, check_name};
-use phalanx_core::topology::record::Service;
+use phalanx_core::topology::record::{Service, said};
 use std::collections::BTreeSet;
 
 /// The most machines of one scenario.
@@ -275,7 +275,7 @@ fn read_host(
     Ok(Host {
         name: name.to_owned(),
         id,
-        kind: table.kind.clone().unwrap_or_default(),
+        kind: said(table.kind.as_deref().unwrap_or_default()).to_owned(),
         services: services(source, &table.services)?,
         metadata: table.metadata.clone(),
         channels: channels::read(source, at, &table.channels)?,

@@ -58,6 +58,14 @@ fn a_mistake_names_file_line_key_and_the_nearest_word() {
 }
 
 #[test]
+fn the_usual_class_may_be_written_and_is_the_same() {
+    let written = HEAD.replace("count = 5", "count = 5\nkind = \"generic\"");
+    let written = Scenario::parse("x.toml", &written).unwrap();
+    assert!(written.hosts.iter().all(|host| host.kind.is_empty()));
+    assert_eq!(written.hosts, scenario("").hosts);
+}
+
+#[test]
 fn an_expectation_that_cannot_fail_is_refused() {
     let what = error("[[expect]]\nmetric = \"bytes-per-node\"\n");
     assert_eq!(

@@ -239,15 +239,6 @@ fn word(name: &str, prefix: &str) -> String {
         .replace('_', "-")
 }
 
-/// A node's class: unsaid, it is the usual one.
-fn class(kind: String) -> String {
-    if kind.is_empty() {
-        record::GENERIC.to_owned()
-    } else {
-        kind
-    }
-}
-
 impl Peer {
     /// Whether this is its id, its nickname, or its short id.
     pub(crate) fn is_called(&self, who: &str) -> bool {
@@ -267,7 +258,7 @@ impl Peer {
             id: record.id,
             status: status.to_owned(),
             nickname: record.nickname,
-            kind: class(record.kind),
+            kind: record::class(&record.kind).to_owned(),
             short_id: None,
             address,
             epoch: record.epoch,

@@ -59,7 +59,7 @@ pub(super) fn peers(screen: &Screen, members: &[&Member]) -> Result<(), Failure>
             Cell::new(id).paint(Paint::Bold),
             or_dash(&peer.short().unwrap_or_default()),
             status_cell(status),
-            or_dash(kind),
+            Cell::new(kind),
             or_dash(address.as_deref().unwrap_or_default()),
             or_dash(&services.join(" ")),
             Cell::number(epoch),

@@ -184,6 +184,8 @@ fn a_live_node_answers_every_question() {
         .filter_map(|it| it["id"].as_str())
         .collect();
     assert_eq!(ids, ["n1", "n2", "n3"]);
+    let mut members = peers["peers"].as_array().unwrap().iter();
+    assert!(members.all(|it| it["kind"] == "generic"), "{peers}");
     let links = &dev.ask(&["links", "--json"]).fine().json()[0];
     assert!(!links["links"].as_array().unwrap().is_empty());
     let topology = &dev.ask(&["topology", "--json"]).fine().json()[0];

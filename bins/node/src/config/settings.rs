@@ -7,10 +7,11 @@ use super::{environment, file, tuning};
 use crate::flags::Flags;
 use core::fmt::Display;
 use core::net::SocketAddr;
+use core::ops::RangeInclusive;
 use core::str::FromStr;
 use phalanx_core::gossip::{Address, Tuning};
 use phalanx_core::identity::{NodeId, check_name};
-use phalanx_core::topology::record::{GENERIC, Service};
+use phalanx_core::topology::record::{Service, said};
 use phalanx_net::identity::{
     CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, RESERVED_METADATA, SECRET_VARIABLE, Source, Subject,
 };
@@ -155,16 +156,16 @@ impl Merged {
     }
 
     /// A number that is not below `least`.
-    pub(super) fn number(&mut self, key: Key, least: u64) -> Option<u64> {
+    pub(super) fn number(&mut self, key: Key, range: RangeInclusive<u64>) -> Option<u64> {
         let (origin, text) = self.text(key)?;
         match text.parse() {
-            Ok(number) if number >= least => Some(number),
+            Ok(number) if range.contains(&number) => Some(number),
             Ok(_) | Err(_) => {
-                self.problem(
-                    &origin,
-                    key,
-                    &format!("{text:?} is no whole number from {least} on"),
-                );
+                let why = match (range.start(), range.end()) {
+                    (least, &u64::MAX) => format!("{text:?} is no whole number from {least} on"),
+                    (least, most) => format!("{text:?} is no whole number from {least} to {most}"),
+                };
+                self.problem(&origin, key, &why);
                 None
             }
         }
@@ -248,7 +249,7 @@ fn read(merged: &mut Merged, proof: Proof, warnings: Vec<String>) -> Option<Sett
         targets,
         discovery,
         nickname,
-        kind: kind.filter(|kind| kind != GENERIC).unwrap_or_default(),
+        kind: said(&kind.unwrap_or_default()).to_owned(),
         services: services.into_iter().collect(),
         metadata: metadata.into_iter().collect(),
         trusted,

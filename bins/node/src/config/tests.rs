@@ -103,6 +103,22 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
 }
 
 #[test]
+fn the_usual_class_is_not_said() {
+    let settings = load(GOOD, &[("PHALANX_KIND", "generic")], &[]).unwrap();
+    assert_eq!(settings.kind, "");
+}
+
+#[test]
+fn a_bound_beyond_what_a_view_can_number_is_refused() {
+    let more = [("PHALANX_TUNING_MEMBERS_MAX", "16777217")];
+    let problem = load(GOOD, &more, &[]).unwrap_err().concat();
+    assert!(
+        problem.contains("MEMBERS_MAX") && problem.contains("from 2 to 16777216"),
+        "{problem}"
+    );
+}
+
+#[test]
 fn each_key_has_its_own_variable() {
     for (at, key) in Key::ALL.iter().enumerate() {
         let twins = Key::ALL[at + 1..]

@@ -2,8 +2,10 @@
 
 use super::key::Key;
 use super::settings::Merged;
+use core::ops::RangeInclusive;
 use phalanx_core::gossip::Tuning;
 use phalanx_core::time::Duration;
+use phalanx_core::topology::MEMBERS_LIMIT;
 
 /// The fewest links with which the overlay holds together.
 const LINKS_MIN: u64 = 8;
@@ -26,16 +28,17 @@ pub(super) fn read(merged: &mut Merged) -> Tuning {
         (Key::ForgetAfter, &mut tuning.forget_after),
     ];
     for (key, duration) in durations {
-        if let Some(millis) = merged.number(key, 1) {
+        if let Some(millis) = merged.number(key, 1..=u64::MAX) {
             *duration = Duration::from_millis(millis);
         }
     }
-    let bounds: [(Key, u64, &mut usize); 2] = [
-        (Key::LinksMax, LINKS_MIN, &mut tuning.links_max),
-        (Key::MembersMax, 2, &mut tuning.members_max),
+    let most = MEMBERS_LIMIT as u64;
+    let bounds: [(Key, RangeInclusive<u64>, &mut usize); 2] = [
+        (Key::LinksMax, LINKS_MIN..=most, &mut tuning.links_max),
+        (Key::MembersMax, 2..=most, &mut tuning.members_max),
     ];
-    for (key, least, bound) in bounds {
-        if let Some(number) = merged.number(key, least) {
+    for (key, range, bound) in bounds {
+        if let Some(number) = merged.number(key, range) {
             *bound = usize::try_from(number).unwrap_or(usize::MAX);
         }
     }
