@@ -178,9 +178,7 @@ impl Rings {
 
     /// All edges of a ring: each member and whom it watches. O(n).
     pub(super) fn edges(&self, ring: usize) -> impl Iterator<Item = (Handle, Handle)> + '_ {
-        debug_assert!(self.coming.is_empty(), "asked for before they are settled");
-        let places = &self.rings[ring];
-        let handles = places.iter().map(|place| place.handle());
+        let handles = self.settled(ring).iter().map(|place| place.handle());
         let first = handles.clone().find(|handle| self.is_dialable(*handle));
         // From the last place backwards, the next member that can be dialled is known at each place.
         let mut next = first;

@@ -2,6 +2,7 @@
 
 use super::run;
 use crate::mesh::Mesh;
+use crate::outcome::Outcome;
 use crate::runner::Options;
 use crate::scenario::Scenario;
 
@@ -10,6 +11,12 @@ fn scenario(name: &str) -> Scenario {
         .join("../scenarios")
         .join(name);
     Scenario::load(&path).unwrap()
+}
+
+/// What came of seed 1 of a scenario.
+fn ran(text: &str, options: Options<'_>) -> Outcome {
+    let scenario = Scenario::parse("x.toml", text).unwrap();
+    run::<Mesh>(&scenario, 1, options).unwrap()
 }
 
 #[test]
@@ -44,8 +51,7 @@ fn recovery_is_counted_from_the_last_thing_that_was_done() {
         eventually = { converged = true }
         within = "3s"
     "#;
-    let scenario = Scenario::parse("heals.toml", text).unwrap();
-    let outcome = run::<Mesh>(&scenario, 1, Options::default()).unwrap();
+    let outcome = ran(text, Options::default());
     let took = outcome.metrics["recovery-ms"];
     assert!((1..10_000).contains(&took), "{took} ms");
     assert!(outcome.effects.iter().all(|effect| effect.bites > 0));
@@ -72,8 +78,7 @@ fn what_is_sent_at_the_very_beginning_counts() {
         from = "5s"
         max = 100000
     "#;
-    let scenario = Scenario::parse("counts.toml", text).unwrap();
-    let outcome = run::<Mesh>(&scenario, 1, Options::default()).unwrap();
+    let outcome = ran(text, Options::default());
     let figures: Vec<u64> = outcome.expected.iter().filter_map(|it| it.figure).collect();
     let &[joined, rested] = &*figures else {
         panic!("{figures:?}");
@@ -120,12 +125,11 @@ max = 20000
 [[expect]]
 sometimes = { phase = { who = "n4", is = "left" } }
 "#;
-    let scenario = Scenario::parse("test.toml", text).unwrap();
     let options = Options {
         strict: true,
         ..Options::default()
     };
-    let outcome = run::<Mesh>(&scenario, 1, options).unwrap();
+    let outcome = ran(text, options);
     assert_eq!(outcome.failures, []);
     let after = &outcome.effects[1];
     assert!(after.bites > 0, "{:?}", outcome.effects);
@@ -180,12 +184,11 @@ from = "30s"
 min = 1000
 max = 100000
 "#;
-    let scenario = Scenario::parse("x.toml", text).unwrap();
     let options = Options {
         strict: true,
         ..Options::default()
     };
-    let outcome = run::<Mesh>(&scenario, 1, options).unwrap();
+    let outcome = ran(text, options);
     assert_eq!(outcome.failures, []);
     let (steps, chaos) = outcome.effects.split_at(1);
     assert!(!steps[0].chaos && chaos.len() >= 2, "{:?}", outcome.effects);
@@ -198,7 +201,6 @@ max = 100000
     }
     assert!(chaos.iter().any(|effect| effect.bites > 0));
     let memory = outcome.expected[0].figure;
-    let smaller = Scenario::parse("x.toml", &text.replace("count = 6", "count = 3")).unwrap();
-    let smaller = run::<Mesh>(&smaller, 1, Options::default()).unwrap();
+    let smaller = ran(&text.replace("count = 6", "count = 3"), Options::default());
     assert!(smaller.expected[0].figure < memory, "{memory:?}");
 }
