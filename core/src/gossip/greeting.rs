@@ -9,11 +9,11 @@
 //!   accepted ─────────► AwaitsHello  ──Hello────► Open
 //! ```
 
+use super::dialer::Purpose;
 use super::link::{Link, Stage};
 use super::message::{
     Frame, Goodbye, Hello, REFERRALS_MAX, Refusal, RefusalReason, VERSION_MAX, VERSION_MIN, Welcome,
 };
-use super::overlay::Purpose;
 use super::{
     CloseReason, DialId, Event, Gossip, Input, LinkEnd, LinkId, Message, Output, Phase, Rejection,
     Status, Switch, Timer,

@@ -11,11 +11,13 @@ mod fuzz;
 use crate::channel::message::{Parcel, Purpose};
 use crate::channel::{self, Channels, Failure, Neighbour};
 use crate::gossip::message::Frame;
-use crate::gossip::{self, Gossip, LinkId, Message, Status};
+use crate::gossip::{self, Gossip, Message, Status};
 use crate::identity::NodeId;
+use crate::link::LinkId;
 use crate::machine::{Machine, Outbox, Wake};
+use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
-use crate::topology::Routes;
+use crate::topology::route::Routes;
 use std::sync::Arc;
 
 pub use direct::{DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES, WISHES_MAX};
@@ -115,6 +117,18 @@ impl PartialEq for Node {
     }
 }
 
+/// The timings of the channels, which follow those of the mesh.
+fn channel_tuning(mesh: &gossip::Tuning) -> channel::Tuning {
+    channel::Tuning {
+        coalesce: mesh.coalesce,
+        announce_after: mesh.announce_after,
+        graft_after: mesh.graft_after,
+        graft_jitter: mesh.graft_jitter,
+        graft_interval: mesh.graft_interval,
+        ..channel::Tuning::default()
+    }
+}
+
 impl Node {
     /// The node of this configuration; `seed` feeds its random choices.
     #[must_use]
@@ -123,7 +137,7 @@ impl Node {
             config.id.clone(),
             config.epoch,
             config.instance,
-            &config.tuning,
+            channel_tuning(&config.tuning),
         );
         own.sabotage = config.sabotage;
         Self {
@@ -290,7 +304,7 @@ impl Node {
         let first = routes
             .to(handle)
             .and_then(|way| topology.id_at(way.first).cloned());
-        let straight = self.channels.sabotaged(gossip::Switch::NoDetour);
+        let straight = self.channels.sabotaged(Switch::NoDetour);
         let passed = |id: &NodeId| parcel.path.contains(id) && !straight;
         let first = match first {
             // Only the first hop is looked at: whoever is there looks at the next.
