@@ -15,6 +15,7 @@ pub mod link;
 pub mod machine;
 pub mod node;
 mod paged;
+pub mod plumtree;
 pub mod random;
 pub mod sabotage;
 pub mod size;
