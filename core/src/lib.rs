@@ -17,6 +17,7 @@ pub mod node;
 mod paged;
 pub mod plumtree;
 pub mod random;
+pub mod reconcile;
 pub mod sabotage;
 pub mod size;
 pub mod sketch;
