@@ -14,6 +14,7 @@ pub mod identity;
 pub mod link;
 pub mod machine;
 pub mod node;
+pub mod pacing;
 mod paged;
 pub mod plumtree;
 pub mod random;
