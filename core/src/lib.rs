@@ -9,6 +9,7 @@
 pub mod bounded;
 pub mod channel;
 pub mod deadlines;
+pub mod flow_control;
 pub mod gossip;
 pub mod identity;
 pub mod link;
