@@ -77,7 +77,7 @@ impl Channels {
         };
         check_transaction(transaction)?;
         for (key, expected) in &transaction.compare {
-            let stands = map.held(key).filter(|stands| stands.value.is_some());
+            let stands = map.entry(key).filter(|stands| stands.value.is_some());
             let holds = match expected {
                 Expected::Absent => stands.is_none(),
                 Expected::Value(value) => stands.is_some_and(|it| it.value.as_ref() == Some(value)),
@@ -103,13 +103,13 @@ impl Channels {
         writes.sort_by(|one, other| one.key.cmp(&other.key));
         let entries = writes.iter().map(|Write { key, value }| Entry {
             key: Arc::clone(key),
-            over: map.held(key).map(|held| held.version.clone()),
+            over: map.entry(key).map(|entry| entry.version.clone()),
             length: value
                 .as_ref()
                 .map(|value| u32::try_from(value.len()).unwrap_or(u32::MAX)),
         });
         let body = Body::Entries {
-            clock: map.clock + 1,
+            clock: map.next_clock(),
             entries: entries.collect(),
         };
         let payload: Vec<u8> = writes
@@ -164,10 +164,7 @@ impl Channels {
 
     /// This node's whole state of its own in a channel, as a broadcast.
     pub(super) fn whole(&mut self, channel: &ChannelName) -> Option<Arc<Update>> {
-        let Store::Custom(Some(custom)) = &self.channels.get(channel)?.store else {
-            return None;
-        };
-        let payload = Arc::from(custom.encode());
+        let payload = Arc::from(self.channels.get(channel)?.store.encode()?);
         self.make(channel, Body::Custom, payload)
     }
 
@@ -382,7 +379,12 @@ impl Channels {
 
     /// Tells the application what changed, and of its own writes that lost.
     fn tell_changes(&self, channel: &ChannelName, changes: Vec<Change>, out: &mut Outbox<Output>) {
-        for Change { key, held, before } in changes {
+        for Change {
+            key,
+            entry: held,
+            replaced: before,
+        } in changes
+        {
             if let Some(before) = before.filter(|_| !self.sabotaged(Switch::NoConflicts))
                 && before.version.origin == self.config.id
                 && held.version.origin != self.config.id

@@ -17,7 +17,6 @@
 mod broadcast;
 mod config;
 mod courier;
-mod custom;
 mod interface;
 pub mod message;
 mod queue;
@@ -30,7 +29,6 @@ mod tests;
 mod unicast;
 
 pub use config::{CHANNELS_MAX, Config, Tuning};
-pub use custom::{Custom, Mergeable};
 pub use interface::{
     Delivery, Done, Event, Expected, INTERVAL, INTERVAL_MAX, INTERVAL_MIN, Input, Neighbour,
     Options, Output, ROOM_BYTES, Refusal, Rejection, Request, Transaction, Write,
@@ -38,7 +36,9 @@ pub use interface::{
 pub use message::{ChannelName, Data, Failure, Kind, Update, UpdateId, Version};
 pub use queue::{WAITING_BYTES_MAX, WINDOW};
 pub use recent::{RECENT_BYTES_MAX, RECENT_MAX};
-pub use store::{Held, KEYS_MAX, MAP_BYTES_MAX, RETAINED_BYTES_MAX, RETAINED_MAX};
+pub use store::{
+    Custom, KEYS_MAX, MAP_BYTES_MAX, MapEntry, Mergeable, RETAINED_BYTES_MAX, RETAINED_MAX,
+};
 
 use crate::deadlines::Deadlines;
 use crate::identity::NodeId;
@@ -54,7 +54,7 @@ use recent::{Missing, Recent};
 use seen::Seen;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::Store;
+use store::{ReplicatedMap, Store};
 
 /// The most origins told apart, of all channels together: broadcasts of further ones are not passed on.
 pub const TRACKED_MAX: usize = 131_072;
@@ -256,7 +256,7 @@ impl Channels {
         });
         held.interval = options.interval;
         if options.custom.is_some() {
-            held.store = Store::of(Kind::Custom, options.custom);
+            held.store = Store::new(Kind::Custom, options.custom);
         }
         let soon = self.random.duration_below(options.interval);
         self.timers
@@ -281,7 +281,7 @@ impl Channels {
                 now + random.duration_below(INTERVAL),
             );
             Channel {
-                store: Store::of(kind, None),
+                store: Store::new(kind, None),
                 opened: None,
                 sequence: 0,
                 seen: BTreeMap::new(),
@@ -318,9 +318,7 @@ impl Channels {
         if let Some(held) = self.channels.get_mut(channel) {
             held.opened = None;
             held.interval = INTERVAL;
-            if let Store::Custom(custom) = &mut held.store {
-                *custom = None;
-            }
+            held.store.detach();
         }
     }
 
@@ -408,41 +406,34 @@ impl Channels {
 
     /// The retained messages of a channel, by origin, oldest first.
     pub fn messages(&self, channel: &ChannelName) -> impl Iterator<Item = &Arc<Update>> + '_ {
-        let log = self
-            .channels
-            .get(channel)
-            .and_then(|held| match &held.store {
-                Store::Messages(log) => Some(log),
-                Store::Map(_) | Store::Custom(_) => None,
-            });
-        log.into_iter().flat_map(store::Log::iter)
+        let held = self.channels.get(channel);
+        held.into_iter().flat_map(|held| held.store.messages())
     }
 
     /// The keys of a map that have a value, with it, in order.
-    pub fn values(&self, channel: &ChannelName) -> impl Iterator<Item = (&Arc<str>, &Held)> + '_ {
-        self.map(channel).into_iter().flat_map(store::Map::values)
+    pub fn values(
+        &self,
+        channel: &ChannelName,
+    ) -> impl Iterator<Item = (&Arc<str>, &MapEntry)> + '_ {
+        self.map(channel)
+            .into_iter()
+            .flat_map(ReplicatedMap::values)
     }
 
     /// What stands under a key of a map, be it that it was deleted.
     #[must_use]
-    pub fn value(&self, channel: &ChannelName, key: &str) -> Option<&Held> {
-        self.map(channel)?.held(key)
+    pub fn value(&self, channel: &ChannelName, key: &str) -> Option<&MapEntry> {
+        self.map(channel)?.entry(key)
     }
 
-    fn map(&self, channel: &ChannelName) -> Option<&store::Map> {
-        match &self.channels.get(channel)?.store {
-            Store::Map(map) => Some(map),
-            Store::Messages(_) | Store::Custom(_) => None,
-        }
+    fn map(&self, channel: &ChannelName) -> Option<&ReplicatedMap> {
+        self.channels.get(channel)?.store.as_map()
     }
 
     /// The application's own state in a channel, encoded.
     #[must_use]
     pub fn custom(&self, channel: &ChannelName) -> Option<Vec<u8>> {
-        match &self.channels.get(channel)?.store {
-            Store::Custom(custom) => custom.as_ref().map(Custom::encode),
-            Store::Messages(_) | Store::Map(_) => None,
-        }
+        self.channels.get(channel)?.store.encode()
     }
 
     /// The links that broadcasts go out on at once, and to whom.

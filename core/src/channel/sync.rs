@@ -6,7 +6,7 @@
 //! neighbours may only pass it on.
 
 use super::message::{Item, Kind, Parcel, Purpose, WANT_MAX};
-use super::{ChannelName, Channels, Output, Store, Timer};
+use super::{ChannelName, Channels, Output, Timer};
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::machine::Outbox;
@@ -109,8 +109,8 @@ impl Channels {
     }
 
     fn send_state(&self, channel: &ChannelName, to: NodeId, out: &mut Outbox<Output>) {
-        let Some(Store::Custom(Some(custom))) = self.channels.get(channel).map(|held| &held.store)
-        else {
+        let held = self.channels.get(channel);
+        let Some(state) = held.and_then(|held| held.store.encode()) else {
             return;
         };
         let me = self.config.id.clone();
@@ -123,7 +123,7 @@ impl Channels {
             purpose: Purpose::State,
             channel: channel.clone(),
             path: vec![me],
-            payload: Arc::from(custom.encode()),
+            payload: Arc::from(state),
         })));
     }
 
@@ -134,13 +134,13 @@ impl Channels {
             return;
         };
         let opened = held.opened.is_some();
-        let Store::Custom(Some(custom)) = &mut held.store else {
+        let Ok(news) = held.store.merge(&parcel.payload) else {
             return;
         };
-        let Ok(news) = custom.merge(&parcel.payload) else {
+        let Some(state) = held.store.encode() else {
             return;
         };
-        let differs = custom.encode()[..] != parcel.payload[..];
+        let differs = state[..] != parcel.payload[..];
         if let Some(news) = news {
             self.broadcast_news(channel, Arc::from(news), None, opened, out);
         }
@@ -204,7 +204,7 @@ impl Channels {
         let item = Item::Sketch {
             channel: channel.clone(),
             kind: held.store.kind(),
-            cells: sketch(held.store.digests().into_iter(), cells),
+            cells: sketch(held.store.elements().map(|(digest, _)| digest), cells),
         };
         self.say(link, item);
     }
@@ -220,7 +220,7 @@ impl Channels {
         let Some(held) = self.channel_of(link, channel, kind, out) else {
             return;
         };
-        let Some(found) = difference(held.store.digests().into_iter(), cells) else {
+        let Some(found) = difference(held.store.elements().map(|(digest, _)| digest), cells) else {
             let larger = size_above(cells.len());
             let cells = larger.unwrap_or(0);
             self.say(
@@ -271,7 +271,11 @@ impl Channels {
         let Some(held) = self.channels.get(channel) else {
             return;
         };
-        let mut updates = held.store.updates(channel, wanted);
+        let elements = held.store.elements();
+        let mut updates: Vec<_> = elements
+            .filter(|(digest, _)| wanted(*digest))
+            .map(|(_, element)| element.to_update(channel))
+            .collect();
         // Each round begins elsewhere, so that what does not fit in one is in another.
         let turn = self.random.below(updates.len().max(1) as u64);
         updates.rotate_left(usize::try_from(turn).unwrap_or(0));
