@@ -139,7 +139,7 @@ impl AntiEntropy {
         lively
     }
 
-    /// Chooses the member, of the origins that are no neighbours, to send the whole state to.
+    /// Chooses one of `members` at random, to send the whole state to.
     pub(super) fn choose_member(
         &self,
         context: &mut Context,
@@ -243,7 +243,7 @@ impl AntiEntropy {
         }
     }
 
-    /// A neighbour asked for a sketch of so many cells, or, if 0, for the whole state.
+    /// A neighbour asked for a sketch of `cells` cells, or, if 0, for the whole state.
     pub(super) fn on_larger(
         &self,
         context: &mut Context,

@@ -28,7 +28,7 @@ impl Applications {
         self.opened.contains_key(channel)
     }
 
-    /// An application opens a channel, and accepts so many messages that it has not consumed.
+    /// An application opens a channel, and accepts up to `messages_max` messages that it has not consumed.
     pub(super) fn open(&mut self, channel: &ChannelName, messages_max: u32) {
         let window = ReceiveWindow {
             messages_max,

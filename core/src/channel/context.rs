@@ -26,7 +26,7 @@ pub(super) enum Timer {
     Retry(u64),
 }
 
-/// What components are given to work with.
+/// The shared parts, passed to components by the coordinator.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Context {
     /// The time of the current step.

@@ -1,6 +1,6 @@
 //! Duplicate detection: which broadcasts and messages of each sender were received.
 //!
-//! Senders number what they send, anew in each epoch. A [`ReplayWindow`] distinguishes the latest [`WINDOW`] numbers of
+//! Senders number their broadcasts and messages, from 1 in each epoch. A [`ReplayWindow`] distinguishes the latest [`WINDOW`] numbers of
 //! an epoch exactly and counts all lower ones as received, like the replay window of IPsec (RFC 4303).
 //!
 //! Bounds: [`TRACKED_MAX`] origins of broadcasts in all channels together, and as many senders of messages; further ones

@@ -18,7 +18,7 @@ pub use recent::{RECENT_BYTES_MAX, RECENT_MAX};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Whom to request a missing broadcast from.
+/// The next step for a missing broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Request {
     /// Request it on this link.

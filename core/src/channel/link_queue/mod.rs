@@ -36,7 +36,7 @@ const STEPS_MAX: usize = 512;
 /// Room kept for a message's own tags and lengths.
 const HEADROOM: usize = 64;
 
-/// What a waiting payload counts: its bytes and an allowance for its name.
+/// The size that a waiting payload counts as: its bytes and an allowance for its name.
 fn cost(payload: &[u8]) -> usize {
     payload.len() + 64
 }
