@@ -44,7 +44,9 @@ mod tests;
 mod timer;
 mod view;
 
-pub use crate::link::{Address, AddressError, CloseReason, DialError, DialId, LinkId, Ticket};
+pub use crate::link::{
+    Address, AddressError, CloseReason, DialError, DialId, LinkId, LocalClose, Ticket,
+};
 pub use crate::sabotage::{Sabotage, Switch};
 pub use config::{Config, Tuning};
 pub use interface::{Event, Input, LinkEnd, Output, Rejection};
@@ -477,6 +479,7 @@ impl Machine for Gossip {
             Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer, out),
             Input::DialFailed { dial, reason } => self.on_dial_failed(dial, &reason, out),
             Input::Receive { link, message } => self.on_receive(link, message, out),
+            Input::Heard { link } => self.on_heard(link, out),
             Input::Closed { link, reason } => self.on_closed(link, reason, out),
             Input::Stored { ticket } => self.on_stored(ticket),
             Input::Announce(content) => self.on_announce(content, out),
