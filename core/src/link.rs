@@ -103,19 +103,32 @@ impl fmt::Display for DialError {
     }
 }
 
-/// Why a link closed without our order.
+/// Why a link closed without the machine's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CloseReason {
-    /// The connection broke or was reset.
-    Lost,
-    /// The peer ended the stream in order.
-    Ended,
+    /// The peer ended the link in order, on purpose.
+    Farewell,
+    /// The peer's end of the connection closed (FIN), and the link on it had not ended: the process may have died.
+    Fin,
+    /// The connection was reset (RST).
+    Reset,
+    /// The peer acknowledged nothing for too long.
+    TimedOut,
+    /// This node's transport closed the link.
+    Local(LocalClose),
+}
+
+/// Why this node's transport closed a link without the machine's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LocalClose {
     /// The peer sent bytes that are not a valid message.
     Malformed,
-    /// The peer read too slowly: our queue to it is full.
+    /// The queue of messages to the peer is full: the peer reads too slowly.
     Overflow,
-    /// One of the two certificates ends.
+    /// One of the two certificates is about to expire.
     Expired,
-    /// One of the two certificates is trusted no longer.
+    /// One of the two certificates is no longer trusted.
     Untrusted,
+    /// An overlay gave the link up.
+    GivenUp,
 }

@@ -19,6 +19,7 @@ use super::{
     Status, Switch, Timer,
 };
 use crate::identity::NodeId;
+use crate::link::LocalClose;
 use crate::machine::Outbox;
 use crate::time::Duration;
 use crate::topology::Handle;
@@ -57,18 +58,18 @@ impl Gossip {
             return;
         };
         let address = attempt.address.clone();
-        if let Some(expected) = attempt.expected {
-            let expected = self.id_of(expected);
-            if expected != peer {
-                out.push(Output::Report(Event::WrongPeer {
-                    address,
-                    expected,
-                    found: peer,
-                }));
-                out.push(Output::Close { link });
-                self.dial_came_to_nothing(dial, "another node answered", out);
-                return;
-            }
+        // The expected member may have been forgotten since the dial began: then any peer is as good.
+        if let Some(expected) = attempt.expected.and_then(|handle| self.id_of(handle))
+            && expected != peer
+        {
+            out.push(Output::Report(Event::WrongPeer {
+                address,
+                expected,
+                found: peer,
+            }));
+            out.push(Output::Close { link });
+            self.dial_came_to_nothing(dial, "another node answered", out);
+            return;
         }
         let Some(handle) = self.topology.intern(&peer) else {
             out.push(Output::Close { link });
@@ -117,20 +118,25 @@ impl Gossip {
             }
             (Message::Goodbye(goodbye), _) => self.on_goodbye(link, goodbye, out),
             (Message::Frame(frame), Stage::Open) => self.on_frame(link, frame, out),
-            // What it says is for others; that it came proves life.
-            (Message::Data(_), Stage::Open) => self.hear(link, out),
             (_, Stage::Broken) => {}
             (Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_), Stage::Open) => {
                 self.close_for_protocol(link, Rejection::SecondHello, out);
             }
             (
-                Message::Hello(_)
-                | Message::Welcome(_)
-                | Message::Refuse(_)
-                | Message::Frame(_)
-                | Message::Data(_),
+                Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) | Message::Frame(_),
                 Stage::AwaitsHello | Stage::AwaitsWelcome,
             ) => self.close_for_protocol(link, Rejection::BeforeHello, out),
+        }
+    }
+
+    /// A message for another machine proves that the peer is alive, and that both ends completed the handshake.
+    pub(super) fn on_heard(&mut self, link: LinkId, out: &mut Outbox<Output>) {
+        match self.links.get(&link).map(|held| held.stage) {
+            Some(Stage::Open) => self.hear(link, out),
+            Some(Stage::AwaitsHello | Stage::AwaitsWelcome) => {
+                self.close_for_protocol(link, Rejection::BeforeHello, out);
+            }
+            Some(Stage::Broken) | None => {}
         }
     }
 
@@ -287,7 +293,7 @@ impl Gossip {
         let handle = self.topology.handle(peer);
         if let Some(handle) = handle
             && !self.is_newer_life(handle, &hello.record)
-            && let Some(session) = self.better_session(handle, hello.session)
+            && let Some(session) = self.better_session(handle, peer, hello.session)
         {
             return Some(Refusal {
                 session,
@@ -324,13 +330,12 @@ impl Gossip {
 
     /// The session of a connection with this peer, open or being dialled by us, that beats one of `session`
     /// dialled by the peer.
-    fn better_session(&self, handle: Handle, session: u32) -> Option<u32> {
+    fn better_session(&self, handle: Handle, peer: &NodeId, session: u32) -> Option<u32> {
         if self.config.sabotage.has(Switch::NoTieBreak) {
             return None;
         }
         let me = &self.config.id;
-        let peer = self.id_of(handle);
-        let theirs = (session, core::cmp::Reverse(&peer));
+        let theirs = (session, core::cmp::Reverse(peer));
         let held = self
             .open_link(handle)
             .filter(|link| !link.silent)
@@ -607,10 +612,14 @@ impl Gossip {
                     return;
                 }
                 let end = match reason {
-                    CloseReason::Malformed => LinkEnd::Protocol,
-                    CloseReason::Expired => LinkEnd::Expired,
-                    CloseReason::Untrusted => LinkEnd::Untrusted,
-                    CloseReason::Lost | CloseReason::Ended | CloseReason::Overflow => LinkEnd::Lost,
+                    CloseReason::Local(LocalClose::Malformed) => LinkEnd::Protocol,
+                    CloseReason::Local(LocalClose::Expired) => LinkEnd::Expired,
+                    CloseReason::Local(LocalClose::Untrusted) => LinkEnd::Untrusted,
+                    CloseReason::Local(LocalClose::Overflow | LocalClose::GivenUp)
+                    | CloseReason::Farewell
+                    | CloseReason::Fin
+                    | CloseReason::Reset
+                    | CloseReason::TimedOut => LinkEnd::Lost,
                 };
                 out.push(Output::Report(Event::LinkDown {
                     peer,
@@ -649,10 +658,7 @@ impl Gossip {
     }
 
     fn close_for_protocol(&mut self, link: LinkId, reason: Rejection, out: &mut Outbox<Output>) {
-        out.push(Output::Report(Event::Rejected {
-            from: self.peer_of(link),
-            reason,
-        }));
+        self.report_rejected(link, reason, out);
         let dial = self.dial_over(link);
         self.say_goodbye(link, Goodbye::Protocol, out);
         if let Some(dial) = dial {
@@ -738,10 +744,9 @@ impl Gossip {
         self.dials.clear();
     }
 
-    pub(super) fn peer_of(&self, link: LinkId) -> NodeId {
-        self.links
-            .get(&link)
-            .map_or_else(|| self.config.id.clone(), |held| held.peer.clone())
+    /// The peer of a link, unless the link closed.
+    pub(super) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
+        self.links.get(&link).map(|held| held.peer.clone())
     }
 
     /// After the node left or gave its id up: whoever connects is sent away, everything else is ignored.
@@ -757,6 +762,7 @@ impl Gossip {
             Input::Start
             | Input::DialFailed { .. }
             | Input::Receive { .. }
+            | Input::Heard { .. }
             | Input::Closed { .. }
             | Input::Stored { .. }
             | Input::Announce(_)

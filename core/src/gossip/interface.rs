@@ -42,6 +42,11 @@ pub enum Input {
         /// The message.
         message: Message,
     },
+    /// Another machine's message arrived on a link: the peer is alive.
+    Heard {
+        /// The link.
+        link: LinkId,
+    },
     /// A link is gone without our order.
     Closed {
         /// Which.

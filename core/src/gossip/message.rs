@@ -3,7 +3,6 @@
 //! Bounds: a message takes at most [`size::FRAME_BYTES_MAX`] bytes encoded. Sizes equal the wire format's
 //! (net/proto/mesh.proto).
 
-use crate::channel::Data;
 use crate::identity::NodeId;
 use crate::size::{self, Encoded};
 use crate::time::Duration;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 
 pub use crate::size::FRAME_BYTES_MAX;
 pub use crate::sketch::Cell;
-pub use crate::topology::publication::UpdateId;
+pub use crate::topology::publication::{PublicationKind, UpdateId};
 
 /// The most other members a refusal names.
 pub const REFERRALS_MAX: usize = 8;
@@ -22,7 +21,7 @@ pub const VERSION_MIN: u32 = 1;
 /// The newest protocol version this build speaks.
 pub const VERSION_MAX: u32 = 1;
 
-/// Everything that travels on a link.
+/// A message of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// The dialer's first message.
@@ -33,10 +32,8 @@ pub enum Message {
     Refuse(Refusal),
     /// The sender closes the link on purpose.
     Goodbye(Goodbye),
-    /// Everything else the mesh says, in batches.
+    /// Updates, announcements, requests and heartbeats, in batches.
     Frame(Frame),
-    /// What is said about channels.
-    Data(Data),
 }
 
 /// How a node introduces itself.
@@ -338,7 +335,6 @@ impl Encoded for Message {
             // Every reason has a non-zero number on the wire.
             Self::Goodbye(_) => 2,
             Self::Frame(frame) => frame.encoded_len(),
-            Self::Data(data) => data.encoded_len(),
         })
     }
 }

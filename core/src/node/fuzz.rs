@@ -3,8 +3,8 @@
 
 use super::{Config, Input, Node, Output};
 use crate::gossip::message::{
-    AgedReport, Cell, FRAME_BYTES_MAX, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Sync,
-    UpdateId, Welcome,
+    AgedReport, Cell, FRAME_BYTES_MAX, Frame, Gone, Goodbye, Hello, PublicationKind, Refusal,
+    RefusalReason, Sync, UpdateId, Welcome,
 };
 use crate::gossip::{self, Address, CloseReason, DialError, DialId, LinkId, Message, Ticket};
 use crate::identity::NodeId;
@@ -105,7 +105,11 @@ fn named() -> impl Strategy<Value = UpdateId> {
     (who(), any::<bool>(), counter(), counter()).prop_map(|(origin, report, epoch, version)| {
         UpdateId {
             origin: id(origin),
-            report,
+            kind: if report {
+                PublicationKind::EdgeReport
+            } else {
+                PublicationKind::Record
+            },
             epoch,
             version,
         }
@@ -304,19 +308,18 @@ impl Tried {
 
     fn take(&mut self, mut out: Outbox<Output>) {
         for order in out.drain() {
-            let Output::Mesh(order) = order else { continue };
             match order {
-                gossip::Output::Dial { dial, .. } => self.dials.push(dial),
-                gossip::Output::Send { message, .. } => {
+                Output::Dial { dial, .. } => self.dials.push(dial),
+                Output::Send { message, .. } => {
                     assert!(
                         message.encoded_len() <= FRAME_BYTES_MAX + 16,
                         "{}",
                         message.encoded_len()
                     );
                 }
-                gossip::Output::Close { link } => self.links.retain(|known| *known != link),
-                gossip::Output::Store { ticket, .. } => self.tickets.push(ticket),
-                gossip::Output::Left | gossip::Output::Report(_) => {}
+                Output::Close { link } => self.links.retain(|known| *known != link),
+                Output::Store { ticket, .. } => self.tickets.push(ticket),
+                Output::Left | Output::Report(_) | Output::Channel(_) | Output::RoutesChanged => {}
             }
         }
     }
@@ -386,7 +389,7 @@ impl Tried {
             Happens::Closed(pick) => {
                 if let Some(link) = link(&self.links, pick) {
                     self.links.retain(|known| *known != link);
-                    let reason = CloseReason::Lost;
+                    let reason = CloseReason::Reset;
                     self.give(gossip::Input::Closed { link, reason });
                 }
             }

@@ -7,13 +7,13 @@
 mod direct;
 #[cfg(test)]
 mod fuzz;
+mod message;
 
 use crate::channel::message::{Parcel, Purpose};
 use crate::channel::{self, Channels, Failure, Neighbour};
-use crate::gossip::message::Frame;
-use crate::gossip::{self, Gossip, Message, Status};
+use crate::gossip::{self, Gossip, Status};
 use crate::identity::NodeId;
-use crate::link::LinkId;
+use crate::link::{Address, DialId, LinkId, Ticket};
 use crate::machine::{Machine, Outbox, Wake};
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 pub use direct::{DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES, WISHES_MAX};
 pub use gossip::{Config, Event};
+pub use message::Message;
 
 use direct::Direct;
 
@@ -30,6 +31,13 @@ use direct::Direct;
 pub enum Input {
     /// To its part in the mesh.
     Mesh(gossip::Input),
+    /// A message arrived on a link.
+    Receive {
+        /// The link.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
     /// To its channels: what applications ask for.
     Channel(channel::Input),
     /// Tell from now on when the ways change, or no longer.
@@ -47,12 +55,56 @@ impl From<Wake> for Input {
 /// What the caller must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// For the mesh.
-    Mesh(gossip::Output),
+    /// Connect; answer with `Dialed` or `DialFailed`.
+    Dial {
+        /// The attempt.
+        dial: DialId,
+        /// The address.
+        address: Address,
+    },
+    /// Send a message on a link.
+    Send {
+        /// The link.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
+    /// Close a link after the messages already sent on it; no `Closed` is expected.
+    Close {
+        /// The link.
+        link: LinkId,
+    },
+    /// Store the node's epoch durably; answer with `Stored`.
+    Store {
+        /// Repeated in the answer.
+        ticket: Ticket,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// The node left the mesh, and has sent its last message.
+    Left,
+    /// A fact about the mesh, for people.
+    Report(Event),
     /// For applications.
     Channel(channel::Output),
     /// The way to some member changed; asked for by [`Input::WatchRoutes`], and at most once in [`ROUTES_INTERVAL`].
     RoutesChanged,
+}
+
+impl From<gossip::Output> for Output {
+    fn from(output: gossip::Output) -> Self {
+        match output {
+            gossip::Output::Dial { dial, address } => Self::Dial { dial, address },
+            gossip::Output::Send { link, message } => Self::Send {
+                link,
+                message: Message::Mesh(message),
+            },
+            gossip::Output::Close { link } => Self::Close { link },
+            gossip::Output::Store { ticket, epoch } => Self::Store { ticket, epoch },
+            gossip::Output::Left => Self::Left,
+            gossip::Output::Report(event) => Self::Report(event),
+        }
+    }
 }
 
 /// The shortest time between two looks at whether the ways changed.
@@ -271,7 +323,7 @@ impl Node {
 
     fn routes_around(&self, avoid: &[NodeId]) -> Routes {
         let topology = self.gossip.topology();
-        let me = topology.handle(self.gossip.id()).unwrap_or_default();
+        let me = self.gossip.me();
         let lively = self.gossip.neighbours().filter(|(_, _, lively)| *lively);
         let neighbours = lively.filter_map(|(_, peer, _)| topology.handle(peer));
         let avoid: Vec<_> = avoid.iter().filter_map(|id| topology.handle(id)).collect();
@@ -348,7 +400,7 @@ impl Node {
         let mut orders = Outbox::new();
         self.gossip.step(now, input, &mut orders);
         for order in orders.drain() {
-            out.push(Output::Mesh(order));
+            out.push(order.into());
         }
         self.tell_neighbours(now);
     }
@@ -385,8 +437,8 @@ impl Node {
             for order in orders {
                 match order {
                     channel::Output::Transmit { link, data } => {
-                        let message = Message::Data(data);
-                        out.push(Output::Mesh(gossip::Output::Send { link, message }));
+                        let message = Message::Channel(data);
+                        out.push(Output::Send { link, message });
                     }
                     channel::Output::Route(parcel) => {
                         self.count(now, &parcel, out);
@@ -411,13 +463,15 @@ impl Machine for Node {
 
     fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
         match input {
-            Input::Mesh(gossip::Input::Receive {
+            Input::Receive {
                 link,
-                message: Message::Data(data),
-            }) => {
-                // For the mesh it is a sign of life.
-                let message = Message::Frame(Frame::default());
-                self.step_mesh(now, gossip::Input::Receive { link, message }, out);
+                message: Message::Mesh(message),
+            } => self.step_mesh(now, gossip::Input::Receive { link, message }, out),
+            Input::Receive {
+                link,
+                message: Message::Channel(data),
+            } => {
+                self.step_mesh(now, gossip::Input::Heard { link }, out);
                 self.step_channels(now, channel::Input::Receive { link, data });
             }
             Input::Mesh(gossip::Input::Want { peer, wanted }) => {
