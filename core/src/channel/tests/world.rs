@@ -1,9 +1,10 @@
 //! Channels of several nodes on links of a test's own: one after the other, in time.
 
+pub(super) use super::sample::{channel, config, id};
 use crate::channel::message::{ChannelName, Data, Item, Kind, Parcel};
 use crate::channel::{
-    Channels, Config, Delivery, Done, Event, Failure, Input, Neighbour, Options, Output, Refusal,
-    Request, Transaction, Tuning, Write,
+    Channels, Delivery, Done, Event, Failure, Input, Neighbour, Options, Output, Refusal, Request,
+    Transaction, Write,
 };
 use crate::identity::NodeId;
 use crate::link::LinkId;
@@ -16,20 +17,8 @@ use std::sync::Arc;
 /// How long a message takes on a link.
 const LATENCY: Duration = Duration::from_millis(1);
 
-pub(super) fn id(name: &str) -> NodeId {
-    NodeId::new(name).unwrap()
-}
-
-pub(super) fn channel(name: &str) -> ChannelName {
-    ChannelName::new(name).unwrap()
-}
-
 pub(super) fn bytes(text: &str) -> Arc<[u8]> {
     Arc::from(text.as_bytes())
-}
-
-pub(super) fn config(name: &str) -> Config {
-    Config::new(id(name), 1, 7, Tuning::default())
 }
 
 /// The nodes `a`, `b`, ... and the links between them.
