@@ -304,7 +304,7 @@ impl LinkQueue {
             data.items.extend(self.steps.pop_front());
         }
         // In turn, so that neither delays the other.
-        while !self.outgoing.is_active() && !(self.packets.is_empty() && self.updates.is_empty()) {
+        while !self.outgoing.is_active() && (!self.packets.is_empty() || !self.updates.is_empty()) {
             if !self.fill_packet(data, &mut budget)
                 || self.outgoing.is_active()
                 || !self.fill_update(data, &mut budget)
@@ -501,7 +501,11 @@ mod tests {
                 Item::Digest { .. } => "step",
                 Item::Parcel { .. } => "packet",
                 Item::Update { .. } => "broadcast",
-                item => panic!("{item:?}"),
+                Item::Have(_)
+                | Item::Rest(_)
+                | Item::Sketch { .. }
+                | Item::Larger { .. }
+                | Item::Want { .. } => panic!("unexpected: {item:?}"),
             })
             .collect();
         let expected = [
@@ -571,7 +575,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever waits, it arrives once and in order, in messages of at most one frame.
+        /// All packets and broadcasts arrive once and in order, in messages of at most one frame.
         #[test]
         fn everything_arrives_in_frames(
             sizes in prop::collection::vec((0_usize..40_000, any::<bool>()), 1..12),
@@ -601,7 +605,13 @@ mod tests {
                         match item {
                             Item::Parcel { parcel, .. } => arrived.0.push(parcel),
                             Item::Update { update, .. } => arrived.1.push(update),
-                            item => prop_assert!(false, "{item:?}"),
+                            Item::Have(_)
+                            | Item::Graft(_)
+                            | Item::Rest(_)
+                            | Item::Digest { .. }
+                            | Item::Sketch { .. }
+                            | Item::Larger { .. }
+                            | Item::Want { .. } => prop_assert!(false, "unexpected: {item:?}"),
                         }
                     }
                     for credit in sent(&mut receiver) {
