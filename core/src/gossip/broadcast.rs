@@ -243,21 +243,22 @@ impl Gossip {
             .is_none_or(|(rank, _)| (rank.epoch, rank.instance) < (epoch, record.rank().instance));
         let still_gone = was == Status::Left && record.rank().leaving;
         if let Some(life) = self.lives.get_mut(&handle) {
-            if reborn {
-                life.session = if old.is_some() { 0 } else { life.session };
-                life.failed_until = crate::time::Instant::ZERO;
-                life.failures = 0;
+            if reborn && old.is_some() {
+                life.session = 0;
             }
             if old.is_some() && !still_gone {
                 life.forget_at = None;
             }
+        }
+        if reborn {
+            self.dialer.reset_back_off(handle);
         }
         if record.rank().leaving {
             if was != Status::Left {
                 self.set_status(handle, Status::Left);
                 self.suspects.remove(&handle);
                 self.limbo.remove(&handle);
-                self.clear_edge(handle);
+                self.self_record.clear_edge(handle);
                 self.forget_in_time(handle);
                 self.context.report(Event::PeerLeft { id });
             }

@@ -17,37 +17,23 @@ use crate::time::{Duration, Instant};
 use crate::topology::Handle;
 use crate::topology::publication::Key;
 
-/// How long a node that hears nobody accuses nobody.
-const ISOLATION_HOLD: Duration = Duration::from_secs(1);
 /// The time a vouch has to arrive after a suspicion that rests on an old proof.
 const VOUCH_GRACE: Duration = Duration::from_millis(300);
 /// Who stands still again and again puts its judgement on a suspect off no more often than this: the others forget the
 /// dead meanwhile, and it would bring them back.
 const PUT_OFF_MAX: u8 = 2;
-/// Timers that are late by less are as good as in time.
-const LATE_TOLERATED: Duration = Duration::from_millis(10);
-/// A node whose timers were late by a time doubts itself for this many times as long.
-const DOUBT_FACTOR: u32 = 8;
-/// The longest such doubt.
-const DOUBT_MAX: Duration = Duration::from_secs(8);
 /// How often a doubt is reconsidered.
 const DOUBT_INTERVAL: Duration = Duration::from_millis(250);
 /// The most redials of one neighbour under way: enough that a lost one costs no time.
 const REDIALS_MAX: usize = 3;
 /// A neighbour heard within a heartbeat plus this is vouched for.
 const HEARTBEAT_SLACK: Duration = Duration::from_millis(100);
-/// Members that are down are probed by this many nodes a second, mesh-wide, each.
-const PROBERS: u64 = 2;
 /// A forgotten member that is still named or linked when its place is to be freed keeps it for this share of the time
 /// until members are forgotten, and again.
 const STILL_NAMED_SHARE: u32 = 8;
-/// How often a node probes.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// The most probes one node sends a second.
-const PROBES_MAX: u64 = 8;
 
 impl Gossip {
-    /// Sends a heartbeat on the next link in turn; if it comes late, on as many as have had their turn since it was due.
+    /// Sends heartbeats on the links whose turn has come.
     pub(super) fn beat(&mut self, due: Instant) {
         let open = self.links.open();
         debug_assert_eq!(
@@ -55,31 +41,23 @@ impl Gossip {
             self.links.values().filter(|link| link.is_open()).count(),
             "a stage was changed past the count"
         );
-        let tuning = &self.context.config.tuning;
-        let share = tuning.heartbeat_interval_max / u32::try_from(open.max(1)).unwrap_or(1);
-        let share = share.min(tuning.heartbeat_spacing);
-        self.context
-            .timers
-            .set(Timer::Heartbeat, self.context.now + share);
-        let turns = 1 + (self.context.now - due).as_nanos() / share.as_nanos().max(1);
-        for _ in 0..turns.min(open as u128) {
-            self.beat_next();
-        }
-    }
-
-    fn beat_next(&mut self) {
-        let next = self
-            .links
-            .after(self.heartbeat_last)
-            .find(|(_, link)| link.is_open())
-            .map(|(id, _)| *id);
-        let Some(id) = next else { return };
-        self.heartbeat_last = id;
-        let hash = self.hash_is_due(id);
-        if let Some(link) = self.links.get_mut(&id) {
-            link.outgoing.heartbeat = true;
-            link.outgoing.hash |= hash;
-            self.dirty.push(id);
+        for _ in 0..self.heartbeat.on_due(&mut self.context, due, open) {
+            let links = &self.links;
+            let following = |after| {
+                let mut following = links.after(after);
+                following
+                    .find(|(_, link)| link.is_open())
+                    .map(|(id, _)| *id)
+            };
+            let Some(id) = self.heartbeat.next(following) else {
+                return;
+            };
+            let hash = self.hash_is_due(id);
+            if let Some(link) = self.links.get_mut(&id) {
+                link.outgoing.heartbeat = true;
+                link.outgoing.hash |= hash;
+                self.dirty.push(id);
+            }
         }
     }
 
@@ -101,15 +79,15 @@ impl Gossip {
         if listens_at < now + tuning.heartbeat_interval_max + HEARTBEAT_SLACK {
             self.listen_at(link, now + tuning.redial_after);
         }
-        if self.isolated_since.take().is_some() {
-            self.context.timers.cancel(&Timer::Isolation);
-            self.context.report(Event::Rejoined);
-        }
-        let accused = self.own_edge(handle).is_some_and(|edge| edge.down);
+        self.local_health.on_heard(&mut self.context);
+        let accused = self
+            .self_record
+            .edge(handle)
+            .is_some_and(|edge| edge.is_down());
         if accused
             || (matches!(self.status(handle), Status::Suspect | Status::Down) && self.vouches())
         {
-            self.set_edge(handle, false, Some(now));
+            self.self_record.set_edge(handle, false, Some(now));
         }
     }
 
@@ -132,7 +110,7 @@ impl Gossip {
         }
         if age >= tuning.silent_kept {
             let until = self.context.after(tuning.dial_failed_for);
-            self.life(handle).failed_until = until;
+            self.dialer.back_off_until(handle, until);
             self.drop_link(link, LinkEnd::Silent);
             self.weave_soon();
             return;
@@ -141,7 +119,7 @@ impl Gossip {
             if let Some(held) = self.links.get_mut(&link) {
                 held.redialed = self.context.now;
             }
-            let under_way = self.dials_to(handle);
+            let under_way = self.dialer.attempts(handle);
             if !self.context.has(Switch::NoRedial) && under_way < REDIALS_MAX {
                 self.dial_member(Purpose::Redial, handle);
             }
@@ -181,30 +159,19 @@ impl Gossip {
             self.mend_tree();
         }
         self.weave_soon();
-        if self.isolated_since.is_none()
-            && !self.links.values().any(super::Link::is_lively)
-            && !self.context.has(Switch::NoIsolationGuard)
-        {
-            self.isolated_since = Some(self.context.now);
-            self.context
-                .timers
-                .set(Timer::Isolation, self.context.now + ISOLATION_HOLD);
-            self.context.report(Event::Isolated);
+        if !self.links.values().any(super::Link::is_lively) {
+            self.local_health.on_isolated(&mut self.context);
         }
-        if self.own_edge(handle).is_some()
+        if self.self_record.edge(handle).is_some()
             || self.context.topology.is_ring_edge(self.context.me, handle)
         {
-            self.set_edge(handle, true, Some(heard));
+            self.self_record.set_edge(handle, true, Some(heard));
         }
     }
 
     /// The hold of an isolated node is over: what it holds against others goes out with this step.
     pub(super) fn accuse_silent(&mut self) {
         self.judge();
-    }
-
-    pub(super) fn isolation_over(&self, since: Instant) -> bool {
-        self.context.now - since >= ISOLATION_HOLD
     }
 
     pub(super) fn judge_soon(&mut self) {
@@ -296,7 +263,7 @@ impl Gossip {
         let floor = if put_off > PUT_OFF_MAX {
             Instant::ZERO
         } else {
-            self.judge_floor
+            self.local_health.resumed()
         };
         let down_after = self.context.tuning().down_after;
         let now = self.context.now;
@@ -327,7 +294,7 @@ impl Gossip {
         if let Some(heard) = heard {
             if self.vouches() {
                 self.news(handle).refresh(heard);
-                self.set_edge(handle, false, Some(heard));
+                self.self_record.set_edge(handle, false, Some(heard));
             }
             return;
         }
@@ -336,8 +303,8 @@ impl Gossip {
         let proof = self
             .last_heard(handle)
             .filter(|heard| now - *heard < down_after);
-        if proof > reported && self.own_edge(handle).is_none() {
-            self.set_edge(handle, true, proof);
+        if proof > reported && self.self_record.edge(handle).is_none() {
+            self.self_record.set_edge(handle, true, proof);
         }
     }
 
@@ -354,10 +321,8 @@ impl Gossip {
         self.context.timers.cancel(&Timer::Forget(handle));
         self.set_status(handle, Status::Alive);
         self.presume_those_lost_with(handle);
-        let life = self.life(handle);
-        life.forget_at = None;
-        life.failed_until = Instant::ZERO;
-        life.failures = 0;
+        self.life(handle).forget_at = None;
+        self.dialer.reset_back_off(handle);
         self.context.topology.set_listed(handle, true);
         let record = self.context.topology.known_record(handle);
         let epoch = record.map_or(0, |record| record.rank().epoch);
@@ -399,15 +364,11 @@ impl Gossip {
 
     /// Declares down whose time as a suspect is over.
     pub(super) fn declare_down(&mut self) {
-        if let Some(since) = self.isolated_since
-            && !self.isolation_over(since)
-        {
-            self.context
-                .timers
-                .set(Timer::Suspicion, since + ISOLATION_HOLD);
+        if let Some(until) = self.local_health.held_until(&self.context) {
+            self.context.timers.set(Timer::Suspicion, until);
             return;
         }
-        let doubt = self.doubt();
+        let doubt = self.local_health.doubt(&self.context);
         let due: Vec<Handle> = self
             .suspects
             .iter()
@@ -425,7 +386,7 @@ impl Gossip {
             }
             self.limbo.insert(handle);
             self.life(handle).presumed = false;
-            self.probe_soon();
+            self.prober.begin(&mut self.context);
             self.forget_in_time(handle);
             if let Some(link) = self.by_peer.get(&handle).copied()
                 && self
@@ -448,91 +409,23 @@ impl Gossip {
         }
     }
 
-    /// This node's timers were late by so much. That adds up, and wears off by a sixteenth with each wake: who is late
-    /// again and again has more mail before it than it can know.
-    pub(super) fn note_lateness(&mut self, late: Duration) {
-        let kept = self.lag - self.lag / 16;
-        // More would lengthen no doubt, and wear off late.
-        let most = DOUBT_MAX / DOUBT_FACTOR;
-        self.lag = (kept + late.saturating_sub(LATE_TOLERATED)).min(most);
-    }
-
-    /// How much longer this node waits before it declares anybody down, because it lags behind its mail itself:
-    /// what clears a suspect may wait in the inbox. After Lifeguard's local health multiplier.
-    fn doubt(&self) -> Duration {
-        if self.context.has(Switch::NoPauseGuard) {
-            return Duration::ZERO;
-        }
-        (self.lag * DOUBT_FACTOR).min(DOUBT_MAX)
-    }
-
-    /// Somebody is in limbo: probes go out every second, at this node's own beat. Nodes that lost somebody at once shall
-    /// not probe at once.
-    fn probe_soon(&mut self) {
-        if core::mem::replace(&mut self.probing, true) {
-            return;
-        }
-        let beats = if self.context.now < self.first_probe {
-            0
-        } else {
-            (self.context.now - self.first_probe).as_secs() + 1
-        };
-        let at = self.first_probe + Duration::from_secs(beats);
-        self.context.timers.set(Timer::Probe, at);
-    }
-
-    /// Dials some members that are down: two nodes a second for each of them, mesh-wide, on average.
-    pub(super) fn probe_limbo(&mut self) {
-        if self.limbo.is_empty() || self.context.has(Switch::NoLimboProbe) {
-            self.probing = false;
-            self.probe_from = None;
-            return;
-        }
-        self.context
-            .timers
-            .set(Timer::Probe, self.context.now + PROBE_INTERVAL);
-        let limbo = self.limbo.len() as u64;
-        let others = (self.context.topology.len() as u64)
-            .saturating_sub(limbo)
-            .max(1);
-        let millionths = PROBERS * 1_000_000 * limbo / others;
-        let extra = self
-            .context
-            .random
-            .chance_ppm(u32::try_from(millionths % 1_000_000).unwrap_or(0));
-        let probes = (millionths / 1_000_000 + u64::from(extra))
-            .min(PROBES_MAX)
-            .min(limbo);
-        // In turn from a random start: each member as often as every other.
-        let bound = self.context.topology.handle_bound() as u64;
-        let mut from = match self.probe_from {
-            Some(from) => from,
-            None => u32::try_from(self.context.random.below(bound)).unwrap_or(0),
-        };
-        for _ in 0..probes {
-            let next = self.limbo.range(from..).next();
-            let Some(handle) = next.or_else(|| self.limbo.first()).copied() else {
-                break;
-            };
-            from = handle + 1;
-            if !self.is_dialing(handle) {
+    /// Dials members that are down.
+    pub(super) fn probe(&mut self) {
+        for handle in self.prober.on_due(&mut self.context, &self.limbo) {
+            if !self.dialer.is_dialing(handle) {
                 self.dial_member(Purpose::Probe, handle);
             }
         }
-        self.probe_from = Some(from);
     }
 
     /// Our own timer was late: we were stopped, so nobody's silence counts.
     pub(super) fn forgive_own_pause(&mut self, late: Duration) {
-        self.context.report(Event::Paused { late });
+        self.local_health.on_pause(&mut self.context, late);
         let now = self.context.now;
-        self.judge_floor = now;
         for link in self.links.values_mut() {
             link.heard = now;
             link.silent = false;
         }
-        self.isolated_since = None;
-        self.context.timers.cancel(&Timer::Isolation);
         let until = now + self.context.tuning().down_after;
         for suspicion in self.suspects.values_mut() {
             suspicion.put_off = suspicion.put_off.saturating_add(1);
@@ -545,12 +438,7 @@ impl Gossip {
                 .timers
                 .set(Timer::Suspicion, first.max(now + DOUBT_INTERVAL));
         }
-        let dials: Vec<_> = self.dials.keys().copied().collect();
-        for dial in dials {
-            self.context
-                .timers
-                .set(Timer::Dial(dial), now + self.context.tuning().dial_timeout);
-        }
+        self.dialer.restart_time_outs(&mut self.context);
     }
 
     /// A member is down or gone: from now on, or from when those who told us of it lost it.
@@ -619,7 +507,7 @@ impl Gossip {
         }
         // Here alone, and not before the second step: where the member is not forgotten yet, an accusation that is
         // withdrawn would make it reachable.
-        self.clear_edge(handle);
+        self.self_record.clear_edge(handle);
         if retired && (self.context.topology.is_named(handle) || self.by_peer.contains_key(&handle))
         {
             // We by the report that goes out with this step; others take theirs back about now.

@@ -48,17 +48,15 @@ impl Gossip {
     }
 
     pub(super) fn on_dialed(&mut self, dial: DialId, link: LinkId, peer: NodeId) {
-        let Some(attempt) = self.dials.get_mut(&dial) else {
+        let Some(attempt) = self.dialer.get(dial) else {
             self.context.out.push(Output::Close { link });
             return;
         };
-        let address = attempt.address.clone();
         // The expected member may have been forgotten since the dial began: then any peer is as good.
-        if let Some(expected) = attempt
-            .expected
-            .and_then(|handle| self.context.id_of(handle))
+        if let Some(expected) = attempt.peer().and_then(|peer| self.context.id_of(peer))
             && expected != peer
         {
+            let address = attempt.address().clone();
             self.context.report(Event::WrongPeer {
                 address,
                 expected,
@@ -75,11 +73,7 @@ impl Gossip {
         };
         let session = self.life(handle).session.saturating_add(1);
         self.life(handle).session = session;
-        if let Some(attempt) = self.dials.get_mut(&dial) {
-            attempt.link = Some(link);
-            attempt.expected = Some(handle);
-            attempt.session = session;
-        }
+        self.dialer.connected(dial, link, handle, session);
         let hello = Hello {
             mesh: self.context.config.mesh.clone(),
             version_min: VERSION_MIN,
@@ -248,7 +242,7 @@ impl Gossip {
                 ..refuse(RefusalReason::Version)
             });
         }
-        if self.phase == Phase::Leaving || self.is_raising() {
+        if self.self_record.phase() == Phase::Leaving || self.self_record.is_raising() {
             return Some(refuse(RefusalReason::Leaving));
         }
         if peer == &self.context.config.id {
@@ -301,9 +295,10 @@ impl Gossip {
                 || self.context.topology.record(peer).is_some() && !hello.joining
         });
         if self.context.has(Switch::NoReferral) {
-            return (!known && !self.take_accept_token()).then(|| refuse(RefusalReason::Busy));
+            return (!known && !self.admission.take_token(&self.context))
+                .then(|| refuse(RefusalReason::Busy));
         }
-        if !known && !self.take_accept_token() {
+        if !known && !self.admission.take_token(&self.context) {
             return Some(Refusal {
                 others: self.referrals(peer),
                 ..refuse(RefusalReason::Busy)
@@ -336,12 +331,8 @@ impl Gossip {
             .open_link(handle)
             .filter(|link| !link.silent)
             .map(|link| link.precedence(me));
-        let dialed = self
-            .dials
-            .values()
-            .filter(|dial| dial.expected == Some(handle) && dial.link.is_some())
-            .map(|dial| (dial.session, core::cmp::Reverse(me)))
-            .max();
+        let dialed = self.dialer.session(handle);
+        let dialed = dialed.map(|session| (session, core::cmp::Reverse(me)));
         if self.context.has(Switch::TieBreakBySide) {
             return dialed.map(|(session, _)| session);
         }
@@ -350,23 +341,6 @@ impl Gossip {
             .filter(|ours| *ours >= theirs)
             .map(|(session, _)| session)
             .max()
-    }
-
-    fn take_accept_token(&mut self) -> bool {
-        let tuning = &self.context.config.tuning;
-        let interval = crate::time::nanos(tuning.accept_interval).max(1);
-        let earned = crate::time::nanos(self.context.now - self.accept_refilled) / interval;
-        if earned > 0 {
-            let earned_u32 = u32::try_from(earned).unwrap_or(u32::MAX);
-            self.accept_tokens = self
-                .accept_tokens
-                .saturating_add(earned_u32)
-                .min(tuning.accept_burst);
-            self.accept_refilled += Duration::from_nanos(earned.saturating_mul(interval));
-        }
-        let taken = self.accept_tokens > 0;
-        self.accept_tokens = self.accept_tokens.saturating_sub(1);
-        taken
     }
 
     /// Other members a refused dialer may try: drawn at random.
@@ -442,7 +416,8 @@ impl Gossip {
         joining: bool,
     ) {
         self.context.timers.cancel(&Timer::Greeting(link));
-        let was_unwell = self.status(handle) != Status::Alive || self.own_edge(handle).is_some();
+        let was_unwell =
+            self.status(handle) != Status::Alive || self.self_record.edge(handle).is_some();
         let replaced = self
             .by_peer
             .get(&handle)
@@ -485,10 +460,9 @@ impl Gossip {
         self.listen_at(link, self.context.after(self.context.tuning().redial_after));
         self.context.report(Event::LinkUp { peer, link, dialed });
         // The neighbour may know no more of our past than we do; whoever does is heard of within this time.
-        self.establish(self.context.after(ECHO_TIME));
+        self.self_record.establish(self.context.after(ECHO_TIME));
+        self.dialer.reset_back_off(handle);
         let life = self.life(handle);
-        life.failures = 0;
-        life.failed_until = crate::time::Instant::ZERO;
         if life.status == Status::Alive {
             life.forget_at = None;
         }
@@ -499,10 +473,14 @@ impl Gossip {
         let life = self.life(handle);
         life.session = life.session.max(session);
         self.hear(link);
-        if self.own_edge(handle).is_some_and(|edge| edge.down)
+        if self
+            .self_record
+            .edge(handle)
+            .is_some_and(|edge| edge.is_down())
             || self.status(handle) != Status::Alive
         {
-            self.set_edge(handle, false, Some(self.context.now));
+            self.self_record
+                .set_edge(handle, false, Some(self.context.now));
         }
         let reconciles = was_cut_off || unwell && dialed;
         if reconciles && !joining && hash != self.hash() {
@@ -517,7 +495,7 @@ impl Gossip {
         };
         self.context.timers.cancel(&Timer::Greeting(link));
         self.context.out.push(Output::Close { link });
-        let dial = self.dial_over(link);
+        let dial = self.dialer.over(link);
         match refusal.reason {
             RefusalReason::Superseded => {
                 let life = self.life(held.handle);
@@ -531,7 +509,7 @@ impl Gossip {
                 {
                     let (own, theirs) = (self.record().rank(), yours.rank());
                     if (theirs.epoch, theirs.instance) > (own.epoch, own.instance)
-                        || !self.is_established()
+                        || !self.self_record.is_established(self.context.now)
                     {
                         self.meet_newer_self(yours, false);
                     }
@@ -580,13 +558,13 @@ impl Gossip {
             Stage::AwaitsWelcome => {
                 self.links.remove(&link);
                 self.context.timers.cancel(&Timer::Greeting(link));
-                if let Some(dial) = self.dial_over(link) {
+                if let Some(dial) = self.dialer.over(link) {
                     self.dial_came_to_nothing(dial, "the connection closed during the greeting");
                 }
             }
             Stage::Open => {
                 let (handle, peer) = (held.handle, held.peer.clone());
-                if self.is_renewing(handle) {
+                if self.dialer.is_renewing(handle) {
                     // The peer took the new connection, and its answer is on the way.
                     self.context.report(Event::LinkDown {
                         peer,
@@ -638,14 +616,14 @@ impl Gossip {
         }
         self.links.remove(&link);
         self.context.out.push(Output::Close { link });
-        if let Some(dial) = self.dial_over(link) {
+        if let Some(dial) = self.dialer.over(link) {
             self.dial_came_to_nothing(dial, "no answer to the greeting");
         }
     }
 
     fn close_for_protocol(&mut self, link: LinkId, reason: Rejection) {
         self.report_rejected(link, reason);
-        let dial = self.dial_over(link);
+        let dial = self.dialer.over(link);
         self.say_goodbye(link, Goodbye::Protocol);
         if let Some(dial) = dial {
             self.dial_came_to_nothing(dial, "it broke the protocol");
@@ -712,8 +690,13 @@ impl Gossip {
             if held.eager && held.is_open() {
                 self.mend_tree();
             }
-            if self.own_edge(held.handle).is_some_and(|edge| !edge.down) {
-                self.set_edge(held.handle, true, Some(held.heard));
+            if self
+                .self_record
+                .edge(held.handle)
+                .is_some_and(|edge| !edge.is_down())
+            {
+                self.self_record
+                    .set_edge(held.handle, true, Some(held.heard));
             }
         }
     }
@@ -727,7 +710,7 @@ impl Gossip {
         for link in open {
             self.say_goodbye(link, goodbye);
         }
-        self.dials.clear();
+        self.dialer.clear();
     }
 
     /// The peer of a link, unless the link closed.
@@ -741,9 +724,8 @@ impl Gossip {
             Input::Accepted { link, .. } | Input::Dialed { link, .. } => {
                 self.context.out.push(Output::Close { link })
             }
-            Input::Leave if self.phase == Phase::NameTaken => {
-                self.phase = Phase::Left;
-                self.context.out.push(Output::Left);
+            Input::Leave if self.self_record.phase() == Phase::NameTaken => {
+                self.self_record.on_left(&mut self.context);
             }
             Input::Start
             | Input::DialFailed { .. }

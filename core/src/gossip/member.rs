@@ -46,10 +46,6 @@ pub(super) struct Life {
     pub(super) heard: Option<Instant>,
     /// The highest session of the connections between us.
     pub(super) session: u32,
-    /// Not dialled before this, after failures.
-    pub(super) failed_until: Instant,
-    /// Dials that failed in a row.
-    pub(super) failures: u32,
     /// Held for down, but it published something since, or others lost with it are back: what the rings say of its edges
     /// counts again.
     pub(super) presumed: bool,
@@ -64,8 +60,6 @@ impl Life {
         status: Status::Alive,
         heard: None,
         session: 0,
-        failed_until: Instant::ZERO,
-        failures: 0,
         presumed: false,
         forget_at: None,
     };

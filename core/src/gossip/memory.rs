@@ -1,9 +1,7 @@
 //! What a node holds in memory, counted from what is in it, not asked of an allocator: the same on every machine.
 
-use super::{
-    Dial, Gossip, Handle, Life, Link, Missing, News, Provenance, Suspicion, Target, Timer,
-};
-use super::{DialId, LinkId};
+use super::LinkId;
+use super::{Gossip, Handle, Life, Link, Missing, News, Provenance, Suspicion, Timer};
 use crate::size::held;
 use crate::time::Instant;
 use crate::topology::publication::Key;
@@ -27,8 +25,9 @@ impl Gossip {
             + held::<(LinkId, Link)>(self.links.len())
             + waiting.sum::<usize>()
             + held::<(Handle, LinkId)>(self.by_peer.len())
-            + held::<(DialId, Dial)>(self.dials.len())
-            + held::<Target>(self.targets.len())
+            + self.dialer.memory()
+            + self.bootstrap.memory()
+            + self.self_record.memory()
             // Each timer stands in two orders.
             + held::<(Instant, Timer)>(2 * self.context.timers.len())
             + held::<(Key, Missing)>(self.missing.len())

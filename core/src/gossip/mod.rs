@@ -21,12 +21,14 @@
 //! ATC 2018) for rings of observers; Lifeguard (Dadgar et al., 2018) for doubting oneself first; SWIM (Das et
 //! al., DSN 2002) for suspicion before death.
 
+mod admission;
 mod bootstrap;
 mod broadcast;
 mod config;
 mod context;
 mod dialer;
 mod evidence;
+mod failure_detector;
 mod flush;
 mod greeting;
 mod interface;
@@ -50,6 +52,7 @@ pub use crate::link::{
 };
 pub use crate::sabotage::{Sabotage, Switch};
 pub use config::{Config, Tuning};
+pub use dialer::DIALS_MAX;
 pub use interface::{Event, Input, LinkEnd, Output, Rejection};
 pub use message::Message;
 pub use view::{LinkView, MemberView, Phase, Status};
@@ -58,18 +61,22 @@ use crate::bounded::DropOldest;
 use crate::identity::NodeId;
 use crate::machine::{Machine, Outbox};
 use crate::paged::Paged;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::topology::publication::{Key, UpdateId};
 use crate::topology::record::Record;
 use crate::topology::{Handle, Topology};
-use bootstrap::Target;
+use admission::Admission;
+use bootstrap::Bootstrap;
 use context::Context;
-use dialer::Dial;
+use dialer::Dialer;
+use failure_detector::heartbeat::Heartbeat;
+use failure_detector::local_health::LocalHealth;
+use failure_detector::prober::Prober;
 use link::Link;
 use links::Links;
 use member::{Life, News};
 use provenance::Provenance;
-use self_record::Own;
+use self_record::SelfRecord;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use timer::{Timer, Timers};
@@ -80,8 +87,6 @@ pub const MISSING_MAX: usize = 1_024;
 pub const ANNOUNCERS_MAX: usize = 8;
 /// The most changes remembered, to bring a neighbour that is a little behind up to date.
 pub const HISTORY_MAX: usize = 256;
-/// The most dials under way at one time.
-pub const DIALS_MAX: usize = 32;
 /// The most links wanted at one time beside those the mesh needs; further wishes are passed over.
 pub const WANTED_MAX: usize = 16;
 
@@ -105,8 +110,7 @@ struct Suspicion {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gossip {
     context: Context,
-    phase: Phase,
-    own: Own,
+    self_record: SelfRecord,
     /// By handle.
     news: Paged<News>,
     /// Provenance of the reports received by broadcast.
@@ -115,31 +119,21 @@ pub struct Gossip {
     lives: BTreeMap<Handle, Life>,
     links: Links,
     by_peer: BTreeMap<Handle, LinkId>,
-    dials: BTreeMap<DialId, Dial>,
-    dials_made: u64,
-    targets: Vec<Target>,
+    admission: Admission,
+    dialer: Dialer,
+    bootstrap: Bootstrap,
+    heartbeat: Heartbeat,
+    local_health: LocalHealth,
+    prober: Prober,
     /// To whom a link is wanted that the rings do not ask for.
     wanted: BTreeSet<Handle>,
     missing: BTreeMap<Key, Missing>,
     suspects: BTreeMap<Handle, Suspicion>,
     limbo: BTreeSet<Handle>,
-    /// When this node would first probe, had it anybody to probe.
-    first_probe: Instant,
-    probing: bool,
-    /// Where in limbo the next probe begins to look; drawn anew whenever limbo was empty.
-    probe_from: Option<Handle>,
     /// Edges of the rings that were not there when last looked over.
     unlinked: BTreeSet<Handle>,
     history: DropOldest<(u64, Key)>,
     changed: Instant,
-    isolated_since: Option<Instant>,
-    /// No proof of life counts as older than this: set when we were paused.
-    judge_floor: Instant,
-    /// How late our timers lately were: an overloaded node reads old news, and doubts it.
-    lag: core::time::Duration,
-    accept_tokens: u32,
-    accept_refilled: Instant,
-    heartbeat_last: LinkId,
     /// Links that may have something to send; some twice.
     dirty: Vec<LinkId>,
 }
@@ -148,91 +142,58 @@ impl Gossip {
     /// The machine of this configuration; `seed` feeds its random choices.
     #[must_use]
     pub fn new(config: Config, seed: u64, now: Instant) -> Self {
-        let own = Own::new(&config);
-        let targets = config.targets.iter().cloned().map(Target::new).collect();
-        let accept_tokens = config.tuning.accept_burst;
+        let self_record = SelfRecord::new(&config);
+        let bootstrap = Bootstrap::new(&config);
         let mut context = Context::new(config, seed, now);
-        context.topology.apply_record(own.record());
+        context.topology.apply_record(self_record.record());
         let mut news = Paged::new();
         news.push(News::new(now));
         Self {
-            context,
-            phase: Phase::Joining,
-            own,
+            self_record,
             news,
             report_provenance: BTreeMap::new(),
             lives: BTreeMap::new(),
             links: Links::new(),
             by_peer: BTreeMap::new(),
-            dials: BTreeMap::new(),
-            dials_made: 0,
-            targets,
+            admission: Admission::new(&context),
+            dialer: Dialer::default(),
+            bootstrap,
+            heartbeat: Heartbeat::new(),
+            local_health: LocalHealth::new(),
+            prober: Prober::new(now),
             wanted: BTreeSet::new(),
             missing: BTreeMap::new(),
             suspects: BTreeMap::new(),
             limbo: BTreeSet::new(),
-            first_probe: now,
-            probing: false,
-            probe_from: None,
             unlinked: BTreeSet::new(),
             history: DropOldest::new(HISTORY_MAX),
             changed: now,
-            isolated_since: None,
-            judge_floor: Instant::ZERO,
-            lag: core::time::Duration::ZERO,
-            accept_tokens,
-            accept_refilled: now,
-            heartbeat_last: LinkId(0),
             dirty: Vec::new(),
+            context,
         }
     }
 
     fn on_start(&mut self) {
-        if self.targets.is_empty() {
-            self.phase = Phase::Running;
+        if self.bootstrap.len() == 0 {
+            self.self_record.start_alone();
         }
-        let tuning = &self.context.config.tuning;
-        let heartbeat = self.context.random.duration_below(tuning.heartbeat_spacing);
-        let probe = self
-            .context
-            .random
-            .duration_below(core::time::Duration::from_secs(1));
-        let random_link = tuning.random_link_interval
-            + self
-                .context
-                .random
-                .duration_below(tuning.random_link_interval);
-        self.context
-            .timers
-            .set(Timer::Heartbeat, self.context.after(heartbeat));
-        self.first_probe = self
-            .context
-            .after(core::time::Duration::from_millis(1) + probe);
-        self.context
-            .timers
-            .set(Timer::RandomLink, self.context.after(random_link));
-        self.context.timers.set(
-            Timer::Maintain,
-            self.context.after(config::MAINTAIN_INTERVAL),
-        );
-        self.context.timers.set(
-            Timer::Targets,
-            self.context.after(core::time::Duration::from_nanos(1)),
-        );
+        self.heartbeat.start(&mut self.context);
+        self.prober.start(&mut self.context);
+        let interval = self.context.tuning().random_link_interval;
+        let random_link = interval + self.context.random.duration_below(interval);
+        let at = self.context.after(random_link);
+        self.context.timers.set(Timer::RandomLink, at);
+        let at = self.context.after(config::MAINTAIN_INTERVAL);
+        self.context.timers.set(Timer::Maintain, at);
+        self.bootstrap.schedule_at_once(&mut self.context);
     }
 
     fn on_wake(&mut self) {
-        let late = self
-            .context
-            .timers
-            .next()
-            .map_or(core::time::Duration::ZERO, |due| self.context.now - due);
-        self.note_lateness(late);
-        if let Some(due) = self.context.timers.next()
-            && self.context.now - due > self.context.tuning().pause_threshold
-            && !self.context.has(Switch::NoPauseGuard)
-        {
-            self.forgive_own_pause(self.context.now - due);
+        let due = self.context.timers.next();
+        let late = due.map_or(Duration::ZERO, |due| self.context.now - due);
+        self.local_health.on_wake(late);
+        if LocalHealth::was_paused(&self.context, late) {
+            self.forgive_own_pause(late);
         }
         while let Some((due, timer)) = self.context.timers.pop_due(self.context.now) {
             self.on_timer(due, timer);
@@ -246,8 +207,8 @@ impl Gossip {
             Timer::Suspicion => self.declare_down(),
             Timer::Isolation => self.accuse_silent(),
             Timer::Overlay => self.weave(),
-            Timer::Targets => self.dial_targets(),
-            Timer::Probe => self.probe_limbo(),
+            Timer::Seeds => self.dial_seeds(),
+            Timer::Probe => self.probe(),
             Timer::Maintain => self.maintain(),
             Timer::RandomLink => self.replace_random_link(),
             Timer::LeaveDone => self.finish_leaving(),
@@ -309,7 +270,7 @@ impl Gossip {
             .topology
             .set_well(handle, status == Status::Alive);
         if matches!(status, Status::Down | Status::Left) {
-            self.target_is_gone(handle);
+            self.on_member_gone(handle);
         }
     }
 
@@ -328,7 +289,7 @@ impl Gossip {
     }
 
     fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Left | Phase::NameTaken)
+        self.self_record.is_over()
     }
 }
 
@@ -348,8 +309,8 @@ impl Gossip {
             Input::Heard { link } => self.on_heard(link),
             Input::Closed { link, reason } => self.on_closed(link, reason),
             Input::Stored { ticket } => self.on_stored(ticket),
-            Input::Announce(content) => self.on_announce(content),
-            Input::Targets { targets, replace } => self.on_targets(targets, replace),
+            Input::Announce(content) => self.self_record.announce(&mut self.context, content),
+            Input::Targets { targets, replace } => self.on_seeds(targets, replace),
             Input::Discover(discovery) => self.on_discover(discovery),
             Input::Want { peer, wanted } => self.on_want(&peer, wanted),
             Input::Renew { link } => self.on_renew(link),
@@ -387,16 +348,15 @@ impl Gossip {
     /// The node's own record as it stands.
     #[must_use]
     pub const fn record(&self) -> &Arc<Record> {
-        self.own.record()
+        self.self_record.record()
     }
 
     /// Where the node is in its own life.
     #[must_use]
     pub const fn phase(&self) -> Phase {
-        if matches!(self.phase, Phase::Running) && self.isolated_since.is_some() {
-            Phase::Isolated
-        } else {
-            self.phase
+        match self.self_record.phase() {
+            Phase::Running if self.local_health.is_isolated() => Phase::Isolated,
+            phase => phase,
         }
     }
 
@@ -492,7 +452,7 @@ impl Gossip {
 
     /// The addresses the node was told to dial, with what came of it: the peer found there, or the last failure.
     pub fn targets(&self) -> impl Iterator<Item = (&Address, Option<&NodeId>, Option<&str>)> + '_ {
-        self.targets.iter().map(Target::view)
+        self.bootstrap.views()
     }
 
     /// The nodes that are alive (or suspect) and serve `name` in `version`, or in any version; in id order.

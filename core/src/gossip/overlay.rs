@@ -5,17 +5,17 @@
 //! does not stay so. Links that serve none of this are closed after a while by who dialled them. Targets (addresses
 //! given by people) are dialled until a member is found there, again and again, ever more slowly.
 
-use super::bootstrap::Target;
+use super::bootstrap::JOIN_STAGGER;
 use super::config::MAINTAIN_INTERVAL;
 use super::dialer::{Dial, Purpose};
 use super::link::Stage;
 use super::message::{Goodbye, Refusal, RefusalReason};
 use super::{
-    Address, DIALS_MAX, DialError, DialId, Event, Gossip, LinkId, Output, Phase, Status, Switch,
-    Timer, WANTED_MAX,
+    Address, DialError, DialId, Event, Gossip, LinkId, Output, Phase, Status, Switch, Timer,
+    WANTED_MAX,
 };
 use crate::identity::NodeId;
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 use crate::topology::publication::Key;
 use crate::topology::{Handle, RINGS};
 use std::collections::BTreeSet;
@@ -28,180 +28,67 @@ const HOPS_MAX: usize = 16;
 const DIAL_PATIENCE: Duration = Duration::from_millis(300);
 /// How long a busy or better connected member is left alone.
 const REFUSED_FOR: Duration = Duration::from_millis(500);
-/// About how long a target is left alone once the member there is gone: most that leave come back at once, and tell.
-const LOST_TARGET_WAIT: Duration = Duration::from_secs(2);
-/// Time between two targets dialled by a node that has not joined yet.
-const JOIN_STAGGER: Duration = Duration::from_millis(250);
 
 impl Gossip {
-    pub(super) fn on_targets(&mut self, targets: Vec<Address>, replace: bool) {
+    pub(super) fn on_seeds(&mut self, addresses: Vec<Address>, replace: bool) {
         if replace {
-            // Dials under way are numbered by the old list.
-            for dial in self.dials.values_mut() {
-                if matches!(dial.purpose, Purpose::Target(_)) {
-                    dial.purpose = Purpose::Referral;
-                }
-            }
-            self.targets
-                .retain(|target| targets.contains(&target.address));
+            self.dialer.forget_seeds();
         }
-        for address in targets {
-            if !self.targets.iter().any(|target| target.address == address) {
-                self.targets.push(Target::new(address));
-            }
-        }
-        self.context
-            .timers
-            .set(Timer::Targets, self.context.at_once());
+        self.bootstrap
+            .set_seeds(&mut self.context, addresses, replace);
     }
 
     pub(super) fn on_discover(&mut self, discovery: bool) {
-        self.context.config.discovery = discovery;
+        self.bootstrap.set_discovery(discovery);
         self.weave_soon();
     }
 
-    /// Dials the targets that are due and not known to be members.
-    pub(super) fn dial_targets(&mut self) {
-        if self.is_raising() {
+    /// Dials the seed addresses that are due and do not lead to live members.
+    pub(super) fn dial_seeds(&mut self) {
+        if self.self_record.is_raising() {
             return;
         }
         let joining = self.context.topology.len() <= 1;
-        for index in 0..self.targets.len() {
-            let target = &self.targets[index];
-            if target.myself || target.next > self.context.now || self.is_dialing_target(index) {
+        let own = self.record().content().address;
+        for index in 0..self.bootstrap.len() {
+            if !self.bootstrap.is_due(&self.context, index) || self.dialer.is_dialing_seed(index) {
                 continue;
             }
-            if self.settle_target(index) {
+            if self.bootstrap.is_settled(&self.context, index, own) {
                 continue;
             }
-            if joining
-                && self
-                    .dials
-                    .values()
-                    .any(|dial| self.context.now - dial.started < JOIN_STAGGER)
-            {
+            if joining && self.dialer.has_begun_since(&self.context, JOIN_STAGGER) {
                 break;
             }
-            let address = self.targets[index].address.clone();
-            self.dial(Purpose::Target(index), address, None);
+            if let Some(address) = self.bootstrap.address(index).cloned() {
+                self.dial(Purpose::Seed(index), address, None);
+            }
         }
-        let waiting = if joining {
-            JOIN_STAGGER
-        } else {
-            Duration::from_secs(1)
-        };
-        let soonest = self.context.now + waiting;
-        if let Some(next) = self
-            .targets
-            .iter()
-            .filter(|target| !target.myself)
-            .map(|target| target.next)
-            .min()
+        self.bootstrap.schedule(&mut self.context, joining);
+    }
+
+    /// A member left, or is down.
+    pub(super) fn on_member_gone(&mut self, handle: Handle) {
+        if self.bootstrap.len() > 0
+            && let Some(peer) = self.context.id_of(handle)
         {
-            let at = if next > self.context.now {
-                next
-            } else {
-                soonest
-            };
-            self.context.timers.set(Timer::Targets, at);
+            self.bootstrap.on_member_gone(&mut self.context, &peer);
         }
     }
 
-    fn is_dialing_target(&self, index: usize) -> bool {
-        self.dials
-            .values()
-            .any(|dial| dial.purpose == Purpose::Target(index))
-    }
-
-    /// Whether nothing need be done about a target now: it is ourselves, or a member that is alive.
-    fn settle_target(&mut self, index: usize) -> bool {
-        let address = self.targets[index].address.clone();
-        if self
-            .record()
-            .content()
-            .address
-            .map(Address::Socket)
-            .as_ref()
-            == Some(&address)
-        {
-            self.targets[index].myself = true;
-            return true;
+    fn dial(&mut self, purpose: Purpose, address: Address, peer: Option<Handle>) {
+        if self.self_record.phase() != Phase::Leaving {
+            self.dialer.begin(&mut self.context, purpose, address, peer);
         }
-        // The scan is for a target never found; the peer found there is looked up.
-        let peer = match self.targets[index].peer.clone() {
-            Some(peer) => Some(peer),
-            None => self
-                .context
-                .topology
-                .records()
-                .find(|record| {
-                    record.content().address.map(Address::Socket).as_ref() == Some(&address)
-                })
-                .map(|record| record.id().clone()),
-        };
-        let alive = peer
-            .as_ref()
-            .and_then(|peer| self.context.topology.handle(peer))
-            .is_some_and(|handle| {
-                self.status(handle) == Status::Alive && self.context.topology.is_known(handle)
-            });
-        if alive {
-            let next = self.context.after(self.context.tuning().retry_max);
-            let target = &mut self.targets[index];
-            target.peer = peer;
-            target.error = None;
-            target.failures = 0;
-            target.next = next;
-        }
-        alive
-    }
-
-    /// A member left, or is down: if a target led to it, that is tried again soon. Nobody else looks for one that
-    /// left, and a name may lead elsewhere by now.
-    pub(super) fn target_is_gone(&mut self, handle: Handle) {
-        if self.targets.is_empty() {
-            return;
-        }
-        let Some(peer) = self.context.id_of(handle) else {
-            return;
-        };
-        let found = |target: &&mut Target| target.peer.as_ref() == Some(&peer);
-        for target in self.targets.iter_mut().filter(found) {
-            let wait = LOST_TARGET_WAIT / 2 + self.context.random.duration_below(LOST_TARGET_WAIT);
-            target.next = self.context.now + wait;
-            self.context.timers.set_earlier(Timer::Targets, target.next);
-        }
-    }
-
-    fn dial(&mut self, purpose: Purpose, address: Address, expected: Option<Handle>) {
-        if self.dials.len() >= DIALS_MAX || self.phase == Phase::Leaving {
-            return;
-        }
-        self.dials_made += 1;
-        let dial = DialId(self.dials_made);
-        let attempt = Dial {
-            purpose,
-            address: address.clone(),
-            expected,
-            link: None,
-            session: 0,
-            started: self.context.now,
-        };
-        self.dials.insert(dial, attempt);
-        self.context.timers.set(
-            Timer::Dial(dial),
-            self.context.after(self.context.tuning().dial_timeout),
-        );
-        self.context.out.push(Output::Dial { dial, address });
     }
 
     /// Dials a member, if it can be dialled.
     pub(super) fn dial_member(&mut self, purpose: Purpose, handle: Handle) {
         let learnt = match purpose {
-            Purpose::Ring | Purpose::Probe | Purpose::RandomLink | Purpose::Wanted => true,
-            Purpose::Target(_) | Purpose::Referral | Purpose::Redial | Purpose::Renewal => false,
+            Purpose::Ring | Purpose::Probe | Purpose::RandomLink | Purpose::Requested => true,
+            Purpose::Seed(_) | Purpose::Referral | Purpose::Redial | Purpose::Renewal => false,
         };
-        if learnt && !self.context.config.discovery {
+        if learnt && !self.bootstrap.discovers() {
             return;
         }
         let Some(address) = self.address_of(handle) else {
@@ -219,59 +106,22 @@ impl Gossip {
     pub(super) fn on_renew(&mut self, link: LinkId) {
         let open = self.links.get(&link).filter(|held| held.is_open());
         if let Some(handle) = open.map(|held| held.handle)
-            && !self.is_dialing(handle)
+            && !self.dialer.is_dialing(handle)
             && !self.context.has(Switch::NoRenewal)
         {
             self.dial_member(Purpose::Renewal, handle);
         }
     }
 
-    /// Whether a neighbour answers a connection that is to take its link's place.
-    pub(super) fn is_renewing(&self, handle: Handle) -> bool {
-        self.dials.values().any(|dial| {
-            dial.purpose == Purpose::Renewal && dial.expected == Some(handle) && dial.link.is_some()
-        })
-    }
-
-    pub(super) fn dials_to(&self, handle: Handle) -> usize {
-        self.dials
-            .values()
-            .filter(|dial| dial.expected == Some(handle))
-            .count()
-    }
-
-    pub(super) fn is_dialing(&self, handle: Handle) -> bool {
-        self.dials
-            .values()
-            .any(|dial| dial.expected == Some(handle))
-    }
-
-    /// The dial whose greeting goes over a link.
-    pub(super) fn dial_over(&self, link: LinkId) -> Option<DialId> {
-        self.dials
-            .iter()
-            .find(|(_, dial)| dial.link == Some(link))
-            .map(|(id, _)| *id)
-    }
-
     /// The greeting on a dialled link is over: it is the link now.
     pub(super) fn finish_dial(&mut self, link: LinkId) -> Option<Purpose> {
-        let dial = self.dial_over(link)?;
-        let attempt = self.dials.remove(&dial)?;
-        self.context.timers.cancel(&Timer::Dial(dial));
-        let peer = attempt
-            .expected
-            .and_then(|handle| self.context.id_of(handle));
-        let next = self.context.after(self.context.tuning().retry_max);
-        if let Purpose::Target(index) = attempt.purpose
-            && let Some(target) = self.targets.get_mut(index)
-        {
-            target.peer = peer;
-            target.error = None;
-            target.failures = 0;
-            target.next = next;
+        let dial = self.dialer.over(link)?;
+        let attempt = self.dialer.end(&mut self.context, dial)?;
+        if let Purpose::Seed(index) = attempt.purpose() {
+            let peer = attempt.peer().and_then(|peer| self.context.id_of(peer));
+            self.bootstrap.on_linked(&self.context, index, peer);
         }
-        Some(attempt.purpose)
+        Some(attempt.purpose())
     }
 
     pub(super) fn on_dial_failed(&mut self, dial: DialId, reason: &DialError) {
@@ -283,33 +133,31 @@ impl Gossip {
         let Some(attempt) = self.end_dial(dial) else {
             return;
         };
-        match attempt.purpose {
-            Purpose::Target(index) => self.target_failed(index, why),
-            Purpose::Referral => self
-                .context
-                .timers
-                .set(Timer::Targets, self.context.at_once()),
+        match attempt.purpose() {
+            Purpose::Seed(index) => self.bootstrap.on_failed(&mut self.context, index, why),
+            Purpose::Referral => self.bootstrap.schedule_at_once(&mut self.context),
             Purpose::Ring | Purpose::RandomLink => {
-                let Some(handle) = attempt.expected else {
+                let Some(handle) = attempt.peer() else {
                     return;
                 };
-                self.pass_over(handle);
+                self.dialer.back_off(&self.context, handle);
                 let heard = self.last_heard(handle);
-                if attempt.purpose == Purpose::Ring
+                if attempt.purpose() == Purpose::Ring
                     && self.open_link(handle).is_none()
                     && self.status(handle) != Status::Left
                     && self.context.topology.is_ring_edge(self.context.me, handle)
                 {
-                    self.set_edge(handle, true, heard);
+                    self.self_record.set_edge(handle, true, heard);
                 }
                 self.context
                     .timers
                     .set(Timer::Overlay, self.context.at_once());
             }
-            Purpose::Wanted => attempt
-                .expected
-                .into_iter()
-                .for_each(|it| self.pass_over(it)),
+            Purpose::Requested => {
+                if let Some(handle) = attempt.peer() {
+                    self.dialer.back_off(&self.context, handle);
+                }
+            }
             Purpose::Redial | Purpose::Probe => {}
             // The link it was for may have closed for it.
             Purpose::Renewal => self
@@ -320,9 +168,8 @@ impl Gossip {
     }
 
     fn end_dial(&mut self, dial: DialId) -> Option<Dial> {
-        let attempt = self.dials.remove(&dial)?;
-        self.context.timers.cancel(&Timer::Dial(dial));
-        if let Some(link) = attempt.link
+        let attempt = self.dialer.end(&mut self.context, dial)?;
+        if let Some(link) = attempt.link()
             && self
                 .links
                 .get(&link)
@@ -335,76 +182,34 @@ impl Gossip {
         Some(attempt)
     }
 
-    /// Leaves a member that could not be dialled alone, each time for longer.
-    fn pass_over(&mut self, handle: Handle) {
-        let base = self.context.tuning().dial_failed_for;
-        let now = self.context.now;
-        let life = self.life(handle);
-        life.failed_until = now + base * (1 << life.failures.min(2));
-        life.failures = life.failures.saturating_add(1);
-    }
-
-    fn target_failed(&mut self, index: usize, why: &str) {
-        let tuning = &self.context.config.tuning;
-        let (retry_min, retry_max) = (tuning.retry_min, tuning.retry_max);
-        let Some(target) = self.targets.get_mut(index) else {
-            return;
-        };
-        // Grows by half each time; jitter from half to one and a half.
-        let mut wait = retry_min;
-        for _ in 0..target.failures.min(32) {
-            wait = (wait + wait / 2).min(retry_max);
-        }
-        let wait = wait / 2 + self.context.random.duration_below(wait);
-        target.failures = target.failures.saturating_add(1);
-        target.error = Some(why.to_owned());
-        target.peer = None;
-        let never = self.context.has(Switch::NoRetry);
-        target.next = if never {
-            Instant::FAR_FUTURE
-        } else {
-            self.context.now + wait
-        };
-        let (address, next) = (target.address.clone(), target.next);
-        let retry_in = (!never).then_some(wait);
-        self.context.report(Event::DialFailed {
-            address,
-            reason: why.to_owned(),
-            retry_in,
-        });
-        self.context.timers.set_earlier(Timer::Targets, next);
-    }
-
     /// A dial was answered, and refused.
     pub(super) fn dial_refused(&mut self, dial: DialId, refusal: &Refusal) {
         let Some(attempt) = self.end_dial(dial) else {
             return;
         };
         let until = self.context.after(REFUSED_FOR);
-        if let (Some(handle), Purpose::Ring | Purpose::RandomLink | Purpose::Wanted) =
-            (attempt.expected, attempt.purpose)
+        if let (Some(handle), Purpose::Ring | Purpose::RandomLink | Purpose::Requested) =
+            (attempt.peer(), attempt.purpose())
         {
-            self.life(handle).failed_until = until;
+            self.dialer.back_off_until(handle, until);
             self.context.timers.set_earlier(Timer::Overlay, until);
         }
-        let target = if let Purpose::Target(index) = attempt.purpose {
+        let target = if let Purpose::Seed(index) = attempt.purpose() {
             Some(index)
         } else {
             None
         };
         match refusal.reason {
             RefusalReason::Busy | RefusalReason::Full => {
-                self.follow_referral(attempt.purpose, &refusal.others);
+                self.follow_referral(attempt.purpose(), &refusal.others);
             }
             RefusalReason::Myself => {
                 self.context.report(Event::DialedMyself {
-                    address: attempt.address,
+                    address: attempt.address().clone(),
                 });
-                if let Some(target) = target.and_then(|index| self.targets.get_mut(index)) {
-                    target.myself = true;
-                    target.error = Some("is this node itself".to_owned());
-                    if self.targets.iter().all(|target| target.myself) {
-                        self.establish(self.context.now);
+                if let Some(index) = target {
+                    if self.bootstrap.on_myself(index) {
+                        self.self_record.establish(self.context.now);
                     }
                     return;
                 }
@@ -441,7 +246,7 @@ impl Gossip {
             }
             RefusalReason::Leaving => "is leaving the mesh".to_owned(),
         };
-        self.target_failed(index, &why);
+        self.bootstrap.on_failed(&mut self.context, index, &why);
     }
 
     /// Tries one of the members that a refusal named and that are not alive here: a newcomer's way in, and the way to
@@ -449,15 +254,15 @@ impl Gossip {
     fn follow_referral(&mut self, refused: Purpose, others: &[core::net::SocketAddr]) {
         // One that is refused in its turn is followed by a newcomer only: others come back to the target, or probe.
         let follows = match refused {
-            Purpose::Target(_) | Purpose::Probe => true,
+            Purpose::Seed(_) | Purpose::Probe => true,
             Purpose::Referral => self.context.topology.len() <= 1,
             Purpose::Ring
             | Purpose::Redial
             | Purpose::RandomLink
-            | Purpose::Wanted
+            | Purpose::Requested
             | Purpose::Renewal => false,
         };
-        if !follows || !self.context.config.discovery {
+        if !follows || !self.bootstrap.discovers() {
             return;
         }
         let is_alive = |address| {
@@ -495,19 +300,19 @@ impl Gossip {
                 Some((handle, linked)) => {
                     wanted.insert(handle);
                     complete &= linked;
-                    if !linked && !self.is_dialing(handle) {
+                    if !linked && !self.dialer.is_dialing(handle) {
                         self.dial_member(Purpose::Ring, handle);
                     }
                 }
                 None => complete = false,
             }
         }
-        if !complete && !self.dials.is_empty() {
+        if !complete && self.dialer.len() > 0 {
             self.context
                 .timers
                 .set_earlier(Timer::Overlay, self.context.now + DIAL_PATIENCE);
         }
-        if complete && self.context.config.discovery {
+        if complete && self.bootstrap.discovers() {
             self.close_surplus(&wanted);
         }
     }
@@ -532,14 +337,14 @@ impl Gossip {
                 }
                 continue;
             }
-            let patient = |dial: &Dial| {
-                dial.expected == Some(handle) && self.context.now - dial.started < DIAL_PATIENCE
-            };
-            if self.dials.values().any(patient) {
+            if self
+                .dialer
+                .is_dialing_since(&self.context, handle, DIAL_PATIENCE)
+            {
                 return Some((handle, false));
             }
-            let failed = self.life_of(handle).failed_until > self.context.now;
-            if !failed && !self.is_dialing(handle) {
+            let backed_off = self.dialer.is_backed_off(&self.context, handle);
+            if !backed_off && !self.dialer.is_dialing(handle) {
                 return Some((handle, false));
             }
         }
@@ -558,7 +363,7 @@ impl Gossip {
                     && self.context.now - link.opened > kept
                     && !wanted.contains(&link.handle)
                     && !self.wanted.contains(&link.handle)
-                    && self.own_edge(link.handle).is_none()
+                    && self.self_record.edge(link.handle).is_none()
                     && !self
                         .context
                         .topology
@@ -595,12 +400,12 @@ impl Gossip {
             .filter(|handle| {
                 self.status(*handle) == Status::Alive
                     && !self.by_peer.contains_key(handle)
-                    && !self.is_dialing(*handle)
-                    && self.life_of(*handle).failed_until <= self.context.now
+                    && !self.dialer.is_dialing(*handle)
+                    && !self.dialer.is_backed_off(&self.context, *handle)
             })
             .collect();
         for handle in missing {
-            self.dial_member(Purpose::Wanted, handle);
+            self.dial_member(Purpose::Requested, handle);
         }
     }
 
@@ -632,7 +437,7 @@ impl Gossip {
             .collect::<Vec<_>>()
         {
             let heard = self.last_heard(handle);
-            self.set_edge(handle, true, heard);
+            self.self_record.set_edge(handle, true, heard);
         }
         self.unlinked = unlinked;
     }
@@ -645,7 +450,7 @@ impl Gossip {
                 || self.missing.contains_key(&Key::EdgeReport(handle));
             if !linked
                 && !missing
-                && !self.is_dialing(handle)
+                && !self.dialer.is_dialing(handle)
                 && !self.context.topology.is_named(handle)
             {
                 self.start_anew(handle);
