@@ -106,17 +106,17 @@ pub(super) mod tests {
     use std::sync::Arc;
 
     /// The id `m0`, `m1`, ...
-    pub(in crate::gossip) fn id(index: usize) -> NodeId {
+    pub(crate) fn id(index: usize) -> NodeId {
         NodeId::new(&format!("m{index}")).unwrap()
     }
 
-    pub(in crate::gossip) fn address(index: usize) -> SocketAddr {
+    pub(crate) fn address(index: usize) -> SocketAddr {
         let [.., high, low] = index.to_be_bytes();
         SocketAddr::from((Ipv4Addr::new(10, 0, high, low), 7_000))
     }
 
     /// A context of the node `m0` that knows itself alone, an hour after its clock's zero.
-    pub(in crate::gossip) fn context() -> Context {
+    pub(crate) fn context() -> Context {
         let config = Config::new(id(0), "test", 1, 1, Content::default(), Vec::new());
         let mut context = Context::new(config, 1, Instant::from_millis(3_600_000));
         learn(&mut context, 0);
@@ -124,7 +124,7 @@ pub(super) mod tests {
     }
 
     /// Adds the record of a dialable member to the view.
-    pub(in crate::gossip) fn learn(context: &mut Context, index: usize) -> Handle {
+    pub(crate) fn learn(context: &mut Context, index: usize) -> Handle {
         let rank = Rank {
             epoch: 1,
             instance: 1,
@@ -141,7 +141,7 @@ pub(super) mod tests {
     }
 
     /// The events reported since the last call.
-    pub(in crate::gossip) fn events(context: &mut Context) -> Vec<Event> {
+    pub(crate) fn events(context: &mut Context) -> Vec<Event> {
         let reports = context.out.drain().filter_map(|output| match output {
             Output::Report(event) => Some(event),
             Output::Dial { .. }

@@ -1,4 +1,4 @@
-//! What the machine does with its own record: publishing, and values under its id that it did not publish.
+//! Publishing of the own record, and the answers to values under the own id that the node did not publish.
 
 use super::message::Goodbye;
 use super::self_record::{Claim, Succession};

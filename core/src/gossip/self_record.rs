@@ -52,7 +52,7 @@ impl OwnEdge {
     }
 }
 
-/// What a received record under the node's own id is.
+/// The judgement of a received record under the node's own id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
     /// The node's current record, or an older one of this start.
@@ -354,7 +354,7 @@ impl SelfRecord {
         self.phase = Phase::Leaving;
     }
 
-    /// Publishes that the node leaves; its edges are no evidence from now on. The farewell has `leave_linger` to spread.
+    /// Publishes that the node leaves; its edges are no evidence from now on. The record has `leave_linger` to spread.
     pub(super) fn say_farewell(&mut self, context: &mut Context) {
         let content = self.record.content().clone();
         let rank = Rank {

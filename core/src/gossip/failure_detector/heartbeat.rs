@@ -10,19 +10,19 @@ use crate::time::Instant;
 
 /// The turns of heartbeats.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::gossip) struct Heartbeat {
+pub(crate) struct Heartbeat {
     /// The link of the latest turn.
     last: LinkId,
 }
 
 impl Heartbeat {
-    pub(in crate::gossip) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { last: LinkId(0) }
     }
 
     /// The first heartbeat comes after a random part of the spacing, so that nodes that start together do not beat
     /// together.
-    pub(in crate::gossip) fn start(&self, context: &mut Context) {
+    pub(crate) fn start(&self, context: &mut Context) {
         let wait = context
             .random
             .duration_below(context.config.tuning.heartbeat_spacing);
@@ -32,12 +32,7 @@ impl Heartbeat {
 
     /// The timer fired that was `due` at a time. Returns the number of links, of those `open`, whose turn has come: all
     /// that became due meanwhile if the timer fired late.
-    pub(in crate::gossip) fn on_due(
-        &self,
-        context: &mut Context,
-        due: Instant,
-        open: usize,
-    ) -> usize {
+    pub(crate) fn on_due(&self, context: &mut Context, due: Instant, open: usize) -> usize {
         let tuning = context.tuning();
         let share = tuning.heartbeat_interval_max / u32::try_from(open.max(1)).unwrap_or(1);
         let share = share.min(tuning.heartbeat_spacing);
@@ -48,7 +43,7 @@ impl Heartbeat {
     }
 
     /// The next link in turn; `following` is the open link after one, or else the first.
-    pub(in crate::gossip) fn next(
+    pub(crate) fn next(
         &mut self,
         following: impl FnOnce(LinkId) -> Option<LinkId>,
     ) -> Option<LinkId> {

@@ -12,7 +12,7 @@ use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
 
 /// How long an isolated node publishes no accusation.
-pub(in crate::gossip) const ISOLATION_HOLD: Duration = Duration::from_secs(1);
+pub(crate) const ISOLATION_HOLD: Duration = Duration::from_secs(1);
 /// A lag of the timers up to this counts as none.
 const LAG_TOLERATED: Duration = Duration::from_millis(10);
 /// Verdicts are postponed by this many times the lag.
@@ -22,7 +22,7 @@ const DOUBT_MAX: Duration = Duration::from_secs(8);
 
 /// The health of this node as it observes it.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::gossip) struct LocalHealth {
+pub(crate) struct LocalHealth {
     /// Since when no link was heard.
     isolated_since: Option<Instant>,
     /// The end of the latest pause of this node.
@@ -32,7 +32,7 @@ pub(in crate::gossip) struct LocalHealth {
 }
 
 impl LocalHealth {
-    pub(in crate::gossip) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             isolated_since: None,
             resumed: Instant::ZERO,
@@ -41,7 +41,7 @@ impl LocalHealth {
     }
 
     /// A wake came this late. The lag decays by a sixteenth with each wake.
-    pub(in crate::gossip) fn on_wake(&mut self, late: Duration) {
+    pub(crate) fn on_wake(&mut self, late: Duration) {
         let kept = self.lag - self.lag / 16;
         // More would lengthen no doubt, and decay late.
         let most = DOUBT_MAX / DOUBT_FACTOR;
@@ -49,12 +49,12 @@ impl LocalHealth {
     }
 
     /// Whether a wake came so late that this node was stopped.
-    pub(in crate::gossip) fn was_paused(context: &Context, late: Duration) -> bool {
+    pub(crate) fn was_paused(context: &Context, late: Duration) -> bool {
         late > context.tuning().pause_threshold && !context.has(Switch::NoPauseGuard)
     }
 
     /// This node was stopped, and continues now.
-    pub(in crate::gossip) fn on_pause(&mut self, context: &mut Context, late: Duration) {
+    pub(crate) fn on_pause(&mut self, context: &mut Context, late: Duration) {
         context.report(Event::Paused { late });
         self.resumed = context.now;
         self.isolated_since = None;
@@ -62,7 +62,7 @@ impl LocalHealth {
     }
 
     /// All links are silent.
-    pub(in crate::gossip) fn on_isolated(&mut self, context: &mut Context) {
+    pub(crate) fn on_isolated(&mut self, context: &mut Context) {
         if self.isolated_since.is_some() || context.has(Switch::NoIsolationGuard) {
             return;
         }
@@ -73,31 +73,31 @@ impl LocalHealth {
     }
 
     /// A link was heard.
-    pub(in crate::gossip) fn on_heard(&mut self, context: &mut Context) {
+    pub(crate) fn on_heard(&mut self, context: &mut Context) {
         if self.isolated_since.take().is_some() {
             context.timers.cancel(&Timer::Isolation);
             context.report(Event::Rejoined);
         }
     }
 
-    pub(in crate::gossip) const fn is_isolated(&self) -> bool {
+    pub(crate) const fn is_isolated(&self) -> bool {
         self.isolated_since.is_some()
     }
 
     /// The time before which an isolated node publishes no accusation; none when it may.
-    pub(in crate::gossip) fn held_until(&self, context: &Context) -> Option<Instant> {
+    pub(crate) fn held_until(&self, context: &Context) -> Option<Instant> {
         let until = self.isolated_since? + ISOLATION_HOLD;
         (context.now < until).then_some(until)
     }
 
     /// The end of the latest pause: no evidence of life counts as older.
-    pub(in crate::gossip) const fn resumed(&self) -> Instant {
+    pub(crate) const fn resumed(&self) -> Instant {
         self.resumed
     }
 
     /// How much longer this node waits before it declares a member down, because evidence of life may wait in its inbox.
     /// After Lifeguard's local health multiplier.
-    pub(in crate::gossip) fn doubt(&self, context: &Context) -> Duration {
+    pub(crate) fn doubt(&self, context: &Context) -> Duration {
         if context.has(Switch::NoPauseGuard) {
             return Duration::ZERO;
         }

@@ -18,7 +18,7 @@ const PROBES_MAX: u64 = 8;
 
 /// The rounds of probes.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::gossip) struct Prober {
+pub(crate) struct Prober {
     /// When the first round is, or would be if a member were down. Random below a second, so that nodes that lose a
     /// member at once do not probe it at once.
     first: Instant,
@@ -28,7 +28,7 @@ pub(in crate::gossip) struct Prober {
 }
 
 impl Prober {
-    pub(in crate::gossip) const fn new(now: Instant) -> Self {
+    pub(crate) const fn new(now: Instant) -> Self {
         Self {
             first: now,
             running: false,
@@ -37,13 +37,13 @@ impl Prober {
     }
 
     /// Draws the time of the rounds.
-    pub(in crate::gossip) fn start(&mut self, context: &mut Context) {
+    pub(crate) fn start(&mut self, context: &mut Context) {
         let wait = context.random.duration_below(PROBE_INTERVAL);
         self.first = context.after(Duration::from_millis(1) + wait);
     }
 
     /// A member is down: rounds begin, if they did not yet.
-    pub(in crate::gossip) fn begin(&mut self, context: &mut Context) {
+    pub(crate) fn begin(&mut self, context: &mut Context) {
         if core::mem::replace(&mut self.running, true) {
             return;
         }
@@ -58,11 +58,7 @@ impl Prober {
 
     /// A round is due. Returns the members to dial, of those that are `down`: in turn from a random start, so that each
     /// is dialled as often as every other.
-    pub(in crate::gossip) fn on_due(
-        &mut self,
-        context: &mut Context,
-        down: &BTreeSet<Handle>,
-    ) -> Vec<Handle> {
+    pub(crate) fn on_due(&mut self, context: &mut Context, down: &BTreeSet<Handle>) -> Vec<Handle> {
         let mut members = Vec::new();
         if down.is_empty() || context.has(Switch::NoLimboProbe) {
             self.running = false;
@@ -98,7 +94,7 @@ impl Prober {
 
     /// Whether a start was drawn, which lasts while members are down.
     #[cfg(test)]
-    pub(in crate::gossip) const fn has_start(&self) -> bool {
+    pub(crate) const fn has_start(&self) -> bool {
         self.next.is_some()
     }
 }
