@@ -41,8 +41,8 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
-    use super::super::context::tests::context;
     use super::*;
+    use crate::gossip::tests::context::context;
 
     #[test]
     fn a_burst_is_admitted_and_then_one_connection_each_interval() {

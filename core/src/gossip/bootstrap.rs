@@ -239,8 +239,8 @@ impl Bootstrap {
 
 #[cfg(test)]
 mod tests {
-    use super::super::context::tests::{address, context, events, id, learn};
     use super::*;
+    use crate::gossip::tests::context::{address, context, events, id, learn};
 
     fn with_seeds(context: &mut Context, indices: &[usize]) -> Bootstrap {
         let mut bootstrap = Bootstrap::new(&context.config);

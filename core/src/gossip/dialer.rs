@@ -264,8 +264,8 @@ impl Dialer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::context::tests::{address, context};
     use super::*;
+    use crate::gossip::tests::context::{address, context};
 
     fn begin(dialer: &mut Dialer, context: &mut Context, purpose: Purpose, peer: Handle) -> DialId {
         let to = Address::Socket(address(peer as usize));

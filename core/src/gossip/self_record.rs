@@ -421,8 +421,8 @@ impl SelfRecord {
 
 #[cfg(test)]
 mod tests {
-    use super::super::context::tests::{context, events, id, learn};
     use super::*;
+    use crate::gossip::tests::context::{context, events, id, learn};
 
     fn of_rank(own: &SelfRecord, change: impl FnOnce(&mut Rank)) -> Record {
         let mut rank = own.record().rank();

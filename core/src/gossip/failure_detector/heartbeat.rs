@@ -55,8 +55,8 @@ impl Heartbeat {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::context::tests::context;
     use super::*;
+    use crate::gossip::tests::context::context;
     use crate::time::Duration;
 
     #[test]

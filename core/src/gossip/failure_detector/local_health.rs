@@ -107,8 +107,8 @@ impl LocalHealth {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::context::tests::{context, events};
     use super::*;
+    use crate::gossip::tests::context::{context, events};
 
     #[test]
     fn an_isolated_node_accuses_no_member_for_a_second() {

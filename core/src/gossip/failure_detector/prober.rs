@@ -101,8 +101,8 @@ impl Prober {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::context::tests::{context, learn};
     use super::*;
+    use crate::gossip::tests::context::{context, learn};
 
     #[test]
     fn rounds_keep_the_nodes_own_second_and_end_when_no_member_is_down() {
