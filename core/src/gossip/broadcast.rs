@@ -141,17 +141,19 @@ impl Gossip {
     fn provenance(&self, key: Key) -> Provenance {
         let found = match key {
             Key::EdgeReport(member) => self.report_provenance.get(&member).copied(),
-            Key::Record(member) => {
-                let news = self.news.get(member as usize);
-                news.map(|news| news.received_from)
-            }
+            Key::Record(member) => self.record_provenance.get(member as usize).copied(),
         };
         found.unwrap_or_default()
     }
 
     pub(super) fn set_provenance(&mut self, key: Key, from: Provenance) {
         match key {
-            Key::Record(member) => self.news(member).received_from = from,
+            Key::Record(member) => {
+                let held = self
+                    .record_provenance
+                    .reach(member as usize, Provenance::default());
+                *held = from;
+            }
             Key::EdgeReport(member) if from == Provenance::default() => {
                 self.report_provenance.remove(&member);
             }
@@ -236,59 +238,38 @@ impl Gossip {
         let id = record.id().clone();
         let epoch = record.rank().epoch;
         let was = self.status(handle);
-        let now = self.context.now;
-        let down_after = self.context.tuning().down_after;
-        self.news(handle).refresh(now);
         let reborn = old
             .is_none_or(|(rank, _)| (rank.epoch, rank.instance) < (epoch, record.rank().instance));
-        let still_gone = was == Status::Left && record.rank().leaving;
-        if let Some(life) = self.lives.get_mut(&handle) {
-            if reborn && old.is_some() {
-                life.session = 0;
-            }
-            if old.is_some() && !still_gone {
-                life.forget_at = None;
-            }
-        }
+        let leaves = record.rank().leaving;
+        let remains_gone = was == Status::Left && leaves;
+        self.members
+            .on_renewed(&self.context, handle, old.is_some(), reborn, remains_gone);
         if reborn {
             self.dialer.reset_back_off(handle);
         }
-        if record.rank().leaving {
+        if leaves {
             if was != Status::Left {
                 self.set_status(handle, Status::Left);
-                self.suspects.remove(&handle);
-                self.limbo.remove(&handle);
+                self.verdict.acquit(handle);
                 self.self_record.clear_edge(handle);
-                self.forget_in_time(handle);
+                self.members.on_left(&mut self.context, handle);
                 self.context.report(Event::PeerLeft { id });
             }
         } else if reborn || was == Status::Left {
             self.set_status(handle, Status::Alive);
-            self.context.timers.cancel(&Timer::Forget(handle));
-            self.suspects.remove(&handle);
-            self.limbo.remove(&handle);
+            self.members.on_returned(&mut self.context, handle);
+            self.verdict.acquit(handle);
             self.context.report(Event::PeerUp { id, epoch });
         } else if was == Status::Down {
-            // It published after we thought it dead: it has the time of a suspect to show itself.
+            // It published after it was declared down: it has the time of a suspect to be heard.
             self.set_status(handle, Status::Suspect);
-            self.context.timers.cancel(&Timer::Forget(handle));
-            self.limbo.remove(&handle);
-            self.suspects.insert(
-                handle,
-                super::Suspicion {
-                    since: now,
-                    until: now + down_after,
-                    put_off: 0,
-                },
-            );
-            self.context
-                .timers
-                .set_earlier(Timer::Suspicion, now + down_after);
+            self.members.on_returned(&mut self.context, handle);
+            self.verdict.on_returned(&mut self.context, handle);
             self.context.report(Event::PeerUp { id, epoch });
         } else if old.is_some_and(|(_, content)| content != record.content()) {
             self.context.report(Event::PeerUpdated { id });
         }
-        if reborn || record.rank().leaving {
+        if reborn || leaves {
             self.weave_soon();
         }
         self.judge_soon();
@@ -345,7 +326,7 @@ impl Gossip {
         if applied == Applied::Newer {
             self.remember(Key::EdgeReport(handle), before);
             if self.status(handle) == Status::Down {
-                self.life(handle).presumed = true;
+                self.members.assume_reachable(handle);
             }
             self.judge_soon();
         }

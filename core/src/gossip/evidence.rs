@@ -10,27 +10,20 @@
 
 use super::config::MAINTAIN_INTERVAL;
 use super::dialer::Purpose;
+use super::failure_detector::verdict::{self, Finding};
 use super::link::Stage;
+use super::members::Forgetting;
 use super::message::Gone;
-use super::{Event, Gossip, LinkEnd, LinkId, Status, Suspicion, Switch, Timer};
+use super::provenance::Provenance;
+use super::{Event, Gossip, LinkEnd, LinkId, Status, Switch, Timer};
 use crate::time::{Duration, Instant};
 use crate::topology::Handle;
 use crate::topology::publication::Key;
 
-/// The time a vouch has to arrive after a suspicion that rests on an old proof.
-const VOUCH_GRACE: Duration = Duration::from_millis(300);
-/// Who stands still again and again puts its judgement on a suspect off no more often than this: the others forget the
-/// dead meanwhile, and it would bring them back.
-const PUT_OFF_MAX: u8 = 2;
-/// How often a doubt is reconsidered.
-const DOUBT_INTERVAL: Duration = Duration::from_millis(250);
 /// The most redials of one neighbour under way: enough that a lost one costs no time.
 const REDIALS_MAX: usize = 3;
 /// A neighbour heard within a heartbeat plus this is vouched for.
 const HEARTBEAT_SLACK: Duration = Duration::from_millis(100);
-/// A forgotten member that is still named or linked when its place is to be freed keeps it for this share of the time
-/// until members are forgotten, and again.
-const STILL_NAMED_SHARE: u32 = 8;
 
 impl Gossip {
     /// Sends heartbeats on the links whose turn has come.
@@ -175,111 +168,43 @@ impl Gossip {
     }
 
     pub(super) fn judge_soon(&mut self) {
-        self.context.timers.set_if_unset(
-            Timer::Judge,
-            self.context.now + self.context.tuning().judge_after,
-        );
+        self.verdict.schedule(&mut self.context);
     }
 
-    /// Recomputes to whom paths lead, and suspects, clears and revives accordingly, in order of their numbers. O(members).
+    /// Recomputes to which members paths lead, and suspects, clears and finds members accordingly.
     pub(super) fn judge(&mut self) {
-        if self.context.has(Switch::NoDetection) {
-            return;
-        }
-        // While nobody holds anything against anybody, the rings reach everyone: a joining mesh needs no search.
-        let told: Vec<Handle> = self.told_gone().collect();
-        let calm = self.suspects.is_empty() && self.limbo.is_empty() && told.is_empty();
-        if calm && self.context.topology.is_unaccused() {
-            self.context.timers.cancel(&Timer::Suspicion);
-            return;
-        }
-        let presumed = |handle: &Handle| self.life_of(*handle).presumed;
-        let unheard = self.limbo.iter().filter(|handle| !presumed(handle));
-        let reach = self
-            .context
-            .topology
-            .reach(self.context.me, unheard.chain(&told).copied());
-        for handle in told {
-            if reach.is_reached(handle) {
-                self.life(handle).forget_at = None;
-            }
-        }
-        // Whoever is alive and reached stays so.
-        let mut members: Vec<Handle> = self
-            .context
-            .topology
-            .on_rings()
-            .filter(|handle| !reach.is_reached(*handle))
-            .chain(self.suspects.keys().copied())
-            .chain(self.limbo.iter().copied())
-            .filter(|handle| *handle != self.context.me)
-            .collect();
-        members.sort_unstable();
-        members.dedup();
         let mut newly_suspect = Vec::new();
-        for handle in members {
-            match (self.status(handle), reach.is_reached(handle)) {
-                (Status::Left, _) | (Status::Alive, true) | (Status::Down, false) => {}
-                (Status::Suspect, true) => self.clear(handle),
-                (Status::Down, true) => self.revive(handle),
-                (Status::Alive, false) => {
-                    self.suspect(handle, reach.proof(handle));
-                    newly_suspect.push((handle, reach.proof(handle)));
+        for (member, finding) in self.verdict.judge(&mut self.context, &self.members) {
+            match finding {
+                Finding::Reached => self.members.on_reached(member),
+                Finding::Cleared => self.on_cleared(member),
+                Finding::Found => self.on_found(member),
+                Finding::Unreached(proof) => {
+                    if self.on_unreached(member, proof) {
+                        newly_suspect.push((member, proof));
+                    }
                 }
-                (Status::Suspect, false) => self.suspect(handle, reach.proof(handle)),
             }
         }
-        for (handle, proof) in newly_suspect {
-            self.testify(handle, proof);
+        for (member, proof) in newly_suspect {
+            self.testify(member, proof);
         }
-        if let Some(first) = self.first_verdict() {
+        self.verdict.schedule_first(&mut self.context);
+    }
+
+    /// No path leads to a member. Returns whether it is newly suspect.
+    fn on_unreached(&mut self, member: Handle, proof: Option<Instant>) -> bool {
+        let fresh = self.members.last_update(&self.context, member);
+        let resumed = self.local_health.resumed();
+        let newly = self
+            .verdict
+            .suspect(&self.context, member, proof, fresh, resumed);
+        if newly {
+            self.set_status(member, Status::Suspect);
             self.context
-                .timers
-                .set(Timer::Suspicion, first.max(self.context.at_once()));
-        } else {
-            self.context.timers.cancel(&Timer::Suspicion);
+                .report_of(member, |id| Event::PeerSuspected { id });
         }
-    }
-
-    /// The members that this node holds for alive or suspect, and was told of by somebody who held them for gone. Their
-    /// edges are no paths unless somebody vouches for them: who is beside them on the rings may know nothing of them.
-    fn told_gone(&self) -> impl Iterator<Item = Handle> + '_ {
-        let told = self.lives.iter().filter(|(_, life)| {
-            life.forget_at.is_some() && matches!(life.status, Status::Alive | Status::Suspect)
-        });
-        told.map(|(handle, _)| *handle)
-    }
-
-    fn suspect(&mut self, handle: Handle, proof: Option<Instant>) {
-        let (since, put_off) = match self.suspects.get(&handle) {
-            Some(suspicion) => (suspicion.since, suspicion.put_off),
-            None => {
-                self.set_status(handle, Status::Suspect);
-                self.context
-                    .report_of(handle, |id| Event::PeerSuspected { id });
-                (self.context.now, 0)
-            }
-        };
-        let floor = if put_off > PUT_OFF_MAX {
-            Instant::ZERO
-        } else {
-            self.local_health.resumed()
-        };
-        let down_after = self.context.tuning().down_after;
-        let now = self.context.now;
-        let fresh = self.news(handle).fresh(now).max(floor);
-        let grace = if proof.is_some() {
-            VOUCH_GRACE
-        } else {
-            down_after
-        };
-        let until = (proof.unwrap_or(Instant::ZERO).max(fresh) + down_after).max(since + grace);
-        let suspicion = Suspicion {
-            since,
-            until,
-            put_off,
-        };
-        self.suspects.insert(handle, suspicion);
+        newly
     }
 
     /// Says what this node knows of a new suspect: that it hears it, or when it last did if that was after the latest
@@ -293,7 +218,7 @@ impl Gossip {
             .map(|link| link.heard);
         if let Some(heard) = heard {
             if self.vouches() {
-                self.news(handle).refresh(heard);
+                self.members.refresh(&self.context, handle, heard);
                 self.self_record.set_edge(handle, false, Some(heard));
             }
             return;
@@ -308,87 +233,43 @@ impl Gossip {
         }
     }
 
-    fn clear(&mut self, handle: Handle) {
-        self.suspects.remove(&handle);
-        self.set_status(handle, Status::Alive);
-        self.life(handle).forget_at = None;
+    fn on_cleared(&mut self, member: Handle) {
+        self.verdict.acquit(member);
+        self.set_status(member, Status::Alive);
+        self.members.on_reached(member);
         self.context
-            .report_of(handle, |id| Event::PeerCleared { id });
+            .report_of(member, |id| Event::PeerCleared { id });
     }
 
-    fn revive(&mut self, handle: Handle) {
-        self.limbo.remove(&handle);
-        self.context.timers.cancel(&Timer::Forget(handle));
-        self.set_status(handle, Status::Alive);
-        self.presume_those_lost_with(handle);
-        self.life(handle).forget_at = None;
-        self.dialer.reset_back_off(handle);
-        self.context.topology.set_listed(handle, true);
-        let record = self.context.topology.known_record(handle);
+    fn on_found(&mut self, member: Handle) {
+        self.set_status(member, Status::Alive);
+        if self.members.on_found(&mut self.context, member) {
+            self.judge_soon();
+        }
+        self.dialer.reset_back_off(member);
+        verdict::set_listed(&mut self.context, member, true);
+        let record = self.context.topology.known_record(member);
         let epoch = record.map_or(0, |record| record.rank().epoch);
         self.context
-            .report_of(handle, |id| Event::PeerUp { id, epoch });
+            .report_of(member, |id| Event::PeerUp { id, epoch });
         self.weave_soon();
     }
 
-    /// Somebody is back who did not die: nor need those have died who were lost at the same time. What the rings say of
-    /// their edges counts again; the dead are accused by those beside them.
-    fn presume_those_lost_with(&mut self, handle: Handle) {
-        let Some(lost) = self.life_of(handle).forget_at else {
-            return;
-        };
-        let window = self.context.tuning().down_after;
-        let mut news = false;
-        for other in &self.limbo {
-            let Some(life) = self.lives.get_mut(other) else {
-                continue;
-            };
-            let together = |at: Instant| at.since(lost).max(lost.since(at)) <= window;
-            if !life.presumed && life.forget_at.is_some_and(together) {
-                life.presumed = true;
-                news = true;
-            }
-        }
-        if news {
-            self.judge_soon();
-        }
-    }
-
-    /// When the first suspect's time is over.
-    fn first_verdict(&self) -> Option<Instant> {
-        self.suspects
-            .values()
-            .map(|suspicion| suspicion.until)
-            .min()
-    }
-
-    /// Declares down whose time as a suspect is over.
+    /// Declares the suspects down whose time is over.
     pub(super) fn declare_down(&mut self) {
-        if let Some(until) = self.local_health.held_until(&self.context) {
-            self.context.timers.set(Timer::Suspicion, until);
-            return;
-        }
+        let held_until = self.local_health.held_until(&self.context);
         let doubt = self.local_health.doubt(&self.context);
-        let due: Vec<Handle> = self
-            .suspects
-            .iter()
-            .filter(|(_, suspicion)| suspicion.until + doubt <= self.context.now)
-            .map(|(handle, _)| *handle)
-            .collect();
-        for handle in due {
-            self.suspects.remove(&handle);
-            self.set_status(handle, Status::Down);
-            self.context.topology.set_listed(handle, false);
-            self.context.report_of(handle, |id| Event::PeerDown { id });
+        for member in self.verdict.on_due(&mut self.context, held_until, doubt) {
+            self.set_status(member, Status::Down);
+            verdict::set_listed(&mut self.context, member, false);
+            self.context.report_of(member, |id| Event::PeerDown { id });
             if self.context.has(Switch::LimboForgets) {
-                self.context.topology.retire(handle);
+                verdict::retire(&mut self.context, member);
                 continue;
             }
-            self.limbo.insert(handle);
-            self.life(handle).presumed = false;
+            self.members.on_down(&mut self.context, member);
             self.prober.begin(&mut self.context);
-            self.forget_in_time(handle);
-            if let Some(link) = self.by_peer.get(&handle).copied()
+            if let Some(link) = self.by_peer.get(&member).copied()
                 && self
                     .links
                     .get(&link)
@@ -398,20 +279,11 @@ impl Gossip {
             }
             self.weave_soon();
         }
-        if let Some(first) = self.first_verdict() {
-            // A doubt that shrinks is looked at again before long.
-            let at = (first + doubt)
-                .min(self.context.now + DOUBT_INTERVAL)
-                .max(first);
-            self.context
-                .timers
-                .set(Timer::Suspicion, at.max(self.context.at_once()));
-        }
     }
 
     /// Dials members that are down.
     pub(super) fn probe(&mut self) {
-        for handle in self.prober.on_due(&mut self.context, &self.limbo) {
+        for handle in self.prober.on_due(&mut self.context, self.members.down()) {
             if !self.dialer.is_dialing(handle) {
                 self.dial_member(Purpose::Probe, handle);
             }
@@ -426,35 +298,8 @@ impl Gossip {
             link.heard = now;
             link.silent = false;
         }
-        let until = now + self.context.tuning().down_after;
-        for suspicion in self.suspects.values_mut() {
-            suspicion.put_off = suspicion.put_off.saturating_add(1);
-            if suspicion.put_off <= PUT_OFF_MAX {
-                suspicion.until = suspicion.until.max(until);
-            }
-        }
-        if let Some(first) = self.first_verdict() {
-            self.context
-                .timers
-                .set(Timer::Suspicion, first.max(now + DOUBT_INTERVAL));
-        }
+        self.verdict.on_pause(&mut self.context);
         self.dialer.restart_time_outs(&mut self.context);
-    }
-
-    /// A member is down or gone: from now on, or from when those who told us of it lost it.
-    pub(super) fn forget_in_time(&mut self, handle: Handle) {
-        let (now, whole) = (
-            self.context.now,
-            self.context.after(self.context.tuning().forget_after),
-        );
-        let at = self
-            .life(handle)
-            .forget_at
-            .map_or(whole, |at| at.min(whole));
-        self.life(handle).forget_at = Some(at);
-        self.context
-            .timers
-            .set(Timer::Forget(handle), at.max(now + Duration::from_nanos(1)));
     }
 
     /// A neighbour hands on the records of members that it holds for gone. It counts for those of whom this node knows
@@ -465,62 +310,49 @@ impl Gossip {
                 continue;
             }
             if let Some(handle) = self.context.topology.intern(id) {
-                // Counted forwards: this node's clock may not reach back that far.
-                let left = self.context.tuning().forget_after.saturating_sub(*age);
-                self.life(handle).forget_at = Some(self.context.now + left);
+                self.members.on_reported_gone(&self.context, handle, *age);
                 self.judge_soon();
             }
         }
     }
 
-    /// The second step of forgetting a member comes when nobody can need it to be remembered. Whoever learnt of it last,
-    /// from the last that still knew it, needs what is said against it until it finds out for itself: its own edge
-    /// missing twice running, and the time of a suspect; thrice that, since it may have handed it on.
-    fn keep_place(&mut self, handle: Handle) {
-        let tuning = &self.context.config.tuning;
-        let found_out = 2 * MAINTAIN_INTERVAL + tuning.down_after;
-        let wait = tuning.forget_after.max(3 * found_out);
-        self.context
-            .timers
-            .set(Timer::Forget(handle), self.context.now + wait);
-    }
-
-    /// A member has been down or gone for long: forget it, in two steps, so that old news does not bring it back.
-    pub(super) fn forget(&mut self, handle: Handle) {
-        if !matches!(self.status(handle), Status::Down | Status::Left) {
-            return;
-        }
-        let Some(slot) = self.context.topology.slot(handle) else {
+    /// A member has been down or gone for long: forgets it, in two steps.
+    pub(super) fn forget(&mut self, member: Handle) {
+        let Some(step) = self.members.on_forget(&self.context, member) else {
             return;
         };
-        let (retired, id) = (slot.retired, slot.id.clone());
-        self.limbo.remove(&handle);
-        if !retired {
-            let before = self.context.topology.hash();
-            self.context.topology.retire(handle);
-            self.remember(Key::Record(handle), before);
-            self.context.report(Event::PeerForgotten { id });
-            if !self.context.has(Switch::Resurrects) {
-                self.keep_place(handle);
+        if step == Forgetting::Retire {
+            let before = verdict::retire(&mut self.context, member);
+            self.remember(Key::Record(member), before);
+            self.context
+                .report_of(member, |id| Event::PeerForgotten { id });
+            if self
+                .members
+                .keep_place(&mut self.context, member, MAINTAIN_INTERVAL)
+            {
                 return;
             }
         }
-        // Here alone, and not before the second step: where the member is not forgotten yet, an accusation that is
-        // withdrawn would make it reachable.
-        self.self_record.clear_edge(handle);
-        if retired && (self.context.topology.is_named(handle) || self.by_peer.contains_key(&handle))
-        {
-            // We by the report that goes out with this step; others take theirs back about now.
-            let share = self.context.tuning().forget_after / STILL_NAMED_SHARE;
-            let again = share.max(MAINTAIN_INTERVAL);
-            self.context
-                .timers
-                .set(Timer::Forget(handle), self.context.now + again);
+        // Here alone, and not before the second step: on nodes that have not forgotten the member yet, a withdrawn
+        // accusation would make it reachable.
+        self.self_record.clear_edge(member);
+        let used = self.context.topology.is_named(member) || self.by_peer.contains_key(&member);
+        if step == Forgetting::Release && used {
+            // This node names it no more from the report on that goes out with this step; the others do so about now.
+            self.members
+                .keep_place_longer(&mut self.context, member, MAINTAIN_INTERVAL);
             return;
         }
-        self.missing.remove(&Key::Record(handle));
-        self.missing.remove(&Key::EdgeReport(handle));
-        self.start_anew(handle);
-        self.context.topology.release(handle);
+        self.missing.remove(&Key::Record(member));
+        self.missing.remove(&Key::EdgeReport(member));
+        self.release(member);
+    }
+
+    /// Frees the place of a member.
+    pub(super) fn release(&mut self, member: Handle) {
+        self.members.reset(&self.context, member);
+        self.report_provenance.remove(&member);
+        self.set_provenance(Key::Record(member), Provenance::default());
+        verdict::release(&mut self.context, member);
     }
 }

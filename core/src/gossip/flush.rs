@@ -3,16 +3,15 @@
 //! One message a flush, at most [`FRAME_BYTES_MAX`] bytes; what does not fit follows in the next. Control goes
 //! before data, broadcasts before reconciliation.
 
+use super::context::Context;
 use super::link::{Link, Outgoing};
-use super::member::Life;
+use super::members::Members;
 use super::message::{AgedReport, Frame, Gone, Message, Sync};
 use super::{Gossip, LinkId, Output, Timer};
 use crate::size::{self, Encoded, FRAME_BYTES_MAX};
-use crate::time::{Duration, Instant};
+use crate::topology::Handle;
 use crate::topology::publication::{Key, PublicationKind, UpdateId};
 use crate::topology::record::Record;
-use crate::topology::{Handle, Topology};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Room kept for a frame's own tags and lengths.
@@ -95,10 +94,8 @@ impl Gossip {
     fn send_frame(&mut self, id: LinkId) {
         let hash = self.hash();
         let shelf = Shelf {
-            topology: &self.context.topology,
-            lives: &self.lives,
-            forget_after: self.context.tuning().forget_after,
-            now: self.context.now,
+            context: &self.context,
+            members: &self.members,
         };
         let Some(link) = self.links.get_mut(&id) else {
             return;
@@ -129,10 +126,8 @@ impl Gossip {
 
 /// Where what is sent stands: values are named while they wait, and looked up when they go.
 struct Shelf<'a> {
-    topology: &'a Topology,
-    lives: &'a BTreeMap<Handle, Life>,
-    forget_after: Duration,
-    now: Instant,
+    context: &'a Context,
+    members: &'a Members,
 }
 
 impl Shelf<'_> {
@@ -142,7 +137,7 @@ impl Shelf<'_> {
         let outgoing = &mut link.outgoing;
         if core::mem::take(&mut outgoing.hash) {
             frame.hash = Some(hash);
-            link.hash_sent = Some((hash, self.now));
+            link.hash_sent = Some((hash, self.context.now));
         }
         frame.prune = core::mem::take(&mut outgoing.prune);
         outgoing.heartbeat = false;
@@ -156,7 +151,7 @@ impl Shelf<'_> {
             }
             frame.graft.push(graft);
         }
-        if outgoing.have_due.is_some_and(|at| at <= self.now) {
+        if outgoing.have_due.is_some_and(|at| at <= self.context.now) {
             while let Some(key) = outgoing.have.pop_first() {
                 let Some(name) = self.name_of(key) else {
                     continue;
@@ -226,14 +221,14 @@ impl Shelf<'_> {
             budget.left = budget.left.saturating_sub(16);
             let (mut records, mut reports) = (Vec::new(), Vec::new());
             let mut last = true;
-            for handle in self.topology.handles_after(cursor.after.as_ref()) {
+            for handle in self.context.topology.handles_after(cursor.after.as_ref()) {
                 if !self.put_known(handle, budget, &mut records, &mut frame.gone)
                     || !self.put(Key::EdgeReport(handle), budget, &mut records, &mut reports)
                 {
                     last = false;
                     break;
                 }
-                cursor.after = self.topology.id_at(handle).cloned();
+                cursor.after = self.context.topology.id_at(handle).cloned();
             }
             if last || !records.is_empty() || !reports.is_empty() {
                 let reply = cursor.reply;
@@ -258,7 +253,7 @@ impl Shelf<'_> {
         records: &mut Vec<Arc<Record>>,
         reports: &mut Vec<AgedReport>,
     ) -> bool {
-        let Some(slot) = self.topology.slot(key.member()) else {
+        let Some(slot) = self.context.topology.slot(key.member()) else {
             return true;
         };
         if slot.retired {
@@ -280,7 +275,7 @@ impl Shelf<'_> {
         let ages = standing
             .edges
             .iter()
-            .map(|edge| edge.proof.map(|at| self.now - at))
+            .map(|edge| edge.proof.map(|at| self.context.now - at))
             .collect();
         let aged = AgedReport {
             report: Arc::clone(&standing.report),
@@ -316,20 +311,15 @@ impl Shelf<'_> {
 
     /// For how long a member is down or left, if it is, or if that is all that this node was told of it.
     fn gone(&self, handle: Handle) -> Option<Gone> {
-        let life = self.lives.get(&handle)?;
-        if life.presumed {
-            return None;
-        }
-        let left = life.forget_at? - self.now;
         Some(Gone {
-            id: self.topology.id_at(handle)?.clone(),
-            age: self.forget_after.saturating_sub(left),
+            age: self.members.gone_for(self.context, handle)?,
+            id: self.context.id_of(handle)?,
         })
     }
 
     /// The name of what stands under a key.
     fn name_of(&self, key: Key) -> Option<UpdateId> {
-        let slot = self.topology.slot(key.member())?;
+        let slot = self.context.topology.slot(key.member())?;
         if slot.retired {
             return None;
         }

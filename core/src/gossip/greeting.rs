@@ -71,8 +71,7 @@ impl Gossip {
             self.dial_came_to_nothing(dial, "the view is full");
             return;
         };
-        let session = self.life(handle).session.saturating_add(1);
-        self.life(handle).session = session;
+        let session = self.members.begin_session(handle);
         self.dialer.connected(dial, link, handle, session);
         let hello = Hello {
             mesh: self.context.config.mesh.clone(),
@@ -178,10 +177,9 @@ impl Gossip {
         };
         let newer_life = self.is_newer_life(handle, &hello.record);
         if newer_life {
-            self.life(handle).session = 0;
+            self.members.reset_sessions(handle);
         }
-        let life = self.life(handle);
-        life.session = life.session.max(hello.session);
+        self.members.note_session(handle, hello.session);
         if let Some(held) = self.links.get_mut(&link) {
             held.handle = handle;
             held.session = hello.session;
@@ -462,16 +460,12 @@ impl Gossip {
         // The neighbour may know no more of our past than we do; whoever does is heard of within this time.
         self.self_record.establish(self.context.after(ECHO_TIME));
         self.dialer.reset_back_off(handle);
-        let life = self.life(handle);
-        if life.status == Status::Alive {
-            life.forget_at = None;
-        }
+        self.members.on_linked(handle);
         let (applied, key) = self.take_record(record, link);
         self.relay(key, applied, link);
         // A record of a new life resets the sessions: not below the one just opened.
         let session = self.links.get(&link).map_or(0, |held| held.session);
-        let life = self.life(handle);
-        life.session = life.session.max(session);
+        self.members.note_session(handle, session);
         self.hear(link);
         if self
             .self_record
@@ -498,8 +492,7 @@ impl Gossip {
         let dial = self.dialer.over(link);
         match refusal.reason {
             RefusalReason::Superseded => {
-                let life = self.life(held.handle);
-                life.session = life.session.max(refusal.session);
+                self.members.note_session(held.handle, refusal.session);
             }
             RefusalReason::NameTaken => {
                 if let Some(yours) = refusal
@@ -681,9 +674,8 @@ impl Gossip {
         ] {
             self.context.timers.cancel(&timer);
         }
-        if held.proven.is_some() {
-            let life = self.life(held.handle);
-            life.heard = life.heard.max(held.proven);
+        if let Some(heard) = held.proven {
+            self.members.on_link_closed(held.handle, heard);
         }
         if self.by_peer.get(&held.handle) == Some(&link) {
             self.by_peer.remove(&held.handle);

@@ -1,7 +1,7 @@
 //! What a node holds in memory, counted from what is in it, not asked of an allocator: the same on every machine.
 
 use super::LinkId;
-use super::{Gossip, Handle, Life, Link, Missing, News, Provenance, Suspicion, Timer};
+use super::{Gossip, Handle, Link, Missing, Provenance, Timer};
 use crate::size::held;
 use crate::time::Instant;
 use crate::topology::publication::Key;
@@ -16,12 +16,13 @@ impl Gossip {
             let keys = out.have.len() + out.graft.len() + out.updates.len() + out.push.len();
             held::<Key>(keys) + held::<Handle>(out.reports.len())
         });
-        let sets = self.wanted.len() + self.limbo.len() + self.unlinked.len();
+        let sets = self.wanted.len() + self.unlinked.len();
         held::<Self>(1)
             + self.context.topology.memory()
-            + held::<News>(self.news.len())
+            + self.members.memory()
+            + self.verdict.memory()
+            + held::<Provenance>(self.record_provenance.len())
             + held::<(Handle, Provenance)>(self.report_provenance.len())
-            + held::<(Handle, Life)>(self.lives.len())
             + held::<(LinkId, Link)>(self.links.len())
             + waiting.sum::<usize>()
             + held::<(Handle, LinkId)>(self.by_peer.len())
@@ -31,7 +32,6 @@ impl Gossip {
             // Each timer stands in two orders.
             + held::<(Instant, Timer)>(2 * self.context.timers.len())
             + held::<(Key, Missing)>(self.missing.len())
-            + held::<(Handle, Suspicion)>(self.suspects.len())
             + held::<Handle>(sets)
             + held::<(u64, Key)>(self.history.len())
             + held::<LinkId>(self.dirty.len())

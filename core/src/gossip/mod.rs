@@ -34,7 +34,7 @@ mod greeting;
 mod interface;
 mod link;
 mod links;
-mod member;
+mod members;
 mod memory;
 pub mod message;
 mod overlay;
@@ -72,9 +72,10 @@ use dialer::Dialer;
 use failure_detector::heartbeat::Heartbeat;
 use failure_detector::local_health::LocalHealth;
 use failure_detector::prober::Prober;
+use failure_detector::verdict::{self, Verdict};
 use link::Link;
 use links::Links;
-use member::{Life, News};
+use members::Members;
 use provenance::Provenance;
 use self_record::SelfRecord;
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,26 +98,17 @@ struct Missing {
     announcers: Vec<LinkId>,
 }
 
-/// A suspicion.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Suspicion {
-    since: Instant,
-    until: Instant,
-    /// How often this node stood still meanwhile, and put its judgement off.
-    put_off: u8,
-}
-
 /// The gossip machine of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gossip {
     context: Context,
     self_record: SelfRecord,
-    /// By handle.
-    news: Paged<News>,
+    /// Provenance of the records received by broadcast, by handle.
+    record_provenance: Paged<Provenance>,
     /// Provenance of the reports received by broadcast.
     report_provenance: BTreeMap<Handle, Provenance>,
-    /// Of those that are not just alive, and those this node dealt with.
-    lives: BTreeMap<Handle, Life>,
+    members: Members,
+    verdict: Verdict,
     links: Links,
     by_peer: BTreeMap<Handle, LinkId>,
     admission: Admission,
@@ -128,8 +120,6 @@ pub struct Gossip {
     /// To whom a link is wanted that the rings do not ask for.
     wanted: BTreeSet<Handle>,
     missing: BTreeMap<Key, Missing>,
-    suspects: BTreeMap<Handle, Suspicion>,
-    limbo: BTreeSet<Handle>,
     /// Edges of the rings that were not there when last looked over.
     unlinked: BTreeSet<Handle>,
     history: DropOldest<(u64, Key)>,
@@ -146,13 +136,12 @@ impl Gossip {
         let bootstrap = Bootstrap::new(&config);
         let mut context = Context::new(config, seed, now);
         context.topology.apply_record(self_record.record());
-        let mut news = Paged::new();
-        news.push(News::new(now));
         Self {
             self_record,
-            news,
+            record_provenance: Paged::new(),
             report_provenance: BTreeMap::new(),
-            lives: BTreeMap::new(),
+            members: Members::new(now),
+            verdict: Verdict::default(),
             links: Links::new(),
             by_peer: BTreeMap::new(),
             admission: Admission::new(&context),
@@ -163,8 +152,6 @@ impl Gossip {
             prober: Prober::new(now),
             wanted: BTreeSet::new(),
             missing: BTreeMap::new(),
-            suspects: BTreeMap::new(),
-            limbo: BTreeSet::new(),
             unlinked: BTreeSet::new(),
             history: DropOldest::new(HISTORY_MAX),
             changed: now,
@@ -223,52 +210,21 @@ impl Gossip {
         }
     }
 
-    /// When and how the latest came from a member.
-    fn news(&mut self, handle: Handle) -> &mut News {
-        let plain = News::new(self.context.now);
-        self.news.reach(handle as usize, plain)
-    }
-
-    /// What is kept of a member beside its record and news, to be changed.
-    fn life(&mut self, handle: Handle) -> &mut Life {
-        self.lives.entry(handle).or_insert(Life::PLAIN)
-    }
-
-    fn life_of(&self, handle: Handle) -> &Life {
-        self.lives.get(&handle).unwrap_or(&Life::PLAIN)
-    }
-
-    /// Nothing is known of a member any more.
-    fn start_anew(&mut self, handle: Handle) {
-        *self.news(handle) = News::new(self.context.now);
-        self.report_provenance.remove(&handle);
-        self.lives.remove(&handle);
-        self.context.topology.set_well(handle, true);
-    }
-
     fn status(&self, handle: Handle) -> Status {
-        if self.context.topology.is_well(handle) {
-            return Status::Alive;
-        }
-        self.life_of(handle).status
+        self.members.status(&self.context, handle)
     }
 
     /// When this node last heard a member on a link of its own.
     fn last_heard(&self, handle: Handle) -> Option<Instant> {
         let links = self.links.values().filter(|link| link.handle == handle);
         let proven = links.filter_map(|link| link.proven).max();
-        proven.max(self.life_of(handle).heard)
+        proven.max(self.members.heard(handle))
     }
 
     /// Every change of a member's status goes through here: readers tell by the view's revision.
     fn set_status(&mut self, handle: Handle, status: Status) {
-        // Of a member that just lives nothing is kept.
-        if status != Status::Alive || self.lives.contains_key(&handle) {
-            self.life(handle).status = status;
-        }
-        self.context
-            .topology
-            .set_well(handle, status == Status::Alive);
+        self.members.set_status(handle, status);
+        verdict::set_alive(&mut self.context, handle, status == Status::Alive);
         if matches!(status, Status::Down | Status::Left) {
             self.on_member_gone(handle);
         }

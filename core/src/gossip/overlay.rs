@@ -453,8 +453,7 @@ impl Gossip {
                 && !self.dialer.is_dialing(handle)
                 && !self.context.topology.is_named(handle)
             {
-                self.start_anew(handle);
-                self.context.topology.release(handle);
+                self.release(handle);
             }
         }
     }

@@ -13,3 +13,4 @@
 pub(super) mod heartbeat;
 pub(super) mod local_health;
 pub(super) mod prober;
+pub(super) mod verdict;

@@ -690,7 +690,7 @@ fn probing_begins_anew_when_somebody_dies_after_all_were_well() {
     assert!(all.machine.prober.has_start());
     all.hears(1, reports(&[says(1, 3, &[(7, false, Some(ms(0)))])]));
     all.rest(ms(1_500));
-    assert!(all.machine.limbo.is_empty());
+    assert!(all.machine.members.down().is_empty());
     assert!(!all.machine.prober.has_start());
 }
 
