@@ -1,10 +1,17 @@
 //! Admission: how many connections from unknown nodes are accepted at a time.
 //!
 //! A token bucket: each connection from a node that is not yet a neighbour or a known member takes a token. The bucket
-//! holds `accept_burst` tokens and gains one each `accept_interval`. A connection without a token is refused as busy.
+//! holds `accept_burst` tokens and gains one each `accept_interval`. A connection without a token is refused as busy, and
+//! its dialer is referred to other members.
 
 use super::context::Context;
+use super::members::Members;
+use super::message::REFERRALS_MAX;
+use super::view::Status;
+use crate::identity::NodeId;
+use crate::sabotage::Switch;
 use crate::time::{Duration, Instant, nanos};
+use core::net::SocketAddr;
 
 /// The tokens for connections from unknown nodes.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,10 +46,42 @@ impl Admission {
     }
 }
 
+/// The addresses of other members that a refused dialer may try, drawn at random.
+pub(super) fn referrals(
+    context: &mut Context,
+    members: &Members,
+    dialer: &NodeId,
+) -> Vec<SocketAddr> {
+    let mut others = Vec::new();
+    if context.has(Switch::NoReferral) {
+        return others;
+    }
+    for _ in 0..2 * REFERRALS_MAX {
+        let Some(member) = context.random_member() else {
+            break;
+        };
+        if others.len() == REFERRALS_MAX {
+            break;
+        }
+        let Some(record) = context.topology.known_record(member) else {
+            continue;
+        };
+        if let Some(address) = record.content().address
+            && record.id() != dialer
+            && member != context.me
+            && members.status(context, member) == Status::Alive
+            && !others.contains(&address)
+        {
+            others.push(address);
+        }
+    }
+    others
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gossip::tests::context::context;
+    use crate::gossip::tests::context::{address, context, id, learn};
 
     #[test]
     fn a_burst_is_admitted_and_then_one_connection_each_interval() {
@@ -66,5 +105,19 @@ mod tests {
         context.now += Duration::from_secs(3_600);
         let admitted = (0..1_000).filter(|_| admission.take_token(&context));
         assert_eq!(admitted.count() as u32, context.tuning().accept_burst);
+    }
+
+    #[test]
+    fn a_refused_dialer_is_referred_to_members_that_are_alive() {
+        let mut context = context();
+        let dialer = id(1);
+        learn(&mut context, 1);
+        let lost = learn(&mut context, 2);
+        learn(&mut context, 3);
+        let mut members = Members::new(context.now);
+        members.set_status(lost, Status::Down);
+        context.topology.set_well(lost, false);
+        let others = referrals(&mut context, &members, &dialer);
+        assert_eq!(others, [address(3)]);
     }
 }

@@ -10,6 +10,7 @@
 //! A view of thousands keeps four bytes for every member: when something new was last learnt from it. More is kept of
 //! the members alone that are not plainly alive, or that this node was linked to or dialled.
 
+use super::config::MAINTAIN_INTERVAL;
 use super::context::Context;
 use super::timer::Timer;
 use super::view::Status;
@@ -258,18 +259,13 @@ impl Members {
 
     /// A retired member keeps its place until no node can need it. A node that learnt of the member last, from the last
     /// node that still knew it, needs the accusations of others until it finds out for itself: its own ring edge missing
-    /// at two reconciliations (`maintain` apart), and the time of a suspect; three times that, since it may have passed
+    /// at two reconciliations, and the time of a suspect; three times that, since it may have passed
     /// the record on. Returns whether the place is kept.
-    pub(super) fn keep_place(
-        &self,
-        context: &mut Context,
-        member: Handle,
-        maintain: Duration,
-    ) -> bool {
+    pub(super) fn keep_place(&self, context: &mut Context, member: Handle) -> bool {
         if context.has(Switch::Resurrects) {
             return false;
         }
-        let found_out = 2 * maintain + context.tuning().down_after;
+        let found_out = 2 * MAINTAIN_INTERVAL + context.tuning().down_after;
         let wait = context.tuning().forget_after.max(3 * found_out);
         let at = context.after(wait);
         context.timers.set(Timer::Forget(member), at);
@@ -277,9 +273,9 @@ impl Members {
     }
 
     /// A retired member is still named or linked: its place is kept for a while more.
-    pub(super) fn keep_place_longer(&self, context: &mut Context, member: Handle, least: Duration) {
+    pub(super) fn keep_place_longer(&self, context: &mut Context, member: Handle) {
         let share = context.tuning().forget_after / STILL_NAMED_SHARE;
-        let at = context.after(share.max(least));
+        let at = context.after(share.max(MAINTAIN_INTERVAL));
         context.timers.set(Timer::Forget(member), at);
     }
 }

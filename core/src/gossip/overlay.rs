@@ -1,480 +1,273 @@
-//! Whom to be connected to.
+//! The overlay: selects which members this node keeps links to.
 //!
-//! On each ring a node dials the first following member that can be dialled, is not down and did not just fail. One
-//! more link goes to a random member and is replaced from time to time, so that an overlay that happens to be cut
-//! does not stay so. Links that serve none of this are closed after a while by who dialled them. Targets (addresses
-//! given by people) are dialled until a member is found there, again and again, ever more slowly.
+//! On each ring a node dials the first following member that can be dialled, is not down and did not just fail. One more
+//! link goes to a random member and is replaced from time to time, so that an overlay that happens to be cut does not
+//! stay so. Links that serve none of this, and that applications' data does not ask for, are closed after `surplus_kept`
+//! by the node that dialled them.
+//!
+//! Bounds: [`REQUESTED_MAX`] requested links, [`HOPS_MAX`] members considered on each ring.
 
-use super::bootstrap::JOIN_STAGGER;
 use super::config::MAINTAIN_INTERVAL;
-use super::dialer::{Dial, Purpose};
-use super::link::Stage;
-use super::message::{Goodbye, Refusal, RefusalReason};
-use super::{
-    Address, DialError, DialId, Event, Gossip, LinkId, Output, Phase, Status, Switch, Timer,
-    WANTED_MAX,
-};
-use crate::identity::NodeId;
-use crate::time::Duration;
-use crate::topology::publication::Key;
+use super::context::Context;
+use super::dialer::Dialer;
+use super::failure_detector::silence::Silence;
+use super::links::Links;
+use super::members::Members;
+use super::timer::Timer;
+use super::view::Status;
+use crate::link::LinkId;
+use crate::sabotage::Switch;
+use crate::size::held;
+use crate::time::{Duration, Instant};
 use crate::topology::{Handle, RINGS};
 use std::collections::BTreeSet;
 
-/// News about members within this time lead to one look at the rings.
-const WEAVE_AFTER: Duration = Duration::from_millis(100);
-/// How far along a ring a node looks for somebody to dial.
+/// The most links requested at one time beside those that the mesh needs; further requests are ignored.
+pub const REQUESTED_MAX: usize = 16;
+/// Membership changes within this time trigger one reconciliation.
+const RECONCILE_AFTER: Duration = Duration::from_millis(100);
+/// How many members of a ring a node considers dialling.
 const HOPS_MAX: usize = 16;
-/// A dial older than this no longer keeps its node from dialling the next on the ring too.
+/// A dial pending longer than this no longer prevents dialling the next candidate on the ring.
 const DIAL_PATIENCE: Duration = Duration::from_millis(300);
-/// How long a busy or better connected member is left alone.
-const REFUSED_FOR: Duration = Duration::from_millis(500);
 
-impl Gossip {
-    pub(super) fn on_seeds(&mut self, addresses: Vec<Address>, replace: bool) {
-        if replace {
-            self.dialer.forget_seeds();
-        }
-        self.bootstrap
-            .set_seeds(&mut self.context, addresses, replace);
+/// What the overlay consults to select links.
+pub(super) struct Neighbourhood<'a> {
+    pub(super) members: &'a Members,
+    pub(super) links: &'a Links,
+    pub(super) silence: &'a Silence,
+    pub(super) dialer: &'a Dialer,
+}
+
+impl Neighbourhood<'_> {
+    fn is_alive(&self, link: LinkId) -> bool {
+        self.links.is_open(link) && !self.silence.is_silent(link)
+    }
+}
+
+/// The links that the rings ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct RingLinks {
+    /// The selected members.
+    members: BTreeSet<Handle>,
+    /// Those of them to be dialled, in order.
+    dial: Vec<Handle>,
+    /// Every ring has its link.
+    complete: bool,
+}
+
+impl RingLinks {
+    pub(super) const fn is_complete(&self) -> bool {
+        self.complete
     }
 
-    pub(super) fn on_discover(&mut self, discovery: bool) {
-        self.bootstrap.set_discovery(discovery);
-        self.weave_soon();
+    pub(super) fn dial(&self) -> &[Handle] {
+        &self.dial
+    }
+}
+
+/// The selection of links.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Overlay {
+    /// Members that the node layer requested a link to, in addition to ring neighbours.
+    requested: BTreeSet<Handle>,
+    /// Ring neighbours without a link at the last reconciliation.
+    unlinked: BTreeSet<Handle>,
+    /// The extra links to random members.
+    random: BTreeSet<LinkId>,
+}
+
+/// Timers.
+impl Overlay {
+    /// Draws the time of the first random link, and schedules reconciliations.
+    pub(super) fn start(&self, context: &mut Context) {
+        let interval = context.tuning().random_link_interval;
+        let wait = interval + context.random.duration_below(interval);
+        let at = context.after(wait);
+        context.timers.set(Timer::RandomLink, at);
+        self.schedule_maintenance(context);
     }
 
-    /// Dials the seed addresses that are due and do not lead to live members.
-    pub(super) fn dial_seeds(&mut self) {
-        if self.self_record.is_raising() {
-            return;
-        }
-        let joining = self.context.topology.len() <= 1;
-        let own = self.record().content().address;
-        for index in 0..self.bootstrap.len() {
-            if !self.bootstrap.is_due(&self.context, index) || self.dialer.is_dialing_seed(index) {
-                continue;
-            }
-            if self.bootstrap.is_settled(&self.context, index, own) {
-                continue;
-            }
-            if joining && self.dialer.has_begun_since(&self.context, JOIN_STAGGER) {
-                break;
-            }
-            if let Some(address) = self.bootstrap.address(index).cloned() {
-                self.dial(Purpose::Seed(index), address, None);
-            }
-        }
-        self.bootstrap.schedule(&mut self.context, joining);
+    /// Has everything looked over after [`MAINTAIN_INTERVAL`].
+    pub(super) fn schedule_maintenance(&self, context: &mut Context) {
+        let at = context.after(MAINTAIN_INTERVAL);
+        context.timers.set(Timer::Maintain, at);
     }
 
-    /// A member left, or is down.
-    pub(super) fn on_member_gone(&mut self, handle: Handle) {
-        if self.bootstrap.len() > 0
-            && let Some(peer) = self.context.id_of(handle)
-        {
-            self.bootstrap.on_member_gone(&mut self.context, &peer);
-        }
+    /// Has links reconciled with the rings before long.
+    pub(super) fn schedule(&self, context: &mut Context) {
+        let at = context.after(RECONCILE_AFTER);
+        context.timers.set_if_unset(Timer::Overlay, at);
     }
 
-    fn dial(&mut self, purpose: Purpose, address: Address, peer: Option<Handle>) {
-        if self.self_record.phase() != Phase::Leaving {
-            self.dialer.begin(&mut self.context, purpose, address, peer);
-        }
+    /// Has links reconciled in the next step.
+    pub(super) fn schedule_at_once(&self, context: &mut Context) {
+        let at = context.at_once();
+        context.timers.set(Timer::Overlay, at);
     }
 
-    /// Dials a member, if it can be dialled.
-    pub(super) fn dial_member(&mut self, purpose: Purpose, handle: Handle) {
-        let learnt = match purpose {
-            Purpose::Ring | Purpose::Probe | Purpose::RandomLink | Purpose::Requested => true,
-            Purpose::Seed(_) | Purpose::Referral | Purpose::Redial | Purpose::Renewal => false,
+    /// Has links reconciled at a time at the latest.
+    pub(super) fn schedule_until(&self, context: &mut Context, at: Instant) {
+        context.timers.set_earlier(Timer::Overlay, at);
+    }
+
+    /// A ring misses its link while dials are in progress: the next candidate is dialled after a while.
+    pub(super) fn schedule_next_candidate(&self, context: &mut Context) {
+        let at = context.after(DIAL_PATIENCE);
+        context.timers.set_earlier(Timer::Overlay, at);
+    }
+}
+
+/// Ring links.
+impl Overlay {
+    /// Selects the members that the rings ask for.
+    pub(super) fn ring_links(&self, context: &Context, near: &Neighbourhood<'_>) -> RingLinks {
+        let mut selected = RingLinks {
+            complete: true,
+            ..RingLinks::default()
         };
-        if learnt && !self.bootstrap.discovers() {
-            return;
-        }
-        let Some(address) = self.address_of(handle) else {
-            return;
-        };
-        self.dial(purpose, Address::Socket(address), Some(handle));
-    }
-
-    fn address_of(&self, handle: Handle) -> Option<core::net::SocketAddr> {
-        let record = self.context.topology.slot(handle)?.record?;
-        record.content().address
-    }
-
-    /// A connection that takes the place of an open link. A neighbour that cannot be dialled must do it itself.
-    pub(super) fn on_renew(&mut self, link: LinkId) {
-        let open = self.links.get(&link).filter(|held| held.is_open());
-        if let Some(handle) = open.map(|held| held.handle)
-            && !self.dialer.is_dialing(handle)
-            && !self.context.has(Switch::NoRenewal)
-        {
-            self.dial_member(Purpose::Renewal, handle);
-        }
-    }
-
-    /// The greeting on a dialled link is over: it is the link now.
-    pub(super) fn finish_dial(&mut self, link: LinkId) -> Option<Purpose> {
-        let dial = self.dialer.over(link)?;
-        let attempt = self.dialer.end(&mut self.context, dial)?;
-        if let Purpose::Seed(index) = attempt.purpose() {
-            let peer = attempt.peer().and_then(|peer| self.context.id_of(peer));
-            self.bootstrap.on_linked(&self.context, index, peer);
-        }
-        Some(attempt.purpose())
-    }
-
-    pub(super) fn on_dial_failed(&mut self, dial: DialId, reason: &DialError) {
-        self.dial_came_to_nothing(dial, &reason.to_string());
-    }
-
-    /// A dial ended without a link.
-    pub(super) fn dial_came_to_nothing(&mut self, dial: DialId, why: &str) {
-        let Some(attempt) = self.end_dial(dial) else {
-            return;
-        };
-        match attempt.purpose() {
-            Purpose::Seed(index) => self.bootstrap.on_failed(&mut self.context, index, why),
-            Purpose::Referral => self.bootstrap.schedule_at_once(&mut self.context),
-            Purpose::Ring | Purpose::RandomLink => {
-                let Some(handle) = attempt.peer() else {
-                    return;
-                };
-                self.dialer.back_off(&self.context, handle);
-                let heard = self.last_heard(handle);
-                if attempt.purpose() == Purpose::Ring
-                    && self.open_link(handle).is_none()
-                    && self.status(handle) != Status::Left
-                    && self.context.topology.is_ring_edge(self.context.me, handle)
-                {
-                    self.self_record.set_edge(handle, true, heard);
-                }
-                self.context
-                    .timers
-                    .set(Timer::Overlay, self.context.at_once());
-            }
-            Purpose::Requested => {
-                if let Some(handle) = attempt.peer() {
-                    self.dialer.back_off(&self.context, handle);
-                }
-            }
-            Purpose::Redial | Purpose::Probe => {}
-            // The link it was for may have closed for it.
-            Purpose::Renewal => self
-                .context
-                .timers
-                .set(Timer::Overlay, self.context.at_once()),
-        }
-    }
-
-    fn end_dial(&mut self, dial: DialId) -> Option<Dial> {
-        let attempt = self.dialer.end(&mut self.context, dial)?;
-        if let Some(link) = attempt.link()
-            && self
-                .links
-                .get(&link)
-                .is_some_and(|held| held.stage == Stage::AwaitsWelcome)
-        {
-            self.links.remove(&link);
-            self.context.timers.cancel(&Timer::Greeting(link));
-            self.context.out.push(Output::Close { link });
-        }
-        Some(attempt)
-    }
-
-    /// A dial was answered, and refused.
-    pub(super) fn dial_refused(&mut self, dial: DialId, refusal: &Refusal) {
-        let Some(attempt) = self.end_dial(dial) else {
-            return;
-        };
-        let until = self.context.after(REFUSED_FOR);
-        if let (Some(handle), Purpose::Ring | Purpose::RandomLink | Purpose::Requested) =
-            (attempt.peer(), attempt.purpose())
-        {
-            self.dialer.back_off_until(handle, until);
-            self.context.timers.set_earlier(Timer::Overlay, until);
-        }
-        let target = if let Purpose::Seed(index) = attempt.purpose() {
-            Some(index)
-        } else {
-            None
-        };
-        match refusal.reason {
-            RefusalReason::Busy | RefusalReason::Full => {
-                self.follow_referral(attempt.purpose(), &refusal.others);
-            }
-            RefusalReason::Myself => {
-                self.context.report(Event::DialedMyself {
-                    address: attempt.address().clone(),
-                });
-                if let Some(index) = target {
-                    if self.bootstrap.on_myself(index) {
-                        self.self_record.establish(self.context.now);
-                    }
-                    return;
-                }
-            }
-            RefusalReason::Superseded
-            | RefusalReason::WrongMesh
-            | RefusalReason::Version
-            | RefusalReason::NameTaken
-            | RefusalReason::Leaving => {}
-        }
-        let Some(index) = target else { return };
-        let why = match refusal.reason {
-            RefusalReason::Busy => "is busy; it named other members".to_owned(),
-            RefusalReason::Full => "has all the links it may have".to_owned(),
-            RefusalReason::Superseded => "is connected to us another way".to_owned(),
-            RefusalReason::Myself => "is this node itself".to_owned(),
-            RefusalReason::WrongMesh => {
-                format!(
-                    "belongs to another mesh than {:?}",
-                    self.context.config.mesh
-                )
-            }
-            RefusalReason::Version => {
-                format!(
-                    "speaks protocol versions {} to {}",
-                    refusal.versions.0, refusal.versions.1
-                )
-            }
-            RefusalReason::NameTaken => {
-                format!(
-                    "knows a newer machine under the id {}",
-                    self.context.config.id
-                )
-            }
-            RefusalReason::Leaving => "is leaving the mesh".to_owned(),
-        };
-        self.bootstrap.on_failed(&mut self.context, index, &why);
-    }
-
-    /// Tries one of the members that a refusal named and that are not alive here: a newcomer's way in, and the way to
-    /// the rest of the mesh of a part that was cut off.
-    fn follow_referral(&mut self, refused: Purpose, others: &[core::net::SocketAddr]) {
-        // One that is refused in its turn is followed by a newcomer only: others come back to the target, or probe.
-        let follows = match refused {
-            Purpose::Seed(_) | Purpose::Probe => true,
-            Purpose::Referral => self.context.topology.len() <= 1,
-            Purpose::Ring
-            | Purpose::Redial
-            | Purpose::RandomLink
-            | Purpose::Requested
-            | Purpose::Renewal => false,
-        };
-        if !follows || !self.bootstrap.discovers() {
-            return;
-        }
-        let is_alive = |address| {
-            self.context.topology.records().any(|record| {
-                record.content().address == Some(address)
-                    && self
-                        .context
-                        .topology
-                        .handle(record.id())
-                        .is_some_and(|handle| self.status(handle) == Status::Alive)
-            })
-        };
-        let others: Vec<_> = others
-            .iter()
-            .filter(|it| !is_alive(**it))
-            .copied()
-            .collect();
-        if let Some(other) = self.context.random.pick(&others).copied() {
-            self.dial(Purpose::Referral, Address::Socket(other), None);
-        }
-    }
-
-    pub(super) fn weave_soon(&mut self) {
-        self.context
-            .timers
-            .set_if_unset(Timer::Overlay, self.context.now + WEAVE_AFTER);
-    }
-
-    /// Dials whom the rings ask for, and closes what serves nothing.
-    pub(super) fn weave(&mut self) {
-        let mut wanted = BTreeSet::new();
-        let mut complete = true;
         for ring in 0..RINGS {
-            match self.choose(ring) {
-                Some((handle, linked)) => {
-                    wanted.insert(handle);
-                    complete &= linked;
-                    if !linked && !self.dialer.is_dialing(handle) {
-                        self.dial_member(Purpose::Ring, handle);
-                    }
-                }
-                None => complete = false,
+            let Some((member, linked)) = Self::on_ring(context, near, ring) else {
+                selected.complete = false;
+                continue;
+            };
+            selected.members.insert(member);
+            selected.complete &= linked;
+            let dialing = near.dialer.is_dialing(member) || selected.dial.contains(&member);
+            if !linked && !dialing {
+                selected.dial.push(member);
             }
         }
-        if !complete && self.dialer.len() > 0 {
-            self.context
-                .timers
-                .set_earlier(Timer::Overlay, self.context.now + DIAL_PATIENCE);
-        }
-        if complete && self.bootstrap.discovers() {
-            self.close_surplus(&wanted);
-        }
+        selected
     }
 
     /// The member to be linked to on a ring, and whether it is.
-    fn choose(&self, ring: usize) -> Option<(Handle, bool)> {
-        let only_first = self.context.has(Switch::NoFallback);
+    fn on_ring(context: &Context, near: &Neighbourhood<'_>, ring: usize) -> Option<(Handle, bool)> {
+        let only_first = context.has(Switch::NoFallback);
         let hops = if only_first { 1 } else { HOPS_MAX };
-        let live = self
-            .context
-            .topology
-            .following(self.context.me, ring)
-            .filter(|handle| self.status(*handle) != Status::Down);
-        for handle in live.take(hops) {
-            if let Some(link) = self
-                .by_peer
-                .get(&handle)
-                .and_then(|link| self.links.get(link))
-            {
-                if link.is_lively() {
-                    return Some((handle, true));
+        let following = context.topology.following(context.me, ring);
+        let candidates =
+            following.filter(|member| near.members.status(context, *member) != Status::Down);
+        for member in candidates.take(hops) {
+            if let Some(link) = near.links.current(member) {
+                if near.is_alive(link) {
+                    return Some((member, true));
                 }
                 continue;
             }
-            if self
-                .dialer
-                .is_dialing_since(&self.context, handle, DIAL_PATIENCE)
+            let dialer = near.dialer;
+            let backed_off = dialer.is_backed_off(context, member);
+            if dialer.is_dialing_since(context, member, DIAL_PATIENCE)
+                || !backed_off && !dialer.is_dialing(member)
             {
-                return Some((handle, false));
-            }
-            let backed_off = self.dialer.is_backed_off(&self.context, handle);
-            if !backed_off && !self.dialer.is_dialing(handle) {
-                return Some((handle, false));
+                return Some((member, false));
             }
         }
         None
     }
 
-    fn close_surplus(&mut self, wanted: &BTreeSet<Handle>) {
-        let kept = self.context.tuning().surplus_kept;
-        let surplus: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| {
-                link.is_lively()
-                    && link.dialed
-                    && !link.random
-                    && self.context.now - link.opened > kept
-                    && !wanted.contains(&link.handle)
-                    && !self.wanted.contains(&link.handle)
-                    && self.self_record.edge(link.handle).is_none()
-                    && !self
-                        .context
-                        .topology
-                        .is_ring_edge(self.context.me, link.handle)
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for link in surplus {
-            self.say_goodbye(link, Goodbye::Surplus);
-        }
+    /// The links that serve no purpose: `needed` are those that the rings ask for, and `reported` says whether this node
+    /// reports its edge to a member.
+    pub(super) fn unneeded(
+        &self,
+        context: &Context,
+        near: &Neighbourhood<'_>,
+        needed: &RingLinks,
+        reported: impl Fn(Handle) -> bool,
+    ) -> Vec<LinkId> {
+        let kept = context.tuning().surplus_kept;
+        let links = near.links.iter_open().filter(|(id, link)| {
+            let member = link.member();
+            link.is_dialed()
+                && near.is_alive(*id)
+                && !self.random.contains(id)
+                && context.now - link.opened() > kept
+                && !needed.members.contains(&member)
+                && !self.requested.contains(&member)
+                && !reported(member)
+                && !context.topology.is_ring_edge(context.me, member)
+        });
+        links.map(|(id, _)| id).collect()
     }
 
-    /// Somebody wants a link to a member, or no longer.
-    pub(super) fn on_want(&mut self, peer: &NodeId, wanted: bool) {
-        let Some(handle) = self.context.topology.handle(peer) else {
-            return;
-        };
-        if !wanted {
-            self.wanted.remove(&handle);
-        } else if handle != self.context.me && self.wanted.len() < WANTED_MAX {
-            self.wanted.insert(handle);
-            self.dial_wanted();
-        }
-    }
-
-    /// Dials those to whom a link is wanted, unless that failed lately.
-    pub(super) fn dial_wanted(&mut self) {
-        self.wanted
-            .retain(|handle| self.context.topology.is_known(*handle));
-        let missing: Vec<Handle> = self
-            .wanted
-            .iter()
-            .copied()
-            .filter(|handle| {
-                self.status(*handle) == Status::Alive
-                    && !self.by_peer.contains_key(handle)
-                    && !self.dialer.is_dialing(*handle)
-                    && !self.dialer.is_backed_off(&self.context, *handle)
-            })
-            .collect();
-        for handle in missing {
-            self.dial_member(Purpose::Requested, handle);
-        }
-    }
-
-    /// Looks everything over.
-    pub(super) fn maintain(&mut self) {
-        self.context
-            .timers
-            .set(Timer::Maintain, self.context.now + MAINTAIN_INTERVAL);
-        self.tidy_edges();
-        self.report_unlinked();
-        self.sweep_placeholders();
-        self.weave();
-        self.dial_wanted();
-    }
-
-    /// Says of each edge that the rings ask for and that was not there twice running that it is down. Otherwise all
-    /// would presume it up: a member that died before its first links, or beside which the rings changed.
-    fn report_unlinked(&mut self) {
-        let unlinked: BTreeSet<Handle> = self
-            .context
-            .topology
-            .ring_neighbours(self.context.me)
-            .into_iter()
-            .filter(|handle| !self.by_peer.contains_key(handle))
-            .collect();
-        for handle in unlinked
-            .intersection(&self.unlinked)
-            .copied()
-            .collect::<Vec<_>>()
-        {
-            let heard = self.last_heard(handle);
-            self.self_record.set_edge(handle, true, heard);
-        }
+    /// The ring neighbours that had no link at this reconciliation and the last. All nodes would assume their edges up:
+    /// a member that died before its first links, or around which the rings changed.
+    pub(super) fn unlinked_twice(&mut self, context: &Context, links: &Links) -> Vec<Handle> {
+        let neighbours = context.topology.ring_neighbours(context.me).into_iter();
+        let unlinked = neighbours.filter(|member| !links.is_neighbour(*member));
+        let unlinked: BTreeSet<Handle> = unlinked.collect();
+        let twice = unlinked.intersection(&self.unlinked).copied().collect();
         self.unlinked = unlinked;
+        twice
+    }
+}
+
+/// Requested and random links.
+impl Overlay {
+    /// A link to a member is requested, or no longer. Returns whether it is from now on.
+    pub(super) fn request(&mut self, context: &Context, member: Handle, requested: bool) -> bool {
+        if !requested {
+            self.requested.remove(&member);
+            return false;
+        }
+        let granted = member != context.me && self.requested.len() < REQUESTED_MAX;
+        if granted {
+            self.requested.insert(member);
+        }
+        granted
     }
 
-    /// Frees the places of ids that somebody named, that have no record, and that nothing refers to any more.
-    fn sweep_placeholders(&mut self) {
-        for handle in self.context.topology.placeholders() {
-            let linked = self.links.values().any(|link| link.handle == handle);
-            let missing = self.missing.contains_key(&Key::Record(handle))
-                || self.missing.contains_key(&Key::EdgeReport(handle));
-            if !linked
-                && !missing
-                && !self.dialer.is_dialing(handle)
-                && !self.context.topology.is_named(handle)
-            {
-                self.release(handle);
-            }
-        }
+    /// The requested members to be dialled.
+    pub(super) fn requested_missing(
+        &mut self,
+        context: &Context,
+        near: &Neighbourhood<'_>,
+    ) -> Vec<Handle> {
+        self.requested
+            .retain(|member| context.topology.is_known(*member));
+        let missing = self.requested.iter().copied().filter(|member| {
+            near.members.status(context, *member) == Status::Alive
+                && !near.links.is_neighbour(*member)
+                && !near.dialer.is_dialing(*member)
+                && !near.dialer.is_backed_off(context, *member)
+        });
+        missing.collect()
     }
 
-    pub(super) fn replace_random_link(&mut self) {
-        let interval = self.context.tuning().random_link_interval;
-        let wait = interval / 2 + self.context.random.duration_below(interval);
-        self.context
-            .timers
-            .set(Timer::RandomLink, self.context.now + wait);
-        for link in self.links.values_mut() {
-            link.random = false;
-        }
-        let Some(handle) = self.context.random_member() else {
-            return;
-        };
-        if handle != self.context.me
-            && self.status(handle) == Status::Alive
-            && !self.by_peer.contains_key(&handle)
-        {
-            self.dial_member(Purpose::RandomLink, handle);
-        }
+    /// The random link is to be replaced. Returns the member to be dialled, if the draw is one.
+    pub(super) fn on_random_due(
+        &mut self,
+        context: &mut Context,
+        near: &Neighbourhood<'_>,
+    ) -> Option<Handle> {
+        let interval = context.tuning().random_link_interval;
+        let wait = interval / 2 + context.random.duration_below(interval);
+        let at = context.after(wait);
+        context.timers.set(Timer::RandomLink, at);
+        self.random.clear();
+        let member = context.random_member()?;
+        let eligible = member != context.me
+            && near.members.status(context, member) == Status::Alive
+            && !near.links.is_neighbour(member);
+        eligible.then_some(member)
+    }
+
+    /// A link is the extra link to a random member.
+    pub(super) fn mark_random(&mut self, link: LinkId) {
+        self.random.insert(link);
+    }
+
+    pub(super) fn is_random(&self, link: LinkId) -> bool {
+        self.random.contains(&link)
+    }
+
+    pub(super) fn on_closed(&mut self, link: LinkId) {
+        self.random.remove(&link);
+    }
+
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        held::<Handle>(self.requested.len() + self.unlinked.len())
+            + held::<LinkId>(self.random.len())
     }
 }

@@ -13,4 +13,5 @@
 pub(super) mod heartbeat;
 pub(super) mod local_health;
 pub(super) mod prober;
+pub(super) mod silence;
 pub(super) mod verdict;
