@@ -271,3 +271,188 @@ impl Overlay {
             + held::<LinkId>(self.random.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::dialer::Purpose;
+    use super::super::links::Link;
+    use super::*;
+    use crate::gossip::tests::context::{address, context, id, learn};
+    use crate::link::Address;
+
+    struct Bench {
+        context: Context,
+        overlay: Overlay,
+        members: Members,
+        links: Links,
+        silence: Silence,
+        dialer: Dialer,
+    }
+
+    impl Bench {
+        /// A node that knows eight other members.
+        fn new() -> Self {
+            let mut context = context();
+            for index in 1..=8 {
+                learn(&mut context, index);
+            }
+            Self {
+                members: Members::new(context.now),
+                overlay: Overlay::default(),
+                links: Links::default(),
+                silence: Silence::default(),
+                dialer: Dialer::default(),
+                context,
+            }
+        }
+
+        fn near(&self) -> Neighbourhood<'_> {
+            Neighbourhood {
+                members: &self.members,
+                links: &self.links,
+                silence: &self.silence,
+                dialer: &self.dialer,
+            }
+        }
+
+        fn ring_links(&self) -> RingLinks {
+            self.overlay.ring_links(&self.context, &self.near())
+        }
+
+        fn link(&mut self, member: Handle) -> LinkId {
+            let link = LinkId(member.into());
+            let peer = self.context.id_of(member).unwrap();
+            let open = Link::new(peer, member, true, 1, 1, self.context.now);
+            self.links.insert(link, open);
+            self.silence.on_open(&mut self.context, link);
+            link
+        }
+
+        fn first(&self, ring: usize) -> Handle {
+            let topology = &self.context.topology;
+            topology.following(self.context.me, ring).next().unwrap()
+        }
+    }
+
+    #[test]
+    fn the_first_member_of_each_ring_is_dialled_once() {
+        let bench = Bench::new();
+        let selected = bench.ring_links();
+        let firsts: BTreeSet<Handle> = (0..RINGS).map(|ring| bench.first(ring)).collect();
+        let dialled: BTreeSet<Handle> = selected.dial().iter().copied().collect();
+        assert_eq!(dialled, firsts);
+        assert_eq!(selected.dial().len(), firsts.len());
+        assert!(!selected.is_complete());
+    }
+
+    #[test]
+    fn the_next_member_is_dialled_when_a_dial_lasts_or_failed() {
+        let mut bench = Bench::new();
+        let first = bench.first(0);
+        let to = Address::Socket(address(1));
+        let (dialer, context) = (&mut bench.dialer, &mut bench.context);
+        dialer.begin(context, Purpose::Ring, to, Some(first));
+        assert!(
+            !bench.ring_links().dial().contains(&first),
+            "it is being dialled"
+        );
+        assert!(bench.ring_links().members.contains(&first));
+        bench.context.now += DIAL_PATIENCE;
+        assert!(!bench.ring_links().members.contains(&first));
+        let mut bench = Bench::new();
+        let first = bench.first(0);
+        bench.dialer.back_off(&bench.context, first);
+        assert!(!bench.ring_links().members.contains(&first));
+    }
+
+    #[test]
+    fn a_dialled_link_without_a_purpose_is_closed_after_a_while() {
+        let mut bench = Bench::new();
+        for ring in 0..RINGS {
+            bench.link(bench.first(ring));
+        }
+        let needed = bench.ring_links();
+        assert!(needed.is_complete());
+        let neighbours = bench.context.topology.ring_neighbours(bench.context.me);
+        let handles = bench.context.topology.handles();
+        let mut others = handles.filter(|it| *it != bench.context.me && !neighbours.contains(it));
+        let other = others.next().unwrap();
+        drop(others);
+        let link = bench.link(other);
+        let unneeded = |bench: &Bench| {
+            let near = bench.near();
+            bench
+                .overlay
+                .unneeded(&bench.context, &near, &needed, |_| false)
+        };
+        assert_eq!(unneeded(&bench), []);
+        bench.context.now += bench.context.tuning().surplus_kept + Duration::from_secs(1);
+        assert_eq!(unneeded(&bench), [link]);
+        bench.overlay.mark_random(link);
+        assert_eq!(unneeded(&bench), []);
+        bench.overlay.on_closed(link);
+        assert!(bench.overlay.request(&bench.context, other, true));
+        assert_eq!(unneeded(&bench), []);
+    }
+
+    #[test]
+    fn a_ring_neighbour_without_a_link_is_reported_the_second_time() {
+        let mut bench = Bench::new();
+        let (overlay, context) = (&mut bench.overlay, &bench.context);
+        assert_eq!(overlay.unlinked_twice(context, &bench.links), []);
+        let neighbours = context.topology.ring_neighbours(context.me);
+        let twice = overlay.unlinked_twice(context, &bench.links);
+        assert!(twice.iter().eq(neighbours.iter()));
+    }
+
+    #[test]
+    fn requested_links_are_bounded_and_dialled_until_there_is_one() {
+        let mut bench = Bench::new();
+        let member = bench.context.topology.handle(&id(5)).unwrap();
+        assert!(
+            !bench
+                .overlay
+                .request(&bench.context, bench.context.me, true)
+        );
+        assert!(bench.overlay.request(&bench.context, member, true));
+        let missing = |bench: &mut Bench| {
+            let near = Neighbourhood {
+                members: &bench.members,
+                links: &bench.links,
+                silence: &bench.silence,
+                dialer: &bench.dialer,
+            };
+            bench.overlay.requested_missing(&bench.context, &near)
+        };
+        assert_eq!(missing(&mut bench), [member]);
+        bench.link(member);
+        assert_eq!(missing(&mut bench), []);
+        for other in 100..200 {
+            bench.overlay.request(&bench.context, other, true);
+        }
+        assert_eq!(bench.overlay.requested.len(), REQUESTED_MAX);
+    }
+
+    #[test]
+    fn the_random_link_is_replaced_at_random_times() {
+        let mut bench = Bench::new();
+        let interval = bench.context.tuning().random_link_interval;
+        bench.overlay.mark_random(LinkId(1));
+        let (mut drawn, mut waits) = (BTreeSet::new(), BTreeSet::new());
+        for _ in 0..50 {
+            let near = Neighbourhood {
+                members: &bench.members,
+                links: &bench.links,
+                silence: &bench.silence,
+                dialer: &bench.dialer,
+            };
+            let (overlay, context) = (&mut bench.overlay, &mut bench.context);
+            drawn.extend(overlay.on_random_due(context, &near));
+            let wait = context.timers.next().unwrap().since(context.now);
+            assert!(wait >= interval / 2 && wait < interval / 2 + interval);
+            waits.insert(wait);
+        }
+        assert!(!bench.overlay.is_random(LinkId(1)));
+        assert!(drawn.len() > 4 && waits.len() > 40, "{drawn:?} {waits:?}");
+    }
+}
