@@ -41,7 +41,7 @@ struct Comparison {
     pushed: Option<Instant>,
 }
 
-/// What to send a neighbour whose hash differs.
+/// The answer to a neighbour whose hash differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// Nothing now.
@@ -162,8 +162,8 @@ impl AntiEntropy {
         let Some(comparison) = self.links.get_mut(&link) else {
             return Answer::None;
         };
-        // What changed just now is on its way along the tree; sent this way too, it would cut the tree (a value received
-        // twice prunes). Once quiet, this node sends its own hash.
+        // A recent change is on its way along the tree. A second copy would cut the tree, since a value received twice
+        // prunes. Once the view is quiet, this node sends its own hash.
         if !quiet {
             if !comparison.is_overdue(context) {
                 comparison.send_hash_again(context);
@@ -202,8 +202,9 @@ impl AntiEntropy {
 }
 
 impl Comparison {
-    /// Whether the link is so old that what was broadcast when it opened has arrived. What its ends held before, no tree
-    /// brings: parts of a mesh that grew apart become equal by comparing, before the view is quiet.
+    /// Whether the link is old enough that updates broadcast at its opening have arrived. Values that its ends held
+    /// before are broadcast by no node: parts of a mesh that grew apart become equal by comparing, before the view is
+    /// quiet.
     fn has_stood(&self, context: &Context) -> bool {
         context.now - self.opened >= context.tuning().quiet_after
     }
@@ -255,7 +256,7 @@ impl AntiEntropy {
         Some(Self::sketch(context, SIZES[0]))
     }
 
-    /// The view as a sketch of at least so many cells, or of the most.
+    /// The view as a sketch of at least this many cells, or of the maximum.
     pub(super) fn sketch_of(context: &Context, cells: u32) -> Sync {
         Self::sketch(context, size_for(cells))
     }

@@ -49,7 +49,7 @@ struct Missing {
 /// A record that was merged into the view.
 #[derive(Clone, Debug)]
 pub(super) struct Merged {
-    /// What the view did with it.
+    /// The outcome in the view.
     pub(super) applied: Applied,
     /// The key under which the view holds it.
     pub(super) key: Key,
@@ -75,7 +75,7 @@ impl Merged {
     }
 }
 
-/// What became of a received record.
+/// The outcome of a received record.
 #[derive(Clone, Debug)]
 pub(super) enum Received {
     /// It is of this node's own id.
@@ -307,7 +307,7 @@ fn has_room(record: &Record) -> bool {
     rank.epoch.max(rank.version).max(rank.incarnation) <= COUNTER_MAX
 }
 
-/// What a planted bug makes of a received record.
+/// A received record as a planted bug alters it, if one does.
 fn sabotaged(
     config: &Config,
     now: Instant,

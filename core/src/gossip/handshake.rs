@@ -56,7 +56,7 @@ pub(super) struct Handshakes {
 }
 
 impl Handshakes {
-    /// A peer connected; it is to send a `Hello`. Beside so many links, too many handshakes are refused.
+    /// A peer connected; it is to send a `Hello`. With `links` beside them, further handshakes than [`HANDSHAKES_MAX`] are refused.
     pub(super) fn accept(
         &mut self,
         context: &mut Context,

@@ -247,7 +247,7 @@ impl Gossip {
             self.status(member) != Status::Alive || self.self_record.edge(member).is_some();
         let lost = replaced.is_some_and(|old| !self.is_link_alive(old));
         let unwell = doubted || lost;
-        // What was compared a moment ago on the connection before need not be compared again.
+        // A comparison that began a moment ago on the replaced connection need not be repeated.
         let synced = replaced.and_then(|old| self.anti_entropy.synced(old));
         let eager = eager || replaced.is_some_and(|old| self.dissemination.is_eager(old));
         self.links.insert(link, fresh);

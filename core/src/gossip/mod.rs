@@ -192,7 +192,7 @@ impl Gossip {
         self.publish();
         self.flush();
         if self.is_over() {
-            // What closing the links scheduled is moot.
+            // Timers that the closed links scheduled are moot.
             self.context.timers = Timers::new();
         }
     }
@@ -321,7 +321,7 @@ impl Gossip {
             .flood(|link| links.is_open(link) && !silence.is_silent(link));
     }
 
-    /// The open links, and whether each was heard lately, in order of their numbers.
+    /// The open links, and whether each is alive (not silent), in order of their numbers.
     fn iter_links(&self) -> impl Iterator<Item = (LinkId, &links::Link, bool)> {
         let both = self.links.iter().zip(self.silence.iter());
         let open = both.filter(|((_, link), _)| link.is_open());
@@ -407,8 +407,8 @@ impl Gossip {
     }
 
     /// Publishes this node's evidence about a new suspect: that it hears the suspect, or when it last did if that is later
-    /// than `reported` by the suspect's ring neighbours. Silence of a link beside the rings is no evidence, but a message
-    /// on it is.
+    /// than `reported` by the suspect's ring neighbours. The silence of a link beside the rings says nothing, but a message
+    /// on it proves life.
     fn publish_evidence(&mut self, member: Handle, reported: Option<Instant>) {
         let open = self.links.open_to(member);
         if let Some(heard) =
@@ -627,7 +627,7 @@ impl Gossip {
         })
     }
 
-    /// The open links and their peers, in order of their numbers, and whether each was heard lately.
+    /// The open links and their peers, in order of their numbers, and whether each is alive (not silent).
     pub(crate) fn neighbours(&self) -> impl Iterator<Item = (LinkId, &NodeId, bool)> + '_ {
         let over = self.is_over();
         let open = self.iter_links().filter(move |_| !over);

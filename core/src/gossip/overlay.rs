@@ -31,7 +31,7 @@ const HOPS_MAX: usize = 16;
 /// A dial pending longer than this no longer prevents dialling the next candidate on the ring.
 const DIAL_PATIENCE: Duration = Duration::from_millis(300);
 
-/// What the overlay consults to select links.
+/// The components that the overlay consults to select links.
 pub(super) struct Neighbourhood<'a> {
     pub(super) members: &'a Members,
     pub(super) links: &'a Links,

@@ -34,7 +34,7 @@ struct Hearing {
     redialed: Option<Instant>,
 }
 
-/// What follows from the silence on a link.
+/// The consequence of the silence on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Consequence {
     /// Nothing yet.

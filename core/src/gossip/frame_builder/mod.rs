@@ -1,4 +1,4 @@
-//! What goes out on each link, and when: an idle link sends at once, then gathers for `coalesce`.
+//! The frames that go out on each link, and their times: an idle link sends at once, then gathers for `coalesce`.
 //!
 //! One message a flush, at most `FRAME_BYTES_MAX` bytes; what does not fit follows in the next. Control goes before
 //! data, broadcasts before reconciliation. Values are named while they wait, and looked up when they go: a value that is
@@ -61,7 +61,7 @@ impl<T: Ord> Batch<T> {
     }
 }
 
-/// What waits to be sent on one link.
+/// Output that waits to be sent on one link.
 #[derive(Clone, Debug, PartialEq)]
 struct Outgoing {
     /// When the latest frame went out.
@@ -78,7 +78,7 @@ struct Outgoing {
     reconciliation: Reconciliation,
 }
 
-/// What waits to be sent on one link to make views equal.
+/// Messages of anti-entropy that wait to be sent on one link.
 #[derive(Clone, Debug, PartialEq)]
 struct Reconciliation {
     /// Updates that the neighbour lacks.
@@ -147,7 +147,7 @@ pub(super) struct Schedule {
     pub(super) names_max: usize,
 }
 
-/// What waits to be sent on all links of a node, in the order of [`Links`].
+/// Pending output of all links of a node, in the order of [`Links`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct FrameBuilder {
     links: SortedMap<LinkId, Outgoing>,
@@ -225,7 +225,7 @@ impl FrameBuilder {
         self.queue(link, |outgoing| outgoing.reconciliation.steps.push(step));
     }
 
-    /// Whether so many steps of reconciliation wait on a link that the neighbour's requests are not answered.
+    /// Whether [`SYNCS_MAX`] steps of reconciliation wait on a link: the neighbour's requests are not answered then.
     pub(super) fn is_syncing(&self, link: LinkId) -> bool {
         let outgoing = self.links.get(&link);
         outgoing.is_some_and(|outgoing| outgoing.reconciliation.steps.len() >= SYNCS_MAX)
