@@ -206,8 +206,8 @@ impl Machine for Channels {
         match input {
             Input::Neighbours(neighbours) => self.on_neighbours(neighbours),
             Input::Receive { link, data } => self.on_receive(link, data),
-            Input::Forward { link, parcel } => self.on_forward(link, &parcel),
-            Input::Unroutable { parcel, failure } => self.on_unroutable(&parcel, failure),
+            Input::Forward { link, packet } => self.on_forward(link, &packet),
+            Input::Unroutable { packet, failure } => self.on_unroutable(&packet, failure),
             Input::Open {
                 request,
                 channel,

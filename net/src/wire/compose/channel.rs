@@ -2,7 +2,7 @@
 
 use super::super::proto::{self, data_item, parcel};
 use super::all;
-use phalanx_core::channel::message::{Body, Entry, Item, Parcel, Purpose};
+use phalanx_core::channel::message::{Body, Entry, Item, Packet, Purpose};
 use phalanx_core::channel::{Data, Failure, Kind, Update, UpdateId, Version};
 
 impl From<Kind> for proto::ChannelKind {
@@ -77,27 +77,27 @@ fn broadcast(update: &Update, repair: bool, rest: u32) -> proto::Broadcast {
     }
 }
 
-fn parcel(parcel: &Parcel, rest: u32) -> proto::Parcel {
+fn packet(packet: &Packet, rest: u32) -> proto::Parcel {
     let failed = |failure: Failure| proto::Undelivered::from(failure);
-    let (purpose, failure) = match parcel.purpose {
+    let (purpose, failure) = match packet.purpose {
         Purpose::Message => (parcel::Purpose::Message, None),
         Purpose::Datagram => (parcel::Purpose::Datagram, None),
         Purpose::State => (parcel::Purpose::State, None),
         Purpose::Delivered => (parcel::Purpose::Delivered, None),
         Purpose::Failed(failure) => (parcel::Purpose::Failed, Some(failed(failure))),
     };
-    let path = parcel.path.iter().map(|id| id.as_str().to_owned());
+    let path = packet.path.iter().map(|id| id.as_str().to_owned());
     proto::Parcel {
-        from: parcel.from.as_str().to_owned(),
-        to: parcel.to.as_str().to_owned(),
-        epoch: parcel.epoch,
-        number: parcel.number,
-        floor: parcel.floor,
+        from: packet.from.as_str().to_owned(),
+        to: packet.to.as_str().to_owned(),
+        epoch: packet.epoch,
+        number: packet.number,
+        floor: packet.floor,
         purpose: purpose.into(),
         failure: failure.map_or(0, Into::into),
-        channel: parcel.channel.as_str().to_owned(),
+        channel: packet.channel.as_str().to_owned(),
         path: path.collect(),
-        payload: parcel.payload.to_vec(),
+        payload: packet.payload.to_vec(),
         rest,
     }
 }
@@ -110,10 +110,13 @@ impl From<&Item> for proto::DataItem {
             Item::Update {
                 update,
                 repair,
-                rest,
-            } => data_item::Item::Broadcast(broadcast(update, *repair, *rest)),
-            Item::Parcel { parcel: it, rest } => data_item::Item::Parcel(parcel(it, *rest)),
-            Item::Rest(bytes) => data_item::Item::Rest(bytes.to_vec()),
+                remaining,
+            } => data_item::Item::Broadcast(broadcast(update, *repair, *remaining)),
+            Item::Packet {
+                packet: it,
+                remaining,
+            } => data_item::Item::Parcel(packet(it, *remaining)),
+            Item::Segment(bytes) => data_item::Item::Rest(bytes.to_vec()),
             Item::Digest {
                 channel,
                 kind,

@@ -4,7 +4,7 @@ use super::super::error::{Fault, WireError};
 use super::super::proto::{self, data_item, parcel};
 use super::{Parsed, at_most, cell, counter, each, id, required};
 use phalanx_core::channel::message::{
-    Body, ENTRIES_MAX, Entry, HOPS_MAX, Item, KEY_BYTES_MAX, PAYLOAD_BYTES_MAX, Parcel, Purpose,
+    Body, ENTRIES_MAX, Entry, HOPS_MAX, Item, KEY_BYTES_MAX, PAYLOAD_BYTES_MAX, Packet, Purpose,
     WANT_MAX,
 };
 use phalanx_core::channel::{ChannelName, Data, Failure, Kind, Update, UpdateId, Version};
@@ -126,7 +126,7 @@ fn broadcast(wire: proto::Broadcast) -> Parsed<Item> {
     Ok(Item::Update {
         update: Arc::new(update),
         repair: wire.repair,
-        rest: wire.rest,
+        remaining: wire.rest,
     })
 }
 
@@ -146,7 +146,7 @@ fn failure(number: i32) -> Parsed<Failure> {
     )
 }
 
-fn parcel(wire: proto::Parcel) -> Parsed<Item> {
+fn packet(wire: proto::Parcel) -> Parsed<Item> {
     payload_len(&wire.payload, wire.rest)?;
     let unknown = || WireError::new("purpose", Fault::UnknownNumber(wire.purpose));
     let purpose = match parcel::Purpose::try_from(wire.purpose).map_err(|_| unknown())? {
@@ -159,7 +159,7 @@ fn parcel(wire: proto::Parcel) -> Parsed<Item> {
     };
     at_most("path", wire.path.len(), HOPS_MAX, "nodes")?;
     let path = wire.path.iter().map(|node| id("path", node));
-    let parcel = Parcel {
+    let packet = Packet {
         from: id("from", &wire.from)?,
         to: id("to", &wire.to)?,
         epoch: wire.epoch,
@@ -170,9 +170,9 @@ fn parcel(wire: proto::Parcel) -> Parsed<Item> {
         path: path.collect::<Parsed<_>>()?,
         payload: Arc::from(wire.payload),
     };
-    Ok(Item::Parcel {
-        parcel: Arc::new(parcel),
-        rest: wire.rest,
+    Ok(Item::Packet {
+        packet: Arc::new(packet),
+        remaining: wire.rest,
     })
 }
 
@@ -206,8 +206,8 @@ fn item(wire: proto::DataItem) -> Parsed<Item> {
         data_item::Item::Have(id) => broadcast_id(&id).map(Item::Have).map_err(inside("have")),
         data_item::Item::Graft(id) => broadcast_id(&id).map(Item::Graft).map_err(inside("graft")),
         data_item::Item::Broadcast(wire) => broadcast(wire).map_err(inside("broadcast")),
-        data_item::Item::Parcel(wire) => parcel(wire).map_err(inside("parcel")),
-        data_item::Item::Rest(bytes) => Ok(Item::Rest(Arc::from(bytes))),
+        data_item::Item::Parcel(wire) => packet(wire).map_err(inside("parcel")),
+        data_item::Item::Rest(bytes) => Ok(Item::Segment(Arc::from(bytes))),
         data_item::Item::Digest(wire) => digest(&wire).map_err(inside("digest")),
         data_item::Item::Sketch(wire) => sketch(wire).map_err(inside("sketch")),
         data_item::Item::Larger(wire) => Ok(Item::Larger {

@@ -1,7 +1,7 @@
 //! Anything that core may say about channels.
 
 use super::{cell, counter, id};
-use phalanx_core::channel::message::{Body, Entry, HOPS_MAX, Item, Parcel, Purpose};
+use phalanx_core::channel::message::{Body, Entry, HOPS_MAX, Item, Packet, Purpose};
 use phalanx_core::channel::{ChannelName, Data, Failure, Kind, Update, UpdateId, Version};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -80,7 +80,7 @@ fn broadcast() -> impl Strategy<Value = Item> {
                     payload: Arc::from(payload),
                 }),
                 repair,
-                rest: u32::try_from(rest).unwrap(),
+                remaining: u32::try_from(rest).unwrap(),
             }
         },
     )
@@ -97,13 +97,13 @@ fn purpose() -> impl Strategy<Value = Purpose> {
     prop::sample::select(failures.into_iter().chain(others).collect::<Vec<_>>())
 }
 
-fn parcel() -> impl Strategy<Value = Item> {
+fn packet() -> impl Strategy<Value = Item> {
     let ends = (id(), id(), name(), vec(id(), 0..=HOPS_MAX));
     let payload = (vec(any::<u8>(), 0..300), 0_u32..3);
     (ends, number(), counter(), counter(), purpose(), payload).prop_map(
-        |((from, to, channel, path), epoch, number, floor, purpose, (payload, rest))| {
-            Item::Parcel {
-                parcel: Arc::new(Parcel {
+        |((from, to, channel, path), epoch, number, floor, purpose, (payload, remaining))| {
+            Item::Packet {
+                packet: Arc::new(Packet {
                     from,
                     to,
                     epoch,
@@ -114,7 +114,7 @@ fn parcel() -> impl Strategy<Value = Item> {
                     path,
                     payload: Arc::from(payload),
                 }),
-                rest,
+                remaining,
             }
         },
     )
@@ -125,8 +125,8 @@ fn item() -> impl Strategy<Value = Item> {
         update_id().prop_map(Item::Have),
         update_id().prop_map(Item::Graft),
         broadcast(),
-        parcel(),
-        vec(any::<u8>(), 0..300).prop_map(|bytes| Item::Rest(Arc::from(bytes))),
+        packet(),
+        vec(any::<u8>(), 0..300).prop_map(|bytes| Item::Segment(Arc::from(bytes))),
         (name(), kind(), number()).prop_map(|(channel, kind, hash)| Item::Digest {
             channel,
             kind,
