@@ -663,7 +663,10 @@ mod tests {
             bench.context.now = bench.context.timers.next().unwrap();
             bench.frames.on_due(LINK);
         }
-        assert!(records == 2_000 && chunks > 1, "{records} in {chunks} chunks");
+        assert!(
+            records == 2_000 && chunks > 1,
+            "{records} in {chunks} chunks"
+        );
         bench.links.set_broken(LINK);
         bench.frames.heartbeat(LINK, false);
         bench.context.now += Duration::from_secs(1);
