@@ -567,10 +567,11 @@ impl Gossip {
     /// Where the node is in its own life.
     #[must_use]
     pub const fn phase(&self) -> Phase {
-        match self.self_record.phase() {
-            Phase::Running if self.local_health.is_isolated() => Phase::Isolated,
-            phase => phase,
+        let phase = self.self_record.phase();
+        if matches!(phase, Phase::Running) && self.local_health.is_isolated() {
+            return Phase::Isolated;
         }
+        phase
     }
 
     /// Set hash of the view: equal on two nodes with equal views.

@@ -572,7 +572,12 @@ mod tests {
                     message: Message::Frame(frame),
                     ..
                 } => Some(frame),
-                _ => None,
+                Output::Dial { .. }
+                | Output::Send { .. }
+                | Output::Close { .. }
+                | Output::Store { .. }
+                | Output::Left
+                | Output::Report(_) => None,
             });
             sent.collect()
         }
