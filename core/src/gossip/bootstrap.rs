@@ -6,7 +6,7 @@
 
 use super::config::Config;
 use super::context::Context;
-use super::interface::Event;
+use super::event::Event;
 use super::timer::Timer;
 use crate::identity::NodeId;
 use crate::link::Address;

@@ -5,7 +5,8 @@
 //! component that names it; the view is written by dissemination, the failure detector and the self record alone.
 
 use super::config::{Config, Tuning};
-use super::interface::{Event, Output};
+use super::event::Event;
+use super::interface::Output;
 use super::timer::Timers;
 use crate::identity::NodeId;
 use crate::machine::Outbox;

@@ -34,6 +34,7 @@ mod config;
 mod context;
 mod dialer;
 mod dissemination;
+mod event;
 mod failure_detector;
 mod frame_builder;
 mod handshake;
@@ -59,7 +60,8 @@ pub use anti_entropy::HISTORY_MAX;
 pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
 pub use dissemination::{ANNOUNCERS_MAX, MISSING_MAX};
-pub use interface::{Event, Input, LinkEnd, Output, Rejection};
+pub use event::{Event, LinkEnd, Rejection};
+pub use interface::{Input, Output};
 pub use message::Message;
 pub use overlay::REQUESTED_MAX;
 pub use view::{LinkView, MemberView, Phase, Status};
@@ -565,10 +567,11 @@ impl Gossip {
     /// Where the node is in its own life.
     #[must_use]
     pub const fn phase(&self) -> Phase {
-        match self.self_record.phase() {
-            Phase::Running if self.local_health.is_isolated() => Phase::Isolated,
-            phase => phase,
+        let phase = self.self_record.phase();
+        if matches!(phase, Phase::Running) && self.local_health.is_isolated() {
+            return Phase::Isolated;
         }
+        phase
     }
 
     /// Set hash of the view: equal on two nodes with equal views.

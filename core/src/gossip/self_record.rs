@@ -21,7 +21,8 @@
 
 use super::config::Config;
 use super::context::Context;
-use super::interface::{Event, Output};
+use super::event::Event;
+use super::interface::Output;
 use super::timer::Timer;
 use super::view::Phase;
 use crate::identity::NodeId;
