@@ -6,7 +6,7 @@
 
 use crate::scenario::Scenario;
 use crate::scenario::plan::{Plan, Planned};
-use crate::system::System;
+use crate::system::ReportedEvent;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,12 +62,12 @@ impl<'a> Agenda<'a> {
     }
 
     /// A host reported something: what waited for it comes due.
-    pub fn heard<S: System>(&mut self, now: Duration, host: usize, event: &S::Event) {
+    pub fn heard(&mut self, now: Duration, host: usize, notice: &dyn ReportedEvent) {
         let end = self.plan.faults_end;
         if now >= end {
             return;
         }
-        let (word, about) = S::event(event);
+        let (word, about) = notice.described();
         for (number, waiting) in self.plan.triggers.iter().enumerate() {
             let fits = waiting.fits(&self.scenario.hosts, host, word, about);
             if !fits || !self.fired.insert(number) {
@@ -87,7 +87,6 @@ impl<'a> Agenda<'a> {
 mod tests {
     use super::*;
     use crate::mesh::Event;
-    use crate::mesh::Mesh;
     use crate::scenario::plan::Order;
     use phalanx_core::gossip;
 
@@ -134,14 +133,14 @@ eventually = { converged = true }
                 id: scenario.hosts[host].id.clone(),
             })
         };
-        agenda.heard::<Mesh>(4 * second, 1, &down(2));
-        agenda.heard::<Mesh>(4 * second, 0, &down(1));
+        agenda.heard(4 * second, 1, &down(2));
+        agenda.heard(4 * second, 0, &down(1));
         assert!(
             drain(&mut agenda, 6 * second, [true; 3]).is_empty(),
             "another's word, about another"
         );
-        agenda.heard::<Mesh>(4 * second, 0, &down(2));
-        agenda.heard::<Mesh>(5 * second, 0, &down(2));
+        agenda.heard(4 * second, 0, &down(2));
+        agenda.heard(5 * second, 0, &down(2));
         assert!(drain(&mut agenda, 4 * second, [true; 3]).is_empty());
         let stop = Order::Stop {
             host: 1,

@@ -1,7 +1,6 @@
 //! Whether a condition holds at one instant, and if not, what stands against it.
 
 use crate::scenario::{Bound, Condition, Selector};
-use crate::system::System;
 use crate::world::{Scene, value};
 use serde_json::Value;
 
@@ -9,13 +8,9 @@ use serde_json::Value;
 ///
 /// # Errors
 /// What stands against it.
-pub(super) fn holds<S: System>(
-    scene: &Scene<'_, S>,
-    condition: &Condition,
-    events: u32,
-) -> Result<(), String> {
+pub(super) fn holds(scene: &Scene<'_>, condition: &Condition, events: u32) -> Result<(), String> {
     match condition {
-        Condition::Converged => S::settled(scene),
+        Condition::Converged => scene.settled(),
         Condition::Event(word, _, _, min) => {
             if events >= *min {
                 return Ok(());
@@ -34,12 +29,12 @@ pub(super) fn holds<S: System>(
         | Condition::Providers(..)
         | Condition::Links(..)
         | Condition::Phase(..)
-        | Condition::Own { .. } => S::holds(scene, condition),
+        | Condition::Own { .. } => scene.holds(condition),
     }
 }
 
 /// The same, where nobody asks what stands against it.
-pub(super) fn is_so<S: System>(scene: &Scene<'_, S>, condition: &Condition, events: u32) -> bool {
+pub(super) fn is_so(scene: &Scene<'_>, condition: &Condition, events: u32) -> bool {
     if let Condition::Event(_, _, _, min) = condition {
         return events >= *min;
     }
@@ -47,17 +42,22 @@ pub(super) fn is_so<S: System>(scene: &Scene<'_, S>, condition: &Condition, even
 }
 
 /// Whether all of `who`, or so many of them, hold this under this key of their state.
-fn state<S: System>(
-    scene: &Scene<'_, S>,
+fn state(
+    scene: &Scene<'_>,
     who: &Selector,
     key: &str,
     is: &Value,
     count: Option<Bound>,
 ) -> Result<(), String> {
     let Some(bound) = count else {
-        for (host, view) in scene.observers(who)? {
-            let found = value(&S::state(view), key);
-            if found != *is {
+        scene.observers(who)?;
+        for host in scene.select(who) {
+            // Of several processes, those that have such a key.
+            let views = scene.views(host).filter(|view| view.participates());
+            let found = views.map(|view| value(&view.state(), key));
+            let found = found.max_by_key(|found| !found.is_null());
+            if found.as_ref() != Some(is) {
+                let found = found.unwrap_or_default();
                 return Err(format!("`{key}` is {found} at {}", scene.name(host)));
             }
         }
@@ -65,8 +65,8 @@ fn state<S: System>(
     };
     let chosen = scene.select(who).into_iter();
     let fitting = chosen.filter(|host| {
-        let view = scene.view(*host).filter(|view| S::takes_part(view));
-        view.is_some_and(|view| value(&S::state(view), key) == *is)
+        let mut views = scene.views(*host).filter(|view| view.participates());
+        views.any(|view| value(&view.state(), key) == *is)
     });
     let names: Vec<&str> = fitting.map(|host| scene.name(host)).collect();
     if bound.holds(names.len() as u64) {

@@ -2,7 +2,7 @@
 
 use crate::record::{Cause, Done, Held, Recorder, Said, Step};
 use crate::scenario::plan::Planned;
-use crate::system::Taken;
+use crate::system::InputInfo;
 use phalanx_core::random::mix;
 
 /// One step of a node.
@@ -15,7 +15,7 @@ pub(crate) struct Line {
     /// Whose.
     pub(crate) host: usize,
     /// What it took.
-    pub(crate) taken: Taken,
+    pub(crate) taken: InputInfo,
     /// The node's view afterwards.
     pub(crate) view: u64,
 }
@@ -69,7 +69,7 @@ impl<'a> Trace<'a> {
         cause: Cause,
         said: impl Iterator<Item = Said<'s>>,
     ) -> Cause {
-        let Taken { kind, word, size } = line.taken;
+        let InputInfo { kind, word, size } = line.taken;
         let first = kind.as_bytes().first().copied().unwrap_or_default();
         let kind = kind.len() as u8 ^ first;
         let who = (line.host as u64) << 40 | u64::from(kind) << 32 | size as u64;

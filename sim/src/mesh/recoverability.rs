@@ -18,7 +18,7 @@ const MEETING: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// What stands against it.
-pub(super) fn hopeful(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
+pub(super) fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
     if scenario.hosts.len() > HOSTS_MAX || !plan.triggers.is_empty() {
         return Ok(());
     }
