@@ -94,23 +94,22 @@ impl dyn ProcessView {
     }
 }
 
-/// What a host runs.
+/// A process on a host.
 pub trait Process: Any {
-    /// Whether something that happens concerns it.
-    fn concerns(&self, _what: &ProcessEvent) -> bool {
-        true
-    }
+    /// Whether an event concerns the process. An event that does not is not delivered, and an order of the plan that
+    /// concerns no process had no effect.
+    fn concerns(&self, event: &ProcessEvent) -> bool;
 
-    /// Takes what happened; writes, in the order to be done, what it does to the world.
-    fn on_event(&mut self, now: Instant, what: ProcessEvent, out: &mut Effects);
+    /// Takes an event; writes its effects in the order in which they are to be done.
+    fn on_event(&mut self, now: Instant, event: ProcessEvent, out: &mut Effects);
 
-    /// When it next wants a wake.
+    /// The instant of the next `Wake`; none: no timer is set.
     fn next_deadline(&self) -> Option<Instant>;
 
-    /// What of it is looked at.
+    /// The part of the process that conditions, invariants and reports look at.
     fn view(&self) -> &dyn ProcessView;
 
-    /// Who it proves to be on its links; none: it proves nothing.
+    /// The identity that the process proves to peers on its links; none: it has no certificate.
     fn identity(&self) -> Option<&NodeId> {
         None
     }
@@ -152,44 +151,49 @@ impl Cast {
 
 /// A program that hosts run, with what is remembered of all its processes. One value lives for one run.
 pub trait Program: Any {
-    /// A process starts.
+    /// The program's name, as selectors (`m3/agent`) and recordings write it.
+    fn name(&self) -> &'static str;
+
+    /// Makes a process that starts.
     fn start(&mut self, start: Start<'_>) -> Box<dyn Process>;
 
-    /// A process is about to take something.
-    fn before_event(&mut self, _host: usize, _view: &dyn ProcessView, _what: &ProcessEvent) {}
+    /// A process is about to take an event.
+    fn before_event(&mut self, _host: usize, _view: &dyn ProcessView, _event: &ProcessEvent) {}
 
-    /// A step was done; comes before the invariants look.
+    /// A process took a step; called before the invariants check it.
     fn after_step(&mut self, _seen: &Seen<'_>) {}
 
-    /// A process reported something; comes before the invariants look at it. Every engine hears reports, also those
+    /// A process reported an event; called before the invariants check it. Every engine passes reports on, also those
     /// that do not see single steps.
     fn on_report(&mut self, _report: &Report<'_>) {}
 
-    /// What holds in every run of this system.
+    /// The invariants of this program's processes.
     fn invariants(&self, _scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
         Vec::new()
     }
 
-    /// Whether all is well: what `converged` means, and what every run must come to when its faults are lifted.
+    /// Whether the program's processes have settled: the condition `converged`, and the state that every run must
+    /// reach after its faults are lifted. By default all of them agree.
     ///
     /// # Errors
-    /// What is not well.
+    /// What has not settled.
     fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
-        scene.agree(scene.nodes(), None)
+        scene.agree(scene.nodes_of(self.name()), None)
     }
 
-    /// Of each node that takes part, whether it knows what it should (the metrics `converge-p99-ms` and `all-right-ms`).
+    /// Of each participating process, whether its view is correct (the metrics `converge-p99-ms` and `all-right-ms`).
     fn correct_views(&self, scene: &Scene<'_>) -> Vec<(usize, bool)> {
         let settled = self.settled(scene).is_ok();
-        scene.nodes().map(|(host, _)| (host, settled)).collect()
+        let own = scene.nodes_of(self.name());
+        own.map(|(host, _)| (host, settled)).collect()
     }
 
-    /// Whether a condition of this program's own holds; none: it is another's.
+    /// Whether a condition of this program's own holds; none: the condition belongs to another program.
     fn holds(&self, _scene: &Scene<'_>, _condition: &Condition) -> Option<Result<(), String>> {
         None
     }
 
-    /// A figure of the system's own, of what these hosts did between two instants (nanoseconds since the start).
+    /// A metric of the program's own, over these hosts and between two instants (nanoseconds since the start).
     fn metric(
         &self,
         _scene: &Scene<'_>,
@@ -299,20 +303,28 @@ impl Start<'_> {
 pub enum ProcessEvent {
     /// The process runs.
     Start,
-    /// Somebody connected, and proved to be `peer`.
+    /// An `Effect::Listen` failed: another program of the host listens on the port. A process that this does not
+    /// concern fails the run.
+    ListenFailed {
+        /// The port.
+        port: u16,
+        /// The name of the program that listens on it.
+        holder: &'static str,
+    },
+    /// A peer connected.
     Accepted {
         /// The new link.
         link: LinkId,
-        /// Who, if it proved that.
+        /// The identity that the peer proved; none: it has no certificate.
         peer: Option<NodeId>,
     },
-    /// A dial succeeded; the acceptor proved to be `peer`.
+    /// A dial succeeded.
     Dialed {
         /// The attempt.
         dial: DialId,
         /// The new link.
         link: LinkId,
-        /// Who, if it proved that.
+        /// The identity that the acceptor proved; none: it has no certificate.
         peer: Option<NodeId>,
     },
     /// A dial failed.
@@ -355,13 +367,13 @@ pub enum ProcessEvent {
         /// Why.
         reason: DiskError,
     },
-    /// The scenario asks it to leave in order.
+    /// The scenario orders a graceful leave.
     Leave,
-    /// Its certificate is not what it was. What that means is the system's to say.
+    /// The certificate expired, was revoked or was rotated. Its meaning is the program's.
     Certificate(Certificate),
-    /// The scenario has it publish other content.
+    /// The scenario orders the process to publish other content.
     Announce(Box<Published>),
-    /// The scenario's workload, in the system's own words.
+    /// A command of the scenario, in the program's own words.
     Command(Box<Command>),
     /// A deadline has arrived.
     Wake,
@@ -398,6 +410,7 @@ impl ProcessEvent {
                 };
             }
             Self::Start => "start",
+            Self::ListenFailed { .. } => "listen-failed",
             Self::Accepted { .. } => "accepted",
             Self::Dialed { .. } => "dialed",
             Self::DialFailed { .. } => "dial-failed",
@@ -416,7 +429,7 @@ impl ProcessEvent {
 /// What a process does to the world.
 #[derive(Debug)]
 pub enum Effect {
-    /// Listens on a port of the host, until the process ends.
+    /// Listens on a port of the host until the process ends; answered by `ListenFailed` if another program does.
     Listen {
         /// Which.
         port: u16,
@@ -537,6 +550,8 @@ pub struct Vocabulary {
     pub metrics: Vec<&'static str>,
     /// Figures of single nodes that metrics may bound ([`ProcessView::gauge`]).
     pub gauges: Vec<&'static str>,
+    /// The programs that hosts run.
+    pub programs: Vec<&'static str>,
     /// The workload's words.
     pub commands: Vec<&'static str>,
     /// Whether its processes have certificates, to which the step `certificate` can do something.

@@ -22,9 +22,14 @@ pub trait World {
     /// What a process shows, if it runs. One that left or gave up may still be shown.
     fn view(&self, process: usize) -> Option<&dyn ProcessView>;
 
-    /// The processes of a host.
+    /// The processes of a host. Engines that run one program a host number them like the hosts.
     fn processes(&self, host: usize) -> Range<usize> {
         host..host + 1
+    }
+
+    /// The place in the run's list of the program that a process runs.
+    fn program_of(&self, _process: usize) -> usize {
+        0
     }
 
     /// What a host has sent.
@@ -64,30 +69,67 @@ impl Scene<'_> {
         &self.hosts[host].name
     }
 
-    /// What a host's processes show that run.
-    pub fn views(&self, host: usize) -> impl Iterator<Item = &dyn ProcessView> {
-        self.world
-            .processes(host)
-            .filter_map(|process| self.world.view(process))
+    /// The name of the program that a process runs.
+    fn program_name(&self, process: usize) -> Option<&'static str> {
+        let program = self.world.program_of(process);
+        Some(self.world.program(program)?.name())
     }
 
-    /// The same, of a process that shows this.
+    /// The views of a host's running processes: of one program, or of all.
+    pub fn views_of(
+        &self,
+        host: usize,
+        program: Option<&'static str>,
+    ) -> impl Iterator<Item = &dyn ProcessView> {
+        self.world.processes(host).filter_map(move |process| {
+            let wanted = program.is_none() || self.program_name(process) == program;
+            self.world.view(process).filter(|_| wanted)
+        })
+    }
+
+    /// The views of a host's running processes.
+    pub fn views(&self, host: usize) -> impl Iterator<Item = &dyn ProcessView> {
+        self.views_of(host, None)
+    }
+
+    /// The view of this type among those of a host's running processes.
     #[must_use]
     pub fn one<V: ProcessView>(&self, host: usize) -> Option<&V> {
         self.views(host).find_map(|view| view.of())
     }
 
-    /// The processes that run and take part, with their hosts.
-    pub fn nodes(&self) -> impl Iterator<Item = (usize, &dyn ProcessView)> {
+    fn participating(
+        &self,
+        program: Option<&'static str>,
+    ) -> impl Iterator<Item = (usize, &dyn ProcessView)> {
         (0..self.hosts.len())
-            .flat_map(|host| self.views(host).map(move |view| (host, view)))
+            .flat_map(move |host| self.views_of(host, program).map(move |view| (host, view)))
             .filter(|(_, view)| view.participates())
     }
 
-    /// Whether all is well with all programs.
+    /// The participating processes, with their hosts.
+    pub fn nodes(&self) -> impl Iterator<Item = (usize, &dyn ProcessView)> {
+        self.participating(None)
+    }
+
+    /// The participating processes of one program, with their hosts.
+    pub fn nodes_of(
+        &self,
+        program: &'static str,
+    ) -> impl Iterator<Item = (usize, &dyn ProcessView)> {
+        self.participating(Some(program))
+    }
+
+    /// Those of the participating processes whose view is of this type.
+    pub fn of<V: ProcessView>(&self) -> impl Iterator<Item = (usize, &V)> {
+        self.nodes()
+            .filter_map(|(host, view)| Some((host, view.of()?)))
+    }
+
+    /// Whether all programs have settled.
     ///
     /// # Errors
-    /// What is not well.
+    /// What has not settled.
     pub fn settled(&self) -> Result<(), String> {
         self.programs()
             .try_for_each(|program| program.settled(self))
@@ -104,20 +146,14 @@ impl Scene<'_> {
         judged.unwrap_or_else(|| Err(format!("no program can judge {condition:?}")))
     }
 
-    /// Whether an event wrongly says that a running node is dead.
+    /// Whether an event wrongly reports a running node as dead.
     #[must_use]
-    pub fn is_false_death(&self, notice: &dyn ReportedEvent) -> bool {
+    pub fn is_false_death(&self, event: &dyn ReportedEvent) -> bool {
         self.programs()
-            .any(|program| program.is_false_death(self, notice))
+            .any(|program| program.is_false_death(self, event))
     }
 
-    /// Those of them that show this.
-    pub fn of<V: ProcessView>(&self) -> impl Iterator<Item = (usize, &V)> {
-        self.nodes()
-            .filter_map(|(host, view)| Some((host, view.of()?)))
-    }
-
-    /// Whether a host's process runs and takes part.
+    /// Whether a process of a host participates.
     #[must_use]
     pub fn participates(&self, host: usize) -> bool {
         self.views(host).any(ProcessView::participates)
@@ -128,23 +164,27 @@ impl Scene<'_> {
     pub fn select(&self, selector: &Selector) -> Vec<usize> {
         // Expectations do not draw; the generator is only asked when a scenario draws in an expectation.
         let mut random = Random::from_seed(0);
+        let views = |host| self.views_of(host, selector.program());
         selector.resolve_now(
             self.hosts,
             self.named,
-            &|host| self.participates(host),
-            &|host| self.started.contains(&host) && self.views(host).next().is_none(),
+            &|host| views(host).any(ProcessView::participates),
+            &|host| self.started.contains(&host) && views(host).next().is_none(),
             &mut random,
         )
     }
 
-    /// The chosen hosts whose processes run and take part.
+    /// The participating processes that a selector chooses, with their hosts.
     ///
     /// # Errors
     /// When there is none.
     pub fn observers(&self, who: &Selector) -> Result<Vec<(usize, &dyn ProcessView)>, String> {
         let chosen = self.select(who).into_iter();
         let observers: Vec<_> = chosen
-            .flat_map(|host| self.views(host).map(move |view| (host, view)))
+            .flat_map(|host| {
+                let views = self.views_of(host, who.program());
+                views.map(move |view| (host, view))
+            })
             .filter(|(_, view)| view.participates())
             .collect();
         if observers.is_empty() {
@@ -154,18 +194,56 @@ impl Scene<'_> {
         }
     }
 
-    /// Those of them that show this.
+    /// The chosen processes whose view is of this type.
     ///
     /// # Errors
-    /// When none of the chosen runs.
+    /// When there is none.
     pub fn observers_of<V: ProcessView>(&self, who: &Selector) -> Result<Vec<(usize, &V)>, String> {
         let observers = self.observers(who)?.into_iter();
-        Ok(observers
+        let observers: Vec<_> = observers
             .filter_map(|(host, view)| Some((host, view.of()?)))
-            .collect())
+            .collect();
+        if observers.is_empty() {
+            Err("none of the observers runs".to_owned())
+        } else {
+            Ok(observers)
+        }
     }
 
-    /// Whether these nodes have one state, or one value under a key of it.
+    /// Whether a selector that names no program leaves no doubt which program's states are meant: of the chosen
+    /// processes, those of one program alone hold this key, or are there at all.
+    ///
+    /// # Errors
+    /// The programs in question.
+    pub fn is_unambiguous(&self, who: &Selector, key: Option<&str>) -> Result<(), String> {
+        if who.program().is_some() || self.world.program(1).is_none() {
+            return Ok(());
+        }
+        let mut programs = BTreeSet::new();
+        for host in self.select(who) {
+            for process in self.world.processes(host) {
+                let view = self.world.view(process);
+                let view = view.filter(|view| view.participates());
+                let holds = |view: &dyn ProcessView| {
+                    key.is_none_or(|key| !value(&view.state(), key).is_null())
+                };
+                if view.is_some_and(holds) {
+                    programs.extend(self.program_name(process));
+                }
+            }
+        }
+        let (Some(first), true) = (programs.first(), programs.len() > 1) else {
+            return Ok(());
+        };
+        let what = key.map_or_else(|| "processes".to_owned(), |key| format!("the key `{key}`"));
+        let all: Vec<&str> = programs.iter().copied().collect();
+        Err(format!(
+            "several programs have {what}: {}; name one in `who`, such as `all/{first}`",
+            all.join(", ")
+        ))
+    }
+
+    /// Whether these processes have one state, or one value under a key of it.
     ///
     /// # Errors
     /// The first two that differ.

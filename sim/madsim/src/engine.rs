@@ -10,10 +10,10 @@ use phalanx_core::node::Node;
 use phalanx_core::random::Random;
 use phalanx_sim::agenda::Agenda;
 use phalanx_sim::judge::Judge;
-use phalanx_sim::mesh::MESH;
 use phalanx_sim::mesh::hearing::{Hearing, Said};
 use phalanx_sim::mesh::projection::{Lives, Projection};
 use phalanx_sim::mesh::trace::Trace;
+use phalanx_sim::mesh::{MESH, daemon_of};
 use phalanx_sim::model::{WALL_ZERO, address, ip};
 use phalanx_sim::outcome::{Ending, Outcome};
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
@@ -124,8 +124,8 @@ impl Engine {
             for heard in self.fabric.heard() {
                 self.hearing.take(&run.scenario, &heard);
                 if let Said::Reported(event) = &heard.what {
-                    judge.event(now, heard.host, event, &*self);
-                    agenda.heard(now, heard.host, event);
+                    judge.event(now, daemon_of(heard.host), event, &*self);
+                    agenda.heard(now, daemon_of(heard.host), event);
                 }
             }
             if judge.next_check() <= now {

@@ -3,6 +3,7 @@
 use crate::scenario::{Bound, Condition, Selector};
 use crate::world::{Scene, value};
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether a condition holds, of which matching events came so often.
 ///
@@ -33,6 +34,18 @@ pub(super) fn holds(scene: &Scene<'_>, condition: &Condition, events: u32) -> Re
     }
 }
 
+/// Whether it is clear which processes a condition is about.
+///
+/// # Errors
+/// The programs in question.
+pub(super) fn is_unambiguous(scene: &Scene<'_>, condition: &Condition) -> Result<(), String> {
+    match condition {
+        Condition::State { who, key, .. } => scene.is_unambiguous(who, Some(key)),
+        Condition::Agree { who, key } => scene.is_unambiguous(who, key.as_deref()),
+        _ => Ok(()),
+    }
+}
+
 /// The same, where nobody asks what stands against it.
 pub(super) fn is_so(scene: &Scene<'_>, condition: &Condition, events: u32) -> bool {
     if let Condition::Event(_, _, _, min) = condition {
@@ -50,25 +63,24 @@ fn state(
     count: Option<Bound>,
 ) -> Result<(), String> {
     let Some(bound) = count else {
-        scene.observers(who)?;
-        for host in scene.select(who) {
-            // Of several processes, those that have such a key.
-            let views = scene.views(host).filter(|view| view.participates());
-            let found = views.map(|view| value(&view.state(), key));
-            let found = found.max_by_key(|found| !found.is_null());
-            if found.as_ref() != Some(is) {
-                let found = found.unwrap_or_default();
-                return Err(format!("`{key}` is {found} at {}", scene.name(host)));
+        // A host counts by those of its processes that hold such a key; if none does, it holds null.
+        let mut held: BTreeMap<usize, Value> = BTreeMap::new();
+        for (host, view) in scene.observers(who)? {
+            let found = value(&view.state(), key);
+            let held = held.entry(host).or_default();
+            if !found.is_null() {
+                *held = found;
             }
         }
-        return Ok(());
+        return match held.into_iter().find(|(_, found)| found != is) {
+            Some((host, found)) => Err(format!("`{key}` is {found} at {}", scene.name(host))),
+            None => Ok(()),
+        };
     };
-    let chosen = scene.select(who).into_iter();
-    let fitting = chosen.filter(|host| {
-        let mut views = scene.views(*host).filter(|view| view.participates());
-        views.any(|view| value(&view.state(), key) == *is)
-    });
-    let names: Vec<&str> = fitting.map(|host| scene.name(host)).collect();
+    let observers = scene.observers(who).unwrap_or_default().into_iter();
+    let fitting = observers.filter(|(_, view)| value(&view.state(), key) == *is);
+    let fitting: BTreeSet<usize> = fitting.map(|(host, _)| host).collect();
+    let names: Vec<&str> = fitting.iter().map(|host| scene.name(*host)).collect();
     if bound.holds(names.len() as u64) {
         return Ok(());
     }

@@ -8,11 +8,11 @@ mod condition;
 
 use crate::outcome::{Expected, Failure};
 use crate::record::fault::{Fault, Subject, Turn};
-use crate::scenario::plan::{Order, Plan};
+use crate::scenario::plan::{Order, Plan, Reporter};
 use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario};
 use crate::system::ReportedEvent;
 use crate::world::{Scene, World};
-use condition::{holds, is_so};
+use condition::{holds, is_so, is_unambiguous};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -131,11 +131,11 @@ impl<'a> Judge<'a> {
             })
     }
 
-    /// Takes note of an event that a host reported.
+    /// Takes note of an event that a process reported.
     pub fn event(
         &mut self,
         now: Duration,
-        host: usize,
+        reporter: Reporter,
         notice: &dyn ReportedEvent,
         world: &dyn World,
     ) {
@@ -165,13 +165,15 @@ impl<'a> Judge<'a> {
                             scene.select(of).iter().any(|host| hosts[*host].id == *id)
                         })
                     };
+                    let program = by.program();
                     let fits = *wanted == word
-                        && scene.select(by).contains(&host)
+                        && program.is_none_or(|program| program == reporter.program)
+                        && scene.select(by).contains(&reporter.host)
                         && of.as_ref().is_none_or(about_it);
                     watch.events += u32::from(fits);
                 }
                 Mode::Metric(Metric::FalseDeaths, who, _) => {
-                    if scene.is_false_death(notice) && scene.select(who).contains(&host) {
+                    if scene.is_false_death(notice) && scene.select(who).contains(&reporter.host) {
                         watch.figure = Some(watch.figure.unwrap_or(0) + 1);
                     }
                 }
@@ -305,14 +307,14 @@ fn calm(plan: &Plan) -> Duration {
     let mut open = BTreeSet::new();
     let mut calm = Duration::ZERO;
     for planned in &plan.orders {
-        let (subject, turn) = Fault::shape(&planned.order);
+        let (subject, turn) = Fault::shape(planned);
         let ends = match turn {
             Turn::Begins => {
                 open.insert(subject);
                 Some(planned.at)
             }
             Turn::Ends => {
-                let starts = matches!(subject, Subject::Power(_));
+                let starts = matches!(subject, Subject::Power(..));
                 (open.remove(&subject) || starts).then_some(planned.at)
             }
             Turn::Lasts(length) => Some(planned.at + length),
@@ -375,6 +377,15 @@ impl Watch {
 
     fn check(&mut self, now: Duration, scene: &Scene<'_>) {
         if self.verdict != Verdict::Open || now < self.expectation.from {
+            return;
+        }
+        if let Mode::Eventually(condition)
+        | Mode::Always(condition)
+        | Mode::Never(condition)
+        | Mode::Sometimes(condition) = &self.expectation.mode
+            && let Err(why) = is_unambiguous(scene, condition)
+        {
+            self.verdict = Verdict::Broken { at: now, why };
             return;
         }
         let over = self.expectation.to.is_some_and(|to| now >= to);
@@ -458,7 +469,8 @@ impl Watch {
             }
             Metric::Gauge(name) => {
                 let hosts = scene.select(who);
-                let views = hosts.iter().flat_map(|host| scene.views(*host));
+                let program = who.program();
+                let views = hosts.iter().flat_map(|host| scene.views_of(*host, program));
                 let highest = views.filter_map(|view| view.gauge(name)).max();
                 self.figure = self.figure.max(highest);
             }

@@ -299,7 +299,8 @@ impl Daemon {
                     .map(Input::Order);
             }
             ProcessEvent::Wake => return Some(Input::Wake),
-            ProcessEvent::Datagram { .. }
+            ProcessEvent::ListenFailed { .. }
+            | ProcessEvent::Datagram { .. }
             | ProcessEvent::WriteFailed { .. }
             | ProcessEvent::Certificate(_) => return None,
         })))
@@ -326,7 +327,8 @@ impl Process for Daemon {
         match what {
             ProcessEvent::Command(command) => Order::read(&command.name, &command.with).is_ok(),
             ProcessEvent::Received { message, .. } => message.of::<Message>().is_some(),
-            ProcessEvent::Datagram { .. }
+            ProcessEvent::ListenFailed { .. }
+            | ProcessEvent::Datagram { .. }
             | ProcessEvent::WriteFailed { .. }
             | ProcessEvent::Certificate(_) => false,
             ProcessEvent::Start

@@ -25,6 +25,7 @@ pub use workload::{Order, Target, Written};
 use crate::invariant::{Invariant, Report, Seen};
 use crate::model::WALL_ZERO;
 use crate::outcome::reproduce;
+use crate::scenario::plan::Reporter;
 use crate::scenario::{Condition, Scenario};
 use crate::system::{
     self, Cast, Definition, InputInfo, Process, ProcessEvent, ProcessView, Program, ReportedEvent,
@@ -44,6 +45,16 @@ use phalanx_core::topology::record::Record;
 use projection::{Lives, Projection, text_of};
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// The name of the mesh daemon as a program.
+pub const PROGRAM: &str = "mesh";
+
+/// The mesh daemon of a host, as it reports events.
+#[must_use]
+pub const fn daemon_of(host: usize) -> Reporter {
+    let program = PROGRAM;
+    Reporter { host, program }
+}
 
 /// The metric of a node's memory, in bytes.
 const MEMORY: &str = "memory";
@@ -120,6 +131,7 @@ pub static MESH: Definition = Definition {
 pub fn vocabulary() -> Vocabulary {
     Vocabulary {
         name: "the mesh",
+        programs: vec![PROGRAM],
         events: event::words(),
         conditions: ["sees", "members", "providers", "links", "phase"]
             .into_iter()
@@ -168,6 +180,10 @@ pub fn new(scenario: &Scenario, words: &[String]) -> Result<Mesh, String> {
 }
 
 impl Program for Mesh {
+    fn name(&self) -> &'static str {
+        PROGRAM
+    }
+
     fn start(&mut self, mut start: Start<'_>) -> Box<dyn Process> {
         let stored = start
             .disk

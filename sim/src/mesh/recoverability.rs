@@ -29,7 +29,12 @@ pub(super) fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Res
             break;
         }
         world.advance(planned.at);
-        world.take(&planned.order);
+        if planned
+            .program
+            .is_none_or(|program| program == super::PROGRAM)
+        {
+            world.take(&planned.order);
+        }
     }
     world.advance(at);
     world.verdict()

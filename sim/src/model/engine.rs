@@ -8,7 +8,7 @@ use super::stream::Connection;
 use super::trace::{Line, Trace};
 use crate::invariant::{Invariants, Report, Seen};
 use crate::record::Said;
-use crate::scenario::plan::Plan;
+use crate::scenario::plan::{Plan, Reporter};
 use crate::scenario::{Scenario, ScenarioError, suggestion};
 use crate::system::{
     Cast, Definition, DialError, DialId, Effect, Effects, InputInfo, Message, ProcessEvent,
@@ -18,8 +18,9 @@ use crate::world::{Scene, Traffic, World};
 use core::ops::Range;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
-use phalanx_core::random::Random;
+use phalanx_core::random::{Random, mix};
 use phalanx_core::time::Instant;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -77,6 +78,13 @@ pub(super) enum Event {
     },
     /// A datagram reaches a host.
     Datagram(Box<Datagram>),
+    /// A process learns that it cannot listen on a port.
+    ListenFailed {
+        slot: usize,
+        life: u32,
+        port: u16,
+        holder: u32,
+    },
 }
 
 /// The heap holds thousands of events: each field costs memory and cache.
@@ -125,7 +133,9 @@ pub(super) struct Engine<'a, 't> {
     /// Of each program.
     pub(super) invariants: Vec<Invariants>,
     /// What nodes reported, until the judge has heard it.
-    pub(super) reports: Vec<(usize, Box<dyn ReportedEvent>)>,
+    pub(super) reports: Vec<(Reporter, Box<dyn ReportedEvent>)>,
+    /// Errors of programs that no process handled, with their instants.
+    pub(super) errors: Vec<(u64, String)>,
     /// The triggers of the plan that fired.
     pub(super) fired: BTreeSet<usize>,
     pub(super) segments: u64,
@@ -144,7 +154,7 @@ impl<'a, 't> Engine<'a, 't> {
         scenario: &'a Scenario,
         plan: &'a Plan,
         sabotage: &[String],
-        trace: Trace<'t>,
+        mut trace: Trace<'t>,
     ) -> Result<Self, ScenarioError> {
         scenario.check_system(&(definition.vocabulary)())?;
         let mut heap = Heap::new();
@@ -166,7 +176,12 @@ impl<'a, 't> Engine<'a, 't> {
             slots.extend(programs.into_iter().map(|program| Slot::new(host, program)));
             Host::new(first..slots.len())
         });
-        let hosts = hosts.collect();
+        let hosts: Vec<Host> = hosts.collect();
+        let name = |slot: &Slot| programs[slot.program].name();
+        for (index, host) in hosts.iter().enumerate() {
+            let names = slots[host.processes.clone()].iter().map(name);
+            trace.set_programs(index, names.collect());
+        }
         Ok(Self {
             scenario,
             plan,
@@ -189,6 +204,7 @@ impl<'a, 't> Engine<'a, 't> {
             tears: random.child("disks"),
             trace,
             reports: Vec::new(),
+            errors: Vec::new(),
             fired: BTreeSet::new(),
             segments: 0,
             events: 0,
@@ -268,6 +284,16 @@ impl<'a, 't> Engine<'a, 't> {
                 }
             }
             Event::Datagram(datagram) => self.on_datagram(*datagram),
+            Event::ListenFailed {
+                slot,
+                life,
+                port,
+                holder,
+            } => {
+                if self.slots[slot].life == life {
+                    self.on_listen_failed(slot, port, holder as usize);
+                }
+            }
         }
     }
 
@@ -436,20 +462,27 @@ impl<'a, 't> Engine<'a, 't> {
         let Some(process) = &state.process else {
             return;
         };
-        let spec = &self.scenario.hosts[host];
         let view = process.machine.view();
+        let processes = self.hosts[host].processes.clone();
         let line = Line {
             at: self.now,
             seq: self.sequence,
             host,
+            place: slot - processes.start,
             taken,
             view: view.digest(),
         };
+        let digest = if processes.len() == 1 {
+            line.view
+        } else {
+            self.digest(processes)
+        };
+        let name = self.process_name(slot);
         let effects = self.effects.as_slice();
         self.sizes.clear();
         self.sizes.extend(effects.iter().map(size));
         let said = effects.iter().filter_map(said);
-        self.heap.cause = self.trace.add(&line, self.heap.cause, said);
+        self.heap.cause = self.trace.add(&line, digest, self.heap.cause, said);
         let seen = Seen {
             now: self.now,
             host,
@@ -463,7 +496,7 @@ impl<'a, 't> Engine<'a, 't> {
         };
         let of = &mut *self.programs[program];
         of.after_step(&seen);
-        self.invariants[program].after_step(&seen, of, spec.id.as_str());
+        self.invariants[program].after_step(&seen, of, &name);
         if !self.effects.is_empty() {
             for effect in self.effects.as_slice() {
                 if let Effect::Report(event) = effect {
@@ -472,7 +505,7 @@ impl<'a, 't> Engine<'a, 't> {
                         host,
                         event: &**event,
                     };
-                    self.invariants[program].on_report(&report, of, spec.id.as_str());
+                    self.invariants[program].on_report(&report, of, &name);
                 }
             }
             let mut effects = std::mem::take(&mut self.effects);
@@ -484,7 +517,24 @@ impl<'a, 't> Engine<'a, 't> {
         self.plan_wake(slot, woke);
     }
 
-    /// Who listens on a port of a host.
+    /// The hash of the views of some processes.
+    fn digest(&self, processes: Range<usize>) -> u64 {
+        let running = self.slots[processes].iter();
+        let running = running.filter_map(|slot| slot.process.as_ref());
+        running.fold(0, |sum, process| mix(sum ^ process.machine.view().digest()))
+    }
+
+    /// A process by name: its host's id, and its program if the host runs several.
+    pub(super) fn process_name(&self, slot: usize) -> Cow<'a, str> {
+        let state = &self.slots[slot];
+        let id = self.scenario.hosts[state.host].id.as_str();
+        if self.hosts[state.host].processes.len() == 1 {
+            return Cow::Borrowed(id);
+        }
+        Cow::Owned(format!("{id}/{}", self.programs[state.program].name()))
+    }
+
+    /// The process that listens on a port of a host.
     pub(super) fn listens(&self, host: usize, port: u16) -> Option<usize> {
         let slot = *self.ports.get(&(host, port))?;
         (self.hosts[host].powered && self.slots[slot].runs()).then_some(slot)
@@ -542,6 +592,10 @@ impl World for Engine<'_, '_> {
 
     fn processes(&self, host: usize) -> Range<usize> {
         self.hosts[host].processes.clone()
+    }
+
+    fn program_of(&self, process: usize) -> usize {
+        self.slots[process].program
     }
 
     fn traffic(&self, host: usize) -> Traffic {

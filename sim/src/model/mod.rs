@@ -28,7 +28,7 @@ pub use replay::{NodeState, NodeView, Replay, host_named};
 
 use crate::invariant::Invariants;
 use crate::judge::Judge;
-use crate::outcome::{Ending, Outcome};
+use crate::outcome::{Ending, Failure, Outcome};
 use crate::runner::Options;
 use crate::scenario::{Engine as Kind, Scenario, ScenarioError};
 use crate::system::Definition;
@@ -83,8 +83,8 @@ fn drive(engine: &mut Engine<'_, '_>, judge: &mut Judge<'_>, until: u64) {
             continue;
         }
         let mut reports = std::mem::take(&mut engine.reports);
-        for (host, event) in reports.drain(..) {
-            judge.event(since_start(engine.now), host, &*event, &*engine);
+        for (reporter, event) in reports.drain(..) {
+            judge.event(since_start(engine.now), reporter, &*event, &*engine);
         }
         engine.reports = reports;
     }
@@ -122,6 +122,10 @@ fn finish(
             .invariants
             .iter()
             .flat_map(|of| of.failures(&scenario.file))
+            .chain(engine.errors.iter().map(|(at, why)| {
+                let rule = "a process handles the errors that it meets";
+                Failure::new(&scenario.file, 0, rule, since_start(*at), why)
+            }))
             .collect(),
         metrics: BTreeMap::new(),
         projection: scenario

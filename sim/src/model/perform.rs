@@ -11,7 +11,7 @@ use super::stream::{
 use crate::disk::Left;
 use crate::record::Held;
 use crate::scenario::Disk;
-use crate::scenario::plan::{Order, Planned};
+use crate::scenario::plan::{Order, Planned, Reporter};
 use crate::system::{
     CloseReason, Command, DialId, Effect, LinkId, Message, ProcessEvent, Published, ReportedEvent,
     Start, Writing,
@@ -30,13 +30,7 @@ impl<'a> Engine<'a, '_> {
     /// Does what a machine ordered; `bytes` are those of the message, if it sends one.
     pub(super) fn perform(&mut self, slot: usize, effect: Effect, bytes: usize) {
         match effect {
-            Effect::Listen { port } => {
-                let state = &mut self.slots[slot];
-                if let Entry::Vacant(free) = self.ports.entry((state.host, port)) {
-                    free.insert(slot);
-                    state.ports.push(port);
-                }
-            }
+            Effect::Listen { port } => self.listen(slot, port),
             Effect::Dial { dial, to } => self.dial(slot, dial, to),
             Effect::Send { link, message } => {
                 let (connection, end) = place(link);
@@ -44,7 +38,9 @@ impl<'a> Engine<'a, '_> {
                 if !open {
                     return;
                 }
-                self.count(self.slots[slot].host, bytes);
+                if self.host_of(connection, 1 - end) != Some(self.slots[slot].host) {
+                    self.count(self.slots[slot].host, bytes);
+                }
                 self.send(connection, end, Item::Message(message), bytes);
             }
             Effect::Close { link } => {
@@ -60,14 +56,53 @@ impl<'a> Engine<'a, '_> {
                 self.close_all(slot, CloseReason::Ended);
             }
             Effect::Report(event) => {
-                let host = self.slots[slot].host;
-                self.fire(host, &*event);
-                self.reports.push((host, event));
+                let state = &self.slots[slot];
+                let reporter = Reporter {
+                    host: state.host,
+                    program: self.programs[state.program].name(),
+                };
+                self.fire(reporter, &*event);
+                self.reports.push((reporter, event));
             }
         }
     }
 
-    /// Counts a message that a host sends.
+    /// Listens on a port, unless another process of the host does.
+    fn listen(&mut self, slot: usize, port: u16) {
+        let host = self.slots[slot].host;
+        match self.ports.entry((host, port)) {
+            Entry::Vacant(free) => {
+                free.insert(slot);
+                self.slots[slot].ports.push(port);
+            }
+            Entry::Occupied(held) if *held.get() == slot => {}
+            Entry::Occupied(held) => {
+                let life = self.slots[slot].life;
+                let holder = u32::try_from(*held.get()).unwrap_or(u32::MAX);
+                let failed = Event::ListenFailed {
+                    slot,
+                    life,
+                    port,
+                    holder,
+                };
+                self.heap.push(self.now, failed);
+            }
+        }
+    }
+
+    /// A process learns that another listens on a port; one that cannot handle this fails the run.
+    pub(super) fn on_listen_failed(&mut self, slot: usize, port: u16, holder: usize) {
+        let holder = self.programs[self.slots[holder].program].name();
+        if self.slots[slot].process.is_some()
+            && !self.notify(slot, ProcessEvent::ListenFailed { port, holder })
+        {
+            let process = self.process_name(slot);
+            let why = format!("{process} cannot listen on port {port}: {holder} does");
+            self.errors.push((self.now, why));
+        }
+    }
+
+    /// Counts a message that a host sends to another.
     fn count(&mut self, host: usize, bytes: usize) {
         let traffic = &mut self.hosts[host].traffic;
         traffic.bytes += bytes as u64;
@@ -78,8 +113,12 @@ impl<'a> Engine<'a, '_> {
     /// Sends a datagram: whole or not at all, by itself, however it comes.
     fn datagram(&mut self, slot: usize, to: SocketAddr, message: Rc<dyn Message>, bytes: usize) {
         let host = self.slots[slot].host;
-        self.count(host, bytes);
-        let Some(target) = self.machine_at(host, to) else {
+        let target = self.machine_at(host, to);
+        // Messages within a host are not traffic.
+        if target != Some(host) {
+            self.count(host, bytes);
+        }
+        let Some(target) = target else {
             return;
         };
         let settings = self.fabric.settings(host, target);
@@ -225,15 +264,23 @@ impl<'a> Engine<'a, '_> {
     pub(super) fn order(&mut self, planned: &'a Planned) {
         let plan = self.plan;
         let step = planned.step;
+        let program = planned.program;
         match &planned.order {
             Order::Start { host, disk } => {
                 self.fabric.bite(step, 1);
-                self.start(*host, *disk);
+                match program {
+                    None => self.start(*host, *disk),
+                    Some(_) => self.start_processes(*host, self.chosen(*host, program)),
+                }
             }
             Order::Stop { host, power_loss } => {
-                let linked = self.linked(*host);
+                let chosen = self.chosen(*host, program);
+                let linked = self.linked(&chosen);
                 self.fabric.bite(step, linked);
-                self.stop(*host, *power_loss);
+                match program {
+                    None => self.stop(*host, *power_loss),
+                    Some(_) => chosen.into_iter().for_each(|slot| self.stop_process(slot)),
+                }
             }
             Order::Cut(cut) => self.fabric.cut(*cut, &plan.cuts[*cut], step),
             Order::Mend(cut) => {
@@ -241,13 +288,15 @@ impl<'a> Engine<'a, '_> {
                 self.fabric.mend(*cut);
             }
             Order::Pause { host, length } => {
-                for state in &mut self.slots[self.hosts[*host].processes.clone()] {
+                for slot in self.chosen(*host, program) {
+                    let state = &mut self.slots[slot];
                     state.paused_until = state.paused_until.max(self.now + ns(*length));
                     state.delayed_by = step;
                 }
             }
             Order::Slow { host, by } => {
-                for state in &mut self.slots[self.hosts[*host].processes.clone()] {
+                for slot in self.chosen(*host, program) {
+                    let state = &mut self.slots[slot];
                     state.slow = ns(*by);
                     if step.is_some() {
                         state.delayed_by = step;
@@ -260,16 +309,17 @@ impl<'a> Engine<'a, '_> {
                 drift_ppm,
             } => self.change_clock(*host, *jump, *drift_ppm, step),
             Order::Leave(host) => {
-                let linked = self.linked(*host);
+                let chosen = self.chosen(*host, program);
+                let linked = self.linked(&chosen);
                 self.fabric.bite(step, linked);
-                self.notify_host(*host, || ProcessEvent::Leave);
+                self.notify_all(&chosen, || ProcessEvent::Leave);
             }
             Order::Announce {
                 host,
                 services,
                 metadata,
             } => {
-                let heard = self.notify_host(*host, || {
+                let heard = self.notify_all(&self.chosen(*host, program), || {
                     ProcessEvent::Announce(Box::new(Published {
                         services: services.clone(),
                         metadata: metadata.clone(),
@@ -278,7 +328,7 @@ impl<'a> Engine<'a, '_> {
                 self.fabric.bite(step, u64::from(heard));
             }
             Order::Command { host, name, with } => {
-                let heard = self.notify_host(*host, || {
+                let heard = self.notify_all(&self.chosen(*host, program), || {
                     ProcessEvent::Command(Box::new(Command {
                         name: name.clone(),
                         with: with.clone(),
@@ -299,21 +349,23 @@ impl<'a> Engine<'a, '_> {
             }
             Order::Certificate { host, is } => {
                 self.hosts[*host].certificate = *is;
-                let heard = self.notify_host(*host, || ProcessEvent::Certificate(*is));
+                let heard = self.notify_all(&self.chosen(*host, program), || {
+                    ProcessEvent::Certificate(*is)
+                });
                 self.fabric.bite(step, u64::from(heard));
             }
         }
     }
 
     /// A process reported something: what waited for it comes due.
-    fn fire(&mut self, host: usize, notice: &dyn ReportedEvent) {
+    fn fire(&mut self, by: Reporter, event: &dyn ReportedEvent) {
         let plan = self.plan;
         if plan.triggers.is_empty() || self.now >= ns(plan.faults_end) {
             return;
         }
-        let (word, about) = notice.described();
+        let (word, about) = event.described();
         for (trigger, waiting) in plan.triggers.iter().enumerate() {
-            let fits = waiting.fits(&self.scenario.hosts, host, word, about);
+            let fits = waiting.fits(&self.scenario.hosts, by, word, about);
             if !fits || !self.fired.insert(trigger) {
                 continue;
             }
@@ -328,11 +380,13 @@ impl<'a> Engine<'a, '_> {
     /// Does what waited for a report, if it still makes sense.
     pub(super) fn on_triggered(&mut self, trigger: usize, order: usize) {
         let planned = &self.plan.triggers[trigger].orders[order];
-        let runs = |host: usize| {
-            self.slots_of(host)
-                .any(|slot| self.slots[slot].process.is_some())
+        let runs = |host: usize, program| {
+            let chosen = self.chosen(host, program);
+            chosen
+                .iter()
+                .any(|slot| self.slots[*slot].process.is_some())
         };
-        if !planned.order.is_idle(runs) {
+        if !planned.is_idle(runs) {
             self.heap.cause = self.trace.order(self.now, planned);
             self.order(planned);
         }
@@ -374,17 +428,23 @@ impl<'a> Engine<'a, '_> {
             Disk::Lose => Left::Nothing,
         };
         self.hosts[host].disk.crash(left, &mut self.tears);
+        self.start_processes(host, self.chosen(host, None));
+    }
+
+    fn start_processes(&mut self, host: usize, slots: Vec<usize>) {
+        let spec = &self.scenario.hosts[host];
         let seconds = i64::try_from(self.now / 1_000_000_000).unwrap_or(0);
         let wall = i64::try_from(super::WALL_ZERO).unwrap_or(0)
             + seconds
             + spec.clock.offset / 1_000_000_000;
         let wall = Wall(u64::try_from(wall).unwrap_or(0));
-        for (place, slot) in self.slots_of(host).enumerate() {
-            self.start_one(host, place, slot, wall);
+        for slot in slots {
+            self.start_process(host, slot, wall);
         }
     }
 
-    fn start_one(&mut self, host: usize, place: usize, slot: usize, wall: Wall) {
+    fn start_process(&mut self, host: usize, slot: usize, wall: Wall) {
+        let place = slot - self.hosts[host].processes.start;
         let (state, machine) = (&mut self.slots[slot], &mut self.hosts[host]);
         state.life += 1;
         let mut seeds = self.seeds.nth_child("host", host as u64);
@@ -419,19 +479,36 @@ impl<'a> Engine<'a, '_> {
         self.hosts[host].processes.clone()
     }
 
-    /// The connections with an end in a process of a host.
-    fn linked(&self, host: usize) -> u64 {
-        let slots = &self.slots[self.slots_of(host)];
-        slots.iter().map(|slot| slot.connections.len() as u64).sum()
+    /// The places of a host's processes of one program, or of all of its processes.
+    fn chosen(&self, host: usize, program: Option<&'static str>) -> Vec<usize> {
+        let runs = |slot: &usize| self.programs[self.slots[*slot].program].name();
+        let slots = self.slots_of(host);
+        slots
+            .filter(|slot| program.is_none_or(|program| runs(slot) == program))
+            .collect()
     }
 
-    /// Something happens to all processes of a host; whether it concerned one.
-    fn notify_host(&mut self, host: usize, what: impl Fn() -> ProcessEvent) -> bool {
+    /// The connections with an end in one of these processes.
+    fn linked(&self, slots: &[usize]) -> u64 {
+        let connections = slots.iter().map(|slot| self.slots[*slot].connections.len());
+        connections.sum::<usize>() as u64
+    }
+
+    /// Gives an event to each of these processes that it concerns; whether there is one.
+    fn notify_all(&mut self, slots: &[usize], event: impl Fn() -> ProcessEvent) -> bool {
         let mut heard = false;
-        for slot in self.slots_of(host) {
-            heard |= self.notify(slot, what());
+        for slot in slots {
+            heard |= self.notify(*slot, event());
         }
         heard
+    }
+
+    /// Stops one process of a host that goes on: its writes under way are not done.
+    fn stop_process(&mut self, slot: usize) {
+        let host = self.slots[slot].host;
+        self.hosts[host].disk.forget(slot);
+        self.slots[slot].stop();
+        self.close_all(slot, CloseReason::Lost);
     }
 
     fn stop(&mut self, host: usize, power_loss: bool) {

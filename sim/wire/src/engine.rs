@@ -15,7 +15,7 @@ use phalanx_sim::judge::Judge;
 use phalanx_sim::mesh::hearing::{Hearing, Said};
 use phalanx_sim::mesh::projection::{Lives, Projection};
 use phalanx_sim::mesh::trace::Trace;
-use phalanx_sim::mesh::{Event, MESH};
+use phalanx_sim::mesh::{Event, MESH, daemon_of};
 use phalanx_sim::model::{WALL_ZERO, address, ip};
 use phalanx_sim::outcome::{Ending, Failure, Outcome};
 use phalanx_sim::scenario::plan::Plan;
@@ -181,8 +181,8 @@ impl<'a> Engine<'a> {
             self.hearing.take(self.scenario, &heard);
             if let Said::Reported(event) = &heard.what {
                 let seen = Seen(&self.hosts, self.hearing.mesh());
-                judge.event(now, heard.host, event, &seen);
-                agenda.heard(now, heard.host, event);
+                judge.event(now, daemon_of(heard.host), event, &seen);
+                agenda.heard(now, daemon_of(heard.host), event);
             }
         }
         for (index, host) in self.hosts.iter().enumerate() {
@@ -202,8 +202,8 @@ impl<'a> Engine<'a> {
             for event in events {
                 self.note_expiry(now, index, &event);
                 let seen = Seen(&self.hosts, self.hearing.mesh());
-                judge.event(now, index, &event, &seen);
-                agenda.heard(now, index, &event);
+                judge.event(now, daemon_of(index), &event, &seen);
+                agenda.heard(now, daemon_of(index), &event);
             }
         }
     }
