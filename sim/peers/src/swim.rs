@@ -324,6 +324,10 @@ impl Swims {
 }
 
 impl Program for Swims {
+    fn name(&self) -> &'static str {
+        "foca"
+    }
+
     fn start(&mut self, mut start: Start<'_>) -> Box<dyn Process> {
         let members = &self.names.members;
         let size = u32::try_from(start.scenario.hosts.len()).ok();

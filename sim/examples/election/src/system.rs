@@ -57,6 +57,10 @@ struct Elections {
 }
 
 impl Program for Elections {
+    fn name(&self) -> &'static str {
+        "election"
+    }
+
     // guide: start
     fn start(&mut self, start: Start<'_>) -> Box<dyn Process> {
         let ballot = start.disk.read(VOTES).map(latest).unwrap_or_default();
