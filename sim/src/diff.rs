@@ -138,7 +138,7 @@ fn link(link: &LinkView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::Mesh;
+    use crate::mesh::MESH;
     use crate::model::Replay;
     use crate::record::{Header, Writer};
     use crate::scenario::{Engine, Scenario};
@@ -159,7 +159,7 @@ mod tests {
             recorder: Some(&mut writer),
             ..Options::default()
         };
-        run::<Mesh>(scenario, seed, options).unwrap();
+        run(&MESH, scenario, seed, options).unwrap();
         writer.finish().unwrap();
         text
     }

@@ -7,6 +7,7 @@
 //!
 //! On top of runs: [`search`], which looks for a seed that fails, and [`shrink`], which makes a small scenario of it.
 
+pub mod adapter;
 pub mod agenda;
 pub mod arguments;
 pub mod diff;
@@ -28,4 +29,4 @@ pub mod world;
 
 pub use model::run;
 pub use runner::{Model, Options, Runner};
-pub use system::System;
+pub use system::Program;

@@ -5,7 +5,7 @@ use crate::mesh::projection::Projection;
 use crate::record::VERSION;
 use crate::scenario::plan::Plan;
 use crate::scenario::{ChaosKind, Engine, Scenario, Variant};
-use crate::system::System;
+use crate::system::Definition;
 use crate::world::World;
 use core::fmt;
 use core::time::Duration;
@@ -70,6 +70,8 @@ pub struct Outcome {
 /// A run at its end, as its engine knows it.
 #[derive(Clone, Debug)]
 pub struct Ending<'a> {
+    /// The system that ran.
+    pub definition: &'a Definition,
     /// What ran it.
     pub engine: Engine,
     /// A fault that bit nothing fails the run.
@@ -95,7 +97,7 @@ pub struct Ending<'a> {
 impl Ending<'_> {
     /// The outcome: what a judge says of the world at its end, and what the engine knows besides.
     #[must_use]
-    pub fn judged<S: System>(self, judge: Judge<'_, S>, world: &dyn World<S>) -> Outcome {
+    pub fn judged(self, judge: Judge<'_>, world: &dyn World) -> Outcome {
         let (scenario, plan) = (judge.scenario, judge.plan);
         let Judged {
             mut failures,
@@ -112,7 +114,7 @@ impl Ending<'_> {
                 Failure::new(&scenario.file, fault.line, &text, self.now, &fault.why)
             }));
         }
-        let again = S::again(scenario, plan.seed, self.engine);
+        let again = (self.definition.reproduce_command)(scenario, plan.seed, self.engine);
         let failures: Vec<Failure> = failures
             .into_iter()
             .map(|failure| failure.reproduced_by(&again))

@@ -4,9 +4,8 @@ use crate::model;
 use crate::outcome::Outcome;
 use crate::record::Recorder;
 use crate::scenario::{Scenario, ScenarioError};
-use crate::system::{System, Vocabulary};
+use crate::system::{Definition, Vocabulary};
 use core::fmt;
-use core::marker::PhantomData;
 use core::time::Duration;
 use std::path::Path;
 
@@ -47,7 +46,7 @@ pub trait Runner {
     ///
     /// # Errors
     /// What stands against it.
-    fn hopeful(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String>;
+    fn recoverable(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String>;
 
     /// The words of the system.
     fn vocabulary(&self) -> Vocabulary;
@@ -62,45 +61,26 @@ pub trait Runner {
     }
 }
 
-/// The model engine for one system: `&Model::<Mesh>::new()` is a `&dyn Runner`.
-pub struct Model<S>(PhantomData<fn() -> S>);
+/// The model engine for one system.
+#[derive(Clone, Copy, Debug)]
+pub struct Model(pub &'static Definition);
 
-impl<S> Model<S> {
-    /// The engine; it holds nothing.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<S> Default for Model<S> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<S> fmt::Debug for Model<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Model")
-    }
-}
-
-impl<S: System> Runner for Model<S> {
+impl Runner for Model {
     fn run(
         &self,
         scenario: &Scenario,
         seed: u64,
         options: Options<'_>,
     ) -> Result<Outcome, ScenarioError> {
-        model::run::<S>(scenario, seed, options)
+        model::run(self.0, scenario, seed, options)
     }
 
-    fn hopeful(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String> {
+    fn recoverable(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String> {
         let plan = scenario.plan(seed).map_err(|why| why.to_string())?;
-        S::hopeful(scenario, &plan, at)
+        (self.0.recoverable)(scenario, &plan, at)
     }
 
     fn vocabulary(&self) -> Vocabulary {
-        S::vocabulary()
+        (self.0.vocabulary)()
     }
 }

@@ -1,150 +1,202 @@
 //! What a simulated world is made of.
 //!
 //! The engine knows hosts, clocks, disks, connections, datagrams and time. A [`System`] says the rest: which
-//! [`Machine`] a process runs, which [`Happening`] becomes which of its inputs, which of its outputs has which
-//! [`Effect`], and what of it scenario files may speak of ([`Vocabulary`]). The mesh
+//! [`Process`] a host runs, what a [`ProcessEvent`] is to it, which [`Effect`] it has, and what of it scenario files may speak of ([`Vocabulary`]). The mesh
 //! ([`Mesh`](crate::mesh::Mesh)) is one; docs/your-own-machine.md shows how to write another.
 
 use crate::disk::{DiskError, Files, Write};
 use crate::invariant::{Invariant, Report, Seen};
 use crate::mesh::projection::Projection;
-use crate::outcome::run_words;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Certificate, Condition, Engine, Host, Scenario};
 use crate::world::Scene;
+use core::any::Any;
+use core::fmt::Debug;
 use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
-use phalanx_core::machine::Machine;
 use phalanx_core::random::Random;
-use phalanx_core::time::Wall;
+use phalanx_core::time::{Instant, Wall};
 use phalanx_core::topology::record::Service;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 pub use phalanx_core::gossip::{CloseReason, DialError, DialId, LinkId, Ticket};
 
-/// What can happen to a system's machine.
-pub type InputOf<S> = <<S as System>::Machine as Machine>::Input;
-/// What a system's machine orders.
-pub type OutputOf<S> = <<S as System>::Machine as Machine>::Output;
+/// What processes send each other.
+pub trait Message: Any + Debug {
+    /// The encoded size, in bytes.
+    fn encoded_len(&self) -> usize;
 
-/// What a simulated world is made of. One value lives for one run.
-pub trait System: Sized {
-    /// What a process runs.
-    type Machine: Machine;
-    /// What processes send each other.
-    type Message: Clone + core::fmt::Debug;
-    /// What processes report.
-    type Event: core::fmt::Debug;
-    /// What of a machine conditions, invariants and reports look at; mostly the machine itself.
-    type View;
+    /// What it is, as the hash counts it.
+    fn kind(&self) -> &'static str;
 
-    /// The words that scenario files and command lines may use.
-    fn vocabulary() -> Vocabulary;
+    /// What it is, as recordings call it: perhaps what it carries.
+    fn word(&self) -> &'static str {
+        self.kind()
+    }
+}
 
-    /// The system for one run, with everything broken that `sabotage` names (words of the vocabulary).
-    ///
-    /// # Errors
-    /// What of the scenario does not fit, for people.
-    fn new(scenario: &Scenario, sabotage: &[String]) -> Result<Self, String>;
+impl dyn Message {
+    /// The message, if it is of this type.
+    #[must_use]
+    pub fn of<M: Message>(&self) -> Option<&M> {
+        (self as &dyn Any).downcast_ref()
+    }
 
-    /// A process starts.
-    fn start(&mut self, start: Start<'_>) -> Self::Machine;
+    /// Takes the message out, if it is of this type.
+    #[must_use]
+    pub fn take<M: Message + Clone>(self: Rc<Self>) -> Option<M> {
+        let any: Rc<dyn Any> = self;
+        any.downcast().ok().map(Rc::unwrap_or_clone)
+    }
+}
 
-    /// What happened, as the machine's input; none if it does not concern it.
-    fn happen(
-        &mut self,
-        machine: &Self::Machine,
-        what: Happening<'_, Self::Message>,
-    ) -> Option<InputOf<Self>>;
+/// Something that a process reports.
+pub trait ReportedEvent: Any + Debug {
+    /// The word for it, and the id of whom it is about.
+    fn described(&self) -> (&'static str, Option<&NodeId>);
+}
 
-    /// What an order of the machine does to the world.
-    fn perform(&mut self, output: OutputOf<Self>) -> Effect<Self>;
+impl dyn ReportedEvent {
+    /// The notice, if it is of this type.
+    #[must_use]
+    pub fn of<N: ReportedEvent>(&self) -> Option<&N> {
+        (self as &dyn Any).downcast_ref()
+    }
+}
 
-    /// A machine is about to take an input; comes before [`Self::describe`].
-    fn before(&mut self, _machine: &Self::Machine, _input: &InputOf<Self>) {}
-
-    /// An input is about to be stepped: what it is. If it brings a message, `bytes` is [`Self::size`] of that.
-    fn describe(&mut self, input: &InputOf<Self>, bytes: usize) -> Taken;
-
-    /// The encoded size of a message, in bytes.
-    fn size(message: &Self::Message) -> usize;
-
-    /// What of a machine is looked at.
-    fn view(machine: &Self::Machine) -> &Self::View;
-
-    /// A number for the state; equal numbers mean that two nodes agree.
-    fn digest(view: &Self::View) -> u64;
+/// What of a process conditions, invariants and reports look at.
+pub trait ProcessView: Any {
+    /// A number for the state; equal numbers mean that two processes agree.
+    fn digest(&self) -> u64;
 
     /// The state for people and for the conditions `state` and `agree`.
-    fn state(view: &Self::View) -> Value;
-
-    /// The word for an event, and the id of whom it is about.
-    fn event(event: &Self::Event) -> (&'static str, Option<&NodeId>);
-
-    /// The command that shows a run again.
-    #[must_use]
-    fn again(scenario: &Scenario, seed: u64, _engine: Engine) -> String {
-        format!("seed {seed} of {}", run_words(scenario))
-    }
-
-    /// What holds in every run of this system.
-    #[must_use]
-    fn invariants(_scenario: &Scenario) -> Vec<Box<dyn Invariant<Self>>> {
-        Vec::new()
-    }
-
-    /// A step was done; comes before the invariants look.
-    fn note(&mut self, _seen: &Seen<'_, Self>) {}
-
-    /// A process reported something; comes before the invariants look at it. Every engine hears reports, also those
-    /// that do not see single steps.
-    fn heard(&mut self, _report: &Report<'_, Self>) {}
+    fn state(&self) -> Value;
 
     /// Whether a running process still counts: one that gave up or is on its way out does not.
-    #[must_use]
-    fn takes_part(_view: &Self::View) -> bool {
+    fn participates(&self) -> bool {
         true
     }
 
-    /// Whether all is well: what `converged` means, and what every run must come to when its faults are lifted.
-    ///
-    /// # Errors
-    /// What is not well.
-    fn settled(scene: &Scene<'_, Self>) -> Result<(), String> {
-        scene.agree(scene.nodes(), None)
+    /// A figure: what a metric of the vocabulary's `gauges` bounds.
+    fn gauge(&self, _name: &str) -> Option<u64> {
+        None
     }
+}
 
-    /// Whether a system could be well at `at` in spite of all that a plan does to it. Where it could not, search and
-    /// shrinking do not count it as a failure that it is not.
-    ///
-    /// # Errors
-    /// What stands against it.
-    fn hopeful(_scenario: &Scenario, _plan: &Plan, _at: Duration) -> Result<(), String> {
-        Ok(())
-    }
-
-    /// Of each node that takes part, whether it knows what it should (the metrics `converge-p99-ms` and `all-right-ms`).
+impl dyn ProcessView {
+    /// The view, if it is of this type.
     #[must_use]
-    fn right_views(scene: &Scene<'_, Self>) -> Vec<(usize, bool)> {
-        let settled = Self::settled(scene).is_ok();
-        scene.nodes().map(|(host, _)| (host, settled)).collect()
+    pub fn of<V: ProcessView>(&self) -> Option<&V> {
+        (self as &dyn Any).downcast_ref()
+    }
+}
+
+/// A process on a host.
+pub trait Process: Any {
+    /// Whether an event concerns the process. An event that does not is not delivered, and an order of the plan that
+    /// concerns no process had no effect.
+    fn concerns(&self, event: &ProcessEvent) -> bool;
+
+    /// Takes an event; writes its effects in the order in which they are to be done.
+    fn on_event(&mut self, now: Instant, event: ProcessEvent, out: &mut Effects);
+
+    /// The instant of the next `Wake`; none: no timer is set.
+    fn next_deadline(&self) -> Option<Instant>;
+
+    /// The part of the process that conditions, invariants and reports look at.
+    fn view(&self) -> &dyn ProcessView;
+
+    /// The identity that the process proves to peers on its links; none: it has no certificate.
+    fn identity(&self) -> Option<&NodeId> {
+        None
+    }
+}
+
+/// A system by its words, before a run.
+#[derive(Debug)]
+pub struct Definition {
+    /// The words that scenario files and command lines may use.
+    pub vocabulary: fn() -> Vocabulary,
+    /// The programs of one run, with everything broken that the words name.
+    pub build: fn(&Scenario, &[String]) -> Result<Cast, String>,
+    /// Whether the system can have recovered at an instant from all that a plan does to it. Search and shrinking do
+    /// not count a missing recovery as a failure where it is impossible.
+    ///
+    pub recoverable: fn(&Scenario, &Plan, Duration) -> Result<(), String>,
+    /// The command that reproduces a run of one seed on an engine.
+    pub reproduce_command: fn(&Scenario, u64, Engine) -> String,
+}
+
+/// The programs of one run, and which of them each host runs.
+pub struct Cast {
+    /// All.
+    pub programs: Vec<Box<dyn Program>>,
+    /// Of each host, its programs by their places in the list, in the order in which they start.
+    pub hosts: Vec<Vec<usize>>,
+}
+
+impl Cast {
+    /// One program, which every host runs.
+    #[must_use]
+    pub fn everywhere(program: impl Program, scenario: &Scenario) -> Self {
+        Self {
+            programs: vec![Box::new(program)],
+            hosts: vec![vec![0]; scenario.hosts.len()],
+        }
+    }
+}
+
+/// A program that hosts run, with what is remembered of all its processes. One value lives for one run.
+pub trait Program: Any {
+    /// The program's name, as selectors (`m3/agent`) and recordings write it.
+    fn name(&self) -> &'static str;
+
+    /// Makes a process that starts.
+    fn start(&mut self, start: Start<'_>) -> Box<dyn Process>;
+
+    /// A process is about to take an event.
+    fn before_event(&mut self, _host: usize, _view: &dyn ProcessView, _event: &ProcessEvent) {}
+
+    /// A process took a step; called before the invariants check it.
+    fn after_step(&mut self, _seen: &Seen<'_>) {}
+
+    /// A process reported an event; called before the invariants check it. Every engine passes reports on, also those
+    /// that do not see single steps.
+    fn on_report(&mut self, _report: &Report<'_>) {}
+
+    /// The invariants of this program's processes.
+    fn invariants(&self, _scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
+        Vec::new()
     }
 
-    /// Whether a condition of this system's own holds.
+    /// Whether the program's processes have settled: the condition `converged`, and the state that every run must
+    /// reach after its faults are lifted. By default all of them agree.
     ///
     /// # Errors
-    /// What stands against it.
-    fn holds(_scene: &Scene<'_, Self>, condition: &Condition) -> Result<(), String> {
-        Err(format!("this system cannot judge {condition:?}"))
+    /// What has not settled.
+    fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
+        scene.agree(scene.nodes_of(self.name()), None)
     }
 
-    /// A figure of the system's own, of what these hosts did between two instants (nanoseconds since the start).
-    #[must_use]
-    fn figure(
+    /// Of each participating process, whether its view is correct (the metrics `converge-p99-ms` and `all-right-ms`).
+    fn correct_views(&self, scene: &Scene<'_>) -> Vec<(usize, bool)> {
+        let settled = self.settled(scene).is_ok();
+        let own = scene.nodes_of(self.name());
+        own.map(|(host, _)| (host, settled)).collect()
+    }
+
+    /// Whether a condition of this program's own holds; none: the condition belongs to another program.
+    fn holds(&self, _scene: &Scene<'_>, _condition: &Condition) -> Option<Result<(), String>> {
+        None
+    }
+
+    /// A metric of the program's own, over these hosts and between two instants (nanoseconds since the start).
+    fn metric(
         &self,
-        _scene: &Scene<'_, Self>,
+        _scene: &Scene<'_>,
         _word: &str,
         _who: &[usize],
         _window: (u64, u64),
@@ -152,28 +204,28 @@ pub trait System: Sized {
         None
     }
 
-    /// A figure of one node: what a metric of the vocabulary's `gauges` bounds.
-    #[must_use]
-    fn gauge(_name: &str, _view: &Self::View) -> Option<u64> {
-        None
-    }
-
     /// Whether an event wrongly says that a running node is dead (the metric `false-deaths`).
-    #[must_use]
-    fn is_false_death(_scene: &Scene<'_, Self>, _event: &Self::Event) -> bool {
+    fn is_false_death(&self, _scene: &Scene<'_>, _notice: &dyn ReportedEvent) -> bool {
         false
     }
 
     /// The final state in a form that two engines can be compared by.
-    #[must_use]
-    fn project(&self, _scene: &Scene<'_, Self>) -> Option<Projection> {
+    fn projection(&self, _scene: &Scene<'_>) -> Option<Projection> {
         None
+    }
+}
+
+impl dyn Program {
+    /// The program, if it is of this type.
+    #[must_use]
+    pub fn of<P: Program>(&self) -> Option<&P> {
+        (self as &dyn Any).downcast_ref()
     }
 }
 
 /// An input that a machine takes, as traces show it.
 #[derive(Clone, Copy, Debug)]
-pub struct Taken {
+pub struct InputInfo {
     /// What it is, as the hash counts it.
     pub kind: &'static str,
     /// What it is, as recordings call it: of a message, perhaps what it carries.
@@ -182,7 +234,7 @@ pub struct Taken {
     pub size: usize,
 }
 
-impl Taken {
+impl InputInfo {
     /// An input that is no message.
     #[must_use]
     pub const fn of(kind: &'static str) -> Self {
@@ -211,6 +263,8 @@ pub struct Start<'a> {
     pub scenario: &'a Scenario,
     /// Which of its hosts.
     pub host: usize,
+    /// Which of the host's programs, in the order of their starts.
+    pub program: usize,
     /// How often the host's process has started, this time included.
     pub life: u32,
     /// The host's calendar, as far off as the scenario says.
@@ -246,24 +300,32 @@ impl Start<'_> {
 
 /// What the engine makes happen to a process.
 #[derive(Debug)]
-pub enum Happening<'a, M> {
+pub enum ProcessEvent {
     /// The process runs.
     Start,
-    /// Somebody connected, and proved to be `peer`.
+    /// An `Effect::Listen` failed: another program of the host listens on the port. A process that this does not
+    /// concern fails the run.
+    ListenFailed {
+        /// The port.
+        port: u16,
+        /// The name of the program that listens on it.
+        holder: &'static str,
+    },
+    /// A peer connected.
     Accepted {
         /// The new link.
         link: LinkId,
-        /// Who.
-        peer: NodeId,
+        /// The identity that the peer proved; none: it has no certificate.
+        peer: Option<NodeId>,
     },
-    /// A dial succeeded; the acceptor proved to be `peer`.
+    /// A dial succeeded.
     Dialed {
         /// The attempt.
         dial: DialId,
         /// The new link.
         link: LinkId,
-        /// Who.
-        peer: NodeId,
+        /// The identity that the acceptor proved; none: it has no certificate.
+        peer: Option<NodeId>,
     },
     /// A dial failed.
     DialFailed {
@@ -277,7 +339,7 @@ pub enum Happening<'a, M> {
         /// Which.
         link: LinkId,
         /// What.
-        message: M,
+        message: Rc<dyn Message>,
     },
     /// A link is gone without an order.
     Closed {
@@ -291,7 +353,7 @@ pub enum Happening<'a, M> {
         /// Where its sender listens.
         from: SocketAddr,
         /// What.
-        message: M,
+        message: Rc<dyn Message>,
     },
     /// A write or sync is done.
     Written {
@@ -305,29 +367,73 @@ pub enum Happening<'a, M> {
         /// Why.
         reason: DiskError,
     },
-    /// The scenario asks it to leave in order.
+    /// The scenario orders a graceful leave.
     Leave,
-    /// Its certificate is not what it was. What that means is the system's to say.
+    /// The certificate expired, was revoked or was rotated. Its meaning is the program's.
     Certificate(Certificate),
-    /// The scenario has it publish other content.
-    Announce {
-        /// All it serves.
-        services: &'a BTreeSet<Service>,
-        /// All metadata.
-        metadata: &'a BTreeMap<String, String>,
-    },
-    /// The scenario's workload, in the system's own words.
-    Command {
-        /// The word.
-        name: &'a str,
-        /// What goes with it.
-        with: &'a Value,
-    },
+    /// The scenario orders the process to publish other content.
+    Announce(Box<Published>),
+    /// A command of the scenario, in the program's own words.
+    Command(Box<Command>),
+    /// A deadline has arrived.
+    Wake,
 }
 
-/// What an order of a machine does to the world.
+/// What a scenario has a process publish.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// All it serves.
+    pub services: BTreeSet<Service>,
+    /// All metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A word of a workload.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The word.
+    pub name: String,
+    /// What goes with it.
+    pub with: Value,
+}
+
+impl ProcessEvent {
+    /// What it is, as traces show it; `bytes` are those of its message, if it brings one.
+    #[must_use]
+    pub fn info(&self, bytes: usize) -> InputInfo {
+        InputInfo::of(match self {
+            Self::Received { message, .. } | Self::Datagram { message, .. } => {
+                return InputInfo {
+                    kind: message.kind(),
+                    word: message.word(),
+                    size: bytes,
+                };
+            }
+            Self::Start => "start",
+            Self::ListenFailed { .. } => "listen-failed",
+            Self::Accepted { .. } => "accepted",
+            Self::Dialed { .. } => "dialed",
+            Self::DialFailed { .. } => "dial-failed",
+            Self::Closed { .. } => "closed",
+            Self::Written { .. } => "stored",
+            Self::WriteFailed { .. } => "write-failed",
+            Self::Leave => "leave",
+            Self::Certificate(_) => "certificate",
+            Self::Announce(_) => "announce",
+            Self::Command(_) => "order",
+            Self::Wake => "wake",
+        })
+    }
+}
+
+/// What a process does to the world.
 #[derive(Debug)]
-pub enum Effect<S: System> {
+pub enum Effect {
+    /// Listens on a port of the host until the process ends; answered by `ListenFailed` if another program does.
+    Listen {
+        /// Which.
+        port: u16,
+    },
     /// Connects; answered by `Dialed` or `DialFailed`.
     Dial {
         /// The attempt.
@@ -340,7 +446,7 @@ pub enum Effect<S: System> {
         /// Which.
         link: LinkId,
         /// What.
-        message: S::Message,
+        message: Rc<dyn Message>,
     },
     /// Closes a link after what was sent on it; no `Closed` is heard here.
     Close {
@@ -352,25 +458,80 @@ pub enum Effect<S: System> {
         /// Where to.
         to: SocketAddr,
         /// What.
-        message: S::Message,
+        message: Rc<dyn Message>,
     },
     /// Writes to the host's disk; answered by `Written` or `WriteFailed`.
-    Write {
-        /// To answer with.
-        ticket: Ticket,
-        /// What.
-        write: Write,
-        /// Whether `Written` means durable.
-        synced: bool,
-        /// A failure is not answered; it is tried again after this, until it succeeds.
-        retry: Option<Duration>,
-    },
+    Write(Box<Writing>),
     /// Tells people.
-    Report(S::Event),
+    Report(Box<dyn ReportedEvent>),
     /// The process ends; the operating system closes its links.
     Exit,
-    /// Nothing.
-    Nothing,
+}
+
+/// A write to a host's disk.
+#[derive(Debug)]
+pub struct Writing {
+    /// To answer with.
+    pub ticket: Ticket,
+    /// What.
+    pub write: Write,
+    /// Whether `Written` means durable.
+    pub synced: bool,
+    /// A failure is not answered; it is tried again after this, until it succeeds.
+    pub retry: Option<Duration>,
+}
+
+/// What one step of a process does to the world, in the order to be done.
+#[derive(Debug, Default)]
+pub struct Effects {
+    list: Vec<Effect>,
+}
+
+impl Effects {
+    /// None.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { list: Vec::new() }
+    }
+
+    /// Appends one.
+    pub fn push(&mut self, effect: Effect) {
+        self.list.push(effect);
+    }
+
+    /// Sends on a link.
+    pub fn send(&mut self, link: LinkId, message: impl Message) {
+        let message = Rc::new(message);
+        self.push(Effect::Send { link, message });
+    }
+
+    /// Sends a datagram.
+    pub fn datagram(&mut self, to: SocketAddr, message: impl Message) {
+        let message = Rc::new(message);
+        self.push(Effect::Datagram { to, message });
+    }
+
+    /// Tells people.
+    pub fn report(&mut self, notice: impl ReportedEvent) {
+        self.push(Effect::Report(Box::new(notice)));
+    }
+
+    /// All, first first.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Effect] {
+        &self.list
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Takes all; the memory is kept.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Effect> {
+        self.list.drain(..)
+    }
 }
 
 /// Says what is wrong with what goes with a word.
@@ -387,8 +548,10 @@ pub struct Vocabulary {
     pub conditions: Vec<&'static str>,
     /// The metrics it has, besides those of traffic, which every system has.
     pub metrics: Vec<&'static str>,
-    /// Figures of single nodes that metrics may bound ([`System::gauge`]).
+    /// Figures of single nodes that metrics may bound ([`ProcessView::gauge`]).
     pub gauges: Vec<&'static str>,
+    /// The programs that hosts run.
+    pub programs: Vec<&'static str>,
     /// The workload's words.
     pub commands: Vec<&'static str>,
     /// Whether its processes have certificates, to which the step `certificate` can do something.

@@ -1,7 +1,8 @@
 //! What every engine lets be seen of a running world.
 
-use crate::scenario::{Host, Selector};
-use crate::system::System;
+use crate::scenario::{Condition, Host, Selector};
+use crate::system::{ProcessView, Program, ReportedEvent};
+use core::ops::Range;
 use phalanx_core::random::Random;
 use serde::Serialize;
 use serde_json::Value;
@@ -17,23 +18,31 @@ pub struct Traffic {
 }
 
 /// A world at one instant.
-pub trait World<S: System> {
-    /// What a host's process shows, if it runs. One that left or gave up may still be shown.
-    fn view(&self, host: usize) -> Option<&S::View>;
+pub trait World {
+    /// What a process shows, if it runs. One that left or gave up may still be shown.
+    fn view(&self, process: usize) -> Option<&dyn ProcessView>;
+
+    /// The processes of a host. Engines that run one program a host number them like the hosts.
+    fn processes(&self, host: usize) -> Range<usize> {
+        host..host + 1
+    }
+
+    /// The place in the run's list of the program that a process runs.
+    fn program_of(&self, _process: usize) -> usize {
+        0
+    }
 
     /// What a host has sent.
     fn traffic(&self, host: usize) -> Traffic;
 
-    /// The system of the run, which remembers what happened in it; none: the engine keeps no such memory.
-    fn system(&self) -> Option<&S> {
-        None
-    }
+    /// The program at a place in the run's list; none beyond its end.
+    fn program(&self, index: usize) -> Option<&dyn Program>;
 }
 
 /// A world at one instant, with the names of the scenario.
-pub struct Scene<'a, S: System> {
+pub struct Scene<'a> {
     /// The world.
-    pub world: &'a dyn World<S>,
+    pub world: &'a dyn World,
     /// Its hosts.
     pub hosts: &'a [Host],
     /// The nodes that steps drew and gave a word.
@@ -42,30 +51,112 @@ pub struct Scene<'a, S: System> {
     pub started: &'a BTreeSet<usize>,
 }
 
-impl<S: System> core::fmt::Debug for Scene<'_, S> {
+impl core::fmt::Debug for Scene<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Scene").finish_non_exhaustive()
     }
 }
 
-impl<S: System> Scene<'_, S> {
+impl Scene<'_> {
+    /// The programs of the run.
+    pub fn programs(&self) -> impl Iterator<Item = &dyn Program> {
+        (0..).map_while(|index| self.world.program(index))
+    }
+
     /// A host's name.
     #[must_use]
     pub fn name(&self, host: usize) -> &str {
         &self.hosts[host].name
     }
 
-    /// What a host's process shows, if it runs.
-    #[must_use]
-    pub fn view(&self, host: usize) -> Option<&S::View> {
-        self.world.view(host)
+    /// The name of the program that a process runs.
+    fn program_name(&self, process: usize) -> Option<&'static str> {
+        let program = self.world.program_of(process);
+        Some(self.world.program(program)?.name())
     }
 
-    /// The hosts whose processes run and take part.
-    pub fn nodes(&self) -> impl Iterator<Item = (usize, &S::View)> {
+    /// The views of a host's running processes: of one program, or of all.
+    pub fn views_of(
+        &self,
+        host: usize,
+        program: Option<&'static str>,
+    ) -> impl Iterator<Item = &dyn ProcessView> {
+        self.world.processes(host).filter_map(move |process| {
+            let wanted = program.is_none() || self.program_name(process) == program;
+            self.world.view(process).filter(|_| wanted)
+        })
+    }
+
+    /// The views of a host's running processes.
+    pub fn views(&self, host: usize) -> impl Iterator<Item = &dyn ProcessView> {
+        self.views_of(host, None)
+    }
+
+    /// The view of this type among those of a host's running processes.
+    #[must_use]
+    pub fn one<V: ProcessView>(&self, host: usize) -> Option<&V> {
+        self.views(host).find_map(|view| view.of())
+    }
+
+    fn participating(
+        &self,
+        program: Option<&'static str>,
+    ) -> impl Iterator<Item = (usize, &dyn ProcessView)> {
         (0..self.hosts.len())
-            .filter_map(|host| self.world.view(host).map(|view| (host, view)))
-            .filter(|(_, view)| S::takes_part(view))
+            .flat_map(move |host| self.views_of(host, program).map(move |view| (host, view)))
+            .filter(|(_, view)| view.participates())
+    }
+
+    /// The participating processes, with their hosts.
+    pub fn nodes(&self) -> impl Iterator<Item = (usize, &dyn ProcessView)> {
+        self.participating(None)
+    }
+
+    /// The participating processes of one program, with their hosts.
+    pub fn nodes_of(
+        &self,
+        program: &'static str,
+    ) -> impl Iterator<Item = (usize, &dyn ProcessView)> {
+        self.participating(Some(program))
+    }
+
+    /// Those of the participating processes whose view is of this type.
+    pub fn of<V: ProcessView>(&self) -> impl Iterator<Item = (usize, &V)> {
+        self.nodes()
+            .filter_map(|(host, view)| Some((host, view.of()?)))
+    }
+
+    /// Whether all programs have settled.
+    ///
+    /// # Errors
+    /// What has not settled.
+    pub fn settled(&self) -> Result<(), String> {
+        self.programs()
+            .try_for_each(|program| program.settled(self))
+    }
+
+    /// Whether a condition of a program's own holds.
+    ///
+    /// # Errors
+    /// What stands against it.
+    pub fn holds(&self, condition: &Condition) -> Result<(), String> {
+        let judged = self
+            .programs()
+            .find_map(|program| program.holds(self, condition));
+        judged.unwrap_or_else(|| Err(format!("no program can judge {condition:?}")))
+    }
+
+    /// Whether an event wrongly reports a running node as dead.
+    #[must_use]
+    pub fn is_false_death(&self, event: &dyn ReportedEvent) -> bool {
+        self.programs()
+            .any(|program| program.is_false_death(self, event))
+    }
+
+    /// Whether a process of a host participates.
+    #[must_use]
+    pub fn participates(&self, host: usize) -> bool {
+        self.views(host).any(ProcessView::participates)
     }
 
     /// The hosts that a selector chooses at this instant.
@@ -73,24 +164,28 @@ impl<S: System> Scene<'_, S> {
     pub fn select(&self, selector: &Selector) -> Vec<usize> {
         // Expectations do not draw; the generator is only asked when a scenario draws in an expectation.
         let mut random = Random::from_seed(0);
+        let views = |host| self.views_of(host, selector.program());
         selector.resolve_now(
             self.hosts,
             self.named,
-            &|host| self.world.view(host).is_some_and(S::takes_part),
-            &|host| self.started.contains(&host) && self.world.view(host).is_none(),
+            &|host| views(host).any(ProcessView::participates),
+            &|host| self.started.contains(&host) && views(host).next().is_none(),
             &mut random,
         )
     }
 
-    /// The chosen hosts whose processes run and take part.
+    /// The participating processes that a selector chooses, with their hosts.
     ///
     /// # Errors
     /// When there is none.
-    pub fn observers(&self, who: &Selector) -> Result<Vec<(usize, &S::View)>, String> {
+    pub fn observers(&self, who: &Selector) -> Result<Vec<(usize, &dyn ProcessView)>, String> {
         let chosen = self.select(who).into_iter();
         let observers: Vec<_> = chosen
-            .filter_map(|host| self.world.view(host).map(|view| (host, view)))
-            .filter(|(_, view)| S::takes_part(view))
+            .flat_map(|host| {
+                let views = self.views_of(host, who.program());
+                views.map(move |view| (host, view))
+            })
+            .filter(|(_, view)| view.participates())
             .collect();
         if observers.is_empty() {
             Err("none of the observers runs".to_owned())
@@ -99,25 +194,71 @@ impl<S: System> Scene<'_, S> {
         }
     }
 
-    /// Whether these nodes have one state, or one value under a key of it.
+    /// The chosen processes whose view is of this type.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn observers_of<V: ProcessView>(&self, who: &Selector) -> Result<Vec<(usize, &V)>, String> {
+        let observers = self.observers(who)?.into_iter();
+        let observers: Vec<_> = observers
+            .filter_map(|(host, view)| Some((host, view.of()?)))
+            .collect();
+        if observers.is_empty() {
+            Err("none of the observers runs".to_owned())
+        } else {
+            Ok(observers)
+        }
+    }
+
+    /// Whether a selector that names no program leaves no doubt which program's states are meant: of the chosen
+    /// processes, those of one program alone hold this key, or are there at all.
+    ///
+    /// # Errors
+    /// The programs in question.
+    pub fn is_unambiguous(&self, who: &Selector, key: Option<&str>) -> Result<(), String> {
+        if who.program().is_some() || self.world.program(1).is_none() {
+            return Ok(());
+        }
+        let mut programs = BTreeSet::new();
+        for host in self.select(who) {
+            for process in self.world.processes(host) {
+                let view = self.world.view(process);
+                let view = view.filter(|view| view.participates());
+                let holds = |view: &dyn ProcessView| {
+                    key.is_none_or(|key| !value(&view.state(), key).is_null())
+                };
+                if view.is_some_and(holds) {
+                    programs.extend(self.program_name(process));
+                }
+            }
+        }
+        let (Some(first), true) = (programs.first(), programs.len() > 1) else {
+            return Ok(());
+        };
+        let what = key.map_or_else(|| "processes".to_owned(), |key| format!("the key `{key}`"));
+        let all: Vec<&str> = programs.iter().copied().collect();
+        Err(format!(
+            "several programs have {what}: {}; name one in `who`, such as `all/{first}`",
+            all.join(", ")
+        ))
+    }
+
+    /// Whether these processes have one state, or one value under a key of it.
     ///
     /// # Errors
     /// The first two that differ.
     pub fn agree<'v>(
         &self,
-        nodes: impl IntoIterator<Item = (usize, &'v S::View)>,
+        nodes: impl IntoIterator<Item = (usize, &'v dyn ProcessView)>,
         key: Option<&str>,
-    ) -> Result<(), String>
-    where
-        S::View: 'v,
-    {
+    ) -> Result<(), String> {
         let mut nodes = nodes.into_iter();
         let Some((first, reference)) = nodes.next() else {
             return Ok(());
         };
         let Some(key) = key else {
-            let digest = S::digest(reference);
-            return match nodes.find(|(_, view)| S::digest(view) != digest) {
+            let digest = reference.digest();
+            return match nodes.find(|(_, view)| view.digest() != digest) {
                 None => Ok(()),
                 Some((other, _)) => Err(format!(
                     "{} and {} are in different states",
@@ -126,9 +267,9 @@ impl<S: System> Scene<'_, S> {
                 )),
             };
         };
-        let wanted = value(&S::state(reference), key);
+        let wanted = value(&reference.state(), key);
         for (other, view) in nodes {
-            let found = value(&S::state(view), key);
+            let found = value(&view.state(), key);
             if found != wanted {
                 let (first, other) = (self.name(first), self.name(other));
                 return Err(format!(

@@ -178,10 +178,6 @@ impl Applications {
         }
     }
 
-    pub(super) const fn host(&self) -> usize {
-        self.host
-    }
-
     /// A number that no other thing of the run has.
     fn number(&mut self) -> u64 {
         self.count += 1;

@@ -5,9 +5,14 @@
 use super::applications::{Act, Applications, Asked, payload};
 use super::event::Event;
 use super::workload::Order;
+use super::{EPOCH, STORE_RETRY};
+use crate::disk::Write;
+use crate::model::PORT;
 use crate::scenario::Opening;
+use crate::system::{Effect, Effects, Process, ProcessEvent, ProcessView, Writing};
 use phalanx_core::channel::{self, ChannelName, Delivery, Request};
-use phalanx_core::gossip::{Address, DialId, LinkId, Ticket};
+use phalanx_core::gossip::{self, Address, DialId, LinkId, Ticket};
+use phalanx_core::identity::NodeId;
 use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::node::{self, Message, Node};
 use phalanx_core::time::{Duration, Instant};
@@ -115,10 +120,6 @@ impl Daemon {
         &self.node
     }
 
-    pub(super) const fn host(&self) -> usize {
-        self.applications.host()
-    }
-
     fn request(&mut self, asked: Option<Asked>) -> Request {
         self.requests += 1;
         if let Some(asked) = asked {
@@ -128,7 +129,7 @@ impl Daemon {
     }
 
     /// An application does something.
-    fn act(&mut self, now: Instant, act: Act, out: &mut Outbox<Output>) {
+    fn act(&mut self, now: Instant, act: Act, out: &mut impl Orders) {
         if let Some(event) = act.reported() {
             out.push(Output::Report(event));
         }
@@ -186,11 +187,11 @@ impl Daemon {
         self.ask(now, input, out);
     }
 
-    fn ask(&mut self, now: Instant, input: channel::Input, out: &mut Outbox<Output>) {
+    fn ask(&mut self, now: Instant, input: channel::Input, out: &mut impl Orders) {
         self.step_node(now, node::Input::Channel(input), out);
     }
 
-    fn step_node(&mut self, now: Instant, input: node::Input, out: &mut Outbox<Output>) {
+    fn step_node(&mut self, now: Instant, input: node::Input, out: &mut impl Orders) {
         let mut orders = Outbox::new();
         self.node.step(now, input, &mut orders);
         for order in orders.drain() {
@@ -209,7 +210,7 @@ impl Daemon {
     }
 
     /// The channels say something to the applications.
-    fn tell(&mut self, now: Instant, order: channel::Output, out: &mut Outbox<Output>) {
+    fn tell(&mut self, now: Instant, order: channel::Output, out: &mut impl Orders) {
         match order {
             channel::Output::Deliver { channel, delivery } => {
                 let message = match &delivery {
@@ -237,7 +238,7 @@ impl Daemon {
     }
 
     /// An application takes a message that was sent to it.
-    fn take(&mut self, now: Instant, channel: ChannelName, bytes: usize, out: &mut Outbox<Output>) {
+    fn take(&mut self, now: Instant, channel: ChannelName, bytes: usize, out: &mut impl Orders) {
         let Some(takes) = self.slow.get(&channel) else {
             self.consume(now, channel, bytes, out);
             return;
@@ -247,13 +248,7 @@ impl Daemon {
         self.unread.push_back((free + *takes, channel, bytes));
     }
 
-    fn consume(
-        &mut self,
-        now: Instant,
-        channel: ChannelName,
-        bytes: usize,
-        out: &mut Outbox<Output>,
-    ) {
+    fn consume(&mut self, now: Instant, channel: ChannelName, bytes: usize, out: &mut impl Orders) {
         let count = 1;
         let input = channel::Input::Consumed {
             channel,
@@ -263,7 +258,7 @@ impl Daemon {
         self.ask(now, input, out);
     }
 
-    fn on_wake(&mut self, now: Instant, out: &mut Outbox<Output>) {
+    fn on_wake(&mut self, now: Instant, out: &mut impl Orders) {
         if self.node.next_deadline().is_some_and(|at| at <= now) {
             self.step_node(now, node::Input::Wake, out);
         }
@@ -276,11 +271,8 @@ impl Daemon {
     }
 }
 
-impl Machine for Daemon {
-    type Input = Input;
-    type Output = Output;
-
-    fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
+impl Daemon {
+    fn take_input(&mut self, now: Instant, input: Input, out: &mut impl Orders) {
         match input {
             Input::Node(input) => self.step_node(now, input, out),
             Input::Order(Order::Lie(told)) => {
@@ -297,11 +289,153 @@ impl Machine for Daemon {
         }
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
+    fn deadline(&self) -> Option<Instant> {
         let unread = self.unread.iter().map(|(at, ..)| *at).min();
         [self.node.next_deadline(), unread]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// What happened, as an input.
+    fn input(&self, what: ProcessEvent) -> Option<Input> {
+        Some(Input::Node(node::Input::Mesh(match what {
+            ProcessEvent::Start => gossip::Input::Start,
+            ProcessEvent::Accepted { link, peer } => gossip::Input::Accepted { link, peer: peer? },
+            ProcessEvent::Dialed { dial, link, peer } => gossip::Input::Dialed {
+                dial,
+                link,
+                peer: peer?,
+            },
+            ProcessEvent::DialFailed { dial, reason } => gossip::Input::DialFailed { dial, reason },
+            ProcessEvent::Received { link, message } => {
+                let message = message.take()?;
+                return Some(Input::Node(node::Input::Receive { link, message }));
+            }
+            ProcessEvent::Closed { link, reason } => gossip::Input::Closed { link, reason },
+            ProcessEvent::Written { ticket } => gossip::Input::Stored { ticket },
+            ProcessEvent::Leave => gossip::Input::Leave,
+            ProcessEvent::Announce(published) => {
+                let mut content = self.node.mesh().record().content().clone();
+                content.services = published.services;
+                content.metadata = published.metadata;
+                gossip::Input::Announce(content)
+            }
+            ProcessEvent::Command(command) => {
+                return Order::read(&command.name, &command.with)
+                    .ok()
+                    .map(Input::Order);
+            }
+            ProcessEvent::Wake => return Some(Input::Wake),
+            ProcessEvent::ListenFailed { .. }
+            | ProcessEvent::Datagram { .. }
+            | ProcessEvent::WriteFailed { .. }
+            | ProcessEvent::Certificate(_) => return None,
+        })))
+    }
+}
+
+/// For engines that have their own world: the daemon as a machine.
+impl Machine for Daemon {
+    type Input = Input;
+    type Output = Output;
+
+    fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
+        self.take_input(now, input, out);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.deadline()
+    }
+}
+
+/// For the model engine: the daemon as a process of a host.
+impl Process for Daemon {
+    fn concerns(&self, what: &ProcessEvent) -> bool {
+        match what {
+            ProcessEvent::Command(command) => Order::read(&command.name, &command.with).is_ok(),
+            ProcessEvent::Received { message, .. } => message.of::<Message>().is_some(),
+            ProcessEvent::ListenFailed { .. }
+            | ProcessEvent::Datagram { .. }
+            | ProcessEvent::WriteFailed { .. }
+            | ProcessEvent::Certificate(_) => false,
+            ProcessEvent::Start
+            | ProcessEvent::Accepted { .. }
+            | ProcessEvent::Dialed { .. }
+            | ProcessEvent::DialFailed { .. }
+            | ProcessEvent::Closed { .. }
+            | ProcessEvent::Written { .. }
+            | ProcessEvent::Leave
+            | ProcessEvent::Announce(_)
+            | ProcessEvent::Wake => true,
+        }
+    }
+
+    fn on_event(&mut self, now: Instant, what: ProcessEvent, out: &mut Effects) {
+        match what {
+            ProcessEvent::Start => out.push(Effect::Listen { port: PORT }),
+            // Nobody comes in without a certificate.
+            ProcessEvent::Accepted { link, peer: None }
+            | ProcessEvent::Dialed {
+                link, peer: None, ..
+            } => {
+                return out.push(Effect::Close { link });
+            }
+            _ => {}
+        }
+        if let Some(input) = self.input(what) {
+            self.take_input(now, input, out);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.deadline()
+    }
+
+    fn view(&self) -> &dyn ProcessView {
+        &self.node
+    }
+
+    fn identity(&self) -> Option<&NodeId> {
+        Some(self.node.mesh().id())
+    }
+}
+
+/// Where a daemon's orders go.
+pub trait Orders {
+    /// Appends one.
+    fn push(&mut self, order: Output);
+}
+
+impl Orders for Outbox<Output> {
+    fn push(&mut self, order: Output) {
+        Self::push(self, order);
+    }
+}
+
+impl Orders for Effects {
+    fn push(&mut self, order: Output) {
+        match order {
+            Output::Send { link, message } => self.send(link, message),
+            Output::Dial { dial, address } => {
+                let to = match address {
+                    Address::Socket(address) => Some(address),
+                    Address::Name(_) => None,
+                };
+                Self::push(self, Effect::Dial { dial, to });
+            }
+            Output::Close { link } => Self::push(self, Effect::Close { link }),
+            Output::Store { ticket, epoch } => {
+                let writing = Writing {
+                    ticket,
+                    write: Write::Replace(EPOCH.into(), epoch.to_le_bytes().to_vec()),
+                    synced: true,
+                    retry: Some(STORE_RETRY),
+                };
+                Self::push(self, Effect::Write(Box::new(writing)));
+            }
+            Output::Left => Self::push(self, Effect::Exit),
+            Output::Report(event) => self.report(event),
+        }
     }
 }

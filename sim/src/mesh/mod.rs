@@ -6,12 +6,12 @@ mod condition;
 pub mod daemon;
 mod event;
 pub mod hearing;
-mod hope;
 pub mod invariant;
 mod ledger;
 mod liar;
 pub mod life;
 pub mod projection;
+mod recoverability;
 pub mod trace;
 mod workload;
 
@@ -22,18 +22,20 @@ pub use liar::{Lie, Told};
 pub(crate) use workload::LIE;
 pub use workload::{Order, Target, Written};
 
-use crate::disk::Write;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::model::WALL_ZERO;
 use crate::outcome::reproduce;
-use crate::scenario::plan::Plan;
-use crate::scenario::{Condition, Engine, Scenario};
-use crate::system::{Effect, Happening, Start, System, Taken, Vocabulary};
+use crate::scenario::plan::Reporter;
+use crate::scenario::{Condition, Scenario};
+use crate::system::{
+    self, Cast, Definition, InputInfo, Process, ProcessEvent, ProcessView, Program, ReportedEvent,
+    Start, Vocabulary,
+};
 use core::time::Duration;
 use invariant::Shared;
 use ledger::Ledger;
 use life::Life;
-use phalanx_core::gossip::{self, Address, Phase, Sabotage, Switch};
+use phalanx_core::gossip::{self, Phase, Sabotage, Switch};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Message, Node};
 use phalanx_core::random::mix;
@@ -44,6 +46,16 @@ use projection::{Lives, Projection, text_of};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// The name of the mesh daemon as a program.
+pub const PROGRAM: &str = "mesh";
+
+/// The mesh daemon of a host, as it reports events.
+#[must_use]
+pub const fn daemon_of(host: usize) -> Reporter {
+    let program = PROGRAM;
+    Reporter { host, program }
+}
+
 /// The metric of a node's memory, in bytes.
 const MEMORY: &str = "memory";
 /// The file that holds the epoch.
@@ -53,7 +65,7 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 /// The stream of a life's randomness from which its applications draw.
 pub const APPLICATIONS: &str = "applications";
 
-type Scene<'a> = crate::world::Scene<'a, Mesh>;
+use crate::world::Scene;
 
 /// The mesh, for one run.
 #[derive(Debug)]
@@ -106,59 +118,73 @@ impl Mesh {
     }
 }
 
-impl System for Mesh {
-    type Machine = Daemon;
-    type Message = Message;
-    type Event = Event;
-    type View = Node;
+/// The mesh, by its words.
+pub static MESH: Definition = Definition {
+    vocabulary,
+    build: |scenario, words| Ok(Cast::everywhere(new(scenario, words)?, scenario)),
+    recoverable: recoverability::recoverable,
+    reproduce_command: |scenario, seed, engine| reproduce(scenario, engine, seed),
+};
 
-    fn vocabulary() -> Vocabulary {
-        Vocabulary {
-            name: "the mesh",
-            events: event::words(),
-            conditions: ["sees", "members", "providers", "links", "phase"]
-                .into_iter()
-                .chain(workload::CONDITIONS)
-                .collect(),
-            metrics: vec![
-                "false-deaths",
-                "converge-ms",
-                "converge-p99-ms",
-                "all-right-ms",
-                "missed-updates",
-                "update-ms",
-                "update-p99-ms",
-                "update-p50-ms",
-                "copies-percent",
-                "delivered-percent",
-                "send-ms",
-                "send-p99-ms",
-            ],
-            gauges: vec![MEMORY],
-            commands: workload::COMMANDS.to_vec(),
-            check: Some(workload::check),
-            // Who is who is settled before a message reaches the machine; certificates are the transport's.
-            certificates: false,
-            sabotage: Switch::ALL.iter().map(|(_, word)| *word).collect(),
-        }
+/// Its words.
+#[must_use]
+pub fn vocabulary() -> Vocabulary {
+    Vocabulary {
+        name: "the mesh",
+        programs: vec![PROGRAM],
+        events: event::words(),
+        conditions: ["sees", "members", "providers", "links", "phase"]
+            .into_iter()
+            .chain(workload::CONDITIONS)
+            .collect(),
+        metrics: vec![
+            "false-deaths",
+            "converge-ms",
+            "converge-p99-ms",
+            "all-right-ms",
+            "missed-updates",
+            "update-ms",
+            "update-p99-ms",
+            "update-p50-ms",
+            "copies-percent",
+            "delivered-percent",
+            "send-ms",
+            "send-p99-ms",
+        ],
+        gauges: vec![MEMORY],
+        commands: workload::COMMANDS.to_vec(),
+        check: Some(workload::check),
+        // Who is who is settled before a message reaches the machine; certificates are the transport's.
+        certificates: false,
+        sabotage: Switch::ALL.iter().map(|(_, word)| *word).collect(),
+    }
+}
+
+/// The mesh for one run.
+///
+/// # Errors
+/// The word that names nothing.
+pub fn new(scenario: &Scenario, words: &[String]) -> Result<Mesh, String> {
+    let mut lives = Lives::new(WALL_ZERO);
+    for (index, host) in scenario.hosts.iter().enumerate() {
+        lives.listens(&host.name, crate::model::address(index));
+    }
+    Ok(Mesh {
+        sabotage: sabotage(words)?,
+        lives,
+        ledger: Ledger::new(scenario.hosts.len()),
+        received: Vec::new(),
+        shared: Shared::new(scenario.hosts.len()),
+        ids: Applications::ids(scenario),
+    })
+}
+
+impl Program for Mesh {
+    fn name(&self) -> &'static str {
+        PROGRAM
     }
 
-    fn new(scenario: &Scenario, words: &[String]) -> Result<Self, String> {
-        let mut lives = Lives::new(WALL_ZERO);
-        for (index, host) in scenario.hosts.iter().enumerate() {
-            lives.listens(&host.name, crate::model::address(index));
-        }
-        Ok(Self {
-            sabotage: sabotage(words)?,
-            lives,
-            ledger: Ledger::new(scenario.hosts.len()),
-            received: Vec::new(),
-            shared: Shared::new(scenario.hosts.len()),
-            ids: Applications::ids(scenario),
-        })
-    }
-
-    fn start(&mut self, mut start: Start<'_>) -> Daemon {
+    fn start(&mut self, mut start: Start<'_>) -> Box<dyn Process> {
         let stored = start
             .disk
             .read(EPOCH)
@@ -179,103 +205,95 @@ impl System for Mesh {
         let random = start.random.child(APPLICATIONS);
         let applications = Applications::new(Arc::clone(&self.ids), start.host, start.life, random);
         let opens = &start.spec().channels;
-        Daemon::starting(node, applications, opens, Instant::ZERO)
+        Box::new(Daemon::starting(node, applications, opens, Instant::ZERO))
     }
 
-    fn happen(&mut self, daemon: &Daemon, what: Happening<'_, Message>) -> Option<daemon::Input> {
-        Some(daemon::Input::Node(node::Input::Mesh(match what {
-            Happening::Start => gossip::Input::Start,
-            Happening::Accepted { link, peer } => gossip::Input::Accepted { link, peer },
-            Happening::Dialed { dial, link, peer } => gossip::Input::Dialed { dial, link, peer },
-            Happening::DialFailed { dial, reason } => gossip::Input::DialFailed { dial, reason },
-            Happening::Received { link, message } => {
-                let input = node::Input::Receive { link, message };
-                return Some(daemon::Input::Node(input));
-            }
-            Happening::Closed { link, reason } => gossip::Input::Closed { link, reason },
-            Happening::Written { ticket } => gossip::Input::Stored { ticket },
-            Happening::Leave => gossip::Input::Leave,
-            Happening::Announce { services, metadata } => {
-                let mut content = daemon.node().mesh().record().content().clone();
-                content.services.clone_from(services);
-                content.metadata.clone_from(metadata);
-                gossip::Input::Announce(content)
-            }
-            Happening::Command { name, with } => {
-                return Order::read(name, with).ok().map(daemon::Input::Order);
-            }
-            Happening::Datagram { .. }
-            | Happening::WriteFailed { .. }
-            | Happening::Certificate(_) => return None,
-        })))
-    }
-
-    fn perform(&mut self, output: daemon::Output) -> Effect<Self> {
-        match output {
-            daemon::Output::Dial { dial, address } => Effect::Dial {
-                dial,
-                to: match address {
-                    Address::Socket(address) => Some(address),
-                    Address::Name(_) => None,
-                },
-            },
-            daemon::Output::Send { link, message } => Effect::Send { link, message },
-            daemon::Output::Close { link } => Effect::Close { link },
-            daemon::Output::Store { ticket, epoch } => Effect::Write {
-                ticket,
-                write: Write::Replace(EPOCH.into(), epoch.to_le_bytes().to_vec()),
-                synced: true,
-                retry: Some(STORE_RETRY),
-            },
-            daemon::Output::Left => Effect::Exit,
-            daemon::Output::Report(event) => Effect::Report(event),
-        }
-    }
-
-    fn before(&mut self, daemon: &Daemon, input: &daemon::Input) {
+    fn before_event(&mut self, host: usize, view: &dyn ProcessView, what: &ProcessEvent) {
         self.received.clear();
-        let node = daemon.node();
-        if let daemon::Input::Node(node::Input::Receive { message, .. }) = input {
-            if let Message::Channel(data) = message {
-                self.ledger.comes(daemon.host(), ledger::updates(data));
-            }
-            let received = &mut self.received;
-            invariant::records(message, &mut |record| {
-                received.push(Received {
-                    id: record.id().clone(),
-                    before: node.mesh().topology().record(record.id()).cloned(),
-                    held: None,
-                });
+        let ProcessEvent::Received { message, .. } = what else {
+            return;
+        };
+        let (Some(node), Some(message)) = (view.of::<Node>(), message.of::<Message>()) else {
+            return;
+        };
+        if let Message::Channel(data) = message {
+            self.ledger.comes(host, ledger::updates(data));
+        }
+        let received = &mut self.received;
+        invariant::records(message, &mut |record| {
+            received.push(Received {
+                id: record.id().clone(),
+                before: node.mesh().topology().record(record.id()).cloned(),
+                held: None,
             });
+        });
+    }
+
+    fn after_step(&mut self, seen: &Seen<'_>) {
+        let Some(node) = seen.view.of::<Node>() else {
+            return;
+        };
+        self.shared.note(seen, node);
+        for received in &mut self.received {
+            received.held = node.mesh().topology().record(&received.id).cloned();
         }
     }
 
-    fn describe(&mut self, input: &daemon::Input, bytes: usize) -> Taken {
-        match input {
-            daemon::Input::Node(input) => taken_by_node(input, bytes),
-            daemon::Input::Order(_) => Taken::of("order"),
-            daemon::Input::Wake => Taken::of("wake"),
+    fn on_report(&mut self, report: &Report<'_>) {
+        if let Some(event) = report.event.of() {
+            self.ledger.event(report.host, report.now, event);
         }
     }
 
-    fn size(message: &Message) -> usize {
-        message.encoded_len()
+    fn invariants(&self, scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
+        invariant::all(scenario)
     }
 
-    fn view(daemon: &Daemon) -> &Node {
-        daemon.node()
+    fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
+        condition::converged(scene)
     }
 
-    fn digest(node: &Node) -> u64 {
-        let channels = node.channels();
+    fn correct_views(&self, scene: &Scene<'_>) -> Vec<(usize, bool)> {
+        condition::right_views(scene)
+    }
+
+    fn holds(&self, scene: &Scene<'_>, condition: &Condition) -> Option<Result<(), String>> {
+        Some(condition::holds(self, scene, condition))
+    }
+
+    fn metric(
+        &self,
+        scene: &Scene<'_>,
+        word: &str,
+        who: &[usize],
+        window: (u64, u64),
+    ) -> Option<u64> {
+        self.ledger.figure(scene, word, who, window)
+    }
+
+    fn is_false_death(&self, scene: &Scene<'_>, notice: &dyn ReportedEvent) -> bool {
+        let Some(Event::Mesh(gossip::Event::PeerDown { id })) = notice.of() else {
+            return false;
+        };
+        scene.of::<Node>().any(|(_, node)| node.mesh().id() == id)
+    }
+
+    fn projection(&self, scene: &Scene<'_>) -> Option<Projection> {
+        Some(Projection::of(scene, &self.lives))
+    }
+}
+
+impl ProcessView for Node {
+    fn digest(&self) -> u64 {
+        let channels = self.channels();
         let hashes = channels
             .known()
             .filter_map(|(name, ..)| channels.hash(name));
-        node.mesh().hash() ^ hashes.fold(0, |sum, hash| mix(sum ^ hash))
+        self.mesh().hash() ^ hashes.fold(0, |sum, hash| mix(sum ^ hash))
     }
 
-    fn state(node: &Node) -> Value {
-        let mesh = node.mesh();
+    fn state(&self) -> Value {
+        let mesh = self.mesh();
         let members = mesh.members().map(|member| {
             let rank = member.record.rank();
             let content = member.record.content();
@@ -301,79 +319,39 @@ impl System for Mesh {
             "hash": format!("{:016x}", mesh.hash()),
             "members": members.collect::<serde_json::Map<_, _>>(),
             "links": links.collect::<serde_json::Map<_, _>>(),
-            "channels": channels(node),
+            "channels": channels(self),
         })
     }
 
-    fn event(event: &Event) -> (&'static str, Option<&NodeId>) {
-        event.described()
-    }
-
-    fn gauge(name: &str, node: &Self::View) -> Option<u64> {
-        (name == MEMORY).then(|| node.mesh().memory() as u64)
-    }
-
-    fn again(scenario: &Scenario, seed: u64, engine: Engine) -> String {
-        reproduce(scenario, engine, seed)
-    }
-
-    fn invariants(scenario: &Scenario) -> Vec<Box<dyn Invariant<Self>>> {
-        invariant::all(scenario)
-    }
-
-    fn note(&mut self, seen: &Seen<'_, Self>) {
-        self.shared.note(seen);
-        for received in &mut self.received {
-            received.held = seen.view().mesh().topology().record(&received.id).cloned();
-        }
-    }
-
-    fn heard(&mut self, report: &Report<'_, Self>) {
-        self.ledger.event(report.host, report.now, report.event);
-    }
-
-    fn takes_part(node: &Node) -> bool {
-        match node.mesh().phase() {
+    fn participates(&self) -> bool {
+        match self.mesh().phase() {
             Phase::Joining | Phase::Running | Phase::Isolated => true,
             Phase::Leaving | Phase::Left | Phase::NameTaken => false,
         }
     }
 
-    fn settled(scene: &Scene<'_>) -> Result<(), String> {
-        condition::converged(scene)
+    fn gauge(&self, name: &str) -> Option<u64> {
+        (name == MEMORY).then(|| self.mesh().memory() as u64)
+    }
+}
+
+impl system::Message for Message {
+    fn encoded_len(&self) -> usize {
+        Encoded::encoded_len(self)
     }
 
-    fn hopeful(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
-        hope::hopeful(scenario, plan, at)
+    fn kind(&self) -> &'static str {
+        word(self)
     }
 
-    fn right_views(scene: &Scene<'_>) -> Vec<(usize, bool)> {
-        condition::right_views(scene)
+    fn word(&self) -> &'static str {
+        event::content(self)
     }
+}
 
-    fn holds(scene: &Scene<'_>, condition: &Condition) -> Result<(), String> {
-        condition::holds(scene, condition)
-    }
-
-    fn is_false_death(scene: &Scene<'_>, event: &Event) -> bool {
-        let Event::Mesh(gossip::Event::PeerDown { id }) = event else {
-            return false;
-        };
-        scene.nodes().any(|(_, node)| node.mesh().id() == id)
-    }
-
-    fn figure(
-        &self,
-        scene: &Scene<'_>,
-        word: &str,
-        who: &[usize],
-        window: (u64, u64),
-    ) -> Option<u64> {
-        self.ledger.figure(scene, word, who, window)
-    }
-
-    fn project(&self, scene: &Scene<'_>) -> Option<Projection> {
-        Some(Projection::of(scene, &self.lives))
+impl ReportedEvent for Event {
+    fn described(&self) -> (&'static str, Option<&NodeId>) {
+        Self::described(self)
     }
 }
 
@@ -396,8 +374,8 @@ const fn mesh_word(message: &gossip::Message) -> &'static str {
 }
 
 /// The bytes and the words of a received message.
-fn taken_message(message: &Message, bytes: usize) -> Taken {
-    Taken {
+fn message_info(message: &Message, bytes: usize) -> InputInfo {
+    InputInfo {
         kind: word(message),
         word: event::content(message),
         size: bytes,
@@ -405,34 +383,34 @@ fn taken_message(message: &Message, bytes: usize) -> Taken {
 }
 
 /// What an input of a node is; `bytes` are those of the message in it.
-fn taken_by_node(input: &node::Input, bytes: usize) -> Taken {
+fn node_input_info(input: &node::Input, bytes: usize) -> InputInfo {
     match input {
-        node::Input::Mesh(input) => taken(input),
-        node::Input::Receive { message, .. } => taken_message(message, bytes),
-        node::Input::Channel(_) => Taken::of("channel"),
-        node::Input::WatchRoutes(_) => Taken::of("watch-routes"),
-        node::Input::Wake => Taken::of("wake"),
+        node::Input::Mesh(input) => gossip_input_info(input),
+        node::Input::Receive { message, .. } => message_info(message, bytes),
+        node::Input::Channel(_) => InputInfo::of("channel"),
+        node::Input::WatchRoutes(_) => InputInfo::of("watch-routes"),
+        node::Input::Wake => InputInfo::of("wake"),
     }
 }
 
 /// What an input of the mesh's machine is.
-fn taken(input: &gossip::Input) -> Taken {
+fn gossip_input_info(input: &gossip::Input) -> InputInfo {
     match input {
-        gossip::Input::Start => Taken::of("start"),
-        gossip::Input::Accepted { .. } => Taken::of("accepted"),
-        gossip::Input::Dialed { .. } => Taken::of("dialed"),
-        gossip::Input::DialFailed { .. } => Taken::of("dial-failed"),
-        gossip::Input::Receive { message, .. } => Taken::of(mesh_word(message)),
-        gossip::Input::Heard { .. } => Taken::of("heard"),
-        gossip::Input::Closed { .. } => Taken::of("closed"),
-        gossip::Input::Stored { .. } => Taken::of("stored"),
-        gossip::Input::Announce(_) => Taken::of("announce"),
-        gossip::Input::Targets { .. } => Taken::of("targets"),
-        gossip::Input::Discover(_) => Taken::of("discover"),
-        gossip::Input::Want { .. } => Taken::of("want"),
-        gossip::Input::Renew { .. } => Taken::of("renew"),
-        gossip::Input::Leave => Taken::of("leave"),
-        gossip::Input::Wake => Taken::of("wake"),
+        gossip::Input::Start => InputInfo::of("start"),
+        gossip::Input::Accepted { .. } => InputInfo::of("accepted"),
+        gossip::Input::Dialed { .. } => InputInfo::of("dialed"),
+        gossip::Input::DialFailed { .. } => InputInfo::of("dial-failed"),
+        gossip::Input::Receive { message, .. } => InputInfo::of(mesh_word(message)),
+        gossip::Input::Heard { .. } => InputInfo::of("heard"),
+        gossip::Input::Closed { .. } => InputInfo::of("closed"),
+        gossip::Input::Stored { .. } => InputInfo::of("stored"),
+        gossip::Input::Announce(_) => InputInfo::of("announce"),
+        gossip::Input::Targets { .. } => InputInfo::of("targets"),
+        gossip::Input::Discover(_) => InputInfo::of("discover"),
+        gossip::Input::Want { .. } => InputInfo::of("want"),
+        gossip::Input::Renew { .. } => InputInfo::of("renew"),
+        gossip::Input::Leave => InputInfo::of("leave"),
+        gossip::Input::Wake => InputInfo::of("wake"),
     }
 }
 

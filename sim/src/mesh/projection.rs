@@ -7,7 +7,6 @@
 //! - an address is the name of the host that listens there, or `elsewhere`;
 //! - the time of joining is in whole seconds since the start of the run.
 
-use super::Mesh;
 use crate::world::Scene;
 use core::net::SocketAddr;
 use phalanx_core::gossip::MemberView;
@@ -121,14 +120,14 @@ impl Lives {
 impl Projection {
     /// The state of a world.
     #[must_use]
-    pub fn of(scene: &Scene<'_, Mesh>, lives: &Lives) -> Self {
+    pub fn of(scene: &Scene<'_>, lives: &Lives) -> Self {
         let mut newest: BTreeMap<NodeId, Arc<Record>> = BTreeMap::new();
-        for (_, node) in scene.nodes() {
+        for (_, node) in scene.of::<Node>() {
             let mesh = node.mesh();
             newest.insert(mesh.id().clone(), Arc::clone(mesh.record()));
         }
         let mut nodes = BTreeMap::new();
-        for (host, node) in scene.nodes() {
+        for (host, node) in scene.of::<Node>() {
             let mesh = node.mesh();
             let mut members = BTreeMap::new();
             for member in mesh.members() {

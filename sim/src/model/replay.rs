@@ -3,13 +3,14 @@
 use super::clock::ns;
 use super::engine::{Engine, since_start};
 use super::trace::Trace;
-use crate::mesh::Mesh;
+use crate::mesh::MESH;
 use crate::record::{Done, Line, Lines, Recorder, Step};
 use crate::scenario::plan::Plan;
 use crate::scenario::{Scenario, ScenarioError, suggestion};
 use core::cell::RefCell;
 use core::time::Duration;
 use phalanx_core::gossip::{Gossip, LinkView, MemberView, Phase};
+use phalanx_core::node::Node;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -39,7 +40,7 @@ pub struct NodeView {
 
 /// A run that stands still wherever one wants to look.
 pub struct Replay<'a> {
-    engine: Engine<'a, 'a, Mesh>,
+    engine: Engine<'a, 'a>,
     heard: Rc<RefCell<VecDeque<Line<'a>>>>,
     /// The latest event given out.
     latest: Option<Line<'a>>,
@@ -78,7 +79,13 @@ impl<'a> Replay<'a> {
             heard: Rc::clone(&heard),
         };
         Ok(Self {
-            engine: Engine::new(scenario, plan, sabotage, Trace::owning(Box::new(ear)))?,
+            engine: Engine::new(
+                &MESH,
+                scenario,
+                plan,
+                sabotage,
+                Trace::owning(Box::new(ear)),
+            )?,
             heard,
             latest: None,
         })
@@ -135,13 +142,16 @@ impl<'a> Replay<'a> {
     /// The state of a host. Events of one host at one instant (mail after a pause) are one: it shows the last.
     #[must_use]
     pub fn state(&self, host: usize) -> NodeState {
-        let process = self.engine.hosts[host].process.as_ref();
+        let processes = &self.engine.slots[self.engine.hosts[host].processes.clone()];
+        let process = processes.iter().find_map(|slot| slot.process.as_ref());
         let now = self.engine.now;
         NodeState {
             name: self.engine.scenario.hosts[host].name.clone(),
             at: self.now(),
-            view: process
-                .map(|process| view(process.machine.node().mesh(), process.clock.read(now))),
+            view: process.and_then(|process| {
+                let node: &Node = process.machine.view().of()?;
+                Some(view(node.mesh(), process.clock.read(now)))
+            }),
         }
     }
 }

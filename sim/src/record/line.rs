@@ -146,8 +146,13 @@ impl<'a> Lines<'a> {
         }
     }
 
-    fn name(&self, host: usize) -> Cow<'a, str> {
-        Cow::Borrowed(&self.scenario.hosts[host].name)
+    /// A process by name: its host, and its program if the host runs several.
+    fn name(&self, host: usize, program: Option<&'static str>) -> Cow<'a, str> {
+        let host = self.scenario.hosts[host].name.as_str();
+        match program {
+            None => Cow::Borrowed(host),
+            Some(program) => Cow::Owned(format!("{host}/{program}")),
+        }
     }
 
     /// The line of a step.
@@ -160,9 +165,11 @@ impl<'a> Lines<'a> {
         Line {
             event: step.event,
             at: step.at,
-            node: Some(self.name(step.host)),
+            node: Some(self.name(step.host, step.program)),
             kind: step.kind.into(),
-            from: step.sender().map(|host| self.name(host as usize)),
+            from: step
+                .sender()
+                .map(|host| self.name(host, step.cause_program)),
             size: step.size as u64,
             cause: step.cause.event,
             digest: Some(format!("{:016x}", step.digest).into()),

@@ -31,16 +31,53 @@ use crate::scenario::plan::Planned;
 pub struct Cause {
     /// The event's number; 0 for none.
     pub event: u64,
-    /// Whose step it was; none for an order of the plan.
-    pub host: Option<u32>,
+    /// The host whose step it was; [`NO_HOST`] for an order of the plan.
+    host: u32,
+    /// The place of the process on its host.
+    place: u32,
 }
+
+/// No host.
+const NO_HOST: u32 = u32::MAX;
 
 impl Cause {
     /// Nothing did.
-    pub const NONE: Self = Self {
-        event: 0,
-        host: None,
-    };
+    pub const NONE: Self = Self::order(0);
+
+    /// An order of the plan did, by its number.
+    #[must_use]
+    pub const fn order(event: u64) -> Self {
+        Self {
+            event,
+            host: NO_HOST,
+            place: 0,
+        }
+    }
+
+    /// A step did, of the process at a place on a host.
+    #[must_use]
+    pub fn step(event: u64, host: usize, place: usize) -> Self {
+        Self {
+            event,
+            host: u32::try_from(host).unwrap_or(NO_HOST),
+            place: u32::try_from(place).unwrap_or(0),
+        }
+    }
+
+    /// The host whose step it was; none for an order of the plan.
+    #[must_use]
+    pub const fn host(&self) -> Option<usize> {
+        match self.host {
+            NO_HOST => None,
+            host => Some(host as usize),
+        }
+    }
+
+    /// The place on its host of the process whose step it was.
+    #[must_use]
+    pub const fn place(&self) -> usize {
+        self.place as usize
+    }
 }
 
 /// Something that a node reported.
@@ -59,25 +96,33 @@ pub struct Step<'a> {
     pub event: u64,
     /// True time, in nanoseconds.
     pub at: u64,
-    /// Whose.
+    /// The host of the process.
     pub host: usize,
+    /// The program of the process, if its host runs several.
+    pub program: Option<&'static str>,
     /// What it was: the word of a message, or what happened.
     pub kind: &'static str,
     /// Encoded bytes, of a message.
     pub size: usize,
     /// What led to it.
     pub cause: Cause,
-    /// The hash of the node's view afterwards.
+    /// The program of the process that `cause` is a step of, if its host runs several.
+    pub cause_program: Option<&'static str>,
+    /// The hash of the views of the host's processes afterwards.
     pub digest: u64,
-    /// What the node reported.
+    /// What the process reported.
     pub said: &'a [Said<'a>],
 }
 
 impl Step<'_> {
     /// Who sent it, of a message.
     #[must_use]
-    pub const fn sender(&self) -> Option<u32> {
-        if self.size > 0 { self.cause.host } else { None }
+    pub const fn sender(&self) -> Option<usize> {
+        if self.size > 0 {
+            self.cause.host()
+        } else {
+            None
+        }
     }
 }
 

@@ -367,7 +367,12 @@ impl Reader<'_> {
         if bound.min > bound.max {
             return Err(self.source.error(self.at, "min", "is above `max`"));
         }
-        Ok(Mode::Metric(metric, self.who(table.who.as_ref())?, bound))
+        let who = self.who(table.who.as_ref())?;
+        if who.program().is_some() && !matches!(metric, Metric::Gauge(_)) {
+            let message = "must name whole hosts: this metric is counted by host";
+            return Err(self.source.error(self.at, "who", message));
+        }
+        Ok(Mode::Metric(metric, who, bound))
     }
 
     /// Links, phases and events.
@@ -383,7 +388,8 @@ impl Reader<'_> {
         }
         if let Some(phase) = &table.phase {
             let is = with(source, &phase.is, |word| word_of("phase", &PHASES, word))?;
-            found.push(Condition::Phase(self.select(&phase.who)?, is));
+            let who = with(source, &phase.who, |word| self.names.processes(word))?;
+            found.push(Condition::Phase(who, is));
         }
         if let Some(event) = &table.event {
             let words = &source.vocabulary.events;

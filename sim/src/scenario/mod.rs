@@ -35,8 +35,8 @@ pub use schema::schema;
 pub use steps::{Step, Trigger, When};
 pub use variant::Variant;
 
-use crate::mesh::Mesh;
-use crate::system::{System, Vocabulary};
+use crate::mesh::MESH;
+use crate::system::Vocabulary;
 use core::time::Duration;
 use phalanx_core::channel::ChannelName;
 use phalanx_core::identity::NodeId;
@@ -258,7 +258,7 @@ impl Scenario {
     /// # Errors
     /// The first thing that is wrong, with file, line and key; or that it has a matrix, which is many scenarios.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
-        Self::parse_with(file, text, &Mesh::vocabulary())
+        Self::parse_with(file, text, &(MESH.vocabulary)())
     }
 
     /// Reads a scenario from a file's text, in the words of a system.
@@ -294,7 +294,7 @@ impl Scenario {
     /// When the file cannot be read (line 0), or what is wrong in it; or that it has a matrix, which is many
     /// scenarios.
     pub fn load(path: &std::path::Path) -> Result<Self, ScenarioError> {
-        Self::load_one(path, &Mesh::vocabulary(), None)
+        Self::load_one(path, &(MESH.vocabulary)(), None)
     }
 
     /// Reads the one scenario of a file that a selection allows (`loss=10%,nodes=30`), in the words of a system;

@@ -132,7 +132,7 @@ pub(crate) fn command(
         name: name.to_owned(),
         with: table.with.clone(),
     };
-    let who = with(source, &table.who, |word| names.selector(word))?;
+    let who = with(source, &table.who, |word| names.processes(word))?;
     Ok(Action::Nodes(who, action))
 }
 

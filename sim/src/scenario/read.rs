@@ -72,7 +72,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
     let file: ScenarioFile =
         toml::from_str(source.text).map_err(|error| source.parse_error(&error))?;
     check_head(source, &file)?;
-    let mut names = Names::default();
+    let mut names = Names::new(&source.vocabulary.programs);
     let mut hosts = read_hosts(source, &mut names, &file)?;
     add_clones(source, &mut names, &file, &mut hosts)?;
     give_words(source, &mut names, &file)?;

@@ -154,8 +154,7 @@ fn pairs(text: &str, variant: &Variant) -> Result<Vec<(String, String)>, String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::Mesh;
-    use crate::system::System as _;
+    use crate::mesh::MESH;
 
     const SWEEP: &str = r#"
 scenario = 1
@@ -181,7 +180,7 @@ eventually = { converged = true }
 "#;
 
     fn runs(selection: Option<&str>) -> Result<Vec<String>, ScenarioError> {
-        let runs = Scenario::parse_all("sweep.toml", SWEEP, &Mesh::vocabulary())?;
+        let runs = Scenario::parse_all("sweep.toml", SWEEP, &(MESH.vocabulary)())?;
         let runs = chosen(runs, selection)?;
         Ok(runs.iter().map(|run| run.variant.to_string()).collect())
     }
@@ -221,7 +220,7 @@ eventually = { converged = true }
             why.contains("4 runs") && why.contains("--variant 'nodes=2,who=n1'"),
             "{why}"
         );
-        let run = Scenario::parse_all("sweep.toml", SWEEP, &Mesh::vocabulary())
+        let run = Scenario::parse_all("sweep.toml", SWEEP, &(MESH.vocabulary)())
             .unwrap()
             .remove(1);
         assert_eq!(

@@ -129,7 +129,7 @@ pub fn attempt(
     let (mut failures, coverage) = run(subject, scenario, seed)?;
     failures.retain(|failure| {
         let at = Duration::from_millis(failure.at_ms);
-        at < scenario.duration || subject.runner.hopeful(scenario, seed, at).is_ok()
+        at < scenario.duration || subject.runner.recoverable(scenario, seed, at).is_ok()
     });
     Ok((failures, coverage))
 }

@@ -6,7 +6,7 @@
 )]
 
 use phalanx_sim::Options;
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::MESH;
 use phalanx_sim::mesh::projection::Projection;
 use phalanx_sim::scenario::{Engine, Scenario};
 use serde_json::{Map, Value};
@@ -206,7 +206,7 @@ fn confluent_scenarios_end_in_the_state_of_the_model() {
     for (path, scenario) in ours(true) {
         let run = passes(&path, "1");
         let wire = run["projection"].clone();
-        let model = phalanx_sim::run::<Mesh>(&scenario, 1, Options::default()).unwrap();
+        let model = phalanx_sim::run(&MESH, &scenario, 1, Options::default()).unwrap();
         let model: Projection = model.projection.unwrap();
         let name = path.display();
         assert!(!model.nodes.is_empty(), "{name}");

@@ -26,9 +26,24 @@ use phalanx_core::topology::record::Record;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-type Report<'a> = crate::invariant::Report<'a, Mesh>;
-type Seen<'a> = crate::invariant::Seen<'a, Mesh>;
-type Scene<'a> = crate::world::Scene<'a, Mesh>;
+use crate::invariant::{Report, Seen};
+use crate::system::Program;
+use crate::world::Scene;
+use phalanx_core::node::Node;
+
+/// The mesh of a run that has one.
+fn mesh_of(system: &dyn Program) -> &Mesh {
+    system
+        .of()
+        .expect("an invariant of the mesh watches a mesh")
+}
+
+/// The node that did a step.
+fn node_of<'a>(seen: &Seen<'a>) -> &'a Node {
+    seen.view
+        .of()
+        .expect("an invariant of the mesh watches nodes")
+}
 
 /// What several invariants need.
 #[derive(Debug, Default)]
@@ -63,9 +78,9 @@ impl Shared {
     }
 
     /// Remembers what the node says of itself.
-    pub(super) fn note(&mut self, seen: &Seen<'_>) {
+    pub(super) fn note(&mut self, seen: &Seen<'_>, node: &Node) {
         self.started[seen.host].get_or_insert(seen.now);
-        let own = seen.view().mesh().record();
+        let own = node.mesh().record();
         let known = &mut self.own[seen.host];
         // Told by the place alone: records are not looked into at every step.
         if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, own)) {
@@ -83,10 +98,10 @@ impl Shared {
 }
 
 /// The invariants of a run. Where somebody lies about others, views may hold what no owner said, until it hears of it.
-pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant<Mesh>>> {
+pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
     let hosts = scenario.hosts.len();
     let tuning = &scenario.tuning.tuning();
-    let mut all: Vec<Box<dyn Invariant<Mesh>>> = vec![
+    let mut all: Vec<Box<dyn Invariant>> = vec![
         Box::new(answers_true::AnswersTrue),
         Box::new(bounds::Bounds::new(tuning)),
         Box::new(handed_once::HandedOnce),

@@ -1,6 +1,6 @@
 //! Runs of scenarios against a kept list of their trace hashes, events, messages, bytes and verdicts.
 
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::{Engine, Scenario};
 use phalanx_sim::{Options, run};
@@ -59,7 +59,7 @@ pub(crate) fn check(file: &str, names: &[String], seeds: RangeInclusive<u64>) {
     for name in names {
         let scenario = load(name);
         for seed in seeds.clone() {
-            let outcome = run::<Mesh>(&scenario, seed, Options::default())
+            let outcome = run(&MESH, &scenario, seed, Options::default())
                 .unwrap_or_else(|why| panic!("{name}: {why}"));
             writeln!(text, "{}", line(&outcome)).expect("a string takes text");
         }
