@@ -8,6 +8,7 @@
 //! On top of runs: [`search`], which looks for a seed that fails, and [`shrink`], which makes a small scenario of it.
 
 pub mod adapter;
+pub mod address;
 pub mod agenda;
 pub mod arguments;
 pub mod diff;
@@ -25,8 +26,9 @@ pub mod search;
 pub mod shrink;
 pub mod system;
 pub mod timeline;
+pub mod verdict;
 pub mod world;
 
-pub use model::run;
-pub use runner::{Model, Options, Runner};
+pub use model::{Options, run};
+pub use runner::{Model, Runner};
 pub use system::Program;

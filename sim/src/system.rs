@@ -6,7 +6,6 @@
 
 use crate::disk::{DiskError, Files, Write};
 use crate::invariant::{Invariant, Report, Seen};
-use crate::mesh::projection::Projection;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Certificate, Condition, Engine, Host, Scenario};
 use crate::world::Scene;
@@ -22,6 +21,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+pub use crate::scenario::{Check, Vocabulary};
 pub use phalanx_core::gossip::{CloseReason, DialError, DialId, LinkId, Ticket};
 
 /// What processes send each other.
@@ -210,7 +210,7 @@ pub trait Program: Any {
     }
 
     /// The final state in a form that two engines can be compared by.
-    fn projection(&self, _scene: &Scene<'_>) -> Option<Projection> {
+    fn projection(&self, _scene: &Scene<'_>) -> Option<Value> {
         None
     }
 }
@@ -287,7 +287,7 @@ impl Start<'_> {
     /// Where a host listens.
     #[must_use]
     pub fn address_of(&self, host: usize) -> SocketAddr {
-        crate::model::address(host)
+        crate::address::address(host)
     }
 
     /// All other hosts.
@@ -532,32 +532,4 @@ impl Effects {
     pub fn drain(&mut self) -> std::vec::Drain<'_, Effect> {
         self.list.drain(..)
     }
-}
-
-/// Says what is wrong with what goes with a word.
-pub type Check = fn(&str, &Value) -> Result<(), String>;
-
-/// The words of a system.
-#[derive(Clone, Debug, Default)]
-pub struct Vocabulary {
-    /// What the system is called.
-    pub name: &'static str,
-    /// The events that its nodes report.
-    pub events: Vec<&'static str>,
-    /// The conditions it can judge, besides `converged`, `event`, `state` and `agree`, which every system has.
-    pub conditions: Vec<&'static str>,
-    /// The metrics it has, besides those of traffic, which every system has.
-    pub metrics: Vec<&'static str>,
-    /// Figures of single nodes that metrics may bound ([`ProcessView::gauge`]).
-    pub gauges: Vec<&'static str>,
-    /// The programs that hosts run.
-    pub programs: Vec<&'static str>,
-    /// The workload's words.
-    pub commands: Vec<&'static str>,
-    /// Whether its processes have certificates, to which the step `certificate` can do something.
-    pub certificates: bool,
-    /// Says what is wrong with what goes with a command, or with a condition of the system's own.
-    pub check: Option<Check>,
-    /// What can be broken on purpose.
-    pub sabotage: Vec<&'static str>,
 }

@@ -6,9 +6,9 @@
 
 mod promises;
 
-use crate::outcome::Failure;
 use crate::scenario::Scenario;
 use crate::system::{Definition, Effect, Process, ProcessView, Program, ReportedEvent};
+use crate::verdict::Failure;
 use crate::world::Scene;
 use core::time::Duration;
 use phalanx_core::time::Instant;

@@ -7,8 +7,8 @@ use phalanx_core::random::hash_bytes;
 use phalanx_sim::adapter::Adapter;
 use phalanx_sim::disk::Write;
 use phalanx_sim::invariant::{Invariant, Seen, Verdict};
-use phalanx_sim::model::PORT;
-use phalanx_sim::outcome::run_words;
+use phalanx_sim::address::PORT;
+use phalanx_sim::scenario::command_line::run_words;
 use phalanx_sim::scenario::{Certificate, Scenario};
 use phalanx_sim::system::{
     self, Cast, Definition, Effect, Effects, Process, ProcessEvent, ProcessView, Program,
@@ -37,7 +37,7 @@ pub static ELECTION: Definition = Definition {
     build: |scenario, sabotage| {
         let hosts = 0..scenario.hosts.len();
         let program = Elections {
-            addresses: hosts.map(phalanx_sim::model::address).collect(),
+            addresses: hosts.map(phalanx_sim::address::address).collect(),
             synced: !sabotage.iter().any(|word| word == VOTE_UNSYNCED),
         };
         Ok(Cast::everywhere(program, scenario))
