@@ -2,8 +2,8 @@
 
 use crate::model::{self, Options};
 use crate::outcome::Outcome;
-use crate::scenario::{Scenario, ScenarioError};
-use crate::system::{Definition, Vocabulary};
+use crate::scenario::{Scenario, ScenarioError, Vocabulary};
+use crate::world::Definition;
 use core::time::Duration;
 use std::path::Path;
 

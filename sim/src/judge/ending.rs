@@ -3,9 +3,8 @@
 use super::{Judge, Judged};
 use crate::outcome::{Effect, Outcome, vacuous};
 use crate::scenario::Engine;
-use crate::system::Definition;
 use crate::verdict::{Failure, Verdict};
-use crate::world::World;
+use crate::world::{Definition, World};
 use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use super::workload::Order;
 use crate::address::PORT;
 use crate::disk::Write;
 use crate::scenario::Opening;
-use crate::system::{Effect, Effects, Process, ProcessEvent, ProcessView, Writing};
+use crate::world::{Effect, Effects, Process, ProcessEvent, ProcessView, Writing};
 use phalanx_core::channel::{self, ChannelName, Delivery, Request};
 use phalanx_core::gossip::{self, Address, Message};
 use phalanx_core::identity::NodeId;

@@ -11,10 +11,9 @@ use super::{condition, invariant, ledger, recoverability};
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::command_line::reproduce;
 use crate::scenario::{Condition, Scenario};
-use crate::system::{
-    Cast, Definition, Process, ProcessEvent, ProcessView, Program, ReportedEvent, Start,
+use crate::world::{
+    Cast, Definition, Process, ProcessEvent, ProcessView, Program, ReportedEvent, Scene, Start,
 };
-use crate::world::Scene;
 use phalanx_core::gossip::{self, Message};
 use phalanx_core::node::Node;
 use phalanx_core::time::Instant;

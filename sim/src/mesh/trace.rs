@@ -9,7 +9,7 @@ use crate::record::fault::Bands;
 use crate::record::{Done, Header, Line, Word};
 use crate::scenario::plan::{Plan, Planned};
 use crate::scenario::{Engine, Scenario};
-use crate::system::{InputInfo, LinkId};
+use crate::world::{InputInfo, LinkId};
 use core::time::Duration;
 use phalanx_core::gossip::Input;
 use phalanx_core::identity::NodeId;

@@ -3,7 +3,7 @@
 use super::event::{self, Event, word};
 use super::projection::text_of;
 use super::words::MEMORY;
-use crate::system::{self, InputInfo, ProcessView, ReportedEvent};
+use crate::world::{self, InputInfo, ProcessView, ReportedEvent};
 use phalanx_core::gossip::{self, Message, Phase};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
@@ -64,7 +64,7 @@ impl ProcessView for Node {
     }
 }
 
-impl system::Message for Message {
+impl world::Message for Message {
     fn encoded_len(&self) -> usize {
         Encoded::encoded_len(self)
     }

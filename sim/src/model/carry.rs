@@ -4,7 +4,7 @@ use super::engine::{Engine, Event};
 use super::network::LOOPBACK;
 use super::stream::{EndState, FLIGHTS, GIVES_UP_AFTER, Item, link, segments};
 use crate::record::Held;
-use crate::system::{CloseReason, DialError, DialId, ProcessEvent};
+use crate::world::{CloseReason, DialError, DialId, ProcessEvent};
 
 impl Engine<'_, '_> {
     pub(super) fn state_of(&self, connection: u32, end: usize) -> Option<EndState> {

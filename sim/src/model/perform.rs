@@ -12,7 +12,7 @@ use crate::disk::Left;
 use crate::record::Held;
 use crate::scenario::Disk;
 use crate::scenario::plan::{Order, Planned, Reporter};
-use crate::system::{
+use crate::world::{
     CloseReason, Command, DialId, Effect, Message, ProcessEvent, Published, ReportedEvent, Start,
     Writing,
 };

@@ -6,7 +6,7 @@ use super::trace::Trace;
 use crate::record::{Done, Line, Lines, Recorder, Step};
 use crate::scenario::plan::Plan;
 use crate::scenario::{Scenario, ScenarioError, suggestion};
-use crate::system::{Definition, ProcessView};
+use crate::world::{Definition, ProcessView};
 use core::cell::RefCell;
 use core::time::Duration;
 use phalanx_core::time::Instant;

@@ -6,7 +6,7 @@
 //! are not modelled, nor fast retransmission: both are small against the times that decide anything here.
 
 use crate::record::Cause;
-use crate::system::{CloseReason, DialId, LinkId, Message};
+use crate::world::{CloseReason, DialId, LinkId, Message};
 use std::collections::VecDeque;
 use std::rc::Rc;
 

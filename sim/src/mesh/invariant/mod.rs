@@ -24,8 +24,7 @@ use phalanx_core::topology::record::Record;
 use std::sync::Arc;
 
 use crate::invariant::{Report, Seen};
-use crate::system::Program;
-use crate::world::Scene;
+use crate::world::{Program, Scene};
 use phalanx_core::node::Node;
 
 /// The mesh of a run that has one.
