@@ -3,7 +3,7 @@
 //! The adapter translates in both directions, by two functions: an event becomes an input of the machine, or none; an
 //! output of the machine becomes effects. A wake needs no translation.
 
-use crate::system::{Effect, Effects, Process, ProcessEvent, ProcessView};
+use crate::world::{Effect, Effects, Process, ProcessEvent, ProcessView};
 use phalanx_core::identity::NodeId;
 use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::time::Instant;

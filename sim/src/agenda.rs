@@ -6,7 +6,7 @@
 
 use crate::scenario::Scenario;
 use crate::scenario::plan::{Plan, Planned, Reporter};
-use crate::system::ReportedEvent;
+use crate::world::ReportedEvent;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -5,12 +5,41 @@
 //! gone when the machine loses its power. A write under way when the process ends did not happen; on a disk that
 //! tears, a beginning of it, drawn, may have.
 
-use crate::scenario::DiskFault;
 use core::fmt;
 use core::time::Duration;
 use phalanx_core::random::Random;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+/// How a disk fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFault {
+    /// Writes fail for want of room.
+    Full,
+    /// The write under way at a stop is half there.
+    TornWrite,
+    /// Reads and writes fail.
+    IoError,
+}
+
+impl DiskFault {
+    /// Every fault and its word.
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Full, "full"),
+        (Self::TornWrite, "torn-write"),
+        (Self::IoError, "io-error"),
+    ];
+
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::TornWrite => "torn-write",
+            Self::IoError => "io-error",
+        }
+    }
+}
 
 /// How long a write takes that is not synced.
 pub const WRITE: Duration = Duration::from_micros(20);

@@ -1,33 +1,11 @@
 //! Runs of a scenario, whatever its system: what search, shrinking and sweeps are built on.
 
-use crate::model;
+use crate::model::{self, Options};
 use crate::outcome::Outcome;
-use crate::record::Recorder;
-use crate::scenario::{Scenario, ScenarioError};
-use crate::system::{Definition, Vocabulary};
-use core::fmt;
+use crate::scenario::{Scenario, ScenarioError, Vocabulary};
+use crate::world::Definition;
 use core::time::Duration;
 use std::path::Path;
-
-/// How a run differs from the ordinary.
-#[derive(Default)]
-pub struct Options<'a> {
-    /// What is broken on purpose in every process, by its words in the system's vocabulary.
-    pub sabotage: Vec<String>,
-    /// A fault that bit nothing fails the run.
-    pub strict: bool,
-    /// Who keeps what happens.
-    pub recorder: Option<&'a mut dyn Recorder>,
-}
-
-impl fmt::Debug for Options<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("sabotage", &self.sabotage)
-            .field("strict", &self.strict)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Something that runs scenarios of one system.
 pub trait Runner {

@@ -10,15 +10,15 @@ use phalanx_core::node::Node;
 use phalanx_core::random::Random;
 use phalanx_sim::agenda::Agenda;
 use phalanx_sim::judge::Judge;
+use phalanx_sim::judge::ending::Ending;
 use phalanx_sim::mesh::hearing::{Hearing, Said};
 use phalanx_sim::mesh::projection::{Lives, Projection};
 use phalanx_sim::mesh::trace::Trace;
 use phalanx_sim::mesh::{MESH, daemon_of};
 use phalanx_sim::model::{WALL_ZERO, address, ip};
-use phalanx_sim::outcome::{Ending, Outcome};
+use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
-use phalanx_sim::system::{ProcessView, Program};
-use phalanx_sim::world::{Scene, Traffic, World};
+use phalanx_sim::world::{ProcessView, Program, Scene, Traffic, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -157,7 +157,8 @@ impl Engine {
             projection: run
                 .scenario
                 .confluent
-                .then(|| Projection::of(&self.scene(), &self.lives)),
+                .then(|| serde_json::to_value(Projection::of(&self.scene(), &self.lives)).ok())
+                .flatten(),
         };
         Ok(ending.judged(judge, &self))
     }

@@ -6,7 +6,7 @@ use core::time::Duration;
 use phalanx_sim::Options;
 use phalanx_sim::record::{Done, Recorder, Step};
 use phalanx_sim::scenario::Scenario;
-use phalanx_sim::system::Definition;
+use phalanx_sim::world::Definition;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

@@ -14,12 +14,11 @@ use foca::{
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
 use phalanx_sim::model::PORT;
-use phalanx_sim::scenario::Scenario;
-use phalanx_sim::system::{
+use phalanx_sim::scenario::{Scenario, Vocabulary};
+use phalanx_sim::world::{
     Cast, Definition, Effect, Effects, Message, Process, ProcessEvent, ProcessView, Program,
-    ReportedEvent, Start, Vocabulary,
+    ReportedEvent, Scene, Start,
 };
-use phalanx_sim::world::Scene;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};

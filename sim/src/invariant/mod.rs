@@ -6,10 +6,11 @@
 
 mod promises;
 
-use crate::outcome::Failure;
 use crate::scenario::Scenario;
-use crate::system::{Definition, Effect, Process, ProcessView, Program, ReportedEvent};
-use crate::world::Scene;
+use crate::verdict::Failure;
+use crate::world::process::{Effect, Process, ProcessView, ReportedEvent};
+use crate::world::program::{Definition, Program};
+use crate::world::scene::Scene;
 use core::time::Duration;
 use phalanx_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,7 +4,7 @@
 //! everything else. Source: core's machine module; the busy-loop family of bugs in sans-IO libraries.
 
 use super::{Invariant, Seen, Verdict};
-use crate::system::Program;
+use crate::world::program::Program;
 
 pub(super) struct Promises;
 

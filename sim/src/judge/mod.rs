@@ -5,13 +5,13 @@
 //! then [`Judge::finish`] gives what failed.
 
 mod condition;
+pub mod ending;
 
-use crate::outcome::{Expected, Failure};
 use crate::record::fault::{Fault, Subject, Turn};
 use crate::scenario::plan::{Order, Plan, Reporter};
 use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario};
-use crate::system::ReportedEvent;
-use crate::world::{Scene, World};
+use crate::verdict::{Expected, Failure};
+use crate::world::{ReportedEvent, Scene, World};
 use condition::{holds, is_so, is_unambiguous};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};

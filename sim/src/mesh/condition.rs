@@ -1,9 +1,10 @@
 //! Whether one of the mesh's conditions holds at one instant, and if not, what stands against it.
 
+use super::memory::Mesh;
 use super::projection::text_of;
 use super::workload::Asked;
-use super::{Mesh, Scene};
 use crate::scenario::{Condition, SeenAs, Selector};
+use crate::world::Scene;
 use phalanx_core::gossip::{Gossip, MemberView, Phase, Status};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Node;

@@ -2,14 +2,13 @@
 //!
 //! The applications do what the scenario orders, and consume what arrives at the pace that the scenario gives them.
 
-use super::applications::{Act, Applications, Asked, payload};
-use super::event::Event;
+use super::applications::{Act, Applications, payload};
+use super::event::{Asked, Event};
 use super::workload::Order;
-use super::{EPOCH, STORE_RETRY};
+use crate::address::PORT;
 use crate::disk::Write;
-use crate::model::PORT;
 use crate::scenario::Opening;
-use crate::system::{Effect, Effects, Process, ProcessEvent, ProcessView, Writing};
+use crate::world::{Effect, Effects, Process, ProcessEvent, ProcessView, Writing};
 use phalanx_core::channel::{self, ChannelName, Delivery, Request};
 use phalanx_core::gossip::{self, Address, DialId, LinkId, Ticket};
 use phalanx_core::identity::NodeId;
@@ -17,6 +16,11 @@ use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::node::{self, Message, Node};
 use phalanx_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
+
+/// The file that holds the epoch.
+pub(super) const EPOCH: &str = "epoch";
+/// How long the adapter waits before it tries again to store an epoch.
+const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// What can happen to a host's daemon and applications.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,10 +1,12 @@
 //! What engines hear that run the daemon by its driver: they see no steps, but what comes to machines and what
 //! applications say. It is enough for the workload's ledger, its figures and conditions, and the invariants of reports.
 
-use super::{Event, Mesh, ledger};
+use super::event::Event;
+use super::ledger;
+use super::memory::{self, Mesh};
 use crate::invariant::{Invariants, Report};
-use crate::outcome::Failure;
 use crate::scenario::Scenario;
+use crate::verdict::Failure;
 use core::time::Duration;
 use phalanx_core::channel::UpdateId;
 use phalanx_core::node::{Input, Message};
@@ -60,7 +62,7 @@ impl Hearing {
     /// # Errors
     /// The word of `sabotage` that names nothing.
     pub fn new(scenario: &Scenario, sabotage: &[String]) -> Result<Self, String> {
-        let mesh = super::new(scenario, sabotage)?;
+        let mesh = memory::new(scenario, sabotage)?;
         Ok(Self {
             invariants: Invariants::new(scenario, &mesh),
             mesh,

@@ -3,9 +3,9 @@
 //! Fed by what daemons report and receive; read by invariants, conditions and figures. Broadcasts are those of
 //! channels of messages: writes of a map may overtake each other, so that not each is handed over.
 
-use super::Scene;
-use super::applications::{Asked, number_in};
-use super::event::Event;
+use super::applications::number_in;
+use super::event::{Asked, Event};
+use crate::world::Scene;
 use phalanx_core::channel::message::Item;
 use phalanx_core::channel::{ChannelName, Data, Delivery, Done, Failure, Refusal, UpdateId};
 use phalanx_core::identity::NodeId;

@@ -31,7 +31,7 @@ pub(super) fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Res
         world.advance(planned.at);
         if planned
             .program
-            .is_none_or(|program| program == super::PROGRAM)
+            .is_none_or(|program| program == super::words::PROGRAM)
         {
             world.take(&planned.order);
         }

@@ -3,13 +3,13 @@
 //! A driver shows inputs before the machine takes them, so there are no digests; the causes of messages are known where
 //! the engine tells who sent them in which step.
 
-use super::Event;
-use super::node_input_info;
+use super::event::Event;
+use super::view::node_input_info;
 use crate::record::fault::Bands;
 use crate::record::{Done, Header, Line, Word};
 use crate::scenario::plan::{Plan, Planned};
 use crate::scenario::{Engine, Scenario};
-use crate::system::{InputInfo, LinkId};
+use crate::world::{InputInfo, LinkId};
 use core::time::Duration;
 use phalanx_core::gossip::Input;
 use phalanx_core::identity::NodeId;

@@ -1,17 +1,10 @@
 //! Carries parcels over connections: transmission, loss, arrival in order, and how connections end.
 
 use super::engine::{Engine, Event};
-use super::network::Transit;
-use super::perform::link;
-use super::stream::{EndState, FLIGHTS, GIVES_UP_AFTER, Item, segments};
+use super::network::LOOPBACK;
+use super::stream::{EndState, FLIGHTS, GIVES_UP_AFTER, Item, link, segments};
 use crate::record::Held;
-use crate::system::{CloseReason, DialError, DialId, ProcessEvent};
-
-/// Within a machine nothing is lost or cut.
-pub(super) const LOOPBACK: Transit = Transit {
-    lost: 0,
-    latency: 20_000,
-};
+use crate::world::{CloseReason, DialError, DialId, ProcessEvent};
 
 impl Engine<'_, '_> {
     pub(super) fn state_of(&self, connection: u32, end: usize) -> Option<EndState> {

@@ -10,11 +10,10 @@ use crate::invariant::{Invariants, Report, Seen};
 use crate::record::Said;
 use crate::scenario::plan::{Plan, Reporter};
 use crate::scenario::{Scenario, ScenarioError, suggestion};
-use crate::system::{
+use crate::world::{
     Cast, Definition, DialError, DialId, Effect, Effects, InputInfo, Message, ProcessEvent,
-    ProcessView, Program, ReportedEvent, Ticket, Writing,
+    ProcessView, Program, ReportedEvent, Scene, Ticket, Traffic, World, Writing,
 };
-use crate::world::{Scene, Traffic, World};
 use core::ops::Range;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;

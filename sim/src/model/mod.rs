@@ -8,7 +8,6 @@
 //! black holes, resets, handshakes of TCP and TLS 1.3 in round trips; not: congestion windows, acknowledgements,
 //! fast retransmission, processor time (but for `slow`), name resolution.
 
-mod address;
 mod carry;
 mod clock;
 mod engine;
@@ -16,6 +15,7 @@ mod heap;
 mod host;
 mod latency;
 mod network;
+mod options;
 mod perform;
 mod replay;
 mod stream;
@@ -23,16 +23,17 @@ mod stream;
 mod tests;
 mod trace;
 
-pub use address::{PORT, address, host_at, ip};
-pub use replay::{NodeState, NodeView, Replay, host_named};
+pub use crate::address::{PORT, address, host_at, ip};
+pub use options::Options;
+pub use replay::{Replay, host_named};
 
 use crate::invariant::Invariants;
 use crate::judge::Judge;
-use crate::outcome::{Ending, Failure, Outcome};
-use crate::runner::Options;
+use crate::judge::ending::Ending;
+use crate::outcome::Outcome;
 use crate::scenario::{Engine as Kind, Scenario, ScenarioError};
-use crate::system::Definition;
-use crate::world::Scene;
+use crate::verdict::Failure;
+use crate::world::{Definition, Scene};
 use clock::ns;
 use core::time::Duration;
 use engine::{Engine, since_start};

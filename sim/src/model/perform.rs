@@ -1,20 +1,20 @@
 //! Performs what machines order, and what the plan orders.
 
-use super::address::{address, host_at};
-use super::carry::LOOPBACK;
 use super::clock::{NodeClock, ns};
 use super::engine::{Datagram, Engine, Event, Operation};
 use super::host::Process;
+use super::network::LOOPBACK;
 use super::stream::{
-    Connection, DIAL_GIVES_UP_AFTER, End, EndState, FLIGHTS, Item, Lane, segments,
+    Connection, DIAL_GIVES_UP_AFTER, End, EndState, FLIGHTS, Item, Lane, place, segments,
 };
+use crate::address::{address, host_at};
 use crate::disk::Left;
 use crate::record::Held;
 use crate::scenario::Disk;
 use crate::scenario::plan::{Order, Planned, Reporter};
-use crate::system::{
-    CloseReason, Command, DialId, Effect, LinkId, Message, ProcessEvent, Published, ReportedEvent,
-    Start, Writing,
+use crate::world::{
+    CloseReason, Command, DialId, Effect, Message, ProcessEvent, Published, ReportedEvent, Start,
+    Writing,
 };
 use core::net::SocketAddr;
 use core::ops::Range;
@@ -545,14 +545,4 @@ impl<'a> Engine<'a, '_> {
             }
         }
     }
-}
-
-/// The connection and end that a link id means.
-pub(super) const fn place(link: LinkId) -> (u32, usize) {
-    ((link.0 >> 1) as u32, (link.0 & 1) as usize)
-}
-
-/// The link id of a connection's end.
-pub(super) const fn link(connection: u32, end: usize) -> LinkId {
-    LinkId((connection as u64) << 1 | end as u64)
 }

@@ -6,7 +6,7 @@
 //! are not modelled, nor fast retransmission: both are small against the times that decide anything here.
 
 use crate::record::Cause;
-use crate::system::{CloseReason, DialId, Message};
+use crate::world::{CloseReason, DialId, LinkId, Message};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -262,6 +262,16 @@ impl Connection {
         };
         gone(0) && gone(1)
     }
+}
+
+/// The connection and end that a link id means.
+pub(crate) const fn place(link: LinkId) -> (u32, usize) {
+    ((link.0 >> 1) as u32, (link.0 & 1) as usize)
+}
+
+/// The link id of a connection's end.
+pub(crate) const fn link(connection: u32, end: usize) -> LinkId {
+    LinkId((connection as u64) << 1 | end as u64)
 }
 
 /// Segments that a message of this size takes.

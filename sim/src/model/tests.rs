@@ -2,8 +2,8 @@
 
 use super::run;
 use crate::mesh::MESH;
+use crate::model::Options;
 use crate::outcome::Outcome;
-use crate::runner::Options;
 use crate::scenario::Scenario;
 
 fn scenario(name: &str) -> Scenario {

@@ -2,7 +2,7 @@
 
 use crate::record::{Cause, Done, Held, Recorder, Said, Step};
 use crate::scenario::plan::Planned;
-use crate::system::InputInfo;
+use crate::world::InputInfo;
 use phalanx_core::random::mix;
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Walks causes back: what led to what, from an event to the fault or start behind it.
 
 use super::recording::{Event, Recording};
-use crate::outcome::Failure;
 use crate::scenario::text;
+use crate::verdict::Failure;
 use core::fmt::Write as _;
 use core::time::Duration;
 

@@ -1,7 +1,8 @@
 //! Traces as files: JSON lines, the first of which says what run it is.
 
 use super::fault::{Bands, Fault, Turn};
-use super::{Done, Recorder, Step};
+use super::recorder::{Done, Recorder, Step};
+use crate::scenario::command_line::VERSION;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Engine, Scenario};
 use core::fmt;
@@ -11,9 +12,6 @@ use std::io::{self, Write};
 
 /// The version of the format that this program writes and reads.
 pub const FORMAT: u32 = 1;
-
-/// The version of this program.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The first line of a trace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

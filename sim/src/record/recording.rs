@@ -1,7 +1,7 @@
 //! A run kept in memory, compactly: what reports, timelines and causes are drawn from.
 
 use super::fault::{Band, Bands, Fault};
-use super::{Done, Held, Recorder, Step};
+use super::recorder::{Done, Held, Recorder, Step};
 use crate::scenario::Scenario;
 use crate::scenario::plan::Plan;
 use std::collections::BTreeMap;

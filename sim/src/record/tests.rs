@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::mesh::MESH;
-use crate::model::run;
-use crate::runner::Options;
+use crate::model::{Options, run};
 use crate::scenario::{Engine, Scenario};
 
 const SCENARIO: &str = r#"

@@ -1,10 +1,10 @@
 //! Words for nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a word a step gave; and for the
 //! processes of one program on them: `n3/agent`.
 
-use super::Host;
 use super::error::{ScenarioError, Source, suggestion};
 use super::file::Text;
-use super::read::with;
+use super::host::Host;
+use super::value::with;
 use phalanx_core::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 

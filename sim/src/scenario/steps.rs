@@ -1,12 +1,15 @@
 //! What happens when: the timeline.
 
-use super::action::{Action, Certificate, DiskFault, NetworkAction, NodeAction, Pairs, Sides};
-use super::conditions::word_of;
+use super::action::{Action, Certificate, NetworkAction, NodeAction, Pairs, Sides};
 use super::error::{ScenarioError, Source};
 use super::file::{AfterTable, At, ClockTable, CutTable, PartitionTable, StepTable, Text};
+use super::host::Disk;
 use super::names::{Names, Selector};
-use super::read::{optional, services, with};
-use super::{Direction, Disk, own, text};
+use super::network::Direction;
+use super::value::{drift, optional, services, with};
+use super::words::word_of;
+use super::{own, text};
+use crate::disk::DiskFault;
 use core::time::Duration;
 
 /// One entry of the timeline.
@@ -352,7 +355,7 @@ impl Reader<'_> {
             return Err(self.source.error(offset.span().start, "offset", message));
         }
         let jump = optional(self.source, clock.jump.as_ref(), text::duration)?;
-        let drift = |ppm| super::read::drift(self.source, ppm);
+        let drift = |ppm| drift(self.source, ppm);
         let drift_ppm = clock.drift_ppm.as_ref().map(drift).transpose()?;
         if jump.is_none() && drift_ppm.is_none() {
             let message = "needs `jump` or `drift-ppm`: without them nothing happens";

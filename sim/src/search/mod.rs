@@ -13,9 +13,10 @@ mod variant;
 pub use coverage::Coverage;
 pub use variant::Trial;
 
-use crate::outcome::Failure;
-use crate::runner::{Options, Runner};
+use crate::model::Options;
+use crate::runner::Runner;
 use crate::scenario::{Scenario, ScenarioError};
+use crate::verdict::Failure;
 use core::time::Duration;
 use phalanx_core::random::Random;
 use std::panic::{AssertUnwindSafe, catch_unwind};

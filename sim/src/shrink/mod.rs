@@ -10,10 +10,10 @@ mod ddmin;
 mod explicit;
 mod passes;
 
-use crate::outcome::Failure;
 use crate::scenario::text::show;
 use crate::scenario::{Condition, Expectation, Mode, Scenario, ScenarioError};
 use crate::search::{Subject, run};
+use crate::verdict::Failure;
 use core::time::Duration;
 
 /// What a failed recovery is called, up to the time it may take.

@@ -5,12 +5,11 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::{Done, Recorder, Step};
-use phalanx_sim::scenario::Scenario;
-use phalanx_sim::system::{
+use phalanx_sim::scenario::{Scenario, Vocabulary};
+use phalanx_sim::world::{
     Cast, Definition, Effect, Effects, Message, Process, ProcessEvent, ProcessView, Program,
-    ReportedEvent, Start, Vocabulary,
+    ReportedEvent, Scene, Start,
 };
-use phalanx_sim::world::Scene;
 use phalanx_sim::{Options, run};
 use serde_json::{Value, json};
 

@@ -12,14 +12,16 @@ use phalanx_net::transport::Notice;
 use phalanx_sim::agenda::Agenda;
 use phalanx_sim::arguments::Arguments;
 use phalanx_sim::judge::Judge;
+use phalanx_sim::judge::ending::Ending;
 use phalanx_sim::mesh::hearing::{Hearing, Said};
 use phalanx_sim::mesh::projection::{Lives, Projection};
 use phalanx_sim::mesh::trace::Trace;
 use phalanx_sim::mesh::{Event, MESH, daemon_of};
 use phalanx_sim::model::{WALL_ZERO, address, ip};
-use phalanx_sim::outcome::{Ending, Failure, Outcome};
+use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::plan::Plan;
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
+use phalanx_sim::verdict::Failure;
 use phalanx_sim::world::Scene;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -250,7 +252,8 @@ impl<'a> Engine<'a> {
             metrics: BTreeMap::from([("wire-bytes".to_owned(), written)]),
             projection: scenario
                 .confluent
-                .then(|| Projection::of(&scene, &self.lives)),
+                .then(|| serde_json::to_value(Projection::of(&scene, &self.lives)).ok())
+                .flatten(),
         };
         Ok(ending.judged(judge, &world))
     }

@@ -7,7 +7,6 @@
 
 use phalanx_sim::Options;
 use phalanx_sim::mesh::MESH;
-use phalanx_sim::mesh::projection::Projection;
 use phalanx_sim::scenario::{Engine, Scenario};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -207,10 +206,10 @@ fn confluent_scenarios_end_in_the_state_of_the_model() {
         let run = passes(&path, "1");
         let wire = run["projection"].clone();
         let model = phalanx_sim::run(&MESH, &scenario, 1, Options::default()).unwrap();
-        let model: Projection = model.projection.unwrap();
+        let model = model.projection.unwrap();
         let name = path.display();
-        assert!(!model.nodes.is_empty(), "{name}");
-        let model = serde_json::to_value(&model).unwrap();
+        let nodes = model["nodes"].as_object();
+        assert!(nodes.is_some_and(|nodes| !nodes.is_empty()), "{name}");
         assert!(wire == model, "{name}: {}", difference(&wire, &model));
         runs.push(run);
     }

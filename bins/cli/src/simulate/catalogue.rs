@@ -5,7 +5,7 @@ use super::record::with_flags;
 use crate::failure::{Failure, Verdict};
 use crate::screen::{Cell, Paint, Screen, Table, span};
 use phalanx_sim::mesh::MESH;
-use phalanx_sim::outcome::reproduce;
+use phalanx_sim::scenario::command_line::reproduce;
 use phalanx_sim::scenario::{Engine, Scenario};
 use serde_json::json;
 use std::path::{Path, PathBuf};

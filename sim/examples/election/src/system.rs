@@ -5,16 +5,15 @@ use core::net::SocketAddr;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::hash_bytes;
 use phalanx_sim::adapter::Adapter;
+use phalanx_sim::address::PORT;
 use phalanx_sim::disk::Write;
 use phalanx_sim::invariant::{Invariant, Seen, Verdict};
-use phalanx_sim::model::PORT;
-use phalanx_sim::outcome::run_words;
-use phalanx_sim::scenario::{Certificate, Scenario};
-use phalanx_sim::system::{
+use phalanx_sim::scenario::command_line::run_words;
+use phalanx_sim::scenario::{Certificate, Scenario, Vocabulary};
+use phalanx_sim::world::{
     self, Cast, Definition, Effect, Effects, Process, ProcessEvent, ProcessView, Program,
-    ReportedEvent, Start, Ticket, Vocabulary, Writing,
+    ReportedEvent, Scene, Start, Ticket, Writing,
 };
-use phalanx_sim::world::Scene;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -37,7 +36,7 @@ pub static ELECTION: Definition = Definition {
     build: |scenario, sabotage| {
         let hosts = 0..scenario.hosts.len();
         let program = Elections {
-            addresses: hosts.map(phalanx_sim::model::address).collect(),
+            addresses: hosts.map(phalanx_sim::address::address).collect(),
             synced: !sabotage.iter().any(|word| word == VOTE_UNSYNCED),
         };
         Ok(Cast::everywhere(program, scenario))
@@ -128,7 +127,7 @@ fn effect(addresses: &[SocketAddr], synced: bool, output: Output, out: &mut Effe
 // guide: end
 
 // guide: looks
-impl system::Message for Message {
+impl world::Message for Message {
     fn encoded_len(&self) -> usize {
         9
     }

@@ -14,21 +14,18 @@ mod rank_rises;
 mod values_rise;
 mod whole_view;
 
-use super::Mesh;
+use super::memory::Mesh;
 use super::workload::Order;
 use crate::invariant::Invariant;
 use crate::scenario::{Action, NodeAction, Scenario};
 use phalanx_core::gossip;
 use phalanx_core::gossip::message::Sync;
-use phalanx_core::identity::NodeId;
 use phalanx_core::node::Message;
 use phalanx_core::topology::record::Record;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::invariant::{Report, Seen};
-use crate::system::Program;
-use crate::world::Scene;
+use crate::world::{Program, Scene};
 use phalanx_core::node::Node;
 
 /// The mesh of a run that has one.
@@ -43,58 +40,6 @@ fn node_of<'a>(seen: &Seen<'a>) -> &'a Node {
     seen.view
         .of()
         .expect("an invariant of the mesh watches nodes")
-}
-
-/// What several invariants need.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    /// Every record that an owner published, by digest, and when.
-    published: HashMap<u64, (Arc<Record>, u64)>,
-    /// The newest that each owner published.
-    newest: HashMap<NodeId, Arc<Record>>,
-    /// The record that each host's node last said of itself.
-    own: Vec<Option<Arc<Record>>>,
-    /// When each host started; none: at its next step.
-    started: Vec<Option<u64>>,
-}
-
-impl Shared {
-    pub(super) fn new(hosts: usize) -> Self {
-        Self {
-            own: vec![None; hosts],
-            started: vec![None; hosts],
-            ..Self::default()
-        }
-    }
-
-    /// A host's process is about to start.
-    pub(super) fn starts(&mut self, host: usize) {
-        self.started[host] = None;
-    }
-
-    /// When a host's process started.
-    fn started(&self, host: usize) -> u64 {
-        self.started[host].unwrap_or_default()
-    }
-
-    /// Remembers what the node says of itself.
-    pub(super) fn note(&mut self, seen: &Seen<'_>, node: &Node) {
-        self.started[seen.host].get_or_insert(seen.now);
-        let own = node.mesh().record();
-        let known = &mut self.own[seen.host];
-        // Told by the place alone: records are not looked into at every step.
-        if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, own)) {
-            return;
-        }
-        *known = Some(Arc::clone(own));
-        let newest = self.newest.get(own.id());
-        self.published
-            .entry(own.digest())
-            .or_insert_with(|| (Arc::clone(own), seen.now));
-        if newest.is_none_or(|newest| **newest < **own) {
-            self.newest.insert(own.id().clone(), Arc::clone(own));
-        }
-    }
 }
 
 /// The invariants of a run. Where somebody lies about others, views may hold what no owner said, until it hears of it.

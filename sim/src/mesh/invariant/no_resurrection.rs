@@ -6,7 +6,7 @@
 use super::{Program, Seen, mesh_of, node_of};
 use crate::invariant::{Invariant, Steps, Verdict};
 use crate::mesh::Event;
-use crate::system::Effect;
+use crate::world::Effect;
 use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
 use phalanx_core::topology::record::Record;

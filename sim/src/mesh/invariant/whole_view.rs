@@ -5,7 +5,7 @@
 
 use super::{Program, Seen, mesh_of, node_of};
 use crate::invariant::{Invariant, Steps, Verdict};
-use crate::system::Effect;
+use crate::world::Effect;
 use core::time::Duration;
 use phalanx_core::gossip;
 use phalanx_core::gossip::message::Sync;

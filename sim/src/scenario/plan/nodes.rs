@@ -1,8 +1,7 @@
 //! What steps do to nodes.
 
 use super::{Life, Order, Origin, Planner, Work};
-use crate::scenario::Action;
-use crate::scenario::{Certificate, Disk, NodeAction, ScenarioError, text};
+use crate::scenario::{Action, Certificate, Disk, NodeAction, ScenarioError, text};
 use core::time::Duration;
 
 impl Planner<'_> {

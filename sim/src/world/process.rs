@@ -1,22 +1,13 @@
-//! What a simulated world is made of.
-//!
-//! The engine knows hosts, clocks, disks, connections, datagrams and time. A [`System`] says the rest: which
-//! [`Process`] a host runs, what a [`ProcessEvent`] is to it, which [`Effect`] it has, and what of it scenario files may speak of ([`Vocabulary`]). The mesh
-//! ([`Mesh`](crate::mesh::Mesh)) is one; docs/your-own-machine.md shows how to write another.
+//! A process on a simulated host: the events that reach it, its effects on the world, and its view.
 
-use crate::disk::{DiskError, Files, Write};
-use crate::invariant::{Invariant, Report, Seen};
-use crate::mesh::projection::Projection;
-use crate::scenario::plan::Plan;
-use crate::scenario::{Certificate, Condition, Engine, Host, Scenario};
-use crate::world::Scene;
+use crate::disk::{DiskError, Write};
+use crate::scenario::Certificate;
 use core::any::Any;
 use core::fmt::Debug;
 use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
-use phalanx_core::random::Random;
-use phalanx_core::time::{Instant, Wall};
+use phalanx_core::time::Instant;
 use phalanx_core::topology::record::Service;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,114 +106,6 @@ pub trait Process: Any {
     }
 }
 
-/// A system by its words, before a run.
-#[derive(Debug)]
-pub struct Definition {
-    /// The words that scenario files and command lines may use.
-    pub vocabulary: fn() -> Vocabulary,
-    /// The programs of one run, with everything broken that the words name.
-    pub build: fn(&Scenario, &[String]) -> Result<Cast, String>,
-    /// Whether the system can have recovered at an instant from all that a plan does to it. Search and shrinking do
-    /// not count a missing recovery as a failure where it is impossible.
-    ///
-    pub recoverable: fn(&Scenario, &Plan, Duration) -> Result<(), String>,
-    /// The command that reproduces a run of one seed on an engine.
-    pub reproduce_command: fn(&Scenario, u64, Engine) -> String,
-}
-
-/// The programs of one run, and which of them each host runs.
-pub struct Cast {
-    /// All.
-    pub programs: Vec<Box<dyn Program>>,
-    /// Of each host, its programs by their places in the list, in the order in which they start.
-    pub hosts: Vec<Vec<usize>>,
-}
-
-impl Cast {
-    /// One program, which every host runs.
-    #[must_use]
-    pub fn everywhere(program: impl Program, scenario: &Scenario) -> Self {
-        Self {
-            programs: vec![Box::new(program)],
-            hosts: vec![vec![0]; scenario.hosts.len()],
-        }
-    }
-}
-
-/// A program that hosts run, with what is remembered of all its processes. One value lives for one run.
-pub trait Program: Any {
-    /// The program's name, as selectors (`m3/agent`) and recordings write it.
-    fn name(&self) -> &'static str;
-
-    /// Makes a process that starts.
-    fn start(&mut self, start: Start<'_>) -> Box<dyn Process>;
-
-    /// A process is about to take an event.
-    fn before_event(&mut self, _host: usize, _view: &dyn ProcessView, _event: &ProcessEvent) {}
-
-    /// A process took a step; called before the invariants check it.
-    fn after_step(&mut self, _seen: &Seen<'_>) {}
-
-    /// A process reported an event; called before the invariants check it. Every engine passes reports on, also those
-    /// that do not see single steps.
-    fn on_report(&mut self, _report: &Report<'_>) {}
-
-    /// The invariants of this program's processes.
-    fn invariants(&self, _scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
-        Vec::new()
-    }
-
-    /// Whether the program's processes have settled: the condition `converged`, and the state that every run must
-    /// reach after its faults are lifted. By default all of them agree.
-    ///
-    /// # Errors
-    /// What has not settled.
-    fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
-        scene.agree(scene.nodes_of(self.name()), None)
-    }
-
-    /// Of each participating process, whether its view is correct (the metrics `converge-p99-ms` and `all-right-ms`).
-    fn correct_views(&self, scene: &Scene<'_>) -> Vec<(usize, bool)> {
-        let settled = self.settled(scene).is_ok();
-        let own = scene.nodes_of(self.name());
-        own.map(|(host, _)| (host, settled)).collect()
-    }
-
-    /// Whether a condition of this program's own holds; none: the condition belongs to another program.
-    fn holds(&self, _scene: &Scene<'_>, _condition: &Condition) -> Option<Result<(), String>> {
-        None
-    }
-
-    /// A metric of the program's own, over these hosts and between two instants (nanoseconds since the start).
-    fn metric(
-        &self,
-        _scene: &Scene<'_>,
-        _word: &str,
-        _who: &[usize],
-        _window: (u64, u64),
-    ) -> Option<u64> {
-        None
-    }
-
-    /// Whether an event wrongly says that a running node is dead (the metric `false-deaths`).
-    fn is_false_death(&self, _scene: &Scene<'_>, _notice: &dyn ReportedEvent) -> bool {
-        false
-    }
-
-    /// The final state in a form that two engines can be compared by.
-    fn projection(&self, _scene: &Scene<'_>) -> Option<Projection> {
-        None
-    }
-}
-
-impl dyn Program {
-    /// The program, if it is of this type.
-    #[must_use]
-    pub fn of<P: Program>(&self) -> Option<&P> {
-        (self as &dyn Any).downcast_ref()
-    }
-}
-
 /// An input that a machine takes, as traces show it.
 #[derive(Clone, Copy, Debug)]
 pub struct InputInfo {
@@ -253,48 +136,6 @@ impl InputInfo {
             word: kind,
             size,
         }
-    }
-}
-
-/// A process's start.
-#[derive(Debug)]
-pub struct Start<'a> {
-    /// The scenario.
-    pub scenario: &'a Scenario,
-    /// Which of its hosts.
-    pub host: usize,
-    /// Which of the host's programs, in the order of their starts.
-    pub program: usize,
-    /// How often the host's process has started, this time included.
-    pub life: u32,
-    /// The host's calendar, as far off as the scenario says.
-    pub wall: Wall,
-    /// What became of the host's certificate before.
-    pub certificate: Certificate,
-    /// This life's own randomness.
-    pub random: Random,
-    /// The host's disk. What is put on it here is durable before the process runs.
-    pub disk: &'a mut Files,
-}
-
-impl Start<'_> {
-    /// What the scenario says of the host.
-    #[must_use]
-    pub fn spec(&self) -> &Host {
-        &self.scenario.hosts[self.host]
-    }
-
-    /// Where a host listens.
-    #[must_use]
-    pub fn address_of(&self, host: usize) -> SocketAddr {
-        crate::model::address(host)
-    }
-
-    /// All other hosts.
-    pub fn others(&self) -> impl Iterator<Item = (usize, &Host)> {
-        let me = self.host;
-        let hosts = self.scenario.hosts.iter().enumerate();
-        hosts.filter(move |(host, _)| *host != me)
     }
 }
 
@@ -532,32 +373,4 @@ impl Effects {
     pub fn drain(&mut self) -> std::vec::Drain<'_, Effect> {
         self.list.drain(..)
     }
-}
-
-/// Says what is wrong with what goes with a word.
-pub type Check = fn(&str, &Value) -> Result<(), String>;
-
-/// The words of a system.
-#[derive(Clone, Debug, Default)]
-pub struct Vocabulary {
-    /// What the system is called.
-    pub name: &'static str,
-    /// The events that its nodes report.
-    pub events: Vec<&'static str>,
-    /// The conditions it can judge, besides `converged`, `event`, `state` and `agree`, which every system has.
-    pub conditions: Vec<&'static str>,
-    /// The metrics it has, besides those of traffic, which every system has.
-    pub metrics: Vec<&'static str>,
-    /// Figures of single nodes that metrics may bound ([`ProcessView::gauge`]).
-    pub gauges: Vec<&'static str>,
-    /// The programs that hosts run.
-    pub programs: Vec<&'static str>,
-    /// The workload's words.
-    pub commands: Vec<&'static str>,
-    /// Whether its processes have certificates, to which the step `certificate` can do something.
-    pub certificates: bool,
-    /// Says what is wrong with what goes with a command, or with a condition of the system's own.
-    pub check: Option<Check>,
-    /// What can be broken on purpose.
-    pub sabotage: Vec<&'static str>,
 }

@@ -1,7 +1,8 @@
 //! What every engine lets be seen of a running world.
 
+use super::process::{ProcessView, ReportedEvent};
+use super::program::Program;
 use crate::scenario::{Condition, Host, Selector};
-use crate::system::{ProcessView, Program, ReportedEvent};
 use core::ops::Range;
 use phalanx_core::random::Random;
 use serde::Serialize;
