@@ -5,7 +5,6 @@
 //! and not received grafts the link that announced it. A graft waits a little and draws a jitter, since otherwise a
 //! whole subtree grafts at once.
 
-use super::link::Key;
 use super::message::{AgedReport, UpdateId};
 use super::provenance::Provenance;
 use super::{
@@ -14,6 +13,7 @@ use super::{
 };
 use crate::machine::Outbox;
 use crate::time::Duration;
+use crate::topology::publication::Key;
 use crate::topology::record::{COUNTER_MAX, Content, Rank, Record};
 use crate::topology::{Applied, Handle};
 use std::sync::Arc;
@@ -31,28 +31,25 @@ impl Gossip {
         let tuning = &self.config.tuning;
         let reports_due = self.now + tuning.report_after;
         // Reports take their time along the tree: announced at once, they would be asked for in vain.
-        let due = self.now
-            + if key.1 {
-                REPORT_ANNOUNCED_AFTER
-            } else {
-                tuning.announce_after
-            };
-        let most = if key.1 {
-            REPORTS_ANNOUNCED_MAX
-        } else {
-            ANNOUNCEMENTS_MAX
+        let (wait, most) = match key {
+            Key::Record(_) => (tuning.announce_after, ANNOUNCEMENTS_MAX),
+            Key::EdgeReport(_) => (REPORT_ANNOUNCED_AFTER, REPORTS_ANNOUNCED_MAX),
         };
+        let due = self.now + wait;
         for (id, link) in self.links.iter_mut() {
             if !link.is_open() || Some(*id) == except {
                 continue;
             }
             if link.eager && !link.silent {
                 link.outgoing.have.remove(&key);
-                if key.1 {
-                    link.outgoing.reports.insert(key.0);
-                    link.outgoing.reports_due.get_or_insert(reports_due);
-                } else {
-                    link.outgoing.updates.insert(key);
+                match key {
+                    Key::EdgeReport(member) => {
+                        link.outgoing.reports.insert(member);
+                        link.outgoing.reports_due.get_or_insert(reports_due);
+                    }
+                    Key::Record(_) => {
+                        link.outgoing.updates.insert(key);
+                    }
                 }
             } else if link.outgoing.have.len() < most {
                 link.outgoing.have.insert(key);
@@ -144,23 +141,26 @@ impl Gossip {
         }
     }
 
-    fn provenance(&self, (handle, report): Key) -> Provenance {
-        let found = if report {
-            self.report_provenance.get(&handle).copied()
-        } else {
-            let news = self.news.get(handle as usize);
-            news.map(|news| news.received_from)
+    fn provenance(&self, key: Key) -> Provenance {
+        let found = match key {
+            Key::EdgeReport(member) => self.report_provenance.get(&member).copied(),
+            Key::Record(member) => {
+                let news = self.news.get(member as usize);
+                news.map(|news| news.received_from)
+            }
         };
         found.unwrap_or_default()
     }
 
-    pub(super) fn set_provenance(&mut self, (handle, report): Key, from: Provenance) {
-        if !report {
-            self.news(handle).received_from = from;
-        } else if from == Provenance::default() {
-            self.report_provenance.remove(&handle);
-        } else {
-            self.report_provenance.insert(handle, from);
+    pub(super) fn set_provenance(&mut self, key: Key, from: Provenance) {
+        match key {
+            Key::Record(member) => self.news(member).received_from = from,
+            Key::EdgeReport(member) if from == Provenance::default() => {
+                self.report_provenance.remove(&member);
+            }
+            Key::EdgeReport(member) => {
+                self.report_provenance.insert(member, from);
+            }
         }
     }
 
@@ -185,11 +185,7 @@ impl Gossip {
         let rank = record.rank();
         if rank.epoch > COUNTER_MAX || rank.version > COUNTER_MAX || rank.incarnation > COUNTER_MAX
         {
-            let reason = Rejection::CounterTooHigh;
-            out.push(Output::Report(Event::Rejected {
-                from: self.peer_of(from),
-                reason,
-            }));
+            self.report_rejected(from, Rejection::CounterTooHigh, out);
             return (Applied::Older, None);
         }
         if record.id() == &self.config.id {
@@ -205,11 +201,7 @@ impl Gossip {
         let record = altered.as_ref().unwrap_or(record);
         let before = self.topology.hash();
         let Some(handle) = self.topology.intern(record.id()) else {
-            let reason = Rejection::TooMany;
-            out.push(Output::Report(Event::Rejected {
-                from: self.peer_of(from),
-                reason,
-            }));
+            self.report_rejected(from, Rejection::TooMany, out);
             return (Applied::Full, None);
         };
         let old = self.topology.known_record(handle).cloned();
@@ -221,9 +213,9 @@ impl Gossip {
                 record,
                 out,
             );
-            self.remember((handle, false), before);
+            self.remember(Key::Record(handle), before);
         }
-        (applied, Some((handle, false)))
+        (applied, Some(Key::Record(handle)))
     }
 
     /// What a planted bug makes of a received record.
@@ -322,11 +314,7 @@ impl Gossip {
             || report.version > COUNTER_MAX
             || aged.ages.len() != report.edges.len()
         {
-            let reason = Rejection::CounterTooHigh;
-            out.push(Output::Report(Event::Rejected {
-                from: self.peer_of(from),
-                reason,
-            }));
+            self.report_rejected(from, Rejection::CounterTooHigh, out);
             return (Applied::Older, None);
         }
         if report.reporter == self.config.id {
@@ -354,24 +342,20 @@ impl Gossip {
             self.topology.apply_report_at(handle, report, proofs)
         });
         if applied == Applied::Full {
-            let reason = Rejection::TooMany;
-            out.push(Output::Report(Event::Rejected {
-                from: self.peer_of(from),
-                reason,
-            }));
+            self.report_rejected(from, Rejection::TooMany, out);
             return (applied, None);
         }
         let Some(handle) = handle else {
             return (applied, None);
         };
         if applied == Applied::Newer {
-            self.remember((handle, true), before);
+            self.remember(Key::EdgeReport(handle), before);
             if self.status(handle) == Status::Down {
                 self.life(handle).presumed = true;
             }
             self.judge_soon();
         }
-        (applied, Some((handle, true)))
+        (applied, Some(Key::EdgeReport(handle)))
     }
 
     /// A neighbour announced what it has.
@@ -385,7 +369,7 @@ impl Gossip {
             });
             if holds {
                 if let (Some(handle), Some(held)) = (known, self.links.get_mut(&link)) {
-                    held.outgoing.have.remove(&(handle, id.report));
+                    held.outgoing.have.remove(&Key::new(handle, id.kind));
                 }
                 continue;
             }
@@ -398,7 +382,7 @@ impl Gossip {
             let Some(handle) = known.or_else(|| self.topology.intern(&id.origin)) else {
                 continue;
             };
-            let key = (handle, id.report);
+            let key = Key::new(handle, id.kind);
             if let Some(missing) = self.missing.get_mut(&key) {
                 if (id.epoch, id.version) > (missing.id.epoch, missing.id.version) {
                     *missing = Missing {
@@ -467,7 +451,7 @@ impl Gossip {
             };
             link_held.eager = true;
             if held {
-                link_held.outgoing.updates.insert((handle, id.report));
+                link_held.outgoing.updates.insert(Key::new(handle, id.kind));
                 self.dirty.push(link);
             }
         }

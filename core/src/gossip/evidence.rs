@@ -8,14 +8,15 @@
 //! This node doubts itself first: if its own timer is late, everybody's silence starts anew; if all its links fall
 //! silent at once, it accuses nobody for a second.
 
+use super::config::MAINTAIN_INTERVAL;
 use super::dialer::Purpose;
 use super::link::Stage;
 use super::message::Gone;
-use super::overlay::MAINTAIN_INTERVAL;
 use super::{Event, Gossip, LinkEnd, LinkId, Output, Status, Suspicion, Switch, Timer};
 use crate::machine::Outbox;
 use crate::time::{Duration, Instant};
 use crate::topology::Handle;
+use crate::topology::publication::Key;
 
 /// How long a node that hears nobody accuses nobody.
 const ISOLATION_HOLD: Duration = Duration::from_secs(1);
@@ -277,9 +278,7 @@ impl Gossip {
             Some(suspicion) => (suspicion.since, suspicion.put_off),
             None => {
                 self.set_status(handle, Status::Suspect);
-                out.push(Output::Report(Event::PeerSuspected {
-                    id: self.id_of(handle),
-                }));
+                self.report_of(handle, |id| Event::PeerSuspected { id }, out);
                 (self.now, 0)
             }
         };
@@ -335,9 +334,7 @@ impl Gossip {
         self.suspects.remove(&handle);
         self.set_status(handle, Status::Alive);
         self.life(handle).forget_at = None;
-        out.push(Output::Report(Event::PeerCleared {
-            id: self.id_of(handle),
-        }));
+        self.report_of(handle, |id| Event::PeerCleared { id }, out);
     }
 
     fn revive(&mut self, handle: Handle, out: &mut Outbox<Output>) {
@@ -350,12 +347,9 @@ impl Gossip {
         life.failed_until = Instant::ZERO;
         life.failures = 0;
         self.topology.set_listed(handle, true);
-        let id = self.id_of(handle);
-        let epoch = self
-            .topology
-            .record(&id)
-            .map_or(0, |record| record.rank().epoch);
-        out.push(Output::Report(Event::PeerUp { id, epoch }));
+        let record = self.topology.known_record(handle);
+        let epoch = record.map_or(0, |record| record.rank().epoch);
+        self.report_of(handle, |id| Event::PeerUp { id, epoch }, out);
         self.weave_soon();
     }
 
@@ -409,9 +403,7 @@ impl Gossip {
             self.suspects.remove(&handle);
             self.set_status(handle, Status::Down);
             self.topology.set_listed(handle, false);
-            out.push(Output::Report(Event::PeerDown {
-                id: self.id_of(handle),
-            }));
+            self.report_of(handle, |id| Event::PeerDown { id }, out);
             if self.config.sabotage.has(Switch::LimboForgets) {
                 self.topology.retire(handle);
                 continue;
@@ -587,7 +579,7 @@ impl Gossip {
         if !retired {
             let before = self.topology.hash();
             self.topology.retire(handle);
-            self.remember((handle, false), before);
+            self.remember(Key::Record(handle), before);
             out.push(Output::Report(Event::PeerForgotten { id }));
             if !self.config.sabotage.has(Switch::Resurrects) {
                 self.keep_place(handle);
@@ -604,8 +596,8 @@ impl Gossip {
             self.timers.set(Timer::Forget(handle), self.now + again);
             return;
         }
-        self.missing.remove(&(handle, false));
-        self.missing.remove(&(handle, true));
+        self.missing.remove(&Key::Record(handle));
+        self.missing.remove(&Key::EdgeReport(handle));
         self.start_anew(handle);
         self.topology.release(handle);
     }

@@ -58,18 +58,18 @@ impl Gossip {
             return;
         };
         let address = attempt.address.clone();
-        if let Some(expected) = attempt.expected {
-            let expected = self.id_of(expected);
-            if expected != peer {
-                out.push(Output::Report(Event::WrongPeer {
-                    address,
-                    expected,
-                    found: peer,
-                }));
-                out.push(Output::Close { link });
-                self.dial_came_to_nothing(dial, "another node answered", out);
-                return;
-            }
+        // The expected member may have been forgotten since the dial began: then any peer is as good.
+        if let Some(expected) = attempt.expected.and_then(|handle| self.id_of(handle))
+            && expected != peer
+        {
+            out.push(Output::Report(Event::WrongPeer {
+                address,
+                expected,
+                found: peer,
+            }));
+            out.push(Output::Close { link });
+            self.dial_came_to_nothing(dial, "another node answered", out);
+            return;
         }
         let Some(handle) = self.topology.intern(&peer) else {
             out.push(Output::Close { link });
@@ -293,7 +293,7 @@ impl Gossip {
         let handle = self.topology.handle(peer);
         if let Some(handle) = handle
             && !self.is_newer_life(handle, &hello.record)
-            && let Some(session) = self.better_session(handle, hello.session)
+            && let Some(session) = self.better_session(handle, peer, hello.session)
         {
             return Some(Refusal {
                 session,
@@ -330,13 +330,12 @@ impl Gossip {
 
     /// The session of a connection with this peer, open or being dialled by us, that beats one of `session`
     /// dialled by the peer.
-    fn better_session(&self, handle: Handle, session: u32) -> Option<u32> {
+    fn better_session(&self, handle: Handle, peer: &NodeId, session: u32) -> Option<u32> {
         if self.config.sabotage.has(Switch::NoTieBreak) {
             return None;
         }
         let me = &self.config.id;
-        let peer = self.id_of(handle);
-        let theirs = (session, core::cmp::Reverse(&peer));
+        let theirs = (session, core::cmp::Reverse(peer));
         let held = self
             .open_link(handle)
             .filter(|link| !link.silent)
@@ -659,10 +658,7 @@ impl Gossip {
     }
 
     fn close_for_protocol(&mut self, link: LinkId, reason: Rejection, out: &mut Outbox<Output>) {
-        out.push(Output::Report(Event::Rejected {
-            from: self.peer_of(link),
-            reason,
-        }));
+        self.report_rejected(link, reason, out);
         let dial = self.dial_over(link);
         self.say_goodbye(link, Goodbye::Protocol, out);
         if let Some(dial) = dial {
@@ -748,10 +744,9 @@ impl Gossip {
         self.dials.clear();
     }
 
-    pub(super) fn peer_of(&self, link: LinkId) -> NodeId {
-        self.links
-            .get(&link)
-            .map_or_else(|| self.config.id.clone(), |held| held.peer.clone())
+    /// The peer of a link, unless the link closed.
+    pub(super) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
+        self.links.get(&link).map(|held| held.peer.clone())
     }
 
     /// After the node left or gave its id up: whoever connects is sent away, everything else is ignored.

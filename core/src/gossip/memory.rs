@@ -1,11 +1,12 @@
 //! What a node holds in memory, counted from what is in it, not asked of an allocator: the same on every machine.
 
 use super::{
-    Dial, Gossip, Handle, Key, Life, Link, Missing, News, Provenance, Suspicion, Target, Timer,
+    Dial, Gossip, Handle, Life, Link, Missing, News, Provenance, Suspicion, Target, Timer,
 };
 use super::{DialId, LinkId};
 use crate::size::held;
 use crate::time::Instant;
+use crate::topology::publication::Key;
 
 impl Gossip {
     /// Bytes of everything this node remembers, as if nothing were shared with other nodes of the process. Entries are

@@ -59,14 +59,14 @@ use crate::machine::{Machine, Outbox};
 use crate::paged::Paged;
 use crate::random::Random;
 use crate::time::Instant;
+use crate::topology::publication::{Key, UpdateId};
 use crate::topology::record::Record;
 use crate::topology::{Handle, Topology};
 use bootstrap::Target;
 use dialer::Dial;
-use link::{Key, Link};
+use link::Link;
 use links::Links;
 use member::{Life, News};
-use message::UpdateId;
 use provenance::Provenance;
 use self_record::Own;
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,7 +154,9 @@ impl Gossip {
     pub fn new(config: Config, seed: u64, now: Instant) -> Self {
         let mut topology = Topology::new(config.tuning.members_max.max(2), config.sabotage);
         let own = Own::new(&config);
-        let me = topology.intern(&config.id).unwrap_or_default();
+        let me = topology
+            .intern(&config.id)
+            .expect("an empty view has room for its own node");
         topology.set_centre(me);
         topology.apply_record(own.record());
         let targets = config.targets.iter().cloned().map(Target::new).collect();
@@ -212,7 +214,7 @@ impl Gossip {
         self.first_probe = self.after(core::time::Duration::from_millis(1) + probe);
         self.timers.set(Timer::RandomLink, self.after(random_link));
         self.timers
-            .set(Timer::Maintain, self.after(overlay::MAINTAIN_INTERVAL));
+            .set(Timer::Maintain, self.after(config::MAINTAIN_INTERVAL));
         self.timers.set(
             Timer::Targets,
             self.after(core::time::Duration::from_nanos(1)),
@@ -312,10 +314,28 @@ impl Gossip {
         }
     }
 
-    fn id_of(&self, handle: Handle) -> NodeId {
-        self.topology
-            .id_at(handle)
-            .map_or_else(|| self.config.id.clone(), NodeId::clone)
+    /// The id of a member, unless its place in the view was freed.
+    fn id_of(&self, handle: Handle) -> Option<NodeId> {
+        self.topology.id_at(handle).cloned()
+    }
+
+    /// Reports an event about a member, unless its place in the view was freed.
+    fn report_of(
+        &self,
+        handle: Handle,
+        event: impl FnOnce(NodeId) -> Event,
+        out: &mut Outbox<Output>,
+    ) {
+        if let Some(id) = self.id_of(handle) {
+            out.push(Output::Report(event(id)));
+        }
+    }
+
+    /// Reports that a message of a neighbour was rejected, unless the link closed meanwhile.
+    fn report_rejected(&self, link: LinkId, reason: Rejection, out: &mut Outbox<Output>) {
+        if let Some(from) = self.peer_of(link) {
+            out.push(Output::Report(Event::Rejected { from, reason }));
+        }
     }
 
     /// The open link to a member.
@@ -336,6 +356,11 @@ impl Gossip {
     #[must_use]
     pub const fn id(&self) -> &NodeId {
         &self.config.id
+    }
+
+    /// The node's own place in its view.
+    pub(crate) const fn me(&self) -> Handle {
+        self.me
     }
 
     /// The node's settings.

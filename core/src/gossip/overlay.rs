@@ -6,6 +6,7 @@
 //! given by people) are dialled until a member is found there, again and again, ever more slowly.
 
 use super::bootstrap::Target;
+use super::config::MAINTAIN_INTERVAL;
 use super::dialer::{Dial, Purpose};
 use super::link::Stage;
 use super::message::{Goodbye, Refusal, RefusalReason};
@@ -16,11 +17,10 @@ use super::{
 use crate::identity::NodeId;
 use crate::machine::Outbox;
 use crate::time::{Duration, Instant};
+use crate::topology::publication::Key;
 use crate::topology::{Handle, RINGS};
 use std::collections::BTreeSet;
 
-/// How often edges, links and wants are looked over.
-pub(super) const MAINTAIN_INTERVAL: Duration = Duration::from_secs(2);
 /// News about members within this time lead to one look at the rings.
 const WEAVE_AFTER: Duration = Duration::from_millis(100);
 /// How far along a ring a node looks for somebody to dial.
@@ -157,7 +157,9 @@ impl Gossip {
         if self.targets.is_empty() {
             return;
         }
-        let peer = self.id_of(handle);
+        let Some(peer) = self.id_of(handle) else {
+            return;
+        };
         let found = |target: &&mut Target| target.peer.as_ref() == Some(&peer);
         for target in self.targets.iter_mut().filter(found) {
             let wait = LOST_TARGET_WAIT / 2 + self.random.duration_below(LOST_TARGET_WAIT);
@@ -263,7 +265,7 @@ impl Gossip {
         let dial = self.dial_over(link)?;
         let attempt = self.dials.remove(&dial)?;
         self.timers.cancel(&Timer::Dial(dial));
-        let peer = attempt.expected.map(|handle| self.id_of(handle));
+        let peer = attempt.expected.and_then(|handle| self.id_of(handle));
         let next = self.after(self.config.tuning.retry_max);
         if let Purpose::Target(index) = attempt.purpose
             && let Some(target) = self.targets.get_mut(index)
@@ -644,8 +646,8 @@ impl Gossip {
     fn sweep_placeholders(&mut self) {
         for handle in self.topology.placeholders() {
             let linked = self.links.values().any(|link| link.handle == handle);
-            let missing = self.missing.contains_key(&(handle, false))
-                || self.missing.contains_key(&(handle, true));
+            let missing = self.missing.contains_key(&Key::Record(handle))
+                || self.missing.contains_key(&Key::EdgeReport(handle));
             if !linked && !missing && !self.is_dialing(handle) && !self.topology.is_named(handle) {
                 self.start_anew(handle);
                 self.topology.release(handle);

@@ -12,6 +12,7 @@ use super::{Event, Gossip, LinkId, Output, Phase, Rejection, Switch, Ticket, Tim
 use crate::machine::Outbox;
 use crate::time::Instant;
 use crate::topology::Handle;
+use crate::topology::publication::Key;
 use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, Rank, Record, Report};
 use std::sync::Arc;
 
@@ -31,8 +32,8 @@ impl Gossip {
             self.own.record = Arc::new(Record::new(self.config.id.clone(), rank, content));
             let before = self.topology.hash();
             self.topology.apply_record(&self.own.record);
-            self.remember((self.me, false), before);
-            self.spread((self.me, false), None);
+            self.remember(Key::Record(self.me), before);
+            self.spread(Key::Record(self.me), None);
         }
         // Whoever hears nobody accuses nobody, for a while.
         let may_accuse = self
@@ -43,10 +44,11 @@ impl Gossip {
             let mut edges = Vec::new();
             let mut proofs = Vec::new();
             for (peer, edge) in self.own.edges.iter().take(EDGES_MAX) {
-                edges.push(Edge {
-                    peer: self.id_of(*peer),
-                    down: edge.down,
-                });
+                let Some(peer) = self.id_of(*peer) else {
+                    continue;
+                };
+                let down = edge.down;
+                edges.push(Edge { peer, down });
                 proofs.push(edge.proof);
             }
             let epoch = self.own.record.rank().epoch;
@@ -58,8 +60,8 @@ impl Gossip {
             };
             let before = self.topology.hash();
             self.topology.apply_report(&Arc::new(report), proofs);
-            self.remember((self.me, true), before);
-            self.spread((self.me, true), None);
+            self.remember(Key::EdgeReport(self.me), before);
+            self.spread(Key::EdgeReport(self.me), None);
             self.judge_soon();
         }
     }
@@ -148,7 +150,7 @@ impl Gossip {
             self.meet_newer_self(heard, false, out);
         } else {
             // The neighbour holds old news of us: bring it up to date.
-            self.push_to(from, (self.me, false));
+            self.push_to(from, Key::Record(self.me));
         }
     }
 
@@ -158,12 +160,12 @@ impl Gossip {
             self.own.record = Arc::new(heard.clone());
             let before = self.topology.hash();
             self.topology.apply_record(&self.own.record);
-            self.remember((self.me, false), before);
+            self.remember(Key::Record(self.me), before);
             return;
         }
-        out.push(Output::Report(Event::Refuted {
-            from: self.peer_of(from),
-        }));
+        if let Some(from) = self.peer_of(from) {
+            out.push(Output::Report(Event::Refuted { from }));
+        }
         let rank = heard.rank();
         if rank.incarnation >= COUNTER_MAX || rank.version >= COUNTER_MAX {
             self.raise_epoch(rank.epoch, out);
@@ -207,11 +209,7 @@ impl Gossip {
         {
             return;
         }
-        let reason = Rejection::ForgedReport;
-        out.push(Output::Report(Event::Rejected {
-            from: self.peer_of(from),
-            reason,
-        }));
+        self.report_rejected(from, Rejection::ForgedReport, out);
         self.own.version = self.own.version.max(heard.version);
         self.own.report_due = true;
     }

@@ -5,7 +5,7 @@
 //! what is missing there and asks for what is missing here. When even the largest sketch is too small, both send
 //! snapshots.
 
-use super::link::{Cursor, Key, Link};
+use super::link::{Cursor, Link};
 use super::message::Sync;
 use super::provenance::Provenance;
 use super::{Gossip, LinkId, Output, Switch};
@@ -13,6 +13,7 @@ use crate::machine::Outbox;
 use crate::sketch::{SIZES, difference, size_above, size_for, sketch};
 use crate::time::Duration;
 use crate::topology::Applied;
+use crate::topology::publication::Key;
 use std::collections::BTreeSet;
 
 /// Two reconciliations begun on one link are at least this far apart.
@@ -149,7 +150,7 @@ impl Gossip {
     }
 
     fn send_sketch(&mut self, link: LinkId, cells: u32) {
-        let table = sketch(self.topology.digests().map(|(digest, _, _)| digest), cells);
+        let table = sketch(self.topology.digests().map(|(digest, _)| digest), cells);
         self.say(link, Sync::Sketch(table));
     }
 
@@ -171,11 +172,7 @@ impl Gossip {
     }
 
     fn push_whole_view(&mut self, link: LinkId) {
-        let keys: Vec<Key> = self
-            .topology
-            .digests()
-            .map(|(_, handle, report)| (handle, report))
-            .collect();
+        let keys: Vec<Key> = self.topology.digests().map(|(_, key)| key).collect();
         for key in keys {
             self.push_to(link, key);
         }
@@ -237,7 +234,7 @@ impl Gossip {
     }
 
     fn on_sketch(&mut self, link: LinkId, cells: &[crate::sketch::Cell]) {
-        let ours = self.topology.digests().map(|(digest, _, _)| digest);
+        let ours = self.topology.digests().map(|(digest, _)| digest);
         let Some(found) = difference(ours, cells) else {
             let larger = size_above(cells.len());
             // Beyond half the view, a snapshot is smaller than what led to it.
@@ -257,8 +254,8 @@ impl Gossip {
         let keys: Vec<Key> = self
             .topology
             .digests()
-            .filter(|(digest, _, _)| digests.contains(digest))
-            .map(|(_, handle, report)| (handle, report))
+            .filter(|(digest, _)| digests.contains(digest))
+            .map(|(_, key)| key)
             .collect();
         for key in keys {
             self.push_to(link, key);

@@ -9,6 +9,7 @@ use super::super::message::{AgedReport, Frame, Hello, Sync, UpdateId};
 use super::super::*;
 use super::world::{config, name};
 use crate::time::Duration;
+use crate::topology::publication::PublicationKind;
 use crate::topology::record::{Edge, Rank, Record, Report};
 
 /// An order and when it was given.
@@ -44,7 +45,7 @@ pub(super) fn news(index: usize, version: u64) -> Arc<Record> {
 pub(super) fn named(index: usize, version: u64) -> UpdateId {
     UpdateId {
         origin: name(index),
-        report: false,
+        kind: PublicationKind::Record,
         epoch: 1,
         version,
     }
@@ -267,7 +268,7 @@ impl Neighbourhood {
             .topology
             .ring_neighbours(self.machine.me)
             .into_iter()
-            .map(|handle| self.machine.id_of(handle))
+            .filter_map(|handle| self.machine.id_of(handle))
             .collect()
     }
 }

@@ -7,7 +7,8 @@ use super::proto::{self, goodbye, packet, refuse, sync};
 use core::net::SocketAddr;
 use phalanx_core::gossip;
 use phalanx_core::gossip::message::{
-    AgedReport, Cell, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Sync, UpdateId, Welcome,
+    AgedReport, Cell, Frame, Gone, Goodbye, Hello, PublicationKind, Refusal, RefusalReason, Sync,
+    UpdateId, Welcome,
 };
 use phalanx_core::node::Message;
 use phalanx_core::time::Duration;
@@ -82,7 +83,7 @@ impl From<&UpdateId> for proto::UpdateId {
     fn from(id: &UpdateId) -> Self {
         Self {
             origin: id.origin.as_str().to_owned(),
-            report: id.report,
+            report: id.kind == PublicationKind::EdgeReport,
             epoch: id.epoch,
             version: id.version,
         }

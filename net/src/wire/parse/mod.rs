@@ -11,8 +11,8 @@ use super::proto::{self, goodbye, packet, refuse, sync};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use phalanx_core::gossip::Message as Mesh;
 use phalanx_core::gossip::message::{
-    AgedReport, Cell, Frame, Gone, Goodbye, Hello, REFERRALS_MAX, Refusal, RefusalReason, Sync,
-    UpdateId, Welcome,
+    AgedReport, Cell, Frame, Gone, Goodbye, Hello, PublicationKind, REFERRALS_MAX, Refusal,
+    RefusalReason, Sync, UpdateId, Welcome,
 };
 use phalanx_core::identity::{NodeId, check_name};
 use phalanx_core::node::Message;
@@ -173,7 +173,11 @@ fn report(wire: proto::Report) -> Parsed<AgedReport> {
 fn update(wire: proto::UpdateId) -> Parsed<UpdateId> {
     Ok(UpdateId {
         origin: id("origin", &wire.origin)?,
-        report: wire.report,
+        kind: if wire.report {
+            PublicationKind::EdgeReport
+        } else {
+            PublicationKind::Record
+        },
         epoch: counter("epoch", wire.epoch)?,
         version: counter("version", wire.version)?,
     })

@@ -5,8 +5,8 @@ mod channel;
 use core::net::SocketAddr;
 use phalanx_core::gossip::Message as Mesh;
 use phalanx_core::gossip::message::{
-    AgedReport, Cell, Frame, Gone, Goodbye, Hello, REFERRALS_MAX, Refusal, RefusalReason, Sync,
-    UpdateId, Welcome,
+    AgedReport, Cell, Frame, Gone, Goodbye, Hello, PublicationKind, REFERRALS_MAX, Refusal,
+    RefusalReason, Sync, UpdateId, Welcome,
 };
 use phalanx_core::identity::{NodeId, only_shows};
 use phalanx_core::node::Message;
@@ -117,7 +117,11 @@ fn update() -> impl Strategy<Value = UpdateId> {
     (id(), any::<bool>(), counter(), counter()).prop_map(|(origin, report, epoch, version)| {
         UpdateId {
             origin,
-            report,
+            kind: if report {
+                PublicationKind::EdgeReport
+            } else {
+                PublicationKind::Record
+            },
             epoch,
             version,
         }
