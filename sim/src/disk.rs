@@ -100,7 +100,7 @@ pub struct Files {
     files: BTreeMap<Cow<'static, str>, File>,
     /// What was ordered and is not done, by number, with whether it is synced.
     under_way: BTreeMap<u64, (Write, bool)>,
-    /// Whose these are.
+    /// The process that ordered each of these.
     owners: BTreeMap<u64, usize>,
     ordered: u64,
     /// When the latest order is done, in true time.

@@ -1,4 +1,4 @@
-//! What failed, what came of an expectation, and whether all came true.
+//! Verdicts: failures, the results of expectations, and whether a run passed.
 
 use core::fmt;
 use core::time::Duration;
@@ -14,12 +14,12 @@ pub enum Verdict {
     Fail,
 }
 
-/// What came of an expectation.
+/// The result of an expectation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// Its line.
     pub line: usize,
-    /// What had to be true.
+    /// The demand.
     pub text: String,
     /// Whether it was.
     pub met: bool,
@@ -40,11 +40,11 @@ pub struct Failure {
     pub file: String,
     /// The line of the expectation; 0 for what always holds (invariants, recovery).
     pub line: usize,
-    /// What had to be true.
+    /// The demand.
     pub expectation: String,
     /// When it was found broken, in virtual milliseconds.
     pub at_ms: u64,
-    /// What stood against it.
+    /// The reason.
     pub why: String,
     /// The command that shows it again.
     pub reproduce: String,

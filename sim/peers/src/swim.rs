@@ -112,7 +112,7 @@ impl BroadcastHandler<Member> for Updates {
     }
 }
 
-/// What nodes send to each other: a datagram of foca's.
+/// A datagram of foca.
 #[derive(Clone, Debug)]
 struct Datagram(Vec<u8>);
 

@@ -19,11 +19,11 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Seen<'a> {
     /// True time, in nanoseconds since the start of the run.
     pub now: u64,
-    /// Whose.
+    /// The host of the process.
     pub host: usize,
-    /// The machine after the step.
+    /// The process after the step.
     pub process: &'a dyn Process,
-    /// What of it is looked at.
+    /// The view of the process.
     pub view: &'a dyn ProcessView,
     /// The process's own time.
     pub local: Instant,
@@ -31,7 +31,7 @@ pub struct Seen<'a> {
     pub woke: bool,
     /// The step took a message.
     pub message: bool,
-    /// What it does to the world.
+    /// The effects of the step.
     pub effects: &'a [Effect],
     /// Of each effect that sends a message, its encoded bytes; of others 0.
     pub sizes: &'a [usize],
@@ -76,7 +76,7 @@ impl Seen<'_> {
 pub struct Report<'a> {
     /// True time, in nanoseconds since the start of the run.
     pub now: u64,
-    /// Whose process.
+    /// The host of the process.
     pub host: usize,
     /// What.
     pub event: &'a dyn ReportedEvent,

@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 pub struct Ending<'a> {
     /// The system that ran.
     pub definition: &'a Definition,
-    /// What ran it.
+    /// The engine.
     pub engine: Engine,
-    /// A fault that bit nothing fails the run.
+    /// A fault without effect fails the run.
     pub strict: bool,
     /// Virtual time.
     pub now: Duration,
@@ -24,11 +24,11 @@ pub struct Ending<'a> {
     pub trace_hash: u64,
     /// Events processed.
     pub events: u64,
-    /// What comes on top of encoded messages.
+    /// Bytes on the wire beyond encoded messages.
     pub overhead_bytes: u64,
-    /// What each step touched.
+    /// How much each step affected.
     pub bites: &'a [u64],
-    /// What the engine found broken by itself.
+    /// The failures that the engine found.
     pub broken: Vec<Failure>,
     /// Figures of the engine's own.
     pub metrics: BTreeMap<String, u64>,
@@ -37,7 +37,7 @@ pub struct Ending<'a> {
 }
 
 impl Ending<'_> {
-    /// The outcome: what a judge says of the world at its end, and what the engine knows besides.
+    /// The outcome, from the judge's verdict on the world at its end and the engine's own figures.
     #[must_use]
     pub fn judged(self, judge: Judge<'_>, world: &dyn World) -> Outcome {
         let (scenario, plan) = (judge.scenario, judge.plan);

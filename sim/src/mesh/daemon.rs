@@ -301,7 +301,7 @@ impl Daemon {
             .min()
     }
 
-    /// What happened, as an input.
+    /// Translates an event into an input; none if it does not concern the daemon.
     fn input(&self, what: ProcessEvent) -> Option<Input> {
         Some(Input::Node(node::Input::Mesh(match what {
             ProcessEvent::Start => gossip::Input::Start,
@@ -378,7 +378,7 @@ impl Process for Daemon {
     fn on_event(&mut self, now: Instant, what: ProcessEvent, out: &mut Effects) {
         match what {
             ProcessEvent::Start => out.push(Effect::Listen { port: PORT }),
-            // Nobody comes in without a certificate.
+            // A peer without a certificate is rejected.
             ProcessEvent::Accepted { link, peer: None }
             | ProcessEvent::Dialed {
                 link, peer: None, ..

@@ -280,7 +280,7 @@ fn carried(data: &Data) -> &'static str {
     first.map_or("credit", |rank| WORDS[rank])
 }
 
-/// What an application asked for and waits to hear of.
+/// A request of an application that awaits its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// To open a channel.
@@ -294,7 +294,7 @@ pub enum Asked {
 }
 
 impl Asked {
-    /// What is reported when the answer is there.
+    /// The events that the answer is reported by.
     pub fn answered(self, result: Result<Done, Refusal>) -> impl Iterator<Item = Event> {
         let failed = match (&result, &self) {
             (Err(Refusal::Undelivered(failure)), Self::Send(_, to)) => {

@@ -1,4 +1,4 @@
-//! What is remembered of all mesh daemons of one run.
+//! The memory of all mesh daemons of one run.
 
 use super::applications::Applications;
 use super::ledger::Ledger;
@@ -27,11 +27,11 @@ pub struct Mesh {
     pub(super) ids: Arc<[NodeId]>,
 }
 
-/// A record in a message, and what the view that received it made of it.
+/// A record in a message, and its effect on the view that received it.
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) id: NodeId,
-    /// What the view held of its owner before the step, and after it.
+    /// The record in the view before the step, and after it.
     pub(super) before: Option<Arc<Record>>,
     pub(super) held: Option<Arc<Record>>,
 }
@@ -66,7 +66,7 @@ pub fn new(scenario: &Scenario, words: &[String]) -> Result<Mesh, String> {
     })
 }
 
-/// What several invariants need.
+/// Facts that several invariants need.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     /// Every record that an owner published, by digest, and when.

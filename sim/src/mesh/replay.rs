@@ -17,7 +17,7 @@ pub struct NodeState {
     pub view: Option<NodeView>,
 }
 
-/// What a running node holds.
+/// The state of a running node.
 #[derive(Clone, Debug)]
 pub struct NodeView {
     /// Where it is in its life.

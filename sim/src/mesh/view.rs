@@ -84,7 +84,7 @@ impl ReportedEvent for Event {
     }
 }
 
-/// What an input of a node is; `bytes` are those of the message in it.
+/// An input of a node as traces show it; `bytes` is the size of its message.
 pub(super) fn node_input_info(input: &node::Input, bytes: usize) -> InputInfo {
     match input {
         node::Input::Mesh(input) => gossip_input_info(input),
@@ -99,7 +99,7 @@ pub(super) fn node_input_info(input: &node::Input, bytes: usize) -> InputInfo {
     }
 }
 
-/// What an input of the mesh's machine is.
+/// An input of the gossip machine as traces show it.
 fn gossip_input_info(input: &gossip::Input) -> InputInfo {
     match input {
         gossip::Input::Start => InputInfo::of("start"),

@@ -66,7 +66,7 @@ pub fn vocabulary() -> Vocabulary {
         // Real daemons cannot be made to send forged records.
         simulated_commands: vec![LIE],
         check: Some(workload::check),
-        // Who is who is settled before a message reaches the machine; certificates are the transport's.
+        // The transport checks certificates; the simulated daemon has none that could expire.
         certificates: false,
         sabotage: Switch::ALL.iter().map(|(_, word)| *word).collect(),
     }

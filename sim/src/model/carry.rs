@@ -253,7 +253,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Who listens where a connection leads.
+    /// The process that listens where a connection leads.
     fn listener(&self, connection: u32, end: usize) -> Option<usize> {
         let held = self.connections.get(connection as usize)?.as_ref()?;
         self.listens(held.ends[end].host, held.port)

@@ -120,7 +120,7 @@ pub(super) struct Engine<'a, 't> {
     pub(super) hosts: Vec<Host>,
     /// The processes, host by host.
     pub(super) slots: Vec<Slot>,
-    /// Who listens on which port of which host.
+    /// The listening process of each port, by host.
     pub(super) ports: BTreeMap<(usize, u16), usize>,
     pub(super) connections: Vec<Option<Box<Connection>>>,
     /// The hosts whose process was started at least once.

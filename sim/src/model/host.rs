@@ -29,14 +29,14 @@ pub(crate) struct Waiting {
     pub(crate) cause: Cause,
 }
 
-/// One machine.
+/// One host.
 pub(crate) struct Host {
     pub(crate) powered: bool,
     pub(crate) disk: Files,
-    /// What became of its certificate.
+    /// The state of its certificate.
     pub(crate) certificate: Certificate,
     pub(crate) traffic: Traffic,
-    /// The places of its processes.
+    /// The slots of its processes.
     pub(crate) processes: Range<usize>,
 }
 
@@ -55,19 +55,19 @@ impl Host {
     }
 }
 
-/// The place of one process on a machine: it outlives the process's lives.
+/// The place of one process on a host; it outlives the lives of the process.
 pub(crate) struct Slot {
     pub(crate) host: usize,
-    /// What runs here, by its place in the list of programs.
+    /// The place of the program in the list of programs.
     pub(crate) program: usize,
     pub(crate) process: Option<Process>,
-    /// How often it was started.
+    /// The number of starts.
     pub(crate) life: u32,
-    /// Who the latest life proves to be.
+    /// The identity that the latest life proves.
     pub(crate) identity: Option<NodeId>,
     /// The ports it listens on.
     pub(crate) ports: Vec<u16>,
-    /// Every connection with an end here.
+    /// The connections with an end in this process.
     pub(crate) connections: BTreeSet<u32>,
     /// When its earliest planned wake comes.
     pub(crate) wake_at: u64,

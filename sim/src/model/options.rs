@@ -6,11 +6,11 @@ use core::fmt;
 /// How a run differs from the ordinary.
 #[derive(Default)]
 pub struct Options<'a> {
-    /// What is broken on purpose in every process, by its words in the system's vocabulary.
+    /// The mechanisms broken on purpose in every process, by their words in the system's vocabulary.
     pub sabotage: Vec<String>,
-    /// A fault that bit nothing fails the run.
+    /// A fault without effect fails the run.
     pub strict: bool,
-    /// Who keeps what happens.
+    /// The recorder of the run.
     pub recorder: Option<&'a mut dyn Recorder>,
 }
 

@@ -406,7 +406,7 @@ impl<'a> Engine<'a, '_> {
             };
             process.clock.change(self.now, jump, drift_ppm);
             self.fabric.bite(step, 1);
-            // What was planned by the old course comes too late or too early: plan anew.
+            // The wake planned by the old clock would come too late or too early.
             state.wake_at = super::host::NEVER;
             self.replan(slot);
         }

@@ -108,7 +108,7 @@ impl Parcels {
     fn pop_front(&mut self) -> Option<Parcel> {
         let next = self.tail.pop_front();
         if next.is_some() && self.tail.is_empty() {
-            // What is quiet again holds no memory.
+            // An idle lane holds no memory.
             self.tail = VecDeque::new();
         }
         std::mem::replace(&mut self.head, next)
@@ -237,7 +237,7 @@ pub(crate) enum EndState {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End {
     pub(crate) host: usize,
-    /// The place of the process; none: nobody has accepted yet.
+    /// The slot of the process; none: no process has accepted yet.
     pub(crate) slot: Option<usize>,
     pub(crate) state: EndState,
 }

@@ -1,8 +1,8 @@
-//! What an engine tells a recorder: steps, orders of the plan, and messages that were held up.
+//! The interface between an engine and a recorder: steps, orders of the plan, delayed messages.
 
 use crate::scenario::plan::Planned;
 
-/// What led to an event.
+/// The cause of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cause {
     /// The event's number; 0 for none.
@@ -59,7 +59,7 @@ impl Cause {
 /// Something that a node reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Said<'a> {
-    /// What, as scenario files call it.
+    /// The event's word in scenario files.
     pub word: &'static str,
     /// About whom.
     pub about: Option<&'a str>,
@@ -76,22 +76,22 @@ pub struct Step<'a> {
     pub host: usize,
     /// The program of the process, if its host runs several.
     pub program: Option<&'static str>,
-    /// What it was: the word of a message, or what happened.
+    /// The event's kind: the word of a message, or of another event.
     pub kind: &'static str,
     /// Encoded bytes, of a message.
     pub size: usize,
-    /// What led to it.
+    /// The cause.
     pub cause: Cause,
     /// The program of the process that `cause` is a step of, if its host runs several.
     pub cause_program: Option<&'static str>,
     /// The hash of the views of the host's processes afterwards.
     pub digest: u64,
-    /// What the process reported.
+    /// The reports of the process.
     pub said: &'a [Said<'a>],
 }
 
 impl Step<'_> {
-    /// Who sent it, of a message.
+    /// The sending host, of a message.
     #[must_use]
     pub const fn sender(&self) -> Option<usize> {
         if self.size > 0 {
@@ -109,7 +109,7 @@ pub struct Done<'a> {
     pub event: u64,
     /// True time, in nanoseconds.
     pub at: u64,
-    /// What.
+    /// The order.
     pub planned: &'a Planned,
 }
 
@@ -118,9 +118,9 @@ pub struct Done<'a> {
 pub struct Held {
     /// True time of its first transmission, in nanoseconds.
     pub at: u64,
-    /// Who sent it.
+    /// The sending host.
     pub from: usize,
-    /// To whom.
+    /// The receiving host.
     pub to: usize,
     /// A cut swallowed it; else segments were lost.
     pub cut: bool,

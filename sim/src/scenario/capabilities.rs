@@ -1,4 +1,4 @@
-//! What each engine and each system can do of a scenario.
+//! The steps and settings of a scenario that each engine and each system supports.
 
 use super::vocabulary::Vocabulary;
 use super::{
@@ -33,7 +33,7 @@ impl Engine {
         }
     }
 
-    /// What of a step the engine cannot do, by its word.
+    /// The word of a step that the engine does not support.
     fn lacks(self, step: &Step) -> Option<&'static str> {
         let lacks_action = match (self, &step.action) {
             (Self::Wire, Action::Nodes(_, NodeAction::Certificate(is))) => match is {
@@ -165,7 +165,7 @@ impl Scenario {
         }
     }
 
-    /// What of the world an engine with real network code cannot do: the key, and what is said about it.
+    /// A setting of the world that an engine with real network code does not support: its key, and the message.
     fn check_small_world(&self, engine: Engine) -> Result<(), (&'static str, String)> {
         let rules = self.links.iter().map(|rule| rule.network);
         if rules.chain([self.network]).any(|network| {

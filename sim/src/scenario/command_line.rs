@@ -1,4 +1,4 @@
-//! Command lines that show a run of a scenario again.
+//! Command lines that reproduce a run of a scenario.
 
 use super::definition::Scenario;
 use super::engine::Engine;
@@ -6,7 +6,7 @@ use super::engine::Engine;
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The command that shows a run again. What stands behind `#` tells whether it is the same file and program.
+/// The command that reproduces a run. The comment behind it identifies the file and the program.
 #[must_use]
 pub fn reproduce(scenario: &Scenario, engine: Engine, seed: u64) -> String {
     let run = run_words(scenario);
@@ -23,7 +23,7 @@ pub fn run_words(scenario: &Scenario) -> String {
     format!("{file} --variant {}", quoted(&scenario.variant.to_string()))
 }
 
-/// What stands behind a command that shows a run again: which file and which program it is for.
+/// The comment behind a command that reproduces a run: the hash of the file, and the version of the program.
 #[must_use]
 pub fn stamp(scenario: &Scenario) -> String {
     format!("  # file {:016x}, phalanx {VERSION}", scenario.hash)

@@ -42,9 +42,9 @@ pub struct Scenario {
     pub tuning: TuningChanges,
     /// Random faults within a budget.
     pub chaos: Option<Chaos>,
-    /// What happens when, in time order.
+    /// The steps in time order.
     pub steps: Vec<Step>,
-    /// What must come of it.
+    /// The expectations.
     pub expectations: Vec<Expectation>,
     /// The commands that real daemons cannot be given.
     pub simulated_commands: Vec<&'static str>,

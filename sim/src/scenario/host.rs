@@ -7,12 +7,12 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::topology::record::Service;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is left of a node's disk at a restart.
+/// The content of a node's disk after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disk {
-    /// Everything that was written.
+    /// All written data.
     Keep,
-    /// What was synced; the rest of what was written is lost.
+    /// Only synced data.
     Synced,
     /// Nothing.
     Lose,
@@ -36,15 +36,15 @@ pub struct Host {
     pub id: NodeId,
     /// The class it publishes; empty: the usual one.
     pub kind: String,
-    /// What it serves at first.
+    /// The services at its start.
     pub services: BTreeSet<Service>,
-    /// What it publishes besides at first.
+    /// The metadata at its start.
     pub metadata: BTreeMap<String, String>,
     /// The channels that its applications open at its start.
     pub channels: BTreeMap<ChannelName, Opening>,
     /// Whether it publishes an address to be dialled at.
     pub dialable: bool,
-    /// What it is for.
+    /// The role.
     pub role: Option<String>,
     /// Where it stands.
     pub region: Option<String>,
@@ -58,7 +58,7 @@ pub struct Host {
     pub clock: Clock,
     /// When it starts; none when only a step starts it.
     pub start: Option<Duration>,
-    /// Whose id it copies.
+    /// The host whose id it copies.
     pub clone_of: Option<usize>,
 }
 

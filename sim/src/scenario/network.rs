@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-/// Whom a fault spares.
+/// The direction in which a fault blocks traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Neither side hears the other.
@@ -76,6 +76,6 @@ pub struct LinkRule {
     pub from: Vec<usize>,
     /// The other end.
     pub to: Vec<usize>,
-    /// What differs.
+    /// The settings.
     pub network: Network,
 }

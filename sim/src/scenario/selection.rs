@@ -94,11 +94,11 @@ fn pairs(text: &str, variant: &Variant) -> Result<Vec<(String, String)>, String>
             (None, _) => {
                 let Some((word, _)) = pair else {
                     return Err(format!(
-                        "`{part}` is no choice; write WORD=VALUE, such as {variant}"
+                        "`{part}` is not a valid selection; write WORD=VALUE, such as {variant}"
                     ));
                 };
                 let near = suggestion(word, variant.words());
-                return Err(format!("`{word}` is no word of the matrix{near}"));
+                return Err(format!("the matrix has no word `{word}`{near}"));
             }
         }
     }

@@ -36,7 +36,9 @@ pub(crate) fn services(
         .map(|text| {
             with(source, text, |word| {
                 let (name, version) = word.split_once('/').ok_or_else(|| {
-                    format!("`{word}` is no service; write name/version, such as `users/1`")
+                    format!(
+                        "`{word}` is not a valid service; write name/version, such as `users/1`"
+                    )
                 })?;
                 check_name(name).map_err(|why| format!("the service name `{name}` {why}"))?;
                 Ok(Service {

@@ -8,7 +8,7 @@ pub type Check = fn(&str, &Value) -> Result<(), String>;
 /// The words of a system.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
-    /// What the system is called.
+    /// The name of the system.
     pub name: &'static str,
     /// The events that its nodes report.
     pub events: Vec<&'static str>,
@@ -28,6 +28,6 @@ pub struct Vocabulary {
     pub certificates: bool,
     /// Says what is wrong with what goes with a command, or with a condition of the system's own.
     pub check: Option<Check>,
-    /// What can be broken on purpose.
+    /// The mechanisms that can be broken on purpose.
     pub sabotage: Vec<&'static str>,
 }

@@ -1,4 +1,4 @@
-//! What a simulated world is made of.
+//! Simulated worlds: hosts, programs and processes.
 //!
 //! A world is hosts that run programs. The engine knows hosts, clocks, disks, connections, datagrams and time: it
 //! delivers a [`ProcessEvent`] to a [`Process`], takes its [`Effects`], and schedules it. A [`Program`] makes the

@@ -15,15 +15,15 @@ use std::rc::Rc;
 
 pub use phalanx_core::gossip::{CloseReason, DialError, DialId, LinkId, Ticket};
 
-/// What processes send each other.
+/// A message between processes.
 pub trait Message: Any + Debug {
     /// The encoded size, in bytes.
     fn encoded_len(&self) -> usize;
 
-    /// What it is, as the hash counts it.
+    /// The message's kind; the trace hash counts it.
     fn kind(&self) -> &'static str;
 
-    /// What it is, as recordings call it: perhaps what it carries.
+    /// The message's name in recordings: its kind, or the kind of its content.
     fn word(&self) -> &'static str {
         self.kind()
     }
@@ -44,34 +44,34 @@ impl dyn Message {
     }
 }
 
-/// Something that a process reports.
+/// An event that a process reports. It is for people, and for scenarios that wait for it.
 pub trait ReportedEvent: Any + Debug {
-    /// The word for it, and the id of whom it is about.
+    /// The event's word, and the id of the node that it is about.
     fn described(&self) -> (&'static str, Option<&NodeId>);
 }
 
 impl dyn ReportedEvent {
-    /// The notice, if it is of this type.
+    /// The event, if it is of this type.
     #[must_use]
     pub fn of<N: ReportedEvent>(&self) -> Option<&N> {
         (self as &dyn Any).downcast_ref()
     }
 }
 
-/// What of a process conditions, invariants and reports look at.
+/// The part of a process that conditions, invariants and reports look at.
 pub trait ProcessView: Any {
-    /// A number for the state; equal numbers mean that two processes agree.
+    /// A hash of the state; two processes agree when their hashes are equal.
     fn digest(&self) -> u64;
 
     /// The state for people and for the conditions `state` and `agree`.
     fn state(&self) -> Value;
 
-    /// Whether a running process still counts: one that gave up or is on its way out does not.
+    /// Whether a running process counts for conditions. A process that gave up or is leaving does not.
     fn participates(&self) -> bool {
         true
     }
 
-    /// A figure: what a metric of the vocabulary's `gauges` bounds.
+    /// The value of a gauge, by its word in the vocabulary's `gauges`.
     fn gauge(&self, _name: &str) -> Option<u64> {
         None
     }
@@ -106,19 +106,19 @@ pub trait Process: Any {
     }
 }
 
-/// An input that a machine takes, as traces show it.
+/// An event that a process takes, as traces show it.
 #[derive(Clone, Copy, Debug)]
 pub struct InputInfo {
-    /// What it is, as the hash counts it.
+    /// The event's kind; the trace hash counts it.
     pub kind: &'static str,
-    /// What it is, as recordings call it: of a message, perhaps what it carries.
+    /// The event's name in recordings: its kind, or the kind of a message's content.
     pub word: &'static str,
-    /// Encoded bytes, of a message.
+    /// Encoded bytes of the message; 0 without one.
     pub size: usize,
 }
 
 impl InputInfo {
-    /// An input that is no message.
+    /// An event without a message.
     #[must_use]
     pub const fn of(kind: &'static str) -> Self {
         Self {
@@ -128,7 +128,7 @@ impl InputInfo {
         }
     }
 
-    /// A message.
+    /// An event that brings a message.
     #[must_use]
     pub const fn message(kind: &'static str, size: usize) -> Self {
         Self {
@@ -139,7 +139,7 @@ impl InputInfo {
     }
 }
 
-/// What the engine makes happen to a process.
+/// An event that the engine delivers to a process.
 #[derive(Debug)]
 pub enum ProcessEvent {
     /// The process runs.
@@ -177,23 +177,23 @@ pub enum ProcessEvent {
     },
     /// A message arrived on a link.
     Received {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// What.
+        /// The message.
         message: Rc<dyn Message>,
     },
-    /// A link is gone without an order.
+    /// A link ended without an order of this process.
     Closed {
-        /// Which.
+        /// The link.
         link: LinkId,
         /// Why.
         reason: CloseReason,
     },
     /// A datagram arrived.
     Datagram {
-        /// Where its sender listens.
+        /// The address that the sender listens at.
         from: SocketAddr,
-        /// What.
+        /// The message.
         message: Rc<dyn Message>,
     },
     /// A write or sync is done.
@@ -220,26 +220,26 @@ pub enum ProcessEvent {
     Wake,
 }
 
-/// What a scenario has a process publish.
+/// The content that a scenario orders a process to publish.
 #[derive(Clone, Debug)]
 pub struct Published {
-    /// All it serves.
+    /// All services.
     pub services: BTreeSet<Service>,
     /// All metadata.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// A word of a workload.
+/// A command of a workload.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// The word.
+    /// The command's word.
     pub name: String,
-    /// What goes with it.
+    /// The command's arguments.
     pub with: Value,
 }
 
 impl ProcessEvent {
-    /// What it is, as traces show it; `bytes` are those of its message, if it brings one.
+    /// The event as traces show it; `bytes` is the size of its message, if it brings one.
     #[must_use]
     pub fn info(&self, bytes: usize) -> InputInfo {
         InputInfo::of(match self {
@@ -267,43 +267,43 @@ impl ProcessEvent {
     }
 }
 
-/// What a process does to the world.
+/// An effect of a process on the world.
 #[derive(Debug)]
 pub enum Effect {
     /// Listens on a port of the host until the process ends; answered by `ListenFailed` if another program does.
     Listen {
-        /// Which.
+        /// The port.
         port: u16,
     },
     /// Connects; answered by `Dialed` or `DialFailed`.
     Dial {
         /// The attempt.
         dial: DialId,
-        /// Where to; none: a name that leads nowhere.
+        /// The address; none: a name that does not resolve.
         to: Option<SocketAddr>,
     },
     /// Sends on a link, in order and without loss while the link lives.
     Send {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// What.
+        /// The message.
         message: Rc<dyn Message>,
     },
-    /// Closes a link after what was sent on it; no `Closed` is heard here.
+    /// Closes a link after the messages sent on it; this process gets no `Closed`.
     Close {
-        /// Which.
+        /// The link.
         link: LinkId,
     },
     /// Sends a datagram: it may be lost or overtaken.
     Datagram {
-        /// Where to.
+        /// The address.
         to: SocketAddr,
-        /// What.
+        /// The message.
         message: Rc<dyn Message>,
     },
     /// Writes to the host's disk; answered by `Written` or `WriteFailed`.
     Write(Box<Writing>),
-    /// Tells people.
+    /// Reports an event.
     Report(Box<dyn ReportedEvent>),
     /// The process ends; the operating system closes its links.
     Exit,
@@ -312,30 +312,30 @@ pub enum Effect {
 /// A write to a host's disk.
 #[derive(Debug)]
 pub struct Writing {
-    /// To answer with.
+    /// The ticket of the answer.
     pub ticket: Ticket,
-    /// What.
+    /// The write.
     pub write: Write,
-    /// Whether `Written` means durable.
+    /// Whether the write is durable when it is answered.
     pub synced: bool,
-    /// A failure is not answered; it is tried again after this, until it succeeds.
+    /// The interval at which a failed write is repeated until it succeeds; none: a failure is answered.
     pub retry: Option<Duration>,
 }
 
-/// What one step of a process does to the world, in the order to be done.
+/// The effects of one step of a process, in the order in which they are done.
 #[derive(Debug, Default)]
 pub struct Effects {
     list: Vec<Effect>,
 }
 
 impl Effects {
-    /// None.
+    /// No effects.
     #[must_use]
     pub const fn new() -> Self {
         Self { list: Vec::new() }
     }
 
-    /// Appends one.
+    /// Appends an effect.
     pub fn push(&mut self, effect: Effect) {
         self.list.push(effect);
     }
@@ -352,24 +352,24 @@ impl Effects {
         self.push(Effect::Datagram { to, message });
     }
 
-    /// Tells people.
+    /// Reports an event.
     pub fn report(&mut self, notice: impl ReportedEvent) {
         self.push(Effect::Report(Box::new(notice)));
     }
 
-    /// All, first first.
+    /// All effects in order.
     #[must_use]
     pub fn as_slice(&self) -> &[Effect] {
         &self.list
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Takes all; the memory is kept.
+    /// Takes all effects; the allocation is kept.
     pub fn drain(&mut self) -> std::vec::Drain<'_, Effect> {
         self.list.drain(..)
     }

@@ -13,12 +13,12 @@ use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
 use serde_json::Value;
 
-/// A system by its words, before a run.
+/// A system: its words, and the functions that make a run of it.
 #[derive(Debug)]
 pub struct Definition {
     /// The words that scenario files and command lines may use.
     pub vocabulary: fn() -> Vocabulary,
-    /// The programs of one run, with everything broken that the words name.
+    /// Makes the programs of one run, with the mechanisms broken that the words name.
     pub build: fn(&Scenario, &[String]) -> Result<Cast, String>,
     /// Whether the system can have recovered at an instant from all that a plan does to it. Search and shrinking do
     /// not count a missing recovery as a failure where it is impossible.
@@ -30,14 +30,14 @@ pub struct Definition {
 
 /// The programs of one run, and which of them each host runs.
 pub struct Cast {
-    /// All.
+    /// The programs.
     pub programs: Vec<Box<dyn Program>>,
-    /// Of each host, its programs by their places in the list, in the order in which they start.
+    /// For each host, the places of its programs in the list, in the order in which they start.
     pub hosts: Vec<Vec<usize>>,
 }
 
 impl Cast {
-    /// One program, which every host runs.
+    /// One program that every host runs.
     #[must_use]
     pub fn everywhere(program: impl Program, scenario: &Scenario) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl Cast {
     }
 }
 
-/// A program that hosts run, with what is remembered of all its processes. One value lives for one run.
+/// A program that hosts run, and the memory of all its processes. One value lives for one run.
 pub trait Program: Any {
     /// The program's name, as selectors (`m3/agent`) and recordings write it.
     fn name(&self) -> &'static str;
@@ -74,7 +74,7 @@ pub trait Program: Any {
     /// reach after its faults are lifted. By default all of them agree.
     ///
     /// # Errors
-    /// What has not settled.
+    /// The first process or property that has not settled.
     fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
         scene.agree(scene.nodes_of(self.name()), None)
     }
@@ -121,35 +121,35 @@ impl dyn Program {
     }
 }
 
-/// A process's start.
+/// The start of a process.
 #[derive(Debug)]
 pub struct Start<'a> {
     /// The scenario.
     pub scenario: &'a Scenario,
-    /// Which of its hosts.
+    /// The place of the host in the scenario.
     pub host: usize,
-    /// Which of the host's programs, in the order of their starts.
+    /// The place of the process on its host, in the order of starts.
     pub program: usize,
-    /// How often the host's process has started, this time included.
+    /// The number of starts of this process, this one included.
     pub life: u32,
-    /// The host's calendar, as far off as the scenario says.
+    /// The host's wall clock, with the offset that the scenario gives it.
     pub wall: Wall,
-    /// What became of the host's certificate before.
+    /// The state of the host's certificate.
     pub certificate: Certificate,
-    /// This life's own randomness.
+    /// The random stream of this life.
     pub random: Random,
-    /// The host's disk. What is put on it here is durable before the process runs.
+    /// The host's disk. Files put on it here are durable before the process runs.
     pub disk: &'a mut Files,
 }
 
 impl Start<'_> {
-    /// What the scenario says of the host.
+    /// The host, as the scenario describes it.
     #[must_use]
     pub fn spec(&self) -> &Host {
         &self.scenario.hosts[self.host]
     }
 
-    /// Where a host listens.
+    /// The address that a host listens at.
     #[must_use]
     pub fn address_of(&self, host: usize) -> SocketAddr {
         crate::address::address(host)

@@ -1,4 +1,4 @@
-//! What every engine lets be seen of a running world.
+//! A running world at one instant, as every engine shows it.
 
 use super::process::{ProcessView, ReportedEvent};
 use super::program::Program;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a host has sent since the start of the run, over all its lives.
+/// The messages that a host sent to other hosts since the start of the run, over all its lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Traffic {
     /// Encoded messages, in bytes; without framing.
@@ -20,7 +20,7 @@ pub struct Traffic {
 
 /// A world at one instant.
 pub trait World {
-    /// What a process shows, if it runs. One that left or gave up may still be shown.
+    /// The view of a process, if it runs. A process that left or gave up may still have one.
     fn view(&self, process: usize) -> Option<&dyn ProcessView>;
 
     /// The processes of a host. Engines that run one program a host number them like the hosts.
@@ -33,7 +33,7 @@ pub trait World {
         0
     }
 
-    /// What a host has sent.
+    /// The traffic of a host.
     fn traffic(&self, host: usize) -> Traffic;
 
     /// The program at a place in the run's list; none beyond its end.
@@ -46,7 +46,7 @@ pub struct Scene<'a> {
     pub world: &'a dyn World,
     /// Its hosts.
     pub hosts: &'a [Host],
-    /// The nodes that steps drew and gave a word.
+    /// The nodes that steps drew and named.
     pub named: &'a BTreeMap<String, Vec<usize>>,
     /// The hosts whose process was started at least once.
     pub started: &'a BTreeSet<usize>,
@@ -130,7 +130,7 @@ impl Scene<'_> {
     /// Whether all programs have settled.
     ///
     /// # Errors
-    /// What has not settled.
+    /// The first process or property that has not.
     pub fn settled(&self) -> Result<(), String> {
         self.programs()
             .try_for_each(|program| program.settled(self))
@@ -139,7 +139,7 @@ impl Scene<'_> {
     /// Whether a condition of a program's own holds.
     ///
     /// # Errors
-    /// What stands against it.
+    /// The reason that the condition does not hold.
     pub fn holds(&self, condition: &Condition) -> Result<(), String> {
         let judged = self
             .programs()
@@ -282,7 +282,7 @@ impl Scene<'_> {
     }
 }
 
-/// What a state holds under a key; keys of inner objects follow after dots. Null if it holds nothing there.
+/// The value of a state under a key; keys of inner objects follow after dots. Null if there is none.
 #[must_use]
 pub fn value(state: &Value, key: &str) -> Value {
     let mut at = state;

@@ -107,7 +107,7 @@ fn input(addresses: &[SocketAddr], event: &ProcessEvent) -> Option<Input> {
             Certificate::Revoked => Credential::Withdrawn,
             Certificate::Rotated => Credential::Given,
         })),
-        // No connections, no farewell, no workload.
+        // It has no connections and no workload, and leaves without notice.
         _ => None,
     }
 }

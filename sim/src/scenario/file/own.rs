@@ -1,11 +1,11 @@
-//! What is written in the words of a system: conditions on states, conditions and commands of its own.
+//! Tables in the words of a system: conditions on states, conditions and commands of its own.
 
 use super::spanned::Text;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What a key of the nodes' states is.
+/// Compares a key of the nodes' states with a value.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct StateTable {
@@ -13,15 +13,15 @@ pub(crate) struct StateTable {
     pub(crate) who: Option<Text>,
     /// The key; keys of inner tables follow after dots: `log.length`.
     pub(crate) key: Text,
-    /// What it is.
+    /// The value.
     pub(crate) is: Value,
-    /// At at least so many of them (without `min` and `max`: at all).
+    /// The least number of nodes (without `min` and `max`: all of them).
     pub(crate) min: Option<u32>,
-    /// At at most so many of them.
+    /// The greatest number of nodes.
     pub(crate) max: Option<u32>,
 }
 
-/// Who is of one mind.
+/// Compares the states of nodes with each other.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct AgreeTable {
@@ -39,7 +39,7 @@ pub(crate) struct HoldsTable {
     pub(crate) name: Text,
     /// The nodes (default `all`).
     pub(crate) who: Option<Text>,
-    /// What goes with it.
+    /// The arguments.
     #[serde(default)]
     pub(crate) with: Value,
 }
@@ -52,7 +52,7 @@ pub(crate) struct CommandTable {
     pub(crate) who: Text,
     /// Its word.
     pub(crate) name: Text,
-    /// What goes with it.
+    /// The arguments.
     #[serde(default)]
     pub(crate) with: Value,
 }

@@ -19,7 +19,7 @@ impl<T> Deref for At<T> {
     }
 }
 
-/// Where it stands is no part of the published shape.
+/// The published shape does not contain the position.
 impl<T: JsonSchema> JsonSchema for At<T> {
     fn schema_name() -> Cow<'static, str> {
         T::schema_name()
