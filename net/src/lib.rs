@@ -28,3 +28,5 @@ pub mod store;
 pub mod telemetry;
 pub mod transport;
 pub mod wire;
+
+mod durable;

@@ -16,7 +16,7 @@ use crate::channel::Desk;
 use crate::driver::{self, Epoch, Handle, Inbox};
 use crate::identity::{Identity, IdentityError, Place};
 use crate::overlay::{Overlay, OverlayStatus, Paths};
-use crate::store::EpochStore;
+use crate::store::Store;
 use phalanx_core::gossip::{self, Input, LinkId};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
@@ -86,7 +86,7 @@ pub struct Settings<S> {
     pub seed: u64,
     /// Who the node is, and whom it trusts.
     pub identity: Identity,
-    /// Where the epoch is kept.
+    /// The durable items of the node, its epoch among them.
     pub store: S,
     /// Where links need not be encrypted, if the other end says so too.
     pub trusted: TrustedSubnets,
@@ -157,7 +157,7 @@ impl<N: Network> Bound<N> {
     ///
     /// # Errors
     /// When the identity is of no use for TLS.
-    pub fn start<S: EpochStore>(
+    pub fn start<S: Store>(
         self,
         settings: Settings<S>,
         routes: impl FnOnce(&MeshNode) -> Routes,

@@ -7,7 +7,7 @@ use super::node::{closed, until};
 use super::{Event, Notice};
 use crate::channel::Serving;
 use crate::driver::Performer;
-use crate::store::EpochStore;
+use crate::store::{Store, epoch};
 use phalanx_core::channel;
 use phalanx_core::gossip;
 use phalanx_core::gossip::{Input, Ticket};
@@ -83,17 +83,17 @@ impl<N: Network> Performer<Node> for MeshPerformer<N> {
 
 /// Stores epochs one after the other, each however often it takes. A newer order takes the place of one that is
 /// waiting: the machine waits for its newest alone. Ends with the machine's loop.
-pub(crate) async fn keep_epochs<S: EpochStore>(
+pub(crate) async fn keep_epochs<S: Store>(
     store: S,
     links: Links,
     mut orders: watch::Receiver<Option<(Ticket, u64)>>,
 ) {
     while orders.changed().await.is_ok() {
         loop {
-            let Some((ticket, epoch)) = *orders.borrow_and_update() else {
+            let Some((ticket, newest)) = *orders.borrow_and_update() else {
                 break;
             };
-            let Err(error) = store.store(epoch).await else {
+            let Err(error) = epoch::save(&store, newest).await else {
                 links.tell(Input::Stored { ticket }).await;
                 break;
             };
@@ -111,28 +111,45 @@ pub(crate) async fn keep_epochs<S: EpochStore>(
 mod tests {
     use super::*;
     use crate::driver::Inbox;
-    use crate::store::StoreError;
+    use crate::store::{ItemName, StoreError};
     use crate::transport::{Limits, Tasks};
     use std::io;
     use std::sync::{Arc, Mutex};
     use tokio::sync::broadcast;
 
-    /// Fails twice, and notes what it was given.
+    /// Fails twice, and notes the bytes it was given.
     #[derive(Clone, Default)]
-    struct Failing(Arc<Mutex<Vec<u64>>>);
+    struct Failing(Arc<Mutex<Vec<Vec<u8>>>>);
 
-    impl EpochStore for Failing {
-        async fn store(&self, epoch: u64) -> Result<(), StoreError> {
+    impl Store for Failing {
+        async fn load(&self, _name: ItemName) -> Result<Option<Vec<u8>>, StoreError> {
+            Ok(None)
+        }
+
+        async fn update<T, E>(
+            &self,
+            name: ItemName,
+            change: impl FnOnce(Option<&[u8]>) -> Result<(Vec<u8>, T), E> + Send + 'static,
+        ) -> Result<T, E>
+        where
+            T: Send + 'static,
+            E: From<StoreError> + Send + 'static,
+        {
             let mut given = self.0.lock().unwrap();
-            given.push(epoch);
+            let (bytes, result) = change(None)?;
+            given.push(bytes);
             if given.len() > 2 {
-                return Ok(());
+                return Ok(result);
             }
-            Err(StoreError::Io {
+            Err(E::from(StoreError::Io {
                 doing: "writing",
-                path: "epoch".into(),
+                path: name.as_str().into(),
                 error: io::ErrorKind::StorageFull.into(),
-            })
+            }))
+        }
+
+        fn place(&self, name: ItemName) -> String {
+            name.to_string()
         }
     }
 
@@ -151,7 +168,7 @@ mod tests {
             drop(orders);
         };
         tokio::join!(keep_epochs(store.clone(), links, ordered), talk);
-        assert_eq!(*store.0.lock().unwrap(), [5, 9, 9]);
+        assert_eq!(*store.0.lock().unwrap(), [5, 9, 9].map(epoch::encode));
         for _ in 0..2 {
             let notice = told.recv().await.unwrap();
             assert!(

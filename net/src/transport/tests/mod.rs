@@ -11,7 +11,7 @@ mod wishing;
 
 use super::*;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
-use crate::store::MemoryEpoch;
+use crate::store::MemoryStore;
 use phalanx_core::gossip::{Address, Config, Status, Tuning};
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
@@ -145,7 +145,7 @@ async fn start_hidden(identity: Identity, targets: &[SocketAddr]) -> Member {
 async fn start_changed(
     identity: Identity,
     targets: &[SocketAddr],
-    change: impl FnOnce(&mut Settings<MemoryEpoch>),
+    change: impl FnOnce(&mut Settings<MemoryStore>),
 ) -> Member {
     let bound = Bound::bind(Tcp, loopback()).await.unwrap();
     let content = Content {
@@ -177,7 +177,7 @@ fn settings(
     identity: Identity,
     targets: &[SocketAddr],
     epoch: u64,
-) -> Settings<MemoryEpoch> {
+) -> Settings<MemoryStore> {
     let id = identity.subject().id().clone();
     let targets = targets
         .iter()
@@ -188,7 +188,7 @@ fn settings(
         config: Config::new(id, "test", epoch, instance, content, targets),
         seed: crate::entropy::seed().unwrap(),
         identity,
-        store: MemoryEpoch::default(),
+        store: MemoryStore::default(),
         trusted: TrustedSubnets::default(),
         limits: Limits::default(),
         observer: None,
@@ -196,7 +196,7 @@ fn settings(
     }
 }
 
-fn run(bound: Bound<Tcp>, settings: Settings<MemoryEpoch>) -> Member {
+fn run(bound: Bound<Tcp>, settings: Settings<MemoryStore>) -> Member {
     let mut early = None;
     let node = bound
         .start(settings, |node| {
