@@ -29,4 +29,5 @@ pub mod telemetry;
 pub mod transport;
 pub mod wire;
 
+mod applications;
 mod durable;

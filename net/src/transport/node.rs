@@ -12,7 +12,7 @@ use super::service::LinkService;
 use super::subnets::TrustedSubnets;
 use super::wishes::Wishes;
 use super::{Event, Limits, Notice, Tasks, Traffic};
-use crate::channel::Desk;
+use crate::applications::registry::ChannelRegistry;
 use crate::driver::{self, Epoch, Handle, Inbox};
 use crate::identity::{Identity, IdentityError, Place};
 use crate::overlay::{Overlay, OverlayStatus, Paths};
@@ -112,7 +112,7 @@ impl<S> std::fmt::Debug for Settings<S> {
 pub struct MeshNode {
     driver: Handle<Node>,
     pub(super) links: Links,
-    desk: Desk,
+    channel_registry: ChannelRegistry,
     connections: Connections,
     credentials: Credentials,
     left: watch::Receiver<bool>,
@@ -212,7 +212,7 @@ impl<N: Network> Bound<N> {
             orders,
             closing: node.closing.clone(),
             left,
-            serving: node.desk.serving(),
+            dispatcher: node.channel_registry.dispatcher(),
             observer,
         };
         let epoch = Epoch::begin();
@@ -275,7 +275,7 @@ impl MeshNode {
         Self {
             driver,
             links,
-            desk: Desk::default(),
+            channel_registry: ChannelRegistry::default(),
             connections: Connections::default(),
             credentials,
             left,
@@ -313,9 +313,9 @@ impl MeshNode {
         &self.driver
     }
 
-    /// The applications on the node.
-    pub(crate) const fn desk(&self) -> &Desk {
-        &self.desk
+    /// The open channels of the applications on the node.
+    pub(crate) const fn channel_registry(&self) -> &ChannelRegistry {
+        &self.channel_registry
     }
 
     /// Runs a task until it or the node ends.

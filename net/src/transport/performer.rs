@@ -5,7 +5,7 @@ use super::links::Links;
 use super::network::Network;
 use super::node::{closed, until};
 use super::{Event, Notice};
-use crate::channel::Serving;
+use crate::applications::registry::Dispatcher;
 use crate::driver::Performer;
 use crate::store::{Store, epoch};
 use phalanx_core::channel;
@@ -32,8 +32,8 @@ pub(crate) struct MeshPerformer<N> {
     /// Says when the node ends.
     pub(crate) closing: watch::Sender<bool>,
     pub(crate) left: watch::Sender<bool>,
-    /// Serves the applications.
-    pub(crate) serving: Serving,
+    /// Performs outputs for applications.
+    pub(crate) dispatcher: Dispatcher,
     pub(crate) observer: Option<Observer>,
 }
 
@@ -49,7 +49,7 @@ impl<N: Network> Performer<Node> for MeshPerformer<N> {
                 let _nobody = self.links.notices.send(Notice::Channel(event)).is_err();
                 return;
             }
-            node::Output::Channel(order) => return self.serving.perform(order),
+            node::Output::Channel(order) => return self.dispatcher.perform(order),
         };
         match order {
             gossip::Output::Dial { dial, address } => {
