@@ -31,3 +31,4 @@ pub mod wire;
 
 mod applications;
 mod durable;
+mod link;

@@ -5,16 +5,20 @@ use super::complaints::Complaints;
 use super::connection::Connections;
 use super::credentials::Credentials;
 use super::dial::Dialer;
+use super::lifetime::{closed, until};
+use super::limits::Limits;
 use super::links::Links;
 use super::network::{Listener, Network};
 use super::performer::{MeshPerformer, Observer, keep_epochs};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
+use super::tasks::Tasks;
+use super::traffic::Traffic;
 use super::wishes::Wishes;
-use super::{Event, Limits, Notice, Tasks, Traffic};
 use crate::applications::registry::ChannelRegistry;
 use crate::driver::{self, Epoch, Handle, Inbox};
 use crate::identity::{Identity, IdentityError, Place};
+use crate::link::{Event, Notice};
 use crate::overlay::{Overlay, OverlayStatus, Paths};
 use crate::store::Store;
 use phalanx_core::gossip::{self, Input, LinkId};
@@ -235,29 +239,6 @@ impl Drop for EndsNode {
     fn drop(&mut self) {
         self.0.send_replace(true);
     }
-}
-
-/// Waits until a node ends.
-pub(super) fn closed(closing: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + use<> {
-    let mut closing = closing.subscribe();
-    async move {
-        // An error means that the node is gone, which is an end too.
-        let _gone = closing.wait_for(|closing| *closing).await.is_err();
-    }
-}
-
-/// Runs a task until a signal comes.
-pub(super) async fn until(task: impl Future<Output = ()>, signal: impl Future<Output = ()>) {
-    let (mut task, mut signal) = (std::pin::pin!(task), std::pin::pin!(signal));
-    std::future::poll_fn(|context| {
-        let signalled = signal.as_mut().poll(context);
-        if signalled.is_ready() {
-            signalled
-        } else {
-            task.as_mut().poll(context)
-        }
-    })
-    .await;
 }
 
 impl MeshNode {

@@ -1,12 +1,12 @@
 //! Carries out what a node's machine orders.
 
 use super::dial::Dialer;
+use super::lifetime::{closed, until};
 use super::links::Links;
 use super::network::Network;
-use super::node::{closed, until};
-use super::{Event, Notice};
 use crate::applications::registry::Dispatcher;
 use crate::driver::Performer;
+use crate::link::{Event, Notice};
 use crate::store::{Store, epoch};
 use phalanx_core::channel;
 use phalanx_core::gossip;
