@@ -7,6 +7,7 @@ use super::credentials::Credentials;
 use super::dial::Dialer;
 use super::lifetime::{closed, until};
 use super::limits::Limits;
+use super::link_requests::LinkRequests;
 use super::links::Links;
 use super::network::{Listener, Network};
 use super::performer::{MeshPerformer, Observer, keep_epochs};
@@ -14,7 +15,6 @@ use super::service::LinkService;
 use super::subnets::TrustedSubnets;
 use super::tasks::Tasks;
 use super::traffic::Traffic;
-use super::wishes::Wishes;
 use crate::applications::registry::ChannelRegistry;
 use crate::driver::{self, Epoch, Handle, Inbox};
 use crate::identity::{Identity, IdentityError, Place};
@@ -122,7 +122,7 @@ pub struct MeshNode {
     left: watch::Receiver<bool>,
     closing: watch::Sender<bool>,
     address: SocketAddr,
-    pub(super) wishes: Wishes,
+    pub(super) link_requests: LinkRequests,
     /// What it runs on: what is held of it may be dropped elsewhere.
     runtime: runtime::Handle,
 }
@@ -262,7 +262,7 @@ impl MeshNode {
             left,
             closing,
             address,
-            wishes: Wishes::default(),
+            link_requests: LinkRequests::default(),
             runtime: runtime::Handle::current(),
         }
     }

@@ -4,10 +4,10 @@ mod expiring;
 mod hostile;
 mod joining;
 mod limits;
+mod link_requests;
 mod overlay;
 mod renewing;
 mod trusted;
-mod wishing;
 
 use super::*;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
