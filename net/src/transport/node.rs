@@ -16,7 +16,7 @@ use super::subnets::TrustedSubnets;
 use super::tasks::Tasks;
 use super::traffic::Traffic;
 use crate::applications::registry::ChannelRegistry;
-use crate::driver::{self, Epoch, Handle, Inbox};
+use crate::driver::{self, Handle, Inbox, TimeOrigin};
 use crate::identity::{Identity, IdentityError, Place};
 use crate::link::{Event, Notice};
 use crate::overlay::{Overlay, OverlayStatus, Paths};
@@ -219,11 +219,11 @@ impl<N: Network> Bound<N> {
             dispatcher: node.channel_registry.dispatcher(),
             observer,
         };
-        let epoch = Epoch::begin();
-        let machine = Node::new(config, seed, epoch.now());
+        let origin = TimeOrigin::begin();
+        let machine = Node::new(config, seed, origin.now());
         let ends = EndsNode(node.closing.clone());
         tasks.spawn(async move {
-            drop(driver::run(machine, performer, inbox, epoch).await);
+            drop(driver::run(machine, performer, inbox, origin).await);
             drop(ends);
         });
         let first = node.clone();
