@@ -8,76 +8,22 @@ use super::message::{
     Body, ENTRIES_MAX, Entry, KEY_BYTES_MAX, Kind, PAYLOAD_BYTES_MAX, Update, UpdateId,
 };
 use super::queue::ANNOUNCEMENTS_MAX;
+use super::recent::Missing;
 use super::store::{Applied, Change, Rule, Store};
 use super::{
-    Channel, ChannelName, Channels, Delivery, Done, Event, Expected, MISSING_MAX, Output,
-    RECENT_BYTES_MAX, RECENT_MAX, Refusal, Rejection, TRACKED_MAX, Timer, Transaction, Write,
-    check_size,
+    Channel, ChannelName, Channels, Delivery, Done, Event, Expected, MISSING_MAX, Output, Refusal,
+    Rejection, TRACKED_MAX, Timer, Transaction, Write, check_size,
 };
-use crate::gossip::{LinkId, Switch};
 use crate::identity::{NodeId, only_shows};
+use crate::link::LinkId;
 use crate::machine::Outbox;
+use crate::sabotage::Switch;
 use crate::topology::record::COUNTER_MAX;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The most announcers remembered for each announced broadcast.
 const ANNOUNCERS_MAX: usize = 8;
-
-/// An announced broadcast that has not come.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Missing {
-    announcers: Vec<LinkId>,
-}
-
-/// The latest broadcasts, for neighbours that ask for them.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Recent {
-    held: BTreeMap<UpdateId, (Arc<Update>, Option<LinkId>)>,
-    order: VecDeque<UpdateId>,
-    bytes: usize,
-}
-
-impl Recent {
-    pub(super) const fn new() -> Self {
-        Self {
-            held: BTreeMap::new(),
-            order: VecDeque::new(),
-            bytes: 0,
-        }
-    }
-
-    fn push(&mut self, update: &Arc<Update>, brought: Option<LinkId>) {
-        let held = self
-            .held
-            .insert(update.id.clone(), (Arc::clone(update), brought));
-        if let Some((old, _)) = held {
-            self.bytes -= old.payload.len();
-        } else {
-            self.order.push_back(update.id.clone());
-        }
-        self.bytes += update.payload.len();
-        while self.order.len() > RECENT_MAX || self.bytes > RECENT_BYTES_MAX && self.order.len() > 1
-        {
-            let Some(oldest) = self.order.pop_front() else {
-                break;
-            };
-            if let Some((gone, _)) = self.held.remove(&oldest) {
-                self.bytes -= gone.payload.len();
-            }
-        }
-    }
-
-    fn get(&self, id: &UpdateId) -> Option<&Arc<Update>> {
-        self.held.get(id).map(|(update, _)| update)
-    }
-
-    /// Whether another link than this one brought it.
-    fn by_another_than(&self, id: &UpdateId, link: LinkId) -> bool {
-        let brought = self.held.get(id).and_then(|(_, brought)| *brought);
-        brought.is_some_and(|brought| brought != link)
-    }
-}
 
 impl Channels {
     pub(super) fn on_publish(
@@ -233,7 +179,7 @@ impl Channels {
 
     /// Sends a broadcast to all neighbours but one: itself on eager links, its name on the others.
     fn spread(&mut self, update: &Arc<Update>, except: Option<LinkId>, out: &mut Outbox<Output>) {
-        let due = self.now + self.config.announce_after;
+        let due = self.now + self.config.tuning.announce_after;
         for (link, queue) in &mut self.queues {
             if Some(*link) == except {
                 continue;
@@ -499,7 +445,8 @@ impl Channels {
         if self.missing.len() >= MISSING_MAX {
             return;
         }
-        let wait = self.config.graft_after + self.random.duration_below(self.config.graft_jitter);
+        let wait = self.config.tuning.graft_after
+            + self.random.duration_below(self.config.tuning.graft_jitter);
         self.timers.set(Timer::Graft(id.clone()), self.now + wait);
         self.missing.insert(
             id,
@@ -523,7 +470,7 @@ impl Channels {
                 self.dirty.push(link);
                 self.timers.set(
                     Timer::Graft(id.clone()),
-                    self.now + self.config.graft_interval,
+                    self.now + self.config.tuning.graft_interval,
                 );
                 return;
             }

@@ -15,10 +15,13 @@
 //! Sources: Plumtree (Leitão et al., SRDS 2007) for the tree and its repair; Lamport (CACM 1978) for the clocks of maps.
 
 mod broadcast;
+mod config;
+mod courier;
 mod custom;
 mod interface;
 pub mod message;
 mod queue;
+mod recent;
 mod seen;
 mod store;
 mod sync;
@@ -26,6 +29,7 @@ mod sync;
 mod tests;
 mod unicast;
 
+pub use config::{CHANNELS_MAX, Config, Tuning};
 pub use custom::{Custom, Mergeable};
 pub use interface::{
     Delivery, Done, Event, Expected, INTERVAL, INTERVAL_MAX, INTERVAL_MIN, Input, Neighbour,
@@ -33,81 +37,33 @@ pub use interface::{
 };
 pub use message::{ChannelName, Data, Failure, Kind, Update, UpdateId, Version};
 pub use queue::{WAITING_BYTES_MAX, WINDOW};
+pub use recent::{RECENT_BYTES_MAX, RECENT_MAX};
 pub use store::{Held, KEYS_MAX, MAP_BYTES_MAX, RETAINED_BYTES_MAX, RETAINED_MAX};
 
 use crate::deadlines::Deadlines;
-use crate::gossip::{LinkId, Sabotage, Switch, Tuning};
 use crate::identity::NodeId;
+use crate::link::LinkId;
 use crate::machine::{Machine, Outbox};
 use crate::random::Random;
+use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
-use broadcast::{Missing, Recent};
+use courier::Courier;
 use message::{Item, PAYLOAD_BYTES_MAX};
 use queue::Queue;
+use recent::{Missing, Recent};
 use seen::Seen;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::Store;
-use unicast::Courier;
 
-/// The most channels a node knows; a quarter is kept for its own applications.
-pub const CHANNELS_MAX: usize = 256;
 /// The most origins told apart, of all channels together: broadcasts of further ones are not passed on.
 pub const TRACKED_MAX: usize = 131_072;
-/// The most broadcasts kept for neighbours that ask for them.
-pub const RECENT_MAX: usize = 1_024;
-/// The most bytes of them.
-pub const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The most announced broadcasts waited for at one time; more are left to comparison.
 pub const MISSING_MAX: usize = 1_024;
 /// The most messages of this node under way at one time.
 pub const PENDING_MAX: usize = 1_024;
 /// The most bytes of them; one more payload always fits.
 pub const PENDING_BYTES_MAX: usize = 32 * 1024 * 1024;
-
-/// What the channels of a node are told at its start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// The node's id.
-    pub id: NodeId,
-    /// Tells this start of the node from every other.
-    pub life: u64,
-    /// Smallest time between two batches on one link.
-    pub coalesce: Duration,
-    /// Announcements wait this long for others.
-    pub announce_after: Duration,
-    /// A missing announced broadcast is asked for after this plus a uniform draw below `graft_jitter`.
-    pub graft_after: Duration,
-    /// See `graft_after`.
-    pub graft_jitter: Duration,
-    /// Time between asking two announcers.
-    pub graft_interval: Duration,
-    /// A message that is not answered after this is sent again; doubles each time.
-    pub answer_after: Duration,
-    /// A message that is not answered at all fails after this.
-    pub give_up_after: Duration,
-    /// Mechanisms switched off, bugs planted: nothing, outside the simulator.
-    pub sabotage: Sabotage,
-}
-
-impl Config {
-    /// The settings of a node's channels on a mesh of these timings.
-    #[must_use]
-    pub const fn new(id: NodeId, epoch: u64, instance: u32, tuning: &Tuning) -> Self {
-        Self {
-            id,
-            life: epoch.wrapping_shl(32) | instance as u64,
-            coalesce: tuning.coalesce,
-            announce_after: tuning.announce_after,
-            graft_after: tuning.graft_after,
-            graft_jitter: tuning.graft_jitter,
-            graft_interval: tuning.graft_interval,
-            answer_after: Duration::from_secs(1),
-            give_up_after: Duration::from_secs(15),
-            sabotage: Sabotage::NONE,
-        }
-    }
-}
 
 /// What a deadline is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -407,7 +363,7 @@ impl Channels {
             let Some(due) = due else { continue };
             let ready = queue
                 .flushed
-                .map_or(due, |at| due.max(at + self.config.coalesce));
+                .map_or(due, |at| due.max(at + self.config.tuning.coalesce));
             if ready > self.now {
                 self.timers.set_earlier(Timer::Flush(link), ready);
                 continue;
@@ -418,15 +374,17 @@ impl Channels {
             }
             let owed = queue.take_owed();
             if let Some(at) = queue.due() {
-                self.timers
-                    .set_earlier(Timer::Flush(link), at.max(self.now + self.config.coalesce));
+                self.timers.set_earlier(
+                    Timer::Flush(link),
+                    at.max(self.now + self.config.tuning.coalesce),
+                );
             }
             if !owed.is_empty() {
                 for channel in &owed {
                     self.send_digest(link, channel);
                 }
                 self.timers
-                    .set_earlier(Timer::Flush(link), self.now + self.config.coalesce);
+                    .set_earlier(Timer::Flush(link), self.now + self.config.tuning.coalesce);
             }
         }
         // Its memory serves the next step; what was added meanwhile has a timer.

@@ -4,9 +4,9 @@
 //! link holds data back here, where the newest can take the place of the superseded, and heartbeats still pass.
 
 use super::message::{Data, Item, Kind, PAYLOAD_BYTES_MAX, Parcel, Update, UpdateId};
-use crate::gossip::LinkId;
-use crate::gossip::message::FRAME_BYTES_MAX;
 use crate::identity::NodeId;
+use crate::link::LinkId;
+use crate::size::FRAME_BYTES_MAX;
 use crate::size::{self, Encoded};
 use crate::time::Instant;
 use std::collections::{BTreeSet, VecDeque};
@@ -54,7 +54,7 @@ pub(super) struct Queue {
     pub(super) flushed: Option<Instant>,
     pub(super) opened: Instant,
     /// Channels of which broadcasts were dropped: compared once nothing waits.
-    owes: BTreeSet<super::ChannelName>,
+    owes: BTreeSet<super::message::ChannelName>,
 }
 
 /// A payload of which pieces are still to come.
@@ -129,7 +129,7 @@ impl Queue {
         &mut self,
         update: &Arc<Update>,
         repair: bool,
-    ) -> BTreeSet<super::ChannelName> {
+    ) -> BTreeSet<super::message::ChannelName> {
         let mut dropped = BTreeSet::new();
         if !repair && !self.waiting.insert(update.id.clone()) {
             return dropped;
@@ -150,7 +150,7 @@ impl Queue {
     }
 
     /// The channels to compare: nothing waits any more, and something had to be dropped.
-    pub(super) fn take_owed(&mut self) -> BTreeSet<super::ChannelName> {
+    pub(super) fn take_owed(&mut self) -> BTreeSet<super::message::ChannelName> {
         if self.updates.is_empty() && self.cut.is_none() {
             core::mem::take(&mut self.owes)
         } else {
@@ -169,7 +169,7 @@ impl Queue {
 
     /// Drops the updates of maps whose every write a later one that waits supersedes.
     pub(super) fn merge_waiting(&mut self) {
-        let mut written: BTreeSet<(super::ChannelName, Arc<str>)> = BTreeSet::new();
+        let mut written: BTreeSet<(super::message::ChannelName, Arc<str>)> = BTreeSet::new();
         let mut kept = VecDeque::with_capacity(self.updates.len());
         while let Some((update, repair)) = self.updates.pop_back() {
             let mut needed = update.body.kind() != Kind::Map;

@@ -301,7 +301,7 @@ impl Store {
     /// What is held and wanted, as updates.
     pub(super) fn updates(
         &self,
-        channel: &super::ChannelName,
+        channel: &super::message::ChannelName,
         wanted: impl Fn(u64) -> bool,
     ) -> Vec<Arc<Update>> {
         match self {
@@ -325,7 +325,7 @@ impl Store {
 }
 
 /// One write of an update as an update of its own: the others may have been overwritten.
-fn alone(channel: &super::ChannelName, key: &Arc<str>, held: &Held) -> Update {
+fn alone(channel: &super::message::ChannelName, key: &Arc<str>, held: &Held) -> Update {
     let length = held
         .value
         .as_ref()

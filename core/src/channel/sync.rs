@@ -7,11 +7,12 @@
 
 use super::message::{Item, Kind, Parcel, Purpose, WANT_MAX};
 use super::{ChannelName, Channels, Output, Store, Timer};
-use crate::gossip::message::Cell;
-use crate::gossip::sketch::{SIZES, difference, size_above, size_for, sketch};
-use crate::gossip::{LinkId, Switch};
 use crate::identity::NodeId;
+use crate::link::LinkId;
 use crate::machine::Outbox;
+use crate::sabotage::Switch;
+use crate::sketch::Cell;
+use crate::sketch::{SIZES, difference, size_above, size_for, sketch};
 use crate::time::Duration;
 use std::collections::BTreeSet;
 use std::sync::Arc;

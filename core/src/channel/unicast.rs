@@ -5,21 +5,19 @@
 //! sender keeps the message until it is answered, and sends it again by another way when a node on the way failed, a
 //! link it went out on is lost, or no answer comes. The receiver tells copies apart by number: it hands over one.
 
+use super::courier::Pending;
 use super::message::{Failure, HOPS_MAX, Parcel, Purpose};
-use super::seen::Seen;
 use super::{
     ChannelName, Channels, Delivery, Done, Event, Output, PENDING_BYTES_MAX, PENDING_MAX,
     ROOM_BYTES, Refusal, Rejection, Request, TRACKED_MAX, Timer, check_size,
 };
-use crate::gossip::{LinkId, Switch};
 use crate::identity::NodeId;
+use crate::link::LinkId;
 use crate::machine::Outbox;
-use crate::time::{Duration, Instant};
-use std::collections::BTreeMap;
+use crate::sabotage::Switch;
+use crate::time::Duration;
 use std::sync::Arc;
 
-/// The most nodes a message is led around because they failed it.
-const SHUNNED_MAX: usize = 6;
 /// The longest wait for an answer before a message is sent again.
 const ANSWER_AFTER_MAX: Duration = Duration::from_secs(2);
 /// The wait after a node on the way failed; grows with each failure.
@@ -28,64 +26,6 @@ const REROUTE_AFTER: Duration = Duration::from_millis(20);
 const BUSY_AFTER: Duration = Duration::from_millis(250);
 /// The most numbers one sender has under way from the lowest to the highest.
 const SPREAD_MAX: u64 = 4 * PENDING_MAX as u64;
-
-/// A message of this node that is not answered.
-#[derive(Clone, Debug, PartialEq)]
-struct Pending {
-    parcel: Arc<Parcel>,
-    request: Request,
-    give_up: Instant,
-    attempts: u32,
-    /// Nodes that failed it, oldest first.
-    shunned: Vec<NodeId>,
-    /// What is reported if it is never answered.
-    last: Failure,
-    /// The link the last copy went out on.
-    via: Option<LinkId>,
-    /// Copies that went out and of which nothing was heard: one of them may be delivered.
-    out: u32,
-}
-
-impl Pending {
-    /// Leads the message around a node from here on.
-    fn shun(&mut self, node: NodeId) {
-        if self.shunned.contains(&node) {
-            return;
-        }
-        if self.shunned.len() >= SHUNNED_MAX {
-            self.shunned.remove(0);
-        }
-        self.shunned.push(node);
-    }
-}
-
-/// This node's messages, and whose it has received.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Courier {
-    last: u64,
-    pending: BTreeMap<u64, Pending>,
-    bytes: usize,
-    received: BTreeMap<NodeId, Seen>,
-}
-
-impl Courier {
-    pub(super) const fn new() -> Self {
-        Self {
-            last: 0,
-            pending: BTreeMap::new(),
-            bytes: 0,
-            received: BTreeMap::new(),
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.pending.len()
-    }
-
-    fn floor(&self) -> u64 {
-        self.pending.keys().next().copied().unwrap_or(self.last)
-    }
-}
 
 impl Channels {
     pub(super) fn on_send(
@@ -142,14 +82,14 @@ impl Channels {
         courier.bytes += parcel.payload.len();
         self.timers.set(
             Timer::Retry(parcel.number),
-            self.now + self.config.answer_after,
+            self.now + self.config.tuning.answer_after,
         );
         courier.pending.insert(
             parcel.number,
             Pending {
                 parcel,
                 request,
-                give_up: self.now + self.config.give_up_after,
+                give_up: self.now + self.config.tuning.give_up_after,
                 attempts: 0,
                 shunned: Vec::new(),
                 last: Failure::TimedOut,
@@ -283,8 +223,8 @@ impl Channels {
         if let Some(silent) = silent.filter(|queue| queue.peer != pending.parcel.to) {
             pending.shun(silent.peer.clone());
         }
-        let wait =
-            (self.config.answer_after * (1 << pending.attempts.min(4))).min(ANSWER_AFTER_MAX);
+        let wait = (self.config.tuning.answer_after * (1 << pending.attempts.min(4)))
+            .min(ANSWER_AFTER_MAX);
         let at = (self.now + wait).min(pending.give_up);
         let mut parcel = Parcel::clone(&pending.parcel);
         parcel.path = pending

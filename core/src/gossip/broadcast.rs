@@ -7,6 +7,7 @@
 
 use super::link::Key;
 use super::message::{AgedReport, UpdateId};
+use super::provenance::Provenance;
 use super::{
     ANNOUNCERS_MAX, Event, Gossip, LinkId, MISSING_MAX, Missing, Output, Rejection, Status, Switch,
     Timer,
@@ -14,7 +15,7 @@ use super::{
 use crate::machine::Outbox;
 use crate::time::Duration;
 use crate::topology::record::{COUNTER_MAX, Content, Rank, Record};
-use crate::topology::{Applied, Brought, Handle};
+use crate::topology::{Applied, Handle};
 use std::sync::Arc;
 
 /// More announcements of records than this waiting on one link say no more than a hash does: many join at once.
@@ -130,28 +131,36 @@ impl Gossip {
     /// What came by reconciliation, or twice on one link (a snapshot and a broadcast crossing), says nothing about
     /// the tree.
     fn weigh(&mut self, applied: Applied, key: Option<Key>, link: LinkId) -> (bool, bool) {
-        let Some((handle, report)) = key else {
-            return (false, false);
-        };
-        let Some(brought) = self.brought(handle, report) else {
+        let Some(key) = key else {
             return (false, false);
         };
         match applied {
             Applied::Newer => {
-                *brought = Brought::by(link);
+                self.set_provenance(key, Provenance::link(link));
                 (true, false)
             }
-            Applied::Same => (false, brought.by_another_than(link)),
+            Applied::Same => (false, self.provenance(key).is_another_than(link)),
             Applied::Older | Applied::Full => (false, false),
         }
     }
 
-    /// Which link brought what is held of a member.
-    pub(super) fn brought(&mut self, handle: Handle, report: bool) -> Option<&mut Brought> {
-        if report {
-            self.topology.report_brought_by(handle)
+    fn provenance(&self, (handle, report): Key) -> Provenance {
+        let found = if report {
+            self.report_provenance.get(&handle).copied()
         } else {
-            Some(&mut self.news(handle).brought)
+            let news = self.news.get(handle as usize);
+            news.map(|news| news.received_from)
+        };
+        found.unwrap_or_default()
+    }
+
+    pub(super) fn set_provenance(&mut self, (handle, report): Key, from: Provenance) {
+        if !report {
+            self.news(handle).received_from = from;
+        } else if from == Provenance::default() {
+            self.report_provenance.remove(&handle);
+        } else {
+            self.report_provenance.insert(handle, from);
         }
     }
 

@@ -1,8 +1,8 @@
 //! What a node is told at its start.
 
-use super::interface::Address;
-use super::sabotage::Sabotage;
 use crate::identity::NodeId;
+use crate::link::Address;
+use crate::sabotage::Sabotage;
 use crate::time::Duration;
 use crate::topology::record::Content;
 

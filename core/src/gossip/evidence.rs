@@ -8,9 +8,10 @@
 //! This node doubts itself first: if its own timer is late, everybody's silence starts anew; if all its links fall
 //! silent at once, it accuses nobody for a second.
 
+use super::dialer::Purpose;
 use super::link::Stage;
 use super::message::Gone;
-use super::overlay::{MAINTAIN_INTERVAL, Purpose};
+use super::overlay::MAINTAIN_INTERVAL;
 use super::{Event, Gossip, LinkEnd, LinkId, Output, Status, Suspicion, Switch, Timer};
 use crate::machine::Outbox;
 use crate::time::{Duration, Instant};

@@ -5,11 +5,12 @@
 
 use super::link::{Key, Link, Outgoing};
 use super::member::Life;
-use super::message::{AgedReport, FRAME_BYTES_MAX, Frame, Gone, Message, Sync, UpdateId};
+use super::message::{AgedReport, Frame, Gone, Message, Sync};
 use super::{Gossip, LinkId, Output, Timer};
 use crate::machine::Outbox;
-use crate::size::{self, Encoded};
+use crate::size::{self, Encoded, FRAME_BYTES_MAX};
 use crate::time::{Duration, Instant};
+use crate::topology::publication::UpdateId;
 use crate::topology::record::Record;
 use crate::topology::{Handle, Topology};
 use std::collections::BTreeMap;

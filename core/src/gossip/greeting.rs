@@ -9,16 +9,17 @@
 //!   accepted ─────────► AwaitsHello  ──Hello────► Open
 //! ```
 
+use super::dialer::Purpose;
 use super::link::{Link, Stage};
 use super::message::{
     Frame, Goodbye, Hello, REFERRALS_MAX, Refusal, RefusalReason, VERSION_MAX, VERSION_MIN, Welcome,
 };
-use super::overlay::Purpose;
 use super::{
     CloseReason, DialId, Event, Gossip, Input, LinkEnd, LinkId, Message, Output, Phase, Rejection,
     Status, Switch, Timer,
 };
 use crate::identity::NodeId;
+use crate::link::LocalClose;
 use crate::machine::Outbox;
 use crate::time::Duration;
 use crate::topology::Handle;
@@ -117,20 +118,25 @@ impl Gossip {
             }
             (Message::Goodbye(goodbye), _) => self.on_goodbye(link, goodbye, out),
             (Message::Frame(frame), Stage::Open) => self.on_frame(link, frame, out),
-            // What it says is for others; that it came proves life.
-            (Message::Data(_), Stage::Open) => self.hear(link, out),
             (_, Stage::Broken) => {}
             (Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_), Stage::Open) => {
                 self.close_for_protocol(link, Rejection::SecondHello, out);
             }
             (
-                Message::Hello(_)
-                | Message::Welcome(_)
-                | Message::Refuse(_)
-                | Message::Frame(_)
-                | Message::Data(_),
+                Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) | Message::Frame(_),
                 Stage::AwaitsHello | Stage::AwaitsWelcome,
             ) => self.close_for_protocol(link, Rejection::BeforeHello, out),
+        }
+    }
+
+    /// A message for another machine proves that the peer is alive, and that both ends completed the handshake.
+    pub(super) fn on_heard(&mut self, link: LinkId, out: &mut Outbox<Output>) {
+        match self.links.get(&link).map(|held| held.stage) {
+            Some(Stage::Open) => self.hear(link, out),
+            Some(Stage::AwaitsHello | Stage::AwaitsWelcome) => {
+                self.close_for_protocol(link, Rejection::BeforeHello, out);
+            }
+            Some(Stage::Broken) | None => {}
         }
     }
 
@@ -607,10 +613,14 @@ impl Gossip {
                     return;
                 }
                 let end = match reason {
-                    CloseReason::Malformed => LinkEnd::Protocol,
-                    CloseReason::Expired => LinkEnd::Expired,
-                    CloseReason::Untrusted => LinkEnd::Untrusted,
-                    CloseReason::Lost | CloseReason::Ended | CloseReason::Overflow => LinkEnd::Lost,
+                    CloseReason::Local(LocalClose::Malformed) => LinkEnd::Protocol,
+                    CloseReason::Local(LocalClose::Expired) => LinkEnd::Expired,
+                    CloseReason::Local(LocalClose::Untrusted) => LinkEnd::Untrusted,
+                    CloseReason::Local(LocalClose::Overflow | LocalClose::GivenUp)
+                    | CloseReason::Farewell
+                    | CloseReason::Fin
+                    | CloseReason::Reset
+                    | CloseReason::TimedOut => LinkEnd::Lost,
                 };
                 out.push(Output::Report(Event::LinkDown {
                     peer,
@@ -757,6 +767,7 @@ impl Gossip {
             Input::Start
             | Input::DialFailed { .. }
             | Input::Receive { .. }
+            | Input::Heard { .. }
             | Input::Closed { .. }
             | Input::Stored { .. }
             | Input::Announce(_)

@@ -1,6 +1,8 @@
 //! What a node holds in memory, counted from what is in it, not asked of an allocator: the same on every machine.
 
-use super::{Dial, Gossip, Handle, Key, Life, Link, Missing, News, Suspicion, Target, Timer};
+use super::{
+    Dial, Gossip, Handle, Key, Life, Link, Missing, News, Provenance, Suspicion, Target, Timer,
+};
 use super::{DialId, LinkId};
 use crate::size::held;
 use crate::time::Instant;
@@ -19,6 +21,7 @@ impl Gossip {
         held::<Self>(1)
             + self.topology.memory()
             + held::<News>(self.news.len())
+            + held::<(Handle, Provenance)>(self.report_provenance.len())
             + held::<(Handle, Life)>(self.lives.len())
             + held::<(LinkId, Link)>(self.links.len())
             + waiting.sum::<usize>()

@@ -21,8 +21,10 @@
 //! ATC 2018) for rings of observers; Lifeguard (Dadgar et al., 2018) for doubting oneself first; SWIM (Das et
 //! al., DSN 2002) for suspicion before death.
 
+mod bootstrap;
 mod broadcast;
 mod config;
+mod dialer;
 mod evidence;
 mod flush;
 mod greeting;
@@ -34,21 +36,21 @@ mod memory;
 pub mod message;
 mod overlay;
 mod own;
-mod sabotage;
-pub(crate) mod sketch;
+mod provenance;
+mod self_record;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod timer;
 mod view;
 
-pub use config::{Config, Tuning};
-pub use interface::{
-    Address, AddressError, CloseReason, DialError, DialId, Event, Input, LinkEnd, LinkId, Output,
-    Rejection, Ticket,
+pub use crate::link::{
+    Address, AddressError, CloseReason, DialError, DialId, LinkId, LocalClose, Ticket,
 };
+pub use crate::sabotage::{Sabotage, Switch};
+pub use config::{Config, Tuning};
+pub use interface::{Event, Input, LinkEnd, Output, Rejection};
 pub use message::Message;
-pub use sabotage::{Sabotage, Switch};
 pub use view::{LinkView, MemberView, Phase, Status};
 
 use crate::bounded::DropOldest;
@@ -59,12 +61,14 @@ use crate::random::Random;
 use crate::time::Instant;
 use crate::topology::record::Record;
 use crate::topology::{Handle, Topology};
+use bootstrap::Target;
+use dialer::Dial;
 use link::{Key, Link};
 use links::Links;
 use member::{Life, News};
 use message::UpdateId;
-use overlay::{Dial, Target};
-use own::Own;
+use provenance::Provenance;
+use self_record::Own;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use timer::{Timer, Timers};
@@ -108,6 +112,8 @@ pub struct Gossip {
     topology: Topology,
     /// By handle.
     news: Paged<News>,
+    /// Provenance of the reports received by broadcast.
+    report_provenance: BTreeMap<Handle, Provenance>,
     /// Of those that are not just alive, and those this node dealt with.
     lives: BTreeMap<Handle, Life>,
     links: Links,
@@ -161,6 +167,7 @@ impl Gossip {
             own,
             topology,
             news,
+            report_provenance: BTreeMap::new(),
             lives: BTreeMap::new(),
             links: Links::new(),
             by_peer: BTreeMap::new(),
@@ -274,6 +281,7 @@ impl Gossip {
     /// Nothing is known of a member any more.
     fn start_anew(&mut self, handle: Handle) {
         *self.news(handle) = News::new(self.now);
+        self.report_provenance.remove(&handle);
         self.lives.remove(&handle);
         self.topology.set_well(handle, true);
     }
@@ -471,6 +479,7 @@ impl Machine for Gossip {
             Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer, out),
             Input::DialFailed { dial, reason } => self.on_dial_failed(dial, &reason, out),
             Input::Receive { link, message } => self.on_receive(link, message, out),
+            Input::Heard { link } => self.on_heard(link, out),
             Input::Closed { link, reason } => self.on_closed(link, reason, out),
             Input::Stored { ticket } => self.on_stored(ticket),
             Input::Announce(content) => self.on_announce(content, out),

@@ -5,6 +5,8 @@
 //! does not stay so. Links that serve none of this are closed after a while by who dialled them. Targets (addresses
 //! given by people) are dialled until a member is found there, again and again, ever more slowly.
 
+use super::bootstrap::Target;
+use super::dialer::{Dial, Purpose};
 use super::link::Stage;
 use super::message::{Goodbye, Refusal, RefusalReason};
 use super::{
@@ -31,68 +33,6 @@ const REFUSED_FOR: Duration = Duration::from_millis(500);
 const LOST_TARGET_WAIT: Duration = Duration::from_secs(2);
 /// Time between two targets dialled by a node that has not joined yet.
 const JOIN_STAGGER: Duration = Duration::from_millis(250);
-
-/// Why something is dialled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// To join, or to find a mesh that split off: index into the targets.
-    Target(usize),
-    /// A refused dialer was told to try there.
-    Referral,
-    /// A member this node watches.
-    Ring,
-    /// A silent or broken neighbour.
-    Redial,
-    /// A member that is down.
-    Probe,
-    /// The extra link.
-    RandomLink,
-    /// A member to whom a link is wanted for what applications send.
-    Wanted,
-    /// A neighbour whose link stands, to put a new connection in its place.
-    Renewal,
-}
-
-/// A dial under way, up to the end of its greeting.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Dial {
-    pub(super) purpose: Purpose,
-    pub(super) address: Address,
-    /// Who should answer; who answered, once somebody did.
-    pub(super) expected: Option<Handle>,
-    pub(super) link: Option<LinkId>,
-    pub(super) session: u32,
-    started: Instant,
-}
-
-/// An address given by people.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Target {
-    address: Address,
-    peer: Option<NodeId>,
-    error: Option<String>,
-    failures: u32,
-    next: Instant,
-    /// Answers there are our own.
-    myself: bool,
-}
-
-impl Target {
-    pub(super) const fn new(address: Address) -> Self {
-        Self {
-            address,
-            peer: None,
-            error: None,
-            failures: 0,
-            next: Instant::ZERO,
-            myself: false,
-        }
-    }
-
-    pub(super) fn view(&self) -> (&Address, Option<&NodeId>, Option<&str>) {
-        (&self.address, self.peer.as_ref(), self.error.as_deref())
-    }
-}
 
 impl Gossip {
     pub(super) fn on_targets(&mut self, targets: Vec<Address>, replace: bool) {

@@ -7,70 +7,16 @@
 //! epoch, stored first.
 
 use super::message::Goodbye;
-use super::{Config, Event, Gossip, LinkId, Output, Phase, Rejection, Switch, Ticket, Timer};
+use super::self_record::OwnEdge;
+use super::{Event, Gossip, LinkId, Output, Phase, Rejection, Switch, Ticket, Timer};
 use crate::machine::Outbox;
 use crate::time::Instant;
 use crate::topology::Handle;
 use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, Rank, Record, Report};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How often a node that has just started takes a higher epoch before it believes that the other is no past of its own.
 const RAISES_MAX: u64 = 3;
-
-/// One edge as this node sees it, where others would presume wrongly.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct OwnEdge {
-    pub(super) down: bool,
-    pub(super) proof: Option<Instant>,
-}
-
-/// What the node says of itself.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Own {
-    record: Arc<Record>,
-    /// The publication counter, shared by records and reports.
-    version: u64,
-    edges: BTreeMap<Handle, OwnEdge>,
-    record_due: bool,
-    report_due: bool,
-    /// When our epoch stands: others have seen it and hold nothing against it. From then on a conflict is no longer
-    /// with our own past.
-    established: Option<Instant>,
-    raising: Option<(Ticket, u64)>,
-    tickets: u64,
-}
-
-impl Own {
-    pub(super) fn new(config: &Config) -> Self {
-        let rank = Rank {
-            epoch: config.epoch,
-            instance: config.instance,
-            incarnation: 0,
-            leaving: false,
-            version: 1,
-        };
-        Self {
-            record: Arc::new(Record::new(config.id.clone(), rank, config.content.clone())),
-            version: 1,
-            edges: BTreeMap::new(),
-            record_due: false,
-            report_due: false,
-            established: None,
-            raising: None,
-            tickets: 0,
-        }
-    }
-
-    pub(super) const fn record(&self) -> &Arc<Record> {
-        &self.record
-    }
-
-    fn set(&mut self, rank: Rank, content: Content) {
-        self.record = Arc::new(Record::new(self.record.id().clone(), rank, content));
-        self.record_due = true;
-    }
-}
 
 impl Gossip {
     /// Publishes what this step changed: the record once, the report once.

@@ -7,11 +7,12 @@
 
 use super::link::{Cursor, Key, Link};
 use super::message::Sync;
-use super::sketch::{SIZES, difference, size_above, size_for, sketch};
+use super::provenance::Provenance;
 use super::{Gossip, LinkId, Output, Switch};
 use crate::machine::Outbox;
+use crate::sketch::{SIZES, difference, size_above, size_for, sketch};
 use crate::time::Duration;
-use crate::topology::{Applied, Brought};
+use crate::topology::Applied;
 use std::collections::BTreeSet;
 
 /// Two reconciliations begun on one link are at least this far apart.
@@ -235,7 +236,7 @@ impl Gossip {
         self.links.open() > 1
     }
 
-    fn on_sketch(&mut self, link: LinkId, cells: &[super::message::Cell]) {
+    fn on_sketch(&mut self, link: LinkId, cells: &[crate::sketch::Cell]) {
         let ours = self.topology.digests().map(|(digest, _, _)| digest);
         let Some(found) = difference(ours, cells) else {
             let larger = size_above(cells.len());
@@ -275,7 +276,7 @@ impl Gossip {
         self.topology.gather();
         for record in records {
             let (applied, key) = self.take_record(record, link, out);
-            self.brought_by_nobody(key, applied);
+            self.clear_provenance(key, applied);
             if broadcast {
                 self.relay(key, applied, link);
             }
@@ -283,19 +284,17 @@ impl Gossip {
         self.topology.settle();
         for report in reports {
             let (applied, key) = self.take_report(report, link, out);
-            self.brought_by_nobody(key, applied);
+            self.clear_provenance(key, applied);
             if broadcast {
                 self.relay(key, applied, link);
             }
         }
     }
 
-    /// What reconciliation brings says nothing about the broadcast tree.
-    fn brought_by_nobody(&mut self, key: Option<Key>, applied: Applied) {
-        if let (Some((handle, report)), Applied::Newer) = (key, applied)
-            && let Some(brought) = self.brought(handle, report)
-        {
-            *brought = Brought::default();
+    /// A value received by reconciliation says nothing about the broadcast tree.
+    fn clear_provenance(&mut self, key: Option<Key>, applied: Applied) {
+        if let (Some(key), Applied::Newer) = (key, applied) {
+            self.set_provenance(key, Provenance::default());
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What the machine's deadlines are about.
 
 use super::link::Key;
-use super::{DialId, LinkId};
 use crate::deadlines::Deadlines;
+use crate::link::{DialId, LinkId};
 use crate::time::Instant;
 use crate::topology::Handle;
 

@@ -304,19 +304,18 @@ impl Tried {
 
     fn take(&mut self, mut out: Outbox<Output>) {
         for order in out.drain() {
-            let Output::Mesh(order) = order else { continue };
             match order {
-                gossip::Output::Dial { dial, .. } => self.dials.push(dial),
-                gossip::Output::Send { message, .. } => {
+                Output::Dial { dial, .. } => self.dials.push(dial),
+                Output::Send { message, .. } => {
                     assert!(
                         message.encoded_len() <= FRAME_BYTES_MAX + 16,
                         "{}",
                         message.encoded_len()
                     );
                 }
-                gossip::Output::Close { link } => self.links.retain(|known| *known != link),
-                gossip::Output::Store { ticket, .. } => self.tickets.push(ticket),
-                gossip::Output::Left | gossip::Output::Report(_) => {}
+                Output::Close { link } => self.links.retain(|known| *known != link),
+                Output::Store { ticket, .. } => self.tickets.push(ticket),
+                Output::Left | Output::Report(_) | Output::Channel(_) | Output::RoutesChanged => {}
             }
         }
     }
@@ -386,7 +385,7 @@ impl Tried {
             Happens::Closed(pick) => {
                 if let Some(link) = link(&self.links, pick) {
                     self.links.retain(|known| *known != link);
-                    let reason = CloseReason::Lost;
+                    let reason = CloseReason::Reset;
                     self.give(gossip::Input::Closed { link, reason });
                 }
             }

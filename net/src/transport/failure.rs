@@ -5,7 +5,7 @@
     reason = "these errors are other crates', and grow"
 )]
 
-use phalanx_core::gossip::DialError;
+use phalanx_core::link::{CloseReason, DialError};
 use rustls::{AlertDescription, CertificateError, Error as Tls};
 use std::io;
 use tonic::{Code, Status};
@@ -13,7 +13,8 @@ use tonic::{Code, Status};
 /// Why connecting failed, before anything was said.
 pub(crate) fn connecting(error: &io::Error) -> DialError {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialError::Refused,
+        // A reset is not a refusal: a firewall or a proxy on the way resets connections to nodes that are alive.
+        io::ErrorKind::ConnectionRefused => DialError::Refused,
         io::ErrorKind::TimedOut => DialError::TimedOut,
         // Everything else means that no packet gets there from here.
         _ => DialError::Unreachable,
@@ -49,6 +50,34 @@ pub(crate) fn opening(status: &Status, failure: Option<io::Error>) -> DialError 
             status.message()
         )),
     }
+}
+
+/// How a connection ended under an open link. `failure` is the error of the connection below HTTP/2, if there was one.
+pub(crate) fn closing(status: &Status, failure: Option<&io::Error>) -> CloseReason {
+    match failure.map(io::Error::kind) {
+        Some(io::ErrorKind::UnexpectedEof) => CloseReason::Fin,
+        Some(
+            io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable,
+        ) => CloseReason::TimedOut,
+        Some(_) => CloseReason::Reset,
+        None if is_timeout(status) => CloseReason::TimedOut,
+        // The connection ended without an error, in the middle of the link's stream.
+        None => CloseReason::Fin,
+    }
+}
+
+/// Whether HTTP/2 gave the connection up because its pings were not answered.
+fn is_timeout(status: &Status) -> bool {
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        if error.to_string().contains("timed out") {
+            return true;
+        }
+        source = error.source();
+    }
+    status.code() == Code::DeadlineExceeded
 }
 
 /// What a failed handshake means.
@@ -152,8 +181,24 @@ mod tests {
     fn a_failed_connect_is_refused_timed_out_or_unreachable() {
         let of = |kind: io::ErrorKind| connecting(&kind.into());
         assert_eq!(of(io::ErrorKind::ConnectionRefused), DialError::Refused);
+        assert_eq!(of(io::ErrorKind::ConnectionReset), DialError::Unreachable);
         assert_eq!(of(io::ErrorKind::TimedOut), DialError::TimedOut);
         assert_eq!(of(io::ErrorKind::HostUnreachable), DialError::Unreachable);
         assert_eq!(of(io::ErrorKind::Other), DialError::Unreachable);
+    }
+
+    #[test]
+    fn a_broken_connection_ended_by_fin_by_reset_or_by_a_time_out() {
+        let status = Status::unknown("h2 protocol error");
+        let of = |kind: io::ErrorKind| closing(&status, Some(&kind.into()));
+        assert_eq!(of(io::ErrorKind::UnexpectedEof), CloseReason::Fin);
+        assert_eq!(of(io::ErrorKind::ConnectionReset), CloseReason::Reset);
+        assert_eq!(of(io::ErrorKind::BrokenPipe), CloseReason::Reset);
+        assert_eq!(of(io::ErrorKind::TimedOut), CloseReason::TimedOut);
+        assert_eq!(of(io::ErrorKind::HostUnreachable), CloseReason::TimedOut);
+        assert_eq!(closing(&status, None), CloseReason::Fin);
+        let pings = io::Error::new(io::ErrorKind::Other, "keep-alive timed out");
+        let status = Status::from_error(Box::new(pings));
+        assert_eq!(closing(&status, None), CloseReason::TimedOut);
     }
 }

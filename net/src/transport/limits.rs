@@ -1,7 +1,7 @@
 //! Bounds of the transport.
 
 use super::queue::QueueLimits;
-use phalanx_core::gossip::message::FRAME_BYTES_MAX;
+use phalanx_core::size::FRAME_BYTES_MAX;
 use std::time::Duration;
 
 /// The maximum bytes of one message on a link, checked by the codec before anything is parsed.

@@ -12,6 +12,7 @@
 
 use super::connection::Fate;
 use super::expiry::Expiry;
+use super::failure;
 use super::limits::Limits;
 use super::queue::{Ending, Outbound, Queue};
 use super::renewal::Renewal;
@@ -22,9 +23,9 @@ use crate::link::{Event, Notice, Outgoing};
 use crate::overlay::{self, Broken, Paths, Signal, Wire};
 use crate::wire::Parts;
 use crate::wire::proto::Packet;
-use phalanx_core::gossip::{CloseReason, DialId, Input, LinkId, Message};
+use phalanx_core::gossip::{self, CloseReason, DialId, Input, LinkId, LocalClose};
 use phalanx_core::identity::NodeId;
-use phalanx_core::node::{self, Node};
+use phalanx_core::node::{self, Message, Node};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -208,7 +209,10 @@ impl Links {
     pub(crate) fn send(&self, link: LinkId, message: Message) {
         let queue = self.lock().queues.get(&link).cloned();
         if let Some(queue) = queue {
-            let greets = matches!(message, Message::Hello(_) | Message::Welcome(_));
+            let greets = matches!(
+                message,
+                Message::Mesh(gossip::Message::Hello(_) | gossip::Message::Welcome(_))
+            );
             let paths = self.paths.as_ref().filter(|_| greets);
             let parts = Parts {
                 signal: paths.and_then(|paths| paths.offer_on(link)),
@@ -304,7 +308,6 @@ impl Pump {
         self.links.tell(opened).await;
         let mut expires = pin!(self.expiry.comes_near());
         let mut distrusted = pin!(renewal.follow(self.links.clone(), self.link));
-        let mut given_up = false;
         let reason = loop {
             match self.next(expires.as_mut(), distrusted.as_mut()).await {
                 Next::Packet(packet) => match self.unpack(packet) {
@@ -315,23 +318,27 @@ impl Pump {
                 Next::Failed(status) if is_malformed(&status) => {
                     break Some(self.malformed(status.message().to_owned()));
                 }
-                Next::Expired => break Some(CloseReason::Expired),
-                Next::Untrusted => break Some(CloseReason::Untrusted),
+                Next::Expired => break Some(CloseReason::Local(LocalClose::Expired)),
+                Next::Untrusted => break Some(CloseReason::Local(LocalClose::Untrusted)),
                 // The other end closes for the same certificate, perhaps by a clock that is ahead.
                 Next::Failed(_) | Next::PeerEnded if self.expiry.explains_an_end() => {
-                    break Some(CloseReason::Expired);
+                    break Some(CloseReason::Local(LocalClose::Expired));
                 }
-                Next::Failed(_) => break Some(CloseReason::Lost),
-                Next::PeerEnded => break Some(CloseReason::Ended),
-                Next::Ending(Ending::Overflowed) => break Some(CloseReason::Overflow),
+                Next::Failed(status) => {
+                    let failure = self.fate.take_failure();
+                    break Some(failure::closing(&status, failure.as_ref()));
+                }
+                Next::PeerEnded => break Some(CloseReason::Farewell),
+                Next::Ending(Ending::Overflowed) => {
+                    break Some(CloseReason::Local(LocalClose::Overflow));
+                }
                 Next::Ending(Ending::Closed) => break None,
                 Next::Ending(Ending::GivenUp) => {
-                    given_up = true;
-                    break Some(CloseReason::Ended);
+                    break Some(CloseReason::Local(LocalClose::GivenUp));
                 }
             }
         };
-        self.end(reason, given_up).await;
+        self.end(reason).await;
     }
 
     async fn next(
@@ -376,8 +383,8 @@ impl Pump {
             taken.map_err(|broken| format!("overlay: {broken}"))?;
         }
         let greeting = match &message {
-            Some(Message::Hello(hello)) => Some(&hello.record),
-            Some(Message::Welcome(welcome)) => Some(&welcome.record),
+            Some(Message::Mesh(gossip::Message::Hello(hello))) => Some(&hello.record),
+            Some(Message::Mesh(gossip::Message::Welcome(welcome))) => Some(&welcome.record),
             Some(_) | None => None,
         };
         if let (Some(path), Some(record)) = (&self.path, greeting) {
@@ -387,23 +394,21 @@ impl Pump {
     }
 
     async fn receive(&self, message: Message) {
-        self.links
-            .tell(Input::Receive {
-                link: self.link,
-                message,
-            })
-            .await;
+        let input = node::Input::Receive {
+            link: self.link,
+            message,
+        };
+        let _ended = self.links.driver.send(input).await.is_err();
     }
 
     fn malformed(&self, reason: String) -> CloseReason {
         let (peer, link) = (self.peer.clone(), self.link);
         self.links.notice(Event::Malformed { peer, link, reason });
-        CloseReason::Malformed
+        CloseReason::Local(LocalClose::Malformed)
     }
 
-    /// Ends the link, and its connection; tells the machine unless it ordered the end. The peer did not, if the link was
-    /// `given_up`.
-    async fn end(mut self, reason: Option<CloseReason>, given_up: bool) {
+    /// Ends the link and its connection, and tells the machine unless it ordered the end.
+    async fn end(mut self, reason: Option<CloseReason>) {
         let grace = self.links.limits.close_grace;
         let known = self.links.forget(self.link);
         if reason.is_none_or(in_order) {
@@ -422,7 +427,7 @@ impl Pump {
                 .await;
         }
         self.links.bury(self.link);
-        let ended_there = reason == Some(CloseReason::Ended) && !given_up;
+        let ended_there = reason == Some(CloseReason::Farewell);
         if reason.is_none_or(in_order) && !ended_there {
             // What we still have to say goes out while the peer reads; its own end says that it has read it.
             let read_out = async { while let Ok(Some(_)) = self.inbound.message().await {} };
@@ -441,8 +446,14 @@ impl Pump {
 /// Whether a link that ends for this reason still sends what waits on it.
 const fn in_order(reason: CloseReason) -> bool {
     match reason {
-        CloseReason::Ended | CloseReason::Expired | CloseReason::Untrusted => true,
-        CloseReason::Lost | CloseReason::Malformed | CloseReason::Overflow => false,
+        CloseReason::Farewell
+        | CloseReason::Local(LocalClose::Expired | LocalClose::Untrusted | LocalClose::GivenUp) => {
+            true
+        }
+        CloseReason::Fin
+        | CloseReason::Reset
+        | CloseReason::TimedOut
+        | CloseReason::Local(LocalClose::Malformed | LocalClose::Overflow) => false,
     }
 }
 

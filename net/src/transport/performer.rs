@@ -39,32 +39,27 @@ pub(crate) struct MeshPerformer<N> {
 
 impl<N: Network> Performer<Node> for MeshPerformer<N> {
     fn perform(&mut self, _now: Instant, order: node::Output) {
-        let order = match order {
-            node::Output::Mesh(order) => order,
+        match order {
             node::Output::RoutesChanged => {
                 let _nobody = self.links.notices.send(Notice::RoutesChanged).is_err();
-                return;
             }
             node::Output::Channel(channel::Output::Report(event)) => {
                 let _nobody = self.links.notices.send(Notice::Channel(event)).is_err();
-                return;
             }
-            node::Output::Channel(order) => return self.dispatcher.perform(order),
-        };
-        match order {
-            gossip::Output::Dial { dial, address } => {
+            node::Output::Channel(order) => self.dispatcher.perform(order),
+            node::Output::Dial { dial, address } => {
                 let dial = self.dialer.clone().dial(dial, address);
                 self.links.tasks.spawn(until(dial, closed(&self.closing)));
             }
-            gossip::Output::Send { link, message } => self.links.send(link, message),
-            gossip::Output::Close { link } => self.links.close(link),
-            gossip::Output::Store { ticket, epoch } => {
+            node::Output::Send { link, message } => self.links.send(link, message),
+            node::Output::Close { link } => self.links.close(link),
+            node::Output::Store { ticket, epoch } => {
                 self.orders.send_replace(Some((ticket, epoch)));
             }
-            gossip::Output::Left => {
+            node::Output::Left => {
                 self.left.send_replace(true);
             }
-            gossip::Output::Report(event) => {
+            node::Output::Report(event) => {
                 if let gossip::Event::LinkUp { link, .. } = &event {
                     self.links.prepare_path(*link);
                 }

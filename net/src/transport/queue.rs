@@ -7,7 +7,8 @@
 //! which speaks of what the mesh sent before it.
 
 use crate::wire::Parts;
-use phalanx_core::gossip::Message;
+use phalanx_core::gossip::Message as Mesh;
+use phalanx_core::node::Message;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -163,21 +164,24 @@ impl State {
         let Some(message) = &parts.message else {
             return &mut self.overlay;
         };
+        let message = match message {
+            Message::Channel(_) => return &mut self.data,
+            Message::Mesh(message) => message,
+        };
         match message {
-            Message::Data(_) => &mut self.data,
-            Message::Goodbye(_) if !self.data.is_empty() => &mut self.data,
-            Message::Goodbye(_) if !self.overlay.is_empty() => &mut self.overlay,
-            Message::Goodbye(_) if !self.bulk.is_empty() => &mut self.bulk,
-            Message::Frame(frame) if !frame.sync.is_empty() => &mut self.bulk,
-            Message::Frame(frame) if frame.hash.is_some() && !self.bulk.is_empty() => {
+            Mesh::Goodbye(_) if !self.data.is_empty() => &mut self.data,
+            Mesh::Goodbye(_) if !self.overlay.is_empty() => &mut self.overlay,
+            Mesh::Goodbye(_) if !self.bulk.is_empty() => &mut self.bulk,
+            Mesh::Frame(frame) if !frame.sync.is_empty() => &mut self.bulk,
+            Mesh::Frame(frame) if frame.hash.is_some() && !self.bulk.is_empty() => {
                 &mut self.bulk
             }
-            Message::Goodbye(_)
-            | Message::Frame(_)
+            Mesh::Goodbye(_)
+            | Mesh::Frame(_)
             // First on their link: nothing waits when they come.
-            | Message::Hello(_)
-            | Message::Welcome(_)
-            | Message::Refuse(_) => &mut self.urgent,
+            | Mesh::Hello(_)
+            | Mesh::Welcome(_)
+            | Mesh::Refuse(_) => &mut self.urgent,
         }
     }
 
@@ -251,25 +255,25 @@ mod tests {
     use tokio_stream::StreamExt;
 
     fn heartbeat() -> Message {
-        Message::Frame(Frame::default())
+        Message::Mesh(Mesh::Frame(Frame::default()))
     }
 
     fn hash(value: u64) -> Message {
-        Message::Frame(Frame {
+        Message::Mesh(Mesh::Frame(Frame {
             hash: Some(value),
             ..Frame::default()
-        })
+        }))
     }
 
     fn bulk(digests: usize) -> Message {
-        Message::Frame(Frame {
+        Message::Mesh(Mesh::Frame(Frame {
             sync: vec![Sync::Want(vec![1; digests])],
             ..Frame::default()
-        })
+        }))
     }
 
     fn data(credit: u32) -> Message {
-        Message::Data(Data {
+        Message::Channel(Data {
             credit,
             ..Data::default()
         })
@@ -283,7 +287,7 @@ mod tests {
     #[tokio::test]
     async fn heartbeats_overtake_bulk_but_hashes_and_goodbyes_keep_their_place() {
         let (queue, mut outbound) = Queue::new(QueueLimits::default());
-        let goodbye = Message::Goodbye(Goodbye::Surplus);
+        let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Surplus));
         for message in [bulk(1), bulk(2), hash(7), heartbeat(), goodbye.clone()] {
             queue.push(message);
         }
@@ -298,7 +302,7 @@ mod tests {
     #[tokio::test]
     async fn the_mesh_overtakes_applications_data_but_a_goodbye_does_not() {
         let (queue, mut outbound) = Queue::new(QueueLimits::default());
-        let goodbye = Message::Goodbye(Goodbye::Surplus);
+        let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Surplus));
         for message in [data(1), data(2), bulk(1), hash(7), heartbeat()] {
             queue.push(message);
         }
@@ -313,7 +317,7 @@ mod tests {
     #[tokio::test]
     async fn what_overlays_say_comes_after_the_mesh_and_before_data_and_a_goodbye_after_it() {
         let (queue, mut outbound) = Queue::new(QueueLimits::default());
-        let goodbye = Message::Goodbye(Goodbye::Surplus);
+        let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Surplus));
         queue.push(Signal::Ready);
         for message in [data(1), bulk(1), heartbeat()] {
             queue.push(message);
@@ -340,7 +344,7 @@ mod tests {
             heartbeat(),
             hash(2),
             heartbeat(),
-            Message::Goodbye(Goodbye::Leaving),
+            Message::Mesh(Mesh::Goodbye(Goodbye::Leaving)),
         ];
         for message in messages.clone() {
             queue.push(message);

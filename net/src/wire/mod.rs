@@ -31,8 +31,8 @@ pub use error::{Fault, WireError};
 pub use parse::{address, channel, kind, record, version};
 pub use parts::Parts;
 
-use phalanx_core::gossip::Message;
-use phalanx_core::gossip::message::FRAME_BYTES_MAX;
+use phalanx_core::node::Message;
+use phalanx_core::size::FRAME_BYTES_MAX;
 use prost::Message as _;
 
 /// The bytes of a message.

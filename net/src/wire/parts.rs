@@ -3,7 +3,8 @@
 use super::error::{Fault, WireError};
 use super::proto;
 use crate::overlay::Signal;
-use phalanx_core::gossip::Message;
+use phalanx_core::gossip;
+use phalanx_core::node::Message;
 use phalanx_core::size::Encoded;
 use prost::Message as _;
 
@@ -73,7 +74,12 @@ impl TryFrom<proto::Packet> for Parts {
             Some(_) => Some(Message::try_from(packet)?),
             None => None,
         };
-        let greets = matches!(message, Some(Message::Hello(_) | Message::Welcome(_)));
+        let greets = matches!(
+            message,
+            Some(Message::Mesh(
+                gossip::Message::Hello(_) | gossip::Message::Welcome(_)
+            ))
+        );
         let offers = matches!(signal, Signal::Offer(_));
         if offers != greets || message.is_some() && !greets {
             return Err(WireError::new("overlay", Fault::Misplaced));

@@ -7,9 +7,9 @@ use super::event::Event;
 use super::workload::Order;
 use crate::scenario::Opening;
 use phalanx_core::channel::{self, ChannelName, Delivery, Request};
-use phalanx_core::gossip;
+use phalanx_core::gossip::{Address, DialId, LinkId, Ticket};
 use phalanx_core::machine::{Machine, Outbox, Wake};
-use phalanx_core::node::{self, Node};
+use phalanx_core::node::{self, Message, Node};
 use phalanx_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -33,8 +33,34 @@ impl From<Wake> for Input {
 /// What they do to the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// What the daemon orders for the mesh.
-    Mesh(gossip::Output),
+    /// Connect; answer with `Dialed` or `DialFailed`.
+    Dial {
+        /// The attempt.
+        dial: DialId,
+        /// The address.
+        address: Address,
+    },
+    /// Send a message on a link.
+    Send {
+        /// The link.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
+    /// Close a link after the messages already sent on it.
+    Close {
+        /// The link.
+        link: LinkId,
+    },
+    /// Store the daemon's epoch durably; answer with `Stored`.
+    Store {
+        /// Repeated in the answer.
+        ticket: Ticket,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// The daemon left the mesh.
+    Left,
     /// What daemon and applications tell.
     Report(Event),
 }
@@ -169,10 +195,12 @@ impl Daemon {
         self.node.step(now, input, &mut orders);
         for order in orders.drain() {
             match order {
-                node::Output::Mesh(gossip::Output::Report(event)) => {
-                    out.push(Output::Report(Event::Mesh(event)));
-                }
-                node::Output::Mesh(order) => out.push(Output::Mesh(order)),
+                node::Output::Dial { dial, address } => out.push(Output::Dial { dial, address }),
+                node::Output::Send { link, message } => out.push(Output::Send { link, message }),
+                node::Output::Close { link } => out.push(Output::Close { link }),
+                node::Output::Store { ticket, epoch } => out.push(Output::Store { ticket, epoch }),
+                node::Output::Left => out.push(Output::Left),
+                node::Output::Report(event) => out.push(Output::Report(Event::Mesh(event))),
                 node::Output::Channel(order) => self.tell(now, order, out),
                 // No application asks for it.
                 node::Output::RoutesChanged => {}
@@ -257,7 +285,7 @@ impl Machine for Daemon {
             Input::Node(input) => self.step_node(now, input, out),
             Input::Order(Order::Lie(told)) => {
                 for (link, message) in told.messages(&self.node, self.applications.random()) {
-                    out.push(Output::Mesh(gossip::Output::Send { link, message }));
+                    out.push(Output::Send { link, message });
                 }
             }
             Input::Order(order) => {

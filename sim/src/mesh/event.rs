@@ -3,8 +3,9 @@
 use super::applications::Asked;
 use phalanx_core::channel::message::Item;
 use phalanx_core::channel::{self, ChannelName, Data, Delivery, Done, Failure, Refusal};
-use phalanx_core::gossip::{self, Message};
+use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
+use phalanx_core::node::Message;
 
 /// Something that a host reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,11 +242,9 @@ impl EventKind {
 /// What a message carries, in the word for its weightiest part.
 pub(super) fn content(message: &Message) -> &'static str {
     let frame = match message {
-        Message::Frame(frame) => frame,
-        Message::Data(data) => return carried(data),
-        Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) | Message::Goodbye(_) => {
-            return super::word(message);
-        }
+        Message::Mesh(gossip::Message::Frame(frame)) => frame,
+        Message::Channel(data) => return carried(data),
+        Message::Mesh(_) => return super::word(message),
     };
     let parts = [
         ("sync", !frame.sync.is_empty()),

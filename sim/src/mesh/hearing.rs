@@ -8,7 +8,7 @@ use crate::scenario::Scenario;
 use crate::system::System as _;
 use core::time::Duration;
 use phalanx_core::channel::UpdateId;
-use phalanx_core::gossip::{Input, Message};
+use phalanx_core::node::{Input, Message};
 
 /// What is heard of a host, in the order in which it happened.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Said {
     #[must_use]
     pub fn of(input: &Input) -> Option<Self> {
         let Input::Receive {
-            message: Message::Data(data),
+            message: Message::Channel(data),
             ..
         } = input
         else {

@@ -33,9 +33,9 @@ use core::time::Duration;
 use invariant::Shared;
 use ledger::Ledger;
 use life::Life;
-use phalanx_core::gossip::{self, Address, Message, Phase, Sabotage, Switch};
+use phalanx_core::gossip::{self, Address, Phase, Sabotage, Switch};
 use phalanx_core::identity::NodeId;
-use phalanx_core::node::{self, Node};
+use phalanx_core::node::{self, Message, Node};
 use phalanx_core::random::mix;
 use phalanx_core::size::Encoded;
 use phalanx_core::time::Instant;
@@ -188,7 +188,10 @@ impl System for Mesh {
             Happening::Accepted { link, peer } => gossip::Input::Accepted { link, peer },
             Happening::Dialed { dial, link, peer } => gossip::Input::Dialed { dial, link, peer },
             Happening::DialFailed { dial, reason } => gossip::Input::DialFailed { dial, reason },
-            Happening::Received { link, message } => gossip::Input::Receive { link, message },
+            Happening::Received { link, message } => {
+                let input = node::Input::Receive { link, message };
+                return Some(daemon::Input::Node(input));
+            }
             Happening::Closed { link, reason } => gossip::Input::Closed { link, reason },
             Happening::Written { ticket } => gossip::Input::Stored { ticket },
             Happening::Leave => gossip::Input::Leave,
@@ -208,38 +211,32 @@ impl System for Mesh {
     }
 
     fn perform(&mut self, output: daemon::Output) -> Effect<Self> {
-        let output = match output {
-            daemon::Output::Mesh(output) => output,
-            daemon::Output::Report(event) => return Effect::Report(event),
-        };
         match output {
-            gossip::Output::Dial { dial, address } => Effect::Dial {
+            daemon::Output::Dial { dial, address } => Effect::Dial {
                 dial,
                 to: match address {
                     Address::Socket(address) => Some(address),
                     Address::Name(_) => None,
                 },
             },
-            gossip::Output::Send { link, message } => Effect::Send { link, message },
-            gossip::Output::Close { link } => Effect::Close { link },
-            gossip::Output::Store { ticket, epoch } => Effect::Write {
+            daemon::Output::Send { link, message } => Effect::Send { link, message },
+            daemon::Output::Close { link } => Effect::Close { link },
+            daemon::Output::Store { ticket, epoch } => Effect::Write {
                 ticket,
                 write: Write::Replace(EPOCH.into(), epoch.to_le_bytes().to_vec()),
                 synced: true,
                 retry: Some(STORE_RETRY),
             },
-            gossip::Output::Left => Effect::Exit,
-            gossip::Output::Report(event) => Effect::Report(Event::Mesh(event)),
+            daemon::Output::Left => Effect::Exit,
+            daemon::Output::Report(event) => Effect::Report(event),
         }
     }
 
     fn before(&mut self, daemon: &Daemon, input: &daemon::Input) {
         self.received.clear();
         let node = daemon.node();
-        if let daemon::Input::Node(node::Input::Mesh(gossip::Input::Receive { message, .. })) =
-            input
-        {
-            if let Message::Data(data) = message {
+        if let daemon::Input::Node(node::Input::Receive { message, .. }) = input {
+            if let Message::Channel(data) = message {
                 self.ledger.comes(daemon.host(), ledger::updates(data));
             }
             let received = &mut self.received;
@@ -383,19 +380,35 @@ impl System for Mesh {
 /// A word for a message.
 const fn word(message: &Message) -> &'static str {
     match message {
-        Message::Hello(_) => "hello",
-        Message::Welcome(_) => "welcome",
-        Message::Refuse(_) => "refuse",
-        Message::Goodbye(_) => "goodbye",
-        Message::Frame(_) => "frame",
-        Message::Data(_) => "data",
+        Message::Mesh(message) => mesh_word(message),
+        Message::Channel(_) => "data",
+    }
+}
+
+const fn mesh_word(message: &gossip::Message) -> &'static str {
+    match message {
+        gossip::Message::Hello(_) => "hello",
+        gossip::Message::Welcome(_) => "welcome",
+        gossip::Message::Refuse(_) => "refuse",
+        gossip::Message::Goodbye(_) => "goodbye",
+        gossip::Message::Frame(_) => "frame",
+    }
+}
+
+/// The bytes and the words of a received message.
+fn taken_message(message: &Message, bytes: usize) -> Taken {
+    Taken {
+        kind: word(message),
+        word: event::content(message),
+        size: bytes,
     }
 }
 
 /// What an input of a node is; `bytes` are those of the message in it.
 fn taken_by_node(input: &node::Input, bytes: usize) -> Taken {
     match input {
-        node::Input::Mesh(input) => taken(input, bytes),
+        node::Input::Mesh(input) => taken(input),
+        node::Input::Receive { message, .. } => taken_message(message, bytes),
         node::Input::Channel(_) => Taken::of("channel"),
         node::Input::WatchRoutes(_) => Taken::of("watch-routes"),
         node::Input::Wake => Taken::of("wake"),
@@ -403,17 +416,14 @@ fn taken_by_node(input: &node::Input, bytes: usize) -> Taken {
 }
 
 /// What an input of the mesh's machine is.
-fn taken(input: &gossip::Input, bytes: usize) -> Taken {
+fn taken(input: &gossip::Input) -> Taken {
     match input {
         gossip::Input::Start => Taken::of("start"),
         gossip::Input::Accepted { .. } => Taken::of("accepted"),
         gossip::Input::Dialed { .. } => Taken::of("dialed"),
         gossip::Input::DialFailed { .. } => Taken::of("dial-failed"),
-        gossip::Input::Receive { message, .. } => Taken {
-            kind: word(message),
-            word: event::content(message),
-            size: bytes,
-        },
+        gossip::Input::Receive { message, .. } => Taken::of(mesh_word(message)),
+        gossip::Input::Heard { .. } => Taken::of("heard"),
         gossip::Input::Closed { .. } => Taken::of("closed"),
         gossip::Input::Stored { .. } => Taken::of("stored"),
         gossip::Input::Announce(_) => Taken::of("announce"),

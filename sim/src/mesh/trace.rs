@@ -101,16 +101,12 @@ impl Trace {
 
     /// A node is about to take an input.
     pub fn input(&mut self, at: Duration, host: usize, input: &node::Input) {
-        let mesh = match input {
-            node::Input::Mesh(input) => Some(input),
-            node::Input::Channel(_) | node::Input::WatchRoutes(_) | node::Input::Wake => None,
-        };
-        let bytes = if let Some(Input::Receive { message, .. }) = mesh {
+        let bytes = if let node::Input::Receive { message, .. } = input {
             message.encoded_len()
         } else {
             0
         };
-        self.taken(at, host, taken_by_node(input, bytes), mesh);
+        self.taken(at, host, taken_by_node(input, bytes), Some(input));
     }
 
     /// The applications on a host are about to be given an order.
@@ -118,7 +114,7 @@ impl Trace {
         self.taken(at, host, Taken::of("order"), None);
     }
 
-    fn taken(&mut self, at: Duration, host: usize, taken: Taken, input: Option<&Input>) {
+    fn taken(&mut self, at: Duration, host: usize, taken: Taken, input: Option<&node::Input>) {
         self.flush();
         let at = nanos(at);
         self.events += 1;
@@ -234,18 +230,25 @@ impl Trace {
 
 impl Host {
     /// Who sent an input, and in which step.
-    fn takes(&mut self, input: &Input, scenario: &Scenario) -> (Option<usize>, u64) {
+    fn takes(&mut self, input: &node::Input, scenario: &Scenario) -> (Option<usize>, u64) {
         let place = |id: &NodeId| scenario.hosts.iter().position(|host| host.id == *id);
+        let input = match input {
+            node::Input::Mesh(input) => input,
+            node::Input::Receive { link, .. } => {
+                let link = self.links.entry(*link).or_default();
+                return (link.peer, link.sent.pop_front().unwrap_or(0));
+            }
+            node::Input::Channel(_) | node::Input::WatchRoutes(_) | node::Input::Wake => {
+                return (None, 0);
+            }
+        };
         match input {
             // Another life has other links.
             Input::Start => *self = Self::default(),
             Input::Accepted { link, peer } | Input::Dialed { link, peer, .. } => {
                 self.links.entry(*link).or_default().peer = place(peer);
             }
-            Input::Receive { link, .. } => {
-                let link = self.links.entry(*link).or_default();
-                return (link.peer, link.sent.pop_front().unwrap_or(0));
-            }
+            Input::Receive { .. } | Input::Heard { .. } => {}
             Input::Closed { link, .. } => drop(self.links.remove(link)),
             Input::DialFailed { .. } | Input::Stored { .. } | Input::Announce(_) => {}
             Input::Targets { .. } | Input::Discover(_) | Input::Want { .. } => {}

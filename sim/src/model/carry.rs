@@ -275,14 +275,14 @@ impl<S: System> Engine<'_, '_, S> {
             return;
         };
         if self.hosts[to].powered && !self.fabric.is_blocked(from, to) {
-            self.broken(connection, end, CloseReason::Lost, DialError::Refused);
+            self.broken(connection, end, CloseReason::Reset, DialError::Refused);
             self.tidy(connection);
         }
     }
 
     pub(super) fn on_dial_timeout(&mut self, connection: u32) {
         if self.state_of(connection, 0) == Some(EndState::Opening) {
-            self.broken(connection, 0, CloseReason::Lost, DialError::TimedOut);
+            self.broken(connection, 0, CloseReason::TimedOut, DialError::TimedOut);
             self.reset(connection, 1);
             self.tidy(connection);
         }
@@ -303,7 +303,7 @@ impl<S: System> Engine<'_, '_, S> {
             return;
         }
         if self.now - parcel.sent_at >= GIVES_UP_AFTER {
-            self.broken(connection, end, CloseReason::Lost, DialError::TimedOut);
+            self.broken(connection, end, CloseReason::TimedOut, DialError::TimedOut);
             self.tidy(connection);
             return;
         }

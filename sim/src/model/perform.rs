@@ -35,7 +35,7 @@ impl<'a, S: System> Engine<'a, '_, S> {
             }
             Effect::Close { link } => {
                 let (connection, end) = place(link);
-                self.close(connection, end, CloseReason::Ended);
+                self.close(connection, end, CloseReason::Farewell);
             }
             Effect::Datagram { to, message } => self.datagram(host, to, message, bytes),
             Effect::Write {
@@ -56,7 +56,7 @@ impl<'a, S: System> Engine<'a, '_, S> {
                 if let Some(process) = &mut self.hosts[host].process {
                     process.exited = true;
                 }
-                self.close_all(host, CloseReason::Ended);
+                self.close_all(host, CloseReason::Farewell);
             }
             Effect::Report(event) => {
                 self.fire(host, &event);
@@ -372,7 +372,7 @@ impl<'a, S: System> Engine<'a, '_, S> {
                 self.vanish(connection, host);
             }
         } else {
-            self.close_all(host, CloseReason::Lost);
+            self.close_all(host, CloseReason::Fin);
         }
     }
 

@@ -244,7 +244,7 @@ fn a_sketch_is_answered_with_what_is_missing_on_both_sides() {
     assert!(known.contains(&digest_of_seven), "{seven}");
     theirs.retain(|digest| *digest != digest_of_seven);
     theirs.push(0x5eed);
-    let cells = sketch::sketch(theirs.into_iter(), 24);
+    let cells = crate::sketch::sketch(theirs.into_iter(), 24);
     let mut given = all.hears(
         1,
         Frame {
@@ -300,7 +300,7 @@ fn a_sketch_too_small_asks_for_a_larger_one_and_in_the_end_for_the_whole_view() 
         all.hears(1, pushes(&[news(index, 1)]));
     }
     all.rest(ms(1_000));
-    let stranger = |cells| sketch::sketch((0..5_000_u64).map(crate::random::mix), cells);
+    let stranger = |cells| crate::sketch::sketch((0..5_000_u64).map(crate::random::mix), cells);
     for (cells, answer) in [(24, 126), (126, 600), (600, 0)] {
         let mut given = all.hears(
             1,

@@ -260,7 +260,7 @@ fn an_announcer_that_is_gone_is_passed_over() {
     given.extend(all.hears(3, announces(&[named(7, 1)])));
     all.give(Input::Closed {
         link: LinkId(2),
-        reason: CloseReason::Lost,
+        reason: CloseReason::Reset,
     });
     given.extend(all.silence(ms(100)));
     assert!(
@@ -330,7 +330,7 @@ fn when_a_link_of_the_tree_is_lost_the_next_news_floods() {
     let mut all = Neighbourhood::new(4);
     all.give(Input::Closed {
         link: LinkId(1),
-        reason: CloseReason::Lost,
+        reason: CloseReason::Reset,
     });
     assert!([2, 3, 4].iter().all(|link| all.is_eager(*link)));
     let given = all.hears(2, records(&[news(7, 1)]));
@@ -341,7 +341,7 @@ fn when_a_link_of_the_tree_is_lost_the_next_news_floods() {
     let mut all = Neighbourhood::new(4);
     all.give(Input::Closed {
         link: LinkId(4),
-        reason: CloseReason::Lost,
+        reason: CloseReason::Reset,
     });
     assert_eq!(
         [1, 2, 3].map(|link| all.is_eager(link)),

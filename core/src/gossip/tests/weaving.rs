@@ -247,7 +247,7 @@ fn a_target_whose_member_left_is_dialled_again_soon() {
     assert!(events(&given).contains(&&Event::PeerLeft { id: name(1) }));
     all.give(Input::Closed {
         link: LinkId(101),
-        reason: CloseReason::Lost,
+        reason: CloseReason::Reset,
     });
     let given = all.hear_only(&[1], ms(3_000));
     assert!(
@@ -295,7 +295,7 @@ fn a_target_that_is_a_member_is_left_alone_and_dialled_again_when_that_is_down()
     assert_eq!(dials(&all.rest(ms(60_000))), []);
     all.give(Input::Closed {
         link: LinkId(101),
-        reason: CloseReason::Lost,
+        reason: CloseReason::Reset,
     });
     let mut again = 0;
     for _ in 0..80 {

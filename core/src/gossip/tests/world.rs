@@ -257,7 +257,7 @@ impl World {
                         continue;
                     };
                     if self.passes(index, to) {
-                        let reason = CloseReason::Ended;
+                        let reason = CloseReason::Farewell;
                         self.schedule(
                             LATENCY,
                             What::Deliver {
@@ -291,7 +291,7 @@ impl World {
         let links = core::mem::take(&mut self.hosts[index].links);
         for (to, far) in links.into_values() {
             if self.passes(index, to) {
-                let reason = CloseReason::Lost;
+                let reason = CloseReason::Reset;
                 self.schedule(
                     LATENCY,
                     What::Deliver {

@@ -8,7 +8,8 @@ use phalanx_core::gossip::Status::Alive;
 use phalanx_core::gossip::message::{
     Frame, Goodbye, Hello, RefusalReason, VERSION_MAX, VERSION_MIN,
 };
-use phalanx_core::gossip::{DialError, Message};
+use phalanx_core::gossip::{self, DialError};
+use phalanx_core::node::Message;
 use phalanx_core::topology::record::{Content, Rank, Record};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -201,10 +202,10 @@ async fn an_administrator_gets_no_link_and_reads_why() {
 async fn what_is_no_message_closes_its_link_and_is_reported() {
     let ca = Ca::new();
     let mut one = start(ca.node("one"), &[]).await;
-    let whole = wire::encode(&Message::Frame(Frame {
+    let whole = wire::encode(&Message::Mesh(gossip::Message::Frame(Frame {
         hash: Some(1),
         ..Frame::default()
-    }));
+    })));
     let truncated = whole[..whole.len() - 3].to_vec();
     let oversized = vec![0; LINK_MESSAGE_BYTES_MAX + 1];
     let cases = [
@@ -242,7 +243,9 @@ async fn a_message_that_may_not_come_first_ends_the_link_but_not_the_node() {
     let one = start(ca.node("one"), &[]).await;
     let mut link = raw_link(&ca.node("two"), &one).await.unwrap();
     link.out
-        .send(wire::encode(&Message::Goodbye(Goodbye::Surplus)))
+        .send(wire::encode(&Message::Mesh(gossip::Message::Goodbye(
+            Goodbye::Surplus,
+        ))))
         .await
         .unwrap();
     let end = time::timeout(DEADLINE, async {
@@ -307,14 +310,14 @@ async fn an_older_and_a_newer_protocol_learn_which_versions_would_do() {
         };
         let mut link = raw_link(&ca.node("two"), &one).await.unwrap();
         link.out
-            .send(wire::encode(&Message::Hello(hello)))
+            .send(wire::encode(&Message::Mesh(gossip::Message::Hello(hello))))
             .await
             .unwrap();
         let answer = time::timeout(DEADLINE, link.inbound.message())
             .await
             .unwrap();
         let answer = wire::decode(&answer.unwrap().unwrap()).unwrap();
-        let Message::Refuse(refusal) = answer else {
+        let Message::Mesh(gossip::Message::Refuse(refusal)) = answer else {
             panic!("{answer:?}")
         };
         assert_eq!(refusal.reason, RefusalReason::Version);

@@ -1,8 +1,8 @@
 //! Bounds: connections, rates, handshakes, queues, and the time an end takes.
 
 use super::*;
-use phalanx_core::gossip::Message;
 use phalanx_core::gossip::message::{Frame, Sync};
+use phalanx_core::node::Message;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -155,7 +155,9 @@ async fn a_link_that_is_not_read_overflows_and_goes_away_alone() {
         ..Frame::default()
     };
     for _ in 0..65 {
-        one.node.links.send(link, Message::Frame(bulk.clone()));
+        one.node
+            .links
+            .send(link, Message::Mesh(gossip::Message::Frame(bulk.clone())));
     }
     one.hears("the lost link", |notice| {
         matches!(notice, Notice::Mesh(gossip::Event::LinkDown { link: down, .. }) if *down == link)

@@ -5,10 +5,11 @@ mod overlay;
 
 use super::proto::{self, goodbye, packet, refuse, sync};
 use core::net::SocketAddr;
-use phalanx_core::gossip::Message;
+use phalanx_core::gossip;
 use phalanx_core::gossip::message::{
     AgedReport, Cell, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Sync, UpdateId, Welcome,
 };
+use phalanx_core::node::Message;
 use phalanx_core::time::Duration;
 use phalanx_core::topology::record::{Record, Report};
 use std::sync::Arc;
@@ -229,17 +230,25 @@ impl From<&Frame> for proto::Frame {
     }
 }
 
+impl From<&gossip::Message> for packet::Body {
+    fn from(message: &gossip::Message) -> Self {
+        match message {
+            gossip::Message::Hello(hello) => Self::Hello(hello.into()),
+            gossip::Message::Welcome(welcome) => Self::Welcome(welcome.into()),
+            gossip::Message::Refuse(refusal) => Self::Refuse(refusal.into()),
+            gossip::Message::Goodbye(goodbye) => Self::Goodbye(proto::Goodbye {
+                reason: goodbye::Reason::from(*goodbye).into(),
+            }),
+            gossip::Message::Frame(frame) => Self::Frame(frame.into()),
+        }
+    }
+}
+
 impl From<&Message> for proto::Packet {
     fn from(message: &Message) -> Self {
         let body = match message {
-            Message::Hello(hello) => packet::Body::Hello(hello.into()),
-            Message::Welcome(welcome) => packet::Body::Welcome(welcome.into()),
-            Message::Refuse(refusal) => packet::Body::Refuse(refusal.into()),
-            Message::Goodbye(goodbye) => packet::Body::Goodbye(proto::Goodbye {
-                reason: goodbye::Reason::from(*goodbye).into(),
-            }),
-            Message::Frame(frame) => packet::Body::Frame(frame.into()),
-            Message::Data(data) => packet::Body::Data(data.into()),
+            Message::Mesh(message) => message.into(),
+            Message::Channel(data) => packet::Body::Data(data.into()),
         };
         Self {
             body: Some(body),

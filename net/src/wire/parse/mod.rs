@@ -9,12 +9,13 @@ pub(in crate::wire) use overlay::signal;
 use super::error::{Fault, WireError};
 use super::proto::{self, goodbye, packet, refuse, sync};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use phalanx_core::gossip::Message;
+use phalanx_core::gossip::Message as Mesh;
 use phalanx_core::gossip::message::{
     AgedReport, Cell, Frame, Gone, Goodbye, Hello, REFERRALS_MAX, Refusal, RefusalReason, Sync,
     UpdateId, Welcome,
 };
 use phalanx_core::identity::{NodeId, check_name};
+use phalanx_core::node::Message;
 use phalanx_core::time::{Duration, Wall};
 use phalanx_core::topology::record::{
     COUNTER_MAX, Content, EDGES_MAX, Edge, METADATA_MAX, Rank, Record, Report, SERVICES_MAX,
@@ -297,25 +298,28 @@ impl TryFrom<proto::Packet> for Message {
     type Error = WireError;
 
     fn try_from(packet: proto::Packet) -> Result<Self, WireError> {
-        match required("packet.body", packet.body)? {
+        let message = match required("packet.body", packet.body)? {
             packet::Body::Hello(wire) => hello(wire)
-                .map(Self::Hello)
+                .map(Mesh::Hello)
                 .map_err(|error| error.inside("hello")),
             packet::Body::Welcome(wire) => welcome(wire)
-                .map(Self::Welcome)
+                .map(Mesh::Welcome)
                 .map_err(|error| error.inside("welcome")),
             packet::Body::Refuse(wire) => refusal(wire)
-                .map(Self::Refuse)
+                .map(Mesh::Refuse)
                 .map_err(|error| error.inside("refuse")),
             packet::Body::Goodbye(wire) => goodbye(wire)
-                .map(Self::Goodbye)
+                .map(Mesh::Goodbye)
                 .map_err(|error| error.inside("goodbye")),
             packet::Body::Frame(wire) => frame(wire)
-                .map(Self::Frame)
+                .map(Mesh::Frame)
                 .map_err(|error| error.inside("frame")),
-            packet::Body::Data(wire) => channel::data(wire)
-                .map(Self::Data)
-                .map_err(|error| error.inside("data")),
-        }
+            packet::Body::Data(wire) => {
+                return channel::data(wire)
+                    .map(Self::Channel)
+                    .map_err(|error| error.inside("data"));
+            }
+        };
+        message.map(Self::Mesh)
     }
 }

@@ -3,12 +3,13 @@
 mod channel;
 
 use core::net::SocketAddr;
-use phalanx_core::gossip::Message;
+use phalanx_core::gossip::Message as Mesh;
 use phalanx_core::gossip::message::{
     AgedReport, Cell, Frame, Gone, Goodbye, Hello, REFERRALS_MAX, Refusal, RefusalReason, Sync,
     UpdateId, Welcome,
 };
 use phalanx_core::identity::{NodeId, only_shows};
+use phalanx_core::node::Message;
 use phalanx_core::time::{Duration, Wall};
 use phalanx_core::topology::record::{COUNTER_MAX, Content, Edge, Rank, Record, Report, Service};
 use proptest::collection::{btree_map, btree_set, vec};
@@ -246,7 +247,7 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         .prop_map(
             |(mesh, version_min, version_max, session, joining, hash, record)| {
                 let mesh = mesh.as_str().to_owned();
-                Message::Hello(Hello {
+                Mesh::Hello(Hello {
                     mesh,
                     version_min,
                     version_max,
@@ -259,7 +260,7 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         );
     let welcome =
         (number(), number(), hash(), record()).prop_map(|(version, session, hash, record)| {
-            Message::Welcome(Welcome {
+            Mesh::Welcome(Welcome {
                 version,
                 session,
                 hash,
@@ -267,11 +268,11 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
             })
         });
     prop_oneof![
-        hello,
-        welcome,
-        refusal().prop_map(Message::Refuse),
-        goodbye.prop_map(Message::Goodbye),
-        frame().prop_map(Message::Frame),
-        channel::data().prop_map(Message::Data),
+        hello.prop_map(Message::Mesh),
+        welcome.prop_map(Message::Mesh),
+        refusal().prop_map(Mesh::Refuse).prop_map(Message::Mesh),
+        goodbye.prop_map(Mesh::Goodbye).prop_map(Message::Mesh),
+        frame().prop_map(Mesh::Frame).prop_map(Message::Mesh),
+        channel::data().prop_map(Message::Channel),
     ]
 }

@@ -5,9 +5,10 @@ use super::super::proto::{self, overlay};
 use super::super::{Parts, encode};
 use super::arbitrary::message;
 use crate::overlay::{CONTROL_BYTES_MAX, Control, FEATURES_MAX, Offer, REASON_BYTES_MAX, Signal};
-use phalanx_core::gossip::Message;
+use phalanx_core::gossip::Message as Mesh;
 use phalanx_core::gossip::message::FRAME_BYTES_MAX;
 use phalanx_core::identity::only_shows;
+use phalanx_core::node::Message;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use prost::Message as _;
@@ -49,7 +50,7 @@ fn signal() -> impl Strategy<Value = Signal> {
 }
 
 fn parts() -> impl Strategy<Value = Parts> {
-    let greets = |it: &Message| matches!(it, Message::Hello(_) | Message::Welcome(_));
+    let greets = |it: &Message| matches!(it, Message::Mesh(Mesh::Hello(_) | Mesh::Welcome(_)));
     let greeting = message().prop_filter("greets", greets);
     prop_oneof![
         signal().prop_map(Parts::from),

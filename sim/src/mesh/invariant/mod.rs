@@ -18,9 +18,10 @@ use super::Mesh;
 use super::workload::Order;
 use crate::invariant::Invariant;
 use crate::scenario::{Action, NodeAction, Scenario};
-use phalanx_core::gossip::Message;
+use phalanx_core::gossip;
 use phalanx_core::gossip::message::Sync;
 use phalanx_core::identity::NodeId;
+use phalanx_core::node::Message;
 use phalanx_core::topology::record::Record;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -115,12 +116,16 @@ fn somebody_forges(scenario: &Scenario) -> bool {
 
 /// Every record that a message carries.
 pub(super) fn records<'m>(message: &'m Message, each: &mut dyn FnMut(&'m Arc<Record>)) {
+    let message = match message {
+        Message::Mesh(message) => message,
+        Message::Channel(_) => return,
+    };
     match message {
-        Message::Hello(hello) => each(&hello.record),
-        Message::Welcome(welcome) => each(&welcome.record),
-        Message::Refuse(refusal) => refusal.yours.iter().for_each(each),
-        Message::Goodbye(_) | Message::Data(_) => {}
-        Message::Frame(frame) => {
+        gossip::Message::Hello(hello) => each(&hello.record),
+        gossip::Message::Welcome(welcome) => each(&welcome.record),
+        gossip::Message::Refuse(refusal) => refusal.yours.iter().for_each(each),
+        gossip::Message::Goodbye(_) => {}
+        gossip::Message::Frame(frame) => {
             frame.records.iter().for_each(&mut *each);
             for sync in &frame.sync {
                 match sync {

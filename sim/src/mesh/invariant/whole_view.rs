@@ -7,8 +7,9 @@ use super::{Mesh, Seen};
 use crate::invariant::{Invariant, Steps, Verdict};
 use crate::system::Effect;
 use core::time::Duration;
-use phalanx_core::gossip::Message;
+use phalanx_core::gossip;
 use phalanx_core::gossip::message::Sync;
+use phalanx_core::node::Message;
 
 /// In smaller meshes a few changes at once are the whole view.
 const MEMBERS_MIN: usize = 12;
@@ -34,7 +35,7 @@ impl Invariant<Mesh> for WholeView {
         }
         for effect in seen.effects {
             let Effect::Send {
-                message: Message::Frame(frame),
+                message: Message::Mesh(gossip::Message::Frame(frame)),
                 ..
             } = effect
             else {

@@ -5,8 +5,9 @@ use super::*;
 use crate::overlay::Signal;
 use crate::wire::Parts;
 use crate::wire::proto;
-use phalanx_core::gossip::Message;
+use phalanx_core::gossip;
 use phalanx_core::gossip::message::{Hello, VERSION_MAX, VERSION_MIN};
+use phalanx_core::node::Message as Said;
 use phalanx_core::topology::record::{Rank, Record};
 use prost::Message as _;
 
@@ -31,7 +32,7 @@ fn hello(session: u32, offer: Option<Offer>) -> Vec<u8> {
         record: Arc::new(Record::new(id, rank, Content::default())),
     };
     packet(Parts {
-        message: Some(Message::Hello(hello)),
+        message: Some(Said::Mesh(gossip::Message::Hello(hello))),
         signal: offer.map(Signal::Offer),
     })
 }
@@ -164,7 +165,10 @@ async fn a_second_link_on_one_connection_gets_no_key_and_so_no_data_path() {
     let answer = answer.unwrap().unwrap().unwrap();
     let answer = Parts::try_from(proto::Packet::decode(&answer[..]).unwrap()).unwrap();
     assert!(
-        matches!(answer.message, Some(Message::Welcome(_))),
+        matches!(
+            answer.message,
+            Some(Said::Mesh(gossip::Message::Welcome(_)))
+        ),
         "{answer:?}"
     );
     assert_eq!(

@@ -4,8 +4,29 @@
 //! third of the table. Subtracting two tables leaves the difference; cells with one element are peeled until
 //! nothing is left. About 1.5 cells an element suffice for larger differences.
 
-use super::message::Cell;
 use crate::random::mix;
+use crate::size::{self, Encoded};
+
+/// One cell of a set sketch (invertible Bloom lookup table, Goodrich and Mitzenmacher 2011).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// Elements in the cell (wrapping; negative after subtraction).
+    pub count: i32,
+    /// Exclusive or of the elements' digests.
+    pub sum: u64,
+    /// Wrapping sum of the digests' checks.
+    pub check: u32,
+}
+
+impl Encoded for Cell {
+    fn encoded_len(&self) -> usize {
+        // sint32: zigzag.
+        let zigzag = ((self.count << 1) ^ (self.count >> 31)) as u32;
+        size::uint(u64::from(zigzag))
+            + size::fixed64(self.sum)
+            + if self.check == 0 { 0 } else { 5 }
+    }
+}
 
 /// The sizes tried in turn, in cells; after the last, a snapshot. The largest fits a frame.
 pub(crate) const SIZES: [u32; 3] = [24, 126, 600];
