@@ -116,6 +116,11 @@ pub enum Output {
         /// Which.
         link: LinkId,
     },
+    /// A link is open: both ends agreed on it. Parts beside the mesh may begin to use it.
+    LinkOpened {
+        /// The link.
+        link: LinkId,
+    },
     /// Store our epoch durably; answer with `Stored`.
     Store {
         /// To answer with.

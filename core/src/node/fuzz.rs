@@ -315,7 +315,11 @@ impl Tried {
                 }
                 Output::Close { link } => self.links.retain(|known| *known != link),
                 Output::Store { ticket, .. } => self.tickets.push(ticket),
-                Output::Left | Output::Report(_) | Output::Channel(_) | Output::RoutesChanged => {}
+                Output::LinkOpened { .. }
+                | Output::Left
+                | Output::Report(_)
+                | Output::Channel(_)
+                | Output::RoutesChanged => {}
             }
         }
     }

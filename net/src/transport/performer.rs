@@ -9,7 +9,6 @@ use crate::driver::Performer;
 use crate::link::{Event, Notice};
 use crate::store::{Store, epoch};
 use phalanx_core::channel;
-use phalanx_core::gossip;
 use phalanx_core::gossip::{Input, Ticket};
 use phalanx_core::node::{self, Node};
 use phalanx_core::time::Instant;
@@ -53,6 +52,7 @@ impl<N: Network> Performer<Node> for MeshPerformer<N> {
             }
             node::Output::Send { link, message } => self.links.send(link, message),
             node::Output::Close { link } => self.links.close(link),
+            node::Output::LinkOpened { link } => self.links.prepare_path(link),
             node::Output::Store { ticket, epoch } => {
                 self.orders.send_replace(Some((ticket, epoch)));
             }
@@ -60,10 +60,7 @@ impl<N: Network> Performer<Node> for MeshPerformer<N> {
                 self.left.send_replace(true);
             }
             node::Output::Report(event) => {
-                if let gossip::Event::LinkUp { link, .. } = &event {
-                    self.links.prepare_path(*link);
-                }
-                // Nobody needs to listen.
+                // An error means that nothing listens.
                 let _nobody = self.links.notices.send(Notice::Mesh(event)).is_err();
             }
         }

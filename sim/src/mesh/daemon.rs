@@ -198,6 +198,8 @@ impl Daemon {
                 node::Output::Dial { dial, address } => out.push(Output::Dial { dial, address }),
                 node::Output::Send { link, message } => out.push(Output::Send { link, message }),
                 node::Output::Close { link } => out.push(Output::Close { link }),
+                // Simulated links have no data path.
+                node::Output::LinkOpened { .. } => {}
                 node::Output::Store { ticket, epoch } => out.push(Output::Store { ticket, epoch }),
                 node::Output::Left => out.push(Output::Left),
                 node::Output::Report(event) => out.push(Output::Report(Event::Mesh(event))),

@@ -245,6 +245,35 @@ fn a_node_that_finds_its_previous_life_takes_a_higher_epoch_once_that_is_stored(
 }
 
 #[test]
+fn a_link_is_ordered_open_once_both_ends_agreed_on_it() {
+    let (mut machine, link) = with_a_neighbour();
+    let opened = |given: &[Output]| {
+        let opened = given.iter().filter_map(|order| match order {
+            Output::LinkOpened { link } => Some(*link),
+            _ => None,
+        });
+        opened.collect::<Vec<_>>()
+    };
+    let record = Record::new(name(2), rank(1, 9, 1), config(2, 1, &[]).content);
+    let (second, peer) = (LinkId(2), name(2));
+    let given = orders(
+        &mut machine,
+        Instant::ZERO,
+        Input::Accepted { link: second, peer },
+    );
+    assert_eq!(opened(&given), []);
+    let greets = |link| Input::Receive {
+        link,
+        message: hello(record.clone(), 1),
+    };
+    let given = orders(&mut machine, Instant::ZERO, greets(second));
+    assert_eq!(opened(&given), [second]);
+    // A second greeting ends the link; nothing is opened again.
+    let given = orders(&mut machine, Instant::ZERO, greets(link));
+    assert_eq!(opened(&given), []);
+}
+
+#[test]
 fn greetings_that_do_not_fit_are_refused_with_the_reason() {
     let content = config(1, 1, &[]).content;
     let record = || Record::new(name(2), rank(1, 9, 1), content.clone());
