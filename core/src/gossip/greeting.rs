@@ -773,6 +773,7 @@ impl Gossip {
             | Input::Stored { .. }
             | Input::Announce(_)
             | Input::Targets { .. }
+            | Input::EditTargets { .. }
             | Input::Discover(_)
             | Input::Want { .. }
             | Input::Renew { .. }

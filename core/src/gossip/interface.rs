@@ -7,6 +7,9 @@ use crate::machine::Wake;
 use crate::time::Duration;
 use crate::topology::record::{Content, ContentError};
 
+/// The maximum number of targets after an edit.
+pub const TARGETS_MAX: usize = 256;
+
 /// What can happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -67,6 +70,14 @@ pub enum Input {
         targets: Vec<Address>,
         /// Forget the earlier ones.
         replace: bool,
+    },
+    /// Add and remove targets in one step, so that concurrent edits do not undo each other. Targets that are not known are
+    /// not removed. An edit that would leave more than [`TARGETS_MAX`] is rejected as a whole.
+    EditTargets {
+        /// The addresses to add.
+        add: Vec<Address>,
+        /// The addresses to remove, before any is added.
+        remove: Vec<Address>,
     },
     /// Dial members learnt from others from now on, or only the targets.
     Discover(bool),

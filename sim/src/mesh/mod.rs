@@ -428,6 +428,7 @@ fn taken(input: &gossip::Input) -> Taken {
         gossip::Input::Stored { .. } => Taken::of("stored"),
         gossip::Input::Announce(_) => Taken::of("announce"),
         gossip::Input::Targets { .. } => Taken::of("targets"),
+        gossip::Input::EditTargets { .. } => Taken::of("edit-targets"),
         gossip::Input::Discover(_) => Taken::of("discover"),
         gossip::Input::Want { .. } => Taken::of("want"),
         gossip::Input::Renew { .. } => Taken::of("renew"),

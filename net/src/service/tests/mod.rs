@@ -4,6 +4,7 @@ mod answers;
 mod channels;
 mod connecting;
 mod overlay;
+mod targets;
 mod topology;
 mod watching;
 
