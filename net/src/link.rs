@@ -127,7 +127,7 @@ pub enum Event {
         /// The reason.
         reason: String,
     },
-    /// The epoch could not be stored. Storing is retried.
+    /// The epoch could not be stored. The machine orders it again.
     StoreFailed {
         /// The reason.
         reason: String,

@@ -771,6 +771,7 @@ impl Gossip {
             | Input::Heard { .. }
             | Input::Closed { .. }
             | Input::Stored { .. }
+            | Input::StoreFailed { .. }
             | Input::Announce(_)
             | Input::Targets { .. }
             | Input::EditTargets { .. }

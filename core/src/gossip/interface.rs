@@ -62,6 +62,11 @@ pub enum Input {
         /// The order's ticket.
         ticket: Ticket,
     },
+    /// An epoch we asked to store could not be stored. The machine orders it again after a second.
+    StoreFailed {
+        /// The order's ticket.
+        ticket: Ticket,
+    },
     /// Publish new content about ourselves. The address, and when we joined, are kept if absent.
     Announce(Content),
     /// Dial these from now on too (`replace`: instead of the earlier ones).
@@ -132,7 +137,7 @@ pub enum Output {
         /// The link.
         link: LinkId,
     },
-    /// Store our epoch durably; answer with `Stored`.
+    /// Store our epoch durably; answer with `Stored` or `StoreFailed`.
     Store {
         /// To answer with.
         ticket: Ticket,

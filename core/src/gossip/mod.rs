@@ -252,6 +252,7 @@ impl Gossip {
             Timer::Maintain => self.maintain(out),
             Timer::RandomLink => self.replace_random_link(out),
             Timer::LeaveDone => self.finish_leaving(out),
+            Timer::StoreRetry => self.store_again(out),
             Timer::Flush(link) => {
                 self.dirty.push(link);
             }
@@ -482,6 +483,7 @@ impl Machine for Gossip {
             Input::Heard { link } => self.on_heard(link, out),
             Input::Closed { link, reason } => self.on_closed(link, reason, out),
             Input::Stored { ticket } => self.on_stored(ticket),
+            Input::StoreFailed { ticket } => self.on_store_failed(ticket),
             Input::Announce(content) => self.on_announce(content, out),
             Input::Targets { targets, replace } => self.on_targets(targets, replace),
             Input::EditTargets { add, remove } => self.on_edit_targets(add, &remove),

@@ -79,7 +79,7 @@ pub enum Output {
         /// The link.
         link: LinkId,
     },
-    /// Store the node's epoch durably; answer with `Stored`.
+    /// Store the node's epoch durably; answer with `Stored` or `StoreFailed`.
     Store {
         /// Repeated in the answer.
         ticket: Ticket,

@@ -48,8 +48,6 @@ use std::sync::Arc;
 const MEMORY: &str = "memory";
 /// The file that holds the epoch.
 const EPOCH: &str = "epoch";
-/// How long the adapter waits before it tries again to store an epoch.
-const STORE_RETRY: Duration = Duration::from_secs(1);
 /// The stream of a life's randomness from which its applications draw.
 pub const APPLICATIONS: &str = "applications";
 
@@ -194,6 +192,7 @@ impl System for Mesh {
             }
             Happening::Closed { link, reason } => gossip::Input::Closed { link, reason },
             Happening::Written { ticket } => gossip::Input::Stored { ticket },
+            Happening::WriteFailed { ticket, .. } => gossip::Input::StoreFailed { ticket },
             Happening::Leave => gossip::Input::Leave,
             Happening::Announce { services, metadata } => {
                 let mut content = daemon.node().mesh().record().content().clone();
@@ -204,9 +203,7 @@ impl System for Mesh {
             Happening::Command { name, with } => {
                 return Order::read(name, with).ok().map(daemon::Input::Order);
             }
-            Happening::Datagram { .. }
-            | Happening::WriteFailed { .. }
-            | Happening::Certificate(_) => return None,
+            Happening::Datagram { .. } | Happening::Certificate(_) => return None,
         })))
     }
 
@@ -225,7 +222,7 @@ impl System for Mesh {
                 ticket,
                 write: Write::Replace(EPOCH.into(), epoch.to_le_bytes().to_vec()),
                 synced: true,
-                retry: Some(STORE_RETRY),
+                retry: None,
             },
             daemon::Output::Left => Effect::Exit,
             daemon::Output::Report(event) => Effect::Report(event),
@@ -426,6 +423,7 @@ fn taken(input: &gossip::Input) -> Taken {
         gossip::Input::Heard { .. } => Taken::of("heard"),
         gossip::Input::Closed { .. } => Taken::of("closed"),
         gossip::Input::Stored { .. } => Taken::of("stored"),
+        gossip::Input::StoreFailed { .. } => Taken::of("store-failed"),
         gossip::Input::Announce(_) => Taken::of("announce"),
         gossip::Input::Targets { .. } => Taken::of("targets"),
         gossip::Input::EditTargets { .. } => Taken::of("edit-targets"),

@@ -250,7 +250,10 @@ impl Host {
             }
             Input::Receive { .. } | Input::Heard { .. } => {}
             Input::Closed { link, .. } => drop(self.links.remove(link)),
-            Input::DialFailed { .. } | Input::Stored { .. } | Input::Announce(_) => {}
+            Input::DialFailed { .. }
+            | Input::Stored { .. }
+            | Input::StoreFailed { .. }
+            | Input::Announce(_) => {}
             Input::Targets { .. }
             | Input::EditTargets { .. }
             | Input::Discover(_)
