@@ -69,7 +69,7 @@ async fn inputs_are_stepped_in_order_and_the_deadline_wakes() {
         notes(Duration::from_millis(50)),
         Keep(performed.clone()),
         inbox,
-        Epoch::begin(),
+        TimeOrigin::begin(),
     );
     let talk = async {
         handle.send(Seen::Number(1)).await.unwrap();
@@ -96,18 +96,18 @@ async fn inputs_are_stepped_in_order_and_the_deadline_wakes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn mail_that_waits_is_read_before_an_overdue_wake() {
+async fn waiting_commands_are_read_before_an_overdue_wake() {
     let inbox = Inbox::new();
     let handle = inbox.handle();
-    let epoch = Epoch::begin();
+    let origin = TimeOrigin::begin();
     let mut machine = notes(Duration::from_millis(50));
     machine.wake_at = Some(Instant::from_millis(50));
-    // The process does not run for a second; three letters arrive meanwhile.
+    // The process does not run for a second; three commands arrive meanwhile.
     for number in 1..=3 {
         handle.send(Seen::Number(number)).await.unwrap();
     }
     time::advance(Duration::from_secs(1)).await;
-    let work = run(machine, Keep(Performed::default()), inbox, epoch);
+    let work = run(machine, Keep(Performed::default()), inbox, origin);
     let talk = async {
         time::sleep(Duration::from_millis(20)).await;
         handle.stop().await;
@@ -121,17 +121,17 @@ async fn mail_that_waits_is_read_before_an_overdue_wake() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_did_not_run_hears_all_its_mail_before_it_wakes() {
+async fn a_stalled_process_reads_its_whole_inbox_before_it_wakes() {
     let inbox = Inbox::new();
     let handle = inbox.handle();
-    let epoch = Epoch::begin();
+    let origin = TimeOrigin::begin();
     let mut machine = notes(Duration::from_secs(9));
     machine.wake_at = Some(Instant::from_millis(50));
     for number in 0..INBOX as u32 {
         handle.send(Seen::Number(number)).await.unwrap();
     }
     time::advance(Duration::from_secs(4)).await;
-    let work = run(machine, Keep(Performed::default()), inbox, epoch);
+    let work = run(machine, Keep(Performed::default()), inbox, origin);
     let talk = async {
         time::sleep(Duration::from_millis(20)).await;
         handle.stop().await;
@@ -145,11 +145,11 @@ async fn a_process_that_did_not_run_hears_all_its_mail_before_it_wakes() {
 async fn a_late_wake_leaves_the_readers_time_to_deliver() {
     let inbox = Inbox::new();
     let handle = inbox.handle();
-    let epoch = Epoch::begin();
+    let origin = TimeOrigin::begin();
     let mut machine = notes(Duration::from_secs(9));
     machine.wake_at = Some(Instant::from_millis(50));
     time::advance(Duration::from_secs(1)).await;
-    let work = run(machine, Keep(Performed::default()), inbox, epoch);
+    let work = run(machine, Keep(Performed::default()), inbox, origin);
     let talk = async {
         // A reader that only gets to run after the loop has looked at its empty inbox.
         time::sleep(Duration::from_millis(1)).await;
@@ -162,7 +162,7 @@ async fn a_late_wake_leaves_the_readers_time_to_deliver() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_mail_does_not_keep_the_machine_from_waking() {
+async fn a_flood_of_commands_does_not_keep_the_machine_from_waking() {
     let inbox = Inbox::new();
     let handle = inbox.handle();
     let mut machine = notes(Duration::from_secs(9));
@@ -170,14 +170,19 @@ async fn a_flood_of_mail_does_not_keep_the_machine_from_waking() {
     for number in 0..INBOX as u32 {
         handle.send(Seen::Number(number)).await.unwrap();
     }
-    let work = run(machine, Keep(Performed::default()), inbox, Epoch::begin());
+    let work = run(
+        machine,
+        Keep(Performed::default()),
+        inbox,
+        TimeOrigin::begin(),
+    );
     let ((machine, _), ()) = tokio::join!(work, handle.stop());
     let woken = machine
         .seen
         .iter()
         .position(|seen| *seen == Seen::Wake)
         .unwrap();
-    assert!(woken <= 2 * BATCH + 1, "woken after {woken} letters");
+    assert!(woken <= 2 * BATCH + 1, "woken after {woken} commands");
 }
 
 /// Needs its time for every order.
@@ -190,24 +195,24 @@ impl Performer<Notes> for Slow {
 }
 
 #[tokio::test]
-async fn a_machine_that_needs_long_for_each_letter_is_woken_between_them() {
-    const LETTERS: u32 = 100;
+async fn a_machine_that_needs_long_for_each_command_is_woken_between_them() {
+    const COMMANDS: u32 = 100;
     let inbox = Inbox::new();
     let handle = inbox.handle();
     let mut machine = notes(Duration::from_secs(9));
     machine.wake_at = Some(Instant::ZERO);
-    for number in 0..LETTERS {
+    for number in 0..COMMANDS {
         handle.send(Seen::Number(number)).await.unwrap();
     }
     let takes = Duration::from_millis(5);
-    let work = run(machine, Slow(takes), inbox, Epoch::begin());
+    let work = run(machine, Slow(takes), inbox, TimeOrigin::begin());
     let ((machine, _), ()) = tokio::join!(work, handle.stop());
     let woken = machine.seen.iter().position(|seen| *seen == Seen::Wake);
     // Two batches: one before the loop finds that it is late, one because it is.
     let most = 2 * (BATCH_TIME.as_millis() / takes.as_millis()) as usize + 2;
     assert!(
         woken.is_some_and(|at| at <= most),
-        "woken after {woken:?} letters of {LETTERS}"
+        "woken after {woken:?} commands of {COMMANDS}"
     );
 }
 
@@ -221,7 +226,7 @@ async fn the_loop_ends_when_nobody_can_reach_it_and_says_so() {
         notes(Duration::from_secs(1)),
         Keep(Performed::default()),
         inbox,
-        Epoch::begin(),
+        TimeOrigin::begin(),
     );
     let ((machine, _), ()) = tokio::join!(work, weak.stop());
     assert!(machine.seen.is_empty());

@@ -139,7 +139,7 @@ impl Daemon {
         }
         // The port first: a start that fails there shall not raise the epoch.
         let bound = Bound::bind(Tcp, settings.listen).await.map_err(start)?;
-        let state = State::open(&settings.state_dir)?;
+        let state = State::open(&settings.state_dir).await?;
         let trust = opened.identity.trust().clone();
         let config = config(&settings, &state, bound.local_address(), &trust)?;
         let (node, tasks) = node(bound, config, opened.identity, &settings, &state)?;

@@ -1,6 +1,5 @@
 //! The command line.
 
-use crate::config::{Given, Key, Layer, Origin, Value};
 use clap::Parser;
 use std::path::PathBuf;
 
@@ -80,58 +79,37 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
-    /// The settings given on the command line.
-    pub(crate) fn layer(&self) -> Layer {
-        let mut layer = Layer::default();
+    /// The settings given on the command line: each flag with its text.
+    pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
         let texts = [
-            (Key::Id, "--id", &self.id),
-            (Key::Mesh, "--mesh", &self.mesh),
-            (Key::Listen, "--listen", &self.listen),
-            (Key::Advertise, "--advertise", &self.advertise),
-            (Key::Discovery, "--discovery", &self.discovery),
-            (Key::Nickname, "--nickname", &self.nickname),
-            (Key::Kind, "--kind", &self.kind),
-            (Key::StateDir, "--state-dir", &self.state_dir),
-            (Key::CertDir, "--cert-dir", &self.cert_dir),
-            (Key::CertificateFile, "--tls-cert", &self.tls_cert),
-            (Key::PrivateKeyFile, "--tls-key", &self.tls_key),
-            (Key::CaFile, "--tls-ca", &self.tls_ca),
-            (Key::SecretFile, "--secret-file", &self.secret_file),
-            (Key::LogFormat, "--log-format", &self.log_format),
-            (Key::LogLevel, "--log-level", &self.log_level),
+            ("--id", &self.id),
+            ("--mesh", &self.mesh),
+            ("--listen", &self.listen),
+            ("--advertise", &self.advertise),
+            ("--discovery", &self.discovery),
+            ("--nickname", &self.nickname),
+            ("--kind", &self.kind),
+            ("--state-dir", &self.state_dir),
+            ("--cert-dir", &self.cert_dir),
+            ("--tls-cert", &self.tls_cert),
+            ("--tls-key", &self.tls_key),
+            ("--tls-ca", &self.tls_ca),
+            ("--secret-file", &self.secret_file),
+            ("--log-format", &self.log_format),
+            ("--log-level", &self.log_level),
         ];
-        for (key, flag, text) in texts {
-            if let Some(text) = text {
-                let (origin, value) = (Origin::Flag(flag), Value::Text(text.clone()));
-                layer.insert(key, Given { origin, value });
-            }
-        }
         let lists = [
-            (Key::Targets, "--target", &self.targets),
-            (Key::Services, "--service", &self.services),
-            (Key::Metadata, "--metadata", &self.metadata),
-            (
-                Key::TrustedSubnets,
-                "--trusted-subnet",
-                &self.trusted_subnets,
-            ),
+            ("--target", &self.targets),
+            ("--service", &self.services),
+            ("--metadata", &self.metadata),
+            ("--trusted-subnet", &self.trusted_subnets),
         ];
-        for (key, flag, texts) in lists {
-            if !texts.is_empty() {
-                let origin = Origin::Flag(flag);
-                let items = texts
-                    .iter()
-                    .map(|text| (origin.clone(), text.clone()))
-                    .collect();
-                layer.insert(
-                    key,
-                    Given {
-                        origin,
-                        value: Value::List(items),
-                    },
-                );
-            }
-        }
-        layer
+        let given = texts
+            .into_iter()
+            .filter_map(|(flag, text)| Some((flag, text.clone()?)));
+        let repeated = lists
+            .into_iter()
+            .flat_map(|(flag, texts)| texts.iter().map(move |text| (flag, text.clone())));
+        given.chain(repeated).collect()
     }
 }

@@ -488,6 +488,7 @@ impl Gossip {
         held.synced = synced;
         let (peer, dialed) = (held.peer.clone(), held.dialed);
         self.listen_at(link, self.after(self.config.tuning.redial_after));
+        out.push(Output::LinkOpened { link });
         out.push(Output::Report(Event::LinkUp { peer, link, dialed }));
         // The neighbour may know no more of our past than we do; whoever does is heard of within this time.
         self.establish(self.after(ECHO_TIME));
@@ -765,8 +766,10 @@ impl Gossip {
             | Input::Heard { .. }
             | Input::Closed { .. }
             | Input::Stored { .. }
+            | Input::StoreFailed { .. }
             | Input::Announce(_)
             | Input::Targets { .. }
+            | Input::EditTargets { .. }
             | Input::Discover(_)
             | Input::Want { .. }
             | Input::Renew { .. }

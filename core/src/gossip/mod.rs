@@ -49,7 +49,7 @@ pub use crate::link::{
 };
 pub use crate::sabotage::{Sabotage, Switch};
 pub use config::{Config, Tuning};
-pub use interface::{Event, Input, LinkEnd, Output, Rejection};
+pub use interface::{Event, Input, LinkEnd, Output, Rejection, TARGETS_MAX};
 pub use message::Message;
 pub use view::{LinkView, MemberView, Phase, Status};
 
@@ -254,6 +254,7 @@ impl Gossip {
             Timer::Maintain => self.maintain(out),
             Timer::RandomLink => self.replace_random_link(out),
             Timer::LeaveDone => self.finish_leaving(out),
+            Timer::StoreRetry => self.store_again(out),
             Timer::Flush(link) => {
                 self.dirty.push(link);
             }
@@ -507,8 +508,10 @@ impl Machine for Gossip {
             Input::Heard { link } => self.on_heard(link, out),
             Input::Closed { link, reason } => self.on_closed(link, reason, out),
             Input::Stored { ticket } => self.on_stored(ticket),
+            Input::StoreFailed { ticket } => self.on_store_failed(ticket),
             Input::Announce(content) => self.on_announce(content, out),
             Input::Targets { targets, replace } => self.on_targets(targets, replace),
+            Input::EditTargets { add, remove } => self.on_edit_targets(add, &remove),
             Input::Discover(discovery) => self.on_discover(discovery),
             Input::Want { peer, wanted } => self.on_want(&peer, wanted, out),
             Input::Renew { link } => self.on_renew(link, out),

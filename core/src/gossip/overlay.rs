@@ -12,7 +12,7 @@ use super::link::Stage;
 use super::message::{Goodbye, Refusal, RefusalReason};
 use super::{
     Address, DIALS_MAX, DialError, DialId, Event, Gossip, LinkId, Output, Phase, Status, Switch,
-    Timer, WANTED_MAX,
+    TARGETS_MAX, Timer, WANTED_MAX,
 };
 use crate::identity::NodeId;
 use crate::machine::Outbox;
@@ -53,6 +53,20 @@ impl Gossip {
         }
         self.timers
             .set(Timer::Targets, self.after(Duration::from_nanos(1)));
+    }
+
+    /// Adds and removes targets in one step, unless too many would result.
+    pub(super) fn on_edit_targets(&mut self, add: Vec<Address>, remove: &[Address]) {
+        let held = self.targets.iter().map(|target| target.address.clone());
+        let mut targets: Vec<_> = held.filter(|address| !remove.contains(address)).collect();
+        for address in add {
+            if !targets.contains(&address) {
+                targets.push(address);
+            }
+        }
+        if targets.len() <= TARGETS_MAX {
+            self.on_targets(targets, true);
+        }
     }
 
     pub(super) fn on_discover(&mut self, discovery: bool) {

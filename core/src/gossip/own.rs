@@ -10,7 +10,7 @@ use super::message::Goodbye;
 use super::self_record::OwnEdge;
 use super::{Event, Gossip, LinkId, Output, Phase, Rejection, Switch, Ticket, Timer};
 use crate::machine::Outbox;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::topology::Handle;
 use crate::topology::publication::Key;
 use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, Rank, Record, Report};
@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// How often a node that has just started takes a higher epoch before it believes that the other is no past of its own.
 const RAISES_MAX: u64 = 3;
+/// The pause before an epoch that could not be stored is ordered again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
 
 impl Gossip {
     /// Publishes what this step changed: the record once, the report once.
@@ -252,10 +254,29 @@ impl Gossip {
         self.own.tickets += 1;
         let ticket = Ticket(self.own.tickets);
         self.own.raising = Some((ticket, above + 1));
+        self.timers.cancel(&Timer::StoreRetry);
         out.push(Output::Store {
             ticket,
             epoch: above + 1,
         });
+    }
+
+    /// Orders the epoch again after a pause, unless a newer order replaced it.
+    pub(super) fn on_store_failed(&mut self, ticket: Ticket) {
+        if self
+            .own
+            .raising
+            .is_some_and(|(expected, _)| expected == ticket)
+        {
+            self.timers.set(Timer::StoreRetry, self.after(STORE_RETRY));
+        }
+    }
+
+    /// Orders the epoch that is not stored yet.
+    pub(super) fn store_again(&self, out: &mut Outbox<Output>) {
+        if let Some((ticket, epoch)) = self.own.raising {
+            out.push(Output::Store { ticket, epoch });
+        }
     }
 
     pub(super) fn on_stored(&mut self, ticket: Ticket) {
@@ -279,10 +300,8 @@ impl Gossip {
                 content,
             );
             self.own.report_due = !self.own.edges.is_empty();
-            self.timers.set(
-                Timer::Targets,
-                self.after(core::time::Duration::from_nanos(1)),
-            );
+            self.timers
+                .set(Timer::Targets, self.after(Duration::from_nanos(1)));
         }
     }
 

@@ -242,7 +242,7 @@ enum Happens {
     Failed(usize),
     Says(usize, Message),
     Closed(usize),
-    Stored,
+    Stored(bool),
     Announce(Content),
     Want(usize, bool),
     Targets(usize, bool),
@@ -259,7 +259,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         4 => (any::<usize>(), who()).prop_map(|(dial, peer)| Happens::Answered(dial, peer)),
         2 => any::<usize>().prop_map(Happens::Failed),
         2 => any::<usize>().prop_map(Happens::Closed),
-        2 => Just(Happens::Stored),
+        2 => any::<bool>().prop_map(Happens::Stored),
         1 => content(0).prop_map(Happens::Announce),
         1 => (who(), any::<bool>()).prop_map(|(who, wanted)| Happens::Want(who, wanted)),
         1 => (who(), any::<bool>()).prop_map(|(who, replace)| Happens::Targets(who, replace)),
@@ -319,7 +319,11 @@ impl Tried {
                 }
                 Output::Close { link } => self.links.retain(|known| *known != link),
                 Output::Store { ticket, .. } => self.tickets.push(ticket),
-                Output::Left | Output::Report(_) | Output::Channel(_) | Output::RoutesChanged => {}
+                Output::LinkOpened { .. }
+                | Output::Left
+                | Output::Report(_)
+                | Output::Channel(_)
+                | Output::RoutesChanged => {}
             }
         }
     }
@@ -393,9 +397,13 @@ impl Tried {
                     self.give(gossip::Input::Closed { link, reason });
                 }
             }
-            Happens::Stored => {
+            Happens::Stored(succeeds) => {
                 if let Some(ticket) = self.tickets.pop() {
-                    self.give(gossip::Input::Stored { ticket });
+                    self.give(if succeeds {
+                        gossip::Input::Stored { ticket }
+                    } else {
+                        gossip::Input::StoreFailed { ticket }
+                    });
                 }
             }
             Happens::Announce(content) => self.give(gossip::Input::Announce(content)),

@@ -5,7 +5,7 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::topology::record::Content;
 use phalanx_net::identity::{self, Source, Subject};
 use phalanx_net::overlay::Overlay;
-use phalanx_net::store::MemoryEpoch;
+use phalanx_net::store::MemoryStore;
 use phalanx_net::transport::{Bound, Limits, MeshNode, Settings, Tcp, TrustedSubnets};
 use phalanx_net::{clock, entropy};
 use std::error::Error;
@@ -41,7 +41,7 @@ pub(crate) async fn join(
         config: Config::new(id.clone(), MESH, epoch, instance, content, targets),
         seed: entropy::seed()?,
         identity,
-        store: MemoryEpoch::default(),
+        store: MemoryStore::default(),
         trusted: TrustedSubnets::default(),
         limits: Limits::default(),
         observer: None,

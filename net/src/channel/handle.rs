@@ -1,15 +1,16 @@
 //! What an application holds of a channel.
 
-use super::desk::{Port, Taken};
-use super::line::Line;
-use super::mailbox::{Heard, Mailbox};
-use super::{Error, Publisher};
+use super::error::Error;
+use super::line::{Line, Outcome};
+use super::publisher::Publisher;
+use crate::applications::mailbox::{Heard, Mailbox};
+use crate::applications::registry::{Acquired, OpenChannel};
 use crate::driver::Stopped;
 use crate::transport::MeshNode;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use phalanx_core::channel::{
-    ChannelName, Held, Input, Kind, Options, Refusal, Transaction, Update, UpdateId, Version,
+    ChannelName, Held, Input, Kind, Options, Refusal, Transaction, Update, UpdateId,
 };
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Node;
@@ -24,7 +25,7 @@ use tokio_stream::Stream;
 #[derive(Debug)]
 pub struct Channel {
     line: Line,
-    port: Arc<Port>,
+    open: Arc<OpenChannel>,
     reader: Option<Reader>,
 }
 
@@ -35,7 +36,7 @@ pub struct Channel {
 #[derive(Debug)]
 pub struct Reader {
     line: Line,
-    port: Arc<Port>,
+    open: Arc<OpenChannel>,
     mailbox: Arc<Mailbox>,
 }
 
@@ -48,15 +49,6 @@ pub enum Retained {
     Values(Vec<(Arc<str>, Held)>),
     /// The application's own state, encoded; none if the opening brought none.
     State(Option<Vec<u8>>),
-}
-
-/// What a transaction came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Everything was written, by this version.
-    Committed(Version),
-    /// Nothing was written: this key is not as expected.
-    Differs(Arc<str>),
 }
 
 impl Retained {
@@ -78,11 +70,11 @@ impl Retained {
 }
 
 impl Reader {
-    pub(super) fn new(line: Line, port: Arc<Port>) -> Self {
-        let mailbox = port.attach();
+    pub(super) fn new(line: Line, open: Arc<OpenChannel>) -> Self {
+        let mailbox = open.attach();
         Self {
             line,
-            port,
+            open,
             mailbox,
         }
     }
@@ -90,14 +82,14 @@ impl Reader {
     /// A reader of a channel that is open on the node, whoever opened it.
     pub(crate) fn of(node: &MeshNode, name: &ChannelName) -> Option<Self> {
         let line = node.line();
-        let port = line.desk.port(name)?;
-        Some(Self::new(line, port))
+        let open = line.registry.open_channel(name)?;
+        Some(Self::new(line, open))
     }
 
     /// The channel's kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        self.port.kind
+        self.open.kind
     }
 
     /// The next that is heard; none once the channel is closed or the node has stopped. Cancelling it loses nothing.
@@ -111,10 +103,10 @@ impl Reader {
     /// # Errors
     /// When the node has stopped.
     pub async fn catch_up(&self) -> Result<Retained, Stopped> {
-        let (port, mailbox) = (Arc::clone(&self.port), Arc::clone(&self.mailbox));
+        let (open, mailbox) = (Arc::clone(&self.open), Arc::clone(&self.mailbox));
         let copy = move |node: &Node, _| {
             // Nothing is delivered meanwhile: everything that waits is older than the copy.
-            let retained = Retained::of(node, &port.name, port.kind);
+            let retained = Retained::of(node, &open.name, open.kind);
             match &retained {
                 Retained::Messages(updates) => {
                     let held: BTreeSet<UpdateId> =
@@ -132,7 +124,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.port.detach(&self.mailbox);
+        self.open.detach(&self.mailbox);
     }
 }
 
@@ -144,12 +136,18 @@ impl Stream for Reader {
     }
 }
 
+impl MeshNode {
+    /// Opens a channel. Each channel is open at most once on a node; an opening waits while the channel is being closed.
+    ///
+    /// # Errors
+    /// When it is open here, the mesh uses it for another kind, or the node knows as many as it may.
+    pub async fn open(&self, name: ChannelName, options: Options) -> Result<Channel, Error> {
+        Channel::open(self, name, options).await
+    }
+}
+
 impl Channel {
-    pub(super) async fn open(
-        node: &MeshNode,
-        name: ChannelName,
-        options: Options,
-    ) -> Result<Self, Error> {
+    async fn open(node: &MeshNode, name: ChannelName, options: Options) -> Result<Self, Error> {
         let (mut channel, reader) = Self::begin(node, name, options).await?;
         channel.reader = Some(reader);
         Ok(channel)
@@ -162,29 +160,29 @@ impl Channel {
         options: Options,
     ) -> Result<(Self, Reader), Error> {
         let line = node.line();
-        let port = loop {
-            match line.desk.take(&name, options.kind, options.room) {
-                Taken::Ours(port) => break port,
-                Taken::Open => return Err(Refusal::AlreadyOpen.into()),
-                Taken::Stopped => return Err(Stopped.into()),
-                Taken::Closing(mut gone) => {
+        let open = loop {
+            match line.registry.acquire(&name, options.kind, options.room) {
+                Acquired::Ours(open) => break open,
+                Acquired::Open => return Err(Refusal::AlreadyOpen.into()),
+                Acquired::Stopped => return Err(Stopped.into()),
+                Acquired::Closing(mut gone) => {
                     // An error means that it is gone too.
                     let _gone = gone.wait_for(|gone| *gone).await.is_err();
                 }
             }
         };
         node.spawn(
-            line.desk
+            line.registry
                 .clone()
-                .keep(line.driver.clone(), Arc::clone(&port)),
+                .report(line.driver.clone(), Arc::clone(&open)),
         );
-        // Made first: from here on, whatever happens, the port is closed in the end.
+        // Made first, so that the channel is closed in the end whatever happens.
         let channel = Self {
             line: line.clone(),
-            port: Arc::clone(&port),
+            open: Arc::clone(&open),
             reader: None,
         };
-        let reader = Reader::new(line.clone(), port);
+        let reader = Reader::new(line.clone(), open);
         line.ask(|request| Input::Open {
             request,
             channel: name,
@@ -197,13 +195,13 @@ impl Channel {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &ChannelName {
-        &self.port.name
+        &self.open.name
     }
 
     /// What its broadcasts are.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        self.port.kind
+        self.open.kind
     }
 
     /// Broadcasts a message, or merges an update into custom state and broadcasts what was news: none if nothing was.
@@ -279,7 +277,7 @@ impl Channel {
     /// One more reader, which hears everything from now on.
     #[must_use]
     pub fn reader(&self) -> Reader {
-        Reader::new(self.line.clone(), Arc::clone(&self.port))
+        Reader::new(self.line.clone(), Arc::clone(&self.open))
     }
 
     /// The next that is heard; none once the node has stopped. Cancelling it loses nothing.
@@ -304,7 +302,7 @@ impl Channel {
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        self.port.close();
+        self.open.close();
     }
 }
 

@@ -1,14 +1,22 @@
 //! The way from applications to their node's channels, by name.
 
-use super::Error;
-use super::desk::Desk;
-use super::handle::Outcome;
+use super::error::Error;
+use crate::applications::registry::ChannelRegistry;
 use crate::driver::{Handle, Stopped};
 use crate::transport::MeshNode;
-use phalanx_core::channel::{ChannelName, Done, Input, Request, Transaction, UpdateId};
+use phalanx_core::channel::{ChannelName, Done, Input, Request, Transaction, UpdateId, Version};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
 use std::sync::Arc;
+
+/// The outcome of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything was written, by this version.
+    Committed(Version),
+    /// Nothing was written, because this key is not as expected.
+    Differs(Arc<str>),
+}
 
 /// Orders to a node's channels by name, whoever on the node has them open. Cloning is cheap.
 ///
@@ -16,7 +24,7 @@ use std::sync::Arc;
 /// the same orders for a channel of one's own.
 #[derive(Clone, Debug)]
 pub struct Line {
-    pub(super) desk: Desk,
+    pub(super) registry: ChannelRegistry,
     pub(super) driver: Handle<Node>,
 }
 
@@ -25,7 +33,7 @@ impl MeshNode {
     #[must_use]
     pub fn line(&self) -> Line {
         Line {
-            desk: self.desk().clone(),
+            registry: self.channel_registry().clone(),
             driver: self.driver().clone(),
         }
     }
@@ -34,7 +42,7 @@ impl MeshNode {
 impl Line {
     /// Gives the machine an order and waits for what it came to.
     pub(super) async fn ask(&self, order: impl FnOnce(Request) -> Input) -> Result<Done, Error> {
-        let mut asked = self.desk.expect();
+        let mut asked = self.registry.begin_request();
         let order = node::Input::Channel(order(asked.request()));
         self.driver.send(order).await?;
         let answer = asked.answer().await.ok_or(Stopped)?;

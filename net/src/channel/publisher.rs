@@ -1,6 +1,6 @@
 //! Publishing as a sink.
 
-use super::Error;
+use super::error::Error;
 use super::line::Line;
 use core::pin::Pin;
 use core::task::{Context, Poll};

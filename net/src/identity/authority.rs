@@ -3,10 +3,10 @@
 //! Keys are Ed25519: certificates and handshakes then have constant sizes, so that simulated runs are alike.
 
 use super::calendar::date_of;
-use super::derive::DerivedKey;
 use super::error::{IdentityError, Place};
 use super::facts::hexadecimal;
 use super::subject::{Role, Subject, SubjectError};
+use super::validity::Validity;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use phalanx_core::identity::check_name;
 use phalanx_core::time::Wall;
@@ -34,40 +34,6 @@ const ALWAYS: Validity = Validity {
     not_before: Wall(1_577_836_800),
     not_after: Wall(253_402_300_799),
 };
-
-/// Clocks that lag by this much still accept a certificate made now.
-const BACKDATED_SECONDS: u64 = 300;
-
-/// From when to when a certificate is valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Validity {
-    /// The first second.
-    pub not_before: Wall,
-    /// The last second.
-    pub not_after: Wall,
-}
-
-impl Validity {
-    /// From five minutes before `now`, for clocks that lag, for `days` days.
-    #[must_use]
-    pub const fn days(now: Wall, days: u64) -> Self {
-        Self {
-            not_before: Wall(now.0.saturating_sub(BACKDATED_SECONDS)),
-            not_after: Wall(now.0.saturating_add(days.saturating_mul(86_400))),
-        }
-    }
-
-    /// When so many thirds of it are over.
-    #[must_use]
-    pub(super) const fn at_thirds(self, thirds: u64) -> Wall {
-        let third = self.not_after.0.saturating_sub(self.not_before.0) / 3;
-        Wall(
-            self.not_before
-                .0
-                .saturating_add(third.saturating_mul(thirds)),
-        )
-    }
-}
 
 /// A certificate and its key, as PEM.
 #[derive(Clone)]
@@ -152,9 +118,9 @@ impl Authority {
         Ok((authority, issued))
     }
 
-    /// The CA whose key was derived from a secret of `mesh`.
-    pub(super) fn derived(mesh: &str, key: &DerivedKey) -> Result<Self, IdentityError> {
-        let der = PrivatePkcs8KeyDer::from(key.as_slice());
+    /// The CA whose key, an Ed25519 key in PKCS #8, was derived from a secret of `mesh`.
+    pub(super) fn derived(mesh: &str, key: &[u8]) -> Result<Self, IdentityError> {
+        let der = PrivatePkcs8KeyDer::from(key);
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519)
             .map_err(crypto("the key of a mesh secret"))?;
         let fingerprint = fingerprint(key.public_key_raw());

@@ -1,13 +1,15 @@
 //! From PEM to a checked identity: everything that would make each link fail is found here, by name.
 
-use super::authority::{Issued, Validity};
-use super::error::{IdentityError, PeerError, Place, Warning};
+use super::authority::Issued;
+use super::error::{IdentityError, Place, Warning};
 use super::facts::{self, Facts};
 use super::files;
+use super::peer::{Peer, PeerError, peer_identity, subject_of};
 use super::secret::Secret;
-use super::subject::{Peer, Subject, peer_identity, subject_of};
+use super::subject::Subject;
 use super::tls::{self, Credential, Encryption};
 use super::trust::{Claim, Standing, Trust};
+use super::validity::Validity;
 use phalanx_core::time::Wall;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -32,7 +32,7 @@ const PKCS8: [u8; 16] = [
 ];
 
 /// An Ed25519 key in PKCS #8, derived from a secret.
-pub(super) type DerivedKey = Zeroizing<[u8; PKCS8.len() + SEED_BYTES]>;
+type DerivedKey = Zeroizing<[u8; PKCS8.len() + SEED_BYTES]>;
 
 fn crypto(why: impl core::fmt::Display) -> IdentityError {
     IdentityError::Crypto {
@@ -56,7 +56,7 @@ impl Secret {
     /// When the mesh's name breaks the rules, or the cryptography library refuses.
     pub fn authority(&self, mesh: &str) -> Result<Authority, IdentityError> {
         check_name(mesh).map_err(SubjectError::Mesh)?;
-        Authority::derived(mesh, &self.ca_key(mesh)?)
+        Authority::derived(mesh, self.ca_key(mesh)?.as_slice())
     }
 
     /// What people and messages call this secret in `mesh`.

@@ -8,10 +8,11 @@
 //! the certificate that is there is there too. Who reads without the lock reads the certificate before and after the
 //! key, and again if it changed meanwhile.
 
-use super::authority::{Authority, CA_DAYS, Issued, NODE_DAYS, Validity};
+use super::authority::{Authority, CA_DAYS, Issued, NODE_DAYS};
 use super::check::{PemParts, PemText};
 use super::error::{IdentityError, Place};
 use super::subject::{Role, Subject};
+use super::validity::Validity;
 use super::{facts, files};
 use phalanx_core::time::Wall;
 use std::path::{Path, PathBuf};

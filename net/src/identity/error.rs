@@ -1,7 +1,8 @@
 //! What can be wrong with an identity: each error names the place and the mend.
 
 use super::calendar::iso_8601;
-use super::subject::{Subject, SubjectError};
+use super::peer::PeerError;
+use super::subject::{Role, SubjectError};
 use core::fmt;
 use phalanx_core::time::Wall;
 use std::io;
@@ -147,9 +148,9 @@ pub enum IdentityError {
         /// Where the certificate is.
         place: Place,
         /// Its role.
-        found: super::Role,
+        found: Role,
         /// The role it should have.
-        wanted: super::Role,
+        wanted: Role,
     },
     /// The certificate names no subject of a mesh.
     #[error(
@@ -209,37 +210,6 @@ pub enum IdentityError {
         what: &'static str,
         /// The library's reason.
         why: String,
-    },
-}
-
-/// Why the other end's certificate, though signed by our CA, does not make it a peer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PeerError {
-    /// It presented none.
-    #[error("presented no certificate")]
-    None,
-    /// It is no X.509 certificate.
-    #[error("is no X.509 certificate ({0})")]
-    Malformed(String),
-    /// It has no SPIFFE id.
-    #[error("names no SPIFFE id")]
-    NoSubject,
-    /// It has several SPIFFE ids.
-    #[error("names several SPIFFE ids")]
-    ManySubjects,
-    /// Its SPIFFE id is none of ours.
-    #[error("names {0:?}, which {1}")]
-    BadSubject(String, SubjectError),
-    /// Its common name and SPIFFE id disagree.
-    #[error("has the common name {0:?} but names {1}")]
-    CommonName(String, Subject),
-    /// It belongs to another mesh.
-    #[error("belongs to mesh {found:?}, not to {ours:?}")]
-    WrongMesh {
-        /// The mesh it names.
-        found: String,
-        /// Ours.
-        ours: String,
     },
 }
 

@@ -1,9 +1,10 @@
 //! What people want to know of a certificate.
 
-use super::authority::Validity;
 use super::error::{IdentityError, Place};
 use super::files;
-use super::subject::{Subject, subject_of, wall};
+use super::peer::{subject_of, wall};
+use super::subject::Subject;
+use super::validity::Validity;
 use core::fmt::Write as _;
 use core::net::IpAddr;
 use rustls::pki_types::CertificateDer;

@@ -1,13 +1,13 @@
 //! Files that hold identities: small, private, replaced whole.
 
 use super::error::{IdentityError, Place, Warning};
+use crate::durable;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// No certificate or key is near this long; what is longer was given by mistake.
+/// The largest certificate or key file, in bytes; a larger file was given by mistake.
 const BYTES_MAX: u64 = 1 << 20;
 
 /// Reads a whole small file.
@@ -16,16 +16,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
         place: Place::File(path.to_owned()),
         error,
     };
-    let mut bytes = Vec::new();
-    let mut file = File::open(path).map_err(unreadable)?.take(BYTES_MAX + 1);
-    file.read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > BYTES_MAX {
-        return Err(unreadable(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "it has more than a megabyte",
-        )));
-    }
-    Ok(bytes)
+    durable::read(path, BYTES_MAX).map_err(unreadable)
 }
 
 /// What a text without the wanted PEM block seems to be.
@@ -63,15 +54,10 @@ pub(super) fn make_directory(path: &Path) -> Result<(), IdentityError> {
 
 /// Writes a file that only this user may read: whole or not at all, even if the machine stops.
 pub(super) fn write_private(path: &Path, contents: &str) -> Result<(), IdentityError> {
-    let temporary = temporary_name(path);
-    let result = write_new(&temporary, contents).and_then(|()| fs::rename(&temporary, path));
-    result.and_then(|()| sync_parent(path)).map_err(|error| {
-        // What is left of it is of no use; the first error is the one to tell.
-        drop(fs::remove_file(&temporary));
-        IdentityError::Unwritable {
-            path: path.to_owned(),
-            error,
-        }
+    let replaced = durable::replace(path, &temporary_name(path), contents.as_bytes());
+    replaced.map_err(|failed| IdentityError::Unwritable {
+        path: path.to_owned(),
+        error: failed.error,
     })
 }
 
@@ -79,24 +65,6 @@ fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     path.with_file_name(name)
-}
-
-fn write_new(path: &Path, contents: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(contents.as_bytes())?;
-    file.sync_all()
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or_else(|| Path::new("."));
-    File::open(parent)?.sync_all()
 }
 
 /// Whoever holds a directory's lock writes a few files: even fifty nodes that start at once take less.
@@ -118,8 +86,7 @@ pub(super) fn lock_within(directory: &Path, wait: Duration) -> Result<File, Iden
     };
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    durable::only_this_user(&mut options);
     let file = options.open(&path).map_err(unwritable)?;
     let begun = Instant::now();
     loop {

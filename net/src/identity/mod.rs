@@ -7,7 +7,7 @@
 //!
 //! It decides nothing about the mesh, and never asks the clock: each check takes the time as a value.
 //!
-//! - `subject`: the names in certificates.
+//! - `subject`, `peer`: the names in certificates, and the other end of a connection as its certificate names it.
 //! - `authority`: makes certificates.
 //! - `directory`: the development mode, a directory that fills itself at the first start.
 //! - `secret`, `derive`: a mesh's secret, and the CA that it stands for.
@@ -25,6 +25,7 @@ mod directory;
 mod error;
 mod facts;
 mod files;
+mod peer;
 mod secret;
 mod source;
 mod subject;
@@ -33,20 +34,23 @@ mod tests;
 mod tls;
 mod trust;
 mod unencrypted;
+mod validity;
 
-pub use authority::{Authority, CA_DAYS, Issued, NODE_DAYS, Validity};
+pub use authority::{Authority, CA_DAYS, Issued, NODE_DAYS};
 pub use calendar::iso_8601;
 pub use check::{Identity, PemParts, PemText};
 pub use directory::{IssuedFiles, ca_init, ca_issue};
-pub use error::{IdentityError, PeerError, Place, Warning};
+pub use error::{IdentityError, Place, Warning};
 pub use facts::{Facts, ca_show, facts_of_pem};
+pub use peer::{Peer, PeerError, peer_identity};
 pub use secret::{
     PASSPHRASE_CHARS_MIN, SECRET_VARIABLE, SECRETS_MAX, Secret, SecretError, secret_fingerprints,
     write_secret,
 };
 pub use source::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, Opened, Source, inspect, open};
-pub use subject::{Peer, Role, Subject, SubjectError, peer_identity};
+pub use subject::{Role, Subject, SubjectError};
 pub use tls::Encryption;
 pub(crate) use tls::is_encrypted;
 pub(crate) use trust::Claim;
 pub use trust::{ACCEPTED_SECRETS, RESERVED_METADATA, Trust};
+pub use validity::Validity;

@@ -3,7 +3,7 @@
 //! Whoever connects without a certificate must not fill the log, nor push what members do out of the events that are
 //! kept for watchers.
 
-use super::Event;
+use crate::link::Event;
 use std::time::Duration;
 use tokio::time;
 

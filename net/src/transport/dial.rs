@@ -1,10 +1,10 @@
 //! Connecting to a node: for a link, or for calls.
 
-use super::LINK_MESSAGE_BYTES_MAX;
 use super::connection::{Connections, Fate, Guarded};
 use super::credentials::Credentials;
 use super::expiry::Expiry;
 use super::failure;
+use super::limits::LINK_MESSAGE_BYTES_MAX;
 use super::links::{Links, Origin, Stem};
 use super::network::{Listener, Network};
 use super::renewal::Renewal;

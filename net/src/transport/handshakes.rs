@@ -10,8 +10,8 @@
 //!
 //! Bounds: [`Limits::handshakes`] and [`Limits::handshakes_from_one`]; [`SOURCES`] for the rates.
 
-use super::Limits;
 use super::connection::Fate;
+use super::limits::Limits;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -13,10 +13,13 @@
 use super::connection::Fate;
 use super::expiry::Expiry;
 use super::failure;
+use super::limits::Limits;
 use super::queue::{Ending, Outbound, Queue};
 use super::renewal::Renewal;
-use super::{Counters, Event, Limits, Notice, Tasks};
+use super::tasks::Tasks;
+use super::traffic::Counters;
 use crate::driver::Handle;
+use crate::link::{Event, Notice, Outgoing};
 use crate::overlay::{self, Broken, Paths, Signal, Wire};
 use crate::wire::Parts;
 use crate::wire::proto::Packet;
@@ -46,26 +49,6 @@ pub(crate) struct Links {
     pub(crate) counters: Counters,
     /// None without an overlay.
     pub(crate) paths: Option<Arc<Paths>>,
-}
-
-/// The way of an overlay's signals to the other end of one link.
-pub(crate) struct Outgoing {
-    queue: Arc<Queue>,
-    counters: Counters,
-}
-
-impl Outgoing {
-    /// Sends a signal; a link that is gone takes nothing.
-    pub(crate) fn say(&self, signal: Signal) {
-        let parts = Parts::from(signal);
-        self.counters.sent(parts.encoded_len());
-        self.queue.push(parts);
-    }
-
-    /// Ends the link after what waits on it.
-    pub(crate) fn give_up(&self) {
-        self.queue.give_up();
-    }
 }
 
 #[derive(Default)]
@@ -187,10 +170,7 @@ impl Links {
             let peer = peer.clone();
             self.notice(Event::Unencrypted { peer, link, remote });
         }
-        let out = Outgoing {
-            queue: Arc::clone(&queue),
-            counters: self.counters.clone(),
-        };
+        let out = Outgoing::new(Arc::clone(&queue), self.counters.clone());
         let overlaid = self.paths.as_ref().zip(wire);
         let path = overlaid.and_then(|(paths, wire)| paths.begin(link, &peer, &wire, out));
         let (opened, channel) = match origin {

@@ -5,18 +5,22 @@ use super::complaints::Complaints;
 use super::connection::Connections;
 use super::credentials::Credentials;
 use super::dial::Dialer;
+use super::lifetime::{closed, until};
+use super::limits::Limits;
+use super::link_requests::LinkRequests;
 use super::links::Links;
 use super::network::{Listener, Network};
 use super::performer::{MeshPerformer, Observer, keep_epochs};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
-use super::wishes::Wishes;
-use super::{Event, Limits, Notice, Tasks, Traffic};
-use crate::channel::Desk;
-use crate::driver::{self, Epoch, Handle, Inbox};
+use super::tasks::Tasks;
+use super::traffic::Traffic;
+use crate::applications::registry::ChannelRegistry;
+use crate::driver::{self, Handle, Inbox, TimeOrigin};
 use crate::identity::{Identity, IdentityError, Place};
+use crate::link::{Event, Notice};
 use crate::overlay::{Overlay, OverlayStatus, Paths};
-use crate::store::EpochStore;
+use crate::store::Store;
 use phalanx_core::gossip::{self, Input, LinkId};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
@@ -86,7 +90,7 @@ pub struct Settings<S> {
     pub seed: u64,
     /// Who the node is, and whom it trusts.
     pub identity: Identity,
-    /// Where the epoch is kept.
+    /// The durable items of the node, its epoch among them.
     pub store: S,
     /// Where links need not be encrypted, if the other end says so too.
     pub trusted: TrustedSubnets,
@@ -112,13 +116,13 @@ impl<S> std::fmt::Debug for Settings<S> {
 pub struct MeshNode {
     driver: Handle<Node>,
     pub(super) links: Links,
-    desk: Desk,
+    channel_registry: ChannelRegistry,
     connections: Connections,
     credentials: Credentials,
     left: watch::Receiver<bool>,
     closing: watch::Sender<bool>,
     address: SocketAddr,
-    pub(super) wishes: Wishes,
+    pub(super) link_requests: LinkRequests,
     /// What it runs on: what is held of it may be dropped elsewhere.
     runtime: runtime::Handle,
 }
@@ -157,7 +161,7 @@ impl<N: Network> Bound<N> {
     ///
     /// # Errors
     /// When the identity is of no use for TLS.
-    pub fn start<S: EpochStore>(
+    pub fn start<S: Store>(
         self,
         settings: Settings<S>,
         routes: impl FnOnce(&MeshNode) -> Routes,
@@ -212,14 +216,14 @@ impl<N: Network> Bound<N> {
             orders,
             closing: node.closing.clone(),
             left,
-            serving: node.desk.serving(),
+            dispatcher: node.channel_registry.dispatcher(),
             observer,
         };
-        let epoch = Epoch::begin();
-        let machine = Node::new(config, seed, epoch.now());
+        let origin = TimeOrigin::begin();
+        let machine = Node::new(config, seed, origin.now());
         let ends = EndsNode(node.closing.clone());
         tasks.spawn(async move {
-            drop(driver::run(machine, performer, inbox, epoch).await);
+            drop(driver::run(machine, performer, inbox, origin).await);
             drop(ends);
         });
         let first = node.clone();
@@ -237,29 +241,6 @@ impl Drop for EndsNode {
     }
 }
 
-/// Waits until a node ends.
-pub(super) fn closed(closing: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + use<> {
-    let mut closing = closing.subscribe();
-    async move {
-        // An error means that the node is gone, which is an end too.
-        let _gone = closing.wait_for(|closing| *closing).await.is_err();
-    }
-}
-
-/// Runs a task until a signal comes.
-pub(super) async fn until(task: impl Future<Output = ()>, signal: impl Future<Output = ()>) {
-    let (mut task, mut signal) = (std::pin::pin!(task), std::pin::pin!(signal));
-    std::future::poll_fn(|context| {
-        let signalled = signal.as_mut().poll(context);
-        if signalled.is_ready() {
-            signalled
-        } else {
-            task.as_mut().poll(context)
-        }
-    })
-    .await;
-}
-
 impl MeshNode {
     fn new(
         inbox: &Inbox<Node>,
@@ -275,13 +256,13 @@ impl MeshNode {
         Self {
             driver,
             links,
-            desk: Desk::default(),
+            channel_registry: ChannelRegistry::default(),
             connections: Connections::default(),
             credentials,
             left,
             closing,
             address,
-            wishes: Wishes::default(),
+            link_requests: LinkRequests::default(),
             runtime: runtime::Handle::current(),
         }
     }
@@ -313,9 +294,9 @@ impl MeshNode {
         &self.driver
     }
 
-    /// The applications on the node.
-    pub(crate) const fn desk(&self) -> &Desk {
-        &self.desk
+    /// The open channels of the applications on the node.
+    pub(crate) const fn channel_registry(&self) -> &ChannelRegistry {
+        &self.channel_registry
     }
 
     /// Runs a task until it or the node ends.

@@ -2,11 +2,12 @@
 
 use super::connection::Caller;
 use super::credentials::Credentials;
+use super::limits::LINK_MESSAGE_BYTES_MAX;
 use super::links::{Links, Origin, Stem};
 use super::queue::Outbound;
 use super::renewal::Renewal;
-use super::{Event, LINK_MESSAGE_BYTES_MAX};
 use crate::identity::Role;
+use crate::link::Event;
 use crate::wire::proto::Packet;
 use crate::wire::proto::mesh_server::{Mesh, MeshServer};
 use std::pin::Pin;

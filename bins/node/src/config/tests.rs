@@ -5,6 +5,7 @@ use super::{Advertise, Settings};
 use crate::flags::Flags;
 use clap::Parser as _;
 use phalanx_core::gossip::Tuning;
+use phalanx_net::configuration::Key as _;
 use phalanx_net::identity::Source;
 use std::ffi::OsString;
 use std::fs;

@@ -3,7 +3,7 @@
 use crate::daemon::{Daemon, SOON};
 use crate::place::Place;
 use phalanx_net::service::Client;
-use phalanx_net::store::FileEpoch;
+use phalanx_net::store::{FileStore, epoch};
 use phalanx_net::wire::proto::{
     GetHealthRequest, GetTopologyRequest, Member, MemberStatus, UpdateTargetsReply,
     UpdateTargetsRequest, health,
@@ -144,10 +144,9 @@ async fn the_older_of_two_daemons_with_one_id_stops_and_says_so() {
     let mut older = place.start("a", &[&b]);
     let state = place.path("elsewhere");
     fs::create_dir(&state).unwrap();
-    FileEpoch::hold(&state)
-        .unwrap()
-        .write(older.epoch + 1_000)
-        .unwrap();
+    let store = FileStore::hold(&state).unwrap();
+    epoch::save(&store, older.epoch + 1_000).await.unwrap();
+    drop(store);
     sees(&place, &b, |view| all_alive(view, 2)).await;
     // What is heard of its own id in the first two seconds would be its own past.
     tokio::time::sleep(Duration::from_millis(2_500)).await;

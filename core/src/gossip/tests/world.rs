@@ -277,7 +277,7 @@ impl World {
                     );
                 }
                 Output::Report(event) => self.hosts[index].events.push(event),
-                Output::Dial { .. } | Output::Left => {}
+                Output::Dial { .. } | Output::LinkOpened { .. } | Output::Left => {}
             }
         }
         if let Some(at) = self.hosts[index].machine.next_deadline() {

@@ -4,6 +4,7 @@ mod answers;
 mod channels;
 mod connecting;
 mod overlay;
+mod targets;
 mod topology;
 mod watching;
 
@@ -11,7 +12,7 @@ use super::{Api, ChannelApi, Client, Journal};
 use crate::clock;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
 use crate::overlay::Overlay;
-use crate::store::MemoryEpoch;
+use crate::store::MemoryStore;
 use crate::transport::{Bound, Limits, MeshNode, Settings, Tasks, Tcp, TrustedSubnets};
 use phalanx_core::gossip::{Address, Config};
 use phalanx_core::identity::NodeId;
@@ -89,7 +90,7 @@ impl Mesh {
             config,
             seed: 1,
             identity: identity.clone(),
-            store: MemoryEpoch::default(),
+            store: MemoryStore::default(),
             trusted: TrustedSubnets::default(),
             limits: Limits::default(),
             observer: None,

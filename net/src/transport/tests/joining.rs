@@ -110,7 +110,7 @@ async fn a_node_whose_loop_fails_ends_its_port_and_says_so() {
         config,
         seed: 1,
         identity,
-        store: MemoryEpoch::default(),
+        store: MemoryStore::default(),
         trusted: TrustedSubnets::default(),
         limits: Limits::default(),
         observer: Some(Box::new(|_, _| panic!("planted"))),

@@ -4,18 +4,21 @@ mod expiring;
 mod hostile;
 mod joining;
 mod limits;
+mod link_requests;
 mod overlay;
 mod renewing;
 mod trusted;
-mod wishing;
 
 use super::*;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
-use crate::store::MemoryEpoch;
-use phalanx_core::gossip::{Address, Config, Status, Tuning};
+use crate::store::MemoryStore;
+use phalanx_core::gossip::{self, Address, Config, Status, Tuning};
+use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpSocket;
 use tokio::sync::broadcast;
 use tokio::time;
@@ -145,7 +148,7 @@ async fn start_hidden(identity: Identity, targets: &[SocketAddr]) -> Member {
 async fn start_changed(
     identity: Identity,
     targets: &[SocketAddr],
-    change: impl FnOnce(&mut Settings<MemoryEpoch>),
+    change: impl FnOnce(&mut Settings<MemoryStore>),
 ) -> Member {
     let bound = Bound::bind(Tcp, loopback()).await.unwrap();
     let content = Content {
@@ -177,7 +180,7 @@ fn settings(
     identity: Identity,
     targets: &[SocketAddr],
     epoch: u64,
-) -> Settings<MemoryEpoch> {
+) -> Settings<MemoryStore> {
     let id = identity.subject().id().clone();
     let targets = targets
         .iter()
@@ -188,7 +191,7 @@ fn settings(
         config: Config::new(id, "test", epoch, instance, content, targets),
         seed: crate::entropy::seed().unwrap(),
         identity,
-        store: MemoryEpoch::default(),
+        store: MemoryStore::default(),
         trusted: TrustedSubnets::default(),
         limits: Limits::default(),
         observer: None,
@@ -196,7 +199,7 @@ fn settings(
     }
 }
 
-fn run(bound: Bound<Tcp>, settings: Settings<MemoryEpoch>) -> Member {
+fn run(bound: Bound<Tcp>, settings: Settings<MemoryStore>) -> Member {
     let mut early = None;
     let node = bound
         .start(settings, |node| {

@@ -1,25 +1,33 @@
-//! The configuration file.
+//! The configuration file as a source.
 
-use super::key::{Key, Shape, nearest};
+use super::key::{Key, Kind, tables};
 use super::layer::{Given, Layer, Origin, Value};
+use super::nearest::nearest;
+use super::program::Program;
+use std::borrow::Cow;
 use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// What the file at `path` says.
-pub(super) fn read(path: &Path) -> Result<Layer, Vec<String>> {
+/// Reads the file at `path`.
+pub(super) fn read<K: Key>(program: &Program, path: &Path) -> Result<Layer<K>, Vec<String>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         vec![format!(
             "{}: cannot be read: {error}; check that it exists and that this user may read it",
             path.display()
         )]
     })?;
-    parse(path, &text)
+    parse(program, path, &text)
 }
 
-/// What the text of the file at `path` says.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, Vec<String>> {
+/// Parses the text of the file at `path`. Problems are ordered by line.
+pub(super) fn parse<K: Key>(
+    program: &Program,
+    path: &Path,
+    text: &str,
+) -> Result<Layer<K>, Vec<String>> {
     let mut reader = Reader {
+        program,
         path,
         text,
         layer: Layer::new(),
@@ -43,15 +51,16 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, Vec<String>> {
         .collect())
 }
 
-struct Reader<'a> {
+struct Reader<'a, K> {
+    program: &'a Program,
     path: &'a Path,
     text: &'a str,
-    layer: Layer,
-    /// By line.
+    layer: Layer<K>,
+    /// Problems with their lines.
     problems: Vec<(usize, String)>,
 }
 
-impl Reader<'_> {
+impl<K: Key> Reader<'_, K> {
     fn line(&self, byte: usize) -> usize {
         let before = self.text.as_bytes().iter().take(byte);
         1 + before.filter(|byte| **byte == b'\n').count()
@@ -70,9 +79,9 @@ impl Reader<'_> {
         for (name, value) in table {
             let full = format!("{prefix}{}", name.get_ref());
             let at = self.line(name.span().start);
-            if let Some(key) = Key::named(&full) {
+            if let Some(key) = K::named(&full) {
                 self.value(key, at, value);
-            } else if let (true, Some(inner)) = (Key::is_table(&full), value.get_ref().as_table()) {
+            } else if let (true, Some(inner)) = (K::is_table(&full), value.get_ref().as_table()) {
                 self.table(&format!("{full}."), inner);
             } else {
                 self.unknown(at, &full);
@@ -81,49 +90,35 @@ impl Reader<'_> {
     }
 
     fn unknown(&mut self, at: usize, name: &str) {
-        let tables = Key::ALL
-            .iter()
-            .filter_map(|key| key.name().split_once('.'))
-            .map(|(table, _)| table);
-        let names = Key::ALL.iter().map(|key| key.name());
+        let names = || K::ALL.iter().map(|key| key.name());
         let last = |word: &str| word.rsplit('.').next().unwrap_or_default().to_owned();
-        // A key under a wrong table, or under none, is meant too.
-        let moved = Key::ALL
-            .iter()
-            .map(|key| key.name())
-            .find(|full| last(full) == last(name));
-        let meant = nearest(name, names.chain(tables)).or(moved);
+        // A key in the wrong table, or outside its table, is suggested too.
+        let moved = names().find(|full| last(full) == last(name));
+        let meant = nearest(name, names().chain(tables::<K>())).or(moved);
         let mend = match meant {
-            Some(meant) if meant == name => "is a table; write [".to_owned() + name + "]",
+            Some(meant) if meant == name => format!("is a table; write [{name}]"),
             Some(meant) => format!("unknown key; did you mean {meant:?}?"),
-            None => "unknown key; phalanxd --help says what can be set".to_owned(),
+            None => format!(
+                "unknown key; {} --help says what can be set",
+                self.program.name
+            ),
         };
         self.problem(at, &format!("{name}: {mend}"));
     }
 
-    fn value(&mut self, key: Key, at: usize, value: &Spanned<DeValue<'_>>) {
-        let (wanted, found) = match key.shape() {
-            Shape::Text => (
-                "a string, in quotes",
-                value
-                    .get_ref()
-                    .as_str()
-                    .map(|text| Value::Text(text.to_owned())),
-            ),
-            Shape::Number => ("a whole number", number(value.get_ref())),
-            Shape::List => ("an array of strings", self.list(value.get_ref())),
-            Shape::Table => ("a table of strings", self.entries(value.get_ref())),
+    fn value(&mut self, key: K, at: usize, value: &Spanned<DeValue<'_>>) {
+        let content = value.get_ref();
+        let (wanted, found) = match key.kind() {
+            Kind::Text => ("a string, in quotes", text(content)),
+            Kind::Number { .. } => ("a whole number", number(content)),
+            Kind::List => ("an array of strings", self.list(content)),
+            Kind::Table => ("a table of strings", self.entries(content)),
         };
         if let Some(value) = found {
-            self.layer.insert(
-                key,
-                Given {
-                    origin: Origin::File(self.path.to_owned(), at),
-                    value,
-                },
-            );
+            let origin = Origin::File(self.path.to_owned(), at);
+            self.layer.insert(key, Given { origin, value });
         } else {
-            let (name, kind) = (key.name(), value.get_ref().type_str());
+            let (name, kind) = (key.name(), content.type_str());
             self.problem(
                 at,
                 &format!("{name}: is of the type {kind}; write {wanted}"),
@@ -134,26 +129,24 @@ impl Reader<'_> {
     fn list(&self, value: &DeValue<'_>) -> Option<Value> {
         let items = value.as_array()?.iter();
         let text = |item: &Spanned<DeValue<'_>>| {
-            Some((
-                self.origin(item.span().start),
-                item.get_ref().as_str()?.to_owned(),
-            ))
+            let text = item.get_ref().as_str()?;
+            Some((self.origin(item.span().start), text.to_owned()))
         };
         items.map(text).collect::<Option<_>>().map(Value::List)
     }
 
     fn entries(&self, value: &DeValue<'_>) -> Option<Value> {
-        let entry = |(key, value): (&Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
+        let entries = value.as_table()?.iter();
+        let entry = |(key, value): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
             let text = format!("{}={}", key.get_ref(), value.get_ref().as_str()?);
             Some((self.origin(key.span().start), text))
         };
-        value
-            .as_table()?
-            .iter()
-            .map(entry)
-            .collect::<Option<_>>()
-            .map(Value::List)
+        entries.map(entry).collect::<Option<_>>().map(Value::List)
     }
+}
+
+fn text(value: &DeValue<'_>) -> Option<Value> {
+    value.as_str().map(|text| Value::Text(text.to_owned()))
 }
 
 fn number(value: &DeValue<'_>) -> Option<Value> {

@@ -1,4 +1,4 @@
-//! Links that applications wish for.
+//! Links that applications request.
 
 use super::*;
 use phalanx_core::gossip::LinkEnd;
@@ -16,7 +16,7 @@ async fn neighbours(member: &Member) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_wished_link_stands_as_long_as_somebody_wishes_for_it() {
+async fn a_requested_link_is_kept_until_its_last_request_is_dropped() {
     let ca = Ca::new();
     let ids: Vec<String> = (0..NODES).map(|at| format!("n{at}")).collect();
     let mut members: Vec<Member> = Vec::new();
@@ -37,20 +37,20 @@ async fn a_wished_link_stands_as_long_as_somebody_wishes_for_it() {
     let mut full = Vec::new();
     for at in 0..WISHES_MAX {
         let unknown = format!("unknown{at}").parse().unwrap();
-        full.push(one.node.wish_for_link(unknown).await.unwrap());
+        full.push(one.node.request_link(unknown).await.unwrap());
     }
     drop(full.pop());
     let (first, second) = (
-        one.node.wish_for_link(far.clone()).await.unwrap(),
-        one.node.wish_for_link(far.clone()).await.unwrap(),
+        one.node.request_link(far.clone()).await.unwrap(),
+        one.node.request_link(far.clone()).await.unwrap(),
     );
     assert_eq!(first.peer(), &far);
     let up = |notice: &Notice| matches!(notice, Notice::Mesh(gossip::Event::LinkUp { peer, dialed: true, .. }) if *peer == far);
     one.hears("the link", up).await;
     drop(first);
-    // Whoever else wishes for it has it still: only this one's end ends it.
+    // The other request holds it still.
     assert!(neighbours(one).await.contains(&far.to_string()));
-    // Wherever it is dropped.
+    // It may be dropped outside the node's runtime.
     std::thread::spawn(|| drop(second)).join().unwrap();
     one.hears("its end", |notice| {
         let surplus = LinkEnd::Surplus;
@@ -63,25 +63,28 @@ async fn a_wished_link_stands_as_long_as_somebody_wishes_for_it() {
 }
 
 #[tokio::test]
-async fn wishes_are_bounded_and_each_counts_until_it_is_dropped() {
+async fn link_requests_are_bounded_and_each_counts_until_it_is_dropped() {
     let ca = Ca::new();
     let one = start(ca.node("one"), &[]).await;
     let mut held = Vec::new();
     for at in 0..WISHES_MAX {
         let peer: NodeId = format!("n{at}").parse().unwrap();
-        held.push(one.node.wish_for_link(peer.clone()).await.unwrap());
-        held.push(one.node.wish_for_link(peer).await.unwrap());
+        held.push(one.node.request_link(peer.clone()).await.unwrap());
+        held.push(one.node.request_link(peer).await.unwrap());
     }
     let more: NodeId = "more".parse().unwrap();
-    let refused = one.node.wish_for_link(more.clone()).await.unwrap_err();
-    assert_eq!(refused, WishError::TooMany);
-    let myself = one.node.wish_for_link("one".parse().unwrap()).await;
-    assert_eq!(myself.unwrap_err(), WishError::Myself);
+    let refused = one.node.request_link(more.clone()).await.unwrap_err();
+    assert_eq!(refused, LinkRequestError::TooMany);
+    let myself = one.node.request_link("one".parse().unwrap()).await;
+    assert_eq!(myself.unwrap_err(), LinkRequestError::Myself);
     drop(held.split_off(2 * WISHES_MAX - 2));
-    drop(one.node.wish_for_link(more).await.unwrap());
+    drop(one.node.request_link(more).await.unwrap());
     one.node.shutdown().await;
-    let late = one.node.wish_for_link("late".parse().unwrap()).await;
-    assert!(matches!(late, Err(WishError::Stopped(_))), "{late:?}");
+    let late = one.node.request_link("late".parse().unwrap()).await;
+    assert!(
+        matches!(late, Err(LinkRequestError::Stopped(_))),
+        "{late:?}"
+    );
     drop(held);
     one.ends().await;
 }

@@ -1,36 +1,36 @@
-//! What waits for one reader of a channel.
+//! The deliveries that wait for one reader of a channel.
 
-use super::desk::Token;
+use super::acknowledgement::AckToken;
 use phalanx_core::channel::{Delivery, ROOM_BYTES, UpdateId};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// The most broadcasts and changes that wait for one reader.
+/// The maximum number of broadcasts and changes that wait for one reader.
 pub const BROADCASTS_WAITING_MAX: usize = 1_024;
-/// The most bytes of them; one more payload always fits.
+/// The maximum bytes of waiting broadcasts and changes; a single larger payload is kept too.
 pub const BROADCAST_BYTES_WAITING_MAX: usize = 16 * 1024 * 1024;
 
-/// The most tasks that wait on one reader; more wake each other up.
+/// The maximum number of tasks that wait on one reader; further tasks wake the others up.
 const WAKERS_MAX: usize = 64;
 
-/// What a reader of a channel hears.
+/// An item of a reader's stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// Something was said.
+    /// A message, a broadcast, a change or a conflict.
     Delivery(Delivery),
-    /// The reader was too slow: so many broadcasts and changes before the next delivery were dropped.
+    /// The reader was too slow: broadcasts and changes before the next delivery were dropped.
     Lagged {
-        /// How many.
+        /// The number of dropped deliveries.
         missed: u64,
     },
 }
 
-/// One reader's deliveries that it has not taken.
+/// The deliveries that one reader has not taken.
 #[derive(Debug)]
-pub(super) struct Mailbox {
-    /// The most messages to this node that wait, with [`ROOM_BYTES`] at most: with several readers, a slow one misses what
-    /// another took.
+pub(crate) struct Mailbox {
+    /// The maximum number of waiting messages to this node, of [`ROOM_BYTES`] together: of several readers, a slow
+    /// one misses messages that another has taken.
     room: usize,
     waiting: Mutex<Waiting>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Mailbox {
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
-    messages: VecDeque<(u64, Delivery, Arc<Token>)>,
+    messages: VecDeque<(u64, Delivery, Arc<AckToken>)>,
     message_bytes: usize,
     broadcasts: VecDeque<(u64, Delivery)>,
     broadcast_bytes: usize,
@@ -58,7 +58,7 @@ fn cost(delivery: &Delivery) -> usize {
 }
 
 impl Mailbox {
-    pub(super) fn new(room: u32) -> Self {
+    pub(crate) fn new(room: u32) -> Self {
         Self {
             room: room.max(1) as usize,
             waiting: Mutex::default(),
@@ -70,7 +70,7 @@ impl Mailbox {
     }
 
     /// Adds a message to this node.
-    pub(super) fn push_message(&self, delivery: Delivery, token: Arc<Token>) {
+    pub(crate) fn push_message(&self, delivery: Delivery, token: Arc<AckToken>) {
         let mut waiting = self.lock();
         let number = waiting.number();
         waiting.message_bytes += cost(&delivery);
@@ -90,7 +90,7 @@ impl Mailbox {
     }
 
     /// Adds a broadcast or a change.
-    pub(super) fn push_broadcast(&self, delivery: Delivery) {
+    pub(crate) fn push_broadcast(&self, delivery: Delivery) {
         let mut waiting = self.lock();
         let number = waiting.number();
         waiting.broadcast_bytes += cost(&delivery);
@@ -107,15 +107,15 @@ impl Mailbox {
         waiting.wake();
     }
 
-    /// Nothing more comes; what waits can still be taken.
-    pub(super) fn end(&self) {
+    /// Ends the stream after the deliveries that wait.
+    pub(crate) fn end(&self) {
         let mut waiting = self.lock();
         waiting.ended = true;
         waiting.wake();
     }
 
-    /// Takes the oldest; none after the last.
-    pub(super) fn poll_take(&self, context: &Context<'_>) -> Poll<Option<Heard>> {
+    /// Takes the oldest delivery; `None` after the last.
+    pub(crate) fn poll_take(&self, context: &Context<'_>) -> Poll<Option<Heard>> {
         let mut waiting = self.lock();
         if let Some((heard, token)) = waiting.take() {
             drop(waiting);
@@ -130,7 +130,7 @@ impl Mailbox {
         let known = |waker: &Waker| waker.will_wake(context.waker());
         if !waiting.readers.iter().any(known) {
             if waiting.readers.len() >= WAKERS_MAX {
-                // Some are long gone; who is not comes again.
+                // Some of the tasks are gone; the others register again.
                 waiting.wake();
             }
             waiting.readers.push(context.waker().clone());
@@ -138,16 +138,16 @@ impl Mailbox {
         Poll::Pending
     }
 
-    /// Takes away the broadcasts that a list of retained ones has.
-    pub(super) fn drop_broadcasts(&self, held: &BTreeSet<UpdateId>) {
+    /// Drops the broadcasts that a list of retained updates holds.
+    pub(crate) fn drop_broadcasts(&self, held: &BTreeSet<UpdateId>) {
         self.lock().retain(|delivery| match delivery {
             Delivery::Broadcast { id, .. } => !held.contains(id),
             Delivery::Message { .. } | Delivery::Changed { .. } | Delivery::Conflict { .. } => true,
         });
     }
 
-    /// Takes away all broadcasts and changes: a copy of the state has them.
-    pub(super) fn drop_news(&self) {
+    /// Drops all broadcasts and changes, because a copy of the state holds them.
+    pub(crate) fn drop_news(&self) {
         self.lock().retain(|delivery| match delivery {
             Delivery::Broadcast { .. } | Delivery::Changed { .. } => false,
             Delivery::Message { .. } | Delivery::Conflict { .. } => true,
@@ -167,7 +167,7 @@ impl Waiting {
         }
     }
 
-    fn take(&mut self) -> Option<(Heard, Option<Arc<Token>>)> {
+    fn take(&mut self) -> Option<(Heard, Option<Arc<AckToken>>)> {
         if self.missed > 0 {
             let missed = core::mem::take(&mut self.missed);
             return Some((Heard::Lagged { missed }, None));
