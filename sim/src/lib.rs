@@ -11,6 +11,7 @@ pub mod agenda;
 pub mod arguments;
 pub mod diff;
 pub mod disk;
+pub mod fakes;
 pub mod invariant;
 pub mod judge;
 pub mod mesh;
@@ -24,6 +25,7 @@ pub mod search;
 pub mod shrink;
 pub mod system;
 pub mod timeline;
+pub mod tree;
 pub mod world;
 
 pub use model::run;
