@@ -170,7 +170,7 @@ mod tests {
         weights.iter().map(member).collect()
     }
 
-    /// The members that succeed for so many requests, when those in `dead` refuse; 9: none.
+    /// The members that answer a number of requests when those in `dead` refuse; 9 stands for none.
     fn served(members: &[Member], dead: &[usize], requests: usize, at: u64) -> Vec<usize> {
         let (mut balance, now) = (Balance::new(members), Instant::from_millis(at));
         let request = |_| {

@@ -248,7 +248,7 @@ impl Nginx {
 /// the configuration that a reload replaces; a test makes an empty file for the process number.
 ///
 /// # Errors
-/// What nginx logs. Folders and files that were made before stay.
+/// The message that nginx logs. Folders and files that were made before stay.
 pub(super) fn prepare(
     read: &Configuration,
     running: Option<&Configuration>,

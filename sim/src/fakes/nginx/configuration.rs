@@ -41,7 +41,7 @@ pub(super) struct Configuration {
     pub(super) servers: Vec<Server>,
     pub(super) upstreams: Vec<Upstream>,
     pub(super) zones: BTreeMap<String, Zone>,
-    /// What listens where: the servers of each address, the default server first.
+    /// The servers of each address, the default server first.
     pub(super) listeners: BTreeMap<Target, Vec<usize>>,
 }
 
@@ -178,7 +178,7 @@ impl Location {
     }
 }
 
-/// What answers in a location, besides files.
+/// The part of nginx that answers in a location, besides files.
 #[derive(Clone, Debug)]
 pub(super) enum Handler {
     /// `stub_status`.
@@ -233,7 +233,7 @@ pub(super) struct Zone {
     pub(super) kind: ZoneKind,
 }
 
-/// What a zone is for.
+/// The use of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ZoneKind {
     /// `limit_req_zone`, with its key.

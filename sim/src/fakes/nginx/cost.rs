@@ -81,7 +81,7 @@ impl Blocks {
     }
 }
 
-/// The nanoseconds above the base that so many blocks cost.
+/// The nanoseconds that a number of blocks costs above the base.
 fn above(points: &[(u64, u64)], blocks: u64) -> u64 {
     let mut from = (0, 0);
     for (at, &to) in points.iter().enumerate() {

@@ -37,8 +37,14 @@ impl Loader<'_> {
         }
         for server in &self.configuration.servers {
             if let Some(certificate) = &server.settings.certificate {
-                let key = server.settings.key.as_deref();
-                tls::check_pair(&self.host.tree, certificate, key).map_err(Note::emergency)?;
+                let Some(key) = &server.settings.key else {
+                    let text = format!(
+                        "no \"ssl_certificate_key\" is defined for certificate \"{certificate}\""
+                    );
+                    return Err(Note::emergency(text));
+                };
+                let (certificate, key) = (self.beside(certificate), self.beside(key));
+                tls::check_pair(&self.host.tree, &certificate, &key).map_err(Note::emergency)?;
             }
         }
         for name in &self.caches_used {

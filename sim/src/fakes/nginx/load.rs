@@ -72,7 +72,7 @@ impl Frame {
     }
 }
 
-/// What ends the text that is read.
+/// The end of the text that is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     File,

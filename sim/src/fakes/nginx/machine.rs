@@ -41,7 +41,7 @@ impl Signal {
     }
 }
 
-/// What a member of an upstream did with a request.
+/// The outcome of a request at a member of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It answered.
@@ -61,7 +61,7 @@ pub enum Refusal {
     NotFound,
 }
 
-/// What happened to the host's nginx processes.
+/// An event for the host's nginx processes.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A command runs: its arguments without the program's name.
@@ -108,14 +108,14 @@ pub enum Input {
     Backend {
         /// The number in [`Output::Forward`].
         exchange: u64,
-        /// What it did.
+        /// The outcome.
         outcome: Outcome,
     },
     /// Time has passed.
     Wake,
 }
 
-/// What the nginx processes do.
+/// An effect of the nginx processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// A command ended.
@@ -225,7 +225,7 @@ pub(super) struct Change {
     pub(super) start: Option<(u64, Vec<String>)>,
 }
 
-/// What comes later.
+/// A step that is due later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Task {
     /// A command ends.
@@ -327,6 +327,12 @@ impl Nginx {
             .iter()
             .filter(|(_, master)| master.cycle.is_some());
         running.map(|(pid, _)| *pid)
+    }
+
+    /// Whether a process runs, as a master or as a child of one.
+    #[must_use]
+    pub fn runs(&self, pid: u32) -> bool {
+        self.masters.contains_key(&pid) || self.workers.contains_key(&pid)
     }
 
     /// The children of a process, in ascending order; of process 1: the orphans.

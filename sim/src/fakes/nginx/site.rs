@@ -51,8 +51,8 @@ impl Loader<'_> {
             "default_type" => settings.default_type = Some(given.to_owned()),
             "client_header_timeout" => settings.header_timeout = value::time(given),
             "proxy_read_timeout" => settings.read_timeout = value::time(given),
-            "ssl_certificate" => settings.certificate = Some(self.beside(given)),
-            "ssl_certificate_key" => settings.key = Some(self.beside(given)),
+            "ssl_certificate" => settings.certificate = Some(given.to_owned()),
+            "ssl_certificate_key" => settings.key = Some(given.to_owned()),
             "proxy_cache" => {
                 settings.cache = Some(given.to_owned());
                 if given != "off" {
@@ -426,10 +426,10 @@ impl Loader<'_> {
                     .split_once(':')
                     .map(|(name, _)| (name.to_owned(), size));
             } else if let Some(rate) = word.strip_prefix("rate=") {
-                let rate = rate
-                    .strip_suffix("r/s")
-                    .or_else(|| rate.strip_suffix("r/m"));
-                if rate.and_then(value::number).is_none_or(|rate| rate == 0) {
+                let unit = ["r/s", "r/m"]
+                    .iter()
+                    .find_map(|unit| rate.strip_suffix(unit));
+                if value::number(unit.unwrap_or(rate)).is_none_or(|rate| rate == 0) {
                     return Err(self.fault(format!("invalid rate \"{word}\"")));
                 }
             } else {

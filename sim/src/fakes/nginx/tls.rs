@@ -11,12 +11,7 @@ const NO_FILE: &str = "error:80000002:system library::No such file or directory:
 ///
 /// # Errors
 /// The text of nginx's message.
-pub(super) fn check_pair(tree: &Tree, certificate: &str, key: Option<&str>) -> Result<(), String> {
-    let Some(key) = key else {
-        return Err(format!(
-            "no \"ssl_certificate_key\" is defined for certificate \"{certificate}\""
-        ));
-    };
+pub(super) fn check_pair(tree: &Tree, certificate: &str, key: &str) -> Result<(), String> {
     let document = |path: &str, what: &str, reader: &str, label: &str, expecting: &str| {
         let fault = |why: String| Err(format!("cannot load {what} \"{path}\": {why}"));
         let Ok(text) = tree.read(path) else {

@@ -18,7 +18,7 @@ use core::time::Duration;
 use phalanx_core::time::Instant;
 use std::rc::Rc;
 
-/// What a child of a master does.
+/// The kind of a master's child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// It serves.
