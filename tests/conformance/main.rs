@@ -4,6 +4,7 @@
 //! installed fails its cases; `make tools` installs it. Real parts run without privileges, on loopback, below a folder of
 //! their own, and are ended by the case that started them.
 
+mod dns;
 mod nginx;
 
 /// Declares each case as two tests: one on the fake, one on the real part.

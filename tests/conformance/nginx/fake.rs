@@ -50,7 +50,7 @@ impl Default for Fake {
     }
 }
 
-/// The setting of this machine: the fake is told of it, as the real part finds it.
+/// The setting of this machine. The fake gets it as data; the real part reads it itself.
 pub(super) fn first_unprivileged_port() -> u16 {
     let setting = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     setting

@@ -95,7 +95,7 @@ pub(super) trait NginxUnderTest {
     fn link(&mut self, target: &str, path: &str);
     /// Removes a file.
     fn remove(&mut self, path: &str);
-    /// What a file holds; none: it does not exist.
+    /// The text of a file; none if it does not exist.
     fn read(&self, path: &str) -> Option<String>;
     /// The names in a folder, sorted.
     fn list(&self, path: &str) -> Vec<String>;

@@ -19,7 +19,7 @@ fn serve(part: Part<'_>, port: u16, members: &str) -> usize {
     super::log_length(part)
 }
 
-/// The back ends that answer so many requests, or the status of another answer.
+/// The back ends that answer a number of requests, or the status of another answer.
 fn asked(part: Part<'_>, port: u16, requests: usize) -> String {
     let mut answers = Vec::new();
     for _ in 0..requests {
@@ -32,7 +32,7 @@ fn asked(part: Part<'_>, port: u16, requests: usize) -> String {
     answers.join(" ")
 }
 
-/// What the log says of requests, without the part that names the client.
+/// The log's messages about requests, without the part that names the client.
 fn complaints(lines: &[Logged]) -> Vec<String> {
     let text = |line: &Logged| {
         let text = line.text.split_once(' ')?.1.split(", client: ").next()?;

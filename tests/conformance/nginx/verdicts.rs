@@ -233,7 +233,7 @@ pub(super) fn warnings_pass(part: &mut dyn NginxUnderTest) {
     passes(part, "", &twice, &[conflict]);
     let user = "TIME [warn] PID: the \"user\" directive makes sense only if the master process runs with \
                 super-user privileges, ignored in P/gen/v1/nginx.conf:3";
-    passes(part, "user nobody;", "", &[user]);
+    passes(part, "user www-data;", "", &[user]);
 }
 
 pub(super) fn zones_are_checked_alike(part: &mut dyn NginxUnderTest) {
