@@ -2,7 +2,7 @@
 
 use super::{
     Address, NginxUnderTest, PROBE, START, Signal, configuration, generation, get, log_length,
-    logged, master, of, plain_all, run, start, until, version, workers,
+    logged, master, of, plain_all, run, start, two_workers, until, version, workers,
 };
 use core::time::Duration;
 
@@ -14,9 +14,7 @@ pub(super) fn a_start_serves_and_logs(part: &mut dyn NginxUnderTest) {
     let port = part.free_port();
     generation(part, "v1", "", &site(port));
     let master = start(part);
-    let children = until(part, "two workers", |part| {
-        Some(workers(part, master)).filter(|workers| workers.len() == 2)
-    });
+    let children = two_workers(part, master);
     assert_eq!(version(part), "v1");
     let answer = get(part, &Address::Port(port), "a", "/x").expect("an answer");
     assert_eq!((answer.status, answer.body.as_str()), (200, "site"));
@@ -88,9 +86,7 @@ pub(super) fn quit_and_terminate_clean_up(part: &mut dyn NginxUnderTest) {
     ] {
         generation(part, "v1", "", "");
         let master = start(part);
-        let children = until(part, "two workers", |part| {
-            Some(workers(part, master)).filter(|workers| workers.len() == 2)
-        });
+        let children = two_workers(part, master);
         assert_eq!(version(part), "v1");
         let skip = log_length(part);
         part.signal(master, signal);
@@ -129,7 +125,7 @@ pub(super) fn a_killed_worker_is_replaced(part: &mut dyn NginxUnderTest) {
     generation(part, "v1", "", "");
     let master = start(part);
     assert_eq!(version(part), "v1");
-    let old = workers(part, master);
+    let old = two_workers(part, master);
     let skip = log_length(part);
     part.signal(old[0], Signal::Kill);
     let new = until(part, "another worker", |part| {
@@ -154,7 +150,7 @@ pub(super) fn a_worker_that_quits_is_replaced(part: &mut dyn NginxUnderTest) {
         (Signal::Terminate, "15 (SIGTERM)", "exiting"),
         (Signal::Quit, "3 (SIGQUIT)", "shutting down"),
     ] {
-        let old = workers(part, master);
+        let old = two_workers(part, master);
         let skip = log_length(part);
         part.signal(old[0], signal);
         until(part, "another worker", |part| {
@@ -177,9 +173,7 @@ pub(super) fn a_worker_that_quits_is_replaced(part: &mut dyn NginxUnderTest) {
 pub(super) fn a_killed_master_leaves_orphans_and_its_socket(part: &mut dyn NginxUnderTest) {
     generation(part, "v1", "", "");
     let old = start(part);
-    let orphans = until(part, "two workers", |part| {
-        Some(workers(part, old)).filter(|workers| workers.len() == 2)
-    });
+    let orphans = two_workers(part, old);
     part.signal(old, Signal::Kill);
     until(part, "the end of the master", |part| {
         (!part.runs(old)).then_some(())

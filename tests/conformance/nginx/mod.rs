@@ -301,6 +301,13 @@ fn workers(part: &dyn NginxUnderTest, master: u32) -> Vec<u32> {
     children.map(|(pid, _)| pid).collect()
 }
 
+/// Waits for two workers that do not leave: a child has its title a moment after it was started.
+fn two_workers(part: Part<'_>, master: u32) -> Vec<u32> {
+    until(part, "two workers", |part| {
+        Some(workers(part, master)).filter(|workers| workers.len() == 2)
+    })
+}
+
 fn get(part: Part<'_>, address: &Address, host: &str, path: &str) -> Option<Answer> {
     let client = part
         .connect(address)

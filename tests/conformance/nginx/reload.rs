@@ -2,7 +2,7 @@
 
 use super::{
     Address, Logged, NginxUnderTest, PROBE, Part, START, Signal, generation, get, log_length,
-    logged, of, replaced, run, start, swap, test, until, version, workers,
+    logged, of, replaced, run, start, swap, test, two_workers, until, version, workers,
 };
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -15,9 +15,7 @@ fn site(port: u16, text: &str) -> String {
 fn first(part: Part<'_>, http: &str) -> (u32, Vec<u32>) {
     generation(part, "v1", "", http);
     let master = start(part);
-    let old = until(part, "two workers", |part| {
-        Some(workers(part, master)).filter(|workers| workers.len() == 2)
-    });
+    let old = two_workers(part, master);
     assert_eq!(version(part), "v1");
     (master, old)
 }
@@ -37,7 +35,7 @@ fn after_signal(lines: &[Logged], master: u32) -> Vec<String> {
 /// Reloads a configuration that must fail, and returns the master's messages. Version 1 goes on with the same workers.
 fn refused(part: Part<'_>, http: &str, message: &str) -> Vec<String> {
     let master = super::master(part);
-    let old = workers(part, master);
+    let old = two_workers(part, master);
     generation(part, "v2", "", http);
     swap(part, "v2");
     let skip = log_length(part);
@@ -64,12 +62,12 @@ pub(super) fn a_reload_follows_the_link_and_replaces_the_workers(part: &mut dyn 
     replaced(part, master, &old);
     assert_eq!(version(part), "v1");
 
-    let old = workers(part, master);
+    let old = two_workers(part, master);
     let skip = log_length(part);
     swap(part, "v2");
     part.signal(master, Signal::HangUp);
     replaced(part, master, &old);
-    let new = workers(part, master);
+    let new = two_workers(part, master);
     assert_eq!(new.len(), 2);
     assert_eq!(version(part), "v2");
     let answer = get(part, &Address::Port(port), "a", "/").expect("an answer");
