@@ -1,6 +1,6 @@
 //! Transcripts of small scenarios under scenarios/golden: read one before any code. `make golden` writes them anew.
 
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::MESH;
 use phalanx_sim::record::{Recording, transcript};
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::{Options, run};
@@ -16,7 +16,7 @@ fn golden(name: &str) {
         recorder: Some(&mut recording),
         ..Options::default()
     };
-    run::<Mesh>(&scenario, SEED, options).expect("it is for this engine");
+    run(&MESH, &scenario, SEED, options).expect("it is for this engine");
     let mut text = transcript::lines(&recording, SEED).join("\n");
     text.push('\n');
     let path = scenarios.join("golden").join(format!("{name}.txt"));

@@ -3,7 +3,7 @@
 
 use crate::files::{LARGE, folder, load, names, of_model};
 use phalanx_core::gossip::Switch;
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Failure;
 use phalanx_sim::{Options, run};
 use serde_json::Value;
@@ -111,7 +111,7 @@ fn failures(scenario: &str, switch: Switch, wanted: impl Fn(&Failure) -> bool) -
             sabotage: vec![word(switch)],
             ..Options::default()
         };
-        run::<Mesh>(&scenario, seed, options)
+        run(&MESH, &scenario, seed, options)
             .expect("it is for this engine")
             .failures
             .iter()
@@ -157,9 +157,7 @@ fn each_invariant_catches_the_bug_planted_for_it() {
     let planted: BTreeSet<&str> = PLANTED.iter().map(|(invariant, ..)| *invariant).collect();
     assert_eq!(
         planted,
-        phalanx_sim::invariant::names::<Mesh>(&load("two-nodes"))
-            .into_iter()
-            .collect()
+        phalanx_sim::invariant::names(&MESH, &load("two-nodes")).unwrap()
     );
 }
 
@@ -170,7 +168,7 @@ fn a_failure_says_what_where_when_and_how_to_see_it_again() {
         sabotage: vec![word(Switch::NoDetection)],
         ..Options::default()
     };
-    let outcome = run::<Mesh>(&scenario, 7, options).unwrap();
+    let outcome = run(&MESH, &scenario, 7, options).unwrap();
     let text = outcome.failures[0].to_string();
     assert!(text.contains("crash-and-restart.toml:"), "{text}");
     assert!(text.contains("broken at 14."), "{text}");
