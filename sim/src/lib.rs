@@ -13,6 +13,7 @@ pub mod agenda;
 pub mod arguments;
 pub mod diff;
 pub mod disk;
+pub mod fakes;
 pub mod invariant;
 pub mod judge;
 pub mod mesh;
@@ -25,6 +26,7 @@ pub mod scenario;
 pub mod search;
 pub mod shrink;
 pub mod timeline;
+pub mod tree;
 pub mod verdict;
 pub mod world;
 
