@@ -1,16 +1,18 @@
-//! The one loop that owns a machine: it takes what happened, steps, and hands the orders on.
+//! The loop that owns a machine: it receives inputs, steps the machine and executes its outputs.
 //!
-//! The loop decides nothing. It reads its inbox, and when nothing waits there and the machine's deadline has
-//! come it sends [`Wake`]. Waiting inputs come first (at most [`BATCH`] at a time and for [`BATCH_TIME`], so that
-//! neither a flood nor a slow machine stops the clock). A process that was stopped hears its mail before it accuses
-//! anyone: a `Wake` that is late by more than [`LATE`] waits once for [`GRACE`] more, so that the tasks that read sockets
-//! can put their mail into the inbox, and then for everything that lies there and can be taken in [`BATCH_TIME`].
+//! The loop decides nothing. It reads its inbox, and sends [`Wake`] once the machine's deadline has
+//! passed and the inbox is empty. Waiting inputs come first, at most [`BATCH`] at a time and for at
+//! most [`BATCH_TIME`], so that neither a flood of inputs nor a slow machine delays the `Wake`
+//! forever. A process that was suspended processes the messages that arrived meanwhile before it
+//! suspects a peer: a `Wake` that is late by more than [`LATE`] waits once more for [`GRACE`], so
+//! that the tasks that read sockets can fill the inbox, and then for all inputs that can be
+//! processed within [`BATCH_TIME`].
 //!
-//! Orders go to a [`Performer`], in order. A performer does not wait: what takes time is a task of its own whose
-//! completion comes back as an input through a [`Handle`].
+//! Outputs go to a [`Performer`], in order. A performer never blocks: slow work runs in a task of
+//! its own, whose completion comes back as an input through a [`Handle`].
 //!
-//! Bounds: the inbox holds [`INBOX`] letters; senders wait. This file needs tokio's channels and time
-//! and nothing else, so that other runtimes with the same interface can run it.
+//! Bounds: the inbox holds [`INBOX`] inputs; senders wait while it is full. This file uses only
+//! tokio's channels and time, so that other runtimes with the same interface can run it.
 
 use phalanx_core::machine::{Machine, Outbox, Wake, wake_checked};
 use phalanx_core::time::Instant;
@@ -21,40 +23,41 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 
-/// The most letters that wait for a machine.
+/// Capacity of the inbox, in inputs.
 pub const INBOX: usize = 1024;
-/// The most letters taken between two looks at the clock.
+/// Maximum number of inputs processed before the deadline is checked.
 pub const BATCH: usize = 128;
-/// The longest that letters are taken between two looks at the clock: a machine that needs long for each is late with
-/// what it must send, but not for ever.
+/// Maximum time of input processing before the deadline is checked. A machine that needs long for
+/// each input is woken late, but not arbitrarily late.
 pub const BATCH_TIME: Duration = Duration::from_millis(100);
-/// A deadline missed by more than this, longer than two batches take, was missed because the process did not run.
+/// A deadline missed by more than this was missed because the process was suspended; two batches
+/// take less.
 pub const LATE: Duration = Duration::from_millis(250);
-/// What the readers of sockets get to deliver their mail, after the process did not run.
+/// Time for the socket readers to deliver their messages after the process was suspended.
 pub const GRACE: Duration = Duration::from_millis(5);
 
-/// What a loop does with its machine's orders.
+/// Executes the outputs of a machine.
 pub trait Performer<M: Machine>: Send {
-    /// Carries out one order. Returns at once.
+    /// Executes one output. Must not block.
     fn perform(&mut self, now: Instant, order: M::Output);
 
-    /// Sees an input before the machine does.
+    /// Observes an input before the machine processes it.
     fn observe(&mut self, now: Instant, input: &M::Input) {
         let (_, _) = (now, input);
     }
 }
 
-/// A question to a machine.
+/// A closure that reads a machine.
 type Question<M> = Box<dyn FnOnce(&M, Instant) + Send>;
 
-/// What lies in an inbox.
-enum Letter<M: Machine> {
+/// An entry of an inbox.
+enum Command<M: Machine> {
     Input(M::Input),
     Inspect(Question<M>),
     Stop,
 }
 
-/// The machine's loop has ended.
+/// The loop of the machine has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
@@ -66,9 +69,9 @@ impl std::fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// The way to a running machine. Cloning is cheap.
+/// Sends inputs to a running machine. Cheap to clone.
 pub struct Handle<M: Machine> {
-    inbox: mpsc::Sender<Letter<M>>,
+    inbox: mpsc::Sender<Command<M>>,
 }
 
 impl<M: Machine> Clone for Handle<M> {
@@ -91,18 +94,18 @@ impl<M: Machine> Handle<M> {
     /// Delivers an input; waits while the inbox is full.
     ///
     /// # Errors
-    /// When the loop has ended.
+    /// If the loop has ended.
     pub async fn send(&self, input: M::Input) -> Result<(), Stopped> {
         self.inbox
-            .send(Letter::Input(input))
+            .send(Command::Input(input))
             .await
             .map_err(|_| Stopped)
     }
 
-    /// Answers a question about the machine, after everything that was delivered before.
+    /// Evaluates a closure on the machine, after all inputs that were delivered earlier.
     ///
     /// # Errors
-    /// When the loop has ended.
+    /// If the loop has ended.
     pub async fn inspect<T, F>(&self, question: F) -> Result<T, Stopped>
     where
         T: Send + 'static,
@@ -110,26 +113,27 @@ impl<M: Machine> Handle<M> {
     {
         let (answer, answered) = oneshot::channel();
         let question: Question<M> = Box::new(move |machine, now| {
-            // Who asked may have gone away meanwhile.
+            // The caller may have been cancelled meanwhile.
             let _gone = answer.send(question(machine, now)).is_err();
         });
         self.inbox
-            .send(Letter::Inspect(question))
+            .send(Command::Inspect(question))
             .await
             .map_err(|_| Stopped)?;
         answered.await.map_err(|_| Stopped)
     }
 
-    /// Ends the loop, after everything that was delivered before.
+    /// Ends the loop, after all inputs that were delivered earlier.
     pub async fn stop(&self) {
-        // An error means that the loop has ended already.
-        let _ended = self.inbox.send(Letter::Stop).await.is_err();
+        // An error means that the loop has already ended.
+        let _ended = self.inbox.send(Command::Stop).await.is_err();
     }
 }
 
-/// A machine's inbox before its loop runs: made first, since the performer often needs the [`Handle`].
+/// The inbox of a machine whose loop does not run yet. It is created first, because the performer
+/// often needs the [`Handle`].
 pub struct Inbox<M: Machine> {
-    letters: mpsc::Receiver<Letter<M>>,
+    commands: mpsc::Receiver<Command<M>>,
     handle: Handle<M>,
 }
 
@@ -146,76 +150,76 @@ impl<M: Machine> std::fmt::Debug for Inbox<M> {
 }
 
 impl<M: Machine> Inbox<M> {
-    /// An empty inbox.
+    /// Creates an empty inbox.
     #[must_use]
     pub fn new() -> Self {
-        let (inbox, letters) = mpsc::channel(INBOX);
+        let (inbox, commands) = mpsc::channel(INBOX);
         Self {
-            letters,
+            commands,
             handle: Handle { inbox },
         }
     }
 
-    /// The way to it.
+    /// Returns a handle that sends to this inbox.
     #[must_use]
     pub fn handle(&self) -> Handle<M> {
         self.handle.clone()
     }
 }
 
-/// Counts a machine's instants from one point of the runtime's clock.
+/// Converts between a machine's instants and the runtime's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch(time::Instant);
 
 impl Epoch {
-    /// Counts from now.
+    /// Starts to count from the current time.
     #[must_use]
     pub fn begin() -> Self {
         Self(time::Instant::now())
     }
 
-    /// The machine's time now.
+    /// Returns the machine's current time.
     #[must_use]
     pub fn now(self) -> Instant {
         let elapsed = time::Instant::now().saturating_duration_since(self.0);
         Instant::ZERO + elapsed
     }
 
-    /// The runtime's instant for one of the machine's; none if it lies beyond the runtime's reach.
+    /// Converts an instant of the machine; `None` if it is beyond the range of the runtime's clock.
     fn at(self, instant: Instant) -> Option<time::Instant> {
         self.0.checked_add(instant.since(Instant::ZERO))
     }
 }
 
-/// What made the loop turn.
+/// The reason for an iteration of the loop.
 enum Turn<M: Machine> {
-    Letter(Letter<M>),
+    Command(Command<M>),
     Deadline,
 }
 
-/// One machine, its inbox and its performer.
+/// A machine with its inbox and its performer.
 struct Driver<M: Machine, P> {
     machine: M,
     performer: P,
-    letters: mpsc::Receiver<Letter<M>>,
+    commands: mpsc::Receiver<Command<M>>,
     epoch: Epoch,
     out: Outbox<M::Output>,
 }
 
-/// Runs a machine until it is stopped or every handle is gone, and gives it back with its performer.
+/// Runs a machine until it is stopped or all handles are dropped; returns it with its performer.
 ///
-/// `epoch` is the zero of the machine's time: the one that was used to build the machine.
+/// `epoch` must be the one that was used to create the machine.
 pub async fn run<M, P>(machine: M, performer: P, inbox: Inbox<M>, epoch: Epoch) -> (M, P)
 where
     M: Machine,
     P: Performer<M>,
 {
-    let Inbox { letters, handle } = inbox;
+    let Inbox { commands, handle } = inbox;
     drop(handle);
     let mut driver = Driver {
         machine,
         performer,
-        letters,
+        commands,
         epoch,
         out: Outbox::new(),
     };
@@ -227,8 +231,8 @@ impl<M: Machine, P: Performer<M>> Driver<M, P> {
     async fn turn_until_stopped(&mut self) {
         loop {
             match self.next_turn().await {
-                Some(Turn::Letter(letter)) => {
-                    if !self.take(letter) || !self.take_waiting(BATCH) {
+                Some(Turn::Command(command)) => {
+                    if !self.take(command) || !self.take_waiting(BATCH) {
                         return;
                     }
                 }
@@ -238,7 +242,7 @@ impl<M: Machine, P: Performer<M>> Driver<M, P> {
             let Some(late) = self.overdue() else { continue };
             let mail = if late > LATE {
                 time::sleep(GRACE).await;
-                self.letters.len()
+                self.commands.len()
             } else {
                 BATCH
             };
@@ -249,65 +253,66 @@ impl<M: Machine, P: Performer<M>> Driver<M, P> {
         }
     }
 
-    /// Waits for a letter or the machine's deadline; none when every handle is gone.
+    /// Waits for an input or the machine's deadline; returns `None` when all handles are dropped.
     async fn next_turn(&mut self) -> Option<Turn<M>> {
         let deadline = self
             .machine
             .next_deadline()
             .and_then(|at| self.epoch.at(at));
         let Some(deadline) = deadline else {
-            return self.letters.recv().await.map(Turn::Letter);
+            return self.commands.recv().await.map(Turn::Command);
         };
-        // A biased select, written out: mail comes before the deadline.
+        // A biased select written by hand: inputs come before the deadline.
         let mut sleep = pin!(time::sleep_until(deadline));
         poll_fn(|context| {
-            if let Poll::Ready(letter) = self.letters.poll_recv(context) {
-                return Poll::Ready(letter.map(Turn::Letter));
+            if let Poll::Ready(command) = self.commands.poll_recv(context) {
+                return Poll::Ready(command.map(Turn::Command));
             }
             sleep.as_mut().poll(context).map(|()| Some(Turn::Deadline))
         })
         .await
     }
 
-    /// Takes what waits, at most so many letters and for [`BATCH_TIME`]. False: stop.
+    /// Processes at most `most` waiting inputs, for at most [`BATCH_TIME`]. Returns false if the
+    /// loop must stop.
     fn take_waiting(&mut self, most: usize) -> bool {
         let until = self.epoch.now() + BATCH_TIME;
         for _ in 0..most {
             if self.epoch.now() >= until {
                 break;
             }
-            match self.letters.try_recv() {
-                Ok(letter) => {
-                    if !self.take(letter) {
+            match self.commands.try_recv() {
+                Ok(command) => {
+                    if !self.take(command) {
                         return false;
                     }
                 }
-                // Empty; that every handle is gone is noticed by the next wait.
+                // The inbox is empty. If all handles are dropped, the next wait notices it.
                 Err(_) => return true,
             }
         }
         true
     }
 
-    /// Takes one letter. False: stop.
-    fn take(&mut self, letter: Letter<M>) -> bool {
+    /// Processes one entry of the inbox. Returns false if the loop must stop.
+    fn take(&mut self, command: Command<M>) -> bool {
         let now = self.epoch.now();
-        match letter {
-            Letter::Input(input) => {
+        match command {
+            Command::Input(input) => {
                 self.performer.observe(now, &input);
                 self.machine.step(now, input, &mut self.out);
                 self.perform(now);
                 true
             }
-            Letter::Inspect(question) => {
+            Command::Inspect(question) => {
                 question(&self.machine, now);
                 true
             }
-            Letter::Stop => false,
+            Command::Stop => false,
         }
     }
 
-    /// How long the machine's deadline has passed; none if it has not.
+    /// Returns how long ago the machine's deadline passed; `None` if it has not passed.
     fn overdue(&self) -> Option<Duration> {
         let now = self.epoch.now();
         self.machine
@@ -316,7 +321,7 @@ impl<M: Machine, P: Performer<M>> Driver<M, P> {
             .map(|at| now.since(at))
     }
 
-    /// Wakes the machine if it still wants to be woken.
+    /// Wakes the machine if its deadline has still passed.
     fn wake(&mut self) {
         if self.overdue().is_none() {
             return;

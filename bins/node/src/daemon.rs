@@ -448,7 +448,7 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn a_thread_that_is_stuck_does_not_hold_up_the_end() {
+    fn a_blocked_thread_does_not_delay_the_end_of_the_runtime() {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .build()

@@ -1,21 +1,25 @@
-//! Who a node is, and how it proves it: certificates, keys and the TLS that uses them.
+//! The identity of a node and its proof: certificates, keys and the TLS configuration that uses
+//! them.
 //!
-//! A node's id is in its certificate: the common name, and the URI `spiffe://MESH/node/ID`, a [`Subject`].
-//! Certificates come from a [`Source`]; [`open`] reads them ([`inspect`] without writing), checks everything that would make each link fail
-//! later, and gives an [`Identity`], from which the TLS configurations are built ([`Identity::server_config`],
-//! [`Identity::client_config`]). What the other end proved is read with [`Identity::judge`].
+//! A node's id is in its certificate: the common name, and the URI `spiffe://MESH/node/ID`, a
+//! [`Subject`]. Certificates come from a [`Source`]. [`open`] reads them, checks everything that
+//! would make each link fail later, and returns an [`Identity`]; [`inspect`] does the same without
+//! writing. [`Identity::server_config`] and [`Identity::client_config`] build the TLS
+//! configurations. [`Identity::judge`] reads the identity of the other end.
 //!
-//! It decides nothing about the mesh, and never asks the clock: each check takes the time as a value.
+//! The module decides nothing about the mesh and never reads the clock: each check takes the time
+//! as a value.
 //!
 //! - `subject`: the names in certificates.
-//! - `authority`: makes certificates.
-//! - `directory`: the development mode, a directory that fills itself at the first start.
-//! - `secret`, `derive`: a mesh's secret, and the CA that it stands for.
-//! - `check`: from PEM or secrets to a checked identity.
-//! - `trust`: whom a node trusts, and why it does not trust another.
-//! - `facts`: what people want to know of a certificate.
-//! - `tls`: rustls on ring, TLS 1.3 alone, both ends prove who they are.
-//! - `unencrypted`: records that are authenticated and not encrypted, where both ends waive that.
+//! - `authority`: creates certificates.
+//! - `directory`: a certificate directory, which the first start fills in development.
+//! - `secret`, `derive`: mesh secrets, and the CA derived from a secret.
+//! - `check`: converts PEM or secrets into a checked identity.
+//! - `trust`: the CAs or secrets that a node trusts, and the reason for not trusting a peer.
+//! - `facts`: readable contents of certificates.
+//! - `tls`: rustls with ring, TLS 1.3 only, mutual authentication.
+//! - `unencrypted`: TLS records that are authenticated but not encrypted, used where both ends
+//!   allow it.
 
 mod authority;
 mod calendar;

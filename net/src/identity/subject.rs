@@ -10,12 +10,12 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// What a certificate entitles its holder to.
+/// Permissions that a certificate grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// To be a member of the mesh.
+    /// The holder may be a member of the mesh.
     Node,
-    /// To ask members about themselves, as a person or a tool.
+    /// The holder may query members, as an administrator or a tool.
     Admin,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Whom a certificate names: `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
+/// The holder that a certificate names: `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Subject {
     mesh: String,
@@ -36,41 +36,41 @@ pub struct Subject {
     id: NodeId,
 }
 
-/// Why a text names no subject.
+/// Reason why a text is not a valid subject.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectError {
-    /// It has not the form `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
-    #[error("has not the form spiffe://MESH/node/ID or spiffe://MESH/admin/NAME")]
+    /// The text does not have the form `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
+    #[error("does not have the form spiffe://MESH/node/ID or spiffe://MESH/admin/NAME")]
     Form,
-    /// The mesh's name breaks the rules of names.
+    /// The mesh's name is not valid.
     #[error("names a mesh that {0}")]
     Mesh(NameError),
-    /// The id breaks the rules of names.
+    /// The id is not valid.
     #[error("names an id that {0}")]
     Id(NameError),
 }
 
 impl Subject {
-    /// The node `id` of `mesh`.
+    /// Returns the subject of node `id` in `mesh`.
     ///
     /// # Errors
-    /// When the mesh's name breaks the rules of names.
+    /// If the mesh's name is not valid.
     pub fn node(mesh: &str, id: NodeId) -> Result<Self, SubjectError> {
         Self::new(mesh, Role::Node, id)
     }
 
-    /// The administrator `name` of `mesh`.
+    /// Returns the subject of administrator `name` in `mesh`.
     ///
     /// # Errors
-    /// When the mesh's name breaks the rules of names.
+    /// If the mesh's name is not valid.
     pub fn admin(mesh: &str, name: NodeId) -> Result<Self, SubjectError> {
         Self::new(mesh, Role::Admin, name)
     }
 
-    /// The holder `id` of `role` in `mesh`.
+    /// Returns the subject of holder `id` with `role` in `mesh`.
     ///
     /// # Errors
-    /// When the mesh's name breaks the rules of names.
+    /// If the mesh's name is not valid.
     pub fn new(mesh: &str, role: Role, id: NodeId) -> Result<Self, SubjectError> {
         check_name(mesh).map_err(SubjectError::Mesh)?;
         Ok(Self {
@@ -80,19 +80,19 @@ impl Subject {
         })
     }
 
-    /// The mesh it belongs to.
+    /// Returns the mesh of the holder.
     #[must_use]
     pub fn mesh(&self) -> &str {
         &self.mesh
     }
 
-    /// What it is entitled to.
+    /// Returns the role of the holder.
     #[must_use]
     pub const fn role(&self) -> Role {
         self.role
     }
 
-    /// Its id, unique in its mesh and role.
+    /// Returns the id of the holder, unique within its mesh and role.
     #[must_use]
     pub const fn id(&self) -> &NodeId {
         &self.id
@@ -125,23 +125,24 @@ impl FromStr for Subject {
     }
 }
 
-/// Who is at the other end of a connection, as its certificate says.
+/// The other end of a connection, as its certificate names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Whom the certificate names.
+    /// The subject of the certificate.
     pub subject: Subject,
     /// The whole certificate (DER).
     pub certificate: CertificateDer<'static>,
-    /// Certificates between it and the CA.
+    /// Intermediate certificates between the certificate and the CA.
     pub intermediates: Vec<CertificateDer<'static>>,
-    /// When it is valid.
+    /// The validity period of the certificate.
     pub validity: Validity,
 }
 
-/// Reads who a certificate names. Whether it is to be trusted was decided in the handshake.
+/// Reads the peer that a certificate names. The certificate was verified in the handshake; this
+/// function does not verify it.
 ///
 /// # Errors
-/// When it is no certificate, or names no subject, or several.
+/// If the certificate is malformed, or does not name exactly one subject.
 pub fn peer_identity(certificate: &CertificateDer<'_>) -> Result<Peer, PeerError> {
     let (_, parsed) = X509Certificate::from_der(certificate)
         .map_err(|error| PeerError::Malformed(error.to_string()))?;
@@ -156,7 +157,7 @@ pub fn peer_identity(certificate: &CertificateDer<'_>) -> Result<Peer, PeerError
     })
 }
 
-/// The one SPIFFE id among a certificate's alternative names; its common name must agree.
+/// Returns the single SPIFFE id in a certificate's alternative names; its common name must agree.
 pub(super) fn subject_of(certificate: &X509Certificate<'_>) -> Result<Subject, PeerError> {
     let uris = spiffe_uris(certificate);
     let [uri] = uris.as_slice() else {
@@ -202,7 +203,7 @@ fn spiffe_uris(certificate: &X509Certificate<'_>) -> Vec<String> {
         .collect()
 }
 
-/// Calendar time of a certificate's seconds; before 1970 is 1970.
+/// Converts a certificate's seconds since 1970; earlier times become 1970.
 pub(super) fn wall(seconds: i64) -> Wall {
     Wall(u64::try_from(seconds).unwrap_or(0))
 }

@@ -1,4 +1,4 @@
-//! The handlers of `MeshService`.
+//! Handlers of `MeshService`.
 
 use super::access::{self, caller};
 use super::answer::{self, Copy, Inside, Outside};
@@ -22,11 +22,11 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tonic::{Request, Response, Status};
 
-/// The most watchers at one time.
+/// Maximum number of watchers at the same time.
 pub const WATCHERS_MAX: usize = 64;
-/// The most addresses a node is told to join by.
+/// Maximum number of a node's seed addresses.
 pub const TARGETS_MAX: usize = 256;
-/// The most bytes a ping carries.
+/// Maximum size of a ping's payload in bytes.
 pub const PING_BYTES_MAX: usize = 1024;
 
 /// The handlers of one node.
@@ -41,7 +41,7 @@ pub struct Api {
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Api {
-    /// The service of a node, to share its port.
+    /// Returns the service of a node, to be served on the node's port.
     #[must_use]
     pub fn server(node: MeshNode, journal: Journal) -> MeshServiceServer<Self> {
         let watchers = Arc::new(Semaphore::new(WATCHERS_MAX));
@@ -66,7 +66,7 @@ impl Api {
             .map_err(|error: Stopped| Status::unavailable(error.to_string()))
     }
 
-    /// Refuses those who may not see how the node is doing inside.
+    /// Rejects callers that may not see the node's internal state.
     fn inner_circle<T>(&self, request: &Request<T>) -> Result<(), Status> {
         access::inner_circle(&self.subject, request)
     }
@@ -80,7 +80,7 @@ impl MeshService for Api {
         if payload.len() > PING_BYTES_MAX {
             let found = payload.len();
             return Err(Status::invalid_argument(format!(
-                "payload: has {found} bytes; at most {PING_BYTES_MAX} are allowed"
+                "payload: {found} bytes exceed the limit of {PING_BYTES_MAX} bytes"
             )));
         }
         let id = self.subject.id().to_string();
@@ -214,7 +214,7 @@ impl MeshService for Api {
             .await?;
         if let Some(unknown) = forget.iter().find(|address| !held.contains(address)) {
             return Err(Status::not_found(format!(
-                "forget: {unknown} is no target; see phalanx targets"
+                "forget: {unknown} is not a target of this node; list them with phalanx targets"
             )));
         }
         let kept = held
@@ -224,7 +224,7 @@ impl MeshService for Api {
         if targets.len() > TARGETS_MAX {
             let found = targets.len();
             return Err(Status::invalid_argument(format!(
-                "add: {found} targets are too many; at most {TARGETS_MAX} are allowed"
+                "add: {found} targets exceed the limit of {TARGETS_MAX}"
             )));
         }
         if wanted.replace || !wanted.add.is_empty() || !forget.is_empty() {
@@ -253,7 +253,7 @@ impl MeshService for Api {
             .try_acquire_owned()
             .map_err(|_| {
                 Status::resource_exhausted(format!(
-                    "{WATCHERS_MAX} watchers are connected; try again when one has gone"
+                    "the limit of {WATCHERS_MAX} watchers is reached; try again when one has disconnected"
                 ))
             })?;
         let watched = self.node.watch_routes().await;
@@ -294,7 +294,7 @@ fn services(node: &Node, wanted: &proto::ListServicesRequest) -> Vec<proto::Serv
     .collect()
 }
 
-/// Events as they happen, until the watcher or the node goes.
+/// The stream of events, until the watcher or the node ends.
 pub struct Watching {
     events: BroadcastStream<Arc<Occurrence>>,
     closed: Pin<Box<dyn Future<Output = ()> + Send>>,

@@ -152,7 +152,7 @@ fn unreadable_and_mismatched_certificates_are_named() {
     };
     let said = message_with(&place, &swapped);
     assert!(
-        said.contains("holds no certificate in PEM form (it holds a private key)"),
+        said.contains("does not contain a certificate in PEM form (it contains a private key)"),
         "{said}"
     );
 

@@ -190,7 +190,7 @@ async fn a_daemon_of_a_foreign_ca_is_kept_out_and_both_say_why() {
     let line = stranger.says("cannot reach");
     let said = line["message"].as_str().unwrap();
     assert!(
-        said.contains("not trusted") && said.contains("next try in"),
+        said.contains("not trusted") && said.contains("next attempt in"),
         "{said}"
     );
     a.says("the handshake with");

@@ -58,7 +58,7 @@ fn a_wrong_secret_and_a_missing_one_are_told_apart_on_both_sides() {
         Daemon::start(place.command_with_secret(id, file, others))
     };
     let a = start("a", &file, &[]);
-    let another = "it has another secret of the mesh";
+    let another = "it has a different secret of the mesh";
     let b = start("b", &wrong, &[&a]);
     quarrel(&a, &b, another, another);
     drop(b);
@@ -66,15 +66,15 @@ fn a_wrong_secret_and_a_missing_one_are_told_apart_on_both_sides() {
     quarrel(
         &a,
         &without,
-        "it has the mesh's secret, and this node has none",
-        "it has no secret of the mesh, and this node has one",
+        "it has the mesh's secret, but this node has none",
+        "it does not have the mesh's secret, but this node does",
     );
     let d = start("d", &file, &[&without]);
     quarrel(
         &without,
         &d,
-        "it has no secret of the mesh, and this node has one",
-        "it has the mesh's secret, and this node has none",
+        "it does not have the mesh's secret, but this node does",
+        "it has the mesh's secret, but this node has none",
     );
     let mut command = phalanxd(["--id", "e", "--mesh", "other", "--listen", "127.0.0.1:0"]);
     command
@@ -162,8 +162,8 @@ async fn a_secret_is_rotated_under_running_daemons_and_nobody_is_lost() {
     quarrel(
         &a,
         &late,
-        "it has another secret of the mesh",
-        "it has another secret of the mesh",
+        "it has a different secret of the mesh",
+        "it has a different secret of the mesh",
     );
     place.secrets("secret", &[&new]);
     late.signal(Signal::HUP);
@@ -221,7 +221,10 @@ async fn certificates_in_files_are_read_again_when_told() {
     a.signal(Signal::HUP);
     let line = a.says("the certificates were not taken over");
     let said = line["message"].as_str().unwrap();
-    assert!(said.contains("a-cert.pem: holds no certificate"), "{said}");
+    assert!(
+        said.contains("a-cert.pem: does not contain a certificate"),
+        "{said}"
+    );
     assert!(a.runs());
 }
 
@@ -236,7 +239,7 @@ fn secrets_that_cannot_be_used_keep_a_daemon_from_starting() {
         said
     };
     let empty = place.secrets("empty", &[]);
-    assert!(message(&empty).contains("empty: holds no secret; write one a line"));
+    assert!(message(&empty).contains("empty: does not contain a secret; write one per line"));
     let open = place.secrets("open", &[&good]);
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o604);
     fs::set_permissions(&open, mode).unwrap();

@@ -92,7 +92,7 @@ async fn a_port_that_is_taken_is_named_with_the_mend() {
 #[tokio::test]
 async fn nobody_listening_is_a_refused_connection() {
     let ca = Ca::new();
-    let (held, nobody) = nobody_listens();
+    let (held, nobody) = unused_address();
     let mut one = start(ca.node("one"), &[nobody]).await;
     one.fails_to_dial("refused").await;
     drop(held);

@@ -84,7 +84,7 @@ fn loopback() -> SocketAddr {
 }
 
 /// A port on which nobody listens, and that nobody else gets while it is held.
-fn nobody_listens() -> (TcpSocket, SocketAddr) {
+fn unused_address() -> (TcpSocket, SocketAddr) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(loopback()).unwrap();
     let address = socket.local_addr().unwrap();

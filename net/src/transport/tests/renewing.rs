@@ -133,9 +133,10 @@ async fn secrets_rotate_without_a_cut_and_the_old_one_is_worth_nothing_then() {
     }
     [one, ..] = members;
     let mut late = start(of_secrets(&[&old], "late"), &[one.address()]).await;
-    late.fails_to_dial("it has another secret of the mesh")
+    late.fails_to_dial("it has a different secret of the mesh")
         .await;
-    one.turns_away("it has another secret of the mesh").await;
+    one.turns_away("it has a different secret of the mesh")
+        .await;
     late.ends().await;
     one.ends().await;
 }
