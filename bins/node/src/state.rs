@@ -6,24 +6,25 @@ use phalanx_net::store::{FileEpoch, StoreError};
 use std::fs::DirBuilder;
 use std::path::Path;
 
-/// A held state directory; let go when the last clone of the store is dropped, or when the process dies.
+/// A held state directory. It is released when the last clone of the store is dropped, or when the
+/// process dies.
 #[derive(Debug)]
 pub(crate) struct State {
-    /// Where the epoch is kept.
+    /// Stores the epoch.
     pub(crate) store: FileEpoch,
-    /// The epoch of this start, stored already.
+    /// The epoch of this start, already stored.
     pub(crate) epoch: u64,
 }
 
 impl State {
-    /// Makes the directory if need be, takes hold of it, and raises the epoch.
+    /// Creates the directory if necessary, locks it, and raises the epoch.
     pub(crate) fn open(directory: &Path) -> Result<Self, Failure> {
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(directory).map_err(|error| {
             Failure::Start(format!(
-                "{}: cannot be used as the state directory: {error}; check that this user may write in it",
+                "{}: cannot be used as the state directory: {error}; check that this user may write to it",
                 directory.display()
             ))
         })?;
