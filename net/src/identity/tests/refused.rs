@@ -40,7 +40,7 @@ fn text_that_is_not_pem_is_named_with_its_apparent_content() {
     let cases: [(&[u8], &str); 4] = [
         (b"", "it is empty"),
         (b"hello", "its content is unknown"),
-        (&[0x30, 0x82, 1], "it seems to be DER"),
+        (&[0x30, 0x82, 1], "it seems to be in DER"),
         (&good.key.pem, "it contains a private key"),
     ];
     for (pem, said) in cases {

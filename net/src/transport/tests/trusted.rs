@@ -246,7 +246,7 @@ async fn who_is_not_trusted_is_not_trusted_in_a_trusted_subnet_either() {
     let knows = start_trusting(&wire, with("knows"), &[], LOCAL).await;
     let target = [knows.address()];
     let mut guesses = start_trusting(&wire, with("guesses"), &target, LOCAL).await;
-    guesses.fails_to_dial("another secret of the mesh").await;
+    guesses.fails_to_dial("a different secret of the mesh").await;
     for member in [&one, &knows, &guesses] {
         assert_eq!(member.node.links(), 0);
     }
