@@ -1,8 +1,9 @@
-//! Links between nodes: TCP, mutual TLS 1.3, HTTP/2, and on it one long-lived stream a link.
+//! Links between nodes: TCP, mutual TLS 1.3, HTTP/2, and one long-lived stream per link.
 //!
-//! Start with [`MeshNode`], which ties a machine, its loop, this transport and a store together; then `links`,
-//! the life of one link. The transport carries out what core orders and reports what happened; it decides
-//! nothing about the mesh. It does not judge messages: [`wire`](crate::wire) parses, core judges.
+//! Start with [`MeshNode`], which combines a machine, its loop, this transport and a store; then
+//! `links`, the life cycle of one link. The transport executes the orders of core and reports
+//! events; it decides nothing about the mesh. It does not interpret messages: [`wire`](crate::wire)
+//! parses them, core judges them.
 //!
 //! ```text
 //!  dialer: connect -> TLS -> HTTP/2 -> Link call --+                    +-> driver: Dialed
@@ -10,11 +11,12 @@
 //!  acceptor: accept -> TLS -> HTTP/2 -> Link call -+                    +-> driver: Closed
 //! ```
 //!
-//! TLS is done here and HTTP/2 runs inside it, so that both ends know the other's certificate before the first
-//! request, and every service on the port finds its [`Caller`] in the request's extensions.
+//! TLS is handled here and HTTP/2 runs inside it, so that both ends know the other's certificate
+//! before the first request, and every service on the port finds its [`Caller`] in the extensions
+//! of the request.
 //!
-//! Bounds: [`Limits`]. A raw connection over a limit is dropped at once; core's own limiter, which answers with
-//! other members to try, comes before that for nodes that behave.
+//! Bounds: [`Limits`]. A raw connection above a limit is dropped immediately. For well-behaved
+//! nodes, core's own limiter, which refers them to other members, takes effect first.
 
 mod accept;
 mod attempts;
@@ -60,33 +62,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The most bytes of one message on a link; the codec's check, before anything is parsed.
+/// Maximum size of one message on a link in bytes; checked by the codec before parsing.
 pub const LINK_MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX;
-/// The most bytes of one message of any other call.
+/// Maximum size of one message of any other call, in bytes.
 pub const CALL_MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
 
-/// Bounds of the transport.
+/// Limits of the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most connections that others who proved who they are have to us at one time.
+    /// Maximum number of simultaneous authenticated connections accepted by this node.
     pub connections: usize,
-    /// Connections accepted at once from one source; after that one each `accept_interval`.
+    /// Number of connections accepted at once from one source; after that, one per
+    /// `accept_interval`.
     pub accept_burst: u32,
     /// See `accept_burst`.
     pub accept_interval: Duration,
-    /// The most TLS handshakes that run at one time; one more ends the oldest of the source that has the most.
+    /// Maximum number of simultaneous TLS handshakes; one more evicts the oldest of the source that
+    /// has the most.
     pub handshakes: usize,
-    /// The most of them with one source: an IPv4 address or an IPv6 network; one more ends its oldest.
+    /// Maximum number of simultaneous handshakes with one source (an IPv4 address or an IPv6
+    /// network); one more evicts the oldest of this source.
     pub handshakes_from_one: usize,
-    /// A TLS handshake that takes longer is broken off.
+    /// Maximum duration of a TLS handshake.
     pub handshake_timeout: Duration,
-    /// The most streams on one connection.
+    /// Maximum number of streams on one connection.
     pub streams: u32,
-    /// What may wait to go out on one link.
+    /// Limits of the queue of one link.
     pub queue: QueueLimits,
-    /// How long a closed link may take to send what it still has to.
+    /// Maximum time for a closed link to send its waiting messages.
     pub close_grace: Duration,
-    /// How long a node that ends waits for its connections.
+    /// Maximum time that a node which ends waits for its connections.
     pub shutdown_grace: Duration,
 }
 
@@ -110,97 +115,99 @@ impl Default for Limits {
 /// A fact for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// Of the mesh.
+    /// An event of the mesh.
     Mesh(gossip::Event),
-    /// Of the channels.
+    /// An event of the channels.
     Channel(channel::Event),
-    /// Other ways lead to some members; told in intervals, once somebody asked for it
-    /// ([`MeshNode::watch_routes`]).
+    /// The routes to some members changed. Reported at intervals, once a subscriber has asked for
+    /// it ([`MeshNode::watch_routes`]).
     RoutesChanged,
-    /// Of the transport.
+    /// An event of the transport.
     Transport(Event),
 }
 
-/// Something that happened in the transport. Never needed for correctness.
+/// An event of the transport. Never needed for correctness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A connection was dropped before anything was said.
+    /// A connection was dropped before any byte was exchanged.
     ConnectionDropped {
-        /// Who connected.
+        /// The remote address.
         remote: SocketAddr,
-        /// Over which limit.
+        /// The limit that was exceeded.
         limit: Limit,
     },
-    /// The TLS handshake with somebody who connected failed.
+    /// The TLS handshake of an accepted connection failed.
     HandshakeFailed {
-        /// Who connected.
+        /// The remote address.
         remote: SocketAddr,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// So many more connections were dropped or failed to shake hands, in a flood of which each was not told.
+    /// Further connections were dropped or failed their handshake, during a flood of which not
+    /// every event was reported.
     MoreTurnedAway {
-        /// How many.
+        /// The number of connections.
         count: u64,
     },
-    /// Somebody who may not have a link asked for one.
+    /// A caller that may not have a link requested one.
     LinkDenied {
-        /// Who connected.
+        /// The remote address.
         remote: SocketAddr,
-        /// Why it may not.
+        /// The reason for the rejection.
         reason: String,
     },
-    /// A peer sent what is no message; its link is closed.
+    /// A peer sent an invalid message; its link is closed.
     Malformed {
         /// The peer.
         peer: NodeId,
         /// The link.
         link: LinkId,
-        /// What is wrong with it.
+        /// The error.
         reason: String,
     },
-    /// A link is opened that is authenticated and not encrypted: both ends trust the other's subnet.
+    /// A link that is authenticated but not encrypted was opened: each end trusts the subnet of the
+    /// other.
     Unencrypted {
         /// The peer.
         peer: NodeId,
         /// The link.
         link: LinkId,
-        /// Where the peer is.
+        /// The peer's address.
         remote: SocketAddr,
     },
-    /// The data path beside a link works, say both ends.
+    /// The data path beside a link is established at both ends.
     DataPathUp {
         /// The peer.
         peer: NodeId,
         /// The link.
         link: LinkId,
     },
-    /// The data path beside a link failed, or one that worked ended with its link.
+    /// The data path beside a link failed, or an established one ended with its link.
     DataPathDown {
         /// The peer.
         peer: NodeId,
         /// The link.
         link: LinkId,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The two ends of a link have no overlay in common: it has no data path.
+    /// The two ends of a link have no overlay in common, so it has no data path.
     DataPathUnfit {
         /// The peer.
         peer: NodeId,
         /// The link.
         link: LinkId,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The port gave no connection; it is tried again.
+    /// The port returned an error instead of a connection; accepting is retried.
     AcceptFailed {
-        /// Why.
+        /// The error.
         reason: String,
     },
-    /// The epoch could not be stored; it is tried again.
+    /// The epoch could not be stored; storing is retried.
     StoreFailed {
-        /// Why.
+        /// The error.
         reason: String,
     },
 }
@@ -210,9 +217,9 @@ pub enum Event {
 pub enum Limit {
     /// Too many connections.
     Connections,
-    /// Too many connections a second.
+    /// Too many connections per second.
     Rate,
-    /// Too many handshakes at one time.
+    /// Too many simultaneous handshakes.
     Handshakes,
 }
 
@@ -220,8 +227,8 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connections => "too many connections",
-            Self::Rate => "too many connections a second",
-            Self::Handshakes => "too many handshakes at one time",
+            Self::Rate => "too many connections per second",
+            Self::Handshakes => "too many simultaneous handshakes",
         })
     }
 }
@@ -236,15 +243,15 @@ impl fmt::Display for Event {
                 write!(f, "the handshake with {remote} failed: {reason}")
             }
             Self::MoreTurnedAway { count } => {
-                write!(f, "{count} more connections were turned away before this")
+                write!(f, "{count} more connections were rejected before this")
             }
             Self::LinkDenied { remote, reason } => {
-                write!(f, "{remote} asked for a link and got none: {reason}")
+                write!(f, "the link requested by {remote} was rejected: {reason}")
             }
             Self::Malformed { peer, link, reason } => {
                 write!(
                     f,
-                    "{peer} sent what is no message on link {}: {reason}",
+                    "{peer} sent an invalid message on link {}: {reason}",
                     link.0
                 )
             }
@@ -253,29 +260,29 @@ impl fmt::Display for Event {
                 "link {} to {peer} at {remote} is unencrypted: both ends trust the network between them",
                 link.0
             ),
-            Self::DataPathUp { peer, .. } => write!(f, "the data path to {peer} works"),
+            Self::DataPathUp { peer, .. } => write!(f, "the data path to {peer} is established"),
             Self::DataPathDown { peer, reason, .. } => {
-                write!(f, "the data path to {peer} is over: {reason}")
+                write!(f, "the data path to {peer} ended: {reason}")
             }
             Self::DataPathUnfit { peer, reason, .. } => {
                 write!(f, "no data path to {peer}: {reason}")
             }
-            Self::AcceptFailed { reason } => write!(f, "no connection can be accepted: {reason}"),
-            Self::StoreFailed { reason } => write!(f, "the epoch was not stored: {reason}"),
+            Self::AcceptFailed { reason } => write!(f, "cannot accept connections: {reason}"),
+            Self::StoreFailed { reason } => write!(f, "cannot store the epoch: {reason}"),
         }
     }
 }
 
-/// What went over all links, counted in encoded messages, without TLS, HTTP/2 and TCP.
+/// Traffic on all links, counted in encoded messages, without the overhead of TLS, HTTP/2 and TCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Messages handed to links.
+    /// Number of messages sent.
     pub messages_sent: u64,
-    /// Their bytes.
+    /// Bytes of the messages sent.
     pub bytes_sent: u64,
-    /// Messages that arrived.
+    /// Number of messages received.
     pub messages_received: u64,
-    /// Their bytes.
+    /// Bytes of the messages received.
     pub bytes_received: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Carries out what a node's machine orders.
+//! Executes the outputs of a node's machine.
 
 use super::dial::Dialer;
 use super::links::Links;
@@ -17,19 +17,19 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time;
 
-/// How long to wait before an epoch that could not be stored is tried again.
+/// Pause before an epoch that could not be stored is stored again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
-/// Sees everything that happens to a node's machine, before it happens.
+/// Called with every input of a node's machine, before the machine processes it.
 pub type Observer = Box<dyn FnMut(Instant, &node::Input) + Send>;
 
-/// Performs for one node.
+/// The performer of one node.
 pub(crate) struct MeshPerformer<N> {
     pub(crate) dialer: Dialer<N>,
     pub(crate) links: Links,
     /// The newest epoch to store; see [`keep_epochs`].
     pub(crate) orders: watch::Sender<Option<(Ticket, u64)>>,
-    /// Says when the node ends.
+    /// Signals that the node ends.
     pub(crate) closing: watch::Sender<bool>,
     pub(crate) left: watch::Sender<bool>,
     /// Serves the applications.
@@ -68,7 +68,7 @@ impl<N: Network> Performer<Node> for MeshPerformer<N> {
                 if let gossip::Event::LinkUp { link, .. } = &event {
                     self.links.prepare_path(*link);
                 }
-                // Nobody needs to listen.
+                // The send fails if there is no subscriber.
                 let _nobody = self.links.notices.send(Notice::Mesh(event)).is_err();
             }
         }
@@ -81,8 +81,8 @@ impl<N: Network> Performer<Node> for MeshPerformer<N> {
     }
 }
 
-/// Stores epochs one after the other, each however often it takes. A newer order takes the place of one that is
-/// waiting: the machine waits for its newest alone. Ends with the machine's loop.
+/// Stores epochs one after another, each with retries. A newer order replaces a waiting one,
+/// because the machine waits only for the newest. Ends with the machine's loop.
 pub(crate) async fn keep_epochs<S: EpochStore>(
     store: S,
     links: Links,
@@ -117,7 +117,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use tokio::sync::broadcast;
 
-    /// Fails twice, and notes what it was given.
+    /// A store that fails twice and records the epochs it was given.
     #[derive(Clone, Default)]
     struct Failing(Arc<Mutex<Vec<u64>>>);
 
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_newest_epoch_is_stored_however_often_it_takes() {
+    async fn storing_the_newest_epoch_is_retried_until_it_succeeds() {
         let inbox = Inbox::new();
         let (notices, mut told) = broadcast::channel(16);
         let links = Links::new(inbox.handle(), Tasks::new(), Limits::default(), notices);

@@ -1,7 +1,7 @@
-//! Links that an application wishes for, beside those the mesh needs.
+//! Links requested by applications, in addition to those that the mesh needs.
 //!
-//! Bounds: [`WISHES_MAX`] members at one time. The machine is told of a wish again and again, so that it may come
-//! before its member is known.
+//! Bounds: [`WISHES_MAX`] members at a time. The node machine repeats the requests to the mesh, so a
+//! request may precede the first record of its member.
 
 use super::MeshNode;
 use crate::driver::{Handle, Stopped};
@@ -12,28 +12,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many hold a wish for a link to each member. Cloning shares it.
+/// Number of requests for a link per member. Clones share the table.
 #[derive(Clone, Default)]
 pub(crate) struct Wishes {
     held: Arc<Mutex<BTreeMap<NodeId, usize>>>,
-    /// The wishes that the machine was told of. Whoever tells it holds them: the last that is told is what stands.
+    /// The requests that the machine knows. Locked while inputs are sent, so that the last input
+    /// matches the current requests.
     told: Arc<tokio::sync::Mutex<BTreeSet<NodeId>>>,
 }
 
-/// A wish for a link; it ends when this is dropped.
+/// A request for a link; it ends when the value is dropped.
 pub struct WishedLink {
     peer: NodeId,
     node: MeshNode,
 }
 
-/// Why a wish is not taken.
+/// Reason why a request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WishError {
-    /// As many as there may be.
-    #[error("links to {WISHES_MAX} members are wished for; drop one first")]
+    /// The maximum number of requested members is reached.
+    #[error("the limit of {WISHES_MAX} requested links is reached; drop one first")]
     TooMany,
-    /// For a link of the node to itself.
-    #[error("a node has no link to itself; wish for another member")]
+    /// The request is for a link of the node to itself.
+    #[error("a node cannot have a link to itself; request a link to another member")]
     Myself,
     /// The node has ended.
     #[error(transparent)]
@@ -45,7 +46,7 @@ impl Wishes {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more holds a wish.
+    /// Adds a request.
     fn add(&self, peer: &NodeId) -> Result<(), WishError> {
         let mut held = self.lock();
         if held.len() >= WISHES_MAX && !held.contains_key(peer) {
@@ -55,7 +56,7 @@ impl Wishes {
         Ok(())
     }
 
-    /// One less does; whether nobody does any more.
+    /// Removes a request; returns whether it was the last one for the member.
     fn remove(&self, peer: &NodeId) -> bool {
         let mut held = self.lock();
         let Some(count) = held.get_mut(peer) else {
@@ -69,11 +70,11 @@ impl Wishes {
         last
     }
 
-    /// Tells the machine what stands: first what nobody wishes for any more, since it has no room for more than are
-    /// held, then the wish for this member.
+    /// Sends the current requests to the machine: first the ends of requests, because the machine
+    /// has a limit on simultaneous ones, then the request for this member.
     async fn tell(&self, driver: &Handle<Node>, peer: &NodeId) -> Result<(), Stopped> {
         let mut told = self.told.lock().await;
-        // Looked at once: what changes from here on is told by whoever changes it.
+        // The table is read once: a later change is sent by the call that made it.
         let (over, wished) = {
             let held = self.lock();
             let over = told.iter().filter(|it| !held.contains_key(*it));
@@ -98,12 +99,12 @@ impl Wishes {
 }
 
 impl MeshNode {
-    /// Wishes for a link to a member, for instance for a data path, until what is returned is dropped. The link is made
-    /// as soon as the member is known and alive, if it can be dialled, and again when it breaks. A member that cannot be
-    /// dialled must wish for the link itself.
+    /// Requests a link to a member, for instance for a data path, until the returned value is
+    /// dropped. The link is made as soon as the member is known and alive, if it can be dialled,
+    /// and again when it breaks. A member that cannot be dialled must request the link itself.
     ///
     /// # Errors
-    /// When there are too many wishes, the member is this node, or the node has ended.
+    /// If there are too many requests, the member is this node, or the node has ended.
     pub async fn wish_for_link(&self, peer: NodeId) -> Result<WishedLink, WishError> {
         if self.is(&peer) {
             return Err(WishError::Myself);
@@ -119,7 +120,7 @@ impl MeshNode {
 }
 
 impl WishedLink {
-    /// To whom.
+    /// Returns the member.
     #[must_use]
     pub const fn peer(&self) -> &NodeId {
         &self.peer
@@ -137,7 +138,7 @@ impl Drop for WishedLink {
         if self.node.wishes.remove(&self.peer) {
             let (node, peer) = (self.node.clone(), self.peer.clone());
             self.node.spawn(async move {
-                // A node that has ended wishes for nothing.
+                // The error is ignored: the machine of an ended node keeps no requests.
                 let _ended = node.wishes.tell(node.driver(), &peer).await.is_err();
             });
         }

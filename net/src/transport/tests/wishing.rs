@@ -1,4 +1,4 @@
-//! Links that applications wish for.
+//! Tests of links that applications request.
 
 use super::*;
 use phalanx_core::gossip::LinkEnd;
@@ -16,7 +16,7 @@ async fn neighbours(member: &Member) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_wished_link_stands_as_long_as_somebody_wishes_for_it() {
+async fn a_requested_link_lasts_as_long_as_a_request_is_held() {
     let ca = Ca::new();
     let ids: Vec<String> = (0..NODES).map(|at| format!("n{at}")).collect();
     let mut members: Vec<Member> = Vec::new();
@@ -33,7 +33,7 @@ async fn a_wished_link_stands_as_long_as_somebody_wishes_for_it() {
     let linked = neighbours(one).await;
     let far = ids[2..].iter().find(|id| !linked.contains(id)).unwrap();
     let far: NodeId = far.parse().unwrap();
-    // A place that is free again counts for the machine at once.
+    // A dropped request is free again for the machine immediately.
     let mut full = Vec::new();
     for at in 0..WISHES_MAX {
         let unknown = format!("unknown{at}").parse().unwrap();
@@ -48,9 +48,9 @@ async fn a_wished_link_stands_as_long_as_somebody_wishes_for_it() {
     let up = |notice: &Notice| matches!(notice, Notice::Mesh(gossip::Event::LinkUp { peer, dialed: true, .. }) if *peer == far);
     one.hears("the link", up).await;
     drop(first);
-    // Whoever else wishes for it has it still: only this one's end ends it.
+    // Another request keeps the link: only dropping that one too ends it.
     assert!(neighbours(one).await.contains(&far.to_string()));
-    // Wherever it is dropped.
+    // A request can be dropped outside of the runtime.
     std::thread::spawn(|| drop(second)).join().unwrap();
     one.hears("its end", |notice| {
         let surplus = LinkEnd::Surplus;
@@ -63,7 +63,7 @@ async fn a_wished_link_stands_as_long_as_somebody_wishes_for_it() {
 }
 
 #[tokio::test]
-async fn wishes_are_bounded_and_each_counts_until_it_is_dropped() {
+async fn requests_are_limited_and_each_counts_until_it_is_dropped() {
     let ca = Ca::new();
     let one = start(ca.node("one"), &[]).await;
     let mut held = Vec::new();
