@@ -5,8 +5,8 @@
 //! a part of the run.
 
 use crate::scenario::Scenario;
-use crate::scenario::plan::{Plan, Planned};
-use crate::system::System;
+use crate::scenario::plan::{Plan, Planned, Reporter};
+use crate::world::ReportedEvent;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,7 +52,7 @@ impl<'a> Agenda<'a> {
                 }
                 (_, Some(_)) => {
                     let (_, brought) = self.due.pop_first()?;
-                    if !brought.order.is_idle(&runs) {
+                    if !brought.is_idle(|host, _| runs(host)) {
                         return Some(brought);
                     }
                 }
@@ -61,15 +61,15 @@ impl<'a> Agenda<'a> {
         }
     }
 
-    /// A host reported something: what waited for it comes due.
-    pub fn heard<S: System>(&mut self, now: Duration, host: usize, event: &S::Event) {
+    /// A process reported an event: orders that waited for it come due.
+    pub fn heard(&mut self, now: Duration, by: Reporter, event: &dyn ReportedEvent) {
         let end = self.plan.faults_end;
         if now >= end {
             return;
         }
-        let (word, about) = S::event(event);
+        let (word, about) = event.described();
         for (number, waiting) in self.plan.triggers.iter().enumerate() {
-            let fits = waiting.fits(&self.scenario.hosts, host, word, about);
+            let fits = waiting.fits(&self.scenario.hosts, by, word, about);
             if !fits || !self.fired.insert(number) {
                 continue;
             }
@@ -86,8 +86,7 @@ impl<'a> Agenda<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::Event;
-    use crate::mesh::Mesh;
+    use crate::mesh::{Event, daemon_of};
     use crate::scenario::plan::Order;
     use phalanx_core::gossip;
 
@@ -134,14 +133,14 @@ eventually = { converged = true }
                 id: scenario.hosts[host].id.clone(),
             })
         };
-        agenda.heard::<Mesh>(4 * second, 1, &down(2));
-        agenda.heard::<Mesh>(4 * second, 0, &down(1));
+        agenda.heard(4 * second, daemon_of(1), &down(2));
+        agenda.heard(4 * second, daemon_of(0), &down(1));
         assert!(
             drain(&mut agenda, 6 * second, [true; 3]).is_empty(),
             "another's word, about another"
         );
-        agenda.heard::<Mesh>(4 * second, 0, &down(2));
-        agenda.heard::<Mesh>(5 * second, 0, &down(2));
+        agenda.heard(4 * second, daemon_of(0), &down(2));
+        agenda.heard(5 * second, daemon_of(0), &down(2));
         assert!(drain(&mut agenda, 4 * second, [true; 3]).is_empty());
         let stop = Order::Stop {
             host: 1,

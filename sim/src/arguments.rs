@@ -1,14 +1,13 @@
 //! The command line of an engine that is a process of its own: one file, one seed.
 
-use crate::mesh::{self, Mesh};
+use crate::mesh::{self, MESH};
 use crate::scenario::{Scenario, ScenarioError};
-use crate::system::System as _;
 use phalanx_core::gossip::Sabotage;
 use std::path::PathBuf;
 
 /// A program that runs one scenario with one seed.
 #[derive(Clone, Copy, Debug)]
-pub struct Program {
+pub struct EngineBinary {
     /// Its name.
     pub name: &'static str,
     /// Its version.
@@ -17,7 +16,7 @@ pub struct Program {
     pub about: &'static str,
 }
 
-impl Program {
+impl EngineBinary {
     fn usage(&self) -> String {
         format!(
             "Usage: {} FILE [--variant WORD=VALUE,...] [--seed N] [--strict] [--sabotage NAME]... [--trace FILE]",
@@ -62,7 +61,7 @@ impl Arguments {
     /// # Errors
     /// What is wrong with them, with the usage.
     pub fn parse(
-        program: Program,
+        program: EngineBinary,
         arguments: impl Iterator<Item = String>,
     ) -> Result<Self, String> {
         let usage = program.usage();
@@ -116,7 +115,7 @@ impl Arguments {
     /// # Errors
     /// What is wrong with its file, or that its matrix makes many of it and none was chosen.
     pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
-        Scenario::load_one(&self.file, &Mesh::vocabulary(), self.variant.as_deref())
+        Scenario::load_one(&self.file, &(MESH.vocabulary)(), self.variant.as_deref())
     }
 }
 
@@ -126,7 +125,7 @@ mod tests {
     use phalanx_core::gossip::Switch;
 
     fn parse(words: &[&str]) -> Result<Arguments, String> {
-        let program = Program {
+        let program = EngineBinary {
             name: "engine",
             version: "1",
             about: "Runs.",

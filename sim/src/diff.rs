@@ -1,6 +1,6 @@
 //! Where two runs part: the first event that differs, and what differs between two states of a node.
 
-use crate::model::NodeState;
+use crate::mesh::NodeState;
 use crate::record::{Line, Reader, TraceError};
 use phalanx_core::gossip::{LinkView, MemberView};
 use std::collections::{BTreeMap, VecDeque};
@@ -138,7 +138,7 @@ fn link(link: &LinkView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::Mesh;
+    use crate::mesh::{MESH, node_state};
     use crate::model::Replay;
     use crate::record::{Header, Writer};
     use crate::scenario::{Engine, Scenario};
@@ -159,7 +159,7 @@ mod tests {
             recorder: Some(&mut writer),
             ..Options::default()
         };
-        run::<Mesh>(scenario, seed, options).unwrap();
+        run(&MESH, scenario, seed, options).unwrap();
         writer.finish().unwrap();
         text
     }
@@ -196,12 +196,12 @@ mod tests {
     fn states_differ_in_what_happened_between_them() {
         let scenario = load("two-nodes.toml");
         let plan = scenario.plan(1).unwrap();
-        let mut replay = Replay::new(&scenario, &plan, &[]).unwrap();
+        let mut replay = Replay::new(&MESH, &scenario, &plan, &[]).unwrap();
         replay.to_instant(Duration::from_secs(4));
-        let (before, event) = (replay.state(0), replay.event());
+        let (before, event) = (node_state(&replay, 0), replay.event());
         assert_eq!(changes(&before, &before), []);
         replay.to_instant(Duration::from_secs(20));
-        let found = changes(&before, &replay.state(0));
+        let found = changes(&before, &node_state(&replay, 0));
         let member = found
             .iter()
             .find(|change| change.what == "member n2")
@@ -220,10 +220,10 @@ mod tests {
                 .any(|change| change.what == "link to n2" && change.after.is_none())
         );
 
-        let mut again = Replay::new(&scenario, &plan, &[]).unwrap();
+        let mut again = Replay::new(&MESH, &scenario, &plan, &[]).unwrap();
         assert!(again.to_event(event, plan.end));
         assert_eq!(again.event(), event);
-        assert_eq!(changes(&before, &again.state(0)), []);
+        assert_eq!(changes(&before, &node_state(&again, 0)), []);
         assert!(!again.to_event(1_000_000_000, plan.end));
     }
 }

@@ -1,34 +1,11 @@
 //! Runs of a scenario, whatever its system: what search, shrinking and sweeps are built on.
 
-use crate::model;
+use crate::model::{self, Options};
 use crate::outcome::Outcome;
-use crate::record::Recorder;
-use crate::scenario::{Scenario, ScenarioError};
-use crate::system::{System, Vocabulary};
-use core::fmt;
-use core::marker::PhantomData;
+use crate::scenario::{Scenario, ScenarioError, Vocabulary};
+use crate::world::Definition;
 use core::time::Duration;
 use std::path::Path;
-
-/// How a run differs from the ordinary.
-#[derive(Default)]
-pub struct Options<'a> {
-    /// What is broken on purpose in every process, by its words in the system's vocabulary.
-    pub sabotage: Vec<String>,
-    /// A fault that bit nothing fails the run.
-    pub strict: bool,
-    /// Who keeps what happens.
-    pub recorder: Option<&'a mut dyn Recorder>,
-}
-
-impl fmt::Debug for Options<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("sabotage", &self.sabotage)
-            .field("strict", &self.strict)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Something that runs scenarios of one system.
 pub trait Runner {
@@ -47,7 +24,7 @@ pub trait Runner {
     ///
     /// # Errors
     /// What stands against it.
-    fn hopeful(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String>;
+    fn recoverable(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String>;
 
     /// The words of the system.
     fn vocabulary(&self) -> Vocabulary;
@@ -62,45 +39,26 @@ pub trait Runner {
     }
 }
 
-/// The model engine for one system: `&Model::<Mesh>::new()` is a `&dyn Runner`.
-pub struct Model<S>(PhantomData<fn() -> S>);
+/// The model engine for one system.
+#[derive(Clone, Copy, Debug)]
+pub struct Model(pub &'static Definition);
 
-impl<S> Model<S> {
-    /// The engine; it holds nothing.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<S> Default for Model<S> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<S> fmt::Debug for Model<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Model")
-    }
-}
-
-impl<S: System> Runner for Model<S> {
+impl Runner for Model {
     fn run(
         &self,
         scenario: &Scenario,
         seed: u64,
         options: Options<'_>,
     ) -> Result<Outcome, ScenarioError> {
-        model::run::<S>(scenario, seed, options)
+        model::run(self.0, scenario, seed, options)
     }
 
-    fn hopeful(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String> {
+    fn recoverable(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String> {
         let plan = scenario.plan(seed).map_err(|why| why.to_string())?;
-        S::hopeful(scenario, &plan, at)
+        (self.0.recoverable)(scenario, &plan, at)
     }
 
     fn vocabulary(&self) -> Vocabulary {
-        S::vocabulary()
+        (self.0.vocabulary)()
     }
 }

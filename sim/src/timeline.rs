@@ -192,7 +192,7 @@ fn faults(recording: &Recording<'_>, end: u64, columns: usize, pad: usize) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::Mesh;
+    use crate::mesh::MESH;
     use crate::scenario::Scenario;
     use crate::{Options, run};
 
@@ -204,7 +204,7 @@ mod tests {
             recorder: Some(&mut recording),
             ..Options::default()
         };
-        let outcome = run::<Mesh>(&scenario, 1, options).unwrap();
+        let outcome = run(&MESH, &scenario, 1, options).unwrap();
         let rows = rows(&recording, outcome.virtual_ms * 1_000_000, width);
         rows.iter().map(Row::text).collect()
     }

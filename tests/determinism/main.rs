@@ -1,6 +1,6 @@
 //! Tests that the same seed gives the same run, in this process and in another.
 
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::MESH;
 use phalanx_sim::record::{Header, Writer};
 use phalanx_sim::scenario::{Engine, Scenario};
 use phalanx_sim::{Options, run};
@@ -20,7 +20,7 @@ fn hashes() -> BTreeMap<String, String> {
     let mut hashes = BTreeMap::new();
     for name in SCENARIOS {
         for seed in 1..=2 {
-            let outcome = run::<Mesh>(&load(name), seed, Options::default())
+            let outcome = run(&MESH, &load(name), seed, Options::default())
                 .expect("the scenario supports this engine");
             hashes.insert(format!("{name} {seed}"), outcome.trace_hash);
         }
@@ -76,7 +76,7 @@ fn the_trace_is_the_same_line_for_line() {
             recorder: Some(&mut writer),
             ..Options::default()
         };
-        let hash = run::<Mesh>(&scenario, 3, options).unwrap().trace_hash;
+        let hash = run(&MESH, &scenario, 3, options).unwrap().trace_hash;
         writer.finish().unwrap();
         (hash, String::from_utf8(lines).unwrap())
     };

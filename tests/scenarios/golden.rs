@@ -1,7 +1,7 @@
 //! Transcripts of small scenarios under scenarios/golden, a readable introduction to the protocol.
 //! `make golden` rewrites them.
 
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::MESH;
 use phalanx_sim::record::{Recording, transcript};
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::{Options, run};
@@ -20,7 +20,7 @@ fn golden(name: &str) {
         recorder: Some(&mut recording),
         ..Options::default()
     };
-    run::<Mesh>(&scenario, SEED, options).expect("the scenario supports this engine");
+    run(&MESH, &scenario, SEED, options).expect("the scenario supports this engine");
     let mut text = transcript::lines(&recording, SEED).join("\n");
     text.push('\n');
     let path = scenarios.join("golden").join(format!("{name}.txt"));

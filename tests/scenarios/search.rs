@@ -2,7 +2,7 @@
 //! reduces each failure to a readable file.
 
 use crate::files::{LARGE, load, of_model};
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Failure;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::Scenario;
@@ -94,7 +94,7 @@ fn every_planted_bug_is_found_and_shrunk_to_a_page() {
     let beneath = |scenario: &Scenario| scenario.hosts.iter().all(|it| it.channels.is_empty());
     let bases = names.map(|name| load(&name)).filter(beneath);
     let bases: Vec<Scenario> = bases.collect();
-    let runner = Model::<Mesh>::new();
+    let runner = Model(&MESH);
     let sound = Subject {
         runner: &runner,
         sabotage: &[],
@@ -114,7 +114,7 @@ fn every_planted_bug_is_found_and_shrunk_to_a_page() {
 #[test]
 fn a_search_with_the_same_seed_draws_the_same_trials() {
     let bases = vec![load("two-nodes"), load("early-crash")];
-    let runner = Model::<Mesh>::new();
+    let runner = Model(&MESH);
     let subject = Subject {
         runner: &runner,
         sabotage: &[],
@@ -137,7 +137,7 @@ fn a_search_with_the_same_seed_draws_the_same_trials() {
 
 #[test]
 fn a_run_that_does_not_fail_cannot_be_shrunk() {
-    let runner = Model::<Mesh>::new();
+    let runner = Model(&MESH);
     let subject = Subject {
         runner: &runner,
         sabotage: &[],

@@ -3,7 +3,7 @@
 
 use crate::files::{LARGE, folder, load, names, of_model};
 use phalanx_core::gossip::Switch;
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Failure;
 use phalanx_sim::{Options, run};
 use serde_json::Value;
@@ -111,7 +111,7 @@ fn fails_with(scenario: &str, switch: Switch, wanted: impl Fn(&Failure) -> bool)
             sabotage: vec![word(switch)],
             ..Options::default()
         };
-        run::<Mesh>(&scenario, seed, options)
+        run(&MESH, &scenario, seed, options)
             .expect("the scenario supports this engine")
             .failures
             .iter()
@@ -160,9 +160,7 @@ fn each_invariant_catches_its_planted_bug() {
     let planted: BTreeSet<&str> = PLANTED.iter().map(|(invariant, ..)| *invariant).collect();
     assert_eq!(
         planted,
-        phalanx_sim::invariant::names::<Mesh>(&load("two-nodes"))
-            .into_iter()
-            .collect()
+        phalanx_sim::invariant::names(&MESH, &load("two-nodes")).unwrap()
     );
 }
 
@@ -173,7 +171,7 @@ fn a_failure_has_its_expectation_place_time_and_a_command_to_reproduce_it() {
         sabotage: vec![word(Switch::NoDetection)],
         ..Options::default()
     };
-    let outcome = run::<Mesh>(&scenario, 7, options).unwrap();
+    let outcome = run(&MESH, &scenario, 7, options).unwrap();
     let text = outcome.failures[0].to_string();
     assert!(text.contains("crash-and-restart.toml:"), "{text}");
     assert!(text.contains("broken at 14."), "{text}");

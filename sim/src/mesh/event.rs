@@ -1,6 +1,5 @@
 //! What nodes and the applications on their hosts report, and the words for it.
 
-use super::applications::Asked;
 use phalanx_core::channel::message::Item;
 use phalanx_core::channel::{self, ChannelName, Data, Delivery, Done, Failure, Refusal};
 use phalanx_core::gossip::{self, Message};
@@ -244,7 +243,7 @@ pub(super) fn content(message: &Message) -> &'static str {
         Message::Frame(frame) => frame,
         Message::Data(data) => return carried(data),
         Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) | Message::Goodbye(_) => {
-            return super::word(message);
+            return word(message);
         }
     };
     let parts = [
@@ -280,4 +279,42 @@ fn carried(data: &Data) -> &'static str {
     };
     let first = data.items.iter().map(rank).min();
     first.map_or("credit", |rank| WORDS[rank])
+}
+
+/// A request of an application that awaits its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// To open a channel.
+    Open(ChannelName),
+    /// To broadcast on it.
+    Publish(ChannelName),
+    /// To write into it.
+    Write(ChannelName),
+    /// To send the message of this number to this member.
+    Send(u64, NodeId),
+}
+
+impl Asked {
+    /// The events that the answer is reported by.
+    pub fn answered(self, result: Result<Done, Refusal>) -> impl Iterator<Item = Event> {
+        let failed = match (&result, &self) {
+            (Err(Refusal::Undelivered(failure)), Self::Send(_, to)) => {
+                Some(Event::Failed(to.clone(), *failure))
+            }
+            _ => None,
+        };
+        failed.into_iter().chain([Event::Answered(self, result)])
+    }
+}
+
+/// A word for a message.
+pub(super) const fn word(message: &Message) -> &'static str {
+    match message {
+        Message::Hello(_) => "hello",
+        Message::Welcome(_) => "welcome",
+        Message::Refuse(_) => "refuse",
+        Message::Goodbye(_) => "goodbye",
+        Message::Frame(_) => "frame",
+        Message::Data(_) => "data",
+    }
 }

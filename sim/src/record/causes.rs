@@ -1,8 +1,8 @@
 //! Walks causes back: what led to what, from an event to the fault or start behind it.
 
 use super::recording::{Event, Recording};
-use crate::outcome::Failure;
 use crate::scenario::text;
+use crate::verdict::Failure;
 use core::fmt::Write as _;
 use core::time::Duration;
 
@@ -68,8 +68,6 @@ pub fn chain(recording: &Recording<'_>, event: u64, max: usize) -> Vec<Event> {
 /// An event as one line for people.
 #[must_use]
 pub fn describe(recording: &Recording<'_>, event: &Event) -> String {
-    let hosts = &recording.scenario().hosts;
-    let name = |host: usize| hosts[host].name.as_str();
     let at = text::show(Duration::from_nanos(event.at));
     let mut line = format!("{at} #{}", event.number);
     let Some(host) = event.host else {
@@ -87,16 +85,16 @@ pub fn describe(recording: &Recording<'_>, event: &Event) -> String {
         );
         return line.trim_end().to_owned();
     };
+    let process = recording.process_name(host, event.program);
     let _ = match recording.sending(event) {
-        Some((from, _)) => write!(
+        Some((from, sent)) => write!(
             line,
-            " {} took {} ({} B) from {}",
-            name(host),
+            " {process} took {} ({} B) from {}",
             event.kind,
             event.size,
-            name(from)
+            recording.process_name(from, sent.program)
         ),
-        None => write!(line, " {} {}", name(host), event.kind),
+        None => write!(line, " {process} {}", event.kind),
     };
     // A word once, with all it is said of: who comes up again has much to say in one step.
     let mut said: Vec<(&str, Vec<usize>)> = Vec::new();

@@ -25,8 +25,8 @@ pub enum Turn {
 pub enum Subject {
     /// A cut of the plan.
     Cut(usize),
-    /// Whether a host runs.
-    Power(usize),
+    /// Whether a host runs, or its process of a program.
+    Power(usize, Option<&'static str>),
     /// A host's speed.
     Speed(usize),
     /// A host's disk.
@@ -62,7 +62,7 @@ impl Fault {
     /// What an order is.
     #[must_use]
     pub fn of(scenario: &Scenario, plan: &Plan, planned: &Planned) -> Self {
-        let (subject, turn) = Self::shape(&planned.order);
+        let (subject, turn) = Self::shape(planned);
         let step = planned.step.and_then(|step| scenario.steps.get(step));
         let word = step.map_or_else(|| own_word(&planned.order), |step| step.action.word());
         let text = match &planned.order {
@@ -88,6 +88,11 @@ impl Fault {
             Order::Announce { .. } | Order::Mend(_) => String::new(),
             Order::Loss(None) | Order::Latency(None) => String::new(),
         };
+        let text = match planned.program {
+            None => text,
+            Some(program) if text.is_empty() => program.to_owned(),
+            Some(program) => format!("{program}, {text}"),
+        };
         Self {
             word,
             line: step.map(|step| step.line),
@@ -107,15 +112,18 @@ impl Fault {
     /// Whether it stops processes.
     #[must_use]
     pub const fn is_stop(&self) -> bool {
-        matches!((self.subject, self.turn), (Subject::Power(_), Turn::Begins))
+        matches!(
+            (self.subject, self.turn),
+            (Subject::Power(..), Turn::Begins)
+        )
     }
 
     /// What an order is about, and whether it begins or ends something.
     #[must_use]
-    pub const fn shape(order: &Order) -> (Subject, Turn) {
-        match order {
-            Order::Start { host, .. } => (Subject::Power(*host), Turn::Ends),
-            Order::Stop { host, .. } => (Subject::Power(*host), Turn::Begins),
+    pub const fn shape(planned: &Planned) -> (Subject, Turn) {
+        match &planned.order {
+            Order::Start { host, .. } => (Subject::Power(*host, planned.program), Turn::Ends),
+            Order::Stop { host, .. } => (Subject::Power(*host, planned.program), Turn::Begins),
             Order::Cut(cut) => (Subject::Cut(*cut), Turn::Begins),
             Order::Mend(cut) => (Subject::Cut(*cut), Turn::Ends),
             Order::Hold { cut, length } => (Subject::Cut(*cut), Turn::Lasts(*length)),

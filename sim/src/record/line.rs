@@ -1,7 +1,8 @@
 //! Traces as files: JSON lines, the first of which says what run it is.
 
 use super::fault::{Bands, Fault, Turn};
-use super::{Done, Recorder, Step};
+use super::recorder::{Done, Recorder, Step};
+use crate::scenario::command_line::VERSION;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Engine, Scenario};
 use core::fmt;
@@ -11,9 +12,6 @@ use std::io::{self, Write};
 
 /// The version of the format that this program writes and reads.
 pub const FORMAT: u32 = 1;
-
-/// The version of this program.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The first line of a trace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,8 +144,13 @@ impl<'a> Lines<'a> {
         }
     }
 
-    fn name(&self, host: usize) -> Cow<'a, str> {
-        Cow::Borrowed(&self.scenario.hosts[host].name)
+    /// A process by name: its host, and its program if the host runs several.
+    fn name(&self, host: usize, program: Option<&'static str>) -> Cow<'a, str> {
+        let host = self.scenario.hosts[host].name.as_str();
+        match program {
+            None => Cow::Borrowed(host),
+            Some(program) => Cow::Owned(format!("{host}/{program}")),
+        }
     }
 
     /// The line of a step.
@@ -160,9 +163,11 @@ impl<'a> Lines<'a> {
         Line {
             event: step.event,
             at: step.at,
-            node: Some(self.name(step.host)),
+            node: Some(self.name(step.host, step.program)),
             kind: step.kind.into(),
-            from: step.sender().map(|host| self.name(host as usize)),
+            from: step
+                .sender()
+                .map(|host| self.name(host, step.cause_program)),
             size: step.size as u64,
             cause: step.cause.event,
             digest: Some(format!("{:016x}", step.digest).into()),

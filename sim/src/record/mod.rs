@@ -15,104 +15,14 @@ pub mod causes;
 pub mod fault;
 mod line;
 mod reader;
+mod recorder;
 mod recording;
 #[cfg(test)]
 mod tests;
 pub mod transcript;
 
-pub use line::{FORMAT, FaultLine, Header, Line, Lines, VERSION, Word, Writer};
+pub use crate::scenario::command_line::VERSION;
+pub use line::{FORMAT, FaultLine, Header, Line, Lines, Word, Writer};
 pub use reader::{Reader, TraceError};
+pub use recorder::{Cause, Done, Held, Recorder, Said, Step};
 pub use recording::{EVENTS_MAX, Event, HELD_MAX, Recording, Report};
-
-use crate::scenario::plan::Planned;
-
-/// What led to an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cause {
-    /// The event's number; 0 for none.
-    pub event: u64,
-    /// Whose step it was; none for an order of the plan.
-    pub host: Option<u32>,
-}
-
-impl Cause {
-    /// Nothing did.
-    pub const NONE: Self = Self {
-        event: 0,
-        host: None,
-    };
-}
-
-/// Something that a node reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Said<'a> {
-    /// What, as scenario files call it.
-    pub word: &'static str,
-    /// About whom.
-    pub about: Option<&'a str>,
-}
-
-/// A node took an input.
-#[derive(Clone, Copy, Debug)]
-pub struct Step<'a> {
-    /// Its number.
-    pub event: u64,
-    /// True time, in nanoseconds.
-    pub at: u64,
-    /// Whose.
-    pub host: usize,
-    /// What it was: the word of a message, or what happened.
-    pub kind: &'static str,
-    /// Encoded bytes, of a message.
-    pub size: usize,
-    /// What led to it.
-    pub cause: Cause,
-    /// The hash of the node's view afterwards.
-    pub digest: u64,
-    /// What the node reported.
-    pub said: &'a [Said<'a>],
-}
-
-impl Step<'_> {
-    /// Who sent it, of a message.
-    #[must_use]
-    pub const fn sender(&self) -> Option<u32> {
-        if self.size > 0 { self.cause.host } else { None }
-    }
-}
-
-/// An order of the plan was done.
-#[derive(Clone, Copy, Debug)]
-pub struct Done<'a> {
-    /// Its number.
-    pub event: u64,
-    /// True time, in nanoseconds.
-    pub at: u64,
-    /// What.
-    pub planned: &'a Planned,
-}
-
-/// A message that a cut or loss kept from arriving at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Held {
-    /// True time of its first transmission, in nanoseconds.
-    pub at: u64,
-    /// Who sent it.
-    pub from: usize,
-    /// To whom.
-    pub to: usize,
-    /// A cut swallowed it; else segments were lost.
-    pub cut: bool,
-}
-
-/// Keeps a run, or a part of it.
-pub trait Recorder {
-    /// A node took an input.
-    fn step(&mut self, step: &Step<'_>);
-
-    /// An order of the plan was done.
-    fn order(&mut self, order: &Done<'_>);
-
-    /// A message did not arrive at once.
-    fn held(&mut self, _held: Held) {}
-}

@@ -1,6 +1,7 @@
 //! Reads traces line by line.
 
 use super::line::{FORMAT, Header, Line};
+use crate::scenario::command_line::VERSION;
 use core::fmt;
 use serde::Deserialize;
 use std::io::BufRead;
@@ -85,7 +86,7 @@ impl<R: BufRead> Reader<R> {
                  use that version, or write the trace anew with this one",
                 version.phalanx_trace,
                 version.version,
-                super::VERSION
+                VERSION
             )));
         }
         reader.header = serde_json::from_str(&first)

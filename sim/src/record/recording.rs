@@ -1,7 +1,7 @@
 //! A run kept in memory, compactly: what reports, timelines and causes are drawn from.
 
 use super::fault::{Band, Bands, Fault};
-use super::{Done, Held, Recorder, Step};
+use super::recorder::{Done, Held, Recorder, Step};
 use crate::scenario::Scenario;
 use crate::scenario::plan::Plan;
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ struct Row {
     host: u32,
     size: u32,
     kind: u16,
+    /// The program, by its place in the list and counted from 1; 0 for a host that runs one.
+    program: u16,
 }
 
 /// One event, as it is given out.
@@ -34,6 +36,8 @@ pub struct Event {
     pub at: u64,
     /// Whose step; none for an order of the plan.
     pub host: Option<usize>,
+    /// The program of the process, if its host runs several.
+    pub program: Option<&'static str>,
     /// What it was.
     pub kind: &'static str,
     /// Encoded bytes, of a message.
@@ -63,6 +67,7 @@ pub struct Recording<'a> {
     ids: BTreeMap<&'a str, usize>,
     rows: Vec<Row>,
     kinds: Vec<&'static str>,
+    programs: Vec<&'static str>,
     reports: Vec<Report>,
     held: Vec<Held>,
     held_count: u64,
@@ -83,6 +88,7 @@ impl<'a> Recording<'a> {
                 .collect(),
             rows: Vec::new(),
             kinds: Vec::new(),
+            programs: Vec::new(),
             reports: Vec::new(),
             held: Vec::new(),
             held_count: 0,
@@ -130,6 +136,9 @@ impl<'a> Recording<'a> {
             number,
             at: row.at,
             host: (row.host != NOBODY).then_some(row.host as usize),
+            program: usize::from(row.program)
+                .checked_sub(1)
+                .map(|place| self.programs[place]),
             kind: self.kinds[usize::from(row.kind)],
             size: row.size,
             cause: row.cause.into(),
@@ -178,13 +187,15 @@ impl<'a> Recording<'a> {
         self.bands.until(end)
     }
 
+    /// The process of an event by name: its host, and its program if the host runs several.
+    #[must_use]
+    pub fn process_name(&self, host: usize, program: Option<&'static str>) -> String {
+        let host = &self.scenario.hosts[host].name;
+        program.map_or_else(|| host.clone(), |program| format!("{host}/{program}"))
+    }
+
     fn kind(&mut self, kind: &'static str) -> u16 {
-        let known = self.kinds.iter().position(|known| *known == kind);
-        let index = known.unwrap_or_else(|| {
-            self.kinds.push(kind);
-            self.kinds.len() - 1
-        });
-        u16::try_from(index).unwrap_or(0)
+        place_of(&mut self.kinds, kind)
     }
 
     fn push(&mut self, row: Row) {
@@ -195,9 +206,22 @@ impl<'a> Recording<'a> {
     }
 }
 
+/// The place of a word in a list that it is added to if it is not there.
+fn place_of(words: &mut Vec<&'static str>, word: &'static str) -> u16 {
+    let known = words.iter().position(|known| *known == word);
+    let place = known.unwrap_or_else(|| {
+        words.push(word);
+        words.len() - 1
+    });
+    u16::try_from(place).unwrap_or(0)
+}
+
 impl Recorder for Recording<'_> {
     fn step(&mut self, step: &Step<'_>) {
         let kind = self.kind(step.kind);
+        let program = step
+            .program
+            .map_or(0, |program| place_of(&mut self.programs, program) + 1);
         self.push(Row {
             at: step.at,
             digest: step.digest,
@@ -205,6 +229,7 @@ impl Recorder for Recording<'_> {
             host: u32::try_from(step.host).unwrap_or(NOBODY),
             size: u32::try_from(step.size).unwrap_or(u32::MAX),
             kind,
+            program,
         });
         let reports = step.said.iter().map(|said| Report {
             event: step.event,
@@ -225,6 +250,7 @@ impl Recorder for Recording<'_> {
             host: NOBODY,
             size: 0,
             kind,
+            program: 0,
         });
     }
 

@@ -1,9 +1,8 @@
 //! Recordings, traces, and what is told of both.
 
 use super::*;
-use crate::mesh::Mesh;
-use crate::model::run;
-use crate::runner::Options;
+use crate::mesh::MESH;
+use crate::model::{Options, run};
 use crate::scenario::{Engine, Scenario};
 
 const SCENARIO: &str = r#"
@@ -48,7 +47,7 @@ fn record(scenario: &Scenario, seed: u64) -> (String, Recording<'_>) {
         recorder: Some(&mut recording),
         ..Options::default()
     };
-    let hash = run::<Mesh>(scenario, seed, options).unwrap().trace_hash;
+    let hash = run(&MESH, scenario, seed, options).unwrap().trace_hash;
     (hash, recording)
 }
 
@@ -60,7 +59,7 @@ fn trace(scenario: &Scenario, seed: u64) -> String {
         recorder: Some(&mut writer),
         ..Options::default()
     };
-    run::<Mesh>(scenario, seed, options).unwrap();
+    run(&MESH, scenario, seed, options).unwrap();
     writer.finish().unwrap();
     String::from_utf8(text).unwrap()
 }
@@ -82,7 +81,7 @@ fn refused(text: &str) -> String {
 #[test]
 fn recording_does_not_change_the_run() {
     let scenario = small();
-    let bare = run::<Mesh>(&scenario, 7, Options::default()).unwrap();
+    let bare = run(&MESH, &scenario, 7, Options::default()).unwrap();
     let (hash, recording) = record(&scenario, 7);
     assert_eq!(hash, bare.trace_hash);
     assert!(recording.len() > 100);

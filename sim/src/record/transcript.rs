@@ -48,18 +48,18 @@ pub fn lines(recording: &Recording<'_>, seed: u64) -> Vec<String> {
         }
         flush(&mut lines, &mut counted);
         let what = match recording.sending(&event) {
-            Some((from, _)) => format!("<- {:<10} {} ({} B)", name(from), event.kind, event.size),
+            Some((from, sent)) => {
+                let from = recording.process_name(from, sent.program);
+                format!("<- {from:<10} {} ({} B)", event.kind, event.size)
+            }
             None => event.kind.to_owned(),
         };
         let change = if news { "  *" } else { "" };
-        lines.push(format!(
-            "{} {:<10} {what}{change}",
-            at(event.at),
-            name(host)
-        ));
+        let process = recording.process_name(host, event.program);
+        lines.push(format!("{} {process:<10} {what}{change}", at(event.at)));
         for report in reports {
             let about = report.about.map_or("", name);
-            let said = format!("{:>13}{:<10} says {} {about}", "", name(host), report.word);
+            let said = format!("{:>13}{process:<10} says {} {about}", "", report.word);
             lines.push(said.trim_end().to_owned());
         }
     }

@@ -1,7 +1,7 @@
 //! The page of a run: what it holds and what it leaves out.
 
 use super::*;
-use crate::mesh::Mesh;
+use crate::mesh::MESH;
 use crate::scenario::Scenario;
 use crate::{Options, run};
 
@@ -12,7 +12,7 @@ fn page(text: &str, seeds: u64) -> String {
         recorder: Some(&mut recording),
         ..Options::default()
     };
-    let outcome = run::<Mesh>(&scenario, 1, options).unwrap();
+    let outcome = run(&MESH, &scenario, 1, options).unwrap();
     let seeds: Vec<Seed> = (1..=seeds)
         .map(|seed| Seed {
             seed,

@@ -19,7 +19,7 @@ pub struct Coverage {
     /// The latest input and the latest report of each node.
     nodes: Vec<(u64, u64)>,
     /// The latest word on each link.
-    links: BTreeMap<(u32, usize), u64>,
+    links: BTreeMap<(usize, usize), u64>,
     /// The latest order.
     order: u64,
 }

@@ -13,9 +13,10 @@ mod variant;
 pub use coverage::Coverage;
 pub use variant::Trial;
 
-use crate::outcome::Failure;
-use crate::runner::{Options, Runner};
+use crate::model::Options;
+use crate::runner::Runner;
 use crate::scenario::{Scenario, ScenarioError};
+use crate::verdict::Failure;
 use core::time::Duration;
 use phalanx_core::random::Random;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -129,7 +130,7 @@ pub fn attempt(
     let (mut failures, coverage) = run(subject, scenario, seed)?;
     failures.retain(|failure| {
         let at = Duration::from_millis(failure.at_ms);
-        at < scenario.duration || subject.runner.hopeful(scenario, seed, at).is_ok()
+        at < scenario.duration || subject.runner.recoverable(scenario, seed, at).is_ok()
     });
     Ok((failures, coverage))
 }

@@ -18,6 +18,7 @@ pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
         ran: BTreeSet::new(),
         content: BTreeMap::new(),
         written: BTreeSet::new(),
+        program: None,
     };
     for (at, planned) in plan.orders.iter().enumerate() {
         writer.order(at, planned);
@@ -56,10 +57,13 @@ struct Writer<'a> {
     content: BTreeMap<usize, (BTreeSet<Service>, BTreeMap<String, String>)>,
     /// The steps that publish steadily and are written.
     written: BTreeSet<usize>,
+    /// The program that the order being written concerns.
+    program: Option<&'static str>,
 }
 
 impl Writer<'_> {
     fn order(&mut self, index: usize, planned: &Planned) {
+        self.program = planned.program;
         if let Order::Start { host, .. } = planned.order {
             let spec = &self.scenario.hosts[host];
             self.content
@@ -240,13 +244,15 @@ impl Writer<'_> {
             && step.length == length
             && let Action::Nodes(who, same) = &mut step.action
             && *same == action
+            && who.program() == self.program
             && let Some(mut hosts) = who.fixed()
         {
             hosts.push(host);
-            *who = Selector::of(&hosts);
+            *who = Selector::of(&hosts).running(self.program);
             return;
         }
-        self.push(at, Action::Nodes(Selector::of(&[host]), action), length);
+        let who = Selector::of(&[host]).running(self.program);
+        self.push(at, Action::Nodes(who, action), length);
     }
 
     fn start(&mut self, at: Duration, host: usize, disk: Disk) {
@@ -270,10 +276,11 @@ impl Writer<'_> {
             return;
         };
         if let Action::Nodes(who, NodeAction::Crash) = &mut step.action
+            && who.program() == self.program
             && let Some(mut hosts) = who.fixed()
         {
             hosts.retain(|other| *other != host);
-            *who = Selector::of(&hosts);
+            *who = Selector::of(&hosts).running(self.program);
             if hosts.is_empty() {
                 self.steps.pop();
             }

@@ -10,10 +10,10 @@ mod ddmin;
 mod explicit;
 mod passes;
 
-use crate::outcome::Failure;
 use crate::scenario::text::show;
 use crate::scenario::{Condition, Expectation, Mode, Scenario, ScenarioError};
 use crate::search::{Subject, run};
+use crate::verdict::Failure;
 use core::time::Duration;
 
 /// What a failed recovery is called, up to the time it may take.
@@ -65,7 +65,7 @@ pub fn shrink(
         return Ok(None);
     };
     let mut shrinker = Shrinker {
-        hopeful: is_hopeful(subject, scenario, seed, &target),
+        recoverable: is_recoverable(subject, scenario, seed, &target),
         subject,
         seed,
         best: scenario.clone().alone(),
@@ -92,7 +92,7 @@ struct Shrinker<'a> {
     subject: Subject<'a>,
     seed: u64,
     /// Whether it fails by not being well where it could be: it must go on to be able to.
-    hopeful: bool,
+    recoverable: bool,
     best: Scenario,
     /// How the best fails.
     failure: Failure,
@@ -127,7 +127,7 @@ impl Shrinker<'_> {
             .into_iter()
             .find(|failure| is_same(failure, &self.target));
         let found = found.filter(|failure| {
-            !self.hopeful || is_hopeful(self.subject, &candidate, self.seed, failure)
+            !self.recoverable || is_recoverable(self.subject, &candidate, self.seed, failure)
         });
         match found {
             Some(failure) => {
@@ -184,7 +184,7 @@ impl Shrinker<'_> {
 }
 
 /// Whether something was not well when the run failed although it could have been.
-fn is_hopeful(subject: Subject<'_>, scenario: &Scenario, seed: u64, failure: &Failure) -> bool {
+fn is_recoverable(subject: Subject<'_>, scenario: &Scenario, seed: u64, failure: &Failure) -> bool {
     let at = Duration::from_millis(failure.at_ms);
     let waited_for = |expectation: &Expectation| {
         expectation.line == failure.line
@@ -192,7 +192,7 @@ fn is_hopeful(subject: Subject<'_>, scenario: &Scenario, seed: u64, failure: &Fa
             && matches!(expectation.mode, Mode::Eventually(_))
     };
     (at >= scenario.duration || scenario.expectations.iter().any(waited_for))
-        && subject.runner.hopeful(scenario, seed, at).is_ok()
+        && subject.runner.recoverable(scenario, seed, at).is_ok()
 }
 
 /// Whether one run fails as another did: by the same expectation or invariant, and for a like reason.

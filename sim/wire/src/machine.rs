@@ -8,7 +8,7 @@ use phalanx_net::driver::Stopped;
 use phalanx_net::store::MemoryEpoch;
 use phalanx_net::transport::MeshNode;
 use phalanx_sim::mesh::{Mesh, Order};
-use phalanx_sim::world::{Traffic, World};
+use phalanx_sim::world::{ProcessView, Program, Traffic, World};
 use std::future::Future;
 use std::pin::Pin;
 use tokio::sync::mpsc;
@@ -110,16 +110,17 @@ impl Machine {
 /// The machines as the judge sees them, and what was heard of them.
 pub(super) struct Seen<'a>(pub(super) &'a [Machine], pub(super) &'a Mesh);
 
-impl World<Mesh> for Seen<'_> {
-    fn view(&self, host: usize) -> Option<&Node> {
-        self.0[host].seen.as_ref()
+impl World for Seen<'_> {
+    fn view(&self, host: usize) -> Option<&dyn ProcessView> {
+        let node = self.0[host].seen.as_ref()?;
+        Some(node)
     }
 
     fn traffic(&self, host: usize) -> Traffic {
         self.0[host].sent()
     }
 
-    fn system(&self) -> Option<&Mesh> {
-        Some(self.1)
+    fn program(&self, index: usize) -> Option<&dyn Program> {
+        (index == 0).then_some(self.1)
     }
 }

@@ -6,7 +6,8 @@ use crate::arguments::SimDiff;
 use crate::failure::{Failure, Verdict};
 use crate::screen::{Paint, Screen};
 use phalanx_sim::diff::{Change, Divergence, changes, first_difference};
-use phalanx_sim::model::{NodeState, Replay, host_named};
+use phalanx_sim::mesh::{MESH, NodeState, node_state};
+use phalanx_sim::model::{Replay, host_named};
 use phalanx_sim::record::Header;
 use phalanx_sim::scenario::Engine;
 use serde_json::json;
@@ -120,10 +121,10 @@ fn state_at(run: &Run, node: &str, event: u64) -> Result<NodeState, String> {
         .scenario
         .plan(run.seed)
         .map_err(|error| error.to_string())?;
-    let mut replay =
-        Replay::new(&run.scenario, &plan, &run.sabotage).map_err(|error| error.to_string())?;
+    let mut replay = Replay::new(&MESH, &run.scenario, &plan, &run.sabotage)
+        .map_err(|error| error.to_string())?;
     replay.to_event(event, plan.end);
-    Ok(replay.state(host))
+    Ok(node_state(&replay, host))
 }
 
 fn show(

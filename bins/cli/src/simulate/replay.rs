@@ -6,7 +6,8 @@ use crate::arguments::SimReplay;
 use crate::failure::{Failure, Verdict};
 use crate::screen::{Paint, Screen};
 use phalanx_sim::diff::changes;
-use phalanx_sim::model::{NodeState, Replay, host_named};
+use phalanx_sim::mesh::{MESH, NodeState, node_state};
+use phalanx_sim::model::{Replay, host_named};
 use phalanx_sim::record::{Header, Line, Reader, VERSION};
 use phalanx_sim::scenario::{Engine, Scenario, text};
 use serde_json::json;
@@ -137,7 +138,7 @@ pub(super) fn run(screen: &Screen, arguments: &SimReplay) -> Result<Verdict, Fai
     let mut session = Session {
         screen,
         scenario,
-        replay: Replay::new(scenario, &plan, &run.sabotage).map_err(Failure::usage)?,
+        replay: Replay::new(&MESH, scenario, &plan, &run.sabotage).map_err(Failure::usage)?,
         end: plan.end,
         node,
         json: arguments.json,
@@ -201,7 +202,7 @@ impl Session<'_> {
 
     fn states(&self) -> Vec<NodeState> {
         let hosts = self.hosts().into_iter();
-        hosts.map(|host| self.replay.state(host)).collect()
+        hosts.map(|host| node_state(&self.replay, host)).collect()
     }
 
     /// Prints the state of the nodes at the current position.
@@ -327,7 +328,7 @@ impl Session<'_> {
             let changes = match changed {
                 Some(before) => {
                     let host = host_named(self.scenario, &before.name).map_err(Failure::usage)?;
-                    changes(before, &self.replay.state(host))
+                    changes(before, &node_state(&self.replay, host))
                 }
                 None => Vec::new(),
             };

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::screen::{Cell, Paint, Screen, Table, span};
 use phalanx_core::gossip::{MemberView, Status};
 use phalanx_sim::diff::Change;
-use phalanx_sim::model::{NodeState, NodeView};
+use phalanx_sim::mesh::{NodeState, NodeView};
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ const MEETING: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// What stands against it.
-pub(super) fn hopeful(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
+pub(super) fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
     if scenario.hosts.len() > HOSTS_MAX || !plan.triggers.is_empty() {
         return Ok(());
     }
@@ -29,7 +29,12 @@ pub(super) fn hopeful(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<
             break;
         }
         world.advance(planned.at);
-        world.take(&planned.order);
+        if planned
+            .program
+            .is_none_or(|program| program == super::words::PROGRAM)
+        {
+            world.take(&planned.order);
+        }
     }
     world.advance(at);
     world.verdict()

@@ -30,8 +30,3 @@ pub fn host_at(address: SocketAddr, hosts: usize) -> Option<usize> {
     let index = u32::from(*address.ip()).checked_sub(u32::from(FIRST))?;
     usize::try_from(index).ok().filter(|index| *index < hosts)
 }
-
-/// The host that listens at an address.
-pub(super) fn listener_at(address: SocketAddr, hosts: usize) -> Option<usize> {
-    host_at(address, hosts).filter(|_| address.port() == PORT)
-}
