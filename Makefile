@@ -44,7 +44,7 @@ bench-peers: cc ## compare with foca and chitchat on a simulated network (PEERS=
 bench-daemons: cc ## measure 50 real daemons at rest, beside weave mesh and memberlist (DAEMONS="--nodes 20 --for 30")
 	cd sim/peers && $(CARGO) run --locked --release --quiet --bin daemons -- $(DAEMONS)
 
-golden: cc ## write the golden files anew; read the difference before you commit it
+golden: cc ## rewrite the golden files; read the difference before you commit it
 	PHALANX_GOLDEN=write $(CARGO) test --locked --workspace --test tool --test scenarios golden
 	PHALANX_GOLDEN=write $(CARGO) test --locked -p phalanx-sim --test trace_hashes --test soak
 	PHALANX_GOLDEN=write $(CARGO) test --locked -p phalanx-sim-wire --test runs scenarios

@@ -38,13 +38,13 @@ pub trait Performer<M: Machine>: Send {
     /// Performs one output. Returns at once.
     fn perform(&mut self, now: Instant, output: M::Output);
 
-    /// Sees an input before the machine does.
+    /// Observes an input before the machine processes it.
     fn observe(&mut self, now: Instant, input: &M::Input) {
         let (_, _) = (now, input);
     }
 }
 
-/// A question to a machine.
+/// A closure that reads a machine.
 type Question<M> = Box<dyn FnOnce(&M, Instant) + Send>;
 
 /// An item of an inbox.
@@ -54,7 +54,7 @@ enum Command<M: Machine> {
     Stop,
 }
 
-/// The machine's loop has ended.
+/// The loop of the machine has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
@@ -91,7 +91,7 @@ impl<M: Machine> Handle<M> {
     /// Delivers an input; waits while the inbox is full.
     ///
     /// # Errors
-    /// When the loop has ended.
+    /// If the loop has ended.
     pub async fn send(&self, input: M::Input) -> Result<(), Stopped> {
         self.inbox
             .send(Command::Input(input))
@@ -102,7 +102,7 @@ impl<M: Machine> Handle<M> {
     /// Answers a question about the machine, after all inputs that were delivered before.
     ///
     /// # Errors
-    /// When the loop has ended.
+    /// If the loop has ended.
     pub async fn inspect<T, F>(&self, question: F) -> Result<T, Stopped>
     where
         T: Send + 'static,
@@ -127,7 +127,8 @@ impl<M: Machine> Handle<M> {
     }
 }
 
-/// A machine's inbox before its loop runs: made first, since the performer often needs the [`Handle`].
+/// The inbox of a machine whose loop does not run yet. It is created first, because the performer
+/// often needs the [`Handle`].
 pub struct Inbox<M: Machine> {
     commands: mpsc::Receiver<Command<M>>,
     handle: Handle<M>,
@@ -146,7 +147,7 @@ impl<M: Machine> std::fmt::Debug for Inbox<M> {
 }
 
 impl<M: Machine> Inbox<M> {
-    /// An empty inbox.
+    /// Creates an empty inbox.
     #[must_use]
     pub fn new() -> Self {
         let (inbox, commands) = mpsc::channel(INBOX);
@@ -174,7 +175,7 @@ impl TimeOrigin {
         Self(time::Instant::now())
     }
 
-    /// The machine's time now.
+    /// Returns the machine's current time.
     #[must_use]
     pub fn now(self) -> Instant {
         let elapsed = time::Instant::now().saturating_duration_since(self.0);
@@ -193,7 +194,7 @@ enum Turn<M: Machine> {
     Deadline,
 }
 
-/// One machine, its inbox and its performer.
+/// A machine with its inbox and its performer.
 struct Driver<M: Machine, P> {
     machine: M,
     performer: P,
@@ -202,7 +203,7 @@ struct Driver<M: Machine, P> {
     out: Outbox<M::Output>,
 }
 
-/// Runs a machine until it is stopped or every handle is gone, and gives it back with its performer.
+/// Runs a machine until it is stopped or all handles are dropped; returns it with its performer.
 ///
 /// `origin` is the zero of the machine's time, the same that was used to build the machine.
 pub async fn run<M, P>(machine: M, performer: P, inbox: Inbox<M>, origin: TimeOrigin) -> (M, P)
@@ -316,7 +317,7 @@ impl<M: Machine, P: Performer<M>> Driver<M, P> {
             .map(|at| now.since(at))
     }
 
-    /// Wakes the machine if it still wants to be woken.
+    /// Wakes the machine if its deadline has still passed.
     fn wake(&mut self) {
         if self.overdue().is_none() {
             return;

@@ -1,9 +1,9 @@
-//! The loop in virtual time: what it hears first, and when it wakes its machine.
+//! Tests of the loop in virtual time: the order of inputs, and the time of wakes.
 
 use super::*;
 use std::sync::{Arc, Mutex};
 
-/// Wants to be woken a fixed time after each input and notes everything in order.
+/// A machine that requests a wake a fixed time after each input and records all steps in order.
 #[derive(Debug)]
 struct Notes {
     wake_after: Duration,
@@ -43,7 +43,7 @@ impl Machine for Notes {
 
 type Performed = Arc<Mutex<Vec<(Instant, Seen)>>>;
 
-/// Keeps what it was told to do.
+/// A performer that records the outputs.
 struct Keep(Performed);
 
 impl Performer<Notes> for Keep {
@@ -61,7 +61,7 @@ fn notes(wake_after: Duration) -> Notes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn inputs_are_stepped_in_order_and_the_deadline_wakes() {
+async fn inputs_are_processed_in_order_and_the_deadline_wakes_the_machine() {
     let inbox = Inbox::new();
     let handle = inbox.handle();
     let performed = Performed::default();
@@ -78,7 +78,10 @@ async fn inputs_are_stepped_in_order_and_the_deadline_wakes() {
             .inspect(|machine, _| machine.seen.len())
             .await
             .unwrap();
-        assert_eq!(seen, 2, "a question comes after what was sent before it");
+        assert_eq!(
+            seen, 2,
+            "an inspection comes after the inputs sent before it"
+        );
         time::sleep(Duration::from_millis(60)).await;
         handle.stop().await;
     };
@@ -138,11 +141,15 @@ async fn a_stalled_process_reads_its_whole_inbox_before_it_wakes() {
     };
     let ((machine, _), ()) = tokio::join!(work, talk);
     let woken = machine.seen.iter().position(|seen| *seen == Seen::Wake);
-    assert_eq!(woken, Some(INBOX), "it woke before it heard everything");
+    assert_eq!(
+        woken,
+        Some(INBOX),
+        "the machine woke before it processed all inputs"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_wake_leaves_the_readers_time_to_deliver() {
+async fn a_late_wake_leaves_time_for_socket_readers() {
     let inbox = Inbox::new();
     let handle = inbox.handle();
     let origin = TimeOrigin::begin();
@@ -151,7 +158,7 @@ async fn a_late_wake_leaves_the_readers_time_to_deliver() {
     time::advance(Duration::from_secs(1)).await;
     let work = run(machine, Keep(Performed::default()), inbox, origin);
     let talk = async {
-        // A reader that only gets to run after the loop has looked at its empty inbox.
+        // A socket reader that runs only after the loop has found its inbox empty.
         time::sleep(Duration::from_millis(1)).await;
         handle.send(Seen::Number(7)).await.unwrap();
         time::sleep(Duration::from_millis(20)).await;
@@ -185,7 +192,7 @@ async fn a_flood_of_commands_does_not_keep_the_machine_from_waking() {
     assert!(woken <= 2 * BATCH + 1, "woken after {woken} commands");
 }
 
-/// Needs its time for every order.
+/// A performer that takes a fixed time for each output.
 struct Slow(Duration);
 
 impl Performer<Notes> for Slow {
@@ -208,7 +215,7 @@ async fn a_machine_that_needs_long_for_each_command_is_woken_between_them() {
     let work = run(machine, Slow(takes), inbox, TimeOrigin::begin());
     let ((machine, _), ()) = tokio::join!(work, handle.stop());
     let woken = machine.seen.iter().position(|seen| *seen == Seen::Wake);
-    // Two batches: one before the loop finds that it is late, one because it is.
+    // Two batches: one before the loop notices that it is late, one because it is late.
     let most = 2 * (BATCH_TIME.as_millis() / takes.as_millis()) as usize + 2;
     assert!(
         woken.is_some_and(|at| at <= most),
@@ -217,7 +224,7 @@ async fn a_machine_that_needs_long_for_each_command_is_woken_between_them() {
 }
 
 #[tokio::test]
-async fn the_loop_ends_when_nobody_can_reach_it_and_says_so() {
+async fn a_stopped_loop_ends_and_its_handles_return_an_error() {
     let inbox = Inbox::new();
     let handle = inbox.handle();
     let weak = inbox.handle();

@@ -1,4 +1,4 @@
-//! A stranger's package, outside of the workspace, simulates its own machine: it builds, and its own tests pass.
+//! A package outside of the workspace simulates its own machine: it builds, and its own tests pass.
 
 mod guide;
 
@@ -6,10 +6,10 @@ use phalanx_tests::repository;
 use std::process::Command;
 
 #[test]
-fn the_election_is_simulated_from_a_package_of_its_own() {
+fn the_election_is_simulated_from_a_separate_package() {
     let root = repository();
     let package = root.join("sim/examples/election");
-    // The versions that are here already: nothing is fetched.
+    // Uses the versions that are present already, so nothing is downloaded.
     std::fs::copy(root.join("Cargo.lock"), package.join("Cargo.lock"))
         .expect("the lock file can be copied");
     let output = Command::new(env!("CARGO"))

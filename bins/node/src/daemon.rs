@@ -1,4 +1,4 @@
-//! One node's life: start, signals, end.
+//! The life cycle of one node: start, signals, reload, end.
 
 use crate::Failure;
 use crate::config::{Advertise, Discovery, Settings};
@@ -23,19 +23,19 @@ use tokio::task::JoinSet;
 use tokio::time;
 use tonic::service::Routes;
 
-/// A certificate that could not be renewed is tried again so often at most.
+/// Maximum interval between attempts to renew a certificate.
 const RENEWAL_RETRY: Duration = Duration::from_secs(3_600);
-/// One that ended is looked for so often: somebody may put a new one in its place.
+/// Interval between checks for a new certificate after the current one expired.
 const AFTER_THE_END: Duration = Duration::from_secs(60);
-/// The longest time a farewell may take.
+/// Maximum time for the announcement that the node leaves.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
-/// The longest time the last log lines may take.
-const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
-/// The longest time that threads which cannot be broken off are waited for.
+/// Maximum time to write the last log lines.
+const LOG_DRAIN_MAX: Duration = Duration::from_secs(1);
+/// Maximum time to wait for threads that cannot be cancelled.
 const THREADS_MAX: Duration = Duration::from_millis(500);
 
 impl Settings {
-    /// What the node says of itself, listening at `address`.
+    /// Returns the content of the node's record, for a node that listens at `address`.
     pub(crate) fn content(&self, address: Option<SocketAddr>) -> Content {
         Content {
             nickname: self.nickname.clone(),
@@ -56,23 +56,26 @@ fn start(error: impl std::fmt::Display) -> Failure {
     Failure::Start(error.to_string())
 }
 
-/// Checks what can be checked without starting or writing anything.
+/// Checks everything that can be checked without starting the node or writing files.
 pub(crate) fn check(settings: &Settings) -> Result<String, Failure> {
     let inspected = identity::inspect(&settings.certificates, &settings.subject, clock::wall())
         .map_err(start)?;
-    let mut said = vec![format!("the configuration of {} is good", settings.subject)];
+    let mut said = vec![format!(
+        "the configuration of {} is valid",
+        settings.subject
+    )];
     said.extend(settings.warnings.iter().cloned());
     match inspected {
         None => {
-            said.push("its certificates do not exist yet; the first start makes them".to_owned());
+            said.push("its certificates do not exist yet; the first start creates them".to_owned());
         }
         Some(opened) => said.extend(opened.warnings.iter().map(ToString::to_string)),
     }
     Ok(said.join("\n"))
 }
 
-/// Runs the daemon until it is told to end, or, if so wanted, until standard input ends. `reload` reads the
-/// configuration again.
+/// Runs the daemon until a signal to end, or, if `until_input_ends`, until standard input ends.
+/// `reload` reads the configuration again.
 pub(crate) fn run(
     settings: Settings,
     until_input_ends: bool,
@@ -82,10 +85,10 @@ pub(crate) fn run(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| start(format!("the runtime cannot be started: {error}")))?;
+        .map_err(|error| start(format!("cannot start the async runtime: {error}")))?;
     to_the_end(runtime, async {
         let mut signals = Signals::listen()
-            .map_err(|error| start(format!("signals cannot be taken over: {error}")))?;
+            .map_err(|error| start(format!("cannot install the signal handlers: {error}")))?;
         if until_input_ends {
             signals.end_with(io::stdin());
         }
@@ -94,14 +97,15 @@ pub(crate) fn run(
     })
 }
 
-/// Runs a task to its end. What its threads still do then, a name being looked up for one, does not hold the end up.
+/// Runs a task until it completes. Its blocking threads, for example a name lookup, delay the
+/// return by at most [`THREADS_MAX`].
 fn to_the_end<T>(runtime: Runtime, task: impl Future<Output = T>) -> T {
     let ended = runtime.block_on(task);
     runtime.shutdown_timeout(THREADS_MAX);
     ended
 }
 
-/// Which of two came first; the first of them, if both did.
+/// The result of the future that completed first; the first future, if both did.
 enum Either<A, B> {
     First(A),
     Second(B),
@@ -118,12 +122,12 @@ async fn either<A, B>(
     .await
 }
 
-/// A running node and what it was started with.
+/// A running node with its settings.
 struct Daemon {
     settings: Settings,
     node: MeshNode,
     tasks: JoinSet<()>,
-    /// Held until the end.
+    /// The state directory, held until the daemon ends.
     _state: State,
 }
 
@@ -137,7 +141,7 @@ impl Daemon {
         for warning in &opened.warnings {
             tracing::warn!("{warning}");
         }
-        // The port first: a start that fails there shall not raise the epoch.
+        // The port is bound first: a start that fails because of the port must not raise the epoch.
         let bound = Bound::bind(Tcp, settings.listen).await.map_err(start)?;
         let state = State::open(&settings.state_dir).await?;
         let trust = opened.identity.trust().clone();
@@ -148,8 +152,8 @@ impl Daemon {
         if !settings.trusted.is_empty() {
             let subnets = &settings.trusted;
             tracing::warn!(
-                "links to nodes in {subnets} that trust this node's network too are authenticated and not encrypted: \
-                 whoever sees them pass can read everything on them"
+                "links to nodes in {subnets} that trust this node's network too are authenticated but not encrypted: \
+                 their traffic is readable on the network"
             );
         }
         Ok(Self {
@@ -175,9 +179,9 @@ impl Daemon {
                 continue;
             };
             match event {
-                // Whoever supervises the daemon must see that it no longer serves.
+                // The service manager must see that the daemon does not serve any more.
                 Either::First(()) => {
-                    return Err(Failure::Run("the node has stopped by itself".to_owned()));
+                    return Err(Failure::Run("the node stopped unexpectedly".to_owned()));
                 }
                 Either::Second(Request::End) => break,
                 Either::Second(Request::Reload) => {
@@ -193,28 +197,29 @@ impl Daemon {
             match either(end.as_mut(), pin!(signals.next())).await {
                 Either::First(()) => return Ok(()),
                 Either::Second(Request::Reload) => {}
-                // Whoever asks twice does not want to wait.
+                // A second request to end skips the graceful end.
                 Either::Second(Request::End) => {
                     return Err(Failure::Run(
-                        "ended at once, on a second signal; the farewell may be unsaid".to_owned(),
+                        "ended immediately on a second signal; other members may detect the end by their failure detectors only".to_owned(),
                     ));
                 }
             }
         }
     }
 
-    /// Takes over what may change while the node runs; names what may not.
+    /// Applies the settings that can change while the node runs; logs the names of those that
+    /// cannot.
     async fn reload(&mut self, read: Result<Settings, String>) -> Result<(), Failure> {
         let new = match read {
             Ok(new) => new,
             Err(problems) => {
-                tracing::warn!("the configuration was not taken over: {problems}");
+                tracing::warn!("reload failed: keeping the previous configuration: {problems}");
                 return Ok(());
             }
         };
         self.take_certificates(&new);
         for key in self.settings.fixed_that_differ(&new) {
-            tracing::warn!(key, "this setting changed and needs a restart");
+            tracing::warn!(key, "this setting changed; restart the daemon to apply it");
         }
         let Settings {
             targets,
@@ -254,13 +259,13 @@ impl Daemon {
                 .map_err(stopped)?;
         }
         self.settings = new;
-        tracing::info!("the configuration was read again");
+        tracing::info!("the configuration was reloaded");
         Ok(())
     }
 
-    /// Publishes what the node says of itself by these settings.
+    /// Publishes the content of the node's record with these settings.
     async fn announce(&self, settings: &Settings) -> Result<(), Failure> {
-        // An absent address is kept as it is.
+        // `None` keeps the current address.
         let content = Content {
             address: None,
             ..content(settings, None, self.node.identity().trust())
@@ -272,7 +277,7 @@ impl Daemon {
             .map_err(stopped)
     }
 
-    /// Proves itself by what the certificates' source holds now, if that is worth it.
+    /// Replaces the node's identity by the one in the source of certificates, if it is newer.
     fn take_certificates(&self, settings: &Settings) {
         let now = clock::wall();
         let current = self.node.identity();
@@ -290,15 +295,15 @@ impl Daemon {
                 let until = iso_8601(identity.validity().not_after);
                 let trust = identity.trust().to_string();
                 self.node.renew(identity)?;
-                tracing::info!(trust, until, "the node proves itself anew");
+                tracing::info!(trust, until, "the node uses a new certificate");
                 Ok(())
             });
         if let Err(problem) = taken {
-            tracing::warn!("the certificates were not taken over: {problem}");
+            tracing::warn!("reload failed: keeping the previous certificates: {problem}");
         }
     }
 
-    /// Mints or reads a new certificate when most of the life of the present one is over.
+    /// Mints or reads a new certificate after two thirds of the validity of the current one.
     async fn renew_if_due(&self) -> Result<(), Failure> {
         if clock::wall() >= self.node.identity().renewal() {
             self.take_certificates(&self.settings);
@@ -307,13 +312,13 @@ impl Daemon {
         Ok(())
     }
 
-    /// Says farewell, ends the node, and lets the last log lines out.
+    /// Announces that the node leaves, ends the node, and waits for the last log lines.
     async fn end(self) {
         tracing::info!("leaving the mesh");
         let said = self.node.leave(LEAVE_MAX).await;
         if !said {
             tracing::warn!(
-                "the farewell was not finished in time; others will notice by themselves"
+                "leaving was not announced to all neighbours in time; the other members will detect it"
             );
         }
         self.node.shutdown().await;
@@ -322,7 +327,7 @@ impl Daemon {
         } = self;
         drop(node);
         let rest = async { while tasks.join_next().await.is_some() {} };
-        if time::timeout(LAST_WORDS_MAX, rest).await.is_err() {
+        if time::timeout(LOG_DRAIN_MAX, rest).await.is_err() {
             tasks.abort_all();
         }
         tracing::info!("phalanxd has ended");
@@ -330,7 +335,7 @@ impl Daemon {
 }
 
 impl Settings {
-    /// The settings that differ and cannot change while the node runs.
+    /// Returns the names of settings that differ and cannot change while the node runs.
     fn fixed_that_differ(&self, new: &Self) -> Vec<&'static str> {
         let fixed = [
             ("id or mesh", self.subject == new.subject),
@@ -352,7 +357,7 @@ impl Settings {
     }
 }
 
-/// What the node says of itself: what the settings say, and the secrets it accepts.
+/// Returns the content of the node's record: the settings, and the secrets that the node accepts.
 fn content(settings: &Settings, address: Option<SocketAddr>, trust: &Trust) -> Content {
     let mut content = settings.content(address);
     if let Some(accepted) = trust.accepted() {
@@ -363,7 +368,7 @@ fn content(settings: &Settings, address: Option<SocketAddr>, trust: &Trust) -> C
     content
 }
 
-/// How long nothing need be done about an identity's certificate.
+/// Returns the time until an identity's certificate must be checked next.
 fn until_renewal(identity: &Identity, now: Wall) -> Duration {
     let early = identity.renewal().0.saturating_sub(now.0);
     let left = identity.validity().not_after.0.saturating_sub(now.0);
@@ -372,7 +377,7 @@ fn until_renewal(identity: &Identity, now: Wall) -> Duration {
         (0, left) => Duration::from_secs((left / 4).max(1)),
         (early, _) => Duration::from_secs(early),
     };
-    // The calendar may be set meanwhile.
+    // The wall clock may be changed meanwhile.
     wait.min(RENEWAL_RETRY)
 }
 
@@ -416,7 +421,7 @@ fn node(
     let mut tasks = JoinSet::new();
     let routes = |node: &MeshNode| {
         let journal = Journal::new();
-        // Before the node runs, so that nothing is missed.
+        // The journal subscribes before the node runs, so that it misses no event.
         tasks.spawn(journal.clone().follow(node.subscribe()));
         let channels = ChannelApi::server(node.clone());
         Routes::new(Api::server(node.clone(), journal)).add_service(channels)
@@ -425,17 +430,17 @@ fn node(
     Ok((node, tasks))
 }
 
-/// Tells the service manager, if there is one.
+/// Notifies the service manager, if there is one.
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!("the service manager was not told: {error}");
+        tracing::warn!("cannot notify the service manager: {error}");
     }
 }
 
 fn notify_reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!("the service manager was not told: {error}"),
+        Err(error) => tracing::warn!("cannot notify the service manager: {error}"),
     }
 }
 
@@ -448,7 +453,7 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn a_thread_that_is_stuck_does_not_hold_up_the_end() {
+    fn a_blocked_thread_does_not_delay_the_end_of_the_runtime() {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .build()
@@ -458,7 +463,7 @@ mod tests {
         let begun = Instant::now();
         to_the_end(runtime, async {
             let (started, has_started) = tokio::sync::oneshot::channel();
-            // As the system's resolver does when no name server answers.
+            // A blocking call, like that of the system's resolver when no name server responds.
             let stuck = tokio::task::spawn_blocking(move || {
                 started.send(()).unwrap();
                 held.recv_timeout(stuck_for)
@@ -471,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_renewed_when_two_thirds_of_its_life_are_over() {
+    fn a_certificate_is_renewed_after_two_thirds_of_its_validity() {
         let subject = Subject::node("test", NodeId::new("a").unwrap()).unwrap();
         let validity = Validity {
             not_before: Wall(1_600_000_000),

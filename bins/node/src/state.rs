@@ -27,7 +27,7 @@ impl State {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(directory).map_err(|error| {
             Failure::Start(format!(
-                "{}: cannot be used as the state directory: {error}; check that this user may write in it",
+                "{}: cannot be used as the state directory: {error}; check that this user may write to it",
                 directory.display()
             ))
         })?;

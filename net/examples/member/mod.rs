@@ -1,4 +1,4 @@
-//! A member of a mesh that shares a secret, inside a program of its own.
+//! A member of a mesh with a shared secret, embedded in a program.
 
 use phalanx_core::gossip::{Address, Config};
 use phalanx_core::identity::NodeId;
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 /// The mesh of the examples.
 const MESH: &str = "example";
 
-/// Joins the mesh of this secret as `id`, with data paths of an overlay if there is one.
+/// Joins the mesh of this secret as `id`, with an overlay's data paths if one is given.
 pub(crate) async fn join(
     id: &NodeId,
     secret: &str,
@@ -34,7 +34,7 @@ pub(crate) async fn join(
         joined: clock::wall(),
         ..Content::default()
     };
-    // Rises with each start; a daemon keeps it on disk as well.
+    // The epoch must rise with each start; a daemon also stores it on disk.
     let epoch = clock::wall().0;
     let instance = entropy::instance()?;
     let settings = Settings {

@@ -1,4 +1,4 @@
-//! Files that hold identities: small, private, replaced whole.
+//! Files that hold identities: small, private, and replaced atomically.
 
 use super::error::{IdentityError, Place, Warning};
 use crate::durable;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// The largest certificate or key file, in bytes; a larger file was given by mistake.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// Reads a whole small file.
+/// Reads a whole file of at most [`BYTES_MAX`] bytes.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
     let unreadable = |error| IdentityError::Unreadable {
         place: Place::File(path.to_owned()),
@@ -19,23 +19,23 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
     durable::read(path, BYTES_MAX).map_err(unreadable)
 }
 
-/// What a text without the wanted PEM block seems to be.
+/// Describes the apparent content of a text without the expected PEM block.
 pub(super) fn looks_like(pem: &[u8]) -> &'static str {
     let has = |needle: &[u8]| pem.windows(needle.len()).any(|window| window == needle);
     if pem.is_empty() {
         "it is empty"
     } else if has(b"PRIVATE KEY-----") {
-        "it holds a private key"
+        "it contains a private key"
     } else if has(b"-----BEGIN CERTIFICATE-----") {
-        "it holds a certificate"
+        "it contains a certificate"
     } else if pem.first() == Some(&0x30) {
-        "it seems to be DER, the binary form"
+        "it seems to be in DER, the binary form"
     } else {
-        "it is something else"
+        "its content is unknown"
     }
 }
 
-/// Makes a directory, and those above it, that only this user may enter.
+/// Creates a directory, and missing parents, accessible to this user only.
 pub(super) fn make_directory(path: &Path) -> Result<(), IdentityError> {
     if path.is_dir() {
         return Ok(());
@@ -52,7 +52,8 @@ pub(super) fn make_directory(path: &Path) -> Result<(), IdentityError> {
         })
 }
 
-/// Writes a file that only this user may read: whole or not at all, even if the machine stops.
+/// Writes a file readable by this user only. The write is atomic and durable: after a crash the
+/// file has the old or the new contents.
 pub(super) fn write_private(path: &Path, contents: &str) -> Result<(), IdentityError> {
     let replaced = durable::replace(path, &temporary_name(path), contents.as_bytes());
     replaced.map_err(|failed| IdentityError::Unwritable {
@@ -69,15 +70,17 @@ fn temporary_name(path: &Path) -> PathBuf {
 
 /// Whoever holds a directory's lock writes a few files: even fifty nodes that start at once take less.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
-/// How often a lock that somebody holds is tried.
+/// Interval between attempts to take a held lock.
 const LOCK_RETRY: Duration = Duration::from_millis(10);
 
-/// Holds a directory's lock until dropped; the system frees it if the process dies.
+/// Takes a directory's lock, held until the file is dropped; the system releases it if the process
+/// dies.
 pub(super) fn lock(directory: &Path) -> Result<File, IdentityError> {
     lock_within(directory, LOCK_WAIT)
 }
 
-/// Takes the lock, or gives up: a process that is stopped while it holds the lock stops nobody else.
+/// Takes the lock within `wait`, or fails: a process that is suspended while it holds the lock does
+/// not block others forever.
 pub(super) fn lock_within(directory: &Path, wait: Duration) -> Result<File, IdentityError> {
     let path = directory.join(".lock");
     let unwritable = |error| IdentityError::Unwritable {
@@ -99,7 +102,7 @@ pub(super) fn lock_within(directory: &Path, wait: Duration) -> Result<File, Iden
     }
 }
 
-/// A warning when others may read (or, for a directory, write to) `path`.
+/// Returns a warning if other users can read `path`, or write to it if it is a directory.
 #[cfg(unix)]
 pub(super) fn permissions(path: &Path) -> Option<Warning> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -117,7 +120,7 @@ pub(super) fn permissions(path: &Path) -> Option<Warning> {
     })
 }
 
-/// Elsewhere permissions have another shape; nothing is said of them.
+/// On other systems permissions have another form and are not checked.
 #[cfg(not(unix))]
 pub(super) fn permissions(_path: &Path) -> Option<Warning> {
     None

@@ -1,11 +1,14 @@
-//! Who a node is, and how it proves it: certificates, keys and the TLS that uses them.
+//! The identity of a node and its proof: certificates, keys and the TLS configuration that uses
+//! them.
 //!
-//! A node's id is in its certificate: the common name, and the URI `spiffe://MESH/node/ID`, a [`Subject`].
-//! Certificates come from a [`Source`]; [`open`] reads them ([`inspect`] without writing), checks everything that would make each link fail
-//! later, and gives an [`Identity`], from which the TLS configurations are built ([`Identity::server_config`],
-//! [`Identity::client_config`]). What the other end proved is read with [`Identity::judge`].
+//! A node's id is in its certificate: the common name, and the URI `spiffe://MESH/node/ID`, a
+//! [`Subject`]. Certificates come from a [`Source`]. [`open`] reads them, checks everything that
+//! would make each link fail later, and returns an [`Identity`]; [`inspect`] does the same without
+//! writing. [`Identity::server_config`] and [`Identity::client_config`] build the TLS
+//! configurations. [`Identity::judge`] reads the identity of the other end.
 //!
-//! It decides nothing about the mesh, and never asks the clock: each check takes the time as a value.
+//! The module decides nothing about the mesh and never reads the clock: each check takes the time
+//! as a value.
 //!
 //! - `subject`, `peer`: the names in certificates, and the other end of a connection as its certificate names it.
 //! - `authority`: makes certificates.

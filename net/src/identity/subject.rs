@@ -4,12 +4,12 @@ use core::fmt;
 use core::str::FromStr;
 use phalanx_core::identity::{NameError, NodeId, check_name};
 
-/// What a certificate entitles its holder to.
+/// Permissions that a certificate grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// To be a member of the mesh.
+    /// The holder may be a member of the mesh.
     Node,
-    /// To ask members about themselves, as a person or a tool.
+    /// The holder may query members, as an administrator or a tool.
     Admin,
 }
 
@@ -22,7 +22,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Whom a certificate names: `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
+/// The holder that a certificate names: `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Subject {
     mesh: String,
@@ -30,41 +30,41 @@ pub struct Subject {
     id: NodeId,
 }
 
-/// Why a text names no subject.
+/// Reason why a text is not a valid subject.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectError {
-    /// It has not the form `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
-    #[error("has not the form spiffe://MESH/node/ID or spiffe://MESH/admin/NAME")]
+    /// The text does not have the form `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
+    #[error("does not have the form spiffe://MESH/node/ID or spiffe://MESH/admin/NAME")]
     Form,
-    /// The mesh's name breaks the rules of names.
+    /// The mesh's name is not valid.
     #[error("names a mesh that {0}")]
     Mesh(NameError),
-    /// The id breaks the rules of names.
+    /// The id is not valid.
     #[error("names an id that {0}")]
     Id(NameError),
 }
 
 impl Subject {
-    /// The node `id` of `mesh`.
+    /// Returns the subject of node `id` in `mesh`.
     ///
     /// # Errors
-    /// When the mesh's name breaks the rules of names.
+    /// If the mesh's name is not valid.
     pub fn node(mesh: &str, id: NodeId) -> Result<Self, SubjectError> {
         Self::new(mesh, Role::Node, id)
     }
 
-    /// The administrator `name` of `mesh`.
+    /// Returns the subject of administrator `name` in `mesh`.
     ///
     /// # Errors
-    /// When the mesh's name breaks the rules of names.
+    /// If the mesh's name is not valid.
     pub fn admin(mesh: &str, name: NodeId) -> Result<Self, SubjectError> {
         Self::new(mesh, Role::Admin, name)
     }
 
-    /// The holder `id` of `role` in `mesh`.
+    /// Returns the subject of holder `id` with `role` in `mesh`.
     ///
     /// # Errors
-    /// When the mesh's name breaks the rules of names.
+    /// If the mesh's name is not valid.
     pub fn new(mesh: &str, role: Role, id: NodeId) -> Result<Self, SubjectError> {
         check_name(mesh).map_err(SubjectError::Mesh)?;
         Ok(Self {
@@ -74,19 +74,19 @@ impl Subject {
         })
     }
 
-    /// The mesh it belongs to.
+    /// Returns the mesh of the holder.
     #[must_use]
     pub fn mesh(&self) -> &str {
         &self.mesh
     }
 
-    /// What it is entitled to.
+    /// Returns the role of the holder.
     #[must_use]
     pub const fn role(&self) -> Role {
         self.role
     }
 
-    /// Its id, unique in its mesh and role.
+    /// Returns the id of the holder, unique within its mesh and role.
     #[must_use]
     pub const fn id(&self) -> &NodeId {
         &self.id

@@ -1,4 +1,4 @@
-//! The handlers of `ChannelService`.
+//! Handlers of `ChannelService`.
 
 use super::access;
 use super::events::{self, History, refused};
@@ -24,9 +24,9 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-/// The most subscribers at one time.
+/// Maximum number of subscribers at the same time.
 pub const SUBSCRIBERS_MAX: usize = 256;
-/// The most bytes of one call: a payload, or a transaction's values, and what names them.
+/// Maximum size of one call in bytes: a payload or the values of a transaction, and their names.
 pub const CHANNEL_CALL_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64 * 1024;
 
 /// The handlers of one node.
@@ -34,7 +34,7 @@ pub const CHANNEL_CALL_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64 * 1024;
 pub struct ChannelApi {
     node: MeshNode,
     subject: Subject,
-    /// The channels that subscribers share. Locked while one is opened.
+    /// The channels shared by subscribers. Locked while a channel is opened.
     open: Arc<Mutex<BTreeMap<ChannelName, Weak<Channel>>>>,
     places: Arc<Semaphore>,
 }
@@ -63,7 +63,7 @@ fn compared(wire: proto::Compare) -> Result<(Arc<str>, Expected), Status> {
         }
         Some(compare::Expected::Absent(false)) | None => {
             return Err(invalid(
-                "compare.expected is missing: absent, a value or a version",
+                "compare.expected is missing; set absent, value or version",
             ));
         }
     };
@@ -92,7 +92,7 @@ fn key_value(key: &str, held: &Held) -> Option<proto::KeyValue> {
 }
 
 impl ChannelApi {
-    /// The service of a node, to share its port.
+    /// Returns the service of a node, to be served on the node's port.
     #[must_use]
     pub fn server(node: MeshNode) -> ChannelServiceServer<Self> {
         ChannelServiceServer::new(Self {
@@ -105,7 +105,8 @@ impl ChannelApi {
         .max_encoding_message_size(CHANNEL_CALL_BYTES_MAX)
     }
 
-    /// A reader of a channel, which it opens unless it is open; the channel lives as long as its subscribers.
+    /// Returns a reader of a channel. Opens the channel if necessary; it stays open as long as it
+    /// has subscribers.
     async fn read(
         &self,
         name: &ChannelName,
@@ -130,7 +131,8 @@ impl ChannelApi {
         Ok((Some(channel), reader))
     }
 
-    /// Gives an order that needs the channel to be open; if it is not, opens it for so long, taking no messages.
+    /// Runs an operation that needs an open channel. If the channel is not open, opens it for the
+    /// duration of the operation, without receiving messages.
     async fn with_open<T, F>(
         &self,
         name: &ChannelName,
@@ -150,7 +152,7 @@ impl ChannelApi {
             ..Options::of(kind)
         };
         let opened = match Channel::begin(&self.node, name.clone(), options).await {
-            // Somebody opened it meanwhile.
+            // Another caller opened the channel meanwhile.
             Err(Error::Refused(Refusal::AlreadyOpen)) => None,
             other => Some(other.map_err(refused)?),
         };
@@ -185,7 +187,7 @@ impl ChannelService for ChannelApi {
         }
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!(
-                "{SUBSCRIBERS_MAX} subscribers are connected; try again when one has gone"
+                "the limit of {SUBSCRIBERS_MAX} subscribers is reached; try again when one has disconnected"
             ))
         })?;
         let (channel, reader) = self.read(&name, options).await.map_err(refused)?;
@@ -363,7 +365,7 @@ fn routes(node: &Node, source: &NodeId) -> Result<proto::GetRoutesReply, Status>
     })
 }
 
-/// What is heard on a channel, until the subscriber or the node goes.
+/// The events on a channel, until the subscriber or the node ends.
 pub struct Subscription {
     history: History,
     begun: Option<proto::ChannelEvent>,
@@ -395,7 +397,7 @@ impl Stream for Subscription {
     }
 }
 
-/// A map's keys and values, one after the other.
+/// Iterates over a map's keys and values.
 #[derive(Debug)]
 pub struct Listing {
     values: std::vec::IntoIter<(Arc<str>, Held)>,

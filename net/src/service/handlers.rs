@@ -1,4 +1,4 @@
-//! The handlers of `MeshService`.
+//! Handlers of `MeshService`.
 
 use super::access::{self, caller};
 use super::answer::{self, Copy, Inside, Outside};
@@ -23,7 +23,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tonic::{Request, Response, Status};
 
-/// The most watchers at one time.
+/// Maximum number of watchers at the same time.
 pub const WATCHERS_MAX: usize = 64;
 /// The most bytes a ping carries.
 pub const PING_BYTES_MAX: usize = 1024;
@@ -40,7 +40,7 @@ pub struct Api {
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Api {
-    /// The service of a node, to share its port.
+    /// Returns the service of a node, to be served on the node's port.
     #[must_use]
     pub fn server(node: MeshNode, journal: Journal) -> MeshServiceServer<Self> {
         let watchers = Arc::new(Semaphore::new(WATCHERS_MAX));
@@ -108,7 +108,7 @@ impl MeshService for Api {
         if payload.len() > PING_BYTES_MAX {
             let found = payload.len();
             return Err(Status::invalid_argument(format!(
-                "payload: has {found} bytes; at most {PING_BYTES_MAX} are allowed"
+                "payload: {found} bytes exceed the limit of {PING_BYTES_MAX} bytes"
             )));
         }
         let id = self.subject.id().to_string();
@@ -237,7 +237,7 @@ impl MeshService for Api {
         let unknown = self.unknown_target(forget.clone()).await?;
         if let Some(unknown) = unknown {
             return Err(Status::not_found(format!(
-                "forget: {unknown} is no target; see phalanx targets"
+                "forget: {unknown} is not a target of this node; list them with phalanx targets"
             )));
         }
         if wanted.replace {
@@ -268,7 +268,7 @@ impl MeshService for Api {
             .try_acquire_owned()
             .map_err(|_| {
                 Status::resource_exhausted(format!(
-                    "{WATCHERS_MAX} watchers are connected; try again when one has gone"
+                    "the limit of {WATCHERS_MAX} watchers is reached; try again when one has disconnected"
                 ))
             })?;
         let watched = self.node.watch_routes().await;
@@ -319,7 +319,7 @@ fn services(node: &Node, wanted: &proto::ListServicesRequest) -> Vec<proto::Serv
     .collect()
 }
 
-/// Events as they happen, until the watcher or the node goes.
+/// The stream of events, until the watcher or the node ends.
 pub struct Watching {
     events: BroadcastStream<Arc<Occurrence>>,
     closed: Pin<Box<dyn Future<Output = ()> + Send>>,

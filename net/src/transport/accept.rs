@@ -1,4 +1,4 @@
-//! The port: raw connections in, authenticated ones out.
+//! Accepts connections on the port and authenticates them.
 
 use super::complaints::Complaints;
 use super::connection::{Accepted, Caller, Connections, Guarded};
@@ -22,13 +22,13 @@ use tokio::time;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// How long a port that gives an error (too many open files, mostly) is left alone.
+/// Pause after an error of the port, in most cases too many open files.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// What comes out of the port.
+/// An authenticated connection, or an error of the port.
 pub(crate) type Incoming<Io> = Result<Accepted<TlsStream<Io>>, io::Error>;
 
-/// What every connection is judged by.
+/// The parts needed to authenticate a connection.
 pub(crate) struct Gate<Io> {
     pub(crate) credentials: Credentials,
     pub(crate) connections: Connections,
@@ -49,7 +49,7 @@ impl<Io> Clone for Gate<Io> {
     }
 }
 
-/// Accepts until the task is dropped; unfinished handshakes end with it.
+/// Accepts connections until the task is dropped; unfinished handshakes end with it.
 pub(crate) async fn accept<L, Io>(mut listener: L, gate: Gate<Io>)
 where
     L: Listener<Io = Io>,
@@ -64,7 +64,8 @@ where
         })
         .await;
         let dropped = |remote, limit| gate.complain(Event::ConnectionDropped { remote, limit });
-        // Strangers have places of their own: they take none from those who proved who they are.
+        // Unauthenticated connections have their own limit and do not count towards that of
+        // authenticated ones.
         let proven = gate
             .connections
             .accepted()
@@ -96,7 +97,7 @@ impl<Io> Gate<Io>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    /// Finds out who connected, and passes the connection on.
+    /// Performs the TLS handshake, and passes the connection on.
     async fn admit(
         &self,
         io: Guarded<Io>,
@@ -106,7 +107,7 @@ where
     ) {
         let fate = io.fate();
         let proof = self.credentials.current();
-        // Which CAs the dialer trusts, once it has said so.
+        // The CAs that the dialer trusts, once its first message has arrived.
         let mut claims = None;
         let shake = io.layer(async |io| {
             let begun = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
@@ -119,7 +120,7 @@ where
         let shaken = time::timeout(timeout, shake).await;
         drop(place);
         let reason = match shaken {
-            // It was turned out, or the node ends: neither is its doing.
+            // The handshake was evicted, or the node ends; the peer did not cause this failure.
             Ok(Err(_)) if fate.is_killed() => return,
             Err(_) => format!("no TLS handshake within {timeout:?}"),
             Ok(Err(error)) => {
@@ -131,7 +132,7 @@ where
                 let encrypted = identity::is_encrypted(connection);
                 match proof.identity.judge(connection.peer_certificates()) {
                     Ok(peer) if !encrypted && peer.subject.role() != Role::Node => format!(
-                        "{} asked for a connection that is not encrypted; only nodes have links",
+                        "{} requested an unencrypted connection; only nodes may, for links",
                         peer.subject
                     ),
                     Ok(peer) => {
@@ -168,7 +169,7 @@ where
 }
 
 impl<Io> Gate<Io> {
-    /// Tells people about a stranger, unless there are too many.
+    /// Reports an event about an unauthenticated peer, within the rate limit.
     fn complain(&self, event: Event) {
         let mut complaints = self
             .complaints
@@ -182,7 +183,8 @@ impl<Io> Gate<Io> {
     }
 }
 
-/// The next connection, whatever becomes of others meanwhile. `failed` hears why the port gives none.
+/// Returns the next connection. Errors of single connections are skipped; `failed` is called with
+/// errors of the port.
 async fn next<L: Listener>(listener: &mut L, failed: impl Fn(String)) -> (L::Io, SocketAddr) {
     loop {
         match listener.accept().await {
@@ -196,7 +198,8 @@ async fn next<L: Listener>(listener: &mut L, failed: impl Fn(String)) -> (L::Io,
     }
 }
 
-/// Whether an error says that one connection was gone before it was accepted: the next one is not to wait for it.
+/// Returns whether an error belongs to one connection that was closed before it was accepted, so
+/// that the next one is accepted without a pause.
 fn is_of_one_connection(error: &io::Error) -> bool {
     [
         io::ErrorKind::ConnectionAborted,
@@ -216,7 +219,7 @@ mod tests {
     use std::collections::VecDeque;
     use tokio::io::DuplexStream;
 
-    /// Gives these errors, and then a connection.
+    /// A listener that returns these errors, and then a connection.
     struct Failing(VecDeque<io::ErrorKind>);
 
     impl Listener for Failing {
@@ -239,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn connections_that_are_gone_already_do_not_hold_up_the_others() {
+    async fn connections_closed_before_accept_do_not_delay_others() {
         let told = RefCell::new(Vec::new());
         let begun = time::Instant::now();
         let mut gone = Failing([io::ErrorKind::ConnectionAborted; 1_000].into());

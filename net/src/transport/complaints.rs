@@ -1,18 +1,19 @@
-//! What is told of strangers: something of each burst, and how much more there was.
+//! Rate-limits events about unauthenticated peers: reports some of each burst, and the number of
+//! the others.
 //!
-//! Whoever connects without a certificate must not fill the log, nor push what members do out of the events that are
-//! kept for watchers.
+//! A peer without a certificate must not fill the log, nor push the events of members out of the
+//! events kept for watchers.
 
 use crate::link::Event;
 use std::time::Duration;
 use tokio::time;
 
-/// Complaints told within one [`WINDOW`].
+/// Maximum number of events reported within one [`WINDOW`].
 const TOLD_MAX: u32 = 20;
-/// See [`TOLD_MAX`].
+/// Length of the window; see [`TOLD_MAX`].
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Complaints about strangers.
+/// The rate limiter of events about unauthenticated peers.
 #[derive(Debug)]
 pub(crate) struct Complaints {
     since: time::Instant,
@@ -29,8 +30,8 @@ impl Complaints {
         }
     }
 
-    /// What to tell now that there is one more complaint: how many went untold before, if the window is new, and the
-    /// complaint, unless it goes untold itself.
+    /// Returns the events to report: the number of events suppressed earlier, if a new window
+    /// begins, and the given event, unless it is suppressed.
     pub(crate) fn take(&mut self, event: Event) -> [Option<Event>; 2] {
         let now = time::Instant::now();
         let mut before = None;
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_is_told_in_part_and_then_counted() {
+    async fn a_flood_is_reported_in_part_and_the_rest_is_counted() {
         let complaint = || Event::AcceptFailed {
             reason: "planted".to_owned(),
         };

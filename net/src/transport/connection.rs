@@ -1,4 +1,5 @@
-//! One authenticated connection: who is at the other end, and the means to end it at once.
+//! One authenticated connection: the identity of the other end, and a handle to close it
+//! immediately.
 
 use super::expiry::Expiry;
 use crate::identity::Peer;
@@ -14,25 +15,25 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
-/// Who calls: in the extensions of every request that arrives on the node's port.
+/// The caller of a request, in the extensions of every request that arrives on the node's port.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Its mesh, id and role, and its whole certificate.
+    /// The caller's mesh, id and role, and its whole certificate.
     pub peer: Peer,
-    /// Where it called from.
+    /// The caller's address.
     pub remote: SocketAddr,
-    /// Whether its two ends alone can read what goes over the connection. Links in trusted subnets are not, and no
-    /// program of ours makes calls on those.
+    /// Whether the connection is encrypted. Links in trusted subnets are not, and Phalanx makes no
+    /// calls on those.
     pub encrypted: bool,
     pub(crate) fate: Fate,
     pub(crate) expiry: Expiry,
-    /// The generation of our own credentials in the handshake.
+    /// The generation of this node's credentials in the handshake.
     pub(crate) generation: u64,
-    /// What an overlay needs to know; none without one.
+    /// Data for an overlay; `None` without an overlay.
     pub(crate) wire: Option<Wire>,
 }
 
-/// The node's connections, in both directions.
+/// All connections of the node, in both directions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Connections {
     open: Arc<Mutex<Open>>,
@@ -51,12 +52,12 @@ impl Connections {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of connections that others made to us.
+    /// Returns the number of connections accepted by this node.
     pub(crate) fn accepted(&self) -> usize {
         self.lock().accepted
     }
 
-    /// Guards a connection: it counts until it is dropped, and can be killed.
+    /// Wraps a connection, so that it is counted until it is dropped and can be killed.
     pub(crate) fn guard<Io>(&self, io: Io, accepted: bool) -> Guarded<Io> {
         let fate = Fate::default();
         let mut open = self.lock();
@@ -79,7 +80,7 @@ impl Connections {
         }
     }
 
-    /// Ends every connection, and those that are made from here on.
+    /// Kills every connection, and those that are made later.
     pub(crate) fn kill_all(&self) {
         let mut open = self.lock();
         open.ended = true;
@@ -91,7 +92,7 @@ impl Connections {
     }
 }
 
-/// A connection's place in the count.
+/// Counts a connection until it is dropped.
 #[derive(Debug)]
 struct Place {
     connections: Connections,
@@ -111,7 +112,7 @@ impl Drop for Place {
     }
 }
 
-/// What becomes of one connection.
+/// The shared state of one connection.
 #[derive(Clone, Default)]
 pub(crate) struct Fate {
     state: Arc<Mutex<FateState>>,
@@ -121,11 +122,11 @@ pub(crate) struct Fate {
 struct FateState {
     killed: bool,
     gone: bool,
-    /// The first error, kept because HTTP/2 keeps only its text.
+    /// The first error, stored because HTTP/2 keeps only its text.
     failure: Option<io::Error>,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// Who puts a layer around the connection and must stop.
+    /// Waker of the task that adds a layer (TLS) to the connection, to cancel it.
     layerer: Option<Waker>,
     mourner: Option<Waker>,
 }
@@ -145,7 +146,7 @@ impl Fate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the connection at once: whoever reads or writes it gets an error.
+    /// Closes the connection immediately: reads and writes return an error.
     pub(crate) fn kill(&self) {
         let mut state = self.lock();
         state.killed = true;
@@ -158,7 +159,7 @@ impl Fate {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// Whether it was ended by this node.
+    /// Returns whether this node killed the connection.
     pub(crate) fn is_killed(&self) -> bool {
         self.lock().killed
     }
@@ -173,7 +174,7 @@ impl Fate {
         }
     }
 
-    /// Waits until the connection is gone. One waits at a time.
+    /// Waits until the connection is dropped. Only one task may wait.
     pub(crate) async fn wait_gone(&self) {
         poll_fn(|context| {
             let mut state = self.lock();
@@ -186,7 +187,7 @@ impl Fate {
         .await;
     }
 
-    /// The error that broke the connection, once.
+    /// Returns the error that broke the connection, the first time it is called.
     pub(crate) fn take_failure(&self) -> Option<io::Error> {
         self.lock().failure.take()
     }
@@ -210,7 +211,7 @@ impl Fate {
         Ok(())
     }
 
-    /// Keeps a copy of the first error.
+    /// Stores a copy of the first error.
     fn note<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(error)) = &result {
             let mut state = self.lock();
@@ -222,12 +223,12 @@ impl Fate {
     }
 }
 
-/// What whoever uses a connection that was ended by this node gets.
+/// Returns the error for reads and writes on a connection that this node killed.
 fn killed() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "closed by this node")
 }
 
-/// An error like this one: errors of TLS are kept whole, others by kind and text.
+/// Copies an error: TLS errors completely, others by kind and text.
 fn copy(error: &io::Error) -> io::Error {
     let tls = error
         .get_ref()
@@ -238,7 +239,7 @@ fn copy(error: &io::Error) -> io::Error {
     }
 }
 
-/// A connection that counts and can be killed.
+/// A connection that is counted and can be killed.
 #[derive(Debug)]
 pub(crate) struct Guarded<Io> {
     io: Io,
@@ -247,12 +248,12 @@ pub(crate) struct Guarded<Io> {
 }
 
 impl<Io> Guarded<Io> {
-    /// The means to end it.
+    /// Returns the handle that kills the connection.
     pub(crate) fn fate(&self) -> Fate {
         self.fate.clone()
     }
 
-    /// Puts another layer around what is guarded. It can be killed meanwhile.
+    /// Adds a layer to the connection. The connection can be killed meanwhile.
     pub(crate) async fn layer<Outer>(
         self,
         layer: impl AsyncFnOnce(Io) -> io::Result<Outer>,
@@ -272,7 +273,7 @@ impl<Io> Guarded<Io> {
         Ok(Guarded { io, fate, place })
     }
 
-    /// What is guarded.
+    /// Returns the wrapped connection.
     pub(crate) const fn inner(&self) -> &Io {
         &self.io
     }
@@ -317,11 +318,12 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Guarded<Io> {
     }
 }
 
-/// A connection somebody made to us, with who it is. It ends with the first of the two certificates.
+/// An accepted connection with its caller. It closes when the first of the two certificates
+/// expires.
 pub(crate) struct Accepted<Io> {
     io: Guarded<Io>,
     caller: Caller,
-    /// None once it has come.
+    /// Completes at the expiry; `None` after that.
     expires: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 

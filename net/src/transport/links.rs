@@ -1,4 +1,4 @@
-//! The life of every link: opened by a dial or a call, pumped by one task, closed once.
+//! The life cycle of links: opened by a dial or a call, run by one task each, closed once.
 //!
 //! ```text
 //! open --message--> open
@@ -7,8 +7,8 @@
 //! open --the machine orders Close--> draining --peer ends, or close_grace--> gone
 //! ```
 //!
-//! A link has a connection of its own, which ends with it. What overlays say to each other is taken out here, before
-//! the machine.
+//! Each link has its own connection, which ends with the link. Signals of overlays are removed from
+//! packets here, before the machine sees them.
 
 use super::connection::Fate;
 use super::expiry::Expiry;
@@ -38,7 +38,7 @@ use tokio_stream::Stream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-/// The open links of one node. Cloning shares them.
+/// The open links of one node. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Links {
     table: Arc<Mutex<Table>>,
@@ -47,7 +47,7 @@ pub(crate) struct Links {
     pub(crate) limits: Limits,
     pub(crate) notices: broadcast::Sender<Notice>,
     pub(crate) counters: Counters,
-    /// None without an overlay.
+    /// `None` without an overlay.
     pub(crate) paths: Option<Arc<Paths>>,
 }
 
@@ -55,27 +55,27 @@ pub(crate) struct Links {
 struct Table {
     last: u64,
     queues: BTreeMap<LinkId, Arc<Queue>>,
-    /// With which of our credentials each was made.
+    /// The generation of credentials with which each link was made.
     generations: BTreeMap<LinkId, u64>,
-    /// Those that others can read.
+    /// Links that are authenticated but not encrypted.
     unencrypted: BTreeSet<LinkId>,
-    /// The node is ending: no link opens any more.
+    /// Whether the node is ending: no further link is opened.
     ended: bool,
 }
 
-/// How a link came to be.
+/// The origin of a link.
 pub(crate) enum Origin {
-    /// The peer connected.
+    /// The peer dialled.
     Accepted,
-    /// We connected; the channel keeps the connection.
+    /// This node dialled; the channel keeps the connection open.
     Dialed(DialId, Channel),
 }
 
-/// A stream that becomes a link.
+/// A stream from which a link is made.
 pub(crate) struct Stem {
     pub(crate) origin: Origin,
     pub(crate) peer: NodeId,
-    /// Where the peer is, as the connection shows it.
+    /// The peer's address, as seen by the connection.
     pub(crate) remote: SocketAddr,
     pub(crate) encrypted: bool,
     pub(crate) queue: Arc<Queue>,
@@ -86,7 +86,7 @@ pub(crate) struct Stem {
     pub(crate) wire: Option<Wire>,
 }
 
-/// One open link's task.
+/// The task of one open link.
 struct Pump {
     links: Links,
     link: LinkId,
@@ -96,11 +96,11 @@ struct Pump {
     fate: Fate,
     expiry: Expiry,
     channel: Option<Channel>,
-    /// What the overlay has of the link.
+    /// The overlay's state of the link.
     path: Option<Arc<overlay::Shared>>,
 }
 
-/// What a pump waits for.
+/// The reason for an iteration of the task.
 enum Next {
     Packet(Packet),
     Failed(Status),
@@ -133,12 +133,12 @@ impl Links {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An empty queue for a link to come.
+    /// Creates an empty queue for a link.
     pub(crate) fn queue(&self) -> (Arc<Queue>, Outbound) {
         Queue::new(self.limits.queue)
     }
 
-    /// Opens a link on a stream and starts its pump.
+    /// Creates a link on a stream and starts its task.
     pub(crate) fn open(&self, stem: Stem) {
         let Stem {
             origin,
@@ -205,7 +205,8 @@ impl Links {
         self.tasks.spawn(pump.run(opened, renewal));
     }
 
-    /// Sends on a link. A link that is gone takes nothing: the machine is about to hear of it.
+    /// Sends on a link. A message on an ended link is dropped: the machine is about to receive
+    /// `Closed`.
     pub(crate) fn send(&self, link: LinkId, message: Message) {
         let queue = self.lock().queues.get(&link).cloned();
         if let Some(queue) = queue {
@@ -223,7 +224,7 @@ impl Links {
         }
     }
 
-    /// Both ends agreed on a link: the overlay may prepare a data path.
+    /// Called when both ends have agreed on a link: the overlay may prepare a data path.
     pub(crate) fn prepare_path(&self, link: LinkId) {
         let Some(paths) = &self.paths else { return };
         if let Some(kept) = paths.up(link) {
@@ -240,7 +241,7 @@ impl Links {
         }
     }
 
-    /// Closes a link after what waits on it.
+    /// Closes a link after its waiting messages are sent.
     pub(crate) fn close(&self, link: LinkId) {
         let queue = self.lock().queues.remove(&link);
         if let Some(queue) = queue {
@@ -249,7 +250,7 @@ impl Links {
         }
     }
 
-    /// Closes every link after what waits on it; none opens from here on.
+    /// Closes every link after its waiting messages are sent; no further link is opened.
     pub(crate) fn close_all(&self) {
         let mut table = self.lock();
         table.ended = true;
@@ -261,7 +262,7 @@ impl Links {
         }
     }
 
-    /// Forgets a link that ended; whether the machine did not know.
+    /// Removes a link that ended; returns whether the machine must still be told.
     fn forget(&self, link: LinkId) -> bool {
         self.end_path(link);
         let mut table = self.lock();
@@ -269,12 +270,12 @@ impl Links {
         table.queues.remove(&link).is_some()
     }
 
-    /// Forgets what a link was like, once the machine knows of its end.
+    /// Removes the remaining state of a link, once the machine knows of its end.
     fn bury(&self, link: LinkId) {
         self.lock().unencrypted.remove(&link);
     }
 
-    /// The number of open links made with credentials before these.
+    /// Returns the number of open links made with credentials before this generation.
     pub(crate) fn before(&self, generation: u64) -> usize {
         let table = self.lock();
         let made = |link| table.generations.get(link).copied().unwrap_or_default();
@@ -282,22 +283,22 @@ impl Links {
         before.count()
     }
 
-    /// The open links that others can read.
+    /// Returns the open links that are authenticated but not encrypted.
     pub(crate) fn unencrypted(&self) -> BTreeSet<LinkId> {
         self.lock().unencrypted.clone()
     }
 
-    /// The number of open links.
+    /// Returns the number of open links.
     pub(crate) fn count(&self) -> usize {
         self.lock().queues.len()
     }
 
-    /// Tells the machine; when its loop has ended nobody needs to know.
+    /// Sends an input to the machine; ignored if the machine's loop has ended.
     pub(crate) async fn tell(&self, input: Input) {
         let _ended = self.driver.send(node::Input::Mesh(input)).await.is_err();
     }
 
-    /// Tells people, if any listen.
+    /// Publishes an event to the subscribers, if there are any.
     pub(crate) fn notice(&self, event: Event) {
         let _nobody = self.notices.send(Notice::Transport(event)).is_err();
     }
@@ -368,7 +369,7 @@ impl Pump {
         .await
     }
 
-    /// Takes out what is for the overlay; what is left is for the machine.
+    /// Removes the overlay's signal from a packet; returns the message for the machine.
     fn unpack(&self, packet: Packet) -> Result<Option<Message>, String> {
         let parts = Parts::try_from(packet).map_err(|error| error.to_string())?;
         self.links.counters.received(parts.encoded_len());
@@ -376,7 +377,7 @@ impl Pump {
         if let Some(signal) = signal {
             let taken = match (&self.path, signal) {
                 (Some(path), signal) => path.receive(signal),
-                // What others could do is nothing to a node without an overlay.
+                // Offers are ignored by a node without an overlay.
                 (None, Signal::Offer(_)) => Ok(()),
                 (None, _) => Err(Broken::Uninvited),
             };
@@ -429,7 +430,8 @@ impl Pump {
         self.links.bury(self.link);
         let ended_there = reason == Some(CloseReason::Farewell);
         if reason.is_none_or(in_order) && !ended_there {
-            // What we still have to say goes out while the peer reads; its own end says that it has read it.
+            // The waiting messages are sent while the peer reads; the end of its stream confirms
+            // that it has read them.
             let read_out = async { while let Ok(Some(_)) = self.inbound.message().await {} };
             let _late = time::timeout(grace, read_out).await.is_err();
         }
@@ -443,7 +445,7 @@ impl Pump {
     }
 }
 
-/// Whether a link that ends for this reason still sends what waits on it.
+/// Returns whether a link that ends for this reason still sends its waiting messages.
 const fn in_order(reason: CloseReason) -> bool {
     match reason {
         CloseReason::Farewell
@@ -457,8 +459,8 @@ const fn in_order(reason: CloseReason) -> bool {
     }
 }
 
-/// Whether a status made on this side says that the stream held no message: too long, or no packet. Statuses that
-/// come from the connection below have a source.
+/// Returns whether a status was created locally because the stream contained an invalid message:
+/// too long, or not a packet. A status that comes from the connection has a source.
 fn is_malformed(status: &Status) -> bool {
     let made_here = std::error::Error::source(status).is_none();
     made_here && matches!(status.code(), Code::OutOfRange | Code::Internal)

@@ -1,8 +1,9 @@
-//! Links between nodes: TCP, mutual TLS 1.3, HTTP/2, and on it one long-lived stream a link.
+//! Links between nodes: TCP, mutual TLS 1.3, HTTP/2, and one long-lived stream per link.
 //!
-//! Start with [`MeshNode`], which ties a machine, its loop, this transport and a store together; then `links`,
-//! the life of one link. The transport carries out what core orders and reports what happened; it decides
-//! nothing about the mesh. It does not judge messages: [`wire`](crate::wire) parses, core judges.
+//! Start with [`MeshNode`], which combines a machine, its loop, this transport and a store; then
+//! `links`, the life cycle of one link. The transport executes the orders of core and reports
+//! events; it decides nothing about the mesh. It does not interpret messages: [`wire`](crate::wire)
+//! parses them, core judges them.
 //!
 //! ```text
 //!  dialer: connect -> TLS -> HTTP/2 -> Link call --+                    +-> driver: Dialed
@@ -10,11 +11,12 @@
 //!  acceptor: accept -> TLS -> HTTP/2 -> Link call -+                    +-> driver: Closed
 //! ```
 //!
-//! TLS is done here and HTTP/2 runs inside it, so that both ends know the other's certificate before the first
-//! request, and every service on the port finds its [`Caller`] in the request's extensions.
+//! TLS is handled here and HTTP/2 runs inside it, so that both ends know the other's certificate
+//! before the first request, and every service on the port finds its [`Caller`] in the extensions
+//! of the request.
 //!
-//! Bounds: [`Limits`]. A raw connection over a limit is dropped at once; core's own limiter, which answers with
-//! other members to try, comes before that for nodes that behave.
+//! Bounds: [`Limits`]. A raw connection above a limit is dropped immediately. For well-behaved
+//! nodes, core's own limiter, which refers them to other members, takes effect first.
 
 mod accept;
 mod attempts;

@@ -1,4 +1,4 @@
-//! Carries out what a node's machine orders.
+//! Executes the outputs of a node's machine.
 
 use super::dial::Dialer;
 use super::lifetime::{closed, until};
@@ -14,16 +14,16 @@ use phalanx_core::node::{self, Node};
 use phalanx_core::time::Instant;
 use tokio::sync::watch;
 
-/// Sees everything that happens to a node's machine, before it happens.
+/// Called with every input of a node's machine, before the machine processes it.
 pub type Observer = Box<dyn FnMut(Instant, &node::Input) + Send>;
 
-/// Performs for one node.
+/// The performer of one node.
 pub(crate) struct MeshPerformer<N> {
     pub(crate) dialer: Dialer<N>,
     pub(crate) links: Links,
     /// The newest epoch to store; see [`keep_epochs`].
     pub(crate) orders: watch::Sender<Option<(Ticket, u64)>>,
-    /// Says when the node ends.
+    /// Signals that the node ends.
     pub(crate) closing: watch::Sender<bool>,
     pub(crate) left: watch::Sender<bool>,
     /// Performs outputs for applications.

@@ -1,4 +1,4 @@
-//! The call with which a node opens a link to this one.
+//! The call by which another node opens a link to this node.
 
 use super::connection::Caller;
 use super::credentials::Credentials;
@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-/// Answers `Mesh.Link`.
+/// Handler of `Mesh.Link`.
 pub(crate) struct LinkService {
     links: Links,
     mesh: String,
@@ -23,7 +23,7 @@ pub(crate) struct LinkService {
 }
 
 impl LinkService {
-    /// The service of a node of `mesh`.
+    /// Returns the service of a node of `mesh`.
     pub(crate) fn server(links: Links, mesh: String, credentials: Credentials) -> MeshServer<Self> {
         let service = Self {
             links,
@@ -35,14 +35,14 @@ impl LinkService {
             .max_encoding_message_size(LINK_MESSAGE_BYTES_MAX)
     }
 
-    /// Why this caller may not have a link.
+    /// Returns the reason why this caller may not have a link, if there is one.
     fn objection(&self, caller: &Caller) -> Option<String> {
         let subject = &caller.peer.subject;
         if subject.mesh() != self.mesh {
             return Some(format!("{subject} is not of mesh {:?}", self.mesh));
         }
         if subject.role() != Role::Node {
-            return Some(format!("{subject} is no node; only nodes open links"));
+            return Some(format!("{subject} is not a node; only nodes open links"));
         }
         if caller.expiry.is_near() {
             return Some(caller.expiry.to_string());
@@ -94,7 +94,7 @@ impl Mesh for LinkService {
     }
 }
 
-/// What goes out on an accepted link.
+/// Outgoing messages of an accepted link.
 pub(crate) struct Served(Outbound);
 
 impl Stream for Served {
@@ -106,7 +106,7 @@ impl Stream for Served {
     }
 }
 
-/// What goes out on a dialled link.
+/// Outgoing messages of a dialled link.
 pub(crate) struct Sent(pub(crate) Outbound);
 
 impl Stream for Sent {

@@ -273,20 +273,20 @@ fn trusted_subnets_are_lists_and_what_is_none_is_named_with_the_mend() {
     assert_eq!(
         load(GOOD, &[("PHALANX_TRUSTED_SUBNETS", "lan")], &[]).unwrap_err(),
         [
-            "environment variable PHALANX_TRUSTED_SUBNETS: trusted_subnets: \"lan\" is no subnet; write \
+            "environment variable PHALANX_TRUSTED_SUBNETS: trusted_subnets: \"lan\" is not a valid subnet; write \
           ADDRESS/PREFIX, such as 10.0.0.0/8 or fd00::/8"
         ]
     );
     assert_eq!(
         load(GOOD, &[], &["--trusted-subnet", "10.0.0.1"]).unwrap_err(),
         [
-            "--trusted-subnet: trusted_subnets: \"10.0.0.1\" is one address; write 10.0.0.1/32 if it alone is meant"
+            "--trusted-subnet: trusted_subnets: \"10.0.0.1\" is a single address; write 10.0.0.1/32 to mean this address only"
         ]
     );
     let many: Vec<String> = (0..65).map(|n| format!("10.{n}.0.0/16")).collect();
     assert_eq!(
         problems(&with(&format!("{many:?}"))),
-        ["FILE:1: trusted_subnets: 65 subnets are too many; at most 64 are allowed"]
+        ["FILE:1: trusted_subnets: 65 subnets exceed the limit of 64"]
     );
 }
 

@@ -1,4 +1,4 @@
-//! The service of real nodes on loopback, asked over mutual TLS.
+//! Tests of the service of real nodes on loopback, queried over mutual TLS.
 
 mod answers;
 mod channels;
@@ -58,7 +58,7 @@ impl Mesh {
         self.identity(&Subject::admin("test", NodeId::new("ada").unwrap()).unwrap())
     }
 
-    /// Starts a node that serves `shop` in version 1.
+    /// Starts a node that provides version 1 of the service `shop`.
     async fn start(&self, id: &str, targets: Vec<Address>) -> (MeshNode, Journal) {
         self.start_with(id, targets, None).await
     }
@@ -114,7 +114,7 @@ async fn client(node: &MeshNode, identity: &Identity) -> Client {
         .unwrap()
 }
 
-/// Asks again until the answer is right.
+/// Repeats a query until it returns a value.
 async fn until<T, F: Future<Output = Option<T>>>(mut question: impl FnMut() -> F) -> T {
     let asking = async {
         loop {
@@ -124,5 +124,7 @@ async fn until<T, F: Future<Output = Option<T>>>(mut question: impl FnMut() -> F
             time::sleep(Duration::from_millis(10)).await;
         }
     };
-    time::timeout(SOON, asking).await.expect("it happens soon")
+    time::timeout(SOON, asking)
+        .await
+        .expect("the condition holds within the deadline")
 }

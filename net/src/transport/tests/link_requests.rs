@@ -33,7 +33,7 @@ async fn a_requested_link_is_kept_until_its_last_request_is_dropped() {
     let linked = neighbours(one).await;
     let far = ids[2..].iter().find(|id| !linked.contains(id)).unwrap();
     let far: NodeId = far.parse().unwrap();
-    // A place that is free again counts for the machine at once.
+    // A dropped request is free again for the machine immediately.
     let mut full = Vec::new();
     for at in 0..WISHES_MAX {
         let unknown = format!("unknown{at}").parse().unwrap();

@@ -1,4 +1,4 @@
-//! Neighbours that break the rules.
+//! Tests of neighbours that violate the protocol.
 
 use super::super::hostile::{RawLink, raw_link};
 use super::*;
@@ -37,11 +37,11 @@ fn hello(session: u32, offer: Option<Offer>) -> Vec<u8> {
     })
 }
 
-/// Says these to a node, which names the liar and closes the link.
+/// Sends these packets to a node, which must report the peer and close the link.
 async fn is_found_out(member: &mut Member, identity: &Identity, said: Vec<Vec<u8>>, why: &str) {
     let mut link: RawLink = raw_link(identity, member).await.unwrap();
     for bytes in said {
-        // The link may close before everything is said.
+        // The link may close before all packets are sent.
         let _closed = link.out.send(bytes).await.is_err();
     }
     let notice = member
@@ -64,7 +64,7 @@ async fn is_found_out(member: &mut Member, identity: &Identity, said: Vec<Vec<u8
 }
 
 #[tokio::test]
-async fn whoever_breaks_the_rules_is_named_and_loses_the_link() {
+async fn a_protocol_violation_is_reported_and_closes_the_link() {
     let ca = Ca::new();
     let mut one = Overlaid::start(ca.node("one"), &[], named("udp")).await;
     let liar = ca.node("liar");
@@ -131,7 +131,7 @@ async fn whoever_breaks_the_rules_is_named_and_loses_the_link() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_flood_of_control_messages_ends_the_link() {
+async fn a_flood_of_control_messages_closes_the_link() {
     let ca = Ca::new();
     let (let_go, gate) = threads::channel();
     let waits = Manner::Waits(Arc::new(Mutex::new(gate)));
@@ -152,7 +152,7 @@ async fn a_flood_of_control_messages_ends_the_link() {
 }
 
 #[tokio::test]
-async fn a_second_link_on_one_connection_gets_no_key_and_so_no_data_path() {
+async fn a_second_link_on_one_connection_has_no_key_and_no_data_path() {
     let ca = Ca::new();
     let mut one = Overlaid::start(ca.node("one"), &[], named("udp")).await;
     let liar = ca.node("liar");
@@ -171,10 +171,7 @@ async fn a_second_link_on_one_connection_gets_no_key_and_so_no_data_path() {
         ),
         "{answer:?}"
     );
-    assert_eq!(
-        answer.signal, None,
-        "nothing is offered where the key is taken"
-    );
+    assert_eq!(answer.signal, None, "no offer is made once the key is used");
     drop((first, second));
     one.ends().await;
 }
