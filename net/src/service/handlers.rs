@@ -237,7 +237,7 @@ impl MeshService for Api {
         let unknown = self.unknown_target(forget.clone()).await?;
         if let Some(unknown) = unknown {
             return Err(Status::not_found(format!(
-                "forget: {unknown} is no target; see phalanx targets"
+                "forget: {unknown} is not a target; see phalanx targets"
             )));
         }
         if wanted.replace {
