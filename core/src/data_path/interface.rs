@@ -82,6 +82,26 @@ impl From<Wake> for Input {
     }
 }
 
+impl Input {
+    /// The link that the input is about.
+    #[must_use]
+    pub const fn link(&self) -> Option<LinkId> {
+        match self {
+            Self::LinkOpened { link, .. }
+            | Self::LinkUp { link }
+            | Self::LinkClosed { link }
+            | Self::Receive { link, .. }
+            | Self::Prepared { link }
+            | Self::Delivered { link }
+            | Self::Stopped { link }
+            | Self::Send { link, .. }
+            | Self::Works { link }
+            | Self::Fail { link, .. } => Some(*link),
+            Self::Wake => None,
+        }
+    }
+}
+
 /// What the caller must do.
 ///
 /// [`Prepare`](Self::Prepare), [`Confirm`](Self::Confirm), [`Deliver`](Self::Deliver) and [`Stop`](Self::Stop) call the
@@ -135,6 +155,27 @@ pub enum Output {
     },
     /// Report an event.
     Report(PathEvent),
+}
+
+impl Output {
+    /// The link that the order is about.
+    #[must_use]
+    pub const fn link(&self) -> LinkId {
+        match self {
+            Self::Send { link, .. }
+            | Self::Prepare { link, .. }
+            | Self::Confirm { link }
+            | Self::Deliver { link, .. }
+            | Self::Stop { link }
+            | Self::CloseLink { link }
+            | Self::Reject { link, .. }
+            | Self::Report(
+                PathEvent::Up { link, .. }
+                | PathEvent::Down { link, .. }
+                | PathEvent::Unfit { link, .. },
+            ) => *link,
+        }
+    }
 }
 
 /// A fact about one data path, for people. Not needed for correctness.

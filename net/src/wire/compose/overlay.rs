@@ -27,7 +27,7 @@ impl From<&Signal> for proto::Overlay {
                     payload: payload.to_vec(),
                 })
             }
-            Signal::Taken(count) => overlay::Signal::Taken(*count),
+            Signal::Credit(count) => overlay::Signal::Taken(*count),
             Signal::Established => overlay::Signal::Established(proto::Established {}),
             Signal::Failed(reason) => overlay::Signal::Failed(reason.clone()),
         };

@@ -38,7 +38,7 @@ pub(in crate::wire) fn signal(wire: proto::Overlay) -> Parsed<Signal> {
         overlay::Signal::Offer(wire) => Signal::Offer(offer(wire)?),
         overlay::Signal::Ready(proto::Ready {}) => Signal::Ready,
         overlay::Signal::Control(wire) => Signal::Control(control(wire)?),
-        overlay::Signal::Taken(count) => Signal::Taken(count),
+        overlay::Signal::Taken(count) => Signal::Credit(count),
         overlay::Signal::Established(proto::Established {}) => Signal::Established,
         overlay::Signal::Failed(reason) => Signal::Failed(failed(reason)?),
     })

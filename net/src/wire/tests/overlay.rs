@@ -42,7 +42,7 @@ fn signal() -> impl Strategy<Value = Signal> {
             let payload = payload.into();
             Signal::Control(Control { kind, payload })
         }),
-        any::<u32>().prop_map(Signal::Taken),
+        any::<u32>().prop_map(Signal::Credit),
         Just(Signal::Established),
         "[ -~]{0,80}".prop_map(Signal::Failed),
     ]
