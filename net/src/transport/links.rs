@@ -20,7 +20,7 @@ use super::tasks::Tasks;
 use super::traffic::Counters;
 use crate::driver::Handle;
 use crate::link::{Event, Notice, Outgoing};
-use crate::overlay::{self, Broken, Paths, Signal, Wire};
+use crate::overlay::{self, Paths, Signal, Violation, Wire};
 use crate::wire::Parts;
 use crate::wire::proto::Packet;
 use phalanx_core::gossip::{self, CloseReason, DialId, Input, LinkId, LocalClose};
@@ -172,7 +172,7 @@ impl Links {
         }
         let out = Outgoing::new(Arc::clone(&queue), self.counters.clone());
         let overlaid = self.paths.as_ref().zip(wire);
-        let path = overlaid.and_then(|(paths, wire)| paths.begin(link, &peer, &wire, out));
+        let path = overlaid.and_then(|(paths, wire)| paths.open(link, &peer, &wire, out));
         let (opened, channel) = match origin {
             Origin::Accepted => (
                 Input::Accepted {
@@ -226,17 +226,14 @@ impl Links {
     /// Both ends agreed on a link: the overlay may prepare a data path.
     pub(crate) fn prepare_path(&self, link: LinkId) {
         let Some(paths) = &self.paths else { return };
-        if let Some(kept) = paths.up(link) {
-            let links = self.clone();
-            let tell = move |event| links.notice(event);
-            self.tasks
-                .spawn(overlay::keep(Arc::clone(paths), kept, tell));
+        if let Some(task) = paths.up(link) {
+            self.tasks.spawn(task.run());
         }
     }
 
     fn end_path(&self, link: LinkId) {
         if let Some(paths) = &self.paths {
-            paths.end(link);
+            paths.close(link);
         }
     }
 
@@ -376,11 +373,9 @@ impl Pump {
         if let Some(signal) = signal {
             let taken = match (&self.path, signal) {
                 (Some(path), signal) => path.receive(signal),
-                // What others could do is nothing to a node without an overlay.
-                (None, Signal::Offer(_)) => Ok(()),
-                (None, _) => Err(Broken::Uninvited),
+                (None, signal) => Violation::without_path(&signal).map_or(Ok(()), Err),
             };
-            taken.map_err(|broken| format!("overlay: {broken}"))?;
+            taken.map_err(|violation| format!("overlay: {violation}"))?;
         }
         let greeting = match &message {
             Some(Message::Mesh(gossip::Message::Hello(hello))) => Some(&hello.record),
@@ -388,7 +383,7 @@ impl Pump {
             Some(_) | None => None,
         };
         if let (Some(path), Some(record)) = (&self.path, greeting) {
-            path.greeted(record.rank().instance);
+            path.handshaken(record.rank().instance);
         }
         Ok(message)
     }

@@ -42,7 +42,6 @@ mod tasks;
 pub(crate) mod tests;
 pub(crate) mod traffic;
 
-pub(crate) use crate::link::Outgoing;
 pub use crate::link::{Event, Limit, Notice};
 pub use connection::Caller;
 pub use dial::Call;

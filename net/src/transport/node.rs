@@ -181,7 +181,8 @@ impl<N: Network> Bound<N> {
         let (left, has_left) = watch::channel(false);
         let mut node = MeshNode::new(&inbox, limits, has_left, self.address, credentials.clone());
         node.links.paths = overlay.map(|overlay| {
-            let paths = Paths::new(overlay, config.id.clone(), config.instance);
+            let notices = node.links.notices.clone();
+            let paths = Paths::new(overlay, config.id.clone(), config.instance, notices);
             Arc::new(paths)
         });
         let links = node.links.clone();

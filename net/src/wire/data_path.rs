@@ -3,7 +3,7 @@
 use super::error::{Fault, WireError};
 use super::field::{Parsed, at_most, required};
 use super::proto::{self, overlay};
-use crate::overlay::{CONTROL_BYTES_MAX, Control, Offer, REASON_BYTES_MAX, Signal};
+use phalanx_core::data_path::{CONTROL_BYTES_MAX, Control, Offer, REASON_BYTES_MAX, Signal};
 use phalanx_core::identity::only_shows;
 
 fn offer(wire: proto::Offer) -> Parsed<Offer> {
@@ -37,7 +37,7 @@ pub(super) fn parse(wire: proto::Overlay) -> Parsed<Signal> {
         overlay::Signal::Offer(wire) => Signal::Offer(offer(wire)?),
         overlay::Signal::Ready(proto::Ready {}) => Signal::Ready,
         overlay::Signal::Control(wire) => Signal::Control(control(wire)?),
-        overlay::Signal::Taken(count) => Signal::Taken(count),
+        overlay::Signal::Taken(count) => Signal::Credit(count),
         overlay::Signal::Established(proto::Established {}) => Signal::Established,
         overlay::Signal::Failed(reason) => Signal::Failed(failed(reason)?),
     })
@@ -67,7 +67,7 @@ impl From<&Signal> for proto::Overlay {
                     payload: payload.to_vec(),
                 })
             }
-            Signal::Taken(count) => overlay::Signal::Taken(*count),
+            Signal::Credit(count) => overlay::Signal::Taken(*count),
             Signal::Established => overlay::Signal::Established(proto::Established {}),
             Signal::Failed(reason) => overlay::Signal::Failed(reason.clone()),
         };
@@ -80,9 +80,9 @@ impl From<&Signal> for proto::Overlay {
 /// Any signal and offer.
 #[cfg(test)]
 pub(super) mod arbitrary {
-    use crate::overlay::FEATURES_MAX;
-    use crate::overlay::{Control, Offer, Signal};
     use crate::wire::field::arbitrary::shown;
+    use phalanx_core::data_path::FEATURES_MAX;
+    use phalanx_core::data_path::{Control, Offer, Signal};
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
 
@@ -104,7 +104,7 @@ pub(super) mod arbitrary {
                 let payload = payload.into();
                 Signal::Control(Control { kind, payload })
             }),
-            any::<u32>().prop_map(Signal::Taken),
+            any::<u32>().prop_map(Signal::Credit),
             Just(Signal::Established),
             "[ -~]{0,80}".prop_map(Signal::Failed),
         ]

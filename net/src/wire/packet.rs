@@ -5,7 +5,7 @@ use super::error::{Fault, WireError};
 use super::field::required;
 use super::proto::{self, packet};
 use super::{data_path, frame, goodbye, hello, refuse, welcome};
-use crate::overlay::Signal;
+use phalanx_core::data_path::Signal;
 use phalanx_core::gossip::Message as Mesh;
 use phalanx_core::node::Message;
 use phalanx_core::size::{Encoded, FRAME_BYTES_MAX};
@@ -172,7 +172,6 @@ impl TryFrom<proto::Packet> for Parts {
 /// Any message and packet.
 #[cfg(test)]
 pub(super) mod arbitrary {
-    use crate::overlay::Signal;
     use crate::wire::channel::data::arbitrary::data;
     use crate::wire::data_path::arbitrary::{offer, signal};
     use crate::wire::frame::arbitrary::frame;
@@ -181,6 +180,7 @@ pub(super) mod arbitrary {
     use crate::wire::packet::Parts;
     use crate::wire::refuse::arbitrary::refusal;
     use crate::wire::welcome::arbitrary::welcome;
+    use phalanx_core::data_path::Signal;
     use phalanx_core::gossip::Message as Mesh;
     use phalanx_core::node::Message;
     use proptest::prelude::*;
