@@ -327,7 +327,7 @@ fn an_edit_adds_and_removes_targets_and_is_rejected_as_a_whole_if_too_many_resul
         remove: vec![to(1), to(9)],
     });
     assert_eq!(known(&all), [to(2), to(3)]);
-    let given = all.silence(ms(300));
+    let given = all.silence(ms(900));
     assert!(dials(&given).iter().any(|(_, _, found)| *found == to(3)));
     let numbered = |at: usize| Address::Name(format!("host-{at}:1"));
     all.give(Input::EditTargets {
