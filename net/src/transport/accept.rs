@@ -1,6 +1,5 @@
 //! The port: raw connections in, authenticated ones out.
 
-use super::complaints::Complaints;
 use super::connection::{Accepted, Caller, Connections, Guarded};
 use super::credentials::Credentials;
 use super::expiry::Expiry;
@@ -8,6 +7,7 @@ use super::failure;
 use super::handshakes::{Handshakes, Place, Rates};
 use super::links::Links;
 use super::network::Listener;
+use super::rate_limited_warnings::RateLimitedWarnings;
 use crate::identity::{self, Claim, Role};
 use crate::link::{Event, Limit};
 use crate::overlay::{Keys, Wire};
@@ -34,7 +34,7 @@ pub(crate) struct Gate<Io> {
     pub(crate) connections: Connections,
     pub(crate) links: Links,
     pub(crate) out: mpsc::Sender<Incoming<Io>>,
-    pub(crate) complaints: Arc<Mutex<Complaints>>,
+    pub(crate) warnings: Arc<Mutex<RateLimitedWarnings>>,
 }
 
 impl<Io> Clone for Gate<Io> {
@@ -44,7 +44,7 @@ impl<Io> Clone for Gate<Io> {
             connections: self.connections.clone(),
             links: self.links.clone(),
             out: self.out.clone(),
-            complaints: self.complaints.clone(),
+            warnings: self.warnings.clone(),
         }
     }
 }
@@ -63,7 +63,7 @@ where
             gate.links.notice(Event::AcceptFailed { reason });
         })
         .await;
-        let dropped = |remote, limit| gate.complain(Event::ConnectionDropped { remote, limit });
+        let dropped = |remote, limit| gate.warn(Event::ConnectionDropped { remote, limit });
         // Strangers have places of their own: they take none from those who proved who they are.
         let proven = gate
             .connections
@@ -79,7 +79,7 @@ where
         }
         let local = L::local_end(&io).ok();
         let guarded = gate.connections.guard(io, true);
-        let (place, turned_out) = handshakes.begin(remote, guarded.fate());
+        let (place, turned_out) = handshakes.begin(remote, guarded.connection());
         if let Some(stranger) = turned_out {
             dropped(stranger, Limit::Handshakes);
         }
@@ -104,7 +104,7 @@ where
         place: Place,
         timeout: Duration,
     ) {
-        let fate = io.fate();
+        let connection = io.connection();
         let proof = self.credentials.current();
         // Which CAs the dialer trusts, once it has said so.
         let mut claims = None;
@@ -120,7 +120,7 @@ where
         drop(place);
         let reason = match shaken {
             // It was turned out, or the node ends: neither is its doing.
-            Ok(Err(_)) if fate.is_killed() => return,
+            Ok(Err(_)) if connection.is_killed() => return,
             Err(_) => format!("no TLS handshake within {timeout:?}"),
             Ok(Err(error)) => {
                 let quarrel = claims.and_then(|claims| proof.identity.quarrel(&claims));
@@ -149,7 +149,7 @@ where
                             peer,
                             remote,
                             encrypted,
-                            fate,
+                            connection,
                             expiry,
                             generation: proof.generation,
                             wire,
@@ -163,20 +163,17 @@ where
                 }
             }
         };
-        self.complain(Event::HandshakeFailed { remote, reason });
+        self.warn(Event::HandshakeFailed { remote, reason });
     }
 }
 
 impl<Io> Gate<Io> {
-    /// Tells people about a stranger, unless there are too many.
-    fn complain(&self, event: Event) {
-        let mut complaints = self
-            .complaints
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let told = complaints.take(event);
-        drop(complaints);
-        for event in told.into_iter().flatten() {
+    /// Reports an event about an unauthenticated connection, unless there are too many.
+    fn warn(&self, event: Event) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let reported = warnings.admit(event);
+        drop(warnings);
+        for event in reported.into_iter().flatten() {
             self.links.notice(event);
         }
     }

@@ -1,4 +1,4 @@
-//! The life of every link: opened by a dial or a call, pumped by one task, closed once.
+//! The life of every link: opened by a dial or a call, run by one task, closed once.
 //!
 //! ```text
 //! open --message--> open
@@ -10,7 +10,7 @@
 //! A link has a connection of its own, which ends with it. What overlays say to each other is taken out here, before
 //! the machine.
 
-use super::connection::Fate;
+use super::connection::ConnectionState;
 use super::expiry::Expiry;
 use super::failure;
 use super::limits::Limits;
@@ -71,36 +71,36 @@ pub(crate) enum Origin {
     Dialed(DialId, Channel),
 }
 
-/// A stream that becomes a link.
-pub(crate) struct Stem {
+/// A stream that is about to become a link.
+pub(crate) struct NewStream {
     pub(crate) origin: Origin,
     pub(crate) peer: NodeId,
-    /// Where the peer is, as the connection shows it.
+    /// The peer's address, as the connection shows it.
     pub(crate) remote: SocketAddr,
     pub(crate) encrypted: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) inbound: Streaming<Packet>,
-    pub(crate) fate: Fate,
+    pub(crate) connection: ConnectionState,
     pub(crate) expiry: Expiry,
     pub(crate) renewal: Renewal,
     pub(crate) wire: Option<Wire>,
 }
 
 /// One open link's task.
-struct Pump {
+struct LinkTask {
     links: Links,
     link: LinkId,
     peer: NodeId,
     queue: Arc<Queue>,
     inbound: Streaming<Packet>,
-    fate: Fate,
+    connection: ConnectionState,
     expiry: Expiry,
     channel: Option<Channel>,
-    /// What the overlay has of the link.
+    /// The link's data path.
     path: Option<Arc<overlay::Shared>>,
 }
 
-/// What a pump waits for.
+/// The next event of a link's task.
 enum Next {
     Packet(Packet),
     Failed(Status),
@@ -138,24 +138,24 @@ impl Links {
         Queue::new(self.limits.queue)
     }
 
-    /// Opens a link on a stream and starts its pump.
-    pub(crate) fn open(&self, stem: Stem) {
-        let Stem {
+    /// Opens a link on a stream and starts its task.
+    pub(crate) fn open(&self, stream: NewStream) {
+        let NewStream {
             origin,
             peer,
             remote,
             encrypted,
             queue,
             inbound,
-            fate,
+            connection,
             expiry,
             renewal,
             wire,
-        } = stem;
+        } = stream;
         let mut table = self.lock();
         if table.ended {
             drop(table);
-            fate.kill();
+            connection.kill();
             return;
         }
         table.last += 1;
@@ -191,18 +191,18 @@ impl Links {
             ),
         };
         let links = self.clone();
-        let pump = Pump {
+        let task = LinkTask {
             links,
             link,
             peer,
             queue,
             inbound,
-            fate,
+            connection,
             expiry,
             channel,
             path,
         };
-        self.tasks.spawn(pump.run(opened, renewal));
+        self.tasks.spawn(task.run(opened, renewal));
     }
 
     /// Sends on a link. A link that is gone takes nothing: the machine is about to hear of it.
@@ -266,8 +266,8 @@ impl Links {
         table.queues.remove(&link).is_some()
     }
 
-    /// Forgets what a link was like, once the machine knows of its end.
-    fn bury(&self, link: LinkId) {
+    /// Forgets the properties of a link, once the machine knows of its end.
+    fn retire(&self, link: LinkId) {
         self.lock().unencrypted.remove(&link);
     }
 
@@ -300,7 +300,7 @@ impl Links {
     }
 }
 
-impl Pump {
+impl LinkTask {
     async fn run(mut self, opened: Input, renewal: Renewal) {
         self.links.tell(opened).await;
         let mut expires = pin!(self.expiry.comes_near());
@@ -322,7 +322,7 @@ impl Pump {
                     break Some(CloseReason::Local(LocalClose::Expired));
                 }
                 Next::Failed(status) => {
-                    let failure = self.fate.take_failure();
+                    let failure = self.connection.take_failure();
                     break Some(failure::closing(&status, failure.as_ref()));
                 }
                 Next::PeerEnded => break Some(CloseReason::Farewell),
@@ -421,7 +421,7 @@ impl Pump {
                 })
                 .await;
         }
-        self.links.bury(self.link);
+        self.links.retire(self.link);
         let ended_there = reason == Some(CloseReason::Farewell);
         if reason.is_none_or(in_order) && !ended_there {
             // What we still have to say goes out while the peer reads; its own end says that it has read it.
@@ -431,10 +431,12 @@ impl Pump {
         drop(self.inbound);
         self.channel = None;
         if reason.is_none_or(in_order) {
-            let _late = time::timeout(grace, self.fate.wait_gone()).await.is_err();
+            let _late = time::timeout(grace, self.connection.wait_gone())
+                .await
+                .is_err();
         }
         self.queue.discard();
-        self.fate.kill();
+        self.connection.kill();
     }
 }
 

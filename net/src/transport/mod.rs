@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  dialer: connect -> TLS -> HTTP/2 -> Link call --+                    +-> driver: Dialed
-//!                                                  +-> one pump a link -+-> driver: Receive ...
+//!                                                  +-> one task a link -+-> driver: Receive ...
 //!  acceptor: accept -> TLS -> HTTP/2 -> Link call -+                    +-> driver: Closed
 //! ```
 //!
@@ -18,7 +18,6 @@
 
 mod accept;
 mod attempts;
-mod complaints;
 mod connection;
 mod credentials;
 mod dial;
@@ -33,6 +32,7 @@ mod network;
 mod node;
 mod performer;
 pub(crate) mod queue;
+mod rate_limited_warnings;
 mod renewal;
 mod requested_link;
 mod service;
