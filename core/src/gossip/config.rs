@@ -6,6 +6,9 @@ use crate::sabotage::Sabotage;
 use crate::time::Duration;
 use crate::topology::record::Content;
 
+/// Time between two reconciliations of edges, links and requested links.
+pub(super) const MAINTAIN_INTERVAL: Duration = Duration::from_secs(2);
+
 /// A node's own facts and its protocol's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {

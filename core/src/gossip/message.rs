@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub use crate::size::FRAME_BYTES_MAX;
 pub use crate::sketch::Cell;
-pub use crate::topology::publication::UpdateId;
+pub use crate::topology::publication::{PublicationKind, UpdateId};
 
 /// The most other members a refusal names.
 pub const REFERRALS_MAX: usize = 8;

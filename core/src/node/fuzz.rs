@@ -3,8 +3,8 @@
 
 use super::{Config, Input, Node, Output};
 use crate::gossip::message::{
-    AgedReport, Cell, FRAME_BYTES_MAX, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Sync,
-    UpdateId, Welcome,
+    AgedReport, Cell, FRAME_BYTES_MAX, Frame, Gone, Goodbye, Hello, PublicationKind, Refusal,
+    RefusalReason, Sync, UpdateId, Welcome,
 };
 use crate::gossip::{self, Address, CloseReason, DialError, DialId, LinkId, Message, Ticket};
 use crate::identity::NodeId;
@@ -105,7 +105,11 @@ fn named() -> impl Strategy<Value = UpdateId> {
     (who(), any::<bool>(), counter(), counter()).prop_map(|(origin, report, epoch, version)| {
         UpdateId {
             origin: id(origin),
-            report,
+            kind: if report {
+                PublicationKind::EdgeReport
+            } else {
+                PublicationKind::Record
+            },
             epoch,
             version,
         }

@@ -329,7 +329,7 @@ impl Node {
 
     fn routes_around(&self, avoid: &[NodeId]) -> Routes {
         let topology = self.gossip.topology();
-        let me = topology.handle(self.gossip.id()).unwrap_or_default();
+        let me = self.gossip.me();
         let lively = self.gossip.neighbours().filter(|(_, _, lively)| *lively);
         let neighbours = lively.filter_map(|(_, peer, _)| topology.handle(peer));
         let avoid: Vec<_> = avoid.iter().filter_map(|id| topology.handle(id)).collect();

@@ -37,7 +37,7 @@ use crate::sabotage::{Sabotage, Switch};
 use crate::time::Instant;
 use members::Members;
 use providers::Providers;
-use publication::UpdateId;
+use publication::{Key, PublicationKind, UpdateId};
 use record::{Record, Report};
 use rings::Rings;
 use std::collections::{BTreeMap, BTreeSet};
@@ -518,16 +518,17 @@ impl Topology {
 
     /// The same, of a publication whose origin has this handle.
     pub(crate) fn holds_at(&self, handle: Handle, id: &UpdateId) -> bool {
+        let reports = id.kind == PublicationKind::EdgeReport;
         if let Some(record) = self.held(handle) {
             let rank = record.rank();
-            if id.report && outranked(id.epoch, rank) {
+            if reports && outranked(id.epoch, rank) {
                 return true;
             }
-            if !id.report && (rank.epoch, rank.version) >= (id.epoch, id.version) {
+            if !reports && (rank.epoch, rank.version) >= (id.epoch, id.version) {
                 return true;
             }
         }
-        id.report
+        reports
             && self.reports.get(&handle).is_some_and(|held| {
                 (held.report.epoch, held.report.version) >= (id.epoch, id.version)
             })
@@ -550,16 +551,16 @@ impl Topology {
         self.members.release(handle);
     }
 
-    /// The digests of everything the set hash covers, with whose and which kind it is. O(n).
-    pub(crate) fn digests(&self) -> impl Iterator<Item = (u64, Handle, bool)> + '_ {
+    /// The digest and the key of each publication that the set hash covers. O(n).
+    pub(crate) fn digests(&self) -> impl Iterator<Item = (u64, Key)> + '_ {
         self.handles().flat_map(|handle| {
             let record = self
                 .known_record(handle)
-                .map(|record| (record.digest(), handle, false));
+                .map(|record| (record.digest(), Key::Record(handle)));
             let report = self
                 .reports
                 .get(&handle)
-                .map(|standing| (standing.digest, handle, true));
+                .map(|standing| (standing.digest, Key::EdgeReport(handle)));
             record.into_iter().chain(report)
         })
     }

@@ -2,13 +2,17 @@
 
 use super::field::{Parsed, all, counter, each, id};
 use super::{proto, record, report, sync};
-use phalanx_core::gossip::message::{Frame, Gone, UpdateId};
+use phalanx_core::gossip::message::{Frame, Gone, PublicationKind, UpdateId};
 use phalanx_core::time::Duration;
 
 fn update_id(wire: proto::UpdateId) -> Parsed<UpdateId> {
     Ok(UpdateId {
         origin: id("origin", &wire.origin)?,
-        report: wire.report,
+        kind: if wire.report {
+            PublicationKind::EdgeReport
+        } else {
+            PublicationKind::Record
+        },
         epoch: counter("epoch", wire.epoch)?,
         version: counter("version", wire.version)?,
     })
@@ -38,7 +42,7 @@ impl From<&UpdateId> for proto::UpdateId {
     fn from(id: &UpdateId) -> Self {
         Self {
             origin: id.origin.as_str().to_owned(),
-            report: id.report,
+            report: id.kind == PublicationKind::EdgeReport,
             epoch: id.epoch,
             version: id.version,
         }
@@ -76,20 +80,19 @@ pub(super) mod arbitrary {
     use crate::wire::record::arbitrary::record;
     use crate::wire::report::arbitrary::report;
     use crate::wire::sync::arbitrary::sync;
-    use phalanx_core::gossip::message::{Frame, Gone, UpdateId};
+    use phalanx_core::gossip::message::{Frame, Gone, PublicationKind, UpdateId};
     use phalanx_core::time::Duration;
     use proptest::collection::vec;
     use proptest::option;
     use proptest::prelude::*;
 
     fn update_id() -> impl Strategy<Value = UpdateId> {
-        (id(), any::<bool>(), counter(), counter()).prop_map(|(origin, report, epoch, version)| {
-            UpdateId {
-                origin,
-                report,
-                epoch,
-                version,
-            }
+        let kind = prop::sample::select(vec![PublicationKind::Record, PublicationKind::EdgeReport]);
+        (id(), kind, counter(), counter()).prop_map(|(origin, kind, epoch, version)| UpdateId {
+            origin,
+            kind,
+            epoch,
+            version,
         })
     }
 

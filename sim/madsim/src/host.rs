@@ -15,7 +15,7 @@ use phalanx_core::node::{self, Message, Node};
 use phalanx_core::size::Encoded;
 use phalanx_core::time::Instant;
 use phalanx_sim::mesh::daemon::{Input, Output};
-use phalanx_sim::mesh::{Applications, Daemon, Event};
+use phalanx_sim::mesh::{Applications, Daemon};
 use phalanx_sim::model::{PORT, address, host_at};
 use phalanx_sim::scenario::Opening;
 use std::any::Any;

@@ -5,7 +5,7 @@
 
 use phalanx_core::channel::message::{Item, Kind};
 use phalanx_core::channel::{ChannelName, Data};
-use phalanx_core::gossip::message::{AgedReport, Frame, UpdateId};
+use phalanx_core::gossip::message::{AgedReport, Frame, PublicationKind, UpdateId};
 use phalanx_core::gossip::{LinkId, Message as Mesh};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{Message, Node};
@@ -113,7 +113,7 @@ impl Told {
             Lie::Names => self.invented(random, |names| {
                 let have = names.into_iter().map(|origin| UpdateId {
                     origin,
-                    report: false,
+                    kind: PublicationKind::Record,
                     epoch: 1,
                     version: 1,
                 });

@@ -6,6 +6,7 @@ use super::neighbourhood::{
     Neighbourhood, announces, events, frames, ms, named, news, pushes, records, reports, says,
 };
 use super::world::name;
+use crate::topology::publication::PublicationKind;
 use crate::topology::record::{Rank, Record};
 
 #[test]
@@ -58,7 +59,12 @@ fn a_report_gathers_on_the_tree_and_is_announced_a_while_later() {
     assert_eq!(sent, [(at + tuning.report_after, report.report)]);
     let announced: Vec<_> = frames(&given, 3)
         .into_iter()
-        .filter(|(_, frame)| frame.have.iter().any(|id| id.report))
+        .filter(|(_, frame)| {
+            frame
+                .have
+                .iter()
+                .any(|id| id.kind == PublicationKind::EdgeReport)
+        })
         .map(|(announced, _)| announced)
         .collect();
     assert_eq!(announced, [at + ms(100)]);

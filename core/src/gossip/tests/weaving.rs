@@ -667,8 +667,8 @@ fn whom_nobody_names_any_more_takes_no_place() {
 
 /// What `n0` dials when it looks its wants over.
 fn looks_over(all: &mut Neighbourhood) -> usize {
-    let mut out = Outbox::new();
-    all.machine.weave(&mut out);
+    all.machine.weave();
+    let mut out = core::mem::take(&mut all.machine.context.out);
     let dial = |order: &Output| matches!(order, Output::Dial { .. });
     out.drain().filter(dial).count()
 }
@@ -687,7 +687,7 @@ fn a_young_dial_keeps_the_next_on_the_ring_waiting() {
 #[test]
 fn an_id_that_is_waited_for_or_greeted_keeps_its_place() {
     let keeps = |all: &mut Neighbourhood, index| {
-        all.machine.maintain(&mut Outbox::new());
+        all.machine.maintain();
         all.machine.topology().handle(&name(index)).is_some()
     };
     let mut all = Neighbourhood::new(1);
