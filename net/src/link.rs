@@ -1,10 +1,10 @@
 //! The interface between the transport and the parts beside it: events, and the sending end of a link.
 
-use crate::overlay::Signal;
 use crate::transport::queue::Queue;
 use crate::transport::traffic::Counters;
 use crate::wire::Parts;
 use phalanx_core::channel;
+use phalanx_core::data_path::Signal;
 use phalanx_core::gossip::{self, LinkId};
 use phalanx_core::identity::NodeId;
 use std::fmt;

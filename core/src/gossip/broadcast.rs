@@ -8,10 +8,8 @@
 use super::message::{AgedReport, UpdateId};
 use super::provenance::Provenance;
 use super::{
-    ANNOUNCERS_MAX, Event, Gossip, LinkId, MISSING_MAX, Missing, Output, Rejection, Status, Switch,
-    Timer,
+    ANNOUNCERS_MAX, Event, Gossip, LinkId, MISSING_MAX, Missing, Rejection, Status, Switch, Timer,
 };
-use crate::machine::Outbox;
 use crate::time::Duration;
 use crate::topology::publication::Key;
 use crate::topology::record::{COUNTER_MAX, Content, Rank, Record};
@@ -28,14 +26,14 @@ const REPORT_ANNOUNCED_AFTER: Duration = Duration::from_millis(100);
 impl Gossip {
     /// Sends what stands under `key` to all neighbours but one: its value on eager links, its name on others.
     pub(super) fn spread(&mut self, key: Key, except: Option<LinkId>) {
-        let tuning = &self.config.tuning;
-        let reports_due = self.now + tuning.report_after;
+        let tuning = &self.context.config.tuning;
+        let reports_due = self.context.now + tuning.report_after;
         // Reports take their time along the tree: announced at once, they would be asked for in vain.
         let (wait, most) = match key {
             Key::Record(_) => (tuning.announce_after, ANNOUNCEMENTS_MAX),
             Key::EdgeReport(_) => (REPORT_ANNOUNCED_AFTER, REPORTS_ANNOUNCED_MAX),
         };
-        let due = self.now + wait;
+        let due = self.context.now + wait;
         for (id, link) in self.links.iter_mut() {
             if !link.is_open() || Some(*id) == except {
                 continue;
@@ -77,12 +75,12 @@ impl Gossip {
     /// The view changed under `key`; `before` was its hash.
     pub(super) fn remember(&mut self, key: Key, before: u64) {
         self.history.push((before, key));
-        self.changed = self.now;
+        self.changed = self.context.now;
         if let Some(missing) = self.missing.get(&key)
-            && self.topology.holds(&missing.id)
+            && self.context.topology.holds(&missing.id)
         {
             self.missing.remove(&key);
-            self.timers.cancel(&Timer::Graft(key));
+            self.context.timers.cancel(&Timer::Graft(key));
         }
     }
 
@@ -92,21 +90,20 @@ impl Gossip {
         link: LinkId,
         records: &[Arc<Record>],
         reports: &[AgedReport],
-        out: &mut Outbox<Output>,
     ) {
         let mut useful = false;
         let mut repeated = false;
-        self.topology.gather();
+        self.context.topology.gather();
         for record in records {
-            let (applied, key) = self.take_record(record, link, out);
+            let (applied, key) = self.take_record(record, link);
             let (news, again) = self.weigh(applied, key, link);
             useful |= news;
             repeated |= again;
             self.relay(key, applied, link);
         }
-        self.topology.settle();
+        self.context.topology.settle();
         for report in reports {
-            let (applied, key) = self.take_report(report, link, out);
+            let (applied, key) = self.take_report(report, link);
             let (news, again) = self.weigh(applied, key, link);
             useful |= news;
             repeated |= again;
@@ -180,38 +177,36 @@ impl Gossip {
         &mut self,
         record: &Arc<Record>,
         from: LinkId,
-        out: &mut Outbox<Output>,
     ) -> (Applied, Option<Key>) {
         let rank = record.rank();
         if rank.epoch > COUNTER_MAX || rank.version > COUNTER_MAX || rank.incarnation > COUNTER_MAX
         {
-            self.report_rejected(from, Rejection::CounterTooHigh, out);
+            self.report_rejected(from, Rejection::CounterTooHigh);
             return (Applied::Older, None);
         }
-        if record.id() == &self.config.id {
+        if record.id() == &self.context.config.id {
             let applied = if record == self.record() {
                 Applied::Same
             } else {
                 Applied::Older
             };
-            self.hear_of_myself(record, from, out);
+            self.hear_of_myself(record, from);
             return (applied, None);
         }
         let altered = self.sabotaged(record);
         let record = altered.as_ref().unwrap_or(record);
-        let before = self.topology.hash();
-        let Some(handle) = self.topology.intern(record.id()) else {
-            self.report_rejected(from, Rejection::TooMany, out);
+        let before = self.context.topology.hash();
+        let Some(handle) = self.context.topology.intern(record.id()) else {
+            self.report_rejected(from, Rejection::TooMany);
             return (Applied::Full, None);
         };
-        let old = self.topology.known_record(handle).cloned();
-        let applied = self.topology.apply_record_at(handle, record);
+        let old = self.context.topology.known_record(handle).cloned();
+        let applied = self.context.topology.apply_record_at(handle, record);
         if applied == Applied::Newer {
             self.renew(
                 handle,
                 old.as_ref().map(|old| (old.rank(), old.content())),
                 record,
-                out,
             );
             self.remember(Key::Record(handle), before);
         }
@@ -220,35 +215,29 @@ impl Gossip {
 
     /// What a planted bug makes of a received record.
     fn sabotaged(&self, record: &Arc<Record>) -> Option<Arc<Record>> {
-        if self.config.sabotage.is_none() {
+        if self.context.config.sabotage.is_none() {
             return None;
         }
         let mut content: Content = record.content().clone();
-        if self.config.sabotage.has(Switch::DeltaDropsServices)
-            && self.topology.record(record.id()).is_some()
+        if self.context.has(Switch::DeltaDropsServices)
+            && self.context.topology.record(record.id()).is_some()
         {
             content.services.clear();
         }
-        if self.config.sabotage.has(Switch::JoinTimeReset) {
-            content.joined.0 = content.joined.0.max(1) + self.now.as_millis() / 1_000;
+        if self.context.has(Switch::JoinTimeReset) {
+            content.joined.0 = content.joined.0.max(1) + self.context.now.as_millis() / 1_000;
         }
         (content != *record.content())
             .then(|| Arc::new(Record::new(record.id().clone(), record.rank(), content)))
     }
 
     /// A member published something newer than what we held.
-    fn renew(
-        &mut self,
-        handle: Handle,
-        old: Option<(Rank, &Content)>,
-        record: &Record,
-        out: &mut Outbox<Output>,
-    ) {
+    fn renew(&mut self, handle: Handle, old: Option<(Rank, &Content)>, record: &Record) {
         let id = record.id().clone();
         let epoch = record.rank().epoch;
         let was = self.status(handle);
-        let now = self.now;
-        let down_after = self.config.tuning.down_after;
+        let now = self.context.now;
+        let down_after = self.context.tuning().down_after;
         self.news(handle).refresh(now);
         let reborn = old
             .is_none_or(|(rank, _)| (rank.epoch, rank.instance) < (epoch, record.rank().instance));
@@ -270,18 +259,18 @@ impl Gossip {
                 self.limbo.remove(&handle);
                 self.clear_edge(handle);
                 self.forget_in_time(handle);
-                out.push(Output::Report(Event::PeerLeft { id }));
+                self.context.report(Event::PeerLeft { id });
             }
         } else if reborn || was == Status::Left {
             self.set_status(handle, Status::Alive);
-            self.timers.cancel(&Timer::Forget(handle));
+            self.context.timers.cancel(&Timer::Forget(handle));
             self.suspects.remove(&handle);
             self.limbo.remove(&handle);
-            out.push(Output::Report(Event::PeerUp { id, epoch }));
+            self.context.report(Event::PeerUp { id, epoch });
         } else if was == Status::Down {
             // It published after we thought it dead: it has the time of a suspect to show itself.
             self.set_status(handle, Status::Suspect);
-            self.timers.cancel(&Timer::Forget(handle));
+            self.context.timers.cancel(&Timer::Forget(handle));
             self.limbo.remove(&handle);
             self.suspects.insert(
                 handle,
@@ -291,10 +280,12 @@ impl Gossip {
                     put_off: 0,
                 },
             );
-            self.timers.set_earlier(Timer::Suspicion, now + down_after);
-            out.push(Output::Report(Event::PeerUp { id, epoch }));
+            self.context
+                .timers
+                .set_earlier(Timer::Suspicion, now + down_after);
+            self.context.report(Event::PeerUp { id, epoch });
         } else if old.is_some_and(|(_, content)| content != record.content()) {
-            out.push(Output::Report(Event::PeerUpdated { id }));
+            self.context.report(Event::PeerUpdated { id });
         }
         if reborn || record.rank().leaving {
             self.weave_soon();
@@ -307,26 +298,26 @@ impl Gossip {
         &mut self,
         aged: &AgedReport,
         from: LinkId,
-        out: &mut Outbox<Output>,
     ) -> (Applied, Option<Key>) {
         let report = &aged.report;
         if report.epoch > COUNTER_MAX
             || report.version > COUNTER_MAX
             || aged.ages.len() != report.edges.len()
         {
-            self.report_rejected(from, Rejection::CounterTooHigh, out);
+            self.report_rejected(from, Rejection::CounterTooHigh);
             return (Applied::Older, None);
         }
-        if report.reporter == self.config.id {
+        if report.reporter == self.context.config.id {
             let same = self
+                .context
                 .topology
-                .report(&self.config.id)
+                .report(&self.context.config.id)
                 .is_some_and(|held| held == report);
-            self.hear_own_report(report, from, out);
+            self.hear_own_report(report, from);
             return (if same { Applied::Same } else { Applied::Older }, None);
         }
-        let proof_is_now = self.config.sabotage.has(Switch::ProofIsNow);
-        let now = self.now;
+        let proof_is_now = self.context.has(Switch::ProofIsNow);
+        let now = self.context.now;
         let proofs = aged.ages.iter().map(|age| {
             age.map(|age| {
                 if proof_is_now {
@@ -336,13 +327,15 @@ impl Gossip {
                 }
             })
         });
-        let before = self.topology.hash();
-        let handle = self.topology.intern(&report.reporter);
+        let before = self.context.topology.hash();
+        let handle = self.context.topology.intern(&report.reporter);
         let applied = handle.map_or(Applied::Full, |handle| {
-            self.topology.apply_report_at(handle, report, proofs)
+            self.context
+                .topology
+                .apply_report_at(handle, report, proofs)
         });
         if applied == Applied::Full {
-            self.report_rejected(from, Rejection::TooMany, out);
+            self.report_rejected(from, Rejection::TooMany);
             return (applied, None);
         }
         let Some(handle) = handle else {
@@ -362,10 +355,11 @@ impl Gossip {
     pub(super) fn on_announced(&mut self, link: LinkId, have: &[UpdateId]) {
         let mut wait = None;
         for id in have {
-            let any_will_do = self.config.sabotage.has(Switch::SequenceIgnored);
-            let known = self.topology.handle(&id.origin);
+            let any_will_do = self.context.has(Switch::SequenceIgnored);
+            let known = self.context.topology.handle(&id.origin);
             let holds = known.is_some_and(|handle| {
-                self.topology.holds_at(handle, id) || any_will_do && self.topology.is_known(handle)
+                self.context.topology.holds_at(handle, id)
+                    || any_will_do && self.context.topology.is_known(handle)
             });
             if holds {
                 if let (Some(handle), Some(held)) = (known, self.links.get_mut(&link)) {
@@ -373,13 +367,13 @@ impl Gossip {
                 }
                 continue;
             }
-            if self.config.sabotage.has(Switch::NoGraft) {
+            if self.context.has(Switch::NoGraft) {
                 continue;
             }
             if self.missing.len() >= MISSING_MAX && known.is_none() {
                 continue;
             }
-            let Some(handle) = known.or_else(|| self.topology.intern(&id.origin)) else {
+            let Some(handle) = known.or_else(|| self.context.topology.intern(&id.origin)) else {
                 continue;
             };
             let key = Key::new(handle, id.kind);
@@ -400,9 +394,14 @@ impl Gossip {
                 continue;
             }
             // One draw for the whole message: what was announced together is asked for together.
-            let jitter = *wait
-                .get_or_insert_with(|| self.random.duration_below(self.config.tuning.graft_jitter));
-            let at = self.after(self.config.tuning.graft_after + jitter);
+            let jitter = *wait.get_or_insert_with(|| {
+                self.context
+                    .random
+                    .duration_below(self.context.tuning().graft_jitter)
+            });
+            let at = self
+                .context
+                .after(self.context.tuning().graft_after + jitter);
             self.missing.insert(
                 key,
                 Missing {
@@ -410,7 +409,7 @@ impl Gossip {
                     announcers: vec![link],
                 },
             );
-            self.timers.set(Timer::Graft(key), at);
+            self.context.timers.set(Timer::Graft(key), at);
         }
     }
 
@@ -419,7 +418,7 @@ impl Gossip {
         let Some(missing) = self.missing.get_mut(&key) else {
             return;
         };
-        if self.topology.holds(&missing.id) {
+        if self.context.topology.holds(&missing.id) {
             self.missing.remove(&key);
             return;
         }
@@ -429,9 +428,9 @@ impl Gossip {
                 held.eager = true;
                 held.outgoing.graft.insert(missing.id.clone());
                 self.dirty.push(link);
-                self.timers.set(
+                self.context.timers.set(
                     Timer::Graft(key),
-                    self.now + self.config.tuning.graft_interval,
+                    self.context.now + self.context.tuning().graft_interval,
                 );
                 return;
             }
@@ -442,10 +441,10 @@ impl Gossip {
     /// A neighbour asks for what we announced.
     pub(super) fn on_graft(&mut self, link: LinkId, graft: &[UpdateId]) {
         for id in graft {
-            let Some(handle) = self.topology.handle(&id.origin) else {
+            let Some(handle) = self.context.topology.handle(&id.origin) else {
                 continue;
             };
-            let held = self.topology.holds_at(handle, id);
+            let held = self.context.topology.holds_at(handle, id);
             let Some(link_held) = self.links.get_mut(&link) else {
                 return;
             };

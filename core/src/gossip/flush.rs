@@ -7,7 +7,6 @@ use super::link::{Link, Outgoing};
 use super::member::Life;
 use super::message::{AgedReport, Frame, Gone, Message, Sync};
 use super::{Gossip, LinkId, Output, Timer};
-use crate::machine::Outbox;
 use crate::size::{self, Encoded, FRAME_BYTES_MAX};
 use crate::time::{Duration, Instant};
 use crate::topology::publication::{Key, PublicationKind, UpdateId};
@@ -38,7 +37,7 @@ impl Budget {
 
 impl Gossip {
     /// Sends what is due on each link that has something to send.
-    pub(super) fn flush(&mut self, out: &mut Outbox<Output>) {
+    pub(super) fn flush(&mut self) {
         if self.dirty.is_empty() {
             return;
         }
@@ -56,26 +55,26 @@ impl Gossip {
             }
             let ready = link
                 .flushed
-                .map(|at| at + self.config.tuning.coalesce)
-                .filter(|at| *at > self.now);
+                .map(|at| at + self.context.tuning().coalesce)
+                .filter(|at| *at > self.context.now);
             let due = if urgent {
-                self.now
+                self.context.now
             } else {
-                later.unwrap_or(self.now)
+                later.unwrap_or(self.context.now)
             };
             let at = ready.map_or(due, |ready| ready.max(due));
-            if at > self.now {
-                self.timers.set_earlier(Timer::Flush(id), at);
+            if at > self.context.now {
+                self.context.timers.set_earlier(Timer::Flush(id), at);
                 continue;
             }
-            self.send_frame(id, out);
+            self.send_frame(id);
         }
         // Its memory serves the next step.
         self.dirty = dirty;
     }
 
     /// Sends everything on every link, as the last thing said.
-    pub(super) fn flush_now(&mut self, out: &mut Outbox<Output>) {
+    pub(super) fn flush_now(&mut self) {
         let open: Vec<LinkId> = self
             .links
             .iter()
@@ -88,29 +87,29 @@ impl Gossip {
                 .get(&id)
                 .is_some_and(|link| link.outgoing.is_urgent() || link.outgoing.due().is_some())
             {
-                self.send_frame(id, out);
+                self.send_frame(id);
             }
         }
     }
 
-    fn send_frame(&mut self, id: LinkId, out: &mut Outbox<Output>) {
+    fn send_frame(&mut self, id: LinkId) {
         let hash = self.hash();
         let shelf = Shelf {
-            topology: &self.topology,
+            topology: &self.context.topology,
             lives: &self.lives,
-            forget_after: self.config.tuning.forget_after,
-            now: self.now,
+            forget_after: self.context.tuning().forget_after,
+            now: self.context.now,
         };
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
         let frame = shelf.fill_frame(link, hash);
-        link.flushed = Some(self.now);
+        link.flushed = Some(self.context.now);
         let more = link.outgoing.is_urgent();
         let later = link.outgoing.due();
         if more || later.is_some() {
-            let soonest = self.now + self.config.tuning.coalesce;
-            self.timers.set(
+            let soonest = self.context.now + self.context.tuning().coalesce;
+            self.context.timers.set(
                 Timer::Flush(id),
                 if more {
                     soonest
@@ -119,9 +118,9 @@ impl Gossip {
                 },
             );
         } else {
-            self.timers.cancel(&Timer::Flush(id));
+            self.context.timers.cancel(&Timer::Flush(id));
         }
-        out.push(Output::Send {
+        self.context.out.push(Output::Send {
             link: id,
             message: Message::Frame(frame),
         });

@@ -20,7 +20,7 @@ impl Gossip {
         });
         let sets = self.wanted.len() + self.limbo.len() + self.unlinked.len();
         held::<Self>(1)
-            + self.topology.memory()
+            + self.context.topology.memory()
             + held::<News>(self.news.len())
             + held::<(Handle, Provenance)>(self.report_provenance.len())
             + held::<(Handle, Life)>(self.lives.len())
@@ -30,7 +30,7 @@ impl Gossip {
             + held::<(DialId, Dial)>(self.dials.len())
             + held::<Target>(self.targets.len())
             // Each timer stands in two orders.
-            + held::<(Instant, Timer)>(2 * self.timers.len())
+            + held::<(Instant, Timer)>(2 * self.context.timers.len())
             + held::<(Key, Missing)>(self.missing.len())
             + held::<(Handle, Suspicion)>(self.suspects.len())
             + held::<Handle>(sets)

@@ -2,7 +2,7 @@
 //!
 //! - `registry`: the open channels by name, and the requests that wait for the machine's answer.
 //! - `mailbox`: the deliveries that one reader has not taken.
-//! - `acknowledgement`: what readers took and the machine was not told of.
+//! - `acknowledgement`: messages that readers took, until the machine is told.
 //!
 //! The handles that applications hold are in [`channel`](crate::channel).
 

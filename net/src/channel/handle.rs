@@ -1,7 +1,7 @@
 //! What an application holds of a channel.
 
+use super::client::{ChannelClient, Outcome};
 use super::error::Error;
-use super::line::{Line, Outcome};
 use super::publisher::Publisher;
 use crate::applications::mailbox::{Heard, Mailbox};
 use crate::applications::registry::{Acquired, OpenChannel};
@@ -24,7 +24,7 @@ use tokio_stream::Stream;
 /// As a [`Stream`] it gives what was [heard](Heard), and ends with the node.
 #[derive(Debug)]
 pub struct Channel {
-    line: Line,
+    client: ChannelClient,
     open: Arc<OpenChannel>,
     reader: Option<Reader>,
 }
@@ -35,7 +35,7 @@ pub struct Channel {
 /// opening's `room` misses it, and hears so.
 #[derive(Debug)]
 pub struct Reader {
-    line: Line,
+    client: ChannelClient,
     open: Arc<OpenChannel>,
     mailbox: Arc<Mailbox>,
 }
@@ -70,10 +70,10 @@ impl Retained {
 }
 
 impl Reader {
-    pub(super) fn new(line: Line, open: Arc<OpenChannel>) -> Self {
+    pub(super) fn new(client: ChannelClient, open: Arc<OpenChannel>) -> Self {
         let mailbox = open.attach();
         Self {
-            line,
+            client,
             open,
             mailbox,
         }
@@ -81,9 +81,9 @@ impl Reader {
 
     /// A reader of a channel that is open on the node, whoever opened it.
     pub(crate) fn of(node: &MeshNode, name: &ChannelName) -> Option<Self> {
-        let line = node.line();
-        let open = line.registry.open_channel(name)?;
-        Some(Self::new(line, open))
+        let client = node.channel_client();
+        let open = client.registry.open_channel(name)?;
+        Some(Self::new(client, open))
     }
 
     /// The channel's kind.
@@ -118,7 +118,7 @@ impl Reader {
             }
             retained
         };
-        self.line.driver.inspect(copy).await
+        self.client.driver.inspect(copy).await
     }
 }
 
@@ -159,9 +159,9 @@ impl Channel {
         name: ChannelName,
         options: Options,
     ) -> Result<(Self, Reader), Error> {
-        let line = node.line();
+        let client = node.channel_client();
         let open = loop {
-            match line.registry.acquire(&name, options.kind, options.room) {
+            match client.registry.acquire(&name, options.kind, options.room) {
                 Acquired::Ours(open) => break open,
                 Acquired::Open => return Err(Refusal::AlreadyOpen.into()),
                 Acquired::Stopped => return Err(Stopped.into()),
@@ -172,23 +172,25 @@ impl Channel {
             }
         };
         node.spawn(
-            line.registry
+            client
+                .registry
                 .clone()
-                .report(line.driver.clone(), Arc::clone(&open)),
+                .report(client.driver.clone(), Arc::clone(&open)),
         );
         // Made first, so that the channel is closed in the end whatever happens.
         let channel = Self {
-            line: line.clone(),
+            client: client.clone(),
             open: Arc::clone(&open),
             reader: None,
         };
-        let reader = Reader::new(line.clone(), open);
-        line.ask(|request| Input::Open {
-            request,
-            channel: name,
-            options,
-        })
-        .await?;
+        let reader = Reader::new(client.clone(), open);
+        client
+            .ask(|request| Input::Open {
+                request,
+                channel: name,
+                options,
+            })
+            .await?;
         Ok((channel, reader))
     }
 
@@ -214,13 +216,13 @@ impl Channel {
         payload: impl AsRef<[u8]> + Send,
     ) -> Result<Option<UpdateId>, Error> {
         let payload = Arc::from(payload.as_ref());
-        self.line.publish(self.name().clone(), payload).await
+        self.client.publish(self.name().clone(), payload).await
     }
 
     /// A sink of broadcasts, which waits while the links are full.
     #[must_use]
     pub fn publisher(&self) -> Publisher {
-        Publisher::new(self.line.clone(), self.name().clone())
+        Publisher::new(self.client.clone(), self.name().clone())
     }
 
     /// Sends to one member and returns when the message was handed to its application.
@@ -229,7 +231,7 @@ impl Channel {
     /// When it was not: nobody has this name, no path leads there, the channel is not open there, or no answer came.
     pub async fn send(&self, to: NodeId, payload: impl AsRef<[u8]> + Send) -> Result<(), Error> {
         let payload = Arc::from(payload.as_ref());
-        self.line.send(self.name().clone(), to, payload).await
+        self.client.send(self.name().clone(), to, payload).await
     }
 
     /// Sends to one member and returns at once: it may be lost, or come twice.
@@ -243,7 +245,7 @@ impl Channel {
     ) -> Result<(), Error> {
         let payload = Arc::from(payload.as_ref());
         let name = self.name().clone();
-        self.line.send_datagram(name, to, payload).await
+        self.client.send_datagram(name, to, payload).await
     }
 
     /// Compares and writes on this node's copy of a map, everything or nothing.
@@ -251,7 +253,7 @@ impl Channel {
     /// # Errors
     /// When the channel is no map, a key or the number of writes is not allowed, the map is full, or all links are.
     pub async fn transact(&self, transaction: Transaction) -> Result<Outcome, Error> {
-        self.line.transact(self.name().clone(), transaction).await
+        self.client.transact(self.name().clone(), transaction).await
     }
 
     /// What stands under a key of the map, be it that it was deleted; none if nothing was ever written.
@@ -261,7 +263,7 @@ impl Channel {
     pub async fn get(&self, key: &str) -> Result<Option<Held>, Stopped> {
         let (name, key) = (self.name().clone(), key.to_owned());
         let look = move |node: &Node, _| node.channels().value(&name, &key).cloned();
-        self.line.driver.inspect(look).await
+        self.client.driver.inspect(look).await
     }
 
     /// What the node holds.
@@ -271,13 +273,13 @@ impl Channel {
     pub async fn retained(&self) -> Result<Retained, Stopped> {
         let (name, kind) = (self.name().clone(), self.kind());
         let look = move |node: &Node, _| Retained::of(node, &name, kind);
-        self.line.driver.inspect(look).await
+        self.client.driver.inspect(look).await
     }
 
     /// One more reader, which hears everything from now on.
     #[must_use]
     pub fn reader(&self) -> Reader {
-        Reader::new(self.line.clone(), Arc::clone(&self.open))
+        Reader::new(self.client.clone(), Arc::clone(&self.open))
     }
 
     /// The next that is heard; none once the node has stopped. Cancelling it loses nothing.

@@ -28,9 +28,9 @@
 //! not taken are dropped, oldest first, beyond [`BROADCASTS_WAITING_MAX`] or [`BROADCAST_BYTES_WAITING_MAX`], and the
 //! reader hears how many ([`Heard::Lagged`]); [`Channel::catch_up`] brings it up to date.
 
+mod client;
 mod error;
 mod handle;
-mod line;
 mod publisher;
 mod socket;
 #[cfg(test)]
@@ -41,9 +41,9 @@ mod ways;
 pub use crate::applications::mailbox::{
     BROADCAST_BYTES_WAITING_MAX, BROADCASTS_WAITING_MAX, Heard,
 };
+pub use client::{ChannelClient, Outcome};
 pub use error::Error;
 pub use handle::{Channel, Reader, Retained};
-pub use line::{Line, Outcome};
 pub use publisher::Publisher;
 pub use socket::{PACKET_BYTES_MAX, PacketSocket};
 pub use unknown::UnknownChannel;

@@ -7,28 +7,28 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// Why the other end's certificate, though signed by our CA, does not make it a peer.
+/// The reason why a certificate that our CA signed does not make its holder a peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
-    /// It presented none.
+    /// The other end presented no certificate.
     #[error("presented no certificate")]
     None,
-    /// It is no X.509 certificate.
+    /// The bytes are not an X.509 certificate.
     #[error("is no X.509 certificate ({0})")]
     Malformed(String),
-    /// It has no SPIFFE id.
+    /// The certificate has no SPIFFE id.
     #[error("names no SPIFFE id")]
     NoSubject,
-    /// It has several SPIFFE ids.
+    /// The certificate has several SPIFFE ids.
     #[error("names several SPIFFE ids")]
     ManySubjects,
-    /// Its SPIFFE id is none of ours.
+    /// The SPIFFE id does not name a subject of a mesh.
     #[error("names {0:?}, which {1}")]
     BadSubject(String, SubjectError),
-    /// Its common name and SPIFFE id disagree.
+    /// The common name and the SPIFFE id disagree.
     #[error("has the common name {0:?} but names {1}")]
     CommonName(String, Subject),
-    /// It belongs to another mesh.
+    /// The subject belongs to another mesh.
     #[error("belongs to mesh {found:?}, not to {ours:?}")]
     WrongMesh {
         /// The mesh it names.
@@ -38,23 +38,23 @@ pub enum PeerError {
     },
 }
 
-/// Who is at the other end of a connection, as its certificate says.
+/// The other end of a connection, as its certificate names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Whom the certificate names.
+    /// The subject of the certificate.
     pub subject: Subject,
     /// The whole certificate (DER).
     pub certificate: CertificateDer<'static>,
-    /// Certificates between it and the CA.
+    /// The certificates between it and the CA.
     pub intermediates: Vec<CertificateDer<'static>>,
-    /// When it is valid.
+    /// The time in which the certificate is valid.
     pub validity: Validity,
 }
 
-/// Reads who a certificate names. Whether it is to be trusted was decided in the handshake.
+/// Reads the subject of a certificate. The handshake decided whether the certificate is trusted.
 ///
 /// # Errors
-/// When it is no certificate, or names no subject, or several.
+/// When it is not a valid certificate, or names no subject or several.
 pub fn peer_identity(certificate: &CertificateDer<'_>) -> Result<Peer, PeerError> {
     let (_, parsed) = X509Certificate::from_der(certificate)
         .map_err(|error| PeerError::Malformed(error.to_string()))?;

@@ -2,10 +2,10 @@
 
 use phalanx_core::time::Wall;
 
-/// Clocks that lag by this much still accept a certificate made now.
+/// A clock that lags by this much still accepts a new certificate.
 const BACKDATED_SECONDS: u64 = 300;
 
-/// From when to when a certificate is valid.
+/// The time in which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// The first second.
@@ -15,7 +15,7 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// From five minutes before `now`, for clocks that lag, for `days` days.
+    /// From five minutes before `now`, for clocks that lag, to `days` days after it.
     #[must_use]
     pub const fn days(now: Wall, days: u64) -> Self {
         Self {
@@ -24,7 +24,7 @@ impl Validity {
         }
     }
 
-    /// When so many thirds of it are over.
+    /// The instant at which this number of thirds has passed.
     #[must_use]
     pub(super) const fn at_thirds(self, thirds: u64) -> Wall {
         let third = self.not_after.0.saturating_sub(self.not_before.0) / 3;

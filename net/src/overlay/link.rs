@@ -1,10 +1,10 @@
 //! What an overlay is given of a link: who is at its ends, and the means to set a data path up.
 
 use super::paths::Shared;
-use super::session::Ending;
 use super::{ConnectionId, Offer, SendError, SessionKey};
 use bytes::Bytes;
 use core::fmt;
+use phalanx_core::data_path::Input;
 use phalanx_core::identity::NodeId;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -92,42 +92,49 @@ impl OverlayLink {
         &self.shared.key
     }
 
-    /// Sends a message to the data path at the other end, where they arrive in order, once it is prepared.
+    /// Sends a message to the data path at the other end, where messages arrive in order, once it is prepared.
     ///
     /// # Errors
-    /// When it is too long, the other end has not taken the earlier ones, or the data path is over; it is then not sent.
+    /// When it is too long, the other end has not consumed the earlier ones, or the data path ended; it is then not sent.
     pub fn send(&self, kind: u8, payload: impl Into<Bytes>) -> Result<(), SendError> {
-        // The caller's code runs before and after the lock is held, also if the message is not taken.
+        // The caller's code runs before and after the lock is held, also if the message is not sent.
         let payload = payload.into();
-        self.shared.act(|session| session.send(kind, &payload))
+        self.shared.send(kind, &payload)
     }
 
-    /// Waits until another message would be taken, or the data path is over.
+    /// Waits until another message may be sent, or the data path ended.
     pub async fn room(&self) {
-        self.shared.wait_for(|now| now.room || now.over).await;
+        self.shared.wait_for(|flow| flow.room || flow.over).await;
     }
 
-    /// Says that the data path works. It counts from [`confirm`](super::DataPath::confirm) on; said again, it
-    /// does nothing.
+    /// Reports that the data path works. It counts from [`confirm`](super::DataPath::confirm) on; a second report has no
+    /// effect.
     pub fn established(&self) {
-        self.shared.act(super::session::Session::works);
+        let link = self.shared.link;
+        self.shared.step(Input::Works { link });
     }
 
-    /// Ends the data path with a reason, which the other end is told; the link stays.
+    /// Ends the data path with a reason, which the other end is sent; the link stays.
     pub fn fail(&self, reason: impl Into<String>) {
-        let ending = Ending::Failed(reason.into());
-        self.shared.act(|session| session.end(ending));
+        self.end(reason.into(), false);
     }
 
     /// Ends the data path with a reason, and the link with it, also if the data path failed before. The mesh makes
     /// another link if it needs one, and a data path is prepared there.
     pub fn fail_with_link(&self, reason: impl Into<String>) {
-        self.fail(reason);
-        self.shared.give_up_the_link();
+        self.end(reason.into(), true);
     }
 
-    /// Waits until the data path is over, for whatever reason; [`stop`](super::DataPath::stop) is called then.
+    fn end(&self, reason: String, with_link: bool) {
+        self.shared.step(Input::Fail {
+            link: self.shared.link,
+            reason,
+            with_link,
+        });
+    }
+
+    /// Waits until the data path ended, for whatever reason; [`stop`](super::DataPath::stop) is called then.
     pub async fn over(&self) {
-        self.shared.wait_for(|now| now.over).await;
+        self.shared.wait_for(|flow| flow.over).await;
     }
 }

@@ -18,30 +18,29 @@
 //! data path of its own, with a new key: the old one is stopped first, and only then is the new one prepared. A data
 //! path that fails stays failed until its link is replaced; the link stays, unless the overlay asks for its end.
 //!
-//! Bounds: [`offer`](Offer), [`CONTROL_BYTES_MAX`], [`WINDOW`], [`REASON_BYTES_MAX`], [`ATTRIBUTES_MAX`]. Who breaks
-//! the rules in `session` is named in an event, and its link is closed. A node without an overlay sends nothing of
-//! this; an older one passes offers over.
+//! Which link carries a data path, its set-up and its flow control are decided by the machine in
+//! [`core::data_path`](phalanx_core::data_path); this module makes the calls into the overlay and carries signals.
+//!
+//! Bounds: [`offer`](Offer), [`CONTROL_BYTES_MAX`], [`WINDOW`], [`REASON_BYTES_MAX`], [`ATTRIBUTES_MAX`]. A peer that
+//! breaks the protocol is named in an event, and its link is closed. A node without an overlay sends no signals and
+//! ignores offers.
 
 mod key;
 mod link;
-mod offer;
+mod path_task;
 mod paths;
-mod session;
-mod signal;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use key::{Keys, Wire};
-pub(crate) use paths::{Paths, Shared, keep};
-pub(crate) use session::Broken;
+pub(crate) use paths::{Paths, Shared};
 
 pub use key::{ConnectionId, SessionKey};
 pub use link::{End, OverlayLink};
-pub use offer::{FEATURE_BYTES_MAX, FEATURES_MAX, Offer, OfferError};
-pub use signal::{CONTROL_BYTES_MAX, Control, REASON_BYTES_MAX, Signal, WINDOW};
+pub use phalanx_core::data_path::{
+    CONTROL_BYTES_MAX, Control, FEATURE_BYTES_MAX, FEATURES_MAX, Offer, OfferError, PathState,
+    REASON_BYTES_MAX, SendError, Signal, Violation, WINDOW,
+};
 
 use bytes::Bytes;
-use core::fmt;
 use phalanx_core::gossip::LinkId;
 use phalanx_core::identity::{NODE_ID_BYTES_MAX, NodeId, only_shows};
 use std::collections::BTreeMap;
@@ -108,70 +107,6 @@ impl From<std::io::Error> for Unprepared {
     }
 }
 
-/// Why a control message was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// [`WINDOW`] messages were not taken by the other end; see [`OverlayLink::room`].
-    #[error("the other end has not taken {WINDOW} control messages; wait for room")]
-    Full,
-    /// More than [`CONTROL_BYTES_MAX`] bytes.
-    #[error("a control message of {bytes} bytes; at most {CONTROL_BYTES_MAX} are allowed")]
-    TooLong {
-        /// How many.
-        bytes: usize,
-    },
-    /// The data path is over.
-    #[error("the data path is over")]
-    Over,
-}
-
-/// How far a data path is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PathState {
-    /// The two ends have no overlay in common: why.
-    Unfit(String),
-    /// Not prepared at both ends.
-    Preparing,
-    /// Prepared at both ends; at least one has not said that it works.
-    Confirmed,
-    /// Both ends say that it works.
-    Established,
-    /// It is over: why.
-    Failed(String),
-}
-
-impl PathState {
-    /// As one word: stable, for programs.
-    #[must_use]
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Unfit(_) => "unfit",
-            Self::Preparing => "preparing",
-            Self::Confirmed => "confirmed",
-            Self::Established => "established",
-            Self::Failed(_) => "failed",
-        }
-    }
-
-    /// Why there is no data path.
-    #[must_use]
-    pub fn reason(&self) -> Option<&str> {
-        match self {
-            Self::Unfit(why) | Self::Failed(why) => Some(why),
-            Self::Preparing | Self::Confirmed | Self::Established => None,
-        }
-    }
-}
-
-impl fmt::Display for PathState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.reason() {
-            Some(why) => write!(f, "{}: {why}", self.word()),
-            None => f.write_str(self.word()),
-        }
-    }
-}
-
 /// A node's overlay and its data paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverlayStatus {
@@ -215,4 +150,17 @@ fn shown(told: BTreeMap<String, String>) -> BTreeMap<String, String> {
     entries
         .map(|(key, value)| (cut(key, NODE_ID_BYTES_MAX), cut(value, ATTRIBUTE_BYTES_MAX)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_bounded_and_only_shows() {
+        let many = (0..100).map(|at| (format!("{at:03}\x1b"), "ü".repeat(500)));
+        let told = shown(many.collect());
+        assert_eq!(told.len(), ATTRIBUTES_MAX);
+        assert_eq!(told["000"].len(), ATTRIBUTE_BYTES_MAX);
+    }
 }

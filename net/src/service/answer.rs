@@ -1,6 +1,6 @@
 //! Converts the state of the core machines into replies.
 
-use super::journal::{Kept, Occurrence};
+use super::journal::{JournalEntry, Kept};
 use crate::identity::{ACCEPTED_SECRETS, Identity, Trust};
 use crate::overlay::{OverlayStatus, PathStatus};
 use crate::telemetry;
@@ -400,11 +400,11 @@ const fn traffic(traffic: Traffic) -> proto::Traffic {
     }
 }
 
-pub(super) fn event(occurrence: &Occurrence) -> proto::WatchEvent {
-    let told = &occurrence.told;
+pub(super) fn event(entry: &JournalEntry) -> proto::WatchEvent {
+    let told = &entry.told;
     proto::WatchEvent {
-        sequence: occurrence.sequence,
-        at_ms: millis(occurrence.at),
+        sequence: entry.sequence,
+        at_ms: millis(entry.at),
         kind: told.kind.to_owned(),
         subject: told
             .subject

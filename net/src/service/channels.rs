@@ -2,7 +2,7 @@
 
 use super::access;
 use super::events::{self, History, refused};
-use crate::channel::{Channel, Error, Line, Outcome, Reader};
+use crate::channel::{Channel, ChannelClient, Error, Outcome, Reader};
 use crate::identity::Subject;
 use crate::transport::MeshNode;
 use crate::wire::proto::channel_service_server::{ChannelService, ChannelServiceServer};
@@ -137,12 +137,12 @@ impl ChannelApi {
         &self,
         name: &ChannelName,
         kind: Kind,
-        order: impl Fn(Line) -> F,
+        order: impl Fn(ChannelClient) -> F,
     ) -> Result<T, Status>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        match order(self.node.line()).await {
+        match order(self.node.channel_client()).await {
             Err(Error::Refused(Refusal::NotOpen)) => {}
             other => return other.map_err(refused),
         }
@@ -156,7 +156,7 @@ impl ChannelApi {
             Err(Error::Refused(Refusal::AlreadyOpen)) => None,
             other => Some(other.map_err(refused)?),
         };
-        let done = order(self.node.line()).await.map_err(refused);
+        let done = order(self.node.channel_client()).await.map_err(refused);
         drop(opened);
         done
     }
@@ -218,9 +218,9 @@ impl ChannelService for ChannelApi {
             wire::kind("kind", request.kind).map_err(invalid)?,
         );
         let payload: Arc<[u8]> = Arc::from(request.payload);
-        let order = |line: Line| {
+        let order = |client: ChannelClient| {
             let (name, payload) = (name.clone(), Arc::clone(&payload));
-            async move { line.publish(name, payload).await }
+            async move { client.publish(name, payload).await }
         };
         let id = self.with_open(&name, kind, order).await?;
         Ok(Response::new(proto::PublishReply {
@@ -232,11 +232,11 @@ impl ChannelService for ChannelApi {
         access::inner_circle(&self.subject, &request)?;
         let request = request.into_inner();
         let (to, name) = (node_id("to", &request.to)?, channel(&request.channel)?);
-        let line = self.node.line();
+        let client = self.node.channel_client();
         let payload = Arc::from(request.payload);
         let sent = match request.datagram {
-            true => line.send_datagram(name, to, payload).await,
-            false => line.send(name, to, payload).await,
+            true => client.send_datagram(name, to, payload).await,
+            false => client.send(name, to, payload).await,
         };
         sent.map_err(refused)?;
         Ok(Response::new(proto::SendReply {}))
@@ -250,9 +250,9 @@ impl ChannelService for ChannelApi {
         let request = request.into_inner();
         let name = channel(&request.channel)?;
         let transaction = transaction(request)?;
-        let order = |line: Line| {
+        let order = |client: ChannelClient| {
             let (name, transaction) = (name.clone(), transaction.clone());
-            async move { line.transact(name, transaction).await }
+            async move { client.transact(name, transaction).await }
         };
         let outcome = match self.with_open(&name, Kind::Map, order).await? {
             Outcome::Committed(version) => transact_reply::Outcome::Committed((&version).into()),

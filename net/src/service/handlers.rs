@@ -2,7 +2,7 @@
 
 use super::access::{self, caller};
 use super::answer::{self, Copy, Inside, Outside};
-use super::journal::{Journal, Occurrence};
+use super::journal::{Journal, JournalEntry};
 use crate::clock;
 use crate::driver::Stopped;
 use crate::identity::Subject;
@@ -237,7 +237,7 @@ impl MeshService for Api {
         let unknown = self.unknown_target(forget.clone()).await?;
         if let Some(unknown) = unknown {
             return Err(Status::not_found(format!(
-                "forget: {unknown} is not a target of this node; list them with phalanx targets"
+                "forget: {unknown} is not a target; see phalanx targets"
             )));
         }
         if wanted.replace {
@@ -321,7 +321,7 @@ fn services(node: &Node, wanted: &proto::ListServicesRequest) -> Vec<proto::Serv
 
 /// The stream of events, until the watcher or the node ends.
 pub struct Watching {
-    events: BroadcastStream<Arc<Occurrence>>,
+    events: BroadcastStream<Arc<JournalEntry>>,
     closed: Pin<Box<dyn Future<Output = ()> + Send>>,
     _place: OwnedSemaphorePermit,
 }
@@ -338,7 +338,7 @@ impl Stream for Watching {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = Pin::new(&mut self.events).poll_next(context);
         match next {
-            Poll::Ready(Some(Ok(occurrence))) => Poll::Ready(Some(Ok(answer::event(&occurrence)))),
+            Poll::Ready(Some(Ok(entry))) => Poll::Ready(Some(Ok(answer::event(&entry)))),
             Poll::Ready(Some(Err(BroadcastStreamRecvError::Lagged(missed)))) => {
                 Poll::Ready(Some(Ok(answer::lagged(missed, clock::since_1970()))))
             }

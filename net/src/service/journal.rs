@@ -20,7 +20,7 @@ pub const FAILED_DIALS_KEPT: usize = 64;
 
 /// A recorded event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Occurrence {
+pub struct JournalEntry {
     /// Rises by one with each event of the node.
     pub sequence: u64,
     /// Wall-clock time of the event, since 1970-01-01 UTC.
@@ -49,7 +49,7 @@ pub(super) struct FailedDial {
 #[derive(Clone, Debug)]
 pub struct Journal {
     kept: Arc<Mutex<Kept>>,
-    live: broadcast::Sender<Arc<Occurrence>>,
+    live: broadcast::Sender<Arc<JournalEntry>>,
 }
 
 #[derive(Debug)]
@@ -96,12 +96,12 @@ impl Journal {
         }
     }
 
-    /// Records one notice.
-    pub fn take(&self, at: Duration, notice: &Notice) -> Arc<Occurrence> {
+    /// Takes one notice down.
+    pub fn take(&self, at: Duration, notice: &Notice) -> Arc<JournalEntry> {
         let mut kept = self.kept();
         kept.sequence += 1;
         let told = telemetry::tell_notice(notice);
-        let occurrence = Arc::new(Occurrence {
+        let entry = Arc::new(JournalEntry {
             sequence: kept.sequence,
             at,
             told,
@@ -109,15 +109,14 @@ impl Journal {
         if let Notice::Mesh(event) = notice {
             kept.keep(at, event);
         }
-        // Sent under the lock, so that watchers receive events in order. The send fails if there is
-        // no watcher.
-        let _nobody = self.live.send(Arc::clone(&occurrence)).is_err();
-        occurrence
+        // Sent under the lock, so that watchers get them in order. Nobody needs to watch.
+        let _nobody = self.live.send(Arc::clone(&entry)).is_err();
+        entry
     }
 
     /// Subscribes to the events that follow.
     #[must_use]
-    pub fn watch(&self) -> broadcast::Receiver<Arc<Occurrence>> {
+    pub fn watch(&self) -> broadcast::Receiver<Arc<JournalEntry>> {
         self.live.subscribe()
     }
 

@@ -1,6 +1,5 @@
 //! Accepts connections on the port and authenticates them.
 
-use super::complaints::Complaints;
 use super::connection::{Accepted, Caller, Connections, Guarded};
 use super::credentials::Credentials;
 use super::expiry::Expiry;
@@ -8,6 +7,7 @@ use super::failure;
 use super::handshakes::{Handshakes, Place, Rates};
 use super::links::Links;
 use super::network::Listener;
+use super::rate_limited_warnings::RateLimitedWarnings;
 use crate::identity::{self, Claim, Role};
 use crate::link::{Event, Limit};
 use crate::overlay::{Keys, Wire};
@@ -34,7 +34,7 @@ pub(crate) struct Gate<Io> {
     pub(crate) connections: Connections,
     pub(crate) links: Links,
     pub(crate) out: mpsc::Sender<Incoming<Io>>,
-    pub(crate) complaints: Arc<Mutex<Complaints>>,
+    pub(crate) warnings: Arc<Mutex<RateLimitedWarnings>>,
 }
 
 impl<Io> Clone for Gate<Io> {
@@ -44,7 +44,7 @@ impl<Io> Clone for Gate<Io> {
             connections: self.connections.clone(),
             links: self.links.clone(),
             out: self.out.clone(),
-            complaints: self.complaints.clone(),
+            warnings: self.warnings.clone(),
         }
     }
 }
@@ -63,9 +63,8 @@ where
             gate.links.notice(Event::AcceptFailed { reason });
         })
         .await;
-        let dropped = |remote, limit| gate.complain(Event::ConnectionDropped { remote, limit });
-        // Unauthenticated connections have their own limit and do not count towards that of
-        // authenticated ones.
+        let dropped = |remote, limit| gate.warn(Event::ConnectionDropped { remote, limit });
+        // Strangers have places of their own: they take none from those who proved who they are.
         let proven = gate
             .connections
             .accepted()
@@ -80,7 +79,7 @@ where
         }
         let local = L::local_end(&io).ok();
         let guarded = gate.connections.guard(io, true);
-        let (place, turned_out) = handshakes.begin(remote, guarded.fate());
+        let (place, turned_out) = handshakes.begin(remote, guarded.connection());
         if let Some(stranger) = turned_out {
             dropped(stranger, Limit::Handshakes);
         }
@@ -105,7 +104,7 @@ where
         place: Place,
         timeout: Duration,
     ) {
-        let fate = io.fate();
+        let connection = io.connection();
         let proof = self.credentials.current();
         // The CAs that the dialer trusts, once its first message has arrived.
         let mut claims = None;
@@ -120,17 +119,17 @@ where
         let shaken = time::timeout(timeout, shake).await;
         drop(place);
         let reason = match shaken {
-            // The handshake was evicted, or the node ends; the peer did not cause this failure.
-            Ok(Err(_)) if fate.is_killed() => return,
+            // It was turned out, or the node ends: neither is its doing.
+            Ok(Err(_)) if connection.is_killed() => return,
             Err(_) => format!("no TLS handshake within {timeout:?}"),
             Ok(Err(error)) => {
                 let quarrel = claims.and_then(|claims| proof.identity.quarrel(&claims));
                 failure::accepting(&error, quarrel)
             }
             Ok(Ok(io)) => {
-                let connection = io.inner().get_ref().1;
-                let encrypted = identity::is_encrypted(connection);
-                match proof.identity.judge(connection.peer_certificates()) {
+                let session = io.inner().get_ref().1;
+                let encrypted = identity::is_encrypted(session);
+                match proof.identity.judge(session.peer_certificates()) {
                     Ok(peer) if !encrypted && peer.subject.role() != Role::Node => format!(
                         "{} requested an unencrypted connection; only nodes may, for links",
                         peer.subject
@@ -140,7 +139,7 @@ where
                         let (dialer, acceptor) = (peer.subject.id(), proof.identity.subject().id());
                         let overlaid = self.links.paths.as_ref().zip(local);
                         let wire = overlaid.map(|(_, local)| Wire {
-                            keys: Keys::of(connection, dialer, acceptor),
+                            keys: Keys::of(session, dialer, acceptor),
                             local,
                             remote,
                             dialed: false,
@@ -150,7 +149,7 @@ where
                             peer,
                             remote,
                             encrypted,
-                            fate,
+                            connection,
                             expiry,
                             generation: proof.generation,
                             wire,
@@ -164,20 +163,17 @@ where
                 }
             }
         };
-        self.complain(Event::HandshakeFailed { remote, reason });
+        self.warn(Event::HandshakeFailed { remote, reason });
     }
 }
 
 impl<Io> Gate<Io> {
-    /// Reports an event about an unauthenticated peer, within the rate limit.
-    fn complain(&self, event: Event) {
-        let mut complaints = self
-            .complaints
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let told = complaints.take(event);
-        drop(complaints);
-        for event in told.into_iter().flatten() {
+    /// Reports an event about an unauthenticated connection, unless there are too many.
+    fn warn(&self, event: Event) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let reported = warnings.admit(event);
+        drop(warnings);
+        for event in reported.into_iter().flatten() {
             self.links.notice(event);
         }
     }

@@ -25,7 +25,7 @@ pub struct Caller {
     /// Whether the connection is encrypted. Links in trusted subnets are not, and Phalanx makes no
     /// calls on those.
     pub encrypted: bool,
-    pub(crate) fate: Fate,
+    pub(crate) connection: ConnectionState,
     pub(crate) expiry: Expiry,
     /// The generation of this node's credentials in the handshake.
     pub(crate) generation: u64,
@@ -43,7 +43,7 @@ pub(crate) struct Connections {
 struct Open {
     next: u64,
     accepted: usize,
-    fates: BTreeMap<u64, Fate>,
+    states: BTreeMap<u64, ConnectionState>,
     ended: bool,
 }
 
@@ -59,19 +59,19 @@ impl Connections {
 
     /// Wraps a connection, so that it is counted until it is dropped and can be killed.
     pub(crate) fn guard<Io>(&self, io: Io, accepted: bool) -> Guarded<Io> {
-        let fate = Fate::default();
+        let connection = ConnectionState::default();
         let mut open = self.lock();
         if open.ended {
-            fate.kill();
+            connection.kill();
         }
         let number = open.next;
         open.next += 1;
         open.accepted += usize::from(accepted);
-        open.fates.insert(number, fate.clone());
+        open.states.insert(number, connection.clone());
         drop(open);
         Guarded {
             io,
-            fate,
+            connection,
             place: Place {
                 connections: self.clone(),
                 number,
@@ -84,10 +84,10 @@ impl Connections {
     pub(crate) fn kill_all(&self) {
         let mut open = self.lock();
         open.ended = true;
-        let fates: Vec<Fate> = open.fates.values().cloned().collect();
+        let states: Vec<ConnectionState> = open.states.values().cloned().collect();
         drop(open);
-        for fate in fates {
-            fate.kill();
+        for connection in states {
+            connection.kill();
         }
     }
 }
@@ -104,45 +104,45 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.connections.lock();
         open.accepted -= usize::from(self.accepted);
-        let fate = open.fates.remove(&self.number);
+        let connection = open.states.remove(&self.number);
         drop(open);
-        if let Some(fate) = fate {
-            fate.gone();
+        if let Some(connection) = connection {
+            connection.gone();
         }
     }
 }
 
-/// The shared state of one connection.
+/// The state of one connection: whether it was ended and why it failed. Cloning shares it.
 #[derive(Clone, Default)]
-pub(crate) struct Fate {
-    state: Arc<Mutex<FateState>>,
+pub(crate) struct ConnectionState {
+    state: Arc<Mutex<Shared>>,
 }
 
 #[derive(Default)]
-struct FateState {
+struct Shared {
     killed: bool,
     gone: bool,
     /// The first error, stored because HTTP/2 keeps only its text.
     failure: Option<io::Error>,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// Waker of the task that adds a layer (TLS) to the connection, to cancel it.
-    layerer: Option<Waker>,
-    mourner: Option<Waker>,
+    /// Waker of the task performing the TLS handshake, to cancel it.
+    upgrade_waker: Option<Waker>,
+    closed_waker: Option<Waker>,
 }
 
-impl fmt::Debug for Fate {
+impl fmt::Debug for ConnectionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
-        f.debug_struct("Fate")
+        f.debug_struct("ConnectionState")
             .field("killed", &state.killed)
             .field("gone", &state.gone)
             .finish()
     }
 }
 
-impl Fate {
-    fn lock(&self) -> MutexGuard<'_, FateState> {
+impl ConnectionState {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -153,7 +153,7 @@ impl Fate {
         let wakers = [
             state.reader.take(),
             state.writer.take(),
-            state.layerer.take(),
+            state.upgrade_waker.take(),
         ];
         drop(state);
         wakers.into_iter().flatten().for_each(Waker::wake);
@@ -167,10 +167,10 @@ impl Fate {
     fn gone(&self) {
         let mut state = self.lock();
         state.gone = true;
-        let mourner = state.mourner.take();
+        let closed_waker = state.closed_waker.take();
         drop(state);
-        if let Some(mourner) = mourner {
-            mourner.wake();
+        if let Some(closed_waker) = closed_waker {
+            closed_waker.wake();
         }
     }
 
@@ -181,7 +181,7 @@ impl Fate {
             if state.gone {
                 return Poll::Ready(());
             }
-            state.mourner = Some(context.waker().clone());
+            state.closed_waker = Some(context.waker().clone());
             Poll::Pending
         })
         .await;
@@ -243,14 +243,14 @@ fn copy(error: &io::Error) -> io::Error {
 #[derive(Debug)]
 pub(crate) struct Guarded<Io> {
     io: Io,
-    fate: Fate,
+    connection: ConnectionState,
     place: Place,
 }
 
 impl<Io> Guarded<Io> {
-    /// Returns the handle that kills the connection.
-    pub(crate) fn fate(&self) -> Fate {
-        self.fate.clone()
+    /// The means to end it.
+    pub(crate) fn connection(&self) -> ConnectionState {
+        self.connection.clone()
     }
 
     /// Adds a layer to the connection. The connection can be killed meanwhile.
@@ -258,19 +258,27 @@ impl<Io> Guarded<Io> {
         self,
         layer: impl AsyncFnOnce(Io) -> io::Result<Outer>,
     ) -> io::Result<Guarded<Outer>> {
-        let Self { io, fate, place } = self;
+        let Self {
+            io,
+            connection,
+            place,
+        } = self;
         let mut layering = pin!(layer(io));
         let io = poll_fn(|context| {
-            let mut state = fate.lock();
+            let mut state = connection.lock();
             if state.killed {
                 return Poll::Ready(Err(killed()));
             }
-            state.layerer = Some(context.waker().clone());
+            state.upgrade_waker = Some(context.waker().clone());
             drop(state);
             layering.as_mut().poll(context)
         })
         .await?;
-        Ok(Guarded { io, fate, place })
+        Ok(Guarded {
+            io,
+            connection,
+            place,
+        })
     }
 
     /// Returns the wrapped connection.
@@ -286,9 +294,9 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Guarded<Io> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.fate.check(context, true)?;
+        this.connection.check(context, true)?;
         let result = Pin::new(&mut this.io).poll_read(context, buffer);
-        this.fate.note(result)
+        this.connection.note(result)
     }
 }
 
@@ -299,21 +307,21 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Guarded<Io> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.fate.check(context, false)?;
+        this.connection.check(context, false)?;
         let result = Pin::new(&mut this.io).poll_write(context, bytes);
-        this.fate.note(result)
+        this.connection.note(result)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.fate.check(context, false)?;
+        this.connection.check(context, false)?;
         let result = Pin::new(&mut this.io).poll_flush(context);
-        this.fate.note(result)
+        this.connection.note(result)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.fate.check(context, false)?;
+        this.connection.check(context, false)?;
         Pin::new(&mut this.io).poll_shutdown(context)
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! Bounds: [`Limits::handshakes`] and [`Limits::handshakes_from_one`]; [`SOURCES`] for the rates.
 
-use super::connection::Fate;
+use super::connection::ConnectionState;
 use super::limits::Limits;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -97,7 +97,7 @@ struct Pending {
 #[derive(Debug)]
 struct Stranger {
     remote: SocketAddr,
-    fate: Fate,
+    connection: ConnectionState,
 }
 
 /// Counts one unfinished handshake until it is dropped.
@@ -149,8 +149,12 @@ impl Handshakes {
         }
     }
 
-    /// Admits one more handshake; returns its place, and the address of an evicted one.
-    pub(crate) fn begin(&self, remote: SocketAddr, fate: Fate) -> (Place, Option<SocketAddr>) {
+    /// A place for one more, and who was turned out for it.
+    pub(crate) fn begin(
+        &self,
+        remote: SocketAddr,
+        connection: ConnectionState,
+    ) -> (Place, Option<SocketAddr>) {
         let source = Source::of(remote);
         let mut pending = lock(&self.pending);
         let own = pending.sources.get(&source).map_or(0, BTreeMap::len);
@@ -166,7 +170,7 @@ impl Handshakes {
         pending.count += 1;
         let number = pending.last;
         let strangers = pending.sources.entry(source).or_default();
-        strangers.insert(number, Stranger { remote, fate });
+        strangers.insert(number, Stranger { remote, connection });
         drop(pending);
         let place = Place {
             source,
@@ -174,7 +178,7 @@ impl Handshakes {
             pending: self.pending.clone(),
         };
         let turned_out = out.map(|stranger| {
-            stranger.fate.kill();
+            stranger.connection.kill();
             stranger.remote
         });
         (place, turned_out)
@@ -190,7 +194,7 @@ impl Drop for Handshakes {
     fn drop(&mut self) {
         let sources = std::mem::take(&mut lock(&self.pending).sources);
         for stranger in sources.into_values().flat_map(BTreeMap::into_values) {
-            stranger.fate.kill();
+            stranger.connection.kill();
         }
     }
 }
@@ -263,16 +267,16 @@ mod tests {
     #[test]
     fn a_source_above_its_limit_loses_its_oldest_handshake() {
         let handshakes = Handshakes::new(&limits(10, 2));
-        let fates: Vec<Fate> = (0..4).map(|_| Fate::default()).collect();
+        let states: Vec<ConnectionState> = (0..4).map(|_| ConnectionState::default()).collect();
         let mut places = Vec::new();
         let mut out = Vec::new();
-        for (port, fate) in (1..).zip(&fates) {
-            let (place, turned_out) = handshakes.begin(from("10.0.0.1", port), fate.clone());
+        for (port, connection) in (1..).zip(&states) {
+            let (place, turned_out) = handshakes.begin(from("10.0.0.1", port), connection.clone());
             places.push(place);
             out.push(turned_out.map(|remote| remote.port()));
         }
         assert_eq!(out, [None, None, Some(1), Some(2)]);
-        let killed: Vec<bool> = fates.iter().map(Fate::is_killed).collect();
+        let killed: Vec<bool> = states.iter().map(ConnectionState::is_killed).collect();
         assert_eq!(killed, [true, true, false, false]);
         drop(places);
         assert_eq!(handshakes.count(), 0);
@@ -282,7 +286,7 @@ mod tests {
     #[test]
     fn at_the_total_limit_the_source_with_the_most_handshakes_loses_one() {
         let handshakes = Handshakes::new(&limits(4, 3));
-        let hold = |ip: &str, port| handshakes.begin(from(ip, port), Fate::default());
+        let hold = |ip: &str, port| handshakes.begin(from(ip, port), ConnectionState::default());
         let quiet = hold("10.0.0.9", 1);
         let greedy: Vec<_> = (1..=3).map(|port| hold("10.0.0.1", port)).collect();
         let (place, out) = hold("10.0.0.2", 1);
@@ -303,10 +307,10 @@ mod tests {
     #[test]
     fn all_unfinished_handshakes_end_when_the_struct_is_dropped() {
         let handshakes = Handshakes::new(&Limits::default());
-        let fate = Fate::default();
-        let (place, _) = handshakes.begin(from("10.0.0.1", 1), fate.clone());
+        let connection = ConnectionState::default();
+        let (place, _) = handshakes.begin(from("10.0.0.1", 1), connection.clone());
         drop(handshakes);
-        assert!(fate.is_killed());
+        assert!(connection.is_killed());
         drop(place);
     }
 }

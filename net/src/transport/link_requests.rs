@@ -1,6 +1,6 @@
 //! Links that applications request, beside those the mesh needs: reference counts by member.
 //!
-//! Bounds: [`WISHES_MAX`] members at one time. The machine is told of a request each time, since the request may come
+//! Bound: [`WISHES_MAX`] members at one time. The machine is told of a request each time, since the request may come
 //! before its member is known.
 
 use crate::driver::{Handle, Stopped};

@@ -1,4 +1,4 @@
-//! The life cycle of links: opened by a dial or a call, run by one task each, closed once.
+//! The life of every link: opened by a dial or a call, run by one task, closed once.
 //!
 //! ```text
 //! open --message--> open
@@ -10,7 +10,7 @@
 //! Each link has its own connection, which ends with the link. Signals of overlays are removed from
 //! packets here, before the machine sees them.
 
-use super::connection::Fate;
+use super::connection::ConnectionState;
 use super::expiry::Expiry;
 use super::failure;
 use super::limits::Limits;
@@ -20,7 +20,7 @@ use super::tasks::Tasks;
 use super::traffic::Counters;
 use crate::driver::Handle;
 use crate::link::{Event, Notice, Outgoing};
-use crate::overlay::{self, Broken, Paths, Signal, Wire};
+use crate::overlay::{self, Paths, Violation, Wire};
 use crate::wire::Parts;
 use crate::wire::proto::Packet;
 use phalanx_core::gossip::{self, CloseReason, DialId, Input, LinkId, LocalClose};
@@ -71,36 +71,36 @@ pub(crate) enum Origin {
     Dialed(DialId, Channel),
 }
 
-/// A stream from which a link is made.
-pub(crate) struct Stem {
+/// A stream that is about to become a link.
+pub(crate) struct NewStream {
     pub(crate) origin: Origin,
     pub(crate) peer: NodeId,
-    /// The peer's address, as seen by the connection.
+    /// The peer's address, as the connection shows it.
     pub(crate) remote: SocketAddr,
     pub(crate) encrypted: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) inbound: Streaming<Packet>,
-    pub(crate) fate: Fate,
+    pub(crate) connection: ConnectionState,
     pub(crate) expiry: Expiry,
     pub(crate) renewal: Renewal,
     pub(crate) wire: Option<Wire>,
 }
 
-/// The task of one open link.
-struct Pump {
+/// One open link's task.
+struct LinkTask {
     links: Links,
     link: LinkId,
     peer: NodeId,
     queue: Arc<Queue>,
     inbound: Streaming<Packet>,
-    fate: Fate,
+    connection: ConnectionState,
     expiry: Expiry,
     channel: Option<Channel>,
-    /// The overlay's state of the link.
+    /// The link's data path.
     path: Option<Arc<overlay::Shared>>,
 }
 
-/// The reason for an iteration of the task.
+/// The next event of a link's task.
 enum Next {
     Packet(Packet),
     Failed(Status),
@@ -138,24 +138,24 @@ impl Links {
         Queue::new(self.limits.queue)
     }
 
-    /// Creates a link on a stream and starts its task.
-    pub(crate) fn open(&self, stem: Stem) {
-        let Stem {
+    /// Opens a link on a stream and starts its task.
+    pub(crate) fn open(&self, stream: NewStream) {
+        let NewStream {
             origin,
             peer,
             remote,
             encrypted,
             queue,
             inbound,
-            fate,
+            connection,
             expiry,
             renewal,
             wire,
-        } = stem;
+        } = stream;
         let mut table = self.lock();
         if table.ended {
             drop(table);
-            fate.kill();
+            connection.kill();
             return;
         }
         table.last += 1;
@@ -172,7 +172,7 @@ impl Links {
         }
         let out = Outgoing::new(Arc::clone(&queue), self.counters.clone());
         let overlaid = self.paths.as_ref().zip(wire);
-        let path = overlaid.and_then(|(paths, wire)| paths.begin(link, &peer, &wire, out));
+        let path = overlaid.and_then(|(paths, wire)| paths.open(link, &peer, &wire, out));
         let (opened, channel) = match origin {
             Origin::Accepted => (
                 Input::Accepted {
@@ -191,18 +191,18 @@ impl Links {
             ),
         };
         let links = self.clone();
-        let pump = Pump {
+        let task = LinkTask {
             links,
             link,
             peer,
             queue,
             inbound,
-            fate,
+            connection,
             expiry,
             channel,
             path,
         };
-        self.tasks.spawn(pump.run(opened, renewal));
+        self.tasks.spawn(task.run(opened, renewal));
     }
 
     /// Sends on a link. A message on an ended link is dropped: the machine is about to receive
@@ -227,17 +227,14 @@ impl Links {
     /// Called when both ends have agreed on a link: the overlay may prepare a data path.
     pub(crate) fn prepare_path(&self, link: LinkId) {
         let Some(paths) = &self.paths else { return };
-        if let Some(kept) = paths.up(link) {
-            let links = self.clone();
-            let tell = move |event| links.notice(event);
-            self.tasks
-                .spawn(overlay::keep(Arc::clone(paths), kept, tell));
+        if let Some(task) = paths.up(link) {
+            self.tasks.spawn(task.run());
         }
     }
 
     fn end_path(&self, link: LinkId) {
         if let Some(paths) = &self.paths {
-            paths.end(link);
+            paths.close(link);
         }
     }
 
@@ -270,8 +267,8 @@ impl Links {
         table.queues.remove(&link).is_some()
     }
 
-    /// Removes the remaining state of a link, once the machine knows of its end.
-    fn bury(&self, link: LinkId) {
+    /// Forgets the properties of a link, once the machine knows of its end.
+    fn retire(&self, link: LinkId) {
         self.lock().unencrypted.remove(&link);
     }
 
@@ -304,7 +301,7 @@ impl Links {
     }
 }
 
-impl Pump {
+impl LinkTask {
     async fn run(mut self, opened: Input, renewal: Renewal) {
         self.links.tell(opened).await;
         let mut expires = pin!(self.expiry.comes_near());
@@ -326,7 +323,7 @@ impl Pump {
                     break Some(CloseReason::Local(LocalClose::Expired));
                 }
                 Next::Failed(status) => {
-                    let failure = self.fate.take_failure();
+                    let failure = self.connection.take_failure();
                     break Some(failure::closing(&status, failure.as_ref()));
                 }
                 Next::PeerEnded => break Some(CloseReason::Farewell),
@@ -377,11 +374,9 @@ impl Pump {
         if let Some(signal) = signal {
             let taken = match (&self.path, signal) {
                 (Some(path), signal) => path.receive(signal),
-                // Offers are ignored by a node without an overlay.
-                (None, Signal::Offer(_)) => Ok(()),
-                (None, _) => Err(Broken::Uninvited),
+                (None, signal) => Violation::without_path(&signal).map_or(Ok(()), Err),
             };
-            taken.map_err(|broken| format!("overlay: {broken}"))?;
+            taken.map_err(|violation| format!("overlay: {violation}"))?;
         }
         let greeting = match &message {
             Some(Message::Mesh(gossip::Message::Hello(hello))) => Some(&hello.record),
@@ -389,7 +384,7 @@ impl Pump {
             Some(_) | None => None,
         };
         if let (Some(path), Some(record)) = (&self.path, greeting) {
-            path.greeted(record.rank().instance);
+            path.handshaken(record.rank().instance);
         }
         Ok(message)
     }
@@ -427,7 +422,7 @@ impl Pump {
                 })
                 .await;
         }
-        self.links.bury(self.link);
+        self.links.retire(self.link);
         let ended_there = reason == Some(CloseReason::Farewell);
         if reason.is_none_or(in_order) && !ended_there {
             // The waiting messages are sent while the peer reads; the end of its stream confirms
@@ -438,10 +433,12 @@ impl Pump {
         drop(self.inbound);
         self.channel = None;
         if reason.is_none_or(in_order) {
-            let _late = time::timeout(grace, self.fate.wait_gone()).await.is_err();
+            let _late = time::timeout(grace, self.connection.wait_gone())
+                .await
+                .is_err();
         }
         self.queue.discard();
-        self.fate.kill();
+        self.connection.kill();
     }
 }
 

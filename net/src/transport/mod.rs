@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!  dialer: connect -> TLS -> HTTP/2 -> Link call --+                    +-> driver: Dialed
-//!                                                  +-> one pump a link -+-> driver: Receive ...
+//!                                                  +-> one task a link -+-> driver: Receive ...
 //!  acceptor: accept -> TLS -> HTTP/2 -> Link call -+                    +-> driver: Closed
 //! ```
 //!
@@ -20,7 +20,6 @@
 
 mod accept;
 mod attempts;
-mod complaints;
 mod connection;
 mod credentials;
 mod dial;
@@ -35,6 +34,7 @@ mod network;
 mod node;
 mod performer;
 pub(crate) mod queue;
+mod rate_limited_warnings;
 mod renewal;
 mod requested_link;
 mod service;
@@ -44,7 +44,6 @@ mod tasks;
 pub(crate) mod tests;
 pub(crate) mod traffic;
 
-pub(crate) use crate::link::Outgoing;
 pub use crate::link::{Event, Limit, Notice};
 pub use connection::Caller;
 pub use dial::Call;

@@ -1,7 +1,6 @@
 //! A whole node: machine, loop, transport and store, on any network.
 
 use super::accept::{self, Gate};
-use super::complaints::Complaints;
 use super::connection::Connections;
 use super::credentials::Credentials;
 use super::dial::Dialer;
@@ -11,6 +10,7 @@ use super::link_requests::LinkRequests;
 use super::links::Links;
 use super::network::{Listener, Network};
 use super::performer::{MeshPerformer, Observer, keep_epochs};
+use super::rate_limited_warnings::RateLimitedWarnings;
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
 use super::tasks::Tasks;
@@ -183,7 +183,8 @@ impl<N: Network> Bound<N> {
         let (left, has_left) = watch::channel(false);
         let mut node = MeshNode::new(&inbox, limits, has_left, self.address, credentials.clone());
         node.links.paths = overlay.map(|overlay| {
-            let paths = Paths::new(overlay, config.id.clone(), config.instance);
+            let notices = node.links.notices.clone();
+            let paths = Paths::new(overlay, config.id.clone(), config.instance, notices);
             Arc::new(paths)
         });
         let links = node.links.clone();
@@ -198,7 +199,7 @@ impl<N: Network> Bound<N> {
             connections: node.connections.clone(),
             links: links.clone(),
             out,
-            complaints: Arc::new(Mutex::new(Complaints::new())),
+            warnings: Arc::new(Mutex::new(RateLimitedWarnings::new())),
         };
         let tasks = links.tasks.clone();
         tasks.spawn(until(accept::accept(self.listener, gate), node.closed()));

@@ -3,7 +3,7 @@
 use super::connection::Caller;
 use super::credentials::Credentials;
 use super::limits::LINK_MESSAGE_BYTES_MAX;
-use super::links::{Links, Origin, Stem};
+use super::links::{Links, NewStream, Origin};
 use super::queue::Outbound;
 use super::renewal::Renewal;
 use crate::identity::Role;
@@ -72,20 +72,20 @@ impl Mesh for LinkService {
             peer,
             remote,
             encrypted,
-            fate,
+            connection,
             expiry,
             generation,
             wire,
         } = caller;
         let id = peer.subject.id().clone();
-        self.links.open(Stem {
+        self.links.open(NewStream {
             origin: Origin::Accepted,
             peer: id,
             remote,
             encrypted,
             queue,
             inbound: request.into_inner(),
-            fate,
+            connection,
             expiry,
             renewal: Renewal::new(&self.credentials, generation, peer, expiry, false),
             wire,

@@ -708,8 +708,7 @@ fn when_a_member_was_heard_outlives_the_link_it_was_heard_on() {
     let link = LinkId(1);
     let reason = CloseReason::Farewell;
     all.give(Input::Closed { link, reason });
-    all.machine
-        .drop_link(link, LinkEnd::Lost, &mut Outbox::new());
+    all.machine.drop_link(link, LinkEnd::Lost);
     assert_eq!(all.machine.last_heard(handle), heard);
     all.greet(9, 1);
     assert_eq!(all.machine.last_heard(handle), Some(all.now));

@@ -265,10 +265,10 @@ impl Neighbourhood {
     /// Whom the rings put beside `n0`.
     pub(super) fn ring_neighbours(&self) -> Vec<NodeId> {
         self.machine
-            .topology
-            .ring_neighbours(self.machine.me)
+            .topology()
+            .ring_neighbours(self.machine.me())
             .into_iter()
-            .filter_map(|handle| self.machine.id_of(handle))
+            .filter_map(|handle| self.machine.context.id_of(handle))
             .collect()
     }
 }

@@ -311,7 +311,7 @@ fn a_link_is_ordered_open_once_both_ends_agreed_on_it() {
     };
     let given = orders(&mut machine, Instant::ZERO, greets(second));
     assert_eq!(opened(&given), [second]);
-    // A second greeting ends the link; nothing is opened again.
+    // A second hello ends the link; nothing is opened again.
     let given = orders(&mut machine, Instant::ZERO, greets(link));
     assert_eq!(opened(&given), []);
 }

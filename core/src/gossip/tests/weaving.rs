@@ -327,7 +327,7 @@ fn an_edit_adds_and_removes_targets_and_is_rejected_as_a_whole_if_too_many_resul
         remove: vec![to(1), to(9)],
     });
     assert_eq!(known(&all), [to(2), to(3)]);
-    let given = all.silence(ms(300));
+    let given = all.silence(ms(900));
     assert!(dials(&given).iter().any(|(_, _, found)| *found == to(3)));
     let numbered = |at: usize| Address::Name(format!("host-{at}:1"));
     all.give(Input::EditTargets {
@@ -667,8 +667,8 @@ fn whom_nobody_names_any_more_takes_no_place() {
 
 /// What `n0` dials when it looks its wants over.
 fn looks_over(all: &mut Neighbourhood) -> usize {
-    let mut out = Outbox::new();
-    all.machine.weave(&mut out);
+    all.machine.weave();
+    let mut out = core::mem::take(&mut all.machine.context.out);
     let dial = |order: &Output| matches!(order, Output::Dial { .. });
     out.drain().filter(dial).count()
 }
@@ -687,7 +687,7 @@ fn a_young_dial_keeps_the_next_on_the_ring_waiting() {
 #[test]
 fn an_id_that_is_waited_for_or_greeted_keeps_its_place() {
     let keeps = |all: &mut Neighbourhood, index| {
-        all.machine.maintain(&mut Outbox::new());
+        all.machine.maintain();
         all.machine.topology().handle(&name(index)).is_some()
     };
     let mut all = Neighbourhood::new(1);

@@ -157,7 +157,7 @@ impl World {
                     assert!(
                         next.is_none_or(|at| at > self.now),
                         "would spin: {:?}",
-                        self.hosts[to].machine.timers
+                        self.hosts[to].machine.context.timers
                     );
                 }
             }

@@ -62,7 +62,7 @@ async fn an_edit_that_cannot_be_made_is_refused_and_changes_nothing() {
     let mut admin = client(&a, &mesh.admin()).await;
     let many = |count: usize| (1..=count).map(address).collect::<Vec<_>>();
     let refused = [
-        (many(1), many(1), false, Code::NotFound, "is no target"),
+        (many(1), many(1), false, Code::NotFound, "is not a target"),
         (
             many(TARGETS_MAX),
             vec![],

@@ -70,7 +70,7 @@ async fn a_protocol_violation_is_reported_and_closes_the_link() {
     let liar = ca.node("liar");
     let udp = || hello(1, Some(named("udp")));
     let control = || {
-        let payload = Bytes::from_static(&[0; 64]);
+        let payload = [0; 64].into();
         packet(Signal::Control(crate::overlay::Control {
             kind: 1,
             payload,
@@ -106,7 +106,7 @@ async fn a_protocol_violation_is_reported_and_closes_the_link() {
             "ready was said twice",
         ),
         (
-            vec![udp(), packet(Signal::Taken(1))],
+            vec![udp(), packet(Signal::Credit(1))],
             "more control messages were taken",
         ),
         (
@@ -136,7 +136,7 @@ async fn a_flood_of_control_messages_closes_the_link() {
     let (let_go, gate) = threads::channel();
     let waits = Manner::Waits(Arc::new(Mutex::new(gate)));
     let mut one = Overlaid::with(ca.node("one"), &[], named("udp"), waits).await;
-    let payload = Bytes::from_static(&[0; 64]);
+    let payload = [0; 64].into();
     let control = packet(Signal::Control(crate::overlay::Control {
         kind: 1,
         payload,

@@ -1,15 +1,12 @@
 //! What overlays say: round trips, sizes, bounds, and what malformed bytes do.
 
 use super::super::error::{Fault, WireError};
+use super::super::packet::arbitrary::{message, parts};
 use super::super::proto::{self, overlay};
 use super::super::{Parts, encode};
-use super::arbitrary::message;
-use crate::overlay::{CONTROL_BYTES_MAX, Control, FEATURES_MAX, Offer, REASON_BYTES_MAX, Signal};
-use phalanx_core::gossip::Message as Mesh;
+use crate::overlay::{CONTROL_BYTES_MAX, FEATURES_MAX, Offer, REASON_BYTES_MAX, Signal};
 use phalanx_core::gossip::message::FRAME_BYTES_MAX;
-use phalanx_core::identity::only_shows;
-use phalanx_core::node::Message;
-use proptest::collection::{btree_map, vec};
+use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
 
@@ -19,46 +16,6 @@ fn decode(bytes: &[u8]) -> Option<Parts> {
 
 fn bytes(parts: &Parts) -> Vec<u8> {
     proto::Packet::from(parts).encode_to_vec()
-}
-
-fn offer() -> impl Strategy<Value = Offer> {
-    let value = ".{0,30}".prop_map(|text: String| {
-        text.chars()
-            .filter(|it| only_shows(*it))
-            .collect::<String>()
-    });
-    let features = btree_map("[a-z][a-z0-9]{0,6}", value, 0..=FEATURES_MAX);
-    ("[a-z]{1,8}", features).prop_map(|(name, features)| {
-        let features = features.into_iter();
-        let bare = Offer::new(name).unwrap();
-        features.fold(bare, |offer, (key, value)| offer.with(key, value).unwrap())
-    })
-}
-
-fn signal() -> impl Strategy<Value = Signal> {
-    let payload = vec(any::<u8>(), 0..200);
-    prop_oneof![
-        Just(Signal::Ready),
-        (any::<u8>(), payload).prop_map(|(kind, payload)| {
-            let payload = payload.into();
-            Signal::Control(Control { kind, payload })
-        }),
-        any::<u32>().prop_map(Signal::Taken),
-        Just(Signal::Established),
-        "[ -~]{0,80}".prop_map(Signal::Failed),
-    ]
-}
-
-fn parts() -> impl Strategy<Value = Parts> {
-    let greets = |it: &Message| matches!(it, Message::Mesh(Mesh::Hello(_) | Mesh::Welcome(_)));
-    let greeting = message().prop_filter("greets", greets);
-    prop_oneof![
-        signal().prop_map(Parts::from),
-        (greeting, offer()).prop_map(|(message, offer)| Parts {
-            message: Some(message),
-            signal: Some(Signal::Offer(offer)),
-        }),
-    ]
 }
 
 fn refused(signal: overlay::Signal) -> WireError {

@@ -1,15 +1,15 @@
-//! What an overlay says of itself in the greeting: its name, and what it can do.
+//! The offer of an overlay: its name and features, sent with the handshake of a link.
 //!
-//! Bounds: [`FEATURES_MAX`] features, each a name and at most [`FEATURE_BYTES_MAX`] bytes that only show. So an offer
-//! takes less than 4 KiB, and fits into the greeting beside the largest record.
+//! Bounds: [`FEATURES_MAX`] features, each with a name as key and a value of at most [`FEATURE_BYTES_MAX`] bytes without
+//! control characters. An offer takes less than 4 KiB, so it fits into the handshake beside the largest record.
 
+use crate::identity::{NODE_ID_BYTES_MAX, NameError, check_name, only_shows};
 use core::fmt;
-use phalanx_core::identity::{NODE_ID_BYTES_MAX, NameError, check_name, only_shows};
 use std::collections::BTreeMap;
 
-/// The most features of an overlay.
+/// Maximum number of features of an overlay.
 pub const FEATURES_MAX: usize = 16;
-/// The most bytes of one feature's value.
+/// Maximum length of one feature's value, in bytes.
 pub const FEATURE_BYTES_MAX: usize = 128;
 
 /// An overlay's name and features.
@@ -19,44 +19,59 @@ pub struct Offer {
     features: BTreeMap<String, String>,
 }
 
-/// Why something is no offer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why an offer is not valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OfferError {
-    /// The overlay's name is no name.
-    #[error("the overlay's name {0}")]
+    /// The overlay's name breaks the rules of names.
     Name(NameError),
-    /// The key of a feature is no name.
-    #[error("the key of a feature {0}")]
+    /// The key of a feature breaks the rules of names.
     Key(NameError),
-    /// A key that is there already.
-    #[error("the feature {0:?} is given twice")]
-    Twice(String),
+    /// The key is already in the offer.
+    Duplicate(String),
     /// A feature's value has more than [`FEATURE_BYTES_MAX`] bytes.
-    #[error("the feature {key:?} has {bytes} bytes; at most {FEATURE_BYTES_MAX} are allowed")]
     TooLong {
-        /// Of which feature.
+        /// The feature's key.
         key: String,
-        /// How many there are.
+        /// The length of the value, in bytes.
         bytes: usize,
     },
-    /// A feature's value holds a character that commands a terminal.
-    #[error("the feature {key:?} holds {character:?}; control characters are not allowed")]
+    /// A feature's value holds a control character.
     Character {
-        /// Of which feature.
+        /// The feature's key.
         key: String,
         /// The character.
         character: char,
     },
     /// More than [`FEATURES_MAX`] features.
-    #[error("more than {FEATURES_MAX} features")]
     TooMany,
 }
 
+impl fmt::Display for OfferError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(error) => write!(f, "the overlay's name {error}"),
+            Self::Key(error) => write!(f, "the key of a feature {error}"),
+            Self::Duplicate(key) => write!(f, "the feature {key:?} is given twice"),
+            Self::TooLong { key, bytes } => write!(
+                f,
+                "the feature {key:?} has {bytes} bytes; at most {FEATURE_BYTES_MAX} are allowed"
+            ),
+            Self::Character { key, character } => write!(
+                f,
+                "the feature {key:?} holds {character:?}; control characters are not allowed"
+            ),
+            Self::TooMany => write!(f, "more than {FEATURES_MAX} features"),
+        }
+    }
+}
+
+impl core::error::Error for OfferError {}
+
 impl Offer {
-    /// An overlay without features. The name is 1 to 63 of `a-z`, `0-9`, `.`, `_` and `-`, like a node's id.
+    /// An offer without features. The name has 1 to 63 of `a-z`, `0-9`, `.`, `_` and `-`, like a node's id.
     ///
     /// # Errors
-    /// When the name is none.
+    /// When the name breaks the rules of names.
     pub fn new(name: impl Into<String>) -> Result<Self, OfferError> {
         let name = name.into();
         check_name(&name).map_err(OfferError::Name)?;
@@ -64,10 +79,10 @@ impl Offer {
         Ok(Self { name, features })
     }
 
-    /// The same with one more feature.
+    /// The offer with one more feature.
     ///
     /// # Errors
-    /// When it breaks a bound or is there already.
+    /// When the feature breaks a bound or its key is already in the offer.
     pub fn with(
         mut self,
         key: impl Into<String>,
@@ -83,7 +98,7 @@ impl Offer {
             return Err(OfferError::Character { key, character });
         }
         if self.features.contains_key(&key) {
-            return Err(OfferError::Twice(key));
+            return Err(OfferError::Duplicate(key));
         }
         if self.features.len() >= FEATURES_MAX {
             return Err(OfferError::TooMany);
@@ -98,14 +113,14 @@ impl Offer {
         &self.name
     }
 
-    /// What it can do, in its own words.
+    /// The overlay's features, by key, in the overlay's own terms.
     #[must_use]
     pub const fn features(&self) -> &BTreeMap<String, String> {
         &self.features
     }
 }
 
-// Keys and the name are short enough for the size in the head of this file.
+// The name and the keys keep an offer below the size that the module documentation states.
 const _: () = assert!(
     (FEATURES_MAX + 1) * (NODE_ID_BYTES_MAX + FEATURE_BYTES_MAX + 8) < 4 * 1024,
     "an offer fits beside a record"
@@ -126,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_offer_names_what_is_wrong_with_it() {
+    fn an_offer_that_breaks_a_bound_is_rejected_with_the_reason() {
         let udp = || Offer::new("udp").unwrap();
         let many = (0..FEATURES_MAX).try_fold(udp(), |offer, at| offer.with(format!("f{at}"), ""));
         let long = "x".repeat(FEATURE_BYTES_MAX + 1);

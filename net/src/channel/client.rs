@@ -1,4 +1,4 @@
-//! The way from applications to their node's channels, by name.
+//! Orders to a node's channels, by name.
 
 use super::error::Error;
 use crate::applications::registry::ChannelRegistry;
@@ -18,28 +18,28 @@ pub enum Outcome {
     Differs(Arc<str>),
 }
 
-/// Orders to a node's channels by name, whoever on the node has them open. Cloning is cheap.
+/// Sends orders to a node's channels by name, open or not. Cloning is cheap.
 ///
 /// A message to a member needs no open channel; a broadcast and a transaction do. [`Channel`](super::Channel) gives
 /// the same orders for a channel of one's own.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct ChannelClient {
     pub(super) registry: ChannelRegistry,
     pub(super) driver: Handle<Node>,
 }
 
 impl MeshNode {
-    /// Orders to the node's channels by name.
+    /// A client of the node's channels.
     #[must_use]
-    pub fn line(&self) -> Line {
-        Line {
+    pub fn channel_client(&self) -> ChannelClient {
+        ChannelClient {
             registry: self.channel_registry().clone(),
             driver: self.driver().clone(),
         }
     }
 }
 
-impl Line {
+impl ChannelClient {
     /// Gives the machine an order and waits for what it came to.
     pub(super) async fn ask(&self, order: impl FnOnce(Request) -> Input) -> Result<Done, Error> {
         let mut asked = self.registry.begin_request();
