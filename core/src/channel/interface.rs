@@ -1,7 +1,7 @@
 //! What can happen to the channels of a node, what they order, and what they tell people.
 
-use super::custom::Custom;
 use super::message::{ChannelName, Data, Failure, Kind, Parcel, UpdateId, Version};
+use super::store::Custom;
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::machine::Wake;

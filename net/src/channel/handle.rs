@@ -10,7 +10,7 @@ use crate::transport::MeshNode;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use phalanx_core::channel::{
-    ChannelName, Held, Input, Kind, Options, Refusal, Transaction, Update, UpdateId,
+    ChannelName, Input, Kind, MapEntry, Options, Refusal, Transaction, Update, UpdateId,
 };
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Node;
@@ -46,7 +46,7 @@ pub enum Retained {
     /// The latest messages of each origin, by origin, oldest first.
     Messages(Vec<Arc<Update>>),
     /// The keys that have a value, with it, in order.
-    Values(Vec<(Arc<str>, Held)>),
+    Values(Vec<(Arc<str>, MapEntry)>),
     /// The application's own state, encoded; none if the opening brought none.
     State(Option<Vec<u8>>),
 }
@@ -260,7 +260,7 @@ impl Channel {
     ///
     /// # Errors
     /// When the node has stopped.
-    pub async fn get(&self, key: &str) -> Result<Option<Held>, Stopped> {
+    pub async fn get(&self, key: &str) -> Result<Option<MapEntry>, Stopped> {
         let (name, key) = (self.name().clone(), key.to_owned());
         let look = move |node: &Node, _| node.channels().value(&name, &key).cloned();
         self.client.driver.inspect(look).await

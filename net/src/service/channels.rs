@@ -10,7 +10,7 @@ use crate::wire::proto::{self, compare, transact_reply};
 use crate::wire::{self, WireError};
 use phalanx_core::channel::message::PAYLOAD_BYTES_MAX;
 use phalanx_core::channel::{
-    ChannelName, Expected, Held, Kind, Options, Refusal, Transaction, Write,
+    ChannelName, Expected, Kind, MapEntry, Options, Refusal, Transaction, Write,
 };
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{Node, Route};
@@ -82,7 +82,7 @@ fn transaction(wire: proto::TransactRequest) -> Result<Transaction, Status> {
     })
 }
 
-fn key_value(key: &str, held: &Held) -> Option<proto::KeyValue> {
+fn key_value(key: &str, held: &MapEntry) -> Option<proto::KeyValue> {
     let value = held.value.as_ref()?;
     Some(proto::KeyValue {
         key: key.to_owned(),
@@ -400,7 +400,7 @@ impl Stream for Subscription {
 /// Iterates over a map's keys and values.
 #[derive(Debug)]
 pub struct Listing {
-    values: std::vec::IntoIter<(Arc<str>, Held)>,
+    values: std::vec::IntoIter<(Arc<str>, MapEntry)>,
 }
 
 impl Stream for Listing {

@@ -71,7 +71,7 @@ fn changed(
 #[derive(Debug)]
 pub(super) enum History {
     Messages(VecDeque<Arc<Update>>),
-    Values(VecDeque<(Arc<str>, phalanx_core::channel::Held)>),
+    Values(VecDeque<(Arc<str>, phalanx_core::channel::MapEntry)>),
 }
 
 impl History {

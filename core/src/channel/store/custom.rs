@@ -1,26 +1,26 @@
-//! State that an application merges itself.
+//! State of a channel that an application merges itself.
 
 use core::fmt;
 
-/// State whose merging is commutative, associative and idempotent: every node that has merged the same updates, in
-/// whatever order and however often, holds the same.
+/// State whose merging is commutative, associative and idempotent: nodes that merged the same updates hold equal state,
+/// in whatever order and however often the updates came.
 ///
-/// Only computes: it runs inside the node's machine.
+/// An implementation only computes: it runs inside the node's machine.
 pub trait Mergeable: Send + Sync {
     /// The whole state, as an update.
     fn encode(&self) -> Vec<u8>;
 
-    /// Merges an update; gives what in it was news, or nothing if nothing was.
+    /// Merges an update; returns the part of it that was new, if any.
     ///
     /// # Errors
-    /// What is wrong with the update, for people; the state is unchanged then.
+    /// A description of what is wrong with the update; the state is unchanged then.
     fn merge(&mut self, update: &[u8]) -> Result<Option<Vec<u8>>, String>;
 
     /// A copy.
     fn boxed(&self) -> Box<dyn Mergeable>;
 }
 
-/// An application's state in a channel.
+/// The state of an application in a channel.
 pub struct Custom(Box<dyn Mergeable>);
 
 impl Custom {
@@ -36,7 +36,7 @@ impl Custom {
         self.0.encode()
     }
 
-    pub(super) fn merge(&mut self, update: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    pub(in crate::channel) fn merge(&mut self, update: &[u8]) -> Result<Option<Vec<u8>>, String> {
         self.0.merge(update)
     }
 }
