@@ -1,4 +1,4 @@
-//! The mesh as a simulated system: core's [`Node`] on the engine's links, with its epoch on the host's disk, and
+//! The mesh as a simulated system: core's [`Node`](phalanx_core::node::Node) on the engine's links, with its epoch on the host's disk, and
 //! applications that use its channels.
 
 mod applications;
