@@ -62,14 +62,14 @@ fn a_failing_report_shows_the_failing_seed_and_its_causes() {
     assert_eq!(answer.code, 1, "{}", answer.err);
     assert!(answer.out.contains("causes:"), "{}", answer.out);
     let shown = rendered(&page, folder.path());
-    assert!(shown.contains(">Failed</span>") && shown.contains("What led to the first failure"));
+    assert!(shown.contains(">Failed</span>") && shown.contains("Causes of the first failure"));
     assert!(!shown.contains("data-error=\"") && shown.contains("data-lanes=\"2\""));
     // Above the lanes: the failed expectation and its last causes. Within the lanes: the place of
     // the failure.
     let (above, _) = shown.split_once("<main>").unwrap();
     let (_, broken) = above.split_once("<div class=\"failure\">").unwrap();
     assert!(
-        broken.contains("What led to it, the last 4 of") && broken.contains("<time>"),
+        broken.contains("Causes, the last 4 of") && broken.contains("<time>"),
         "{broken}"
     );
     let (_, place) = answer.out.split_once("two-nodes.toml:").unwrap();
@@ -250,7 +250,7 @@ fn a_trace_is_replayed_to_events_and_between_them() {
         (
             r#""phalanx-trace":1"#,
             r#""phalanx-trace":7"#,
-            ["format 7", "write the trace anew"],
+            ["format 7", "record the trace again"],
         ),
         (
             r#""file-hash":""#,
@@ -354,7 +354,7 @@ fn a_difference_is_code_1_and_names_its_first_event() {
 
     run(&["sim", "diff", &one]).fails(2, &["two traces", "--seed 1 2"]);
     run(&["sim", "diff", &one, &scenario("two-nodes.toml")])
-        .fails(2, &["two-nodes.toml:1", "no trace"]);
+        .fails(2, &["two-nodes.toml:1", "not a trace"]);
     run(&["sim", "diff", &one, "nowhere.jsonl"]).fails(2, &["nowhere.jsonl", "cannot be read"]);
 }
 
