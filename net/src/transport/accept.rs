@@ -127,9 +127,9 @@ where
                 failure::accepting(&error, quarrel)
             }
             Ok(Ok(io)) => {
-                let connection = io.inner().get_ref().1;
-                let encrypted = identity::is_encrypted(connection);
-                match proof.identity.judge(connection.peer_certificates()) {
+                let session = io.inner().get_ref().1;
+                let encrypted = identity::is_encrypted(session);
+                match proof.identity.judge(session.peer_certificates()) {
                     Ok(peer) if !encrypted && peer.subject.role() != Role::Node => format!(
                         "{} asked for a connection that is not encrypted; only nodes have links",
                         peer.subject
@@ -139,7 +139,7 @@ where
                         let (dialer, acceptor) = (peer.subject.id(), proof.identity.subject().id());
                         let overlaid = self.links.paths.as_ref().zip(local);
                         let wire = overlaid.map(|(_, local)| Wire {
-                            keys: Keys::of(connection, dialer, acceptor),
+                            keys: Keys::of(session, dialer, acceptor),
                             local,
                             remote,
                             dialed: false,

@@ -20,7 +20,7 @@ use super::tasks::Tasks;
 use super::traffic::Counters;
 use crate::driver::Handle;
 use crate::link::{Event, Notice, Outgoing};
-use crate::overlay::{self, Paths, Signal, Violation, Wire};
+use crate::overlay::{self, Paths, Violation, Wire};
 use crate::wire::Parts;
 use crate::wire::proto::Packet;
 use phalanx_core::gossip::{self, CloseReason, DialId, Input, LinkId, LocalClose};
