@@ -346,6 +346,17 @@ impl Tried {
         link
     }
 
+    /// The last order to store ends.
+    fn store(&mut self, succeeds: bool) {
+        if let Some(ticket) = self.tickets.pop() {
+            self.give(if succeeds {
+                gossip::Input::Stored { ticket }
+            } else {
+                gossip::Input::StoreFailed { ticket }
+            });
+        }
+    }
+
     fn happen(&mut self, what: Happens) {
         let link =
             |links: &[LinkId], pick: usize| (!links.is_empty()).then(|| links[pick % links.len()]);
@@ -397,15 +408,7 @@ impl Tried {
                     self.give(gossip::Input::Closed { link, reason });
                 }
             }
-            Happens::Stored(succeeds) => {
-                if let Some(ticket) = self.tickets.pop() {
-                    self.give(if succeeds {
-                        gossip::Input::Stored { ticket }
-                    } else {
-                        gossip::Input::StoreFailed { ticket }
-                    });
-                }
-            }
+            Happens::Stored(succeeds) => self.store(succeeds),
             Happens::Announce(content) => self.give(gossip::Input::Announce(content)),
             Happens::Want(who, wanted) => self.give(gossip::Input::Want {
                 peer: id(who),

@@ -168,10 +168,16 @@ impl<K: Key> Layers<K> {
     /// # Panics
     /// If the key is not declared as a number of milliseconds or seconds.
     pub fn duration(&mut self, key: K) -> Option<Duration> {
-        let to_duration = match key.kind() {
-            Kind::Number { unit, .. } if unit == Unit::Milliseconds => Duration::from_millis,
-            Kind::Number { unit, .. } if unit == Unit::Seconds => Duration::from_secs,
-            kind => panic!("{key:?} is declared as {kind:?}, not as a duration"),
+        let unit = match key.kind() {
+            Kind::Number { unit, .. } => Some(unit),
+            Kind::Text | Kind::List | Kind::Table => None,
+        };
+        let to_duration: fn(u64) -> Duration = match unit {
+            Some(Unit::Milliseconds) => Duration::from_millis,
+            Some(Unit::Seconds) => Duration::from_secs,
+            Some(Unit::Count | Unit::Bytes) | None => {
+                panic!("{key:?} is not declared as a duration")
+            }
         };
         self.number(key).map(to_duration)
     }

@@ -3,10 +3,11 @@
 use super::key::Key;
 use super::{Advertise, Settings};
 use crate::flags::Flags;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use phalanx_core::gossip::Tuning;
-use phalanx_net::configuration::Key as _;
+use phalanx_net::configuration::{Key as _, inconsistencies};
 use phalanx_net::identity::Source;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::time::Duration;
@@ -127,6 +128,20 @@ fn each_key_has_its_own_variable() {
             .filter(|other| other.variable() == key.variable());
         assert_eq!(twins.count(), 0, "{}", key.variable());
     }
+}
+
+#[test]
+fn the_table_of_keys_is_consistent_and_has_the_flags_of_the_command_line() {
+    assert_eq!(inconsistencies::<Key>(), Vec::<String>::new());
+    let command = Flags::command();
+    let known = command
+        .get_arguments()
+        .filter_map(|argument| argument.get_long());
+    let own = ["config", "check-config", "until-input-ends"];
+    let settings = known.filter(|name| !own.contains(name));
+    let settings: BTreeSet<String> = settings.map(|name| format!("--{name}")).collect();
+    let flags = Key::ALL.iter().filter_map(|key| key.flag());
+    assert_eq!(settings, flags.map(str::to_owned).collect());
 }
 
 #[test]
