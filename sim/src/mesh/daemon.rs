@@ -306,6 +306,13 @@ impl Daemon {
             ProcessEvent::ListenFailed { .. }
             | ProcessEvent::Datagram { .. }
             | ProcessEvent::WriteFailed { .. }
+            | ProcessEvent::Read(_)
+            | ProcessEvent::Ran(_)
+            | ProcessEvent::Invoked(_)
+            | ProcessEvent::Signalled { .. }
+            | ProcessEvent::Signal { .. }
+            | ProcessEvent::Resolved(_)
+            | ProcessEvent::Query(_)
             | ProcessEvent::Certificate(_) => return None,
         })))
     }
@@ -334,6 +341,13 @@ impl Process for Daemon {
             ProcessEvent::ListenFailed { .. }
             | ProcessEvent::Datagram { .. }
             | ProcessEvent::WriteFailed { .. }
+            | ProcessEvent::Read(_)
+            | ProcessEvent::Ran(_)
+            | ProcessEvent::Invoked(_)
+            | ProcessEvent::Signalled { .. }
+            | ProcessEvent::Signal { .. }
+            | ProcessEvent::Resolved(_)
+            | ProcessEvent::Query(_)
             | ProcessEvent::Certificate(_) => false,
             ProcessEvent::Start
             | ProcessEvent::Accepted { .. }

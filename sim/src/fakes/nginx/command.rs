@@ -5,7 +5,7 @@ use super::host::Host;
 use super::load::{Source, absolute, load};
 use super::log::{Level, Note};
 use super::machine::{Change, Master, Nginx, Output, Signal, Sink, Task};
-use crate::tree::TreeError;
+use crate::disk::tree::TreeError;
 use core::time::Duration;
 use phalanx_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
