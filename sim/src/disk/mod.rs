@@ -165,6 +165,14 @@ impl Files {
         }
     }
 
+    /// Puts a folder there, with those above it, durably and at once.
+    pub fn put_folder(&mut self, path: &str) {
+        for tree in [&mut self.written, &mut self.durable] {
+            // A file that is in the way stays.
+            let _blocked = tree.make_folders(path);
+        }
+    }
+
     /// The tree that processes see.
     #[must_use]
     pub const fn tree(&self) -> &Tree {
