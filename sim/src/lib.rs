@@ -26,7 +26,6 @@ pub mod scenario;
 pub mod search;
 pub mod shrink;
 pub mod timeline;
-pub mod tree;
 pub mod verdict;
 pub mod world;
 

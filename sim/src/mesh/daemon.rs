@@ -334,6 +334,13 @@ impl Daemon {
             ProcessEvent::Wake => return Some(Input::Wake),
             ProcessEvent::ListenFailed { .. }
             | ProcessEvent::Datagram { .. }
+            | ProcessEvent::Read(_)
+            | ProcessEvent::Ran(_)
+            | ProcessEvent::Invoked(_)
+            | ProcessEvent::Signalled { .. }
+            | ProcessEvent::Signal { .. }
+            | ProcessEvent::Resolved(_)
+            | ProcessEvent::Query(_)
             | ProcessEvent::Certificate(_) => return None,
         })))
     }
@@ -361,6 +368,13 @@ impl Process for Daemon {
             ProcessEvent::Received { message, .. } => message.of::<Message>().is_some(),
             ProcessEvent::ListenFailed { .. }
             | ProcessEvent::Datagram { .. }
+            | ProcessEvent::Read(_)
+            | ProcessEvent::Ran(_)
+            | ProcessEvent::Invoked(_)
+            | ProcessEvent::Signalled { .. }
+            | ProcessEvent::Signal { .. }
+            | ProcessEvent::Resolved(_)
+            | ProcessEvent::Query(_)
             | ProcessEvent::Certificate(_) => false,
             ProcessEvent::Start
             | ProcessEvent::Accepted { .. }

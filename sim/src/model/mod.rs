@@ -14,6 +14,7 @@ mod engine;
 mod heap;
 mod host;
 mod latency;
+mod local;
 mod network;
 mod options;
 mod perform;

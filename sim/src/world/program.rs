@@ -55,6 +55,11 @@ pub trait Program: Any {
     /// Makes a process that starts.
     fn start(&mut self, start: Start<'_>) -> Box<dyn Process>;
 
+    /// Whether the program's processes answer for names (`Effect::Resolve`).
+    fn resolves_names(&self) -> bool {
+        false
+    }
+
     /// A process is about to take an event.
     fn before_event(&mut self, _host: usize, _view: &dyn ProcessView, _event: &ProcessEvent) {}
 

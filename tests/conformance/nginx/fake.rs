@@ -5,8 +5,9 @@ use core::time::Duration;
 use phalanx_core::random::Random;
 use phalanx_core::time::{Instant, Wall};
 use phalanx_sim::fakes::nginx::{
-    Host, Input, Nginx, Outcome, Output, Refusal, Request, Response, Signal as FakeSignal, Target,
+    Host, Input, Nginx, Outcome, Output, Refusal, Request, Response, Target,
 };
+use phalanx_sim::world::Signal as FakeSignal;
 use std::collections::{BTreeMap, BTreeSet};
 
 const PREFIX: &str = "/tmp/fake";

@@ -11,10 +11,14 @@
 //! - A zone can answer, fail (SERVFAIL) or be silent. A client of a silent zone waits [`TIME_OUT`].
 //! - Names outside of all zones do not exist.
 //!
+//! [`Dns`] makes a program of it. The engine's packets to and from it can be lost, and cuts hold them back.
+//!
 //! Left out: other types of records, wildcards, DNSSEC, truncation, the cache of failures.
 
+mod program;
 mod resolver;
 mod zone;
 
+pub use program::{DNS, Dns, SET, STATE};
 pub use resolver::{Code, Reply, Resolver, TIME_OUT};
 pub use zone::{Data, Kind, Record, State, Zone};

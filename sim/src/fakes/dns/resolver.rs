@@ -75,6 +75,14 @@ impl Resolver {
         self.zones.push(zone);
     }
 
+    /// The zone that a name belongs to: the longest that holds it.
+    #[must_use]
+    pub fn zone_of(&self, name: &str) -> Option<&Zone> {
+        let name = name.to_ascii_lowercase();
+        let zones = self.zones.iter().filter(|zone| zone.holds(&name));
+        zones.max_by_key(|zone| zone.name.len())
+    }
+
     /// The zone with a name.
     pub fn zone_mut(&mut self, name: &str) -> Option<&mut Zone> {
         self.zones.iter_mut().find(|zone| zone.name == name)
@@ -172,8 +180,7 @@ impl Resolver {
             return Ok((kept.said.clone(), rest));
         }
         *took += ASKED;
-        let zones = self.zones.iter().filter(|zone| zone.holds(name));
-        let Some(zone) = zones.max_by_key(|zone| zone.name.len()) else {
+        let Some(zone) = self.zone_of(name) else {
             return Ok((Said::NoName(0), 0));
         };
         match zone.state {

@@ -1,7 +1,7 @@
 //! The host as nginx sees it: files, addresses, names, process numbers and the calendar.
 
 use super::log::stamp;
-use crate::tree::Tree;
+use crate::disk::tree::Tree;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use phalanx_core::time::{Instant, Wall};
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,7 +12,7 @@ use super::host::Host;
 use super::log::{Level, Note};
 use super::token::{Lexer, Piece};
 use super::value;
-use crate::tree::has_wildcard;
+use crate::disk::tree::has_wildcard;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The deepest nesting of includes and blocks that the fake follows.

@@ -10,36 +10,12 @@ use super::load::Loaded;
 use super::log::{Level, Note};
 use super::route::{Request, Response};
 use super::worker::{Connection, Exchange, Kind, Worker};
+use crate::world::Signal;
 use core::time::Duration;
 use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-
-/// A signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Signal {
-    /// SIGKILL: the process ends at once and cleans up nothing.
-    Kill,
-    /// SIGTERM: a fast end.
-    Terminate,
-    /// SIGQUIT: an end after the requests under way.
-    Quit,
-    /// SIGHUP: a reload.
-    HangUp,
-}
-
-impl Signal {
-    /// The number and the name, as nginx logs them.
-    pub(super) const fn name(self) -> (u32, &'static str) {
-        match self {
-            Self::Kill => (9, "SIGKILL"),
-            Self::Terminate => (15, "SIGTERM"),
-            Self::Quit => (3, "SIGQUIT"),
-            Self::HangUp => (1, "SIGHUP"),
-        }
-    }
-}
 
 /// The outcome of a request at a member of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -327,6 +303,21 @@ impl Nginx {
             .iter()
             .filter(|(_, master)| master.cycle.is_some());
         running.map(|(pid, _)| *pid)
+    }
+
+    /// The addresses on which some process listens.
+    #[must_use]
+    pub fn targets(&self) -> BTreeSet<Target> {
+        let masters = self.masters.values();
+        let masters = masters
+            .filter(|master| master.ending.is_none())
+            .filter_map(|master| master.cycle.as_deref());
+        let workers = self.workers.values();
+        let workers = workers
+            .filter(|worker| !worker.leaving)
+            .map(|worker| &*worker.configuration);
+        let all = masters.chain(workers);
+        all.flat_map(Configuration::bound).cloned().collect()
     }
 
     /// Whether a process runs, as a master or as a child of one.

@@ -4,6 +4,8 @@
 //! codes, lines on standard error and in the error log, which worker of which configuration answers, and when. It follows
 //! nginx 1.22.1 of Debian 12; the conformance suite (tests/conformance) runs on both.
 //!
+//! [`NginxProgram`] makes a program of it.
+//!
 //! **Commands.** A start (also with `daemon off`), `-t`, `-q`, `-v`, `-s stop|quit|reload`, with `-p`, `-c` and `-e`. The
 //! virtual costs are those of [`Blocks`].
 //!
@@ -39,6 +41,7 @@ mod load;
 mod log;
 mod machine;
 mod master;
+mod program;
 mod route;
 mod site;
 mod tls;
@@ -50,7 +53,8 @@ pub use configuration::Target;
 pub use cost::Blocks;
 pub use host::Host;
 pub use log::Level;
-pub use machine::{Child, Input, Nginx, Outcome, Output, Refusal, Signal};
+pub use machine::{Child, Input, Nginx, Outcome, Output, Refusal};
+pub use program::{HttpRequest, HttpResponse, NAMES, NGINX, NginxProgram, SOCKETS};
 pub use route::{Request, Response};
 
 /// The time between the start of new workers and the order to old ones to quit. Both generations serve in it.

@@ -4,7 +4,7 @@ use super::configuration::{
     Configuration, Handler, Location, Matching, Proxy, Return, Server, Settings, Target,
 };
 use super::value::Part;
-use crate::tree::{Entry, Tree};
+use crate::disk::tree::{Entry, Tree};
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]

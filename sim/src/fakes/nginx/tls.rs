@@ -3,7 +3,7 @@
 //! The check needs no cryptography: a private key that carries its public point (PKCS#8 of an elliptic curve) belongs to
 //! the certificate that holds the same bytes. Keys that carry none, such as RSA keys, pass.
 
-use crate::tree::Tree;
+use crate::disk::tree::Tree;
 
 const NO_FILE: &str = "error:80000002:system library::No such file or directory:calling fopen";
 

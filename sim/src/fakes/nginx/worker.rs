@@ -9,11 +9,10 @@ use super::balance::{Balance, Tried};
 use super::configuration::{Configuration, Target};
 use super::host::Host;
 use super::log::{Level, Note};
-use super::machine::{
-    Corpse, Ended, Nginx, Outcome, Output, Refusal, Signal, Sink, Task, balances,
-};
+use super::machine::{Corpse, Ended, Nginx, Outcome, Output, Refusal, Sink, Task, balances};
 use super::route::{Request, Response, Routed, route};
 use super::{CACHE_LOADER, PROXY_TIMEOUT};
+use crate::world::Signal;
 use core::time::Duration;
 use phalanx_core::time::Instant;
 use std::rc::Rc;

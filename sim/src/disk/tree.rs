@@ -1,7 +1,7 @@
 //! A file tree in memory: folders, files, symbolic links and socket files under absolute paths.
 //!
 //! A [`Tree`] decides what a path names: it follows symbolic links as POSIX path resolution does, with at most
-//! [`LINKS_MAX`] links a path. It knows neither time nor durability; [`crate::disk`] adds those. Permissions, hard
+//! [`LINKS_MAX`] links a path. It knows neither time nor durability; [`super::Files`] adds those. Permissions, hard
 //! links and file times are not modelled.
 
 use core::fmt;
