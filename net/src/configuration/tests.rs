@@ -1,6 +1,7 @@
 //! A made-up daemon, the lighthouse, with settings of its own: what it takes, and which problems it reports.
 
 use super::{Key as _, Layers, Program, Setting, Source, Unit, inconsistencies, keys};
+use core::ops::RangeInclusive;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -268,7 +269,7 @@ fn a_table_of_keys_is_checked_for_mistakes() {
             Lamp = Setting::text("lamp", "WRONG_LAMP"),
             Period = Setting::number("lamp.period", "WRONG_PERIOD_MS", Unit::Milliseconds, 1..=9),
             Colour = Setting::text("lamp.colour", "WRONG_LAMP").flag("--colour").secret(),
-            Height = Setting::number("height", "WRONG_HEIGHT", Unit::Count, 9..=1),
+            Height = Setting::number("height", "WRONG_HEIGHT", Unit::Count, RangeInclusive::new(9, 1)),
         }
     }
     assert_eq!(inconsistencies::<Key>(), Vec::<String>::new());

@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(of(io::ErrorKind::TimedOut), CloseReason::TimedOut);
         assert_eq!(of(io::ErrorKind::HostUnreachable), CloseReason::TimedOut);
         assert_eq!(closing(&status, None), CloseReason::Fin);
-        let pings = io::Error::new(io::ErrorKind::Other, "keep-alive timed out");
+        let pings = io::Error::other("keep-alive timed out");
         let status = Status::from_error(Box::new(pings));
         assert_eq!(closing(&status, None), CloseReason::TimedOut);
     }
