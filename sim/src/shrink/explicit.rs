@@ -39,7 +39,8 @@ pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
         ..scenario.clone()
     };
     for host in &mut explicit.hosts {
-        (host.role, host.region, host.zone, host.group) = (None, None, None, None);
+        // A role may decide which programs the host runs.
+        (host.region, host.zone, host.group) = (None, None, None);
     }
     for expectation in &mut explicit.expectations {
         expectation.mode = mapped_mode(&expectation.mode, &plan.named, &Some);

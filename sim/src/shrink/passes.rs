@@ -104,6 +104,7 @@ impl Shrinker<'_> {
             self.change(|scenario| scenario.spread = Duration::from_millis(100));
         }
         for simpler in [
+            no_roles,
             plain_clocks,
             plain_tuning,
             no_metadata,
@@ -359,6 +360,13 @@ fn plain_clocks(scenario: &mut Scenario) {
 fn plain_tuning(scenario: &mut Scenario) {
     for host in &mut scenario.hosts {
         host.tuning = TuningChanges::default();
+    }
+}
+
+/// Removes the roles of all nodes.
+fn no_roles(scenario: &mut Scenario) {
+    for host in &mut scenario.hosts {
+        host.role = None;
     }
 }
 
