@@ -119,39 +119,43 @@ impl Probe {
         }
     }
 
-    fn answer(event: ProcessEvent) -> String {
-        match event {
-            ProcessEvent::Read(read) => match read.content {
+    /// An answer in words; none if the event is not one.
+    fn answer(event: ProcessEvent) -> Option<String> {
+        Some(if let ProcessEvent::Read(read) = event {
+            match read.content {
                 Ok(Content::File(bytes)) => String::from_utf8(bytes).unwrap(),
                 Ok(Content::Folder(names)) => names.join(" "),
                 Ok(Content::Link(target)) => target,
                 Err(error) => error.to_string(),
-            },
-            ProcessEvent::Ran(ran) => {
-                let mut lines = vec![ran.code.to_string()];
-                lines.extend(ran.stderr);
-                lines.join("|")
             }
-            ProcessEvent::Signalled { delivered, .. } => format!("delivered {delivered}"),
-            ProcessEvent::Resolved(resolved) => match resolved.addresses {
+        } else if let ProcessEvent::Ran(ran) = event {
+            let mut lines = vec![ran.code.to_string()];
+            lines.extend(ran.stderr);
+            lines.join("|")
+        } else if let ProcessEvent::Signalled { delivered, .. } = event {
+            format!("delivered {delivered}")
+        } else if let ProcessEvent::Resolved(resolved) = event {
+            match resolved.addresses {
                 Ok(mut addresses) => {
                     addresses.sort();
                     let all = addresses.iter().map(ToString::to_string);
                     all.collect::<Vec<_>>().join(" ")
                 }
                 Err(error) => error.to_string(),
-            },
-            ProcessEvent::Written { .. } => "written".to_owned(),
-            ProcessEvent::WriteFailed { reason, .. } => reason.to_string(),
-            ProcessEvent::Datagram { message, .. } => {
-                let answer = message.take::<HttpResponse>().unwrap();
-                answer.0.map_or("closed".to_owned(), |response| {
-                    let body = String::from_utf8(response.body).unwrap();
-                    format!("{} {body}", response.status)
-                })
             }
-            other => panic!("an unexpected event: {other:?}"),
-        }
+        } else if let ProcessEvent::Written { .. } = event {
+            "written".to_owned()
+        } else if let ProcessEvent::WriteFailed { reason, .. } = event {
+            reason.to_string()
+        } else if let ProcessEvent::Datagram { message, .. } = event {
+            let answer = message.take::<HttpResponse>()?;
+            answer.0.map_or("closed".to_owned(), |response| {
+                let body = String::from_utf8(response.body).unwrap();
+                format!("{} {body}", response.status)
+            })
+        } else {
+            return None;
+        })
     }
 }
 
@@ -172,12 +176,12 @@ impl Process for Probe {
     }
 
     fn on_event(&mut self, _: Instant, event: ProcessEvent, out: &mut Effects) {
-        match event {
-            ProcessEvent::Start => out.push(Effect::Listen { port: PORT }),
-            ProcessEvent::Command(command) => {
-                Self::order(&command.name, &words(&command.with["of"]), out);
-            }
-            event => self.log.push(Self::answer(event)),
+        if let ProcessEvent::Start = event {
+            out.push(Effect::Listen { port: PORT });
+        } else if let ProcessEvent::Command(command) = event {
+            Self::order(&command.name, &words(&command.with["of"]), out);
+        } else {
+            self.log.extend(Self::answer(event));
         }
     }
 

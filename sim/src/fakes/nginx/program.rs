@@ -203,7 +203,19 @@ impl Installed {
                 Vec::new()
             }
             ProcessEvent::Wake => vec![Input::Wake],
-            _ => Vec::new(),
+            ProcessEvent::ListenFailed { .. }
+            | ProcessEvent::Accepted { .. }
+            | ProcessEvent::Dialed { .. }
+            | ProcessEvent::Written { .. }
+            | ProcessEvent::WriteFailed { .. }
+            | ProcessEvent::Read(_)
+            | ProcessEvent::Ran(_)
+            | ProcessEvent::Signalled { .. }
+            | ProcessEvent::Resolved(_)
+            | ProcessEvent::Query(_)
+            | ProcessEvent::Leave
+            | ProcessEvent::Certificate(_)
+            | ProcessEvent::Announce(_) => Vec::new(),
         }
     }
 
@@ -366,7 +378,16 @@ impl Process for Installed {
             | ProcessEvent::DialFailed { .. }
             | ProcessEvent::Closed { .. }
             | ProcessEvent::Wake => true,
-            _ => false,
+            ProcessEvent::Written { .. }
+            | ProcessEvent::WriteFailed { .. }
+            | ProcessEvent::Read(_)
+            | ProcessEvent::Ran(_)
+            | ProcessEvent::Signalled { .. }
+            | ProcessEvent::Resolved(_)
+            | ProcessEvent::Query(_)
+            | ProcessEvent::Leave
+            | ProcessEvent::Certificate(_)
+            | ProcessEvent::Announce(_) => false,
         }
     }
 
