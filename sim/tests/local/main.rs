@@ -122,7 +122,7 @@ static HOSTS: Definition = Definition {
 /// A scenario of steps, each with its time, and of what the first host's probe is answered, in order.
 fn outcome(steps: &str, expected: &[&str], seed: u64) -> Outcome {
     let expect = expected.iter().enumerate().map(|(at, answer)| {
-        let answer = serde_json::to_string(answer).unwrap();
+        let answer = serde_json::to_string(answer).expect("a text can be quoted");
         format!(
             "[[expect]]\neventually = {{ state = {{ who = \"n1/probe\", key = \"log.{at}\", is = {answer} }} }}\n"
         )
@@ -134,12 +134,12 @@ fn outcome(steps: &str, expected: &[&str], seed: u64) -> Outcome {
     );
     let scenario = Scenario::parse_with("hosts.toml", &text, &(HOSTS.vocabulary)());
     let scenario = scenario.unwrap_or_else(|why| panic!("{why}\n{text}"));
-    run(&HOSTS, &scenario, seed, Options::default()).unwrap()
+    run(&HOSTS, &scenario, seed, Options::default()).expect("the scenario runs")
 }
 
 /// A command to the first host's probe: the time in milliseconds, the word, its arguments.
 fn step(at: u64, name: &str, words: &[&str]) -> String {
-    let words = serde_json::to_string(words).unwrap();
+    let words = serde_json::to_string(words).expect("words can be quoted");
     format!(
         "[[at]]\ntime = \"{at}ms\"\ncommand = {{ who = \"n1/probe\", name = \"{name}\", with = {{ of = {words} }} }}\n"
     )

@@ -93,7 +93,7 @@ impl Probe {
             ("signal", [pid, word]) => out.push(Effect::Signal(Signalling {
                 ticket,
                 program: "nginx",
-                pid: pid.parse().unwrap(),
+                pid: pid.parse().expect("a number"),
                 signal: signal(word),
             })),
             ("resolve", [name]) => out.push(Effect::Resolve {
@@ -103,14 +103,14 @@ impl Probe {
             ("get", [at, to, path]) => {
                 let to = match to.strip_prefix("unix:") {
                     Some(path) => Target::Unix(path.to_owned()),
-                    None => Target::Tcp(to.parse().unwrap()),
+                    None => Target::Tcp(to.parse().expect("an address")),
                 };
-                let at: SocketAddr = at.parse().unwrap();
+                let at: SocketAddr = at.parse().expect("an address");
                 let request = Request::get("host", path);
                 out.datagram(at, HttpRequest { to, request });
             }
             ("listen", [port]) => out.push(Effect::Listen {
-                port: port.parse().unwrap(),
+                port: port.parse().expect("a number"),
             }),
             _ => match write(name, words) {
                 Some(write) => out.write(ticket, write, false),
@@ -123,7 +123,7 @@ impl Probe {
     fn answer(event: ProcessEvent) -> Option<String> {
         Some(if let ProcessEvent::Read(read) = event {
             match read.content {
-                Ok(Content::File(bytes)) => String::from_utf8(bytes).unwrap(),
+                Ok(Content::File(bytes)) => String::from_utf8(bytes).expect("a text"),
                 Ok(Content::Folder(names)) => names.join(" "),
                 Ok(Content::Link(target)) => target,
                 Err(error) => error.to_string(),
@@ -150,7 +150,7 @@ impl Probe {
         } else if let ProcessEvent::Datagram { message, .. } = event {
             let answer = message.take::<HttpResponse>()?;
             answer.0.map_or("closed".to_owned(), |response| {
-                let body = String::from_utf8(response.body).unwrap();
+                let body = String::from_utf8(response.body).expect("a text");
                 format!("{} {body}", response.status)
             })
         } else {
