@@ -59,7 +59,7 @@ impl Change {
                 let _blocked = durable.make_folders(&path);
             }
             Self::Link { target, path } => {
-                let _blocked = make_way(durable, &path);
+                make_way(durable, &path);
                 let _blocked = durable.make_link(&target, &path);
             }
             Self::Rename { old, new } => {

@@ -1,4 +1,4 @@
-//! What holds of the disk for all sequences of writes, syncs and losses of power.
+//! Properties of the disk under all sequences of writes, syncs and losses of power.
 
 use super::{Files, Left, Write};
 use phalanx_core::random::Random;

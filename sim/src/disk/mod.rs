@@ -1,7 +1,7 @@
 //! A host's disk: a tree of files, what of it is durable, and how writing fails.
 //!
 //! A write takes [`WRITE`] until the process hears of it, a sync [`SYNC`]; they complete in the order in which they
-//! were ordered. What is written and not synced is read back by the next life of a process that was killed. A loss of
+//! were ordered. A write that is not synced is read back by the next life of a process that was killed. A loss of
 //! power undoes it:
 //!
 //! - A file's bytes are those of its latest sync. A file that was never synced is gone, or empty
@@ -115,7 +115,7 @@ impl fmt::Display for DiskError {
     }
 }
 
-/// What a crash leaves of a disk.
+/// The part of a disk that a crash leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
     /// All that was written.
@@ -135,7 +135,7 @@ pub struct Files {
     durable: Tree,
     /// The changes to names that are in the first tree and not in the second.
     journal: Journal,
-    /// What was ordered and is not done, by number, with whether it is synced.
+    /// The writes that are ordered and not done, by number, with whether each is synced.
     under_way: BTreeMap<u64, (Write, bool)>,
     /// The process that ordered each of these.
     owners: BTreeMap<u64, usize>,
@@ -146,7 +146,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// What a file holds; none if there is no such file.
+    /// The bytes of a file; none if there is no such file.
     #[must_use]
     pub fn read(&self, file: &str) -> Option<&[u8]> {
         self.written.read(file).ok()
@@ -179,7 +179,7 @@ impl Files {
         &self.written
     }
 
-    /// The same, for a part of the host that acts on files within one step. What it changes is not durable until a sync.
+    /// The same, for a part of the host that acts on files within one step. Its changes are not durable until a sync.
     pub const fn tree_mut(&mut self) -> &mut Tree {
         &mut self.written
     }
@@ -417,12 +417,12 @@ fn put(tree: &mut Tree, path: &str, bytes: &[u8]) {
         .and_then(|()| tree.write(path, bytes));
 }
 
-/// What stays of a file in the middle of becoming another.
+/// The bytes of a file that was replaced in part.
 fn tear(old: Option<Vec<u8>>, new: Option<Vec<u8>>, random: &mut Random) -> Option<Vec<u8>> {
     let Some(mut new) = new else {
         return old;
     };
-    // What was durable and still stands stays; of the rest, a beginning.
+    // Durable bytes that the new content begins with stay; of the rest, a beginning.
     let kept = old
         .as_ref()
         .map_or(0, |old| if new.starts_with(old) { old.len() } else { 0 });

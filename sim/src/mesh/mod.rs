@@ -1,5 +1,5 @@
-//! The mesh as a simulated system: core's [`Node`](phalanx_core::node::Node) on the engine's links, with its epoch on the host's disk, and
-//! applications that use its channels.
+//! The mesh as a simulated system: core's [`Node`](phalanx_core::node::Node) on the engine's links, with its epoch on
+//! the host's disk, and applications that use its channels.
 
 mod applications;
 mod condition;

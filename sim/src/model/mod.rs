@@ -6,7 +6,7 @@
 //!
 //! What is modelled, and what not: latency, bandwidth of one connection, loss with TCP's retransmission, cuts as
 //! black holes, resets, handshakes of TCP and TLS 1.3 in round trips; not: congestion windows, acknowledgements,
-//! fast retransmission, processor time (but for `slow`), name resolution.
+//! fast retransmission, processor time (but for `slow`).
 
 mod carry;
 mod clock;

@@ -1,4 +1,4 @@
-//! What a resolver answers, in which order, and how long it keeps it.
+//! The answers of a resolver, their order, and how long they are kept.
 
 use super::{BROKEN, NEGATIVE_SECONDS, Reply, ResolverUnderTest, SILENT, Set, ZONE};
 use core::time::Duration;
@@ -117,7 +117,7 @@ pub(super) fn aliases_are_followed(part: &mut dyn ResolverUnderTest) {
         [alias("first", "second", 50), alias("second", "end", 40)]
     );
     assert_eq!(addresses(&reply), [ip("10.0.0.1"), ip("10.0.0.2")]);
-    // An alias whose end has no address of the type is no error.
+    // An alias is followed to a name without an address of the type, and that is not an error.
     let six = part.query(1, &full("first"), Kind::Aaaa);
     assert_eq!(
         (six.code, six.aliases.len(), six.addresses.len()),

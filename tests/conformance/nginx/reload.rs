@@ -96,39 +96,48 @@ pub(super) fn a_reload_follows_the_link_and_replaces_the_workers(part: &mut dyn 
 }
 
 pub(super) fn both_generations_stand_for_the_mixed_window(part: &mut dyn NginxUnderTest) {
-    let (master, old) = first(part, "");
+    let (master, _) = first(part, "");
     generation(part, "v2", "", "");
-    swap(part, "v2");
-    part.signal(master, Signal::HangUp);
+    // A busy machine may look too late at some of the reloads.
+    let windows: Vec<Duration> = ["v2", "v1", "v2", "v1", "v2"]
+        .into_iter()
+        .map(|to| mixed_window(part, master, to))
+        .collect();
+    let longest = windows.iter().max().copied().unwrap_or_default();
+    assert!(longest >= Duration::from_millis(80), "{windows:?}");
+}
+
+/// Reloads; returns how long workers of both generations were seen together.
+fn mixed_window(part: Part<'_>, master: u32, to: &str) -> Duration {
+    let old = two_workers(part, master);
+    swap(part, to);
     let began = part.elapsed();
-    let (mut served, mut new_at, mut both) = (BTreeSet::new(), None, 0);
-    let gone_at = until(part, "the end of the old workers", |part| {
+    part.signal(master, Signal::HangUp);
+    let (mut served, mut first, mut last) = (BTreeSet::new(), None, began);
+    until(part, "the end of the old workers", |part| {
         served.insert(version(part));
         let now = workers(part, master);
-        let (olds, news) = (
-            now.iter().filter(|pid| old.contains(pid)).count(),
-            now.iter().filter(|pid| !old.contains(pid)).count(),
-        );
-        if news > 0 {
-            let at = part.elapsed();
-            new_at.get_or_insert(at);
-            both += usize::from(olds == 2);
+        let olds = now.iter().filter(|pid| old.contains(pid)).count();
+        let news = now.len() - olds;
+        if olds == 2 && news > 0 {
+            last = part.elapsed();
+            first.get_or_insert(last);
         }
-        (olds == 0 && news == 2).then(|| part.elapsed())
+        (olds == 0 && news == 2).then_some(())
     });
-    let window = gone_at - new_at.unwrap_or(began);
-    assert!(both > 0, "old and new workers were not seen together");
-    assert!(window >= Duration::from_millis(80), "{window:?}");
-    assert!(gone_at - began >= Duration::from_millis(100));
+    // New workers stand for this long at least before the old ones are told to quit.
+    assert!(part.elapsed() - began >= Duration::from_millis(100));
+    let known = ["v1", "v2"];
     assert!(
         served
             .iter()
-            .all(|version| ["v1", "v2"].contains(&version.as_str())),
+            .all(|version| known.contains(&version.as_str())),
         "{served:?}"
     );
     for _ in 0..10 {
-        assert_eq!(version(part), "v2");
+        assert_eq!(version(part), to);
     }
+    last - first.unwrap_or(last)
 }
 
 pub(super) fn a_bad_configuration_leaves_the_old_workers(part: &mut dyn NginxUnderTest) {

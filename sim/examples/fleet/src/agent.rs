@@ -183,6 +183,13 @@ impl Process for Agent {
             | ProcessEvent::Wake => true,
             ProcessEvent::ListenFailed { .. }
             | ProcessEvent::Accepted { .. }
+            | ProcessEvent::Read(_)
+            | ProcessEvent::Ran(_)
+            | ProcessEvent::Invoked(_)
+            | ProcessEvent::Signalled { .. }
+            | ProcessEvent::Signal { .. }
+            | ProcessEvent::Resolved(_)
+            | ProcessEvent::Query(_)
             | ProcessEvent::Leave
             | ProcessEvent::Certificate(_)
             | ProcessEvent::Announce(_)

@@ -3,7 +3,8 @@
 use super::resolver::{Code, Resolver};
 use super::zone::{Data, Record, State, Zone};
 use crate::world::{
-    Answered, Effect, Effects, Process, ProcessEvent, ProcessView, Program, ResolveError, Start,
+    Answered, Effect, Effects, Process, ProcessEvent, ProcessView, Program, Query, ResolveError,
+    Start,
 };
 use phalanx_core::random::{Random, hash_bytes};
 use phalanx_core::time::Instant;
@@ -101,6 +102,27 @@ impl Server {
     }
 }
 
+impl Server {
+    fn answer(&mut self, now: Instant, query: &Query, out: &mut Effects) {
+        let number = u16::try_from(self.random.below(1 << 16)).unwrap_or(0);
+        let (found, took) = self.resolver.resolve(now, number, &query.name);
+        let addresses = match found {
+            // A silent zone leaves the process that asked waiting.
+            Err(Code::TimedOut) => return,
+            Err(Code::NameError) => Err(ResolveError::NotFound),
+            Err(Code::ServerFailure) => Err(ResolveError::Failed),
+            Err(Code::NoError) => Err(ResolveError::NoAddress),
+            Ok(addresses) => Ok(addresses),
+        };
+        self.answered += 1;
+        out.push(Effect::Answer(Box::new(Answered {
+            number: query.number,
+            addresses,
+            took,
+        })));
+    }
+}
+
 impl ProcessView for Server {
     fn digest(&self) -> u64 {
         hash_bytes(&self.answered.to_le_bytes())
@@ -113,34 +135,17 @@ impl ProcessView for Server {
 
 impl Process for Server {
     fn concerns(&self, event: &ProcessEvent) -> bool {
-        match event {
-            ProcessEvent::Start | ProcessEvent::Query(_) => true,
-            ProcessEvent::Command(command) => self.order(&command.name, &command.with).is_some(),
-            _ => false,
+        if let ProcessEvent::Command(command) = event {
+            return self.order(&command.name, &command.with).is_some();
         }
+        matches!(event, ProcessEvent::Start | ProcessEvent::Query(_))
     }
 
     fn on_event(&mut self, now: Instant, event: ProcessEvent, out: &mut Effects) {
-        match event {
-            ProcessEvent::Query(query) => {
-                let number = u16::try_from(self.random.below(1 << 16)).unwrap_or(0);
-                let (found, took) = self.resolver.resolve(now, number, &query.name);
-                let addresses = match found {
-                    // A silent zone leaves the process that asked waiting.
-                    Err(Code::TimedOut) => return,
-                    Err(Code::NameError) => Err(ResolveError::NotFound),
-                    Err(Code::ServerFailure) => Err(ResolveError::Failed),
-                    Err(Code::NoError) => Err(ResolveError::NoAddress),
-                    Ok(addresses) => Ok(addresses),
-                };
-                self.answered += 1;
-                out.push(Effect::Answer(Box::new(Answered {
-                    number: query.number,
-                    addresses,
-                    took,
-                })));
-            }
-            ProcessEvent::Command(command) => match self.order(&command.name, &command.with) {
+        if let ProcessEvent::Query(query) = event {
+            self.answer(now, &query, out);
+        } else if let ProcessEvent::Command(command) = event {
+            match self.order(&command.name, &command.with) {
                 Some(Order::Set(zone)) => self.resolver.put_zone(zone),
                 Some(Order::State(zone, state)) => {
                     if let Some(zone) = self.resolver.zone_mut(&zone) {
@@ -148,8 +153,7 @@ impl Process for Server {
                     }
                 }
                 None => {}
-            },
-            _ => {}
+            }
         }
     }
 

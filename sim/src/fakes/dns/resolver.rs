@@ -166,7 +166,7 @@ impl Resolver {
         (Err(code.unwrap_or(Code::NoError)), took)
     }
 
-    /// What is known of a name, with the rest of its time to live.
+    /// The knowledge about a name, with the rest of its time to live.
     fn look_up(
         &mut self,
         second: u64,

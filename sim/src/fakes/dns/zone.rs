@@ -69,12 +69,12 @@ pub struct Zone {
     pub state: State,
 }
 
-/// What an authority says of a name.
+/// An authority's statement about a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
-    /// It stands for another name, for so many seconds.
+    /// It stands for another name, for a number of seconds.
     Alias(String, u32),
-    /// It has these addresses, for so many seconds.
+    /// It has these addresses, for a number of seconds.
     Addresses(Vec<IpAddr>, u32),
     /// It has no records of the type.
     NoData(u32),

@@ -20,6 +20,7 @@ use phalanx_core::random::mix;
 use phalanx_core::time::{Instant, Wall};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// The name of the program.
 pub const NGINX: &str = "nginx";
@@ -162,16 +163,7 @@ impl Installed {
                 signal,
                 sender: 1,
             }],
-            ProcessEvent::Received { link, message } => {
-                if let Some(asked) = message.of::<HttpRequest>() {
-                    return self.asked(Client::Link(link), asked.clone());
-                }
-                let member = self.members.remove(&link);
-                let response = message.take::<HttpResponse>().and_then(|it| it.0);
-                let outcome = response.map_or(Outcome::Closed, Outcome::Answered);
-                let backend = |exchange| Input::Backend { exchange, outcome };
-                member.map(backend).into_iter().collect()
-            }
+            ProcessEvent::Received { link, message } => self.received(link, message),
             ProcessEvent::Datagram { from, message } => match message.take::<HttpRequest>() {
                 Some(asked) => self.asked(Client::Datagram(from), asked),
                 None => Vec::new(),
@@ -203,8 +195,32 @@ impl Installed {
                 Vec::new()
             }
             ProcessEvent::Wake => vec![Input::Wake],
-            _ => Vec::new(),
+            ProcessEvent::ListenFailed { .. }
+            | ProcessEvent::Accepted { .. }
+            | ProcessEvent::Dialed { .. }
+            | ProcessEvent::Written { .. }
+            | ProcessEvent::WriteFailed { .. }
+            | ProcessEvent::Read(_)
+            | ProcessEvent::Ran(_)
+            | ProcessEvent::Signalled { .. }
+            | ProcessEvent::Resolved(_)
+            | ProcessEvent::Query(_)
+            | ProcessEvent::Leave
+            | ProcessEvent::Certificate(_)
+            | ProcessEvent::Announce(_) => Vec::new(),
         }
+    }
+
+    /// A message on a link: a client's request, or the answer of a member.
+    fn received(&mut self, link: LinkId, message: Rc<dyn Message>) -> Vec<Input> {
+        if let Some(asked) = message.of::<HttpRequest>() {
+            return self.asked(Client::Link(link), asked.clone());
+        }
+        let member = self.members.remove(&link);
+        let response = message.take::<HttpResponse>().and_then(|it| it.0);
+        let outcome = response.map_or(Outcome::Closed, Outcome::Answered);
+        let backend = |exchange| Input::Backend { exchange, outcome };
+        member.map(backend).into_iter().collect()
     }
 
     /// A client asks: on a connection of its own, or on the one that its link has.
@@ -366,7 +382,16 @@ impl Process for Installed {
             | ProcessEvent::DialFailed { .. }
             | ProcessEvent::Closed { .. }
             | ProcessEvent::Wake => true,
-            _ => false,
+            ProcessEvent::Written { .. }
+            | ProcessEvent::WriteFailed { .. }
+            | ProcessEvent::Read(_)
+            | ProcessEvent::Ran(_)
+            | ProcessEvent::Signalled { .. }
+            | ProcessEvent::Resolved(_)
+            | ProcessEvent::Query(_)
+            | ProcessEvent::Leave
+            | ProcessEvent::Certificate(_)
+            | ProcessEvent::Announce(_) => false,
         }
     }
 
