@@ -25,5 +25,7 @@ pub mod sabotage;
 pub mod size;
 pub mod sketch;
 pub mod sorted;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod topology;

@@ -178,7 +178,9 @@ mod tests {
                 }
                 Step::AskLarger(cells) => cells,
                 Step::GiveUp => 0,
-                step => panic!("unexpected answer to a sketch: {step:?}"),
+                step @ (Step::Sketch(_) | Step::Everything) => {
+                    panic!("unexpected answer to a sketch: {step:?}")
+                }
             };
             messages += 1;
             match on_larger(|| one.items(), asked) {
@@ -192,7 +194,9 @@ mod tests {
                     other.0.extend(&all);
                     return messages + 1;
                 }
-                step => panic!("unexpected answer to a request for a larger sketch: {step:?}"),
+                step @ (Step::AskLarger(_) | Step::GiveUp | Step::Exchange { .. }) => {
+                    panic!("unexpected answer to a request for a larger sketch: {step:?}")
+                }
             }
         }
     }

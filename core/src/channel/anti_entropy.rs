@@ -313,3 +313,119 @@ fn repairs<'a>(
     updates.rotate_left(usize::try_from(turn).unwrap_or(0));
     updates
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::store::Rule;
+    use crate::channel::tests::sample::{channel, context, id, message};
+    use std::collections::BTreeSet;
+
+    const OLD: Duration = Duration::from_secs(9);
+
+    fn store(sequences: impl Iterator<Item = u64>) -> Store {
+        let mut store = Store::new(Kind::Messages, None);
+        for sequence in sequences {
+            store.apply(&message("a", sequence, 1), Rule::LaterWins);
+        }
+        store
+    }
+
+    /// Anti-entropy of node `me` that knows the channel `chat` since a second.
+    fn quiet() -> (Context, AntiEntropy) {
+        let (mut context, mut anti_entropy) = (context(), AntiEntropy::default());
+        anti_entropy.learn(&mut context, &channel("chat"));
+        context.now += Duration::from_secs(1);
+        (context, anti_entropy)
+    }
+
+    fn sequences(updates: &[Arc<Update>]) -> BTreeSet<u64> {
+        updates.iter().map(|update| update.id.sequence).collect()
+    }
+
+    #[test]
+    fn equal_hashes_end_a_comparison() {
+        let (context, mut anti_entropy) = quiet();
+        let (chat, store) = (channel("chat"), store(1..4));
+        let hash = store.hash().unwrap();
+        let done = anti_entropy.on_hash(&context, &chat, &store, hash, (&id("z"), OLD));
+        assert_eq!(done, Comparison::Done);
+    }
+
+    #[test]
+    fn of_two_ends_the_one_with_the_lower_id_sends_a_sketch() {
+        let (context, mut anti_entropy) = quiet();
+        let (chat, store) = (channel("chat"), store(1..4));
+        let mut step = |peer| anti_entropy.on_hash(&context, &chat, &store, 7, (&id(peer), OLD));
+        assert!(matches!(step("z"), Comparison::Step(Item::Sketch { .. })));
+        assert!(matches!(step("a"), Comparison::Step(Item::Digest { .. })));
+    }
+
+    #[test]
+    fn a_restless_channel_is_compared_once_an_interval_and_on_new_links_at_once() {
+        let (mut context, mut anti_entropy) = quiet();
+        let (chat, store) = (channel("chat"), store(1..4));
+        anti_entropy.note_changed(&chat, context.now);
+        let peer = id("z");
+        let first = anti_entropy.on_hash(&context, &chat, &store, 7, (&peer, OLD));
+        assert!(matches!(first, Comparison::Step(_)));
+        let again = anti_entropy.on_hash(&context, &chat, &store, 7, (&peer, OLD));
+        assert_eq!(again, Comparison::Done);
+        let new = anti_entropy.on_hash(&context, &chat, &store, 7, (&peer, Duration::ZERO));
+        assert!(matches!(new, Comparison::Step(_)));
+        context.now += QUIET_AFTER;
+        let quiet = anti_entropy.on_hash(&context, &chat, &store, 7, (&peer, OLD));
+        assert!(matches!(quiet, Comparison::Step(_)));
+    }
+
+    #[test]
+    fn a_channel_is_compared_with_two_neighbours_about_once_an_interval() {
+        let (mut context, anti_entropy) = quiet();
+        let (chat, timer) = (channel("chat"), Timer::Compare(channel("chat")));
+        for _ in 0..20 {
+            let links = (0..5).map(LinkId).collect();
+            let chosen = anti_entropy.begin_interval(&mut context, &chat, links);
+            assert_eq!(chosen.len(), NEIGHBOURS_MAX);
+            let next = context.timers.of(&timer).unwrap() - context.now;
+            assert!(next >= INTERVAL - INTERVAL / 16 && next <= INTERVAL + INTERVAL / 16);
+        }
+        anti_entropy.continue_soon(&mut context, &chat);
+        let next = context.timers.of(&timer).unwrap();
+        assert_eq!(next, context.now + CONTINUED_AFTER);
+    }
+
+    #[test]
+    fn two_ends_exchange_what_the_other_lacks() {
+        let (mut context, anti_entropy) = quiet();
+        let chat = channel("chat");
+        let (ours, theirs) = (store(1..60), store(4..63));
+        let cells = reconcile::first_sketch(digests(&theirs));
+        let answer = anti_entropy.on_sketch(&mut context, &chat, &ours, &cells);
+        assert_eq!(sequences(&answer.repairs), (1..4).collect());
+        let Some(Item::Want { digests, .. }) = answer.step else {
+            panic!("{:?}", answer.step);
+        };
+        let answer = anti_entropy.on_want(&mut context, &chat, &theirs, &digests);
+        assert_eq!(sequences(&answer.repairs), (60..63).collect());
+        assert_eq!(answer.step, None);
+    }
+
+    #[test]
+    fn a_sketch_that_is_too_small_is_followed_by_a_larger_one() {
+        let (mut context, anti_entropy) = quiet();
+        let chat = channel("chat");
+        let (ours, theirs) = (store(1..60), store(0..0));
+        let cells = reconcile::first_sketch(digests(&theirs));
+        let answer = anti_entropy.on_sketch(&mut context, &chat, &ours, &cells);
+        let Some(Item::Larger { cells, .. }) = answer.step else {
+            panic!("{:?}", answer.step);
+        };
+        assert!(answer.repairs.is_empty());
+        let answer = anti_entropy.on_larger(&mut context, &chat, &theirs, cells);
+        assert!(
+            matches!(answer.step, Some(Item::Sketch { cells: sent, .. }) if sent.len() == cells as usize)
+        );
+        let answer = anti_entropy.on_larger(&mut context, &chat, &ours, 0);
+        assert_eq!(sequences(&answer.repairs), (1..60).collect());
+    }
+}

@@ -75,10 +75,7 @@ impl Applications {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn channel(name: &str) -> ChannelName {
-        ChannelName::new(name).unwrap()
-    }
+    use crate::channel::tests::sample::channel;
 
     #[test]
     fn an_application_accepts_messages_until_its_window_is_full() {

@@ -162,16 +162,8 @@ impl Dedup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::tests::sample::{channel, id, update_id};
     use proptest::prelude::*;
-
-    fn broadcast(channel: &str, origin: &str, sequence: u64) -> UpdateId {
-        UpdateId {
-            channel: ChannelName::new(channel).unwrap(),
-            origin: NodeId::new(origin).unwrap(),
-            epoch: 1,
-            sequence,
-        }
-    }
 
     #[test]
     fn a_number_is_new_once_in_each_epoch() {
@@ -199,28 +191,27 @@ mod tests {
     fn a_broadcast_is_new_once_on_each_channel() {
         let mut dedup = Dedup::default();
         assert_eq!(
-            dedup.note_broadcast(&broadcast("one", "a", 1), 1),
+            dedup.note_broadcast(&update_id("one", "a", 1), 1),
             Noted::New
         );
         assert_eq!(
-            dedup.note_broadcast(&broadcast("two", "a", 1), 1),
+            dedup.note_broadcast(&update_id("two", "a", 1), 1),
             Noted::New
         );
         assert_eq!(
-            dedup.note_broadcast(&broadcast("one", "a", 1), 1),
+            dedup.note_broadcast(&update_id("one", "a", 1), 1),
             Noted::Duplicate
         );
-        assert!(dedup.has_broadcast(&broadcast("two", "a", 1)));
-        assert!(!dedup.has_broadcast(&broadcast("two", "a", 2)));
-        let channel = ChannelName::new("one").unwrap();
-        assert_eq!(dedup.origins(&channel).count(), 1);
+        assert!(dedup.has_broadcast(&update_id("two", "a", 1)));
+        assert!(!dedup.has_broadcast(&update_id("two", "a", 2)));
+        assert_eq!(dedup.origins(&channel("one")).count(), 1);
         assert_eq!(dedup.origins, 2);
     }
 
     #[test]
     fn a_message_below_the_floor_counts_as_received() {
         let mut dedup = Dedup::default();
-        let sender = NodeId::new("a").unwrap();
+        let sender = id("a");
         assert!(dedup.accepts_sender(&sender));
         dedup.note_message(&sender, 1, 9, 7);
         assert!(dedup.has_message(&sender, 1, 6) && dedup.has_message(&sender, 1, 9));
@@ -231,13 +222,13 @@ mod tests {
     fn further_origins_are_refused_and_known_ones_are_not() {
         let mut dedup = Dedup::default();
         for origin in 0..TRACKED_MAX {
-            dedup.note_broadcast(&broadcast("one", &format!("n{origin}"), 1), 1);
+            dedup.note_broadcast(&update_id("one", &format!("n{origin}"), 1), 1);
         }
-        let further = broadcast("two", "further", 1);
+        let further = update_id("two", "further", 1);
         assert_eq!(dedup.note_broadcast(&further, 1), Noted::Full);
         assert!(!dedup.has_broadcast(&further));
         assert_eq!(
-            dedup.note_broadcast(&broadcast("one", "n7", 2), 1),
+            dedup.note_broadcast(&update_id("one", "n7", 2), 1),
             Noted::New
         );
     }

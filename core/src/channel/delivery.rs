@@ -281,3 +281,156 @@ impl DeliveryTracker {
 fn is_own(context: &Context, packet: &Parcel) -> bool {
     packet.from == context.config.id && packet.purpose == Purpose::Message
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::Tuning;
+    use crate::channel::relay::answer;
+    use crate::channel::tests::sample::{channel, context, id, take_outputs};
+
+    const REQUEST: Request = Request(5);
+
+    /// A tracker with one message to `c`, and that message.
+    fn sent(context: &mut Context) -> (DeliveryTracker, Arc<Parcel>) {
+        let mut delivery = DeliveryTracker::default();
+        let packet = next(context, &mut delivery).unwrap();
+        let packet = Arc::new(packet);
+        delivery.track(context, REQUEST, Arc::clone(&packet));
+        (delivery, packet)
+    }
+
+    fn next(context: &Context, delivery: &mut DeliveryTracker) -> Option<Parcel> {
+        let (to, on) = (id("c"), channel("chat"));
+        delivery.next_packet(context, to, on, Arc::from([0; 9]), Purpose::Message)
+    }
+
+    fn due(context: &Context) -> Duration {
+        context.timers.of(&Timer::Retry(1)).unwrap() - context.now
+    }
+
+    fn retry(context: &mut Context, delivery: &mut DeliveryTracker) -> Vec<Output> {
+        context.now = context.timers.of(&Timer::Retry(1)).unwrap();
+        delivery.retry(context, 1, |link| {
+            Some(id(if link == LinkId(2) { "b" } else { "d" }))
+        });
+        take_outputs(context)
+    }
+
+    fn answered(result: Result<Done, Refusal>) -> Vec<Output> {
+        let request = REQUEST;
+        vec![Output::Answer { request, result }]
+    }
+
+    #[test]
+    fn a_delivered_message_is_answered_once() {
+        let mut context = context();
+        let (mut delivery, packet) = sent(&mut context);
+        let from_another = Parcel {
+            from: id("x"),
+            ..answer(&id("c"), &packet, Purpose::Delivered)
+        };
+        delivery.on_delivered(&mut context, &from_another);
+        assert_eq!(delivery.len(), 1, "only the receiver answers");
+        let answer = answer(&id("c"), &packet, Purpose::Delivered);
+        delivery.on_delivered(&mut context, &answer);
+        delivery.on_delivered(&mut context, &answer);
+        assert_eq!(take_outputs(&mut context), answered(Ok(Done::Delivered)));
+        assert_eq!((delivery.len(), delivery.bytes), (0, 0));
+        assert_eq!(context.timers.of(&Timer::Retry(1)), None);
+    }
+
+    #[test]
+    fn a_message_without_an_answer_is_sent_around_its_first_hop_ever_more_rarely() {
+        let mut context = context();
+        let (mut delivery, packet) = sent(&mut context);
+        delivery.note_link(&context, &packet, LinkId(2));
+        assert_eq!(due(&context), Tuning::default().answer_after);
+        let again = retry(&mut context, &mut delivery);
+        let [Output::Route(again)] = &again[..] else {
+            panic!("{again:?}");
+        };
+        assert_eq!(again.path, [id("b"), id("me")], "`b` is excluded");
+        assert_eq!(due(&context), ANSWER_AFTER_MAX);
+    }
+
+    #[test]
+    fn a_message_that_may_be_delivered_is_given_up_as_timed_out() {
+        let mut context = context();
+        let (mut delivery, packet) = sent(&mut context);
+        delivery.note_copy(&context, &packet);
+        delivery.on_failed(&mut context, 1, None, Failure::NoRoute);
+        let mut last = take_outputs(&mut context);
+        for _ in 0..100 {
+            if delivery.len() == 0 {
+                break;
+            }
+            last = retry(&mut context, &mut delivery);
+        }
+        assert_eq!(last, answered(Err(Refusal::Undelivered(Failure::TimedOut))));
+        assert_eq!(
+            context.now,
+            Instant::from_millis(1_000) + Tuning::default().give_up_after
+        );
+    }
+
+    #[test]
+    fn a_final_failure_is_answered_at_once() {
+        for failure in [
+            Failure::UnknownPeer,
+            Failure::PeerDown,
+            Failure::NoSuchChannel,
+        ] {
+            let mut context = context();
+            let (mut delivery, _) = sent(&mut context);
+            delivery.on_failed(&mut context, 1, None, failure);
+            let expected = answered(Err(Refusal::Undelivered(failure)));
+            assert_eq!(take_outputs(&mut context), expected);
+        }
+    }
+
+    #[test]
+    fn a_hop_that_failed_a_message_is_excluded_until_no_route_is_left() {
+        let mut context = context();
+        let (mut delivery, _) = sent(&mut context);
+        for hop in ["r1", "r2", "r1"] {
+            delivery.on_failed(&mut context, 1, Some(id(hop)), Failure::RelayLost);
+        }
+        assert_eq!(delivery.pending[&1].excluded_hops, [id("r1"), id("r2")]);
+        assert_eq!(due(&context), REROUTE_AFTER);
+        for hop in 0..9 {
+            let hop = Some(id(&format!("h{hop}")));
+            delivery.on_failed(&mut context, 1, hop, Failure::RelayLost);
+        }
+        assert_eq!(delivery.pending[&1].excluded_hops.len(), EXCLUDED_HOPS_MAX);
+        delivery.on_failed(&mut context, 1, None, Failure::NoRoute);
+        assert!(delivery.pending[&1].excluded_hops.is_empty());
+        delivery.on_failed(&mut context, 1, None, Failure::NoRoute);
+        assert_eq!(due(&context), BUSY_AFTER);
+    }
+
+    #[test]
+    fn messages_on_a_lost_link_are_sent_again_soon() {
+        let mut context = context();
+        let (mut delivery, packet) = sent(&mut context);
+        delivery.note_link(&context, &packet, LinkId(2));
+        delivery.on_link_lost(&mut context, LinkId(3));
+        assert_eq!(due(&context), Tuning::default().answer_after);
+        delivery.on_link_lost(&mut context, LinkId(2));
+        assert_eq!(due(&context), REROUTE_AFTER);
+    }
+
+    #[test]
+    fn messages_under_way_are_bounded_and_datagrams_are_not() {
+        let (mut context, mut delivery) = (context(), DeliveryTracker::default());
+        for _ in 0..PENDING_MAX {
+            let packet = next(&context, &mut delivery).unwrap();
+            assert_eq!(packet.floor, 1);
+            delivery.track(&mut context, REQUEST, Arc::new(packet));
+        }
+        assert_eq!(next(&context, &mut delivery), None);
+        let (to, on) = (id("c"), channel("chat"));
+        let datagram = delivery.next_packet(&context, to, on, Arc::from([]), Purpose::Datagram);
+        assert!(datagram.is_some_and(|it| !delivery.is_pending(&context, &it)));
+    }
+}

@@ -72,3 +72,86 @@ pub(super) fn on_unroutable(context: &mut Context, packet: &Parcel, failure: Fai
     });
     context.out.push(Output::Route(Arc::new(answer)));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::tests::sample::{context, id, packet, take_outputs};
+
+    #[test]
+    fn a_packet_comes_from_the_neighbour_that_passed_it_last() {
+        let me = id("me");
+        let genuine = |path: &[&str], neighbour| relay_is_genuine(&me, path, &id(neighbour));
+        assert!(genuine(&["a", "b"], "b"));
+        assert!(!genuine(&["a", "b"], "a"));
+        assert!(!genuine(&["me", "b"], "b"), "own messages do not come back");
+        let mut hidden = packet("c", &["a", "b"], 1, 0);
+        hidden.path.remove(0);
+        assert!(
+            !is_genuine(&me, &hidden, &id("b")),
+            "the sender is not on the path"
+        );
+    }
+
+    fn relay_is_genuine(me: &NodeId, path: &[&str], neighbour: &NodeId) -> bool {
+        is_genuine(me, &packet("c", path, 1, 0), neighbour)
+    }
+
+    #[test]
+    fn a_packet_passes_each_node_once_and_a_bounded_number_of_them() {
+        let me = id("me");
+        let onward = forward(&me, &packet("c", &["a", "b"], 1, 0)).unwrap();
+        assert_eq!(onward.path, [id("a"), id("b"), me.clone()]);
+        assert_eq!(forward(&me, &onward), None);
+        let mut long = packet("c", &["a"], 1, 0);
+        long.path = (0..HOPS_MAX).map(|hop| id(&format!("n{hop}"))).collect();
+        assert_eq!(forward(&me, &long), None);
+    }
+
+    #[test]
+    fn an_answer_avoids_the_nodes_that_its_message_was_to_avoid() {
+        let message = packet("me", &["x", "a", "b"], 7, 5);
+        let message = Parcel {
+            from: id("a"),
+            ..message
+        };
+        let answer = answer(&id("me"), &message, Purpose::Delivered);
+        assert_eq!(answer.path, [id("x"), id("me")]);
+        assert_eq!((answer.to, answer.number), (id("a"), 7));
+        assert!(answer.payload.is_empty());
+    }
+
+    #[test]
+    fn the_sender_of_a_message_without_a_route_is_told() {
+        let mut context = context();
+        let message = packet("c", &["a", "b"], 7, 5);
+        on_unroutable(&mut context, &message, Failure::NoRoute);
+        let failure = Failure::RelayLost;
+        let answer = answer(&id("me"), &message, Purpose::Failed(failure));
+        let report = Event::RelayFailed {
+            from: id("a"),
+            to: id("c"),
+            failure,
+        };
+        let expected = [Output::Report(report), Output::Route(Arc::new(answer))];
+        assert_eq!(take_outputs(&mut context), expected);
+    }
+
+    #[test]
+    fn an_answer_without_a_route_is_sent_without_exclusions_once() {
+        let mut context = context();
+        let message = packet("me", &["x", "a"], 7, 5);
+        let message = Parcel {
+            from: id("a"),
+            ..message
+        };
+        let answer = answer(&id("me"), &message, Purpose::Delivered);
+        on_unroutable(&mut context, &answer, Failure::NoRoute);
+        let [Output::Route(straight)] = &take_outputs(&mut context)[..] else {
+            panic!("the answer is sent again");
+        };
+        assert_eq!(straight.path, [id("me")]);
+        on_unroutable(&mut context, straight, Failure::NoRoute);
+        assert!(take_outputs(&mut context).is_empty());
+    }
+}

@@ -85,3 +85,98 @@ pub(super) fn encode(map: &ReplicatedMap, transaction: &Transaction) -> (Body, A
         .collect();
     (body, Arc::from(payload))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::message::Kind;
+    use crate::channel::store::{Applied, Rule, Store};
+    use crate::channel::tests::sample::{deletion, write};
+
+    fn store() -> Store {
+        let mut store = Store::new(Kind::Map, None);
+        for update in [
+            write(3, &["one"], 1),
+            write(4, &["two"], 1),
+            deletion(5, "two"),
+        ] {
+            assert!(matches!(
+                store.apply(&update, Rule::LaterWins),
+                Applied::Changed(_)
+            ));
+        }
+        store
+    }
+
+    fn compare(key: &str, expected: Expected) -> Transaction {
+        Transaction {
+            compare: vec![(Arc::from(key), expected)],
+            write: Vec::new(),
+        }
+    }
+
+    fn writes(keys: &[&str], bytes: usize) -> Transaction {
+        let write = |key: &&str| Write {
+            key: Arc::from(*key),
+            value: Some(vec![1; bytes].into()),
+        };
+        Transaction {
+            compare: Vec::new(),
+            write: keys.iter().map(write).collect(),
+        }
+    }
+
+    #[test]
+    fn a_comparison_holds_for_the_current_value_and_a_deleted_key_is_absent() {
+        let store = store();
+        let map = store.as_map().unwrap();
+        let version = map.entry("one").unwrap().version.clone();
+        let holds = |key, expected| first_mismatch(map, &compare(key, expected)).is_none();
+        assert!(holds("one", Expected::Value(Arc::from([7]))));
+        assert!(!holds("one", Expected::Value(Arc::from([8]))));
+        assert!(holds("one", Expected::Version(version.clone())));
+        assert!(!holds("two", Expected::Version(version)));
+        assert!(holds("two", Expected::Absent) && holds("three", Expected::Absent));
+        assert!(!holds("one", Expected::Absent));
+    }
+
+    #[test]
+    fn a_transaction_out_of_bounds_is_refused() {
+        let many: Vec<String> = (0..=ENTRIES_MAX).map(|key| key.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        for keys in [&[][..], &["k", "k"], &many] {
+            assert_eq!(check(&writes(keys, 1)), Err(Refusal::BadTransaction));
+        }
+        assert_eq!(check(&writes(&many[1..], 1)), Ok(()));
+        for key in ["", "a\u{7}", &"x".repeat(KEY_BYTES_MAX + 1)] {
+            assert_eq!(
+                check(&writes(&[key], 1)),
+                Err(Refusal::BadKey(Arc::from(key)))
+            );
+        }
+        let (store, half) = (store(), PAYLOAD_BYTES_MAX / 2 + 1);
+        let map = store.as_map().unwrap();
+        assert_eq!(
+            check_size(map, &writes(&["a", "b"], half)),
+            Err(Refusal::TooLarge(2 * half))
+        );
+    }
+
+    #[test]
+    fn the_writes_are_encoded_by_key_above_every_clock() {
+        let store = store();
+        let map = store.as_map().unwrap();
+        let mut transaction = writes(&["two", "one"], 2);
+        transaction.write[0].value = None;
+        let (body, payload) = encode(map, &transaction);
+        let Body::Entries { clock, entries } = body else {
+            panic!("{body:?}");
+        };
+        assert_eq!((clock, &payload[..]), (6, &[1, 1][..]));
+        let names: Vec<&str> = entries.iter().map(|entry| &*entry.key).collect();
+        assert_eq!(names, ["one", "two"]);
+        let overwritten = |at: usize| entries[at].over.as_ref().map(|version| version.sequence);
+        assert_eq!((overwritten(0), overwritten(1)), (Some(3), Some(5)));
+        assert_eq!((entries[0].length, entries[1].length), (Some(2), None));
+    }
+}

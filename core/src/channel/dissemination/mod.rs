@@ -120,3 +120,76 @@ impl Dissemination {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::tests::sample::{channel, context, id, message, update_id};
+    use crate::plumtree::MISSING_MAX;
+
+    #[test]
+    fn broadcasts_of_a_channel_are_numbered_from_one() {
+        let (context, mut dissemination) = (context(), Dissemination::default());
+        let mut publish = |on| {
+            let update = dissemination.publish(&context, &channel(on), Body::Message, [].into());
+            assert_eq!(update.id.origin, id("me"));
+            update.id.sequence
+        };
+        assert_eq!((publish("one"), publish("one"), publish("two")), (1, 2, 1));
+        assert!(dissemination.has_published(&update_id("one", "me", 2)));
+        assert!(!dissemination.has_published(&update_id("two", "me", 2)));
+        assert!(!dissemination.has_published(&update_id("three", "me", 1)));
+    }
+
+    #[test]
+    fn a_missing_broadcast_is_requested_from_each_announcer_and_then_given_up() {
+        let (mut context, mut dissemination) = (context(), Dissemination::default());
+        let missing = update_id("chat", "a", 1);
+        let timer = Timer::Graft(missing.clone());
+        for link in 1..=3 {
+            dissemination.note_announced(&mut context, LinkId(link), missing.clone());
+        }
+        let delay = context.timers.of(&timer).unwrap() - context.now;
+        let (after, jitter) = (context.tuning().graft_after, context.tuning().graft_jitter);
+        assert!(delay >= after && delay < after + jitter);
+        let mut request =
+            || dissemination.request_missing(&mut context, &missing, |link| link != LinkId(2));
+        assert_eq!(request(), Request::Graft(LinkId(1)));
+        assert_eq!(request(), Request::Graft(LinkId(3)));
+        assert_eq!(request(), Request::GiveUp);
+        assert_eq!(request(), Request::Nothing);
+    }
+
+    #[test]
+    fn a_broadcast_that_arrived_is_not_requested() {
+        let (mut context, mut dissemination) = (context(), Dissemination::default());
+        let update = message("a", 1, 5);
+        dissemination.note_announced(&mut context, LinkId(1), update.id.clone());
+        dissemination.note_arrived(&mut context, &update.id);
+        assert!(context.timers.is_empty());
+        let request = dissemination.request_missing(&mut context, &update.id, |_| true);
+        assert_eq!(request, Request::Nothing);
+    }
+
+    #[test]
+    fn only_a_copy_over_another_link_of_the_tree_is_a_duplicate() {
+        let mut dissemination = Dissemination::default();
+        let (update, repaired) = (message("a", 1, 5), message("a", 2, 5));
+        dissemination.keep(&update, Some(LinkId(1)));
+        dissemination.keep(&repaired, None);
+        assert!(dissemination.is_duplicate(&update.id, LinkId(2)));
+        assert!(!dissemination.is_duplicate(&update.id, LinkId(1)));
+        assert!(!dissemination.is_duplicate(&repaired.id, LinkId(2)));
+        assert_eq!(dissemination.kept(&update.id), Some(&update));
+    }
+
+    #[test]
+    fn further_missing_broadcasts_set_no_timers() {
+        let (mut context, mut dissemination) = (context(), Dissemination::default());
+        for sequence in 0..MISSING_MAX as u64 + 5 {
+            let missing = update_id("chat", "a", sequence);
+            dissemination.note_announced(&mut context, LinkId(1), missing);
+        }
+        assert_eq!(context.timers.len(), MISSING_MAX);
+    }
+}

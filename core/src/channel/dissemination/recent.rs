@@ -62,20 +62,10 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::message::{Body, ChannelName};
-    use crate::identity::NodeId;
+    use crate::channel::tests::sample::message;
 
     fn update(sequence: u64, bytes: usize) -> Arc<Update> {
-        Arc::new(Update {
-            id: UpdateId {
-                channel: ChannelName::new("chat").unwrap(),
-                origin: NodeId::new("a").unwrap(),
-                epoch: 1,
-                sequence,
-            },
-            body: Body::Message,
-            payload: vec![0; bytes].into(),
-        })
+        message("a", sequence, bytes)
     }
 
     #[test]

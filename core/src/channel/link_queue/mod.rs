@@ -304,7 +304,7 @@ impl LinkQueue {
             data.items.extend(self.steps.pop_front());
         }
         // In turn, so that neither delays the other.
-        while !self.outgoing.is_active() && !(self.packets.is_empty() && self.updates.is_empty()) {
+        while !self.outgoing.is_active() && (!self.packets.is_empty() || !self.updates.is_empty()) {
             if !self.fill_packet(data, &mut budget)
                 || self.outgoing.is_active()
                 || !self.fill_update(data, &mut budget)
@@ -389,5 +389,237 @@ impl LinkQueue {
             rest,
         });
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::message::Kind;
+    use crate::channel::tests::sample::{channel, id, message, packet, update_id, write};
+    use crate::link::LinkId;
+    use proptest::prelude::*;
+
+    const NOW: Instant = Instant::from_millis(1_000);
+
+    fn queue() -> LinkQueue {
+        let neighbour = Neighbour {
+            link: LinkId(1),
+            peer: id("b"),
+            lively: true,
+        };
+        LinkQueue::new(neighbour, NOW)
+    }
+
+    /// All messages that the queue sends before the neighbour consumes any.
+    fn sent(queue: &mut LinkQueue) -> Vec<Data> {
+        core::iter::from_fn(|| queue.next_message(NOW)).collect()
+    }
+
+    fn items(queue: &mut LinkQueue) -> Vec<Item> {
+        sent(queue)
+            .into_iter()
+            .flat_map(|data| data.items)
+            .collect()
+    }
+
+    #[test]
+    fn a_broadcast_goes_out_on_a_link_of_the_tree_and_is_announced_on_others() {
+        let (mut queue, update) = (queue(), message("a", 1, 5));
+        assert!(queue.broadcast(&update, NOW).is_empty());
+        let whole = Item::Update {
+            update: Arc::clone(&update),
+            repair: false,
+            rest: 0,
+        };
+        assert_eq!(items(&mut queue), [whole]);
+        queue.note_duplicate();
+        queue.broadcast(&update, NOW);
+        let data = sent(&mut queue);
+        assert!(data[0].prune);
+        assert_eq!(data[0].items, [Item::Have(update.id.clone())]);
+    }
+
+    #[test]
+    fn a_silent_neighbour_gets_announcements_and_its_link_leaves_the_tree() {
+        let mut queue = queue();
+        assert!(queue.set_lively(false), "a link of the tree is lost");
+        assert!(!queue.set_lively(false));
+        assert!(queue.is_eager() && !queue.carries_broadcasts());
+        queue.broadcast(&message("a", 1, 5), NOW + Duration::from_millis(5));
+        assert_eq!(queue.demand().due, Some(NOW + Duration::from_millis(5)));
+        assert_eq!(queue.next_message(NOW), None);
+    }
+
+    #[test]
+    fn a_prune_of_the_neighbour_makes_the_link_lazy_and_its_graft_eager() {
+        let mut queue = queue();
+        let prune = Data {
+            prune: true,
+            ..Data::default()
+        };
+        assert_eq!(queue.receive(prune), Ok(Vec::new()));
+        assert!(!queue.is_eager());
+        let update = message("a", 1, 5);
+        queue.on_graft(Some(&update));
+        assert!(queue.is_eager());
+        assert_eq!(items(&mut queue).len(), 1, "the requested broadcast");
+        queue.on_graft(None);
+        assert!(items(&mut queue).is_empty());
+    }
+
+    #[test]
+    fn a_broadcast_that_the_neighbour_sent_is_not_sent_back() {
+        let (mut queue, update) = (queue(), message("a", 1, 5));
+        queue.broadcast(&update, NOW);
+        queue.note_held_by_peer(&update.id);
+        assert!(items(&mut queue).is_empty());
+        queue.note_duplicate();
+        queue.broadcast(&update, NOW);
+        queue.withdraw(&update.id);
+        assert!(items(&mut queue).is_empty());
+    }
+
+    #[test]
+    fn control_goes_before_data_and_packets_and_broadcasts_in_turn() {
+        let mut queue = queue();
+        for number in 1..=2 {
+            queue.broadcast(&message("a", number, 1), NOW);
+            queue.push_packet(&Arc::new(packet("c", &["me"], number, 1)));
+        }
+        let step = Item::Digest {
+            channel: channel("chat"),
+            kind: Kind::Messages,
+            hash: 7,
+        };
+        assert!(queue.push_step(step));
+        queue.graft(update_id("chat", "c", 9));
+        let order: Vec<&str> = items(&mut queue)
+            .iter()
+            .map(|item| match item {
+                Item::Graft(_) => "graft",
+                Item::Digest { .. } => "step",
+                Item::Parcel { .. } => "packet",
+                Item::Update { .. } => "broadcast",
+                Item::Have(_)
+                | Item::Rest(_)
+                | Item::Sketch { .. }
+                | Item::Larger { .. }
+                | Item::Want { .. } => panic!("unexpected: {item:?}"),
+            })
+            .collect();
+        let expected = [
+            "graft",
+            "step",
+            "packet",
+            "broadcast",
+            "packet",
+            "broadcast",
+        ];
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn a_neighbour_that_consumes_nothing_gets_one_window() {
+        let mut queue = queue();
+        for sequence in 0..8 {
+            queue.broadcast(&message("a", sequence, 60_000), NOW);
+        }
+        let first: usize = sent(&mut queue).iter().map(Encoded::encoded_len).sum();
+        assert!(first >= WINDOW as usize && first < WINDOW as usize + FRAME_BYTES_MAX);
+        assert!(!queue.demand().urgent);
+        let credit = Data {
+            credit: u32::try_from(first).unwrap(),
+            ..Data::default()
+        };
+        assert_eq!(queue.receive(credit), Ok(Vec::new()));
+        assert!(!sent(&mut queue).is_empty(), "credit opens the window");
+    }
+
+    #[test]
+    fn credit_is_returned_without_other_output() {
+        let (mut sender, mut receiver) = (queue(), queue());
+        for sequence in 0..3 {
+            sender.broadcast(&message("a", sequence, 30_000), NOW);
+        }
+        let mut bytes = 0;
+        for data in sent(&mut sender) {
+            bytes += data.encoded_len();
+            receiver.receive(data).unwrap();
+        }
+        assert!(receiver.demand().urgent);
+        let [credit] = &sent(&mut receiver)[..] else {
+            panic!("one message returns all credit");
+        };
+        assert_eq!((credit.credit as usize, credit.items.len()), (bytes, 0));
+    }
+
+    #[test]
+    fn a_channel_is_reconciled_once_its_last_dropped_broadcast_was_followed_by_all_others() {
+        let mut queue = queue();
+        for sequence in 0..3 {
+            queue.broadcast(&message("a", sequence, WAITING_BYTES_MAX / 2), NOW);
+        }
+        assert!(!queue.has_room());
+        assert!(queue.take_needs_resync().is_empty());
+        while !queue.updates.is_empty() || queue.outgoing.is_active() {
+            for data in sent(&mut queue) {
+                let credit = Data {
+                    credit: u32::try_from(data.encoded_len()).unwrap(),
+                    ..Data::default()
+                };
+                queue.receive(credit).unwrap();
+            }
+        }
+        assert_eq!(queue.take_needs_resync(), BTreeSet::from([channel("chat")]));
+    }
+
+    proptest! {
+        /// All packets and broadcasts arrive once and in order, in messages of at most one frame.
+        #[test]
+        fn everything_arrives_in_frames(
+            sizes in prop::collection::vec((0_usize..40_000, any::<bool>()), 1..12),
+        ) {
+            let (mut sender, mut receiver) = (queue(), queue());
+            let mut expected = (Vec::new(), Vec::new());
+            for ((bytes, unicast), number) in sizes.into_iter().zip(1..) {
+                if unicast {
+                    let packet = Arc::new(packet("c", &["me"], number, bytes));
+                    prop_assert!(sender.push_packet(&packet));
+                    expected.0.push(packet);
+                } else {
+                    let update = write(number, &[&format!("k{number}")], bytes);
+                    prop_assert!(sender.broadcast(&update, NOW).is_empty());
+                    expected.1.push(update);
+                }
+            }
+            let mut arrived = (Vec::new(), Vec::new());
+            loop {
+                let messages = sent(&mut sender);
+                if messages.is_empty() {
+                    break;
+                }
+                for data in messages {
+                    prop_assert!(data.encoded_len() <= FRAME_BYTES_MAX);
+                    for item in receiver.receive(data).unwrap() {
+                        match item {
+                            Item::Parcel { parcel, .. } => arrived.0.push(parcel),
+                            Item::Update { update, .. } => arrived.1.push(update),
+                            Item::Have(_)
+                            | Item::Graft(_)
+                            | Item::Rest(_)
+                            | Item::Digest { .. }
+                            | Item::Sketch { .. }
+                            | Item::Larger { .. }
+                            | Item::Want { .. } => prop_assert!(false, "unexpected: {item:?}"),
+                        }
+                    }
+                    for credit in sent(&mut receiver) {
+                        sender.receive(credit).unwrap();
+                    }
+                }
+            }
+            prop_assert_eq!(arrived, expected);
+        }
     }
 }

@@ -51,22 +51,10 @@ impl PacketQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::message::{ChannelName, Purpose};
-    use crate::identity::NodeId;
+    use crate::channel::tests::sample;
 
     fn packet(number: u64, bytes: usize) -> Arc<Parcel> {
-        let id = |name| NodeId::new(name).unwrap();
-        Arc::new(Parcel {
-            from: id("a"),
-            to: id("b"),
-            epoch: 1,
-            number,
-            floor: 0,
-            purpose: Purpose::Message,
-            channel: ChannelName::new("chat").unwrap(),
-            path: vec![id("a")],
-            payload: vec![0; bytes].into(),
-        })
+        Arc::new(sample::packet("b", &["a"], number, bytes))
     }
 
     #[test]

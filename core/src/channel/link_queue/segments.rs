@@ -176,21 +176,13 @@ pub(super) fn split(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::message::{Body, ChannelName, UpdateId};
-    use crate::identity::NodeId;
+    use crate::channel::tests::sample::message;
     use proptest::prelude::*;
 
     fn update(payload: &[u8]) -> Arc<Update> {
-        Arc::new(Update {
-            id: UpdateId {
-                channel: ChannelName::new("chat").unwrap(),
-                origin: NodeId::new("a").unwrap(),
-                epoch: 1,
-                sequence: 1,
-            },
-            body: Body::Message,
-            payload: payload.into(),
-        })
+        let mut update = Update::clone(&message("a", 1, 0));
+        update.payload = Arc::from(payload);
+        Arc::new(update)
     }
 
     fn whole(payload: &[u8], rest: u32) -> Item {

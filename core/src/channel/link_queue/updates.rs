@@ -119,30 +119,8 @@ impl UpdateQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::message::{Body, Entry};
-    use crate::identity::NodeId;
+    use crate::channel::tests::sample::{channel, message, update_id, write};
     use proptest::prelude::*;
-
-    fn update(channel: &str, sequence: u64, key: Option<&str>, bytes: usize) -> Arc<Update> {
-        let entry = |key: &str| Entry {
-            key: Arc::from(key),
-            over: None,
-            length: Some(bytes as u32),
-        };
-        Arc::new(Update {
-            id: UpdateId {
-                channel: ChannelName::new(channel).unwrap(),
-                origin: NodeId::new("a").unwrap(),
-                epoch: 1,
-                sequence,
-            },
-            body: key.map_or(Body::Message, |key| Body::Entries {
-                clock: sequence,
-                entries: vec![entry(key)],
-            }),
-            payload: vec![0; bytes].into(),
-        })
-    }
 
     fn sequences(queue: &UpdateQueue) -> Vec<u64> {
         queue
@@ -155,11 +133,11 @@ mod tests {
     #[test]
     fn a_broadcast_waits_once_and_repairs_wait_beside_it() {
         let mut queue = UpdateQueue::default();
-        queue.push(&update("chat", 1, None, 1), false);
-        queue.push(&update("chat", 1, None, 1), false);
-        queue.push(&update("chat", 1, None, 1), true);
+        queue.push(&message("a", 1, 1), false);
+        queue.push(&message("a", 1, 1), false);
+        queue.push(&message("a", 1, 1), true);
         assert_eq!(sequences(&queue), [1, 1]);
-        queue.remove(&update("chat", 1, None, 1).id);
+        queue.remove(&message("a", 1, 1).id);
         assert_eq!(queue.front().map(|(_, repair)| repair), Some(true));
         assert!(queue.pop().is_some() && queue.is_empty());
         assert_eq!(queue.bytes, 0);
@@ -169,21 +147,9 @@ mod tests {
     fn superseded_writes_are_dropped_before_any_other_broadcast() {
         let mut queue = UpdateQueue::default();
         let half = WAITING_BYTES_MAX / 2;
-        assert!(
-            queue
-                .push(&update("kv", 1, Some("k"), half), false)
-                .is_empty()
-        );
-        assert!(
-            queue
-                .push(&update("kv", 2, Some("k"), half), false)
-                .is_empty()
-        );
-        assert!(
-            queue
-                .push(&update("kv", 3, Some("k"), half), false)
-                .is_empty()
-        );
+        assert!(queue.push(&write(1, &["k"], half), false).is_empty());
+        assert!(queue.push(&write(2, &["k"], half), false).is_empty());
+        assert!(queue.push(&write(3, &["k"], half), false).is_empty());
         assert_eq!(
             sequences(&queue),
             [3],
@@ -195,10 +161,10 @@ mod tests {
     #[test]
     fn the_oldest_broadcast_is_dropped_and_its_channel_reconciled_once_the_queue_is_empty() {
         let mut queue = UpdateQueue::default();
-        queue.push(&update("one", 1, None, WAITING_BYTES_MAX / 2), false);
-        queue.push(&update("two", 2, None, WAITING_BYTES_MAX - 1_000), false);
-        let dropped = queue.push(&update("two", 3, None, 1), false);
-        assert_eq!(dropped, BTreeSet::from([ChannelName::new("one").unwrap()]));
+        queue.push(&message("a", 1, WAITING_BYTES_MAX / 2), false);
+        queue.push(&write(2, &["x"], WAITING_BYTES_MAX - 1_000), false);
+        let dropped = queue.push(&write(3, &["y"], 1), false);
+        assert_eq!(dropped, BTreeSet::from([channel("chat")]));
         assert_eq!(sequences(&queue), [2, 3]);
         assert!(queue.take_needs_resync().is_empty(), "broadcasts wait");
         while queue.pop().is_some() {}
@@ -216,8 +182,8 @@ mod tests {
             for (sequence, bytes, repair, what) in moves {
                 match what {
                     0 => drop(queue.pop()),
-                    1 => queue.remove(&update("kv", sequence, None, 0).id),
-                    _ => drop(queue.push(&update("kv", sequence, Some(&format!("k{}", sequence % 5)), bytes), repair)),
+                    1 => queue.remove(&update_id("kv", "a", sequence)),
+                    _ => drop(queue.push(&write(sequence, &[&format!("k{}", sequence % 5)], bytes), repair)),
                 }
                 let counted: usize = queue.updates.iter().map(|(update, _)| cost(&update.payload)).sum();
                 prop_assert_eq!(queue.bytes, counted);

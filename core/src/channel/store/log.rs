@@ -77,21 +77,8 @@ impl MessageLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::message::{Body, ChannelName, UpdateId};
+    use crate::channel::tests::sample::message;
     use proptest::prelude::*;
-
-    fn message(origin: &str, sequence: u64, bytes: usize) -> Arc<Update> {
-        Arc::new(Update {
-            id: UpdateId {
-                channel: ChannelName::new("chat").unwrap(),
-                origin: NodeId::new(origin).unwrap(),
-                epoch: 1,
-                sequence,
-            },
-            body: Body::Message,
-            payload: vec![sequence as u8; bytes].into(),
-        })
-    }
 
     #[test]
     fn the_latest_messages_of_an_origin_are_retained() {

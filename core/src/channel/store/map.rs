@@ -192,37 +192,11 @@ impl ReplicatedMap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::NodeId;
+    use crate::channel::tests::sample::{channel, deletion, write};
     use proptest::prelude::*;
 
-    fn update(sequence: u64, keys: &[&str]) -> Update {
-        let entry = |key: &&str| Entry {
-            key: Arc::from(*key),
-            over: None,
-            length: Some(1),
-        };
-        Update {
-            id: UpdateId {
-                channel: ChannelName::new("kv").unwrap(),
-                origin: NodeId::new("a").unwrap(),
-                epoch: 1,
-                sequence,
-            },
-            body: Body::Entries {
-                clock: sequence,
-                entries: keys.iter().map(entry).collect(),
-            },
-            payload: vec![7; keys.len()].into(),
-        }
-    }
-
-    fn deletion(sequence: u64, key: &str) -> Update {
-        let mut update = update(sequence, &[key]);
-        if let Body::Entries { entries, .. } = &mut update.body {
-            entries[0].length = None;
-        }
-        update.payload = Arc::from([]);
-        update
+    fn update(sequence: u64, keys: &[&str]) -> Arc<Update> {
+        write(sequence, keys, 1)
     }
 
     #[test]
@@ -260,10 +234,9 @@ mod tests {
         let mut map = ReplicatedMap::default();
         map.apply(&update(5, &["one", "two"]), Rule::LaterWins);
         map.apply(&deletion(6, "two"), Rule::LaterWins);
-        let channel = ChannelName::new("kv").unwrap();
         let mut copy = ReplicatedMap::default();
         for (key, entry) in map.entries() {
-            copy.apply(&entry.to_update(&channel, key), Rule::LaterWins);
+            copy.apply(&entry.to_update(&channel("kv"), key), Rule::LaterWins);
         }
         assert_eq!(copy, map);
     }
@@ -276,7 +249,7 @@ mod tests {
             writes in prop::collection::vec((0_u8..6, any::<bool>()), 0..40),
             seed in any::<u64>(),
         ) {
-            let mut updates: Vec<Update> = writes
+            let mut updates: Vec<_> = writes
                 .iter()
                 .zip(1..)
                 .map(|((key, deletes), sequence)| {

@@ -184,3 +184,39 @@ impl Store {
         messages.chain(entries)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::tests::sample::{channel, deletion, message, write};
+
+    #[test]
+    fn the_elements_of_a_store_make_an_equal_store() {
+        let updates = [
+            (Kind::Messages, vec![message("a", 1, 5), message("b", 2, 5)]),
+            (Kind::Map, vec![write(1, &["x", "y"], 2), deletion(2, "y")]),
+        ];
+        for (kind, updates) in updates {
+            let (mut store, mut copy) = (Store::new(kind, None), Store::new(kind, None));
+            for update in &updates {
+                store.apply(update, Rule::LaterWins);
+            }
+            for (_, element) in store.elements() {
+                copy.apply(&element.to_update(&channel("kv")), Rule::LaterWins);
+            }
+            assert_eq!((copy.hash(), copy.kind()), (store.hash(), kind));
+        }
+    }
+
+    #[test]
+    fn a_channel_without_an_application_that_merges_only_passes_on() {
+        let mut store = Store::new(Kind::Custom, None);
+        assert_eq!(
+            store.apply(&message("a", 1, 5), Rule::LaterWins),
+            Applied::PassedOn
+        );
+        assert_eq!((store.hash(), store.encode()), (None, None));
+        assert_eq!(store.merge(b"x"), Ok(None));
+        assert_eq!(store.elements().count(), 0);
+    }
+}

@@ -5,13 +5,13 @@ use crate::channel::message::{
     Body, Data, Entry, Failure, Item, Kind, Parcel, Purpose, Update, UpdateId, Version,
 };
 use crate::channel::{
-    CHANNELS_MAX, Channels, Expected, Input, Neighbour, Options, PENDING_MAX, Request, Transaction,
-    Write,
+    CHANNELS_MAX, Channels, Expected, Input, Neighbour, Options, Output, PENDING_MAX, Request,
+    Transaction, Write,
 };
 use crate::gossip::message::{Cell, FRAME_BYTES_MAX};
 use crate::link::LinkId;
-use crate::machine::{Machine, Outbox, wake_checked};
 use crate::size::Encoded;
+use crate::testing::world::World;
 use crate::time::{Duration, Instant};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -201,24 +201,18 @@ fn input() -> impl Strategy<Value = Input> {
 proptest! {
     #[test]
     fn nothing_that_is_said_breaks_a_node(inputs in prop::collection::vec((input(), 0_u64..2_000), 1..60)) {
-        let mut node = Channels::new(config("me"), 1, Instant::ZERO);
-        let mut now = Instant::ZERO;
-        let mut out = Outbox::new();
+        let mut world = World::alone(Channels::new(config("me"), 1, Instant::ZERO));
         for (input, millis) in inputs {
-            now += Duration::from_millis(millis);
-            while node.next_deadline().is_some_and(|at| at <= now) {
-                wake_checked(&mut node, now, &mut out);
-                out.drain();
-            }
+            world.pass(Duration::from_millis(millis));
             if input == Input::Wake {
                 continue;
             }
-            node.step(now, input, &mut out);
-            for order in out.drain() {
-                if let crate::channel::Output::Transmit { data, .. } = order {
+            for (_, output) in world.give(input) {
+                if let Output::Transmit { data, .. } = output {
                     prop_assert!(data.encoded_len() <= FRAME_BYTES_MAX, "{}", data.encoded_len());
                 }
             }
+            let node = world.machine();
             prop_assert!(node.known().count() <= CHANNELS_MAX);
             prop_assert!(node.pending() <= PENDING_MAX);
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 fn conflicts(world: &World, name: &str) -> usize {
     let mine = world
+        .environment
         .delivered
         .iter()
         .filter(|(node, _, _)| node.as_str() == name);
@@ -167,17 +168,17 @@ fn a_slow_link_carries_the_latest_value_and_not_each_between() {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open_all("kv", Kind::Map);
-    world.stalled.insert(link);
+    world.environment.stalled.insert(link);
     let value = "x".repeat(50_000);
     for turn in 0..200 {
         world
             .put("a", "kv", "hot", &format!("{turn}{value}"))
             .unwrap();
     }
-    world.stalled.clear();
+    world.environment.stalled.clear();
     world.millis(5_000);
     assert!(world.value("b", "kv", "hot").unwrap().starts_with("199x"));
-    let sent: usize = world.copies.values().sum();
+    let sent: usize = world.environment.copies.values().sum();
     assert!(sent <= 40, "{sent} of 200");
 }
 

@@ -23,11 +23,11 @@ fn a_message_is_handed_over_once_and_its_sender_told() {
     }
     world.open("d", "chat", Kind::Messages).unwrap();
     let sent = world.tell_one("a", "d", "chat", bytes("hello"));
-    assert_eq!(world.answers.get(&sent), None);
+    assert_eq!(world.environment.answers.get(&sent), None);
     world.millis(20);
-    assert_eq!(world.answers[&sent], Ok(Done::Delivered));
+    assert_eq!(world.environment.answers[&sent], Ok(Done::Delivered));
     assert_eq!(world.heard("d"), ["hello"]);
-    let (node, _, delivery) = &world.delivered[0];
+    let (node, _, delivery) = &world.environment.delivered[0];
     let from = Delivery::Message {
         from: id("a"),
         payload: bytes("hello"),
@@ -41,7 +41,7 @@ fn one_can_send_to_oneself() {
     let mut world = World::new(&["a"]);
     world.open_all("chat", Kind::Messages);
     let sent = world.tell_one("a", "a", "chat", bytes("note"));
-    assert_eq!(world.answers[&sent], Ok(Done::Delivered));
+    assert_eq!(world.environment.answers[&sent], Ok(Done::Delivered));
     assert_eq!(world.heard("a"), ["note"]);
 }
 
@@ -50,19 +50,31 @@ fn every_way_to_fail_has_its_name() {
     let mut world = World::new(&["a", "b", "far"]);
     world.link("a", "b");
     let nobody = world.tell_one("a", "nobody", "chat", bytes("x"));
-    assert_eq!(world.answers[&nobody], undelivered(Failure::UnknownPeer));
+    assert_eq!(
+        world.environment.answers[&nobody],
+        undelivered(Failure::UnknownPeer)
+    );
     let closed = world.tell_one("a", "b", "chat", bytes("x"));
     let far = world.tell_one("a", "far", "chat", bytes("x"));
     world.millis(50);
-    assert_eq!(world.answers[&closed], undelivered(Failure::NoSuchChannel));
-    assert_eq!(world.answers.get(&far), None);
+    assert_eq!(
+        world.environment.answers[&closed],
+        undelivered(Failure::NoSuchChannel)
+    );
+    assert_eq!(world.environment.answers.get(&far), None);
     world.run(Duration::from_secs(16));
-    assert_eq!(world.answers[&far], undelivered(Failure::NoRoute));
+    assert_eq!(
+        world.environment.answers[&far],
+        undelivered(Failure::NoRoute)
+    );
     let link = LinkId(1);
-    world.stalled.insert(link);
+    world.environment.stalled.insert(link);
     let lost = world.tell_one("a", "b", "chat", bytes("x"));
     world.run(Duration::from_secs(16));
-    assert_eq!(world.answers[&lost], undelivered(Failure::TimedOut));
+    assert_eq!(
+        world.environment.answers[&lost],
+        undelivered(Failure::TimedOut)
+    );
     assert_eq!(world.nodes[&id("a")].pending(), 0);
 }
 
@@ -79,7 +91,7 @@ fn a_way_that_breaks_under_a_message_is_replaced() {
     world.unlink("a", "b");
     world.unlink("b", "d");
     world.millis(100);
-    assert_eq!(world.answers[&first], Ok(Done::Delivered));
+    assert_eq!(world.environment.answers[&first], Ok(Done::Delivered));
     assert_eq!(world.heard("d"), ["first"]);
 }
 
@@ -94,7 +106,7 @@ fn a_lost_answer_costs_a_copy_that_nobody_sees() {
     world.unlink("a", "b");
     assert_ne!(world.link("a", "b"), link);
     world.millis(3_000);
-    assert_eq!(world.answers[&sent], Ok(Done::Delivered));
+    assert_eq!(world.environment.answers[&sent], Ok(Done::Delivered));
     assert_eq!(world.heard("b"), ["once"]);
 }
 
@@ -181,15 +193,15 @@ fn a_sender_with_too_much_under_way_is_told_at_once() {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open("b", "chat", Kind::Messages).unwrap();
-    world.stalled.insert(link);
+    world.environment.stalled.insert(link);
     let sent: Vec<_> = (0..1_100)
         .map(|_| world.tell_one("a", "b", "chat", bytes("x")))
         .collect();
     let full = sent
         .iter()
-        .filter(|sent| world.answers.get(sent) == Some(&Err(Refusal::Full)));
+        .filter(|sent| world.environment.answers.get(sent) == Some(&Err(Refusal::Full)));
     assert_eq!(full.count(), 1_100 - crate::channel::PENDING_MAX);
-    world.stalled.clear();
+    world.environment.stalled.clear();
     world.run(Duration::from_secs(10));
     assert_eq!(world.heard("b").len(), crate::channel::PENDING_MAX);
 }
@@ -234,7 +246,7 @@ fn a_neighbour_that_lies_about_the_sender_is_named() {
             from: id("b"),
             reason: Rejection::ForgedOrigin,
         };
-        assert_eq!(world.events.pop(), Some((id("a"), forged)));
+        assert_eq!(world.environment.events.pop(), Some((id("a"), forged)));
     }
     assert!(world.heard("a").is_empty());
 }
@@ -280,7 +292,7 @@ fn a_parcel_that_goes_in_circles_is_stopped() {
         to: id("d"),
         failure: Failure::RelayLost,
     };
-    assert_eq!(world.events, [(id("b"), stopped)]);
+    assert_eq!(world.environment.events, [(id("b"), stopped)]);
 }
 
 #[test]
@@ -292,7 +304,7 @@ fn a_large_message_and_a_datagram_arrive() {
     let large: Arc<[u8]> = Arc::from(vec![b'x'; 2_000_000]);
     let sent = world.tell_one("a", "c", "chat", large);
     world.millis(900);
-    assert_eq!(world.answers[&sent], Ok(Done::Delivered));
+    assert_eq!(world.environment.answers[&sent], Ok(Done::Delivered));
     assert_eq!(world.heard("c")[0].len(), 2_000_000);
     world.step(
         &id("a"),
@@ -305,7 +317,10 @@ fn a_large_message_and_a_datagram_arrive() {
         },
     );
     world.millis(20);
-    assert_eq!(world.answers[&(id("a"), Request(77))], Ok(Done::Sent));
+    assert_eq!(
+        world.environment.answers[&(id("a"), Request(77))],
+        Ok(Done::Sent)
+    );
     assert_eq!(world.heard("c")[1], "quick");
 }
 
@@ -339,7 +354,7 @@ proptest! {
         }
         world.run(Duration::from_secs(20));
         for sent in &sent {
-            prop_assert_eq!(world.answers.get(sent), Some(&Ok(Done::Delivered)));
+            prop_assert_eq!(world.environment.answers.get(sent), Some(&Ok(Done::Delivered)));
         }
         let mut heard: Vec<String> = world.nodes.keys().flat_map(|name| world.heard(name.as_str())).collect();
         prop_assert_eq!(heard.len(), sent.len());

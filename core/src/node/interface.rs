@@ -1,0 +1,94 @@
+//! Inputs and outputs of a node.
+
+use super::Message;
+use crate::channel;
+use crate::gossip::{self, Event};
+use crate::link::{Address, DialId, LinkId, Ticket};
+use crate::machine::Wake;
+
+/// What can happen to a node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// To its part in the mesh.
+    Mesh(gossip::Input),
+    /// A message arrived on a link.
+    Receive {
+        /// The link.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
+    /// To its channels: what applications ask for.
+    Channel(channel::Input),
+    /// Tell from now on when the ways change, or no longer.
+    WatchRoutes(bool),
+    /// A deadline has arrived.
+    Wake,
+}
+
+impl From<Wake> for Input {
+    fn from(_: Wake) -> Self {
+        Self::Wake
+    }
+}
+
+/// What the caller must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Connect; answer with `Dialed` or `DialFailed`.
+    Dial {
+        /// The attempt.
+        dial: DialId,
+        /// The address.
+        address: Address,
+    },
+    /// Send a message on a link.
+    Send {
+        /// The link.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
+    /// Close a link after the messages already sent on it; no `Closed` is expected.
+    Close {
+        /// The link.
+        link: LinkId,
+    },
+    /// A link is open: both ends agreed on it. Its data path may be prepared.
+    LinkOpened {
+        /// The link.
+        link: LinkId,
+    },
+    /// Store the node's epoch durably; answer with `Stored` or `StoreFailed`.
+    Store {
+        /// Repeated in the answer.
+        ticket: Ticket,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// The node left the mesh, and has sent its last message.
+    Left,
+    /// A fact about the mesh, for people.
+    Report(Event),
+    /// For applications.
+    Channel(channel::Output),
+    /// The way to some member changed; asked for by [`Input::WatchRoutes`], and at most once in [`ROUTES_INTERVAL`].
+    RoutesChanged,
+}
+
+impl From<gossip::Output> for Output {
+    fn from(output: gossip::Output) -> Self {
+        match output {
+            gossip::Output::Dial { dial, address } => Self::Dial { dial, address },
+            gossip::Output::Send { link, message } => Self::Send {
+                link,
+                message: Message::Mesh(message),
+            },
+            gossip::Output::Close { link } => Self::Close { link },
+            gossip::Output::LinkOpened { link } => Self::LinkOpened { link },
+            gossip::Output::Store { ticket, epoch } => Self::Store { ticket, epoch },
+            gossip::Output::Left => Self::Left,
+            gossip::Output::Report(event) => Self::Report(event),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Helpers for tests of this crate's machines.
+
+pub(crate) mod world;
