@@ -189,7 +189,7 @@ fn no_more_edges_are_spoken_of_than_the_bound() {
             .topology
             .intern(&name(100 + index))
             .unwrap();
-        all.machine.set_edge(peer, true, None);
+        all.machine.self_record.set_edge(peer, true, None);
     }
     all.hears(1, message::Frame::default());
     assert_eq!(all.own_report().len(), EDGES_MAX);

@@ -667,7 +667,7 @@ fn whom_nobody_names_any_more_takes_no_place() {
 
 /// What `n0` dials when it looks its wants over.
 fn looks_over(all: &mut Neighbourhood) -> usize {
-    all.machine.weave();
+    all.machine.reconcile_links();
     let mut out = core::mem::take(&mut all.machine.context.out);
     let dial = |order: &Output| matches!(order, Output::Dial { .. });
     out.drain().filter(dial).count()
@@ -693,7 +693,7 @@ fn an_id_that_is_waited_for_or_greeted_keeps_its_place() {
     let mut all = Neighbourhood::new(1);
     all.hears(1, announces(&[named(7, 1)]));
     assert!(keeps(&mut all, 7), "its record is on its way");
-    all.machine.missing.clear();
+    all.machine.dissemination.clear_missing();
     assert!(!keeps(&mut all, 7));
 
     let mut all = fresh(&[9]);
