@@ -1,6 +1,6 @@
 //! Direct links: which members this node requests a link to, beyond those of the overlay.
 //!
-//! Messages to a member that is no neighbour pass other nodes. When this node sends much to one, it requests a link
+//! Messages to a member that is not a neighbour pass other nodes. When this node sends much to one, it requests a link
 //! there, in the background; after [`DIRECT_IDLE`] without a message it gives the link up. An application may request a link
 //! whatever is sent, until it withdraws the request; also to a member that is not known yet.
 //!

@@ -1,5 +1,5 @@
-//! Whatever happens to a node, in whatever order, and whatever a member says to it: nothing panics, nothing spins, no
-//! message is too long, and what is held stays in bounds.
+//! Arbitrary inputs in arbitrary order, and arbitrary messages of members: no panic, no busy loop, no message above its
+//! bound, and all collections stay in bounds.
 
 use super::{Config, Input, Node, Output};
 use crate::gossip::message::{
@@ -233,7 +233,7 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
-/// What happens; numbers of links and dials are those that the node gave or knows, in turn.
+/// An input; numbers of links and dials pick among those that the node made or knows.
 #[derive(Clone, Debug)]
 enum Happens {
     Accepted(usize),
@@ -426,7 +426,7 @@ fn hello(record: Arc<Record>) -> Hello {
 
 proptest! {
     #[test]
-    fn nothing_that_happens_breaks_a_node(all in prop::collection::vec((happens(), 0_u64..1_500), 1..120)) {
+    fn arbitrary_inputs_break_no_node(all in prop::collection::vec((happens(), 0_u64..1_500), 1..120)) {
         let mut world = World::started();
         for (what, millis) in all {
             world.try_one(what);

@@ -6,10 +6,10 @@ use crate::gossip::{self, Event};
 use crate::link::{Address, DialId, LinkId, Ticket};
 use crate::machine::Wake;
 
-/// What can happen to a node.
+/// An input of the machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// To its part in the mesh.
+    /// An input of the node's part in the mesh.
     Mesh(gossip::Input),
     /// A message arrived on a link.
     Receive {
@@ -18,9 +18,9 @@ pub enum Input {
         /// The message.
         message: Message,
     },
-    /// To its channels: what applications ask for.
+    /// An input of the node's channels: a request of an application.
     Channel(channel::Input),
-    /// Tell from now on when the ways change, or no longer.
+    /// Start or stop reporting [`Output::RoutesChanged`].
     WatchRoutes(bool),
     /// A deadline has arrived.
     Wake,
@@ -32,7 +32,7 @@ impl From<Wake> for Input {
     }
 }
 
-/// What the caller must do.
+/// An order to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Connect; answer with `Dialed` or `DialFailed`.
@@ -70,9 +70,9 @@ pub enum Output {
     Left,
     /// A fact about the mesh, for people.
     Report(Event),
-    /// For applications.
+    /// An output of the channels for applications.
     Channel(channel::Output),
-    /// The way to some member changed; asked for by [`Input::WatchRoutes`], and at most once in [`ROUTES_INTERVAL`].
+    /// Routes changed; reported after [`Input::WatchRoutes`], at most once in [`ROUTES_INTERVAL`](super::ROUTES_INTERVAL).
     RoutesChanged,
 }
 

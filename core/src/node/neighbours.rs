@@ -1,6 +1,6 @@
-//! The neighbours that the channels were last told of.
+//! The open links as the channels know them.
 //!
-//! Channels cost nothing until they are first used: until then they are told of no neighbour.
+//! Channels cost nothing before their first use: they get no neighbours until then.
 
 use crate::channel::Neighbour;
 use crate::gossip::Gossip;
@@ -10,7 +10,7 @@ use crate::gossip::Gossip;
 pub(super) struct Neighbours {
     /// Whether channels were ever used.
     in_use: bool,
-    told: Vec<Neighbour>,
+    known: Vec<Neighbour>,
 }
 
 impl Neighbours {
@@ -21,8 +21,8 @@ impl Neighbours {
 
     /// All open links, if they or their state changed since the last call.
     pub(super) fn take_change(&mut self, mesh: &Gossip) -> Option<Vec<Neighbour>> {
-        let told = self.told.iter().map(|it| (it.link, &it.peer, it.lively));
-        if !self.in_use || told.eq(mesh.neighbours()) {
+        let known = self.known.iter().map(|it| (it.link, &it.peer, it.lively));
+        if !self.in_use || known.eq(mesh.neighbours()) {
             return None;
         }
         let neighbours = mesh.neighbours().map(|(link, peer, lively)| Neighbour {
@@ -30,8 +30,8 @@ impl Neighbours {
             peer: peer.clone(),
             lively,
         });
-        self.told = neighbours.collect();
-        Some(self.told.clone())
+        self.known = neighbours.collect();
+        Some(self.known.clone())
     }
 }
 
@@ -45,14 +45,14 @@ mod tests {
     use crate::topology::record::Content;
 
     #[test]
-    fn channels_are_told_of_neighbours_from_their_first_use() {
+    fn channels_get_neighbours_from_their_first_use() {
         let id = NodeId::new("a").unwrap();
         let config = Config::new(id, "test", 1, 1, Content::default(), Vec::new());
         let mut mesh = Gossip::new(config, 1, Instant::ZERO);
         mesh.step(Instant::ZERO, Input::Start, &mut Outbox::new());
         let mut neighbours = Neighbours {
             in_use: false,
-            told: vec![Neighbour {
+            known: vec![Neighbour {
                 link: crate::link::LinkId(1),
                 peer: NodeId::new("b").unwrap(),
                 lively: true,

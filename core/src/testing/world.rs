@@ -16,7 +16,7 @@ pub(crate) trait Environment: Sized {
     type Node: Ord + Clone;
     /// The machines.
     type Machine: Machine;
-    /// What can be under way, such as a message on a link.
+    /// An event under way, such as a message on a link.
     type Event;
 
     /// Performs an output of a machine.

@@ -269,7 +269,7 @@ fn a_rest_without_a_beginning_is_named_and_harms_nobody() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
-    /// Whatever links come and go, once the mesh is whole everybody has heard everything once.
+    /// Links come and go; once the mesh is whole, each node has received each broadcast once.
     #[test]
     fn links_that_come_and_go_lose_nothing(
         steps in prop::collection::vec((0_usize..10, 0_usize..10, any::<bool>(), 0_u64..400), 1..40),

@@ -1,4 +1,4 @@
-//! Whatever is said on a link, in whatever order: nothing panics, nothing spins, and what is held stays in bounds.
+//! Arbitrary items in arbitrary order: no panic, no busy loop, and all collections stay in bounds.
 
 use super::world::{channel, config, id};
 use crate::channel::message::{
@@ -200,7 +200,7 @@ fn input() -> impl Strategy<Value = Input> {
 
 proptest! {
     #[test]
-    fn nothing_that_is_said_breaks_a_node(inputs in prop::collection::vec((input(), 0_u64..2_000), 1..60)) {
+    fn arbitrary_items_break_no_node(inputs in prop::collection::vec((input(), 0_u64..2_000), 1..60)) {
         let mut world = World::alone(Channels::new(config("me"), 1, Instant::ZERO));
         for (input, millis) in inputs {
             world.pass(Duration::from_millis(millis));

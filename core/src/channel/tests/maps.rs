@@ -128,7 +128,7 @@ fn of_two_who_did_not_know_of_each_other_the_loser_is_told() {
         );
     }
     assert_eq!((conflicts(&world, "a"), conflicts(&world, "c")), (1, 0));
-    // Who overwrites what it has read is in nobody's way.
+    // A write over the version that its writer read does not conflict.
     world.put("a", "kv", "x", "later").unwrap();
     world.millis(50);
     assert_eq!((conflicts(&world, "a"), conflicts(&world, "c")), (1, 0));
@@ -202,8 +202,8 @@ fn a_value_over_many_frames_and_a_wide_transaction_arrive() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
-    /// Whoever writes what while links come and go: all copies are equal in the end, and nobody's last word is lost
-    /// but to another's.
+    /// Nodes write while links come and go: all copies are equal in the end, and the last write of a node is lost only
+    /// against one of another node.
     #[test]
     fn all_copies_become_equal(
         steps in prop::collection::vec((0_usize..6, 0_usize..6, 0_u8..3, 0_u64..300), 1..60),

@@ -110,7 +110,8 @@ fn a_lost_answer_costs_a_copy_that_nobody_sees() {
     assert_eq!(world.heard("b"), ["once"]);
 }
 
-/// What becomes of messages of these sizes to a node that takes so many and consumes what it is told to, after each.
+/// The answers to messages of these sizes, to a node with a receive window of `room` that consumes the given bytes after
+/// each.
 fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
@@ -119,7 +120,7 @@ fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
         ..Options::of(Kind::Messages)
     };
     world.open_with("b", "chat", options).unwrap();
-    // The world consumes at once; here nobody does.
+    // The world consumes at once; this node does not.
     let parcel = |number, size| {
         let parcel = Parcel {
             from: id("a"),
@@ -326,7 +327,7 @@ fn a_large_message_and_a_datagram_arrive() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-    /// While a path exists again and again, every message is delivered, and nobody gets one twice.
+    /// Paths break and return: every message is delivered, and none twice.
     #[test]
     fn messages_outlive_links(
         steps in prop::collection::vec((0_usize..8, 0_usize..8, any::<bool>(), 0_u64..200), 1..60),

@@ -313,7 +313,7 @@ impl World {
         (id(from), request)
     }
 
-    /// What was broadcast to a node's application, as text.
+    /// The broadcasts and messages delivered to a node's application, as text.
     pub(super) fn heard(&self, name: &str) -> Vec<String> {
         let mine = self
             .environment
