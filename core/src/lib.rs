@@ -8,6 +8,7 @@
 
 pub mod bounded;
 pub mod channel;
+pub mod credentials;
 pub mod data_path;
 pub mod deadlines;
 pub mod gossip;
