@@ -239,7 +239,7 @@ pub const fn end(reason: LinkEnd) -> &'static str {
         LinkEnd::Lost => "the connection broke",
         LinkEnd::Silent => "nothing was heard for long",
         LinkEnd::Protocol => "the peer broke the protocol",
-        LinkEnd::Expired => "a certificate of the two ends",
+        LinkEnd::Expired => "one of the two certificates expires",
         LinkEnd::Untrusted => "a certificate of the two is trusted no longer",
         LinkEnd::Leaving => "this node leaves",
     }
@@ -316,6 +316,8 @@ fn tell_transport(event: &transport::Event) -> Told {
             (Level::INFO, "data-path-unfit", Some(peer))
         }
         transport::Event::AcceptFailed { .. } => (Level::WARN, "accept-failed", None),
+        transport::Event::RenewalFailed { .. } => (Level::WARN, "renewal-failed", None),
+        transport::Event::CalendarStepped { .. } => (Level::WARN, "clock-set", None),
         transport::Event::StoreFailed { .. } => (Level::WARN, "store-failed", None),
     };
     Told {

@@ -8,6 +8,7 @@ use super::error::{IdentityError, Place};
 use super::facts::hexadecimal;
 use super::subject::{Role, Subject, SubjectError};
 use core::net::{Ipv4Addr, Ipv6Addr};
+use phalanx_core::credentials::Validity;
 use phalanx_core::identity::check_name;
 use phalanx_core::time::Wall;
 use rcgen::string::Ia5String;
@@ -34,40 +35,6 @@ const ALWAYS: Validity = Validity {
     not_before: Wall(1_577_836_800),
     not_after: Wall(253_402_300_799),
 };
-
-/// Clocks that lag by this much still accept a certificate made now.
-const BACKDATED_SECONDS: u64 = 300;
-
-/// From when to when a certificate is valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Validity {
-    /// The first second.
-    pub not_before: Wall,
-    /// The last second.
-    pub not_after: Wall,
-}
-
-impl Validity {
-    /// From five minutes before `now`, for clocks that lag, for `days` days.
-    #[must_use]
-    pub const fn days(now: Wall, days: u64) -> Self {
-        Self {
-            not_before: Wall(now.0.saturating_sub(BACKDATED_SECONDS)),
-            not_after: Wall(now.0.saturating_add(days.saturating_mul(86_400))),
-        }
-    }
-
-    /// When so many thirds of it are over.
-    #[must_use]
-    pub(super) const fn at_thirds(self, thirds: u64) -> Wall {
-        let third = self.not_after.0.saturating_sub(self.not_before.0) / 3;
-        Wall(
-            self.not_before
-                .0
-                .saturating_add(third.saturating_mul(thirds)),
-        )
-    }
-}
 
 /// A certificate and its key, as PEM.
 #[derive(Clone)]

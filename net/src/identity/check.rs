@@ -1,6 +1,6 @@
 //! From PEM to a checked identity: everything that would make each link fail is found here, by name.
 
-use super::authority::{Issued, Validity};
+use super::authority::Issued;
 use super::error::{IdentityError, PeerError, Place, Warning};
 use super::facts::{self, Facts};
 use super::files;
@@ -8,6 +8,7 @@ use super::secret::Secret;
 use super::subject::{Peer, Subject, peer_identity, subject_of};
 use super::tls::{self, Credential, Encryption};
 use super::trust::{Claim, Standing, Trust};
+use phalanx_core::credentials::Validity;
 use phalanx_core::time::Wall;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -232,21 +233,21 @@ impl Identity {
     }
 
     /// Whether another identity is worth taking in this one's place, as of `now`. Secrets mint other certificates each
-    /// time; they are worth taking when the secrets differ, or ours is due.
+    /// time; they are worth taking when the secrets differ, or a renewal of ours is worth while.
     #[must_use]
     pub fn yields_to(&self, other: &Self, now: Wall) -> bool {
         match (self.trust(), other.trust()) {
             (Trust::Secrets(ours), Trust::Secrets(theirs)) => {
-                ours != theirs || now >= self.renewal()
+                ours != theirs || self.validity().is_renewable(now)
             }
             _ => !self.proves_the_same(other),
         }
     }
 
-    /// When a new certificate is due: at two thirds of this one's life.
+    /// When a new certificate is worth while: at two thirds of this one's life.
     #[must_use]
     pub fn renewal(&self) -> Wall {
-        self.validity().at_thirds(2)
+        self.validity().renewable()
     }
 
     /// A warning in the last third of our certificate's life.

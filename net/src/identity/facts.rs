@@ -1,11 +1,11 @@
 //! What people want to know of a certificate.
 
-use super::authority::Validity;
 use super::error::{IdentityError, Place};
 use super::files;
 use super::subject::{Subject, subject_of, wall};
 use core::fmt::Write as _;
 use core::net::IpAddr;
+use phalanx_core::credentials::Validity;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use std::path::Path;

@@ -34,12 +34,13 @@ mod tls;
 mod trust;
 mod unencrypted;
 
-pub use authority::{Authority, CA_DAYS, Issued, NODE_DAYS, Validity};
+pub use authority::{Authority, CA_DAYS, Issued, NODE_DAYS};
 pub use calendar::iso_8601;
 pub use check::{Identity, PemParts, PemText};
 pub use directory::{IssuedFiles, ca_init, ca_issue};
 pub use error::{IdentityError, PeerError, Place, Warning};
 pub use facts::{Facts, ca_show, facts_of_pem};
+pub use phalanx_core::credentials::Validity;
 pub use secret::{
     PASSPHRASE_CHARS_MIN, SECRET_VARIABLE, SECRETS_MAX, Secret, SecretError, secret_fingerprints,
     write_secret,

@@ -1,12 +1,13 @@
 //! Where certificates come from.
 
-use super::authority::{NODE_DAYS, Validity};
+use super::authority::NODE_DAYS;
 use super::check::{Identity, PemParts, PemText};
 use super::directory::{self, IssuedFiles};
 use super::error::{IdentityError, Place, Warning};
 use super::files;
 use super::secret::{self, SECRET_VARIABLE, Secret};
 use super::subject::Subject;
+use phalanx_core::credentials::Validity;
 use phalanx_core::time::Wall;
 use std::path::PathBuf;
 use zeroize::Zeroizing;

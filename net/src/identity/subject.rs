@@ -1,9 +1,9 @@
 //! The names in certificates.
 
-use super::authority::Validity;
 use super::error::PeerError;
 use core::fmt;
 use core::str::FromStr;
+use phalanx_core::credentials::Validity;
 use phalanx_core::identity::{NameError, NodeId, check_name};
 use phalanx_core::time::Wall;
 use rustls::pki_types::CertificateDer;

@@ -1,8 +1,9 @@
 //! One authenticated connection: who is at the other end, and the means to end it at once.
 
-use super::expiry::Expiry;
+use super::expiry;
 use crate::identity::Peer;
 use crate::overlay::Wire;
+use phalanx_core::credentials::Expiry;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -327,11 +328,11 @@ pub(crate) struct Accepted<Io> {
 
 impl<Io> Accepted<Io> {
     pub(crate) fn new(io: Guarded<Io>, caller: Caller) -> Self {
-        let expiry = caller.expiry;
+        let expires = Box::pin(expiry::comes(caller.expiry));
         Self {
             io,
             caller,
-            expires: Some(Box::pin(expiry.comes())),
+            expires: Some(expires),
         }
     }
 }
@@ -356,7 +357,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Accepted<Io> {
             this.expires = None;
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
-                this.caller.expiry.to_string(),
+                expiry::in_words(this.caller.expiry),
             )));
         }
         Pin::new(&mut this.io).poll_read(context, buffer)

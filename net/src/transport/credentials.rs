@@ -1,4 +1,4 @@
-//! What a node proves itself with. It may be replaced while the node runs.
+//! The credentials that a node proves itself with. They may be replaced while the node runs.
 
 use super::subnets::TrustedSubnets;
 use crate::identity::{Encryption, Identity, IdentityError};
@@ -69,13 +69,13 @@ impl Proof {
     }
 }
 
-/// The proof of a node, now and from here on. Cloning shares it.
+/// The current proof of a node. Cloning shares it.
 #[derive(Clone, Debug)]
-pub(crate) struct Credentials {
+pub(crate) struct CurrentProof {
     current: watch::Sender<Arc<Proof>>,
 }
 
-impl Credentials {
+impl CurrentProof {
     pub(crate) fn new(identity: Identity, trusted: TrustedSubnets) -> Result<Self, IdentityError> {
         let (current, _) = watch::channel(Arc::new(Proof::new(identity, trusted)?));
         Ok(Self { current })

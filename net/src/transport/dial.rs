@@ -2,17 +2,18 @@
 
 use super::LINK_MESSAGE_BYTES_MAX;
 use super::connection::{Connections, Fate, Guarded};
-use super::credentials::Credentials;
-use super::expiry::Expiry;
+use super::credentials::CurrentProof;
+use super::expiry;
 use super::failure;
 use super::links::{Links, Origin, Stem};
 use super::network::{Listener, Network};
-use super::renewal::Renewal;
 use super::service::Sent;
+use crate::clock;
 use crate::identity::{self, Encryption, Identity, Peer, Role};
 use crate::overlay::{Keys, Wire};
 use crate::wire::proto::mesh_client::MeshClient;
 use hyper_util::rt::TokioIo;
+use phalanx_core::credentials::Expiry;
 use phalanx_core::gossip::{Address, DialError, DialId, Input};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -31,7 +32,7 @@ use tonic::transport::{Channel, Endpoint};
 #[derive(Clone)]
 pub(crate) struct Dialer<N> {
     pub(crate) network: N,
-    pub(crate) credentials: Credentials,
+    pub(crate) credentials: CurrentProof,
     pub(crate) connections: Connections,
     pub(crate) links: Links,
     /// The longest time from the order to the link.
@@ -70,9 +71,10 @@ impl<N: Network> Dialer<N> {
             encrypted,
             keys,
         } = call(io, &proof.identity, tls, Some(self.keepalive)).await?;
-        // Otherwise it would close at once, and be dialled again at once.
-        if expiry.is_near() && !expiry.is_over() {
-            return Err(DialError::Untrusted(expiry.to_string()));
+        // Otherwise the link would close at once, and be dialled again at once.
+        let now = clock::wall();
+        if expiry.is_near(now) && !expiry.is_over(now) {
+            return Err(DialError::Untrusted(expiry::in_words(expiry)));
         }
         let (queue, outbound) = self.links.queue();
         let answer = MeshClient::new(channel.clone())
@@ -92,18 +94,16 @@ impl<N: Network> Dialer<N> {
             encrypted,
         });
         let origin = Origin::Dialed(dial, channel);
-        let id = peer.subject.id().clone();
-        let renewal = Renewal::new(&self.credentials, proof.generation, peer, expiry, true);
         self.links.open(Stem {
             origin,
-            peer: id,
+            peer,
             remote,
             encrypted,
             queue,
             inbound,
             fate,
             expiry,
-            renewal,
+            generation: proof.generation,
             wire,
         });
         Ok(())

@@ -11,21 +11,22 @@
 //! the machine.
 
 use super::connection::Fate;
-use super::expiry::Expiry;
 use super::queue::{Ending, Outbound, Queue};
-use super::renewal::Renewal;
-use super::{Counters, Event, Limits, Notice, Tasks};
+use super::{Counters, Event, Limits, Notice, Tasks, renewal};
+use crate::clock;
 use crate::driver::Handle;
+use crate::identity::Peer;
 use crate::overlay::{self, Paths, Signal, Violation, Wire};
 use crate::wire::Parts;
 use crate::wire::proto::Packet;
+use phalanx_core::credentials::{self, Credentials, Expiry};
 use phalanx_core::gossip::{CloseReason, DialId, Input, LinkId, Message};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use tokio::sync::broadcast;
@@ -39,6 +40,8 @@ use tonic::{Code, Status, Streaming};
 pub(crate) struct Links {
     table: Arc<Mutex<Table>>,
     pub(crate) driver: Handle<Node>,
+    /// The machine that decides about certificates.
+    pub(crate) credentials: Handle<Credentials>,
     pub(crate) tasks: Tasks,
     pub(crate) limits: Limits,
     pub(crate) notices: broadcast::Sender<Notice>,
@@ -71,12 +74,19 @@ impl Outgoing {
 struct Table {
     last: u64,
     queues: BTreeMap<LinkId, Arc<Queue>>,
-    /// With which of our credentials each was made.
-    generations: BTreeMap<LinkId, u64>,
+    /// The other end of each, as its handshake proved it.
+    proven: BTreeMap<LinkId, Proven>,
     /// Those that others can read.
     unencrypted: BTreeSet<LinkId>,
     /// The node is ending: no link opens any more.
     ended: bool,
+}
+
+/// The other end of a link.
+struct Proven {
+    peer: Peer,
+    /// The generation of our credentials in the handshake.
+    generation: u64,
 }
 
 /// How a link came to be.
@@ -90,7 +100,7 @@ pub(crate) enum Origin {
 /// A stream that becomes a link.
 pub(crate) struct Stem {
     pub(crate) origin: Origin,
-    pub(crate) peer: NodeId,
+    pub(crate) peer: Peer,
     /// Where the peer is, as the connection shows it.
     pub(crate) remote: SocketAddr,
     pub(crate) encrypted: bool,
@@ -98,7 +108,8 @@ pub(crate) struct Stem {
     pub(crate) inbound: Streaming<Packet>,
     pub(crate) fate: Fate,
     pub(crate) expiry: Expiry,
-    pub(crate) renewal: Renewal,
+    /// The generation of our credentials in the handshake.
+    pub(crate) generation: u64,
     pub(crate) wire: Option<Wire>,
 }
 
@@ -122,13 +133,12 @@ enum Next {
     Failed(Status),
     PeerEnded,
     Ending(Ending),
-    Expired,
-    Untrusted,
 }
 
 impl Links {
     pub(crate) fn new(
         driver: Handle<Node>,
+        credentials: Handle<Credentials>,
         tasks: Tasks,
         limits: Limits,
         notices: broadcast::Sender<Notice>,
@@ -137,6 +147,7 @@ impl Links {
         Self {
             table: Arc::default(),
             driver,
+            credentials,
             tasks,
             limits,
             notices,
@@ -165,9 +176,11 @@ impl Links {
             inbound,
             fate,
             expiry,
-            renewal,
+            generation,
             wire,
         } = stem;
+        let proven = Proven { peer, generation };
+        let peer = proven.peer.subject.id().clone();
         let mut table = self.lock();
         if table.ended {
             drop(table);
@@ -177,7 +190,7 @@ impl Links {
         table.last += 1;
         let link = LinkId(table.last);
         table.queues.insert(link, queue.clone());
-        table.generations.insert(link, renewal.generation());
+        table.proven.insert(link, proven);
         if !encrypted {
             table.unencrypted.insert(link);
         }
@@ -221,7 +234,7 @@ impl Links {
             channel,
             path,
         };
-        self.tasks.spawn(pump.run(opened, renewal));
+        self.tasks.spawn(pump.run(opened, generation));
     }
 
     /// Sends on a link. A link that is gone takes nothing: the machine is about to hear of it.
@@ -262,6 +275,19 @@ impl Links {
         }
     }
 
+    /// Closes a link after what waits on it, for the sake of a certificate.
+    pub(crate) fn end(&self, link: LinkId, reason: CloseReason) {
+        let queue = self.lock().queues.get(&link).cloned();
+        if let Some(queue) = queue {
+            queue.close_for(reason);
+        }
+    }
+
+    /// The other end of a link, as its handshake proved it.
+    pub(crate) fn peer(&self, link: LinkId) -> Option<Peer> {
+        self.lock().proven.get(&link).map(|it| it.peer.clone())
+    }
+
     /// Closes every link after what waits on it; none opens from here on.
     pub(crate) fn close_all(&self) {
         let mut table = self.lock();
@@ -278,7 +304,7 @@ impl Links {
     fn forget(&self, link: LinkId) -> bool {
         self.end_path(link);
         let mut table = self.lock();
-        table.generations.remove(&link);
+        table.proven.remove(&link);
         table.queues.remove(&link).is_some()
     }
 
@@ -290,7 +316,7 @@ impl Links {
     /// The number of open links made with credentials before these.
     pub(crate) fn before(&self, generation: u64) -> usize {
         let table = self.lock();
-        let made = |link| table.generations.get(link).copied().unwrap_or_default();
+        let made = |link| table.proven.get(link).map_or(0, |it| it.generation);
         let before = table.queues.keys().filter(|link| made(link) < generation);
         before.count()
     }
@@ -317,13 +343,18 @@ impl Links {
 }
 
 impl Pump {
-    async fn run(mut self, opened: Input, renewal: Renewal) {
+    async fn run(mut self, opened: Input, generation: u64) {
         self.links.tell(opened).await;
-        let mut expires = pin!(self.expiry.comes_near());
-        let mut distrusted = pin!(renewal.follow(self.links.clone(), self.link));
+        let opened = credentials::Input::LinkOpened {
+            link: self.link,
+            dialed: self.channel.is_some(),
+            expiry: self.expiry,
+            generation,
+        };
+        renewal::deliver(&self.links.credentials, opened).await;
         let mut given_up = false;
         let reason = loop {
-            match self.next(expires.as_mut(), distrusted.as_mut()).await {
+            match self.next().await {
                 Next::Packet(packet) => match self.unpack(packet) {
                     Ok(Some(message)) => self.receive(message).await,
                     Ok(None) => {}
@@ -332,16 +363,15 @@ impl Pump {
                 Next::Failed(status) if is_malformed(&status) => {
                     break Some(self.malformed(status.message().to_owned()));
                 }
-                Next::Expired => break Some(CloseReason::Expired),
-                Next::Untrusted => break Some(CloseReason::Untrusted),
                 // The other end closes for the same certificate, perhaps by a clock that is ahead.
-                Next::Failed(_) | Next::PeerEnded if self.expiry.explains_an_end() => {
+                Next::Failed(_) | Next::PeerEnded if self.expiry.explains_an_end(clock::wall()) => {
                     break Some(CloseReason::Expired);
                 }
                 Next::Failed(_) => break Some(CloseReason::Lost),
                 Next::PeerEnded => break Some(CloseReason::Ended),
                 Next::Ending(Ending::Overflowed) => break Some(CloseReason::Overflow),
                 Next::Ending(Ending::Closed) => break None,
+                Next::Ending(Ending::ForCertificate(reason)) => break Some(reason),
                 Next::Ending(Ending::GivenUp) => {
                     given_up = true;
                     break Some(CloseReason::Ended);
@@ -351,21 +381,11 @@ impl Pump {
         self.end(reason, given_up).await;
     }
 
-    async fn next(
-        &mut self,
-        mut expires: Pin<&mut impl Future<Output = ()>>,
-        mut distrusted: Pin<&mut impl Future<Output = ()>>,
-    ) -> Next {
+    async fn next(&mut self) -> Next {
         let Self { queue, inbound, .. } = self;
         poll_fn(|context| {
             if let Poll::Ready(ending) = queue.poll_ending(context) {
                 return Poll::Ready(Next::Ending(ending));
-            }
-            if expires.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Next::Expired);
-            }
-            if distrusted.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Next::Untrusted);
             }
             Pin::new(&mut *inbound)
                 .poll_next(context)
@@ -421,6 +441,8 @@ impl Pump {
     async fn end(mut self, reason: Option<CloseReason>, given_up: bool) {
         let grace = self.links.limits.close_grace;
         let known = self.links.forget(self.link);
+        let closed = credentials::Input::LinkClosed { link: self.link };
+        renewal::deliver(&self.links.credentials, closed).await;
         if reason.is_none_or(in_order) {
             self.queue.close();
         } else {

@@ -49,11 +49,13 @@ pub use subnets::{Subnet, SubnetError, TRUSTED_SUBNETS_MAX, TooManySubnets, Trus
 pub use tasks::Tasks;
 pub use wishes::{WishError, WishedLink};
 
+use crate::identity::iso_8601;
 use phalanx_core::channel;
 use phalanx_core::gossip;
 use phalanx_core::gossip::LinkId;
 use phalanx_core::gossip::message::FRAME_BYTES_MAX;
 use phalanx_core::identity::NodeId;
+use phalanx_core::time::Wall;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -198,6 +200,20 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A new certificate could not be obtained; the request is retried.
+    RenewalFailed {
+        /// The reason.
+        reason: String,
+        /// The number of failures in sequence.
+        failures: u32,
+    },
+    /// This machine's calendar was set.
+    CalendarStepped {
+        /// The time that was expected.
+        expected: Wall,
+        /// The time that was read.
+        found: Wall,
+    },
     /// The epoch could not be stored; it is tried again.
     StoreFailed {
         /// Why.
@@ -261,6 +277,16 @@ impl fmt::Display for Event {
                 write!(f, "no data path to {peer}: {reason}")
             }
             Self::AcceptFailed { reason } => write!(f, "no connection can be accepted: {reason}"),
+            Self::RenewalFailed { reason, failures } => write!(
+                f,
+                "no new certificate was obtained ({failures} attempts): {reason}"
+            ),
+            Self::CalendarStepped { expected, found } => write!(
+                f,
+                "this machine's clock was set from {} to {}",
+                iso_8601(*expected),
+                iso_8601(*found)
+            ),
             Self::StoreFailed { reason } => write!(f, "the epoch was not stored: {reason}"),
         }
     }

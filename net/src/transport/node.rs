@@ -3,20 +3,23 @@
 use super::accept::{self, Gate};
 use super::complaints::Complaints;
 use super::connection::Connections;
-use super::credentials::Credentials;
+use super::credentials::CurrentProof;
 use super::dial::Dialer;
 use super::links::Links;
 use super::network::{Listener, Network};
 use super::performer::{MeshPerformer, Observer, keep_epochs};
+use super::renewal::{self, CredentialsPerformer};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
 use super::wishes::Wishes;
 use super::{Event, Limits, Notice, Tasks, Traffic};
 use crate::channel::Desk;
+use crate::clock;
 use crate::driver::{self, Epoch, Handle, Inbox};
 use crate::identity::{Identity, IdentityError, Place};
 use crate::overlay::{Overlay, OverlayStatus, Paths};
 use crate::store::EpochStore;
+use phalanx_core::credentials::{self, Credentials};
 use phalanx_core::gossip::{self, Input, LinkId};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
@@ -114,7 +117,9 @@ pub struct MeshNode {
     pub(super) links: Links,
     desk: Desk,
     connections: Connections,
-    credentials: Credentials,
+    credentials: CurrentProof,
+    /// Whether a new certificate was requested and nobody has taken the request.
+    requested: watch::Sender<bool>,
     left: watch::Receiver<bool>,
     closing: watch::Sender<bool>,
     address: SocketAddr,
@@ -172,10 +177,12 @@ impl<N: Network> Bound<N> {
             observer,
             overlay,
         } = settings;
-        let credentials = Credentials::new(identity, trusted)?;
+        let credentials = CurrentProof::new(identity, trusted)?;
         let inbox = Inbox::new();
         let (left, has_left) = watch::channel(false);
-        let mut node = MeshNode::new(&inbox, limits, has_left, self.address, credentials.clone());
+        let lifecycle = Inbox::new();
+        let handles = (inbox.handle(), lifecycle.handle());
+        let mut node = MeshNode::new(handles, limits, has_left, self.address, credentials.clone());
         node.links.paths = overlay.map(|overlay| {
             let notices = node.links.notices.clone();
             let paths = Paths::new(overlay, config.id.clone(), config.instance, notices);
@@ -183,8 +190,7 @@ impl<N: Network> Bound<N> {
         });
         let links = node.links.clone();
         let keepalive = config.tuning.heartbeat_interval_max * KEEPALIVE_FACTOR;
-        let link_service =
-            LinkService::server(links.clone(), config.mesh.clone(), credentials.clone());
+        let link_service = LinkService::server(links.clone(), config.mesh.clone());
         let routes = routes(&node).add_service(link_service);
         let (out, incoming) = mpsc::channel(INCOMING);
         node.serve(routes, ReceiverStream::new(incoming), keepalive);
@@ -217,6 +223,7 @@ impl<N: Network> Bound<N> {
             observer,
         };
         let epoch = Epoch::begin();
+        node.follow_certificates(lifecycle, seed, epoch);
         let machine = Node::new(config, seed, epoch.now());
         let ends = EndsNode(node.closing.clone());
         tasks.spawn(async move {
@@ -263,28 +270,43 @@ pub(super) async fn until(task: impl Future<Output = ()>, signal: impl Future<Ou
 
 impl MeshNode {
     fn new(
-        inbox: &Inbox<Node>,
+        (driver, lifecycle): (Handle<Node>, Handle<Credentials>),
         limits: Limits,
         left: watch::Receiver<bool>,
         address: SocketAddr,
-        credentials: Credentials,
+        credentials: CurrentProof,
     ) -> Self {
         let (notices, _) = broadcast::channel(NOTICES);
         let (closing, _) = watch::channel(false);
-        let driver = inbox.handle();
-        let links = Links::new(driver.clone(), Tasks::new(), limits, notices);
+        let links = Links::new(driver.clone(), lifecycle, Tasks::new(), limits, notices);
         Self {
             driver,
             links,
             desk: Desk::default(),
             connections: Connections::default(),
             credentials,
+            requested: watch::channel(false).0,
             left,
             closing,
             address,
             wishes: Wishes::default(),
             runtime: runtime::Handle::current(),
         }
+    }
+
+    /// Runs the machine that decides about certificates, until the node ends.
+    fn follow_certificates(&self, inbox: Inbox<Credentials>, seed: u64, epoch: Epoch) {
+        let validity = self.identity().validity();
+        let machine = Credentials::new(validity, clock::wall(), seed, epoch.now());
+        let performer = CredentialsPerformer {
+            links: self.links.clone(),
+            proof: self.credentials.clone(),
+            requested: self.requested.clone(),
+        };
+        let run = async move { drop(driver::run(machine, performer, inbox, epoch).await) };
+        self.links.tasks.spawn(until(run, self.closed()));
+        let follow = renewal::follow(self.credentials.clone(), self.links.credentials.clone());
+        self.links.tasks.spawn(until(follow, self.closed()));
     }
 
     /// Speaks HTTP/2 on what comes in, until the node ends.
@@ -383,6 +405,29 @@ impl MeshNode {
             });
         }
         self.credentials.replace(identity)
+    }
+
+    /// Waits until a new certificate is due. The caller obtains one and answers by [`renew`](Self::renew),
+    /// [`renewal_unchanged`](Self::renewal_unchanged) or [`renewal_failed`](Self::renewal_failed); the request is not
+    /// repeated before that.
+    pub fn renewal_due(&self) -> impl Future<Output = ()> + Send + use<> {
+        let requested = self.requested.clone();
+        async move {
+            // The sender lives as long as this does.
+            let _gone = requested.subscribe().wait_for(|it| *it).await.is_err();
+            requested.send_replace(false);
+        }
+    }
+
+    /// Answers a request for a certificate: the source holds none but the one in use.
+    pub async fn renewal_unchanged(&self) {
+        renewal::deliver(&self.links.credentials, credentials::Input::Unchanged).await;
+    }
+
+    /// Answers a request for a certificate: none could be obtained, for this reason. The request is retried.
+    pub async fn renewal_failed(&self, reason: String) {
+        let failed = credentials::Input::RequestFailed { reason };
+        renewal::deliver(&self.links.credentials, failed).await;
     }
 
     /// The node's overlay and its data paths; none if it has no overlay.

@@ -140,7 +140,13 @@ mod tests {
     async fn the_newest_epoch_is_stored_however_often_it_takes() {
         let inbox = Inbox::new();
         let (notices, mut told) = broadcast::channel(16);
-        let links = Links::new(inbox.handle(), Tasks::new(), Limits::default(), notices);
+        let links = Links::new(
+            inbox.handle(),
+            Inbox::new().handle(),
+            Tasks::new(),
+            Limits::default(),
+            notices,
+        );
         let store = Failing::default();
         let (orders, ordered) = watch::channel(None);
         let talk = async {

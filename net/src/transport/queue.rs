@@ -7,7 +7,7 @@
 //! which speaks of what the mesh sent before it.
 
 use crate::wire::Parts;
-use phalanx_core::gossip::Message;
+use phalanx_core::gossip::{CloseReason, Message};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +41,8 @@ pub(crate) enum Ending {
     Overflowed,
     /// An overlay gave the link up: what waits is still sent.
     GivenUp,
+    /// We close the link for the sake of a certificate: what waits is still sent.
+    ForCertificate(CloseReason),
 }
 
 #[derive(Debug)]
@@ -122,6 +124,11 @@ impl Queue {
     /// The same, by the wish of an overlay.
     pub(crate) fn give_up(&self) {
         self.end(Ending::GivenUp);
+    }
+
+    /// Closes for the sake of a certificate.
+    pub(crate) fn close_for(&self, reason: CloseReason) {
+        self.end(Ending::ForCertificate(reason));
     }
 
     fn end(&self, ending: Ending) {

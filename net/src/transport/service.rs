@@ -1,11 +1,10 @@
 //! The call with which a node opens a link to this one.
 
 use super::connection::Caller;
-use super::credentials::Credentials;
 use super::links::{Links, Origin, Stem};
 use super::queue::Outbound;
-use super::renewal::Renewal;
-use super::{Event, LINK_MESSAGE_BYTES_MAX};
+use super::{Event, LINK_MESSAGE_BYTES_MAX, expiry};
+use crate::clock;
 use crate::identity::Role;
 use crate::wire::proto::Packet;
 use crate::wire::proto::mesh_server::{Mesh, MeshServer};
@@ -18,17 +17,12 @@ use tonic::{Request, Response, Status, Streaming};
 pub(crate) struct LinkService {
     links: Links,
     mesh: String,
-    credentials: Credentials,
 }
 
 impl LinkService {
     /// The service of a node of `mesh`.
-    pub(crate) fn server(links: Links, mesh: String, credentials: Credentials) -> MeshServer<Self> {
-        let service = Self {
-            links,
-            mesh,
-            credentials,
-        };
+    pub(crate) fn server(links: Links, mesh: String) -> MeshServer<Self> {
+        let service = Self { links, mesh };
         MeshServer::new(service)
             .max_decoding_message_size(LINK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(LINK_MESSAGE_BYTES_MAX)
@@ -43,8 +37,8 @@ impl LinkService {
         if subject.role() != Role::Node {
             return Some(format!("{subject} is no node; only nodes open links"));
         }
-        if caller.expiry.is_near() {
-            return Some(caller.expiry.to_string());
+        if caller.expiry.is_near(clock::wall()) {
+            return Some(expiry::in_words(caller.expiry));
         }
         None
     }
@@ -76,17 +70,16 @@ impl Mesh for LinkService {
             generation,
             wire,
         } = caller;
-        let id = peer.subject.id().clone();
         self.links.open(Stem {
             origin: Origin::Accepted,
-            peer: id,
+            peer,
             remote,
             encrypted,
             queue,
             inbound: request.into_inner(),
             fate,
             expiry,
-            renewal: Renewal::new(&self.credentials, generation, peer, expiry, false),
+            generation,
             wire,
         });
         Ok(Response::new(Served(outbound)))

@@ -140,7 +140,7 @@ async fn a_secret_is_rotated_under_running_daemons_and_nobody_is_lost() {
         for (id, daemon) in ids.iter().zip(daemons) {
             place.secrets(&format!("secret-{id}"), accepted);
             daemon.signal(Signal::HUP);
-            daemon.says("the node proves itself anew");
+            daemon.says("the node has new credentials");
         }
         for client in &mut clients {
             has_rotated(client, accepted.len()).await;
@@ -185,7 +185,7 @@ async fn a_directory_with_the_authoritys_key_renews_a_certificate_by_itself() {
     let b = place.start("b", &[&a]);
     let mut client = place.ask(&b).await;
     tells(client.clone(), |view| all_alive(view, 2)).await;
-    b.says("the node proves itself anew");
+    b.says("the node has new credentials");
     let deadline = Instant::now() + SOON;
     loop {
         let status = client.calls().get_status(GetStatusRequest {}).await;
@@ -212,14 +212,14 @@ async fn certificates_in_files_are_read_again_when_told() {
     let certificates = place.path("certs");
     ca_issue(&certificates, &node("a"), &certificates, days(30)).unwrap();
     a.signal(Signal::HUP);
-    a.says("the node proves itself anew");
+    a.says("the node has new credentials");
     let status = client.calls().get_status(GetStatusRequest {}).await;
     let until = status.unwrap().into_inner().certificate.unwrap().not_after;
     assert!(until < clock::wall().0 + 31 * 86_400);
     // One that is of no use changes nothing.
     fs::write(certificates.join("a-cert.pem"), "nothing").unwrap();
     a.signal(Signal::HUP);
-    let line = a.says("the certificates were not taken over");
+    let line = a.says("the certificates were not replaced");
     let said = line["message"].as_str().unwrap();
     assert!(said.contains("a-cert.pem: holds no certificate"), "{said}");
     assert!(a.runs());
