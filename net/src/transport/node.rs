@@ -118,7 +118,7 @@ pub struct MeshNode {
     desk: Desk,
     connections: Connections,
     credentials: CurrentProof,
-    /// Whether a new certificate was requested and nobody has taken the request.
+    /// Whether a new certificate was requested and the request was not taken.
     requested: watch::Sender<bool>,
     left: watch::Receiver<bool>,
     closing: watch::Sender<bool>,

@@ -1,7 +1,7 @@
 //! Performs the orders of the machine that decides about certificates: [`Credentials`].
 //!
-//! The machine has a loop of its own beside the node's. What happens to links and to this node's proof is delivered to
-//! it; new certificates are obtained by the program that holds their source, which waits for the request at
+//! The machine has a loop of its own beside the node's. Events of links and new credentials are delivered to it. New
+//! certificates are obtained by the program that holds their source, which waits for the request at
 //! [`MeshNode::renewal_due`](super::MeshNode::renewal_due).
 
 use super::Event;
