@@ -6,7 +6,7 @@ BIN := target/debug
 LARGE_PAGES ?= GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-mesh bench-sim bench-peers bench-daemons golden build release wire sim-madsim tools
+.PHONY: help demo test check bench bench-mesh bench-sim bench-peers bench-daemons golden soak build release wire sim-madsim tools
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ check: cc ## formatting, lints and documentation, warnings as errors
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
+soak: cc ## runs too long for `make test`: trace hashes of a thousand nodes
+	@.ci/totals $(CARGO) test --locked -p phalanx-sim --test soak
+
 bench: cc ## measure the mesh against its goals (release build, model engine)
 	$(LARGE_PAGES) $(CARGO) bench --locked -p phalanx-sim --bench goals
 
@@ -41,8 +44,10 @@ bench-peers: cc ## compare with foca and chitchat on a simulated network (PEERS=
 bench-daemons: cc ## measure 50 real daemons at rest, beside weave mesh and memberlist (DAEMONS="--nodes 20 --for 30")
 	cd sim/peers && $(CARGO) run --locked --release --quiet --bin daemons -- $(DAEMONS)
 
-golden: cc ## write the golden files anew; read the difference before you commit it
+golden: cc ## rewrite the golden files; read the difference before you commit it
 	PHALANX_GOLDEN=write $(CARGO) test --locked --workspace --test tool --test scenarios golden
+	PHALANX_GOLDEN=write $(CARGO) test --locked -p phalanx-sim --test trace_hashes --test soak
+	PHALANX_GOLDEN=write $(CARGO) test --locked -p phalanx-sim-wire --test runs scenarios
 
 build: cc ## debug builds of every binary, in target/debug
 	$(CARGO) build --locked --workspace --bins
@@ -60,8 +65,8 @@ sim-madsim: cc ## build the madsim engine beside the others, and run its scenari
 	cp target/madsim/debug/phalanx-sim-madsim $(BIN)/
 	@cd sim/madsim && ../../.ci/totals $(CARGO) test --locked
 
-tools: ## install what the tests need and this machine lacks (a C compiler, nix, a browser), with apt
-	@.ci/tools cc:gcc:libc6-dev nix:nix-bin chromium:chromium
+tools: ## install what the tests need and this machine lacks (a C compiler, nix, a browser, nginx, unbound), with apt
+	@.ci/tools cc:gcc:libc6-dev nix:nix-bin chromium:chromium nginx:nginx unbound:unbound
 
 .PHONY: cc
 cc:

@@ -4,6 +4,8 @@
 //! simulator counts bytes, so both need sizes; `phalanx-net` proves by property that these formulas equal the
 //! real encoder's. Field numbers are all below 16: a tag is one byte.
 
+/// The most bytes one message takes encoded.
+pub const FRAME_BYTES_MAX: usize = 16 * 1024;
 /// Something with an encoded size.
 pub trait Encoded {
     /// The size of the Protocol Buffers encoding, in bytes, without a length prefix.
@@ -53,6 +55,12 @@ pub const fn delimited(len: usize) -> usize {
 #[must_use]
 pub const fn bytes(len: usize) -> usize {
     if len == 0 { 0 } else { delimited(len) }
+}
+
+/// A `fixed64` field, absent when zero.
+#[must_use]
+pub const fn fixed64(value: u64) -> usize {
+    if value == 0 { 0 } else { 9 }
 }
 
 /// A packed `repeated fixed64` field of `count` elements, absent when empty.

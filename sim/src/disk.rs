@@ -5,12 +5,41 @@
 //! gone when the machine loses its power. A write under way when the process ends did not happen; on a disk that
 //! tears, a beginning of it, drawn, may have.
 
-use crate::scenario::DiskFault;
 use core::fmt;
 use core::time::Duration;
 use phalanx_core::random::Random;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+/// How a disk fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFault {
+    /// Writes fail for want of room.
+    Full,
+    /// The write under way at a stop is half there.
+    TornWrite,
+    /// Reads and writes fail.
+    IoError,
+}
+
+impl DiskFault {
+    /// Every fault and its word.
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Full, "full"),
+        (Self::TornWrite, "torn-write"),
+        (Self::IoError, "io-error"),
+    ];
+
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::TornWrite => "torn-write",
+            Self::IoError => "io-error",
+        }
+    }
+}
 
 /// How long a write takes that is not synced.
 pub const WRITE: Duration = Duration::from_micros(20);
@@ -71,6 +100,8 @@ pub struct Files {
     files: BTreeMap<Cow<'static, str>, File>,
     /// What was ordered and is not done, by number, with whether it is synced.
     under_way: BTreeMap<u64, (Write, bool)>,
+    /// The process that ordered each of these.
+    owners: BTreeMap<u64, usize>,
     ordered: u64,
     /// When the latest order is done, in true time.
     busy_until: u64,
@@ -98,7 +129,13 @@ impl Files {
     }
 
     /// A write begins; returns its number and when it is done.
-    pub(crate) fn begin(&mut self, now: u64, write: Write, synced: bool) -> (u64, u64) {
+    pub(crate) fn begin(
+        &mut self,
+        now: u64,
+        owner: usize,
+        write: Write,
+        synced: bool,
+    ) -> (u64, u64) {
         let takes = if synced || write == Write::Sync {
             SYNC
         } else {
@@ -106,6 +143,7 @@ impl Files {
         };
         self.ordered += 1;
         self.under_way.insert(self.ordered, (write, synced));
+        self.owners.insert(self.ordered, owner);
         let done = now + phalanx_core::time::nanos(takes);
         self.busy_until = self.busy_until.max(done);
         (self.ordered, self.busy_until)
@@ -114,6 +152,7 @@ impl Files {
     /// A write comes to its end, or fails: what it was, and whether synced; none if it was forgotten with its process.
     pub(crate) fn end(&mut self, number: u64) -> Option<Result<(), (DiskError, Write, bool)>> {
         let (write, synced) = self.under_way.remove(&number)?;
+        self.owners.remove(&number);
         match self.fault {
             Some((DiskFault::IoError, _)) => return Some(Err((DiskError::Io, write, synced))),
             Some((DiskFault::Full, _)) if write.grows() => {
@@ -148,9 +187,21 @@ impl Files {
         self.fault.and_then(|(_, step)| step)
     }
 
+    /// A process ended: what it had under way did not happen.
+    pub(crate) fn forget(&mut self, owner: usize) {
+        let owners = &mut self.owners;
+        self.under_way
+            .retain(|number, _| owners.get(number) != Some(&owner));
+        owners.retain(|_, of| *of != owner);
+        if self.under_way.is_empty() {
+            self.busy_until = 0;
+        }
+    }
+
     /// The process or the machine ended. Returns how many writes that were not durable are gone or torn.
     pub(crate) fn crash(&mut self, left: Left, random: &mut Random) -> u64 {
         let under_way = std::mem::take(&mut self.under_way);
+        self.owners.clear();
         self.busy_until = 0;
         let before = self.files.clone();
         match left {
@@ -235,7 +286,7 @@ mod tests {
     use super::*;
 
     fn written(files: &mut Files, write: Write, synced: bool) {
-        let (number, _) = files.begin(0, write, synced);
+        let (number, _) = files.begin(0, 0, write, synced);
         assert_eq!(files.end(number), Some(Ok(())));
     }
 
@@ -264,7 +315,7 @@ mod tests {
     #[test]
     fn a_write_under_way_at_a_crash_did_not_happen() {
         let mut files = Files::default();
-        let (number, _) = files.begin(0, replace("new"), true);
+        let (number, _) = files.begin(0, 0, replace("new"), true);
         files.crash(Left::Written, &mut Random::from_seed(1));
         assert_eq!(files.end(number), None);
         assert_eq!(files.read("vote"), None);
@@ -273,8 +324,8 @@ mod tests {
     #[test]
     fn writes_complete_in_order() {
         let mut files = Files::default();
-        let (_, slow) = files.begin(0, replace("one"), true);
-        let (_, quick) = files.begin(1, replace("two"), false);
+        let (_, slow) = files.begin(0, 0, replace("one"), true);
+        let (_, quick) = files.begin(1, 0, replace("two"), false);
         assert_eq!((slow, quick), (2_000_000, 2_000_000));
     }
 
@@ -283,14 +334,14 @@ mod tests {
         let mut files = Files::default();
         written(&mut files, replace("one"), true);
         files.set_fault(Some(DiskFault::Full), None);
-        let (number, _) = files.begin(0, replace("two"), true);
+        let (number, _) = files.begin(0, 0, replace("two"), true);
         assert_eq!(
             files.end(number),
             Some(Err((DiskError::Full, replace("two"), true)))
         );
         written(&mut files, Write::Sync, true);
         files.set_fault(Some(DiskFault::IoError), None);
-        let (number, _) = files.begin(0, Write::Sync, true);
+        let (number, _) = files.begin(0, 0, Write::Sync, true);
         assert_eq!(
             files.end(number),
             Some(Err((DiskError::Io, Write::Sync, true)))
@@ -307,7 +358,7 @@ mod tests {
             let mut files = Files::default();
             written(&mut files, append("safe"), true);
             files.set_fault(Some(DiskFault::TornWrite), None);
-            let _under_way = files.begin(0, append("more"), true);
+            let _under_way = files.begin(0, 0, append("more"), true);
             files.crash(Left::Synced, &mut Random::from_seed(seed));
             let left = files.read("log").unwrap();
             assert!(b"safemore".starts_with(left) && left.starts_with(b"safe"));

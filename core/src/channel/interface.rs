@@ -1,9 +1,9 @@
 //! What can happen to the channels of a node, what they order, and what they tell people.
 
-use super::custom::Custom;
 use super::message::{ChannelName, Data, Failure, Kind, Parcel, UpdateId, Version};
-use crate::gossip::LinkId;
+use super::store::Custom;
 use crate::identity::NodeId;
+use crate::link::LinkId;
 use crate::machine::Wake;
 use crate::time::Duration;
 use core::fmt;
@@ -249,7 +249,7 @@ impl fmt::Display for Refusal {
             Self::TooManyChannels => write!(
                 f,
                 "the node knows {} channels, as many as it may",
-                super::CHANNELS_MAX
+                super::config::CHANNELS_MAX
             ),
             Self::TooLarge(found) => write!(
                 f,

@@ -1,13 +1,13 @@
 //! What two neighbours say to each other about channels, over one link.
 //!
-//! A [`Data`] is one message of a link: at most [`FRAME_BYTES_MAX`](crate::gossip::message::FRAME_BYTES_MAX) bytes
+//! A [`Data`] is one message of a link: at most [`FRAME_BYTES_MAX`](crate::size::FRAME_BYTES_MAX) bytes
 //! encoded. A payload that does not fit is cut: the first piece travels in its item, the others in [`Item::Rest`]
 //! right behind it on the same link. Sizes equal the wire format's (net/proto/mesh.proto).
 
-use crate::gossip::message::Cell;
 use crate::identity::{NameError, NodeId, check_name};
 use crate::random::{hash_bytes, mix};
 use crate::size::{self, Encoded};
+use crate::sketch::Cell;
 use core::fmt;
 use std::sync::Arc;
 

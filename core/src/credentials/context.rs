@@ -2,7 +2,7 @@
 
 use super::interface::Output;
 use crate::deadlines::Deadlines;
-use crate::gossip::LinkId;
+use crate::link::LinkId;
 use crate::machine::Outbox;
 use crate::random::Random;
 use crate::time::{Instant, Wall};

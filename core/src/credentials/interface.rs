@@ -1,7 +1,7 @@
 //! Inputs and outputs of the credentials machine.
 
 use super::{Expiry, Validity};
-use crate::gossip::{CloseReason, LinkId};
+use crate::link::{LinkId, LocalClose};
 use crate::machine::Wake;
 use crate::time::Wall;
 
@@ -76,8 +76,8 @@ pub enum Output {
     Close {
         /// The link.
         link: LinkId,
-        /// [`CloseReason::Expired`] or [`CloseReason::Untrusted`].
-        reason: CloseReason,
+        /// [`LocalClose::Expired`] or [`LocalClose::Untrusted`].
+        reason: LocalClose,
     },
     /// Obtain a new certificate from the source of certificates and replace the credentials: answered by
     /// [`Input::Replaced`], [`Input::Unchanged`] or [`Input::RequestFailed`].

@@ -14,7 +14,7 @@ use super::Expiry;
 use super::context::{Context, Timer};
 use super::interface::Output;
 use super::{GRACE, RETRY_MAX, RETRY_MIN, STAGGER, STAGGER_TURNS};
-use crate::gossip::{CloseReason, LinkId};
+use crate::link::{LinkId, LocalClose};
 use crate::time::{Duration, Instant, Wall};
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ impl Link {
             return;
         }
         if self.expiry.is_near(cx.wall) {
-            self.close(cx, link, CloseReason::Expired);
+            self.close(cx, link, LocalClose::Expired);
             return;
         }
         if !self.dialed || !current {
@@ -60,7 +60,7 @@ impl Link {
         }
     }
 
-    fn close(&mut self, cx: &mut Context<'_>, link: LinkId, reason: CloseReason) {
+    fn close(&mut self, cx: &mut Context<'_>, link: LinkId, reason: LocalClose) {
         self.closing = true;
         cx.timers.cancel(&Timer::Link(link));
         cx.out.push(Output::Close { link, reason });
@@ -154,7 +154,7 @@ impl Replacement {
         }
         let since = *link.distrusted_since.get_or_insert(cx.now);
         if cx.now.since(since) >= GRACE {
-            link.close(cx, id, CloseReason::Untrusted);
+            link.close(cx, id, LocalClose::Untrusted);
             return;
         }
         link.pause = RETRY_MIN;

@@ -2,8 +2,8 @@
 
 use super::signal::{CONTROL_BYTES_MAX, Control, Signal, WINDOW};
 use super::{Offer, violation::Violation};
-use crate::gossip::LinkId;
 use crate::identity::NodeId;
+use crate::link::LinkId;
 use crate::machine::Wake;
 use core::fmt;
 

@@ -38,8 +38,8 @@ pub use offer::{FEATURE_BYTES_MAX, FEATURES_MAX, Offer, OfferError};
 pub use signal::{CONTROL_BYTES_MAX, Control, REASON_BYTES_MAX, Signal, WINDOW};
 pub use violation::Violation;
 
-use crate::gossip::LinkId;
 use crate::identity::NodeId;
+use crate::link::LinkId;
 use crate::machine::{Machine, Outbox};
 use crate::time::Instant;
 use paths::Paths;

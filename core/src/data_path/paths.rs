@@ -9,8 +9,8 @@
 //! A link that replaces another with the same peer (after a renewed certificate, a simultaneous dial or a stalled
 //! connection) waits until the data path of its predecessor has stopped.
 
-use crate::gossip::LinkId;
 use crate::identity::NodeId;
+use crate::link::LinkId;
 use std::collections::BTreeMap;
 
 /// Progress of one link's data path.

@@ -5,16 +5,15 @@
 //! and not received grafts the link that announced it. A graft waits a little and draws a jitter, since otherwise a
 //! whole subtree grafts at once.
 
-use super::link::Key;
 use super::message::{AgedReport, UpdateId};
+use super::provenance::Provenance;
 use super::{
-    ANNOUNCERS_MAX, Event, Gossip, LinkId, MISSING_MAX, Missing, Output, Rejection, Status, Switch,
-    Timer,
+    ANNOUNCERS_MAX, Event, Gossip, LinkId, MISSING_MAX, Missing, Rejection, Status, Switch, Timer,
 };
-use crate::machine::Outbox;
 use crate::time::Duration;
+use crate::topology::publication::Key;
 use crate::topology::record::{COUNTER_MAX, Content, Rank, Record};
-use crate::topology::{Applied, Brought, Handle};
+use crate::topology::{Applied, Handle};
 use std::sync::Arc;
 
 /// More announcements of records than this waiting on one link say no more than a hash does: many join at once.
@@ -27,31 +26,28 @@ const REPORT_ANNOUNCED_AFTER: Duration = Duration::from_millis(100);
 impl Gossip {
     /// Sends what stands under `key` to all neighbours but one: its value on eager links, its name on others.
     pub(super) fn spread(&mut self, key: Key, except: Option<LinkId>) {
-        let tuning = &self.config.tuning;
-        let reports_due = self.now + tuning.report_after;
+        let tuning = &self.context.config.tuning;
+        let reports_due = self.context.now + tuning.report_after;
         // Reports take their time along the tree: announced at once, they would be asked for in vain.
-        let due = self.now
-            + if key.1 {
-                REPORT_ANNOUNCED_AFTER
-            } else {
-                tuning.announce_after
-            };
-        let most = if key.1 {
-            REPORTS_ANNOUNCED_MAX
-        } else {
-            ANNOUNCEMENTS_MAX
+        let (wait, most) = match key {
+            Key::Record(_) => (tuning.announce_after, ANNOUNCEMENTS_MAX),
+            Key::EdgeReport(_) => (REPORT_ANNOUNCED_AFTER, REPORTS_ANNOUNCED_MAX),
         };
+        let due = self.context.now + wait;
         for (id, link) in self.links.iter_mut() {
             if !link.is_open() || Some(*id) == except {
                 continue;
             }
             if link.eager && !link.silent {
                 link.outgoing.have.remove(&key);
-                if key.1 {
-                    link.outgoing.reports.insert(key.0);
-                    link.outgoing.reports_due.get_or_insert(reports_due);
-                } else {
-                    link.outgoing.updates.insert(key);
+                match key {
+                    Key::EdgeReport(member) => {
+                        link.outgoing.reports.insert(member);
+                        link.outgoing.reports_due.get_or_insert(reports_due);
+                    }
+                    Key::Record(_) => {
+                        link.outgoing.updates.insert(key);
+                    }
                 }
             } else if link.outgoing.have.len() < most {
                 link.outgoing.have.insert(key);
@@ -79,12 +75,12 @@ impl Gossip {
     /// The view changed under `key`; `before` was its hash.
     pub(super) fn remember(&mut self, key: Key, before: u64) {
         self.history.push((before, key));
-        self.changed = self.now;
+        self.changed = self.context.now;
         if let Some(missing) = self.missing.get(&key)
-            && self.topology.holds(&missing.id)
+            && self.context.topology.holds(&missing.id)
         {
             self.missing.remove(&key);
-            self.timers.cancel(&Timer::Graft(key));
+            self.context.timers.cancel(&Timer::Graft(key));
         }
     }
 
@@ -94,21 +90,20 @@ impl Gossip {
         link: LinkId,
         records: &[Arc<Record>],
         reports: &[AgedReport],
-        out: &mut Outbox<Output>,
     ) {
         let mut useful = false;
         let mut repeated = false;
-        self.topology.gather();
+        self.context.topology.gather();
         for record in records {
-            let (applied, key) = self.take_record(record, link, out);
+            let (applied, key) = self.take_record(record, link);
             let (news, again) = self.weigh(applied, key, link);
             useful |= news;
             repeated |= again;
             self.relay(key, applied, link);
         }
-        self.topology.settle();
+        self.context.topology.settle();
         for report in reports {
-            let (applied, key) = self.take_report(report, link, out);
+            let (applied, key) = self.take_report(report, link);
             let (news, again) = self.weigh(applied, key, link);
             useful |= news;
             repeated |= again;
@@ -130,28 +125,39 @@ impl Gossip {
     /// What came by reconciliation, or twice on one link (a snapshot and a broadcast crossing), says nothing about
     /// the tree.
     fn weigh(&mut self, applied: Applied, key: Option<Key>, link: LinkId) -> (bool, bool) {
-        let Some((handle, report)) = key else {
-            return (false, false);
-        };
-        let Some(brought) = self.brought(handle, report) else {
+        let Some(key) = key else {
             return (false, false);
         };
         match applied {
             Applied::Newer => {
-                *brought = Brought::by(link);
+                self.set_provenance(key, Provenance::link(link));
                 (true, false)
             }
-            Applied::Same => (false, brought.by_another_than(link)),
+            Applied::Same => (false, self.provenance(key).is_another_than(link)),
             Applied::Older | Applied::Full => (false, false),
         }
     }
 
-    /// Which link brought what is held of a member.
-    pub(super) fn brought(&mut self, handle: Handle, report: bool) -> Option<&mut Brought> {
-        if report {
-            self.topology.report_brought_by(handle)
-        } else {
-            Some(&mut self.news(handle).brought)
+    fn provenance(&self, key: Key) -> Provenance {
+        let found = match key {
+            Key::EdgeReport(member) => self.report_provenance.get(&member).copied(),
+            Key::Record(member) => {
+                let news = self.news.get(member as usize);
+                news.map(|news| news.received_from)
+            }
+        };
+        found.unwrap_or_default()
+    }
+
+    pub(super) fn set_provenance(&mut self, key: Key, from: Provenance) {
+        match key {
+            Key::Record(member) => self.news(member).received_from = from,
+            Key::EdgeReport(member) if from == Provenance::default() => {
+                self.report_provenance.remove(&member);
+            }
+            Key::EdgeReport(member) => {
+                self.report_provenance.insert(member, from);
+            }
         }
     }
 
@@ -171,83 +177,67 @@ impl Gossip {
         &mut self,
         record: &Arc<Record>,
         from: LinkId,
-        out: &mut Outbox<Output>,
     ) -> (Applied, Option<Key>) {
         let rank = record.rank();
         if rank.epoch > COUNTER_MAX || rank.version > COUNTER_MAX || rank.incarnation > COUNTER_MAX
         {
-            let reason = Rejection::CounterTooHigh;
-            out.push(Output::Report(Event::Rejected {
-                from: self.peer_of(from),
-                reason,
-            }));
+            self.report_rejected(from, Rejection::CounterTooHigh);
             return (Applied::Older, None);
         }
-        if record.id() == &self.config.id {
+        if record.id() == &self.context.config.id {
             let applied = if record == self.record() {
                 Applied::Same
             } else {
                 Applied::Older
             };
-            self.hear_of_myself(record, from, out);
+            self.hear_of_myself(record, from);
             return (applied, None);
         }
         let altered = self.sabotaged(record);
         let record = altered.as_ref().unwrap_or(record);
-        let before = self.topology.hash();
-        let Some(handle) = self.topology.intern(record.id()) else {
-            let reason = Rejection::TooMany;
-            out.push(Output::Report(Event::Rejected {
-                from: self.peer_of(from),
-                reason,
-            }));
+        let before = self.context.topology.hash();
+        let Some(handle) = self.context.topology.intern(record.id()) else {
+            self.report_rejected(from, Rejection::TooMany);
             return (Applied::Full, None);
         };
-        let old = self.topology.known_record(handle).cloned();
-        let applied = self.topology.apply_record_at(handle, record);
+        let old = self.context.topology.known_record(handle).cloned();
+        let applied = self.context.topology.apply_record_at(handle, record);
         if applied == Applied::Newer {
             self.renew(
                 handle,
                 old.as_ref().map(|old| (old.rank(), old.content())),
                 record,
-                out,
             );
-            self.remember((handle, false), before);
+            self.remember(Key::Record(handle), before);
         }
-        (applied, Some((handle, false)))
+        (applied, Some(Key::Record(handle)))
     }
 
     /// What a planted bug makes of a received record.
     fn sabotaged(&self, record: &Arc<Record>) -> Option<Arc<Record>> {
-        if self.config.sabotage.is_none() {
+        if self.context.config.sabotage.is_none() {
             return None;
         }
         let mut content: Content = record.content().clone();
-        if self.config.sabotage.has(Switch::DeltaDropsServices)
-            && self.topology.record(record.id()).is_some()
+        if self.context.has(Switch::DeltaDropsServices)
+            && self.context.topology.record(record.id()).is_some()
         {
             content.services.clear();
         }
-        if self.config.sabotage.has(Switch::JoinTimeReset) {
-            content.joined.0 = content.joined.0.max(1) + self.now.as_millis() / 1_000;
+        if self.context.has(Switch::JoinTimeReset) {
+            content.joined.0 = content.joined.0.max(1) + self.context.now.as_millis() / 1_000;
         }
         (content != *record.content())
             .then(|| Arc::new(Record::new(record.id().clone(), record.rank(), content)))
     }
 
     /// A member published something newer than what we held.
-    fn renew(
-        &mut self,
-        handle: Handle,
-        old: Option<(Rank, &Content)>,
-        record: &Record,
-        out: &mut Outbox<Output>,
-    ) {
+    fn renew(&mut self, handle: Handle, old: Option<(Rank, &Content)>, record: &Record) {
         let id = record.id().clone();
         let epoch = record.rank().epoch;
         let was = self.status(handle);
-        let now = self.now;
-        let down_after = self.config.tuning.down_after;
+        let now = self.context.now;
+        let down_after = self.context.tuning().down_after;
         self.news(handle).refresh(now);
         let reborn = old
             .is_none_or(|(rank, _)| (rank.epoch, rank.instance) < (epoch, record.rank().instance));
@@ -269,18 +259,18 @@ impl Gossip {
                 self.limbo.remove(&handle);
                 self.clear_edge(handle);
                 self.forget_in_time(handle);
-                out.push(Output::Report(Event::PeerLeft { id }));
+                self.context.report(Event::PeerLeft { id });
             }
         } else if reborn || was == Status::Left {
             self.set_status(handle, Status::Alive);
-            self.timers.cancel(&Timer::Forget(handle));
+            self.context.timers.cancel(&Timer::Forget(handle));
             self.suspects.remove(&handle);
             self.limbo.remove(&handle);
-            out.push(Output::Report(Event::PeerUp { id, epoch }));
+            self.context.report(Event::PeerUp { id, epoch });
         } else if was == Status::Down {
             // It published after we thought it dead: it has the time of a suspect to show itself.
             self.set_status(handle, Status::Suspect);
-            self.timers.cancel(&Timer::Forget(handle));
+            self.context.timers.cancel(&Timer::Forget(handle));
             self.limbo.remove(&handle);
             self.suspects.insert(
                 handle,
@@ -290,10 +280,12 @@ impl Gossip {
                     put_off: 0,
                 },
             );
-            self.timers.set_earlier(Timer::Suspicion, now + down_after);
-            out.push(Output::Report(Event::PeerUp { id, epoch }));
+            self.context
+                .timers
+                .set_earlier(Timer::Suspicion, now + down_after);
+            self.context.report(Event::PeerUp { id, epoch });
         } else if old.is_some_and(|(_, content)| content != record.content()) {
-            out.push(Output::Report(Event::PeerUpdated { id }));
+            self.context.report(Event::PeerUpdated { id });
         }
         if reborn || record.rank().leaving {
             self.weave_soon();
@@ -306,30 +298,26 @@ impl Gossip {
         &mut self,
         aged: &AgedReport,
         from: LinkId,
-        out: &mut Outbox<Output>,
     ) -> (Applied, Option<Key>) {
         let report = &aged.report;
         if report.epoch > COUNTER_MAX
             || report.version > COUNTER_MAX
             || aged.ages.len() != report.edges.len()
         {
-            let reason = Rejection::CounterTooHigh;
-            out.push(Output::Report(Event::Rejected {
-                from: self.peer_of(from),
-                reason,
-            }));
+            self.report_rejected(from, Rejection::CounterTooHigh);
             return (Applied::Older, None);
         }
-        if report.reporter == self.config.id {
+        if report.reporter == self.context.config.id {
             let same = self
+                .context
                 .topology
-                .report(&self.config.id)
+                .report(&self.context.config.id)
                 .is_some_and(|held| held == report);
-            self.hear_own_report(report, from, out);
+            self.hear_own_report(report, from);
             return (if same { Applied::Same } else { Applied::Older }, None);
         }
-        let proof_is_now = self.config.sabotage.has(Switch::ProofIsNow);
-        let now = self.now;
+        let proof_is_now = self.context.has(Switch::ProofIsNow);
+        let now = self.context.now;
         let proofs = aged.ages.iter().map(|age| {
             age.map(|age| {
                 if proof_is_now {
@@ -339,57 +327,56 @@ impl Gossip {
                 }
             })
         });
-        let before = self.topology.hash();
-        let handle = self.topology.intern(&report.reporter);
+        let before = self.context.topology.hash();
+        let handle = self.context.topology.intern(&report.reporter);
         let applied = handle.map_or(Applied::Full, |handle| {
-            self.topology.apply_report_at(handle, report, proofs)
+            self.context
+                .topology
+                .apply_report_at(handle, report, proofs)
         });
         if applied == Applied::Full {
-            let reason = Rejection::TooMany;
-            out.push(Output::Report(Event::Rejected {
-                from: self.peer_of(from),
-                reason,
-            }));
+            self.report_rejected(from, Rejection::TooMany);
             return (applied, None);
         }
         let Some(handle) = handle else {
             return (applied, None);
         };
         if applied == Applied::Newer {
-            self.remember((handle, true), before);
+            self.remember(Key::EdgeReport(handle), before);
             if self.status(handle) == Status::Down {
                 self.life(handle).presumed = true;
             }
             self.judge_soon();
         }
-        (applied, Some((handle, true)))
+        (applied, Some(Key::EdgeReport(handle)))
     }
 
     /// A neighbour announced what it has.
     pub(super) fn on_announced(&mut self, link: LinkId, have: &[UpdateId]) {
         let mut wait = None;
         for id in have {
-            let any_will_do = self.config.sabotage.has(Switch::SequenceIgnored);
-            let known = self.topology.handle(&id.origin);
+            let any_will_do = self.context.has(Switch::SequenceIgnored);
+            let known = self.context.topology.handle(&id.origin);
             let holds = known.is_some_and(|handle| {
-                self.topology.holds_at(handle, id) || any_will_do && self.topology.is_known(handle)
+                self.context.topology.holds_at(handle, id)
+                    || any_will_do && self.context.topology.is_known(handle)
             });
             if holds {
                 if let (Some(handle), Some(held)) = (known, self.links.get_mut(&link)) {
-                    held.outgoing.have.remove(&(handle, id.report));
+                    held.outgoing.have.remove(&Key::new(handle, id.kind));
                 }
                 continue;
             }
-            if self.config.sabotage.has(Switch::NoGraft) {
+            if self.context.has(Switch::NoGraft) {
                 continue;
             }
             if self.missing.len() >= MISSING_MAX && known.is_none() {
                 continue;
             }
-            let Some(handle) = known.or_else(|| self.topology.intern(&id.origin)) else {
+            let Some(handle) = known.or_else(|| self.context.topology.intern(&id.origin)) else {
                 continue;
             };
-            let key = (handle, id.report);
+            let key = Key::new(handle, id.kind);
             if let Some(missing) = self.missing.get_mut(&key) {
                 if (id.epoch, id.version) > (missing.id.epoch, missing.id.version) {
                     *missing = Missing {
@@ -407,9 +394,14 @@ impl Gossip {
                 continue;
             }
             // One draw for the whole message: what was announced together is asked for together.
-            let jitter = *wait
-                .get_or_insert_with(|| self.random.duration_below(self.config.tuning.graft_jitter));
-            let at = self.after(self.config.tuning.graft_after + jitter);
+            let jitter = *wait.get_or_insert_with(|| {
+                self.context
+                    .random
+                    .duration_below(self.context.tuning().graft_jitter)
+            });
+            let at = self
+                .context
+                .after(self.context.tuning().graft_after + jitter);
             self.missing.insert(
                 key,
                 Missing {
@@ -417,7 +409,7 @@ impl Gossip {
                     announcers: vec![link],
                 },
             );
-            self.timers.set(Timer::Graft(key), at);
+            self.context.timers.set(Timer::Graft(key), at);
         }
     }
 
@@ -426,7 +418,7 @@ impl Gossip {
         let Some(missing) = self.missing.get_mut(&key) else {
             return;
         };
-        if self.topology.holds(&missing.id) {
+        if self.context.topology.holds(&missing.id) {
             self.missing.remove(&key);
             return;
         }
@@ -436,9 +428,9 @@ impl Gossip {
                 held.eager = true;
                 held.outgoing.graft.insert(missing.id.clone());
                 self.dirty.push(link);
-                self.timers.set(
+                self.context.timers.set(
                     Timer::Graft(key),
-                    self.now + self.config.tuning.graft_interval,
+                    self.context.now + self.context.tuning().graft_interval,
                 );
                 return;
             }
@@ -449,16 +441,16 @@ impl Gossip {
     /// A neighbour asks for what we announced.
     pub(super) fn on_graft(&mut self, link: LinkId, graft: &[UpdateId]) {
         for id in graft {
-            let Some(handle) = self.topology.handle(&id.origin) else {
+            let Some(handle) = self.context.topology.handle(&id.origin) else {
                 continue;
             };
-            let held = self.topology.holds_at(handle, id);
+            let held = self.context.topology.holds_at(handle, id);
             let Some(link_held) = self.links.get_mut(&link) else {
                 return;
             };
             link_held.eager = true;
             if held {
-                link_held.outgoing.updates.insert((handle, id.report));
+                link_held.outgoing.updates.insert(Key::new(handle, id.kind));
                 self.dirty.push(link);
             }
         }

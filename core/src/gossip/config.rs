@@ -1,10 +1,13 @@
 //! What a node is told at its start.
 
-use super::interface::Address;
-use super::sabotage::Sabotage;
 use crate::identity::NodeId;
+use crate::link::Address;
+use crate::sabotage::Sabotage;
 use crate::time::Duration;
 use crate::topology::record::Content;
+
+/// Time between two reconciliations of edges, links and requested links.
+pub(super) const MAINTAIN_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A node's own facts and its protocol's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,13 +8,14 @@
 //! This node doubts itself first: if its own timer is late, everybody's silence starts anew; if all its links fall
 //! silent at once, it accuses nobody for a second.
 
+use super::config::MAINTAIN_INTERVAL;
+use super::dialer::Purpose;
 use super::link::Stage;
 use super::message::Gone;
-use super::overlay::{MAINTAIN_INTERVAL, Purpose};
-use super::{Event, Gossip, LinkEnd, LinkId, Output, Status, Suspicion, Switch, Timer};
-use crate::machine::Outbox;
+use super::{Event, Gossip, LinkEnd, LinkId, Status, Suspicion, Switch, Timer};
 use crate::time::{Duration, Instant};
 use crate::topology::Handle;
+use crate::topology::publication::Key;
 
 /// How long a node that hears nobody accuses nobody.
 const ISOLATION_HOLD: Duration = Duration::from_secs(1);
@@ -54,11 +55,13 @@ impl Gossip {
             self.links.values().filter(|link| link.is_open()).count(),
             "a stage was changed past the count"
         );
-        let tuning = &self.config.tuning;
+        let tuning = &self.context.config.tuning;
         let share = tuning.heartbeat_interval_max / u32::try_from(open.max(1)).unwrap_or(1);
         let share = share.min(tuning.heartbeat_spacing);
-        self.timers.set(Timer::Heartbeat, self.now + share);
-        let turns = 1 + (self.now - due).as_nanos() / share.as_nanos().max(1);
+        self.context
+            .timers
+            .set(Timer::Heartbeat, self.context.now + share);
+        let turns = 1 + (self.context.now - due).as_nanos() / share.as_nanos().max(1);
         for _ in 0..turns.min(open as u128) {
             self.beat_next();
         }
@@ -81,8 +84,8 @@ impl Gossip {
     }
 
     /// A message came on a link: the neighbour lives.
-    pub(super) fn hear(&mut self, link: LinkId, out: &mut Outbox<Output>) {
-        let now = self.now;
+    pub(super) fn hear(&mut self, link: LinkId) {
+        let now = self.context.now;
         let Some(held) = self.links.get_mut(&link) else {
             return;
         };
@@ -94,13 +97,13 @@ impl Gossip {
             held.hash_sent = None;
         }
         // Put off before it is due, the timer of a neighbour that is heard in time never wakes this node.
-        let tuning = &self.config.tuning;
+        let tuning = &self.context.config.tuning;
         if listens_at < now + tuning.heartbeat_interval_max + HEARTBEAT_SLACK {
             self.listen_at(link, now + tuning.redial_after);
         }
         if self.isolated_since.take().is_some() {
-            self.timers.cancel(&Timer::Isolation);
-            out.push(Output::Report(Event::Rejoined));
+            self.context.timers.cancel(&Timer::Isolation);
+            self.context.report(Event::Rejoined);
         }
         let accused = self.own_edge(handle).is_some_and(|edge| edge.down);
         if accused
@@ -111,49 +114,49 @@ impl Gossip {
     }
 
     const fn vouches(&self) -> bool {
-        !self.config.sabotage.has(Switch::NoVouch)
+        !self.context.has(Switch::NoVouch)
     }
 
     /// A link's silence timer: redials, accuses, gives up.
-    pub(super) fn listen_closely(&mut self, link: LinkId, out: &mut Outbox<Output>) {
-        let tuning = self.config.tuning.clone();
+    pub(super) fn listen_closely(&mut self, link: LinkId) {
+        let tuning = self.context.tuning().clone();
         let Some(held) = self.links.get(&link) else {
             return;
         };
         let (heard, redialed, handle) = (held.heard, held.redialed, held.handle);
         let broken = held.stage == Stage::Broken;
-        let age = self.now - heard;
+        let age = self.context.now - heard;
         if age < tuning.redial_after && !broken {
             self.listen_at(link, heard + tuning.redial_after);
             return;
         }
         if age >= tuning.silent_kept {
-            let until = self.after(tuning.dial_failed_for);
+            let until = self.context.after(tuning.dial_failed_for);
             self.life(handle).failed_until = until;
-            self.drop_link(link, LinkEnd::Silent, out);
+            self.drop_link(link, LinkEnd::Silent);
             self.weave_soon();
             return;
         }
-        if self.now - redialed >= tuning.redial_interval || redialed == Instant::ZERO {
+        if self.context.now - redialed >= tuning.redial_interval || redialed == Instant::ZERO {
             if let Some(held) = self.links.get_mut(&link) {
-                held.redialed = self.now;
+                held.redialed = self.context.now;
             }
             let under_way = self.dials_to(handle);
-            if !self.config.sabotage.has(Switch::NoRedial) && under_way < REDIALS_MAX {
-                self.dial_member(Purpose::Redial, handle, out);
+            if !self.context.has(Switch::NoRedial) && under_way < REDIALS_MAX {
+                self.dial_member(Purpose::Redial, handle);
             }
         }
         if age >= tuning.silent_after {
-            self.fall_silent(link, out);
+            self.fall_silent(link);
         }
-        let next_redial = self.now + tuning.redial_interval;
+        let next_redial = self.context.now + tuning.redial_interval;
         let next = if age < tuning.silent_after {
             next_redial.min(heard + tuning.silent_after)
         } else {
             next_redial
         };
         let next = next.min(heard + tuning.silent_kept);
-        self.listen_at(link, next.max(self.now + Duration::from_nanos(1)));
+        self.listen_at(link, next.max(self.context.at_once()));
     }
 
     /// Sets when the silence on a link is looked at next.
@@ -161,10 +164,10 @@ impl Gossip {
         if let Some(held) = self.links.get_mut(&link) {
             held.listens_at = at;
         }
-        self.timers.set(Timer::Silence(link), at);
+        self.context.timers.set(Timer::Silence(link), at);
     }
 
-    fn fall_silent(&mut self, link: LinkId, out: &mut Outbox<Output>) {
+    fn fall_silent(&mut self, link: LinkId) {
         let Some(held) = self.links.get_mut(&link) else {
             return;
         };
@@ -180,46 +183,55 @@ impl Gossip {
         self.weave_soon();
         if self.isolated_since.is_none()
             && !self.links.values().any(super::Link::is_lively)
-            && !self.config.sabotage.has(Switch::NoIsolationGuard)
+            && !self.context.has(Switch::NoIsolationGuard)
         {
-            self.isolated_since = Some(self.now);
-            self.timers.set(Timer::Isolation, self.now + ISOLATION_HOLD);
-            out.push(Output::Report(Event::Isolated));
+            self.isolated_since = Some(self.context.now);
+            self.context
+                .timers
+                .set(Timer::Isolation, self.context.now + ISOLATION_HOLD);
+            self.context.report(Event::Isolated);
         }
-        if self.own_edge(handle).is_some() || self.topology.is_ring_edge(self.me, handle) {
+        if self.own_edge(handle).is_some()
+            || self.context.topology.is_ring_edge(self.context.me, handle)
+        {
             self.set_edge(handle, true, Some(heard));
         }
     }
 
     /// The hold of an isolated node is over: what it holds against others goes out with this step.
-    pub(super) fn accuse_silent(&mut self, out: &mut Outbox<Output>) {
-        self.judge(out);
+    pub(super) fn accuse_silent(&mut self) {
+        self.judge();
     }
 
     pub(super) fn isolation_over(&self, since: Instant) -> bool {
-        self.now - since >= ISOLATION_HOLD
+        self.context.now - since >= ISOLATION_HOLD
     }
 
     pub(super) fn judge_soon(&mut self) {
-        self.timers
-            .set_if_unset(Timer::Judge, self.now + self.config.tuning.judge_after);
+        self.context.timers.set_if_unset(
+            Timer::Judge,
+            self.context.now + self.context.tuning().judge_after,
+        );
     }
 
     /// Recomputes to whom paths lead, and suspects, clears and revives accordingly, in order of their numbers. O(members).
-    pub(super) fn judge(&mut self, out: &mut Outbox<Output>) {
-        if self.config.sabotage.has(Switch::NoDetection) {
+    pub(super) fn judge(&mut self) {
+        if self.context.has(Switch::NoDetection) {
             return;
         }
         // While nobody holds anything against anybody, the rings reach everyone: a joining mesh needs no search.
         let told: Vec<Handle> = self.told_gone().collect();
         let calm = self.suspects.is_empty() && self.limbo.is_empty() && told.is_empty();
-        if calm && self.topology.is_unaccused() {
-            self.timers.cancel(&Timer::Suspicion);
+        if calm && self.context.topology.is_unaccused() {
+            self.context.timers.cancel(&Timer::Suspicion);
             return;
         }
         let presumed = |handle: &Handle| self.life_of(*handle).presumed;
         let unheard = self.limbo.iter().filter(|handle| !presumed(handle));
-        let reach = self.topology.reach(self.me, unheard.chain(&told).copied());
+        let reach = self
+            .context
+            .topology
+            .reach(self.context.me, unheard.chain(&told).copied());
         for handle in told {
             if reach.is_reached(handle) {
                 self.life(handle).forget_at = None;
@@ -227,12 +239,13 @@ impl Gossip {
         }
         // Whoever is alive and reached stays so.
         let mut members: Vec<Handle> = self
+            .context
             .topology
             .on_rings()
             .filter(|handle| !reach.is_reached(*handle))
             .chain(self.suspects.keys().copied())
             .chain(self.limbo.iter().copied())
-            .filter(|handle| *handle != self.me)
+            .filter(|handle| *handle != self.context.me)
             .collect();
         members.sort_unstable();
         members.dedup();
@@ -240,25 +253,24 @@ impl Gossip {
         for handle in members {
             match (self.status(handle), reach.is_reached(handle)) {
                 (Status::Left, _) | (Status::Alive, true) | (Status::Down, false) => {}
-                (Status::Suspect, true) => self.clear(handle, out),
-                (Status::Down, true) => self.revive(handle, out),
+                (Status::Suspect, true) => self.clear(handle),
+                (Status::Down, true) => self.revive(handle),
                 (Status::Alive, false) => {
-                    self.suspect(handle, reach.proof(handle), out);
+                    self.suspect(handle, reach.proof(handle));
                     newly_suspect.push((handle, reach.proof(handle)));
                 }
-                (Status::Suspect, false) => self.suspect(handle, reach.proof(handle), out),
+                (Status::Suspect, false) => self.suspect(handle, reach.proof(handle)),
             }
         }
         for (handle, proof) in newly_suspect {
             self.testify(handle, proof);
         }
         if let Some(first) = self.first_verdict() {
-            self.timers.set(
-                Timer::Suspicion,
-                first.max(self.now + Duration::from_nanos(1)),
-            );
+            self.context
+                .timers
+                .set(Timer::Suspicion, first.max(self.context.at_once()));
         } else {
-            self.timers.cancel(&Timer::Suspicion);
+            self.context.timers.cancel(&Timer::Suspicion);
         }
     }
 
@@ -271,15 +283,14 @@ impl Gossip {
         told.map(|(handle, _)| *handle)
     }
 
-    fn suspect(&mut self, handle: Handle, proof: Option<Instant>, out: &mut Outbox<Output>) {
+    fn suspect(&mut self, handle: Handle, proof: Option<Instant>) {
         let (since, put_off) = match self.suspects.get(&handle) {
             Some(suspicion) => (suspicion.since, suspicion.put_off),
             None => {
                 self.set_status(handle, Status::Suspect);
-                out.push(Output::Report(Event::PeerSuspected {
-                    id: self.id_of(handle),
-                }));
-                (self.now, 0)
+                self.context
+                    .report_of(handle, |id| Event::PeerSuspected { id });
+                (self.context.now, 0)
             }
         };
         let floor = if put_off > PUT_OFF_MAX {
@@ -287,8 +298,8 @@ impl Gossip {
         } else {
             self.judge_floor
         };
-        let down_after = self.config.tuning.down_after;
-        let now = self.now;
+        let down_after = self.context.tuning().down_after;
+        let now = self.context.now;
         let fresh = self.news(handle).fresh(now).max(floor);
         let grace = if proof.is_some() {
             VOUCH_GRACE
@@ -307,8 +318,8 @@ impl Gossip {
     /// Says what this node knows of a new suspect: that it hears it, or when it last did if that was after the latest
     /// proof that those report who watch it. Links beside the rings are no evidence, but what came on them proves life.
     fn testify(&mut self, handle: Handle, reported: Option<Instant>) {
-        let limit = self.config.tuning.heartbeat_interval_max + HEARTBEAT_SLACK;
-        let now = self.now;
+        let limit = self.context.tuning().heartbeat_interval_max + HEARTBEAT_SLACK;
+        let now = self.context.now;
         let heard = self
             .open_link(handle)
             .filter(|link| !link.silent && now - link.heard <= limit)
@@ -321,7 +332,7 @@ impl Gossip {
             return;
         }
         // What is older than a suspect's time puts nothing off.
-        let down_after = self.config.tuning.down_after;
+        let down_after = self.context.tuning().down_after;
         let proof = self
             .last_heard(handle)
             .filter(|heard| now - *heard < down_after);
@@ -330,31 +341,28 @@ impl Gossip {
         }
     }
 
-    fn clear(&mut self, handle: Handle, out: &mut Outbox<Output>) {
+    fn clear(&mut self, handle: Handle) {
         self.suspects.remove(&handle);
         self.set_status(handle, Status::Alive);
         self.life(handle).forget_at = None;
-        out.push(Output::Report(Event::PeerCleared {
-            id: self.id_of(handle),
-        }));
+        self.context
+            .report_of(handle, |id| Event::PeerCleared { id });
     }
 
-    fn revive(&mut self, handle: Handle, out: &mut Outbox<Output>) {
+    fn revive(&mut self, handle: Handle) {
         self.limbo.remove(&handle);
-        self.timers.cancel(&Timer::Forget(handle));
+        self.context.timers.cancel(&Timer::Forget(handle));
         self.set_status(handle, Status::Alive);
         self.presume_those_lost_with(handle);
         let life = self.life(handle);
         life.forget_at = None;
         life.failed_until = Instant::ZERO;
         life.failures = 0;
-        self.topology.set_listed(handle, true);
-        let id = self.id_of(handle);
-        let epoch = self
-            .topology
-            .record(&id)
-            .map_or(0, |record| record.rank().epoch);
-        out.push(Output::Report(Event::PeerUp { id, epoch }));
+        self.context.topology.set_listed(handle, true);
+        let record = self.context.topology.known_record(handle);
+        let epoch = record.map_or(0, |record| record.rank().epoch);
+        self.context
+            .report_of(handle, |id| Event::PeerUp { id, epoch });
         self.weave_soon();
     }
 
@@ -364,7 +372,7 @@ impl Gossip {
         let Some(lost) = self.life_of(handle).forget_at else {
             return;
         };
-        let window = self.config.tuning.down_after;
+        let window = self.context.tuning().down_after;
         let mut news = false;
         for other in &self.limbo {
             let Some(life) = self.lives.get_mut(other) else {
@@ -390,29 +398,29 @@ impl Gossip {
     }
 
     /// Declares down whose time as a suspect is over.
-    pub(super) fn declare_down(&mut self, out: &mut Outbox<Output>) {
+    pub(super) fn declare_down(&mut self) {
         if let Some(since) = self.isolated_since
             && !self.isolation_over(since)
         {
-            self.timers.set(Timer::Suspicion, since + ISOLATION_HOLD);
+            self.context
+                .timers
+                .set(Timer::Suspicion, since + ISOLATION_HOLD);
             return;
         }
         let doubt = self.doubt();
         let due: Vec<Handle> = self
             .suspects
             .iter()
-            .filter(|(_, suspicion)| suspicion.until + doubt <= self.now)
+            .filter(|(_, suspicion)| suspicion.until + doubt <= self.context.now)
             .map(|(handle, _)| *handle)
             .collect();
         for handle in due {
             self.suspects.remove(&handle);
             self.set_status(handle, Status::Down);
-            self.topology.set_listed(handle, false);
-            out.push(Output::Report(Event::PeerDown {
-                id: self.id_of(handle),
-            }));
-            if self.config.sabotage.has(Switch::LimboForgets) {
-                self.topology.retire(handle);
+            self.context.topology.set_listed(handle, false);
+            self.context.report_of(handle, |id| Event::PeerDown { id });
+            if self.context.has(Switch::LimboForgets) {
+                self.context.topology.retire(handle);
                 continue;
             }
             self.limbo.insert(handle);
@@ -425,15 +433,18 @@ impl Gossip {
                     .get(&link)
                     .is_some_and(|held| held.silent || held.stage == Stage::Broken)
             {
-                self.drop_link(link, LinkEnd::Silent, out);
+                self.drop_link(link, LinkEnd::Silent);
             }
             self.weave_soon();
         }
         if let Some(first) = self.first_verdict() {
             // A doubt that shrinks is looked at again before long.
-            let at = (first + doubt).min(self.now + DOUBT_INTERVAL).max(first);
-            self.timers
-                .set(Timer::Suspicion, at.max(self.now + Duration::from_nanos(1)));
+            let at = (first + doubt)
+                .min(self.context.now + DOUBT_INTERVAL)
+                .max(first);
+            self.context
+                .timers
+                .set(Timer::Suspicion, at.max(self.context.at_once()));
         }
     }
 
@@ -449,7 +460,7 @@ impl Gossip {
     /// How much longer this node waits before it declares anybody down, because it lags behind its mail itself:
     /// what clears a suspect may wait in the inbox. After Lifeguard's local health multiplier.
     fn doubt(&self) -> Duration {
-        if self.config.sabotage.has(Switch::NoPauseGuard) {
+        if self.context.has(Switch::NoPauseGuard) {
             return Duration::ZERO;
         }
         (self.lag * DOUBT_FACTOR).min(DOUBT_MAX)
@@ -461,37 +472,42 @@ impl Gossip {
         if core::mem::replace(&mut self.probing, true) {
             return;
         }
-        let beats = if self.now < self.first_probe {
+        let beats = if self.context.now < self.first_probe {
             0
         } else {
-            (self.now - self.first_probe).as_secs() + 1
+            (self.context.now - self.first_probe).as_secs() + 1
         };
         let at = self.first_probe + Duration::from_secs(beats);
-        self.timers.set(Timer::Probe, at);
+        self.context.timers.set(Timer::Probe, at);
     }
 
     /// Dials some members that are down: two nodes a second for each of them, mesh-wide, on average.
-    pub(super) fn probe_limbo(&mut self, out: &mut Outbox<Output>) {
-        if self.limbo.is_empty() || self.config.sabotage.has(Switch::NoLimboProbe) {
+    pub(super) fn probe_limbo(&mut self) {
+        if self.limbo.is_empty() || self.context.has(Switch::NoLimboProbe) {
             self.probing = false;
             self.probe_from = None;
             return;
         }
-        self.timers.set(Timer::Probe, self.now + PROBE_INTERVAL);
+        self.context
+            .timers
+            .set(Timer::Probe, self.context.now + PROBE_INTERVAL);
         let limbo = self.limbo.len() as u64;
-        let others = (self.topology.len() as u64).saturating_sub(limbo).max(1);
+        let others = (self.context.topology.len() as u64)
+            .saturating_sub(limbo)
+            .max(1);
         let millionths = PROBERS * 1_000_000 * limbo / others;
         let extra = self
+            .context
             .random
             .chance_ppm(u32::try_from(millionths % 1_000_000).unwrap_or(0));
         let probes = (millionths / 1_000_000 + u64::from(extra))
             .min(PROBES_MAX)
             .min(limbo);
         // In turn from a random start: each member as often as every other.
-        let bound = self.topology.handle_bound() as u64;
+        let bound = self.context.topology.handle_bound() as u64;
         let mut from = match self.probe_from {
             Some(from) => from,
-            None => u32::try_from(self.random.below(bound)).unwrap_or(0),
+            None => u32::try_from(self.context.random.below(bound)).unwrap_or(0),
         };
         for _ in 0..probes {
             let next = self.limbo.range(from..).next();
@@ -500,24 +516,24 @@ impl Gossip {
             };
             from = handle + 1;
             if !self.is_dialing(handle) {
-                self.dial_member(Purpose::Probe, handle, out);
+                self.dial_member(Purpose::Probe, handle);
             }
         }
         self.probe_from = Some(from);
     }
 
     /// Our own timer was late: we were stopped, so nobody's silence counts.
-    pub(super) fn forgive_own_pause(&mut self, late: Duration, out: &mut Outbox<Output>) {
-        out.push(Output::Report(Event::Paused { late }));
-        let now = self.now;
+    pub(super) fn forgive_own_pause(&mut self, late: Duration) {
+        self.context.report(Event::Paused { late });
+        let now = self.context.now;
         self.judge_floor = now;
         for link in self.links.values_mut() {
             link.heard = now;
             link.silent = false;
         }
         self.isolated_since = None;
-        self.timers.cancel(&Timer::Isolation);
-        let until = now + self.config.tuning.down_after;
+        self.context.timers.cancel(&Timer::Isolation);
+        let until = now + self.context.tuning().down_after;
         for suspicion in self.suspects.values_mut() {
             suspicion.put_off = suspicion.put_off.saturating_add(1);
             if suspicion.put_off <= PUT_OFF_MAX {
@@ -525,25 +541,31 @@ impl Gossip {
             }
         }
         if let Some(first) = self.first_verdict() {
-            self.timers
+            self.context
+                .timers
                 .set(Timer::Suspicion, first.max(now + DOUBT_INTERVAL));
         }
         let dials: Vec<_> = self.dials.keys().copied().collect();
         for dial in dials {
-            self.timers
-                .set(Timer::Dial(dial), now + self.config.tuning.dial_timeout);
+            self.context
+                .timers
+                .set(Timer::Dial(dial), now + self.context.tuning().dial_timeout);
         }
     }
 
     /// A member is down or gone: from now on, or from when those who told us of it lost it.
     pub(super) fn forget_in_time(&mut self, handle: Handle) {
-        let (now, whole) = (self.now, self.after(self.config.tuning.forget_after));
+        let (now, whole) = (
+            self.context.now,
+            self.context.after(self.context.tuning().forget_after),
+        );
         let at = self
             .life(handle)
             .forget_at
             .map_or(whole, |at| at.min(whole));
         self.life(handle).forget_at = Some(at);
-        self.timers
+        self.context
+            .timers
             .set(Timer::Forget(handle), at.max(now + Duration::from_nanos(1)));
     }
 
@@ -551,13 +573,13 @@ impl Gossip {
     /// nothing: of others it knows better.
     pub(super) fn hear_of_gone(&mut self, gone: &[Gone]) {
         for Gone { id, age } in gone {
-            if self.topology.record(id).is_some() {
+            if self.context.topology.record(id).is_some() {
                 continue;
             }
-            if let Some(handle) = self.topology.intern(id) {
+            if let Some(handle) = self.context.topology.intern(id) {
                 // Counted forwards: this node's clock may not reach back that far.
-                let left = self.config.tuning.forget_after.saturating_sub(*age);
-                self.life(handle).forget_at = Some(self.now + left);
+                let left = self.context.tuning().forget_after.saturating_sub(*age);
+                self.life(handle).forget_at = Some(self.context.now + left);
                 self.judge_soon();
             }
         }
@@ -567,28 +589,30 @@ impl Gossip {
     /// from the last that still knew it, needs what is said against it until it finds out for itself: its own edge
     /// missing twice running, and the time of a suspect; thrice that, since it may have handed it on.
     fn keep_place(&mut self, handle: Handle) {
-        let tuning = &self.config.tuning;
+        let tuning = &self.context.config.tuning;
         let found_out = 2 * MAINTAIN_INTERVAL + tuning.down_after;
         let wait = tuning.forget_after.max(3 * found_out);
-        self.timers.set(Timer::Forget(handle), self.now + wait);
+        self.context
+            .timers
+            .set(Timer::Forget(handle), self.context.now + wait);
     }
 
     /// A member has been down or gone for long: forget it, in two steps, so that old news does not bring it back.
-    pub(super) fn forget(&mut self, handle: Handle, out: &mut Outbox<Output>) {
+    pub(super) fn forget(&mut self, handle: Handle) {
         if !matches!(self.status(handle), Status::Down | Status::Left) {
             return;
         }
-        let Some(slot) = self.topology.slot(handle) else {
+        let Some(slot) = self.context.topology.slot(handle) else {
             return;
         };
         let (retired, id) = (slot.retired, slot.id.clone());
         self.limbo.remove(&handle);
         if !retired {
-            let before = self.topology.hash();
-            self.topology.retire(handle);
-            self.remember((handle, false), before);
-            out.push(Output::Report(Event::PeerForgotten { id }));
-            if !self.config.sabotage.has(Switch::Resurrects) {
+            let before = self.context.topology.hash();
+            self.context.topology.retire(handle);
+            self.remember(Key::Record(handle), before);
+            self.context.report(Event::PeerForgotten { id });
+            if !self.context.has(Switch::Resurrects) {
                 self.keep_place(handle);
                 return;
             }
@@ -596,16 +620,19 @@ impl Gossip {
         // Here alone, and not before the second step: where the member is not forgotten yet, an accusation that is
         // withdrawn would make it reachable.
         self.clear_edge(handle);
-        if retired && (self.topology.is_named(handle) || self.by_peer.contains_key(&handle)) {
+        if retired && (self.context.topology.is_named(handle) || self.by_peer.contains_key(&handle))
+        {
             // We by the report that goes out with this step; others take theirs back about now.
-            let share = self.config.tuning.forget_after / STILL_NAMED_SHARE;
+            let share = self.context.tuning().forget_after / STILL_NAMED_SHARE;
             let again = share.max(MAINTAIN_INTERVAL);
-            self.timers.set(Timer::Forget(handle), self.now + again);
+            self.context
+                .timers
+                .set(Timer::Forget(handle), self.context.now + again);
             return;
         }
-        self.missing.remove(&(handle, false));
-        self.missing.remove(&(handle, true));
+        self.missing.remove(&Key::Record(handle));
+        self.missing.remove(&Key::EdgeReport(handle));
         self.start_anew(handle);
-        self.topology.release(handle);
+        self.context.topology.release(handle);
     }
 }

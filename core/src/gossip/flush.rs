@@ -3,13 +3,13 @@
 //! One message a flush, at most [`FRAME_BYTES_MAX`] bytes; what does not fit follows in the next. Control goes
 //! before data, broadcasts before reconciliation.
 
-use super::link::{Key, Link, Outgoing};
+use super::link::{Link, Outgoing};
 use super::member::Life;
-use super::message::{AgedReport, FRAME_BYTES_MAX, Frame, Gone, Message, Sync, UpdateId};
+use super::message::{AgedReport, Frame, Gone, Message, Sync};
 use super::{Gossip, LinkId, Output, Timer};
-use crate::machine::Outbox;
-use crate::size::{self, Encoded};
+use crate::size::{self, Encoded, FRAME_BYTES_MAX};
 use crate::time::{Duration, Instant};
+use crate::topology::publication::{Key, PublicationKind, UpdateId};
 use crate::topology::record::Record;
 use crate::topology::{Handle, Topology};
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ impl Budget {
 
 impl Gossip {
     /// Sends what is due on each link that has something to send.
-    pub(super) fn flush(&mut self, out: &mut Outbox<Output>) {
+    pub(super) fn flush(&mut self) {
         if self.dirty.is_empty() {
             return;
         }
@@ -55,26 +55,26 @@ impl Gossip {
             }
             let ready = link
                 .flushed
-                .map(|at| at + self.config.tuning.coalesce)
-                .filter(|at| *at > self.now);
+                .map(|at| at + self.context.tuning().coalesce)
+                .filter(|at| *at > self.context.now);
             let due = if urgent {
-                self.now
+                self.context.now
             } else {
-                later.unwrap_or(self.now)
+                later.unwrap_or(self.context.now)
             };
             let at = ready.map_or(due, |ready| ready.max(due));
-            if at > self.now {
-                self.timers.set_earlier(Timer::Flush(id), at);
+            if at > self.context.now {
+                self.context.timers.set_earlier(Timer::Flush(id), at);
                 continue;
             }
-            self.send_frame(id, out);
+            self.send_frame(id);
         }
         // Its memory serves the next step.
         self.dirty = dirty;
     }
 
     /// Sends everything on every link, as the last thing said.
-    pub(super) fn flush_now(&mut self, out: &mut Outbox<Output>) {
+    pub(super) fn flush_now(&mut self) {
         let open: Vec<LinkId> = self
             .links
             .iter()
@@ -87,29 +87,29 @@ impl Gossip {
                 .get(&id)
                 .is_some_and(|link| link.outgoing.is_urgent() || link.outgoing.due().is_some())
             {
-                self.send_frame(id, out);
+                self.send_frame(id);
             }
         }
     }
 
-    fn send_frame(&mut self, id: LinkId, out: &mut Outbox<Output>) {
+    fn send_frame(&mut self, id: LinkId) {
         let hash = self.hash();
         let shelf = Shelf {
-            topology: &self.topology,
+            topology: &self.context.topology,
             lives: &self.lives,
-            forget_after: self.config.tuning.forget_after,
-            now: self.now,
+            forget_after: self.context.tuning().forget_after,
+            now: self.context.now,
         };
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
         let frame = shelf.fill_frame(link, hash);
-        link.flushed = Some(self.now);
+        link.flushed = Some(self.context.now);
         let more = link.outgoing.is_urgent();
         let later = link.outgoing.due();
         if more || later.is_some() {
-            let soonest = self.now + self.config.tuning.coalesce;
-            self.timers.set(
+            let soonest = self.context.now + self.context.tuning().coalesce;
+            self.context.timers.set(
                 Timer::Flush(id),
                 if more {
                     soonest
@@ -118,9 +118,9 @@ impl Gossip {
                 },
             );
         } else {
-            self.timers.cancel(&Timer::Flush(id));
+            self.context.timers.cancel(&Timer::Flush(id));
         }
-        out.push(Output::Send {
+        self.context.out.push(Output::Send {
             link: id,
             message: Message::Frame(frame),
         });
@@ -179,7 +179,7 @@ impl Shelf<'_> {
         }
         while let Some(handle) = outgoing.reports.pop_first() {
             if !self.put(
-                (handle, true),
+                Key::EdgeReport(handle),
                 &mut budget,
                 &mut frame.records,
                 &mut frame.reports,
@@ -207,10 +207,11 @@ impl Shelf<'_> {
             budget.left = budget.left.saturating_sub(8);
             let (mut records, mut reports) = (Vec::new(), Vec::new());
             while let Some(key) = outgoing.push.pop_first() {
-                let fits = if key.1 {
-                    self.put(key, budget, &mut records, &mut reports)
-                } else {
-                    self.put_known(key.0, budget, &mut records, &mut frame.gone)
+                let fits = match key {
+                    Key::EdgeReport(_) => self.put(key, budget, &mut records, &mut reports),
+                    Key::Record(member) => {
+                        self.put_known(member, budget, &mut records, &mut frame.gone)
+                    }
                 };
                 if !fits {
                     outgoing.push.insert(key);
@@ -227,7 +228,7 @@ impl Shelf<'_> {
             let mut last = true;
             for handle in self.topology.handles_after(cursor.after.as_ref()) {
                 if !self.put_known(handle, budget, &mut records, &mut frame.gone)
-                    || !self.put((handle, true), budget, &mut records, &mut reports)
+                    || !self.put(Key::EdgeReport(handle), budget, &mut records, &mut reports)
                 {
                     last = false;
                     break;
@@ -252,15 +253,18 @@ impl Shelf<'_> {
     /// Puts what stands under a key into a message; false if it does not fit.
     fn put(
         &self,
-        (handle, report): Key,
+        key: Key,
         budget: &mut Budget,
         records: &mut Vec<Arc<Record>>,
         reports: &mut Vec<AgedReport>,
     ) -> bool {
-        let Some(slot) = self.topology.slot(handle).filter(|slot| !slot.retired) else {
+        let Some(slot) = self.topology.slot(key.member()) else {
             return true;
         };
-        if !report {
+        if slot.retired {
+            return true;
+        }
+        if let Key::Record(_) = key {
             let Some(record) = slot.record else {
                 return true;
             };
@@ -298,11 +302,11 @@ impl Shelf<'_> {
         gone: &mut Vec<Gone>,
     ) -> bool {
         let Some(since) = self.gone(handle) else {
-            return self.put((handle, false), budget, records, &mut Vec::new());
+            return self.put(Key::Record(handle), budget, records, &mut Vec::new());
         };
         let mut left = Budget { left: budget.left };
         let fits = left.take(since.encoded_len())
-            && self.put((handle, false), &mut left, records, &mut Vec::new());
+            && self.put(Key::Record(handle), &mut left, records, &mut Vec::new());
         if fits {
             gone.push(since);
             *budget = left;
@@ -324,18 +328,24 @@ impl Shelf<'_> {
     }
 
     /// The name of what stands under a key.
-    fn name_of(&self, (handle, report): Key) -> Option<UpdateId> {
-        let slot = self.topology.slot(handle).filter(|slot| !slot.retired)?;
-        let (epoch, version) = if report {
-            let standing = slot.report?;
-            (standing.report.epoch, standing.report.version)
-        } else {
-            let rank = slot.record?.rank();
-            (rank.epoch, rank.version)
+    fn name_of(&self, key: Key) -> Option<UpdateId> {
+        let slot = self.topology.slot(key.member())?;
+        if slot.retired {
+            return None;
+        }
+        let (kind, epoch, version) = match key {
+            Key::EdgeReport(_) => {
+                let report = &slot.report?.report;
+                (PublicationKind::EdgeReport, report.epoch, report.version)
+            }
+            Key::Record(_) => {
+                let rank = slot.record?.rank();
+                (PublicationKind::Record, rank.epoch, rank.version)
+            }
         };
         Some(UpdateId {
             origin: slot.id.clone(),
-            report,
+            kind,
             epoch,
             version,
         })

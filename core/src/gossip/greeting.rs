@@ -9,17 +9,17 @@
 //!   accepted ─────────► AwaitsHello  ──Hello────► Open
 //! ```
 
+use super::dialer::Purpose;
 use super::link::{Link, Stage};
 use super::message::{
     Frame, Goodbye, Hello, REFERRALS_MAX, Refusal, RefusalReason, VERSION_MAX, VERSION_MIN, Welcome,
 };
-use super::overlay::Purpose;
 use super::{
     CloseReason, DialId, Event, Gossip, Input, LinkEnd, LinkId, Message, Output, Phase, Rejection,
     Status, Switch, Timer,
 };
 use crate::identity::NodeId;
-use crate::machine::Outbox;
+use crate::link::LocalClose;
 use crate::time::Duration;
 use crate::topology::Handle;
 use crate::topology::record::Record;
@@ -35,44 +35,42 @@ const GREETINGS_MAX: usize = 1_024;
 pub(super) const SYNCS_MAX: usize = 4;
 
 impl Gossip {
-    pub(super) fn on_accepted(&mut self, link: LinkId, peer: NodeId, out: &mut Outbox<Output>) {
-        if self.links.len() >= self.config.tuning.links_max + GREETINGS_MAX {
-            out.push(Output::Close { link });
+    pub(super) fn on_accepted(&mut self, link: LinkId, peer: NodeId) {
+        if self.links.len() >= self.context.tuning().links_max + GREETINGS_MAX {
+            self.context.out.push(Output::Close { link });
             return;
         }
-        self.links.insert(link, Link::new(peer, false, self.now));
-        self.timers
-            .set(Timer::Greeting(link), self.after(GREETING_TIMEOUT));
+        self.links
+            .insert(link, Link::new(peer, false, self.context.now));
+        self.context
+            .timers
+            .set(Timer::Greeting(link), self.context.after(GREETING_TIMEOUT));
     }
 
-    pub(super) fn on_dialed(
-        &mut self,
-        dial: DialId,
-        link: LinkId,
-        peer: NodeId,
-        out: &mut Outbox<Output>,
-    ) {
+    pub(super) fn on_dialed(&mut self, dial: DialId, link: LinkId, peer: NodeId) {
         let Some(attempt) = self.dials.get_mut(&dial) else {
-            out.push(Output::Close { link });
+            self.context.out.push(Output::Close { link });
             return;
         };
         let address = attempt.address.clone();
-        if let Some(expected) = attempt.expected {
-            let expected = self.id_of(expected);
-            if expected != peer {
-                out.push(Output::Report(Event::WrongPeer {
-                    address,
-                    expected,
-                    found: peer,
-                }));
-                out.push(Output::Close { link });
-                self.dial_came_to_nothing(dial, "another node answered", out);
-                return;
-            }
+        // The expected member may have been forgotten since the dial began: then any peer is as good.
+        if let Some(expected) = attempt
+            .expected
+            .and_then(|handle| self.context.id_of(handle))
+            && expected != peer
+        {
+            self.context.report(Event::WrongPeer {
+                address,
+                expected,
+                found: peer,
+            });
+            self.context.out.push(Output::Close { link });
+            self.dial_came_to_nothing(dial, "another node answered");
+            return;
         }
-        let Some(handle) = self.topology.intern(&peer) else {
-            out.push(Output::Close { link });
-            self.dial_came_to_nothing(dial, "the view is full", out);
+        let Some(handle) = self.context.topology.intern(&peer) else {
+            self.context.out.push(Output::Close { link });
+            self.dial_came_to_nothing(dial, "the view is full");
             return;
         };
         let session = self.life(handle).session.saturating_add(1);
@@ -83,103 +81,105 @@ impl Gossip {
             attempt.session = session;
         }
         let hello = Hello {
-            mesh: self.config.mesh.clone(),
+            mesh: self.context.config.mesh.clone(),
             version_min: VERSION_MIN,
             version_max: VERSION_MAX,
             session,
-            joining: self.topology.len() <= 1,
+            joining: self.context.topology.len() <= 1,
             hash: self.hash(),
             record: Arc::clone(self.record()),
         };
-        let mut fresh = Link::new(peer, true, self.now);
+        let mut fresh = Link::new(peer, true, self.context.now);
         fresh.session = session;
         fresh.handle = handle;
         self.links.insert(link, fresh);
-        self.timers
-            .set(Timer::Greeting(link), self.after(GREETING_TIMEOUT));
-        out.push(Output::Send {
+        self.context
+            .timers
+            .set(Timer::Greeting(link), self.context.after(GREETING_TIMEOUT));
+        self.context.out.push(Output::Send {
             link,
             message: Message::Hello(hello),
         });
     }
 
-    pub(super) fn on_receive(&mut self, link: LinkId, message: Message, out: &mut Outbox<Output>) {
+    pub(super) fn on_receive(&mut self, link: LinkId, message: Message) {
         let Some(held) = self.links.get(&link) else {
             return;
         };
         match (message, held.stage) {
-            (Message::Hello(hello), Stage::AwaitsHello) => self.on_hello(link, hello, out),
-            (Message::Welcome(welcome), Stage::AwaitsWelcome) => {
-                self.on_welcome(link, &welcome, out)
-            }
-            (Message::Refuse(refusal), Stage::AwaitsWelcome) => {
-                self.on_refused(link, &refusal, out)
-            }
-            (Message::Goodbye(goodbye), _) => self.on_goodbye(link, goodbye, out),
-            (Message::Frame(frame), Stage::Open) => self.on_frame(link, frame, out),
-            // What it says is for others; that it came proves life.
-            (Message::Data(_), Stage::Open) => self.hear(link, out),
+            (Message::Hello(hello), Stage::AwaitsHello) => self.on_hello(link, hello),
+            (Message::Welcome(welcome), Stage::AwaitsWelcome) => self.on_welcome(link, &welcome),
+            (Message::Refuse(refusal), Stage::AwaitsWelcome) => self.on_refused(link, &refusal),
+            (Message::Goodbye(goodbye), _) => self.on_goodbye(link, goodbye),
+            (Message::Frame(frame), Stage::Open) => self.on_frame(link, frame),
             (_, Stage::Broken) => {}
             (Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_), Stage::Open) => {
-                self.close_for_protocol(link, Rejection::SecondHello, out);
+                self.close_for_protocol(link, Rejection::SecondHello);
             }
             (
-                Message::Hello(_)
-                | Message::Welcome(_)
-                | Message::Refuse(_)
-                | Message::Frame(_)
-                | Message::Data(_),
+                Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) | Message::Frame(_),
                 Stage::AwaitsHello | Stage::AwaitsWelcome,
-            ) => self.close_for_protocol(link, Rejection::BeforeHello, out),
+            ) => self.close_for_protocol(link, Rejection::BeforeHello),
         }
     }
 
-    fn on_frame(&mut self, link: LinkId, frame: Frame, out: &mut Outbox<Output>) {
-        self.hear(link, out);
+    /// A message for another machine proves that the peer is alive, and that both ends completed the handshake.
+    pub(super) fn on_heard(&mut self, link: LinkId) {
+        match self.links.get(&link).map(|held| held.stage) {
+            Some(Stage::Open) => self.hear(link),
+            Some(Stage::AwaitsHello | Stage::AwaitsWelcome) => {
+                self.close_for_protocol(link, Rejection::BeforeHello);
+            }
+            Some(Stage::Broken) | None => {}
+        }
+    }
+
+    fn on_frame(&mut self, link: LinkId, frame: Frame) {
+        self.hear(link);
         if frame.prune
             && let Some(held) = self.links.get_mut(&link)
         {
             held.eager = false;
         }
-        self.on_updates(link, &frame.records, &frame.reports, out);
+        self.on_updates(link, &frame.records, &frame.reports);
         self.on_announced(link, &frame.have);
         self.on_graft(link, &frame.graft);
         self.hear_of_gone(&frame.gone);
         // Each step of a reconciliation may cost a look at the whole view.
         for sync in frame.sync.into_iter().take(SYNCS_MAX) {
-            self.on_sync(link, sync, out);
+            self.on_sync(link, sync);
         }
         if let Some(hash) = frame.hash {
             self.compare(link, hash);
         }
     }
 
-    fn on_hello(&mut self, link: LinkId, hello: Hello, out: &mut Outbox<Output>) {
+    fn on_hello(&mut self, link: LinkId, hello: Hello) {
         let Some(peer) = self.links.get(&link).map(|held| held.peer.clone()) else {
             return;
         };
         if hello.record.id() != &peer {
-            self.close_for_protocol(link, Rejection::WrongRecord, out);
+            self.close_for_protocol(link, Rejection::WrongRecord);
             return;
         }
         if self.gives_way_to(&peer, &hello.record) {
             self.links.remove(&link);
-            out.push(Output::Close { link });
-            self.meet_newer_self(&hello.record, true, out);
+            self.context.out.push(Output::Close { link });
+            self.meet_newer_self(&hello.record, true);
             return;
         }
         if let Some(refusal) = self.reason_to_refuse(&peer, &hello) {
-            self.timers.cancel(&Timer::Greeting(link));
+            self.context.timers.cancel(&Timer::Greeting(link));
             self.links.remove(&link);
-            out.push(Output::Send {
+            self.context.out.push(Output::Send {
                 link,
                 message: Message::Refuse(refusal),
             });
-            out.push(Output::Close { link });
+            self.context.out.push(Output::Close { link });
             return;
         }
-        let Some(handle) = self.topology.intern(&peer) else {
-            self.close_for_protocol(link, Rejection::TooMany, out);
+        let Some(handle) = self.context.topology.intern(&peer) else {
+            self.close_for_protocol(link, Rejection::TooMany);
             return;
         };
         let newer_life = self.is_newer_life(handle, &hello.record);
@@ -199,12 +199,12 @@ impl Gossip {
             hash: self.hash(),
             record: Arc::clone(self.record()),
         };
-        out.push(Output::Send {
+        self.context.out.push(Output::Send {
             link,
             message: Message::Welcome(welcome),
         });
         let theirs = (&hello.record, hello.hash);
-        self.open(link, handle, theirs, hello.joining, out);
+        self.open(link, handle, theirs, hello.joining);
         if hello.joining {
             self.send_snapshot(link, false);
         }
@@ -213,7 +213,7 @@ impl Gossip {
     /// Whether a newer machine under our own id greets us.
     fn gives_way_to(&self, peer: &NodeId, record: &Record) -> bool {
         let (own, theirs) = (self.record().rank(), record.rank());
-        peer == &self.config.id
+        peer == &self.context.config.id
             && own.instance != theirs.instance
             && (theirs.epoch, theirs.instance) > (own.epoch, own.instance)
     }
@@ -221,6 +221,7 @@ impl Gossip {
     /// Whether a greeting comes from a later start of a peer than the one we know.
     fn is_newer_life(&self, handle: Handle, record: &Record) -> bool {
         let known = self
+            .context
             .topology
             .slot(handle)
             .and_then(|slot| slot.record)
@@ -238,7 +239,7 @@ impl Gossip {
             others: Vec::new(),
             yours: None,
         };
-        if hello.mesh != self.config.mesh {
+        if hello.mesh != self.context.config.mesh {
             return Some(refuse(RefusalReason::WrongMesh));
         }
         if hello.version_min > VERSION_MAX || hello.version_max < VERSION_MIN {
@@ -250,7 +251,7 @@ impl Gossip {
         if self.phase == Phase::Leaving || self.is_raising() {
             return Some(refuse(RefusalReason::Leaving));
         }
-        if peer == &self.config.id {
+        if peer == &self.context.config.id {
             let own = self.record().rank();
             if hello.record.rank().instance == own.instance {
                 return Some(refuse(RefusalReason::Myself));
@@ -263,9 +264,10 @@ impl Gossip {
         }
         // Also of one that was forgotten: its old record would outrank the new one unseen.
         let slot = self
+            .context
             .topology
             .handle(peer)
-            .and_then(|handle| self.topology.slot(handle));
+            .and_then(|handle| self.context.topology.slot(handle));
         if let Some(known) = slot.and_then(|slot| slot.record) {
             let (mine, theirs) = (known.rank(), hello.record.rank());
             if (mine.epoch, mine.instance) > (theirs.epoch, theirs.instance) {
@@ -284,10 +286,10 @@ impl Gossip {
         hello: &Hello,
         refuse: impl Fn(RefusalReason) -> Refusal,
     ) -> Option<Refusal> {
-        let handle = self.topology.handle(peer);
+        let handle = self.context.topology.handle(peer);
         if let Some(handle) = handle
             && !self.is_newer_life(handle, &hello.record)
-            && let Some(session) = self.better_session(handle, hello.session)
+            && let Some(session) = self.better_session(handle, peer, hello.session)
         {
             return Some(Refusal {
                 session,
@@ -296,9 +298,9 @@ impl Gossip {
         }
         let known = handle.is_some_and(|handle| {
             self.by_peer.contains_key(&handle)
-                || self.topology.record(peer).is_some() && !hello.joining
+                || self.context.topology.record(peer).is_some() && !hello.joining
         });
-        if self.config.sabotage.has(Switch::NoReferral) {
+        if self.context.has(Switch::NoReferral) {
             return (!known && !self.take_accept_token()).then(|| refuse(RefusalReason::Busy));
         }
         if !known && !self.take_accept_token() {
@@ -313,7 +315,7 @@ impl Gossip {
             .values()
             .filter(|link| link.is_open() && Some(link.handle) != handle)
             .count();
-        if open >= self.config.tuning.links_max && !self.config.sabotage.has(Switch::Unbounded) {
+        if open >= self.context.tuning().links_max && !self.context.has(Switch::Unbounded) {
             return Some(Refusal {
                 others: self.referrals(peer),
                 ..refuse(RefusalReason::Full)
@@ -324,13 +326,12 @@ impl Gossip {
 
     /// The session of a connection with this peer, open or being dialled by us, that beats one of `session`
     /// dialled by the peer.
-    fn better_session(&self, handle: Handle, session: u32) -> Option<u32> {
-        if self.config.sabotage.has(Switch::NoTieBreak) {
+    fn better_session(&self, handle: Handle, peer: &NodeId, session: u32) -> Option<u32> {
+        if self.context.has(Switch::NoTieBreak) {
             return None;
         }
-        let me = &self.config.id;
-        let peer = self.id_of(handle);
-        let theirs = (session, core::cmp::Reverse(&peer));
+        let me = &self.context.config.id;
+        let theirs = (session, core::cmp::Reverse(peer));
         let held = self
             .open_link(handle)
             .filter(|link| !link.silent)
@@ -341,7 +342,7 @@ impl Gossip {
             .filter(|dial| dial.expected == Some(handle) && dial.link.is_some())
             .map(|dial| (dial.session, core::cmp::Reverse(me)))
             .max();
-        if self.config.sabotage.has(Switch::TieBreakBySide) {
+        if self.context.has(Switch::TieBreakBySide) {
             return dialed.map(|(session, _)| session);
         }
         held.into_iter()
@@ -352,9 +353,9 @@ impl Gossip {
     }
 
     fn take_accept_token(&mut self) -> bool {
-        let tuning = &self.config.tuning;
+        let tuning = &self.context.config.tuning;
         let interval = crate::time::nanos(tuning.accept_interval).max(1);
-        let earned = crate::time::nanos(self.now - self.accept_refilled) / interval;
+        let earned = crate::time::nanos(self.context.now - self.accept_refilled) / interval;
         if earned > 0 {
             let earned_u32 = u32::try_from(earned).unwrap_or(u32::MAX);
             self.accept_tokens = self
@@ -372,13 +373,13 @@ impl Gossip {
     fn referrals(&mut self, dialer: &NodeId) -> Vec<core::net::SocketAddr> {
         let mut others = Vec::new();
         for _ in 0..2 * REFERRALS_MAX {
-            let Some(handle) = self.random_member() else {
+            let Some(handle) = self.context.random_member() else {
                 break;
             };
             if others.len() == REFERRALS_MAX {
                 break;
             }
-            let Some(slot) = self.topology.slot(handle) else {
+            let Some(slot) = self.context.topology.slot(handle) else {
                 continue;
             };
             if let Some(address) = slot
@@ -386,7 +387,7 @@ impl Gossip {
                 .as_ref()
                 .and_then(|record| record.content().address)
                 && slot.id != dialer
-                && handle != self.me
+                && handle != self.context.me
                 && self.status(handle) == Status::Alive
                 && !others.contains(&address)
             {
@@ -396,18 +397,18 @@ impl Gossip {
         others
     }
 
-    fn on_welcome(&mut self, link: LinkId, welcome: &Welcome, out: &mut Outbox<Output>) {
+    fn on_welcome(&mut self, link: LinkId, welcome: &Welcome) {
         let Some(held) = self.links.get_mut(&link) else {
             return;
         };
         if welcome.record.id() != &held.peer {
-            self.close_for_protocol(link, Rejection::WrongRecord, out);
+            self.close_for_protocol(link, Rejection::WrongRecord);
             return;
         }
         held.version = welcome.version;
         let handle = held.handle;
         let purpose = self.finish_dial(link);
-        let me = &self.config.id;
+        let me = &self.context.config.id;
         let beaten = self
             .open_link(handle)
             .filter(|open| !open.silent)
@@ -416,11 +417,11 @@ impl Gossip {
                     .get(&link)
                     .is_some_and(|fresh| open.precedence(me) > fresh.precedence(me))
             });
-        if beaten && !self.config.sabotage.has(Switch::NoTieBreak) {
-            self.say_goodbye(link, Goodbye::Superseded, out);
+        if beaten && !self.context.has(Switch::NoTieBreak) {
+            self.say_goodbye(link, Goodbye::Superseded);
             return;
         }
-        let joining = self.topology.len() <= 1;
+        let joining = self.context.topology.len() <= 1;
         let was_random = purpose == Some(Purpose::Renewal)
             && self.open_link(handle).is_some_and(|open| open.random);
         if (was_random || purpose == Some(Purpose::RandomLink))
@@ -429,7 +430,7 @@ impl Gossip {
             held.random = true;
         }
         let theirs = (&welcome.record, welcome.hash);
-        self.open(link, handle, theirs, joining, out);
+        self.open(link, handle, theirs, joining);
     }
 
     /// Both ends agree: the connection becomes the link to this peer.
@@ -439,9 +440,8 @@ impl Gossip {
         handle: Handle,
         (record, hash): (&Arc<Record>, u64),
         joining: bool,
-        out: &mut Outbox<Output>,
     ) {
-        self.timers.cancel(&Timer::Greeting(link));
+        self.context.timers.cancel(&Timer::Greeting(link));
         let was_unwell = self.status(handle) != Status::Alive || self.own_edge(handle).is_some();
         let replaced = self
             .by_peer
@@ -455,7 +455,7 @@ impl Gossip {
                 .values()
                 .any(|other| other.eager && other.is_lively());
         // Who heard nobody lacks what was spread meanwhile, and nothing that comes now tells it so.
-        let (now, late) = (self.now, self.config.tuning.redial_after);
+        let (now, late) = (self.context.now, self.context.tuning().redial_after);
         let was_cut_off = !self
             .links
             .values()
@@ -468,41 +468,42 @@ impl Gossip {
             eager |= held.eager;
             unwell |= held.silent || held.stage == Stage::Broken;
             synced = held.synced.filter(|_| !unwell);
-            if !self.config.sabotage.has(Switch::NoTieBreak) {
-                self.drop_link(old, LinkEnd::Superseded, out);
+            if !self.context.has(Switch::NoTieBreak) {
+                self.drop_link(old, LinkEnd::Superseded);
             }
         }
         self.links.set_stage(&link, Stage::Open);
         let Some(held) = self.links.get_mut(&link) else {
             return;
         };
-        held.opened = self.now;
-        held.heard = self.now;
+        held.opened = self.context.now;
+        held.heard = self.context.now;
         held.eager = eager;
         // What was compared a moment ago on the connection before need not be compared again.
         held.synced = synced;
         let (peer, dialed) = (held.peer.clone(), held.dialed);
-        self.listen_at(link, self.after(self.config.tuning.redial_after));
-        out.push(Output::Report(Event::LinkUp { peer, link, dialed }));
+        self.listen_at(link, self.context.after(self.context.tuning().redial_after));
+        self.context.out.push(Output::LinkOpened { link });
+        self.context.report(Event::LinkUp { peer, link, dialed });
         // The neighbour may know no more of our past than we do; whoever does is heard of within this time.
-        self.establish(self.after(ECHO_TIME));
+        self.establish(self.context.after(ECHO_TIME));
         let life = self.life(handle);
         life.failures = 0;
         life.failed_until = crate::time::Instant::ZERO;
         if life.status == Status::Alive {
             life.forget_at = None;
         }
-        let (applied, key) = self.take_record(record, link, out);
+        let (applied, key) = self.take_record(record, link);
         self.relay(key, applied, link);
         // A record of a new life resets the sessions: not below the one just opened.
         let session = self.links.get(&link).map_or(0, |held| held.session);
         let life = self.life(handle);
         life.session = life.session.max(session);
-        self.hear(link, out);
+        self.hear(link);
         if self.own_edge(handle).is_some_and(|edge| edge.down)
             || self.status(handle) != Status::Alive
         {
-            self.set_edge(handle, false, Some(self.now));
+            self.set_edge(handle, false, Some(self.context.now));
         }
         let reconciles = was_cut_off || unwell && dialed;
         if reconciles && !joining && hash != self.hash() {
@@ -511,12 +512,12 @@ impl Gossip {
         self.weave_soon();
     }
 
-    fn on_refused(&mut self, link: LinkId, refusal: &Refusal, out: &mut Outbox<Output>) {
+    fn on_refused(&mut self, link: LinkId, refusal: &Refusal) {
         let Some(held) = self.links.remove(&link) else {
             return;
         };
-        self.timers.cancel(&Timer::Greeting(link));
-        out.push(Output::Close { link });
+        self.context.timers.cancel(&Timer::Greeting(link));
+        self.context.out.push(Output::Close { link });
         let dial = self.dial_over(link);
         match refusal.reason {
             RefusalReason::Superseded => {
@@ -527,13 +528,13 @@ impl Gossip {
                 if let Some(yours) = refusal
                     .yours
                     .as_ref()
-                    .filter(|yours| yours.id() == &self.config.id)
+                    .filter(|yours| yours.id() == &self.context.config.id)
                 {
                     let (own, theirs) = (self.record().rank(), yours.rank());
                     if (theirs.epoch, theirs.instance) > (own.epoch, own.instance)
                         || !self.is_established()
                     {
-                        self.meet_newer_self(yours, false, out);
+                        self.meet_newer_self(yours, false);
                     }
                 }
                 if self.is_over() {
@@ -548,31 +549,26 @@ impl Gossip {
             | RefusalReason::Leaving => {}
         }
         if let Some(dial) = dial {
-            self.dial_refused(dial, refusal, out);
+            self.dial_refused(dial, refusal);
         }
     }
 
-    fn on_goodbye(&mut self, link: LinkId, goodbye: Goodbye, out: &mut Outbox<Output>) {
+    fn on_goodbye(&mut self, link: LinkId, goodbye: Goodbye) {
         let end = match goodbye {
             Goodbye::Leaving => LinkEnd::PeerLeft,
             Goodbye::Superseded => LinkEnd::Superseded,
             Goodbye::Surplus | Goodbye::NameTaken | Goodbye::Protocol => LinkEnd::PeerClosed,
         };
         let theirs = self.links.get(&link).is_some_and(|held| !held.dialed);
-        self.drop_link(link, end, out);
+        self.drop_link(link, end);
         self.weave_soon();
         if goodbye == Goodbye::Surplus && theirs {
             // The neighbour dialled it and does not need it; somebody here may, and then this end dials and keeps it.
-            self.dial_wanted(out);
+            self.dial_wanted();
         }
     }
 
-    pub(super) fn on_closed(
-        &mut self,
-        link: LinkId,
-        reason: CloseReason,
-        out: &mut Outbox<Output>,
-    ) {
+    pub(super) fn on_closed(&mut self, link: LinkId, reason: CloseReason) {
         let Some(held) = self.links.get_mut(&link) else {
             return;
         };
@@ -580,44 +576,44 @@ impl Gossip {
             Stage::Broken => {}
             Stage::AwaitsHello => {
                 self.links.remove(&link);
-                self.timers.cancel(&Timer::Greeting(link));
+                self.context.timers.cancel(&Timer::Greeting(link));
             }
             Stage::AwaitsWelcome => {
                 self.links.remove(&link);
-                self.timers.cancel(&Timer::Greeting(link));
+                self.context.timers.cancel(&Timer::Greeting(link));
                 if let Some(dial) = self.dial_over(link) {
-                    self.dial_came_to_nothing(
-                        dial,
-                        "the connection closed during the greeting",
-                        out,
-                    );
+                    self.dial_came_to_nothing(dial, "the connection closed during the greeting");
                 }
             }
             Stage::Open => {
                 let (handle, peer) = (held.handle, held.peer.clone());
                 if self.is_renewing(handle) {
                     // The peer took the new connection, and its answer is on the way.
-                    out.push(Output::Report(Event::LinkDown {
+                    self.context.report(Event::LinkDown {
                         peer,
                         link,
                         reason: LinkEnd::Superseded,
-                    }));
+                    });
                     self.remove_link(link);
                     self.weave_soon();
                     return;
                 }
                 let end = match reason {
-                    CloseReason::Malformed => LinkEnd::Protocol,
-                    CloseReason::Expired => LinkEnd::Expired,
-                    CloseReason::Untrusted => LinkEnd::Untrusted,
-                    CloseReason::Lost | CloseReason::Ended | CloseReason::Overflow => LinkEnd::Lost,
+                    CloseReason::Local(LocalClose::Malformed) => LinkEnd::Protocol,
+                    CloseReason::Local(LocalClose::Expired) => LinkEnd::Expired,
+                    CloseReason::Local(LocalClose::Untrusted) => LinkEnd::Untrusted,
+                    CloseReason::Local(LocalClose::Overflow | LocalClose::GivenUp)
+                    | CloseReason::Farewell
+                    | CloseReason::Fin
+                    | CloseReason::Reset
+                    | CloseReason::TimedOut => LinkEnd::Lost,
                 };
-                out.push(Output::Report(Event::LinkDown {
+                self.context.report(Event::LinkDown {
                     peer,
                     link,
                     reason: end,
-                }));
-                let evidence = self.topology.is_ring_edge(self.me, handle)
+                });
+                let evidence = self.context.topology.is_ring_edge(self.context.me, handle)
                     && self.status(handle) != Status::Left;
                 if evidence {
                     self.links.set_stage(&link, Stage::Broken);
@@ -625,7 +621,7 @@ impl Gossip {
                     if held.is_some_and(|held| core::mem::take(&mut held.eager)) {
                         self.mend_tree();
                     }
-                    self.listen_at(link, self.after(Duration::from_millis(1)));
+                    self.listen_at(link, self.context.after(Duration::from_millis(1)));
                 } else {
                     self.remove_link(link);
                 }
@@ -634,7 +630,7 @@ impl Gossip {
         }
     }
 
-    pub(super) fn give_up_greeting(&mut self, link: LinkId, out: &mut Outbox<Output>) {
+    pub(super) fn give_up_greeting(&mut self, link: LinkId) {
         let Some(held) = self.links.get(&link) else {
             return;
         };
@@ -642,26 +638,23 @@ impl Gossip {
             return;
         }
         self.links.remove(&link);
-        out.push(Output::Close { link });
+        self.context.out.push(Output::Close { link });
         if let Some(dial) = self.dial_over(link) {
-            self.dial_came_to_nothing(dial, "no answer to the greeting", out);
+            self.dial_came_to_nothing(dial, "no answer to the greeting");
         }
     }
 
-    fn close_for_protocol(&mut self, link: LinkId, reason: Rejection, out: &mut Outbox<Output>) {
-        out.push(Output::Report(Event::Rejected {
-            from: self.peer_of(link),
-            reason,
-        }));
+    fn close_for_protocol(&mut self, link: LinkId, reason: Rejection) {
+        self.report_rejected(link, reason);
         let dial = self.dial_over(link);
-        self.say_goodbye(link, Goodbye::Protocol, out);
+        self.say_goodbye(link, Goodbye::Protocol);
         if let Some(dial) = dial {
-            self.dial_came_to_nothing(dial, "it broke the protocol", out);
+            self.dial_came_to_nothing(dial, "it broke the protocol");
         }
     }
 
     /// Ends a link in order, from our side.
-    pub(super) fn say_goodbye(&mut self, link: LinkId, goodbye: Goodbye, out: &mut Outbox<Output>) {
+    pub(super) fn say_goodbye(&mut self, link: LinkId, goodbye: Goodbye) {
         let end = match goodbye {
             Goodbye::Surplus => LinkEnd::Surplus,
             Goodbye::Superseded => LinkEnd::Superseded,
@@ -673,28 +666,28 @@ impl Gossip {
             .get(&link)
             .is_some_and(|held| held.stage != Stage::Broken)
         {
-            out.push(Output::Send {
+            self.context.out.push(Output::Send {
                 link,
                 message: Message::Goodbye(goodbye),
             });
         }
-        self.drop_link(link, end, out);
+        self.drop_link(link, end);
     }
 
     /// Removes a link, open or not, and closes the connection if there is one.
-    pub(super) fn drop_link(&mut self, link: LinkId, end: LinkEnd, out: &mut Outbox<Output>) {
+    pub(super) fn drop_link(&mut self, link: LinkId, end: LinkEnd) {
         let Some(held) = self.links.get(&link) else {
             return;
         };
         if held.stage != Stage::Broken {
-            out.push(Output::Close { link });
+            self.context.out.push(Output::Close { link });
         }
         if held.is_open() {
-            out.push(Output::Report(Event::LinkDown {
+            self.context.report(Event::LinkDown {
                 peer: held.peer.clone(),
                 link,
                 reason: end,
-            }));
+            });
         }
         self.remove_link(link);
     }
@@ -709,7 +702,7 @@ impl Gossip {
             Timer::Silence(link),
             Timer::Flush(link),
         ] {
-            self.timers.cancel(&timer);
+            self.context.timers.cancel(&timer);
         }
         if held.proven.is_some() {
             let life = self.life(held.handle);
@@ -726,41 +719,43 @@ impl Gossip {
         }
     }
 
-    pub(super) fn end_all_links(&mut self, goodbye: Goodbye, out: &mut Outbox<Output>) {
+    pub(super) fn end_all_links(&mut self, goodbye: Goodbye) {
         let open: Vec<LinkId> = self.links.keys().copied().collect();
         if goodbye == Goodbye::Leaving {
             self.publish_own();
-            self.flush_now(out);
+            self.flush_now();
         }
         for link in open {
-            self.say_goodbye(link, goodbye, out);
+            self.say_goodbye(link, goodbye);
         }
         self.dials.clear();
     }
 
-    pub(super) fn peer_of(&self, link: LinkId) -> NodeId {
-        self.links
-            .get(&link)
-            .map_or_else(|| self.config.id.clone(), |held| held.peer.clone())
+    /// The peer of a link, unless the link closed.
+    pub(super) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
+        self.links.get(&link).map(|held| held.peer.clone())
     }
 
     /// After the node left or gave its id up: whoever connects is sent away, everything else is ignored.
-    pub(super) fn step_after_the_end(&mut self, input: Input, out: &mut Outbox<Output>) {
+    pub(super) fn step_after_the_end(&mut self, input: Input) {
         match input {
             Input::Accepted { link, .. } | Input::Dialed { link, .. } => {
-                out.push(Output::Close { link })
+                self.context.out.push(Output::Close { link })
             }
             Input::Leave if self.phase == Phase::NameTaken => {
                 self.phase = Phase::Left;
-                out.push(Output::Left);
+                self.context.out.push(Output::Left);
             }
             Input::Start
             | Input::DialFailed { .. }
             | Input::Receive { .. }
+            | Input::Heard { .. }
             | Input::Closed { .. }
             | Input::Stored { .. }
+            | Input::StoreFailed { .. }
             | Input::Announce(_)
             | Input::Targets { .. }
+            | Input::EditTargets { .. }
             | Input::Discover(_)
             | Input::Want { .. }
             | Input::Renew { .. }

@@ -2,84 +2,13 @@
 
 use super::message::Message;
 use crate::identity::NodeId;
+use crate::link::{Address, CloseReason, DialError, DialId, LinkId, Ticket};
 use crate::machine::Wake;
 use crate::time::Duration;
 use crate::topology::record::{Content, ContentError};
-use core::fmt;
-use core::net::SocketAddr;
 
-/// A connection, numbered by the adapter; never used again after it closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub u64);
-
-/// An attempt to connect, numbered by the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DialId(pub u64);
-
-/// Names one order whose completion is an input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
-
-/// Something that can be dialled.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Address {
-    /// An IP address and port.
-    Socket(SocketAddr),
-    /// `host:port`, resolved by the adapter at each dial.
-    Name(String),
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Socket(address) => address.fmt(f),
-            Self::Name(name) => f.write_str(name),
-        }
-    }
-}
-
-impl core::str::FromStr for Address {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        if let Ok(address) = text.parse() {
-            return Ok(Self::Socket(address));
-        }
-        let Some((host, port)) = text.rsplit_once(':') else {
-            return Err(AddressError::NoPort);
-        };
-        if host.is_empty() || host.contains([':', '/', ' ', '@']) {
-            return Err(AddressError::BadHost);
-        }
-        match port.parse::<u16>() {
-            Ok(0) | Err(_) => Err(AddressError::BadPort),
-            Ok(_) => Ok(Self::Name(text.to_owned())),
-        }
-    }
-}
-
-/// Why a text is no address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddressError {
-    /// There is no `:port`.
-    NoPort,
-    /// The host is empty or holds a character that no host name has.
-    BadHost,
-    /// The port is not a number from 1 to 65535.
-    BadPort,
-}
-
-impl fmt::Display for AddressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoPort => "has no port; write host:port",
-            Self::BadHost => "has no valid host; write host:port, an IPv6 address in brackets",
-            Self::BadPort => "has no valid port; a port is a number from 1 to 65535",
-        })
-    }
-}
-
-impl core::error::Error for AddressError {}
+/// The maximum number of targets after an edit.
+pub const TARGETS_MAX: usize = 256;
 
 /// What can happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +45,11 @@ pub enum Input {
         /// The message.
         message: Message,
     },
+    /// Another machine's message arrived on a link: the peer is alive.
+    Heard {
+        /// The link.
+        link: LinkId,
+    },
     /// A link is gone without our order.
     Closed {
         /// Which.
@@ -128,6 +62,11 @@ pub enum Input {
         /// The order's ticket.
         ticket: Ticket,
     },
+    /// An epoch we asked to store could not be stored. The machine orders it again after a second.
+    StoreFailed {
+        /// The order's ticket.
+        ticket: Ticket,
+    },
     /// Publish new content about ourselves. The address, and when we joined, are kept if absent.
     Announce(Content),
     /// Dial these from now on too (`replace`: instead of the earlier ones).
@@ -136,6 +75,14 @@ pub enum Input {
         targets: Vec<Address>,
         /// Forget the earlier ones.
         replace: bool,
+    },
+    /// Add and remove targets in one step, so that concurrent edits do not undo each other. Targets that are not known are
+    /// not removed. An edit that would leave more than [`TARGETS_MAX`] is rejected as a whole.
+    EditTargets {
+        /// The addresses to add.
+        add: Vec<Address>,
+        /// The addresses to remove, before any is added.
+        remove: Vec<Address>,
     },
     /// Dial members learnt from others from now on, or only the targets.
     Discover(bool),
@@ -163,50 +110,6 @@ impl From<Wake> for Input {
     }
 }
 
-/// Why a dial failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DialError {
-    /// Nobody listens there.
-    Refused,
-    /// No answer in time.
-    TimedOut,
-    /// No route, or a name that does not resolve.
-    Unreachable,
-    /// The certificates do not fit (foreign CA, expired, wrong name): the text says which.
-    Untrusted(String),
-    /// It speaks another protocol.
-    Protocol(String),
-}
-
-impl fmt::Display for DialError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused => f.write_str("connection refused"),
-            Self::TimedOut => f.write_str("timed out"),
-            Self::Unreachable => f.write_str("unreachable"),
-            Self::Untrusted(why) => write!(f, "not trusted: {why}"),
-            Self::Protocol(why) => write!(f, "speaks another protocol: {why}"),
-        }
-    }
-}
-
-/// Why a link closed without our order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CloseReason {
-    /// The connection broke or was reset.
-    Lost,
-    /// The peer ended the stream in order.
-    Ended,
-    /// The peer sent what is no message.
-    Malformed,
-    /// The peer read too slowly: our queue to it is full.
-    Overflow,
-    /// One of the two certificates ends.
-    Expired,
-    /// One of the two certificates is trusted no longer.
-    Untrusted,
-}
-
 /// What the caller must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -229,7 +132,12 @@ pub enum Output {
         /// Which.
         link: LinkId,
     },
-    /// Store our epoch durably; answer with `Stored`.
+    /// A link is open: both ends agreed on it. Parts beside the mesh may begin to use it.
+    LinkOpened {
+        /// The link.
+        link: LinkId,
+    },
+    /// Store our epoch durably; answer with `Stored` or `StoreFailed`.
     Store {
         /// To answer with.
         ticket: Ticket,

@@ -5,10 +5,8 @@ use crate::identity::NodeId;
 use crate::sorted::SortedSet;
 use crate::time::Instant;
 use crate::topology::Handle;
+use crate::topology::publication::Key;
 use std::collections::BTreeSet;
-
-/// One kind of value of one member: its record, or (true) its report.
-pub(super) type Key = (Handle, bool);
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,8 +171,8 @@ impl Outgoing {
     pub(super) fn is_held_there(&mut self, key: Key) {
         self.have.remove(&key);
         self.updates.remove(&key);
-        if key.1 {
-            self.reports.remove(&key.0);
+        if let Key::EdgeReport(member) = key {
+            self.reports.remove(&member);
         }
     }
 }

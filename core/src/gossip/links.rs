@@ -3,8 +3,8 @@
 //! A node has a handful: one short list in order is searched faster than a tree, and a link that is moved about is a
 //! pointer.
 
-use super::LinkId;
 use super::link::{Link, Stage};
+use crate::link::LinkId;
 
 /// All connections, open or not, in order of their numbers.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,9 +3,9 @@
 //! Of most members nothing is known but that they live: a view of thousands keeps eight bytes for each ([`News`]), and
 //! more only of those it dealt with, or that are not just alive ([`Life`]).
 
+use super::provenance::Provenance;
 use super::view::Status;
 use crate::time::Instant;
-use crate::topology::Brought;
 
 /// What is kept of every member: when and how the latest came from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,15 +13,15 @@ pub(super) struct News {
     /// In milliseconds, modulo 2^32: after 49 days without news it looks recent for a moment, and a death that falls
     /// into that moment is noticed seconds later.
     fresh: u32,
-    /// The link that brought its record.
-    pub(super) brought: Brought,
+    /// Provenance of its record.
+    pub(super) received_from: Provenance,
 }
 
 impl News {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             fresh: now.as_millis() as u32,
-            brought: Brought::default(),
+            received_from: Provenance::default(),
         }
     }
 

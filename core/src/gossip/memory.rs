@@ -1,9 +1,12 @@
 //! What a node holds in memory, counted from what is in it, not asked of an allocator: the same on every machine.
 
-use super::{Dial, Gossip, Handle, Key, Life, Link, Missing, News, Suspicion, Target, Timer};
+use super::{
+    Dial, Gossip, Handle, Life, Link, Missing, News, Provenance, Suspicion, Target, Timer,
+};
 use super::{DialId, LinkId};
 use crate::size::held;
 use crate::time::Instant;
+use crate::topology::publication::Key;
 
 impl Gossip {
     /// Bytes of everything this node remembers, as if nothing were shared with other nodes of the process. Entries are
@@ -17,8 +20,9 @@ impl Gossip {
         });
         let sets = self.wanted.len() + self.limbo.len() + self.unlinked.len();
         held::<Self>(1)
-            + self.topology.memory()
+            + self.context.topology.memory()
             + held::<News>(self.news.len())
+            + held::<(Handle, Provenance)>(self.report_provenance.len())
             + held::<(Handle, Life)>(self.lives.len())
             + held::<(LinkId, Link)>(self.links.len())
             + waiting.sum::<usize>()
@@ -26,7 +30,7 @@ impl Gossip {
             + held::<(DialId, Dial)>(self.dials.len())
             + held::<Target>(self.targets.len())
             // Each timer stands in two orders.
-            + held::<(Instant, Timer)>(2 * self.timers.len())
+            + held::<(Instant, Timer)>(2 * self.context.timers.len())
             + held::<(Key, Missing)>(self.missing.len())
             + held::<(Handle, Suspicion)>(self.suspects.len())
             + held::<Handle>(sets)

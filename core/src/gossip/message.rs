@@ -1,9 +1,8 @@
 //! What two nodes say to each other over one link.
 //!
-//! Bounds: a message takes at most [`FRAME_BYTES_MAX`] bytes encoded. Sizes equal the wire format's
+//! Bounds: a message takes at most [`size::FRAME_BYTES_MAX`] bytes encoded. Sizes equal the wire format's
 //! (net/proto/mesh.proto).
 
-use crate::channel::Data;
 use crate::identity::NodeId;
 use crate::size::{self, Encoded};
 use crate::time::Duration;
@@ -11,8 +10,10 @@ use crate::topology::record::{Record, Report};
 use core::net::SocketAddr;
 use std::sync::Arc;
 
-/// The most bytes one message takes encoded.
-pub const FRAME_BYTES_MAX: usize = 16 * 1024;
+pub use crate::size::FRAME_BYTES_MAX;
+pub use crate::sketch::Cell;
+pub use crate::topology::publication::{PublicationKind, UpdateId};
+
 /// The most other members a refusal names.
 pub const REFERRALS_MAX: usize = 8;
 /// The oldest protocol version this build speaks.
@@ -20,7 +21,7 @@ pub const VERSION_MIN: u32 = 1;
 /// The newest protocol version this build speaks.
 pub const VERSION_MAX: u32 = 1;
 
-/// Everything that travels on a link.
+/// A message of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// The dialer's first message.
@@ -31,10 +32,8 @@ pub enum Message {
     Refuse(Refusal),
     /// The sender closes the link on purpose.
     Goodbye(Goodbye),
-    /// Everything else the mesh says, in batches.
+    /// Updates, announcements, requests and heartbeats, in batches.
     Frame(Frame),
-    /// What is said about channels.
-    Data(Data),
 }
 
 /// How a node introduces itself.
@@ -161,30 +160,6 @@ pub struct AgedReport {
     pub ages: Vec<Option<Duration>>,
 }
 
-/// Names one publication of one node.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UpdateId {
-    /// Who published.
-    pub origin: NodeId,
-    /// A report; otherwise a record.
-    pub report: bool,
-    /// The origin's epoch.
-    pub epoch: u64,
-    /// The origin's publication counter.
-    pub version: u64,
-}
-
-/// One cell of a set sketch (invertible Bloom lookup table, Goodrich and Mitzenmacher 2011).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cell {
-    /// Elements in the cell (wrapping; negative after subtraction).
-    pub count: i32,
-    /// Exclusive or of the elements' digests.
-    pub sum: u64,
-    /// Wrapping sum of the digests' checks.
-    pub check: u32,
-}
-
 /// One step of a reconciliation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sync {
@@ -212,15 +187,6 @@ pub enum Sync {
         /// The sender asks for the receiver's whole view in return (repair).
         reply: bool,
     },
-}
-
-impl Encoded for UpdateId {
-    fn encoded_len(&self) -> usize {
-        size::bytes(self.origin.as_str().len())
-            + size::boolean(self.report)
-            + size::uint(self.epoch)
-            + size::uint(self.version)
-    }
 }
 
 impl Encoded for AgedReport {
@@ -260,7 +226,7 @@ impl Encoded for Hello {
             + size::uint(u64::from(self.version_max))
             + size::uint(u64::from(self.session))
             + size::boolean(self.joining)
-            + fixed64(self.hash)
+            + size::fixed64(self.hash)
             + size::delimited(self.record.encoded_len())
     }
 }
@@ -269,7 +235,7 @@ impl Encoded for Welcome {
     fn encoded_len(&self) -> usize {
         size::uint(u64::from(self.version))
             + size::uint(u64::from(self.session))
-            + fixed64(self.hash)
+            + size::fixed64(self.hash)
             + size::delimited(self.record.encoded_len())
     }
 }
@@ -293,11 +259,6 @@ impl Encoded for Refusal {
     }
 }
 
-/// A `fixed64` field, absent when zero.
-const fn fixed64(value: u64) -> usize {
-    if value == 0 { 0 } else { 9 }
-}
-
 fn batch(records: &[Arc<Record>], reports: &[AgedReport]) -> usize {
     let records: usize = records
         .iter()
@@ -308,14 +269,6 @@ fn batch(records: &[Arc<Record>], reports: &[AgedReport]) -> usize {
         .map(|r| size::delimited(r.encoded_len()))
         .sum();
     records + reports
-}
-
-impl Encoded for Cell {
-    fn encoded_len(&self) -> usize {
-        // sint32: zigzag.
-        let zigzag = ((self.count << 1) ^ (self.count >> 31)) as u32;
-        size::uint(u64::from(zigzag)) + fixed64(self.sum) + if self.check == 0 { 0 } else { 5 }
-    }
 }
 
 impl Encoded for Sync {
@@ -382,7 +335,6 @@ impl Encoded for Message {
             // Every reason has a non-zero number on the wire.
             Self::Goodbye(_) => 2,
             Self::Frame(frame) => frame.encoded_len(),
-            Self::Data(data) => data.encoded_len(),
         })
     }
 }

@@ -21,8 +21,11 @@
 //! ATC 2018) for rings of observers; Lifeguard (Dadgar et al., 2018) for doubting oneself first; SWIM (Das et
 //! al., DSN 2002) for suspicion before death.
 
+mod bootstrap;
 mod broadcast;
 mod config;
+mod context;
+mod dialer;
 mod evidence;
 mod flush;
 mod greeting;
@@ -34,37 +37,39 @@ mod memory;
 pub mod message;
 mod overlay;
 mod own;
-mod sabotage;
-pub(crate) mod sketch;
+mod provenance;
+mod self_record;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod timer;
 mod view;
 
-pub use config::{Config, Tuning};
-pub use interface::{
-    Address, AddressError, CloseReason, DialError, DialId, Event, Input, LinkEnd, LinkId, Output,
-    Rejection, Ticket,
+pub use crate::link::{
+    Address, AddressError, CloseReason, DialError, DialId, LinkId, LocalClose, Ticket,
 };
+pub use crate::sabotage::{Sabotage, Switch};
+pub use config::{Config, Tuning};
+pub use interface::{Event, Input, LinkEnd, Output, Rejection, TARGETS_MAX};
 pub use message::Message;
-pub use sabotage::{Sabotage, Switch};
 pub use view::{LinkView, MemberView, Phase, Status};
 
 use crate::bounded::DropOldest;
 use crate::identity::NodeId;
 use crate::machine::{Machine, Outbox};
 use crate::paged::Paged;
-use crate::random::Random;
 use crate::time::Instant;
+use crate::topology::publication::{Key, UpdateId};
 use crate::topology::record::Record;
 use crate::topology::{Handle, Topology};
-use link::{Key, Link};
+use bootstrap::Target;
+use context::Context;
+use dialer::Dial;
+use link::Link;
 use links::Links;
 use member::{Life, News};
-use message::UpdateId;
-use overlay::{Dial, Target};
-use own::Own;
+use provenance::Provenance;
+use self_record::Own;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use timer::{Timer, Timers};
@@ -99,15 +104,13 @@ struct Suspicion {
 /// The gossip machine of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gossip {
-    config: Config,
-    now: Instant,
-    random: Random,
+    context: Context,
     phase: Phase,
-    me: Handle,
     own: Own,
-    topology: Topology,
     /// By handle.
     news: Paged<News>,
+    /// Provenance of the reports received by broadcast.
+    report_provenance: BTreeMap<Handle, Provenance>,
     /// Of those that are not just alive, and those this node dealt with.
     lives: BTreeMap<Handle, Life>,
     links: Links,
@@ -117,7 +120,6 @@ pub struct Gossip {
     targets: Vec<Target>,
     /// To whom a link is wanted that the rings do not ask for.
     wanted: BTreeSet<Handle>,
-    timers: Timers,
     missing: BTreeMap<Key, Missing>,
     suspects: BTreeMap<Handle, Suspicion>,
     limbo: BTreeSet<Handle>,
@@ -146,21 +148,19 @@ impl Gossip {
     /// The machine of this configuration; `seed` feeds its random choices.
     #[must_use]
     pub fn new(config: Config, seed: u64, now: Instant) -> Self {
-        let mut topology = Topology::new(config.tuning.members_max.max(2), config.sabotage);
         let own = Own::new(&config);
-        let me = topology.intern(&config.id).unwrap_or_default();
-        topology.set_centre(me);
-        topology.apply_record(own.record());
         let targets = config.targets.iter().cloned().map(Target::new).collect();
+        let accept_tokens = config.tuning.accept_burst;
+        let mut context = Context::new(config, seed, now);
+        context.topology.apply_record(own.record());
         let mut news = Paged::new();
         news.push(News::new(now));
         Self {
-            random: Random::from_seed(seed).child("gossip"),
+            context,
             phase: Phase::Joining,
-            me,
             own,
-            topology,
             news,
+            report_provenance: BTreeMap::new(),
             lives: BTreeMap::new(),
             links: Links::new(),
             by_peer: BTreeMap::new(),
@@ -168,7 +168,6 @@ impl Gossip {
             dials_made: 0,
             targets,
             wanted: BTreeSet::new(),
-            timers: Timers::new(),
             missing: BTreeMap::new(),
             suspects: BTreeMap::new(),
             limbo: BTreeSet::new(),
@@ -181,12 +180,10 @@ impl Gossip {
             isolated_since: None,
             judge_floor: Instant::ZERO,
             lag: core::time::Duration::ZERO,
-            accept_tokens: config.tuning.accept_burst,
+            accept_tokens,
             accept_refilled: now,
             heartbeat_last: LinkId(0),
             dirty: Vec::new(),
-            now,
-            config,
         }
     }
 
@@ -194,71 +191,81 @@ impl Gossip {
         if self.targets.is_empty() {
             self.phase = Phase::Running;
         }
-        let tuning = &self.config.tuning;
-        let heartbeat = self.random.duration_below(tuning.heartbeat_spacing);
+        let tuning = &self.context.config.tuning;
+        let heartbeat = self.context.random.duration_below(tuning.heartbeat_spacing);
         let probe = self
+            .context
             .random
             .duration_below(core::time::Duration::from_secs(1));
-        let random_link =
-            tuning.random_link_interval + self.random.duration_below(tuning.random_link_interval);
-        self.timers.set(Timer::Heartbeat, self.after(heartbeat));
-        self.first_probe = self.after(core::time::Duration::from_millis(1) + probe);
-        self.timers.set(Timer::RandomLink, self.after(random_link));
-        self.timers
-            .set(Timer::Maintain, self.after(overlay::MAINTAIN_INTERVAL));
-        self.timers.set(
+        let random_link = tuning.random_link_interval
+            + self
+                .context
+                .random
+                .duration_below(tuning.random_link_interval);
+        self.context
+            .timers
+            .set(Timer::Heartbeat, self.context.after(heartbeat));
+        self.first_probe = self
+            .context
+            .after(core::time::Duration::from_millis(1) + probe);
+        self.context
+            .timers
+            .set(Timer::RandomLink, self.context.after(random_link));
+        self.context.timers.set(
+            Timer::Maintain,
+            self.context.after(config::MAINTAIN_INTERVAL),
+        );
+        self.context.timers.set(
             Timer::Targets,
-            self.after(core::time::Duration::from_nanos(1)),
+            self.context.after(core::time::Duration::from_nanos(1)),
         );
     }
 
-    fn after(&self, duration: core::time::Duration) -> Instant {
-        self.now + duration
-    }
-
-    fn on_wake(&mut self, out: &mut Outbox<Output>) {
+    fn on_wake(&mut self) {
         let late = self
+            .context
             .timers
             .next()
-            .map_or(core::time::Duration::ZERO, |due| self.now - due);
+            .map_or(core::time::Duration::ZERO, |due| self.context.now - due);
         self.note_lateness(late);
-        if let Some(due) = self.timers.next()
-            && self.now - due > self.config.tuning.pause_threshold
-            && !self.config.sabotage.has(Switch::NoPauseGuard)
+        if let Some(due) = self.context.timers.next()
+            && self.context.now - due > self.context.tuning().pause_threshold
+            && !self.context.has(Switch::NoPauseGuard)
         {
-            self.forgive_own_pause(self.now - due, out);
+            self.forgive_own_pause(self.context.now - due);
         }
-        while let Some((due, timer)) = self.timers.pop_due(self.now) {
-            self.on_timer(due, timer, out);
+        while let Some((due, timer)) = self.context.timers.pop_due(self.context.now) {
+            self.on_timer(due, timer);
         }
     }
 
-    fn on_timer(&mut self, due: Instant, timer: Timer, out: &mut Outbox<Output>) {
+    fn on_timer(&mut self, due: Instant, timer: Timer) {
         match timer {
             Timer::Heartbeat => self.beat(due),
-            Timer::Judge => self.judge(out),
-            Timer::Suspicion => self.declare_down(out),
-            Timer::Isolation => self.accuse_silent(out),
-            Timer::Overlay => self.weave(out),
-            Timer::Targets => self.dial_targets(out),
-            Timer::Probe => self.probe_limbo(out),
-            Timer::Maintain => self.maintain(out),
-            Timer::RandomLink => self.replace_random_link(out),
-            Timer::LeaveDone => self.finish_leaving(out),
+            Timer::Judge => self.judge(),
+            Timer::Suspicion => self.declare_down(),
+            Timer::Isolation => self.accuse_silent(),
+            Timer::Overlay => self.weave(),
+            Timer::Targets => self.dial_targets(),
+            Timer::Probe => self.probe_limbo(),
+            Timer::Maintain => self.maintain(),
+            Timer::RandomLink => self.replace_random_link(),
+            Timer::LeaveDone => self.finish_leaving(),
+            Timer::StoreRetry => self.store_again(),
             Timer::Flush(link) => {
                 self.dirty.push(link);
             }
-            Timer::Silence(link) => self.listen_closely(link, out),
-            Timer::Greeting(link) => self.give_up_greeting(link, out),
-            Timer::Dial(dial) => self.on_dial_failed(dial, &DialError::TimedOut, out),
+            Timer::Silence(link) => self.listen_closely(link),
+            Timer::Greeting(link) => self.give_up_greeting(link),
+            Timer::Dial(dial) => self.on_dial_failed(dial, &DialError::TimedOut),
             Timer::Graft(key) => self.ask_next_announcer(key),
-            Timer::Forget(handle) => self.forget(handle, out),
+            Timer::Forget(handle) => self.forget(handle),
         }
     }
 
     /// When and how the latest came from a member.
     fn news(&mut self, handle: Handle) -> &mut News {
-        let plain = News::new(self.now);
+        let plain = News::new(self.context.now);
         self.news.reach(handle as usize, plain)
     }
 
@@ -273,13 +280,14 @@ impl Gossip {
 
     /// Nothing is known of a member any more.
     fn start_anew(&mut self, handle: Handle) {
-        *self.news(handle) = News::new(self.now);
+        *self.news(handle) = News::new(self.context.now);
+        self.report_provenance.remove(&handle);
         self.lives.remove(&handle);
-        self.topology.set_well(handle, true);
+        self.context.topology.set_well(handle, true);
     }
 
     fn status(&self, handle: Handle) -> Status {
-        if self.topology.is_well(handle) {
+        if self.context.topology.is_well(handle) {
             return Status::Alive;
         }
         self.life_of(handle).status
@@ -298,16 +306,19 @@ impl Gossip {
         if status != Status::Alive || self.lives.contains_key(&handle) {
             self.life(handle).status = status;
         }
-        self.topology.set_well(handle, status == Status::Alive);
+        self.context
+            .topology
+            .set_well(handle, status == Status::Alive);
         if matches!(status, Status::Down | Status::Left) {
             self.target_is_gone(handle);
         }
     }
 
-    fn id_of(&self, handle: Handle) -> NodeId {
-        self.topology
-            .id_at(handle)
-            .map_or_else(|| self.config.id.clone(), NodeId::clone)
+    /// Reports that a message of a neighbour was rejected, unless the link closed meanwhile.
+    fn report_rejected(&mut self, link: LinkId, reason: Rejection) {
+        if let Some(from) = self.peer_of(link) {
+            self.context.report(Event::Rejected { from, reason });
+        }
     }
 
     /// The open link to a member.
@@ -322,18 +333,58 @@ impl Gossip {
     }
 }
 
+/// Steps.
+impl Gossip {
+    fn take(&mut self, input: Input) {
+        if self.is_over() {
+            self.step_after_the_end(input);
+            return;
+        }
+        match input {
+            Input::Start => self.on_start(),
+            Input::Accepted { link, peer } => self.on_accepted(link, peer),
+            Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer),
+            Input::DialFailed { dial, reason } => self.on_dial_failed(dial, &reason),
+            Input::Receive { link, message } => self.on_receive(link, message),
+            Input::Heard { link } => self.on_heard(link),
+            Input::Closed { link, reason } => self.on_closed(link, reason),
+            Input::Stored { ticket } => self.on_stored(ticket),
+            Input::StoreFailed { ticket } => self.on_store_failed(ticket),
+            Input::Announce(content) => self.on_announce(content),
+            Input::Targets { targets, replace } => self.on_targets(targets, replace),
+            Input::EditTargets { add, remove } => self.on_edit_targets(add, &remove),
+            Input::Discover(discovery) => self.on_discover(discovery),
+            Input::Want { peer, wanted } => self.on_want(&peer, wanted),
+            Input::Renew { link } => self.on_renew(link),
+            Input::Leave => self.on_leave(),
+            Input::Wake => self.on_wake(),
+        }
+        self.publish_own();
+        self.flush();
+        if self.is_over() {
+            // What closing the links wanted done next is moot.
+            self.context.timers = Timers::new();
+        }
+    }
+}
+
 /// Reading. None of these changes anything.
 impl Gossip {
     /// The node's id.
     #[must_use]
     pub const fn id(&self) -> &NodeId {
-        &self.config.id
+        &self.context.config.id
+    }
+
+    /// The node's own place in its view.
+    pub(crate) const fn me(&self) -> Handle {
+        self.context.me
     }
 
     /// The node's settings.
     #[must_use]
     pub const fn config(&self) -> &Config {
-        &self.config
+        &self.context.config
     }
 
     /// The node's own record as it stands.
@@ -355,18 +406,19 @@ impl Gossip {
     /// Set hash of the view: equal on two nodes with equal views.
     #[must_use]
     pub const fn hash(&self) -> u64 {
-        self.topology.hash()
+        self.context.topology.hash()
     }
 
     /// The node's view as data.
     #[must_use]
     pub const fn topology(&self) -> &Topology {
-        &self.topology
+        &self.context.topology
     }
 
     /// Everyone this node knows, itself included, in id order. O(n).
     pub fn members(&self) -> impl Iterator<Item = MemberView> + '_ {
-        self.topology
+        self.context
+            .topology
             .handles()
             .filter_map(|handle| self.member_at(handle))
     }
@@ -374,11 +426,11 @@ impl Gossip {
     /// One member.
     #[must_use]
     pub fn member(&self, id: &NodeId) -> Option<MemberView> {
-        self.member_at(self.topology.handle(id)?)
+        self.member_at(self.context.topology.handle(id)?)
     }
 
     fn member_at(&self, handle: Handle) -> Option<MemberView> {
-        let slot = self.topology.slot(handle)?;
+        let slot = self.context.topology.slot(handle)?;
         if slot.retired {
             return None;
         }
@@ -399,7 +451,10 @@ impl Gossip {
                 peer: link.peer.clone(),
                 dialed: link.dialed,
                 eager: link.eager,
-                ring: self.topology.is_ring_edge(self.me, link.handle),
+                ring: self
+                    .context
+                    .topology
+                    .is_ring_edge(self.context.me, link.handle),
                 silent: link.silent,
                 quiet: now.since(link.heard),
                 session: link.session,
@@ -419,9 +474,10 @@ impl Gossip {
     /// What a member is in this view; none if nobody of this name is known.
     pub(crate) fn status_of(&self, id: &NodeId) -> Option<Status> {
         let handle = self
+            .context
             .topology
             .handle(id)
-            .filter(|handle| self.topology.is_known(*handle))?;
+            .filter(|handle| self.context.topology.is_known(*handle))?;
         Some(self.status(handle))
     }
 
@@ -445,12 +501,12 @@ impl Gossip {
     /// The nodes that are alive (or suspect) and serve `name` in `version`, or in any version; in id order.
     #[must_use]
     pub fn providers(&self, name: &str, version: Option<&str>) -> Vec<NodeId> {
-        self.topology.providers(name, version)
+        self.context.topology.providers(name, version)
     }
 
     /// Every service served by a node that is alive: name, version, providers. In order.
     pub fn services(&self) -> impl Iterator<Item = (&str, &str, &[NodeId])> + '_ {
-        self.topology.services()
+        self.context.topology.services()
     }
 }
 
@@ -459,40 +515,17 @@ impl Machine for Gossip {
     type Output = Output;
 
     fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
-        assert!(now >= self.now, "time went backwards");
-        self.now = now;
-        if self.is_over() {
-            self.step_after_the_end(input, out);
-            return;
-        }
-        match input {
-            Input::Start => self.on_start(),
-            Input::Accepted { link, peer } => self.on_accepted(link, peer, out),
-            Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer, out),
-            Input::DialFailed { dial, reason } => self.on_dial_failed(dial, &reason, out),
-            Input::Receive { link, message } => self.on_receive(link, message, out),
-            Input::Closed { link, reason } => self.on_closed(link, reason, out),
-            Input::Stored { ticket } => self.on_stored(ticket),
-            Input::Announce(content) => self.on_announce(content, out),
-            Input::Targets { targets, replace } => self.on_targets(targets, replace),
-            Input::Discover(discovery) => self.on_discover(discovery),
-            Input::Want { peer, wanted } => self.on_want(&peer, wanted, out),
-            Input::Renew { link } => self.on_renew(link, out),
-            Input::Leave => self.on_leave(out),
-            Input::Wake => self.on_wake(out),
-        }
-        self.publish_own();
-        self.flush(out);
-        if self.is_over() {
-            // What closing the links wanted done next is moot.
-            self.timers = Timers::new();
-        }
+        assert!(now >= self.context.now, "time went backwards");
+        self.context.now = now;
+        core::mem::swap(&mut self.context.out, out);
+        self.take(input);
+        core::mem::swap(&mut self.context.out, out);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let next = self.timers.next();
-        if self.config.sabotage.has(Switch::DeadlineStays) {
-            return next.map(|_| self.now);
+        let next = self.context.timers.next();
+        if self.context.has(Switch::DeadlineStays) {
+            return next.map(|_| self.context.now);
         }
         next
     }

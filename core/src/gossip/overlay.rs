@@ -5,20 +5,21 @@
 //! does not stay so. Links that serve none of this are closed after a while by who dialled them. Targets (addresses
 //! given by people) are dialled until a member is found there, again and again, ever more slowly.
 
+use super::bootstrap::Target;
+use super::config::MAINTAIN_INTERVAL;
+use super::dialer::{Dial, Purpose};
 use super::link::Stage;
 use super::message::{Goodbye, Refusal, RefusalReason};
 use super::{
     Address, DIALS_MAX, DialError, DialId, Event, Gossip, LinkId, Output, Phase, Status, Switch,
-    Timer, WANTED_MAX,
+    TARGETS_MAX, Timer, WANTED_MAX,
 };
 use crate::identity::NodeId;
-use crate::machine::Outbox;
 use crate::time::{Duration, Instant};
+use crate::topology::publication::Key;
 use crate::topology::{Handle, RINGS};
 use std::collections::BTreeSet;
 
-/// How often edges, links and wants are looked over.
-pub(super) const MAINTAIN_INTERVAL: Duration = Duration::from_secs(2);
 /// News about members within this time lead to one look at the rings.
 const WEAVE_AFTER: Duration = Duration::from_millis(100);
 /// How far along a ring a node looks for somebody to dial.
@@ -31,68 +32,6 @@ const REFUSED_FOR: Duration = Duration::from_millis(500);
 const LOST_TARGET_WAIT: Duration = Duration::from_secs(2);
 /// Time between two targets dialled by a node that has not joined yet.
 const JOIN_STAGGER: Duration = Duration::from_millis(250);
-
-/// Why something is dialled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// To join, or to find a mesh that split off: index into the targets.
-    Target(usize),
-    /// A refused dialer was told to try there.
-    Referral,
-    /// A member this node watches.
-    Ring,
-    /// A silent or broken neighbour.
-    Redial,
-    /// A member that is down.
-    Probe,
-    /// The extra link.
-    RandomLink,
-    /// A member to whom a link is wanted for what applications send.
-    Wanted,
-    /// A neighbour whose link stands, to put a new connection in its place.
-    Renewal,
-}
-
-/// A dial under way, up to the end of its greeting.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Dial {
-    pub(super) purpose: Purpose,
-    pub(super) address: Address,
-    /// Who should answer; who answered, once somebody did.
-    pub(super) expected: Option<Handle>,
-    pub(super) link: Option<LinkId>,
-    pub(super) session: u32,
-    started: Instant,
-}
-
-/// An address given by people.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Target {
-    address: Address,
-    peer: Option<NodeId>,
-    error: Option<String>,
-    failures: u32,
-    next: Instant,
-    /// Answers there are our own.
-    myself: bool,
-}
-
-impl Target {
-    pub(super) const fn new(address: Address) -> Self {
-        Self {
-            address,
-            peer: None,
-            error: None,
-            failures: 0,
-            next: Instant::ZERO,
-            myself: false,
-        }
-    }
-
-    pub(super) fn view(&self) -> (&Address, Option<&NodeId>, Option<&str>) {
-        (&self.address, self.peer.as_ref(), self.error.as_deref())
-    }
-}
 
 impl Gossip {
     pub(super) fn on_targets(&mut self, targets: Vec<Address>, replace: bool) {
@@ -111,24 +50,39 @@ impl Gossip {
                 self.targets.push(Target::new(address));
             }
         }
-        self.timers
-            .set(Timer::Targets, self.after(Duration::from_nanos(1)));
+        self.context
+            .timers
+            .set(Timer::Targets, self.context.at_once());
+    }
+
+    /// Adds and removes targets in one step, unless too many would result.
+    pub(super) fn on_edit_targets(&mut self, add: Vec<Address>, remove: &[Address]) {
+        let held = self.targets.iter().map(|target| target.address.clone());
+        let mut targets: Vec<_> = held.filter(|address| !remove.contains(address)).collect();
+        for address in add {
+            if !targets.contains(&address) {
+                targets.push(address);
+            }
+        }
+        if targets.len() <= TARGETS_MAX {
+            self.on_targets(targets, true);
+        }
     }
 
     pub(super) fn on_discover(&mut self, discovery: bool) {
-        self.config.discovery = discovery;
+        self.context.config.discovery = discovery;
         self.weave_soon();
     }
 
     /// Dials the targets that are due and not known to be members.
-    pub(super) fn dial_targets(&mut self, out: &mut Outbox<Output>) {
+    pub(super) fn dial_targets(&mut self) {
         if self.is_raising() {
             return;
         }
-        let joining = self.topology.len() <= 1;
+        let joining = self.context.topology.len() <= 1;
         for index in 0..self.targets.len() {
             let target = &self.targets[index];
-            if target.myself || target.next > self.now || self.is_dialing_target(index) {
+            if target.myself || target.next > self.context.now || self.is_dialing_target(index) {
                 continue;
             }
             if self.settle_target(index) {
@@ -138,19 +92,19 @@ impl Gossip {
                 && self
                     .dials
                     .values()
-                    .any(|dial| self.now - dial.started < JOIN_STAGGER)
+                    .any(|dial| self.context.now - dial.started < JOIN_STAGGER)
             {
                 break;
             }
             let address = self.targets[index].address.clone();
-            self.dial(Purpose::Target(index), address, None, out);
+            self.dial(Purpose::Target(index), address, None);
         }
         let waiting = if joining {
             JOIN_STAGGER
         } else {
             Duration::from_secs(1)
         };
-        let soonest = self.now + waiting;
+        let soonest = self.context.now + waiting;
         if let Some(next) = self
             .targets
             .iter()
@@ -158,8 +112,12 @@ impl Gossip {
             .map(|target| target.next)
             .min()
         {
-            let at = if next > self.now { next } else { soonest };
-            self.timers.set(Timer::Targets, at);
+            let at = if next > self.context.now {
+                next
+            } else {
+                soonest
+            };
+            self.context.timers.set(Timer::Targets, at);
         }
     }
 
@@ -187,6 +145,7 @@ impl Gossip {
         let peer = match self.targets[index].peer.clone() {
             Some(peer) => Some(peer),
             None => self
+                .context
                 .topology
                 .records()
                 .find(|record| {
@@ -196,12 +155,12 @@ impl Gossip {
         };
         let alive = peer
             .as_ref()
-            .and_then(|peer| self.topology.handle(peer))
+            .and_then(|peer| self.context.topology.handle(peer))
             .is_some_and(|handle| {
-                self.status(handle) == Status::Alive && self.topology.is_known(handle)
+                self.status(handle) == Status::Alive && self.context.topology.is_known(handle)
             });
         if alive {
-            let next = self.after(self.config.tuning.retry_max);
+            let next = self.context.after(self.context.tuning().retry_max);
             let target = &mut self.targets[index];
             target.peer = peer;
             target.error = None;
@@ -217,22 +176,18 @@ impl Gossip {
         if self.targets.is_empty() {
             return;
         }
-        let peer = self.id_of(handle);
+        let Some(peer) = self.context.id_of(handle) else {
+            return;
+        };
         let found = |target: &&mut Target| target.peer.as_ref() == Some(&peer);
         for target in self.targets.iter_mut().filter(found) {
-            let wait = LOST_TARGET_WAIT / 2 + self.random.duration_below(LOST_TARGET_WAIT);
-            target.next = self.now + wait;
-            self.timers.set_earlier(Timer::Targets, target.next);
+            let wait = LOST_TARGET_WAIT / 2 + self.context.random.duration_below(LOST_TARGET_WAIT);
+            target.next = self.context.now + wait;
+            self.context.timers.set_earlier(Timer::Targets, target.next);
         }
     }
 
-    fn dial(
-        &mut self,
-        purpose: Purpose,
-        address: Address,
-        expected: Option<Handle>,
-        out: &mut Outbox<Output>,
-    ) {
+    fn dial(&mut self, purpose: Purpose, address: Address, expected: Option<Handle>) {
         if self.dials.len() >= DIALS_MAX || self.phase == Phase::Leaving {
             return;
         }
@@ -244,49 +199,44 @@ impl Gossip {
             expected,
             link: None,
             session: 0,
-            started: self.now,
+            started: self.context.now,
         };
         self.dials.insert(dial, attempt);
-        self.timers.set(
+        self.context.timers.set(
             Timer::Dial(dial),
-            self.after(self.config.tuning.dial_timeout),
+            self.context.after(self.context.tuning().dial_timeout),
         );
-        out.push(Output::Dial { dial, address });
+        self.context.out.push(Output::Dial { dial, address });
     }
 
     /// Dials a member, if it can be dialled.
-    pub(super) fn dial_member(
-        &mut self,
-        purpose: Purpose,
-        handle: Handle,
-        out: &mut Outbox<Output>,
-    ) {
+    pub(super) fn dial_member(&mut self, purpose: Purpose, handle: Handle) {
         let learnt = match purpose {
             Purpose::Ring | Purpose::Probe | Purpose::RandomLink | Purpose::Wanted => true,
             Purpose::Target(_) | Purpose::Referral | Purpose::Redial | Purpose::Renewal => false,
         };
-        if learnt && !self.config.discovery {
+        if learnt && !self.context.config.discovery {
             return;
         }
         let Some(address) = self.address_of(handle) else {
             return;
         };
-        self.dial(purpose, Address::Socket(address), Some(handle), out);
+        self.dial(purpose, Address::Socket(address), Some(handle));
     }
 
     fn address_of(&self, handle: Handle) -> Option<core::net::SocketAddr> {
-        let record = self.topology.slot(handle)?.record?;
+        let record = self.context.topology.slot(handle)?.record?;
         record.content().address
     }
 
     /// A connection that takes the place of an open link. A neighbour that cannot be dialled must do it itself.
-    pub(super) fn on_renew(&mut self, link: LinkId, out: &mut Outbox<Output>) {
+    pub(super) fn on_renew(&mut self, link: LinkId) {
         let open = self.links.get(&link).filter(|held| held.is_open());
         if let Some(handle) = open.map(|held| held.handle)
             && !self.is_dialing(handle)
-            && !self.config.sabotage.has(Switch::NoRenewal)
+            && !self.context.has(Switch::NoRenewal)
         {
-            self.dial_member(Purpose::Renewal, handle, out);
+            self.dial_member(Purpose::Renewal, handle);
         }
     }
 
@@ -322,9 +272,11 @@ impl Gossip {
     pub(super) fn finish_dial(&mut self, link: LinkId) -> Option<Purpose> {
         let dial = self.dial_over(link)?;
         let attempt = self.dials.remove(&dial)?;
-        self.timers.cancel(&Timer::Dial(dial));
-        let peer = attempt.expected.map(|handle| self.id_of(handle));
-        let next = self.after(self.config.tuning.retry_max);
+        self.context.timers.cancel(&Timer::Dial(dial));
+        let peer = attempt
+            .expected
+            .and_then(|handle| self.context.id_of(handle));
+        let next = self.context.after(self.context.tuning().retry_max);
         if let Purpose::Target(index) = attempt.purpose
             && let Some(target) = self.targets.get_mut(index)
         {
@@ -336,30 +288,21 @@ impl Gossip {
         Some(attempt.purpose)
     }
 
-    pub(super) fn on_dial_failed(
-        &mut self,
-        dial: DialId,
-        reason: &DialError,
-        out: &mut Outbox<Output>,
-    ) {
-        self.dial_came_to_nothing(dial, &reason.to_string(), out);
+    pub(super) fn on_dial_failed(&mut self, dial: DialId, reason: &DialError) {
+        self.dial_came_to_nothing(dial, &reason.to_string());
     }
 
     /// A dial ended without a link.
-    pub(super) fn dial_came_to_nothing(
-        &mut self,
-        dial: DialId,
-        why: &str,
-        out: &mut Outbox<Output>,
-    ) {
-        let Some(attempt) = self.end_dial(dial, out) else {
+    pub(super) fn dial_came_to_nothing(&mut self, dial: DialId, why: &str) {
+        let Some(attempt) = self.end_dial(dial) else {
             return;
         };
         match attempt.purpose {
-            Purpose::Target(index) => self.target_failed(index, why, out),
+            Purpose::Target(index) => self.target_failed(index, why),
             Purpose::Referral => self
+                .context
                 .timers
-                .set(Timer::Targets, self.after(Duration::from_nanos(1))),
+                .set(Timer::Targets, self.context.at_once()),
             Purpose::Ring | Purpose::RandomLink => {
                 let Some(handle) = attempt.expected else {
                     return;
@@ -369,12 +312,13 @@ impl Gossip {
                 if attempt.purpose == Purpose::Ring
                     && self.open_link(handle).is_none()
                     && self.status(handle) != Status::Left
-                    && self.topology.is_ring_edge(self.me, handle)
+                    && self.context.topology.is_ring_edge(self.context.me, handle)
                 {
                     self.set_edge(handle, true, heard);
                 }
-                self.timers
-                    .set(Timer::Overlay, self.after(Duration::from_nanos(1)));
+                self.context
+                    .timers
+                    .set(Timer::Overlay, self.context.at_once());
             }
             Purpose::Wanted => attempt
                 .expected
@@ -383,14 +327,15 @@ impl Gossip {
             Purpose::Redial | Purpose::Probe => {}
             // The link it was for may have closed for it.
             Purpose::Renewal => self
+                .context
                 .timers
-                .set(Timer::Overlay, self.after(Duration::from_nanos(1))),
+                .set(Timer::Overlay, self.context.at_once()),
         }
     }
 
-    fn end_dial(&mut self, dial: DialId, out: &mut Outbox<Output>) -> Option<Dial> {
+    fn end_dial(&mut self, dial: DialId) -> Option<Dial> {
         let attempt = self.dials.remove(&dial)?;
-        self.timers.cancel(&Timer::Dial(dial));
+        self.context.timers.cancel(&Timer::Dial(dial));
         if let Some(link) = attempt.link
             && self
                 .links
@@ -398,23 +343,23 @@ impl Gossip {
                 .is_some_and(|held| held.stage == Stage::AwaitsWelcome)
         {
             self.links.remove(&link);
-            self.timers.cancel(&Timer::Greeting(link));
-            out.push(Output::Close { link });
+            self.context.timers.cancel(&Timer::Greeting(link));
+            self.context.out.push(Output::Close { link });
         }
         Some(attempt)
     }
 
     /// Leaves a member that could not be dialled alone, each time for longer.
     fn pass_over(&mut self, handle: Handle) {
-        let base = self.config.tuning.dial_failed_for;
-        let now = self.now;
+        let base = self.context.tuning().dial_failed_for;
+        let now = self.context.now;
         let life = self.life(handle);
         life.failed_until = now + base * (1 << life.failures.min(2));
         life.failures = life.failures.saturating_add(1);
     }
 
-    fn target_failed(&mut self, index: usize, why: &str, out: &mut Outbox<Output>) {
-        let tuning = &self.config.tuning;
+    fn target_failed(&mut self, index: usize, why: &str) {
+        let tuning = &self.context.config.tuning;
         let (retry_min, retry_max) = (tuning.retry_min, tuning.retry_max);
         let Some(target) = self.targets.get_mut(index) else {
             return;
@@ -424,42 +369,37 @@ impl Gossip {
         for _ in 0..target.failures.min(32) {
             wait = (wait + wait / 2).min(retry_max);
         }
-        let wait = wait / 2 + self.random.duration_below(wait);
+        let wait = wait / 2 + self.context.random.duration_below(wait);
         target.failures = target.failures.saturating_add(1);
         target.error = Some(why.to_owned());
         target.peer = None;
-        let never = self.config.sabotage.has(Switch::NoRetry);
+        let never = self.context.has(Switch::NoRetry);
         target.next = if never {
             Instant::FAR_FUTURE
         } else {
-            self.now + wait
+            self.context.now + wait
         };
         let (address, next) = (target.address.clone(), target.next);
         let retry_in = (!never).then_some(wait);
-        out.push(Output::Report(Event::DialFailed {
+        self.context.report(Event::DialFailed {
             address,
             reason: why.to_owned(),
             retry_in,
-        }));
-        self.timers.set_earlier(Timer::Targets, next);
+        });
+        self.context.timers.set_earlier(Timer::Targets, next);
     }
 
     /// A dial was answered, and refused.
-    pub(super) fn dial_refused(
-        &mut self,
-        dial: DialId,
-        refusal: &Refusal,
-        out: &mut Outbox<Output>,
-    ) {
-        let Some(attempt) = self.end_dial(dial, out) else {
+    pub(super) fn dial_refused(&mut self, dial: DialId, refusal: &Refusal) {
+        let Some(attempt) = self.end_dial(dial) else {
             return;
         };
-        let until = self.after(REFUSED_FOR);
+        let until = self.context.after(REFUSED_FOR);
         if let (Some(handle), Purpose::Ring | Purpose::RandomLink | Purpose::Wanted) =
             (attempt.expected, attempt.purpose)
         {
             self.life(handle).failed_until = until;
-            self.timers.set_earlier(Timer::Overlay, until);
+            self.context.timers.set_earlier(Timer::Overlay, until);
         }
         let target = if let Purpose::Target(index) = attempt.purpose {
             Some(index)
@@ -468,17 +408,17 @@ impl Gossip {
         };
         match refusal.reason {
             RefusalReason::Busy | RefusalReason::Full => {
-                self.follow_referral(attempt.purpose, &refusal.others, out);
+                self.follow_referral(attempt.purpose, &refusal.others);
             }
             RefusalReason::Myself => {
-                out.push(Output::Report(Event::DialedMyself {
+                self.context.report(Event::DialedMyself {
                     address: attempt.address,
-                }));
+                });
                 if let Some(target) = target.and_then(|index| self.targets.get_mut(index)) {
                     target.myself = true;
                     target.error = Some("is this node itself".to_owned());
                     if self.targets.iter().all(|target| target.myself) {
-                        self.establish(self.now);
+                        self.establish(self.context.now);
                     }
                     return;
                 }
@@ -496,7 +436,10 @@ impl Gossip {
             RefusalReason::Superseded => "is connected to us another way".to_owned(),
             RefusalReason::Myself => "is this node itself".to_owned(),
             RefusalReason::WrongMesh => {
-                format!("belongs to another mesh than {:?}", self.config.mesh)
+                format!(
+                    "belongs to another mesh than {:?}",
+                    self.context.config.mesh
+                )
             }
             RefusalReason::Version => {
                 format!(
@@ -505,38 +448,37 @@ impl Gossip {
                 )
             }
             RefusalReason::NameTaken => {
-                format!("knows a newer machine under the id {}", self.config.id)
+                format!(
+                    "knows a newer machine under the id {}",
+                    self.context.config.id
+                )
             }
             RefusalReason::Leaving => "is leaving the mesh".to_owned(),
         };
-        self.target_failed(index, &why, out);
+        self.target_failed(index, &why);
     }
 
     /// Tries one of the members that a refusal named and that are not alive here: a newcomer's way in, and the way to
     /// the rest of the mesh of a part that was cut off.
-    fn follow_referral(
-        &mut self,
-        refused: Purpose,
-        others: &[core::net::SocketAddr],
-        out: &mut Outbox<Output>,
-    ) {
+    fn follow_referral(&mut self, refused: Purpose, others: &[core::net::SocketAddr]) {
         // One that is refused in its turn is followed by a newcomer only: others come back to the target, or probe.
         let follows = match refused {
             Purpose::Target(_) | Purpose::Probe => true,
-            Purpose::Referral => self.topology.len() <= 1,
+            Purpose::Referral => self.context.topology.len() <= 1,
             Purpose::Ring
             | Purpose::Redial
             | Purpose::RandomLink
             | Purpose::Wanted
             | Purpose::Renewal => false,
         };
-        if !follows || !self.config.discovery {
+        if !follows || !self.context.config.discovery {
             return;
         }
         let is_alive = |address| {
-            self.topology.records().any(|record| {
+            self.context.topology.records().any(|record| {
                 record.content().address == Some(address)
                     && self
+                        .context
                         .topology
                         .handle(record.id())
                         .is_some_and(|handle| self.status(handle) == Status::Alive)
@@ -547,18 +489,19 @@ impl Gossip {
             .filter(|it| !is_alive(**it))
             .copied()
             .collect();
-        if let Some(other) = self.random.pick(&others).copied() {
-            self.dial(Purpose::Referral, Address::Socket(other), None, out);
+        if let Some(other) = self.context.random.pick(&others).copied() {
+            self.dial(Purpose::Referral, Address::Socket(other), None);
         }
     }
 
     pub(super) fn weave_soon(&mut self) {
-        self.timers
-            .set_if_unset(Timer::Overlay, self.now + WEAVE_AFTER);
+        self.context
+            .timers
+            .set_if_unset(Timer::Overlay, self.context.now + WEAVE_AFTER);
     }
 
     /// Dials whom the rings ask for, and closes what serves nothing.
-    pub(super) fn weave(&mut self, out: &mut Outbox<Output>) {
+    pub(super) fn weave(&mut self) {
         let mut wanted = BTreeSet::new();
         let mut complete = true;
         for ring in 0..RINGS {
@@ -567,28 +510,30 @@ impl Gossip {
                     wanted.insert(handle);
                     complete &= linked;
                     if !linked && !self.is_dialing(handle) {
-                        self.dial_member(Purpose::Ring, handle, out);
+                        self.dial_member(Purpose::Ring, handle);
                     }
                 }
                 None => complete = false,
             }
         }
         if !complete && !self.dials.is_empty() {
-            self.timers
-                .set_earlier(Timer::Overlay, self.now + DIAL_PATIENCE);
+            self.context
+                .timers
+                .set_earlier(Timer::Overlay, self.context.now + DIAL_PATIENCE);
         }
-        if complete && self.config.discovery {
-            self.close_surplus(&wanted, out);
+        if complete && self.context.config.discovery {
+            self.close_surplus(&wanted);
         }
     }
 
     /// The member to be linked to on a ring, and whether it is.
     fn choose(&self, ring: usize) -> Option<(Handle, bool)> {
-        let only_first = self.config.sabotage.has(Switch::NoFallback);
+        let only_first = self.context.has(Switch::NoFallback);
         let hops = if only_first { 1 } else { HOPS_MAX };
         let live = self
+            .context
             .topology
-            .following(self.me, ring)
+            .following(self.context.me, ring)
             .filter(|handle| self.status(*handle) != Status::Down);
         for handle in live.take(hops) {
             if let Some(link) = self
@@ -602,12 +547,12 @@ impl Gossip {
                 continue;
             }
             let patient = |dial: &Dial| {
-                dial.expected == Some(handle) && self.now - dial.started < DIAL_PATIENCE
+                dial.expected == Some(handle) && self.context.now - dial.started < DIAL_PATIENCE
             };
             if self.dials.values().any(patient) {
                 return Some((handle, false));
             }
-            let failed = self.life_of(handle).failed_until > self.now;
+            let failed = self.life_of(handle).failed_until > self.context.now;
             if !failed && !self.is_dialing(handle) {
                 return Some((handle, false));
             }
@@ -615,8 +560,8 @@ impl Gossip {
         None
     }
 
-    fn close_surplus(&mut self, wanted: &BTreeSet<Handle>, out: &mut Outbox<Output>) {
-        let kept = self.config.tuning.surplus_kept;
+    fn close_surplus(&mut self, wanted: &BTreeSet<Handle>) {
+        let kept = self.context.tuning().surplus_kept;
         let surplus: Vec<LinkId> = self
             .links
             .iter()
@@ -624,35 +569,39 @@ impl Gossip {
                 link.is_lively()
                     && link.dialed
                     && !link.random
-                    && self.now - link.opened > kept
+                    && self.context.now - link.opened > kept
                     && !wanted.contains(&link.handle)
                     && !self.wanted.contains(&link.handle)
                     && self.own_edge(link.handle).is_none()
-                    && !self.topology.is_ring_edge(self.me, link.handle)
+                    && !self
+                        .context
+                        .topology
+                        .is_ring_edge(self.context.me, link.handle)
             })
             .map(|(id, _)| *id)
             .collect();
         for link in surplus {
-            self.say_goodbye(link, Goodbye::Surplus, out);
+            self.say_goodbye(link, Goodbye::Surplus);
         }
     }
 
     /// Somebody wants a link to a member, or no longer.
-    pub(super) fn on_want(&mut self, peer: &NodeId, wanted: bool, out: &mut Outbox<Output>) {
-        let Some(handle) = self.topology.handle(peer) else {
+    pub(super) fn on_want(&mut self, peer: &NodeId, wanted: bool) {
+        let Some(handle) = self.context.topology.handle(peer) else {
             return;
         };
         if !wanted {
             self.wanted.remove(&handle);
-        } else if handle != self.me && self.wanted.len() < WANTED_MAX {
+        } else if handle != self.context.me && self.wanted.len() < WANTED_MAX {
             self.wanted.insert(handle);
-            self.dial_wanted(out);
+            self.dial_wanted();
         }
     }
 
     /// Dials those to whom a link is wanted, unless that failed lately.
-    pub(super) fn dial_wanted(&mut self, out: &mut Outbox<Output>) {
-        self.wanted.retain(|handle| self.topology.is_known(*handle));
+    pub(super) fn dial_wanted(&mut self) {
+        self.wanted
+            .retain(|handle| self.context.topology.is_known(*handle));
         let missing: Vec<Handle> = self
             .wanted
             .iter()
@@ -661,31 +610,33 @@ impl Gossip {
                 self.status(*handle) == Status::Alive
                     && !self.by_peer.contains_key(handle)
                     && !self.is_dialing(*handle)
-                    && self.life_of(*handle).failed_until <= self.now
+                    && self.life_of(*handle).failed_until <= self.context.now
             })
             .collect();
         for handle in missing {
-            self.dial_member(Purpose::Wanted, handle, out);
+            self.dial_member(Purpose::Wanted, handle);
         }
     }
 
     /// Looks everything over.
-    pub(super) fn maintain(&mut self, out: &mut Outbox<Output>) {
-        self.timers
-            .set(Timer::Maintain, self.now + MAINTAIN_INTERVAL);
+    pub(super) fn maintain(&mut self) {
+        self.context
+            .timers
+            .set(Timer::Maintain, self.context.now + MAINTAIN_INTERVAL);
         self.tidy_edges();
         self.report_unlinked();
         self.sweep_placeholders();
-        self.weave(out);
-        self.dial_wanted(out);
+        self.weave();
+        self.dial_wanted();
     }
 
     /// Says of each edge that the rings ask for and that was not there twice running that it is down. Otherwise all
     /// would presume it up: a member that died before its first links, or beside which the rings changed.
     fn report_unlinked(&mut self) {
         let unlinked: BTreeSet<Handle> = self
+            .context
             .topology
-            .ring_neighbours(self.me)
+            .ring_neighbours(self.context.me)
             .into_iter()
             .filter(|handle| !self.by_peer.contains_key(handle))
             .collect();
@@ -702,44 +653,38 @@ impl Gossip {
 
     /// Frees the places of ids that somebody named, that have no record, and that nothing refers to any more.
     fn sweep_placeholders(&mut self) {
-        for handle in self.topology.placeholders() {
+        for handle in self.context.topology.placeholders() {
             let linked = self.links.values().any(|link| link.handle == handle);
-            let missing = self.missing.contains_key(&(handle, false))
-                || self.missing.contains_key(&(handle, true));
-            if !linked && !missing && !self.is_dialing(handle) && !self.topology.is_named(handle) {
+            let missing = self.missing.contains_key(&Key::Record(handle))
+                || self.missing.contains_key(&Key::EdgeReport(handle));
+            if !linked
+                && !missing
+                && !self.is_dialing(handle)
+                && !self.context.topology.is_named(handle)
+            {
                 self.start_anew(handle);
-                self.topology.release(handle);
+                self.context.topology.release(handle);
             }
         }
     }
 
-    /// Some handle of somebody with a record.
-    pub(super) fn random_member(&mut self) -> Option<Handle> {
-        let bound = self.topology.handle_bound() as u64;
-        for _ in 0..8 {
-            let handle = u32::try_from(self.random.below(bound)).ok()?;
-            if self.topology.is_known(handle) {
-                return Some(handle);
-            }
-        }
-        None
-    }
-
-    pub(super) fn replace_random_link(&mut self, out: &mut Outbox<Output>) {
-        let interval = self.config.tuning.random_link_interval;
-        let wait = interval / 2 + self.random.duration_below(interval);
-        self.timers.set(Timer::RandomLink, self.now + wait);
+    pub(super) fn replace_random_link(&mut self) {
+        let interval = self.context.tuning().random_link_interval;
+        let wait = interval / 2 + self.context.random.duration_below(interval);
+        self.context
+            .timers
+            .set(Timer::RandomLink, self.context.now + wait);
         for link in self.links.values_mut() {
             link.random = false;
         }
-        let Some(handle) = self.random_member() else {
+        let Some(handle) = self.context.random_member() else {
             return;
         };
-        if handle != self.me
+        if handle != self.context.me
             && self.status(handle) == Status::Alive
             && !self.by_peer.contains_key(&handle)
         {
-            self.dial_member(Purpose::RandomLink, handle, out);
+            self.dial_member(Purpose::RandomLink, handle);
         }
     }
 }

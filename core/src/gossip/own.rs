@@ -7,70 +7,18 @@
 //! epoch, stored first.
 
 use super::message::Goodbye;
-use super::{Config, Event, Gossip, LinkId, Output, Phase, Rejection, Switch, Ticket, Timer};
-use crate::machine::Outbox;
-use crate::time::Instant;
+use super::self_record::OwnEdge;
+use super::{Event, Gossip, LinkId, Output, Phase, Rejection, Switch, Ticket, Timer};
+use crate::time::{Duration, Instant};
 use crate::topology::Handle;
+use crate::topology::publication::Key;
 use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, Rank, Record, Report};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How often a node that has just started takes a higher epoch before it believes that the other is no past of its own.
 const RAISES_MAX: u64 = 3;
-
-/// One edge as this node sees it, where others would presume wrongly.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct OwnEdge {
-    pub(super) down: bool,
-    pub(super) proof: Option<Instant>,
-}
-
-/// What the node says of itself.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Own {
-    record: Arc<Record>,
-    /// The publication counter, shared by records and reports.
-    version: u64,
-    edges: BTreeMap<Handle, OwnEdge>,
-    record_due: bool,
-    report_due: bool,
-    /// When our epoch stands: others have seen it and hold nothing against it. From then on a conflict is no longer
-    /// with our own past.
-    established: Option<Instant>,
-    raising: Option<(Ticket, u64)>,
-    tickets: u64,
-}
-
-impl Own {
-    pub(super) fn new(config: &Config) -> Self {
-        let rank = Rank {
-            epoch: config.epoch,
-            instance: config.instance,
-            incarnation: 0,
-            leaving: false,
-            version: 1,
-        };
-        Self {
-            record: Arc::new(Record::new(config.id.clone(), rank, config.content.clone())),
-            version: 1,
-            edges: BTreeMap::new(),
-            record_due: false,
-            report_due: false,
-            established: None,
-            raising: None,
-            tickets: 0,
-        }
-    }
-
-    pub(super) const fn record(&self) -> &Arc<Record> {
-        &self.record
-    }
-
-    fn set(&mut self, rank: Rank, content: Content) {
-        self.record = Arc::new(Record::new(self.record.id().clone(), rank, content));
-        self.record_due = true;
-    }
-}
+/// The pause before an epoch that could not be stored is ordered again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
 
 impl Gossip {
     /// Publishes what this step changed: the record once, the report once.
@@ -82,11 +30,11 @@ impl Gossip {
                 ..self.own.record.rank()
             };
             let content = self.own.record.content().clone();
-            self.own.record = Arc::new(Record::new(self.config.id.clone(), rank, content));
-            let before = self.topology.hash();
-            self.topology.apply_record(&self.own.record);
-            self.remember((self.me, false), before);
-            self.spread((self.me, false), None);
+            self.own.record = Arc::new(Record::new(self.context.config.id.clone(), rank, content));
+            let before = self.context.topology.hash();
+            self.context.topology.apply_record(&self.own.record);
+            self.remember(Key::Record(self.context.me), before);
+            self.spread(Key::Record(self.context.me), None);
         }
         // Whoever hears nobody accuses nobody, for a while.
         let may_accuse = self
@@ -97,10 +45,11 @@ impl Gossip {
             let mut edges = Vec::new();
             let mut proofs = Vec::new();
             for (peer, edge) in self.own.edges.iter().take(EDGES_MAX) {
-                edges.push(Edge {
-                    peer: self.id_of(*peer),
-                    down: edge.down,
-                });
+                let Some(peer) = self.context.id_of(*peer) else {
+                    continue;
+                };
+                let down = edge.down;
+                edges.push(Edge { peer, down });
                 proofs.push(edge.proof);
             }
             let epoch = self.own.record.rank().epoch;
@@ -108,12 +57,14 @@ impl Gossip {
                 epoch,
                 version: self.own.version,
                 edges,
-                reporter: self.config.id.clone(),
+                reporter: self.context.config.id.clone(),
             };
-            let before = self.topology.hash();
-            self.topology.apply_report(&Arc::new(report), proofs);
-            self.remember((self.me, true), before);
-            self.spread((self.me, true), None);
+            let before = self.context.topology.hash();
+            self.context
+                .topology
+                .apply_report(&Arc::new(report), proofs);
+            self.remember(Key::EdgeReport(self.context.me), before);
+            self.spread(Key::EdgeReport(self.context.me), None);
             self.judge_soon();
         }
     }
@@ -151,20 +102,20 @@ impl Gossip {
             .map(|(peer, edge)| (*peer, edge.down))
             .collect();
         // While edges of our own are down, it may be our vouches that join us to the others.
-        let hangs_by_vouches =
-            peers.iter().any(|(_, down)| *down) || self.topology.is_accused(self.me);
+        let hangs_by_vouches = peers.iter().any(|(_, down)| *down)
+            || self.context.topology.is_accused(self.context.me);
         for (peer, down) in peers {
-            if self.topology.is_retired(peer) {
+            if self.context.topology.is_retired(peer) {
                 continue;
             }
-            let known = self.topology.is_known(peer);
+            let known = self.context.topology.is_known(peer);
             let needless = if down {
                 // Beside the rings it says when a suspect was last heard.
-                !self.topology.is_ring_edge(self.me, peer)
+                !self.context.topology.is_ring_edge(self.context.me, peer)
                     && self.status(peer) != super::Status::Suspect
             } else {
                 let alive = self.status(peer) == super::Status::Alive;
-                let whole = !self.topology.is_accused(peer) && !hangs_by_vouches;
+                let whole = !self.context.topology.is_accused(peer) && !hangs_by_vouches;
                 self.open_link(peer).is_none() || (alive && whole)
             };
             if !known || self.status(peer) == super::Status::Left || needless {
@@ -173,54 +124,49 @@ impl Gossip {
         }
     }
 
-    pub(super) fn on_announce(&mut self, mut content: Content, out: &mut Outbox<Output>) {
+    pub(super) fn on_announce(&mut self, mut content: Content) {
         let held = self.own.record.content();
         content.address = content.address.or(held.address);
         content.joined = held.joined;
         match content.check() {
-            Err(why) => out.push(Output::Report(Event::AnnounceRejected { why })),
+            Err(why) => self.context.report(Event::AnnounceRejected { why }),
             Ok(()) if content == *held => {}
             Ok(()) => self.own.set(self.own.record.rank(), content),
         }
     }
 
     /// Somebody published a record under our id.
-    pub(super) fn hear_of_myself(
-        &mut self,
-        heard: &Record,
-        from: LinkId,
-        out: &mut Outbox<Output>,
-    ) {
+    pub(super) fn hear_of_myself(&mut self, heard: &Record, from: LinkId) {
         let own = self.own.record.rank();
         let rank = heard.rank();
         if (rank.epoch, rank.instance) == (own.epoch, own.instance) {
-            if heard <= self.own.record.as_ref() || self.config.sabotage.has(Switch::NoRefute) {
+            if heard <= self.own.record.as_ref() || self.context.has(Switch::NoRefute) {
                 return;
             }
-            self.refute(heard, from, out);
+            self.refute(heard, from);
         } else if (rank.epoch, rank.instance) > (own.epoch, own.instance) {
-            self.meet_newer_self(heard, false, out);
+            self.meet_newer_self(heard, false);
         } else {
             // The neighbour holds old news of us: bring it up to date.
-            self.push_to(from, (self.me, false));
+            self.push_to(from, Key::Record(self.context.me));
         }
     }
 
-    fn refute(&mut self, heard: &Record, from: LinkId, out: &mut Outbox<Output>) {
-        if self.config.sabotage.has(Switch::AdoptsLie) {
+    fn refute(&mut self, heard: &Record, from: LinkId) {
+        if self.context.has(Switch::AdoptsLie) {
             self.own.version = self.own.version.max(heard.rank().version);
             self.own.record = Arc::new(heard.clone());
-            let before = self.topology.hash();
-            self.topology.apply_record(&self.own.record);
-            self.remember((self.me, false), before);
+            let before = self.context.topology.hash();
+            self.context.topology.apply_record(&self.own.record);
+            self.remember(Key::Record(self.context.me), before);
             return;
         }
-        out.push(Output::Report(Event::Refuted {
-            from: self.peer_of(from),
-        }));
+        if let Some(from) = self.peer_of(from) {
+            self.context.report(Event::Refuted { from });
+        }
         let rank = heard.rank();
         if rank.incarnation >= COUNTER_MAX || rank.version >= COUNTER_MAX {
-            self.raise_epoch(rank.epoch, out);
+            self.raise_epoch(rank.epoch);
             return;
         }
         self.own.version = self.own.version.max(rank.version);
@@ -237,15 +183,11 @@ impl Gossip {
     }
 
     /// Somebody published a report under our name.
-    pub(super) fn hear_own_report(
-        &mut self,
-        heard: &Report,
-        from: LinkId,
-        out: &mut Outbox<Output>,
-    ) {
+    pub(super) fn hear_own_report(&mut self, heard: &Report, from: LinkId) {
         let held = self
+            .context
             .topology
-            .report(&self.config.id)
+            .report(&self.context.config.id)
             .map_or((0, 0), |held| (held.epoch, held.version));
         let epoch = self.own.record.rank().epoch;
         if heard.epoch != epoch
@@ -255,28 +197,20 @@ impl Gossip {
             return;
         }
         if self
+            .context
             .topology
-            .report(&self.config.id)
+            .report(&self.context.config.id)
             .is_some_and(|held| held.as_ref() == heard)
         {
             return;
         }
-        let reason = Rejection::ForgedReport;
-        out.push(Output::Report(Event::Rejected {
-            from: self.peer_of(from),
-            reason,
-        }));
+        self.report_rejected(from, Rejection::ForgedReport);
         self.own.version = self.own.version.max(heard.version);
         self.own.report_due = true;
     }
 
     /// A newer machine, or our own previous life, holds our id; which is sure when it greets us itself.
-    pub(super) fn meet_newer_self(
-        &mut self,
-        heard: &Record,
-        greets: bool,
-        out: &mut Outbox<Output>,
-    ) {
+    pub(super) fn meet_newer_self(&mut self, heard: &Record, greets: bool) {
         // An echo of what is being outdone already.
         if self
             .own
@@ -286,11 +220,11 @@ impl Gossip {
             return;
         }
         if self.is_established() && (greets || !self.is_own_past(heard)) {
-            if !self.config.sabotage.has(Switch::NoCloneCheck) {
-                self.give_up_name(heard.rank(), out);
+            if !self.context.has(Switch::NoCloneCheck) {
+                self.give_up_name(heard.rank());
             }
-        } else if !self.config.sabotage.has(Switch::EpochStands) {
-            self.raise_epoch(heard.rank().epoch, out);
+        } else if !self.context.has(Switch::EpochStands) {
+            self.raise_epoch(heard.rank().epoch);
         }
     }
 
@@ -301,17 +235,37 @@ impl Gossip {
         self.own.tickets < RAISES_MAX && address.is_some() && heard.content().address == address
     }
 
-    fn raise_epoch(&mut self, above: u64, out: &mut Outbox<Output>) {
+    fn raise_epoch(&mut self, above: u64) {
         if above >= COUNTER_MAX || self.own.raising.is_some_and(|(_, epoch)| epoch > above) {
             return;
         }
         self.own.tickets += 1;
         let ticket = Ticket(self.own.tickets);
         self.own.raising = Some((ticket, above + 1));
-        out.push(Output::Store {
+        self.context.timers.cancel(&Timer::StoreRetry);
+        self.context.out.push(Output::Store {
             ticket,
             epoch: above + 1,
         });
+    }
+
+    /// Orders the epoch again after a pause, unless a newer order replaced it.
+    pub(super) fn on_store_failed(&mut self, ticket: Ticket) {
+        if self
+            .own
+            .raising
+            .is_some_and(|(expected, _)| expected == ticket)
+        {
+            let at = self.context.after(STORE_RETRY);
+            self.context.timers.set(Timer::StoreRetry, at);
+        }
+    }
+
+    /// Orders the epoch that is not stored yet.
+    pub(super) fn store_again(&mut self) {
+        if let Some((ticket, epoch)) = self.own.raising {
+            self.context.out.push(Output::Store { ticket, epoch });
+        }
     }
 
     pub(super) fn on_stored(&mut self, ticket: Ticket) {
@@ -335,10 +289,9 @@ impl Gossip {
                 content,
             );
             self.own.report_due = !self.own.edges.is_empty();
-            self.timers.set(
-                Timer::Targets,
-                self.after(core::time::Duration::from_nanos(1)),
-            );
+            self.context
+                .timers
+                .set(Timer::Targets, self.context.after(Duration::from_nanos(1)));
         }
     }
 
@@ -353,7 +306,10 @@ impl Gossip {
     /// Whether our epoch stands. Two machines that start under one id at once must not outbid each other for ever.
     pub(super) fn is_established(&self) -> bool {
         self.own.tickets >= RAISES_MAX
-            || self.own.established.is_some_and(|since| since <= self.now)
+            || self
+                .own
+                .established
+                .is_some_and(|since| since <= self.context.now)
     }
 
     /// Whether our epoch is being raised: until it is stored, we greet nobody.
@@ -361,30 +317,29 @@ impl Gossip {
         self.own.raising.is_some()
     }
 
-    fn give_up_name(&mut self, rank: Rank, out: &mut Outbox<Output>) {
-        out.push(Output::Report(Event::NameTaken {
+    fn give_up_name(&mut self, rank: Rank) {
+        self.context.report(Event::NameTaken {
             epoch: rank.epoch,
             instance: rank.instance,
-        }));
-        self.end_all_links(Goodbye::NameTaken, out);
+        });
+        self.end_all_links(Goodbye::NameTaken);
         let leaving = self.phase == Phase::Leaving;
         self.phase = Phase::NameTaken;
-        self.timers = super::timer::Timers::new();
+        self.context.timers = super::timer::Timers::new();
         if leaving {
             self.phase = Phase::Left;
-            out.push(Output::Left);
+            self.context.out.push(Output::Left);
         }
     }
 
-    pub(super) fn on_leave(&mut self, out: &mut Outbox<Output>) {
+    pub(super) fn on_leave(&mut self) {
         if self.phase == Phase::Leaving {
             return;
         }
         self.phase = Phase::Leaving;
-        if self.config.sabotage.has(Switch::NoFarewell)
-            || !self.links.values().any(super::Link::is_lively)
+        if self.context.has(Switch::NoFarewell) || !self.links.values().any(super::Link::is_lively)
         {
-            self.finish_leaving(out);
+            self.finish_leaving();
             return;
         }
         let content = self.own.record.content().clone();
@@ -397,16 +352,16 @@ impl Gossip {
         );
         self.own.report_due |= !self.own.edges.is_empty();
         self.own.edges.clear();
-        self.timers.set(
+        self.context.timers.set(
             Timer::LeaveDone,
-            self.after(self.config.tuning.leave_linger),
+            self.context.after(self.context.tuning().leave_linger),
         );
     }
 
-    pub(super) fn finish_leaving(&mut self, out: &mut Outbox<Output>) {
-        self.end_all_links(Goodbye::Leaving, out);
+    pub(super) fn finish_leaving(&mut self) {
+        self.end_all_links(Goodbye::Leaving);
         self.phase = Phase::Left;
-        self.timers = super::timer::Timers::new();
-        out.push(Output::Left);
+        self.context.timers = super::timer::Timers::new();
+        self.context.out.push(Output::Left);
     }
 }

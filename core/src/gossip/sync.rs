@@ -5,13 +5,14 @@
 //! what is missing there and asks for what is missing here. When even the largest sketch is too small, both send
 //! snapshots.
 
-use super::link::{Cursor, Key, Link};
+use super::link::{Cursor, Link};
 use super::message::Sync;
-use super::sketch::{SIZES, difference, size_above, size_for, sketch};
-use super::{Gossip, LinkId, Output, Switch};
-use crate::machine::Outbox;
+use super::provenance::Provenance;
+use super::{Gossip, LinkId, Switch};
+use crate::sketch::{SIZES, difference, size_above, size_for, sketch};
 use crate::time::Duration;
-use crate::topology::{Applied, Brought};
+use crate::topology::Applied;
+use crate::topology::publication::Key;
 use std::collections::BTreeSet;
 
 /// Two reconciliations begun on one link are at least this far apart.
@@ -21,18 +22,18 @@ const WANT_MAX: usize = 1_000;
 
 impl Gossip {
     fn is_quiet(&self) -> bool {
-        self.now - self.changed >= self.config.tuning.quiet_after
+        self.context.now - self.changed >= self.context.tuning().quiet_after
     }
 
     /// Whether a link is so old that what was spread when it opened has come. What its ends knew before, no tree brings:
     /// parts of a mesh that grew apart are made one by comparing, before the view rests.
     fn has_stood(&self, link: &Link) -> bool {
-        self.now - link.opened >= self.config.tuning.quiet_after
+        self.context.now - link.opened >= self.context.tuning().quiet_after
     }
 
     /// Whether a heartbeat on this link shall carry the hash.
     pub(super) fn hash_is_due(&self, link: LinkId) -> bool {
-        if self.config.sabotage.has(Switch::NoAntiEntropy) {
+        if self.context.has(Switch::NoAntiEntropy) {
             return false;
         }
         let Some(held) = self.links.get(&link) else {
@@ -42,22 +43,22 @@ impl Gossip {
         let rests_or_waited = self.is_quiet()
             || match held.hash_sent {
                 None => self.has_stood(held),
-                Some((_, at)) => self.now - at >= self.config.tuning.hash_interval,
+                Some((_, at)) => self.context.now - at >= self.context.tuning().hash_interval,
             };
         if !rests_or_waited {
             return false;
         }
         held.hash_sent.is_none_or(|(hash, at)| {
-            hash != self.hash() || self.now - at >= self.config.tuning.hash_interval
+            hash != self.hash() || self.context.now - at >= self.context.tuning().hash_interval
         })
     }
 
     /// A neighbour told the hash of its view.
     pub(super) fn compare(&mut self, link: LinkId, theirs: u64) {
-        if theirs == self.hash() || self.config.sabotage.has(Switch::NoAntiEntropy) {
+        if theirs == self.hash() || self.context.has(Switch::NoAntiEntropy) {
             return;
         }
-        if self.config.sabotage.has(Switch::WholeViewAlways) {
+        if self.context.has(Switch::WholeViewAlways) {
             self.push_whole_view(link);
             return;
         }
@@ -65,7 +66,7 @@ impl Gossip {
         // received twice prunes). Once quiet, this node tells its own hash.
         let overdue = self.links.get(&link).is_some_and(|held| match held.synced {
             None => self.has_stood(held),
-            Some(at) => self.now - at >= self.config.tuning.hash_interval,
+            Some(at) => self.context.now - at >= self.context.tuning().hash_interval,
         });
         let rests = self.is_quiet();
         if !rests {
@@ -74,7 +75,7 @@ impl Gossip {
                 return;
             }
             if let Some(held) = self.links.get_mut(&link).filter(|held| !held.dialed) {
-                held.synced = Some(self.now);
+                held.synced = Some(self.context.now);
             }
         }
         let behind = self
@@ -82,7 +83,7 @@ impl Gossip {
             .iter()
             .position(|(before, _)| *before == theirs);
         if let Some(behind) = behind {
-            let now = self.now;
+            let now = self.context.now;
             let held = self.links.get_mut(&link);
             let Some(held) =
                 held.filter(|held| held.pushed.is_none_or(|at| now - at >= SYNC_INTERVAL))
@@ -105,7 +106,7 @@ impl Gossip {
             }
             return;
         }
-        let (hash, now) = (self.hash(), self.now);
+        let (hash, now) = (self.hash(), self.context.now);
         let Some(held) = self.links.get_mut(&link) else {
             return;
         };
@@ -138,17 +139,20 @@ impl Gossip {
 
     /// Starts a reconciliation on a link.
     pub(super) fn begin_sync(&mut self, link: LinkId) {
-        if self.config.sabotage.has(Switch::NoAntiEntropy) {
+        if self.context.has(Switch::NoAntiEntropy) {
             return;
         }
         if let Some(held) = self.links.get_mut(&link) {
-            held.synced = Some(self.now);
+            held.synced = Some(self.context.now);
         }
         self.send_sketch(link, SIZES[0]);
     }
 
     fn send_sketch(&mut self, link: LinkId, cells: u32) {
-        let table = sketch(self.topology.digests().map(|(digest, _, _)| digest), cells);
+        let table = sketch(
+            self.context.topology.digests().map(|(digest, _)| digest),
+            cells,
+        );
         self.say(link, Sync::Sketch(table));
     }
 
@@ -171,9 +175,10 @@ impl Gossip {
 
     fn push_whole_view(&mut self, link: LinkId) {
         let keys: Vec<Key> = self
+            .context
             .topology
             .digests()
-            .map(|(_, handle, report)| (handle, report))
+            .map(|(_, key)| key)
             .collect();
         for key in keys {
             self.push_to(link, key);
@@ -193,7 +198,7 @@ impl Gossip {
         }
     }
 
-    pub(super) fn on_sync(&mut self, link: LinkId, sync: Sync, out: &mut Outbox<Output>) {
+    pub(super) fn on_sync(&mut self, link: LinkId, sync: Sync) {
         let waiting = self
             .links
             .get(&link)
@@ -213,7 +218,7 @@ impl Gossip {
                 let wanted: BTreeSet<u64> = digests.into_iter().collect();
                 self.push_digests(link, &wanted);
             }
-            Sync::Push { records, reports } => self.take_sync(link, &records, &reports, true, out),
+            Sync::Push { records, reports } => self.take_sync(link, &records, &reports, true),
             Sync::Snapshot {
                 records,
                 reports,
@@ -222,7 +227,7 @@ impl Gossip {
             } => {
                 // A newcomer's contact has told everyone else already.
                 let broadcast = reply || self.stands_between_others();
-                self.take_sync(link, &records, &reports, broadcast, out);
+                self.take_sync(link, &records, &reports, broadcast);
                 if last && reply {
                     self.send_snapshot(link, false);
                 }
@@ -235,12 +240,13 @@ impl Gossip {
         self.links.open() > 1
     }
 
-    fn on_sketch(&mut self, link: LinkId, cells: &[super::message::Cell]) {
-        let ours = self.topology.digests().map(|(digest, _, _)| digest);
+    fn on_sketch(&mut self, link: LinkId, cells: &[crate::sketch::Cell]) {
+        let ours = self.context.topology.digests().map(|(digest, _)| digest);
         let Some(found) = difference(ours, cells) else {
             let larger = size_above(cells.len());
             // Beyond half the view, a snapshot is smaller than what led to it.
-            let worth = larger.filter(|size| (*size as usize) < 4 * self.topology.len().max(16));
+            let worth =
+                larger.filter(|size| (*size as usize) < 4 * self.context.topology.len().max(16));
             self.say(link, Sync::Larger(worth.unwrap_or(0)));
             return;
         };
@@ -254,10 +260,11 @@ impl Gossip {
 
     fn push_digests(&mut self, link: LinkId, digests: &BTreeSet<u64>) {
         let keys: Vec<Key> = self
+            .context
             .topology
             .digests()
-            .filter(|(digest, _, _)| digests.contains(digest))
-            .map(|(_, handle, report)| (handle, report))
+            .filter(|(digest, _)| digests.contains(digest))
+            .map(|(_, key)| key)
             .collect();
         for key in keys {
             self.push_to(link, key);
@@ -270,32 +277,29 @@ impl Gossip {
         records: &[std::sync::Arc<crate::topology::record::Record>],
         reports: &[super::message::AgedReport],
         broadcast: bool,
-        out: &mut Outbox<Output>,
     ) {
-        self.topology.gather();
+        self.context.topology.gather();
         for record in records {
-            let (applied, key) = self.take_record(record, link, out);
-            self.brought_by_nobody(key, applied);
+            let (applied, key) = self.take_record(record, link);
+            self.clear_provenance(key, applied);
             if broadcast {
                 self.relay(key, applied, link);
             }
         }
-        self.topology.settle();
+        self.context.topology.settle();
         for report in reports {
-            let (applied, key) = self.take_report(report, link, out);
-            self.brought_by_nobody(key, applied);
+            let (applied, key) = self.take_report(report, link);
+            self.clear_provenance(key, applied);
             if broadcast {
                 self.relay(key, applied, link);
             }
         }
     }
 
-    /// What reconciliation brings says nothing about the broadcast tree.
-    fn brought_by_nobody(&mut self, key: Option<Key>, applied: Applied) {
-        if let (Some((handle, report)), Applied::Newer) = (key, applied)
-            && let Some(brought) = self.brought(handle, report)
-        {
-            *brought = Brought::default();
+    /// A value received by reconciliation says nothing about the broadcast tree.
+    fn clear_provenance(&mut self, key: Option<Key>, applied: Applied) {
+        if let (Some(key), Applied::Newer) = (key, applied) {
+            self.set_provenance(key, Provenance::default());
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What the machine's deadlines are about.
 
-use super::link::Key;
-use super::{DialId, LinkId};
 use crate::deadlines::Deadlines;
+use crate::link::{DialId, LinkId};
 use crate::time::Instant;
 use crate::topology::Handle;
+use crate::topology::publication::Key;
 
 /// What a deadline is about. Of those of one instant, the first comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub(super) enum Timer {
     Dial(DialId),
     Graft(Key),
     Forget(Handle),
+    StoreRetry,
 }
 
 /// A timer in two numbers, in the order of the timers: compared without a look at which it is.
@@ -47,8 +48,9 @@ impl Timer {
             Self::Silence(link) => (11, link.0),
             Self::Greeting(link) => (12, link.0),
             Self::Dial(dial) => (13, dial.0),
-            Self::Graft((handle, report)) => (14, u64::from(handle) << 1 | u64::from(report)),
+            Self::Graft(key) => (14, key.code()),
             Self::Forget(handle) => (15, handle.into()),
+            Self::StoreRetry => (16, 0),
         }
     }
 
@@ -68,8 +70,9 @@ impl Timer {
             11 => Self::Silence(LinkId(about)),
             12 => Self::Greeting(LinkId(about)),
             13 => Self::Dial(DialId(about)),
-            14 => Self::Graft(((about >> 1) as Handle, about & 1 == 1)),
-            _ => Self::Forget(about as Handle),
+            14 => Self::Graft(Key::of(about)),
+            15 => Self::Forget(about as Handle),
+            _ => Self::StoreRetry,
         }
     }
 }
@@ -134,9 +137,10 @@ mod tests {
             Timer::Silence(LinkId(3)),
             Timer::Greeting(LinkId(4)),
             Timer::Dial(DialId(5)),
-            Timer::Graft((Handle::MAX, true)),
-            Timer::Graft((7, false)),
+            Timer::Graft(Key::EdgeReport(Handle::MAX)),
+            Timer::Graft(Key::Record(7)),
             Timer::Forget(Handle::MAX),
+            Timer::StoreRetry,
         ];
         for timer in timers {
             assert_eq!(Timer::of(timer.code()), timer);

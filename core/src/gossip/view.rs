@@ -1,7 +1,7 @@
 //! What can be read of a node's view of the mesh.
 
-use super::interface::LinkId;
 use crate::identity::NodeId;
+use crate::link::LinkId;
 use crate::time::Duration;
 use crate::topology::record::{Record, Report};
 use std::sync::Arc;

@@ -3,8 +3,8 @@
 
 use super::{Config, Input, Node, Output};
 use crate::gossip::message::{
-    AgedReport, Cell, FRAME_BYTES_MAX, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Sync,
-    UpdateId, Welcome,
+    AgedReport, Cell, FRAME_BYTES_MAX, Frame, Gone, Goodbye, Hello, PublicationKind, Refusal,
+    RefusalReason, Sync, UpdateId, Welcome,
 };
 use crate::gossip::{self, Address, CloseReason, DialError, DialId, LinkId, Message, Ticket};
 use crate::identity::NodeId;
@@ -105,7 +105,11 @@ fn named() -> impl Strategy<Value = UpdateId> {
     (who(), any::<bool>(), counter(), counter()).prop_map(|(origin, report, epoch, version)| {
         UpdateId {
             origin: id(origin),
-            report,
+            kind: if report {
+                PublicationKind::EdgeReport
+            } else {
+                PublicationKind::Record
+            },
             epoch,
             version,
         }
@@ -238,7 +242,7 @@ enum Happens {
     Failed(usize),
     Says(usize, Message),
     Closed(usize),
-    Stored,
+    Stored(bool),
     Announce(Content),
     Want(usize, bool),
     Targets(usize, bool),
@@ -255,7 +259,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         4 => (any::<usize>(), who()).prop_map(|(dial, peer)| Happens::Answered(dial, peer)),
         2 => any::<usize>().prop_map(Happens::Failed),
         2 => any::<usize>().prop_map(Happens::Closed),
-        2 => Just(Happens::Stored),
+        2 => any::<bool>().prop_map(Happens::Stored),
         1 => content(0).prop_map(Happens::Announce),
         1 => (who(), any::<bool>()).prop_map(|(who, wanted)| Happens::Want(who, wanted)),
         1 => (who(), any::<bool>()).prop_map(|(who, replace)| Happens::Targets(who, replace)),
@@ -304,19 +308,22 @@ impl Tried {
 
     fn take(&mut self, mut out: Outbox<Output>) {
         for order in out.drain() {
-            let Output::Mesh(order) = order else { continue };
             match order {
-                gossip::Output::Dial { dial, .. } => self.dials.push(dial),
-                gossip::Output::Send { message, .. } => {
+                Output::Dial { dial, .. } => self.dials.push(dial),
+                Output::Send { message, .. } => {
                     assert!(
                         message.encoded_len() <= FRAME_BYTES_MAX + 16,
                         "{}",
                         message.encoded_len()
                     );
                 }
-                gossip::Output::Close { link } => self.links.retain(|known| *known != link),
-                gossip::Output::Store { ticket, .. } => self.tickets.push(ticket),
-                gossip::Output::Left | gossip::Output::Report(_) => {}
+                Output::Close { link } => self.links.retain(|known| *known != link),
+                Output::Store { ticket, .. } => self.tickets.push(ticket),
+                Output::LinkOpened { .. }
+                | Output::Left
+                | Output::Report(_)
+                | Output::Channel(_)
+                | Output::RoutesChanged => {}
             }
         }
     }
@@ -337,6 +344,17 @@ impl Tried {
         let link = LinkId(self.made);
         self.links.push(link);
         link
+    }
+
+    /// The last order to store ends.
+    fn store(&mut self, succeeds: bool) {
+        if let Some(ticket) = self.tickets.pop() {
+            self.give(if succeeds {
+                gossip::Input::Stored { ticket }
+            } else {
+                gossip::Input::StoreFailed { ticket }
+            });
+        }
     }
 
     fn happen(&mut self, what: Happens) {
@@ -386,15 +404,11 @@ impl Tried {
             Happens::Closed(pick) => {
                 if let Some(link) = link(&self.links, pick) {
                     self.links.retain(|known| *known != link);
-                    let reason = CloseReason::Lost;
+                    let reason = CloseReason::Reset;
                     self.give(gossip::Input::Closed { link, reason });
                 }
             }
-            Happens::Stored => {
-                if let Some(ticket) = self.tickets.pop() {
-                    self.give(gossip::Input::Stored { ticket });
-                }
-            }
+            Happens::Stored(succeeds) => self.store(succeeds),
             Happens::Announce(content) => self.give(gossip::Input::Announce(content)),
             Happens::Want(who, wanted) => self.give(gossip::Input::Want {
                 peer: id(who),

@@ -7,19 +7,22 @@
 mod direct;
 #[cfg(test)]
 mod fuzz;
+mod message;
 
 use crate::channel::message::{Parcel, Purpose};
 use crate::channel::{self, Channels, Failure, Neighbour};
-use crate::gossip::message::Frame;
-use crate::gossip::{self, Gossip, LinkId, Message, Status};
+use crate::gossip::{self, Gossip, Status};
 use crate::identity::NodeId;
+use crate::link::{Address, DialId, LinkId, Ticket};
 use crate::machine::{Machine, Outbox, Wake};
+use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
-use crate::topology::Routes;
+use crate::topology::route::Routes;
 use std::sync::Arc;
 
 pub use direct::{DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES, WISHES_MAX};
 pub use gossip::{Config, Event};
+pub use message::Message;
 
 use direct::Direct;
 
@@ -28,6 +31,13 @@ use direct::Direct;
 pub enum Input {
     /// To its part in the mesh.
     Mesh(gossip::Input),
+    /// A message arrived on a link.
+    Receive {
+        /// The link.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
     /// To its channels: what applications ask for.
     Channel(channel::Input),
     /// Tell from now on when the ways change, or no longer.
@@ -45,12 +55,62 @@ impl From<Wake> for Input {
 /// What the caller must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// For the mesh.
-    Mesh(gossip::Output),
+    /// Connect; answer with `Dialed` or `DialFailed`.
+    Dial {
+        /// The attempt.
+        dial: DialId,
+        /// The address.
+        address: Address,
+    },
+    /// Send a message on a link.
+    Send {
+        /// The link.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
+    /// Close a link after the messages already sent on it; no `Closed` is expected.
+    Close {
+        /// The link.
+        link: LinkId,
+    },
+    /// A link is open: both ends agreed on it. Its data path may be prepared.
+    LinkOpened {
+        /// The link.
+        link: LinkId,
+    },
+    /// Store the node's epoch durably; answer with `Stored` or `StoreFailed`.
+    Store {
+        /// Repeated in the answer.
+        ticket: Ticket,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// The node left the mesh, and has sent its last message.
+    Left,
+    /// A fact about the mesh, for people.
+    Report(Event),
     /// For applications.
     Channel(channel::Output),
     /// The way to some member changed; asked for by [`Input::WatchRoutes`], and at most once in [`ROUTES_INTERVAL`].
     RoutesChanged,
+}
+
+impl From<gossip::Output> for Output {
+    fn from(output: gossip::Output) -> Self {
+        match output {
+            gossip::Output::Dial { dial, address } => Self::Dial { dial, address },
+            gossip::Output::Send { link, message } => Self::Send {
+                link,
+                message: Message::Mesh(message),
+            },
+            gossip::Output::Close { link } => Self::Close { link },
+            gossip::Output::LinkOpened { link } => Self::LinkOpened { link },
+            gossip::Output::Store { ticket, epoch } => Self::Store { ticket, epoch },
+            gossip::Output::Left => Self::Left,
+            gossip::Output::Report(event) => Self::Report(event),
+        }
+    }
 }
 
 /// The shortest time between two looks at whether the ways changed.
@@ -115,6 +175,18 @@ impl PartialEq for Node {
     }
 }
 
+/// The timings of the channels, which follow those of the mesh.
+fn channel_tuning(mesh: &gossip::Tuning) -> channel::Tuning {
+    channel::Tuning {
+        coalesce: mesh.coalesce,
+        announce_after: mesh.announce_after,
+        graft_after: mesh.graft_after,
+        graft_jitter: mesh.graft_jitter,
+        graft_interval: mesh.graft_interval,
+        ..channel::Tuning::default()
+    }
+}
+
 impl Node {
     /// The node of this configuration; `seed` feeds its random choices.
     #[must_use]
@@ -123,7 +195,7 @@ impl Node {
             config.id.clone(),
             config.epoch,
             config.instance,
-            &config.tuning,
+            channel_tuning(&config.tuning),
         );
         own.sabotage = config.sabotage;
         Self {
@@ -257,7 +329,7 @@ impl Node {
 
     fn routes_around(&self, avoid: &[NodeId]) -> Routes {
         let topology = self.gossip.topology();
-        let me = topology.handle(self.gossip.id()).unwrap_or_default();
+        let me = self.gossip.me();
         let lively = self.gossip.neighbours().filter(|(_, _, lively)| *lively);
         let neighbours = lively.filter_map(|(_, peer, _)| topology.handle(peer));
         let avoid: Vec<_> = avoid.iter().filter_map(|id| topology.handle(id)).collect();
@@ -290,7 +362,7 @@ impl Node {
         let first = routes
             .to(handle)
             .and_then(|way| topology.id_at(way.first).cloned());
-        let straight = self.channels.sabotaged(gossip::Switch::NoDetour);
+        let straight = self.channels.sabotaged(Switch::NoDetour);
         let passed = |id: &NodeId| parcel.path.contains(id) && !straight;
         let first = match first {
             // Only the first hop is looked at: whoever is there looks at the next.
@@ -334,7 +406,7 @@ impl Node {
         let mut orders = Outbox::new();
         self.gossip.step(now, input, &mut orders);
         for order in orders.drain() {
-            out.push(Output::Mesh(order));
+            out.push(order.into());
         }
         self.tell_neighbours(now);
     }
@@ -371,8 +443,8 @@ impl Node {
             for order in orders {
                 match order {
                     channel::Output::Transmit { link, data } => {
-                        let message = Message::Data(data);
-                        out.push(Output::Mesh(gossip::Output::Send { link, message }));
+                        let message = Message::Channel(data);
+                        out.push(Output::Send { link, message });
                     }
                     channel::Output::Route(parcel) => {
                         self.count(now, &parcel, out);
@@ -397,13 +469,15 @@ impl Machine for Node {
 
     fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
         match input {
-            Input::Mesh(gossip::Input::Receive {
+            Input::Receive {
                 link,
-                message: Message::Data(data),
-            }) => {
-                // For the mesh it is a sign of life.
-                let message = Message::Frame(Frame::default());
-                self.step_mesh(now, gossip::Input::Receive { link, message }, out);
+                message: Message::Mesh(message),
+            } => self.step_mesh(now, gossip::Input::Receive { link, message }, out),
+            Input::Receive {
+                link,
+                message: Message::Channel(data),
+            } => {
+                self.step_mesh(now, gossip::Input::Heard { link }, out);
                 self.step_channels(now, channel::Input::Receive { link, data });
             }
             Input::Mesh(gossip::Input::Want { peer, wanted }) => {

@@ -3,7 +3,7 @@
 //! Fifteen bytes a member: numbers in order of their ids, and pointers to the shared records by number. An id that was
 //! only named is kept by itself until its record comes.
 
-use super::Handle;
+use super::handle::{Handle, Packed};
 use super::record::Record;
 use crate::identity::NodeId;
 use crate::paged::Paged;
@@ -13,23 +13,6 @@ use std::sync::Arc;
 
 /// The most ids that one view holds, whatever its bound.
 pub const MEMBERS_LIMIT: usize = 1 << 24;
-
-/// A member's number in three bytes: a view of ten thousand holds each four times, and a simulation ten thousand views.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Packed([u8; 3]);
-
-impl Packed {
-    pub(super) const fn of(handle: Handle) -> Self {
-        let [low, middle, high, highest] = handle.to_le_bytes();
-        debug_assert!(highest == 0, "more numbers than there can be");
-        Self([low, middle, high])
-    }
-
-    pub(super) const fn handle(self) -> Handle {
-        let [low, middle, high] = self.0;
-        Handle::from_le_bytes([low, middle, high, 0])
-    }
-}
 
 /// Where an id stands in the order of all. Its beginning tells most apart, without a look at the record.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -13,34 +13,35 @@
 //! thousand views of one simulation hold one body.
 
 pub mod alias;
+mod handle;
 mod members;
 mod memory;
+mod neighbourhood;
+mod position;
 mod providers;
+pub mod publication;
 mod reach;
 pub mod record;
 mod rings;
-mod route;
+pub(crate) mod route;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use handle::Handle;
 pub use members::MEMBERS_LIMIT;
-pub use rings::RINGS;
-pub(crate) use route::Routes;
+pub use position::RINGS;
 
-use crate::gossip::message::UpdateId;
-use crate::gossip::{LinkId, Sabotage, Switch};
 use crate::identity::NodeId;
 use crate::random::mix;
+use crate::sabotage::{Sabotage, Switch};
 use crate::time::Instant;
 use members::Members;
 use providers::Providers;
+use publication::{Key, PublicationKind, UpdateId};
 use record::{Record, Report};
 use rings::Rings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// A member's place in one view; another view numbers otherwise.
-pub(crate) type Handle = u32;
 
 /// What a view holds about one id.
 #[derive(Clone, Copy, Debug)]
@@ -60,22 +61,6 @@ pub(crate) struct Standing {
     digest: u64,
     /// The report's edges, in its order.
     pub(crate) edges: Box<[Half]>,
-    pub(crate) brought: Brought,
-}
-
-/// The link that brought a value by broadcast, if one did: as much of its number as tells it from others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Brought(Option<core::num::NonZeroU32>);
-
-impl Brought {
-    pub(crate) fn by(link: LinkId) -> Self {
-        Self(core::num::NonZeroU32::new((link.0 as u32) | 1 << 31))
-    }
-
-    /// Whether another link than this one brought it.
-    pub(crate) fn by_another_than(self, link: LinkId) -> bool {
-        self != Self::default() && self != Self::by(link)
-    }
 }
 
 /// One edge of a report, in this view's numbers and time.
@@ -180,7 +165,7 @@ impl Topology {
 
     /// What [`Self::alive`] is of a view that holds exactly these for alive.
     pub fn alive_if<'i>(ids: impl Iterator<Item = &'i NodeId>) -> u64 {
-        ids.fold(0, |sum, id| sum.wrapping_add(rings::places(id)[0]))
+        ids.fold(0, |sum, id| sum.wrapping_add(position::places(id)[0]))
     }
 
     /// Whether a member is alive, if it is known.
@@ -321,13 +306,6 @@ impl Topology {
 
     pub(crate) fn id_at(&self, handle: Handle) -> Option<&NodeId> {
         self.members.id(handle)
-    }
-
-    /// Which link brought the report of a member by broadcast, to be changed.
-    pub(crate) fn report_brought_by(&mut self, handle: Handle) -> Option<&mut Brought> {
-        self.reports
-            .get_mut(&handle)
-            .map(|standing| &mut standing.brought)
     }
 
     /// Where a member with a record stands on a ring.
@@ -520,7 +498,6 @@ impl Topology {
             report: Arc::clone(report),
             digest,
             edges: edges.into(),
-            brought: Brought::default(),
         };
         self.reports.insert(handle, standing);
         Applied::Newer
@@ -541,16 +518,17 @@ impl Topology {
 
     /// The same, of a publication whose origin has this handle.
     pub(crate) fn holds_at(&self, handle: Handle, id: &UpdateId) -> bool {
+        let reports = id.kind == PublicationKind::EdgeReport;
         if let Some(record) = self.held(handle) {
             let rank = record.rank();
-            if id.report && outranked(id.epoch, rank) {
+            if reports && outranked(id.epoch, rank) {
                 return true;
             }
-            if !id.report && (rank.epoch, rank.version) >= (id.epoch, id.version) {
+            if !reports && (rank.epoch, rank.version) >= (id.epoch, id.version) {
                 return true;
             }
         }
-        id.report
+        reports
             && self.reports.get(&handle).is_some_and(|held| {
                 (held.report.epoch, held.report.version) >= (id.epoch, id.version)
             })
@@ -573,16 +551,16 @@ impl Topology {
         self.members.release(handle);
     }
 
-    /// The digests of everything the set hash covers, with whose and which kind it is. O(n).
-    pub(crate) fn digests(&self) -> impl Iterator<Item = (u64, Handle, bool)> + '_ {
+    /// The digest and the key of each publication that the set hash covers. O(n).
+    pub(crate) fn digests(&self) -> impl Iterator<Item = (u64, Key)> + '_ {
         self.handles().flat_map(|handle| {
             let record = self
                 .known_record(handle)
-                .map(|record| (record.digest(), handle, false));
+                .map(|record| (record.digest(), Key::Record(handle)));
             let report = self
                 .reports
                 .get(&handle)
-                .map(|standing| (standing.digest, handle, true));
+                .map(|standing| (standing.digest, Key::EdgeReport(handle)));
             record.into_iter().chain(report)
         })
     }

@@ -4,7 +4,9 @@
 //! only where an end vouches for it, and then only from the one who vouches to the one it hears: a stale vouch
 //! must not hide a death. O(members + reported edges), and computed only when a report or a member changed.
 
-use super::{Half, Handle, RINGS, Topology};
+use super::handle::Handle;
+use super::position::RINGS;
+use super::{Half, Topology};
 use crate::time::Instant;
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 //! merging commutes, associates and repeats without harm, whoever relays what in which order, even when two
 //! machines claim one id (clones) or a relay invents a value (a liar).
 
-use super::RINGS;
+use super::position::{self, RINGS};
 use crate::identity::{NameError, NodeId, check_name, only_shows};
 use crate::random::{hash_bytes, mix};
 use crate::size::{self, Encoded};
@@ -289,7 +289,7 @@ impl Record {
         Self {
             rank,
             content,
-            places: super::rings::places(&id),
+            places: position::places(&id),
             id,
             digest,
             encoded,

@@ -6,16 +6,11 @@
 //!
 //! Source: rings of observers as in Rapid (Suresh et al., USENIX ATC 2018).
 
-use super::members::Packed;
-use super::{Handle, Topology};
-use crate::identity::NodeId;
+use super::handle::{Handle, Packed};
+use super::position::RINGS;
 use crate::paged::Paged;
-use crate::random::{hash_bytes, mix};
 use crate::size::held;
 use std::collections::BTreeSet;
-
-/// The number of rings. Two lose 50 % more time on broadcasts at a thousand nodes, four cost a third more links.
-pub const RINGS: usize = 3;
 
 /// A position on a ring, and who stands there.
 type Place = (u64, Handle);
@@ -34,12 +29,6 @@ pub(super) struct Rings {
     gathering: bool,
     /// Who has come, and is on no ring yet.
     coming: Vec<Handle>,
-}
-
-/// Where an id stands on each ring.
-pub(super) fn places(id: &NodeId) -> [u64; RINGS] {
-    let hash = hash_bytes(id.as_str().as_bytes());
-    core::array::from_fn(|ring| mix(hash ^ mix(ring as u64 + 1)))
 }
 
 /// Those who come, each with where it goes in a list; both are in order.
@@ -119,7 +108,7 @@ impl Rings {
     }
 
     /// A ring, on which everybody stands who shall.
-    fn settled(&self, ring: usize) -> &Paged<Packed> {
+    pub(super) fn settled(&self, ring: usize) -> &Paged<Packed> {
         debug_assert!(self.coming.is_empty(), "asked for before all are settled");
         &self.rings[ring]
     }
@@ -171,9 +160,19 @@ impl Rings {
     }
 
     /// Whether a member can be dialled.
-    fn is_dialable(&self, handle: Handle) -> bool {
+    pub(super) fn is_dialable(&self, handle: Handle) -> bool {
         // Nearly always all can.
         self.mute.is_empty() || !self.mute.contains(&handle)
+    }
+
+    /// The place of a member on a ring, if this is known without a search: it is for the centre.
+    pub(super) fn known_place(&self, handle: Handle, ring: usize) -> Option<usize> {
+        self.at_centre[ring].filter(|_| self.centre == Some(handle))
+    }
+
+    /// Whether some member on the rings can be dialled.
+    pub(super) fn has_dialable(&self) -> bool {
+        self.mute.len() < self.settled(0).len()
     }
 
     /// All edges of a ring: each member and whom it watches. O(n).
@@ -191,80 +190,5 @@ impl Rings {
             }
             edge
         })
-    }
-}
-
-impl Topology {
-    /// The other members of a ring, once round from `handle`; nobody if it has no record.
-    fn around(&self, handle: Handle, ring: usize) -> impl DoubleEndedIterator<Item = Handle> + '_ {
-        let places = self.rings.settled(ring);
-        let centre = self.rings.at_centre[ring].filter(|_| self.rings.centre == Some(handle));
-        let (before, after) = match centre {
-            Some(at) => (at, at + 1),
-            None if self.held(handle).is_none() => (0, places.len()),
-            None => {
-                let own = self.place(handle, ring);
-                match places.binary_search_by(|other| self.place(other.handle(), ring).cmp(&own)) {
-                    Ok(at) => (at, at + 1),
-                    Err(at) => (at, at),
-                }
-            }
-        };
-        let others = (after..places.len()).chain(0..before);
-        others.filter_map(|at| places.get(at).map(|place| place.handle()))
-    }
-
-    /// The members that follow `handle` on a ring and can be dialled, nearest first.
-    pub(crate) fn following(
-        &self,
-        handle: Handle,
-        ring: usize,
-    ) -> impl Iterator<Item = Handle> + '_ {
-        self.around(handle, ring)
-            .filter(|other| self.rings.is_dialable(*other))
-    }
-
-    /// Those who watch `handle` on a ring: whoever stands between it and the one before it that can be dialled, and
-    /// that one.
-    fn watchers(&self, handle: Handle, ring: usize) -> impl Iterator<Item = Handle> + '_ {
-        let watched = self.rings.is_dialable(handle);
-        let mut found = !watched;
-        self.around(handle, ring).rev().take_while(move |before| {
-            let goes_on = !found;
-            found = self.rings.is_dialable(*before);
-            goes_on
-        })
-    }
-
-    /// Everybody whom `handle` watches, or who watches it, on any ring.
-    pub(crate) fn ring_neighbours(&self, handle: Handle) -> BTreeSet<Handle> {
-        let around = |ring| {
-            let watched = self.following(handle, ring).next();
-            watched.into_iter().chain(self.watchers(handle, ring))
-        };
-        (0..RINGS).flat_map(around).collect()
-    }
-
-    /// Whether `one` watches `other` or is watched by it: their silence towards each other is evidence.
-    pub(crate) fn is_ring_edge(&self, one: Handle, other: Handle) -> bool {
-        (0..RINGS).any(|ring| {
-            self.following(one, ring).next() == Some(other)
-                || self.watchers(one, ring).any(|watcher| watcher == other)
-        })
-    }
-
-    /// Whether the rings' edges join everybody: they do if anybody can be dialled.
-    pub(super) fn rings_join_all(&self) -> bool {
-        self.rings.mute.len() < self.rings.settled(0).len()
-    }
-
-    /// Everybody who is on the rings: who is known and does not leave. O(n).
-    pub(crate) fn on_rings(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.rings.settled(0).iter().map(|place| place.handle())
-    }
-
-    /// All edges of a ring. O(n).
-    pub(super) fn ring_edges(&self, ring: usize) -> impl Iterator<Item = (Handle, Handle)> + '_ {
-        self.rings.edges(ring)
     }
 }

@@ -5,7 +5,9 @@
 //! are shortest paths over linked pairs (breadth first), ties by the lowest name of the first hop. O(members +
 //! reported edges) for all routes of one node.
 
-use super::{Handle, RINGS, Topology};
+use super::Topology;
+use super::handle::Handle;
+use super::position::RINGS;
 use std::collections::{BTreeSet, VecDeque};
 
 /// The ways from one node to all others.
@@ -126,8 +128,8 @@ impl Topology {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gossip::Sabotage;
     use crate::identity::NodeId;
+    use crate::sabotage::Sabotage;
     use crate::topology::record::{Content, Edge, Rank, Record, Report};
     use proptest::prelude::*;
     use std::collections::BTreeMap;

@@ -304,7 +304,7 @@ proptest! {
                 let following: Vec<_> = plain.following(me, ring).collect();
                 let mut expected: Vec<_> = plain.on_rings().collect();
                 expected.sort_unstable_by_key(|handle| {
-                    let [own, its] = [me, *handle].map(|handle| (rings::places(plain.id_at(handle).unwrap())[ring], handle));
+                    let [own, its] = [me, *handle].map(|handle| (position::places(plain.id_at(handle).unwrap())[ring], handle));
                     (its < own, its)
                 });
                 expected.retain(|handle| *handle != me && plain.is_known(me));

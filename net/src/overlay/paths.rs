@@ -6,7 +6,7 @@ use super::{
     ConnectionId, DataPath, End, Offer, Overlay, OverlayLink, OverlayStatus, PathStatus, SendError,
     SessionKey, Signal, Violation, shown,
 };
-use crate::transport::{Event, Notice, Outgoing};
+use crate::link::{Event, Notice, Outgoing};
 use bytes::Bytes;
 use phalanx_core::data_path::{Control, DataPaths, Input, Output, PathEvent};
 use phalanx_core::gossip::LinkId;

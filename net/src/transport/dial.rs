@@ -1,11 +1,11 @@
 //! Connecting to a node: for a link, or for calls.
 
-use super::LINK_MESSAGE_BYTES_MAX;
-use super::connection::{Connections, Fate, Guarded};
+use super::connection::{ConnectionState, Connections, Guarded};
 use super::credentials::CurrentProof;
 use super::expiry;
 use super::failure;
-use super::links::{Links, Origin, Stem};
+use super::limits::LINK_MESSAGE_BYTES_MAX;
+use super::links::{Links, NewStream, Origin};
 use super::network::{Listener, Network};
 use super::service::Sent;
 use crate::clock;
@@ -66,7 +66,7 @@ impl<N: Network> Dialer<N> {
         let Call {
             channel,
             peer,
-            fate,
+            connection,
             expiry,
             encrypted,
             keys,
@@ -84,7 +84,7 @@ impl<N: Network> Dialer<N> {
             .await;
         let inbound = match answer {
             Ok(answer) => answer.into_inner(),
-            Err(status) => return Err(failure::opening(&status, fate.take_failure())),
+            Err(status) => return Err(failure::opening(&status, connection.take_failure())),
         };
         let wire = local.map(|local| Wire {
             keys,
@@ -94,14 +94,14 @@ impl<N: Network> Dialer<N> {
             encrypted,
         });
         let origin = Origin::Dialed(dial, channel);
-        self.links.open(Stem {
+        self.links.open(NewStream {
             origin,
             peer,
             remote,
             encrypted,
             queue,
             inbound,
-            fate,
+            connection,
             expiry,
             generation: proof.generation,
             wire,
@@ -123,7 +123,7 @@ pub struct Call {
     pub channel: Channel,
     /// Who answered.
     pub peer: Peer,
-    fate: Fate,
+    connection: ConnectionState,
     expiry: Expiry,
     encrypted: bool,
     keys: Keys,
@@ -164,13 +164,13 @@ impl Call {
     /// What the failure of a first call on this connection means.
     #[must_use]
     pub fn first_failure(&self, status: &Status) -> DialError {
-        failure::opening(status, self.fate.take_failure())
+        failure::opening(status, self.connection.take_failure())
     }
 
     /// Why a call on this connection failed.
     #[must_use]
     pub fn explain(&self, status: &Status) -> String {
-        match self.fate.take_failure() {
+        match self.connection.take_failure() {
             Some(failure) => failure::greeting(&failure).to_string(),
             None => status.message().to_owned(),
         }
@@ -202,19 +202,19 @@ where
     }
     let (dialer, acceptor) = (identity.subject().id(), peer.subject.id());
     let keys = Keys::of(io.inner().get_ref().1, dialer, acceptor);
-    let fate = io.fate();
+    let connection = io.connection();
     let expiry = Expiry::first_of(identity.validity(), peer.validity);
     let encrypted = identity::is_encrypted(io.inner().get_ref().1);
     match channel(io, keepalive).await {
         Ok(channel) => Ok(Call {
             channel,
             peer,
-            fate,
+            connection,
             expiry,
             encrypted,
             keys,
         }),
-        Err(error) => Err(fate.take_failure().map_or_else(
+        Err(error) => Err(connection.take_failure().map_or_else(
             || DialError::Protocol(format!("HTTP/2 did not start: {error}")),
             |failure| failure::greeting(&failure),
         )),

@@ -1,26 +1,27 @@
-//! Why a connection failed, in the words of core and of people.
+//! Converts errors of connections into dial errors and readable reasons.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "these errors are other crates', and grow"
+    reason = "these enums of other crates are non-exhaustive"
 )]
 
-use phalanx_core::gossip::DialError;
+use phalanx_core::link::{CloseReason, DialError};
 use rustls::{AlertDescription, CertificateError, Error as Tls};
 use std::io;
 use tonic::{Code, Status};
 
-/// Why connecting failed, before anything was said.
+/// Converts an error of connecting, before any byte was exchanged.
 pub(crate) fn connecting(error: &io::Error) -> DialError {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialError::Refused,
+        // A reset is not a refusal: a firewall or a proxy on the way resets connections to nodes that are alive.
+        io::ErrorKind::ConnectionRefused => DialError::Refused,
         io::ErrorKind::TimedOut => DialError::TimedOut,
-        // Everything else means that no packet gets there from here.
+        // All other errors mean that the address cannot be reached from this machine.
         _ => DialError::Unreachable,
     }
 }
 
-/// Why a connection failed between connecting and the first answer.
+/// Converts an error between connecting and the first reply.
 pub(crate) fn greeting(error: &io::Error) -> DialError {
     let tls = error
         .get_ref()
@@ -28,13 +29,15 @@ pub(crate) fn greeting(error: &io::Error) -> DialError {
     match (tls, error.kind()) {
         (Some(tls), _) => of_tls(tls),
         (None, io::ErrorKind::TimedOut) => DialError::TimedOut,
-        (None, _) => DialError::Protocol(format!("it broke off the TLS handshake ({error})")),
+        (None, _) => DialError::Protocol(format!("it aborted the TLS handshake ({error})")),
     }
 }
 
-/// Why the call that opens a link failed; `failure` is what the connection under it met.
+/// Converts an error of the call that opens a link; `failure` is the error of the connection below
+/// it.
 pub(crate) fn opening(status: &Status, failure: Option<io::Error>) -> DialError {
-    // With TLS 1.3 the dialer's handshake is over before the acceptor has judged the dialer's certificate.
+    // With TLS 1.3 the dialer's handshake completes before the acceptor has verified the dialer's
+    // certificate.
     if let Some(failure) = failure {
         return greeting(&failure);
     }
@@ -51,18 +54,48 @@ pub(crate) fn opening(status: &Status, failure: Option<io::Error>) -> DialError 
     }
 }
 
+/// How a connection ended under an open link. `failure` is the error of the connection below HTTP/2, if there was one.
+pub(crate) fn closing(status: &Status, failure: Option<&io::Error>) -> CloseReason {
+    match failure.map(io::Error::kind) {
+        Some(io::ErrorKind::UnexpectedEof) => CloseReason::Fin,
+        Some(
+            io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable,
+        ) => CloseReason::TimedOut,
+        Some(_) => CloseReason::Reset,
+        None if is_timeout(status) => CloseReason::TimedOut,
+        // The connection ended without an error, in the middle of the link's stream.
+        None => CloseReason::Fin,
+    }
+}
+
+/// Whether HTTP/2 gave the connection up because its pings were not answered.
+fn is_timeout(status: &Status) -> bool {
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        if error.to_string().contains("timed out") {
+            return true;
+        }
+        source = error.source();
+    }
+    status.code() == Code::DeadlineExceeded
+}
+
 /// What a failed handshake means.
 fn of_tls(error: &Tls) -> DialError {
     match error {
         Tls::InvalidCertificate(why) => DialError::Untrusted(of_certificate(why)),
-        Tls::NoCertificatesPresented => DialError::Untrusted("it shows no certificate".to_owned()),
+        Tls::NoCertificatesPresented => {
+            DialError::Untrusted("it presents no certificate".to_owned())
+        }
         Tls::AlertReceived(alert) => of_alert(*alert),
-        Tls::InvalidMessage(_) => DialError::Protocol("its answer is no TLS".to_owned()),
+        Tls::InvalidMessage(_) => DialError::Protocol("its reply is not valid TLS".to_owned()),
         other => DialError::Protocol(other.to_string()),
     }
 }
 
-/// What is wrong with the other side's certificate.
+/// Describes the problem with the other end's certificate.
 pub(crate) fn of_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -71,38 +104,40 @@ pub(crate) fn of_certificate(error: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet; compare the clocks".to_owned()
         }
-        CertificateError::UnknownIssuer => "its certificate is signed by a foreign CA".to_owned(),
+        CertificateError::UnknownIssuer => "its certificate is signed by an unknown CA".to_owned(),
         CertificateError::BadSignature => {
-            "its certificate is signed by a CA with the name of ours and another key".to_owned()
+            "its certificate is signed by a CA with the same name as the mesh's CA but another key"
+                .to_owned()
         }
         CertificateError::Other(other) => other.to_string(),
         other => format!("its certificate is not valid: {other}"),
     }
 }
 
-/// What the other side said before it broke off.
+/// Converts the alert that the other end sent before it aborted.
 fn of_alert(alert: AlertDescription) -> DialError {
-    let untrusted =
-        |why: &str| DialError::Untrusted(format!("it does not take our certificate: {why}"));
+    let untrusted = |why: &str| {
+        DialError::Untrusted(format!("it does not accept this node's certificate: {why}"))
+    };
     match alert {
-        AlertDescription::UnknownCA => untrusted("signed by a CA that is foreign to it"),
-        // What rustls says of a signature that does not fit.
+        AlertDescription::UnknownCA => untrusted("signed by a CA that it does not know"),
+        // rustls sends this alert for a signature that does not match.
         AlertDescription::DecryptError => {
-            untrusted("signed by a CA with the name of its own CA and another key")
+            untrusted("signed by a CA with the same name as its own CA but another key")
         }
         AlertDescription::CertificateExpired => untrusted("expired"),
         AlertDescription::CertificateRevoked => untrusted("revoked"),
-        AlertDescription::CertificateRequired => untrusted("none was shown"),
+        AlertDescription::CertificateRequired => untrusted("none was presented"),
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::CertificateUnknown
         | AlertDescription::AccessDenied => untrusted(&format!("{alert:?}")),
-        other => DialError::Protocol(format!("it broke off the TLS handshake with {other:?}")),
+        other => DialError::Protocol(format!("it aborted the TLS handshake with {other:?}")),
     }
 }
 
-/// Why the handshake with somebody who connected failed, for people. A quarrel about the mesh's secret tells more than
-/// what either end's TLS says of the other's certificate.
+/// Describes why a handshake failed at the acceptor. A reason about mesh secrets (`quarrel`) is
+/// more informative than the certificate errors of TLS.
 pub(crate) fn accepting(error: &io::Error, quarrel: Option<String>) -> String {
     match greeting(error) {
         DialError::Untrusted(why) => format!("not trusted: {}", quarrel.unwrap_or(why)),
@@ -122,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_certificate_is_untrusted_and_says_how() {
+    fn a_bad_certificate_is_untrusted_with_its_reason() {
         let error = io_error(Tls::InvalidCertificate(CertificateError::Expired));
         assert_eq!(
             greeting(&error),
@@ -133,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_broke_the_connection_counts_for_more_than_the_status_above_it() {
+    fn an_error_of_the_connection_takes_precedence_over_the_status() {
         let alert = io_error(Tls::AlertReceived(AlertDescription::CertificateExpired));
         let status = Status::unavailable("transport error");
         assert!(matches!(
@@ -152,8 +187,24 @@ mod tests {
     fn a_failed_connect_is_refused_timed_out_or_unreachable() {
         let of = |kind: io::ErrorKind| connecting(&kind.into());
         assert_eq!(of(io::ErrorKind::ConnectionRefused), DialError::Refused);
+        assert_eq!(of(io::ErrorKind::ConnectionReset), DialError::Unreachable);
         assert_eq!(of(io::ErrorKind::TimedOut), DialError::TimedOut);
         assert_eq!(of(io::ErrorKind::HostUnreachable), DialError::Unreachable);
         assert_eq!(of(io::ErrorKind::Other), DialError::Unreachable);
+    }
+
+    #[test]
+    fn a_broken_connection_ended_by_fin_by_reset_or_by_a_time_out() {
+        let status = Status::unknown("h2 protocol error");
+        let of = |kind: io::ErrorKind| closing(&status, Some(&kind.into()));
+        assert_eq!(of(io::ErrorKind::UnexpectedEof), CloseReason::Fin);
+        assert_eq!(of(io::ErrorKind::ConnectionReset), CloseReason::Reset);
+        assert_eq!(of(io::ErrorKind::BrokenPipe), CloseReason::Reset);
+        assert_eq!(of(io::ErrorKind::TimedOut), CloseReason::TimedOut);
+        assert_eq!(of(io::ErrorKind::HostUnreachable), CloseReason::TimedOut);
+        assert_eq!(closing(&status, None), CloseReason::Fin);
+        let pings = io::Error::new(io::ErrorKind::Other, "keep-alive timed out");
+        let status = Status::from_error(Box::new(pings));
+        assert_eq!(closing(&status, None), CloseReason::TimedOut);
     }
 }

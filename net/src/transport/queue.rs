@@ -1,25 +1,29 @@
-//! What waits to go out on one link.
+//! The queue of outgoing messages of one link.
 //!
-//! Bounded in messages and bytes: a peer that reads too slowly loses the link, not the node its memory.
-//! Reconciliation (frames with [`sync`](phalanx_core::gossip::message::Frame::sync)) is bulk: everything else of the
-//! mesh overtakes it, so that a snapshot does not hold up heartbeats and news. Applications' data comes last: the mesh
-//! overtakes it; what overlays say comes between the two. Two kinds of message never overtake: `Goodbye`, which ends the link, and a frame with a set hash,
-//! which speaks of what the mesh sent before it.
+//! Bounded in messages and bytes: a peer that reads too slowly loses its link instead of filling
+//! the node's memory. Reconciliation (frames with
+//! [`sync`](phalanx_core::gossip::message::Frame::sync)) is bulk data: all other messages of the
+//! mesh overtake it, so that a snapshot does not delay heartbeats and updates. Signals of overlays
+//! come after the mesh, and application data comes last. Two kinds of messages never overtake:
+//! `Goodbye`, which ends the link, and a frame with a set hash, which describes the state after all
+//! earlier messages.
 
 use crate::wire::Parts;
-use phalanx_core::gossip::{CloseReason, Message};
+use phalanx_core::gossip::Message as Mesh;
+use phalanx_core::link::LocalClose;
+use phalanx_core::node::Message;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use tokio_stream::Stream;
 
-/// The bounds of a queue.
+/// The limits of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
-    /// The most messages that wait.
+    /// Maximum number of waiting messages.
     pub messages: usize,
-    /// The most bytes they take encoded.
+    /// Maximum encoded size of the waiting messages, in bytes.
     pub bytes: usize,
 }
 
@@ -32,50 +36,50 @@ impl Default for QueueLimits {
     }
 }
 
-/// What became of a queue.
+/// The end of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// We close the link: what waits is still sent.
+    /// This node closed the link: waiting messages are still sent.
     Closed,
-    /// It was full: the link is broken, what waited is thrown away.
+    /// The queue was full: the link is broken, and waiting messages are discarded.
     Overflowed,
-    /// An overlay gave the link up: what waits is still sent.
+    /// An overlay closed the link: waiting messages are still sent.
     GivenUp,
-    /// We close the link for the sake of a certificate: what waits is still sent.
-    ForCertificate(CloseReason),
+    /// This node closed the link for the sake of a certificate: waiting messages are still sent.
+    ForCertificate(LocalClose),
 }
 
 #[derive(Debug)]
 struct State {
     urgent: VecDeque<Parts>,
     bulk: VecDeque<Parts>,
-    /// What overlays say.
+    /// Signals of overlays.
     overlay: VecDeque<Parts>,
-    /// Applications' data.
+    /// Application data.
     data: VecDeque<Parts>,
     bytes: usize,
     ending: Option<Ending>,
-    /// Who sends on the stream.
+    /// Waker of the task that sends on the stream.
     sender: Option<Waker>,
-    /// Who reads the stream, and must learn of an ending.
+    /// Waker of the task that reads the stream, to notify it of the end.
     reader: Option<Waker>,
 }
 
-/// One link's queue: the node's end.
+/// The queue of one link, at the node's side.
 #[derive(Debug)]
 pub(crate) struct Queue {
     limits: QueueLimits,
     state: Mutex<State>,
 }
 
-/// One link's queue: the stream's end. It ends when the queue was closed and is empty.
+/// The queue of one link, at the stream's side. The stream ends when the queue is closed and empty.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     queue: Arc<Queue>,
 }
 
 impl Queue {
-    /// An empty queue: the node's end and the stream's.
+    /// Creates an empty queue: the node's side and the stream's side.
     pub(crate) fn new(limits: QueueLimits) -> (Arc<Self>, Outbound) {
         let state = State {
             urgent: VecDeque::new(),
@@ -98,7 +102,8 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a message into the queue. When it is full the queue overflows; after an ending nothing happens.
+    /// Appends a message. A full queue overflows; after the end of the queue the message is
+    /// dropped.
     pub(crate) fn push(&self, parts: impl Into<Parts>) {
         let parts = parts.into();
         let length = parts.encoded_len();
@@ -116,18 +121,18 @@ impl Queue {
         wake(&mut state.sender);
     }
 
-    /// Takes nothing more; what waits is still sent.
+    /// Accepts no further messages; waiting ones are still sent.
     pub(crate) fn close(&self) {
         self.end(Ending::Closed);
     }
 
-    /// The same, by the wish of an overlay.
+    /// The same, on request of an overlay.
     pub(crate) fn give_up(&self) {
         self.end(Ending::GivenUp);
     }
 
-    /// Closes for the sake of a certificate.
-    pub(crate) fn close_for(&self, reason: CloseReason) {
+    /// The same, for the sake of a certificate.
+    pub(crate) fn close_for(&self, reason: LocalClose) {
         self.end(Ending::ForCertificate(reason));
     }
 
@@ -138,7 +143,7 @@ impl Queue {
         }
     }
 
-    /// Takes nothing more and throws away what waits.
+    /// Accepts no further messages and discards the waiting ones.
     pub(crate) fn discard(&self) {
         let mut state = self.lock();
         state.throw_away();
@@ -146,7 +151,7 @@ impl Queue {
         state.end(ending);
     }
 
-    /// The queue's ending, once there is one.
+    /// Returns the end of the queue, once it has ended.
     pub(crate) fn poll_ending(&self, context: &Context<'_>) -> Poll<Ending> {
         let mut state = self.lock();
         match state.ending {
@@ -165,26 +170,29 @@ impl State {
         lanes.into_iter().map(VecDeque::len).sum()
     }
 
-    /// Where a message waits.
+    /// Returns the lane of a message.
     fn lane(&mut self, parts: &Parts) -> &mut VecDeque<Parts> {
         let Some(message) = &parts.message else {
             return &mut self.overlay;
         };
+        let message = match message {
+            Message::Channel(_) => return &mut self.data,
+            Message::Mesh(message) => message,
+        };
         match message {
-            Message::Data(_) => &mut self.data,
-            Message::Goodbye(_) if !self.data.is_empty() => &mut self.data,
-            Message::Goodbye(_) if !self.overlay.is_empty() => &mut self.overlay,
-            Message::Goodbye(_) if !self.bulk.is_empty() => &mut self.bulk,
-            Message::Frame(frame) if !frame.sync.is_empty() => &mut self.bulk,
-            Message::Frame(frame) if frame.hash.is_some() && !self.bulk.is_empty() => {
+            Mesh::Goodbye(_) if !self.data.is_empty() => &mut self.data,
+            Mesh::Goodbye(_) if !self.overlay.is_empty() => &mut self.overlay,
+            Mesh::Goodbye(_) if !self.bulk.is_empty() => &mut self.bulk,
+            Mesh::Frame(frame) if !frame.sync.is_empty() => &mut self.bulk,
+            Mesh::Frame(frame) if frame.hash.is_some() && !self.bulk.is_empty() => {
                 &mut self.bulk
             }
-            Message::Goodbye(_)
-            | Message::Frame(_)
+            Mesh::Goodbye(_)
+            | Mesh::Frame(_)
             // First on their link: nothing waits when they come.
-            | Message::Hello(_)
-            | Message::Welcome(_)
-            | Message::Refuse(_) => &mut self.urgent,
+            | Mesh::Hello(_)
+            | Mesh::Welcome(_)
+            | Mesh::Refuse(_) => &mut self.urgent,
         }
     }
 
@@ -258,25 +266,25 @@ mod tests {
     use tokio_stream::StreamExt;
 
     fn heartbeat() -> Message {
-        Message::Frame(Frame::default())
+        Message::Mesh(Mesh::Frame(Frame::default()))
     }
 
     fn hash(value: u64) -> Message {
-        Message::Frame(Frame {
+        Message::Mesh(Mesh::Frame(Frame {
             hash: Some(value),
             ..Frame::default()
-        })
+        }))
     }
 
     fn bulk(digests: usize) -> Message {
-        Message::Frame(Frame {
+        Message::Mesh(Mesh::Frame(Frame {
             sync: vec![Sync::Want(vec![1; digests])],
             ..Frame::default()
-        })
+        }))
     }
 
     fn data(credit: u32) -> Message {
-        Message::Data(Data {
+        Message::Channel(Data {
             credit,
             ..Data::default()
         })
@@ -288,9 +296,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn heartbeats_overtake_bulk_but_hashes_and_goodbyes_keep_their_place() {
+    async fn heartbeats_overtake_bulk_data_but_hashes_and_goodbyes_do_not() {
         let (queue, mut outbound) = Queue::new(QueueLimits::default());
-        let goodbye = Message::Goodbye(Goodbye::Surplus);
+        let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Surplus));
         for message in [bulk(1), bulk(2), hash(7), heartbeat(), goodbye.clone()] {
             queue.push(message);
         }
@@ -303,9 +311,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_mesh_overtakes_applications_data_but_a_goodbye_does_not() {
+    async fn the_mesh_overtakes_application_data_but_a_goodbye_does_not() {
         let (queue, mut outbound) = Queue::new(QueueLimits::default());
-        let goodbye = Message::Goodbye(Goodbye::Surplus);
+        let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Surplus));
         for message in [data(1), data(2), bulk(1), hash(7), heartbeat()] {
             queue.push(message);
         }
@@ -318,9 +326,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_overlays_say_comes_after_the_mesh_and_before_data_and_a_goodbye_after_it() {
+    async fn overlay_signals_are_sent_between_the_mesh_and_data_and_before_a_goodbye() {
         let (queue, mut outbound) = Queue::new(QueueLimits::default());
-        let goodbye = Message::Goodbye(Goodbye::Surplus);
+        let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Surplus));
         queue.push(Signal::Ready);
         for message in [data(1), bulk(1), heartbeat()] {
             queue.push(message);
@@ -340,14 +348,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_bulk_everything_keeps_its_order() {
+    async fn without_bulk_data_all_messages_keep_their_order() {
         let (queue, mut outbound) = Queue::new(QueueLimits::default());
         let messages = [
             hash(1),
             heartbeat(),
             hash(2),
             heartbeat(),
-            Message::Goodbye(Goodbye::Leaving),
+            Message::Mesh(Mesh::Goodbye(Goodbye::Leaving)),
         ];
         for message in messages.clone() {
             queue.push(message);

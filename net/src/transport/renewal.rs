@@ -4,11 +4,11 @@
 //! certificates are obtained by the program that holds their source, which waits for the request at
 //! [`MeshNode::renewal_due`](super::MeshNode::renewal_due).
 
-use super::Event;
 use super::credentials::CurrentProof;
 use super::links::Links;
 use crate::clock;
 use crate::driver::{Handle, Performer};
+use crate::link::Event;
 use phalanx_core::credentials::{Credentials, CredentialsEvent, Input, Output};
 use phalanx_core::gossip::{self, LinkId};
 use phalanx_core::time::Instant;
@@ -32,7 +32,7 @@ impl Performer<Credentials> for CredentialsPerformer {
                 self.links.tasks.spawn(renew);
             }
             Output::Verify { link } => self.verify(link),
-            Output::Close { link, reason } => self.links.end(link, reason),
+            Output::Close { link, reason } => self.links.close_for(link, reason),
             Output::RequestCertificate => {
                 self.requested.send_replace(true);
             }

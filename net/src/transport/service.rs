@@ -1,11 +1,13 @@
-//! The call with which a node opens a link to this one.
+//! The call by which another node opens a link to this node.
 
 use super::connection::Caller;
-use super::links::{Links, Origin, Stem};
+use super::expiry;
+use super::limits::LINK_MESSAGE_BYTES_MAX;
+use super::links::{Links, NewStream, Origin};
 use super::queue::Outbound;
-use super::{Event, LINK_MESSAGE_BYTES_MAX, expiry};
 use crate::clock;
 use crate::identity::Role;
+use crate::link::Event;
 use crate::wire::proto::Packet;
 use crate::wire::proto::mesh_server::{Mesh, MeshServer};
 use std::pin::Pin;
@@ -13,14 +15,14 @@ use std::task::{Context, Poll};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-/// Answers `Mesh.Link`.
+/// Handler of `Mesh.Link`.
 pub(crate) struct LinkService {
     links: Links,
     mesh: String,
 }
 
 impl LinkService {
-    /// The service of a node of `mesh`.
+    /// Returns the service of a node of `mesh`.
     pub(crate) fn server(links: Links, mesh: String) -> MeshServer<Self> {
         let service = Self { links, mesh };
         MeshServer::new(service)
@@ -28,14 +30,14 @@ impl LinkService {
             .max_encoding_message_size(LINK_MESSAGE_BYTES_MAX)
     }
 
-    /// Why this caller may not have a link.
+    /// Returns the reason why this caller may not have a link, if there is one.
     fn objection(&self, caller: &Caller) -> Option<String> {
         let subject = &caller.peer.subject;
         if subject.mesh() != self.mesh {
             return Some(format!("{subject} is not of mesh {:?}", self.mesh));
         }
         if subject.role() != Role::Node {
-            return Some(format!("{subject} is no node; only nodes open links"));
+            return Some(format!("{subject} is not a node; only nodes open links"));
         }
         if caller.expiry.is_near(clock::wall()) {
             return Some(expiry::in_words(caller.expiry));
@@ -65,19 +67,19 @@ impl Mesh for LinkService {
             peer,
             remote,
             encrypted,
-            fate,
+            connection,
             expiry,
             generation,
             wire,
         } = caller;
-        self.links.open(Stem {
+        self.links.open(NewStream {
             origin: Origin::Accepted,
             peer,
             remote,
             encrypted,
             queue,
             inbound: request.into_inner(),
-            fate,
+            connection,
             expiry,
             generation,
             wire,
@@ -86,7 +88,7 @@ impl Mesh for LinkService {
     }
 }
 
-/// What goes out on an accepted link.
+/// Outgoing messages of an accepted link.
 pub(crate) struct Served(Outbound);
 
 impl Stream for Served {
@@ -98,7 +100,7 @@ impl Stream for Served {
     }
 }
 
-/// What goes out on a dialled link.
+/// Outgoing messages of a dialled link.
 pub(crate) struct Sent(pub(crate) Outbound);
 
 impl Stream for Sent {

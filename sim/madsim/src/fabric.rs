@@ -162,8 +162,7 @@ impl Fabric {
     pub(crate) fn input(&self, host: usize, input: &node::Input) {
         let at = self.now();
         let mut state = self.lock();
-        if let node::Input::Mesh(input) = input
-            && let Some(what) = Said::of(input)
+        if let Some(what) = Said::of(input)
         {
             state.heard.push(Heard { at, host, what });
         }

@@ -8,14 +8,14 @@ use madsim::net::Endpoint;
 use madsim::task::{self, AbortHandle};
 use phalanx_core::channel::ChannelName;
 use phalanx_core::gossip::{
-    self, Address, CloseReason, Config, DialError, DialId, LinkId, Message,
+    self, Address, CloseReason, Config, DialError, DialId, LinkId, LocalClose,
 };
 use phalanx_core::machine::{Machine, Outbox};
-use phalanx_core::node::{self, Node};
+use phalanx_core::node::{self, Message, Node};
 use phalanx_core::size::Encoded;
 use phalanx_core::time::Instant;
 use phalanx_sim::mesh::daemon::{Input, Output};
-use phalanx_sim::mesh::{Applications, Daemon, Event};
+use phalanx_sim::mesh::{Applications, Daemon};
 use phalanx_sim::model::{PORT, address, host_at};
 use phalanx_sim::scenario::Opening;
 use std::any::Any;
@@ -160,8 +160,8 @@ pub(crate) async fn process(fabric: Fabric, host: usize) {
     let Ok(endpoint) = Endpoint::bind((Ipv4Addr::UNSPECIFIED, PORT)).await else {
         return;
     };
-    let epoch = driver::Epoch::begin();
-    let now = epoch.now();
+    let origin = driver::TimeOrigin::begin();
+    let now = origin.now();
     let node = Node::new(boot.config, boot.seed, now);
     let daemon = Daemon::starting(node, boot.applications, &boot.opens, now);
     let shown = Shown(Arc::new(Mutex::new(daemon)));
@@ -184,7 +184,7 @@ pub(crate) async fn process(fabric: Fabric, host: usize) {
     }
     let accepting = task::spawn(process.clone().accept());
     // The node stays to be looked at when it has left.
-    let (_, hands) = driver::run(shown, process, inbox, epoch).await;
+    let (_, hands) = driver::run(shown, process, inbox, origin).await;
     accepting.abort();
     let closed = core::mem::take(&mut hands.links.lock().open);
     for connection in closed.into_values() {
@@ -283,12 +283,13 @@ impl Process {
                     Parcel::Message(message, sent) => {
                         let host = self.host;
                         self.fabric.trace(|trace| trace.arrives(host, link, sent));
-                        self.tell(gossip::Input::Receive { link, message }).await;
+                        let input = Input::Node(node::Input::Receive { link, message });
+                        let _ended = self.handle.send(input).await.is_err();
                     }
-                    Parcel::End => break CloseReason::Ended,
+                    Parcel::End => break CloseReason::Farewell,
                 },
-                Ok(Err(_)) => break CloseReason::Malformed,
-                Err(_) => break CloseReason::Lost,
+                Ok(Err(_)) => break CloseReason::Local(LocalClose::Malformed),
+                Err(_) => break CloseReason::Reset,
             }
         };
         while self.fabric.blocks(peer, self.host) {
@@ -315,29 +316,25 @@ impl Process {
             connection.reader.abort();
         }
         let process = self.clone();
-        let reason = CloseReason::Overflow;
+        let reason = CloseReason::Local(LocalClose::Overflow);
         task::spawn(async move { process.tell(gossip::Input::Closed { link, reason }).await });
     }
 }
 
 impl Performer<Shown> for Process {
     fn perform(&mut self, _now: Instant, order: Output) {
-        let order = match order {
-            Output::Mesh(order) => order,
-            Output::Report(event) => return self.fabric.report(self.host, event),
-        };
         match order {
-            gossip::Output::Dial { dial, address } => {
+            Output::Dial { dial, address } => {
                 task::spawn(self.clone().dial(dial, address));
             }
-            gossip::Output::Send { link, message } => self.send(link, message),
-            gossip::Output::Close { link } => {
+            Output::Send { link, message } => self.send(link, message),
+            Output::Close { link } => {
                 // The writer sends what waits, then the end.
                 if let Some(connection) = self.links.lock().open.remove(&link) {
                     connection.reader.abort();
                 }
             }
-            gossip::Output::Store { ticket, epoch } => {
+            Output::Store { ticket, epoch } => {
                 let process = self.clone();
                 task::spawn(async move {
                     time::sleep(FSYNC).await;
@@ -345,11 +342,11 @@ impl Performer<Shown> for Process {
                     process.tell(gossip::Input::Stored { ticket }).await;
                 });
             }
-            gossip::Output::Left => {
+            Output::Left => {
                 let process = self.clone();
                 task::spawn(async move { process.handle.stop().await });
             }
-            gossip::Output::Report(event) => self.fabric.report(self.host, Event::Mesh(event)),
+            Output::Report(event) => self.fabric.report(self.host, event),
         }
     }
 

@@ -5,10 +5,10 @@
 
 use phalanx_core::channel::message::{Item, Kind};
 use phalanx_core::channel::{ChannelName, Data};
-use phalanx_core::gossip::message::{AgedReport, Frame, UpdateId};
-use phalanx_core::gossip::{LinkId, Message};
+use phalanx_core::gossip::message::{AgedReport, Frame, PublicationKind, UpdateId};
+use phalanx_core::gossip::{LinkId, Message as Mesh};
 use phalanx_core::identity::NodeId;
-use phalanx_core::node::Node;
+use phalanx_core::node::{Message, Node};
 use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
 use phalanx_core::topology::record::{COUNTER_MAX, Content, Edge, Rank, Record, Report, Service};
@@ -113,14 +113,14 @@ impl Told {
             Lie::Names => self.invented(random, |names| {
                 let have = names.into_iter().map(|origin| UpdateId {
                     origin,
-                    report: false,
+                    kind: PublicationKind::Record,
                     epoch: 1,
                     version: 1,
                 });
-                Message::Frame(Frame {
+                Message::Mesh(Mesh::Frame(Frame {
                     have: have.collect(),
                     ..Frame::default()
-                })
+                }))
             }),
             Lie::Channels => self.invented(random, |names| {
                 let items = names.into_iter().filter_map(|name| {
@@ -130,7 +130,7 @@ impl Told {
                         hash: 1,
                     })
                 });
-                Message::Data(Data {
+                Message::Channel(Data {
                     items: items.collect(),
                     ..Data::default()
                 })
@@ -163,13 +163,13 @@ impl Told {
             }],
             reporter: neighbour.clone(),
         };
-        Some(Message::Frame(Frame {
+        Some(Message::Mesh(Mesh::Frame(Frame {
             reports: vec![AgedReport {
                 report: Arc::new(report),
                 ages: vec![None],
             }],
             ..Frame::default()
-        }))
+        })))
     }
 
     /// Messages of invented names, so many in each.
@@ -196,10 +196,10 @@ fn lies(of: Option<Arc<Record>>, change: impl FnOnce(&mut Rank)) -> Vec<Message>
 }
 
 fn records(records: Vec<Arc<Record>>) -> Message {
-    Message::Frame(Frame {
+    Message::Mesh(Mesh::Frame(Frame {
         records,
         ..Frame::default()
-    })
+    }))
 }
 
 /// A record with another rank, that serves what its owner does not.

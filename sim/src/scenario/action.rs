@@ -1,7 +1,10 @@
 //! What a step does: to the network, or to nodes.
 
+use super::host::Disk;
 use super::names::Selector;
-use super::{Direction, Disk, Latency};
+use super::network::{Direction, Latency};
+use super::words::word_for;
+use crate::disk::DiskFault;
 use core::time::Duration;
 use phalanx_core::topology::record::Service;
 use serde_json::Value;
@@ -108,32 +111,6 @@ pub enum NodeAction {
     },
 }
 
-/// How a disk fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DiskFault {
-    /// Writes fail for want of room.
-    Full,
-    /// The write under way at a stop is half there.
-    TornWrite,
-    /// Reads and writes fail.
-    IoError,
-}
-
-impl DiskFault {
-    /// Every fault and its word.
-    pub const ALL: &'static [(Self, &'static str)] = &[
-        (Self::Full, "full"),
-        (Self::TornWrite, "torn-write"),
-        (Self::IoError, "io-error"),
-    ];
-
-    /// Its word.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        super::conditions::word_for(self, Self::ALL)
-    }
-}
-
 /// What becomes of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certificate {
@@ -156,7 +133,7 @@ impl Certificate {
     /// Its word.
     #[must_use]
     pub fn word(self) -> &'static str {
-        super::conditions::word_for(self, Self::ALL)
+        word_for(self, Self::ALL)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::error::{ScenarioError, Source, suggestion};
 use super::file::Text;
-use super::read::with;
 use super::text;
+use super::value::with;
 use core::time::Duration;
 use phalanx_core::channel::{ChannelName, INTERVAL_MAX, INTERVAL_MIN, Kind};
 use std::collections::BTreeMap;

@@ -1,10 +1,11 @@
 //! Random faults within a budget: what may happen, how much at once, how long, and when it ends.
 
-use super::conditions::{word_for, word_of};
+use super::engine::Engine;
 use super::error::{ScenarioError, Source};
 use super::file::{At, ChaosTable};
-use super::read::{optional, with};
-use super::{Engine, text};
+use super::text;
+use super::value::{optional, with};
+use super::words::{word_for, word_of};
 use core::time::Duration;
 
 /// One kind of random fault.

@@ -1,6 +1,6 @@
 //! What is wrong with a scenario file, and where.
 
-use crate::system::Vocabulary;
+use super::vocabulary::Vocabulary;
 use core::fmt;
 
 /// A scenario file that cannot be used: it names file, line and key, and how to mend it.

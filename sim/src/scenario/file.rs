@@ -4,49 +4,19 @@
 //! expectations have files of their own.
 
 mod expect;
+mod own;
+mod spanned;
 mod step;
 
 pub(crate) use expect::{ConditionTable, ExpectTable};
-pub(crate) use step::{AfterTable, CutTable, PartitionTable, StepTable};
+pub(crate) use own::{AgreeTable, CommandTable, HoldsTable, StateTable};
+pub(crate) use spanned::{At, Text};
+pub(crate) use step::{AfterTable, ClockTable, CutTable, PartitionTable, StepTable};
 
 use core::fmt;
-use core::ops::Deref;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_spanned::Spanned;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-
-/// A value and where it stands.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct At<T>(Spanned<T>);
-
-impl<T> Deref for At<T> {
-    type Target = Spanned<T>;
-
-    fn deref(&self) -> &Spanned<T> {
-        &self.0
-    }
-}
-
-/// Where it stands is no part of the published shape.
-impl<T: JsonSchema> JsonSchema for At<T> {
-    fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
-    }
-
-    fn inline_schema() -> bool {
-        T::inline_schema()
-    }
-}
-
-/// A text and where it stands.
-pub(crate) type Text = At<String>;
 
 /// A situation: who is there, what happens when, and what must come of it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -141,20 +111,6 @@ pub(crate) struct NodesTable {
     pub(crate) start: Option<Text>,
     /// Their clocks.
     pub(crate) clock: Option<ClockTable>,
-}
-
-/// How a node's clock differs from true time.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct ClockTable {
-    /// The nodes (in a step).
-    pub(crate) who: Option<Text>,
-    /// The calendar is off by this: `-3s`.
-    pub(crate) offset: Option<Text>,
-    /// It runs fast (or, negative, slow) by this many millionths.
-    pub(crate) drift_ppm: Option<At<i32>>,
-    /// It jumps forward by this (in a step).
-    pub(crate) jump: Option<Text>,
 }
 
 /// The network.

@@ -1,9 +1,10 @@
-//! Words for nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a word a step gave.
+//! Words for nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a word a step gave; and for the
+//! processes of one program on them: `n3/agent`.
 
-use super::Host;
 use super::error::{ScenarioError, Source, suggestion};
 use super::file::Text;
-use super::read::with;
+use super::host::Host;
+use super::value::with;
 use phalanx_core::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     terms: Vec<Term>,
+    /// The program whose processes are chosen; none: the whole hosts.
+    program: Option<&'static str>,
     /// As it was read; empty when it was made.
     text: String,
 }
@@ -32,6 +35,8 @@ enum Term {
 /// Everything a selector may name.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
+    /// The system's programs.
+    programs: Vec<&'static str>,
     hosts: BTreeMap<String, usize>,
     groups: BTreeMap<String, Vec<usize>>,
     /// `role:web`, `region:eu`, `zone:a`.
@@ -43,6 +48,14 @@ pub(crate) struct Names {
 const RESERVED: [&str; 3] = ["all", "down", "running"];
 
 impl Names {
+    /// Names of a system with these programs, and no host.
+    pub(crate) fn new(programs: &[&'static str]) -> Self {
+        Self {
+            programs: programs.to_vec(),
+            ..Self::default()
+        }
+    }
+
     /// Adds a host and the word for its group.
     pub(crate) fn add(&mut self, name: &str, group: Option<&str>) -> Result<(), String> {
         if RESERVED.contains(&name) || self.groups.contains_key(name) {
@@ -94,11 +107,46 @@ impl Names {
             terms: terms
                 .map(|word| self.term(word))
                 .collect::<Result<_, _>>()?,
+            program: None,
             text: text.to_owned(),
         })
     }
 
-    /// Reads a selector that may be absent: then all nodes.
+    /// Reads a selector of hosts (`m1..m4`), or of one program's processes on hosts (`m1..m4/agent`).
+    pub(crate) fn processes(&self, text: &str) -> Result<Selector, String> {
+        let mut program = None;
+        let mut terms = Vec::new();
+        let words = text.split(',').map(str::trim);
+        for word in words.filter(|word| !word.is_empty()) {
+            let (term, named) = match word.rsplit_once('/') {
+                Some((hosts, named)) if self.term(word).is_err() => {
+                    (self.term(hosts.trim_end())?, Some(self.program(named)?))
+                }
+                _ => (self.term(word)?, None),
+            };
+            if *program.get_or_insert(named) != named {
+                return Err(format!(
+                    "`{text}` names several programs; write one of them behind each node"
+                ));
+            }
+            terms.push(term);
+        }
+        Ok(Selector {
+            terms,
+            program: program.flatten(),
+            text: text.to_owned(),
+        })
+    }
+
+    fn program(&self, word: &str) -> Result<&'static str, String> {
+        let known = self.programs.iter().find(|known| **known == word.trim());
+        known.copied().ok_or_else(|| {
+            let near = suggestion(word, self.programs.iter().copied());
+            format!("there is no program `{word}`{near}")
+        })
+    }
+
+    /// Reads a selector of hosts or processes that may be absent: then all hosts.
     pub(crate) fn or_all(
         &self,
         source: &Source<'_>,
@@ -106,7 +154,7 @@ impl Names {
         text: Option<&Text>,
     ) -> Result<Selector, ScenarioError> {
         match text {
-            Some(text) => with(source, text, |word| self.selector(word)),
+            Some(text) => with(source, text, |word| self.processes(word)),
             None => self
                 .selector("all")
                 .map_err(|why| source.error(at, "who", why)),
@@ -308,8 +356,23 @@ impl Selector {
     pub fn of(hosts: &[usize]) -> Self {
         Self {
             terms: vec![Term::Hosts(hosts.to_vec())],
+            program: None,
             text: String::new(),
         }
+    }
+
+    /// The same hosts, and of them the processes of this program; none: the whole hosts.
+    #[must_use]
+    pub fn running(mut self, program: Option<&'static str>) -> Self {
+        self.program = program;
+        self.text.clear();
+        self
+    }
+
+    /// The program whose processes it chooses; none: it chooses whole hosts.
+    #[must_use]
+    pub const fn program(&self) -> Option<&'static str> {
+        self.program
     }
 
     /// The hosts it chooses in every situation; none when it depends on one.
@@ -338,6 +401,7 @@ impl Selector {
                 .iter()
                 .map(|term| term.mapped(named, host))
                 .collect(),
+            program: self.program,
             text: String::new(),
         }
     }
@@ -350,7 +414,12 @@ impl Selector {
         }
         let words = self.terms.iter().map(|term| term.show(hosts));
         let words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
-        words.join(", ")
+        let words = words.join(", ");
+        let Some(program) = self.program else {
+            return words;
+        };
+        let each = words.split(", ").map(|word| format!("{word}/{program}"));
+        each.collect::<Vec<String>>().join(", ")
     }
 
     /// The nodes it chooses in a running world.

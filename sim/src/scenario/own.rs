@@ -4,65 +4,11 @@
 use super::action::{Action, NodeAction};
 use super::conditions::{Bound, Condition};
 use super::error::{ScenarioError, Source, suggestion};
-use super::file::Text;
+use super::file::{AgreeTable, CommandTable, HoldsTable, StateTable, Text};
 use super::names::Names;
-use super::read::with;
-use crate::system::Vocabulary;
-use schemars::JsonSchema;
-use serde::Deserialize;
+use super::value::with;
+use super::vocabulary::Vocabulary;
 use serde_json::Value;
-
-/// What a key of the nodes' states is.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct StateTable {
-    /// The nodes (default `all`); only those that run count.
-    pub(crate) who: Option<Text>,
-    /// The key; keys of inner tables follow after dots: `log.length`.
-    pub(crate) key: Text,
-    /// What it is.
-    pub(crate) is: Value,
-    /// At at least so many of them (without `min` and `max`: at all).
-    pub(crate) min: Option<u32>,
-    /// At at most so many of them.
-    pub(crate) max: Option<u32>,
-}
-
-/// Who is of one mind.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct AgreeTable {
-    /// The nodes (default `all`); only those that run count.
-    pub(crate) who: Option<Text>,
-    /// About this key of their state (default: all of it).
-    pub(crate) key: Option<Text>,
-}
-
-/// A condition of the system's own.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct HoldsTable {
-    /// Its word.
-    pub(crate) name: Text,
-    /// The nodes (default `all`).
-    pub(crate) who: Option<Text>,
-    /// What goes with it.
-    #[serde(default)]
-    pub(crate) with: Value,
-}
-
-/// A command of the system's own, for its nodes.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct CommandTable {
-    /// The nodes.
-    pub(crate) who: Text,
-    /// Its word.
-    pub(crate) name: Text,
-    /// What goes with it.
-    #[serde(default)]
-    pub(crate) with: Value,
-}
 
 pub(crate) fn state(
     source: &Source<'_>,
@@ -132,7 +78,7 @@ pub(crate) fn command(
         name: name.to_owned(),
         with: table.with.clone(),
     };
-    let who = with(source, &table.who, |word| names.selector(word))?;
+    let who = with(source, &table.who, |word| names.processes(word))?;
     Ok(Action::Nodes(who, action))
 }
 

@@ -52,8 +52,20 @@ pub struct Planned {
     pub step: Option<usize>,
     /// Whether chaos ordered it.
     pub chaos: bool,
+    /// The program whose process on the host the order concerns; none: the whole host.
+    pub program: Option<&'static str>,
     /// What.
     pub order: Order,
+}
+
+impl Planned {
+    /// Whether there is nothing to do: a start of a host or process that runs, a stop of one that does not. `runs`
+    /// tells whether a host runs, or its process of a program.
+    pub(crate) fn is_idle(&self, runs: impl Fn(usize, Option<&'static str>) -> bool) -> bool {
+        let program = self.program;
+        matches!(self.order, Order::Start { host, .. } if runs(host, program))
+            || matches!(self.order, Order::Stop { host, .. } if !runs(host, program))
+    }
 }
 
 /// Orders that wait for an event.
@@ -63,12 +75,23 @@ pub struct Triggered {
     pub step: usize,
     /// Which event.
     pub event: &'static str,
-    /// Who reports it.
+    /// The hosts that report it.
     pub by: Vec<usize>,
+    /// The program that reports it; none: any of a host's.
+    pub program: Option<&'static str>,
     /// About whom; none: anyone.
     pub about: Option<Vec<usize>>,
     /// What to do, in time order; the times count from the event.
     pub orders: Vec<Planned>,
+}
+
+/// The process that reports an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reporter {
+    /// Its host.
+    pub host: usize,
+    /// The name of its program.
+    pub program: &'static str,
 }
 
 impl Triggered {
@@ -76,13 +99,16 @@ impl Triggered {
     pub(crate) fn fits(
         &self,
         hosts: &[Host],
-        by: usize,
+        by: Reporter,
         word: &str,
         about: Option<&NodeId>,
     ) -> bool {
         let meant =
             |of: &Vec<usize>| about.is_some_and(|id| of.iter().any(|host| hosts[*host].id == *id));
-        self.event == word && self.by.contains(&by) && self.about.as_ref().is_none_or(meant)
+        self.event == word
+            && self.by.contains(&by.host)
+            && self.program.is_none_or(|program| program == by.program)
+            && self.about.as_ref().is_none_or(meant)
     }
 }
 
@@ -177,14 +203,6 @@ pub enum Order {
     Latency(Option<Latency>),
 }
 
-impl Order {
-    /// Whether there is nothing to do: who shall start runs, who shall stop does not.
-    pub(crate) fn is_idle(&self, runs: impl Fn(usize) -> bool) -> bool {
-        matches!(self, Self::Start { host, .. } if runs(*host))
-            || matches!(self, Self::Stop { host, .. } if !runs(*host))
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Waiting,
@@ -222,13 +240,20 @@ enum Work {
 struct Origin {
     step: Option<usize>,
     chaos: bool,
+    /// The program that the step names.
+    program: Option<&'static str>,
 }
 
 impl Origin {
-    const fn step(step: usize) -> Self {
+    fn step(scenario: &Scenario, step: usize) -> Self {
+        let program = match &scenario.steps[step].action {
+            Action::Nodes(who, _) => who.program(),
+            Action::Network(_) | Action::Clone(_) => None,
+        };
         Self {
             step: Some(step),
             chaos: false,
+            program,
         }
     }
 }
@@ -241,6 +266,8 @@ struct Planner<'a> {
     queue: BTreeMap<(Duration, u64), Work>,
     queued: u64,
     lives: Vec<Life>,
+    /// The processes that were stopped by themselves and not started again, on hosts that run.
+    stopped: BTreeSet<(usize, &'static str)>,
     /// What each host publishes at its start.
     base: Vec<Content>,
     content: Vec<Content>,
@@ -276,6 +303,7 @@ impl Scenario {
             queue: BTreeMap::new(),
             queued: 0,
             lives: vec![Life::Waiting; self.hosts.len()],
+            stopped: BTreeSet::new(),
             base: content.clone(),
             content,
             active: Vec::new(),
@@ -371,6 +399,7 @@ impl Planner<'_> {
             step: index,
             event: trigger.event,
             by,
+            program: trigger.by.program(),
             about,
             orders: Vec::new(),
         });
@@ -389,11 +418,16 @@ impl Planner<'_> {
 
     /// Gives an order for this very instant.
     fn order(&mut self, at: Duration, from: Origin, order: Order) {
-        let Origin { step, chaos } = from;
+        let Origin {
+            step,
+            chaos,
+            program,
+        } = from;
         let planned = Planned {
             at,
             step,
             chaos,
+            program,
             order,
         };
         match self.trigger {
@@ -428,12 +462,16 @@ impl Planner<'_> {
                 self.content[host]
                     .1
                     .insert("update".to_owned(), number.to_string());
-                self.publish(at, Origin::step(step), host);
+                self.publish(at, Origin::step(self.scenario, step), host);
             }
             Work::Flap { step, host, on } => self.flap(at, step, host, on),
             Work::Mend(cut, from) => self.mend(at, from, |which, _| which == cut),
             Work::Revive(host, disk, from) => {
-                if matches!(self.lives[host], Life::Stopped | Life::Left) {
+                let stopped = match from.program {
+                    Some(program) => self.stopped.contains(&(host, program)),
+                    None => matches!(self.lives[host], Life::Stopped | Life::Left),
+                };
+                if stopped {
                     self.boot(at, from, host, disk);
                 }
             }
@@ -511,12 +549,22 @@ impl Planner<'_> {
         }
     }
 
+    /// Whether a host runs, or its process of a program.
+    fn runs(&self, host: usize, program: Option<&'static str>) -> bool {
+        let stopped = program.is_some_and(|program| self.stopped.contains(&(host, program)));
+        self.lives[host] == Life::Running && !stopped
+    }
+
     fn select(&self, selector: &Selector, random: &mut Random) -> Vec<usize> {
         let situation = Situation {
             hosts: &self.scenario.hosts,
             named: &self.plan.named,
-            running: &|host| self.lives[host] == Life::Running,
-            stopped: &|host| self.lives[host] == Life::Stopped,
+            running: &|host| self.runs(host, selector.program()),
+            stopped: &|host| {
+                let own = selector.program().map(|program| (host, program));
+                let stopped = own.is_some_and(|own| self.stopped.contains(&own));
+                stopped || self.lives[host] == Life::Stopped
+            },
         };
         selector.resolve(&situation, random)
     }

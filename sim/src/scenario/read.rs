@@ -1,78 +1,26 @@
 //! From a file's tables to a scenario: every word resolved, every mistake named.
 
 use super::error::{ScenarioError, Source, suggestion};
-use super::file::{At, NetworkTable, NodesTable, ScenarioFile, Text, TuningTable};
+use super::file::{NetworkTable, NodesTable, ScenarioFile, TuningTable};
 use super::names::Names;
+use super::value::{drift, optional, services, with};
 use super::{
-    Clock, Engine, Host, LinkRule, Network, Scenario, TuningChanges, Variant, channels, chaos,
-    conditions, steps, text,
+    Clock, Engine, Expectation, Host, LinkRule, Network, Scenario, TuningChanges, Variant,
+    channels, chaos, expectations, steps, text,
 };
 use core::time::Duration;
 use phalanx_core::identity::{NodeId, check_name};
-use phalanx_core::topology::record::{Service, said};
-use std::collections::BTreeSet;
+use phalanx_core::topology::record::said;
 
 /// The most machines of one scenario.
 const HOSTS_MAX: usize = 20_000;
-/// The strongest clock drift, in millionths.
-const DRIFT_MAX: i32 = 100_000;
-
-/// Reads a text by `read`; a mistake names the text's place.
-pub(crate) fn with<T>(
-    source: &Source<'_>,
-    text: &Text,
-    read: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<T, ScenarioError> {
-    read(text.get_ref()).map_err(|why| source.error(text.span().start, "", why))
-}
-
-/// The same for a text that may be absent.
-pub(crate) fn optional<T>(
-    source: &Source<'_>,
-    text: Option<&Text>,
-    read: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<Option<T>, ScenarioError> {
-    text.map(|text| with(source, text, read)).transpose()
-}
-
-/// Reads a list of services, `name/version` each.
-pub(crate) fn services(
-    source: &Source<'_>,
-    list: &[Text],
-) -> Result<BTreeSet<Service>, ScenarioError> {
-    list.iter()
-        .map(|text| {
-            with(source, text, |word| {
-                let (name, version) = word.split_once('/').ok_or_else(|| {
-                    format!("`{word}` is no service; write name/version, such as `users/1`")
-                })?;
-                check_name(name).map_err(|why| format!("the service name `{name}` {why}"))?;
-                Ok(Service {
-                    name: name.to_owned(),
-                    version: version.to_owned(),
-                })
-            })
-        })
-        .collect()
-}
-
-/// Reads a clock's drift.
-pub(crate) fn drift(source: &Source<'_>, drift: &At<i32>) -> Result<i32, ScenarioError> {
-    let ppm = *drift.get_ref();
-    if ppm.abs() > DRIFT_MAX {
-        let message =
-            format!("{ppm} is out of bounds; at most {DRIFT_MAX} millionths (10 %) either way");
-        return Err(source.error(drift.span().start, "drift-ppm", message));
-    }
-    Ok(ppm)
-}
 
 pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
     let source = &source;
     let file: ScenarioFile =
         toml::from_str(source.text).map_err(|error| source.parse_error(&error))?;
     check_head(source, &file)?;
-    let mut names = Names::default();
+    let mut names = Names::new(&source.vocabulary.programs);
     let mut hosts = read_hosts(source, &mut names, &file)?;
     add_clones(source, &mut names, &file, &mut hosts)?;
     give_words(source, &mut names, &file)?;
@@ -112,6 +60,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
         steps,
         expectations: expectations(source, &names, &file, duration + recovery)?,
         hash: phalanx_core::random::hash_bytes(source.text.as_bytes()),
+        simulated_commands: source.vocabulary.simulated_commands.clone(),
         engines_line: file
             .engines
             .first()
@@ -150,10 +99,10 @@ fn expectations(
     names: &Names,
     file: &ScenarioFile,
     end: Duration,
-) -> Result<Vec<conditions::Expectation>, ScenarioError> {
+) -> Result<Vec<Expectation>, ScenarioError> {
     let mut expectations = Vec::new();
     for table in &file.expect {
-        let expectation = conditions::read(source, names, table)?;
+        let expectation = expectations::read(source, names, table)?;
         if expectation.from >= end {
             let end = text::show(end);
             let message =

@@ -1,12 +1,15 @@
 //! What happens when: the timeline.
 
-use super::action::{Action, Certificate, DiskFault, NetworkAction, NodeAction, Pairs, Sides};
-use super::conditions::word_of;
+use super::action::{Action, Certificate, NetworkAction, NodeAction, Pairs, Sides};
 use super::error::{ScenarioError, Source};
 use super::file::{AfterTable, At, ClockTable, CutTable, PartitionTable, StepTable, Text};
+use super::host::Disk;
 use super::names::{Names, Selector};
-use super::read::{optional, services, with};
-use super::{Direction, Disk, own, text};
+use super::network::Direction;
+use super::value::{drift, optional, services, with};
+use super::words::word_of;
+use super::{own, text};
+use crate::disk::DiskFault;
 use core::time::Duration;
 
 /// One entry of the timeline.
@@ -104,6 +107,11 @@ impl Reader<'_> {
         with(self.source, text, |word| self.names.selector(word))
     }
 
+    /// Hosts, or processes of one program on them.
+    fn processes(&self, text: &Text) -> Result<Selector, ScenarioError> {
+        with(self.source, text, |word| self.names.processes(word))
+    }
+
     fn duration(&self, text: &Text) -> Result<Duration, ScenarioError> {
         with(self.source, text, text::duration)
     }
@@ -163,7 +171,7 @@ impl Reader<'_> {
     fn after(&self, after: &AfterTable) -> Result<Trigger, ScenarioError> {
         let all = || self.names.selector("all");
         let by = match &after.by {
-            Some(by) => self.select(by)?,
+            Some(by) => self.processes(by)?,
             None => all().map_err(|why| self.source.error(self.at, "by", why))?,
         };
         Ok(Trigger {
@@ -268,7 +276,12 @@ impl Reader<'_> {
             (&table.leave, NodeAction::Leave),
         ] {
             if let Some(who) = who {
-                found.push(Action::Nodes(self.select(who)?, action));
+                let who = if matches!(action, NodeAction::Crash | NodeAction::Leave) {
+                    self.processes(who)?
+                } else {
+                    self.select(who)?
+                };
+                found.push(Action::Nodes(who, action));
             }
         }
         if let Some(restart) = &table.restart {
@@ -279,8 +292,13 @@ impl Reader<'_> {
                 _ => Err(format!("`{word}` is no state; there is keep, synced, lose")),
             };
             let state = optional(self.source, restart.state.as_ref(), disk)?;
+            let who = match state {
+                None | Some(Disk::Keep) => self.processes(&restart.who)?,
+                // All programs of a host share its disk.
+                Some(Disk::Synced | Disk::Lose) => self.select(&restart.who)?,
+            };
             let action = NodeAction::Restart(state.unwrap_or(Disk::Keep));
-            found.push(Action::Nodes(self.select(&restart.who)?, action));
+            found.push(Action::Nodes(who, action));
         }
         if let Some(upgrade) = &table.upgrade {
             let action = NodeAction::Upgrade(upgrade.version.clone());
@@ -297,13 +315,13 @@ impl Reader<'_> {
     fn trouble(&self, table: &StepTable, found: &mut Vec<Action>) -> Result<(), ScenarioError> {
         if let Some(pause) = &table.pause {
             let action = NodeAction::Pause(self.duration(&pause.length)?);
-            found.push(Action::Nodes(self.select(&pause.who)?, action));
+            found.push(Action::Nodes(self.processes(&pause.who)?, action));
         }
         if let Some(slow) = &table.slow {
             let by = self.duration(&slow.by)?;
             let length = optional(self.source, slow.length.as_ref(), text::duration)?;
             let action = NodeAction::Slow { by, length };
-            found.push(Action::Nodes(self.select(&slow.who)?, action));
+            found.push(Action::Nodes(self.processes(&slow.who)?, action));
         }
         if let Some(clock) = &table.clock {
             found.push(self.clock(clock)?);
@@ -338,7 +356,7 @@ impl Reader<'_> {
             return Err(self.source.error(offset.span().start, "offset", message));
         }
         let jump = optional(self.source, clock.jump.as_ref(), text::duration)?;
-        let drift = |ppm| super::read::drift(self.source, ppm);
+        let drift = |ppm| drift(self.source, ppm);
         let drift_ppm = clock.drift_ppm.as_ref().map(drift).transpose()?;
         if jump.is_none() && drift_ppm.is_none() {
             let message = "needs `jump` or `drift-ppm`: without them nothing happens";
@@ -361,7 +379,7 @@ impl Reader<'_> {
                 return Err(self.source.error(self.at, "announce", message));
             }
             let action = NodeAction::Announce { services, metadata };
-            found.push(Action::Nodes(self.select(&announce.who)?, action));
+            found.push(Action::Nodes(self.processes(&announce.who)?, action));
         }
         if let Some(updates) = &table.updates {
             let (every, length) = (

@@ -2,9 +2,10 @@
 //!
 //! Words that steps give (`named`), includes and matrices are resolved before; comments are the caller's.
 
-use super::conditions::{PHASES, SeenAs, word_for};
+use super::conditions::{PHASES, SeenAs};
 use super::names::numbered;
 use super::text::{short, show_latency, show_rate, show_share};
+use super::words::word_for;
 use super::{
     Action, Bound, Chaos, Condition, Direction, Disk, Expectation, Host, Mode, Network,
     NetworkAction, NodeAction, Pairs, Scenario, Selector, Sides, Step, TuningChanges, When,

@@ -1,4 +1,4 @@
-//! A scenario in which nothing is drawn any more: every fault with its nodes and its instant.
+//! Converts a scenario to one without random choices: every fault has its nodes and its instant.
 
 use crate::scenario::plan::{Cut, Order, Plan, Planned};
 use crate::scenario::{
@@ -9,7 +9,7 @@ use core::time::Duration;
 use phalanx_core::topology::record::Service;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The scenario with the choices of its plan written out as steps.
+/// Returns the scenario with the choices of its plan written out as steps.
 pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
     let mut writer = Writer {
         scenario,
@@ -18,6 +18,7 @@ pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
         ran: BTreeSet::new(),
         content: BTreeMap::new(),
         written: BTreeSet::new(),
+        program: None,
     };
     for (at, planned) in plan.orders.iter().enumerate() {
         writer.order(at, planned);
@@ -38,7 +39,8 @@ pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
         ..scenario.clone()
     };
     for host in &mut explicit.hosts {
-        (host.role, host.region, host.zone, host.group) = (None, None, None, None);
+        // A role may decide which programs the host runs.
+        (host.region, host.zone, host.group) = (None, None, None);
     }
     for expectation in &mut explicit.expectations {
         expectation.mode = mapped_mode(&expectation.mode, &plan.named, &Some);
@@ -50,16 +52,19 @@ struct Writer<'a> {
     scenario: &'a Scenario,
     plan: &'a Plan,
     steps: Vec<Step>,
-    /// The hosts that have run.
+    /// The hosts that have been started.
     ran: BTreeSet<usize>,
-    /// What they publish.
+    /// The content that the hosts publish.
     content: BTreeMap<usize, (BTreeSet<Service>, BTreeMap<String, String>)>,
-    /// The steps that publish steadily and are written.
+    /// The steps with periodic updates that are already written.
     written: BTreeSet<usize>,
+    /// The program that the current action concerns.
+    program: Option<&'static str>,
 }
 
 impl Writer<'_> {
     fn order(&mut self, index: usize, planned: &Planned) {
+        self.program = planned.program;
         if let Order::Start { host, .. } = planned.order {
             let spec = &self.scenario.hosts[host];
             self.content
@@ -117,7 +122,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The same for what a node suffers until another order ends it.
+    /// Writes a fault of a node that another action ends.
     fn trouble(&mut self, index: usize, planned: &Planned) {
         let at = planned.at;
         match &planned.order {
@@ -157,7 +162,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The same for what is done to the network.
+    /// Writes a fault of the network.
     fn network(&mut self, index: usize, planned: &Planned) {
         let at = planned.at;
         match &planned.order {
@@ -197,7 +202,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The next order after `index` that fits, and its time.
+    /// Returns the next action after `index` that matches, with its time.
     fn next(&self, index: usize, fits: impl Fn(&Order) -> bool) -> Option<(Duration, &Order)> {
         let later = self.plan.orders[index + 1..].iter();
         later
@@ -209,7 +214,7 @@ impl Writer<'_> {
         self.next(index, fits).map(|(at, _)| at)
     }
 
-    /// How long something lasts that `end` lifts before the end of all faults.
+    /// Returns the duration of a fault that an action `end` lifts before the end of all faults.
     fn length(
         &self,
         at: Duration,
@@ -233,20 +238,23 @@ impl Writer<'_> {
         });
     }
 
-    /// Does something to one more node: in the latest step, if it is the same at the same time.
+    /// Applies an action to one more node: in the latest step, if it has the same action at the
+    /// same time.
     fn nodes(&mut self, at: Duration, host: usize, action: NodeAction, length: Option<Duration>) {
         if let Some(step) = self.steps.last_mut()
             && step.when == When::At(at)
             && step.length == length
             && let Action::Nodes(who, same) = &mut step.action
             && *same == action
+            && who.program() == self.program
             && let Some(mut hosts) = who.fixed()
         {
             hosts.push(host);
-            *who = Selector::of(&hosts);
+            *who = Selector::of(&hosts).running(self.program);
             return;
         }
-        self.push(at, Action::Nodes(Selector::of(&[host]), action), length);
+        let who = Selector::of(&[host]).running(self.program);
+        self.push(at, Action::Nodes(who, action), length);
     }
 
     fn start(&mut self, at: Duration, host: usize, disk: Disk) {
@@ -260,7 +268,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A restart stops the node itself: a stop at the same instant says the same.
+    /// Removes a stop at the same instant as a restart, because a restart includes the stop.
     fn unstop(&mut self, at: Duration, host: usize) {
         let Some(step) = self
             .steps
@@ -270,10 +278,11 @@ impl Writer<'_> {
             return;
         };
         if let Action::Nodes(who, NodeAction::Crash) = &mut step.action
+            && who.program() == self.program
             && let Some(mut hosts) = who.fixed()
         {
             hosts.retain(|other| *other != host);
-            *who = Selector::of(&hosts);
+            *who = Selector::of(&hosts).running(self.program);
             if hosts.is_empty() {
                 self.steps.pop();
             }
@@ -350,7 +359,7 @@ impl Writer<'_> {
 type Named = BTreeMap<String, Vec<usize>>;
 type Host<'a> = &'a dyn Fn(usize) -> Option<usize>;
 
-/// A step whose nodes are others, or gone.
+/// Returns a step with its nodes renamed or removed.
 pub(super) fn mapped_step(step: &Step, named: &Named, host: Host<'_>) -> Step {
     let map = |who: &Selector| who.mapped(named, host);
     let pairs = |pairs: &Pairs| match pairs {
@@ -395,7 +404,7 @@ pub(super) fn mapped_step(step: &Step, named: &Named, host: Host<'_>) -> Step {
     }
 }
 
-/// Whether a step still does something to somebody.
+/// Returns whether a step still affects a node.
 pub(super) fn is_left(step: &Step) -> bool {
     let some = |who: &Selector| who.fixed().is_none_or(|hosts| !hosts.is_empty());
     match &step.action {
@@ -417,7 +426,7 @@ pub(super) fn is_left(step: &Step) -> bool {
     }
 }
 
-/// What is expected of other nodes, or of fewer.
+/// Returns the condition of an expectation with its nodes renamed or removed.
 pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
     let map = |who: &Selector| who.mapped(named, host);
     let condition = |condition: &Condition| match condition {
@@ -462,7 +471,8 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
     }
 }
 
-/// An expectation about somebody who is gone says something else.
+/// Returns whether an expectation still has all its nodes; without one of them it would have
+/// another meaning.
 pub(super) fn is_whole(expectation: &Expectation) -> bool {
     let some = |who: &Selector| who.fixed().is_none_or(|hosts| !hosts.is_empty());
     let condition = match &expectation.mode {

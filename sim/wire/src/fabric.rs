@@ -213,9 +213,7 @@ impl Fabric {
     /// Adds to the trace what happened to a host's node.
     pub(crate) fn input(&self, host: usize, input: &node::Input) {
         let at = turmoil::sim_elapsed().unwrap_or_default();
-        if let node::Input::Mesh(input) = input
-            && let Some(said) = Said::of(input)
-        {
+        if let Some(said) = Said::of(input) {
             self.said(host, said);
         }
         self.lock().trace.input(at, host, input);

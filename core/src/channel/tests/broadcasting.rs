@@ -3,8 +3,8 @@
 use super::world::{World, bytes, channel, id};
 use crate::channel::message::{Body, Data, Item, Kind, PAYLOAD_BYTES_MAX, Update, UpdateId};
 use crate::channel::{Done, Event, Input, Options, Refusal, Rejection};
-use crate::gossip::LinkId;
-use crate::gossip::message::FRAME_BYTES_MAX;
+use crate::link::LinkId;
+use crate::size::FRAME_BYTES_MAX;
 use crate::time::Duration;
 use proptest::prelude::*;
 use std::sync::Arc;

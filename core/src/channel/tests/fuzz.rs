@@ -8,8 +8,8 @@ use crate::channel::{
     CHANNELS_MAX, Channels, Expected, Input, Neighbour, Options, PENDING_MAX, Request, Transaction,
     Write,
 };
-use crate::gossip::LinkId;
 use crate::gossip::message::{Cell, FRAME_BYTES_MAX};
+use crate::link::LinkId;
 use crate::machine::{Machine, Outbox, wake_checked};
 use crate::size::Encoded;
 use crate::time::{Duration, Instant};

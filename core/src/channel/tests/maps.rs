@@ -216,7 +216,7 @@ proptest! {
                 0 => { world.put(&one, "kv", &other, &turn.to_string()).unwrap(); }
                 1 => { world.transact(&one, "kv", write(&[(&other, None), ("shared", Some(&one))])).unwrap(); }
                 _ => {
-                    if world.link(&one, &other) == crate::gossip::LinkId(0) && one != other {
+                    if world.link(&one, &other) == crate::link::LinkId(0) && one != other {
                         world.unlink(&one, &other);
                         cut.push((one, other));
                     }

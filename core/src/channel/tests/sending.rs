@@ -6,7 +6,7 @@ use crate::channel::{
     Delivery, Done, Event, Input, Neighbour, Options, Output, ROOM_BYTES, Refusal, Rejection,
     Request,
 };
-use crate::gossip::LinkId;
+use crate::link::LinkId;
 use crate::time::Duration;
 use proptest::prelude::*;
 use std::sync::Arc;

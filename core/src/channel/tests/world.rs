@@ -3,10 +3,10 @@
 use crate::channel::message::{ChannelName, Data, Item, Kind, Parcel};
 use crate::channel::{
     Channels, Config, Delivery, Done, Event, Failure, Input, Neighbour, Options, Output, Refusal,
-    Request, Transaction, Write,
+    Request, Transaction, Tuning, Write,
 };
-use crate::gossip::{LinkId, Tuning};
 use crate::identity::NodeId;
+use crate::link::LinkId;
 use crate::machine::{Machine, Outbox, wake_checked};
 use crate::size::Encoded;
 use crate::time::{Duration, Instant};
@@ -29,7 +29,7 @@ pub(super) fn bytes(text: &str) -> Arc<[u8]> {
 }
 
 pub(super) fn config(name: &str) -> Config {
-    Config::new(id(name), 1, 7, &Tuning::default())
+    Config::new(id(name), 1, 7, Tuning::default())
 }
 
 /// The nodes `a`, `b`, ... and the links between them.

@@ -33,7 +33,7 @@ struct Fleet {
     outage: core::ops::Range<Instant>,
     renewals: Vec<(Instant, usize)>,
     failures: usize,
-    closed: Vec<(Instant, usize, CloseReason)>,
+    closed: Vec<(Instant, usize, LocalClose)>,
 }
 
 impl Fleet {

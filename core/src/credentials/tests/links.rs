@@ -11,7 +11,7 @@ fn renew(link: u64) -> Output {
     Output::Renew { link }
 }
 
-fn close(link: u64, reason: CloseReason) -> Output {
+fn close(link: u64, reason: LocalClose) -> Output {
     let link = LinkId(link);
     Output::Close { link, reason }
 }
@@ -80,7 +80,7 @@ fn an_untrusted_peer_loses_its_link_after_the_grace() {
     let mut node = Node::new(validity(0, LONG), 1);
     node.open(16, true, expiry(0, LONG), 0);
     node.input(replaced(1));
-    let closed = close(16, CloseReason::Untrusted);
+    let closed = close(16, LocalClose::Untrusted);
     while node.times_of(&closed).is_empty() {
         let at = node.machine.next_deadline().unwrap();
         node.run_until(at);
@@ -103,7 +103,7 @@ fn a_peer_that_is_trusted_again_keeps_its_link() {
         node.run_for_seconds(1);
         node.input(verified(16, second % 4 == 3));
     }
-    assert_eq!(node.times_of(&close(16, CloseReason::Untrusted)), []);
+    assert_eq!(node.times_of(&close(16, LocalClose::Untrusted)), []);
 }
 
 #[test]
@@ -129,7 +129,7 @@ proptest! {
         node.run_for(Duration::from_millis(offset_ms));
         node.open(1, dialed, expiry(began, life), 0);
         node.run_for_seconds(life + 100);
-        let closed = node.times_of(&close(1, CloseReason::Expired));
+        let closed = node.times_of(&close(1, LocalClose::Expired));
         prop_assert_eq!(closed.len(), 1);
         let left = (life * 1_000).saturating_sub(closed[0].as_millis());
         prop_assert!((2_000..=3_000).contains(&left), "{} ms are left", left);

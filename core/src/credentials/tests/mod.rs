@@ -6,7 +6,7 @@ mod links;
 mod time;
 
 use super::*;
-use crate::gossip::{CloseReason, LinkId};
+use crate::link::{LinkId, LocalClose};
 use crate::machine::{Wake, wake_checked};
 
 /// The calendar time at which the tests begin: 2026.

@@ -8,7 +8,7 @@ const MONTHS: i64 = 200 * 86_400;
 fn expired(link: u64) -> Output {
     Output::Close {
         link: LinkId(link),
-        reason: CloseReason::Expired,
+        reason: LocalClose::Expired,
     }
 }
 

@@ -399,7 +399,7 @@ fn sides_that_lost_touch_compare_their_views_and_others_do_not() {
         if broken {
             all.give(Input::Closed {
                 link: LinkId(2),
-                reason: CloseReason::Lost,
+                reason: CloseReason::Reset,
             });
         } else {
             all.give(Input::Targets {
@@ -511,7 +511,7 @@ fn an_edge_of_the_rings_that_broke_is_kept_and_another_link_is_not() {
     let ring = all.ring_neighbours();
     for index in 1..=12 {
         let link = LinkId(index as u64);
-        let reason = CloseReason::Lost;
+        let reason = CloseReason::Reset;
         let given = all.give(Input::Closed { link, reason });
         let end = Event::LinkDown {
             peer: name(index),

@@ -347,7 +347,7 @@ fn a_broken_connection_is_redialled_at_once_even_in_the_first_moments() {
     all.silence(ms(50));
     all.give(Input::Closed {
         link: LinkId(1),
-        reason: CloseReason::Lost,
+        reason: CloseReason::Reset,
     });
     let broken = all.now;
     let given = all.silence(ms(20));
@@ -706,10 +706,9 @@ fn when_a_member_was_heard_outlives_the_link_it_was_heard_on() {
     let heard = all.machine.last_heard(handle);
     assert!(heard.is_some_and(|at| at < all.now));
     let link = LinkId(1);
-    let reason = CloseReason::Ended;
+    let reason = CloseReason::Farewell;
     all.give(Input::Closed { link, reason });
-    all.machine
-        .drop_link(link, LinkEnd::Lost, &mut Outbox::new());
+    all.machine.drop_link(link, LinkEnd::Lost);
     assert_eq!(all.machine.last_heard(handle), heard);
     all.greet(9, 1);
     assert_eq!(all.machine.last_heard(handle), Some(all.now));

@@ -9,6 +9,7 @@ use super::super::message::{AgedReport, Frame, Hello, Sync, UpdateId};
 use super::super::*;
 use super::world::{config, name};
 use crate::time::Duration;
+use crate::topology::publication::PublicationKind;
 use crate::topology::record::{Edge, Rank, Record, Report};
 
 /// An order and when it was given.
@@ -44,7 +45,7 @@ pub(super) fn news(index: usize, version: u64) -> Arc<Record> {
 pub(super) fn named(index: usize, version: u64) -> UpdateId {
     UpdateId {
         origin: name(index),
-        report: false,
+        kind: PublicationKind::Record,
         epoch: 1,
         version,
     }
@@ -264,10 +265,10 @@ impl Neighbourhood {
     /// Whom the rings put beside `n0`.
     pub(super) fn ring_neighbours(&self) -> Vec<NodeId> {
         self.machine
-            .topology
-            .ring_neighbours(self.machine.me)
+            .topology()
+            .ring_neighbours(self.machine.me())
             .into_iter()
-            .map(|handle| self.machine.id_of(handle))
+            .filter_map(|handle| self.machine.context.id_of(handle))
             .collect()
     }
 }

@@ -97,7 +97,7 @@ fn random_links_begin_after_one_to_two_intervals() {
         all.machine
             .dials
             .values()
-            .filter(|dial| dial.purpose == overlay::Purpose::RandomLink)
+            .filter(|dial| dial.purpose == dialer::Purpose::RandomLink)
             .count()
     };
     let mut first = None;

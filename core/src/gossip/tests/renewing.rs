@@ -38,7 +38,7 @@ fn a_renewed_link_stands_until_its_successor_does() {
 fn a_link_that_ends_for_its_successor_is_not_lost() {
     let mut all = renewing();
     let (peer, link) = (name(1), LinkId(1));
-    let reason = CloseReason::Ended;
+    let reason = CloseReason::Farewell;
     let given = all.give(Input::Closed { link, reason });
     let reason = LinkEnd::Superseded;
     assert_eq!(events(&given), [&Event::LinkDown { peer, link, reason }]);
@@ -57,12 +57,12 @@ fn a_link_whose_successor_fails_stands_and_one_that_is_gone_is_dialled_again() {
     for ended in [false, true] {
         let mut all = renewing();
         if ended {
-            let (link, reason) = (LinkId(1), CloseReason::Ended);
+            let (link, reason) = (LinkId(1), CloseReason::Farewell);
             all.give(Input::Closed { link, reason });
         }
         all.give(Input::Closed {
             link: LinkId(50),
-            reason: CloseReason::Lost,
+            reason: CloseReason::Reset,
         });
         let given = all.silence(ms(200));
         assert_eq!(dials(&given).len(), usize::from(ended));

@@ -229,7 +229,7 @@ fn a_sketch_is_answered_with_what_is_missing_on_both_sides() {
         .machine
         .topology()
         .digests()
-        .map(|(digest, _, _)| digest)
+        .map(|(digest, _)| digest)
         .collect();
     let seven = news(7, 1).digest();
     let known: Vec<u64> = theirs.clone();
@@ -238,13 +238,13 @@ fn a_sketch_is_answered_with_what_is_missing_on_both_sides() {
         .machine
         .topology()
         .digests()
-        .find(|(_, held, report)| *held == handle && !report)
-        .map(|(digest, _, _)| digest)
+        .find(|(_, key)| *key == Key::Record(handle))
+        .map(|(digest, _)| digest)
         .unwrap();
     assert!(known.contains(&digest_of_seven), "{seven}");
     theirs.retain(|digest| *digest != digest_of_seven);
     theirs.push(0x5eed);
-    let cells = sketch::sketch(theirs.into_iter(), 24);
+    let cells = crate::sketch::sketch(theirs.into_iter(), 24);
     let mut given = all.hears(
         1,
         Frame {
@@ -272,8 +272,8 @@ fn what_is_wanted_is_pushed_and_nothing_else() {
         .machine
         .topology()
         .digests()
-        .filter(|(_, held, _)| *held == handle)
-        .map(|(digest, _, _)| digest)
+        .filter(|(_, key)| key.member() == handle)
+        .map(|(digest, _)| digest)
         .collect();
     let mut given = all.hears(
         1,
@@ -300,7 +300,7 @@ fn a_sketch_too_small_asks_for_a_larger_one_and_in_the_end_for_the_whole_view() 
         all.hears(1, pushes(&[news(index, 1)]));
     }
     all.rest(ms(1_000));
-    let stranger = |cells| sketch::sketch((0..5_000_u64).map(crate::random::mix), cells);
+    let stranger = |cells| crate::sketch::sketch((0..5_000_u64).map(crate::random::mix), cells);
     for (cells, answer) in [(24, 126), (126, 600), (600, 0)] {
         let mut given = all.hears(
             1,
@@ -580,7 +580,7 @@ fn who_hands_on_the_gone_says_for_how_long() {
         .machine
         .topology()
         .digests()
-        .map(|(digest, _, _)| digest)
+        .map(|(digest, _)| digest)
         .collect();
     let asks = Frame {
         sync: vec![Sync::Want(wanted)],

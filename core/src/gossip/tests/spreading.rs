@@ -6,6 +6,7 @@ use super::neighbourhood::{
     Neighbourhood, announces, events, frames, ms, named, news, pushes, records, reports, says,
 };
 use super::world::name;
+use crate::topology::publication::PublicationKind;
 use crate::topology::record::{Rank, Record};
 
 #[test]
@@ -58,7 +59,12 @@ fn a_report_gathers_on_the_tree_and_is_announced_a_while_later() {
     assert_eq!(sent, [(at + tuning.report_after, report.report)]);
     let announced: Vec<_> = frames(&given, 3)
         .into_iter()
-        .filter(|(_, frame)| frame.have.iter().any(|id| id.report))
+        .filter(|(_, frame)| {
+            frame
+                .have
+                .iter()
+                .any(|id| id.kind == PublicationKind::EdgeReport)
+        })
         .map(|(announced, _)| announced)
         .collect();
     assert_eq!(announced, [at + ms(100)]);
@@ -260,7 +266,7 @@ fn an_announcer_that_is_gone_is_passed_over() {
     given.extend(all.hears(3, announces(&[named(7, 1)])));
     all.give(Input::Closed {
         link: LinkId(2),
-        reason: CloseReason::Lost,
+        reason: CloseReason::Reset,
     });
     given.extend(all.silence(ms(100)));
     assert!(
@@ -330,7 +336,7 @@ fn when_a_link_of_the_tree_is_lost_the_next_news_floods() {
     let mut all = Neighbourhood::new(4);
     all.give(Input::Closed {
         link: LinkId(1),
-        reason: CloseReason::Lost,
+        reason: CloseReason::Reset,
     });
     assert!([2, 3, 4].iter().all(|link| all.is_eager(*link)));
     let given = all.hears(2, records(&[news(7, 1)]));
@@ -341,7 +347,7 @@ fn when_a_link_of_the_tree_is_lost_the_next_news_floods() {
     let mut all = Neighbourhood::new(4);
     all.give(Input::Closed {
         link: LinkId(4),
-        reason: CloseReason::Lost,
+        reason: CloseReason::Reset,
     });
     assert_eq!(
         [1, 2, 3].map(|link| all.is_eager(link)),

@@ -247,7 +247,7 @@ fn a_target_whose_member_left_is_dialled_again_soon() {
     assert!(events(&given).contains(&&Event::PeerLeft { id: name(1) }));
     all.give(Input::Closed {
         link: LinkId(101),
-        reason: CloseReason::Lost,
+        reason: CloseReason::Reset,
     });
     let given = all.hear_only(&[1], ms(3_000));
     assert!(
@@ -295,7 +295,7 @@ fn a_target_that_is_a_member_is_left_alone_and_dialled_again_when_that_is_down()
     assert_eq!(dials(&all.rest(ms(60_000))), []);
     all.give(Input::Closed {
         link: LinkId(101),
-        reason: CloseReason::Lost,
+        reason: CloseReason::Reset,
     });
     let mut again = 0;
     for _ in 0..80 {
@@ -310,6 +310,36 @@ fn a_target_that_is_a_member_is_left_alone_and_dialled_again_when_that_is_down()
         }
     }
     assert!(again > 5, "{again}");
+}
+
+#[test]
+fn an_edit_adds_and_removes_targets_and_is_rejected_as_a_whole_if_too_many_result() {
+    let mut all = fresh(&[1, 2]);
+    all.silence(ms(1));
+    let known = |all: &Neighbourhood| {
+        let targets = all.machine.targets();
+        targets
+            .map(|(address, ..)| address.clone())
+            .collect::<Vec<_>>()
+    };
+    all.give(Input::EditTargets {
+        add: vec![to(3), to(2), to(3)],
+        remove: vec![to(1), to(9)],
+    });
+    assert_eq!(known(&all), [to(2), to(3)]);
+    let given = all.silence(ms(900));
+    assert!(dials(&given).iter().any(|(_, _, found)| *found == to(3)));
+    let numbered = |at: usize| Address::Name(format!("host-{at}:1"));
+    all.give(Input::EditTargets {
+        add: (0..TARGETS_MAX).map(numbered).collect(),
+        remove: vec![to(2)],
+    });
+    assert_eq!(known(&all), [to(2), to(3)], "one too many");
+    all.give(Input::EditTargets {
+        add: (0..TARGETS_MAX).map(numbered).collect(),
+        remove: vec![to(2), to(3)],
+    });
+    assert_eq!(known(&all).len(), TARGETS_MAX);
 }
 
 #[test]
@@ -637,8 +667,8 @@ fn whom_nobody_names_any_more_takes_no_place() {
 
 /// What `n0` dials when it looks its wants over.
 fn looks_over(all: &mut Neighbourhood) -> usize {
-    let mut out = Outbox::new();
-    all.machine.weave(&mut out);
+    all.machine.weave();
+    let mut out = core::mem::take(&mut all.machine.context.out);
     let dial = |order: &Output| matches!(order, Output::Dial { .. });
     out.drain().filter(dial).count()
 }
@@ -657,7 +687,7 @@ fn a_young_dial_keeps_the_next_on_the_ring_waiting() {
 #[test]
 fn an_id_that_is_waited_for_or_greeted_keeps_its_place() {
     let keeps = |all: &mut Neighbourhood, index| {
-        all.machine.maintain(&mut Outbox::new());
+        all.machine.maintain();
         all.machine.topology().handle(&name(index)).is_some()
     };
     let mut all = Neighbourhood::new(1);

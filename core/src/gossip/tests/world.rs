@@ -157,7 +157,7 @@ impl World {
                     assert!(
                         next.is_none_or(|at| at > self.now),
                         "would spin: {:?}",
-                        self.hosts[to].machine.timers
+                        self.hosts[to].machine.context.timers
                     );
                 }
             }
@@ -257,7 +257,7 @@ impl World {
                         continue;
                     };
                     if self.passes(index, to) {
-                        let reason = CloseReason::Ended;
+                        let reason = CloseReason::Farewell;
                         self.schedule(
                             LATENCY,
                             What::Deliver {
@@ -277,7 +277,7 @@ impl World {
                     );
                 }
                 Output::Report(event) => self.hosts[index].events.push(event),
-                Output::Dial { .. } | Output::Left => {}
+                Output::Dial { .. } | Output::LinkOpened { .. } | Output::Left => {}
             }
         }
         if let Some(at) = self.hosts[index].machine.next_deadline() {
@@ -291,7 +291,7 @@ impl World {
         let links = core::mem::take(&mut self.hosts[index].links);
         for (to, far) in links.into_values() {
             if self.passes(index, to) {
-                let reason = CloseReason::Lost;
+                let reason = CloseReason::Reset;
                 self.schedule(
                     LATENCY,
                     What::Deliver {

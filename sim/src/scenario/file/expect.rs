@@ -1,7 +1,7 @@
 //! Expectations as they are written.
 
-use super::{At, Text};
-use crate::scenario::own::{AgreeTable, HoldsTable, StateTable};
+use super::own::{AgreeTable, HoldsTable, StateTable};
+use super::spanned::{At, Text};
 use schemars::JsonSchema;
 use serde::Deserialize;
 

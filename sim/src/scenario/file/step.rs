@@ -1,7 +1,7 @@
 //! The timeline as it is written.
 
-use super::{At, ClockTable, Text};
-use crate::scenario::own::CommandTable;
+use super::own::CommandTable;
+use super::spanned::{At, Text};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -238,4 +238,18 @@ pub(crate) struct UpgradeTable {
     pub(crate) who: Text,
     /// The version; published as the metadata `version`.
     pub(crate) version: String,
+}
+
+/// How a node's clock differs from true time.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ClockTable {
+    /// The nodes (in a step).
+    pub(crate) who: Option<Text>,
+    /// The calendar is off by this: `-3s`.
+    pub(crate) offset: Option<Text>,
+    /// It runs fast (or, negative, slow) by this many millionths.
+    pub(crate) drift_ppm: Option<At<i32>>,
+    /// It jumps forward by this (in a step).
+    pub(crate) jump: Option<Text>,
 }

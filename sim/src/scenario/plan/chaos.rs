@@ -46,6 +46,7 @@ impl Planner<'_> {
         let from = Origin {
             step: Some(scenario.steps.len() + kind.index()),
             chaos: true,
+            program: None,
         };
         let touched = |host: &usize| self.chaos.iter().any(|(_, hosts)| hosts.contains(host));
         let mut free: Vec<usize> = (0..self.lives.len())

@@ -1,8 +1,7 @@
 //! What steps do to nodes.
 
 use super::{Life, Order, Origin, Planner, Work};
-use crate::scenario::Action;
-use crate::scenario::{Certificate, Disk, NodeAction, ScenarioError, text};
+use crate::scenario::{Action, Certificate, Disk, NodeAction, ScenarioError, text};
 use core::time::Duration;
 
 impl Planner<'_> {
@@ -19,7 +18,7 @@ impl Planner<'_> {
             return Ok(());
         };
         let left = self.plan.faults_end.saturating_sub(at);
-        let from = Origin::step(index);
+        let from = Origin::step(self.scenario, index);
         for (position, &host) in hosts.iter().enumerate() {
             match action {
                 NodeAction::Crash => self.stop(at, from, host, false),
@@ -78,7 +77,7 @@ impl Planner<'_> {
 
     /// Has the node at `position` of `hosts` work as a step says.
     fn workload(&mut self, at: Duration, index: usize, position: usize, hosts: &[usize]) {
-        let (host, from) = (hosts[position], Origin::step(index));
+        let (host, from) = (hosts[position], Origin::step(self.scenario, index));
         let scenario = self.scenario;
         let Action::Nodes(_, action) = &scenario.steps[index].action else {
             return;
@@ -196,23 +195,33 @@ impl Planner<'_> {
             }
         }
         if self.content[host].0 != before && self.lives[host] == Life::Running {
-            self.publish(at, Origin::step(step), host);
+            self.publish(at, Origin::step(self.scenario, step), host);
         }
     }
 
     pub(super) fn leave(&mut self, at: Duration, from: Origin, host: usize) {
         if self.trigger.is_none() {
-            self.lives[host] = Life::Left;
+            match from.program {
+                Some(program) => {
+                    self.stopped.insert((host, program));
+                }
+                None => self.lives[host] = Life::Left,
+            }
         }
         self.order(at, from, Order::Leave(host));
     }
 
     pub(super) fn stop(&mut self, at: Duration, from: Origin, host: usize, power_loss: bool) {
         if self.trigger.is_none() {
-            if self.lives[host] != Life::Running {
+            if !self.runs(host, from.program) {
                 return;
             }
-            self.lives[host] = Life::Stopped;
+            match from.program {
+                Some(program) => {
+                    self.stopped.insert((host, program));
+                }
+                None => self.lives[host] = Life::Stopped,
+            }
         }
         self.order(at, from, Order::Stop { host, power_loss });
     }
@@ -224,17 +233,26 @@ impl Planner<'_> {
         host: usize,
         disk: Disk,
     ) -> Result<(), ScenarioError> {
-        if self.trigger.is_none() && self.lives[host] == Life::Running {
+        let from = Origin::step(self.scenario, step);
+        if self.trigger.is_none() && self.runs(host, from.program) {
             let name = &self.scenario.hosts[host].name;
             let message = format!("{name} already runs at {}", text::show(at));
             return Err(self.error(step, self.scenario.steps[step].action.word(), message));
         }
-        self.boot(at, Origin::step(step), host, disk);
+        self.boot(at, from, host, disk);
         Ok(())
     }
 
-    /// A host that does not run starts.
+    /// A host or process that does not run starts.
     pub(super) fn boot(&mut self, at: Duration, from: Origin, host: usize, disk: Disk) {
+        if let Some(program) = from.program {
+            // Without its host a process cannot start; it does so with the host.
+            if self.lives[host] == Life::Running || self.trigger.is_some() {
+                self.stopped.remove(&(host, program));
+                self.order(at, from, Order::Start { host, disk });
+            }
+            return;
+        }
         // Who leaves may still be about it.
         if self.lives[host] == Life::Left {
             let power_loss = false;
@@ -243,6 +261,7 @@ impl Planner<'_> {
         self.order(at, from, Order::Start { host, disk });
         if self.trigger.is_none() {
             self.lives[host] = Life::Running;
+            self.stopped.retain(|(of, _)| *of != host);
         }
         self.content[host] = self.base[host].clone();
         let spec = &self.scenario.hosts[host];

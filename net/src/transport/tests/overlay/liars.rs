@@ -1,12 +1,13 @@
-//! Neighbours that break the rules.
+//! Tests of neighbours that violate the protocol.
 
 use super::super::hostile::{RawLink, raw_link};
 use super::*;
 use crate::overlay::Signal;
 use crate::wire::Parts;
 use crate::wire::proto;
-use phalanx_core::gossip::Message;
+use phalanx_core::gossip;
 use phalanx_core::gossip::message::{Hello, VERSION_MAX, VERSION_MIN};
+use phalanx_core::node::Message as Said;
 use phalanx_core::topology::record::{Rank, Record};
 use prost::Message as _;
 
@@ -31,16 +32,16 @@ fn hello(session: u32, offer: Option<Offer>) -> Vec<u8> {
         record: Arc::new(Record::new(id, rank, Content::default())),
     };
     packet(Parts {
-        message: Some(Message::Hello(hello)),
+        message: Some(Said::Mesh(gossip::Message::Hello(hello))),
         signal: offer.map(Signal::Offer),
     })
 }
 
-/// Says these to a node, which names the liar and closes the link.
+/// Sends these packets to a node, which must report the peer and close the link.
 async fn is_found_out(member: &mut Member, identity: &Identity, said: Vec<Vec<u8>>, why: &str) {
     let mut link: RawLink = raw_link(identity, member).await.unwrap();
     for bytes in said {
-        // The link may close before everything is said.
+        // The link may close before all packets are sent.
         let _closed = link.out.send(bytes).await.is_err();
     }
     let notice = member
@@ -63,7 +64,7 @@ async fn is_found_out(member: &mut Member, identity: &Identity, said: Vec<Vec<u8
 }
 
 #[tokio::test]
-async fn whoever_breaks_the_rules_is_named_and_loses_the_link() {
+async fn a_protocol_violation_is_reported_and_closes_the_link() {
     let ca = Ca::new();
     let mut one = Overlaid::start(ca.node("one"), &[], named("udp")).await;
     let liar = ca.node("liar");
@@ -130,7 +131,7 @@ async fn whoever_breaks_the_rules_is_named_and_loses_the_link() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_flood_of_control_messages_ends_the_link() {
+async fn a_flood_of_control_messages_closes_the_link() {
     let ca = Ca::new();
     let (let_go, gate) = threads::channel();
     let waits = Manner::Waits(Arc::new(Mutex::new(gate)));
@@ -151,7 +152,7 @@ async fn a_flood_of_control_messages_ends_the_link() {
 }
 
 #[tokio::test]
-async fn a_second_link_on_one_connection_gets_no_key_and_so_no_data_path() {
+async fn a_second_link_on_one_connection_has_no_key_and_no_data_path() {
     let ca = Ca::new();
     let mut one = Overlaid::start(ca.node("one"), &[], named("udp")).await;
     let liar = ca.node("liar");
@@ -164,13 +165,13 @@ async fn a_second_link_on_one_connection_gets_no_key_and_so_no_data_path() {
     let answer = answer.unwrap().unwrap().unwrap();
     let answer = Parts::try_from(proto::Packet::decode(&answer[..]).unwrap()).unwrap();
     assert!(
-        matches!(answer.message, Some(Message::Welcome(_))),
+        matches!(
+            answer.message,
+            Some(Said::Mesh(gossip::Message::Welcome(_)))
+        ),
         "{answer:?}"
     );
-    assert_eq!(
-        answer.signal, None,
-        "nothing is offered where the key is taken"
-    );
+    assert_eq!(answer.signal, None, "no offer is made once the key is used");
     drop((first, second));
     one.ends().await;
 }

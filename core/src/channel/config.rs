@@ -1,0 +1,68 @@
+//! Settings of a node's channels.
+
+use crate::identity::NodeId;
+use crate::sabotage::Sabotage;
+use crate::time::Duration;
+
+/// The most channels a node knows; a quarter is kept for its own applications.
+pub const CHANNELS_MAX: usize = 256;
+
+/// The identity of this start of a node, and the settings of its channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The node's id.
+    pub id: NodeId,
+    /// Tells this start of the node from every other.
+    pub life: u64,
+    /// Timings.
+    pub tuning: Tuning,
+    /// Mechanisms switched off and bugs planted; empty outside the simulator.
+    pub sabotage: Sabotage,
+}
+
+impl Config {
+    /// The settings of a node's channels, with these timings.
+    #[must_use]
+    pub const fn new(id: NodeId, epoch: u64, instance: u32, tuning: Tuning) -> Self {
+        Self {
+            id,
+            life: epoch.wrapping_shl(32) | instance as u64,
+            tuning,
+            sabotage: Sabotage::NONE,
+        }
+    }
+}
+
+/// Timings of channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Smallest time between two batches on one link.
+    pub coalesce: Duration,
+    /// Announcements wait this long for others.
+    pub announce_after: Duration,
+    /// A missing announced broadcast is requested after this time plus a uniform draw below `graft_jitter`.
+    pub graft_after: Duration,
+    /// See `graft_after`.
+    pub graft_jitter: Duration,
+    /// Time between the requests to two announcers.
+    pub graft_interval: Duration,
+    /// An unanswered message is sent again after this time, which doubles with each attempt.
+    pub answer_after: Duration,
+    /// An unanswered message fails after this time.
+    pub give_up_after: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        let ms = Duration::from_millis;
+        Self {
+            coalesce: ms(1),
+            announce_after: ms(5),
+            graft_after: ms(10),
+            graft_jitter: ms(30),
+            graft_interval: ms(20),
+            answer_after: ms(1_000),
+            give_up_after: ms(15_000),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! A replicated map: each key's value is the one of the latest write.
+//!
+//! Deleted keys are remembered with the version that deleted them, so that an older write does not bring them back.
+//!
+//! Bounds: [`KEYS_MAX`] keys and [`MAP_BYTES_MAX`] bytes for writes of this node's applications, twice of both for
+//! writes of others, which must nearly always find room; [`DELETED_MAX`] deleted keys, of which the oldest deletion is
+//! forgotten first.
+
+use super::{Applied, Rule, share};
+use crate::channel::message::{Body, ChannelName, Entry, Update, UpdateId, Version};
+use crate::random::{hash_bytes, mix};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Maximum number of keys that an application may write into one map.
+pub const KEYS_MAX: usize = 16_384;
+/// Maximum number of deleted keys remembered in one map.
+const DELETED_MAX: usize = 4_096;
+/// Maximum number of bytes of values that an application may write into one map.
+pub const MAP_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The current write of one key of a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapEntry {
+    /// The version of the write.
+    pub version: Version,
+    /// The version that the writer overwrote; none if the key was unknown to it.
+    pub over: Option<Version>,
+    /// The value; none if the write deleted the key.
+    pub value: Option<Arc<[u8]>>,
+}
+
+impl MapEntry {
+    /// A hash of the key, the version and the value.
+    pub(super) fn digest(&self, key: &str) -> u64 {
+        let mut hash = hash_bytes(key.as_bytes());
+        let mut add = |value: u64| hash = mix(hash ^ mix(value));
+        add(self.version.clock);
+        add(hash_bytes(self.version.origin.as_str().as_bytes()));
+        add(self.version.epoch);
+        add(self.version.sequence);
+        add(self.value.as_ref().map_or(0, |value| hash_bytes(value) | 1));
+        hash
+    }
+
+    /// The write as an update of its own: other writes of the same update may have been overwritten.
+    pub(super) fn to_update(&self, channel: &ChannelName, key: &Arc<str>) -> Update {
+        let length = self
+            .value
+            .as_ref()
+            .map(|value| u32::try_from(value.len()).unwrap_or(u32::MAX));
+        Update {
+            id: UpdateId {
+                channel: channel.clone(),
+                origin: self.version.origin.clone(),
+                epoch: self.version.epoch,
+                sequence: self.version.sequence,
+            },
+            body: Body::Entries {
+                clock: self.version.clock,
+                entries: vec![Entry {
+                    key: Arc::clone(key),
+                    over: self.over.clone(),
+                    length,
+                }],
+            },
+            payload: self.value.clone().unwrap_or_else(|| Arc::from([])),
+        }
+    }
+}
+
+/// The effect of one write on a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::channel) struct Change {
+    pub key: Arc<str>,
+    /// The write.
+    pub entry: MapEntry,
+    /// The write that it replaced.
+    pub replaced: Option<MapEntry>,
+}
+
+/// Keys and their current writes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::channel) struct ReplicatedMap {
+    entries: BTreeMap<Arc<str>, MapEntry>,
+    /// Deleted keys by the versions that deleted them; one version may have deleted several.
+    deleted: BTreeSet<(Version, Arc<str>)>,
+    bytes: usize,
+    /// The highest clock of all writes received.
+    clock: u64,
+    hash: u64,
+}
+
+impl ReplicatedMap {
+    /// Applies the writes of an update. Writes for which there is no room are left out; the others are applied.
+    pub(super) fn apply(&mut self, update: &Update, rule: Rule) -> Applied {
+        let version = update.version();
+        self.clock = self.clock.max(version.clock);
+        let mut changes = Vec::new();
+        let mut full = false;
+        for (write, value) in update.writes() {
+            let entry = MapEntry {
+                version: version.clone(),
+                over: write.over.clone(),
+                value: value.map(Arc::from),
+            };
+            let current = self.entries.get(&write.key);
+            if current.is_some_and(|current| rule.keeps(&current.version, &entry.version)) {
+                continue;
+            }
+            let room =
+                self.entries.len() < 2 * (KEYS_MAX + DELETED_MAX) && self.bytes < 2 * MAP_BYTES_MAX;
+            if current.is_none() && !room {
+                full = true;
+                continue;
+            }
+            let replaced = self.put(&write.key, entry.clone());
+            changes.push(Change {
+                key: Arc::clone(&write.key),
+                entry,
+                replaced,
+            });
+        }
+        while self.deleted.len() > DELETED_MAX {
+            let Some((_, key)) = self.deleted.pop_first() else {
+                break;
+            };
+            if let Some(entry) = self.entries.remove(&key) {
+                self.hash = self.hash.wrapping_sub(share(entry.digest(&key)));
+            }
+        }
+        match (changes.is_empty(), full) {
+            (false, _) => Applied::Changed(changes),
+            (true, false) => Applied::Old,
+            (true, true) => Applied::Full,
+        }
+    }
+
+    fn put(&mut self, key: &Arc<str>, entry: MapEntry) -> Option<MapEntry> {
+        self.hash = self.hash.wrapping_add(share(entry.digest(key)));
+        self.bytes += entry.value.as_ref().map_or(0, |value| value.len());
+        if entry.value.is_none() {
+            self.deleted
+                .insert((entry.version.clone(), Arc::clone(key)));
+        }
+        let replaced = self.entries.insert(Arc::clone(key), entry);
+        if let Some(replaced) = &replaced {
+            self.hash = self.hash.wrapping_sub(share(replaced.digest(key)));
+            self.bytes -= replaced.value.as_ref().map_or(0, |value| value.len());
+            if replaced.value.is_none() {
+                self.deleted
+                    .remove(&(replaced.version.clone(), Arc::clone(key)));
+            }
+        }
+        replaced
+    }
+
+    /// The current write of a key, deletions included.
+    pub(in crate::channel) fn entry(&self, key: &str) -> Option<&MapEntry> {
+        self.entries.get(key)
+    }
+
+    /// All keys with their current writes, deletions included, in order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&Arc<str>, &MapEntry)> {
+        self.entries.iter()
+    }
+
+    /// The keys that have a value, with their current writes, in order.
+    pub(in crate::channel) fn values(&self) -> impl Iterator<Item = (&Arc<str>, &MapEntry)> {
+        self.entries
+            .iter()
+            .filter(|(_, entry)| entry.value.is_some())
+    }
+
+    /// Whether an application may write `bytes` more bytes under `keys` more keys.
+    pub(in crate::channel) fn has_room(&self, keys: usize, bytes: usize) -> bool {
+        self.entries.len() - self.deleted.len() + keys <= KEYS_MAX
+            && self.bytes + bytes <= MAP_BYTES_MAX
+    }
+
+    /// The clock of the next write: above every clock received (Lamport, CACM 1978).
+    pub(in crate::channel) const fn next_clock(&self) -> u64 {
+        self.clock + 1
+    }
+
+    /// Order-free hash of the entries.
+    pub(super) const fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::NodeId;
+    use proptest::prelude::*;
+
+    fn update(sequence: u64, keys: &[&str]) -> Update {
+        let entry = |key: &&str| Entry {
+            key: Arc::from(*key),
+            over: None,
+            length: Some(1),
+        };
+        Update {
+            id: UpdateId {
+                channel: ChannelName::new("kv").unwrap(),
+                origin: NodeId::new("a").unwrap(),
+                epoch: 1,
+                sequence,
+            },
+            body: Body::Entries {
+                clock: sequence,
+                entries: keys.iter().map(entry).collect(),
+            },
+            payload: vec![7; keys.len()].into(),
+        }
+    }
+
+    fn deletion(sequence: u64, key: &str) -> Update {
+        let mut update = update(sequence, &[key]);
+        if let Body::Entries { entries, .. } = &mut update.body {
+            entries[0].length = None;
+        }
+        update.payload = Arc::from([]);
+        update
+    }
+
+    #[test]
+    fn writes_of_an_update_that_fit_are_applied_without_the_others() {
+        let mut map = ReplicatedMap::default();
+        let full = 2 * (KEYS_MAX + DELETED_MAX);
+        for sequence in 1..=full {
+            let key = format!("k{sequence}");
+            map.apply(&update(sequence as u64, &[&key]), Rule::LaterWins);
+        }
+        let over = update(1 << 40, &["k1", "new"]);
+        let Applied::Changed(changes) = map.apply(&over, Rule::LaterWins) else {
+            panic!("a key that is there has room");
+        };
+        assert_eq!(changes.len(), 1);
+        assert_eq!(&*changes[0].key, "k1");
+        assert_eq!(map.entry("new"), None);
+        let over = update(1 << 41, &["new"]);
+        assert_eq!(map.apply(&over, Rule::LaterWins), Applied::Full);
+    }
+
+    #[test]
+    fn a_deleted_key_is_not_brought_back_by_an_older_write() {
+        let mut map = ReplicatedMap::default();
+        map.apply(&update(1, &["k"]), Rule::LaterWins);
+        map.apply(&deletion(3, "k"), Rule::LaterWins);
+        assert_eq!(map.apply(&update(2, &["k"]), Rule::LaterWins), Applied::Old);
+        assert_eq!(map.values().count(), 0);
+        assert_eq!(map.entry("k").map(|entry| entry.version.sequence), Some(3));
+        assert_eq!(map.next_clock(), 4);
+    }
+
+    #[test]
+    fn an_element_is_an_update_with_the_same_effect() {
+        let mut map = ReplicatedMap::default();
+        map.apply(&update(5, &["one", "two"]), Rule::LaterWins);
+        map.apply(&deletion(6, "two"), Rule::LaterWins);
+        let channel = ChannelName::new("kv").unwrap();
+        let mut copy = ReplicatedMap::default();
+        for (key, entry) in map.entries() {
+            copy.apply(&entry.to_update(&channel, key), Rule::LaterWins);
+        }
+        assert_eq!(copy, map);
+    }
+
+    proptest! {
+        /// Maps that received the same writes are equal, in whatever order the writes came, and the hash equals the
+        /// sum over the entries.
+        #[test]
+        fn the_order_of_writes_does_not_matter(
+            writes in prop::collection::vec((0_u8..6, any::<bool>()), 0..40),
+            seed in any::<u64>(),
+        ) {
+            let mut updates: Vec<Update> = writes
+                .iter()
+                .zip(1..)
+                .map(|((key, deletes), sequence)| {
+                    let key = format!("k{key}");
+                    if *deletes { deletion(sequence, &key) } else { update(sequence, &[&key]) }
+                })
+                .collect();
+            let (mut one, mut other) = (ReplicatedMap::default(), ReplicatedMap::default());
+            for update in &updates {
+                one.apply(update, Rule::LaterWins);
+            }
+            crate::random::Random::from_seed(seed).shuffle(&mut updates);
+            for update in &updates {
+                other.apply(update, Rule::LaterWins);
+            }
+            let sum = one
+                .entries()
+                .fold(0_u64, |sum, (key, entry)| sum.wrapping_add(share(entry.digest(key))));
+            prop_assert_eq!(one.hash(), sum);
+            prop_assert_eq!(one, other);
+        }
+    }
+}

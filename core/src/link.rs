@@ -1,0 +1,134 @@
+//! The vocabulary of connections that the transport and all machines share: links, dials, addresses, and their errors.
+
+use core::fmt;
+use core::net::SocketAddr;
+
+/// A connection, numbered by the adapter; never used again after it closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// An attempt to connect, numbered by the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialId(pub u64);
+
+/// Names one order whose completion is an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Something that can be dialled.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Address {
+    /// An IP address and port.
+    Socket(SocketAddr),
+    /// `host:port`, resolved by the adapter at each dial.
+    Name(String),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl core::str::FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Socket(address));
+        }
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(AddressError::NoPort);
+        };
+        if host.is_empty() || host.contains([':', '/', ' ', '@']) {
+            return Err(AddressError::BadHost);
+        }
+        match port.parse::<u16>() {
+            Ok(0) | Err(_) => Err(AddressError::BadPort),
+            Ok(_) => Ok(Self::Name(text.to_owned())),
+        }
+    }
+}
+
+/// Why a text is not a valid address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressError {
+    /// There is no `:port`.
+    NoPort,
+    /// The host is empty or holds a character that no host name has.
+    BadHost,
+    /// The port is not a number from 1 to 65535.
+    BadPort,
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoPort => "has no port; write host:port",
+            Self::BadHost => "has no valid host; write host:port, an IPv6 address in brackets",
+            Self::BadPort => "has no valid port; a port is a number from 1 to 65535",
+        })
+    }
+}
+
+impl core::error::Error for AddressError {}
+
+/// Why a dial failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DialError {
+    /// No process listens at the address.
+    Refused,
+    /// No answer in time.
+    TimedOut,
+    /// No route, or a name that does not resolve.
+    Unreachable,
+    /// The certificates do not fit (foreign CA, expired, wrong name): the text says which.
+    Untrusted(String),
+    /// It speaks another protocol.
+    Protocol(String),
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("connection refused"),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::Unreachable => f.write_str("unreachable"),
+            Self::Untrusted(why) => write!(f, "not trusted: {why}"),
+            Self::Protocol(why) => write!(f, "speaks another protocol: {why}"),
+        }
+    }
+}
+
+/// Why a link closed without the machine's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CloseReason {
+    /// The peer ended the link in order, on purpose.
+    Farewell,
+    /// The peer's end of the connection closed (FIN), and the link on it had not ended: the process may have died.
+    Fin,
+    /// The connection was reset (RST).
+    Reset,
+    /// The peer acknowledged nothing for too long.
+    TimedOut,
+    /// This node's transport closed the link.
+    Local(LocalClose),
+}
+
+/// Why this node's transport closed a link without the machine's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LocalClose {
+    /// The peer sent bytes that are not a valid message.
+    Malformed,
+    /// The queue of messages to the peer is full: the peer reads too slowly.
+    Overflow,
+    /// One of the two certificates is about to expire.
+    Expired,
+    /// One of the two certificates is no longer trusted.
+    Untrusted,
+    /// An overlay gave the link up.
+    GivenUp,
+}

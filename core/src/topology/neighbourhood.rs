@@ -1,0 +1,80 @@
+//! Queries about the rings of a view: ring edges, and the members that watch each other.
+
+use super::Topology;
+use super::handle::Handle;
+use super::position::RINGS;
+use std::collections::BTreeSet;
+
+impl Topology {
+    /// The other members of a ring, once round from `handle`; none if it has no record.
+    fn around(&self, handle: Handle, ring: usize) -> impl DoubleEndedIterator<Item = Handle> + '_ {
+        let places = self.rings.settled(ring);
+        let centre = self.rings.known_place(handle, ring);
+        let (before, after) = match centre {
+            Some(at) => (at, at + 1),
+            None if self.held(handle).is_none() => (0, places.len()),
+            None => {
+                let own = self.place(handle, ring);
+                match places.binary_search_by(|other| self.place(other.handle(), ring).cmp(&own)) {
+                    Ok(at) => (at, at + 1),
+                    Err(at) => (at, at),
+                }
+            }
+        };
+        let others = (after..places.len()).chain(0..before);
+        others.filter_map(|at| places.get(at).map(|place| place.handle()))
+    }
+
+    /// The members that follow `handle` on a ring and can be dialled, nearest first.
+    pub(crate) fn following(
+        &self,
+        handle: Handle,
+        ring: usize,
+    ) -> impl Iterator<Item = Handle> + '_ {
+        self.around(handle, ring)
+            .filter(|other| self.rings.is_dialable(*other))
+    }
+
+    /// The members that watch `handle` on a ring: the preceding dialable member, and the undialable members between.
+    fn watchers(&self, handle: Handle, ring: usize) -> impl Iterator<Item = Handle> + '_ {
+        let watched = self.rings.is_dialable(handle);
+        let mut found = !watched;
+        self.around(handle, ring).rev().take_while(move |before| {
+            let goes_on = !found;
+            found = self.rings.is_dialable(*before);
+            goes_on
+        })
+    }
+
+    /// The members that `handle` watches, or that watch it, on any ring.
+    pub(crate) fn ring_neighbours(&self, handle: Handle) -> BTreeSet<Handle> {
+        let around = |ring| {
+            let watched = self.following(handle, ring).next();
+            watched.into_iter().chain(self.watchers(handle, ring))
+        };
+        (0..RINGS).flat_map(around).collect()
+    }
+
+    /// Whether `one` watches `other` or is watched by it: their silence towards each other is evidence.
+    pub(crate) fn is_ring_edge(&self, one: Handle, other: Handle) -> bool {
+        (0..RINGS).any(|ring| {
+            self.following(one, ring).next() == Some(other)
+                || self.watchers(one, ring).any(|watcher| watcher == other)
+        })
+    }
+
+    /// Whether the rings' edges join all members, which they do if at least one member can be dialled.
+    pub(super) fn rings_join_all(&self) -> bool {
+        self.rings.has_dialable()
+    }
+
+    /// The members on the rings: known, and not leaving. O(n).
+    pub(crate) fn on_rings(&self) -> impl Iterator<Item = Handle> + '_ {
+        self.rings.settled(0).iter().map(|place| place.handle())
+    }
+
+    /// All edges of a ring. O(n).
+    pub(super) fn ring_edges(&self, ring: usize) -> impl Iterator<Item = (Handle, Handle)> + '_ {
+        self.rings.edges(ring)
+    }
+}

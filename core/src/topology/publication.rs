@@ -1,0 +1,93 @@
+//! Names of publications: one record or report of one node, at one epoch and version.
+
+use super::handle::Handle;
+use crate::identity::NodeId;
+use crate::size::{self, Encoded};
+
+/// The kinds of publication. A node publishes at most one of each at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PublicationKind {
+    /// The node's record.
+    Record,
+    /// The node's report of its edges.
+    EdgeReport,
+}
+
+/// The publication of one kind that a member of this view currently has.
+///
+/// Ordered by member, then by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// The member's record.
+    Record(Handle),
+    /// The member's report of its edges.
+    EdgeReport(Handle),
+}
+
+impl Key {
+    pub(crate) const fn new(member: Handle, kind: PublicationKind) -> Self {
+        match kind {
+            PublicationKind::Record => Self::Record(member),
+            PublicationKind::EdgeReport => Self::EdgeReport(member),
+        }
+    }
+
+    /// The publisher.
+    pub(crate) const fn member(self) -> Handle {
+        match self {
+            Self::Record(member) | Self::EdgeReport(member) => member,
+        }
+    }
+
+    /// One number for each key, in the order of keys.
+    pub(crate) const fn code(self) -> u64 {
+        match self {
+            Self::Record(member) => (member as u64) << 1,
+            Self::EdgeReport(member) => (member as u64) << 1 | 1,
+        }
+    }
+
+    /// The key of a [`code`](Self::code).
+    pub(crate) const fn of(code: u64) -> Self {
+        let member = (code >> 1) as Handle;
+        if code & 1 == 0 {
+            Self::Record(member)
+        } else {
+            Self::EdgeReport(member)
+        }
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.code().cmp(&other.code())
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Names one publication of one node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UpdateId {
+    /// The publisher.
+    pub origin: NodeId,
+    /// Its kind.
+    pub kind: PublicationKind,
+    /// The origin's epoch.
+    pub epoch: u64,
+    /// The origin's publication counter.
+    pub version: u64,
+}
+
+impl Encoded for UpdateId {
+    fn encoded_len(&self) -> usize {
+        size::bytes(self.origin.as_str().len())
+            + size::boolean(self.kind == PublicationKind::EdgeReport)
+            + size::uint(self.epoch)
+            + size::uint(self.version)
+    }
+}

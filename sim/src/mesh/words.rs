@@ -1,0 +1,73 @@
+//! The words of the mesh, for scenario files and command lines.
+
+use super::event;
+use super::workload::{self, LIE};
+use crate::scenario::Vocabulary;
+use crate::scenario::plan::Reporter;
+use phalanx_core::gossip::{Sabotage, Switch};
+
+/// The name of the mesh daemon as a program.
+pub const PROGRAM: &str = "mesh";
+
+/// The mesh daemon of a host, as it reports events.
+#[must_use]
+pub const fn daemon_of(host: usize) -> Reporter {
+    let program = PROGRAM;
+    Reporter { host, program }
+}
+/// The metric of a node's memory, in bytes.
+pub(super) const MEMORY: &str = "memory";
+
+/// The set of switches with these words.
+///
+/// # Errors
+/// The word that names none, with the nearest that does.
+pub fn sabotage(words: &[String]) -> Result<Sabotage, String> {
+    let mut sabotage = Sabotage::NONE;
+    for word in words {
+        let found = Switch::ALL.iter().find(|(_, name)| name == word);
+        let Some((switch, _)) = found else {
+            let names = Switch::ALL.iter().map(|(_, name)| *name);
+            let near = crate::scenario::suggestion(word, names);
+            return Err(format!("there is no switch `{word}`{near}"));
+        };
+        sabotage = sabotage.with(*switch);
+    }
+    Ok(sabotage)
+}
+
+/// Its words.
+#[must_use]
+pub fn vocabulary() -> Vocabulary {
+    Vocabulary {
+        name: "the mesh",
+        programs: vec![PROGRAM],
+        events: event::words(),
+        conditions: ["sees", "members", "providers", "links", "phase"]
+            .into_iter()
+            .chain(workload::CONDITIONS)
+            .collect(),
+        metrics: vec![
+            "false-deaths",
+            "converge-ms",
+            "converge-p99-ms",
+            "all-right-ms",
+            "missed-updates",
+            "update-ms",
+            "update-p99-ms",
+            "update-p50-ms",
+            "copies-percent",
+            "delivered-percent",
+            "send-ms",
+            "send-p99-ms",
+        ],
+        gauges: vec![MEMORY],
+        commands: workload::COMMANDS.to_vec(),
+        // Real daemons cannot be made to send forged records.
+        simulated_commands: vec![LIE],
+        check: Some(workload::check),
+        // The transport checks certificates; the simulated daemon has none that could expire.
+        certificates: false,
+        sabotage: Switch::ALL.iter().map(|(_, word)| *word).collect(),
+    }
+}

@@ -1,0 +1,62 @@
+//! Reads single values of a file; a mistake names its place.
+
+use super::error::{ScenarioError, Source};
+use super::file::{At, Text};
+use phalanx_core::identity::check_name;
+use phalanx_core::topology::record::Service;
+use std::collections::BTreeSet;
+
+/// The strongest clock drift, in millionths.
+const DRIFT_MAX: i32 = 100_000;
+
+/// Reads a text by `read`; a mistake names the text's place.
+pub(crate) fn with<T>(
+    source: &Source<'_>,
+    text: &Text,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, ScenarioError> {
+    read(text.get_ref()).map_err(|why| source.error(text.span().start, "", why))
+}
+
+/// The same for a text that may be absent.
+pub(crate) fn optional<T>(
+    source: &Source<'_>,
+    text: Option<&Text>,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, ScenarioError> {
+    text.map(|text| with(source, text, read)).transpose()
+}
+
+/// Reads a list of services, `name/version` each.
+pub(crate) fn services(
+    source: &Source<'_>,
+    list: &[Text],
+) -> Result<BTreeSet<Service>, ScenarioError> {
+    list.iter()
+        .map(|text| {
+            with(source, text, |word| {
+                let (name, version) = word.split_once('/').ok_or_else(|| {
+                    format!(
+                        "`{word}` is not a valid service; write name/version, such as `users/1`"
+                    )
+                })?;
+                check_name(name).map_err(|why| format!("the service name `{name}` {why}"))?;
+                Ok(Service {
+                    name: name.to_owned(),
+                    version: version.to_owned(),
+                })
+            })
+        })
+        .collect()
+}
+
+/// Reads a clock's drift.
+pub(crate) fn drift(source: &Source<'_>, drift: &At<i32>) -> Result<i32, ScenarioError> {
+    let ppm = *drift.get_ref();
+    if ppm.abs() > DRIFT_MAX {
+        let message =
+            format!("{ppm} is out of bounds; at most {DRIFT_MAX} millionths (10 %) either way");
+        return Err(source.error(drift.span().start, "drift-ppm", message));
+    }
+    Ok(ppm)
+}
