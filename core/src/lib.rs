@@ -14,6 +14,7 @@ pub mod deadlines;
 pub mod flow_control;
 pub mod gossip;
 pub mod identity;
+pub mod lane;
 pub mod link;
 pub mod machine;
 pub mod node;

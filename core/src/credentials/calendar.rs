@@ -3,8 +3,8 @@
 //! The calendar may be set at any time, and machines sleep. So it is read at least every [`READ_INTERVAL`], and decisions
 //! that follow from it are taken on a reading alone; in between it is only estimated.
 
-use super::READ_INTERVAL;
 use super::interface::CredentialsEvent;
+use super::intervals::READ_INTERVAL;
 use crate::time::{Duration, Instant, Wall};
 
 /// A reading that differs by more than this from the expected time is reported.

@@ -10,10 +10,10 @@
 //! issued together do not renew them together. A failed request is retried after 1 s, then after twice as long each
 //! time, up to 60 s, each pause shortened by a random part of its half.
 
-use super::Validity;
 use super::context::{Context, Timer};
 use super::interface::{CredentialsEvent, Output};
-use super::{REPORT_INTERVAL, RETRY_MAX, RETRY_MIN};
+use super::intervals::{REPORT_INTERVAL, RETRY_MAX, RETRY_MIN};
+use super::validity::Validity;
 use crate::random::Random;
 use crate::time::{Instant, Wall};
 

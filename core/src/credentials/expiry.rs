@@ -3,7 +3,7 @@
 //! Certificates are verified in the handshake, and a connection may live for months after it. A link closes shortly
 //! before the first of its two certificates expires, in order; any other connection ends with the certificate.
 
-use super::Validity;
+use super::validity::Validity;
 use crate::time::Wall;
 
 /// A link closes this long before a certificate expires, to leave time to drain.

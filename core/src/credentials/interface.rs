@@ -1,6 +1,7 @@
 //! Inputs and outputs of the credentials machine.
 
-use super::{Expiry, Validity};
+use super::expiry::Expiry;
+use super::validity::Validity;
 use crate::link::{LinkId, LocalClose};
 use crate::machine::Wake;
 use crate::time::Wall;

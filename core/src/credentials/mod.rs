@@ -19,6 +19,7 @@ mod certificate;
 mod context;
 mod expiry;
 mod interface;
+mod intervals;
 mod replacement;
 #[cfg(test)]
 mod tests;
@@ -26,31 +27,19 @@ mod validity;
 
 pub use expiry::Expiry;
 pub use interface::{CredentialsEvent, Input, Output};
+pub use intervals::{
+    GRACE, READ_INTERVAL, REPORT_INTERVAL, RETRY_MAX, RETRY_MIN, STAGGER, STAGGER_TURNS,
+};
 pub use validity::Validity;
 
 use crate::deadlines::Deadlines;
 use crate::machine::{Machine, Outbox};
 use crate::random::Random;
-use crate::time::{Duration, Instant, Wall};
+use crate::time::{Instant, Wall};
 use calendar::Calendar;
 use certificate::Certificate;
 use context::{Context, Timer};
 use replacement::Replacement;
-
-/// Maximum time between two readings of the calendar.
-pub const READ_INTERVAL: Duration = Duration::from_secs(60);
-/// The first pause before a failed request or replacement is retried; each pause is twice the one before.
-pub const RETRY_MIN: Duration = Duration::from_secs(1);
-/// Maximum pause before a failed request or replacement is retried.
-pub const RETRY_MAX: Duration = Duration::from_secs(60);
-/// How long the replacement of a link may take when the current credentials do not trust its peer.
-pub const GRACE: Duration = Duration::from_secs(5);
-/// Replacements of links after new credentials are this far apart.
-pub const STAGGER: Duration = Duration::from_millis(20);
-/// Number of turns that links take; links of one turn are replaced together.
-pub const STAGGER_TURNS: u64 = 16;
-/// Minimum time between two reports of the same failure.
-pub const REPORT_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// The credentials of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,10 +10,10 @@
 //! A link that was not replaced closes shortly before a certificate expires. A link whose peer the current credentials
 //! do not trust closes after [`GRACE`](super::GRACE).
 
-use super::Expiry;
 use super::context::{Context, Timer};
+use super::expiry::Expiry;
 use super::interface::Output;
-use super::{GRACE, RETRY_MAX, RETRY_MIN, STAGGER, STAGGER_TURNS};
+use super::intervals::{GRACE, RETRY_MAX, RETRY_MIN, STAGGER, STAGGER_TURNS};
 use crate::link::{LinkId, LocalClose};
 use crate::time::{Duration, Instant, Wall};
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! Inputs, outputs and states of the data-path machine.
 
+use super::offer::Offer;
 use super::signal::{CONTROL_BYTES_MAX, Control, Signal, WINDOW};
-use super::{Offer, violation::Violation};
+use super::violation::Violation;
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::machine::Wake;

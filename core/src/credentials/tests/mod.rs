@@ -8,6 +8,7 @@ mod time;
 use super::*;
 use crate::link::{LinkId, LocalClose};
 use crate::machine::{Wake, wake_checked};
+use crate::time::Duration;
 
 /// The calendar time at which the tests begin: 2026.
 const BEGIN: Wall = Wall(1_780_000_000);
