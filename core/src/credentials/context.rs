@@ -1,4 +1,4 @@
-//! What the components of the credentials machine share.
+//! The parts of the credentials machine that its components share.
 
 use super::interface::Output;
 use crate::deadlines::Deadlines;
@@ -18,7 +18,7 @@ pub(super) enum Timer {
     Link(LinkId),
 }
 
-/// What a component may use while it handles one input.
+/// The shared parts, for the handling of one input.
 pub(super) struct Context<'a> {
     pub(super) now: Instant,
     /// The calendar time, read or estimated from the last reading.

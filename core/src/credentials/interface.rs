@@ -6,7 +6,7 @@ use crate::link::{LinkId, LocalClose};
 use crate::machine::Wake;
 use crate::time::Wall;
 
-/// What can happen to the credentials of a node.
+/// An event that concerns the credentials of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// The calendar was read: completes [`Output::ReadCalendar`].
@@ -34,7 +34,7 @@ pub enum Input {
         /// Whether the current credentials trust the peer.
         trusted: bool,
     },
-    /// New credentials took the place of the former ones, whoever ordered that.
+    /// New credentials took the place of the former ones, with or without an order of this machine.
     Replaced {
         /// The generation of the new credentials. It rises with each replacement.
         generation: u64,
@@ -58,7 +58,7 @@ impl From<Wake> for Input {
     }
 }
 
-/// What the caller must do.
+/// An order for the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Read the calendar: answered by [`Input::Calendar`].

@@ -3,7 +3,7 @@
 //! A connection proves its certificates once, in the handshake. For new certificates to count, a new connection is
 //! dialled while the old one stands, and takes its place when both ends have agreed on it:
 //!
-//! - by the node whose credentials were replaced, for each of its links, whoever dialled them; the links take turns;
+//! - by the node whose credentials were replaced, for each of its links, also those that the peer dialled; the links take turns;
 //! - by the node that dialled a link, when the first of the two certificates nears its expiry: that node alone is sure to
 //!   reach the other end, which may already have a new certificate.
 //!

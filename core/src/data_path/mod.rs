@@ -121,7 +121,7 @@ impl Endpoint {
         }
     }
 
-    /// What people are told of the end.
+    /// The event that reports the end to people.
     fn end_event(&self, link: LinkId, peer: &NodeId) -> Option<PathEvent> {
         let peer = peer.clone();
         match self.session.ending()? {

@@ -41,7 +41,7 @@ struct Entry {
     given_up: bool,
 }
 
-/// What follows from the end of a data path.
+/// The consequences of the end of a data path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Aftermath {
     /// The link whose data path begins.

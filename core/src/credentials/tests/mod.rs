@@ -30,7 +30,7 @@ fn expiry(since: u64, until: u64) -> Expiry {
 struct Node {
     machine: Credentials,
     now: Instant,
-    /// What the calendar shows beyond the time that passed since the beginning, in seconds.
+    /// How far the calendar is ahead of the time that passed since the beginning, in seconds.
     ahead: i64,
     orders: Vec<(Instant, Output)>,
 }
@@ -45,7 +45,7 @@ impl Node {
         }
     }
 
-    /// What the calendar shows.
+    /// The time that the calendar shows.
     fn wall(&self) -> Wall {
         let passed = self.now.since(Instant::ZERO).as_secs();
         Wall((BEGIN.0 + passed).saturating_add_signed(self.ahead))
