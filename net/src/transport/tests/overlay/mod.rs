@@ -1,7 +1,7 @@
 //! Tests of data paths beside real links.
 
 mod failing;
-mod liars;
+mod byzantine;
 mod living;
 
 use super::*;
