@@ -1,7 +1,7 @@
 //! Tests of data paths beside real links.
 
-mod failing;
 mod byzantine;
+mod failing;
 mod living;
 
 use super::*;
