@@ -1,5 +1,6 @@
 //! The interface between the transport and the parts beside it: events, and the sending end of a link.
 
+use crate::identity::iso_8601;
 use crate::transport::queue::Queue;
 use crate::transport::traffic::Counters;
 use crate::wire::Parts;
@@ -7,6 +8,7 @@ use phalanx_core::channel;
 use phalanx_core::data_path::Signal;
 use phalanx_core::gossip::{self, LinkId};
 use phalanx_core::identity::NodeId;
+use phalanx_core::time::Wall;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -127,6 +129,20 @@ pub enum Event {
         /// The reason.
         reason: String,
     },
+    /// A new certificate could not be obtained. The request is retried.
+    RenewalFailed {
+        /// The reason.
+        reason: String,
+        /// The number of failures in sequence.
+        failures: u32,
+    },
+    /// This machine's calendar was set.
+    CalendarStepped {
+        /// The time that was expected.
+        expected: Wall,
+        /// The time that was read.
+        found: Wall,
+    },
     /// The epoch could not be stored. The machine orders it again.
     StoreFailed {
         /// The reason.
@@ -190,6 +206,16 @@ impl fmt::Display for Event {
                 write!(f, "no data path to {peer}: {reason}")
             }
             Self::AcceptFailed { reason } => write!(f, "no connection can be accepted: {reason}"),
+            Self::RenewalFailed { reason, failures } => write!(
+                f,
+                "no new certificate was obtained ({failures} attempts): {reason}"
+            ),
+            Self::CalendarStepped { expected, found } => write!(
+                f,
+                "this machine's clock was set from {} to {}",
+                iso_8601(*expected),
+                iso_8601(*found)
+            ),
             Self::StoreFailed { reason } => write!(f, "the epoch was not stored: {reason}"),
         }
     }

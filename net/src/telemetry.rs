@@ -321,6 +321,8 @@ fn tell_transport(event: &transport::Event) -> Told {
             (Level::INFO, "data-path-unfit", Some(peer))
         }
         transport::Event::AcceptFailed { .. } => (Level::WARN, "accept-failed", None),
+        transport::Event::RenewalFailed { .. } => (Level::WARN, "renewal-failed", None),
+        transport::Event::CalendarStepped { .. } => (Level::WARN, "clock-set", None),
         transport::Event::StoreFailed { .. } => (Level::WARN, "store-failed", None),
     };
     Told {

@@ -7,9 +7,8 @@ use core::net::SocketAddr;
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use phalanx_core::gossip::{Config, Input};
-use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
-use phalanx_net::identity::{self, ACCEPTED_SECRETS, Identity, Trust, iso_8601};
+use phalanx_net::identity::{self, ACCEPTED_SECRETS, Identity, IdentityError, Trust, iso_8601};
 use phalanx_net::service::{Api, ChannelApi, Journal};
 use phalanx_net::shutdown::{Request, Signals};
 use phalanx_net::transport::{self, Bound, Limits, MeshNode, Tcp};
@@ -23,10 +22,6 @@ use tokio::task::JoinSet;
 use tokio::time;
 use tonic::service::Routes;
 
-/// Maximum interval between attempts to renew a certificate.
-const RENEWAL_RETRY: Duration = Duration::from_secs(3_600);
-/// Interval between checks for a new certificate after the current one expired.
-const AFTER_THE_END: Duration = Duration::from_secs(60);
 /// Maximum time for the announcement that the node leaves.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// Maximum time to write the last log lines.
@@ -172,11 +167,14 @@ impl Daemon {
         notify(&[NotifyState::Ready]);
         let mut closed = pin!(self.node.closed());
         loop {
-            let until_due = until_renewal(&self.node.identity(), clock::wall());
             let event = async { either(closed.as_mut(), pin!(signals.next())).await };
-            let Ok(event) = time::timeout(until_due, event).await else {
-                self.renew_if_due().await?;
-                continue;
+            let due = pin!(self.node.renewal_due());
+            let event = match either(pin!(event), due).await {
+                Either::First(event) => event,
+                Either::Second(()) => {
+                    self.renew().await?;
+                    continue;
+                }
             };
             match event {
                 // The service manager must see that the daemon does not serve any more.
@@ -217,7 +215,9 @@ impl Daemon {
                 return Ok(());
             }
         };
-        self.take_certificates(&new);
+        if let Err(problem) = self.take_certificates(&new) {
+            tracing::warn!("reload failed: keeping the previous certificates: {problem}");
+        }
         for key in self.settings.fixed_that_differ(&new) {
             tracing::warn!(key, "this setting changed; restart the daemon to apply it");
         }
@@ -277,37 +277,30 @@ impl Daemon {
             .map_err(stopped)
     }
 
-    /// Replaces the node's identity by the one in the source of certificates, if it is newer.
-    fn take_certificates(&self, settings: &Settings) {
+    /// Replaces the node's credentials by those that their source holds, if these are better. Whether it did.
+    fn take_certificates(&self, settings: &Settings) -> Result<bool, IdentityError> {
         let now = clock::wall();
-        let current = self.node.identity();
-        let taken = identity::open(&settings.certificates, &self.settings.subject, now)
-            .map(|opened| {
-                for warning in &opened.warnings {
-                    tracing::warn!("{warning}");
-                }
-                opened.identity
-            })
-            .and_then(|identity| {
-                if !current.yields_to(&identity, now) {
-                    return Ok(());
-                }
-                let until = iso_8601(identity.validity().not_after);
-                let trust = identity.trust().to_string();
-                self.node.renew(identity)?;
-                tracing::info!(trust, until, "the node uses a new certificate");
-                Ok(())
-            });
-        if let Err(problem) = taken {
-            tracing::warn!("reload failed: keeping the previous certificates: {problem}");
+        let opened = identity::open(&settings.certificates, &self.settings.subject, now)?;
+        for warning in &opened.warnings {
+            tracing::warn!("{warning}");
         }
+        let identity = opened.identity;
+        if !self.node.identity().yields_to(&identity, now) {
+            return Ok(false);
+        }
+        let until = iso_8601(identity.validity().not_after);
+        let trust = identity.trust().to_string();
+        self.node.renew(identity)?;
+        tracing::info!(trust, until, "the node uses a new certificate");
+        Ok(true)
     }
 
-    /// Mints or reads a new certificate after two thirds of the validity of the current one.
-    async fn renew_if_due(&self) -> Result<(), Failure> {
-        if clock::wall() >= self.node.identity().renewal() {
-            self.take_certificates(&self.settings);
-            self.announce(&self.settings).await?;
+    /// Mints or reads a new certificate, as the node requested.
+    async fn renew(&self) -> Result<(), Failure> {
+        match self.take_certificates(&self.settings) {
+            Ok(true) => self.announce(&self.settings).await?,
+            Ok(false) => self.node.renewal_unchanged().await,
+            Err(problem) => self.node.renewal_failed(problem.to_string()).await,
         }
         Ok(())
     }
@@ -366,19 +359,6 @@ fn content(settings: &Settings, address: Option<SocketAddr>, trust: &Trust) -> C
             .insert(ACCEPTED_SECRETS.to_owned(), accepted);
     }
     content
-}
-
-/// Returns the time until an identity's certificate must be checked next.
-fn until_renewal(identity: &Identity, now: Wall) -> Duration {
-    let early = identity.renewal().0.saturating_sub(now.0);
-    let left = identity.validity().not_after.0.saturating_sub(now.0);
-    let wait = match (early, left) {
-        (0, 0) => AFTER_THE_END,
-        (0, left) => Duration::from_secs((left / 4).max(1)),
-        (early, _) => Duration::from_secs(early),
-    };
-    // The wall clock may be changed meanwhile.
-    wait.min(RENEWAL_RETRY)
 }
 
 fn config(
@@ -447,8 +427,6 @@ fn notify_reloading() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use phalanx_core::identity::NodeId;
-    use phalanx_net::identity::{Secret, Subject, Validity};
     use std::sync::mpsc::channel;
     use std::time::Instant;
 
@@ -473,21 +451,5 @@ mod tests {
         });
         assert!(begun.elapsed() < stuck_for / 2, "{:?}", begun.elapsed());
         drop(release);
-    }
-
-    #[test]
-    fn a_certificate_is_renewed_after_two_thirds_of_its_validity() {
-        let subject = Subject::node("test", NodeId::new("a").unwrap()).unwrap();
-        let validity = Validity {
-            not_before: Wall(1_600_000_000),
-            not_after: Wall(1_600_090_000),
-        };
-        let secret = Secret::make().unwrap();
-        let now = Wall(1_600_000_000);
-        let identity = Identity::from_secrets(&[secret], &subject, validity, now).unwrap();
-        let wait = |now: u64| until_renewal(&identity, Wall(1_600_000_000 + now)).as_secs();
-        assert_eq!([wait(0), wait(59_000), wait(59_999)], [3_600, 1_000, 1]);
-        assert_eq!([wait(60_000), wait(89_000), wait(89_999)], [3_600, 250, 1]);
-        assert_eq!(wait(90_000), 60);
     }
 }

@@ -1,13 +1,14 @@
 //! Inputs, outputs and states of the data-path machine.
 
+use super::offer::Offer;
 use super::signal::{CONTROL_BYTES_MAX, Control, Signal, WINDOW};
-use super::{Offer, violation::Violation};
-use crate::gossip::LinkId;
+use super::violation::Violation;
 use crate::identity::NodeId;
+use crate::link::LinkId;
 use crate::machine::Wake;
 use core::fmt;
 
-/// What can happen to the data paths of a node.
+/// An event that concerns the data paths of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// A link opened and can carry a data path. This node's offer goes out with its handshake.
@@ -102,7 +103,7 @@ impl Input {
     }
 }
 
-/// What the caller must do.
+/// An order for the caller.
 ///
 /// [`Prepare`](Self::Prepare), [`Confirm`](Self::Confirm), [`Deliver`](Self::Deliver) and [`Stop`](Self::Stop) call the
 /// overlay's code, which may take long: the caller performs those of one link one after the other, in order, and may

@@ -38,8 +38,8 @@ pub use offer::{FEATURE_BYTES_MAX, FEATURES_MAX, Offer, OfferError};
 pub use signal::{CONTROL_BYTES_MAX, Control, REASON_BYTES_MAX, Signal, WINDOW};
 pub use violation::Violation;
 
-use crate::gossip::LinkId;
 use crate::identity::NodeId;
+use crate::link::LinkId;
 use crate::machine::{Machine, Outbox};
 use crate::time::Instant;
 use paths::Paths;
@@ -121,7 +121,7 @@ impl Endpoint {
         }
     }
 
-    /// What people are told of the end.
+    /// The event that reports the end to people.
     fn end_event(&self, link: LinkId, peer: &NodeId) -> Option<PathEvent> {
         let peer = peer.clone();
         match self.session.ending()? {

@@ -9,8 +9,8 @@
 //! A link that replaces another with the same peer (after a renewed certificate, a simultaneous dial or a stalled
 //! connection) waits until the data path of its predecessor has stopped.
 
-use crate::gossip::LinkId;
 use crate::identity::NodeId;
+use crate::link::LinkId;
 use std::collections::BTreeMap;
 
 /// Progress of one link's data path.
@@ -41,7 +41,7 @@ struct Entry {
     given_up: bool,
 }
 
-/// What follows from the end of a data path.
+/// The consequences of the end of a data path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Aftermath {
     /// The link whose data path begins.

@@ -9,8 +9,8 @@
 //! The peer sends `Ready` once, then control messages; `Established` once, and only after this end sent `Ready`; `Failed`
 //! once, and nothing after it. A peer that breaks a rule is reported as a [`Violation`].
 
-use super::Offer;
 use super::interface::PathState;
+use super::offer::Offer;
 use super::signal::{self, Signal};
 use super::violation::Violation;
 

@@ -3,7 +3,7 @@
 //! Bounds: [`CONTROL_BYTES_MAX`] for a control message, [`WINDOW`] control messages that the receiver has not consumed,
 //! [`REASON_BYTES_MAX`] for the reason of a failure.
 
-use super::Offer;
+use super::offer::Offer;
 use crate::identity::only_shows;
 use std::sync::Arc;
 

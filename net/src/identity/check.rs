@@ -10,7 +10,7 @@ use super::secret::Secret;
 use super::subject::Subject;
 use super::tls::{self, Credential, Encryption};
 use super::trust::{Claim, Standing, Trust};
-use super::validity::Validity;
+use phalanx_core::credentials::Validity;
 use phalanx_core::time::Wall;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -245,7 +245,7 @@ impl Identity {
     pub fn yields_to(&self, other: &Self, now: Wall) -> bool {
         match (self.trust(), other.trust()) {
             (Trust::Secrets(ours), Trust::Secrets(theirs)) => {
-                ours != theirs || now >= self.renewal()
+                ours != theirs || self.validity().is_renewable(now)
             }
             _ => !self.proves_the_same(other),
         }
@@ -254,7 +254,7 @@ impl Identity {
     /// Returns when a new certificate is due: after two thirds of the validity period.
     #[must_use]
     pub fn renewal(&self) -> Wall {
-        self.validity().at_thirds(2)
+        self.validity().renewable()
     }
 
     /// Returns a warning in the last third of the certificate's validity period.

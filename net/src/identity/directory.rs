@@ -14,8 +14,8 @@ use super::authority::{Authority, CA_DAYS, Issued, NODE_DAYS};
 use super::check::{PemParts, PemText};
 use super::error::{IdentityError, Place};
 use super::subject::{Role, Subject};
-use super::validity::Validity;
 use super::{facts, files};
+use phalanx_core::credentials::Validity;
 use phalanx_core::time::Wall;
 use std::path::{Path, PathBuf};
 
@@ -60,7 +60,7 @@ impl IssuedFiles {
     fn is_due(&self, now: Wall) -> bool {
         let facts = facts::ca_show(&self.certificate).unwrap_or_default();
         let first = facts.first();
-        first.is_some_and(|facts| now >= facts.validity.at_thirds(2))
+        first.is_some_and(|facts| now >= facts.validity.renewable())
     }
 
     fn write(&self, issued: &Issued) -> Result<(), IdentityError> {

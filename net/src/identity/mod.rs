@@ -37,7 +37,6 @@ mod tests;
 mod tls;
 mod trust;
 mod unencrypted;
-mod validity;
 
 pub use authority::{Authority, CA_DAYS, Issued, NODE_DAYS};
 pub use calendar::iso_8601;
@@ -46,6 +45,7 @@ pub use directory::{IssuedFiles, ca_init, ca_issue};
 pub use error::{IdentityError, Place, Warning};
 pub use facts::{Facts, ca_show, facts_of_pem};
 pub use peer::{Peer, PeerError, peer_identity};
+pub use phalanx_core::credentials::Validity;
 pub use secret::{
     PASSPHRASE_CHARS_MIN, SECRET_VARIABLE, SECRETS_MAX, Secret, SecretError, secret_fingerprints,
     write_secret,
@@ -56,4 +56,3 @@ pub use tls::Encryption;
 pub(crate) use tls::is_encrypted;
 pub(crate) use trust::Claim;
 pub use trust::{ACCEPTED_SECRETS, RESERVED_METADATA, Trust};
-pub use validity::Validity;

@@ -7,7 +7,7 @@ use super::error::{IdentityError, Place, Warning};
 use super::files;
 use super::secret::{self, SECRET_VARIABLE, Secret};
 use super::subject::Subject;
-use super::validity::Validity;
+use phalanx_core::credentials::Validity;
 use phalanx_core::time::Wall;
 use std::path::PathBuf;
 use zeroize::Zeroizing;

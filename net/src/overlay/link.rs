@@ -1,4 +1,4 @@
-//! What an overlay is given of a link: who is at its ends, and the means to set a data path up.
+//! The overlay's view of a link: the two ends, and the means to set up a data path.
 
 use super::paths::Shared;
 use super::{ConnectionId, Offer, SendError, SessionKey};
@@ -12,16 +12,16 @@ use std::sync::Arc;
 /// One end of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
-    /// The node, as its certificate says.
+    /// The node's id, from its certificate.
     pub id: NodeId,
-    /// Which start of it.
+    /// The node's instance: a number that differs between starts of one node.
     pub instance: u32,
-    /// Its end of the link's own connection. The port is the mesh's; the IP address is one by which the other end
-    /// was, or was seen to be, reached.
+    /// The address of this end of the link's connection. The port is that of the mesh; the IP address is the one at which
+    /// the connection reached this end, as its own socket or its peer shows it.
     pub address: SocketAddr,
 }
 
-/// A link that a data path goes beside. Cloning shares it; it does not keep the link.
+/// A link with a data path. Clones share one link, and none of them keeps the link open.
 #[derive(Clone)]
 pub struct OverlayLink {
     shared: Arc<Shared>,
@@ -61,32 +61,32 @@ impl OverlayLink {
         &self.remote
     }
 
-    /// Whether this end dialled; exactly one of the two did.
+    /// Whether this end dialled. Exactly one of the two ends did.
     #[must_use]
     pub fn is_dialer(&self) -> bool {
         self.shared.dialed
     }
 
-    /// Whether what the mesh says on the link, control messages included, is encrypted; not between subnets that both
-    /// ends trust. The key is secret in any case.
+    /// Whether the messages on the link, control messages included, are encrypted. They are not between subnets that
+    /// both ends trust. The key is secret in any case.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.shared.encrypted
     }
 
-    /// What the overlay at the other end offers.
+    /// The offer of the overlay at the other end.
     #[must_use]
     pub const fn offer(&self) -> &Offer {
         &self.offer
     }
 
-    /// Names the connection, equally at both ends.
+    /// The id of the connection, equal at both ends.
     #[must_use]
     pub fn connection(&self) -> ConnectionId {
         self.shared.connection
     }
 
-    /// A secret of the two ends.
+    /// The key that only the two ends know.
     #[must_use]
     pub fn key(&self) -> &SessionKey {
         &self.shared.key

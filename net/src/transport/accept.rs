@@ -1,8 +1,7 @@
 //! Accepts connections on the port and authenticates them.
 
 use super::connection::{Accepted, Caller, Connections, Guarded};
-use super::credentials::Credentials;
-use super::expiry::Expiry;
+use super::credentials::CurrentProof;
 use super::failure;
 use super::handshakes::{Handshakes, Place, Rates};
 use super::links::Links;
@@ -11,6 +10,7 @@ use super::rate_limited_warnings::RateLimitedWarnings;
 use crate::identity::{self, Claim, Role};
 use crate::link::{Event, Limit};
 use crate::overlay::{Keys, Wire};
+use phalanx_core::credentials::Expiry;
 use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ pub(crate) type Incoming<Io> = Result<Accepted<TlsStream<Io>>, io::Error>;
 
 /// The parts needed to authenticate a connection.
 pub(crate) struct Gate<Io> {
-    pub(crate) credentials: Credentials,
+    pub(crate) credentials: CurrentProof,
     pub(crate) connections: Connections,
     pub(crate) links: Links,
     pub(crate) out: mpsc::Sender<Incoming<Io>>,

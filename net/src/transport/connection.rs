@@ -1,9 +1,10 @@
 //! One authenticated connection: the identity of the other end, and a handle to close it
 //! immediately.
 
-use super::expiry::Expiry;
+use super::expiry;
 use crate::identity::Peer;
 use crate::overlay::Wire;
+use phalanx_core::credentials::Expiry;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -337,11 +338,11 @@ pub(crate) struct Accepted<Io> {
 
 impl<Io> Accepted<Io> {
     pub(crate) fn new(io: Guarded<Io>, caller: Caller) -> Self {
-        let expiry = caller.expiry;
+        let expires = Box::pin(expiry::comes(caller.expiry));
         Self {
             io,
             caller,
-            expires: Some(Box::pin(expiry.comes())),
+            expires: Some(expires),
         }
     }
 }
@@ -366,7 +367,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Accepted<Io> {
             this.expires = None;
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
-                this.caller.expiry.to_string(),
+                expiry::in_words(this.caller.expiry),
             )));
         }
         Pin::new(&mut this.io).poll_read(context, buffer)

@@ -11,25 +11,28 @@
 //! packets here, before the machine sees them.
 
 use super::connection::ConnectionState;
-use super::expiry::Expiry;
 use super::failure;
 use super::limits::Limits;
 use super::queue::{Ending, Outbound, Queue};
-use super::renewal::Renewal;
+use super::renewal;
 use super::tasks::Tasks;
 use super::traffic::Counters;
+use crate::clock;
 use crate::driver::Handle;
+use crate::identity::Peer;
 use crate::link::{Event, Notice, Outgoing};
 use crate::overlay::{self, Paths, Violation, Wire};
 use crate::wire::Parts;
 use crate::wire::proto::Packet;
-use phalanx_core::gossip::{self, CloseReason, DialId, Input, LinkId, LocalClose};
+use phalanx_core::credentials::{self, Credentials, Expiry};
+use phalanx_core::gossip::{self, Input};
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::{CloseReason, DialId, LinkId, LocalClose};
 use phalanx_core::node::{self, Message, Node};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use tokio::sync::broadcast;
@@ -43,6 +46,8 @@ use tonic::{Code, Status, Streaming};
 pub(crate) struct Links {
     table: Arc<Mutex<Table>>,
     pub(crate) driver: Handle<Node>,
+    /// The machine that decides about certificates.
+    pub(crate) credentials: Handle<Credentials>,
     pub(crate) tasks: Tasks,
     pub(crate) limits: Limits,
     pub(crate) notices: broadcast::Sender<Notice>,
@@ -55,12 +60,19 @@ pub(crate) struct Links {
 struct Table {
     last: u64,
     queues: BTreeMap<LinkId, Arc<Queue>>,
-    /// The generation of credentials with which each link was made.
-    generations: BTreeMap<LinkId, u64>,
+    /// The result of each link's handshake.
+    handshakes: BTreeMap<LinkId, Handshake>,
     /// Links that are authenticated but not encrypted.
     unencrypted: BTreeSet<LinkId>,
     /// Whether the node is ending: no further link is opened.
     ended: bool,
+}
+
+/// The result of a link's handshake.
+struct Handshake {
+    peer: Peer,
+    /// The generation of this node's credentials.
+    generation: u64,
 }
 
 /// The origin of a link.
@@ -74,7 +86,7 @@ pub(crate) enum Origin {
 /// A stream that is about to become a link.
 pub(crate) struct NewStream {
     pub(crate) origin: Origin,
-    pub(crate) peer: NodeId,
+    pub(crate) peer: Peer,
     /// The peer's address, as the connection shows it.
     pub(crate) remote: SocketAddr,
     pub(crate) encrypted: bool,
@@ -82,7 +94,8 @@ pub(crate) struct NewStream {
     pub(crate) inbound: Streaming<Packet>,
     pub(crate) connection: ConnectionState,
     pub(crate) expiry: Expiry,
-    pub(crate) renewal: Renewal,
+    /// The generation of this node's credentials in the handshake.
+    pub(crate) generation: u64,
     pub(crate) wire: Option<Wire>,
 }
 
@@ -106,13 +119,12 @@ enum Next {
     Failed(Status),
     PeerEnded,
     Ending(Ending),
-    Expired,
-    Untrusted,
 }
 
 impl Links {
     pub(crate) fn new(
         driver: Handle<Node>,
+        credentials: Handle<Credentials>,
         tasks: Tasks,
         limits: Limits,
         notices: broadcast::Sender<Notice>,
@@ -121,6 +133,7 @@ impl Links {
         Self {
             table: Arc::default(),
             driver,
+            credentials,
             tasks,
             limits,
             notices,
@@ -149,9 +162,11 @@ impl Links {
             inbound,
             connection,
             expiry,
-            renewal,
+            generation,
             wire,
         } = stream;
+        let handshake = Handshake { peer, generation };
+        let peer = handshake.peer.subject.id().clone();
         let mut table = self.lock();
         if table.ended {
             drop(table);
@@ -161,7 +176,7 @@ impl Links {
         table.last += 1;
         let link = LinkId(table.last);
         table.queues.insert(link, queue.clone());
-        table.generations.insert(link, renewal.generation());
+        table.handshakes.insert(link, handshake);
         if !encrypted {
             table.unencrypted.insert(link);
         }
@@ -202,7 +217,7 @@ impl Links {
             channel,
             path,
         };
-        self.tasks.spawn(task.run(opened, renewal));
+        self.tasks.spawn(task.run(opened, generation));
     }
 
     /// Sends on a link. A message on an ended link is dropped: the machine is about to receive
@@ -247,6 +262,19 @@ impl Links {
         }
     }
 
+    /// Closes a link for the sake of a certificate, after its waiting messages are sent.
+    pub(crate) fn close_for(&self, link: LinkId, reason: LocalClose) {
+        let queue = self.lock().queues.get(&link).cloned();
+        if let Some(queue) = queue {
+            queue.close_for(reason);
+        }
+    }
+
+    /// Returns the peer of a link, as its handshake proved it.
+    pub(crate) fn peer(&self, link: LinkId) -> Option<Peer> {
+        self.lock().handshakes.get(&link).map(|it| it.peer.clone())
+    }
+
     /// Closes every link after its waiting messages are sent; no further link is opened.
     pub(crate) fn close_all(&self) {
         let mut table = self.lock();
@@ -263,7 +291,7 @@ impl Links {
     fn forget(&self, link: LinkId) -> bool {
         self.end_path(link);
         let mut table = self.lock();
-        table.generations.remove(&link);
+        table.handshakes.remove(&link);
         table.queues.remove(&link).is_some()
     }
 
@@ -275,7 +303,7 @@ impl Links {
     /// Returns the number of open links made with credentials before this generation.
     pub(crate) fn before(&self, generation: u64) -> usize {
         let table = self.lock();
-        let made = |link| table.generations.get(link).copied().unwrap_or_default();
+        let made = |link| table.handshakes.get(link).map_or(0, |it| it.generation);
         let before = table.queues.keys().filter(|link| made(link) < generation);
         before.count()
     }
@@ -302,12 +330,17 @@ impl Links {
 }
 
 impl LinkTask {
-    async fn run(mut self, opened: Input, renewal: Renewal) {
+    async fn run(mut self, opened: Input, generation: u64) {
         self.links.tell(opened).await;
-        let mut expires = pin!(self.expiry.comes_near());
-        let mut distrusted = pin!(renewal.follow(self.links.clone(), self.link));
+        let opened = credentials::Input::LinkOpened {
+            link: self.link,
+            dialed: self.channel.is_some(),
+            expiry: self.expiry,
+            generation,
+        };
+        renewal::deliver(&self.links.credentials, opened).await;
         let reason = loop {
-            match self.next(expires.as_mut(), distrusted.as_mut()).await {
+            match self.next().await {
                 Next::Packet(packet) => match self.unpack(packet) {
                     Ok(Some(message)) => self.receive(message).await,
                     Ok(None) => {}
@@ -316,10 +349,8 @@ impl LinkTask {
                 Next::Failed(status) if is_malformed(&status) => {
                     break Some(self.malformed(status.message().to_owned()));
                 }
-                Next::Expired => break Some(CloseReason::Local(LocalClose::Expired)),
-                Next::Untrusted => break Some(CloseReason::Local(LocalClose::Untrusted)),
                 // The other end closes for the same certificate, perhaps by a clock that is ahead.
-                Next::Failed(_) | Next::PeerEnded if self.expiry.explains_an_end() => {
+                Next::Failed(_) | Next::PeerEnded if self.expiry.explains_an_end(clock::wall()) => {
                     break Some(CloseReason::Local(LocalClose::Expired));
                 }
                 Next::Failed(status) => {
@@ -331,6 +362,9 @@ impl LinkTask {
                     break Some(CloseReason::Local(LocalClose::Overflow));
                 }
                 Next::Ending(Ending::Closed) => break None,
+                Next::Ending(Ending::ForCertificate(reason)) => {
+                    break Some(CloseReason::Local(reason));
+                }
                 Next::Ending(Ending::GivenUp) => {
                     break Some(CloseReason::Local(LocalClose::GivenUp));
                 }
@@ -339,21 +373,11 @@ impl LinkTask {
         self.end(reason).await;
     }
 
-    async fn next(
-        &mut self,
-        mut expires: Pin<&mut impl Future<Output = ()>>,
-        mut distrusted: Pin<&mut impl Future<Output = ()>>,
-    ) -> Next {
+    async fn next(&mut self) -> Next {
         let Self { queue, inbound, .. } = self;
         poll_fn(|context| {
             if let Poll::Ready(ending) = queue.poll_ending(context) {
                 return Poll::Ready(Next::Ending(ending));
-            }
-            if expires.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Next::Expired);
-            }
-            if distrusted.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Next::Untrusted);
             }
             Pin::new(&mut *inbound)
                 .poll_next(context)
@@ -407,6 +431,8 @@ impl LinkTask {
     async fn end(mut self, reason: Option<CloseReason>) {
         let grace = self.links.limits.close_grace;
         let known = self.links.forget(self.link);
+        let closed = credentials::Input::LinkClosed { link: self.link };
+        renewal::deliver(&self.links.credentials, closed).await;
         if reason.is_none_or(in_order) {
             self.queue.close();
         } else {

@@ -2,7 +2,7 @@
 
 use super::accept::{self, Gate};
 use super::connection::Connections;
-use super::credentials::Credentials;
+use super::credentials::CurrentProof;
 use super::dial::Dialer;
 use super::lifetime::{closed, until};
 use super::limits::Limits;
@@ -11,16 +11,19 @@ use super::links::Links;
 use super::network::{Listener, Network};
 use super::performer::{MeshPerformer, Observer, keep_epochs};
 use super::rate_limited_warnings::RateLimitedWarnings;
+use super::renewal::{self, CredentialsPerformer};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
 use super::tasks::Tasks;
 use super::traffic::Traffic;
 use crate::applications::registry::ChannelRegistry;
+use crate::clock;
 use crate::driver::{self, Handle, Inbox, TimeOrigin};
 use crate::identity::{Identity, IdentityError, Place};
 use crate::link::{Event, Notice};
 use crate::overlay::{Overlay, OverlayStatus, Paths};
 use crate::store::Store;
+use phalanx_core::credentials::{self, Credentials};
 use phalanx_core::gossip::{self, Input, LinkId};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
@@ -120,7 +123,9 @@ pub struct MeshNode {
     pub(super) links: Links,
     channel_registry: ChannelRegistry,
     connections: Connections,
-    credentials: Credentials,
+    credentials: CurrentProof,
+    /// Whether a new certificate was requested and the request was not taken.
+    requested: watch::Sender<bool>,
     left: watch::Receiver<bool>,
     closing: watch::Sender<bool>,
     address: SocketAddr,
@@ -178,10 +183,12 @@ impl<N: Network> Bound<N> {
             observer,
             overlay,
         } = settings;
-        let credentials = Credentials::new(identity, trusted)?;
+        let credentials = CurrentProof::new(identity, trusted)?;
         let inbox = Inbox::new();
         let (left, has_left) = watch::channel(false);
-        let mut node = MeshNode::new(&inbox, limits, has_left, self.address, credentials.clone());
+        let lifecycle = Inbox::new();
+        let handles = (inbox.handle(), lifecycle.handle());
+        let mut node = MeshNode::new(handles, limits, has_left, self.address, credentials.clone());
         node.links.paths = overlay.map(|overlay| {
             let notices = node.links.notices.clone();
             let paths = Paths::new(overlay, config.id.clone(), config.instance, notices);
@@ -189,8 +196,7 @@ impl<N: Network> Bound<N> {
         });
         let links = node.links.clone();
         let keepalive = config.tuning.heartbeat_interval_max * KEEPALIVE_FACTOR;
-        let link_service =
-            LinkService::server(links.clone(), config.mesh.clone(), credentials.clone());
+        let link_service = LinkService::server(links.clone(), config.mesh.clone());
         let routes = routes(&node).add_service(link_service);
         let (out, incoming) = mpsc::channel(INCOMING);
         node.serve(routes, ReceiverStream::new(incoming), keepalive);
@@ -223,6 +229,7 @@ impl<N: Network> Bound<N> {
             observer,
         };
         let origin = TimeOrigin::begin();
+        node.follow_certificates(lifecycle, seed, origin);
         let machine = Node::new(config, seed, origin.now());
         let ends = EndsNode(node.closing.clone());
         tasks.spawn(async move {
@@ -246,28 +253,43 @@ impl Drop for EndsNode {
 
 impl MeshNode {
     fn new(
-        inbox: &Inbox<Node>,
+        (driver, lifecycle): (Handle<Node>, Handle<Credentials>),
         limits: Limits,
         left: watch::Receiver<bool>,
         address: SocketAddr,
-        credentials: Credentials,
+        credentials: CurrentProof,
     ) -> Self {
         let (notices, _) = broadcast::channel(NOTICES);
         let (closing, _) = watch::channel(false);
-        let driver = inbox.handle();
-        let links = Links::new(driver.clone(), Tasks::new(), limits, notices);
+        let links = Links::new(driver.clone(), lifecycle, Tasks::new(), limits, notices);
         Self {
             driver,
             links,
             channel_registry: ChannelRegistry::default(),
             connections: Connections::default(),
             credentials,
+            requested: watch::channel(false).0,
             left,
             closing,
             address,
             link_requests: LinkRequests::default(),
             runtime: runtime::Handle::current(),
         }
+    }
+
+    /// Runs the machine that decides about certificates, until the node ends.
+    fn follow_certificates(&self, inbox: Inbox<Credentials>, seed: u64, origin: TimeOrigin) {
+        let validity = self.identity().validity();
+        let machine = Credentials::new(validity, clock::wall(), seed, origin.now());
+        let performer = CredentialsPerformer {
+            links: self.links.clone(),
+            proof: self.credentials.clone(),
+            requested: self.requested.clone(),
+        };
+        let run = async move { drop(driver::run(machine, performer, inbox, origin).await) };
+        self.links.tasks.spawn(until(run, self.closed()));
+        let follow = renewal::follow(self.credentials.clone(), self.links.credentials.clone());
+        self.links.tasks.spawn(until(follow, self.closed()));
     }
 
     /// Serves HTTP/2 on the incoming connections, until the node ends.
@@ -368,6 +390,29 @@ impl MeshNode {
             });
         }
         self.credentials.replace(identity)
+    }
+
+    /// Waits until a new certificate is due. The caller obtains one and answers by [`renew`](Self::renew),
+    /// [`renewal_unchanged`](Self::renewal_unchanged) or [`renewal_failed`](Self::renewal_failed); the request is not
+    /// repeated before that.
+    pub fn renewal_due(&self) -> impl Future<Output = ()> + Send + use<> {
+        let requested = self.requested.clone();
+        async move {
+            // The sender lives as long as this does.
+            let _gone = requested.subscribe().wait_for(|it| *it).await.is_err();
+            requested.send_replace(false);
+        }
+    }
+
+    /// Answers a request for a certificate: the source holds none but the one in use.
+    pub async fn renewal_unchanged(&self) {
+        renewal::deliver(&self.links.credentials, credentials::Input::Unchanged).await;
+    }
+
+    /// Answers a request for a certificate: none could be obtained, for this reason. The request is retried.
+    pub async fn renewal_failed(&self, reason: String) {
+        let failed = credentials::Input::RequestFailed { reason };
+        renewal::deliver(&self.links.credentials, failed).await;
     }
 
     /// Returns the node's overlay and its data paths; `None` without an overlay.

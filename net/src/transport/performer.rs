@@ -157,7 +157,13 @@ mod tests {
     async fn the_machine_is_told_whether_its_newest_epoch_was_stored() {
         let inbox = Inbox::new();
         let (notices, mut told) = broadcast::channel(16);
-        let links = Links::new(inbox.handle(), Tasks::new(), Limits::default(), notices);
+        let links = Links::new(
+            inbox.handle(),
+            Inbox::new().handle(),
+            Tasks::new(),
+            Limits::default(),
+            notices,
+        );
         let (store, noting) = (Failing::default(), Noting::default());
         let id = NodeId::new("a").unwrap();
         let config = Config::new(id, "test", 1, 1, Content::default(), vec![]);

@@ -1,17 +1,12 @@
 //! The queue of outgoing messages of one link.
 //!
-//! Bounded in messages and bytes: a peer that reads too slowly loses its link instead of filling
-//! the node's memory. Reconciliation (frames with
-//! [`sync`](phalanx_core::gossip::message::Frame::sync)) is bulk data: all other messages of the
-//! mesh overtake it, so that a snapshot does not delay heartbeats and updates. Signals of overlays
-//! come after the mesh, and application data comes last. Two kinds of messages never overtake:
-//! `Goodbye`, which ends the link, and a frame with a set hash, which describes the state after all
-//! earlier messages.
+//! The queue is bounded in messages and bytes: a peer that reads too slowly loses its link instead of filling the node's
+//! memory. The order is that of [`Lanes`], in which
+//! [`Message::placement`](phalanx_core::node::Message::placement) says where a message waits.
 
 use crate::wire::Parts;
-use phalanx_core::gossip::Message as Mesh;
-use phalanx_core::node::Message;
-use std::collections::VecDeque;
+use phalanx_core::lane::{Lane, Lanes, Placement};
+use phalanx_core::link::LocalClose;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -44,16 +39,13 @@ pub(crate) enum Ending {
     Overflowed,
     /// An overlay closed the link: waiting messages are still sent.
     GivenUp,
+    /// This node closed the link for the sake of a certificate: waiting messages are still sent.
+    ForCertificate(LocalClose),
 }
 
 #[derive(Debug)]
 struct State {
-    urgent: VecDeque<Parts>,
-    bulk: VecDeque<Parts>,
-    /// Signals of overlays.
-    overlay: VecDeque<Parts>,
-    /// Application data.
-    data: VecDeque<Parts>,
+    lanes: Lanes<Parts>,
     bytes: usize,
     ending: Option<Ending>,
     /// Waker of the task that sends on the stream.
@@ -79,10 +71,7 @@ impl Queue {
     /// Creates an empty queue: the node's side and the stream's side.
     pub(crate) fn new(limits: QueueLimits) -> (Arc<Self>, Outbound) {
         let state = State {
-            urgent: VecDeque::new(),
-            bulk: VecDeque::new(),
-            overlay: VecDeque::new(),
-            data: VecDeque::new(),
+            lanes: Lanes::new(),
             bytes: 0,
             ending: None,
             sender: None,
@@ -108,13 +97,13 @@ impl Queue {
         if state.ending.is_some() {
             return;
         }
-        if state.len() >= self.limits.messages || state.bytes + length > self.limits.bytes {
+        if state.lanes.len() >= self.limits.messages || state.bytes + length > self.limits.bytes {
             state.throw_away();
             state.end(Ending::Overflowed);
             return;
         }
         state.bytes += length;
-        state.lane(&parts).push_back(parts);
+        state.lanes.push(placement(&parts), parts);
         wake(&mut state.sender);
     }
 
@@ -126,6 +115,11 @@ impl Queue {
     /// The same, on request of an overlay.
     pub(crate) fn give_up(&self) {
         self.end(Ending::GivenUp);
+    }
+
+    /// The same, for the sake of a certificate.
+    pub(crate) fn close_for(&self, reason: LocalClose) {
+        self.end(Ending::ForCertificate(reason));
     }
 
     fn end(&self, ending: Ending) {
@@ -157,54 +151,8 @@ impl Queue {
 }
 
 impl State {
-    fn len(&self) -> usize {
-        let lanes = [&self.urgent, &self.bulk, &self.overlay, &self.data];
-        lanes.into_iter().map(VecDeque::len).sum()
-    }
-
-    /// Returns the lane of a message.
-    fn lane(&mut self, parts: &Parts) -> &mut VecDeque<Parts> {
-        let Some(message) = &parts.message else {
-            return &mut self.overlay;
-        };
-        let message = match message {
-            Message::Channel(_) => return &mut self.data,
-            Message::Mesh(message) => message,
-        };
-        match message {
-            Mesh::Goodbye(_) if !self.data.is_empty() => &mut self.data,
-            Mesh::Goodbye(_) if !self.overlay.is_empty() => &mut self.overlay,
-            Mesh::Goodbye(_) if !self.bulk.is_empty() => &mut self.bulk,
-            Mesh::Frame(frame) if !frame.sync.is_empty() => &mut self.bulk,
-            Mesh::Frame(frame) if frame.hash.is_some() && !self.bulk.is_empty() => {
-                &mut self.bulk
-            }
-            Mesh::Goodbye(_)
-            | Mesh::Frame(_)
-            // First on their link: nothing waits when they come.
-            | Mesh::Hello(_)
-            | Mesh::Welcome(_)
-            | Mesh::Refuse(_) => &mut self.urgent,
-        }
-    }
-
-    fn take(&mut self) -> Option<Parts> {
-        let Self {
-            urgent,
-            bulk,
-            overlay,
-            data,
-            ..
-        } = self;
-        let mut lanes = [urgent, bulk, overlay, data].into_iter();
-        lanes.find_map(VecDeque::pop_front)
-    }
-
     fn throw_away(&mut self) {
-        self.urgent.clear();
-        self.bulk.clear();
-        self.overlay.clear();
-        self.data.clear();
+        self.lanes.clear();
         self.bytes = 0;
     }
 
@@ -212,6 +160,14 @@ impl State {
         self.ending = Some(ending);
         wake(&mut self.sender);
         wake(&mut self.reader);
+    }
+}
+
+/// Returns where a packet waits: with its message, or with the signals of data paths.
+fn placement(parts: &Parts) -> Placement {
+    match &parts.message {
+        Some(message) => message.placement(),
+        None => Placement::of(Lane::DataPath),
     }
 }
 
@@ -235,7 +191,7 @@ impl Stream for Outbound {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Parts>> {
         let mut state = self.queue.lock();
-        let next = state.take();
+        let next = state.lanes.pop();
         if let Some(parts) = next {
             state.bytes = state.bytes.saturating_sub(parts.encoded_len());
             return Poll::Ready(Some(parts));
@@ -253,7 +209,9 @@ mod tests {
     use super::*;
     use crate::overlay::Signal;
     use phalanx_core::channel::Data;
+    use phalanx_core::gossip::Message as Mesh;
     use phalanx_core::gossip::message::{Frame, Goodbye, Sync};
+    use phalanx_core::node::Message;
     use std::future::poll_fn;
     use tokio_stream::StreamExt;
 

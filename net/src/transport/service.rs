@@ -1,11 +1,11 @@
 //! The call by which another node opens a link to this node.
 
 use super::connection::Caller;
-use super::credentials::Credentials;
+use super::expiry;
 use super::limits::LINK_MESSAGE_BYTES_MAX;
 use super::links::{Links, NewStream, Origin};
 use super::queue::Outbound;
-use super::renewal::Renewal;
+use crate::clock;
 use crate::identity::Role;
 use crate::link::Event;
 use crate::wire::proto::Packet;
@@ -19,17 +19,12 @@ use tonic::{Request, Response, Status, Streaming};
 pub(crate) struct LinkService {
     links: Links,
     mesh: String,
-    credentials: Credentials,
 }
 
 impl LinkService {
     /// Returns the service of a node of `mesh`.
-    pub(crate) fn server(links: Links, mesh: String, credentials: Credentials) -> MeshServer<Self> {
-        let service = Self {
-            links,
-            mesh,
-            credentials,
-        };
+    pub(crate) fn server(links: Links, mesh: String) -> MeshServer<Self> {
+        let service = Self { links, mesh };
         MeshServer::new(service)
             .max_decoding_message_size(LINK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(LINK_MESSAGE_BYTES_MAX)
@@ -44,8 +39,8 @@ impl LinkService {
         if subject.role() != Role::Node {
             return Some(format!("{subject} is not a node; only nodes open links"));
         }
-        if caller.expiry.is_near() {
-            return Some(caller.expiry.to_string());
+        if caller.expiry.is_near(clock::wall()) {
+            return Some(expiry::in_words(caller.expiry));
         }
         None
     }
@@ -77,17 +72,16 @@ impl Mesh for LinkService {
             generation,
             wire,
         } = caller;
-        let id = peer.subject.id().clone();
         self.links.open(NewStream {
             origin: Origin::Accepted,
-            peer: id,
+            peer,
             remote,
             encrypted,
             queue,
             inbound: request.into_inner(),
             connection,
             expiry,
-            renewal: Renewal::new(&self.credentials, generation, peer, expiry, false),
+            generation,
             wire,
         });
         Ok(Response::new(Served(outbound)))

@@ -1,7 +1,7 @@
 //! Tests of data paths beside real links.
 
+mod byzantine;
 mod failing;
-mod liars;
 mod living;
 
 use super::*;

@@ -16,7 +16,7 @@ fn packet(parts: impl Into<Parts>) -> Vec<u8> {
 }
 
 fn hello(session: u32, offer: Option<Offer>) -> Vec<u8> {
-    let id = NodeId::new("liar").unwrap();
+    let id = NodeId::new("byzantine").unwrap();
     let rank = Rank {
         epoch: 1,
         instance: 1,
@@ -38,7 +38,7 @@ fn hello(session: u32, offer: Option<Offer>) -> Vec<u8> {
 }
 
 /// Sends these packets to a node, which must report the peer and close the link.
-async fn is_found_out(member: &mut Member, identity: &Identity, said: Vec<Vec<u8>>, why: &str) {
+async fn is_rejected(member: &mut Member, identity: &Identity, said: Vec<Vec<u8>>, why: &str) {
     let mut link: RawLink = raw_link(identity, member).await.unwrap();
     for bytes in said {
         // The link may close before all packets are sent.
@@ -54,7 +54,7 @@ async fn is_found_out(member: &mut Member, identity: &Identity, said: Vec<Vec<u8
     };
     let text = event.to_string();
     assert!(
-        text.starts_with("liar sent") && text.contains(why),
+        text.starts_with("byzantine sent") && text.contains(why),
         "{text:?}, wanted {why:?}"
     );
     let end = async { while let Ok(Some(_)) = link.inbound.message().await {} };
@@ -67,7 +67,7 @@ async fn is_found_out(member: &mut Member, identity: &Identity, said: Vec<Vec<u8
 async fn a_protocol_violation_is_reported_and_closes_the_link() {
     let ca = Ca::new();
     let mut one = Overlaid::start(ca.node("one"), &[], named("udp")).await;
-    let liar = ca.node("liar");
+    let byzantine = ca.node("byzantine");
     let udp = || hello(1, Some(named("udp")));
     let control = || {
         let payload = [0; 64].into();
@@ -115,13 +115,13 @@ async fn a_protocol_violation_is_reported_and_closes_the_link() {
         ),
     ];
     for (said, why) in cases {
-        is_found_out(&mut one.member, &liar, said, why).await;
+        is_rejected(&mut one.member, &byzantine, said, why).await;
     }
     let mut bare = start(ca.node("bare"), &[]).await;
     let uninvited = "uninvited: no overlay of this name was offered";
-    is_found_out(
+    is_rejected(
         &mut bare,
-        &liar,
+        &byzantine,
         vec![udp(), packet(Signal::Ready)],
         uninvited,
     )
@@ -144,7 +144,7 @@ async fn a_flood_of_control_messages_closes_the_link() {
     let mut said = vec![hello(1, Some(named("udp"))), packet(Signal::Ready)];
     said.extend(vec![control; 2 * WINDOW as usize]);
     let why = "more than 32 control messages that were not taken";
-    is_found_out(&mut one.member, &ca.node("liar"), said, why).await;
+    is_rejected(&mut one.member, &ca.node("byzantine"), said, why).await;
     for _ in 0..WINDOW {
         let_go.send(()).unwrap();
     }
@@ -155,8 +155,8 @@ async fn a_flood_of_control_messages_closes_the_link() {
 async fn a_second_link_on_one_connection_has_no_key_and_no_data_path() {
     let ca = Ca::new();
     let mut one = Overlaid::start(ca.node("one"), &[], named("udp")).await;
-    let liar = ca.node("liar");
-    let first = raw_link(&liar, &one.member).await.unwrap();
+    let byzantine = ca.node("byzantine");
+    let first = raw_link(&byzantine, &one.member).await.unwrap();
     let mut second = first.another().await.unwrap();
     first.out.send(hello(1, Some(named("udp")))).await.unwrap();
     one.prepares().await;
