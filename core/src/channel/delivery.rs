@@ -16,14 +16,18 @@
 
 use super::context::{Context, Timer};
 use super::interface::{Done, Event, Output, Refusal, Request};
-use super::message::{ChannelName, Failure, Parcel, Purpose};
-use super::{PENDING_BYTES_MAX, PENDING_MAX};
+use super::message::{ChannelName, Failure, Packet, Purpose};
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Maximum number of messages of this node without an answer.
+pub const PENDING_MAX: usize = 1_024;
+/// Maximum number of bytes of them; one more payload always fits.
+pub const PENDING_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Maximum number of hops excluded from a message's route after failing to forward it.
 const EXCLUDED_HOPS_MAX: usize = 6;
@@ -39,7 +43,7 @@ const NUMBERS_MAX: u64 = 4 * PENDING_MAX as u64;
 /// A message of this node that is not answered.
 #[derive(Clone, Debug, PartialEq)]
 struct Pending {
-    packet: Arc<Parcel>,
+    packet: Arc<Packet>,
     request: Request,
     give_up: Instant,
     attempts: u32,
@@ -95,7 +99,7 @@ impl DeliveryTracker {
         channel: ChannelName,
         payload: Arc<[u8]>,
         purpose: Purpose,
-    ) -> Option<Parcel> {
+    ) -> Option<Packet> {
         let full = self.pending.len() >= PENDING_MAX
             || self.bytes >= PENDING_BYTES_MAX
             || self.last + 1 - self.floor() >= NUMBERS_MAX;
@@ -104,7 +108,7 @@ impl DeliveryTracker {
         }
         self.last += 1;
         let me = context.config.id.clone();
-        Some(Parcel {
+        Some(Packet {
             from: me.clone(),
             to,
             epoch: context.config.life,
@@ -118,7 +122,7 @@ impl DeliveryTracker {
     }
 
     /// Keeps a message that is sent for the first time.
-    pub(super) fn track(&mut self, context: &mut Context, request: Request, packet: Arc<Parcel>) {
+    pub(super) fn track(&mut self, context: &mut Context, request: Request, packet: Arc<Packet>) {
         self.bytes += packet.payload.len();
         let retry_at = context.now + context.tuning().answer_after;
         context.timers.set(Timer::Retry(packet.number), retry_at);
@@ -138,12 +142,12 @@ impl DeliveryTracker {
     }
 
     /// Whether a packet is a copy of a pending message.
-    pub(super) fn is_pending(&self, context: &Context, packet: &Parcel) -> bool {
+    pub(super) fn is_pending(&self, context: &Context, packet: &Packet) -> bool {
         is_own(context, packet) && self.pending.contains_key(&packet.number)
     }
 
     /// A copy of a pending message was given to a link.
-    pub(super) fn note_link(&mut self, context: &Context, packet: &Parcel, link: LinkId) {
+    pub(super) fn note_link(&mut self, context: &Context, packet: &Packet, link: LinkId) {
         if let Some(pending) = self.pending.get_mut(&packet.number)
             && is_own(context, packet)
         {
@@ -152,7 +156,7 @@ impl DeliveryTracker {
     }
 
     /// The link took the copy of a pending message.
-    pub(super) fn note_copy(&mut self, context: &Context, packet: &Parcel) {
+    pub(super) fn note_copy(&mut self, context: &Context, packet: &Packet) {
         if let Some(pending) = self.pending.get_mut(&packet.number)
             && is_own(context, packet)
         {
@@ -161,7 +165,7 @@ impl DeliveryTracker {
     }
 
     /// The receiver handed a message to its application.
-    pub(super) fn on_delivered(&mut self, context: &mut Context, answer: &Parcel) {
+    pub(super) fn on_delivered(&mut self, context: &mut Context, answer: &Packet) {
         let pending = self.pending.get(&answer.number);
         if pending.is_some_and(|pending| pending.packet.to == answer.from) {
             self.finish(context, answer.number, Ok(Done::Delivered));
@@ -237,7 +241,7 @@ impl DeliveryTracker {
         let wait =
             (context.tuning().answer_after * (1 << pending.attempts.min(4))).min(ANSWER_AFTER_MAX);
         let at = (context.now + wait).min(pending.give_up);
-        let mut packet = Parcel::clone(&pending.packet);
+        let mut packet = Packet::clone(&pending.packet);
         packet.path = pending
             .excluded_hops
             .iter()
@@ -278,7 +282,7 @@ impl DeliveryTracker {
     }
 }
 
-fn is_own(context: &Context, packet: &Parcel) -> bool {
+fn is_own(context: &Context, packet: &Packet) -> bool {
     packet.from == context.config.id && packet.purpose == Purpose::Message
 }
 
@@ -292,7 +296,7 @@ mod tests {
     const REQUEST: Request = Request(5);
 
     /// A tracker with one message to `c`, and that message.
-    fn sent(context: &mut Context) -> (DeliveryTracker, Arc<Parcel>) {
+    fn sent(context: &mut Context) -> (DeliveryTracker, Arc<Packet>) {
         let mut delivery = DeliveryTracker::default();
         let packet = next(context, &mut delivery).unwrap();
         let packet = Arc::new(packet);
@@ -300,7 +304,7 @@ mod tests {
         (delivery, packet)
     }
 
-    fn next(context: &Context, delivery: &mut DeliveryTracker) -> Option<Parcel> {
+    fn next(context: &Context, delivery: &mut DeliveryTracker) -> Option<Packet> {
         let (to, on) = (id("c"), channel("chat"));
         delivery.next_packet(context, to, on, Arc::from([0; 9]), Purpose::Message)
     }
@@ -326,7 +330,7 @@ mod tests {
     fn a_delivered_message_is_answered_once() {
         let mut context = context();
         let (mut delivery, packet) = sent(&mut context);
-        let from_another = Parcel {
+        let from_another = Packet {
             from: id("x"),
             ..answer(&id("c"), &packet, Purpose::Delivered)
         };

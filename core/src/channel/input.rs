@@ -9,7 +9,7 @@ use super::interface::{
 };
 use super::link_queue::LinkQueue;
 use super::message::{
-    Body, ChannelName, Data, Failure, Item, Kind, PAYLOAD_BYTES_MAX, Parcel, Purpose, Update,
+    Body, ChannelName, Data, Failure, Item, Kind, PAYLOAD_BYTES_MAX, Packet, Purpose, Update,
     UpdateId,
 };
 use super::store::{Applied, Rule, Store};
@@ -224,7 +224,7 @@ impl Channels {
     }
 
     /// A packet has a link to go out on.
-    pub(super) fn on_forward(&mut self, link: LinkId, packet: &Arc<Parcel>) {
+    pub(super) fn on_forward(&mut self, link: LinkId, packet: &Arc<Packet>) {
         self.delivery.note_link(&self.context, packet, link);
         let Some(queue) = self.queues.get_mut(&link) else {
             self.on_unroutable(packet, Failure::RelayLost);
@@ -239,7 +239,7 @@ impl Channels {
     }
 
     /// A packet cannot go on from here.
-    pub(super) fn on_unroutable(&mut self, packet: &Parcel, failure: Failure) {
+    pub(super) fn on_unroutable(&mut self, packet: &Packet, failure: Failure) {
         if self.delivery.is_pending(&self.context, packet) {
             self.delivery
                 .on_failed(&mut self.context, packet.number, None, failure);
@@ -265,7 +265,7 @@ impl Channels {
                 Item::Have(id) => self.on_have(link, id),
                 Item::Graft(id) => self.on_graft(link, &id),
                 Item::Update { update, repair, .. } => self.on_update(link, &update, repair),
-                Item::Parcel { parcel, .. } => self.on_packet(link, &parcel),
+                Item::Packet { packet, .. } => self.on_packet(link, &packet),
                 Item::Digest {
                     channel,
                     kind,
@@ -279,7 +279,7 @@ impl Channels {
                 Item::Larger { channel, cells } => self.on_larger(link, &channel, cells),
                 Item::Want { channel, digests } => self.on_want(link, &channel, &digests),
                 // Segments are part of reassembled items.
-                Item::Rest(_) => {}
+                Item::Segment(_) => {}
             }
         }
     }
@@ -466,7 +466,7 @@ impl Channels {
     }
 
     /// A neighbour passed a packet to this node.
-    fn on_packet(&mut self, link: LinkId, packet: &Arc<Parcel>) {
+    fn on_packet(&mut self, link: LinkId, packet: &Arc<Packet>) {
         let me = &self.context.me().clone();
         let peer = self.queues.get(&link).map(LinkQueue::peer);
         if peer.is_none_or(|peer| !relay::is_genuine(me, packet, peer)) {
@@ -481,7 +481,7 @@ impl Channels {
     }
 
     /// A packet reached its receiver.
-    fn on_arrived(&mut self, link: LinkId, packet: &Parcel) {
+    fn on_arrived(&mut self, link: LinkId, packet: &Packet) {
         let current = packet.epoch == self.context.config.life;
         match packet.purpose {
             Purpose::Delivered if current => self.delivery.on_delivered(&mut self.context, packet),
@@ -501,7 +501,7 @@ impl Channels {
         }
     }
 
-    fn on_message(&mut self, link: LinkId, packet: &Parcel) {
+    fn on_message(&mut self, link: LinkId, packet: &Packet) {
         let (from, epoch, number) = (&packet.from, packet.epoch, packet.number);
         if !self.dedup.accepts_sender(from) {
             self.reject(link, Rejection::TooMany);
@@ -526,7 +526,7 @@ impl Channels {
 
     /// A member sent its whole state of a channel: the new part is broadcast, and the member gets this node's state if it
     /// differs.
-    fn on_state(&mut self, packet: &Parcel) {
+    fn on_state(&mut self, packet: &Packet) {
         let channel = &packet.channel;
         let Some(store) = self.stores.get_mut(channel) else {
             return;

@@ -1,6 +1,6 @@
 //! Inputs, outputs and events of a node's channels.
 
-use super::message::{ChannelName, Data, Failure, Kind, Parcel, UpdateId, Version};
+use super::message::{ChannelName, Data, Failure, Kind, Packet, UpdateId, Version};
 use super::store::Custom;
 use crate::identity::NodeId;
 use crate::link::LinkId;
@@ -111,12 +111,12 @@ pub enum Input {
         /// The link.
         link: LinkId,
         /// The packet.
-        parcel: Arc<Parcel>,
+        packet: Arc<Packet>,
     },
     /// The answer to [`Output::Route`]: the packet cannot go on.
     Unroutable {
         /// The packet.
-        parcel: Arc<Parcel>,
+        packet: Arc<Packet>,
         /// The reason.
         failure: Failure,
     },
@@ -329,7 +329,7 @@ pub enum Output {
         data: Data,
     },
     /// Choose the next hop of a packet; answer with `Forward` or `Unroutable`.
-    Route(Arc<Parcel>),
+    Route(Arc<Packet>),
     /// Deliver to the application of a channel.
     Deliver {
         /// The channel.

@@ -2,7 +2,7 @@
 //!
 //! A [`Data`] is one message of a link: at most [`FRAME_BYTES_MAX`](crate::size::FRAME_BYTES_MAX) bytes
 //! encoded. A payload that does not fit is cut into segments: the first travels in its item, the others in
-//! [`Item::Rest`] right behind it on the same link. Sizes equal the wire format's (net/proto/mesh.proto).
+//! [`Item::Segment`] right behind it on the same link. Sizes equal the wire format's (net/proto/mesh.proto).
 
 use crate::identity::{NameError, NodeId, check_name};
 use crate::random::{hash_bytes, mix};
@@ -285,7 +285,7 @@ impl core::error::Error for Failure {}
 
 /// A message, or its answer, that is routed from one node to another over relays.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Parcel {
+pub struct Packet {
     /// The sender.
     pub from: NodeId,
     /// The receiver.
@@ -320,17 +320,17 @@ pub enum Item {
         /// Anti-entropy sends it: it says nothing about the broadcast tree.
         repair: bool,
         /// Bytes of the payload that follow in segments.
-        rest: u32,
+        remaining: u32,
     },
     /// A packet.
-    Parcel {
+    Packet {
         /// The packet, with the first segment of its payload.
-        parcel: Arc<Parcel>,
+        packet: Arc<Packet>,
         /// Bytes of the payload that follow in segments.
-        rest: u32,
+        remaining: u32,
     },
     /// The next segment of the payload before.
-    Rest(Arc<[u8]>),
+    Segment(Arc<[u8]>),
     /// Order-free hash of the sender's state of a channel.
     Digest {
         /// The channel.
@@ -408,7 +408,7 @@ impl Encoded for Entry {
 
 impl Update {
     /// The encoded size with `payload` bytes of payload.
-    pub(super) fn cut_len(&self, payload: usize, repair: bool, rest: u32) -> usize {
+    pub(super) fn cut_len(&self, payload: usize, repair: bool, remaining: u32) -> usize {
         // Every kind has a non-zero number on the wire.
         let body = 2 + match &self.body {
             Body::Message | Body::Custom => 0,
@@ -423,13 +423,13 @@ impl Update {
             + body
             + size::boolean(repair)
             + size::bytes(payload)
-            + size::uint(u64::from(rest))
+            + size::uint(u64::from(remaining))
     }
 }
 
-impl Parcel {
+impl Packet {
     /// The encoded size with `payload` bytes of payload.
-    pub(super) fn cut_len(&self, payload: usize, rest: u32) -> usize {
+    pub(super) fn cut_len(&self, payload: usize, remaining: u32) -> usize {
         // Every purpose and every failure has a non-zero number on the wire.
         let purpose = match self.purpose {
             Purpose::Message | Purpose::Datagram | Purpose::State | Purpose::Delivered => 2,
@@ -448,7 +448,7 @@ impl Parcel {
             + size::bytes(self.channel.as_str().len())
             + path.sum::<usize>()
             + size::bytes(payload)
-            + size::uint(u64::from(rest))
+            + size::uint(u64::from(remaining))
     }
 }
 
@@ -460,10 +460,10 @@ impl Encoded for Item {
             Self::Update {
                 update,
                 repair,
-                rest,
-            } => update.cut_len(update.payload.len(), *repair, *rest),
-            Self::Parcel { parcel, rest } => parcel.cut_len(parcel.payload.len(), *rest),
-            Self::Rest(bytes) => bytes.len(),
+                remaining,
+            } => update.cut_len(update.payload.len(), *repair, *remaining),
+            Self::Packet { packet, remaining } => packet.cut_len(packet.payload.len(), *remaining),
+            Self::Segment(bytes) => bytes.len(),
             Self::Digest { channel, hash, .. } => {
                 size::bytes(channel.as_str().len()) + 2 + if *hash == 0 { 0 } else { 9 }
             }

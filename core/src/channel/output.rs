@@ -5,7 +5,7 @@ use super::Channels;
 use super::anti_entropy::Answer;
 use super::context::Timer;
 use super::interface::{Delivery, Event, Output, Rejection};
-use super::message::{Body, ChannelName, Failure, Item, Parcel, Purpose, Update, UpdateId};
+use super::message::{Body, ChannelName, Failure, Item, Packet, Purpose, Update, UpdateId};
 use super::store::Change;
 use crate::identity::NodeId;
 use crate::link::LinkId;
@@ -107,7 +107,7 @@ impl Channels {
         let state = self.stores.get(channel).and_then(|store| store.encode());
         let Some(state) = state else { return };
         let (me, epoch) = (self.context.me().clone(), self.context.config.life);
-        self.context.out.push(Output::Route(Arc::new(Parcel {
+        self.context.out.push(Output::Route(Arc::new(Packet {
             from: me.clone(),
             to,
             epoch,
@@ -178,7 +178,7 @@ impl Channels {
 /// Deliveries to applications, and reports.
 impl Channels {
     /// Hands a message or datagram to the application.
-    pub(super) fn hand_over(&mut self, packet: &Parcel) -> Result<(), Failure> {
+    pub(super) fn hand_over(&mut self, packet: &Packet) -> Result<(), Failure> {
         self.applications
             .accept(&packet.channel, packet.payload.len())?;
         self.context.out.push(Output::Deliver {

@@ -6,19 +6,19 @@
 
 use super::context::Context;
 use super::interface::{Event, Output};
-use super::message::{Failure, HOPS_MAX, Parcel, Purpose};
+use super::message::{Failure, HOPS_MAX, Packet, Purpose};
 use crate::identity::NodeId;
 use std::sync::Arc;
 
 /// Whether a packet can come from this neighbour: it passed the packet last, and the sender is on the path.
-pub(super) fn is_genuine(me: &NodeId, packet: &Parcel, neighbour: &NodeId) -> bool {
+pub(super) fn is_genuine(me: &NodeId, packet: &Packet, neighbour: &NodeId) -> bool {
     packet.path.last() == Some(neighbour)
         && packet.from != *me
         && packet.path.contains(&packet.from)
 }
 
 /// The packet as this node passes it on; none if it was here before or passed too many nodes.
-pub(super) fn forward(me: &NodeId, packet: &Parcel) -> Option<Parcel> {
+pub(super) fn forward(me: &NodeId, packet: &Packet) -> Option<Packet> {
     if packet.path.contains(me) || packet.path.len() >= HOPS_MAX {
         return None;
     }
@@ -28,10 +28,10 @@ pub(super) fn forward(me: &NodeId, packet: &Parcel) -> Option<Parcel> {
 }
 
 /// The answer to the sender of a message.
-pub(super) fn answer(me: &NodeId, packet: &Parcel, purpose: Purpose) -> Parcel {
+pub(super) fn answer(me: &NodeId, packet: &Packet, purpose: Purpose) -> Packet {
     let excluded = packet.path.iter().take_while(|id| **id != packet.from);
     let path = excluded.filter(|id| *id != me).cloned();
-    Parcel {
+    Packet {
         from: me.clone(),
         to: packet.from.clone(),
         epoch: packet.epoch,
@@ -45,7 +45,7 @@ pub(super) fn answer(me: &NodeId, packet: &Parcel, purpose: Purpose) -> Parcel {
 }
 
 /// A packet that is not a pending message of this node cannot go on from here.
-pub(super) fn on_unroutable(context: &mut Context, packet: &Parcel, failure: Failure) {
+pub(super) fn on_unroutable(context: &mut Context, packet: &Packet, failure: Failure) {
     let me = &context.config.id;
     let is_answer = matches!(packet.purpose, Purpose::Delivered | Purpose::Failed(_));
     if is_answer && packet.from == *me && packet.path.len() > 1 {
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn an_answer_avoids_the_nodes_that_its_message_was_to_avoid() {
         let message = packet("me", &["x", "a", "b"], 7, 5);
-        let message = Parcel {
+        let message = Packet {
             from: id("a"),
             ..message
         };
@@ -141,7 +141,7 @@ mod tests {
     fn an_answer_without_a_route_is_sent_without_exclusions_once() {
         let mut context = context();
         let message = packet("me", &["x", "a"], 7, 5);
-        let message = Parcel {
+        let message = Packet {
             from: id("a"),
             ..message
         };

@@ -1,6 +1,6 @@
 //! Inputs and outputs of a node.
 
-use super::Message;
+use super::message::Message;
 use crate::channel;
 use crate::gossip::{self, Event};
 use crate::link::{Address, DialId, LinkId, Ticket};

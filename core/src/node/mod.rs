@@ -13,7 +13,7 @@ mod message;
 mod neighbours;
 mod routes;
 
-use crate::channel::message::{Parcel, Purpose};
+use crate::channel::message::{Packet, Purpose};
 use crate::channel::{self, Channels};
 use crate::gossip::{self, Gossip};
 use crate::identity::NodeId;
@@ -130,7 +130,7 @@ impl Node {
     }
 
     /// Counts a packet of this node, and requests a link to its receiver if it is sent much.
-    fn count_packet(&mut self, now: Instant, packet: &Parcel, out: &mut Outbox<Output>) {
+    fn count_packet(&mut self, now: Instant, packet: &Packet, out: &mut Outbox<Output>) {
         let own = packet.from == *self.gossip.id();
         let counts = matches!(packet.purpose, Purpose::Message | Purpose::Datagram);
         let bytes = packet.payload.len();
@@ -160,12 +160,12 @@ impl Node {
                         let message = Message::Channel(data);
                         out.push(Output::Send { link, message });
                     }
-                    channel::Output::Route(parcel) => {
-                        self.count_packet(now, &parcel, out);
+                    channel::Output::Route(packet) => {
+                        self.count_packet(now, &packet, out);
                         let may_detour = !self.channels.sabotaged(Switch::NoDetour);
-                        let input = match self.routes.next_hop(&self.gossip, &parcel, may_detour) {
-                            Ok(link) => channel::Input::Forward { link, parcel },
-                            Err(failure) => channel::Input::Unroutable { parcel, failure },
+                        let input = match self.routes.next_hop(&self.gossip, &packet, may_detour) {
+                            Ok(link) => channel::Input::Forward { link, packet },
+                            Err(failure) => channel::Input::Unroutable { packet, failure },
                         };
                         self.channels.step(now, input, &mut self.channel_outputs);
                     }

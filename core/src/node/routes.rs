@@ -6,7 +6,7 @@
 //! Bound: one notification in [`ROUTES_INTERVAL`].
 
 use crate::channel::Failure;
-use crate::channel::message::Parcel;
+use crate::channel::message::Packet;
 use crate::gossip::{Gossip, Status};
 use crate::identity::NodeId;
 use crate::link::LinkId;
@@ -150,7 +150,7 @@ impl RouteCache {
     pub(super) fn next_hop(
         &mut self,
         mesh: &Gossip,
-        packet: &Parcel,
+        packet: &Packet,
         may_detour: bool,
     ) -> Result<LinkId, Failure> {
         let to = &packet.to;
@@ -309,8 +309,8 @@ mod tests {
         step(mesh, Input::Receive { link, message });
     }
 
-    fn packet(to: &str, path: &[&str]) -> Parcel {
-        Parcel {
+    fn packet(to: &str, path: &[&str]) -> Packet {
+        Packet {
             from: id(path[0]),
             to: id(to),
             epoch: 1,

@@ -7,12 +7,13 @@
 //! Bounds: [`WINDOW`] bytes that the neighbour has not consumed, [`WAITING_BYTES_MAX`] bytes of broadcasts and as many of
 //! packets, [`ANNOUNCEMENTS_MAX`] announcements, [`STEPS_MAX`] steps of reconciliation.
 
+mod cost;
 mod packets;
 mod segments;
 mod updates;
 
 use super::interface::Neighbour;
-use super::message::{ChannelName, Data, Item, Parcel, Update, UpdateId};
+use super::message::{ChannelName, Data, Item, Packet, Update, UpdateId};
 use crate::flow_control::FlowControl;
 use crate::identity::NodeId;
 use crate::pacing::{Demand, Pace, Pacer};
@@ -25,21 +26,16 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use updates::UpdateQueue;
 
+pub use cost::WAITING_BYTES_MAX;
+
 /// Maximum number of bytes sent on a link that the neighbour has not consumed.
 pub const WINDOW: u32 = 256 * 1024;
-/// Maximum number of bytes of broadcasts, and of packets, that wait on one link. One more payload always fits.
-pub const WAITING_BYTES_MAX: usize = 1024 * 1024;
 /// Maximum number of announcements that wait on one link.
 const ANNOUNCEMENTS_MAX: usize = 256;
 /// Maximum number of steps of reconciliation that wait on one link.
 const STEPS_MAX: usize = 512;
 /// Room kept for a message's own tags and lengths.
 const HEADROOM: usize = 64;
-
-/// The size that a waiting payload counts as: its bytes and an allowance for its name.
-fn cost(payload: &[u8]) -> usize {
-    payload.len() + 64
-}
 
 /// Room left in a message.
 struct Budget {
@@ -204,12 +200,12 @@ impl LinkQueue {
     }
 
     /// Adds a packet; returns false if there is no room.
-    pub(super) fn push_packet(&mut self, packet: &Arc<Parcel>) -> bool {
+    pub(super) fn push_packet(&mut self, packet: &Arc<Packet>) -> bool {
         self.packets.push(packet)
     }
 
     /// Takes the waiting packets: the link is lost.
-    pub(super) fn take_packets(&mut self) -> VecDeque<Arc<Parcel>> {
+    pub(super) fn take_packets(&mut self) -> VecDeque<Arc<Packet>> {
         self.packets.take_all()
     }
 
@@ -289,7 +285,7 @@ impl LinkQueue {
         data.prune = self.tree.take_prune();
         if let Some(segment) = self.outgoing.next(budget.left) {
             budget.left = budget.left.saturating_sub(item_cost(segment.len()));
-            data.items.push(Item::Rest(segment));
+            data.items.push(Item::Segment(segment));
             if self.outgoing.is_active() {
                 return;
             }
@@ -344,22 +340,22 @@ impl LinkQueue {
         let Some(packet) = self.packets.front() else {
             return true;
         };
-        let len = |payload, rest| packet.cut_len(payload, rest);
-        let Some((first, rest)) = split(packet.payload.len(), budget.left, len) else {
+        let len = |payload, remaining| packet.cut_len(payload, remaining);
+        let Some((first, remaining)) = split(packet.payload.len(), budget.left, len) else {
             return false;
         };
-        budget.left = budget.left.saturating_sub(item_cost(len(first, rest)));
-        let Some(mut parcel) = self.packets.pop() else {
+        budget.left = budget.left.saturating_sub(item_cost(len(first, remaining)));
+        let Some(mut packet) = self.packets.pop() else {
             return true;
         };
-        if rest > 0 {
-            self.outgoing.begin(Arc::clone(&parcel.payload), first);
-            parcel = Arc::new(Parcel {
-                payload: Arc::from(&parcel.payload[..first]),
-                ..Parcel::clone(&parcel)
+        if remaining > 0 {
+            self.outgoing.begin(Arc::clone(&packet.payload), first);
+            packet = Arc::new(Packet {
+                payload: Arc::from(&packet.payload[..first]),
+                ..Packet::clone(&packet)
             });
         }
-        data.items.push(Item::Parcel { parcel, rest });
+        data.items.push(Item::Packet { packet, remaining });
         true
     }
 
@@ -368,15 +364,15 @@ impl LinkQueue {
         let Some((update, repair)) = self.updates.front() else {
             return true;
         };
-        let len = |payload, rest| update.cut_len(payload, repair, rest);
-        let Some((first, rest)) = split(update.payload.len(), budget.left, len) else {
+        let len = |payload, remaining| update.cut_len(payload, repair, remaining);
+        let Some((first, remaining)) = split(update.payload.len(), budget.left, len) else {
             return false;
         };
-        budget.left = budget.left.saturating_sub(item_cost(len(first, rest)));
+        budget.left = budget.left.saturating_sub(item_cost(len(first, remaining)));
         let Some((mut update, repair)) = self.updates.pop() else {
             return true;
         };
-        if rest > 0 {
+        if remaining > 0 {
             self.outgoing.begin(Arc::clone(&update.payload), first);
             update = Arc::new(Update {
                 payload: Arc::from(&update.payload[..first]),
@@ -386,7 +382,7 @@ impl LinkQueue {
         data.items.push(Item::Update {
             update,
             repair,
-            rest,
+            remaining,
         });
         true
     }
@@ -430,7 +426,7 @@ mod tests {
         let whole = Item::Update {
             update: Arc::clone(&update),
             repair: false,
-            rest: 0,
+            remaining: 0,
         };
         assert_eq!(items(&mut queue), [whole]);
         queue.note_duplicate();
@@ -499,10 +495,10 @@ mod tests {
             .map(|item| match item {
                 Item::Graft(_) => "graft",
                 Item::Digest { .. } => "step",
-                Item::Parcel { .. } => "packet",
+                Item::Packet { .. } => "packet",
                 Item::Update { .. } => "broadcast",
                 Item::Have(_)
-                | Item::Rest(_)
+                | Item::Segment(_)
                 | Item::Sketch { .. }
                 | Item::Larger { .. }
                 | Item::Want { .. } => panic!("unexpected: {item:?}"),
@@ -603,11 +599,11 @@ mod tests {
                     prop_assert!(data.encoded_len() <= FRAME_BYTES_MAX);
                     for item in receiver.receive(data).unwrap() {
                         match item {
-                            Item::Parcel { parcel, .. } => arrived.0.push(parcel),
+                            Item::Packet { packet, .. } => arrived.0.push(packet),
                             Item::Update { update, .. } => arrived.1.push(update),
                             Item::Have(_)
                             | Item::Graft(_)
-                            | Item::Rest(_)
+                            | Item::Segment(_)
                             | Item::Digest { .. }
                             | Item::Sketch { .. }
                             | Item::Larger { .. }

@@ -2,15 +2,15 @@
 //!
 //! Bound: [`WAITING_BYTES_MAX`] bytes and one more payload, above which packets are refused.
 
-use super::{WAITING_BYTES_MAX, cost};
-use crate::channel::message::Parcel;
+use super::cost::{WAITING_BYTES_MAX, cost};
+use crate::channel::message::Packet;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Waiting packets, oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct PacketQueue {
-    packets: VecDeque<Arc<Parcel>>,
+    packets: VecDeque<Arc<Packet>>,
     bytes: usize,
 }
 
@@ -20,7 +20,7 @@ impl PacketQueue {
     }
 
     /// Adds a packet; returns false if there is no room.
-    pub(super) fn push(&mut self, packet: &Arc<Parcel>) -> bool {
+    pub(super) fn push(&mut self, packet: &Arc<Packet>) -> bool {
         if self.bytes >= WAITING_BYTES_MAX {
             return false;
         }
@@ -30,19 +30,19 @@ impl PacketQueue {
     }
 
     /// The oldest packet.
-    pub(super) fn front(&self) -> Option<&Parcel> {
+    pub(super) fn front(&self) -> Option<&Packet> {
         self.packets.front().map(Arc::as_ref)
     }
 
     /// Takes the oldest packet.
-    pub(super) fn pop(&mut self) -> Option<Arc<Parcel>> {
+    pub(super) fn pop(&mut self) -> Option<Arc<Packet>> {
         let packet = self.packets.pop_front()?;
         self.bytes -= cost(&packet.payload);
         Some(packet)
     }
 
     /// Takes all packets: the link is lost.
-    pub(super) fn take_all(&mut self) -> VecDeque<Arc<Parcel>> {
+    pub(super) fn take_all(&mut self) -> VecDeque<Arc<Packet>> {
         self.bytes = 0;
         core::mem::take(&mut self.packets)
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
     use crate::channel::tests::sample;
 
-    fn packet(number: u64, bytes: usize) -> Arc<Parcel> {
+    fn packet(number: u64, bytes: usize) -> Arc<Packet> {
         Arc::new(sample::packet("b", &["a"], number, bytes))
     }
 

@@ -3,7 +3,7 @@
 //! The first segment travels in its item with the number of bytes that follow; the others follow right behind it on the
 //! same link. No other item comes in between.
 
-use crate::channel::message::{Item, PAYLOAD_BYTES_MAX, Parcel, Update};
+use crate::channel::message::{Item, PAYLOAD_BYTES_MAX, Packet, Update};
 use crate::size;
 use std::sync::Arc;
 
@@ -72,17 +72,20 @@ impl Reassembly {
         let mut result = Ok(());
         for item in items {
             let taken = match item {
-                Item::Rest(segment) => self
+                Item::Segment(segment) => self
                     .extend(&segment)
                     .map(|finished| complete.extend(finished)),
                 Item::Update {
-                    ref update, rest, ..
-                } if rest > 0 => self.begin(&Arc::clone(&update.payload), rest, item),
-                Item::Parcel { ref parcel, rest } if rest > 0 => {
-                    self.begin(&Arc::clone(&parcel.payload), rest, item)
-                }
+                    ref update,
+                    remaining,
+                    ..
+                } if remaining > 0 => self.begin(&Arc::clone(&update.payload), remaining, item),
+                Item::Packet {
+                    ref packet,
+                    remaining,
+                } if remaining > 0 => self.begin(&Arc::clone(&packet.payload), remaining, item),
                 Item::Update { .. }
-                | Item::Parcel { .. }
+                | Item::Packet { .. }
                 | Item::Have(_)
                 | Item::Graft(_)
                 | Item::Digest { .. }
@@ -129,19 +132,19 @@ impl Reassembly {
                     ..Update::clone(&update)
                 }),
                 repair,
-                rest: 0,
+                remaining: 0,
             })),
-            Item::Parcel { parcel, .. } => Ok(Some(Item::Parcel {
-                parcel: Arc::new(Parcel {
+            Item::Packet { packet, .. } => Ok(Some(Item::Packet {
+                packet: Arc::new(Packet {
                     payload,
-                    ..Parcel::clone(&parcel)
+                    ..Packet::clone(&packet)
                 }),
-                rest: 0,
+                remaining: 0,
             })),
             // No other item has a payload.
             Item::Have(_)
             | Item::Graft(_)
-            | Item::Rest(_)
+            | Item::Segment(_)
             | Item::Digest { .. }
             | Item::Sketch { .. }
             | Item::Larger { .. }
@@ -185,16 +188,16 @@ mod tests {
         Arc::new(update)
     }
 
-    fn whole(payload: &[u8], rest: u32) -> Item {
+    fn whole(payload: &[u8], remaining: u32) -> Item {
         Item::Update {
             update: update(payload),
             repair: false,
-            rest,
+            remaining,
         }
     }
 
     fn segment(bytes: &[u8]) -> Item {
-        Item::Rest(Arc::from(bytes))
+        Item::Segment(Arc::from(bytes))
     }
 
     #[test]
@@ -233,7 +236,7 @@ mod tests {
             room in 700_usize..4_000,
         ) {
             let sent = update(&bytes);
-            let (first, remaining) = split(bytes.len(), room, |payload, rest| sent.cut_len(payload, false, rest)).unwrap();
+            let (first, remaining) = split(bytes.len(), room, |payload, remaining| sent.cut_len(payload, false, remaining)).unwrap();
             let mut items = vec![whole(&bytes[..first], remaining)];
             let mut segmenter = Segmenter::default();
             if remaining > 0 {
@@ -241,7 +244,7 @@ mod tests {
             }
             while let Some(segment) = segmenter.next(room) {
                 prop_assert!(item_cost(segment.len()) <= room);
-                items.push(Item::Rest(segment));
+                items.push(Item::Segment(segment));
             }
             let mut reassembly = Reassembly::default();
             let mut arrived = Vec::new();
@@ -255,7 +258,7 @@ mod tests {
         #[test]
         fn a_first_segment_fits(payload in 0_usize..100_000, room in 0_usize..17_000) {
             let update = update(b"");
-            let len = |payload, rest| update.cut_len(payload, true, rest);
+            let len = |payload, remaining| update.cut_len(payload, true, remaining);
             if let Some((first, remaining)) = split(payload, room, len) {
                 prop_assert!(item_cost(len(first, remaining)) <= room);
                 prop_assert_eq!(first + remaining as usize, payload);

@@ -3,7 +3,7 @@
 //! Bounds: [`RETAINED_MAX`] messages and [`RETAINED_BYTES_MAX`] bytes an origin, of which the oldest is dropped first;
 //! [`ORIGINS_MAX`] origins and [`CHANNEL_BYTES_MAX`] bytes a channel, above which further origins are refused.
 
-use super::{Applied, share};
+use super::applied::{Applied, share};
 use crate::channel::message::Update;
 use crate::identity::NodeId;
 use std::collections::BTreeMap;

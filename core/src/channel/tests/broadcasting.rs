@@ -220,7 +220,7 @@ fn a_neighbour_cannot_speak_in_our_name_nor_flood_us_with_names() {
             payload: bytes("lie"),
         }),
         repair: false,
-        rest: 0,
+        remaining: 0,
     };
     let data = |items| Input::Receive {
         link,
@@ -253,7 +253,7 @@ fn a_rest_without_a_beginning_is_named_and_harms_nobody() {
     let link = world.link("a", "b");
     world.open_all("chat", Kind::Messages);
     let data = Data {
-        items: vec![Item::Rest(bytes("tail"))],
+        items: vec![Item::Segment(bytes("tail"))],
         ..Data::default()
     };
     world.step(&id("a"), Input::Receive { link, data });

@@ -2,7 +2,7 @@
 
 use super::world::{channel, config, id};
 use crate::channel::message::{
-    Body, Data, Entry, Failure, Item, Kind, Parcel, Purpose, Update, UpdateId, Version,
+    Body, Data, Entry, Failure, Item, Kind, Packet, Purpose, Update, UpdateId, Version,
 };
 use crate::channel::{
     CHANNELS_MAX, Channels, Expected, Input, Neighbour, Options, Output, PENDING_MAX, Request,
@@ -79,7 +79,7 @@ fn purpose() -> impl Strategy<Value = Purpose> {
     ]
 }
 
-fn parcel() -> impl Strategy<Value = Parcel> {
+fn packet() -> impl Strategy<Value = Packet> {
     let names = (name(), name(), prop::collection::vec(name(), 0..26));
     (
         names,
@@ -91,7 +91,7 @@ fn parcel() -> impl Strategy<Value = Parcel> {
         payload(),
     )
         .prop_map(
-            |((from, to, path), epoch, number, floor, purpose, on, payload)| Parcel {
+            |((from, to, path), epoch, number, floor, purpose, on, payload)| Packet {
                 from: id(from),
                 to: id(to),
                 epoch,
@@ -115,19 +115,19 @@ fn item() -> impl Strategy<Value = Item> {
         sum,
         check,
     });
-    let rest = prop_oneof![4 => Just(0_u32), 1 => 1_u32..100, 1 => any::<u32>()];
+    let remaining = prop_oneof![4 => Just(0_u32), 1 => 1_u32..100, 1 => any::<u32>()];
     prop_oneof![
         1 => update_id().prop_map(Item::Have),
         1 => update_id().prop_map(Item::Graft),
-        4 => (update_id(), body(), payload(), any::<bool>(), rest.clone()).prop_map(
-            |(id, body, payload, repair, rest)| Item::Update {
+        4 => (update_id(), body(), payload(), any::<bool>(), remaining.clone()).prop_map(
+            |(id, body, payload, repair, remaining)| Item::Update {
                 update: Arc::new(Update { id, body, payload }),
                 repair,
-                rest,
+                remaining,
             }
         ),
-        4 => (parcel(), rest).prop_map(|(parcel, rest)| Item::Parcel { parcel: Arc::new(parcel), rest }),
-        1 => payload().prop_map(Item::Rest),
+        4 => (packet(), remaining).prop_map(|(packet, remaining)| Item::Packet { packet: Arc::new(packet), remaining }),
+        1 => payload().prop_map(Item::Segment),
         1 => (topic(), kind(), any::<u64>()).prop_map(|(on, kind, hash)| Item::Digest { channel: channel(on), kind, hash }),
         1 => (topic(), kind(), prop::collection::vec(cell, 0..30))
             .prop_map(|(on, kind, cells)| Item::Sketch { channel: channel(on), kind, cells }),
@@ -176,9 +176,9 @@ fn input() -> impl Strategy<Value = Input> {
     prop_oneof![
         8 => (link.clone(), data).prop_map(|(link, data)| Input::Receive { link, data }),
         1 => neighbours,
-        1 => (link, parcel()).prop_map(|(link, parcel)| Input::Forward { link, parcel: Arc::new(parcel) }),
-        1 => (parcel(), prop::sample::select(Failure::ALL.to_vec()))
-            .prop_map(|(parcel, (failure, _))| Input::Unroutable { parcel: Arc::new(parcel), failure }),
+        1 => (link, packet()).prop_map(|(link, packet)| Input::Forward { link, packet: Arc::new(packet) }),
+        1 => (packet(), prop::sample::select(Failure::ALL.to_vec()))
+            .prop_map(|(packet, (failure, _))| Input::Unroutable { packet: Arc::new(packet), failure }),
         1 => (request.clone(), topic(), kind()).prop_map(|(request, on, kind)| Input::Open {
             request,
             channel: channel(on),

@@ -1,7 +1,7 @@
 //! Samples of what channels hold and send, for tests of components.
 
 use crate::channel::context::Context;
-use crate::channel::message::{Body, ChannelName, Entry, Parcel, Purpose, Update, UpdateId};
+use crate::channel::message::{Body, ChannelName, Entry, Packet, Purpose, Update, UpdateId};
 use crate::channel::{Config, Output, Tuning};
 use crate::identity::NodeId;
 use crate::time::Instant;
@@ -75,8 +75,8 @@ fn entries(sequence: u64, keys: &[&str], bytes: Option<usize>) -> Arc<Update> {
 }
 
 /// A message of `bytes` bytes to one member, that passed the nodes of `path`, its sender first.
-pub(in crate::channel) fn packet(to: &str, path: &[&str], number: u64, bytes: usize) -> Parcel {
-    Parcel {
+pub(in crate::channel) fn packet(to: &str, path: &[&str], number: u64, bytes: usize) -> Packet {
+    Packet {
         from: id(path[0]),
         to: id(to),
         epoch: 1,

@@ -1,7 +1,7 @@
 //! Messages to one node.
 
 use super::world::{World, bytes, channel, id};
-use crate::channel::message::{Data, Failure, Item, Kind, Parcel, Purpose};
+use crate::channel::message::{Data, Failure, Item, Kind, Packet, Purpose};
 use crate::channel::{
     Delivery, Done, Event, Input, Neighbour, Options, Output, ROOM_BYTES, Refusal, Rejection,
     Request,
@@ -121,8 +121,8 @@ fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
     };
     world.open_with("b", "chat", options).unwrap();
     // The world consumes at once; this node does not.
-    let parcel = |number, size| {
-        let parcel = Parcel {
+    let packet = |number, size| {
+        let packet = Packet {
             from: id("a"),
             to: id("b"),
             epoch: 1,
@@ -133,9 +133,9 @@ fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
             path: vec![id("a")],
             payload: vec![b'x'; size].into(),
         };
-        let items = vec![Item::Parcel {
-            parcel: Arc::new(parcel),
-            rest: 0,
+        let items = vec![Item::Packet {
+            packet: Arc::new(packet),
+            remaining: 0,
         }];
         Input::Receive {
             link,
@@ -148,7 +148,7 @@ fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
     let mut out = crate::machine::Outbox::new();
     let node = world.nodes.get_mut(&id("b")).unwrap();
     for (number, (size, consumed)) in (1..).zip(messages) {
-        crate::machine::Machine::step(node, world.now, parcel(number, *size), &mut out);
+        crate::machine::Machine::step(node, world.now, packet(number, *size), &mut out);
         if let Some(bytes) = *consumed {
             let (channel, count) = (channel("chat"), 1);
             let consumed = Input::Consumed {
@@ -160,7 +160,7 @@ fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
         }
     }
     let answers = out.drain().filter_map(|order| match order {
-        Output::Route(parcel) => Some((parcel.number, parcel.purpose)),
+        Output::Route(packet) => Some((packet.number, packet.purpose)),
         Output::Transmit { .. }
         | Output::Deliver { .. }
         | Output::Answer { .. }
@@ -212,7 +212,7 @@ fn a_neighbour_that_lies_about_the_sender_is_named() {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open("a", "chat", Kind::Messages).unwrap();
-    let parcel = |from: &str, path: &[&str]| Parcel {
+    let packet = |from: &str, path: &[&str]| Packet {
         from: id(from),
         to: id("a"),
         epoch: 1,
@@ -224,14 +224,14 @@ fn a_neighbour_that_lies_about_the_sender_is_named() {
         payload: bytes("lie"),
     };
     for lie in [
-        parcel("c", &["b"]),
-        parcel("a", &["a", "b"]),
-        parcel("c", &["c"]),
-        parcel("b", &[]),
+        packet("c", &["b"]),
+        packet("a", &["a", "b"]),
+        packet("c", &["c"]),
+        packet("b", &[]),
     ] {
-        let items = vec![Item::Parcel {
-            parcel: Arc::new(lie),
-            rest: 0,
+        let items = vec![Item::Packet {
+            packet: Arc::new(lie),
+            remaining: 0,
         }];
         world.step(
             &id("a"),
@@ -253,7 +253,7 @@ fn a_neighbour_that_lies_about_the_sender_is_named() {
 }
 
 #[test]
-fn a_parcel_that_goes_in_circles_is_stopped() {
+fn a_packet_that_goes_in_circles_is_stopped() {
     let mut world = World::new(&["b"]);
     world.step(
         &id("b"),
@@ -263,7 +263,7 @@ fn a_parcel_that_goes_in_circles_is_stopped() {
             lively: true,
         }]),
     );
-    let parcel = Parcel {
+    let packet = Packet {
         from: id("a"),
         to: id("d"),
         epoch: 1,
@@ -274,9 +274,9 @@ fn a_parcel_that_goes_in_circles_is_stopped() {
         path: vec![id("a"), id("b"), id("c")],
         payload: bytes("x"),
     };
-    let items = vec![Item::Parcel {
-        parcel: Arc::new(parcel),
-        rest: 0,
+    let items = vec![Item::Packet {
+        packet: Arc::new(packet),
+        remaining: 0,
     }];
     world.step(
         &id("b"),

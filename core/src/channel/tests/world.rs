@@ -1,7 +1,7 @@
 //! Channels of several nodes on links of the test.
 
 pub(super) use super::sample::{channel, config, id};
-use crate::channel::message::{ChannelName, Data, Item, Kind, Parcel};
+use crate::channel::message::{ChannelName, Data, Item, Kind, Packet};
 use crate::channel::{
     Channels, Delivery, Done, Event, Failure, Input, Neighbour, Options, Output, Refusal, Request,
     Transaction, Write,
@@ -59,15 +59,15 @@ impl Environment for Fleet {
         let fleet = &mut world.environment;
         match output {
             Output::Transmit { link, data } => world.send(node, link, data),
-            Output::Route(parcel) => {
-                let route = if world.nodes.contains_key(&parcel.to) {
-                    fleet.route(node, &parcel)
+            Output::Route(packet) => {
+                let route = if world.nodes.contains_key(&packet.to) {
+                    fleet.route(node, &packet)
                 } else {
                     Err(Failure::UnknownPeer)
                 };
                 let input = match route {
-                    Ok(link) => Input::Forward { link, parcel },
-                    Err(failure) => Input::Unroutable { parcel, failure },
+                    Ok(link) => Input::Forward { link, packet },
+                    Err(failure) => Input::Unroutable { packet, failure },
                 };
                 world.step(node, input);
             }
@@ -121,7 +121,7 @@ impl Fleet {
     }
 
     /// The link that the shortest route begins with that passes no node of the packet's path.
-    fn route(&self, me: &NodeId, packet: &Parcel) -> Result<LinkId, Failure> {
+    fn route(&self, me: &NodeId, packet: &Packet) -> Result<LinkId, Failure> {
         let mut front: Vec<(NodeId, LinkId)> = self.neighbours(me);
         let mut seen: BTreeSet<NodeId> = packet.path.iter().cloned().collect();
         while !front.is_empty() {

@@ -80,7 +80,7 @@ pub(super) fn parse(wire: proto::Broadcast) -> Parsed<Item> {
     Ok(Item::Update {
         update: Arc::new(update),
         repair: wire.repair,
-        rest: wire.rest,
+        remaining: wire.rest,
     })
 }
 
@@ -168,7 +168,7 @@ pub(super) mod arbitrary {
                         payload: Arc::from(payload),
                     }),
                     repair,
-                    rest: u32::try_from(rest).unwrap(),
+                    remaining: u32::try_from(rest).unwrap(),
                 }
             },
         )

@@ -16,7 +16,7 @@ fn item(wire: proto::DataItem) -> Parsed<Item> {
         data_item::Item::Graft(id) => update_id(&id).map(Item::Graft).map_err(inside("graft")),
         data_item::Item::Broadcast(wire) => broadcast::parse(wire).map_err(inside("broadcast")),
         data_item::Item::Parcel(wire) => parcel::parse(wire).map_err(inside("parcel")),
-        data_item::Item::Rest(bytes) => Ok(Item::Rest(Arc::from(bytes))),
+        data_item::Item::Rest(bytes) => Ok(Item::Segment(Arc::from(bytes))),
         data_item::Item::Digest(wire) => reconciliation::digest(&wire).map_err(inside("digest")),
         data_item::Item::Sketch(wire) => reconciliation::sketch(wire).map_err(inside("sketch")),
         data_item::Item::Larger(wire) => reconciliation::larger(&wire).map_err(inside("larger")),
@@ -40,12 +40,12 @@ impl From<&Item> for proto::DataItem {
             Item::Update {
                 update,
                 repair,
-                rest,
-            } => data_item::Item::Broadcast(broadcast::compose(update, *repair, *rest)),
-            Item::Parcel { parcel, rest } => {
-                data_item::Item::Parcel(parcel::compose(parcel, *rest))
+                remaining,
+            } => data_item::Item::Broadcast(broadcast::compose(update, *repair, *remaining)),
+            Item::Packet { packet, remaining } => {
+                data_item::Item::Parcel(parcel::compose(packet, *remaining))
             }
-            Item::Rest(bytes) => data_item::Item::Rest(bytes.to_vec()),
+            Item::Segment(bytes) => data_item::Item::Rest(bytes.to_vec()),
             Item::Digest {
                 channel,
                 kind,
@@ -106,7 +106,7 @@ pub(crate) mod arbitrary {
             1 => update_id().prop_map(Item::Graft),
             1 => broadcast(),
             1 => parcel(),
-            1 => vec(any::<u8>(), 0..300).prop_map(|bytes| Item::Rest(Arc::from(bytes))),
+            1 => vec(any::<u8>(), 0..300).prop_map(|bytes| Item::Segment(Arc::from(bytes))),
             4 => step(),
         ]
     }

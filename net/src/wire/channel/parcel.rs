@@ -6,7 +6,7 @@ use crate::wire::error::{Fault, WireError};
 use crate::wire::field::{Parsed, at_most, counter, id};
 use crate::wire::proto::{self, parcel};
 use phalanx_core::channel::Failure;
-use phalanx_core::channel::message::{HOPS_MAX, Item, Parcel, Purpose};
+use phalanx_core::channel::message::{HOPS_MAX, Item, Packet, Purpose};
 use std::sync::Arc;
 
 fn failure(number: i32) -> Parsed<Failure> {
@@ -38,7 +38,7 @@ pub(super) fn parse(wire: proto::Parcel) -> Parsed<Item> {
     };
     at_most("path", wire.path.len(), HOPS_MAX, "nodes")?;
     let path = wire.path.iter().map(|node| id("path", node));
-    let parcel = Parcel {
+    let packet = Packet {
         from: id("from", &wire.from)?,
         to: id("to", &wire.to)?,
         epoch: wire.epoch,
@@ -49,9 +49,9 @@ pub(super) fn parse(wire: proto::Parcel) -> Parsed<Item> {
         path: path.collect::<Parsed<_>>()?,
         payload: Arc::from(wire.payload),
     };
-    Ok(Item::Parcel {
-        parcel: Arc::new(parcel),
-        rest: wire.rest,
+    Ok(Item::Packet {
+        packet: Arc::new(packet),
+        remaining: wire.rest,
     })
 }
 
@@ -69,28 +69,28 @@ impl From<Failure> for proto::Undelivered {
     }
 }
 
-pub(super) fn compose(parcel: &Parcel, rest: u32) -> proto::Parcel {
+pub(super) fn compose(packet: &Packet, remaining: u32) -> proto::Parcel {
     let failed = |failure: Failure| proto::Undelivered::from(failure);
-    let (purpose, failure) = match parcel.purpose {
+    let (purpose, failure) = match packet.purpose {
         Purpose::Message => (parcel::Purpose::Message, None),
         Purpose::Datagram => (parcel::Purpose::Datagram, None),
         Purpose::State => (parcel::Purpose::State, None),
         Purpose::Delivered => (parcel::Purpose::Delivered, None),
         Purpose::Failed(failure) => (parcel::Purpose::Failed, Some(failed(failure))),
     };
-    let path = parcel.path.iter().map(|id| id.as_str().to_owned());
+    let path = packet.path.iter().map(|id| id.as_str().to_owned());
     proto::Parcel {
-        from: parcel.from.as_str().to_owned(),
-        to: parcel.to.as_str().to_owned(),
-        epoch: parcel.epoch,
-        number: parcel.number,
-        floor: parcel.floor,
+        from: packet.from.as_str().to_owned(),
+        to: packet.to.as_str().to_owned(),
+        epoch: packet.epoch,
+        number: packet.number,
+        floor: packet.floor,
         purpose: purpose.into(),
         failure: failure.map_or(0, Into::into),
-        channel: parcel.channel.as_str().to_owned(),
+        channel: packet.channel.as_str().to_owned(),
         path: path.collect(),
-        payload: parcel.payload.to_vec(),
-        rest,
+        payload: packet.payload.to_vec(),
+        rest: remaining,
     }
 }
 
@@ -100,7 +100,7 @@ pub(super) mod arbitrary {
     use crate::wire::channel::name::arbitrary::name;
     use crate::wire::field::arbitrary::{counter, hash, id};
     use phalanx_core::channel::Failure;
-    use phalanx_core::channel::message::{HOPS_MAX, Item, Parcel, Purpose};
+    use phalanx_core::channel::message::{HOPS_MAX, Item, Packet, Purpose};
     use proptest::collection::vec;
     use proptest::prelude::*;
     use std::sync::Arc;
@@ -121,8 +121,8 @@ pub(super) mod arbitrary {
         let payload = (vec(any::<u8>(), 0..300), 0_u32..3);
         (ends, hash(), counter(), counter(), purpose(), payload).prop_map(
             |((from, to, channel, path), epoch, number, floor, purpose, (payload, rest))| {
-                Item::Parcel {
-                    parcel: Arc::new(Parcel {
+                Item::Packet {
+                    packet: Arc::new(Packet {
                         from,
                         to,
                         epoch,
@@ -133,7 +133,7 @@ pub(super) mod arbitrary {
                         path,
                         payload: Arc::from(payload),
                     }),
-                    rest,
+                    remaining: rest,
                 }
             },
         )
