@@ -6,7 +6,7 @@ use crate::random::mix;
 
 /// Which of two writes to one key wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::channel) enum Rule {
+pub(crate) enum Rule {
     LaterWins,
     /// A planted bug.
     EarlierWins,
@@ -23,7 +23,7 @@ impl Rule {
 
 /// Outcome of applying an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::channel) enum Applied {
+pub(crate) enum Applied {
     /// Nothing changed: the update is known, or something newer is.
     Old,
     /// The update is a message that was not known.

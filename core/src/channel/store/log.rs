@@ -20,7 +20,7 @@ const CHANNEL_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Retained messages by origin, epoch and sequence number.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(in crate::channel) struct MessageLog {
+pub(crate) struct MessageLog {
     origins: BTreeMap<NodeId, BTreeMap<(u64, u64), Arc<Update>>>,
     bytes: usize,
     hash: u64,

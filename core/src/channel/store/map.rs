@@ -21,7 +21,7 @@ pub const MAP_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Keys and their current writes.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(in crate::channel) struct ReplicatedMap {
+pub(crate) struct ReplicatedMap {
     entries: BTreeMap<Arc<str>, MapEntry>,
     /// Deleted keys by the versions that deleted them; one version may have deleted several.
     deleted: BTreeSet<(Version, Arc<str>)>,
@@ -96,7 +96,7 @@ impl ReplicatedMap {
     }
 
     /// The current write of a key, deletions included.
-    pub(in crate::channel) fn entry(&self, key: &str) -> Option<&MapEntry> {
+    pub(crate) fn entry(&self, key: &str) -> Option<&MapEntry> {
         self.entries.get(key)
     }
 
@@ -106,20 +106,20 @@ impl ReplicatedMap {
     }
 
     /// The keys that have a value, with their current writes, in order.
-    pub(in crate::channel) fn values(&self) -> impl Iterator<Item = (&Arc<str>, &MapEntry)> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&Arc<str>, &MapEntry)> {
         self.entries
             .iter()
             .filter(|(_, entry)| entry.value.is_some())
     }
 
     /// Whether an application may write `bytes` more bytes under `keys` more keys.
-    pub(in crate::channel) fn has_room(&self, keys: usize, bytes: usize) -> bool {
+    pub(crate) fn has_room(&self, keys: usize, bytes: usize) -> bool {
         self.entries.len() - self.deleted.len() + keys <= KEYS_MAX
             && self.bytes + bytes <= MAP_BYTES_MAX
     }
 
     /// The clock of the next write: above every clock received (Lamport, CACM 1978).
-    pub(in crate::channel) const fn next_clock(&self) -> u64 {
+    pub(crate) const fn next_clock(&self) -> u64 {
         self.clock + 1
     }
 
