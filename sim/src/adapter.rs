@@ -53,10 +53,10 @@ where
     }
 
     fn translate(&self, event: &ProcessEvent) -> Option<M::Input> {
-        match event {
-            ProcessEvent::Wake => Some(Wake.into()),
-            _ => (self.input)(&self.machine, event),
+        if matches!(event, ProcessEvent::Wake) {
+            return Some(Wake.into());
         }
+        (self.input)(&self.machine, event)
     }
 }
 

@@ -4,8 +4,8 @@ use crate::scenario::plan::Plan;
 use crate::scenario::{ChaosKind, Engine, Scenario, Variant};
 pub use crate::verdict::{Expected, Failure, Verdict};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::collections::BTreeMap;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One run, as `phalanx sim run --json` prints it.
 #[derive(Clone, Debug, Serialize)]
@@ -121,4 +121,21 @@ pub struct Vacuous {
     pub step: String,
     /// What it should have touched.
     pub why: String,
+}
+
+/// The first difference between two projections: the keys that lead to it, and both values.
+#[must_use]
+pub fn difference(left: &Value, right: &Value) -> Option<String> {
+    if left == right {
+        return None;
+    }
+    if let (Value::Object(one), Value::Object(other)) = (left, right) {
+        let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+        let value = |map: &Map<String, Value>, key| map.get(key).cloned().unwrap_or_default();
+        return keys.into_iter().find_map(|key| {
+            let inner = difference(&value(one, key), &value(other, key))?;
+            Some(format!("{key}: {inner}"))
+        });
+    }
+    Some(format!("{left} and {right}"))
 }

@@ -2,7 +2,7 @@
 
 use crate::files::{LARGE, load, names, of_model};
 use phalanx_sim::mesh::MESH;
-use phalanx_sim::outcome::Failure;
+use phalanx_sim::outcome::{Failure, difference};
 use phalanx_sim::scenario::{Engine, Scenario};
 use phalanx_sim::{Options, run};
 
@@ -158,8 +158,8 @@ fn a_confluent_scenario_ends_in_one_state_whatever_the_seed_of_the_network() {
     };
     let first = end(1);
     let nodes = first["nodes"].as_object().map(serde_json::Map::len);
-    assert_eq!(nodes, Some(scenario.hosts.len()), "{first:#}");
+    assert_eq!(nodes, Some(scenario.hosts.len()));
     for seed in 2..=5 {
-        assert_eq!(first, end(seed), "seed {seed}");
+        assert_eq!(difference(&first, &end(seed)), None, "seed {seed}");
     }
 }

@@ -42,7 +42,9 @@ pub(super) fn is_unambiguous(scene: &Scene<'_>, condition: &Condition) -> Result
     match condition {
         Condition::State { who, key, .. } => scene.is_unambiguous(who, Some(key)),
         Condition::Agree { who, key } => scene.is_unambiguous(who, key.as_deref()),
-        _ => Ok(()),
+        Condition::Converged | Condition::Event(..) | Condition::Own { .. } => Ok(()),
+        Condition::Sees(..) | Condition::Members(..) | Condition::Providers(..) => Ok(()),
+        Condition::Links(..) | Condition::Phase(..) => Ok(()),
     }
 }
 

@@ -376,16 +376,16 @@ impl Process for Daemon {
     }
 
     fn on_event(&mut self, now: Instant, what: ProcessEvent, out: &mut Effects) {
-        match what {
-            ProcessEvent::Start => out.push(Effect::Listen { port: PORT }),
-            // A peer without a certificate is rejected.
-            ProcessEvent::Accepted { link, peer: None }
-            | ProcessEvent::Dialed {
-                link, peer: None, ..
-            } => {
-                return out.push(Effect::Close { link });
-            }
-            _ => {}
+        if matches!(what, ProcessEvent::Start) {
+            out.push(Effect::Listen { port: PORT });
+        }
+        // A peer without a certificate is rejected.
+        if let ProcessEvent::Accepted { link, peer: None }
+        | ProcessEvent::Dialed {
+            link, peer: None, ..
+        } = what
+        {
+            return out.push(Effect::Close { link });
         }
         if let Some(input) = self.input(what) {
             self.take_input(now, input, out);

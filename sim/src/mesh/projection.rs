@@ -156,36 +156,6 @@ impl Projection {
         }
         Self { nodes }
     }
-
-    /// The first difference to another, in words.
-    #[must_use]
-    pub fn difference(&self, other: &Self) -> Option<String> {
-        let names = self.nodes.keys().chain(other.nodes.keys());
-        for name in names {
-            let (Some(left), Some(right)) = (self.nodes.get(name), other.nodes.get(name)) else {
-                return Some(format!("{name} runs in one of the two alone"));
-            };
-            for id in left.members.keys().chain(right.members.keys()) {
-                let (one, two) = (left.members.get(id), right.members.get(id));
-                if one != two {
-                    return Some(format!("{name} holds {id} as {one:?} and as {two:?}"));
-                }
-            }
-            for channel in left.channels.keys().chain(right.channels.keys()) {
-                let (one, two) = (left.channels.get(channel), right.channels.get(channel));
-                if one != two {
-                    return Some(format!("{name} holds of {channel} {one:?} and {two:?}"));
-                }
-            }
-            if left.providers != right.providers {
-                return Some(format!(
-                    "{name} finds {:?} and {:?}",
-                    left.providers, right.providers
-                ));
-            }
-        }
-        None
-    }
 }
 
 /// A value for people.

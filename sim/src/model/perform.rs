@@ -260,17 +260,15 @@ impl<'a> Engine<'a, '_> {
         self.send(connection, 0, Item::Flight(1), FLIGHTS[0]);
     }
 
-    /// Does what the plan orders.
+    /// Does an order of the plan.
     pub(super) fn order(&mut self, planned: &'a Planned) {
-        let plan = self.plan;
-        let step = planned.step;
-        let program = planned.program;
+        let (step, program) = (planned.step, planned.program);
         match &planned.order {
             Order::Start { host, disk } => {
                 self.fabric.bite(step, 1);
                 match program {
                     None => self.start(*host, *disk),
-                    Some(_) => self.start_processes(*host, self.chosen(*host, program)),
+                    Some(_) => self.start_processes(*host, &self.chosen(*host, program)),
                 }
             }
             Order::Stop { host, power_loss } => {
@@ -281,11 +279,6 @@ impl<'a> Engine<'a, '_> {
                     None => self.stop(*host, *power_loss),
                     Some(_) => chosen.into_iter().for_each(|slot| self.stop_process(slot)),
                 }
-            }
-            Order::Cut(cut) => self.fabric.cut(*cut, &plan.cuts[*cut], step),
-            Order::Mend(cut) => {
-                self.fabric.bite(step, 1);
-                self.fabric.mend(*cut);
             }
             Order::Pause { host, length } => {
                 for slot in self.chosen(*host, program) {
@@ -308,52 +301,81 @@ impl<'a> Engine<'a, '_> {
                 jump,
                 drift_ppm,
             } => self.change_clock(*host, *jump, *drift_ppm, step),
+            Order::Disk { host, fault } => self.hosts[*host].disk.set_fault(*fault, step),
             Order::Leave(host) => {
-                let chosen = self.chosen(*host, program);
-                let linked = self.linked(&chosen);
+                let linked = self.linked(&self.chosen(*host, program));
                 self.fabric.bite(step, linked);
-                self.notify_all(&chosen, || ProcessEvent::Leave);
+                self.order_event(planned);
+            }
+            Order::Certificate { .. } | Order::Announce { .. } | Order::Command { .. } => {
+                let heard = self.order_event(planned);
+                self.fabric.bite(step, u64::from(heard));
+            }
+            Order::Cut(_) | Order::Mend(_) | Order::Hold { .. } => self.order_network(planned),
+            Order::Loss(_) | Order::Latency(_) => self.order_network(planned),
+        }
+    }
+
+    /// Gives the event of an order to the processes that it concerns; whether there is one.
+    fn order_event(&mut self, planned: &'a Planned) -> bool {
+        let program = planned.program;
+        match &planned.order {
+            Order::Leave(host) => {
+                self.notify_all(&self.chosen(*host, program), || ProcessEvent::Leave)
             }
             Order::Announce {
                 host,
                 services,
                 metadata,
-            } => {
-                let heard = self.notify_all(&self.chosen(*host, program), || {
-                    ProcessEvent::Announce(Box::new(Published {
-                        services: services.clone(),
-                        metadata: metadata.clone(),
-                    }))
-                });
-                self.fabric.bite(step, u64::from(heard));
-            }
+            } => self.notify_all(&self.chosen(*host, program), || {
+                ProcessEvent::Announce(Box::new(Published {
+                    services: services.clone(),
+                    metadata: metadata.clone(),
+                }))
+            }),
             Order::Command { host, name, with } => {
-                let heard = self.notify_all(&self.chosen(*host, program), || {
+                self.notify_all(&self.chosen(*host, program), || {
                     ProcessEvent::Command(Box::new(Command {
                         name: name.clone(),
                         with: with.clone(),
                     }))
-                });
-                self.fabric.bite(step, u64::from(heard));
+                })
             }
-            Order::Disk { host, fault } => self.hosts[*host].disk.set_fault(*fault, step),
-            Order::Loss(ppm) => {
-                // The end of loss is no fault that could bite.
-                self.fabric.bite(step, u64::from(*ppm == Some(0)));
-                self.fabric.set_loss(*ppm, step);
+            Order::Certificate { host, is } => {
+                self.hosts[*host].certificate = *is;
+                let chosen = self.chosen(*host, program);
+                self.notify_all(&chosen, || ProcessEvent::Certificate(*is))
             }
-            Order::Latency(latency) => self.fabric.set_latency(*latency, step),
+            Order::Start { .. } | Order::Stop { .. } | Order::Pause { .. } => false,
+            Order::Slow { .. } | Order::Clock { .. } | Order::Disk { .. } => false,
+            Order::Cut(_) | Order::Mend(_) | Order::Hold { .. } => false,
+            Order::Loss(_) | Order::Latency(_) => false,
+        }
+    }
+
+    /// Does an order to the network.
+    fn order_network(&mut self, planned: &'a Planned) {
+        let (plan, step) = (self.plan, planned.step);
+        match &planned.order {
+            Order::Cut(cut) => self.fabric.cut(*cut, &plan.cuts[*cut], step),
+            Order::Mend(cut) => {
+                self.fabric.bite(step, 1);
+                self.fabric.mend(*cut);
+            }
             Order::Hold { cut, length } => {
                 let until = self.now + ns(*length);
                 self.fabric.hold(self.now, until, &plan.cuts[*cut], step);
             }
-            Order::Certificate { host, is } => {
-                self.hosts[*host].certificate = *is;
-                let heard = self.notify_all(&self.chosen(*host, program), || {
-                    ProcessEvent::Certificate(*is)
-                });
-                self.fabric.bite(step, u64::from(heard));
+            Order::Loss(ppm) => {
+                // The end of loss has no effect that could be counted.
+                self.fabric.bite(step, u64::from(*ppm == Some(0)));
+                self.fabric.set_loss(*ppm, step);
             }
+            Order::Latency(latency) => self.fabric.set_latency(*latency, step),
+            Order::Start { .. } | Order::Stop { .. } | Order::Pause { .. } => {}
+            Order::Slow { .. } | Order::Clock { .. } | Order::Disk { .. } => {}
+            Order::Leave(_) | Order::Announce { .. } | Order::Command { .. } => {}
+            Order::Certificate { .. } => {}
         }
     }
 
@@ -428,10 +450,10 @@ impl<'a> Engine<'a, '_> {
             Disk::Lose => Left::Nothing,
         };
         self.hosts[host].disk.crash(left, &mut self.tears);
-        self.start_processes(host, self.chosen(host, None));
+        self.start_processes(host, &self.chosen(host, None));
     }
 
-    fn start_processes(&mut self, host: usize, slots: Vec<usize>) {
+    fn start_processes(&mut self, host: usize, slots: &[usize]) {
         let spec = &self.scenario.hosts[host];
         let seconds = i64::try_from(self.now / 1_000_000_000).unwrap_or(0);
         let wall = i64::try_from(super::WALL_ZERO).unwrap_or(0)
@@ -439,7 +461,7 @@ impl<'a> Engine<'a, '_> {
             + spec.clock.offset / 1_000_000_000;
         let wall = Wall(u64::try_from(wall).unwrap_or(0));
         for slot in slots {
-            self.start_process(host, slot, wall);
+            self.start_process(host, *slot, wall);
         }
     }
 

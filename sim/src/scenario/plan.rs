@@ -62,11 +62,9 @@ impl Planned {
     /// Whether there is nothing to do: a start of a host or process that runs, a stop of one that does not. `runs`
     /// tells whether a host runs, or its process of a program.
     pub(crate) fn is_idle(&self, runs: impl Fn(usize, Option<&'static str>) -> bool) -> bool {
-        match self.order {
-            Order::Start { host, .. } => runs(host, self.program),
-            Order::Stop { host, .. } => !runs(host, self.program),
-            _ => false,
-        }
+        let program = self.program;
+        matches!(self.order, Order::Start { host, .. } if runs(host, program))
+            || matches!(self.order, Order::Stop { host, .. } if !runs(host, program))
     }
 }
 

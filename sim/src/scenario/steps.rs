@@ -276,9 +276,10 @@ impl Reader<'_> {
             (&table.leave, NodeAction::Leave),
         ] {
             if let Some(who) = who {
-                let who = match action {
-                    NodeAction::Crash | NodeAction::Leave => self.processes(who)?,
-                    _ => self.select(who)?,
+                let who = if matches!(action, NodeAction::Crash | NodeAction::Leave) {
+                    self.processes(who)?
+                } else {
+                    self.select(who)?
                 };
                 found.push(Action::Nodes(who, action));
             }

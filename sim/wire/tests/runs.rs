@@ -7,9 +7,9 @@
 
 use phalanx_sim::Options;
 use phalanx_sim::mesh::MESH;
+use phalanx_sim::outcome::difference;
 use phalanx_sim::scenario::{Engine, Scenario};
-use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -42,21 +42,6 @@ fn passes(file: &Path, seed: &str) -> Value {
     assert_eq!(output.status.code(), Some(0), "{:#}", result["failures"]);
     assert_eq!(result["outcome"], "pass");
     result
-}
-
-/// The first place where two states differ.
-fn difference(one: &Value, other: &Value) -> String {
-    if let (Value::Object(left), Value::Object(right)) = (one, other) {
-        let keys: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
-        let of = |map: &Map<String, Value>, key: &str| map.get(key).cloned().unwrap_or_default();
-        for key in keys {
-            let (one, other) = (of(left, key), of(right, key));
-            if one != other {
-                return format!("{key}: {}", difference(&one, &other));
-            }
-        }
-    }
-    format!("{one} here, {other} in the model engine")
 }
 
 /// A scenario file of its own, gone with the returned directory.
@@ -210,7 +195,7 @@ fn confluent_scenarios_end_in_the_state_of_the_model() {
         let name = path.display();
         let nodes = model["nodes"].as_object();
         assert!(nodes.is_some_and(|nodes| !nodes.is_empty()), "{name}");
-        assert!(wire == model, "{name}: {}", difference(&wire, &model));
+        assert_eq!(difference(&wire, &model), None, "{name}: wire and model");
         runs.push(run);
     }
     assert!(runs.len() >= 5, "{} confluent scenarios", runs.len());
