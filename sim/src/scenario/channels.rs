@@ -1,7 +1,8 @@
 //! The channels that a node's applications open at its start.
 
-use super::error::{ScenarioError, Source, suggestion};
+use super::error::{ScenarioError, Source};
 use super::file::Text;
+use super::suggestion::suggestion;
 use super::text;
 use super::value::with;
 use core::time::Duration;

@@ -1,9 +1,10 @@
 //! Words for nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a word a step gave; and for the
 //! processes of one program on them: `n3/agent`.
 
-use super::error::{ScenarioError, Source, suggestion};
+use super::error::{ScenarioError, Source};
 use super::file::Text;
 use super::host::Host;
+use super::suggestion::suggestion;
 use super::value::with;
 use phalanx_core::random::Random;
 use std::collections::{BTreeMap, BTreeSet};

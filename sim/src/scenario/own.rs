@@ -3,9 +3,10 @@
 
 use super::action::{Action, NodeAction};
 use super::conditions::{Bound, Condition};
-use super::error::{ScenarioError, Source, suggestion};
+use super::error::{ScenarioError, Source};
 use super::file::{AgreeTable, CommandTable, HoldsTable, StateTable, Text};
 use super::names::Names;
+use super::suggestion::suggestion;
 use super::value::with;
 use super::vocabulary::Vocabulary;
 use serde_json::Value;

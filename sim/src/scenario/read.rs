@@ -1,8 +1,9 @@
 //! From a file's tables to a scenario: every word resolved, every mistake named.
 
-use super::error::{ScenarioError, Source, suggestion};
+use super::error::{ScenarioError, Source};
 use super::file::{NetworkTable, NodesTable, ScenarioFile, TuningTable};
 use super::names::Names;
+use super::suggestion::suggestion;
 use super::value::{drift, optional, services, with};
 use super::{
     Clock, Engine, Expectation, Host, LinkRule, Network, Scenario, TuningChanges, Variant,

@@ -1,6 +1,6 @@
 //! Tables of words: from a word to its value and back.
 
-use super::error::suggestion;
+use super::suggestion::suggestion;
 
 /// The word of a value.
 pub(super) fn word_for<T: Copy + PartialEq>(value: T, words: &[(T, &'static str)]) -> &'static str {
