@@ -14,7 +14,7 @@ use foca::{
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
 use phalanx_sim::model::PORT;
-use phalanx_sim::scenario::{Scenario, Vocabulary};
+use phalanx_sim::scenario::{Scenario, Vocabulary, Words};
 use phalanx_sim::world::{
     Cast, Definition, Effect, Effects, Message, Process, ProcessEvent, ProcessView, Program,
     ReportedEvent, Scene, Start,
@@ -292,10 +292,13 @@ fn v4(address: SocketAddr) -> Result<SocketAddrV4, String> {
 
 /// foca as a system: each host runs a node.
 pub static FOCA: Definition = Definition {
-    vocabulary: || Vocabulary {
-        name: "foca",
-        events: vec!["peer-up", "peer-down", "peer-updated"],
-        ..Vocabulary::default()
+    vocabulary: || {
+        let words = Words {
+            program: "foca",
+            events: vec!["peer-up", "peer-down", "peer-updated"],
+            ..Words::default()
+        };
+        Vocabulary::of("foca", [words])
     },
     build: |scenario, _| Ok(Cast::everywhere(Swims::new(scenario)?, scenario)),
     recoverable: |_, _, _| Ok(()),

@@ -28,5 +28,5 @@ pub use liar::{Lie, Told};
 pub use memory::{Mesh, new};
 pub use program::{APPLICATIONS, MESH};
 pub use replay::{NodeState, NodeView, node_state};
-pub use words::{PROGRAM, daemon_of, sabotage, vocabulary};
+pub use words::{PROGRAM, daemon_of, sabotage, vocabulary, words};
 pub use workload::{Order, Target, Written};

@@ -2,8 +2,8 @@
 
 use super::event;
 use super::workload::{self, LIE};
-use crate::scenario::Vocabulary;
 use crate::scenario::plan::Reporter;
+use crate::scenario::{Vocabulary, Words};
 use phalanx_core::gossip::{Sabotage, Switch};
 
 /// The name of the mesh daemon as a program.
@@ -36,12 +36,17 @@ pub fn sabotage(words: &[String]) -> Result<Sabotage, String> {
     Ok(sabotage)
 }
 
-/// Its words.
+/// The words of the system in which every host runs a mesh daemon.
 #[must_use]
 pub fn vocabulary() -> Vocabulary {
-    Vocabulary {
-        name: "the mesh",
-        programs: vec![PROGRAM],
+    Vocabulary::of("the mesh", [words()])
+}
+
+/// The words of the mesh daemon.
+#[must_use]
+pub fn words() -> Words {
+    Words {
+        program: PROGRAM,
         events: event::words(),
         conditions: ["sees", "members", "providers", "links", "phase"]
             .into_iter()

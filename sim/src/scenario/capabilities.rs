@@ -150,7 +150,7 @@ impl Scenario {
         let certificate =
             |step: &&Step| matches!(step.action, Action::Nodes(_, NodeAction::Certificate(_)));
         match self.steps.iter().find(certificate) {
-            Some(step) if !vocabulary.certificates => Err(ScenarioError {
+            Some(step) if !vocabulary.has_certificates() => Err(ScenarioError {
                 file: step.file.clone(),
                 line: step.line,
                 key: step.action.word().to_owned(),

@@ -175,18 +175,18 @@ impl Metric {
 
     /// The metric of this name, if a system has it.
     pub(super) fn named(vocabulary: &Vocabulary, word: &str) -> Result<Self, String> {
-        if let Some(gauge) = vocabulary.gauges.iter().find(|gauge| **gauge == word) {
+        let gauges: Vec<_> = vocabulary.every(|words| &words.gauges).collect();
+        if let Some(gauge) = gauges.iter().find(|gauge| **gauge == word) {
             return Ok(Self::Gauge(gauge));
         }
-        let known = |(metric, name): &(Self, &str)| {
-            metric.is_of_traffic() || vocabulary.metrics.contains(name)
-        };
+        let metrics: Vec<_> = vocabulary.every(|words| &words.metrics).collect();
+        let known =
+            |(metric, name): &(Self, &str)| metric.is_of_traffic() || metrics.contains(name);
         let mut words: Vec<_> = Self::ALL.iter().copied().filter(known).collect();
-        let own = vocabulary.metrics.iter();
+        let own = metrics.iter();
         let own = own.filter(|word| Self::ALL.iter().all(|(_, name)| name != *word));
         words.extend(own.map(|word| (Self::Own(word), *word)));
-        let gauges = vocabulary.gauges.iter();
-        words.extend(gauges.map(|gauge| (Self::Gauge(gauge), *gauge)));
+        words.extend(gauges.iter().map(|gauge| (Self::Gauge(gauge), *gauge)));
         word_of("metric", &words, word)
     }
 

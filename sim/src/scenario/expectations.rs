@@ -159,8 +159,8 @@ impl Reader<'_> {
             found.push(Condition::Phase(who, is));
         }
         if let Some(event) = &table.event {
-            let words = &source.vocabulary.events;
-            let kind = own::known(source, "event", words, &event.kind)?;
+            let words = source.vocabulary.events();
+            let kind = own::known(source, "event", &words, &event.kind)?;
             let about = event
                 .about
                 .as_ref()

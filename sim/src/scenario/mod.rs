@@ -51,4 +51,4 @@ pub use schema::schema;
 pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
-pub use vocabulary::{Check, Vocabulary};
+pub use vocabulary::{Check, Vocabulary, Words};

@@ -50,9 +50,9 @@ const RESERVED: [&str; 3] = ["all", "down", "running"];
 
 impl Names {
     /// Names of a system with these programs, and no host.
-    pub(crate) fn new(programs: &[&'static str]) -> Self {
+    pub(crate) fn new(programs: impl Iterator<Item = &'static str>) -> Self {
         Self {
-            programs: programs.to_vec(),
+            programs: programs.collect(),
             ..Self::default()
         }
     }

@@ -8,7 +8,7 @@ use super::file::{AgreeTable, CommandTable, HoldsTable, StateTable, Text};
 use super::names::Names;
 use super::suggestion::suggestion;
 use super::value::with;
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{Vocabulary, Words};
 use serde_json::Value;
 
 pub(crate) fn state(
@@ -56,10 +56,10 @@ pub(crate) fn holds(
     at: usize,
     table: &HoldsTable,
 ) -> Result<Condition, ScenarioError> {
-    let own = source.vocabulary.conditions.iter().copied();
+    let own = source.vocabulary.every(|words| &words.conditions);
     let own: Vec<_> = own.filter(|word| !BUILT_IN.contains(word)).collect();
     let name = known(source, "condition", &own, &table.name)?;
-    check(source, &table.name, name, &table.with)?;
+    check(source, |words| &words.conditions, &table.name, &table.with)?;
     Ok(Condition::Own {
         name: name.to_owned(),
         who: names.or_all(source, at, table.who.as_ref())?,
@@ -72,9 +72,9 @@ pub(crate) fn command(
     names: &Names,
     table: &CommandTable,
 ) -> Result<Action, ScenarioError> {
-    let words = &source.vocabulary.commands;
-    let name = known(source, "command", words, &table.name)?;
-    check(source, &table.name, name, &table.with)?;
+    let words: Vec<_> = source.vocabulary.every(|words| &words.commands).collect();
+    let name = known(source, "command", &words, &table.name)?;
+    check(source, |words| &words.commands, &table.name, &table.with)?;
     let action = NodeAction::Command {
         name: name.to_owned(),
         with: table.with.clone(),
@@ -83,12 +83,21 @@ pub(crate) fn command(
     Ok(Action::Nodes(who, action))
 }
 
-/// Has the system look at what goes with a word of its own.
-fn check(source: &Source<'_>, at: &Text, name: &str, given: &Value) -> Result<(), ScenarioError> {
-    let Some(check) = source.vocabulary.check else {
-        return Ok(());
-    };
-    check(name, given).map_err(|why| source.error(at.span().start, "with", why))
+/// Has the programs that know a word check its arguments.
+fn check(
+    source: &Source<'_>,
+    kind: impl Fn(&Words) -> &[&'static str],
+    name: &Text,
+    given: &Value,
+) -> Result<(), ScenarioError> {
+    let word = name.get_ref().as_str();
+    let programs = source.vocabulary.programs.iter();
+    let mut checks = programs
+        .filter(|words| kind(words).contains(&word))
+        .filter_map(|words| words.check);
+    checks
+        .try_for_each(|check| check(word, given))
+        .map_err(|why| source.error(name.span().start, "with", why))
 }
 
 /// Conditions that have a key of their own in files, and that a system may leave out.
@@ -128,10 +137,11 @@ pub(crate) fn judged(vocabulary: &Vocabulary, condition: &Condition) -> Result<(
         | Condition::Agree { .. }
         | Condition::Own { .. } => return Ok(()),
     };
-    if vocabulary.conditions.contains(&word) {
+    let own: Vec<_> = vocabulary.every(|words| &words.conditions).collect();
+    if own.contains(&word) {
         return Ok(());
     }
-    let (system, own) = (vocabulary.name, vocabulary.conditions.join(", "));
+    let (system, own) = (vocabulary.name, own.join(", "));
     let own = if own.is_empty() {
         "nothing of its own".to_owned()
     } else {

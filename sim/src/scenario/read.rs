@@ -21,7 +21,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
     let file: ScenarioFile =
         toml::from_str(source.text).map_err(|error| source.parse_error(&error))?;
     check_head(source, &file)?;
-    let mut names = Names::new(&source.vocabulary.programs);
+    let mut names = Names::new(source.vocabulary.programs.iter().map(|words| words.program));
     let mut hosts = read_hosts(source, &mut names, &file)?;
     add_clones(source, &mut names, &file, &mut hosts)?;
     give_words(source, &mut names, &file)?;
@@ -61,7 +61,10 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
         steps,
         expectations: expectations(source, &names, &file, duration + recovery)?,
         hash: phalanx_core::random::hash_bytes(source.text.as_bytes()),
-        simulated_commands: source.vocabulary.simulated_commands.clone(),
+        simulated_commands: source
+            .vocabulary
+            .every(|words| &words.simulated_commands)
+            .collect(),
         engines_line: file
             .engines
             .first()

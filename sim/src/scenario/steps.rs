@@ -178,7 +178,7 @@ impl Reader<'_> {
             event: own::known(
                 self.source,
                 "event",
-                &self.source.vocabulary.events,
+                &self.source.vocabulary.events(),
                 &after.event,
             )?,
             by,

@@ -1,33 +1,128 @@
-//! The words of a system: what scenario files may ask of it.
+//! The words of programs and systems: what scenario files and command lines may ask of them.
 
+use super::suggestion::suggestion;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
-/// Says what is wrong with what goes with a word.
+/// Checks the arguments of a command, or of a condition under `holds`; the error says what is wrong with them.
 pub type Check = fn(&str, &Value) -> Result<(), String>;
 
-/// The words of a system.
+/// The words of one program.
 #[derive(Clone, Debug, Default)]
-pub struct Vocabulary {
-    /// The name of the system.
-    pub name: &'static str,
-    /// The events that its nodes report.
+pub struct Words {
+    /// The name of the program, as [`Program::name`](crate::world::Program::name) gives it.
+    pub program: &'static str,
+    /// The events that its processes report.
     pub events: Vec<&'static str>,
-    /// The conditions it can judge, besides `converged`, `event`, `state` and `agree`, which every system has.
+    /// The conditions that files write under `holds`.
     pub conditions: Vec<&'static str>,
-    /// The metrics it has, besides those of traffic, which every system has.
+    /// The metrics that are read once, at the end of their window.
     pub metrics: Vec<&'static str>,
-    /// Figures of single nodes that metrics may bound (`ProcessView::gauge`).
+    /// The metrics that are the highest figure of any process in their window (`ProcessView::gauge`).
     pub gauges: Vec<&'static str>,
-    /// The programs that hosts run.
-    pub programs: Vec<&'static str>,
     /// The commands of a workload.
     pub commands: Vec<&'static str>,
     /// Those of the commands that real daemons cannot be given, so that the engine `wire` refuses them.
     pub simulated_commands: Vec<&'static str>,
     /// Whether its processes have certificates, to which the step `certificate` can do something.
     pub certificates: bool,
-    /// Says what is wrong with what goes with a command, or with a condition of the system's own.
+    /// Checks what goes with a command or with a condition under `holds`.
     pub check: Option<Check>,
     /// The mechanisms that can be broken on purpose.
     pub sabotage: Vec<&'static str>,
+}
+
+/// The words of a system: those of its programs together.
+#[derive(Clone, Debug, Default)]
+pub struct Vocabulary {
+    /// The name of the system, as errors write it.
+    pub name: &'static str,
+    /// The words of each program.
+    pub programs: Vec<Words>,
+}
+
+impl Vocabulary {
+    /// The words of a system of these programs.
+    ///
+    /// # Panics
+    /// When two programs have the same metric or the same planted bug.
+    #[must_use]
+    pub fn of(name: &'static str, programs: impl IntoIterator<Item = Words>) -> Self {
+        let programs = programs.into_iter().collect();
+        let vocabulary = Self { name, programs };
+        unique(vocabulary.every(|words| &words.metrics));
+        unique(vocabulary.every(|words| &words.sabotage));
+        vocabulary
+    }
+
+    /// The words of the program of this name.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Option<&Words> {
+        self.programs.iter().find(|words| words.program == name)
+    }
+
+    /// The words of one kind, of all programs.
+    pub(crate) fn every<'a>(
+        &'a self,
+        kind: impl Fn(&'a Words) -> &'a [&'static str] + 'a,
+    ) -> impl Iterator<Item = &'static str> + 'a {
+        self.programs
+            .iter()
+            .flat_map(move |words| kind(words).iter().copied())
+    }
+
+    /// The program that has a word of one kind; none: no program has it.
+    pub(crate) fn owner<'a>(
+        &'a self,
+        kind: impl Fn(&'a Words) -> &'a [&'static str],
+        word: &str,
+    ) -> Option<&'a Words> {
+        self.programs
+            .iter()
+            .find(|words| kind(words).contains(&word))
+    }
+
+    /// The events that any process reports.
+    pub(crate) fn events(&self) -> Vec<&'static str> {
+        self.every(|words| &words.events).collect()
+    }
+
+    /// Whether any program's processes have certificates.
+    #[must_use]
+    pub fn has_certificates(&self) -> bool {
+        self.programs.iter().any(|words| words.certificates)
+    }
+
+    /// Checks the words of planted bugs.
+    ///
+    /// # Errors
+    /// The first word that no program has, with the nearest that one has.
+    pub fn check_sabotage(&self, words: &[String]) -> Result<(), String> {
+        let known: BTreeSet<&str> = self.every(|words| &words.sabotage).collect();
+        match words.iter().find(|word| !known.contains(word.as_str())) {
+            None => Ok(()),
+            Some(word) => {
+                let near = suggestion(word, known);
+                Err(format!("nothing can be broken by the word `{word}`{near}"))
+            }
+        }
+    }
+
+    /// Those of the words of planted bugs that one program has.
+    #[must_use]
+    pub fn sabotage_of(&self, program: &str, words: &[String]) -> Vec<String> {
+        let own = self
+            .program(program)
+            .map_or(&[][..], |words| &words.sabotage);
+        let own = words.iter().filter(|word| own.contains(&word.as_str()));
+        own.cloned().collect()
+    }
+}
+
+/// A word that two programs share would mean one of them alone.
+fn unique(words: impl Iterator<Item = &'static str>) {
+    let mut known = BTreeSet::new();
+    for word in words {
+        assert!(known.insert(word), "two programs have the word `{word}`");
+    }
 }
