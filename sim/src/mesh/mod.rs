@@ -3,6 +3,7 @@
 
 mod applications;
 mod condition;
+mod condition_words;
 pub mod daemon;
 mod event;
 mod files;

@@ -10,7 +10,7 @@ use super::words::{PROGRAM, vocabulary};
 use super::{condition, invariant, ledger, recoverability};
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::command_line::reproduce;
-use crate::scenario::{Condition, Scenario};
+use crate::scenario::{OwnCondition, Scenario};
 use crate::world::{
     Cast, Definition, Process, ProcessEvent, ProcessView, Program, ReportedEvent, Scene, Start,
 };
@@ -109,8 +109,8 @@ impl Program for Mesh {
         condition::right_views(scene)
     }
 
-    fn holds(&self, scene: &Scene<'_>, condition: &Condition) -> Option<Result<(), String>> {
-        Some(condition::holds(self, scene, condition))
+    fn holds(&self, scene: &Scene<'_>, condition: &OwnCondition) -> Result<(), String> {
+        condition::holds(self, scene, condition)
     }
 
     fn metric(

@@ -1,5 +1,6 @@
 //! The words of the mesh, for scenario files and command lines.
 
+use super::condition_words::CONDITIONS;
 use super::event;
 use super::workload::{self, LIE};
 use crate::scenario::plan::Reporter;
@@ -48,10 +49,8 @@ pub fn words() -> Words {
     Words {
         program: PROGRAM,
         events: event::words(),
-        conditions: ["sees", "members", "providers", "links", "phase"]
-            .into_iter()
-            .chain(workload::CONDITIONS)
-            .collect(),
+        conditions: &CONDITIONS,
+        holds: workload::CONDITIONS.to_vec(),
         metrics: vec![
             "false-deaths",
             "converge-ms",

@@ -1,10 +1,10 @@
 //! What must come of it: expectations, their conditions and their bounds in time.
 
+use super::argument::Arguments;
 use super::names::Selector;
 use super::vocabulary::Vocabulary;
 use super::words::{word_for, word_of};
 use core::time::Duration;
-use phalanx_core::gossip::{Phase, Status};
 use serde_json::Value;
 
 /// One thing that must come of it.
@@ -61,16 +61,6 @@ impl Bound {
 pub enum Condition {
     /// All views are equal and right.
     Converged,
-    /// The first see the second in this state.
-    Sees(Selector, Selector, SeenAs),
-    /// They know this many members in this state.
-    Members(Selector, Option<SeenAs>, Bound),
-    /// They find exactly these providers of a service (name, version).
-    Providers(Selector, (String, Option<String>), Selector),
-    /// They have this many links.
-    Links(Selector, Bound),
-    /// They are in this phase.
-    Phase(Selector, Phase),
     /// This event was reported this often: by whom, about whom.
     Event(&'static str, Selector, Option<Selector>, u32),
     /// Their states hold this under this key: all of theirs, or so many.
@@ -91,47 +81,49 @@ pub enum Condition {
         /// The key.
         key: Option<String>,
     },
-    /// A condition of the system's own.
-    Own {
-        /// Its word.
-        name: String,
-        /// The nodes.
-        who: Selector,
-        /// What goes with it.
-        with: Value,
-    },
+    /// A condition of a program's own.
+    Own(OwnCondition),
 }
 
-/// How a member is seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SeenAs {
-    /// In exactly this state.
-    Status(Status),
-    /// Not at all.
-    Unknown,
-    /// Neither alive nor suspect, or not at all.
-    Gone,
+/// A condition of a program's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnCondition {
+    /// The name of the program.
+    pub program: &'static str,
+    /// The condition's word.
+    pub word: &'static str,
+    /// The nodes.
+    pub who: Selector,
+    /// The other arguments.
+    pub said: Said,
 }
 
-impl SeenAs {
-    /// Every way and its word.
-    pub(super) const ALL: [(Self, &'static str); 6] = [
-        (Self::Status(Status::Alive), "alive"),
-        (Self::Status(Status::Suspect), "suspect"),
-        (Self::Status(Status::Down), "down"),
-        (Self::Status(Status::Left), "left"),
-        (Self::Unknown, "unknown"),
-        (Self::Gone, "gone"),
-    ];
+/// The arguments of a condition besides its nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Those of a condition with a key of its own.
+    Keyed(Arguments),
+    /// The value of `with` of a condition under `holds`.
+    With(Value),
+}
 
-    /// Whether a member of this status (none: unknown) is seen so.
+impl OwnCondition {
+    /// The same condition on other nodes.
     #[must_use]
-    pub fn fits(self, status: Option<Status>) -> bool {
-        match self {
-            Self::Status(wanted) => status == Some(wanted),
-            Self::Unknown => status.is_none(),
-            Self::Gone => !matches!(status, Some(Status::Alive | Status::Suspect)),
-        }
+    pub fn mapped(&self, map: &dyn Fn(&Selector) -> Selector) -> Self {
+        let said = match &self.said {
+            Said::Keyed(arguments) => Said::Keyed(arguments.mapped(map)),
+            Said::With(value) => Said::With(value.clone()),
+        };
+        let who = map(&self.who);
+        Self { who, said, ..*self }
+    }
+
+    /// Whether it is about nobody.
+    #[must_use]
+    pub fn lacks_nodes(&self) -> bool {
+        let nobody = self.who.fixed().is_some_and(|hosts| hosts.is_empty());
+        nobody || matches!(&self.said, Said::Keyed(arguments) if arguments.lacks_nodes())
     }
 }
 
@@ -209,12 +201,3 @@ impl Metric {
         word_for(self, Self::ALL)
     }
 }
-
-pub(super) const PHASES: [(Phase, &str); 6] = [
-    (Phase::Joining, "joining"),
-    (Phase::Running, "running"),
-    (Phase::Isolated, "isolated"),
-    (Phase::Leaving, "leaving"),
-    (Phase::Left, "left"),
-    (Phase::NameTaken, "name-taken"),
-];

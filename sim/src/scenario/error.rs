@@ -1,5 +1,6 @@
 //! What is wrong with a scenario file, and where.
 
+use super::file::words_beside;
 use super::suggestion::suggestion;
 use super::vocabulary::Vocabulary;
 use core::fmt;
@@ -121,7 +122,8 @@ impl Source<'_> {
             .to_owned();
         let mut quoted = message.split('`').skip(1).step_by(2);
         if message.starts_with("unknown field") || message.starts_with("unknown variant") {
-            let (word, words) = (quoted.next().unwrap_or(""), quoted.collect::<Vec<_>>());
+            let (word, mut words) = (quoted.next().unwrap_or(""), quoted.collect::<Vec<_>>());
+            words.extend(words_beside(self.text, self.vocabulary, at));
             let what = if message.starts_with("unknown field") {
                 "key"
             } else {

@@ -5,11 +5,13 @@
 
 mod expect;
 mod own;
+mod own_keys;
 mod spanned;
 mod step;
 
 pub(crate) use expect::{ConditionTable, ExpectTable};
 pub(crate) use own::{AgreeTable, CommandTable, HoldsTable, StateTable};
+pub(crate) use own_keys::{OwnKey, OwnKeys, OwnTables, words_beside};
 pub(crate) use spanned::{At, Text};
 pub(crate) use step::{AfterTable, ClockTable, CutTable, PartitionTable, StepTable};
 

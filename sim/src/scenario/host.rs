@@ -1,6 +1,7 @@
 //! A host of a scenario: what it is, what it publishes, its clock and its settings.
 
 use super::channels::Opening;
+use super::names::Named;
 use core::time::Duration;
 use phalanx_core::channel::ChannelName;
 use phalanx_core::identity::NodeId;
@@ -60,6 +61,12 @@ pub struct Host {
     pub start: Option<Duration>,
     /// The host whose id it copies.
     pub clone_of: Option<usize>,
+}
+
+impl Named for Host {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// Settings of the protocol that differ from the defaults.

@@ -5,6 +5,7 @@
 //! [`Scenario::parse_with`].
 
 mod action;
+mod argument;
 mod capabilities;
 mod channels;
 mod chaos;
@@ -15,12 +16,14 @@ mod engine;
 mod error;
 mod expectations;
 mod file;
+mod form;
 mod host;
 mod include;
 mod load;
 mod names;
 mod network;
 mod own;
+mod own_words;
 pub mod plan;
 mod read;
 mod schema;
@@ -38,17 +41,20 @@ mod write;
 
 pub use crate::disk::DiskFault;
 pub use action::{Action, Certificate, NetworkAction, NodeAction, Pairs, Sides};
+pub use argument::{Argument, Arguments};
 pub use channels::Opening;
 pub use chaos::{Chaos, ChaosKind};
-pub use conditions::{Bound, Condition, Expectation, Metric, Mode, SeenAs};
+pub use conditions::{Bound, Condition, Expectation, Metric, Mode, OwnCondition, Said};
 pub use definition::Scenario;
 pub use engine::Engine;
 pub use error::ScenarioError;
+pub use form::{Field, Form, Presence, Read, Shape, any_arguments, any_text};
 pub use host::{Clock, Disk, Host, TuningChanges};
-pub use names::Selector;
+pub use names::{Named, Selector};
 pub use network::{Direction, Latency, LinkRule, Network};
 pub use schema::schema;
 pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
 pub use vocabulary::{Check, Vocabulary, Words};
+pub use words::{word_for, word_of};

@@ -557,7 +557,7 @@ impl Planner<'_> {
 
     fn select(&self, selector: &Selector, random: &mut Random) -> Vec<usize> {
         let situation = Situation {
-            hosts: &self.scenario.hosts,
+            hosts: self.scenario.hosts.len(),
             named: &self.plan.named,
             running: &|host| self.runs(host, selector.program()),
             stopped: &|host| {

@@ -1,7 +1,7 @@
 //! From a file's tables to a scenario: every word resolved, every mistake named.
 
 use super::error::{ScenarioError, Source};
-use super::file::{NetworkTable, NodesTable, ScenarioFile, TuningTable};
+use super::file::{NetworkTable, NodesTable, OwnKeys, OwnTables, ScenarioFile, TuningTable};
 use super::names::Names;
 use super::suggestion::suggestion;
 use super::value::{drift, optional, services, with};
@@ -12,14 +12,15 @@ use super::{
 use core::time::Duration;
 use phalanx_core::identity::{NodeId, check_name};
 use phalanx_core::topology::record::said;
+use serde::Deserialize;
+use toml::de::DeTable;
 
 /// The most machines of one scenario.
 const HOSTS_MAX: usize = 20_000;
 
 pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
     let source = &source;
-    let file: ScenarioFile =
-        toml::from_str(source.text).map_err(|error| source.parse_error(&error))?;
+    let (file, own) = read_file(source)?;
     check_head(source, &file)?;
     let mut names = Names::new(source.vocabulary.programs.iter().map(|words| words.program));
     let mut hosts = read_hosts(source, &mut names, &file)?;
@@ -59,7 +60,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
         tuning: read_tuning(source, &file.tuning)?,
         chaos,
         steps,
-        expectations: expectations(source, &names, &file, duration + recovery)?,
+        expectations: expectations(source, &names, &file, own.conditions, duration + recovery)?,
         hash: phalanx_core::random::hash_bytes(source.text.as_bytes()),
         simulated_commands: source
             .vocabulary
@@ -70,6 +71,15 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
             .first()
             .map_or(1, |word| source.line(word.span().start)),
     })
+}
+
+/// The file's tables, and what stands in them in the words of programs.
+fn read_file<'i>(source: &Source<'i>) -> Result<(ScenarioFile, OwnTables<'i>), ScenarioError> {
+    let wrong = |error: toml::de::Error| source.parse_error(&error);
+    let mut file = DeTable::parse(source.text).map_err(wrong)?;
+    let own = OwnTables::split(file.get_mut(), source.vocabulary);
+    let file = ScenarioFile::deserialize(toml::Deserializer::from(file)).map_err(wrong)?;
+    Ok((file, own))
 }
 
 fn timeline(
@@ -102,11 +112,12 @@ fn expectations(
     source: &Source<'_>,
     names: &Names,
     file: &ScenarioFile,
+    own: Vec<OwnKeys<'_>>,
     end: Duration,
 ) -> Result<Vec<Expectation>, ScenarioError> {
     let mut expectations = Vec::new();
-    for table in &file.expect {
-        let expectation = expectations::read(source, names, table)?;
+    for (table, own) in file.expect.iter().zip(own) {
+        let expectation = expectations::read(source, names, table, own)?;
         if expectation.from >= end {
             let end = text::show(end);
             let message =

@@ -2,6 +2,7 @@
 
 use super::error::{ScenarioError, Source};
 use super::file::{At, Text};
+use super::names::{Names, Selector};
 use phalanx_core::identity::check_name;
 use phalanx_core::topology::record::Service;
 use std::collections::BTreeSet;
@@ -25,6 +26,21 @@ pub(crate) fn optional<T>(
     read: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<Option<T>, ScenarioError> {
     text.map(|text| with(source, text, read)).transpose()
+}
+
+/// Reads a selector of hosts or processes that may be absent: then all hosts.
+pub(crate) fn who_or_all(
+    source: &Source<'_>,
+    names: &Names,
+    at: usize,
+    text: Option<&Text>,
+) -> Result<Selector, ScenarioError> {
+    match text {
+        Some(text) => with(source, text, |word| names.processes(word)),
+        None => names
+            .selector("all")
+            .map_err(|why| source.error(at, "who", why)),
+    }
 }
 
 /// Reads a list of services, `name/version` each.

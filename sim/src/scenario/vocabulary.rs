@@ -1,5 +1,6 @@
 //! The words of programs and systems: what scenario files and command lines may ask of them.
 
+use super::form::Field;
 use super::suggestion::suggestion;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -14,8 +15,10 @@ pub struct Words {
     pub program: &'static str,
     /// The events that its processes report.
     pub events: Vec<&'static str>,
+    /// The conditions that have a key of their own, whose value is a table with `who`.
+    pub conditions: &'static [Field],
     /// The conditions that files write under `holds`.
-    pub conditions: Vec<&'static str>,
+    pub holds: Vec<&'static str>,
     /// The metrics that are read once, at the end of their window.
     pub metrics: Vec<&'static str>,
     /// The metrics that are the highest figure of any process in their window (`ProcessView::gauge`).
@@ -45,11 +48,13 @@ impl Vocabulary {
     /// The words of a system of these programs.
     ///
     /// # Panics
-    /// When two programs have the same metric or the same planted bug.
+    /// When two programs have the same condition, metric or planted bug.
     #[must_use]
     pub fn of(name: &'static str, programs: impl IntoIterator<Item = Words>) -> Self {
         let programs = programs.into_iter().collect();
         let vocabulary = Self { name, programs };
+        let programs = &vocabulary.programs;
+        unique(programs.iter().flat_map(|words| keys(words.conditions)));
         unique(vocabulary.every(|words| &words.metrics));
         unique(vocabulary.every(|words| &words.sabotage));
         vocabulary
@@ -117,6 +122,10 @@ impl Vocabulary {
         let own = words.iter().filter(|word| own.contains(&word.as_str()));
         own.cloned().collect()
     }
+}
+
+fn keys(fields: &'static [Field]) -> impl Iterator<Item = &'static str> {
+    fields.iter().map(|field| field.key)
 }
 
 /// A word that two programs share would mean one of them alone.

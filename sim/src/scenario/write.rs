@@ -2,13 +2,12 @@
 //!
 //! Words that steps give (`named`), includes and matrices are resolved before; comments are the caller's.
 
-use super::conditions::{PHASES, SeenAs};
 use super::names::numbered;
 use super::text::{short, show_latency, show_rate, show_share};
-use super::words::word_for;
 use super::{
-    Action, Bound, Chaos, Condition, Direction, Disk, Expectation, Host, Mode, Network,
-    NetworkAction, NodeAction, Pairs, Scenario, Selector, Sides, Step, TuningChanges, When,
+    Action, Argument, Arguments, Bound, Chaos, Condition, Direction, Disk, Expectation, Host, Mode,
+    Network, NetworkAction, NodeAction, OwnCondition, Pairs, Said, Scenario, Selector, Sides, Step,
+    TuningChanges, When,
 };
 use core::fmt::Write as _;
 use core::time::Duration;
@@ -540,92 +539,90 @@ impl Writer<'_> {
                 }
                 "agree"
             }
-            Condition::Own { name, who, with } => {
-                table.text("name", name);
-                table.text("who", &who.show(self.hosts));
-                if !with.is_null() {
-                    table.raw("with", show_value(with));
-                }
-                "holds"
-            }
-            Condition::Converged | Condition::Sees(..) | Condition::Members(..) => "",
-            Condition::Providers(..) | Condition::Links(..) => "",
-            Condition::Phase(..) | Condition::Event(..) => "",
+            Condition::Own(own) => self.own_word(own, table),
+            Condition::Converged | Condition::Event(..) => "",
         }
     }
 
     fn condition(&self, condition: &Condition) -> String {
         let mut table = Table::default();
-        let seen = |seen: &SeenAs| word_for(*seen, &SeenAs::ALL);
-        let show = |who: &Selector| who.show(self.hosts);
         let key = match condition {
             Condition::Converged => {
                 table.raw("converged", "true");
                 return table.inline();
             }
-            Condition::Sees(who, of, status) => {
-                table.text("who", &show(who));
-                table.text("of", &show(of));
-                table.text("as", seen(status));
-                "sees"
+            Condition::Event(kind, by, about, min) => {
+                self.event(kind, by, about.as_ref(), *min, &mut table);
+                "event"
             }
-            Condition::Members(who, status, bound) => {
-                table.text("who", &show(who));
-                if let Some(status) = status {
-                    table.text("as", seen(status));
-                }
-                show_bound(*bound, &mut table);
-                "members"
-            }
-            Condition::Providers(who, (name, version), are) => {
-                table.text("who", &show(who));
-                let version = version.as_ref().map(|version| format!("/{version}"));
-                table.text("of", &format!("{name}{}", version.unwrap_or_default()));
-                table.text("are", &show(are));
-                "providers"
-            }
-            Condition::Links(..) | Condition::Phase(..) | Condition::Event(..) => {
-                self.condition_of_nodes(condition, &mut table)
-            }
-            Condition::State { .. } | Condition::Agree { .. } | Condition::Own { .. } => {
-                self.condition_of_nodes(condition, &mut table)
+            Condition::State { .. } | Condition::Agree { .. } | Condition::Own(_) => {
+                self.own_condition(condition, &mut table)
             }
         };
         format!("{{ {key} = {} }}", table.inline())
     }
 
-    /// Writes a condition on single nodes; its key.
-    fn condition_of_nodes(&self, condition: &Condition, table: &mut Table) -> &'static str {
-        let show = |who: &Selector| who.show(self.hosts);
-        match condition {
-            Condition::Links(who, bound) => {
-                table.text("who", &show(who));
-                show_bound(*bound, table);
-                "links"
+    fn event(
+        &self,
+        kind: &str,
+        by: &Selector,
+        about: Option<&Selector>,
+        min: u32,
+        table: &mut Table,
+    ) {
+        table.text("kind", kind);
+        let by = by.show(self.hosts);
+        if by != "all" {
+            table.text("by", &by);
+        }
+        if let Some(about) = about {
+            table.text("about", &about.show(self.hosts));
+        }
+        if min != 1 {
+            table.raw("min", min.to_string());
+        }
+    }
+
+    /// Writes a condition of a program's own; its key.
+    fn own_word(&self, own: &OwnCondition, table: &mut Table) -> &'static str {
+        let who = own.who.show(self.hosts);
+        match &own.said {
+            Said::Keyed(arguments) => {
+                table.text("who", &who);
+                self.arguments(arguments, table);
+                own.word
             }
-            Condition::Phase(who, phase) => {
-                table.text("who", &show(who));
-                table.text("is", word_for(*phase, &PHASES));
-                "phase"
-            }
-            Condition::Event(kind, by, about, min) => {
-                table.text("kind", kind);
-                if show(by) != "all" {
-                    table.text("by", &show(by));
+            Said::With(with) => {
+                table.text("name", own.word);
+                table.text("who", &who);
+                if !with.is_null() {
+                    table.raw("with", show_value(with));
                 }
-                if let Some(about) = about {
-                    table.text("about", &show(about));
-                }
-                if *min != 1 {
-                    table.raw("min", min.to_string());
-                }
-                "event"
+                "holds"
             }
-            Condition::State { .. } | Condition::Agree { .. } | Condition::Own { .. } => {
-                self.own_condition(condition, table)
+        }
+    }
+
+    /// Writes arguments of a program's word.
+    fn arguments(&self, arguments: &Arguments, table: &mut Table) {
+        for (key, argument) in arguments.iter() {
+            match argument {
+                Argument::Who(who) | Argument::WhoOrNobody(who) => {
+                    table.text(key, &who.show(self.hosts));
+                }
+                Argument::Text(text) => table.text(key, text),
+                Argument::Texts(texts) => table.raw(key, list(texts.iter().cloned())),
+                Argument::Pairs(pairs) => table.raw(key, metadata(pairs)),
+                Argument::Time(time) => table.time(key, *time),
+                Argument::Number(number) => table.raw(key, number.to_string()),
+                Argument::Flag(flag) => table.raw(key, flag.to_string()),
+                Argument::Table(arguments) => {
+                    let mut inner = Table::default();
+                    self.arguments(arguments, &mut inner);
+                    table.raw(key, inner.inline());
+                }
+                Argument::Value(value) => table.raw(key, show_value(value)),
             }
-            Condition::Converged | Condition::Sees(..) => "",
-            Condition::Members(..) | Condition::Providers(..) => "",
         }
     }
 }

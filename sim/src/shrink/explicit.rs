@@ -429,13 +429,6 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
     let map = |who: &Selector| who.mapped(named, host);
     let condition = |condition: &Condition| match condition {
         Condition::Converged => Condition::Converged,
-        Condition::Sees(who, of, status) => Condition::Sees(map(who), map(of), *status),
-        Condition::Members(who, status, bound) => Condition::Members(map(who), *status, *bound),
-        Condition::Providers(who, service, are) => {
-            Condition::Providers(map(who), service.clone(), map(are))
-        }
-        Condition::Links(who, bound) => Condition::Links(map(who), *bound),
-        Condition::Phase(who, phase) => Condition::Phase(map(who), *phase),
         Condition::State {
             who,
             key,
@@ -451,11 +444,7 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
             who: map(who),
             key: key.clone(),
         },
-        Condition::Own { name, who, with } => Condition::Own {
-            name: name.clone(),
-            who: map(who),
-            with: with.clone(),
-        },
+        Condition::Own(own) => Condition::Own(own.mapped(&map)),
         Condition::Event(kind, by, about, min) => {
             Condition::Event(kind, map(by), about.as_ref().map(map), *min)
         }
@@ -479,13 +468,8 @@ pub(super) fn is_whole(expectation: &Expectation) -> bool {
     };
     match condition {
         Condition::Converged => true,
-        Condition::Sees(who, of, _) => some(who) && some(of),
-        Condition::Members(who, ..) | Condition::Links(who, _) | Condition::Phase(who, _) => {
-            some(who)
-        }
-        Condition::Providers(who, ..) => some(who),
         Condition::State { who, .. } | Condition::Agree { who, .. } => some(who),
-        Condition::Own { who, .. } => some(who),
+        Condition::Own(own) => !own.lacks_nodes(),
         Condition::Event(_, by, about, _) => some(by) && about.as_ref().is_none_or(some),
     }
 }
