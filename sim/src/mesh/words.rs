@@ -2,6 +2,9 @@
 
 use super::condition_words::CONDITIONS;
 use super::event;
+use super::host_words::{HOSTS, SETTINGS, longest_fault};
+use super::publishing::publishing;
+use super::step_words::{FAULTS, STEPS};
 use super::workload::{self, LIE};
 use crate::scenario::plan::Reporter;
 use crate::scenario::{Vocabulary, Words};
@@ -49,13 +52,15 @@ pub fn words() -> Words {
     Words {
         program: PROGRAM,
         events: event::words(),
+        settings: &SETTINGS,
+        hosts: &HOSTS,
+        steps: &STEPS,
         conditions: &CONDITIONS,
+        faults: &FAULTS,
+        planning: Some(publishing),
+        longest_fault: Some(longest_fault),
         holds: workload::CONDITIONS.to_vec(),
         metrics: vec![
-            "false-deaths",
-            "converge-ms",
-            "converge-p99-ms",
-            "all-right-ms",
             "missed-updates",
             "update-ms",
             "update-p99-ms",
@@ -65,6 +70,7 @@ pub fn words() -> Words {
             "send-ms",
             "send-p99-ms",
         ],
+        counters: vec!["false-deaths"],
         gauges: vec![MEMORY],
         commands: workload::COMMANDS.to_vec(),
         // Real daemons cannot be made to send forged records.

@@ -2,7 +2,7 @@
 
 use super::argument::Arguments;
 use super::names::Selector;
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{Vocabulary, Words};
 use super::words::{word_for, word_of};
 use core::time::Duration;
 use serde_json::Value;
@@ -130,8 +130,6 @@ impl OwnCondition {
 /// A figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
-    /// How often a running node was reported down.
-    FalseDeaths,
     /// Encoded bytes sent between the two instants, a node.
     BytesPerNode,
     /// The same, a second.
@@ -146,16 +144,26 @@ pub enum Metric {
     ConvergeP99Ms,
     /// Milliseconds from the first instant until every view was right to stay so.
     AllRightMs,
-    /// A figure of the system's own, by its name.
-    Own(&'static str),
-    /// A figure of the system's own: the highest of any node at any check between the two instants.
-    Gauge(&'static str),
+    /// A figure of a program's own.
+    Own(OwnMetric),
+    /// How many events a program counts between the two instants.
+    Counter(OwnMetric),
+    /// A figure of a program's processes: the highest of any at any check between the two instants.
+    Gauge(OwnMetric),
+}
+
+/// A metric of a program's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnMetric {
+    /// The name of the program.
+    pub program: &'static str,
+    /// The metric's word.
+    pub word: &'static str,
 }
 
 impl Metric {
-    /// Every metric and its name.
+    /// Every metric that any system has, and its name.
     pub const ALL: &'static [(Self, &'static str)] = &[
-        (Self::FalseDeaths, "false-deaths"),
         (Self::BytesPerNode, "bytes-per-node"),
         (Self::BytesPerNodeSecond, "bytes-per-node-second"),
         (Self::MessagesPerNode, "messages-per-node"),
@@ -165,39 +173,78 @@ impl Metric {
         (Self::AllRightMs, "all-right-ms"),
     ];
 
-    /// The metric of this name, if a system has it.
-    pub(super) fn named(vocabulary: &Vocabulary, word: &str) -> Result<Self, String> {
-        let gauges: Vec<_> = vocabulary.every(|words| &words.gauges).collect();
-        if let Some(gauge) = gauges.iter().find(|gauge| **gauge == word) {
-            return Ok(Self::Gauge(gauge));
+    /// The metric of this name, if a system has it; `program` is the one whose processes it is asked of, if one alone.
+    pub(super) fn named(
+        vocabulary: &Vocabulary,
+        word: &str,
+        program: Option<&'static str>,
+    ) -> Result<Self, String> {
+        let counters = own(vocabulary, |words| &words.counters, Self::Counter);
+        let metrics = own(vocabulary, |words| &words.metrics, Self::Own);
+        let gauges = own(vocabulary, |words| &words.gauges, Self::Gauge);
+        let words: Vec<_> = [&counters[..], Self::ALL, &metrics, &gauges].concat();
+        let found = word_of("metric", &words, word)?;
+        let Self::Gauge(_) = found else {
+            return Ok(found);
+        };
+        let owners = gauges.iter().filter(|(_, known)| *known == word);
+        let owners: Vec<OwnMetric> = owners.filter_map(|(metric, _)| metric.own()).collect();
+        let owner = owners.iter().find(|owner| Some(owner.program) == program);
+        match (owner, program, &owners[..]) {
+            (Some(owner), _, _) | (None, None, [owner]) => Ok(Self::Gauge(*owner)),
+            (None, Some(program), _) => Err(format!("`{word}` is no metric of {program}")),
+            (None, None, _) => {
+                let programs: Vec<&str> = owners.iter().map(|owner| owner.program).collect();
+                Err(format!(
+                    "several programs have the metric `{word}`: {}; name one in `who`, such as `all/{}`",
+                    programs.join(", "),
+                    programs[0]
+                ))
+            }
         }
-        let metrics: Vec<_> = vocabulary.every(|words| &words.metrics).collect();
-        let known =
-            |(metric, name): &(Self, &str)| metric.is_of_traffic() || metrics.contains(name);
-        let mut words: Vec<_> = Self::ALL.iter().copied().filter(known).collect();
-        let own = metrics.iter();
-        let own = own.filter(|word| Self::ALL.iter().all(|(_, name)| name != *word));
-        words.extend(own.map(|word| (Self::Own(word), *word)));
-        words.extend(gauges.iter().map(|gauge| (Self::Gauge(gauge), *gauge)));
-        word_of("metric", &words, word)
     }
 
-    /// Whether every system has it.
+    /// The metric of a program's own, if it is one.
+    const fn own(self) -> Option<OwnMetric> {
+        match self {
+            Self::Own(own) | Self::Counter(own) | Self::Gauge(own) => Some(own),
+            Self::BytesPerNode | Self::BytesPerNodeSecond => None,
+            Self::MessagesPerNode | Self::MessagesPerNodeSecond => None,
+            Self::ConvergeMs | Self::ConvergeP99Ms | Self::AllRightMs => None,
+        }
+    }
+
+    /// Whether it counts what is sent.
     pub(crate) const fn is_of_traffic(self) -> bool {
         match self {
             Self::BytesPerNode | Self::BytesPerNodeSecond => true,
             Self::MessagesPerNode | Self::MessagesPerNodeSecond => true,
-            Self::FalseDeaths | Self::ConvergeMs | Self::ConvergeP99Ms => false,
-            Self::AllRightMs | Self::Own(_) | Self::Gauge(_) => false,
+            Self::ConvergeMs | Self::ConvergeP99Ms | Self::AllRightMs => false,
+            Self::Own(_) | Self::Counter(_) | Self::Gauge(_) => false,
         }
     }
 
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        if let Self::Own(name) | Self::Gauge(name) = self {
-            return name;
+        if let Some(own) = self.own() {
+            return own.word;
         }
         word_for(self, Self::ALL)
     }
+}
+
+/// The metrics of one kind that programs have, each with its word.
+fn own<'a>(
+    vocabulary: &'a Vocabulary,
+    kind: impl Fn(&'a Words) -> &'a [&'static str],
+    metric: fn(OwnMetric) -> Metric,
+) -> Vec<(Metric, &'static str)> {
+    let programs = vocabulary.programs.iter();
+    let all = programs.flat_map(|words| {
+        let program = words.program;
+        let of = kind(words).iter();
+        of.map(move |word| (metric(OwnMetric { program, word }), *word))
+    });
+    all.collect()
 }

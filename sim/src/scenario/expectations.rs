@@ -105,8 +105,9 @@ impl Reader<'_> {
 
     /// A figure and its bound.
     fn metric(&self, table: &ExpectTable, metric: &Text) -> Result<Mode, ScenarioError> {
+        let who = self.who(table.who.as_ref())?;
         let metric = with(self.source, metric, |word| {
-            Metric::named(self.source.vocabulary, word)
+            Metric::named(self.source.vocabulary, word, who.program())
         })?;
         let bound = Bound {
             min: table.min.as_ref().map_or(0, |min| *min.get_ref()),
@@ -122,7 +123,6 @@ impl Reader<'_> {
         if bound.min > bound.max {
             return Err(self.source.error(self.at, "min", "is above `max`"));
         }
-        let who = self.who(table.who.as_ref())?;
         if who.program().is_some() && !matches!(metric, Metric::Gauge(_)) {
             let message = "must name whole hosts: this metric is counted by host";
             return Err(self.source.error(self.at, "who", message));

@@ -1,18 +1,18 @@
 //! From a file's tables to a scenario: every word resolved, every mistake named.
 
 use super::error::{ScenarioError, Source};
-use super::file::{NetworkTable, NodesTable, OwnKeys, OwnTables, ScenarioFile, TuningTable};
+use super::file::{NetworkTable, NodesTable, OwnKeys, OwnTables, ScenarioFile};
 use super::names::Names;
 use super::suggestion::suggestion;
-use super::value::{drift, optional, services, with};
+use super::value::{drift, optional, with};
 use super::{
-    Clock, Engine, Expectation, Host, LinkRule, Network, Scenario, TuningChanges, Variant,
-    channels, chaos, expectations, steps, text,
+    Arguments, Clock, Engine, Expectation, Host, LinkRule, Network, Scenario, Variant, chaos,
+    expectations, own_words, steps, text,
 };
 use core::time::Duration;
 use phalanx_core::identity::{NodeId, check_name};
-use phalanx_core::topology::record::said;
 use serde::Deserialize;
+use std::sync::Arc;
 use toml::de::DeTable;
 
 /// The most machines of one scenario.
@@ -23,7 +23,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
     let (file, own) = read_file(source)?;
     check_head(source, &file)?;
     let mut names = Names::new(source.vocabulary.programs.iter().map(|words| words.program));
-    let mut hosts = read_hosts(source, &mut names, &file)?;
+    let mut hosts = read_hosts(source, &mut names, &file, own.nodes)?;
     add_clones(source, &mut names, &file, &mut hosts)?;
     give_words(source, &mut names, &file)?;
     let seeds = match &file.seeds {
@@ -34,7 +34,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
     let duration = with(source, &file.duration, text::positive)?;
     let recovery = optional(source, file.recovery.as_ref(), text::duration)?;
     let recovery = recovery.unwrap_or(Duration::from_secs(20));
-    let steps = timeline(source, &names, &file, duration)?;
+    let steps = timeline(source, &names, &file, own.steps, duration)?;
     let engines: Vec<Engine> = file
         .engines
         .iter()
@@ -57,15 +57,12 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
             .unwrap_or(Duration::from_millis(100)),
         network,
         links: read_links(source, &names, &file, network)?,
-        tuning: read_tuning(source, &file.tuning)?,
+        settings: own_words(source, 0, own.settings)?,
         chaos,
         steps,
         expectations: expectations(source, &names, &file, own.conditions, duration + recovery)?,
         hash: phalanx_core::random::hash_bytes(source.text.as_bytes()),
-        simulated_commands: source
-            .vocabulary
-            .every(|words| &words.simulated_commands)
-            .collect(),
+        vocabulary: Arc::new(source.vocabulary.clone()),
         engines_line: file
             .engines
             .first()
@@ -86,11 +83,12 @@ fn timeline(
     source: &Source<'_>,
     names: &Names,
     file: &ScenarioFile,
+    own: Vec<OwnKeys<'_>>,
     duration: Duration,
 ) -> Result<Vec<steps::Step>, ScenarioError> {
     let mut timeline = Vec::new();
-    for table in &file.at {
-        let step = steps::read(source, names, table)?;
+    for (table, own) in file.at.iter().zip(own) {
+        let step = steps::read(source, names, table, own)?;
         if step.when.earliest() >= duration {
             let key = if matches!(step.when, steps::When::At(_)) {
                 "time"
@@ -165,11 +163,13 @@ fn read_hosts(
     source: &Source<'_>,
     names: &mut Names,
     file: &ScenarioFile,
+    own: Vec<OwnKeys<'_>>,
 ) -> Result<Vec<Host>, ScenarioError> {
     let mut hosts = Vec::new();
-    for group in &file.nodes {
+    for (group, own) in file.nodes.iter().zip(own) {
         let at = group.span().start;
         let table = group.get_ref();
+        let own = own_words(source, at, own)?;
         let prefix = table.prefix.as_ref().map_or("n", |prefix| prefix.get_ref());
         let list: Vec<String> = match (&table.count, &table.names) {
             (Some(count), None) => (1..=*count.get_ref())
@@ -202,7 +202,7 @@ fn read_hosts(
                     names.place(kind, word.get_ref());
                 }
             }
-            hosts.push(read_host(source, at, table, &name)?);
+            hosts.push(read_host(source, at, table, &own, &name)?);
         }
     }
     if hosts.is_empty() {
@@ -211,10 +211,21 @@ fn read_hosts(
     Ok(hosts)
 }
 
+/// What stands in a table in the words of programs.
+fn own_words(
+    source: &Source<'_>,
+    at: usize,
+    keys: OwnKeys<'_>,
+) -> Result<Arguments, ScenarioError> {
+    let names = None;
+    own_words::Reader { source, names, at }.keys(keys)
+}
+
 fn read_host(
     source: &Source<'_>,
     at: usize,
     table: &NodesTable,
+    own: &Arguments,
     name: &str,
 ) -> Result<Host, ScenarioError> {
     let id = NodeId::new(name)
@@ -239,15 +250,10 @@ fn read_host(
     Ok(Host {
         name: name.to_owned(),
         id,
-        kind: said(table.kind.as_deref().unwrap_or_default()).to_owned(),
-        services: services(source, &table.services)?,
-        metadata: table.metadata.clone(),
-        channels: channels::read(source, at, &table.channels)?,
-        dialable: table.dialable.unwrap_or(true),
         role: table.role.as_ref().map(|word| word.get_ref().clone()),
         region: table.region.as_ref().map(|word| word.get_ref().clone()),
         zone: table.zone.as_ref().map(|word| word.get_ref().clone()),
-        tuning: read_tuning(source, &table.tuning)?,
+        own: own.clone(),
         group: table.prefix.as_ref().map(|word| word.get_ref().clone()),
         clock,
         start: (!table.waits).then_some(start),
@@ -343,17 +349,4 @@ fn read_links(
             })
         })
         .collect()
-}
-
-fn read_tuning(source: &Source<'_>, table: &TuningTable) -> Result<TuningChanges, ScenarioError> {
-    Ok(TuningChanges {
-        forget_after: optional(source, table.forget_after.as_ref(), text::duration)?,
-        random_link_interval: optional(
-            source,
-            table.random_link_interval.as_ref(),
-            text::duration,
-        )?,
-        hash_interval: optional(source, table.hash_interval.as_ref(), text::duration)?,
-        links_max: table.links_max.map(usize::from),
-    })
 }

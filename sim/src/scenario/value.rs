@@ -3,9 +3,6 @@
 use super::error::{ScenarioError, Source};
 use super::file::{At, Text};
 use super::names::{Names, Selector};
-use phalanx_core::identity::check_name;
-use phalanx_core::topology::record::Service;
-use std::collections::BTreeSet;
 
 /// The strongest clock drift, in millionths.
 const DRIFT_MAX: i32 = 100_000;
@@ -41,29 +38,6 @@ pub(crate) fn who_or_all(
             .selector("all")
             .map_err(|why| source.error(at, "who", why)),
     }
-}
-
-/// Reads a list of services, `name/version` each.
-pub(crate) fn services(
-    source: &Source<'_>,
-    list: &[Text],
-) -> Result<BTreeSet<Service>, ScenarioError> {
-    list.iter()
-        .map(|text| {
-            with(source, text, |word| {
-                let (name, version) = word.split_once('/').ok_or_else(|| {
-                    format!(
-                        "`{word}` is not a valid service; write name/version, such as `users/1`"
-                    )
-                })?;
-                check_name(name).map_err(|why| format!("the service name `{name}` {why}"))?;
-                Ok(Service {
-                    name: name.to_owned(),
-                    version: version.to_owned(),
-                })
-            })
-        })
-        .collect()
 }
 
 /// Reads a clock's drift.

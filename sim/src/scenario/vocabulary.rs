@@ -1,7 +1,13 @@
 //! The words of programs and systems: what scenario files and command lines may ask of them.
 
+use super::action::Extent;
+use super::argument::Arguments;
+use super::engine::Engine;
 use super::form::Field;
+use super::host::Host;
+use super::planning::{Plain, Planning};
 use super::suggestion::suggestion;
+use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -15,12 +21,20 @@ pub struct Words {
     pub program: &'static str,
     /// The events that its processes report.
     pub events: Vec<&'static str>,
+    /// The tables of settings at the top of a file.
+    pub settings: &'static [Field],
+    /// The keys of a group of nodes.
+    pub hosts: &'static [Field],
+    /// The steps, each a table with `who`.
+    pub steps: &'static [StepWord],
     /// The conditions that have a key of their own, whose value is a table with `who`.
     pub conditions: &'static [Field],
     /// The conditions that files write under `holds`.
     pub holds: Vec<&'static str>,
     /// The metrics that are read once, at the end of their window.
     pub metrics: Vec<&'static str>,
+    /// The metrics that count events.
+    pub counters: Vec<&'static str>,
     /// The metrics that are the highest figure of any process in their window (`ProcessView::gauge`).
     pub gauges: Vec<&'static str>,
     /// The commands of a workload.
@@ -31,8 +45,56 @@ pub struct Words {
     pub certificates: bool,
     /// Checks what goes with a command or with a condition under `holds`.
     pub check: Option<Check>,
+    /// The faults that chaos may draw besides those of every system.
+    pub faults: &'static [FaultWord],
+    /// The planning of the steps and faults; none: each is one order, with the arguments of the step.
+    pub planning: Option<fn(&'static str, &[Host]) -> Box<dyn Planning>>,
+    /// The longest time, by settings and hosts, that a fault which the search adds may last.
+    pub longest_fault: Option<fn(&Arguments, &[Host]) -> Duration>,
     /// The mechanisms that can be broken on purpose.
     pub sabotage: Vec<&'static str>,
+}
+
+/// A step of a program's own.
+#[derive(Clone, Copy, Debug)]
+pub struct StepWord {
+    /// The key, whose value is a table with `who`.
+    pub field: Field,
+    /// Whether it begins or ends something that lasts.
+    pub extent: Extent,
+    /// Whether shrinking keeps it as it is. Otherwise each order that it comes to becomes a step of its own.
+    pub steady: bool,
+    /// The engines that can do it.
+    pub engines: &'static [Engine],
+}
+
+/// A fault of a program's own. A program without a planning has a step of the same word.
+#[derive(Clone, Copy, Debug)]
+pub struct FaultWord {
+    /// The word.
+    pub word: &'static str,
+    /// The engines that can do it.
+    pub engines: &'static [Engine],
+}
+
+impl Words {
+    /// The step of this word.
+    #[must_use]
+    pub fn step(&self, word: &str) -> Option<&'static StepWord> {
+        self.steps.iter().find(|step| step.field.key == word)
+    }
+
+    /// The planning of one plan.
+    pub(super) fn planning_of(&self, hosts: &[Host]) -> Box<dyn Planning> {
+        if let Some(planning) = self.planning {
+            return planning(self.program, hosts);
+        }
+        let steps = self.steps.iter();
+        Box::new(Plain {
+            program: self.program,
+            extents: steps.map(|step| (step.field.key, step.extent)).collect(),
+        })
+    }
 }
 
 /// The words of a system: those of its programs together.
@@ -48,14 +110,21 @@ impl Vocabulary {
     /// The words of a system of these programs.
     ///
     /// # Panics
-    /// When two programs have the same condition, metric or planted bug.
+    /// When two programs have the same setting, key of nodes, step, condition, metric, fault or planted bug.
     #[must_use]
     pub fn of(name: &'static str, programs: impl IntoIterator<Item = Words>) -> Self {
         let programs = programs.into_iter().collect();
         let vocabulary = Self { name, programs };
         let programs = &vocabulary.programs;
+        unique(programs.iter().flat_map(|words| keys(words.settings)));
+        unique(programs.iter().flat_map(|words| keys(words.hosts)));
         unique(programs.iter().flat_map(|words| keys(words.conditions)));
-        unique(vocabulary.every(|words| &words.metrics));
+        let steps = programs.iter().flat_map(|words| words.steps);
+        unique(steps.map(|step| step.field.key));
+        let faults = programs.iter().flat_map(|words| words.faults);
+        unique(faults.map(|fault| fault.word));
+        let metrics = vocabulary.every(|words| &words.metrics);
+        unique(metrics.chain(vocabulary.every(|words| &words.counters)));
         unique(vocabulary.every(|words| &words.sabotage));
         vocabulary
     }
@@ -76,15 +145,9 @@ impl Vocabulary {
             .flat_map(move |words| kind(words).iter().copied())
     }
 
-    /// The program that has a word of one kind; none: no program has it.
-    pub(crate) fn owner<'a>(
-        &'a self,
-        kind: impl Fn(&'a Words) -> &'a [&'static str],
-        word: &str,
-    ) -> Option<&'a Words> {
-        self.programs
-            .iter()
-            .find(|words| kind(words).contains(&word))
+    /// A program's step of this word.
+    pub(crate) fn step(&self, program: &str, word: &str) -> Option<&'static StepWord> {
+        self.program(program)?.step(word)
     }
 
     /// The events that any process reports.

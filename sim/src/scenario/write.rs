@@ -7,13 +7,12 @@ use super::text::{short, show_latency, show_rate, show_share};
 use super::{
     Action, Argument, Arguments, Bound, Chaos, Condition, Direction, Disk, Expectation, Host, Mode,
     Network, NetworkAction, NodeAction, OwnCondition, Pairs, Said, Scenario, Selector, Sides, Step,
-    TuningChanges, When,
+    When,
 };
 use core::fmt::Write as _;
 use core::time::Duration;
-use phalanx_core::topology::record::Service;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Keys and values, in the order in which they are written.
 #[derive(Default)]
@@ -81,17 +80,9 @@ fn list(words: impl Iterator<Item = String>) -> String {
     format!("[{}]", words.join(", "))
 }
 
-fn services(services: &BTreeSet<Service>) -> String {
-    list(
-        services
-            .iter()
-            .map(|service| format!("{}/{}", service.name, service.version)),
-    )
-}
-
-fn metadata(metadata: &BTreeMap<String, String>) -> String {
+fn pairs_inline(pairs: &BTreeMap<String, String>) -> String {
     let mut table = Table::default();
-    for (key, value) in metadata {
+    for (key, value) in pairs {
         table.text(&quoted(key), value);
     }
     table.inline()
@@ -109,12 +100,20 @@ impl Scenario {
             }
         };
         add("[network]", network(&self.network, &Network::default()));
-        add("[tuning]", tuning(&self.tuning));
+        for (key, settings) in self.settings.iter() {
+            if let Argument::Table(settings) = settings {
+                let mut table = Table::default();
+                writer.arguments(settings, &mut table);
+                add(&format!("[{key}]"), table);
+            }
+        }
         if let Some(chaos) = &self.chaos {
             add("[chaos]", show_chaos(chaos));
         }
         for group in groups(&self.hosts) {
-            add("[[nodes]]", nodes(group));
+            let mut own = Table::default();
+            writer.arguments(&group[0].own, &mut own);
+            add("[[nodes]]", nodes(group, own));
         }
         for rule in &self.links {
             let mut table = Table::default();
@@ -197,19 +196,6 @@ fn network(network: &Network, base: &Network) -> Table {
     table
 }
 
-fn tuning(changes: &TuningChanges) -> Table {
-    let mut table = Table::default();
-    table.times(&[
-        ("forget-after", changes.forget_after),
-        ("random-link-interval", changes.random_link_interval),
-        ("hash-interval", changes.hash_interval),
-    ]);
-    if let Some(most) = changes.links_max {
-        table.raw("links-max", most.to_string());
-    }
-    table
-}
-
 fn show_chaos(chaos: &Chaos) -> Table {
     let mut table = Table::default();
     table.raw(
@@ -226,14 +212,6 @@ fn show_chaos(chaos: &Chaos) -> Table {
         ("quiet", Some(chaos.quiet)),
     ]);
     table
-}
-
-fn channels(host: &Host) -> String {
-    let mut table = Table::default();
-    for (name, opening) in &host.channels {
-        table.text(&quoted(name.as_str()), &opening.show());
-    }
-    table.inline()
 }
 
 /// Hosts that one table describes; clones are made by their steps.
@@ -256,7 +234,7 @@ fn groups(hosts: &[Host]) -> Vec<Vec<&Host>> {
     groups
 }
 
-fn nodes(group: Vec<&Host>) -> Table {
+fn nodes(group: Vec<&Host>, own: Table) -> Table {
     let mut table = Table::default();
     let first = group[0];
     let prefix = numbered(&first.name).map(|(prefix, _)| prefix);
@@ -278,18 +256,7 @@ fn nodes(group: Vec<&Host>) -> Table {
             table.text("prefix", word);
         }
     }
-    if !first.services.is_empty() {
-        table.raw("services", services(&first.services));
-    }
-    if !first.metadata.is_empty() {
-        table.raw("metadata", metadata(&first.metadata));
-    }
-    if !first.channels.is_empty() {
-        table.raw("channels", channels(first));
-    }
-    if !first.kind.is_empty() {
-        table.text("kind", &first.kind);
-    }
+    table.0.extend(own.0);
     for (key, word) in [
         ("role", &first.role),
         ("region", &first.region),
@@ -298,13 +265,6 @@ fn nodes(group: Vec<&Host>) -> Table {
         if let Some(word) = word {
             table.text(key, word);
         }
-    }
-    let changes = tuning(&first.tuning);
-    if !changes.0.is_empty() {
-        table.raw("tuning", changes.inline());
-    }
-    if !first.dialable {
-        table.raw("dialable", "false");
     }
     match first.start {
         None => table.raw("waits", "true"),
@@ -441,7 +401,6 @@ impl Writer<'_> {
                 Disk::Synced => inner.text("state", "synced"),
                 Disk::Lose => inner.text("state", "lose"),
             },
-            NodeAction::Upgrade(version) => inner.text("version", version),
             NodeAction::Pause(length) => inner.time("for", *length),
             NodeAction::Slow { by, length } => {
                 inner.times(&[("by", Some(*by)), ("for", *length)]);
@@ -462,28 +421,7 @@ impl Writer<'_> {
             }
             NodeAction::Disk(fault) => inner.text("fault", fault.word()),
             NodeAction::Certificate(is) => inner.text("is", is.word()),
-            NodeAction::Announce {
-                services: list,
-                metadata: data,
-            } => {
-                if let Some(list) = list {
-                    inner.raw("services", services(list));
-                }
-                if let Some(data) = data {
-                    inner.raw("metadata", metadata(data));
-                }
-            }
-            NodeAction::Updates { every, length } => {
-                inner.times(&[("every", Some(*every)), ("for", Some(*length))]);
-            }
-            NodeAction::Flap {
-                services: list,
-                every,
-                length,
-            } => {
-                inner.raw("services", services(list));
-                inner.times(&[("every", Some(*every)), ("for", Some(*length))]);
-            }
+            NodeAction::Own(action) => self.arguments(&action.arguments, &mut inner),
         }
         table.raw(key, inner.inline());
     }
@@ -612,7 +550,7 @@ impl Writer<'_> {
                 }
                 Argument::Text(text) => table.text(key, text),
                 Argument::Texts(texts) => table.raw(key, list(texts.iter().cloned())),
-                Argument::Pairs(pairs) => table.raw(key, metadata(pairs)),
+                Argument::Pairs(pairs) => table.raw(key, pairs_inline(pairs)),
                 Argument::Time(time) => table.time(key, *time),
                 Argument::Number(number) => table.raw(key, number.to_string()),
                 Argument::Flag(flag) => table.raw(key, flag.to_string()),

@@ -105,8 +105,8 @@ pub trait Program: Any {
         None
     }
 
-    /// Whether an event wrongly says that a running node is dead (the metric `false-deaths`).
-    fn is_false_death(&self, _scene: &Scene<'_>, _notice: &dyn ReportedEvent) -> bool {
+    /// Whether a metric that counts events counts this one, which a process just reported.
+    fn counts(&self, _scene: &Scene<'_>, _metric: &str, _event: &dyn ReportedEvent) -> bool {
         false
     }
 

@@ -1,6 +1,6 @@
 //! A running world at one instant, as every engine shows it.
 
-use super::process::{ProcessView, ReportedEvent};
+use super::process::ProcessView;
 use super::program::Program;
 use crate::scenario::{Host, OwnCondition, Selector};
 use core::ops::Range;
@@ -151,13 +151,6 @@ impl Scene<'_> {
             Some(program) => program.holds(self, condition),
             None => Err(format!("no host runs {}", condition.program)),
         }
-    }
-
-    /// Whether an event wrongly reports a running node as dead.
-    #[must_use]
-    pub fn is_false_death(&self, event: &dyn ReportedEvent) -> bool {
-        self.programs()
-            .any(|program| program.is_false_death(self, event))
     }
 
     /// Whether a process of a host participates.

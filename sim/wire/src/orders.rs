@@ -7,7 +7,7 @@ use phalanx_core::gossip::Input;
 use phalanx_core::time::Wall;
 use phalanx_net::store::MemoryEpoch;
 use phalanx_sim::mesh::life::{self, Life};
-use phalanx_sim::mesh::{APPLICATIONS, Applications};
+use phalanx_sim::mesh::{APPLICATIONS, Applications, Published, channels};
 use phalanx_sim::model::{WALL_ZERO, ip};
 use phalanx_sim::scenario::plan::{Order, Planned};
 use phalanx_sim::scenario::{Certificate, Disk, Latency};
@@ -40,13 +40,11 @@ impl Engine<'_> {
                 self.fabric.bite(step, linked);
                 self.hosts[*host].tell(Input::Leave);
             }
-            Order::Announce {
-                host,
-                services,
-                metadata,
-            } => {
+            Order::Own { host, action } => {
                 if self.hosts[*host].runs {
-                    let content = life::announced(self.scenario, *host, services, metadata);
+                    let arguments = action.arguments.to_json(&self.scenario.hosts);
+                    let published = Published::read(&arguments)?;
+                    let content = life::announced(self.scenario, *host, published);
                     self.fabric.bite(step, 1);
                     self.hosts[*host].tell(Input::Announce(content));
                 }
@@ -158,7 +156,7 @@ impl Engine<'_> {
                 state.life,
                 random,
             ),
-            opens: spec.channels.clone(),
+            opens: channels(spec),
             orders,
         };
         state.orders = Some(given);

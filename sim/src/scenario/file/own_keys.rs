@@ -22,6 +22,12 @@ pub(crate) type OwnKeys<'i> = Vec<OwnKey<'i>>;
 /// The keys of programs in a whole file, by the tables that they stand in.
 #[derive(Debug)]
 pub(crate) struct OwnTables<'i> {
+    /// At the top of the file.
+    pub(crate) settings: OwnKeys<'i>,
+    /// In each `[[nodes]]`.
+    pub(crate) nodes: Vec<OwnKeys<'i>>,
+    /// In each `[[at]]`.
+    pub(crate) steps: Vec<OwnKeys<'i>>,
     /// In the condition of each `[[expect]]`.
     pub(crate) conditions: Vec<OwnKeys<'i>>,
 }
@@ -32,6 +38,18 @@ type Kind = fn(&Words) -> Vec<&'static Field>;
 /// The keys of an expectation under which a condition stands.
 const MODES: [&str; 4] = ["eventually", "always", "never", "sometimes"];
 
+fn settings(words: &Words) -> Vec<&'static Field> {
+    words.settings.iter().collect()
+}
+
+fn hosts(words: &Words) -> Vec<&'static Field> {
+    words.hosts.iter().collect()
+}
+
+fn steps(words: &Words) -> Vec<&'static Field> {
+    words.steps.iter().map(|step| &step.field).collect()
+}
+
 fn conditions(words: &Words) -> Vec<&'static Field> {
     words.conditions.iter().collect()
 }
@@ -39,6 +57,11 @@ fn conditions(words: &Words) -> Vec<&'static Field> {
 impl<'i> OwnTables<'i> {
     /// Takes the keys of programs out of a file.
     pub(crate) fn split(file: &mut DeTable<'i>, vocabulary: &Vocabulary) -> Self {
+        let settings = take(file, vocabulary, settings);
+        let groups = tables_mut(file, "nodes").into_iter();
+        let nodes = groups.map(|group| take(group, vocabulary, hosts)).collect();
+        let tables = tables_mut(file, "at").into_iter();
+        let steps = tables.map(|table| take(table, vocabulary, steps)).collect();
         let expectations = tables_mut(file, "expect").into_iter();
         let conditions = expectations.map(|expectation| {
             let mut keys = OwnKeys::new();
@@ -50,6 +73,9 @@ impl<'i> OwnTables<'i> {
             keys
         });
         Self {
+            settings,
+            nodes,
+            steps,
             conditions: conditions.collect(),
         }
     }
@@ -61,7 +87,14 @@ pub(crate) fn words_beside(text: &str, vocabulary: &Vocabulary, at: usize) -> Ve
         return Vec::new();
     };
     let mut file = file.into_inner();
-    let mut kind: Option<Kind> = None;
+    let mut kind: Option<Kind> = has_key_at(&file, at).then_some(settings);
+    for (key, of) in [("nodes", hosts as Kind), ("at", steps)] {
+        for table in tables_mut(&mut file, key) {
+            if has_key_at(table, at) {
+                kind = Some(of);
+            }
+        }
+    }
     for expectation in tables_mut(&mut file, "expect") {
         for mode in MODES {
             if table_mut(expectation, mode).is_some_and(|table| has_key_at(table, at)) {
