@@ -1,7 +1,7 @@
 //! The outcome of a run.
 
 use crate::scenario::plan::Plan;
-use crate::scenario::{ChaosKind, Engine, Scenario, Variant};
+use crate::scenario::{Engine, Scenario, Variant};
 pub use crate::verdict::{Expected, Failure, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -78,8 +78,8 @@ impl Effect {
         let steps = scenario.steps.iter();
         let steps = steps.map(|step| (step.line, step.action.word().to_owned(), false));
         let line = scenario.chaos.as_ref().map_or(0, |chaos| chaos.line);
-        let kinds = ChaosKind::ALL.iter();
-        let kinds = kinds.map(|(_, word)| (line, format!("chaos: {word}"), true));
+        let kinds = scenario.chaos_kinds().into_iter();
+        let kinds = kinds.map(|kind| (line, format!("chaos: {}", kind.word()), true));
         let causes = steps.chain(kinds).zip(bites).enumerate();
         causes
             .map(|(index, ((line, step, chaos), bites))| Self {

@@ -2,7 +2,7 @@
 //! reduces each failure to a readable file.
 
 use crate::files::{LARGE, load, of_model};
-use phalanx_sim::mesh::MESH;
+use phalanx_sim::mesh::{MESH, channels};
 use phalanx_sim::outcome::Failure;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::Scenario;
@@ -91,7 +91,7 @@ fn every_planted_bug_is_found_and_shrunk_to_a_page() {
     let names = of_model().into_iter().filter(|name| name != LARGE);
     // The bugs are in the mesh protocol. Scenarios with channels also reveal them, but do not
     // shrink to a page.
-    let beneath = |scenario: &Scenario| scenario.hosts.iter().all(|it| it.channels.is_empty());
+    let beneath = |scenario: &Scenario| scenario.hosts.iter().all(|it| channels(it).is_empty());
     let bases = names.map(|name| load(&name)).filter(beneath);
     let bases: Vec<Scenario> = bases.collect();
     let runner = Model(&MESH);

@@ -13,8 +13,9 @@ use foca::{
 };
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
+use phalanx_sim::mesh::{Published, STEPS, publishing};
 use phalanx_sim::model::PORT;
-use phalanx_sim::scenario::{Scenario, Vocabulary};
+use phalanx_sim::scenario::{Scenario, Vocabulary, Words};
 use phalanx_sim::world::{
     Cast, Definition, Effect, Effects, Message, Process, ProcessEvent, ProcessView, Program,
     ReportedEvent, Scene, Start,
@@ -229,7 +230,10 @@ impl Process for Swim {
     fn concerns(&self, event: &ProcessEvent) -> bool {
         match event {
             ProcessEvent::Start | ProcessEvent::Wake | ProcessEvent::Datagram { .. } => true,
-            ProcessEvent::Announce(published) => !published.metadata.is_empty(),
+            ProcessEvent::Command(command) => {
+                let published = Published::read(&command.with);
+                published.is_ok_and(|published| !published.metadata.is_empty())
+            }
             _ => false,
         }
     }
@@ -246,7 +250,8 @@ impl Process for Swim {
                     drop(self.foca.handle_data(&data, &mut self.runtime));
                 }
             }
-            ProcessEvent::Announce(published) => {
+            ProcessEvent::Command(command) => {
+                let published = Published::read(&command.with).unwrap_or_default();
                 if let Some(payload) = published.metadata.values().next() {
                     self.publish(payload);
                 }
@@ -292,10 +297,16 @@ fn v4(address: SocketAddr) -> Result<SocketAddrV4, String> {
 
 /// foca as a system: each host runs a node.
 pub static FOCA: Definition = Definition {
-    vocabulary: || Vocabulary {
-        name: "foca",
-        events: vec!["peer-up", "peer-down", "peer-updated"],
-        ..Vocabulary::default()
+    vocabulary: || {
+        let words = Words {
+            program: "foca",
+            events: vec!["peer-up", "peer-down", "peer-updated"],
+            // Its nodes publish at the same steps as those of the mesh.
+            steps: &STEPS,
+            planning: Some(publishing),
+            ..Words::default()
+        };
+        Vocabulary::of("foca", [words])
     },
     build: |scenario, _| Ok(Cast::everywhere(Swims::new(scenario)?, scenario)),
     recoverable: |_, _, _| Ok(()),

@@ -25,12 +25,7 @@ pub(super) fn holds(scene: &Scene<'_>, condition: &Condition, events: u32) -> Re
             count,
         } => state(scene, who, key, is, *count),
         Condition::Agree { who, key } => scene.agree(scene.observers(who)?, key.as_deref()),
-        Condition::Sees(..)
-        | Condition::Members(..)
-        | Condition::Providers(..)
-        | Condition::Links(..)
-        | Condition::Phase(..)
-        | Condition::Own { .. } => scene.holds(condition),
+        Condition::Own(own) => scene.holds(own),
     }
 }
 
@@ -42,9 +37,7 @@ pub(super) fn is_unambiguous(scene: &Scene<'_>, condition: &Condition) -> Result
     match condition {
         Condition::State { who, key, .. } => scene.is_unambiguous(who, Some(key)),
         Condition::Agree { who, key } => scene.is_unambiguous(who, key.as_deref()),
-        Condition::Converged | Condition::Event(..) | Condition::Own { .. } => Ok(()),
-        Condition::Sees(..) | Condition::Members(..) | Condition::Providers(..) => Ok(()),
-        Condition::Links(..) | Condition::Phase(..) => Ok(()),
+        Condition::Converged | Condition::Event(..) | Condition::Own(_) => Ok(()),
     }
 }
 

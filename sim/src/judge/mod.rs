@@ -172,8 +172,10 @@ impl<'a> Judge<'a> {
                         && of.as_ref().is_none_or(about_it);
                     watch.events += u32::from(fits);
                 }
-                Mode::Metric(Metric::FalseDeaths, who, _) => {
-                    if scene.is_false_death(notice) && scene.select(who).contains(&reporter.host) {
+                Mode::Metric(Metric::Counter(own), who, _) => {
+                    let owner = scene.program(own.program);
+                    let counts = owner.is_some_and(|owner| owner.counts(&scene, own.word, notice));
+                    if counts && scene.select(who).contains(&reporter.host) {
                         watch.figure = Some(watch.figure.unwrap_or(0) + 1);
                     }
                 }
@@ -433,7 +435,7 @@ impl Watch {
             return;
         };
         match metric {
-            Metric::FalseDeaths => {
+            Metric::Counter(_) => {
                 self.figure = self.figure.or(Some(0));
             }
             Metric::ConvergeMs => {
@@ -456,22 +458,22 @@ impl Watch {
                     self.figure = percentile(percent, &self.right_since, self.expectation.from);
                 }
             }
-            Metric::Own(word) => {
+            Metric::Own(own) => {
                 if over {
                     let who = scene.select(who);
                     let to = self.expectation.to.unwrap_or(now);
                     let nanos = |at: Duration| u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
                     let window = (nanos(self.expectation.from), nanos(to));
-                    self.figure = scene
-                        .programs()
-                        .find_map(|program| program.metric(scene, word, &who, window));
+                    let program = scene.program(own.program);
+                    self.figure =
+                        program.and_then(|program| program.metric(scene, own.word, &who, window));
                 }
             }
-            Metric::Gauge(name) => {
+            Metric::Gauge(own) => {
                 let hosts = scene.select(who);
-                let program = who.program();
+                let program = Some(own.program);
                 let views = hosts.iter().flat_map(|host| scene.views_of(*host, program));
-                let highest = views.filter_map(|view| view.gauge(name)).max();
+                let highest = views.filter_map(|view| view.gauge(own.word)).max();
                 self.figure = self.figure.max(highest);
             }
             Metric::BytesPerNode

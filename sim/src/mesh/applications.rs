@@ -5,8 +5,9 @@
 //! its answer comes back, is the engine's.
 
 use super::event::{Asked, Event};
+use super::opening::Opening;
 use super::workload::{BYTES_MIN, Order, Target, Written};
-use crate::scenario::{Opening, Scenario};
+use crate::scenario::Scenario;
 use core::time::Duration;
 use phalanx_core::channel::{ChannelName, Expected, Options, Transaction, Write};
 use phalanx_core::identity::NodeId;
@@ -196,8 +197,8 @@ impl Applications {
                 expects,
                 value,
             } => vec![self.write(channel, key, expects, value)],
-            // Not the applications lie, but the daemon.
-            Order::Lie(_) => Vec::new(),
+            // The daemon does these.
+            Order::Lie(_) | Order::Announce(_) => Vec::new(),
         }
     }
 

@@ -1,9 +1,10 @@
 //! Whether one of the mesh's conditions holds at one instant, and if not, what stands against it.
 
+use super::condition_words::{Question, SeenAs};
 use super::memory::Mesh;
 use super::projection::text_of;
 use super::workload::Asked;
-use crate::scenario::{Condition, SeenAs, Selector};
+use crate::scenario::{OwnCondition, Selector};
 use crate::world::Scene;
 use phalanx_core::gossip::{Gossip, MemberView, Phase, Status};
 use phalanx_core::identity::NodeId;
@@ -15,11 +16,16 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Whether a condition holds.
 ///
 /// # Errors
-/// What stands against it.
-pub(super) fn holds(mesh: &Mesh, scene: &Scene<'_>, condition: &Condition) -> Result<(), String> {
-    match condition {
-        Condition::Sees(who, of, status) => sees(scene, who, of, *status),
-        Condition::Members(who, status, bound) => {
+/// The first node at which it does not.
+pub(super) fn holds(
+    mesh: &Mesh,
+    scene: &Scene<'_>,
+    condition: &OwnCondition,
+) -> Result<(), String> {
+    let who = &condition.who;
+    match Question::of(condition)? {
+        Question::Sees(of, status) => sees(scene, who, of, status),
+        Question::Members(status, bound) => {
             for (host, node) in scene.observers_of::<Node>(who)? {
                 let mesh = node.mesh();
                 let fits = |member: Option<Status>| status.is_none_or(|status| status.fits(member));
@@ -33,10 +39,8 @@ pub(super) fn holds(mesh: &Mesh, scene: &Scene<'_>, condition: &Condition) -> Re
             }
             Ok(())
         }
-        Condition::Providers(who, (name, version), are) => {
-            providers(scene, who, name, version.as_deref(), are)
-        }
-        Condition::Links(who, bound) => {
+        Question::Providers(name, version, are) => providers(scene, who, name, version, are),
+        Question::Links(bound) => {
             for (host, node) in scene.observers_of::<Node>(who)? {
                 let mesh = node.mesh();
                 let count = mesh.links(Instant::ZERO).count() as u64;
@@ -46,23 +50,17 @@ pub(super) fn holds(mesh: &Mesh, scene: &Scene<'_>, condition: &Condition) -> Re
             }
             Ok(())
         }
-        Condition::Phase(who, phase) => {
+        Question::Phase(phase) => {
             for host in scene.select(who) {
                 let found = scene.one::<Node>(host).map(|node| node.mesh().phase());
-                if found != Some(*phase) {
+                if found != Some(phase) {
                     let found = found.map_or("stopped", Phase::word);
                     return Err(format!("{} is {found}", scene.name(host)));
                 }
             }
             Ok(())
         }
-        Condition::Own { name, who, with } => {
-            of_channels(mesh, scene, who, &Asked::read(name, with)?)
-        }
-        Condition::Converged
-        | Condition::Event(..)
-        | Condition::State { .. }
-        | Condition::Agree { .. } => Err("this is no condition of the mesh alone".to_owned()),
+        Question::Channels(asked) => of_channels(mesh, scene, who, &asked),
     }
 }
 

@@ -4,10 +4,10 @@
 
 use super::applications::{Act, Applications, payload};
 use super::event::{Asked, Event};
+use super::opening::Opening;
 use super::workload::Order;
 use crate::address::PORT;
 use crate::disk::Write;
-use crate::scenario::Opening;
 use crate::world::{Effect, Effects, Process, ProcessEvent, ProcessView, Writing};
 use phalanx_core::channel::{self, ChannelName, Delivery, Request};
 use phalanx_core::gossip::{self, Address, DialId, LinkId, Ticket};
@@ -284,6 +284,13 @@ impl Daemon {
                     out.push(Output::Send { link, message });
                 }
             }
+            Input::Order(Order::Announce(published)) => {
+                let mut content = self.node.mesh().record().content().clone();
+                content.services = published.services;
+                content.metadata = published.metadata;
+                let announce = node::Input::Mesh(gossip::Input::Announce(content));
+                self.step_node(now, announce, out);
+            }
             Input::Order(order) => {
                 for act in self.applications.acts(order) {
                     self.act(now, act, out);
@@ -320,12 +327,6 @@ impl Daemon {
             ProcessEvent::Written { ticket } => gossip::Input::Stored { ticket },
             ProcessEvent::WriteFailed { ticket, .. } => gossip::Input::StoreFailed { ticket },
             ProcessEvent::Leave => gossip::Input::Leave,
-            ProcessEvent::Announce(published) => {
-                let mut content = self.node.mesh().record().content().clone();
-                content.services = published.services;
-                content.metadata = published.metadata;
-                gossip::Input::Announce(content)
-            }
             ProcessEvent::Command(command) => {
                 return Order::read(&command.name, &command.with)
                     .ok()
@@ -384,7 +385,6 @@ impl Process for Daemon {
             | ProcessEvent::Written { .. }
             | ProcessEvent::WriteFailed { .. }
             | ProcessEvent::Leave
-            | ProcessEvent::Announce(_)
             | ProcessEvent::Wake => true,
         }
     }

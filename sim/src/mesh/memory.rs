@@ -1,6 +1,7 @@
 //! The memory of all mesh daemons of one run.
 
 use super::applications::Applications;
+use super::host_words::channels;
 use super::ledger::Ledger;
 use super::projection::Lives;
 use super::words::sabotage;
@@ -41,7 +42,7 @@ impl Mesh {
     pub(super) fn begins(&mut self, scenario: &Scenario, host: usize) {
         self.shared.starts(host);
         self.ledger.starts(host);
-        for channel in scenario.hosts[host].channels.keys() {
+        for channel in channels(&scenario.hosts[host]).keys() {
             self.ledger.opens(host, channel, 0);
         }
     }

@@ -7,10 +7,10 @@ use super::life::Life;
 use super::memory::{self, Mesh, Received};
 use super::projection::Projection;
 use super::words::{PROGRAM, vocabulary};
-use super::{condition, invariant, ledger, recoverability};
+use super::{condition, host_words, invariant, ledger, recoverability};
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::command_line::reproduce;
-use crate::scenario::{Condition, Scenario};
+use crate::scenario::{OwnCondition, Scenario};
 use crate::world::{
     Cast, Definition, Process, ProcessEvent, ProcessView, Program, ReportedEvent, Scene, Start,
 };
@@ -56,8 +56,8 @@ impl Program for Mesh {
         let node = Node::new(config, start.random.next_u64(), Instant::ZERO);
         let random = start.random.child(APPLICATIONS);
         let applications = Applications::new(Arc::clone(&self.ids), start.host, start.life, random);
-        let opens = &start.spec().channels;
-        Box::new(Daemon::starting(node, applications, opens, Instant::ZERO))
+        let opens = host_words::channels(start.spec());
+        Box::new(Daemon::starting(node, applications, &opens, Instant::ZERO))
     }
 
     fn before_event(&mut self, host: usize, view: &dyn ProcessView, what: &ProcessEvent) {
@@ -109,8 +109,8 @@ impl Program for Mesh {
         condition::right_views(scene)
     }
 
-    fn holds(&self, scene: &Scene<'_>, condition: &Condition) -> Option<Result<(), String>> {
-        Some(condition::holds(self, scene, condition))
+    fn holds(&self, scene: &Scene<'_>, condition: &OwnCondition) -> Result<(), String> {
+        condition::holds(self, scene, condition)
     }
 
     fn metric(
@@ -123,8 +123,9 @@ impl Program for Mesh {
         self.ledger.figure(scene, word, who, window)
     }
 
-    fn is_false_death(&self, scene: &Scene<'_>, notice: &dyn ReportedEvent) -> bool {
-        let Some(Event::Mesh(gossip::Event::PeerDown { id })) = notice.of() else {
+    /// The one metric that counts events is that of members reported down although they run.
+    fn counts(&self, scene: &Scene<'_>, _: &str, event: &dyn ReportedEvent) -> bool {
+        let Some(Event::Mesh(gossip::Event::PeerDown { id })) = event.of() else {
             return false;
         };
         scene.of::<Node>().any(|(_, node)| node.mesh().id() == id)

@@ -5,6 +5,7 @@
 //! does not recover says nothing. What is followed here: who runs, who can reach whom, and who knows of whom; nodes that
 //! can find each other are taken to do so at once. What waits for an event is not followed: then there is hope.
 
+use super::host_words;
 use crate::scenario::Scenario;
 use crate::scenario::plan::{Order, Plan};
 use core::time::Duration;
@@ -44,6 +45,10 @@ struct World<'a> {
     scenario: &'a Scenario,
     plan: &'a Plan,
     now: Duration,
+    /// Of each host, how long its node remembers members that are down.
+    remembers: Vec<Duration>,
+    /// Of each host, whether others can dial it.
+    dialable: Vec<bool>,
     /// Which start of each host runs, if one does.
     runs: Vec<Option<u32>>,
     starts: Vec<u32>,
@@ -59,10 +64,14 @@ struct World<'a> {
 impl<'a> World<'a> {
     fn new(scenario: &'a Scenario, plan: &'a Plan) -> Self {
         let hosts = scenario.hosts.len();
+        let each = scenario.hosts.iter();
+        let tuning = |host| host_words::tuning_of(&scenario.settings, host);
         Self {
             scenario,
             plan,
             now: Duration::ZERO,
+            remembers: each.clone().map(|host| tuning(host).forget_after).collect(),
+            dialable: each.map(host_words::is_dialable).collect(),
             runs: vec![None; hosts],
             starts: vec![0; hosts],
             still: vec![Duration::ZERO; hosts],
@@ -117,7 +126,7 @@ impl<'a> World<'a> {
     }
 
     fn remembers(&self, host: usize) -> Duration {
-        self.scenario.tuning_of(host).forget_after
+        self.remembers[host]
     }
 
     /// Whether two running hosts could have a link.
@@ -165,7 +174,7 @@ impl<'a> World<'a> {
         let dials = |from: usize, to: usize| {
             let mut group = self.hosts().filter(|host| groups[*host] == groups[from]);
             let told = strangers && self.scenario.seeds.contains(&to);
-            self.scenario.hosts[to].dialable && (told || group.any(|host| self.knows(host, to)))
+            self.dialable[to] && (told || group.any(|host| self.knows(host, to)))
         };
         dials(one, other) || dials(other, one)
     }
@@ -193,7 +202,7 @@ impl<'a> World<'a> {
             }
             Order::Hold { .. } | Order::Slow { .. } | Order::Clock { .. } => {}
             Order::Disk { .. } | Order::Certificate { .. } => {}
-            Order::Announce { .. } | Order::Command { .. } => {}
+            Order::Own { .. } | Order::Command { .. } => {}
             Order::Loss(_) | Order::Latency(_) => {}
         }
     }

@@ -1,9 +1,13 @@
 //! The words of the mesh, for scenario files and command lines.
 
+use super::condition_words::CONDITIONS;
 use super::event;
+use super::host_words::{HOSTS, SETTINGS, longest_fault};
+use super::publishing::publishing;
+use super::step_words::{FAULTS, STEPS};
 use super::workload::{self, LIE};
-use crate::scenario::Vocabulary;
 use crate::scenario::plan::Reporter;
+use crate::scenario::{Vocabulary, Words};
 use phalanx_core::gossip::{Sabotage, Switch};
 
 /// The name of the mesh daemon as a program.
@@ -36,22 +40,27 @@ pub fn sabotage(words: &[String]) -> Result<Sabotage, String> {
     Ok(sabotage)
 }
 
-/// Its words.
+/// The words of the system in which every host runs a mesh daemon.
 #[must_use]
 pub fn vocabulary() -> Vocabulary {
-    Vocabulary {
-        name: "the mesh",
-        programs: vec![PROGRAM],
+    Vocabulary::of("the mesh", [words()])
+}
+
+/// The words of the mesh daemon.
+#[must_use]
+pub fn words() -> Words {
+    Words {
+        program: PROGRAM,
         events: event::words(),
-        conditions: ["sees", "members", "providers", "links", "phase"]
-            .into_iter()
-            .chain(workload::CONDITIONS)
-            .collect(),
+        settings: &SETTINGS,
+        hosts: &HOSTS,
+        steps: &STEPS,
+        conditions: &CONDITIONS,
+        faults: &FAULTS,
+        planning: Some(publishing),
+        longest_fault: Some(longest_fault),
+        holds: workload::CONDITIONS.to_vec(),
         metrics: vec![
-            "false-deaths",
-            "converge-ms",
-            "converge-p99-ms",
-            "all-right-ms",
             "missed-updates",
             "update-ms",
             "update-p99-ms",
@@ -61,6 +70,7 @@ pub fn vocabulary() -> Vocabulary {
             "send-ms",
             "send-p99-ms",
         ],
+        counters: vec!["false-deaths"],
         gauges: vec![MEMORY],
         commands: workload::COMMANDS.to_vec(),
         // Real daemons cannot be made to send forged records.

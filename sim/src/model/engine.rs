@@ -10,7 +10,7 @@ use super::trace::{Line, Trace};
 use crate::invariant::{Invariants, Report, Seen};
 use crate::record::Said;
 use crate::scenario::plan::{Plan, Reporter};
-use crate::scenario::{Scenario, ScenarioError, suggestion};
+use crate::scenario::{Scenario, ScenarioError};
 use crate::world::{
     Cast, Definition, DialError, DialId, Effect, Effects, InputInfo, Message, ProcessEvent,
     ProcessView, Program, ReportedEvent, Scene, Ticket, Traffic, World, Writing,
@@ -164,12 +164,14 @@ impl<'a, 't> Engine<'a, 't> {
         sabotage: &[String],
         mut trace: Trace<'t>,
     ) -> Result<Self, ScenarioError> {
-        scenario.check_system(&(definition.vocabulary)())?;
+        let vocabulary = (definition.vocabulary)();
+        scenario.check_system(&vocabulary)?;
         let mut heap = Heap::new();
         for (index, planned) in plan.orders.iter().enumerate() {
             heap.push(ns(planned.at), Event::Order(index));
         }
-        let Cast { programs, hosts } = known(definition, sabotage)
+        let Cast { programs, hosts } = vocabulary
+            .check_sabotage(sabotage)
             .and_then(|()| (definition.build)(scenario, sabotage))
             .map_err(|message| ScenarioError {
                 file: scenario.file.clone(),
@@ -629,18 +631,6 @@ impl World for Engine<'_, '_> {
 
     fn program(&self, index: usize) -> Option<&dyn Program> {
         self.programs.get(index).map(|program| &**program)
-    }
-}
-
-/// Checks that each word names something that can be broken.
-fn known(definition: &Definition, sabotage: &[String]) -> Result<(), String> {
-    let words = (definition.vocabulary)().sabotage;
-    match sabotage.iter().find(|word| !words.contains(&word.as_str())) {
-        None => Ok(()),
-        Some(word) => {
-            let near = suggestion(word, words);
-            Err(format!("nothing can be broken by the word `{word}`{near}"))
-        }
     }
 }
 

@@ -13,8 +13,7 @@ use crate::record::Held;
 use crate::scenario::Disk;
 use crate::scenario::plan::{Order, Planned, Reporter};
 use crate::world::{
-    CloseReason, Command, DialId, Effect, Message, ProcessEvent, Published, ReportedEvent, Start,
-    Writing,
+    CloseReason, Command, DialId, Effect, Message, ProcessEvent, ReportedEvent, Start, Writing,
 };
 use core::net::SocketAddr;
 use core::ops::Range;
@@ -314,7 +313,7 @@ impl<'a> Engine<'a, '_> {
                 self.fabric.bite(step, linked);
                 self.order_event(planned);
             }
-            Order::Certificate { .. } | Order::Announce { .. } | Order::Command { .. } => {
+            Order::Certificate { .. } | Order::Own { .. } | Order::Command { .. } => {
                 let heard = self.order_event(planned);
                 self.fabric.bite(step, u64::from(heard));
             }
@@ -330,19 +329,24 @@ impl<'a> Engine<'a, '_> {
             Order::Leave(host) => {
                 self.notify_all(&self.chosen(*host, program), || ProcessEvent::Leave)
             }
-            Order::Announce {
-                host,
-                services,
-                metadata,
-            } => self.notify_all(&self.chosen(*host, program), || {
-                ProcessEvent::Announce(Box::new(Published {
-                    services: services.clone(),
-                    metadata: metadata.clone(),
-                }))
-            }),
+            Order::Own { host, action } => {
+                let hosts = &self.scenario.hosts;
+                let mut chosen = self.chosen(*host, program);
+                chosen.retain(|slot| {
+                    self.programs[self.slots[*slot].program].name() == action.program
+                });
+                self.notify_all(&chosen, || {
+                    ProcessEvent::Command(Box::new(Command {
+                        kind: action.word,
+                        name: action.word.to_owned(),
+                        with: action.arguments.to_json(hosts),
+                    }))
+                })
+            }
             Order::Command { host, name, with } => {
                 self.notify_all(&self.chosen(*host, program), || {
                     ProcessEvent::Command(Box::new(Command {
+                        kind: "order",
                         name: name.clone(),
                         with: with.clone(),
                     }))
@@ -381,7 +385,7 @@ impl<'a> Engine<'a, '_> {
             Order::Latency(latency) => self.fabric.set_latency(*latency, step),
             Order::Start { .. } | Order::Stop { .. } | Order::Pause { .. } => {}
             Order::Slow { .. } | Order::Clock { .. } | Order::Disk { .. } => {}
-            Order::Leave(_) | Order::Announce { .. } | Order::Command { .. } => {}
+            Order::Leave(_) | Order::Own { .. } | Order::Command { .. } => {}
             Order::Certificate { .. } => {}
         }
     }

@@ -1,7 +1,7 @@
 //! The plan's actions in readable form: faults that begin and end, and instantaneous steps.
 
 use crate::scenario::plan::{Cut, Order, Plan, Planned};
-use crate::scenario::{Certificate, DiskFault, Scenario, text};
+use crate::scenario::{Certificate, DiskFault, Extent, Scenario, text};
 use core::time::Duration;
 
 /// Maximum number of nodes that the text of a fault lists by name.
@@ -33,6 +33,8 @@ pub enum Subject {
     Disk(usize),
     /// A host's certificate.
     Certificate(usize),
+    /// The state that a step of a program's own began at a host; the word of the step.
+    Own(usize, &'static str),
     /// Any other property of a host.
     Host(usize),
     /// Loss on all links.
@@ -85,7 +87,7 @@ impl Fault {
                 None => format!("forward {}", text::show(*jump)),
             },
             Order::Start { .. } | Order::Stop { .. } | Order::Leave(_) => String::new(),
-            Order::Announce { .. } | Order::Mend(_) => String::new(),
+            Order::Own { .. } | Order::Mend(_) => String::new(),
             Order::Loss(None) | Order::Latency(None) => String::new(),
         };
         let text = match planned.program {
@@ -139,9 +141,12 @@ impl Fault {
             Order::Pause { host, length } => (Subject::Host(*host), Turn::Lasts(*length)),
             Order::Slow { host, by } if by.is_zero() => (Subject::Speed(*host), Turn::Ends),
             Order::Slow { host, .. } => (Subject::Speed(*host), Turn::Begins),
-            Order::Clock { host, .. } | Order::Leave(host) | Order::Announce { host, .. } => {
-                (Subject::Host(*host), Turn::Once)
-            }
+            Order::Clock { host, .. } | Order::Leave(host) => (Subject::Host(*host), Turn::Once),
+            Order::Own { host, action } => match action.extent {
+                Extent::Once => (Subject::Host(*host), Turn::Once),
+                Extent::Until(_) => (Subject::Own(*host, action.word), Turn::Begins),
+                Extent::Ends(begun) => (Subject::Own(*host, begun), Turn::Ends),
+            },
             Order::Command { host, .. } => (Subject::Host(*host), Turn::Once),
             Order::Loss(None) => (Subject::Loss, Turn::Ends),
             Order::Loss(Some(_)) => (Subject::Loss, Turn::Begins),
@@ -162,7 +167,7 @@ fn hosts(scenario: &Scenario, plan: &Plan, order: &Order) -> Vec<usize> {
             vec![*host]
         }
         Order::Slow { host, .. } | Order::Clock { host, .. } | Order::Leave(host) => vec![*host],
-        Order::Announce { host, .. } | Order::Command { host, .. } => vec![*host],
+        Order::Own { host, .. } | Order::Command { host, .. } => vec![*host],
         Order::Loss(_) | Order::Latency(_) => Vec::new(),
     }
 }
@@ -181,7 +186,7 @@ const fn own_word(order: &Order) -> &'static str {
         Order::Slow { .. } => "slow",
         Order::Clock { .. } => "clock",
         Order::Leave(_) => "leave",
-        Order::Announce { .. } => "announce",
+        Order::Own { action, .. } => action.word,
         Order::Command { .. } => "command",
         Order::Loss(_) => "loss",
         Order::Latency(_) => "latency",

@@ -34,13 +34,17 @@ impl Engine {
     }
 
     /// The word of a step that the engine does not support.
-    fn lacks(self, step: &Step) -> Option<&'static str> {
+    fn lacks(self, vocabulary: &Vocabulary, step: &Step) -> Option<&'static str> {
         let lacks_action = match (self, &step.action) {
             (Self::Wire, Action::Nodes(_, NodeAction::Certificate(is))) => match is {
                 Certificate::Expired => matches!(step.when, When::After(_)),
                 Certificate::Revoked => true,
                 Certificate::Rotated => false,
             },
+            (_, Action::Nodes(_, NodeAction::Own(action))) => {
+                let step = vocabulary.step(action.program, action.word);
+                !step.is_some_and(|step| step.engines.contains(&self))
+            }
             (Self::Model, _) | (_, Action::Clone(_)) => false,
             (Self::Wire, Action::Network(action)) => match action {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
@@ -90,7 +94,10 @@ impl Scenario {
         };
         for step in &self.steps {
             let simulated = (engine == Engine::Wire).then(|| self.simulated_command(step));
-            if let Some(word) = simulated.flatten().or_else(|| engine.lacks(step)) {
+            if let Some(word) = simulated
+                .flatten()
+                .or_else(|| engine.lacks(&self.vocabulary, step))
+            {
                 let message = format!(
                     "engine {engine} cannot do the step `{word}`{}",
                     engine.instead_for(step)
@@ -138,7 +145,7 @@ impl Scenario {
         let Action::Nodes(_, NodeAction::Command { name, .. }) = &step.action else {
             return None;
         };
-        let mut simulated = self.simulated_commands.iter().copied();
+        let mut simulated = self.vocabulary.every(|words| &words.simulated_commands);
         simulated.find(|word| word == name)
     }
 
@@ -150,7 +157,7 @@ impl Scenario {
         let certificate =
             |step: &&Step| matches!(step.action, Action::Nodes(_, NodeAction::Certificate(_)));
         match self.steps.iter().find(certificate) {
-            Some(step) if !vocabulary.certificates => Err(ScenarioError {
+            Some(step) if !vocabulary.has_certificates() => Err(ScenarioError {
                 file: step.file.clone(),
                 line: step.line,
                 key: step.action.word().to_owned(),

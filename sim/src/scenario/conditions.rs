@@ -1,10 +1,10 @@
 //! What must come of it: expectations, their conditions and their bounds in time.
 
+use super::argument::Arguments;
 use super::names::Selector;
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{Vocabulary, Words};
 use super::words::{word_for, word_of};
 use core::time::Duration;
-use phalanx_core::gossip::{Phase, Status};
 use serde_json::Value;
 
 /// One thing that must come of it.
@@ -61,16 +61,6 @@ impl Bound {
 pub enum Condition {
     /// All views are equal and right.
     Converged,
-    /// The first see the second in this state.
-    Sees(Selector, Selector, SeenAs),
-    /// They know this many members in this state.
-    Members(Selector, Option<SeenAs>, Bound),
-    /// They find exactly these providers of a service (name, version).
-    Providers(Selector, (String, Option<String>), Selector),
-    /// They have this many links.
-    Links(Selector, Bound),
-    /// They are in this phase.
-    Phase(Selector, Phase),
     /// This event was reported this often: by whom, about whom.
     Event(&'static str, Selector, Option<Selector>, u32),
     /// Their states hold this under this key: all of theirs, or so many.
@@ -91,55 +81,55 @@ pub enum Condition {
         /// The key.
         key: Option<String>,
     },
-    /// A condition of the system's own.
-    Own {
-        /// Its word.
-        name: String,
-        /// The nodes.
-        who: Selector,
-        /// What goes with it.
-        with: Value,
-    },
+    /// A condition of a program's own.
+    Own(OwnCondition),
 }
 
-/// How a member is seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SeenAs {
-    /// In exactly this state.
-    Status(Status),
-    /// Not at all.
-    Unknown,
-    /// Neither alive nor suspect, or not at all.
-    Gone,
+/// A condition of a program's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnCondition {
+    /// The name of the program.
+    pub program: &'static str,
+    /// The condition's word.
+    pub word: &'static str,
+    /// The nodes.
+    pub who: Selector,
+    /// The other arguments.
+    pub said: Said,
 }
 
-impl SeenAs {
-    /// Every way and its word.
-    pub(super) const ALL: [(Self, &'static str); 6] = [
-        (Self::Status(Status::Alive), "alive"),
-        (Self::Status(Status::Suspect), "suspect"),
-        (Self::Status(Status::Down), "down"),
-        (Self::Status(Status::Left), "left"),
-        (Self::Unknown, "unknown"),
-        (Self::Gone, "gone"),
-    ];
+/// The arguments of a condition besides its nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Those of a condition with a key of its own.
+    Keyed(Arguments),
+    /// The value of `with` of a condition under `holds`.
+    With(Value),
+}
 
-    /// Whether a member of this status (none: unknown) is seen so.
+impl OwnCondition {
+    /// The same condition on other nodes.
     #[must_use]
-    pub fn fits(self, status: Option<Status>) -> bool {
-        match self {
-            Self::Status(wanted) => status == Some(wanted),
-            Self::Unknown => status.is_none(),
-            Self::Gone => !matches!(status, Some(Status::Alive | Status::Suspect)),
-        }
+    pub fn mapped(&self, map: &dyn Fn(&Selector) -> Selector) -> Self {
+        let said = match &self.said {
+            Said::Keyed(arguments) => Said::Keyed(arguments.mapped(map)),
+            Said::With(value) => Said::With(value.clone()),
+        };
+        let who = map(&self.who);
+        Self { who, said, ..*self }
+    }
+
+    /// Whether it is about nobody.
+    #[must_use]
+    pub fn lacks_nodes(&self) -> bool {
+        let nobody = self.who.fixed().is_some_and(|hosts| hosts.is_empty());
+        nobody || matches!(&self.said, Said::Keyed(arguments) if arguments.lacks_nodes())
     }
 }
 
 /// A figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
-    /// How often a running node was reported down.
-    FalseDeaths,
     /// Encoded bytes sent between the two instants, a node.
     BytesPerNode,
     /// The same, a second.
@@ -154,16 +144,26 @@ pub enum Metric {
     ConvergeP99Ms,
     /// Milliseconds from the first instant until every view was right to stay so.
     AllRightMs,
-    /// A figure of the system's own, by its name.
-    Own(&'static str),
-    /// A figure of the system's own: the highest of any node at any check between the two instants.
-    Gauge(&'static str),
+    /// A figure of a program's own.
+    Own(OwnMetric),
+    /// How many events a program counts between the two instants.
+    Counter(OwnMetric),
+    /// A figure of a program's processes: the highest of any at any check between the two instants.
+    Gauge(OwnMetric),
+}
+
+/// A metric of a program's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnMetric {
+    /// The name of the program.
+    pub program: &'static str,
+    /// The metric's word.
+    pub word: &'static str,
 }
 
 impl Metric {
-    /// Every metric and its name.
+    /// Every metric that any system has, and its name.
     pub const ALL: &'static [(Self, &'static str)] = &[
-        (Self::FalseDeaths, "false-deaths"),
         (Self::BytesPerNode, "bytes-per-node"),
         (Self::BytesPerNodeSecond, "bytes-per-node-second"),
         (Self::MessagesPerNode, "messages-per-node"),
@@ -173,48 +173,78 @@ impl Metric {
         (Self::AllRightMs, "all-right-ms"),
     ];
 
-    /// The metric of this name, if a system has it.
-    pub(super) fn named(vocabulary: &Vocabulary, word: &str) -> Result<Self, String> {
-        if let Some(gauge) = vocabulary.gauges.iter().find(|gauge| **gauge == word) {
-            return Ok(Self::Gauge(gauge));
-        }
-        let known = |(metric, name): &(Self, &str)| {
-            metric.is_of_traffic() || vocabulary.metrics.contains(name)
+    /// The metric of this name, if a system has it; `program` is the one whose processes it is asked of, if one alone.
+    pub(super) fn named(
+        vocabulary: &Vocabulary,
+        word: &str,
+        program: Option<&'static str>,
+    ) -> Result<Self, String> {
+        let counters = own(vocabulary, |words| &words.counters, Self::Counter);
+        let metrics = own(vocabulary, |words| &words.metrics, Self::Own);
+        let gauges = own(vocabulary, |words| &words.gauges, Self::Gauge);
+        let words: Vec<_> = [&counters[..], Self::ALL, &metrics, &gauges].concat();
+        let found = word_of("metric", &words, word)?;
+        let Self::Gauge(_) = found else {
+            return Ok(found);
         };
-        let mut words: Vec<_> = Self::ALL.iter().copied().filter(known).collect();
-        let own = vocabulary.metrics.iter();
-        let own = own.filter(|word| Self::ALL.iter().all(|(_, name)| name != *word));
-        words.extend(own.map(|word| (Self::Own(word), *word)));
-        let gauges = vocabulary.gauges.iter();
-        words.extend(gauges.map(|gauge| (Self::Gauge(gauge), *gauge)));
-        word_of("metric", &words, word)
+        let owners = gauges.iter().filter(|(_, known)| *known == word);
+        let owners: Vec<OwnMetric> = owners.filter_map(|(metric, _)| metric.own()).collect();
+        let owner = owners.iter().find(|owner| Some(owner.program) == program);
+        match (owner, program, &owners[..]) {
+            (Some(owner), _, _) | (None, None, [owner]) => Ok(Self::Gauge(*owner)),
+            (None, Some(program), _) => Err(format!("`{word}` is no metric of {program}")),
+            (None, None, _) => {
+                let programs: Vec<&str> = owners.iter().map(|owner| owner.program).collect();
+                Err(format!(
+                    "several programs have the metric `{word}`: {}; name one in `who`, such as `all/{}`",
+                    programs.join(", "),
+                    programs[0]
+                ))
+            }
+        }
     }
 
-    /// Whether every system has it.
+    /// The metric of a program's own, if it is one.
+    const fn own(self) -> Option<OwnMetric> {
+        match self {
+            Self::Own(own) | Self::Counter(own) | Self::Gauge(own) => Some(own),
+            Self::BytesPerNode | Self::BytesPerNodeSecond => None,
+            Self::MessagesPerNode | Self::MessagesPerNodeSecond => None,
+            Self::ConvergeMs | Self::ConvergeP99Ms | Self::AllRightMs => None,
+        }
+    }
+
+    /// Whether it counts what is sent.
     pub(crate) const fn is_of_traffic(self) -> bool {
         match self {
             Self::BytesPerNode | Self::BytesPerNodeSecond => true,
             Self::MessagesPerNode | Self::MessagesPerNodeSecond => true,
-            Self::FalseDeaths | Self::ConvergeMs | Self::ConvergeP99Ms => false,
-            Self::AllRightMs | Self::Own(_) | Self::Gauge(_) => false,
+            Self::ConvergeMs | Self::ConvergeP99Ms | Self::AllRightMs => false,
+            Self::Own(_) | Self::Counter(_) | Self::Gauge(_) => false,
         }
     }
 
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        if let Self::Own(name) | Self::Gauge(name) = self {
-            return name;
+        if let Some(own) = self.own() {
+            return own.word;
         }
         word_for(self, Self::ALL)
     }
 }
 
-pub(super) const PHASES: [(Phase, &str); 6] = [
-    (Phase::Joining, "joining"),
-    (Phase::Running, "running"),
-    (Phase::Isolated, "isolated"),
-    (Phase::Leaving, "leaving"),
-    (Phase::Left, "left"),
-    (Phase::NameTaken, "name-taken"),
-];
+/// The metrics of one kind that programs have, each with its word.
+fn own<'a>(
+    vocabulary: &'a Vocabulary,
+    kind: impl Fn(&'a Words) -> &'a [&'static str],
+    metric: fn(OwnMetric) -> Metric,
+) -> Vec<(Metric, &'static str)> {
+    let programs = vocabulary.programs.iter();
+    let all = programs.flat_map(|words| {
+        let program = words.program;
+        let of = kind(words).iter();
+        of.map(move |word| (metric(OwnMetric { program, word }), *word))
+    });
+    all.collect()
+}

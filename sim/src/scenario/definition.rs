@@ -1,13 +1,16 @@
 //! A scenario, as read from a file.
 
-use super::chaos::Chaos;
+use super::argument::Arguments;
+use super::chaos::{Chaos, ChaosKind};
 use super::conditions::Expectation;
 use super::engine::Engine;
-use super::host::{Host, TuningChanges};
+use super::host::Host;
 use super::network::{LinkRule, Network};
 use super::steps::Step;
 use super::variant::Variant;
+use super::vocabulary::Vocabulary;
 use core::time::Duration;
+use std::sync::Arc;
 
 /// A situation, as read from a file.
 #[derive(Clone, Debug)]
@@ -38,16 +41,16 @@ pub struct Scenario {
     pub network: Network,
     /// Exceptions; the last that fits wins.
     pub links: Vec<LinkRule>,
-    /// Settings of the protocol.
-    pub tuning: TuningChanges,
+    /// The tables of settings in the words of programs.
+    pub settings: Arguments,
     /// Random faults within a budget.
     pub chaos: Option<Chaos>,
     /// The steps in time order.
     pub steps: Vec<Step>,
     /// The expectations.
     pub expectations: Vec<Expectation>,
-    /// The commands that real daemons cannot be given.
-    pub simulated_commands: Vec<&'static str>,
+    /// The words of the system that it is about.
+    pub vocabulary: Arc<Vocabulary>,
     /// The hash of the file's text: the same file gives the same run.
     pub hash: u64,
     /// The line of `engines`.
@@ -70,10 +73,19 @@ impl Scenario {
         self
     }
 
-    /// The settings of the protocol of one host.
+    /// The longest time that a fault which the search adds may last: longer ones are more than a program can mend.
     #[must_use]
-    pub fn tuning_of(&self, host: usize) -> phalanx_core::gossip::Tuning {
-        self.hosts[host].tuning.over(self.tuning.tuning())
+    pub fn longest_fault(&self) -> Duration {
+        let programs = self.vocabulary.programs.iter();
+        let limits = programs.filter_map(|words| words.longest_fault);
+        let limits = limits.map(|limit| limit(&self.settings, &self.hosts));
+        limits.min().unwrap_or(Duration::MAX)
+    }
+
+    /// Every kind of fault that chaos may draw.
+    #[must_use]
+    pub fn chaos_kinds(&self) -> Vec<ChaosKind> {
+        ChaosKind::all(&self.vocabulary)
     }
 
     /// The network from one host to another, before any step changes it.

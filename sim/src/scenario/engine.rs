@@ -1,6 +1,6 @@
 //! The engines by name.
 
-use super::error::suggestion;
+use super::suggestion::suggestion;
 use core::fmt;
 use serde::Serialize;
 

@@ -1,17 +1,17 @@
 //! From the tables of expectations in a file to expectations.
 
-use super::conditions::{Bound, Condition, Expectation, Metric, Mode, PHASES, SeenAs};
+use super::conditions::{Bound, Condition, Expectation, Metric, Mode, OwnCondition, Said};
 use super::error::{ScenarioError, Source};
-use super::file::{At, ConditionTable, ExpectTable, Text};
+use super::file::{At, ConditionTable, ExpectTable, OwnKey, OwnKeys, Text};
 use super::names::{Names, Selector};
-use super::value::{optional, with};
-use super::words::word_of;
-use super::{own, text};
+use super::value::{optional, who_or_all, with};
+use super::{own, own_words, text};
 
 pub(crate) fn read(
     source: &Source<'_>,
     names: &Names,
     expect: &At<ExpectTable>,
+    own: OwnKeys<'_>,
 ) -> Result<Expectation, ScenarioError> {
     let at = expect.span().start;
     let table = expect.get_ref();
@@ -29,10 +29,16 @@ pub(crate) fn read(
         &table.sometimes,
         &table.metric,
     ) {
-        (Some(condition), None, None, None, None) => Mode::Eventually(reader.condition(condition)?),
-        (None, Some(condition), None, None, None) => Mode::Always(reader.condition(condition)?),
-        (None, None, Some(condition), None, None) => Mode::Never(reader.condition(condition)?),
-        (None, None, None, Some(condition), None) => Mode::Sometimes(reader.condition(condition)?),
+        (Some(condition), None, None, None, None) => {
+            Mode::Eventually(reader.condition(condition, own)?)
+        }
+        (None, Some(condition), None, None, None) => {
+            Mode::Always(reader.condition(condition, own)?)
+        }
+        (None, None, Some(condition), None, None) => Mode::Never(reader.condition(condition, own)?),
+        (None, None, None, Some(condition), None) => {
+            Mode::Sometimes(reader.condition(condition, own)?)
+        }
         (None, None, None, None, Some(metric)) => reader.metric(table, metric)?,
         _ => {
             return Err(source.error(
@@ -94,31 +100,14 @@ impl Reader<'_> {
     }
 
     fn who(&self, text: Option<&Text>) -> Result<Selector, ScenarioError> {
-        self.names.or_all(self.source, self.at, text)
-    }
-
-    fn bound(&self, key: &str, min: Option<u32>, max: Option<u32>) -> Result<Bound, ScenarioError> {
-        if min.is_none() && max.is_none() {
-            return Err(self.source.error(
-                self.at,
-                key,
-                "needs `min` or `max`: without them it cannot fail",
-            ));
-        }
-        let bound = Bound {
-            min: min.unwrap_or(0).into(),
-            max: max.map_or(u64::MAX, u64::from),
-        };
-        if bound.min > bound.max {
-            return Err(self.source.error(self.at, key, "`min` is above `max`"));
-        }
-        Ok(bound)
+        who_or_all(self.source, self.names, self.at, text)
     }
 
     /// A figure and its bound.
     fn metric(&self, table: &ExpectTable, metric: &Text) -> Result<Mode, ScenarioError> {
+        let who = self.who(table.who.as_ref())?;
         let metric = with(self.source, metric, |word| {
-            Metric::named(self.source.vocabulary, word)
+            Metric::named(self.source.vocabulary, word, who.program())
         })?;
         let bound = Bound {
             min: table.min.as_ref().map_or(0, |min| *min.get_ref()),
@@ -134,7 +123,6 @@ impl Reader<'_> {
         if bound.min > bound.max {
             return Err(self.source.error(self.at, "min", "is above `max`"));
         }
-        let who = self.who(table.who.as_ref())?;
         if who.program().is_some() && !matches!(metric, Metric::Gauge(_)) {
             let message = "must name whole hosts: this metric is counted by host";
             return Err(self.source.error(self.at, "who", message));
@@ -142,25 +130,33 @@ impl Reader<'_> {
         Ok(Mode::Metric(metric, who, bound))
     }
 
-    /// Links, phases and events.
-    fn conditions_of_nodes(
+    /// A condition with a key of a program's own.
+    fn own_condition(&self, key: OwnKey<'_>) -> Result<Condition, ScenarioError> {
+        let (program, word) = (key.program, key.field.key);
+        let reader = own_words::Reader {
+            source: self.source,
+            names: Some(self.names),
+            at: self.at,
+        };
+        let (who, arguments) = reader.about(key)?;
+        Ok(Condition::Own(OwnCondition {
+            program,
+            word,
+            who,
+            said: Said::Keyed(arguments),
+        }))
+    }
+
+    /// Reported events.
+    fn event(
         &self,
         table: &ConditionTable,
         found: &mut Vec<Condition>,
     ) -> Result<(), ScenarioError> {
         let source = self.source;
-        if let Some(links) = &table.links {
-            let bound = self.bound("links", links.min, links.max)?;
-            found.push(Condition::Links(self.who(links.who.as_ref())?, bound));
-        }
-        if let Some(phase) = &table.phase {
-            let is = with(source, &phase.is, |word| word_of("phase", &PHASES, word))?;
-            let who = with(source, &phase.who, |word| self.names.processes(word))?;
-            found.push(Condition::Phase(who, is));
-        }
         if let Some(event) = &table.event {
-            let words = &source.vocabulary.events;
-            let kind = own::known(source, "event", words, &event.kind)?;
+            let words = source.vocabulary.events();
+            let kind = own::known(source, "event", &words, &event.kind)?;
             let about = event
                 .about
                 .as_ref()
@@ -191,7 +187,12 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn condition(&self, table: &ConditionTable) -> Result<Condition, ScenarioError> {
+    /// The condition of a table, or the one under a program's own key in it.
+    fn condition(
+        &self,
+        table: &ConditionTable,
+        own: OwnKeys<'_>,
+    ) -> Result<Condition, ScenarioError> {
         let mut found = Vec::new();
         let source = self.source;
         if let Some(flag) = &table.converged {
@@ -204,48 +205,13 @@ impl Reader<'_> {
             }
             found.push(Condition::Converged);
         }
-        if let Some(sees) = &table.sees {
-            let status = with(source, &sees.status, |word| {
-                word_of("state", &SeenAs::ALL, word)
-            })?;
-            found.push(Condition::Sees(
-                self.who(sees.who.as_ref())?,
-                self.select(&sees.of)?,
-                status,
-            ));
+        for key in own {
+            found.push(self.own_condition(key)?);
         }
-        if let Some(members) = &table.members {
-            let state = |word: &str| word_of("state", &SeenAs::ALL, word);
-            let status = optional(source, members.status.as_ref(), state)?;
-            let bound = self.bound("members", members.min, members.max)?;
-            found.push(Condition::Members(
-                self.who(members.who.as_ref())?,
-                status,
-                bound,
-            ));
-        }
-        if let Some(providers) = &table.providers {
-            let service = providers.of.get_ref();
-            let service = match service.split_once('/') {
-                Some((name, version)) => (name.to_owned(), Some(version.to_owned())),
-                None => (service.clone(), None),
-            };
-            let are = self.select(&providers.are)?;
-            found.push(Condition::Providers(
-                self.who(providers.who.as_ref())?,
-                service,
-                are,
-            ));
-        }
-        self.conditions_of_nodes(table, &mut found)?;
+        self.event(table, &mut found)?;
         self.conditions_of_systems(table, &mut found)?;
         match found.len() {
-            1 => {
-                let condition = found.remove(0);
-                own::judged(source.vocabulary, &condition)
-                    .map_err(|why| source.error(self.at, "expect", why))?;
-                Ok(condition)
-            }
+            1 => Ok(found.remove(0)),
             _ => Err(source.error(
                 self.at,
                 "expect",

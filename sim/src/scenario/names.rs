@@ -1,12 +1,15 @@
 //! Words for nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a word a step gave; and for the
 //! processes of one program on them: `n3/agent`.
 
-use super::error::{ScenarioError, Source, suggestion};
-use super::file::Text;
-use super::host::Host;
-use super::value::with;
+use super::suggestion::suggestion;
 use phalanx_core::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Something that a file gives a name.
+pub trait Named {
+    /// The name.
+    fn name(&self) -> &str;
+}
 
 /// A choice of nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,9 +52,9 @@ const RESERVED: [&str; 3] = ["all", "down", "running"];
 
 impl Names {
     /// Names of a system with these programs, and no host.
-    pub(crate) fn new(programs: &[&'static str]) -> Self {
+    pub(crate) fn new(programs: impl Iterator<Item = &'static str>) -> Self {
         Self {
-            programs: programs.to_vec(),
+            programs: programs.collect(),
             ..Self::default()
         }
     }
@@ -146,21 +149,6 @@ impl Names {
         })
     }
 
-    /// Reads a selector of hosts or processes that may be absent: then all hosts.
-    pub(crate) fn or_all(
-        &self,
-        source: &Source<'_>,
-        at: usize,
-        text: Option<&Text>,
-    ) -> Result<Selector, ScenarioError> {
-        match text {
-            Some(text) => with(source, text, |word| self.processes(word)),
-            None => self
-                .selector("all")
-                .map_err(|why| source.error(at, "who", why)),
-        }
-    }
-
     /// Reads a selector that must name fixed nodes.
     pub(crate) fn fixed(&self, text: &str) -> Result<Vec<usize>, String> {
         let selector = self.selector(text)?;
@@ -252,7 +240,7 @@ pub(super) fn numbered(name: &str) -> Option<(&str, usize)> {
 }
 
 /// Nodes by name, with ranges for those that follow each other; `all` for all.
-fn show_hosts(chosen: &[usize], hosts: &[Host]) -> String {
+fn show_hosts(chosen: &[usize], hosts: &[impl Named]) -> String {
     let chosen: BTreeSet<usize> = chosen.iter().copied().collect();
     if chosen.len() == hosts.len() && chosen.len() > 1 {
         return "all".to_owned();
@@ -260,7 +248,7 @@ fn show_hosts(chosen: &[usize], hosts: &[Host]) -> String {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for host in chosen {
         let follows = |last: usize| {
-            let (one, two) = (numbered(&hosts[last].name), numbered(&hosts[host].name));
+            let (one, two) = (numbered(hosts[last].name()), numbered(hosts[host].name()));
             one.zip(two)
                 .is_some_and(|(one, two)| one.0 == two.0 && one.1 + 1 == two.1)
         };
@@ -269,7 +257,7 @@ fn show_hosts(chosen: &[usize], hosts: &[Host]) -> String {
             _ => runs.push((host, host)),
         }
     }
-    let name = |host: usize| hosts[host].name.as_str();
+    let name = |host: usize| hosts[host].name();
     let words = runs.into_iter().map(|(first, last)| match last - first {
         0 => name(first).to_owned(),
         1 => format!("{}, {}", name(first), name(last)),
@@ -280,7 +268,8 @@ fn show_hosts(chosen: &[usize], hosts: &[Host]) -> String {
 
 /// What a selector is resolved against.
 pub(crate) struct Situation<'a> {
-    pub(crate) hosts: &'a [Host],
+    /// The number of hosts.
+    pub(crate) hosts: usize,
     pub(crate) named: &'a BTreeMap<String, Vec<usize>>,
     pub(crate) running: &'a dyn Fn(usize) -> bool,
     pub(crate) stopped: &'a dyn Fn(usize) -> bool,
@@ -317,7 +306,7 @@ impl Term {
         }
     }
 
-    fn show(&self, hosts: &[Host]) -> String {
+    fn show(&self, hosts: &[impl Named]) -> String {
         match self {
             Self::Hosts(chosen) => show_hosts(chosen, hosts),
             Self::Named(word) => word.clone(),
@@ -331,7 +320,7 @@ impl Term {
     }
 
     fn resolve(&self, situation: &Situation<'_>, random: &mut Random) -> Vec<usize> {
-        let all = 0..situation.hosts.len();
+        let all = 0..situation.hosts;
         match self {
             Self::Hosts(hosts) => hosts.clone(),
             Self::Named(word) => situation.named.get(word).cloned().unwrap_or_default(),
@@ -408,7 +397,7 @@ impl Selector {
 
     /// As it stands in a file: as it was read, or its nodes by name.
     #[must_use]
-    pub fn show(&self, hosts: &[Host]) -> String {
+    pub fn show(&self, hosts: &[impl Named]) -> String {
         if !self.text.is_empty() {
             return self.text.clone();
         }
@@ -425,7 +414,7 @@ impl Selector {
     /// The nodes it chooses in a running world.
     pub(crate) fn resolve_now(
         &self,
-        hosts: &[Host],
+        hosts: usize,
         named: &BTreeMap<String, Vec<usize>>,
         running: &dyn Fn(usize) -> bool,
         stopped: &dyn Fn(usize) -> bool,

@@ -8,18 +8,21 @@ mod chaos;
 mod cuts;
 mod network;
 mod nodes;
+mod own;
 
 pub use cuts::Cut;
 
+use own::Later;
+
+use super::action::OwnAction;
 use super::names::Situation;
+use super::planning::Planning;
 use super::{
-    Action, Certificate, ChaosKind, Disk, DiskFault, Host, Latency, Scenario, ScenarioError,
-    Selector, When,
+    Action, Certificate, Disk, DiskFault, Host, Latency, Scenario, ScenarioError, Selector, When,
 };
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::Random;
-use phalanx_core::topology::record::Service;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -179,14 +182,12 @@ pub enum Order {
     },
     /// A node leaves gracefully.
     Leave(usize),
-    /// A node publishes other content.
-    Announce {
+    /// A node's process does something in the words of its program.
+    Own {
         /// Which.
         host: usize,
-        /// All it serves.
-        services: BTreeSet<Service>,
-        /// All metadata.
-        metadata: BTreeMap<String, String>,
+        /// What.
+        action: OwnAction,
     },
     /// A node does something in the words of its system.
     Command {
@@ -215,14 +216,8 @@ enum Life {
 enum Work {
     /// A step, for all nodes it chooses or for one of them.
     Step { step: usize, only: Option<usize> },
-    /// Host `host` publishes its `number`th update.
-    Update {
-        step: usize,
-        host: usize,
-        number: u64,
-    },
-    /// Host `host` registers or withdraws services.
-    Flap { step: usize, host: usize, on: bool },
+    /// What a program's planning put off.
+    Own(Later),
     /// An order comes due.
     Order(Order, Origin),
     /// A cut is mended if it still lasts.
@@ -258,8 +253,6 @@ impl Origin {
     }
 }
 
-type Content = (BTreeSet<Service>, BTreeMap<String, String>);
-
 struct Planner<'a> {
     scenario: &'a Scenario,
     random: Random,
@@ -268,9 +261,8 @@ struct Planner<'a> {
     lives: Vec<Life>,
     /// The processes that were stopped by themselves and not started again, on hosts that run.
     stopped: BTreeSet<(usize, &'static str)>,
-    /// What each host publishes at its start.
-    base: Vec<Content>,
-    content: Vec<Content>,
+    /// Of each program of the vocabulary.
+    plannings: Vec<Box<dyn Planning>>,
     /// The cuts that last, and whether they stay at the end.
     active: Vec<(usize, bool)>,
     /// The faults of chaos that last: until when, and whom they touch.
@@ -283,8 +275,8 @@ struct Planner<'a> {
 impl Scenario {
     /// How many causes an order may have: each step, then each kind of chaos.
     #[must_use]
-    pub const fn causes(&self) -> usize {
-        self.steps.len() + ChaosKind::ALL.len()
+    pub fn causes(&self) -> usize {
+        self.steps.len() + self.chaos_kinds().len()
     }
 
     /// The scenario with every random choice of `seed` made.
@@ -292,11 +284,8 @@ impl Scenario {
     /// # Errors
     /// When a step cannot be planned: a share of pairs that leaves no path, a start of a node that runs.
     pub fn plan(&self, seed: u64) -> Result<Plan, ScenarioError> {
-        let content = self
-            .hosts
-            .iter()
-            .map(|host| (host.services.clone(), host.metadata.clone()));
-        let content: Vec<Content> = content.collect();
+        let programs = self.vocabulary.programs.iter();
+        let plannings = programs.map(|words| words.planning_of(&self.hosts));
         let mut planner = Planner {
             scenario: self,
             random: Random::from_seed(seed).child("plan"),
@@ -304,8 +293,7 @@ impl Scenario {
             queued: 0,
             lives: vec![Life::Waiting; self.hosts.len()],
             stopped: BTreeSet::new(),
-            base: content.clone(),
-            content,
+            plannings: plannings.collect(),
             active: Vec::new(),
             chaos: Vec::new(),
             trigger: None,
@@ -455,16 +443,10 @@ impl Planner<'_> {
                 self.order(at, from, order);
             }
             // What a delay moved behind the fault phase no longer happens.
-            Work::Step { .. } | Work::Update { .. } | Work::Chaos { .. } if at >= end => {}
-            Work::Flap { on: true, .. } if at >= end => {}
+            Work::Step { .. } | Work::Chaos { .. } if at >= end => {}
+            Work::Own(later) if at >= end && !later.is_late() => {}
             Work::Step { step, only } => self.step(at, step, only)?,
-            Work::Update { step, host, number } => {
-                self.content[host]
-                    .1
-                    .insert("update".to_owned(), number.to_string());
-                self.publish(at, Origin::step(self.scenario, step), host);
-            }
-            Work::Flap { step, host, on } => self.flap(at, step, host, on),
+            Work::Own(later) => self.own_due(at, later),
             Work::Mend(cut, from) => self.mend(at, from, |which, _| which == cut),
             Work::Revive(host, disk, from) => {
                 let stopped = match from.program {
@@ -504,6 +486,7 @@ impl Planner<'_> {
             let is = Certificate::Rotated;
             self.order(at, nobody, Order::Certificate { host, is });
         }
+        self.calm_own(at);
     }
 
     /// Every order so far, of triggers too.
@@ -557,7 +540,7 @@ impl Planner<'_> {
 
     fn select(&self, selector: &Selector, random: &mut Random) -> Vec<usize> {
         let situation = Situation {
-            hosts: &self.scenario.hosts,
+            hosts: self.scenario.hosts.len(),
             named: &self.plan.named,
             running: &|host| self.runs(host, selector.program()),
             stopped: &|host| {

@@ -1,7 +1,8 @@
 //! How a selection chooses runs of a matrix.
 
 use super::definition::Scenario;
-use super::error::{ScenarioError, suggestion};
+use super::error::ScenarioError;
+use super::suggestion::suggestion;
 use super::variant::Variant;
 
 /// The runs of a file that a selection allows: `loss=10%` all with this loss, `loss=10%,nodes=30` one of them, none

@@ -2,9 +2,7 @@
 
 use super::error::{ScenarioError, Source};
 use super::file::{At, Text};
-use phalanx_core::identity::check_name;
-use phalanx_core::topology::record::Service;
-use std::collections::BTreeSet;
+use super::names::{Names, Selector};
 
 /// The strongest clock drift, in millionths.
 const DRIFT_MAX: i32 = 100_000;
@@ -27,27 +25,19 @@ pub(crate) fn optional<T>(
     text.map(|text| with(source, text, read)).transpose()
 }
 
-/// Reads a list of services, `name/version` each.
-pub(crate) fn services(
+/// Reads a selector of hosts or processes that may be absent: then all hosts.
+pub(crate) fn who_or_all(
     source: &Source<'_>,
-    list: &[Text],
-) -> Result<BTreeSet<Service>, ScenarioError> {
-    list.iter()
-        .map(|text| {
-            with(source, text, |word| {
-                let (name, version) = word.split_once('/').ok_or_else(|| {
-                    format!(
-                        "`{word}` is not a valid service; write name/version, such as `users/1`"
-                    )
-                })?;
-                check_name(name).map_err(|why| format!("the service name `{name}` {why}"))?;
-                Ok(Service {
-                    name: name.to_owned(),
-                    version: version.to_owned(),
-                })
-            })
-        })
-        .collect()
+    names: &Names,
+    at: usize,
+    text: Option<&Text>,
+) -> Result<Selector, ScenarioError> {
+    match text {
+        Some(text) => with(source, text, |word| names.processes(word)),
+        None => names
+            .selector("all")
+            .map_err(|why| source.error(at, "who", why)),
+    }
 }
 
 /// Reads a clock's drift.

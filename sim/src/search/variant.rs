@@ -116,19 +116,20 @@ impl Trial {
 
 /// Returns the limits of chaos: the scenario's own chaos, or the default.
 fn budget(scenario: &Scenario) -> Chaos {
-    // A node that is away for longer than down members are remembered can bring back old records,
-    // which is not a bug of the system.
-    let remembered = (0..scenario.hosts.len()).map(|host| scenario.tuning_of(host).forget_after);
-    let remembered = remembered.min().unwrap_or(Duration::MAX);
     let usual = || Chaos {
         at_once: 4,
         stay_up: 1,
         shortest: Duration::from_millis(200),
         every: Duration::from_millis(700),
         longest: (scenario.duration / 2)
-            .min(remembered / 4)
+            .min(scenario.longest_fault())
             .min(Duration::from_secs(15)),
-        ..Chaos::usual(&[Engine::Model], scenario.hosts.len(), scenario.duration)
+        ..Chaos::usual(
+            &scenario.vocabulary,
+            &[Engine::Model],
+            scenario.hosts.len(),
+            scenario.duration,
+        )
     };
     scenario.chaos.clone().unwrap_or_else(usual)
 }

@@ -2,11 +2,10 @@
 
 use crate::scenario::plan::{Cut, Order, Plan, Planned};
 use crate::scenario::{
-    Action, Condition, Direction, Disk, Expectation, Mode, NetworkAction, NodeAction, Pairs,
-    Scenario, Selector, Sides, Step, When,
+    Action, Condition, Direction, Disk, Expectation, Extent, Mode, NetworkAction, NodeAction,
+    OwnAction, Pairs, Scenario, Selector, Sides, Step, When,
 };
 use core::time::Duration;
-use phalanx_core::topology::record::Service;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns the scenario with the choices of its plan written out as steps.
@@ -16,7 +15,6 @@ pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
         plan,
         steps: Vec::new(),
         ran: BTreeSet::new(),
-        content: BTreeMap::new(),
         written: BTreeSet::new(),
         program: None,
     };
@@ -54,9 +52,7 @@ struct Writer<'a> {
     steps: Vec<Step>,
     /// The hosts that have been started.
     ran: BTreeSet<usize>,
-    /// The content that the hosts publish.
-    content: BTreeMap<usize, (BTreeSet<Service>, BTreeMap<String, String>)>,
-    /// The steps with periodic updates that are already written.
+    /// The steps that shrinking keeps as they are, and that are already written.
     written: BTreeSet<usize>,
     /// The program that the current action concerns.
     program: Option<&'static str>,
@@ -65,11 +61,6 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn order(&mut self, index: usize, planned: &Planned) {
         self.program = planned.program;
-        if let Order::Start { host, .. } = planned.order {
-            let spec = &self.scenario.hosts[host];
-            self.content
-                .insert(host, (spec.services.clone(), spec.metadata.clone()));
-        }
         if planned.step.is_none() && !planned.chaos {
             if let Order::Start { host, .. } = planned.order {
                 self.ran.insert(host);
@@ -108,13 +99,7 @@ impl Writer<'_> {
                 self.nodes(at, *host, NodeAction::Certificate(*is), None);
             }
             Order::Leave(host) => self.nodes(at, *host, NodeAction::Leave, None),
-            Order::Announce {
-                host,
-                services,
-                metadata,
-            } => {
-                self.announce(planned, *host, services, metadata);
-            }
+            Order::Own { host, action } => self.own(index, planned, *host, action),
             Order::Command { host, name, with } => {
                 let (name, with) = (name.clone(), with.clone());
                 self.nodes(at, *host, NodeAction::Command { name, with }, None);
@@ -157,7 +142,7 @@ impl Writer<'_> {
             Order::Start { .. } | Order::Stop { .. } | Order::Mend(_) => {}
             Order::Cut(_) | Order::Hold { .. } | Order::Pause { .. } => {}
             Order::Clock { .. } | Order::Certificate { .. } | Order::Leave(_) => {}
-            Order::Announce { .. } | Order::Command { .. } => {}
+            Order::Own { .. } | Order::Command { .. } => {}
             Order::Loss(_) | Order::Latency(_) => {}
         }
     }
@@ -198,7 +183,7 @@ impl Writer<'_> {
             Order::Start { .. } | Order::Stop { .. } | Order::Mend(_) => {}
             Order::Pause { .. } | Order::Slow { .. } | Order::Clock { .. } => {}
             Order::Disk { .. } | Order::Certificate { .. } | Order::Leave(_) => {}
-            Order::Announce { .. } | Order::Command { .. } => {}
+            Order::Own { .. } | Order::Command { .. } => {}
         }
     }
 
@@ -308,51 +293,58 @@ impl Writer<'_> {
         choices.collect()
     }
 
-    fn announce(
-        &mut self,
-        planned: &Planned,
-        host: usize,
-        services: &BTreeSet<Service>,
-        metadata: &BTreeMap<String, String>,
-    ) {
-        if let Some(index) = planned.step
-            && let Some(step) = self.scenario.steps.get(index)
-            && step.repeat.is_none()
-            && step.stagger.is_none()
-            && let Action::Nodes(_, NodeAction::Updates { every, length }) = &step.action
+    /// The same for what a program does in its own words.
+    fn own(&mut self, index: usize, planned: &Planned, host: usize, action: &OwnAction) {
+        let at = planned.at;
+        if let Some(step) = planned.step
+            && let Some(steady) = self.steady(step)
         {
-            if self.written.insert(index) {
-                let orders = self.plan.orders.iter();
-                let hosts: BTreeSet<usize> = orders
-                    .filter(|planned| planned.step == Some(index))
-                    .filter_map(|planned| {
-                        if let Order::Announce { host, .. } = planned.order {
-                            Some(host)
-                        } else {
-                            None
-                        }
-                    })
-                    .collect();
-                let hosts: Vec<usize> = hosts.into_iter().collect();
-                let (every, length) = (*every, *length);
-                let action = NodeAction::Updates { every, length };
-                self.push(
-                    planned.at,
-                    Action::Nodes(Selector::of(&hosts), action),
-                    None,
-                );
+            if self.written.insert(step) {
+                let hosts = self.hosts_of(step);
+                let action = Action::Nodes(Selector::of(&hosts), NodeAction::Own(steady));
+                self.push(at, action, None);
             }
             return;
         }
-        let before = self
-            .content
-            .insert(host, (services.clone(), metadata.clone()));
-        let same = before.is_some_and(|(_, before)| before == *metadata);
-        let action = NodeAction::Announce {
-            services: Some(services.clone()),
-            metadata: (!same).then(|| metadata.clone()),
+        let length = match action.extent {
+            Extent::Once => None,
+            Extent::Until(_) => {
+                let end = action.end();
+                let ends = |order: &Order| match order {
+                    Order::Own { host: of, action } => *of == host && Some(action) == end.as_ref(),
+                    _ => false,
+                };
+                let end = self.until(index, ends);
+                let end = end.filter(|end| *end < self.plan.faults_end);
+                end.map(|end| end - at)
+            }
+            // Its beginning was written with its length.
+            Extent::Ends(_) => return,
         };
-        self.nodes(planned.at, host, action, None);
+        self.nodes(at, host, NodeAction::Own(action.clone()), length);
+    }
+
+    /// The action of a step, if shrinking keeps it as it is.
+    fn steady(&self, step: usize) -> Option<OwnAction> {
+        let step = self.scenario.steps.get(step)?;
+        let Action::Nodes(_, NodeAction::Own(action)) = &step.action else {
+            return None;
+        };
+        let word = self.scenario.vocabulary.step(action.program, action.word)?;
+        let once = step.repeat.is_none() && step.stagger.is_none();
+        (word.steady && once).then(|| action.clone())
+    }
+
+    /// The hosts to which a step of a program's own gave orders.
+    fn hosts_of(&self, step: usize) -> Vec<usize> {
+        let orders = self.plan.orders.iter();
+        let orders = orders.filter(|planned| planned.step == Some(step));
+        let hosts = orders.filter_map(|planned| match planned.order {
+            Order::Own { host, .. } => Some(host),
+            _ => None,
+        });
+        let hosts: BTreeSet<usize> = hosts.collect();
+        hosts.into_iter().collect()
     }
 }
 
@@ -431,13 +423,6 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
     let map = |who: &Selector| who.mapped(named, host);
     let condition = |condition: &Condition| match condition {
         Condition::Converged => Condition::Converged,
-        Condition::Sees(who, of, status) => Condition::Sees(map(who), map(of), *status),
-        Condition::Members(who, status, bound) => Condition::Members(map(who), *status, *bound),
-        Condition::Providers(who, service, are) => {
-            Condition::Providers(map(who), service.clone(), map(are))
-        }
-        Condition::Links(who, bound) => Condition::Links(map(who), *bound),
-        Condition::Phase(who, phase) => Condition::Phase(map(who), *phase),
         Condition::State {
             who,
             key,
@@ -453,11 +438,7 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
             who: map(who),
             key: key.clone(),
         },
-        Condition::Own { name, who, with } => Condition::Own {
-            name: name.clone(),
-            who: map(who),
-            with: with.clone(),
-        },
+        Condition::Own(own) => Condition::Own(own.mapped(&map)),
         Condition::Event(kind, by, about, min) => {
             Condition::Event(kind, map(by), about.as_ref().map(map), *min)
         }
@@ -482,13 +463,8 @@ pub(super) fn is_whole(expectation: &Expectation) -> bool {
     };
     match condition {
         Condition::Converged => true,
-        Condition::Sees(who, of, _) => some(who) && some(of),
-        Condition::Members(who, ..) | Condition::Links(who, _) | Condition::Phase(who, _) => {
-            some(who)
-        }
-        Condition::Providers(who, ..) => some(who),
         Condition::State { who, .. } | Condition::Agree { who, .. } => some(who),
-        Condition::Own { who, .. } => some(who),
+        Condition::Own(own) => !own.lacks_nodes(),
         Condition::Event(_, by, about, _) => some(by) && about.as_ref().is_none_or(some),
     }
 }

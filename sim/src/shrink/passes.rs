@@ -5,7 +5,7 @@ use super::ddmin::ddmin;
 use super::explicit::{is_left, is_whole, mapped_mode, mapped_step};
 use crate::scenario::{
     Action, Clock, Direction, LinkRule, Network, NetworkAction, NodeAction, Pairs, Scenario,
-    Selector, Sides, Step, TuningChanges, When,
+    Selector, Sides, Step, When,
 };
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
@@ -98,21 +98,26 @@ impl Shrinker<'_> {
             let some = some.to_vec();
             self.change(|scenario| scenario.links = some)
         });
-        if self.best.tuning != TuningChanges::default() {
-            self.change(|scenario| scenario.tuning = TuningChanges::default());
+        for (key, _) in self.best.settings.clone().iter() {
+            self.change(|scenario| scenario.settings = scenario.settings.without(key));
         }
         if !self.best.spread.is_zero() {
             self.change(|scenario| scenario.spread = Duration::from_millis(100));
         }
-        for simpler in [
-            no_roles,
-            plain_clocks,
-            plain_tuning,
-            no_metadata,
-            no_services,
-            all_dialable,
-            at_once,
-        ] {
+        let programs = self.best.vocabulary.programs.iter();
+        let keys = programs.flat_map(|words| words.hosts);
+        let keys: Vec<&'static str> = keys.map(|field| field.key).collect();
+        for key in keys {
+            if self
+                .best
+                .hosts
+                .iter()
+                .any(|host| host.own.get(key).is_some())
+            {
+                self.change(|scenario| without_own(scenario, key));
+            }
+        }
+        for simpler in [no_roles, plain_clocks, at_once] {
             let mut candidate = self.best.clone();
             simpler(&mut candidate);
             if candidate.hosts != self.best.hosts {
@@ -337,16 +342,16 @@ fn short_pause(step: &mut Step) -> bool {
 }
 
 /// Returns the duration that an action itself contains.
-const fn own_length(step: &mut Step) -> Option<&mut Duration> {
+fn own_length(step: &mut Step) -> Option<&mut Duration> {
     match &mut step.action {
         Action::Nodes(_, action) => match action {
             NodeAction::Pause(length) => Some(length),
             NodeAction::Slow { length, .. } => length.as_mut(),
-            NodeAction::Updates { length, .. } | NodeAction::Flap { length, .. } => Some(length),
+            NodeAction::Own(action) => action.arguments.time_mut("for"),
             NodeAction::Clock { jump, .. } => Some(jump),
             NodeAction::Crash | NodeAction::PowerLoss | NodeAction::Restart(_) => None,
-            NodeAction::Upgrade(_) | NodeAction::Disk(_) | NodeAction::Certificate(_) => None,
-            NodeAction::Join | NodeAction::Leave | NodeAction::Announce { .. } => None,
+            NodeAction::Disk(_) | NodeAction::Certificate(_) => None,
+            NodeAction::Join | NodeAction::Leave => None,
             NodeAction::Command { .. } => None,
         },
         Action::Network(_) | Action::Clone(_) => None,
@@ -359,9 +364,10 @@ fn plain_clocks(scenario: &mut Scenario) {
     }
 }
 
-fn plain_tuning(scenario: &mut Scenario) {
+/// Removes a key of a program from all hosts.
+fn without_own(scenario: &mut Scenario, key: &str) {
     for host in &mut scenario.hosts {
-        host.tuning = TuningChanges::default();
+        host.own = host.own.without(key);
     }
 }
 
@@ -369,25 +375,6 @@ fn plain_tuning(scenario: &mut Scenario) {
 fn no_roles(scenario: &mut Scenario) {
     for host in &mut scenario.hosts {
         host.role = None;
-    }
-}
-
-fn no_metadata(scenario: &mut Scenario) {
-    for host in &mut scenario.hosts {
-        host.metadata.clear();
-        host.kind.clear();
-    }
-}
-
-fn no_services(scenario: &mut Scenario) {
-    for host in &mut scenario.hosts {
-        host.services.clear();
-    }
-}
-
-fn all_dialable(scenario: &mut Scenario) {
-    for host in &mut scenario.hosts {
-        host.dialable = true;
     }
 }
 

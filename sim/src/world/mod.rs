@@ -19,7 +19,7 @@ pub use local::{
 };
 pub use process::{
     CloseReason, Command, DialError, DialId, Effect, Effects, InputInfo, LinkId, Message, Process,
-    ProcessEvent, ProcessView, Published, ReportedEvent, Ticket, Writing,
+    ProcessEvent, ProcessView, ReportedEvent, Ticket, Writing,
 };
 pub use program::{Cast, Definition, Program, Start};
 pub use scene::{Scene, Traffic, World, value};

@@ -12,9 +12,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
-use phalanx_core::topology::record::Service;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 pub use phalanx_core::gossip::{CloseReason, DialError, DialId, LinkId, Ticket};
@@ -262,29 +260,20 @@ pub enum ProcessEvent {
     Leave,
     /// The certificate expired, was revoked or was rotated. Its meaning is the program's.
     Certificate(Certificate),
-    /// The scenario orders the process to publish other content.
-    Announce(Box<Published>),
-    /// A command of the scenario, in the program's own words.
+    /// An order of the scenario, in the program's own words.
     Command(Box<Command>),
     /// A deadline has arrived.
     Wake,
 }
 
-/// The content that a scenario orders a process to publish.
-#[derive(Clone, Debug)]
-pub struct Published {
-    /// All services.
-    pub services: BTreeSet<Service>,
-    /// All metadata.
-    pub metadata: BTreeMap<String, String>,
-}
-
-/// A command of a workload.
+/// An order in a program's own words.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// The command's word.
+    /// The event's kind: the word of a step, and `order` for a command of a workload.
+    pub kind: &'static str,
+    /// The order's word.
     pub name: String,
-    /// The command's arguments.
+    /// The order's arguments.
     pub with: Value,
 }
 
@@ -317,8 +306,7 @@ impl ProcessEvent {
             Self::Query(_) => "query",
             Self::Leave => "leave",
             Self::Certificate(_) => "certificate",
-            Self::Announce(_) => "announce",
-            Self::Command(_) => "order",
+            Self::Command(command) => command.kind,
             Self::Wake => "wake",
         })
     }

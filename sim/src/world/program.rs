@@ -5,7 +5,7 @@ use super::scene::Scene;
 use crate::disk::Files;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::plan::Plan;
-use crate::scenario::{Certificate, Condition, Engine, Host, Scenario, Vocabulary};
+use crate::scenario::{Certificate, Engine, Host, OwnCondition, Scenario, Vocabulary};
 use core::any::Any;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -91,9 +91,12 @@ pub trait Program: Any {
         own.map(|(host, _)| (host, settled)).collect()
     }
 
-    /// Whether a condition of this program's own holds; none: the condition belongs to another program.
-    fn holds(&self, _scene: &Scene<'_>, _condition: &Condition) -> Option<Result<(), String>> {
-        None
+    /// Whether a condition in the words of this program holds.
+    ///
+    /// # Errors
+    /// The reason that the condition does not hold.
+    fn holds(&self, _scene: &Scene<'_>, condition: &OwnCondition) -> Result<(), String> {
+        Err(format!("{} cannot judge `{}`", self.name(), condition.word))
     }
 
     /// A metric of the program's own, over these hosts and between two instants (nanoseconds since the start).
@@ -107,8 +110,8 @@ pub trait Program: Any {
         None
     }
 
-    /// Whether an event wrongly says that a running node is dead (the metric `false-deaths`).
-    fn is_false_death(&self, _scene: &Scene<'_>, _notice: &dyn ReportedEvent) -> bool {
+    /// Whether a metric that counts events counts this one, which a process just reported.
+    fn counts(&self, _scene: &Scene<'_>, _metric: &str, _event: &dyn ReportedEvent) -> bool {
         false
     }
 

@@ -1,8 +1,8 @@
 //! A running world at one instant, as every engine shows it.
 
-use super::process::{ProcessView, ReportedEvent};
+use super::process::ProcessView;
 use super::program::Program;
-use crate::scenario::{Condition, Host, Selector};
+use crate::scenario::{Host, OwnCondition, Selector};
 use core::ops::Range;
 use phalanx_core::random::Random;
 use serde::Serialize;
@@ -136,22 +136,21 @@ impl Scene<'_> {
             .try_for_each(|program| program.settled(self))
     }
 
+    /// The program of this name, if one runs.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Option<&dyn Program> {
+        self.programs().find(|program| program.name() == name)
+    }
+
     /// Whether a condition of a program's own holds.
     ///
     /// # Errors
     /// The reason that the condition does not hold.
-    pub fn holds(&self, condition: &Condition) -> Result<(), String> {
-        let judged = self
-            .programs()
-            .find_map(|program| program.holds(self, condition));
-        judged.unwrap_or_else(|| Err(format!("no program can judge {condition:?}")))
-    }
-
-    /// Whether an event wrongly reports a running node as dead.
-    #[must_use]
-    pub fn is_false_death(&self, event: &dyn ReportedEvent) -> bool {
-        self.programs()
-            .any(|program| program.is_false_death(self, event))
+    pub fn holds(&self, condition: &OwnCondition) -> Result<(), String> {
+        match self.program(condition.program) {
+            Some(program) => program.holds(self, condition),
+            None => Err(format!("no host runs {}", condition.program)),
+        }
     }
 
     /// Whether a process of a host participates.
@@ -167,7 +166,7 @@ impl Scene<'_> {
         let mut random = Random::from_seed(0);
         let views = |host| self.views_of(host, selector.program());
         selector.resolve_now(
-            self.hosts,
+            self.hosts.len(),
             self.named,
             &|host| views(host).any(ProcessView::participates),
             &|host| self.started.contains(&host) && views(host).next().is_none(),

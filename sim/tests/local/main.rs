@@ -5,7 +5,7 @@ mod probe;
 use phalanx_sim::fakes::dns::{Data, Dns, Record, State, Zone};
 use phalanx_sim::fakes::nginx::NginxProgram;
 use phalanx_sim::outcome::Outcome;
-use phalanx_sim::scenario::{Scenario, Vocabulary};
+use phalanx_sim::scenario::{Scenario, Vocabulary, Words};
 use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start};
 use phalanx_sim::{Options, run};
 use probe::Probes;
@@ -98,11 +98,17 @@ fn dns() -> Dns {
 }
 
 static HOSTS: Definition = Definition {
-    vocabulary: || Vocabulary {
-        name: "the hosts",
-        programs: vec!["probe", "nginx", "dns"],
-        commands: COMMANDS.to_vec(),
-        ..Vocabulary::default()
+    vocabulary: || {
+        let words = ["probe", "nginx", "dns"].map(|program| Words {
+            program,
+            commands: if program == "probe" {
+                COMMANDS.to_vec()
+            } else {
+                Vec::new()
+            },
+            ..Words::default()
+        });
+        Vocabulary::of("the hosts", words)
     },
     build: |_, _| {
         Ok(Cast {

@@ -11,7 +11,7 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::{Done, Recorder, Step};
-use phalanx_sim::scenario::{Scenario, Selector, Vocabulary};
+use phalanx_sim::scenario::{Scenario, Selector, Vocabulary, Words};
 use phalanx_sim::world::{
     Cast, Definition, Effect, Effects, Message, Process, ProcessEvent, ProcessView, Program,
     ReportedEvent, Start,
@@ -158,12 +158,18 @@ impl Program for Clients {
 }
 
 static SHOP: Definition = Definition {
-    vocabulary: || Vocabulary {
-        name: "the shop",
-        programs: vec!["counter", "client"],
-        events: vec!["refused"],
-        commands: vec!["tick"],
-        ..Vocabulary::default()
+    vocabulary: || {
+        let counter = Words {
+            program: "counter",
+            ..Words::default()
+        };
+        let client = Words {
+            program: "client",
+            events: vec!["refused"],
+            commands: vec!["tick"],
+            ..Words::default()
+        };
+        Vocabulary::of("the shop", [counter, client])
     },
     build: |scenario, _| {
         Ok(Cast {

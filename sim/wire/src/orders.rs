@@ -8,7 +8,7 @@ use phalanx_core::time::Wall;
 use phalanx_net::store::MemoryStore;
 use phalanx_net::store::epoch::{self, EPOCH};
 use phalanx_sim::mesh::life::{self, Life};
-use phalanx_sim::mesh::{APPLICATIONS, Applications};
+use phalanx_sim::mesh::{APPLICATIONS, Applications, Published, channels};
 use phalanx_sim::model::{WALL_ZERO, ip};
 use phalanx_sim::scenario::plan::{Order, Planned};
 use phalanx_sim::scenario::{Certificate, Disk, Latency};
@@ -41,13 +41,11 @@ impl Engine<'_> {
                 self.fabric.bite(step, linked);
                 self.hosts[*host].tell(Input::Leave);
             }
-            Order::Announce {
-                host,
-                services,
-                metadata,
-            } => {
+            Order::Own { host, action } => {
                 if self.hosts[*host].runs {
-                    let content = life::announced(self.scenario, *host, services, metadata);
+                    let arguments = action.arguments.to_json(&self.scenario.hosts);
+                    let published = Published::read(&arguments)?;
+                    let content = life::announced(self.scenario, *host, published);
                     self.fabric.bite(step, 1);
                     self.hosts[*host].tell(Input::Announce(content));
                 }
@@ -161,7 +159,7 @@ impl Engine<'_> {
                 state.life,
                 random,
             ),
-            opens: spec.channels.clone(),
+            opens: channels(spec),
             orders,
         };
         state.orders = Some(given);

@@ -40,7 +40,10 @@ pub(crate) fn run(command: Sim, screen: &Screen) -> Result<Verdict, Failure> {
         Sim::Shrink(arguments) => shrink::run(screen, &arguments),
         Sim::List { files, json } => catalogue::list(screen, &files, json),
         Sim::Schema => {
-            screen.line(format!("{:#}", phalanx_sim::scenario::schema()))?;
+            screen.line(format!(
+                "{:#}",
+                phalanx_sim::scenario::schema(&phalanx_sim::mesh::vocabulary())
+            ))?;
             Ok(Verdict::Yes)
         }
     }

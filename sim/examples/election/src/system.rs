@@ -9,7 +9,7 @@ use phalanx_sim::address::PORT;
 use phalanx_sim::disk::Write;
 use phalanx_sim::invariant::{Invariant, Seen, Verdict};
 use phalanx_sim::scenario::command_line::run_words;
-use phalanx_sim::scenario::{Certificate, Scenario, Vocabulary};
+use phalanx_sim::scenario::{Certificate, Scenario, Vocabulary, Words};
 use phalanx_sim::world::{
     self, Cast, Definition, Effect, Effects, Process, ProcessEvent, ProcessView, Program,
     ReportedEvent, Scene, Start, Ticket, Writing,
@@ -25,13 +25,16 @@ const VOTE_UNSYNCED: &str = "vote-unsynced";
 // guide: definition
 /// The election as a system: each host runs one node.
 pub static ELECTION: Definition = Definition {
-    vocabulary: || Vocabulary {
-        name: "the election",
-        events: vec!["elected", "deposed", "lapsed", "vote-withheld"],
-        sabotage: vec![VOTE_UNSYNCED],
-        certificates: true,
-        gauges: vec!["saves-waiting"],
-        ..Vocabulary::default()
+    vocabulary: || {
+        let words = Words {
+            program: "election",
+            events: vec!["elected", "deposed", "lapsed", "vote-withheld"],
+            sabotage: vec![VOTE_UNSYNCED],
+            certificates: true,
+            gauges: vec!["saves-waiting"],
+            ..Words::default()
+        };
+        Vocabulary::of("the election", [words])
     },
     build: |scenario, sabotage| {
         let hosts = 0..scenario.hosts.len();

@@ -192,7 +192,6 @@ impl Process for Agent {
             | ProcessEvent::Query(_)
             | ProcessEvent::Leave
             | ProcessEvent::Certificate(_)
-            | ProcessEvent::Announce(_)
             | ProcessEvent::Command(_) => false,
         }
     }

@@ -206,8 +206,7 @@ impl Installed {
             | ProcessEvent::Resolved(_)
             | ProcessEvent::Query(_)
             | ProcessEvent::Leave
-            | ProcessEvent::Certificate(_)
-            | ProcessEvent::Announce(_) => Vec::new(),
+            | ProcessEvent::Certificate(_) => Vec::new(),
         }
     }
 
@@ -390,8 +389,7 @@ impl Process for Installed {
             | ProcessEvent::Resolved(_)
             | ProcessEvent::Query(_)
             | ProcessEvent::Leave
-            | ProcessEvent::Certificate(_)
-            | ProcessEvent::Announce(_) => false,
+            | ProcessEvent::Certificate(_) => false,
         }
     }
 

@@ -14,6 +14,7 @@ mod rank_rises;
 mod values_rise;
 mod whole_view;
 
+use super::host_words;
 use super::memory::Mesh;
 use super::workload::Order;
 use crate::invariant::Invariant;
@@ -45,7 +46,7 @@ fn node_of<'a>(seen: &Seen<'a>) -> &'a Node {
 /// The invariants of a run. Where somebody lies about others, views may hold what no owner said, until it hears of it.
 pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
     let hosts = scenario.hosts.len();
-    let tuning = &scenario.tuning.tuning();
+    let tuning = &host_words::tuning(&scenario.settings);
     let mut all: Vec<Box<dyn Invariant>> = vec![
         Box::new(answers_true::AnswersTrue),
         Box::new(bounds::Bounds::new(tuning)),

@@ -1,12 +1,8 @@
-//! The channels that a node's applications open at its start.
+//! How a node's applications open a channel.
 
-use super::error::{ScenarioError, Source, suggestion};
-use super::file::Text;
-use super::text;
-use super::value::with;
+use crate::scenario::{suggestion, text};
 use core::time::Duration;
-use phalanx_core::channel::{ChannelName, INTERVAL_MAX, INTERVAL_MIN, Kind};
-use std::collections::BTreeMap;
+use phalanx_core::channel::{INTERVAL_MAX, INTERVAL_MIN, Kind};
 
 /// How a channel is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +33,7 @@ impl Opening {
     ///
     /// # Errors
     /// That there is none.
-    pub(crate) fn kind_named(word: &str) -> Result<Kind, String> {
+    pub(super) fn kind_named(word: &str) -> Result<Kind, String> {
         const KINDS: [Kind; 3] = [Kind::Messages, Kind::Map, Kind::Custom];
         let found = KINDS.into_iter().find(|kind| kind.word() == word);
         found.ok_or_else(|| {
@@ -47,7 +43,10 @@ impl Opening {
     }
 
     /// What a text such as `map every 2s` says.
-    fn read(words: &str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn read(words: &str) -> Result<Self, String> {
         let (kind, interval) = match words.split_once(" every ") {
             Some((kind, interval)) => (kind, Some(text::duration(interval)?)),
             None => (words, None),
@@ -64,27 +63,4 @@ impl Opening {
             ..Self::of(Self::kind_named(kind.trim())?)
         })
     }
-
-    /// The text that reads as this.
-    pub(super) fn show(&self) -> String {
-        match self.interval {
-            None => self.kind.word().to_owned(),
-            Some(interval) => format!("{} every {}", self.kind, text::short(interval)),
-        }
-    }
-}
-
-/// Reads the channels of a group of nodes.
-pub(super) fn read(
-    source: &Source<'_>,
-    at: usize,
-    table: &BTreeMap<String, Text>,
-) -> Result<BTreeMap<ChannelName, Opening>, ScenarioError> {
-    let read = |(name, words): (&String, &Text)| {
-        let channel = ChannelName::new(name).map_err(|why| {
-            source.error(at, "channels", format!("the channel name `{name}` {why}"))
-        })?;
-        Ok((channel, with(source, words, Opening::read)?))
-    };
-    table.iter().map(read).collect()
 }
