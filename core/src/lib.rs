@@ -8,10 +8,13 @@
 
 pub mod bounded;
 pub mod channel;
+pub mod credentials;
+pub mod data_path;
 pub mod deadlines;
 pub mod flow_control;
 pub mod gossip;
 pub mod identity;
+pub mod lane;
 pub mod link;
 pub mod machine;
 pub mod node;

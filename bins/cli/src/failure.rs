@@ -1,20 +1,20 @@
-//! How a command ends other than well, and the exit code that says so.
+//! Results of a command that did not fully succeed, and their exit codes.
 
 use core::fmt;
 
-/// What a command found.
+/// Result of a command that ran to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Fine.
+    /// Success.
     Yes,
-    /// The answer is no: an expectation failed, a node is unhealthy.
+    /// A negative result: an expectation failed, or a node is unhealthy.
     No,
     /// The same seed gave two different runs.
     Differs,
 }
 
 impl Verdict {
-    /// The exit code.
+    /// Returns the exit code.
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Yes => 0,
@@ -24,19 +24,19 @@ impl Verdict {
     }
 }
 
-/// Why a command could not do its work, and what would mend it.
+/// Reason why a command failed, with the way to fix it.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It was asked rightly and did not succeed: exit code 1.
+    /// The usage was correct and the command did not succeed: exit code 1.
     Failed(String),
     /// Wrong usage, or a bad file: exit code 2.
     Usage(String),
-    /// Whoever read our output went away: nothing to say.
+    /// The reader of standard output closed it: no message is printed.
     ReaderGone,
 }
 
 impl Failure {
-    /// The exit code.
+    /// Returns the exit code.
     pub(crate) const fn code(&self) -> u8 {
         match self {
             Self::ReaderGone => 0,
@@ -64,7 +64,7 @@ impl fmt::Display for Failure {
 }
 
 impl From<std::io::Error> for Failure {
-    /// An error of writing our own output.
+    /// Converts an error of writing to standard output.
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             Self::ReaderGone

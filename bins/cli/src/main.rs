@@ -1,16 +1,17 @@
-//! `phalanx`: the one tool for people.
+//! `phalanx`: the command-line tool.
 //!
-//! Parses the command line, runs one command and ends with a code: 0 fine, 1 the answer is no, 2 wrong usage or
-//! a bad file, 3 the same seed gave two different runs.
+//! Parses the command line, runs one command and exits with a code: 0 success, 1 negative result, 2
+//! wrong usage or a bad file, 3 the same seed gave two different runs.
 //!
 //! - [`arguments`]: the command line itself; start there.
 //! - [`authority`]: `ca`, certificates.
-//! - [`channels`]: `publish`, `subscribe`, `send`, `kv`, `channels`, `routes`, applications' data.
-//! - [`fleet`]: `dev` and the demo, real daemons on this machine.
-//! - [`mesh`]: `status`, `peers`, `links`, `topology`, `services`, `watch`, questions to a live node.
-//! - [`simulate`]: `sim`, scenarios in the model engine here, in the wire engine as processes.
-//! - [`screen`], [`calendar`], [`scale`], [`programs`], [`failure`]: output, time, values of flags, other
-//!   programs, exit codes.
+//! - [`channels`]: `publish`, `subscribe`, `send`, `kv`, `channels`, `routes`: application data.
+//! - [`fleet`]: `dev` and the demo: real daemons on this machine.
+//! - [`mesh`]: `status`, `peers`, `links`, `topology`, `services`, `watch`: queries to a live node.
+//! - [`simulate`]: `sim`: scenarios in the model engine in this process, in other engines as child
+//!   processes.
+//! - [`screen`], [`calendar`], [`scale`], [`programs`], [`failure`]: output, time, flag values,
+//!   child programs, exit codes.
 
 mod arguments;
 mod authority;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         Err(failure) => {
             let message = failure.to_string();
             if !message.is_empty() {
-                // Nobody is left to tell if standard error is gone too.
+                // The error is dropped if standard error is closed too: no other output is left.
                 let message = screen::shown_lines(&message);
                 drop(writeln!(std::io::stderr(), "phalanx: {message}"));
             }

@@ -1,4 +1,4 @@
-//! The other programs of Phalanx: found beside this one, then on PATH, and run to their end.
+//! Child programs of Phalanx: found beside this executable, then on PATH, and run until they exit.
 
 use crate::failure::Failure;
 use std::path::{Path, PathBuf};
@@ -6,31 +6,34 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How a program ended, and what it said.
+/// Exit status and output of a program.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    /// None if it took too long and was killed.
+    /// `None` if the program exceeded its time limit and was killed.
     pub(crate) status: Option<ExitStatus>,
-    /// Its standard output.
+    /// Standard output.
     pub(crate) answer: String,
-    /// Its standard error.
+    /// Standard error.
     errors: String,
 }
 
 impl Ran {
-    /// What it complained about, without its name.
+    /// Returns the error text, without the program's name.
     pub(crate) fn complaint(&self) -> &str {
         self.errors.trim().trim_start_matches("phalanx: ")
     }
 }
 
-/// This program's own file.
+/// Returns the path of this executable.
 pub(crate) fn this() -> Result<PathBuf, Failure> {
-    std::env::current_exe()
-        .map_err(|error| Failure::failed(format!("this program's own file is not found: {error}")))
+    std::env::current_exe().map_err(|error| {
+        Failure::failed(format!(
+            "the path of this executable cannot be determined: {error}"
+        ))
+    })
 }
 
-/// Finds a program; `target` builds it.
+/// Finds a program; `target` is the command that builds it, for the error message.
 pub(crate) fn find(name: &str, target: &str) -> Result<PathBuf, Failure> {
     let beside = this()?.parent().map(Path::to_path_buf);
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -45,7 +48,7 @@ pub(crate) fn find(name: &str, target: &str) -> Result<PathBuf, Failure> {
         })
 }
 
-/// Runs a program to its end, or kills it after `within`.
+/// Runs a program until it exits, or kills it after `within`.
 pub(crate) fn run(command: &mut Command, within: Duration) -> Result<Ran, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
     let failed =
@@ -66,12 +69,12 @@ pub(crate) fn run(command: &mut Command, within: Duration) -> Result<Ran, Failur
     })
 }
 
-/// Reads a pipe to its end, beside the program.
+/// Reads a pipe to its end in a thread of its own.
 fn drain(pipe: Option<impl std::io::Read + Send + 'static>) -> Option<JoinHandle<Vec<u8>>> {
     pipe.map(|mut pipe| {
         thread::spawn(move || {
             let mut bytes = Vec::new();
-            // What arrived before an error is still worth showing.
+            // The bytes that arrived before an error are still shown.
             drop(pipe.read_to_end(&mut bytes));
             bytes
         })
@@ -85,7 +88,7 @@ fn text_of(reader: Option<JoinHandle<Vec<u8>>>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Waits for a program; one that is late is killed, and gives no status.
+/// Waits for a program to exit; kills it at the deadline and then returns no status.
 fn wait(child: &mut Child, deadline: Instant) -> std::io::Result<Option<ExitStatus>> {
     loop {
         if let Some(status) = child.try_wait()? {
@@ -105,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_runs_to_its_end_and_one_that_is_late_is_killed() {
+    fn a_program_runs_until_it_exits_or_is_killed_at_its_deadline() {
         let shell = |script: &str, within| run(Command::new("sh").args(["-c", script]), within);
         let long = Duration::from_secs(60);
         let ran = shell("echo yes; echo phalanx: no >&2; exit 3", long).unwrap();

@@ -16,7 +16,7 @@ impl FromStr for Span {
     }
 }
 
-/// A place in a run, or two of them: `12.5s`, `10s..12.5s`.
+/// A position in a run, or a range of two positions: `12.5s`, `10s..12.5s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reach<T> {
     pub(crate) from: Option<T>,
@@ -44,7 +44,7 @@ where
     }
 }
 
-/// Seeds, both ends included.
+/// A range of seeds, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seeds {
     pub(crate) first: u64,
@@ -82,16 +82,17 @@ impl FromStr for Seeds {
     }
 }
 
-/// Which engines run.
+/// The engines to run a scenario in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engines {
     One(Engine),
-    /// Model and wire, and the states in which confluent scenarios end are compared.
+    /// Model and wire; the final states of confluent scenarios are compared.
     Both,
 }
 
 impl Engines {
-    /// The engines for a scenario: those asked for, else the model, or the first that it is written for.
+    /// Returns the engines for a scenario: the requested ones; otherwise the model engine if the
+    /// scenario supports it, or else the first engine that it supports.
     pub(crate) fn of(asked: Option<Self>, scenario: &Scenario) -> Vec<Engine> {
         match asked {
             Some(Self::One(engine)) => vec![engine],
@@ -119,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seeds_are_one_or_a_range_with_both_ends() {
+    fn seeds_are_one_number_or_a_range_that_includes_both_ends() {
         assert_eq!("7".parse(), Ok(Seeds { first: 7, last: 7 }));
         assert_eq!(
             "1..3".parse::<Seeds>().map(|seeds| seeds.each().collect()),
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn both_is_an_engine_here() {
+    fn both_is_accepted_beside_the_names_of_engines() {
         assert_eq!("both".parse(), Ok(Engines::Both));
         assert_eq!("wire".parse(), Ok(Engines::One(Engine::Wire)));
         assert!("wired".parse::<Engines>().is_err());

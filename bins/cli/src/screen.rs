@@ -1,7 +1,8 @@
-//! What people see: lines, tables with aligned columns, colours on a terminal and nowhere else.
+//! Terminal output: lines, tables with aligned columns, and colours on a terminal only.
 //!
-//! Texts come from other machines: a character that would command the terminal is written as its number, so that
-//! nobody paints, hides or moves what others read. Only colours made here pass.
+//! Output contains texts from other machines. Control characters in them are written as escape
+//! codes, so that a remote node cannot colour, hide or move text on the operator's terminal. Only
+//! the colours of [`Paint`] pass.
 
 use crate::failure::Failure;
 use phalanx_core::identity::only_shows;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
 
-/// How a piece of text looks on a terminal.
+/// Style of a piece of text on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Paint {
     Plain,
@@ -18,11 +19,11 @@ pub(crate) enum Paint {
     Bad,
     Dim,
     Bold,
-    /// One of several states, by its number.
+    /// One of several states, by number.
     State(u8),
 }
 
-/// The end of every paint.
+/// Escape sequence that resets the style.
 const PLAIN_AGAIN: &str = "\x1b[0m";
 
 impl Paint {
@@ -72,7 +73,7 @@ impl Cell {
         }
     }
 
-    /// A number: aligned to the right.
+    /// Creates a numeric cell, aligned to the right.
     pub(crate) fn number(value: impl ToString) -> Self {
         Self {
             text: value.to_string(),
@@ -99,7 +100,7 @@ impl From<String> for Cell {
     }
 }
 
-/// Rows under a header, each column as wide as its widest cell.
+/// Rows under a header; each column is as wide as its widest cell.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     header: Vec<&'static str>,
@@ -123,7 +124,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// The lines, header first.
+    /// Returns the lines, header first.
     fn lines(&self, colours: bool) -> Vec<String> {
         let width = |column: usize| {
             let cells = self.rows.iter().map(|row| row[column].text.chars().count());
@@ -169,7 +170,7 @@ fn painted(text: &str, paint: Paint, colours: bool) -> String {
     }
 }
 
-/// A text of which every character only shows; any other is written as its number.
+/// Returns a text with each non-printable character written as its escape code.
 fn shown(text: &str) -> Cow<'_, str> {
     if text.chars().all(only_shows) {
         return Cow::Borrowed(text);
@@ -188,7 +189,8 @@ fn push(safe: &mut String, character: char) {
     }
 }
 
-/// Lines that may hold paints made here.
+/// Returns lines with each non-printable character escaped, except line ends and the sequences of
+/// [`Paint`].
 pub(crate) fn shown_lines(text: &str) -> Cow<'_, str> {
     if text.chars().all(|it| it == '\n' || only_shows(it)) {
         return Cow::Borrowed(text);
@@ -216,7 +218,7 @@ fn write_line(text: &str) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// Standard output, as people and programs read it.
+/// Standard output, written for a terminal or for a program.
 #[derive(Debug)]
 pub(crate) struct Screen {
     terminal: bool,
@@ -224,7 +226,8 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Colours on a terminal, unless NO_COLOR is set.
+    /// Creates a screen with colours if standard output is a terminal and NO_COLOR is unset or
+    /// empty.
     pub(crate) fn new() -> Self {
         let terminal = std::io::stdout().is_terminal();
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -234,12 +237,12 @@ impl Screen {
         }
     }
 
-    /// Whether a person watches.
+    /// Returns whether standard output is a terminal.
     pub(crate) const fn is_terminal(&self) -> bool {
         self.terminal
     }
 
-    /// The columns of the terminal, if there is one.
+    /// Returns the number of columns of the terminal, if there is one.
     pub(crate) fn width(&self) -> Option<usize> {
         let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
         Some(usize::from(size.ws_col)).filter(|columns| self.terminal && *columns > 0)
@@ -249,7 +252,7 @@ impl Screen {
         painted(text, paint, self.colours)
     }
 
-    /// Writes one line, at once.
+    /// Writes one line and flushes it.
     pub(crate) fn line(&self, text: impl AsRef<str>) -> Result<(), Failure> {
         write_line(&shown_lines(text.as_ref()))
     }
@@ -258,7 +261,7 @@ impl Screen {
         self.block(&table.lines(self.colours))
     }
 
-    /// Writes several lines in one go.
+    /// Writes several lines in one call.
     pub(crate) fn block(&self, lines: &[String]) -> Result<(), Failure> {
         if lines.is_empty() {
             Ok(())
@@ -267,7 +270,7 @@ impl Screen {
         }
     }
 
-    /// Draws a table over the one drawn before, whose number of lines is given and returned.
+    /// Draws a table over a previous one of `before` lines; returns the number of lines drawn.
     pub(crate) fn redraw(&self, table: &Table, before: usize) -> Result<usize, Failure> {
         let lines = table.lines(self.colours);
         let up = if before == 0 {
@@ -279,7 +282,7 @@ impl Screen {
         Ok(lines.len())
     }
 
-    /// Label and value, labels aligned.
+    /// Writes labels and values with the labels aligned.
     pub(crate) fn facts(&self, facts: &[(&str, Cell)]) -> Result<(), Failure> {
         let width = facts
             .iter()
@@ -296,15 +299,16 @@ impl Screen {
         self.block(&lines)
     }
 
-    /// One JSON object on one line.
+    /// Writes one JSON object on one line.
     pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string(value)
-            .map_err(|error| Failure::failed(format!("no JSON: {error}")))?;
+        let text = serde_json::to_string(value).map_err(|error| {
+            Failure::failed(format!("the value cannot be written as JSON: {error}"))
+        })?;
         write_line(&text)
     }
 }
 
-/// A time span as people say it: `850ms`, `12.3s`, `4m 10s`, `3h 5m`, `12d 4h`.
+/// Formats a time span in readable units: `850ms`, `12.3s`, `4m 10s`, `3h 5m`, `12d 4h`.
 pub(crate) fn span(millis: u64) -> String {
     let seconds = millis / 1_000;
     match seconds {
@@ -316,7 +320,7 @@ pub(crate) fn span(millis: u64) -> String {
     }
 }
 
-/// A number of bytes as people say it.
+/// Formats a number of bytes in readable units.
 pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..10_000 => format!("{bytes} B"),
@@ -325,7 +329,7 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// `1 node`, `2 nodes`.
+/// Formats a count with its noun: `1 node`, `2 nodes`.
 pub(crate) fn count(number: usize, word: &str) -> String {
     if number == 1 {
         format!("1 {word}")
@@ -339,7 +343,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_and_uncoloured_off_a_terminal() {
+    fn columns_are_aligned_and_have_no_colours_off_a_terminal() {
         let mut table = Table::new(&["node", "links"]);
         table.row(vec!["n1".into(), Cell::number(7)]);
         table.row(vec![
@@ -354,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_say_commands_no_terminal() {
+    fn control_characters_in_remote_texts_are_escaped() {
         let evil = "a\x1b[2J\u{9b}31m\u{202e}b\r";
         let tame = "a\\u{1b}[2J\\u{9b}31m\\u{202e}b\\u{d}";
         assert_eq!(Cell::new(evil).text, tame);
@@ -371,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_and_sizes_read_well() {
+    fn spans_and_sizes_use_readable_units() {
         assert_eq!(span(850), "850ms");
         assert_eq!(span(12_340), "12.3s");
         assert_eq!(span(250_000), "4m 10s");

@@ -8,8 +8,8 @@
 //! A channel that changed less than [`QUIET_AFTER`] ago is compared rarely: what changed is probably still on its way, and
 //! would be sent twice.
 
-use super::INTERVAL;
 use super::context::{Context, Timer};
+use super::interface::INTERVAL;
 use super::message::{ChannelName, Item, Kind, Update, WANT_MAX};
 use super::store::{Element, Store};
 use crate::identity::NodeId;

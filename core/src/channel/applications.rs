@@ -3,7 +3,7 @@
 //! Each channel has at most one. It gives a bound of messages handed over and not consumed, its receive window; above it,
 //! or [`ROOM_BYTES`] bytes, messages are refused as [`Failure::Busy`] and their senders try again.
 
-use super::ROOM_BYTES;
+use super::interface::ROOM_BYTES;
 use super::message::{ChannelName, Failure};
 use std::collections::BTreeMap;
 

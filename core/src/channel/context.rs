@@ -3,8 +3,9 @@
 //! The timers are shared because they are one index over the whole machine. A [`Timer`] belongs to the component that
 //! names it.
 
+use super::config::{Config, Tuning};
 use super::interface::{Event, Output};
-use super::{ChannelName, Config, Tuning, UpdateId};
+use super::message::{ChannelName, UpdateId};
 use crate::deadlines::Deadlines;
 use crate::identity::NodeId;
 use crate::link::LinkId;

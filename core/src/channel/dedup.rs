@@ -6,10 +6,13 @@
 //! Bounds: [`TRACKED_MAX`] origins of broadcasts in all channels together, and as many senders of messages; further ones
 //! are refused. [`EPOCHS_MAX`] epochs of each, of which the oldest is forgotten first.
 
-use super::TRACKED_MAX;
 use super::message::{ChannelName, UpdateId};
 use crate::identity::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Maximum number of origins of broadcasts that are distinguished, in all channels together, and of senders of messages.
+/// Those of further ones are refused.
+pub const TRACKED_MAX: usize = 131_072;
 
 /// Maximum number of numbers of one epoch that are kept one by one.
 const WINDOW: usize = 512;

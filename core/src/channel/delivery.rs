@@ -17,13 +17,17 @@
 use super::context::{Context, Timer};
 use super::interface::{Done, Event, Output, Refusal, Request};
 use super::message::{ChannelName, Failure, Packet, Purpose};
-use super::{PENDING_BYTES_MAX, PENDING_MAX};
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Maximum number of messages of this node without an answer.
+pub const PENDING_MAX: usize = 1_024;
+/// Maximum number of bytes of them; one more payload always fits.
+pub const PENDING_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Maximum number of hops excluded from a message's route after failing to forward it.
 const EXCLUDED_HOPS_MAX: usize = 6;

@@ -41,6 +41,8 @@ mod tests;
 mod transaction;
 
 pub use config::{CHANNELS_MAX, Config, Tuning};
+pub use dedup::TRACKED_MAX;
+pub use delivery::{PENDING_BYTES_MAX, PENDING_MAX};
 pub use dissemination::{RECENT_BYTES_MAX, RECENT_MAX};
 pub use interface::{
     Delivery, Done, Event, Expected, INTERVAL, INTERVAL_MAX, INTERVAL_MIN, Input, Neighbour,
@@ -68,14 +70,6 @@ use link_queue::LinkQueue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::{ReplicatedMap, Store};
-
-/// Maximum number of origins of broadcasts that are distinguished, in all channels together, and of senders of messages.
-/// Those of further ones are refused.
-pub const TRACKED_MAX: usize = 131_072;
-/// Maximum number of messages of this node without an answer.
-pub const PENDING_MAX: usize = 1_024;
-/// Maximum number of bytes of them; one more payload always fits.
-pub const PENDING_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// The channels of one node.
 #[derive(Clone, Debug, PartialEq)]

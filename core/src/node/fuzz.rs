@@ -242,7 +242,7 @@ enum Happens {
     Failed(usize),
     Says(usize, Message),
     Closed(usize),
-    Stored,
+    Stored(bool),
     Announce(Content),
     Want(usize, bool),
     Targets(usize, bool),
@@ -259,7 +259,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         4 => (any::<usize>(), who()).prop_map(|(dial, peer)| Happens::Answered(dial, peer)),
         2 => any::<usize>().prop_map(Happens::Failed),
         2 => any::<usize>().prop_map(Happens::Closed),
-        2 => Just(Happens::Stored),
+        2 => any::<bool>().prop_map(Happens::Stored),
         1 => content(0).prop_map(Happens::Announce),
         1 => (who(), any::<bool>()).prop_map(|(who, wanted)| Happens::Want(who, wanted)),
         1 => (who(), any::<bool>()).prop_map(|(who, replace)| Happens::Targets(who, replace)),
@@ -292,7 +292,11 @@ impl Environment for Surroundings {
             }
             Output::Close { link } => around.links.retain(|known| *known != link),
             Output::Store { ticket, .. } => around.tickets.push(ticket),
-            Output::Left | Output::Report(_) | Output::Channel(_) | Output::RoutesChanged => {}
+            Output::LinkOpened { .. }
+            | Output::Left
+            | Output::Report(_)
+            | Output::Channel(_)
+            | Output::RoutesChanged => {}
         }
     }
 
@@ -332,6 +336,17 @@ impl World<Surroundings> {
 
     fn give(&mut self, input: gossip::Input) {
         self.step(&(), Input::Mesh(input));
+    }
+
+    /// The last order to store ends.
+    fn store(&mut self, succeeds: bool) {
+        if let Some(ticket) = self.environment.tickets.pop() {
+            self.give(if succeeds {
+                gossip::Input::Stored { ticket }
+            } else {
+                gossip::Input::StoreFailed { ticket }
+            });
+        }
     }
 
     fn try_one(&mut self, what: Happens) {
@@ -381,11 +396,7 @@ impl World<Surroundings> {
                     self.give(gossip::Input::Closed { link, reason });
                 }
             }
-            Happens::Stored => {
-                if let Some(ticket) = self.environment.tickets.pop() {
-                    self.give(gossip::Input::Stored { ticket });
-                }
-            }
+            Happens::Stored(succeeds) => self.store(succeeds),
             Happens::Announce(content) => self.give(gossip::Input::Announce(content)),
             Happens::Want(who, wanted) => self.give(gossip::Input::Want {
                 peer: id(who),

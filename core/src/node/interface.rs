@@ -1,6 +1,6 @@
 //! Inputs and outputs of a node.
 
-use super::Message;
+use super::message::Message;
 use crate::channel;
 use crate::gossip::{self, Event};
 use crate::link::{Address, DialId, LinkId, Ticket};
@@ -54,7 +54,12 @@ pub enum Output {
         /// The link.
         link: LinkId,
     },
-    /// Store the node's epoch durably; answer with `Stored`.
+    /// A link is open: both ends agreed on it. Its data path may be prepared.
+    LinkOpened {
+        /// The link.
+        link: LinkId,
+    },
+    /// Store the node's epoch durably; answer with `Stored` or `StoreFailed`.
     Store {
         /// Repeated in the answer.
         ticket: Ticket,
@@ -80,6 +85,7 @@ impl From<gossip::Output> for Output {
                 message: Message::Mesh(message),
             },
             gossip::Output::Close { link } => Self::Close { link },
+            gossip::Output::LinkOpened { link } => Self::LinkOpened { link },
             gossip::Output::Store { ticket, epoch } => Self::Store { ticket, epoch },
             gossip::Output::Left => Self::Left,
             gossip::Output::Report(event) => Self::Report(event),

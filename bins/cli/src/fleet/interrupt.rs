@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and a closed terminal, as something that a waiting loop can look at.
+//! Ctrl-C, SIGTERM and SIGHUP as a flag that a waiting loop polls.
 
 use crate::failure::Failure;
 use crate::mesh::reach::Runtime;
@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-/// Tells when somebody wants us to end.
+/// Receives the signals that ask this process to end.
 #[derive(Debug)]
 pub(crate) struct Interrupt {
     receiver: Receiver<()>,
@@ -15,14 +15,15 @@ pub(crate) struct Interrupt {
 }
 
 impl Interrupt {
-    /// From now on signals do not end this process: whoever waits must look.
+    /// Installs the signal handlers. Signals no longer end the process; callers must poll
+    /// [`Self::wait`].
     pub(crate) fn listen() -> Result<Self, Failure> {
         let (sender, receiver) = sync_channel(1);
         let runtime = Runtime::new()?;
         let listening = runtime.block_on(async { Signals::listen() });
-        let mut signals =
-            listening.map_err(|error| Failure::failed(format!("no signals: {error}")))?;
-        // The thread ends with the process, or when nobody waits any more.
+        let mut signals = listening
+            .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
+        // The thread ends with the process, or when the receiver is dropped.
         thread::spawn(move || {
             runtime.block_on(async {
                 loop {
@@ -39,7 +40,7 @@ impl Interrupt {
         })
     }
 
-    /// Waits so long, or until somebody wants us to end; whether somebody does.
+    /// Waits for `time` or for a signal; returns whether a signal has arrived since `listen`.
     pub(crate) fn wait(&mut self, time: Duration) -> bool {
         self.heard = self.heard
             || match self.receiver.recv_timeout(time) {

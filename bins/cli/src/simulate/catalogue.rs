@@ -4,10 +4,9 @@ use super::engine::sabotage_flags;
 use super::record::with_flags;
 use crate::failure::{Failure, Verdict};
 use crate::screen::{Cell, Paint, Screen, Table, span};
-use phalanx_sim::mesh::Mesh;
-use phalanx_sim::outcome::reproduce;
+use phalanx_sim::mesh::MESH;
+use phalanx_sim::scenario::command_line::reproduce;
 use phalanx_sim::scenario::{Engine, Scenario};
-use phalanx_sim::system::System as _;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +31,7 @@ impl Entry {
 pub(super) fn load(files: &[PathBuf], variant: Option<&str>) -> Result<Vec<Entry>, Failure> {
     let mut entries = Vec::new();
     for path in files {
-        let scenarios = Scenario::load_all(path, &Mesh::vocabulary(), variant);
+        let scenarios = Scenario::load_all(path, &(MESH.vocabulary)(), variant);
         let scenarios = scenarios.map_err(Failure::usage)?.into_iter();
         entries.extend(scenarios.map(|scenario| Entry::new(path, scenario)));
     }
@@ -41,7 +40,7 @@ pub(super) fn load(files: &[PathBuf], variant: Option<&str>) -> Result<Vec<Entry
 
 /// Reads a scenario file of which one run is needed.
 pub(super) fn one(path: &Path, variant: Option<&str>) -> Result<Entry, Failure> {
-    let scenario = Scenario::load_one(path, &Mesh::vocabulary(), variant);
+    let scenario = Scenario::load_one(path, &(MESH.vocabulary)(), variant);
     Ok(Entry::new(path, scenario.map_err(Failure::usage)?))
 }
 

@@ -1,4 +1,4 @@
-//! `phalanx sim diff`: where two runs part.
+//! `phalanx sim diff`: the first event in which two runs differ.
 
 use super::replay::{Run, at, is_trace, open, run_of};
 use super::{catalogue, engine, state};
@@ -6,7 +6,8 @@ use crate::arguments::SimDiff;
 use crate::failure::{Failure, Verdict};
 use crate::screen::{Paint, Screen};
 use phalanx_sim::diff::{Change, Divergence, changes, first_difference};
-use phalanx_sim::model::{NodeState, Replay, host_named};
+use phalanx_sim::mesh::{MESH, NodeState, node_state};
+use phalanx_sim::model::{Replay, host_named};
 use phalanx_sim::record::Header;
 use phalanx_sim::scenario::Engine;
 use serde_json::json;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn run(screen: &Screen, arguments: &SimDiff) -> Result<Verdict, Failure> {
     match (arguments.files.as_slice(), arguments.seed.as_slice()) {
         ([_, _], []) if arguments.variant.is_some() => Err(Failure::usage(
-            "--variant is for a scenario file with --seed A B; a trace is of one run",
+            "--variant needs a scenario file with --seed A B; a trace already contains one run",
         )),
         ([left, right], []) => compare(screen, arguments, [left, right], [left, right]),
         ([file], [one, two]) => of_seeds(screen, arguments, file, [*one, *two]),
@@ -34,7 +35,7 @@ fn of_seeds(
 ) -> Result<Verdict, Failure> {
     if is_trace(file)? {
         return Err(Failure::usage(format!(
-            "{}: is a trace, which has one seed; --seed A B needs its scenario file",
+            "{}: a trace has one seed; --seed A B needs the scenario file",
             file.display()
         )));
     }
@@ -43,8 +44,9 @@ fn of_seeds(
         .scenario
         .check_engine(Engine::Model)
         .map_err(Failure::usage)?;
-    let folder = tempfile::tempdir()
-        .map_err(|error| Failure::failed(format!("no folder for the traces: {error}")))?;
+    let folder = tempfile::tempdir().map_err(|error| {
+        Failure::failed(format!("cannot create a directory for the traces: {error}"))
+    })?;
     let mut traces: Vec<PathBuf> = Vec::new();
     for (name, seed) in ["left", "right"].into_iter().zip(seeds) {
         let trace = folder.path().join(name);
@@ -100,13 +102,14 @@ fn compare(
 
 type States = Result<(String, Vec<Change>), String>;
 
-/// How the node at which the runs part differs between them, after the event.
+/// Returns the node of the first difference, and how its state after that event differs between the
+/// runs.
 fn states(names: &[String; 2], headers: [&Header; 2], found: &Divergence) -> States {
     let node = [&found.left, &found.right]
         .into_iter()
         .flatten()
         .find_map(|line| line.node.clone())
-        .ok_or("they part at an order of the plan, which is no node's step")?;
+        .ok_or("the runs differ at a scheduled action, which is not a step of a node")?;
     let one = state_at(&run_of(&names[0], headers[0])?, &node, found.event())?;
     let two = state_at(&run_of(&names[1], headers[1])?, &node, found.event())?;
     Ok((node.into_owned(), changes(&one, &two)))
@@ -118,10 +121,10 @@ fn state_at(run: &Run, node: &str, event: u64) -> Result<NodeState, String> {
         .scenario
         .plan(run.seed)
         .map_err(|error| error.to_string())?;
-    let mut replay =
-        Replay::new(&run.scenario, &plan, &run.sabotage).map_err(|error| error.to_string())?;
+    let mut replay = Replay::new(&MESH, &run.scenario, &plan, &run.sabotage)
+        .map_err(|error| error.to_string())?;
     replay.to_event(event, plan.end);
-    Ok(replay.state(host))
+    Ok(node_state(&replay, host))
 }
 
 fn show(
@@ -132,7 +135,7 @@ fn show(
 ) -> Result<(), Failure> {
     let when = found.left.as_ref().or(found.right.as_ref()).map(at);
     screen.line(format!(
-        "{} and {} differ first at event {}, {}",
+        "{} and {} first differ at event {}, {}",
         names[0],
         names[1],
         found.event(),
@@ -155,12 +158,12 @@ fn show(
                     .as_ref()
                     .map_or_else(String::new, |digest| format!(", digest {digest}"))
             ),
-            None => format!("  {sign} the run is over   ({name})"),
+            None => format!("  {sign} the run has ended   ({name})"),
         };
         screen.line(screen.painted(&text, paint))?;
     }
     match states {
         Ok((node, changes)) => state::changes(screen, node, ["left", "right"], changes),
-        Err(why) => screen.line(format!("No states: {why}.")),
+        Err(why) => screen.line(format!("States cannot be compared: {why}.")),
     }
 }

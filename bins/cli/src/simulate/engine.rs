@@ -5,10 +5,10 @@ use super::record::{Broken, Record};
 use crate::failure::Failure;
 use crate::programs;
 use phalanx_sim::Options;
-use phalanx_sim::mesh::Mesh;
-use phalanx_sim::outcome::reproduce;
+use phalanx_sim::mesh::MESH;
 use phalanx_sim::record::{Header, Recorder, Writer};
 use phalanx_sim::scenario::Engine;
+use phalanx_sim::scenario::command_line::reproduce;
 use serde_json::Value;
 use std::any::Any;
 use std::fs::File;
@@ -91,7 +91,7 @@ fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, F
     let start = Instant::now();
     // A machine whose assertion fails has a bug; the seed that shows it must not be lost with the others.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        phalanx_sim::run::<Mesh>(&entry.scenario, seed, options)
+        phalanx_sim::run(&MESH, &entry.scenario, seed, options)
     }));
     let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut outcome = match outcome {

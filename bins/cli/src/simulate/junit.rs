@@ -1,4 +1,4 @@
-//! Verdicts as JUnit XML: a suite for each scenario and engine, a case for each seed.
+//! Results as JUnit XML: one test suite per scenario and engine, one test case per seed.
 
 use super::record::Record;
 use super::sometimes::Sometimes;
@@ -8,7 +8,7 @@ use quick_xml::events::{BytesDecl, BytesText, Event};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Collects runs.
+/// Collects the results of runs.
 pub(super) struct Junit {
     path: PathBuf,
     suites: Vec<Suite>,
@@ -22,7 +22,7 @@ struct Suite {
 struct Case {
     name: String,
     wall_ms: u64,
-    /// What failed, in words, each with its headline.
+    /// Each failure as a headline and its details.
     failures: Vec<(String, String)>,
 }
 
@@ -48,7 +48,7 @@ impl Junit {
                     .map(|cause| format!("  {cause}\n"))
                     .collect();
                 let text = format!(
-                    "{}\nat {} ms of virtual time: {}\nagain: {}\n{causes}",
+                    "{}\nat {} ms of virtual time: {}\nreproduce: {}\n{causes}",
                     broken.place(),
                     broken.at_ms,
                     broken.why,
@@ -59,8 +59,8 @@ impl Junit {
             .collect();
         if differs {
             failures.push((
-                "the same seed gives the same run".to_owned(),
-                "two processes gave two traces".to_owned(),
+                "the same seed must give the same run".to_owned(),
+                "two processes gave different traces".to_owned(),
             ));
         }
         let case = Case {
@@ -71,7 +71,8 @@ impl Junit {
         self.push(name, case);
     }
 
-    /// Adds what had to be true in some run: a case for each that several runs decide.
+    /// Adds the `sometimes` expectations of a scenario: one test case for each that was checked in
+    /// several runs.
     pub(super) fn add_sometimes(&mut self, scenario: &str, engine: &str, all: &[Sometimes]) {
         for it in all.iter().filter(|it| it.runs > 1) {
             let missed = it.is_missed().then(|| {

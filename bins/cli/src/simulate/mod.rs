@@ -1,15 +1,17 @@
-//! `phalanx sim …`: scenarios, run and judged.
+//! `phalanx sim …`: runs scenarios and checks their expectations.
 //!
 //! - [`catalogue`]: reads scenario files and lists them.
-//! - [`sweep`]: many runs on all cores, in order; start there.
-//! - [`engine`]: one run, in this process or in one of its own.
-//! - [`record`]: what came of a run, as JSON and in parts.
-//! - [`report`]: what people see of a sweep; [`sometimes`]: what has to be true in some run of it.
-//! - [`search`]: looks for a seed that fails; [`shrink`]: makes a small scenario of what fails.
-//! - [`picture`]: a recorded run as a page, a timeline, the causes of a failure.
-//! - [`junit`]: verdicts as XML.
-//! - [`replay`], [`state`]: a run event by event, and what its nodes hold.
-//! - [`diff`]: where two runs part.
+//! - [`sweep`]: many runs in parallel, reported in order; start there.
+//! - [`engine`]: one run, in this process or in a child process.
+//! - [`record`]: the result of a run, as JSON and as fields.
+//! - [`report`]: the output of a sweep; [`sometimes`]: expectations that must hold in at least one
+//!   run of it.
+//! - [`search`]: searches for a failing seed; [`shrink`]: reduces a failing run to a small
+//!   scenario.
+//! - [`picture`]: a recorded run as an HTML page or a timeline, and the causes of a failure.
+//! - [`junit`]: results as XML.
+//! - [`replay`], [`state`]: a run event by event, and the state of its nodes.
+//! - [`diff`]: the first event in which two runs differ.
 
 mod catalogue;
 mod diff;
@@ -38,7 +40,10 @@ pub(crate) fn run(command: Sim, screen: &Screen) -> Result<Verdict, Failure> {
         Sim::Shrink(arguments) => shrink::run(screen, &arguments),
         Sim::List { files, json } => catalogue::list(screen, &files, json),
         Sim::Schema => {
-            screen.line(format!("{:#}", phalanx_sim::scenario::schema()))?;
+            screen.line(format!(
+                "{:#}",
+                phalanx_sim::scenario::schema(&phalanx_sim::mesh::vocabulary())
+            ))?;
             Ok(Verdict::Yes)
         }
     }

@@ -6,7 +6,7 @@ use super::record::Record;
 use super::report::Report;
 use crate::failure::Failure;
 use crate::screen::{Paint, Screen};
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::{Recording, causes};
 use phalanx_sim::report::{self, Seed};
@@ -37,7 +37,7 @@ fn recorded<'a>(
         strict: settings.strict,
         recorder: Some(&mut recording),
     };
-    match catch_unwind(AssertUnwindSafe(|| run::<Mesh>(scenario, seed, options))) {
+    match catch_unwind(AssertUnwindSafe(|| run(&MESH, scenario, seed, options))) {
         Ok(outcome) => Ok(Some((recording, outcome.map_err(Failure::usage)?))),
         Err(_) => Ok(None),
     }

@@ -1,4 +1,5 @@
-//! One run's outcome, from whichever engine: the JSON object that is printed, and the parts this program reads.
+//! The result of a run in any engine: the JSON object that is printed, and the fields that this
+//! program reads.
 
 use phalanx_sim::outcome::{Effect, Expected};
 use phalanx_sim::report::Seed;
@@ -6,16 +7,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// One run.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
-    /// As the engine gave it; this is what `--json` prints.
+    /// The object as the engine returned it; `--json` prints it.
     pub(super) value: Value,
-    /// The parts read here.
+    /// The fields that this program reads.
     pub(super) read: Parts,
 }
 
-/// What this program reads of a run.
+/// The fields of a run that this program reads.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Parts {
     pub(super) scenario: String,
@@ -39,7 +40,7 @@ pub(super) struct Parts {
     pub(super) vacuous: Vec<Vacuous>,
 }
 
-/// Something that had to be true and was not.
+/// An expectation or invariant that failed.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Broken {
     pub(super) file: String,
@@ -48,13 +49,13 @@ pub(super) struct Broken {
     pub(super) at_ms: u64,
     pub(super) why: String,
     pub(super) reproduce: String,
-    /// What led to it, in words, the latest last.
+    /// The events that led to the failure, as text, the latest last.
     #[serde(default)]
     pub(super) causes: Vec<String>,
 }
 
 impl Broken {
-    /// The file, and the line if one is to blame.
+    /// Returns the scenario file, and the line if the failure belongs to one.
     pub(super) fn place(&self) -> String {
         if self.line > 0 {
             format!("{}:{}", self.file, self.line)
@@ -64,7 +65,7 @@ impl Broken {
     }
 }
 
-/// A fault that bit nothing.
+/// A fault that affected nothing.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Vacuous {
     pub(super) line: usize,
@@ -72,7 +73,7 @@ pub(super) struct Vacuous {
     pub(super) why: String,
 }
 
-/// A command that shows a run again, with further flags: before what stands behind `#`.
+/// Inserts flags into a command that reproduces a run, before the trailing `#` comment.
 pub(super) fn with_flags(command: &str, flags: &str) -> String {
     match command.split_once("  #") {
         Some((command, stamp)) => format!("{command}{flags}  #{stamp}"),
@@ -81,7 +82,7 @@ pub(super) fn with_flags(command: &str, flags: &str) -> String {
 }
 
 impl Record {
-    /// The same, whose failures are shown again by a command with these flags.
+    /// Adds flags to the commands that reproduce the failures.
     pub(super) fn reproduced_with(mut self, flags: &str) -> Self {
         if flags.is_empty() {
             return self;
@@ -94,16 +95,16 @@ impl Record {
         self
     }
 
-    /// Reads what an engine gave.
+    /// Reads the object that an engine returned.
     ///
     /// # Errors
-    /// What is missing in it.
+    /// The missing or malformed field.
     pub(super) fn read(value: Value) -> Result<Self, String> {
         let read = Parts::deserialize(&value).map_err(|error| error.to_string())?;
         Ok(Self { value, read })
     }
 
-    /// What a report keeps of it.
+    /// Returns the part that a report keeps.
     pub(super) fn seed(&self) -> Seed {
         let read = &self.read;
         let unmet = read.expected.iter().filter(|expected| !expected.met);
@@ -130,7 +131,7 @@ impl Record {
         self.value[field] = value.into();
     }
 
-    /// Adds a failure that this program found; the run did not pass.
+    /// Adds a failure that this program found; the run then counts as failed.
     pub(super) fn fail(&mut self, broken: Broken) {
         let Broken {
             file,
@@ -153,7 +154,7 @@ impl Record {
     }
 }
 
-/// Where two states differ first, in words: the path, and both values.
+/// Describes the first difference between two states: its path, and both values.
 pub(super) fn difference(left: &Value, right: &Value) -> Option<String> {
     fn walk(path: &mut Vec<String>, left: &Value, right: &Value) -> Option<String> {
         match (left, right) {
@@ -167,7 +168,7 @@ pub(super) fn difference(left: &Value, right: &Value) -> Option<String> {
             }
             _ if left == right => None,
             _ => Some(format!(
-                "{} is {left} on one and {right} on the other",
+                "{} is {left} on the first and {right} on the second",
                 path.join(".")
             )),
         }
@@ -188,13 +189,13 @@ mod tests {
         assert_eq!(difference(&left, &left), None);
         assert_eq!(
             difference(&left, &right).as_deref(),
-            Some("n1.n3 is \"down\" on one and null on the other")
+            Some("n1.n3 is \"down\" on the first and null on the second")
         );
         assert!(difference(&right, &left).is_some());
     }
 
     #[test]
-    fn an_answer_that_lacks_a_field_is_refused() {
+    fn an_answer_without_a_required_field_is_rejected() {
         assert!(
             Record::read(json!({"scenario": "x"}))
                 .unwrap_err()

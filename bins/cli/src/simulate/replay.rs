@@ -1,4 +1,4 @@
-//! `phalanx sim replay`: one run, to an instant or an event, or event by event.
+//! `phalanx sim replay`: replays one run to an instant or an event, or event by event.
 
 use super::catalogue;
 use super::state;
@@ -6,7 +6,8 @@ use crate::arguments::SimReplay;
 use crate::failure::{Failure, Verdict};
 use crate::screen::{Paint, Screen};
 use phalanx_sim::diff::changes;
-use phalanx_sim::model::{NodeState, Replay, host_named};
+use phalanx_sim::mesh::{MESH, NodeState, node_state};
+use phalanx_sim::model::{Replay, host_named};
 use phalanx_sim::record::{Header, Line, Reader, VERSION};
 use phalanx_sim::scenario::{Engine, Scenario, text};
 use serde_json::json;
@@ -16,14 +17,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A run that can be done again.
+/// A run that can be reproduced.
 pub(super) struct Run {
     pub(super) scenario: Arc<Scenario>,
     pub(super) seed: u64,
     pub(super) sabotage: Vec<String>,
 }
 
-/// Whether a file is a trace: scenario files do not begin with a brace.
+/// Returns whether a file is a trace. A trace begins with a brace; a scenario file does not.
 pub(super) fn is_trace(path: &Path) -> Result<bool, Failure> {
     let mut start = String::new();
     let read = File::open(path).map(BufReader::new).and_then(|mut file| {
@@ -43,28 +44,29 @@ pub(super) fn open(path: &Path) -> Result<Reader<BufReader<File>>, Failure> {
     Reader::new(&name, BufReader::new(file)).map_err(Failure::usage)
 }
 
-/// The run that a trace is of, if this program can do it again.
+/// Returns the run of a trace, if this program can reproduce it.
 pub(super) fn run_of(trace: &str, header: &Header) -> Result<Run, String> {
     if header.engine != Engine::Model.to_string() {
         return Err(format!(
-            "{trace}: is a run in the engine {}; only runs in the model engine can be gone through again",
+            "{trace}: the run is of the engine {}; only runs of the model engine can be replayed",
             header.engine
         ));
     }
     if header.version != VERSION {
         return Err(format!(
-            "{trace}: was written by phalanx {}, this is {VERSION}: use that version, or write the trace anew",
+            "{trace}: the trace was written by phalanx {}, this is {VERSION}; use that version, or record the trace again with this one",
             header.version
         ));
     }
     let variant = (!header.variant.is_empty()).then_some(header.variant.as_str());
-    let entry = catalogue::one(Path::new(&header.file), variant)
-        .map_err(|error| format!("{trace}: its scenario is needed to do the run again: {error}"))?;
+    let entry = catalogue::one(Path::new(&header.file), variant).map_err(|error| {
+        format!("{trace}: the scenario of the trace is needed for the replay: {error}")
+    })?;
     let scenario = entry.scenario;
     let hash = format!("{:016x}", scenario.hash);
     if hash != header.file_hash {
         return Err(format!(
-            "{trace}: was made from {} with hash {}, which now has {hash}; write the trace anew",
+            "{trace}: the trace was recorded from {} with hash {}, but the file now has hash {hash}; record the trace again",
             header.file, header.file_hash
         ));
     }
@@ -82,14 +84,14 @@ fn chosen(arguments: &SimReplay) -> Result<Run, Failure> {
         let run = run_of(&file.display().to_string(), reader.header()).map_err(Failure::usage)?;
         if arguments.seed.is_some_and(|seed| seed != run.seed) {
             return Err(Failure::usage(format!(
-                "--seed: {} is a trace of seed {}; leave --seed away, or name the scenario file",
+                "--seed: {} is a trace of seed {}; omit --seed, or give the scenario file",
                 file.display(),
                 run.seed
             )));
         }
         if let Some(variant) = &arguments.variant {
             return Err(Failure::usage(format!(
-                "--variant {variant}: {} is a trace of one run; leave --variant away",
+                "--variant {variant}: {} is a trace of one run; omit --variant",
                 file.display()
             )));
         }
@@ -102,7 +104,7 @@ fn chosen(arguments: &SimReplay) -> Result<Run, Failure> {
     })
 }
 
-/// Where to stop.
+/// Position at which the replay stops.
 #[derive(Clone, Copy)]
 enum Stop {
     Instant(Duration),
@@ -129,14 +131,14 @@ pub(super) fn run(screen: &Screen, arguments: &SimReplay) -> Result<Verdict, Fai
         (None, None) if arguments.step => (None, Stop::Event(0)),
         (None, None) => {
             return Err(Failure::usage(
-                "say where to stop: --until 12.5s, --event 1200, or --step from the start",
+                "give a position to stop at: --until 12.5s or --event 1200; or --step to start at the first event",
             ));
         }
     };
     let mut session = Session {
         screen,
         scenario,
-        replay: Replay::new(scenario, &plan, &run.sabotage).map_err(Failure::usage)?,
+        replay: Replay::new(&MESH, scenario, &plan, &run.sabotage).map_err(Failure::usage)?,
         end: plan.end,
         node,
         json: arguments.json,
@@ -156,7 +158,7 @@ pub(super) fn run(screen: &Screen, arguments: &SimReplay) -> Result<Verdict, Fai
     Ok(Verdict::Yes)
 }
 
-/// A replay that is looked at.
+/// A replay in progress.
 struct Session<'a> {
     screen: &'a Screen,
     scenario: &'a Scenario,
@@ -167,12 +169,12 @@ struct Session<'a> {
 }
 
 const HELP: &str = "\
-Enter     the next event (of the chosen node), with what it changed
-N         the next N events
-t 12.5s   on to an instant
-e 1200    on to an event
-s [NAME]  the state of all nodes, or of one
-q         end";
+Enter     go to the next event (of the chosen node) and show its changes
+N         go through the next N events
+t 12.5s   go to an instant
+e 1200    go to an event
+s [NAME]  show the state of all nodes, or of one
+q         quit";
 
 impl Session<'_> {
     fn go(&mut self, to: Stop) -> Result<(), Failure> {
@@ -181,7 +183,7 @@ impl Session<'_> {
             Stop::Event(event) => {
                 if !self.replay.to_event(event, self.end) {
                     return Err(Failure::usage(format!(
-                        "--event {event}: the run has {} events within {}",
+                        "--event {event}: the run has only {} events in {}",
                         self.replay.event(),
                         text::show(self.end)
                     )));
@@ -200,10 +202,10 @@ impl Session<'_> {
 
     fn states(&self) -> Vec<NodeState> {
         let hosts = self.hosts().into_iter();
-        hosts.map(|host| self.replay.state(host)).collect()
+        hosts.map(|host| node_state(&self.replay, host)).collect()
     }
 
-    /// What the nodes hold here.
+    /// Prints the state of the nodes at the current position.
     fn show(&self) -> Result<(), Failure> {
         let states = self.states();
         if self.json {
@@ -224,7 +226,7 @@ impl Session<'_> {
         }
     }
 
-    /// What changed between two places.
+    /// Prints the changes between two positions.
     fn between(&mut self, from: Stop, to: Stop) -> Result<(), Failure> {
         self.go(from)?;
         let before = self.states();
@@ -245,12 +247,12 @@ impl Session<'_> {
         }
         if unchanged > 0 {
             self.screen
-                .line(format!("{unchanged} more nodes: the same"))?;
+                .line(format!("{unchanged} more nodes: unchanged"))?;
         }
         Ok(())
     }
 
-    /// Takes orders, one a line, until there are none.
+    /// Executes commands, one per line, until the input ends.
     fn steps(&mut self, orders: &mut dyn BufRead) -> Result<(), Failure> {
         loop {
             let mut order = String::new();
@@ -281,7 +283,9 @@ impl Session<'_> {
                 },
                 ("e", number) => match number.parse() {
                     Ok(event) => self.go(Stop::Event(event)).and_then(|()| self.stands()),
-                    Err(_) => Err(Failure::usage(format!("`{number}` is no event's number"))),
+                    Err(_) => Err(Failure::usage(format!(
+                        "`{number}` is not a valid event number"
+                    ))),
                 },
                 (number, "") if number.parse::<u64>().is_ok() => {
                     self.steps_on(number.parse().unwrap_or(1))
@@ -289,7 +293,7 @@ impl Session<'_> {
                 _ => self.screen.line(HELP),
             };
             match done {
-                // A wrong order is said, and the next one taken.
+                // A wrong command is reported, and the next command is read.
                 Err(Failure::Usage(message)) => self.screen.line(message)?,
                 other => other?,
             }
@@ -303,15 +307,16 @@ impl Session<'_> {
         }
     }
 
-    /// Shows the next events, each with what it changed.
+    /// Prints the next events, each with its changes.
     fn steps_on(&mut self, many: u64) -> Result<(), Failure> {
         let wanted = self.node.map(|host| self.scenario.hosts[host].name.clone());
         for _ in 0..many {
-            // Only the node whose step it is changes; look at it before and after.
+            // An event changes only the node that executes it, so that node's state is compared
+            // before and after.
             let mut before = self.states();
             let line = loop {
                 let Some(line) = self.replay.next_event(self.end) else {
-                    return self.screen.line("the run is over");
+                    return self.screen.line("the run has ended");
                 };
                 if wanted.is_none() || line.node.as_deref() == wanted.as_deref() {
                     break line;
@@ -323,7 +328,7 @@ impl Session<'_> {
             let changes = match changed {
                 Some(before) => {
                     let host = host_named(self.scenario, &before.name).map_err(Failure::usage)?;
-                    changes(before, &self.replay.state(host))
+                    changes(before, &node_state(&self.replay, host))
                 }
                 None => Vec::new(),
             };
@@ -350,7 +355,7 @@ impl Session<'_> {
     }
 }
 
-/// The instant of an event, as people read it.
+/// Formats the instant of an event.
 pub(super) fn at(line: &Line<'_>) -> String {
     text::show(Duration::from_nanos(line.at))
 }

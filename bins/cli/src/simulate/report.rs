@@ -1,4 +1,5 @@
-//! What a sweep shows: a bar while it works, failures in full, a table at the end; or one JSON object a run.
+//! Output of a sweep: a progress bar while it runs, failures in detail, and a table at the end; or
+//! one JSON object per run.
 
 use super::junit::Junit;
 use super::record::{Broken, Record};
@@ -11,7 +12,8 @@ use serde_json::json;
 use std::io::IsTerminal as _;
 use std::time::Instant;
 
-/// Failing runs shown in full for one scenario and engine; the others are counted.
+/// Maximum number of failing runs shown in detail for one scenario and engine; the others are
+/// counted.
 const SHOWN_MAX: usize = 3;
 
 /// The runs of one scenario in one engine.
@@ -39,9 +41,9 @@ pub(super) struct Report<'a> {
     failed: usize,
     differ: usize,
     last: Option<Record>,
-    /// Whoever read our output went away; the verdict stands all the same.
+    /// Whether the reader of standard output closed it. The exit code is still that of the runs.
     gone: bool,
-    /// Every run, for pictures.
+    /// Every run, for the HTML report and the timeline.
     seeds: Vec<Seed>,
     junit: Option<Junit>,
 }
@@ -76,12 +78,12 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// So many more runs are done.
+    /// Advances the progress bar by a number of finished runs.
     pub(super) fn progress(&self, runs: usize) {
         self.bar.inc(runs as u64);
     }
 
-    /// The next run, in order.
+    /// Adds the next run, in order.
     pub(super) fn add(&mut self, record: &Record) -> Result<(), Failure> {
         let differs = record.value["check"] == "differs";
         let shown = self.count(record, differs);
@@ -101,7 +103,7 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    /// Whether the next failing run of this kind is shown in full.
+    /// Returns whether the next failing run of the same scenario and engine is shown in detail.
     pub(super) fn shows_failures_of(&self, record: &Record) -> bool {
         let read = &record.read;
         let same = |group: &&Group| group.scenario == read.scenario && group.engine == read.engine;
@@ -109,12 +111,12 @@ impl<'a> Report<'a> {
         group.is_none_or(|group| group.runs - group.passed < SHOWN_MAX)
     }
 
-    /// Every run so far, in order.
+    /// Returns every run so far, in order.
     pub(super) fn seeds(&self) -> &[Seed] {
         &self.seeds
     }
 
-    /// Nobody may be left to read; that is no failure of ours.
+    /// Notes that the reader of standard output closed it, which is not a failure of the sweep.
     fn unless_gone(&mut self, written: Result<(), Failure>) -> Result<(), Failure> {
         match written {
             Err(Failure::ReaderGone) => {
@@ -125,7 +127,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Counts a run; whether to show it in full if it failed.
+    /// Counts a run; returns whether it is shown in detail if it failed.
     fn count(&mut self, record: &Record, differs: bool) -> bool {
         let read = &record.read;
         let found = self
@@ -158,7 +160,7 @@ impl<'a> Report<'a> {
         sometimes::count(&mut group.sometimes, record);
         for fault in &read.vacuous {
             let text = format!(
-                "{} line {}: the step `{}` bit nothing: {}",
+                "{} line {}: the step `{}` affected nothing: {}",
                 read.scenario, fault.line, fault.step, fault.why
             );
             if !group.vacuous.contains(&text) {
@@ -184,7 +186,7 @@ impl<'a> Report<'a> {
             let word = self.screen.painted("differs", Paint::Bad);
             let (one, two) = (&read.trace_hash, &record.value["check_trace_hash"]);
             self.screen.line(format!(
-                "{word}  {title}: two processes gave the traces {one} and {two}"
+                "{word}  {title}: two processes gave the trace hashes {one} and {two}"
             ))?;
         }
         if record.passed() || !in_full {
@@ -200,7 +202,7 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    /// A failure: where, when, why, what led to it and the command that shows it again.
+    /// Prints a failure: its place, time, reason, causes, and the command that reproduces it.
     fn broken(&self, broken: &Broken) -> Result<(), Failure> {
         let screen = self.screen;
         screen.line(format!("  {}: {}", broken.place(), broken.expectation))?;
@@ -211,16 +213,16 @@ impl<'a> Report<'a> {
             at % 1_000
         ))?;
         if !broken.causes.is_empty() {
-            screen.line("    what led to it:")?;
+            screen.line("    causes:")?;
         }
         for cause in &broken.causes {
             screen.line(screen.painted(&format!("      {cause}"), Paint::Dim))?;
         }
         let again = screen.painted(&broken.reproduce, Paint::Bold);
-        screen.line(format!("    again: {again}"))
+        screen.line(format!("    reproduce: {again}"))
     }
 
-    /// The end: the verdict, and for people the table.
+    /// Ends the sweep: prints the summary, unless the output is JSON, and returns the verdict.
     pub(super) fn finish(mut self, result: Result<(), Failure>) -> Result<Verdict, Failure> {
         self.bar.finish_and_clear();
         self.unless_gone(result)?;
@@ -245,13 +247,13 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// What had to be true in some run and was in none.
+    /// Returns the number of `sometimes` expectations that held in no run.
     fn missed(&self) -> usize {
         let sometimes = self.groups.iter().flat_map(|group| &group.sometimes);
         sometimes.filter(|it| it.is_missed()).count()
     }
 
-    /// After all runs, an object for each scenario of which something had to be true in some run.
+    /// Prints an object for each scenario with `sometimes` expectations, after all runs.
     fn over_all_seeds(&self) -> Result<(), Failure> {
         let groups = self.groups.iter();
         for group in groups.filter(|group| !group.sometimes.is_empty()) {
@@ -292,7 +294,7 @@ impl<'a> Report<'a> {
         }
         let missed = self.missed();
         if missed > 0 {
-            text += &format!(", {} in no seed", count(missed, "expectation"));
+            text += &format!(", {} met in no seed", count(missed, "expectation"));
         }
         let paint = if self.failed + self.differ + missed == 0 {
             Paint::Good
@@ -306,7 +308,7 @@ impl<'a> Report<'a> {
         ))
     }
 
-    /// One run alone: everything that was measured.
+    /// Prints all measurements of a single run.
     fn details(&self, record: &Record) -> Result<(), Failure> {
         let read = &record.read;
         let mut facts = vec![
@@ -335,7 +337,7 @@ impl<'a> Report<'a> {
             ("trace", Cell::new(&read.trace_hash)),
         ];
         if let Some(check) = record.value["check"].as_str() {
-            facts.push(("again", Cell::new(format!("{check} in another process"))));
+            facts.push(("check", Cell::new(format!("{check} in another process"))));
         }
         let metrics: Vec<(String, u64)> = read
             .metrics
@@ -350,7 +352,7 @@ impl<'a> Report<'a> {
         self.screen.facts(&facts)
     }
 
-    /// What has to be true in some run, and in how many it was.
+    /// Prints each `sometimes` expectation, and the number of runs in which it held.
     fn sometimes(&self) -> Result<(), Failure> {
         if self.groups.iter().all(|group| group.sometimes.is_empty()) {
             return Ok(());

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Verdict};
 use crate::fleet::interrupt::Interrupt;
 use crate::screen::{Paint, Screen, span};
 use indicatif::{ProgressBar, ProgressDrawTarget};
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Failure as Broken;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::{Engine, Scenario};
@@ -137,7 +137,7 @@ fn progress(runs: u64, covered: usize) -> String {
 /// Draws, runs and learns.
 fn work(shared: &Shared, sabotage: &[String]) {
     let subject = Subject {
-        runner: &Model::<Mesh>::new(),
+        runner: &Model(&MESH),
         sabotage,
     };
     while !shared.over.load(Ordering::Relaxed) {

@@ -6,7 +6,7 @@ use crate::failure::{Failure, Verdict};
 use crate::fleet::interrupt::Interrupt;
 use crate::screen::Screen;
 use indicatif::{ProgressBar, ProgressDrawTarget};
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::MESH;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::Engine;
 use phalanx_sim::search::Subject;
@@ -24,7 +24,7 @@ pub(super) fn run(screen: &Screen, arguments: &SimShrink) -> Result<Verdict, Fai
         .map_err(Failure::usage)?;
     let sabotage = sweep::sabotage(&arguments.sabotage)?;
     let subject = Subject {
-        runner: &Model::<Mesh>::new(),
+        runner: &Model(&MESH),
         sabotage: &sabotage,
     };
     let mut interrupt = Interrupt::listen()?;

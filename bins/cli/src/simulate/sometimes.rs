@@ -1,4 +1,5 @@
-//! What had to be true in some run of a sweep (`sometimes`): in how many it was.
+//! Expectations that must hold in at least one run of a sweep (`sometimes`), with the number of
+//! runs in which they held.
 
 use super::record::Record;
 use serde::Serialize;
@@ -6,25 +7,26 @@ use serde::Serialize;
 /// One such expectation, over the runs of one scenario in one engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Sometimes {
-    /// Its line.
+    /// The line of the expectation in its file.
     pub(super) line: usize,
-    /// What had to be true.
+    /// The text of the expectation.
     pub(super) text: String,
-    /// Runs in which it was.
+    /// Number of runs in which it held.
     pub(super) reached: usize,
-    /// Runs.
+    /// Number of runs.
     pub(super) runs: usize,
-    /// The first seed in which it was.
+    /// The first seed in which it held.
     pub(super) first: Option<u64>,
 }
 
 impl Sometimes {
-    /// Whether it was true in no run of several. A single run proves nothing against it.
+    /// Returns whether the expectation held in none of several runs. A single run is not enough to
+    /// decide.
     pub(super) const fn is_missed(&self) -> bool {
         self.reached == 0 && self.runs > 1
     }
 
-    /// In how many runs, in words.
+    /// Formats the number of runs in which it held.
     pub(super) fn share(&self) -> String {
         let Self { reached, runs, .. } = self;
         match reached {

@@ -1,10 +1,10 @@
-//! What a node holds, for people and as JSON.
+//! Prints the state of a node, for people and as JSON.
 
 use crate::failure::Failure;
 use crate::screen::{Cell, Paint, Screen, Table, span};
 use phalanx_core::gossip::{MemberView, Status};
 use phalanx_sim::diff::Change;
-use phalanx_sim::model::{NodeState, NodeView};
+use phalanx_sim::mesh::{NodeState, NodeView};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ pub(super) fn overview(screen: &Screen, states: &[NodeState]) -> Result<(), Fail
 pub(super) fn in_full(screen: &Screen, state: &NodeState) -> Result<(), Failure> {
     let at = span(millis(state.at));
     let Some(view) = &state.view else {
-        return screen.line(format!("{} does not run at {at}", state.name));
+        return screen.line(format!("{} is not running at {at}", state.name));
     };
     screen.line(format!(
         "{} at {at}: {}, view {:016x}",
@@ -111,14 +111,21 @@ pub(super) fn in_full(screen: &Screen, state: &NodeState) -> Result<(), Failure>
     screen.line("")?;
     members(screen, view)?;
     screen.line("")?;
-    let mut table = Table::new(&["link to", "direction", "role", "sends", "heard", "session"]);
+    let mut table = Table::new(&[
+        "link to",
+        "direction",
+        "role",
+        "broadcast",
+        "heard",
+        "session",
+    ]);
     for link in &view.links {
         let heard = Cell::new(format!("{} ago", span(millis(link.quiet))));
         table.row(vec![
             Cell::new(link.peer.as_str()).paint(Paint::Bold),
             Cell::new(if link.dialed { "out" } else { "in" }),
             Cell::new(if link.ring { "ring" } else { "extra" }),
-            Cell::new(if link.eager { "at once" } else { "announces" }),
+            Cell::new(if link.eager { "eager" } else { "lazy" }),
             if link.silent {
                 heard.paint(Paint::Bad)
             } else {
@@ -136,8 +143,8 @@ fn members(screen: &Screen, view: &NodeView) -> Result<(), Failure> {
         "status",
         "epoch",
         "publication",
-        "reports down",
-        "vouches for",
+        "no contact with",
+        "in contact with",
         "services",
     ]);
     for member in &view.members {
@@ -166,7 +173,7 @@ fn members(screen: &Screen, view: &NodeView) -> Result<(), Failure> {
     screen.table(&table)
 }
 
-/// What changed between two states, or differs between two runs.
+/// Prints the changes between two states of a node, or the differences between two runs.
 pub(super) fn changes(
     screen: &Screen,
     name: &str,
@@ -174,7 +181,7 @@ pub(super) fn changes(
     changes: &[Change],
 ) -> Result<(), Failure> {
     if changes.is_empty() {
-        return screen.line(format!("{name}: the same"));
+        return screen.line(format!("{name}: unchanged"));
     }
     screen.line(screen.painted(name, Paint::Bold))?;
     let mut table = Table::new(&["what", heads[0], heads[1]]);

@@ -1,4 +1,4 @@
-//! `phalanx sim run`: every scenario with every seed in every engine asked for, on all cores.
+//! `phalanx sim run`: runs each scenario with each seed in each requested engine, in parallel.
 
 use super::catalogue::{self, Entry};
 use super::engine::{self, Settings};
@@ -11,21 +11,21 @@ use crate::failure::{Failure, Verdict};
 use crate::scale::Engines;
 use crate::screen::Screen;
 use phalanx_sim::mesh;
-use phalanx_sim::outcome::{run_words, stamp};
 use phalanx_sim::scenario::Engine;
+use phalanx_sim::scenario::command_line::{run_words, stamp};
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-/// One scenario with one seed: what one worker does at a time.
+/// One scenario with one seed: the unit of work of a worker.
 struct Job<'a> {
     entry: &'a Entry,
     seed: u64,
 }
 
-/// What came of a job: a run for each engine.
+/// The result of a job: one run per engine.
 type Done = Result<Vec<Record>, Failure>;
 
 pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failure> {
@@ -77,7 +77,7 @@ pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failur
     let verdict = report.finish(result)?;
     if draws {
         match picture::show(screen, &entries[0], &settings, &seeds, wanted) {
-            // The verdict stands, whoever listens.
+            // The verdict stands even if the reader of standard output closed it.
             Ok(()) | Err(Failure::ReaderGone) => {}
             Err(failure) => return Err(failure),
         }
@@ -85,7 +85,7 @@ pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failur
     Ok(verdict)
 }
 
-/// Words for what is to be broken on purpose, if each means something.
+/// Checks the names of mechanisms to disable or bugs to plant (`--sabotage`).
 pub(super) fn sabotage(words: &[String]) -> Result<Vec<String>, Failure> {
     mesh::sabotage(words).map_err(|why| Failure::usage(format!("--sabotage: {why}")))?;
     Ok(words.to_vec())
@@ -99,7 +99,7 @@ fn settings(arguments: &SimRun) -> Result<Settings, Failure> {
     })
 }
 
-/// How to take one run of a matrix, when there is one.
+/// Returns a hint for selecting one variant of a matrix, if the file has one.
 fn one_of(entries: &[Entry]) -> String {
     let variants = entries.iter().map(|entry| &entry.scenario.variant);
     match variants.into_iter().find(|variant| !variant.is_empty()) {
@@ -110,7 +110,7 @@ fn one_of(entries: &[Entry]) -> String {
     }
 }
 
-/// A picture is of one scenario in the engine that can be recorded.
+/// Checks that a report or timeline is requested for one scenario in the model engine.
 fn check_picture(arguments: &SimRun, entries: &[Entry]) -> Result<(), Failure> {
     let flag = match (&arguments.report, arguments.timeline) {
         (Some(_), _) => "--report",
@@ -120,22 +120,23 @@ fn check_picture(arguments: &SimRun, entries: &[Entry]) -> Result<(), Failure> {
     let engines = |entry: &Entry| Engines::of(arguments.engine, &entry.scenario);
     if entries.len() > 1 || engines(&entries[0]) != [Engine::Model] {
         return Err(Failure::usage(format!(
-            "{flag} takes one scenario in the model engine; seeds as many as you like{}",
+            "{flag} takes one scenario in the model engine, with any number of seeds{}",
             one_of(entries)
         )));
     }
-    // A sweep of an hour must not end with a page that cannot be written.
+    // The directory is checked first, so that a sweep of an hour does not end with a report that
+    // cannot be written.
     let folder = arguments.report.as_ref().and_then(|path| path.parent());
     match folder.filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
         Some(folder) => Err(Failure::usage(format!(
-            "--report: there is no folder {}; make it first",
+            "--report: the directory {} does not exist; create it first",
             folder.display()
         ))),
         None => Ok(()),
     }
 }
 
-/// Does all jobs on all cores, and reports them in order.
+/// Runs all jobs in parallel, and reports them in order.
 fn work(
     jobs: &[Job<'_>],
     one: &(dyn Fn(&Job<'_>) -> Done + Sync),
@@ -160,7 +161,7 @@ fn work(
         }
         drop(sender);
         let result = in_order(jobs, &receiver, settings, report);
-        // A failure to go on ends the others after their present job.
+        // After an error the workers stop at the end of their current job.
         if result.is_err() {
             next.store(jobs.len(), Ordering::Relaxed);
         }
@@ -173,7 +174,7 @@ fn take<'a, 'j>(jobs: &'a [Job<'j>], next: &AtomicUsize) -> Option<(usize, &'a J
     jobs.get(index).map(|job| (index, job))
 }
 
-/// Hands results on in the order of the jobs.
+/// Passes results on in the order of the jobs.
 fn in_order(
     jobs: &[Job<'_>],
     receiver: &mpsc::Receiver<(usize, Done)>,
@@ -217,7 +218,8 @@ fn one(job: &Job<'_>, engines: &[Engine], arguments: &SimRun, settings: &Setting
     Ok(records)
 }
 
-/// Confluent scenarios end in one state whatever the order of events, so in the same on every engine.
+/// Compares the final states of a confluent scenario, which must be the same in every engine
+/// because they do not depend on the order of events.
 fn compare(job: &Job<'_>, records: &mut [Record]) {
     let [model, wire] = records else { return };
     if model.read.trace_hash.is_empty() || wire.read.trace_hash.is_empty() {

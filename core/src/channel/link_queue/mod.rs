@@ -7,6 +7,7 @@
 //! Bounds: [`WINDOW`] bytes that the neighbour has not consumed, [`WAITING_BYTES_MAX`] bytes of broadcasts and as many of
 //! packets, [`ANNOUNCEMENTS_MAX`] announcements, [`STEPS_MAX`] steps of reconciliation.
 
+mod cost;
 mod packets;
 mod segments;
 mod updates;
@@ -25,21 +26,16 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use updates::UpdateQueue;
 
+pub use cost::WAITING_BYTES_MAX;
+
 /// Maximum number of bytes sent on a link that the neighbour has not consumed.
 pub const WINDOW: u32 = 256 * 1024;
-/// Maximum number of bytes of broadcasts, and of packets, that wait on one link. One more payload always fits.
-pub const WAITING_BYTES_MAX: usize = 1024 * 1024;
 /// Maximum number of announcements that wait on one link.
 const ANNOUNCEMENTS_MAX: usize = 256;
 /// Maximum number of steps of reconciliation that wait on one link.
 const STEPS_MAX: usize = 512;
 /// Room kept for a message's own tags and lengths.
 const HEADROOM: usize = 64;
-
-/// The size that a waiting payload counts as: its bytes and an allowance for its name.
-fn cost(payload: &[u8]) -> usize {
-    payload.len() + 64
-}
 
 /// Room left in a message.
 struct Budget {

@@ -2,7 +2,7 @@
 //!
 //! Bound: [`WAITING_BYTES_MAX`] bytes and one more payload, above which packets are refused.
 
-use super::{WAITING_BYTES_MAX, cost};
+use super::cost::{WAITING_BYTES_MAX, cost};
 use crate::channel::message::Packet;
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -54,7 +54,7 @@ struct Partial {
 
 /// A segment without its beginning, or a payload above [`PAYLOAD_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::channel) struct BrokenPayload;
+pub(crate) struct BrokenPayload;
 
 /// Reassembles the payloads received on a link.
 #[derive(Clone, Debug, Default, PartialEq)]

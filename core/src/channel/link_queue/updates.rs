@@ -4,7 +4,7 @@
 //! waiting update supersedes are dropped, then the oldest updates; the channels of the latter are noted and reconciled
 //! once the queue is empty.
 
-use super::{WAITING_BYTES_MAX, cost};
+use super::cost::{WAITING_BYTES_MAX, cost};
 use crate::channel::message::{ChannelName, Kind, Update, UpdateId};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;

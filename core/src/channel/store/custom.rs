@@ -36,7 +36,7 @@ impl Custom {
         self.0.encode()
     }
 
-    pub(in crate::channel) fn merge(&mut self, update: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    pub(crate) fn merge(&mut self, update: &[u8]) -> Result<Option<Vec<u8>>, String> {
         self.0.merge(update)
     }
 }

@@ -3,7 +3,7 @@
 //! Bounds: [`RETAINED_MAX`] messages and [`RETAINED_BYTES_MAX`] bytes an origin, of which the oldest is dropped first;
 //! [`ORIGINS_MAX`] origins and [`CHANNEL_BYTES_MAX`] bytes a channel, above which further origins are refused.
 
-use super::{Applied, share};
+use super::applied::{Applied, share};
 use crate::channel::message::Update;
 use crate::identity::NodeId;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ const CHANNEL_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Retained messages by origin, epoch and sequence number.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(in crate::channel) struct MessageLog {
+pub(crate) struct MessageLog {
     origins: BTreeMap<NodeId, BTreeMap<(u64, u64), Arc<Update>>>,
     bytes: usize,
     hash: u64,

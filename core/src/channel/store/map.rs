@@ -6,9 +6,9 @@
 //! writes of others, which must nearly always find room; [`DELETED_MAX`] deleted keys, of which the oldest deletion is
 //! forgotten first.
 
-use super::{Applied, Rule, share};
-use crate::channel::message::{Body, ChannelName, Entry, Update, UpdateId, Version};
-use crate::random::{hash_bytes, mix};
+use super::applied::{Applied, Rule, share};
+use super::entry::{Change, MapEntry};
+use crate::channel::message::{Update, Version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -19,69 +19,9 @@ const DELETED_MAX: usize = 4_096;
 /// Maximum number of bytes of values that an application may write into one map.
 pub const MAP_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The current write of one key of a map.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MapEntry {
-    /// The version of the write.
-    pub version: Version,
-    /// The version that the writer overwrote; none if the key was unknown to it.
-    pub over: Option<Version>,
-    /// The value; none if the write deleted the key.
-    pub value: Option<Arc<[u8]>>,
-}
-
-impl MapEntry {
-    /// A hash of the key, the version and the value.
-    pub(super) fn digest(&self, key: &str) -> u64 {
-        let mut hash = hash_bytes(key.as_bytes());
-        let mut add = |value: u64| hash = mix(hash ^ mix(value));
-        add(self.version.clock);
-        add(hash_bytes(self.version.origin.as_str().as_bytes()));
-        add(self.version.epoch);
-        add(self.version.sequence);
-        add(self.value.as_ref().map_or(0, |value| hash_bytes(value) | 1));
-        hash
-    }
-
-    /// The write as an update of its own: other writes of the same update may have been overwritten.
-    pub(super) fn to_update(&self, channel: &ChannelName, key: &Arc<str>) -> Update {
-        let length = self
-            .value
-            .as_ref()
-            .map(|value| u32::try_from(value.len()).unwrap_or(u32::MAX));
-        Update {
-            id: UpdateId {
-                channel: channel.clone(),
-                origin: self.version.origin.clone(),
-                epoch: self.version.epoch,
-                sequence: self.version.sequence,
-            },
-            body: Body::Entries {
-                clock: self.version.clock,
-                entries: vec![Entry {
-                    key: Arc::clone(key),
-                    over: self.over.clone(),
-                    length,
-                }],
-            },
-            payload: self.value.clone().unwrap_or_else(|| Arc::from([])),
-        }
-    }
-}
-
-/// The effect of one write on a map.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::channel) struct Change {
-    pub key: Arc<str>,
-    /// The write.
-    pub entry: MapEntry,
-    /// The write that it replaced.
-    pub replaced: Option<MapEntry>,
-}
-
 /// Keys and their current writes.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(in crate::channel) struct ReplicatedMap {
+pub(crate) struct ReplicatedMap {
     entries: BTreeMap<Arc<str>, MapEntry>,
     /// Deleted keys by the versions that deleted them; one version may have deleted several.
     deleted: BTreeSet<(Version, Arc<str>)>,
@@ -156,7 +96,7 @@ impl ReplicatedMap {
     }
 
     /// The current write of a key, deletions included.
-    pub(in crate::channel) fn entry(&self, key: &str) -> Option<&MapEntry> {
+    pub(crate) fn entry(&self, key: &str) -> Option<&MapEntry> {
         self.entries.get(key)
     }
 
@@ -166,20 +106,20 @@ impl ReplicatedMap {
     }
 
     /// The keys that have a value, with their current writes, in order.
-    pub(in crate::channel) fn values(&self) -> impl Iterator<Item = (&Arc<str>, &MapEntry)> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&Arc<str>, &MapEntry)> {
         self.entries
             .iter()
             .filter(|(_, entry)| entry.value.is_some())
     }
 
     /// Whether an application may write `bytes` more bytes under `keys` more keys.
-    pub(in crate::channel) fn has_room(&self, keys: usize, bytes: usize) -> bool {
+    pub(crate) fn has_room(&self, keys: usize, bytes: usize) -> bool {
         self.entries.len() - self.deleted.len() + keys <= KEYS_MAX
             && self.bytes + bytes <= MAP_BYTES_MAX
     }
 
     /// The clock of the next write: above every clock received (Lamport, CACM 1978).
-    pub(in crate::channel) const fn next_clock(&self) -> u64 {
+    pub(crate) const fn next_clock(&self) -> u64 {
         self.clock + 1
     }
 

@@ -6,17 +6,22 @@
 //!
 //! State that an application merges itself is opaque: it is compared and sent whole.
 
+mod applied;
 mod custom;
+mod entry;
 mod log;
 mod map;
 
-use super::message::{ChannelName, Kind, Update, Version};
-use crate::random::{hash_bytes, mix};
+use super::message::{ChannelName, Kind, Update};
+use crate::random::hash_bytes;
+pub(super) use applied::{Applied, Rule};
 pub use custom::{Custom, Mergeable};
+pub(super) use entry::Change;
+pub use entry::MapEntry;
 use log::MessageLog;
 pub use log::{RETAINED_BYTES_MAX, RETAINED_MAX};
-pub(super) use map::{Change, ReplicatedMap};
-pub use map::{KEYS_MAX, MAP_BYTES_MAX, MapEntry};
+pub(super) use map::ReplicatedMap;
+pub use map::{KEYS_MAX, MAP_BYTES_MAX};
 use std::sync::Arc;
 
 /// The state of one channel.
@@ -26,42 +31,6 @@ pub(super) enum Store {
     Map(ReplicatedMap),
     /// None: no application of this node merges the channel's state; updates are only passed on.
     Custom(Option<Custom>),
-}
-
-/// Which of two writes to one key wins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
-    LaterWins,
-    /// A planted bug.
-    EarlierWins,
-}
-
-impl Rule {
-    fn keeps(self, current: &Version, received: &Version) -> bool {
-        match self {
-            Self::LaterWins => current >= received,
-            Self::EarlierWins => current <= received,
-        }
-    }
-}
-
-/// Outcome of applying an update.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Applied {
-    /// Nothing changed: the update is known, or something newer is.
-    Old,
-    /// The update is a message that was not known.
-    Message,
-    /// These keys changed.
-    Changed(Vec<Change>),
-    /// This part of the update was new to the application's state.
-    Merged(Vec<u8>),
-    /// No application of this node merges the update.
-    PassedOn,
-    /// The application's state rejected the update, for this reason.
-    Malformed(String),
-    /// There is no room.
-    Full,
 }
 
 /// One element of the state, by reference.
@@ -79,11 +48,6 @@ impl Element<'_> {
             Self::Entry(key, entry) => Arc::new(entry.to_update(channel, key)),
         }
     }
-}
-
-/// The share of one element in the order-free hash.
-const fn share(digest: u64) -> u64 {
-    mix(digest ^ 0x6368_616e_6e65_6c73)
 }
 
 impl Store {

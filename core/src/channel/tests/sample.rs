@@ -7,30 +7,30 @@ use crate::identity::NodeId;
 use crate::time::Instant;
 use std::sync::Arc;
 
-pub(in crate::channel) fn id(name: &str) -> NodeId {
+pub(crate) fn id(name: &str) -> NodeId {
     NodeId::new(name).unwrap()
 }
 
-pub(in crate::channel) fn channel(name: &str) -> ChannelName {
+pub(crate) fn channel(name: &str) -> ChannelName {
     ChannelName::new(name).unwrap()
 }
 
-pub(in crate::channel) fn config(name: &str) -> Config {
+pub(crate) fn config(name: &str) -> Config {
     Config::new(id(name), 1, 7, Tuning::default())
 }
 
 /// The context of node `me`, a second after its start.
-pub(in crate::channel) fn context() -> Context {
+pub(crate) fn context() -> Context {
     Context::new(config("me"), 1, Instant::from_millis(1_000))
 }
 
 /// Takes the outputs of the components called so far.
-pub(in crate::channel) fn take_outputs(context: &mut Context) -> Vec<Output> {
+pub(crate) fn take_outputs(context: &mut Context) -> Vec<Output> {
     context.out.drain().collect()
 }
 
 /// The name of a broadcast, in epoch 1.
-pub(in crate::channel) fn update_id(on: &str, origin: &str, sequence: u64) -> UpdateId {
+pub(crate) fn update_id(on: &str, origin: &str, sequence: u64) -> UpdateId {
     UpdateId {
         channel: channel(on),
         origin: id(origin),
@@ -40,7 +40,7 @@ pub(in crate::channel) fn update_id(on: &str, origin: &str, sequence: u64) -> Up
 }
 
 /// A message of `bytes` bytes on the channel `chat`.
-pub(in crate::channel) fn message(origin: &str, sequence: u64, bytes: usize) -> Arc<Update> {
+pub(crate) fn message(origin: &str, sequence: u64, bytes: usize) -> Arc<Update> {
     Arc::new(Update {
         id: update_id("chat", origin, sequence),
         body: Body::Message,
@@ -49,12 +49,12 @@ pub(in crate::channel) fn message(origin: &str, sequence: u64, bytes: usize) -> 
 }
 
 /// A write of `bytes` bytes to each key on the channel `kv`, by node `a`.
-pub(in crate::channel) fn write(sequence: u64, keys: &[&str], bytes: usize) -> Arc<Update> {
+pub(crate) fn write(sequence: u64, keys: &[&str], bytes: usize) -> Arc<Update> {
     entries(sequence, keys, Some(bytes))
 }
 
 /// A deletion of a key on the channel `kv`, by node `a`.
-pub(in crate::channel) fn deletion(sequence: u64, key: &str) -> Arc<Update> {
+pub(crate) fn deletion(sequence: u64, key: &str) -> Arc<Update> {
     entries(sequence, &[key], None)
 }
 
@@ -75,7 +75,7 @@ fn entries(sequence: u64, keys: &[&str], bytes: Option<usize>) -> Arc<Update> {
 }
 
 /// A message of `bytes` bytes to one member, that passed the nodes of `path`, its sender first.
-pub(in crate::channel) fn packet(to: &str, path: &[&str], number: u64, bytes: usize) -> Packet {
+pub(crate) fn packet(to: &str, path: &[&str], number: u64, bytes: usize) -> Packet {
     Packet {
         from: id(path[0]),
         to: id(to),

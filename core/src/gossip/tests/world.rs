@@ -77,7 +77,7 @@ impl Environment for Network {
                 let events = world.environment.events.entry(from).or_default();
                 events.push(event);
             }
-            Output::Dial { .. } | Output::Left => {}
+            Output::Dial { .. } | Output::LinkOpened { .. } | Output::Left => {}
         }
     }
 

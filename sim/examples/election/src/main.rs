@@ -1,6 +1,6 @@
 //! Runs scenarios of the election, and looks for seeds that fail: `election run FILE`, `election search FILE...`.
 
-use election::system::Elections;
+use election::system::ELECTION;
 use phalanx_sim::search::{Hunt, Subject, attempt};
 use phalanx_sim::shrink::shrink;
 use phalanx_sim::{Model, Options, Runner};
@@ -72,7 +72,7 @@ impl Arguments {
 
 /// Whether every run passes.
 fn run(arguments: &Arguments) -> Result<bool, String> {
-    let runner = Model::<Elections>::new();
+    let runner = Model(&ELECTION);
     let mut passed = true;
     for file in &arguments.files {
         // A file with a matrix holds many.
@@ -103,7 +103,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
 // guide: search
 /// Whether no seed and no chaos was found that fails; what is found is shrunk and printed.
 fn search(arguments: &Arguments) -> Result<bool, String> {
-    let runner = Model::<Elections>::new();
+    let runner = Model(&ELECTION);
     let mut bases = Vec::new();
     for file in &arguments.files {
         let scenarios = runner.load(Path::new(file));
