@@ -7,12 +7,12 @@ use crate::link::{Address, CloseReason, DialError, DialId, LinkId, Ticket};
 use crate::machine::Wake;
 use crate::topology::record::Content;
 
-/// What can happen.
+/// An event outside the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// The adapter is ready: begin to dial.
     Start,
-    /// Somebody connected to us and proved with its certificate to be `peer`.
+    /// A peer connected to this node, and its certificate proves its id.
     Accepted {
         /// The new link.
         link: LinkId,
@@ -72,7 +72,7 @@ pub enum Input {
     Discover(bool),
     /// Have a link to a member beside those the mesh needs, if it can be dialled; or no longer.
     Want {
-        /// To whom.
+        /// The member.
         peer: NodeId,
         /// Whether it is wanted.
         wanted: bool,
@@ -94,7 +94,7 @@ impl From<Wake> for Input {
     }
 }
 
-/// What the caller must do.
+/// An order to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Connect; answer with `Dialed` or `DialFailed`.
@@ -108,7 +108,7 @@ pub enum Output {
     Send {
         /// Which.
         link: LinkId,
-        /// What.
+        /// The message.
         message: Message,
     },
     /// Close a link after what was sent on it; no `Closed` is expected.
