@@ -10,39 +10,39 @@ use crate::topology::record::ContentError;
 pub enum Event {
     /// A member is known for the first time, or again after it was down, or restarted.
     PeerUp {
-        /// Who.
+        /// The member.
         id: NodeId,
         /// Its epoch.
         epoch: u64,
     },
     /// No path leads to a member for now; it may be declared down.
     PeerSuspected {
-        /// Who.
+        /// The member.
         id: NodeId,
     },
     /// A path leads to a suspected member again.
     PeerCleared {
-        /// Who.
+        /// The member.
         id: NodeId,
     },
     /// A member is down.
     PeerDown {
-        /// Who.
+        /// The member.
         id: NodeId,
     },
     /// A member left on purpose.
     PeerLeft {
-        /// Who.
+        /// The member.
         id: NodeId,
     },
     /// A member published new content.
     PeerUpdated {
-        /// Who.
+        /// The member.
         id: NodeId,
     },
     /// A member that was down or had left for long is forgotten.
     PeerForgotten {
-        /// Who.
+        /// The member.
         id: NodeId,
     },
     /// A link is established.
@@ -51,7 +51,7 @@ pub enum Event {
         peer: NodeId,
         /// Which link.
         link: LinkId,
-        /// Whether we dialled it.
+        /// Whether this node dialled it.
         dialed: bool,
     },
     /// A link is gone.
@@ -72,7 +72,7 @@ pub enum Event {
         /// When it will be tried again, counted from now; none if it will not by itself.
         retry_in: Option<Duration>,
     },
-    /// We dialled ourselves; the address is not tried again.
+    /// The address is that of this node itself; it is not dialled again.
     DialedMyself {
         /// The address.
         address: Address,
@@ -81,14 +81,14 @@ pub enum Event {
     WrongPeer {
         /// The address.
         address: Address,
-        /// Who should be there.
+        /// The expected member.
         expected: NodeId,
-        /// Who is.
+        /// The peer that answered.
         found: NodeId,
     },
-    /// All our edges fell silent at once: we judge nobody until one answers.
+    /// All of this node's links fell silent at once: it accuses no member until one is heard.
     Isolated,
-    /// An edge answered again.
+    /// A link was heard again.
     Rejoined,
     /// Another, newer machine runs under our id: we stopped. Give one of the two another id.
     NameTaken {
@@ -97,24 +97,24 @@ pub enum Event {
         /// The other's instance.
         instance: u32,
     },
-    /// Somebody spread something about us that we did not say; we published over it.
+    /// A neighbour sent a record under this node's id that the node did not publish; the node published over it.
     Refuted {
-        /// The neighbour we heard it from.
+        /// The neighbour that sent it.
         from: NodeId,
     },
-    /// Something a neighbour sent was not taken.
+    /// A message of a neighbour was rejected.
     Rejected {
         /// The neighbour.
         from: NodeId,
-        /// What was wrong.
+        /// The reason.
         reason: Rejection,
     },
-    /// What was to be announced breaks a bound: what stood before still stands.
+    /// The announced content exceeds a limit; the previous content stays in effect.
     AnnounceRejected {
         /// The bound.
         why: ContentError,
     },
-    /// We were stopped for this long (or the clock jumped) and began to listen anew before judging.
+    /// This node was stopped for this long, or its clock jumped; all silence timers start again.
     Paused {
         /// How long.
         late: Duration,
@@ -148,7 +148,7 @@ impl Event {
         }
     }
 
-    /// Whom the event is about.
+    /// The member that the event is about, if it is about one.
     #[must_use]
     pub const fn subject(&self) -> Option<&NodeId> {
         match self {
@@ -176,7 +176,7 @@ impl Event {
 /// How a link ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LinkEnd {
-    /// We closed it: not needed.
+    /// This node closed it: the overlay does not need it.
     Surplus,
     /// A connection with a higher session won.
     Superseded,
@@ -194,23 +194,23 @@ pub enum LinkEnd {
     Expired,
     /// One of the two certificates is trusted no longer.
     Untrusted,
-    /// We leave or gave our id up.
+    /// This node leaves, or gave its id up.
     Leaving,
 }
 
-/// Why something a neighbour sent was not taken.
+/// Why a message of a neighbour was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rejection {
     /// The link was not established yet.
     BeforeHello,
     /// A message that may come only first came later.
     SecondHello,
-    /// The record in the greeting is not the certificate holder's.
+    /// The record in the handshake is not that of the certificate's holder.
     WrongRecord,
     /// A counter above the allowed maximum.
     CounterTooHigh,
     /// A bound on members, edges or requests was hit.
     TooMany,
-    /// Somebody else's view of an edge was signed with our name.
+    /// A report under the id of this node that the node did not publish.
     ForgedReport,
 }

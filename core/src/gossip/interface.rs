@@ -10,12 +10,12 @@ use crate::topology::record::Content;
 /// The maximum number of targets after an edit.
 pub const TARGETS_MAX: usize = 256;
 
-/// What can happen.
+/// An event outside the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// The adapter is ready: begin to dial.
     Start,
-    /// Somebody connected to us and proved with its certificate to be `peer`.
+    /// A peer connected to this node, and its certificate proves its id.
     Accepted {
         /// The new link.
         link: LinkId,
@@ -88,7 +88,7 @@ pub enum Input {
     Discover(bool),
     /// Have a link to a member beside those the mesh needs, if it can be dialled; or no longer.
     Want {
-        /// To whom.
+        /// The member.
         peer: NodeId,
         /// Whether it is wanted.
         wanted: bool,
@@ -110,7 +110,7 @@ impl From<Wake> for Input {
     }
 }
 
-/// What the caller must do.
+/// An order to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Connect; answer with `Dialed` or `DialFailed`.
@@ -124,7 +124,7 @@ pub enum Output {
     Send {
         /// Which.
         link: LinkId,
-        /// What.
+        /// The message.
         message: Message,
     },
     /// Close a link after what was sent on it; no `Closed` is expected.

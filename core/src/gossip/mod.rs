@@ -642,7 +642,7 @@ impl Gossip {
         open.map(|(id, link, alive)| (id, link.peer(), alive))
     }
 
-    /// What a member is in this view; none if nobody of this name is known.
+    /// The status of a member in this view; none if no member of this id is known.
     pub(crate) fn status_of(&self, id: &NodeId) -> Option<Status> {
         let handle = self
             .context

@@ -374,7 +374,7 @@ impl SelfRecord {
         self.phase = Phase::Leaving;
     }
 
-    /// Publishes that the node leaves; its edges are no evidence from now on. The record has `leave_linger` to spread.
+    /// Publishes that the node leaves; its edges are not evidence from now on. The record has `leave_linger` to spread.
     pub(super) fn say_farewell(&mut self, context: &mut Context) {
         let content = self.record.content().clone();
         let rank = Rank {
