@@ -1,9 +1,9 @@
 //! One broadcast tree over the links of an overlay.
 //!
-//! [`TreeLink`] decides whether a link carries publications at once (eager) or only announces them (lazy), and holds the
-//! announcements, graft requests and the prune that wait for the next message. [`Missing`] decides which announcer an
-//! announced publication that has not arrived is requested from. Values, timers and the layout of messages stay with
-//! the caller.
+//! [`Tree`] decides at one node which links carry publications at once (eager) and which only announce them (lazy), and
+//! from which announcer a publication is requested that was announced and has not arrived. [`Control`] holds the prune,
+//! the announcements and the graft requests that wait for the next message of one link. Values, timers and the layout of
+//! messages stay with the caller.
 //!
 //! ```text
 //!           duplicate received, prune received
@@ -17,7 +17,8 @@
 //!
 //! Source: Plumtree (Leitão, Pereira, Rodrigues: Epidemic Broadcast Trees, SRDS 2007).
 
-use crate::sorted::SortedSet;
+use crate::size::held;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Instant;
 use std::collections::BTreeMap;
 
@@ -26,25 +27,198 @@ pub const MISSING_MAX: usize = 1_024;
 /// Maximum number of announcers kept for each missing publication.
 pub const ANNOUNCERS_MAX: usize = 8;
 
-/// One link's part of a broadcast tree.
+/// Outcome of an announcement of a publication that is not held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announced {
+    /// It is the first: the caller sets the graft timer.
+    First,
+    /// The publication was announced before.
+    Again,
+    /// [`MISSING_MAX`] publications are missing already; the announcement was dropped.
+    Full,
+}
+
+/// One node's part of a broadcast tree.
+///
+/// `K` identifies what is published, `I` the version of it that was announced, `L` a link. A caller without versions
+/// uses `()`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tree<K, I, L> {
+    /// Whether each link is eager.
+    eager: SortedMap<L, bool>,
+    /// Publications that were announced and have not arrived.
+    missing: BTreeMap<K, Missing<I, L>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Missing<I, L> {
+    id: I,
+    /// Links that announced it and were not asked, oldest first.
+    announcers: Vec<L>,
+}
+
+impl<K, I, L> Default for Tree<K, I, L> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K, I, L> Tree<K, I, L> {
+    /// A tree without links, from which nothing is missing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            eager: SortedMap::new(),
+            missing: BTreeMap::new(),
+        }
+    }
+
+    /// The number of missing publications.
+    #[must_use]
+    pub fn missing_len(&self) -> usize {
+        self.missing.len()
+    }
+
+    /// Whether no further publication is waited for.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.missing.len() >= MISSING_MAX
+    }
+
+    /// Forgets all missing publications.
+    pub fn clear_missing(&mut self) {
+        self.missing.clear();
+    }
+
+    /// Bytes in memory, without the announcers.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        held::<(L, bool)>(self.eager.len()) + held::<(K, Missing<I, L>)>(self.missing.len())
+    }
+}
+
+/// The links.
+impl<K, I, L: Ord + Copy> Tree<K, I, L> {
+    /// A link opened.
+    pub fn on_open(&mut self, link: L, eager: bool) {
+        self.eager.insert(link, eager);
+    }
+
+    /// A link closed. Returns whether it was eager: the caller floods then.
+    pub fn on_closed(&mut self, link: L) -> bool {
+        self.eager.remove(&link) == Some(true)
+    }
+
+    /// Whether publications go out on a link at once.
+    #[must_use]
+    pub fn is_eager(&self, link: L) -> bool {
+        self.eager.get(&link) == Some(&true)
+    }
+
+    /// All links, in order, and whether each is eager.
+    pub fn links(&self) -> impl Iterator<Item = (L, bool)> {
+        self.eager.iter().map(|(link, eager)| (*link, *eager))
+    }
+
+    /// Makes a link eager: a first copy came over it, or the neighbour sent a graft.
+    pub fn make_eager(&mut self, link: L) {
+        if let Some(eager) = self.eager.get_mut(&link) {
+            *eager = true;
+        }
+    }
+
+    /// Makes a link lazy: a duplicate came over it, the neighbour sent a prune, or it carries nothing. Returns whether it
+    /// was eager.
+    pub fn make_lazy(&mut self, link: L) -> bool {
+        let eager = self.eager.get_mut(&link);
+        eager.is_some_and(core::mem::take)
+    }
+
+    /// A link of the tree is lost: the next publication floods over all links that are alive, and its duplicates prune
+    /// them again. That costs a few copies once; waiting for announcements would cost each publication until then a
+    /// graft.
+    pub fn flood(&mut self, is_alive: impl Fn(L) -> bool) {
+        for (link, eager) in self.eager.iter_mut() {
+            *eager |= is_alive(*link);
+        }
+    }
+}
+
+/// Missing publications.
+impl<K: Ord, I: Ord + Clone, L: Ord + Copy> Tree<K, I, L> {
+    /// The latest version of a missing publication that was announced.
+    #[must_use]
+    pub fn missing(&self, key: &K) -> Option<&I> {
+        self.missing.get(key).map(|missing| &missing.id)
+    }
+
+    /// Notes that `link` announced a version of a publication that is not held. Announcers of an earlier version are
+    /// forgotten.
+    pub fn on_announced(&mut self, key: K, id: I, link: L) -> Announced {
+        if let Some(missing) = self.missing.get_mut(&key) {
+            if id > missing.id {
+                missing.id = id;
+                missing.announcers = vec![link];
+            } else if missing.announcers.len() < ANNOUNCERS_MAX
+                && !missing.announcers.contains(&link)
+            {
+                missing.announcers.push(link);
+            }
+            return Announced::Again;
+        }
+        if self.is_full() {
+            return Announced::Full;
+        }
+        let announcers = vec![link];
+        self.missing.insert(key, Missing { id, announcers });
+        Announced::First
+    }
+
+    /// Chooses the announcer to request a missing publication from: the oldest that was not asked and that is alive. Its
+    /// link becomes eager; the caller sends the graft and sets the timer again. Returns none, and forgets the
+    /// publication, when no announcer is left or nothing of that key is missing.
+    pub fn next_announcer(&mut self, key: &K, is_alive: impl Fn(L) -> bool) -> Option<(L, I)> {
+        let missing = self.missing.get_mut(key)?;
+        while !missing.announcers.is_empty() {
+            let link = missing.announcers.remove(0);
+            if is_alive(link) {
+                let id = missing.id.clone();
+                self.make_eager(link);
+                return Some((link, id));
+            }
+        }
+        self.missing.remove(key);
+        None
+    }
+
+    /// Forgets a missing publication: it arrived, or its publisher was forgotten. Returns whether it was missing.
+    pub fn remove_missing(&mut self, key: &K) -> bool {
+        self.missing.remove(key).is_some()
+    }
+}
+
+/// The messages of the tree that wait to be sent on one link.
 ///
 /// `A` identifies a publication in announcements, `G` in graft requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TreeLink<A, G> {
-    eager: bool,
-    /// A prune waits to be sent.
+pub struct Control<A, G> {
     prune: bool,
     announcements: SortedSet<A>,
     announce_at: Option<Instant>,
     grafts: SortedSet<G>,
 }
 
-impl<A, G> TreeLink<A, G> {
-    /// A link with nothing to send.
+impl<A, G> Default for Control<A, G> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<A, G> Control<A, G> {
+    /// Nothing waits.
     #[must_use]
-    pub const fn new(eager: bool) -> Self {
+    pub const fn new() -> Self {
         Self {
-            eager,
             prune: false,
             announcements: SortedSet::new(),
             announce_at: None,
@@ -52,30 +226,17 @@ impl<A, G> TreeLink<A, G> {
         }
     }
 
-    /// Whether publications go out on the link at once.
-    #[must_use]
-    pub const fn is_eager(&self) -> bool {
-        self.eager
-    }
-
-    /// Adds the link to the tree: a first copy came over it, the neighbour sent a graft, or another link of the tree
-    /// was lost.
-    pub const fn make_eager(&mut self) {
-        self.eager = true;
-    }
-
-    /// Takes the link out of the tree: the neighbour sent a prune.
-    pub const fn make_lazy(&mut self) {
-        self.eager = false;
-    }
-
-    /// Takes the link out of the tree after a duplicate, and schedules a prune.
+    /// Schedules a prune: a duplicate came over the link.
     pub const fn prune(&mut self) {
-        self.eager = false;
         self.prune = true;
     }
 
-    /// Whether a prune or a graft request waits to be sent.
+    /// Takes the waiting prune.
+    pub const fn take_prune(&mut self) -> bool {
+        core::mem::replace(&mut self.prune, false)
+    }
+
+    /// Whether a prune or a graft request waits.
     #[must_use]
     pub fn is_urgent(&self) -> bool {
         self.prune || !self.grafts.is_empty()
@@ -85,18 +246,6 @@ impl<A, G> TreeLink<A, G> {
     #[must_use]
     pub fn announcements_due(&self) -> Option<Instant> {
         self.announce_at.filter(|_| !self.announcements.is_empty())
-    }
-
-    /// The number of waiting announcements.
-    #[must_use]
-    pub fn announcements_len(&self) -> usize {
-        self.announcements.len()
-    }
-
-    /// The number of waiting graft requests.
-    #[must_use]
-    pub fn grafts_len(&self) -> usize {
-        self.grafts.len()
     }
 
     /// Drops all announcements.
@@ -113,13 +262,14 @@ impl<A, G> TreeLink<A, G> {
         }
     }
 
-    /// Takes the waiting prune.
-    pub const fn take_prune(&mut self) -> bool {
-        core::mem::replace(&mut self.prune, false)
+    /// Bytes in memory beyond the size of the struct.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        held::<A>(self.announcements.len()) + held::<G>(self.grafts.len())
     }
 }
 
-impl<A: Ord, G: Ord> TreeLink<A, G> {
+impl<A: Ord, G: Ord> Control<A, G> {
     /// Schedules an announcement for `due`, or for the earlier deadline of those that wait already. Returns false, and
     /// changes nothing, if `limit` announcements wait.
     pub fn announce(&mut self, id: A, due: Instant, limit: usize) -> bool {
@@ -136,9 +286,8 @@ impl<A: Ord, G: Ord> TreeLink<A, G> {
         self.announcements.remove(id);
     }
 
-    /// Schedules a request for a publication that the neighbour announced, which adds the link to the tree.
+    /// Schedules a request for a publication that the neighbour announced.
     pub fn graft(&mut self, id: G) {
-        self.eager = true;
         self.grafts.insert(id);
     }
 
@@ -175,121 +324,6 @@ fn drain<T: Ord>(set: &mut SortedSet<T>, mut put: impl FnMut(T) -> Result<(), T>
     true
 }
 
-/// Outcome of an announcement of a publication that is not held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Announced {
-    /// It is the first: the caller sets the graft timer.
-    First,
-    /// The publication was announced before.
-    Again,
-    /// [`MISSING_MAX`] publications are missing already; the announcement was dropped.
-    Full,
-}
-
-/// Publications that were announced and have not arrived.
-///
-/// `K` identifies what is published, `I` the version of it that was announced, `L` a link. A caller without versions
-/// uses `()`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing<K, I, L> {
-    awaited: BTreeMap<K, Awaited<I, L>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Awaited<I, L> {
-    id: I,
-    /// Links that announced it and were not asked, oldest first.
-    announcers: Vec<L>,
-}
-
-impl<K, I, L> Default for Missing<K, I, L> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<K, I, L> Missing<K, I, L> {
-    /// Nothing is missing.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            awaited: BTreeMap::new(),
-        }
-    }
-
-    /// The number of missing publications.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.awaited.len()
-    }
-
-    /// Whether nothing is missing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.awaited.is_empty()
-    }
-
-    /// Whether no further publication is waited for.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.awaited.len() >= MISSING_MAX
-    }
-}
-
-impl<K: Ord, I: Ord + Clone, L: PartialEq> Missing<K, I, L> {
-    /// The latest version of a missing publication that was announced.
-    #[must_use]
-    pub fn announced_version(&self, key: &K) -> Option<&I> {
-        self.awaited.get(key).map(|awaited| &awaited.id)
-    }
-
-    /// Notes that `link` announced a version of a publication that is not held. Only announcers of the latest version
-    /// count.
-    pub fn note(&mut self, key: K, id: I, link: L) -> Announced {
-        if let Some(awaited) = self.awaited.get_mut(&key) {
-            if id > awaited.id {
-                awaited.id = id;
-                awaited.announcers = vec![link];
-            } else if awaited.announcers.len() < ANNOUNCERS_MAX
-                && !awaited.announcers.contains(&link)
-            {
-                awaited.announcers.push(link);
-            }
-            return Announced::Again;
-        }
-        if self.is_full() {
-            return Announced::Full;
-        }
-        let announcers = vec![link];
-        self.awaited.insert(key, Awaited { id, announcers });
-        Announced::First
-    }
-
-    /// Chooses the announcer to request a publication from: the oldest that was not asked and that `is_usable`. The
-    /// caller sends the graft and sets the timer again. Returns none, and forgets the publication, when no announcer is
-    /// left or nothing of that key is missing.
-    pub fn next_announcer(
-        &mut self,
-        key: &K,
-        mut is_usable: impl FnMut(&L) -> bool,
-    ) -> Option<(L, I)> {
-        let awaited = self.awaited.get_mut(key)?;
-        while !awaited.announcers.is_empty() {
-            let link = awaited.announcers.remove(0);
-            if is_usable(&link) {
-                return Some((link, awaited.id.clone()));
-            }
-        }
-        self.awaited.remove(key);
-        None
-    }
-
-    /// Forgets a publication: it arrived, or its publisher was forgotten. Returns whether it was missing.
-    pub fn remove(&mut self, key: &K) -> bool {
-        self.awaited.remove(key).is_some()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,126 +333,160 @@ mod tests {
 
     const NOW: Instant = Instant::from_millis(1_000);
 
-    fn link(eager: bool) -> TreeLink<u8, u8> {
-        TreeLink::new(eager)
+    fn control() -> Control<u8, u8> {
+        Control::new()
+    }
+
+    fn tree() -> Tree<char, u8, u8> {
+        let mut tree = Tree::new();
+        for link in [10, 20, 30] {
+            tree.on_open(link, false);
+        }
+        tree
+    }
+
+    fn eager(tree: &Tree<char, u8, u8>) -> Vec<u8> {
+        let links = tree.links().filter(|(_, eager)| *eager);
+        links.map(|(link, _)| link).collect()
     }
 
     #[test]
-    fn a_duplicate_makes_a_link_lazy_and_sends_one_prune() {
-        let mut tree = link(true);
-        tree.prune();
-        assert!(!tree.is_eager() && tree.is_urgent());
-        assert!(tree.take_prune());
-        assert!(!tree.take_prune() && !tree.is_urgent());
+    fn a_first_copy_makes_a_link_eager_and_a_duplicate_lazy() {
+        let mut tree = tree();
+        tree.make_eager(20);
+        tree.make_eager(40);
+        assert_eq!(eager(&tree), [20], "link 40 is not open");
+        assert!(tree.make_lazy(20) && !tree.make_lazy(20) && !tree.make_lazy(40));
+        assert!(!tree.is_eager(20) && !tree.is_eager(40));
     }
 
     #[test]
-    fn a_graft_request_makes_a_link_eager() {
-        let mut tree = link(false);
-        tree.graft(7);
-        assert!(tree.is_eager() && tree.is_urgent());
+    fn after_a_loss_the_next_publication_floods_over_links_that_are_alive() {
+        let mut tree = tree();
+        tree.make_eager(20);
+        assert!(!tree.on_closed(10), "a lazy link is no loss");
+        assert!(tree.on_closed(20));
+        tree.on_open(40, false);
+        tree.flood(|link| link != 30);
+        assert_eq!(eager(&tree), [40]);
+    }
+
+    #[test]
+    fn a_prune_and_graft_requests_are_urgent_and_sent_once() {
+        let mut control = control();
+        control.prune();
+        assert!(control.is_urgent());
+        assert!(control.take_prune());
+        assert!(!control.take_prune() && !control.is_urgent());
+        control.graft(7);
+        assert!(control.is_urgent());
         let mut sent = Vec::new();
-        assert!(tree.drain_grafts(|id| {
+        assert!(control.drain_grafts(|id| {
             sent.push(id);
             Ok(())
         }));
         assert_eq!(sent, [7]);
-        assert!(!tree.is_urgent());
+        assert!(!control.is_urgent());
     }
 
     #[test]
     fn announcements_wait_for_the_earliest_deadline_and_go_out_together() {
-        let mut tree = link(false);
+        let mut control = control();
         let later = NOW + Duration::from_millis(9);
-        assert!(tree.announce(2, later, 4));
-        assert!(tree.announce(1, NOW, 4));
-        assert_eq!(tree.announcements_due(), Some(NOW));
+        assert!(control.announce(2, later, 4));
+        assert!(control.announce(1, NOW, 4));
+        assert_eq!(control.announcements_due(), Some(NOW));
         let mut sent = Vec::new();
         let mut put = |id| {
             sent.push(id);
             Ok(())
         };
-        assert!(tree.drain_announcements(NOW.saturating_sub(Duration::from_nanos(1)), &mut put));
-        assert!(tree.drain_announcements(NOW, &mut put));
+        assert!(control.drain_announcements(NOW.saturating_sub(Duration::from_nanos(1)), &mut put));
+        assert!(control.drain_announcements(NOW, &mut put));
         assert_eq!(sent, [1, 2]);
-        assert_eq!(tree.announcements_due(), None);
+        assert_eq!(control.announcements_due(), None);
     }
 
     #[test]
     fn an_announcement_that_does_not_fit_stays_with_its_deadline() {
-        let mut tree = link(false);
-        tree.announce(1, NOW, 4);
-        tree.announce(2, NOW, 4);
-        assert!(!tree.drain_announcements(NOW, |id| if id == 1 { Ok(()) } else { Err(id) }));
-        assert_eq!(tree.announcements_len(), 1);
-        assert_eq!(tree.announcements_due(), Some(NOW));
+        let mut control = control();
+        control.announce(1, NOW, 4);
+        control.announce(2, NOW, 4);
+        assert!(!control.drain_announcements(NOW, |id| if id == 1 { Ok(()) } else { Err(id) }));
+        assert_eq!(control.announcements.len(), 1);
+        assert_eq!(control.announcements_due(), Some(NOW));
     }
 
     #[test]
     fn announcements_above_the_limit_are_refused() {
-        let mut tree = link(false);
-        assert!(tree.announce(1, NOW, 2) && tree.announce(2, NOW, 2));
-        assert!(!tree.announce(3, NOW, 2));
-        assert_eq!(tree.announcements_len(), 2);
-        tree.clear_announcements();
-        assert_eq!(tree.announcements_due(), None);
+        let mut control = control();
+        assert!(control.announce(1, NOW, 2) && control.announce(2, NOW, 2));
+        assert!(!control.announce(3, NOW, 2));
+        assert_eq!(control.announcements.len(), 2);
+        control.clear_announcements();
+        assert_eq!(control.announcements_due(), None);
     }
 
     #[test]
     fn a_deadline_without_announcements_lasts_until_it_is_reset() {
-        let mut tree = link(false);
-        tree.announce(1, NOW, 2);
-        tree.withdraw(&1);
-        assert_eq!(tree.announcements_due(), None);
+        let mut control = control();
+        control.announce(1, NOW, 2);
+        control.withdraw(&1);
+        assert_eq!(control.announcements_due(), None);
         let later = NOW + Duration::from_millis(5);
-        tree.announce(2, later, 2);
-        assert_eq!(tree.announcements_due(), Some(NOW));
-        tree.withdraw(&2);
-        tree.reset_deadline_if_empty();
-        tree.announce(2, later, 2);
-        assert_eq!(tree.announcements_due(), Some(later));
+        control.announce(2, later, 2);
+        assert_eq!(control.announcements_due(), Some(NOW));
+        control.withdraw(&2);
+        control.reset_deadline_if_empty();
+        control.announce(2, later, 2);
+        assert_eq!(control.announcements_due(), Some(later));
     }
 
     #[test]
     fn announcers_are_asked_oldest_first_and_once() {
-        let mut missing = Missing::new();
-        assert_eq!(missing.note('a', 1, 10), Announced::First);
-        assert_eq!(missing.note('a', 1, 20), Announced::Again);
-        assert_eq!(missing.note('a', 1, 20), Announced::Again);
-        assert_eq!(missing.note('a', 1, 30), Announced::Again);
-        assert_eq!(missing.next_announcer(&'a', |_| true), Some((10, 1)));
+        let mut tree = tree();
+        assert_eq!(tree.on_announced('a', 1, 10), Announced::First);
+        assert_eq!(tree.on_announced('a', 1, 20), Announced::Again);
+        assert_eq!(tree.on_announced('a', 1, 20), Announced::Again);
+        assert_eq!(tree.on_announced('a', 1, 30), Announced::Again);
+        assert_eq!(tree.next_announcer(&'a', |_| true), Some((10, 1)));
+        assert_eq!(eager(&tree), [10], "a graft makes its link eager");
         assert_eq!(
-            missing.next_announcer(&'a', |link| *link != 20),
+            tree.next_announcer(&'a', |link| link != 20),
             Some((30, 1)),
             "an unusable announcer is passed over"
         );
-        assert_eq!(missing.len(), 1, "the requested copy is still on its way");
-        assert_eq!(missing.next_announcer(&'a', |_| true), None);
-        assert!(missing.is_empty());
+        assert_eq!(
+            tree.missing_len(),
+            1,
+            "the requested copy is still on its way"
+        );
+        assert_eq!(tree.next_announcer(&'a', |_| true), None);
+        assert!((tree.missing_len() == 0));
     }
 
     #[test]
     fn a_later_version_replaces_the_announcers_of_an_earlier_one() {
-        let mut missing = Missing::new();
-        missing.note('a', 1, 10);
-        missing.note('a', 2, 20);
-        missing.note('a', 1, 30);
-        assert_eq!(missing.announced_version(&'a'), Some(&2));
-        assert_eq!(missing.next_announcer(&'a', |_| true), Some((20, 2)));
+        let mut tree = tree();
+        tree.on_announced('a', 1, 10);
+        tree.on_announced('a', 2, 20);
+        tree.on_announced('a', 1, 30);
+        assert_eq!(tree.missing(&'a'), Some(&2));
+        assert_eq!(tree.next_announcer(&'a', |_| true), Some((20, 2)));
         // The third announcement was of a version that does not help, but its link has at least that.
-        assert_eq!(missing.next_announcer(&'a', |_| true), Some((30, 2)));
+        assert_eq!(tree.next_announcer(&'a', |_| true), Some((30, 2)));
     }
 
     #[test]
     fn missing_publications_are_bounded() {
-        let mut missing = Missing::new();
+        let mut tree: Tree<usize, (), u8> = Tree::new();
         for key in 0..MISSING_MAX {
-            assert_eq!(missing.note(key, (), 0), Announced::First);
+            assert_eq!(tree.on_announced(key, (), 0), Announced::First);
         }
-        assert_eq!(missing.note(MISSING_MAX, (), 0), Announced::Full);
-        assert_eq!(missing.note(0, (), 1), Announced::Again);
-        assert!(missing.remove(&0) && !missing.remove(&0));
-        assert_eq!(missing.note(MISSING_MAX, (), 0), Announced::First);
+        assert_eq!(tree.on_announced(MISSING_MAX, (), 0), Announced::Full);
+        assert_eq!(tree.on_announced(0, (), 1), Announced::Again);
+        assert!(tree.remove_missing(&0) && !tree.remove_missing(&0));
+        assert_eq!(tree.on_announced(MISSING_MAX, (), 0), Announced::First);
     }
 
     #[derive(Clone, Debug)]
@@ -440,22 +508,22 @@ mod tests {
         /// A link announces exactly what was scheduled and not withdrawn, each once and in order.
         #[test]
         fn announcements_equal_a_plain_set(all in prop::collection::vec(moves(), 0..100)) {
-            let (mut tree, mut plain) = (link(false), BTreeSet::new());
+            let (mut control, mut plain) = (control(), BTreeSet::new());
             for one in all {
                 match one {
                     Move::Announce(id) => {
-                        prop_assert_eq!(tree.announce(id, NOW, 12), plain.len() < 12);
+                        prop_assert_eq!(control.announce(id, NOW, 12), plain.len() < 12);
                         if plain.len() < 12 {
                             plain.insert(id);
                         }
                     }
                     Move::Withdraw(id) => {
-                        tree.withdraw(&id);
+                        control.withdraw(&id);
                         plain.remove(&id);
                     }
                     Move::Drain(room) => {
                         let mut sent = Vec::new();
-                        let all = tree.drain_announcements(NOW, |id| {
+                        let all = control.drain_announcements(NOW, |id| {
                             if sent.len() >= room {
                                 return Err(id);
                             }
@@ -469,8 +537,8 @@ mod tests {
                         prop_assert_eq!(all, plain.is_empty());
                     }
                 }
-                prop_assert_eq!(tree.announcements_len(), plain.len());
-                prop_assert_eq!(tree.announcements_due().is_some(), !plain.is_empty());
+                prop_assert_eq!(control.announcements.len(), plain.len());
+                prop_assert_eq!(control.announcements_due().is_some(), !plain.is_empty());
             }
         }
 
@@ -480,26 +548,26 @@ mod tests {
         fn requests_go_to_announcers_only(
             all in prop::collection::vec((0_u8..4, 0_u8..3, 0_u8..12, any::<bool>()), 0..200),
         ) {
-            let mut missing = Missing::new();
+            let mut tree: Tree<u8, u8, u8> = Tree::new();
             let mut announced: BTreeMap<u8, BTreeSet<u8>> = BTreeMap::new();
             for (key, id, link, asks) in all {
                 if asks {
-                    let open = missing.announced_version(&key).copied();
-                    match missing.next_announcer(&key, |link| link % 3 != 0) {
+                    let open = tree.missing(&key).copied();
+                    match tree.next_announcer(&key, |link| link % 3 != 0) {
                         Some((link, version)) => {
                             prop_assert_eq!(Some(version), open);
                             prop_assert!(link % 3 != 0);
                             prop_assert!(announced.entry(key).or_default().remove(&link));
                         }
                         None => {
-                            prop_assert_eq!(missing.announced_version(&key), None);
+                            prop_assert_eq!(tree.missing(&key), None);
                             announced.remove(&key);
                         }
                     }
                 } else {
-                    missing.note(key, id, link);
+                    tree.on_announced(key, id, link);
                     announced.entry(key).or_default().insert(link);
-                    prop_assert!(missing.awaited[&key].announcers.len() <= ANNOUNCERS_MAX);
+                    prop_assert!(tree.missing[&key].announcers.len() <= ANNOUNCERS_MAX);
                 }
             }
         }

@@ -193,20 +193,22 @@ impl Channels {
         for neighbour in neighbours {
             let link = neighbour.link;
             if let Some(queue) = self.queues.get_mut(&link) {
-                tree_link_lost |= queue.set_lively(neighbour.lively);
+                let silent = queue.set_lively(neighbour.lively);
+                tree_link_lost |= silent && self.dissemination.is_eager(link);
                 continue;
             }
             let queue = LinkQueue::new(neighbour, self.context.now);
             self.queues.insert(link, queue);
+            self.dissemination.on_open(link);
             let channels: Vec<ChannelName> = self.stores.keys().cloned().collect();
             for channel in channels {
                 self.send_hash(link, &channel);
             }
         }
         if tree_link_lost {
-            for queue in self.queues.values_mut() {
-                queue.restore();
-            }
+            let queues = &self.queues;
+            self.dissemination
+                .flood(|link| queues.get(&link).is_some_and(LinkQueue::is_lively));
         }
     }
 
@@ -220,7 +222,7 @@ impl Channels {
             self.context.out.push(Output::Route(packet));
         }
         self.delivery.on_link_lost(&mut self.context, link);
-        queue.is_eager()
+        self.dissemination.on_closed(link)
     }
 
     /// A packet has a link to go out on.
@@ -256,6 +258,9 @@ impl Channels {
             return;
         };
         self.pending.mark(link);
+        if data.prune {
+            self.dissemination.make_lazy(link);
+        }
         let Ok(items) = queue.receive(data) else {
             self.reject(link, Rejection::BrokenPayload);
             return;
@@ -333,10 +338,10 @@ impl Channels {
     /// An announced broadcast has not arrived.
     pub(super) fn request_missing(&mut self, id: &UpdateId) {
         let queues = &self.queues;
-        let is_usable = |link| queues.get(&link).is_some_and(LinkQueue::is_lively);
+        let is_lively = |link| queues.get(&link).is_some_and(LinkQueue::is_lively);
         match self
             .dissemination
-            .request_missing(&mut self.context, id, is_usable)
+            .request_missing(&mut self.context, id, is_lively)
         {
             Graft::Graft(link) => {
                 if let Some(queue) = self.queues.get_mut(&link) {
@@ -353,8 +358,11 @@ impl Channels {
 
     /// A neighbour requests a broadcast that this node announced.
     fn on_graft(&mut self, link: LinkId, id: &UpdateId) {
-        if let Some(queue) = self.queues.get_mut(&link) {
-            queue.on_graft(self.dissemination.kept(id));
+        self.dissemination.make_eager(link);
+        if let Some(queue) = self.queues.get_mut(&link)
+            && let Some(update) = self.dissemination.kept(id)
+        {
+            queue.broadcast(update);
         }
     }
 
@@ -398,7 +406,8 @@ impl Channels {
         } else if self.dissemination.is_duplicate(id, link)
             && let Some(queue) = self.queues.get_mut(&link)
         {
-            queue.note_duplicate();
+            self.dissemination.make_lazy(link);
+            queue.prune();
         }
     }
 

@@ -178,7 +178,7 @@ impl Channels {
         let eager = self
             .queues
             .iter()
-            .filter(|(_, queue)| queue.carries_broadcasts());
+            .filter(|(link, queue)| queue.is_lively() && self.dissemination.is_eager(**link));
         eager.map(|(link, queue)| (*link, queue.peer()))
     }
 

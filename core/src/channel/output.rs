@@ -36,8 +36,8 @@ impl Channels {
 
     /// Passes a new broadcast on to the other neighbours. A repair says nothing about the tree.
     pub(super) fn pass_on(&mut self, update: &Arc<Update>, link: LinkId, repair: bool) {
-        if !repair && let Some(queue) = self.queues.get_mut(&link) {
-            queue.note_first_copy();
+        if !repair {
+            self.dissemination.make_eager(link);
         }
         self.dissemination
             .keep(update, Some(link).filter(|_| !repair));
@@ -65,11 +65,15 @@ impl Channels {
             if Some(*link) == except {
                 continue;
             }
-            for channel in queue.broadcast(update, due) {
+            self.pending.mark(*link);
+            if !queue.is_lively() || !self.dissemination.is_eager(*link) {
+                queue.announce(update.id.clone(), due);
+                continue;
+            }
+            for channel in queue.broadcast(update) {
                 let peer = queue.peer().clone();
                 self.context.report(Event::Dropped { peer, channel });
             }
-            self.pending.mark(*link);
         }
     }
 }

@@ -2,16 +2,16 @@
 //!
 //! Every link begins eager. The second copy of a broadcast prunes the link it came on; an announced broadcast that does
 //! not arrive is requested from its announcers in turn; a lost link of the tree makes every lively link eager, so that
-//! the next broadcast finds a tree by itself. Each link's part of the tree is in its `LinkQueue`.
+//! the next broadcast finds a tree by itself. Prunes, announcements and graft requests wait in each `LinkQueue`.
 //!
-//! Bounds: those of [`Recent`] and of [`Missing`].
+//! Bounds: those of [`Recent`] and of [`Tree`].
 
 mod recent;
 
 use super::context::{Context, Timer};
 use super::message::{Body, ChannelName, Update, UpdateId};
 use crate::link::LinkId;
-use crate::plumtree::{Announced, Missing};
+use crate::plumtree::{Announced, Tree};
 use crate::sabotage::Switch;
 use recent::Recent;
 pub use recent::{RECENT_BYTES_MAX, RECENT_MAX};
@@ -35,10 +35,40 @@ pub(super) struct Dissemination {
     /// The number of this node's broadcasts on each channel.
     published: BTreeMap<ChannelName, u64>,
     recent: Recent,
-    missing: Missing<UpdateId, (), LinkId>,
+    tree: Tree<UpdateId, (), LinkId>,
 }
 
 impl Dissemination {
+    /// A link opened: it belongs to the tree.
+    pub(super) fn on_open(&mut self, link: LinkId) {
+        self.tree.on_open(link, true);
+    }
+
+    /// A link closed. Returns whether it belonged to the tree.
+    pub(super) fn on_closed(&mut self, link: LinkId) -> bool {
+        self.tree.on_closed(link)
+    }
+
+    /// Whether a link belongs to the tree.
+    pub(super) fn is_eager(&self, link: LinkId) -> bool {
+        self.tree.is_eager(link)
+    }
+
+    /// Adds a link to the tree: it brought the first copy of a broadcast, or the neighbour sent a graft.
+    pub(super) fn make_eager(&mut self, link: LinkId) {
+        self.tree.make_eager(link);
+    }
+
+    /// Takes a link out of the tree: it brought a duplicate, or the neighbour sent a prune.
+    pub(super) fn make_lazy(&mut self, link: LinkId) {
+        self.tree.make_lazy(link);
+    }
+
+    /// A link of the tree is lost: the next broadcast floods over all lively links.
+    pub(super) fn flood(&mut self, is_lively: impl Fn(LinkId) -> bool) {
+        self.tree.flood(is_lively);
+    }
+
     /// Makes the next broadcast of this node on a channel.
     pub(super) fn publish(
         &mut self,
@@ -81,14 +111,14 @@ impl Dissemination {
 
     /// A broadcast arrived that was perhaps missing.
     pub(super) fn note_arrived(&mut self, context: &mut Context, id: &UpdateId) {
-        self.missing.remove(id);
+        self.tree.remove_missing(id);
         context.timers.cancel(&Timer::Graft(id.clone()));
     }
 
     /// A neighbour announced a broadcast that was not received. It is requested after a delay, since it is probably on
     /// its way; the delay is random, since otherwise a whole subtree would request it at once.
     pub(super) fn note_announced(&mut self, context: &mut Context, link: LinkId, id: UpdateId) {
-        if self.missing.note(id.clone(), (), link) != Announced::First {
+        if self.tree.on_announced(id.clone(), (), link) != Announced::First {
             return;
         }
         let tuning = context.tuning();
@@ -96,20 +126,21 @@ impl Dissemination {
         context.timers.set(Timer::Graft(id), context.now + delay);
     }
 
-    /// An announced broadcast still has not arrived: chooses the next announcer that is usable.
+    /// An announced broadcast still has not arrived: chooses the next announcer that is lively. Its link
+    /// joins the tree.
     pub(super) fn request_missing(
         &mut self,
         context: &mut Context,
         id: &UpdateId,
-        is_usable: impl Fn(LinkId) -> bool,
+        is_lively: impl Fn(LinkId) -> bool,
     ) -> Request {
-        if self.missing.announced_version(id).is_none() {
+        if self.tree.missing(id).is_none() {
             return Request::Nothing;
         }
         let grafts = !context.has(Switch::NoBroadcastGraft);
         match self
-            .missing
-            .next_announcer(id, |link| grafts && is_usable(*link))
+            .tree
+            .next_announcer(id, |link| grafts && is_lively(link))
         {
             Some((link, ())) => {
                 let next = context.now + context.tuning().graft_interval;
@@ -158,6 +189,20 @@ mod tests {
         assert_eq!(request(), Request::Graft(LinkId(3)));
         assert_eq!(request(), Request::GiveUp);
         assert_eq!(request(), Request::Nothing);
+    }
+
+    #[test]
+    fn a_link_belongs_to_the_tree_until_it_brings_a_duplicate_and_after_a_request() {
+        let (mut context, mut dissemination) = (context(), Dissemination::default());
+        let (link, missing) = (LinkId(1), update_id("chat", "a", 1));
+        dissemination.on_open(link);
+        assert!(dissemination.is_eager(link));
+        dissemination.make_lazy(link);
+        assert!(!dissemination.is_eager(link));
+        dissemination.note_announced(&mut context, link, missing.clone());
+        dissemination.request_missing(&mut context, &missing, |_| true);
+        assert!(dissemination.is_eager(link));
+        assert!(dissemination.on_closed(link));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::message::{ChannelName, Data, Item, Packet, Update, UpdateId};
 use crate::flow_control::FlowControl;
 use crate::identity::NodeId;
 use crate::pacing::{Demand, Pace, Pacer};
-use crate::plumtree::TreeLink;
+use crate::plumtree::Control;
 use crate::size::{Encoded, FRAME_BYTES_MAX};
 use crate::time::{Duration, Instant};
 use packets::PacketQueue;
@@ -59,7 +59,8 @@ impl Budget {
 pub(super) struct LinkQueue {
     neighbour: Neighbour,
     opened: Instant,
-    tree: TreeLink<UpdateId, UpdateId>,
+    /// Messages of the broadcast tree.
+    tree: Control<UpdateId, UpdateId>,
     flow: FlowControl,
     pacer: Pacer,
     /// Steps of reconciliation.
@@ -71,12 +72,12 @@ pub(super) struct LinkQueue {
 }
 
 impl LinkQueue {
-    /// The queue of a link that was opened at `now`. It belongs to the broadcast tree.
+    /// The queue of a link that was opened at `now`.
     pub(super) fn new(neighbour: Neighbour, now: Instant) -> Self {
         Self {
             neighbour,
             opened: now,
-            tree: TreeLink::new(true),
+            tree: Control::new(),
             flow: FlowControl::new(WINDOW),
             pacer: Pacer::new(),
             steps: VecDeque::new(),
@@ -96,12 +97,9 @@ impl LinkQueue {
         self.neighbour.lively
     }
 
-    /// Notes whether something was received from the neighbour recently. Returns whether a link of the broadcast tree
-    /// was lost by it.
+    /// Notes whether something was received from the neighbour recently. Returns whether it became silent.
     pub(super) const fn set_lively(&mut self, lively: bool) -> bool {
-        let lost = self.neighbour.lively && self.tree.is_eager() && !lively;
-        self.neighbour.lively = lively;
-        lost
+        core::mem::replace(&mut self.neighbour.lively, lively) && !lively
     }
 
     /// The time since the link opened.
@@ -109,59 +107,25 @@ impl LinkQueue {
         now - self.opened
     }
 
-    /// Whether the link belongs to the broadcast tree.
-    pub(super) const fn is_eager(&self) -> bool {
-        self.tree.is_eager()
-    }
-
-    /// Whether a new broadcast goes out on the link at once.
-    pub(super) const fn carries_broadcasts(&self) -> bool {
-        self.tree.is_eager() && self.neighbour.lively
-    }
-
-    /// Adds the link to the broadcast tree: it brought the first copy of a broadcast.
-    pub(super) const fn note_first_copy(&mut self) {
-        self.tree.make_eager();
-    }
-
-    /// Takes the link out of the broadcast tree, here and at the neighbour: it brought a duplicate.
-    pub(super) const fn note_duplicate(&mut self) {
+    /// Asks the neighbour to announce broadcasts instead of sending them.
+    pub(super) const fn prune(&mut self) {
         self.tree.prune();
     }
 
-    /// Adds a lively link to the broadcast tree: another link of the tree was lost.
-    pub(super) const fn restore(&mut self) {
-        if self.neighbour.lively {
-            self.tree.make_eager();
-        }
+    /// Sends a broadcast, on a link of the broadcast tree. Returns the channels of broadcasts dropped for it.
+    pub(super) fn broadcast(&mut self, update: &Arc<Update>) -> BTreeSet<ChannelName> {
+        self.updates.push(update, false)
     }
 
-    /// Sends a broadcast if the link belongs to the tree, or announces it at `due`. Returns the channels of broadcasts
-    /// dropped for it. Announcements above the bound are dropped: reconciliation finds their broadcasts.
-    pub(super) fn broadcast(
-        &mut self,
-        update: &Arc<Update>,
-        due: Instant,
-    ) -> BTreeSet<ChannelName> {
-        if self.carries_broadcasts() {
-            return self.updates.push(update, false);
-        }
-        self.tree
-            .announce(update.id.clone(), due, ANNOUNCEMENTS_MAX);
-        BTreeSet::new()
+    /// Announces a broadcast at `due`, on a link that does not belong to the broadcast tree. Announcements above the bound
+    /// are dropped: reconciliation finds their broadcasts.
+    pub(super) fn announce(&mut self, id: UpdateId, due: Instant) {
+        self.tree.announce(id, due, ANNOUNCEMENTS_MAX);
     }
 
     /// Requests a broadcast that the neighbour announced.
     pub(super) fn graft(&mut self, id: UpdateId) {
         self.tree.graft(id);
-    }
-
-    /// Answers a graft request of the neighbour; `update` is none if it is not kept any more.
-    pub(super) fn on_graft(&mut self, update: Option<&Arc<Update>>) {
-        self.tree.make_eager();
-        if let Some(update) = update {
-            self.updates.push(update, false);
-        }
     }
 
     /// Drops the announcement of a broadcast that the neighbour announced itself.
@@ -223,9 +187,6 @@ impl LinkQueue {
     /// # Errors
     /// When a payload is broken.
     pub(super) fn receive(&mut self, data: Data) -> Result<Vec<Item>, BrokenPayload> {
-        if data.prune {
-            self.tree.make_lazy();
-        }
         self.flow.add_credit(data.credit);
         if !data.items.is_empty() || data.prune {
             let bytes = u32::try_from(data.encoded_len()).unwrap_or(u32::MAX);
@@ -420,58 +381,40 @@ mod tests {
     }
 
     #[test]
-    fn a_broadcast_goes_out_on_a_link_of_the_tree_and_is_announced_on_others() {
+    fn broadcasts_go_out_at_once_and_announcements_when_they_are_due() {
         let (mut queue, update) = (queue(), message("a", 1, 5));
-        assert!(queue.broadcast(&update, NOW).is_empty());
+        assert!(queue.broadcast(&update).is_empty());
+        queue.announce(update_id("chat", "a", 2), NOW + Duration::from_millis(5));
         let whole = Item::Update {
-            update: Arc::clone(&update),
+            update,
             repair: false,
             remaining: 0,
         };
         assert_eq!(items(&mut queue), [whole]);
-        queue.note_duplicate();
-        queue.broadcast(&update, NOW);
-        let data = sent(&mut queue);
-        assert!(data[0].prune);
-        assert_eq!(data[0].items, [Item::Have(update.id.clone())]);
-    }
-
-    #[test]
-    fn a_silent_neighbour_gets_announcements_and_its_link_leaves_the_tree() {
-        let mut queue = queue();
-        assert!(queue.set_lively(false), "a link of the tree is lost");
-        assert!(!queue.set_lively(false));
-        assert!(queue.is_eager() && !queue.carries_broadcasts());
-        queue.broadcast(&message("a", 1, 5), NOW + Duration::from_millis(5));
         assert_eq!(queue.demand().due, Some(NOW + Duration::from_millis(5)));
         assert_eq!(queue.next_message(NOW), None);
+        queue.prune();
+        queue.announce(update_id("chat", "a", 3), NOW);
+        let data = sent(&mut queue);
+        assert!(data[0].prune);
+        let announced = [2, 3].map(|sequence| Item::Have(update_id("chat", "a", sequence)));
+        assert_eq!(data[0].items, announced);
     }
 
     #[test]
-    fn a_prune_of_the_neighbour_makes_the_link_lazy_and_its_graft_eager() {
+    fn a_neighbour_becomes_silent_once() {
         let mut queue = queue();
-        let prune = Data {
-            prune: true,
-            ..Data::default()
-        };
-        assert_eq!(queue.receive(prune), Ok(Vec::new()));
-        assert!(!queue.is_eager());
-        let update = message("a", 1, 5);
-        queue.on_graft(Some(&update));
-        assert!(queue.is_eager());
-        assert_eq!(items(&mut queue).len(), 1, "the requested broadcast");
-        queue.on_graft(None);
-        assert!(items(&mut queue).is_empty());
+        assert!(queue.set_lively(false) && !queue.set_lively(false));
+        assert!(!queue.set_lively(true) && queue.is_lively());
     }
 
     #[test]
-    fn a_broadcast_that_the_neighbour_sent_is_not_sent_back() {
+    fn a_broadcast_that_the_neighbour_holds_is_neither_sent_nor_announced() {
         let (mut queue, update) = (queue(), message("a", 1, 5));
-        queue.broadcast(&update, NOW);
+        queue.broadcast(&update);
         queue.note_held_by_peer(&update.id);
         assert!(items(&mut queue).is_empty());
-        queue.note_duplicate();
-        queue.broadcast(&update, NOW);
+        queue.announce(update.id.clone(), NOW);
         queue.withdraw(&update.id);
         assert!(items(&mut queue).is_empty());
     }
@@ -480,7 +423,7 @@ mod tests {
     fn control_goes_before_data_and_packets_and_broadcasts_in_turn() {
         let mut queue = queue();
         for number in 1..=2 {
-            queue.broadcast(&message("a", number, 1), NOW);
+            queue.broadcast(&message("a", number, 1));
             queue.push_packet(&Arc::new(packet("c", &["me"], number, 1)));
         }
         let step = Item::Digest {
@@ -519,7 +462,7 @@ mod tests {
     fn a_neighbour_that_consumes_nothing_gets_one_window() {
         let mut queue = queue();
         for sequence in 0..8 {
-            queue.broadcast(&message("a", sequence, 60_000), NOW);
+            queue.broadcast(&message("a", sequence, 60_000));
         }
         let first: usize = sent(&mut queue).iter().map(Encoded::encoded_len).sum();
         assert!(first >= WINDOW as usize && first < WINDOW as usize + FRAME_BYTES_MAX);
@@ -536,7 +479,7 @@ mod tests {
     fn credit_is_returned_without_other_output() {
         let (mut sender, mut receiver) = (queue(), queue());
         for sequence in 0..3 {
-            sender.broadcast(&message("a", sequence, 30_000), NOW);
+            sender.broadcast(&message("a", sequence, 30_000));
         }
         let mut bytes = 0;
         for data in sent(&mut sender) {
@@ -554,7 +497,7 @@ mod tests {
     fn a_channel_is_reconciled_once_its_last_dropped_broadcast_was_followed_by_all_others() {
         let mut queue = queue();
         for sequence in 0..3 {
-            queue.broadcast(&message("a", sequence, WAITING_BYTES_MAX / 2), NOW);
+            queue.broadcast(&message("a", sequence, WAITING_BYTES_MAX / 2));
         }
         assert!(!queue.has_room());
         assert!(queue.take_needs_resync().is_empty());
@@ -585,7 +528,7 @@ mod tests {
                     expected.0.push(packet);
                 } else {
                     let update = write(number, &[&format!("k{number}")], bytes);
-                    prop_assert!(sender.broadcast(&update, NOW).is_empty());
+                    prop_assert!(sender.broadcast(&update).is_empty());
                     expected.1.push(update);
                 }
             }
