@@ -364,7 +364,7 @@ mod tests {
     fn after_a_loss_the_next_publication_floods_over_links_that_are_alive() {
         let mut tree = tree();
         tree.make_eager(20);
-        assert!(!tree.on_closed(10), "a lazy link is no loss");
+        assert!(!tree.on_closed(10), "the link was lazy");
         assert!(tree.on_closed(20));
         tree.on_open(40, false);
         tree.flood(|link| link != 30);
