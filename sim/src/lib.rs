@@ -25,6 +25,7 @@ pub mod runner;
 pub mod scenario;
 pub mod search;
 pub mod shrink;
+pub mod systems;
 pub mod timeline;
 pub mod tree;
 pub mod verdict;
@@ -32,4 +33,5 @@ pub mod world;
 
 pub use model::{Options, run};
 pub use runner::{Model, Runner};
+pub use systems::Systems;
 pub use world::Program;

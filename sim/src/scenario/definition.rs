@@ -9,6 +9,9 @@ use super::steps::Step;
 use super::variant::Variant;
 use core::time::Duration;
 
+/// The system of a scenario file that names none.
+pub const DEFAULT_SYSTEM: &str = "mesh";
+
 /// A situation, as read from a file.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -18,6 +21,8 @@ pub struct Scenario {
     pub name: String,
     /// Which run of the file's matrix it is.
     pub variant: Variant,
+    /// The name of the system that it simulates.
+    pub system: String,
     /// Its story.
     pub about: String,
     /// The engines it is written for.

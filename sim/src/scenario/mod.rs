@@ -40,7 +40,7 @@ pub use action::{Action, Certificate, NetworkAction, NodeAction, Pairs, Sides};
 pub use channels::Opening;
 pub use chaos::{Chaos, ChaosKind};
 pub use conditions::{Bound, Condition, Expectation, Metric, Mode, SeenAs};
-pub use definition::Scenario;
+pub use definition::{DEFAULT_SYSTEM, Scenario};
 pub use engine::Engine;
 pub use error::{ScenarioError, nearest, suggestion};
 pub use host::{Clock, Disk, Host, TuningChanges};

@@ -158,6 +158,8 @@ impl Program for Clients {
 }
 
 static SHOP: Definition = Definition {
+    name: "shop",
+    command: "shop",
     vocabulary: || Vocabulary {
         name: "the shop",
         programs: vec!["counter", "client"],
@@ -172,7 +174,6 @@ static SHOP: Definition = Definition {
         })
     },
     recoverable: |_, _, _| Ok(()),
-    reproduce_command: |scenario, seed, _| format!("shop {} {seed}", scenario.name),
 };
 
 fn parse(nodes: &str, steps: &str) -> Result<Scenario, String> {
