@@ -46,14 +46,14 @@ pub fn main(systems: &[&'static Definition]) -> ExitCode {
         subcommand: &[],
     };
     let name = programs::name();
-    let command = clap::Command::new("simulator")
+    let command = Sim::augment_subcommands(clap::Command::new("simulator"))
         .bin_name(name.clone())
-        .about("Runs simulations, searches for failures and explains them")
+        .about("Run scenarios, search for failing seeds, and explain failures")
         .after_help(AFTER_HELP)
         .max_term_width(100)
         .subcommand_required(true)
         .arg_required_else_help(true);
-    let matches = Sim::augment_subcommands(command).get_matches();
+    let matches = command.get_matches();
     let done = Sim::from_arg_matches(&matches)
         .map_err(Failure::usage)
         .and_then(|command| tool.run(command, &Screen::new()));
@@ -125,5 +125,37 @@ impl Tool<'_> {
                 names.join(", ")
             ))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use phalanx_sim::mesh::MESH;
+
+    #[test]
+    fn the_command_line_definition_is_valid() {
+        Sim::augment_subcommands(clap::Command::new("simulator")).debug_assert();
+    }
+
+    #[test]
+    fn an_engine_that_the_tool_does_not_offer_is_an_error_with_the_list() {
+        let wire = ExternalEngine {
+            engine: Engine::Wire,
+            program: "phalanx-sim-wire",
+            built_by: "make wire",
+        };
+        let tool = Tool {
+            systems: Systems(&[&MESH]),
+            engines: &[wire],
+            subcommand: &["sim"],
+        };
+        assert_eq!(tool.command(), "phalanx sim");
+        assert!(tool.external(Engine::Wire).is_ok());
+        let why = tool.external(Engine::Madsim).unwrap_err().to_string();
+        assert!(
+            why.contains("does not offer the engine madsim; there is model, wire"),
+            "{why}"
+        );
     }
 }

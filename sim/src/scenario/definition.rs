@@ -21,7 +21,7 @@ pub struct Scenario {
     pub name: String,
     /// Which run of the file's matrix it is.
     pub variant: Variant,
-    /// The name of the system that it simulates.
+    /// The name of the simulated system.
     pub system: String,
     /// Its story.
     pub about: String,

@@ -30,7 +30,7 @@ pub(crate) struct ScenarioFile {
     pub(crate) name: Text,
     /// The story: what happens and why it matters.
     pub(crate) about: Text,
-    /// The system that it simulates (default `mesh`); a tool lists the systems that it knows.
+    /// The name of the simulated system (default `mesh`).
     pub(crate) system: Option<Text>,
     /// The engines it is written for: `model`, `wire`, `madsim`.
     pub(crate) engines: Vec<Text>,
