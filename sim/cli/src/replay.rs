@@ -212,7 +212,7 @@ impl Session<'_> {
 
     fn states(&self) -> Vec<State> {
         let hosts = self.hosts().into_iter();
-        hosts.map(|host| State::of(&self.replay, host)).collect()
+        State::all(&self.replay, hosts)
     }
 
     /// Prints the state of the nodes at the current position.

@@ -38,25 +38,21 @@ struct ProcessState {
 }
 
 impl State {
-    /// Returns the state of a host at the position of a replay.
-    pub(crate) fn of(replay: &Replay<'_>, host: usize) -> Self {
-        let hosts = 0..replay.scenario().hosts.len();
+    /// Returns the states of hosts at the position of a replay.
+    pub(crate) fn all(replay: &Replay<'_>, hosts: impl Iterator<Item = usize>) -> Vec<Self> {
         let alone = |host| replay.processes(host).map(|it| it.0).eq([PROGRAM]);
-        if hosts.into_iter().all(alone) {
-            return Self::Node(node_state(replay, host));
+        if (0..replay.scenario().hosts.len()).all(alone) {
+            let nodes = hosts.map(|host| node_state(replay, host));
+            return nodes.map(Self::Node).collect();
         }
-        let processes = replay.processes(host).map(|(program, view)| ProcessState {
-            program,
-            running: view.map(|view| (view.digest(), view.state())),
-            node: view
-                .and_then(|view| view.of::<Node>())
-                .map(|_| node_state(replay, host)),
-        });
-        Self::Host(HostState {
-            name: replay.scenario().hosts[host].name.clone(),
-            at: replay.now(),
-            processes: processes.collect(),
-        })
+        let hosts = hosts.map(|host| HostState::of(replay, host));
+        hosts.map(Self::Host).collect()
+    }
+
+    /// Returns the state of one host at the position of a replay.
+    pub(crate) fn of(replay: &Replay<'_>, host: usize) -> Self {
+        let mut states = Self::all(replay, std::iter::once(host));
+        states.remove(0)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -141,6 +137,21 @@ fn shortened(text: &str) -> String {
 }
 
 impl HostState {
+    fn of(replay: &Replay<'_>, host: usize) -> Self {
+        let processes = replay.processes(host).map(|(program, view)| ProcessState {
+            program,
+            running: view.map(|view| (view.digest(), view.state())),
+            node: view
+                .and_then(|view| view.of::<Node>())
+                .map(|_| node_state(replay, host)),
+        });
+        Self {
+            name: replay.scenario().hosts[host].name.clone(),
+            at: replay.now(),
+            processes: processes.collect(),
+        }
+    }
+
     fn as_value(&self) -> Value {
         let processes = self.processes.iter().map(|process| {
             let mut value =
