@@ -6,7 +6,6 @@ use crate::nginx::Nginx;
 use phalanx_sim::address::address;
 use phalanx_sim::invariant::{Invariant, Verdict};
 use phalanx_sim::mesh::{self, MESH};
-use phalanx_sim::scenario::command_line::run_words;
 use phalanx_sim::scenario::{Host, Scenario, Vocabulary};
 use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start};
 use serde_json::Value;
@@ -19,13 +18,11 @@ const SERVED_EARLY: &str = "served-early";
 
 /// The fleet: a mesh daemon on every host, a controller on the hosts of that role, an agent and an nginx on the others.
 pub static FLEET: Definition = Definition {
+    name: "fleet",
+    command: "cargo run --",
     vocabulary,
     build,
     recoverable: MESH.recoverable,
-    reproduce_command: |scenario, seed, _| {
-        let scenario = run_words(scenario);
-        format!("fleet run {scenario} --seeds {seed}..{seed}")
-    },
 };
 
 fn vocabulary() -> Vocabulary {
