@@ -6,7 +6,8 @@
 
 use super::config::Config;
 use super::context::Context;
-use super::interface::{Event, TARGETS_MAX};
+use super::event::Event;
+use super::interface::TARGETS_MAX;
 use super::timer::Timer;
 use crate::identity::NodeId;
 use crate::link::Address;

@@ -1,11 +1,12 @@
-//! What all components of the machine share: the time, the settings, one stream of random choices, one wheel of timers,
-//! the view, and the orders of the current step.
+//! The context of a step, which all components of the machine share: the time, the settings, one stream of random
+//! choices, one wheel of timers, the view, and the orders of the step.
 //!
 //! The view and the timers are shared because each is one index over the whole machine. A [`Timer`] belongs to the
 //! component that names it; the view is written by dissemination, the failure detector and the self record alone.
 
 use super::config::{Config, Tuning};
-use super::interface::{Event, Output};
+use super::event::Event;
+use super::interface::Output;
 use super::timer::Timers;
 use crate::identity::NodeId;
 use crate::machine::Outbox;
@@ -14,7 +15,7 @@ use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
 use crate::topology::{Handle, Topology};
 
-/// What components are given to work with.
+/// The shared state that components work with.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Context {
     /// The time of the current step.

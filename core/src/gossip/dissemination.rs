@@ -296,7 +296,9 @@ impl Dissemination {
         let topology = &mut context.topology;
         match topology.apply_report_at(member, &aged.report, proofs) {
             Applied::Full => Err(Unmerged::TooMany),
-            applied => Ok((applied, Key::EdgeReport(member), before)),
+            applied @ (Applied::Same | Applied::Older | Applied::Newer) => {
+                Ok((applied, Key::EdgeReport(member), before))
+            }
         }
     }
 }

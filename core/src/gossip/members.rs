@@ -1,4 +1,4 @@
-//! Members: what this view holds of each member's life, beside its record.
+//! Members: the life of each member in this view, beside its record.
 //!
 //! ```text
 //!   (unknown) ──record──► Alive ──no path──► Suspect ──evidence too old──► Down ──forgotten──► (unknown)
@@ -44,7 +44,7 @@ impl LastUpdate {
     }
 }
 
-/// What is kept of a member that is not plainly alive, or that this node was linked to or dialled.
+/// State of a member that is not plainly alive, or that this node has linked to or dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Member {
     status: Status,

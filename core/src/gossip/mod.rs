@@ -34,6 +34,7 @@ mod config;
 mod context;
 mod dialer;
 mod dissemination;
+mod event;
 mod failure_detector;
 mod frame_builder;
 mod handshake;
@@ -59,7 +60,8 @@ pub use anti_entropy::HISTORY_MAX;
 pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
 pub use dissemination::{ANNOUNCERS_MAX, MISSING_MAX};
-pub use interface::{Event, Input, LinkEnd, Output, Rejection, TARGETS_MAX};
+pub use event::{Event, LinkEnd, Rejection};
+pub use interface::{Input, Output, TARGETS_MAX};
 pub use message::Message;
 pub use overlay::REQUESTED_MAX;
 pub use view::{LinkView, MemberView, Phase, Status};
@@ -570,10 +572,11 @@ impl Gossip {
     /// Where the node is in its own life.
     #[must_use]
     pub const fn phase(&self) -> Phase {
-        match self.self_record.phase() {
-            Phase::Running if self.local_health.is_isolated() => Phase::Isolated,
-            phase => phase,
+        let phase = self.self_record.phase();
+        if matches!(phase, Phase::Running) && self.local_health.is_isolated() {
+            return Phase::Isolated;
         }
+        phase
     }
 
     /// Set hash of the view: equal on two nodes with equal views.
@@ -639,7 +642,7 @@ impl Gossip {
         open.map(|(id, link, alive)| (id, link.peer(), alive))
     }
 
-    /// What a member is in this view; none if nobody of this name is known.
+    /// The status of a member in this view; none if no member of this id is known.
     pub(crate) fn status_of(&self, id: &NodeId) -> Option<Status> {
         let handle = self
             .context

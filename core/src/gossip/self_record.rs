@@ -21,7 +21,8 @@
 
 use super::config::Config;
 use super::context::Context;
-use super::interface::{Event, Output};
+use super::event::Event;
+use super::interface::Output;
 use super::timer::Timer;
 use super::view::Phase;
 use crate::identity::NodeId;
@@ -373,7 +374,7 @@ impl SelfRecord {
         self.phase = Phase::Leaving;
     }
 
-    /// Publishes that the node leaves; its edges are no evidence from now on. The record has `leave_linger` to spread.
+    /// Publishes that the node leaves; its edges are not evidence from now on. The record has `leave_linger` to spread.
     pub(super) fn say_farewell(&mut self, context: &mut Context) {
         let content = self.record.content().clone();
         let rank = Rank {

@@ -1,4 +1,4 @@
-//! What the machine's deadlines are about.
+//! The timers of the machine. Each belongs to the component that names it.
 
 use crate::deadlines::Deadlines;
 use crate::link::{DialId, LinkId};
@@ -6,7 +6,7 @@ use crate::time::Instant;
 use crate::topology::Handle;
 use crate::topology::publication::Key;
 
-/// What a deadline is about. Of those of one instant, the first comes first.
+/// The subject of a deadline. Deadlines of one instant are due in the order of the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     Heartbeat,
@@ -28,7 +28,7 @@ pub(super) enum Timer {
     StoreRetry,
 }
 
-/// A timer in two numbers, in the order of the timers: compared without a look at which it is.
+/// A timer in two numbers, in the order of the timers, so that timers are compared without a match on their variants.
 type Code = (u8, u64);
 
 impl Timer {
@@ -72,12 +72,13 @@ impl Timer {
             13 => Self::Dial(DialId(about)),
             14 => Self::Graft(Key::of(about)),
             15 => Self::Forget(about as Handle),
-            _ => Self::StoreRetry,
+            16 => Self::StoreRetry,
+            _ => panic!("no timer has this code"),
         }
     }
 }
 
-/// The machine's deadlines: one a timer.
+/// The machine's deadlines, at most one for each timer.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Timers(Deadlines<Code>);
 

@@ -6,7 +6,7 @@
 //! no accusation for [`ISOLATION_HOLD`].
 
 use super::super::context::Context;
-use super::super::interface::Event;
+use super::super::event::Event;
 use super::super::timer::Timer;
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};

@@ -32,7 +32,7 @@ struct Suspicion {
     postponed: u8,
 }
 
-/// What the paths in the view say of a member.
+/// The result of the search for paths, for one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
     /// A path leads to a member that other nodes lost.

@@ -572,7 +572,12 @@ mod tests {
                     message: Message::Frame(frame),
                     ..
                 } => Some(frame),
-                _ => None,
+                Output::Dial { .. }
+                | Output::Send { .. }
+                | Output::Close { .. }
+                | Output::Store { .. }
+                | Output::Left
+                | Output::Report(_) => None,
             });
             sent.collect()
         }
@@ -640,7 +645,7 @@ mod tests {
     #[test]
     fn a_snapshot_goes_in_chunks_that_fit_and_a_broken_link_sends_nothing() {
         let mut bench = Bench::new();
-        for index in 2..600 {
+        for index in 2..2_000 {
             learn(&mut bench.context, index);
         }
         bench.frames.snapshot(LINK, false);
@@ -663,7 +668,10 @@ mod tests {
             bench.context.now = bench.context.timers.next().unwrap();
             bench.frames.on_due(LINK);
         }
-        assert!(records == 600 && chunks > 1, "{records} in {chunks} chunks");
+        assert!(
+            records == 2_000 && chunks > 1,
+            "{records} in {chunks} chunks"
+        );
         bench.links.set_broken(LINK);
         bench.frames.heartbeat(LINK, false);
         bench.context.now += Duration::from_secs(1);
