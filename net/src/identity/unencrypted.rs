@@ -40,7 +40,7 @@ static UNENCRYPTED: Tls13CipherSuite = Tls13CipherSuite {
     common: CipherSuiteCommon {
         suite: NAME,
         hash_provider: MODEL.common.hash_provider,
-        // Without encryption there is no limit to preserve confidentiality.
+        // There is no confidentiality to preserve, so there is no limit.
         confidentiality_limit: u64::MAX,
     },
     hkdf_provider: MODEL.hkdf_provider,

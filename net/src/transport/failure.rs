@@ -117,7 +117,9 @@ pub(crate) fn of_certificate(error: &CertificateError) -> String {
 /// Converts the alert that the other end sent before it aborted.
 fn of_alert(alert: AlertDescription) -> DialError {
     let untrusted = |why: &str| {
-        DialError::Untrusted(format!("it does not accept this node's certificate: {why}"))
+        DialError::Untrusted(format!(
+            "it does not accept the certificate of this end: {why}"
+        ))
     };
     match alert {
         AlertDescription::UnknownCA => untrusted("signed by a CA that it does not know"),
@@ -164,7 +166,9 @@ mod tests {
             DialError::Untrusted("its certificate has expired".to_owned())
         );
         let error = io_error(Tls::AlertReceived(AlertDescription::UnknownCA));
-        assert!(matches!(greeting(&error), DialError::Untrusted(why) if why.contains("foreign")));
+        assert!(
+            matches!(greeting(&error), DialError::Untrusted(why) if why.contains("does not know"))
+        );
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! open --message--> open
-//! open --peer ends, connection breaks, no message, queue full--> Closed goes to the machine, gone
-//! open --a certificate ends soon, or is trusted no longer--> Closed goes to the machine, draining
-//! open --the machine orders Close--> draining --peer ends, or close_grace--> gone
+//! open --peer closes, connection lost, invalid message, queue full--> gone, machine gets Closed
+//! open --certificate expires soon or is not trusted any more--> draining, machine gets Closed
+//! open --Close from the machine--> draining --peer closes, or close_grace--> gone
 //! ```
 //!
 //! Each link has its own connection, which ends with the link. Signals of overlays are removed from

@@ -6,9 +6,9 @@
 //! parses them, core judges them.
 //!
 //! ```text
-//!  dialer: connect -> TLS -> HTTP/2 -> Link call --+                    +-> driver: Dialed
-//!                                                  +-> one task a link -+-> driver: Receive ...
-//!  acceptor: accept -> TLS -> HTTP/2 -> Link call -+                    +-> driver: Closed
+//!  dialer: connect -> TLS -> HTTP/2 -> Link call --+                       +-> driver: Dialed
+//!                                                  +-> one task per link -+-> driver: Receive ...
+//!  acceptor: accept -> TLS -> HTTP/2 -> Link call -+                       +-> driver: Closed
 //! ```
 //!
 //! TLS is handled here and HTTP/2 runs inside it, so that both ends know the other's certificate

@@ -139,7 +139,7 @@ async fn a_message_is_acknowledged_and_a_publisher_receives_none() {
         datagram: false,
     };
     let code = |result: Result<_, tonic::Status>| result.err().map(|status| status.code());
-    let unknown = two.a.channels().send(to("nobody", vec![1])).await;
+    let unknown = two.a.channels().send(to("unknown", vec![1])).await;
     assert_eq!(code(unknown), Some(Code::NotFound));
     two.b
         .channels()
@@ -226,7 +226,7 @@ async fn keys_are_written_conditionally_read_and_listed() {
         .collect();
     assert_eq!(brief, [("settings", MAP, false, 1)]);
     let unknown = two.b.channels().get_routes(GetRoutesRequest {
-        source: "nobody".to_owned(),
+        source: "unknown".to_owned(),
     });
     assert_eq!(unknown.await.unwrap_err().code(), Code::NotFound);
     two.end().await;

@@ -60,7 +60,7 @@ async fn a_client_certificate_rejected_by_the_node_is_reported_by_its_alert() {
         .await
         .unwrap_err();
     assert!(
-        matches!(&error, ConnectError::Untrusted { why, .. } if why.contains("does not take our certificate")),
+        matches!(&error, ConnectError::Untrusted { why, .. } if why.contains("does not accept the certificate of this end")),
         "{error}"
     );
     a.shutdown().await;

@@ -30,7 +30,7 @@ async fn a_link_closes_before_either_certificate_expires_and_reports_the_reason(
         );
     }
     // The link is dialled again without success; after the expiry the other end reports the reason.
-    two.fails_to_dial("does not accept this node's certificate: expired")
+    two.fails_to_dial("does not accept the certificate of this end: expired")
         .await;
     one.sees(&[("one", Status::Alive), ("two", Status::Down)])
         .await;

@@ -113,7 +113,7 @@ async fn an_expired_dialer_learns_the_reason_although_its_own_handshake_succeede
     let mut two = start(ca.expired_node("two"), &[one.address()]).await;
     let reason = two.fails_to_dial("not trusted").await;
     assert!(
-        reason.contains("does not accept this node's certificate: expired"),
+        reason.contains("does not accept the certificate of this end: expired"),
         "{reason}"
     );
     one.turns_away("expired").await;
@@ -279,7 +279,7 @@ async fn calls_know_their_caller_and_learn_the_reason_of_a_rejection() {
         }
     };
     assert!(
-        reason.contains("does not accept this node's certificate: expired"),
+        reason.contains("does not accept the certificate of this end: expired"),
         "{reason}"
     );
     one.ends().await;

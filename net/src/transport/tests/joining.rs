@@ -92,8 +92,8 @@ async fn a_port_in_use_is_an_error_with_its_fix() {
 #[tokio::test]
 async fn a_closed_port_is_a_refused_connection() {
     let ca = Ca::new();
-    let (held, nobody) = unused_address();
-    let mut one = start(ca.node("one"), &[nobody]).await;
+    let (held, closed) = unused_address();
+    let mut one = start(ca.node("one"), &[closed]).await;
     one.fails_to_dial("refused").await;
     drop(held);
     one.ends().await;
