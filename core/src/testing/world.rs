@@ -1,4 +1,4 @@
-//! One helper world for tests of several machines, or of one machine whose neighbours the test plays.
+//! The helper world for tests of several machines.
 //!
 //! A [`World`] holds machines, the time, and events under way. It steps machines and passes their outputs to an
 //! [`Environment`]: the test's model of links, stores and applications. Events that are due happen before a wake of the
@@ -128,54 +128,6 @@ impl<E: Environment> World<E> {
     }
 }
 
-/// The environment of one machine whose neighbours the test plays: outputs are recorded.
-pub(crate) struct Recorder<M: Machine> {
-    outputs: Vec<(Instant, M::Output)>,
-}
-
-impl<M: Machine> Environment for Recorder<M> {
-    type Node = ();
-    type Machine = M;
-    /// An input that the machine will get.
-    type Event = M::Input;
-
-    fn perform(world: &mut World<Self>, (): &(), output: M::Output) {
-        world.environment.outputs.push((world.now, output));
-    }
-
-    fn happen(world: &mut World<Self>, input: M::Input) {
-        world.step(&(), input);
-    }
-}
-
-impl<M: Machine> World<Recorder<M>> {
-    /// A world with one machine.
-    pub(crate) fn alone(machine: M) -> Self {
-        let mut world = Self::around(Recorder {
-            outputs: Vec::new(),
-        });
-        world.nodes.insert((), machine);
-        world
-    }
-
-    /// The machine.
-    pub(crate) fn machine(&self) -> &M {
-        &self.nodes[&()]
-    }
-
-    /// Gives the machine an input. Returns its outputs and their times.
-    pub(crate) fn give(&mut self, input: M::Input) -> Vec<(Instant, M::Output)> {
-        self.step(&(), input);
-        core::mem::take(&mut self.environment.outputs)
-    }
-
-    /// Lets time pass. Returns the machine's outputs and their times.
-    pub(crate) fn pass(&mut self, duration: Duration) -> Vec<(Instant, M::Output)> {
-        self.run(duration);
-        core::mem::take(&mut self.environment.outputs)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,15 +241,5 @@ mod tests {
         world.retain_events(|node| *node != 1);
         world.run(10 * SECOND);
         assert_eq!(world.environment.rung.len(), 1);
-    }
-
-    #[test]
-    fn the_outputs_of_a_machine_alone_are_recorded_with_their_times() {
-        let mut world = World::alone(Bell::default());
-        assert!(world.give(Input::Touch).is_empty());
-        world.schedule(SECOND / 2, Input::Touch);
-        let rung = world.pass(5 * SECOND);
-        assert_eq!(rung, [(Instant::ZERO + SECOND * 3 / 2, Ring)]);
-        assert_eq!(world.machine().next_deadline(), None);
     }
 }

@@ -11,7 +11,7 @@ use crate::channel::{
 use crate::gossip::message::{Cell, FRAME_BYTES_MAX};
 use crate::link::LinkId;
 use crate::size::Encoded;
-use crate::testing::world::World;
+use crate::testing::alone::Alone;
 use crate::time::{Duration, Instant};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -201,18 +201,21 @@ fn input() -> impl Strategy<Value = Input> {
 proptest! {
     #[test]
     fn arbitrary_items_break_no_node(inputs in prop::collection::vec((input(), 0_u64..2_000), 1..60)) {
-        let mut world = World::alone(Channels::new(config("me"), 1, Instant::ZERO));
+        let mut alone = Alone {
+            machine: Channels::new(config("me"), 1, Instant::ZERO),
+            now: Instant::ZERO,
+        };
         for (input, millis) in inputs {
-            world.pass(Duration::from_millis(millis));
+            alone.pass(Duration::from_millis(millis));
             if input == Input::Wake {
                 continue;
             }
-            for (_, output) in world.give(input) {
+            for (_, output) in alone.give(input) {
                 if let Output::Transmit { data, .. } = output {
                     prop_assert!(data.encoded_len() <= FRAME_BYTES_MAX, "{}", data.encoded_len());
                 }
             }
-            let node = world.machine();
+            let node = &alone.machine;
             prop_assert!(node.known().count() <= CHANNELS_MAX);
             prop_assert!(node.pending() <= PENDING_MAX);
         }
