@@ -144,10 +144,9 @@ fn diff_and_report_work_on_the_election() {
 #[test]
 fn wrong_usage_names_the_file_the_line_and_the_nearest_word() {
     let folder = empty_folder("wrong");
-    let text = std::fs::read_to_string(
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/quiet.toml"),
-    )
-    .expect("the scenario can be read");
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/quiet.toml"))
+            .expect("the scenario can be read");
     let wrong = text.replace("system = \"election\"", "system = \"electon\"");
     std::fs::write(folder.join("quiet.toml"), wrong).expect("the file can be written");
     run_in(&folder, &["run", "quiet.toml"]).has(

@@ -36,7 +36,12 @@ fn scenarios_pass_and_are_listed() {
 
 #[test]
 fn the_command_of_a_failure_reproduces_it() {
-    let failed = run(&["run", "scenarios/rollout.toml", "--sabotage", "served-early"]);
+    let failed = run(&[
+        "run",
+        "scenarios/rollout.toml",
+        "--sabotage",
+        "served-early",
+    ]);
     has(&failed, 1, &["invariant served-is-loaded"]);
     let line = failed
         .1
@@ -67,7 +72,15 @@ fn search_finds_the_planted_bug() {
 fn replay_shows_every_process_of_a_host_and_mesh_nodes_in_detail() {
     let replay = ["replay", "scenarios/rollout.toml", "--until", "10s"];
     let all = run(&replay);
-    has(&all, 0, &["PROGRAM", "controller", "agent", "nginx", "mesh"]);
+    has(
+        &all,
+        0,
+        &["PROGRAM", "controller", "agent", "nginx", "mesh"],
+    );
     let one = run(&[&replay[..], &["--node", "m2"]].concat());
-    has(&one, 0, &["MEMBER", "LINK TO", "m2/agent at 10.0s", "m2/nginx"]);
+    has(
+        &one,
+        0,
+        &["MEMBER", "LINK TO", "m2/agent at 10.0s", "m2/nginx"],
+    );
 }
