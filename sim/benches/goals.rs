@@ -8,7 +8,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use phalanx_sim::Options;
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Expected;
 use phalanx_sim::scenario::Scenario;
 
@@ -481,7 +481,7 @@ fn measure(course: &Course, rows: &[&Row], nodes: usize) -> Result<Vec<Option<u6
         recorder: None,
     };
     let outcome =
-        phalanx_sim::run::<Mesh>(&scenario, 1, options).map_err(|error| error.to_string())?;
+        phalanx_sim::run(&MESH, &scenario, 1, options).map_err(|error| error.to_string())?;
     let figure = |(row, expected): (&&Row, &Expected)| match row.metric {
         DOWN => {
             let at = expected.at_ms.filter(|_| expected.met);

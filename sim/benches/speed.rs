@@ -5,7 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::{Done, Recorder, Step};
 use phalanx_sim::scenario::Scenario;
@@ -51,7 +51,7 @@ fn run(scenario: &Scenario, seed: u64, recorder: Option<&mut dyn Recorder>) -> O
         ..Options::default()
     };
     let outcome =
-        model::run::<Mesh>(scenario, seed, options).expect("the scenario is for this engine");
+        model::run(&MESH, scenario, seed, options).expect("the scenario is for this engine");
     for failure in &outcome.failures {
         println!("{failure}");
     }

@@ -1,31 +1,33 @@
-//! The orders of a plan in time order, with those that wait for a report: for engines without an event heap.
+//! The actions of a plan in time order, with those triggered by reports: for engines without an
+//! event heap.
 //!
-//! An engine tells what it hears ([`Agenda::heard`]) and does what is due ([`Agenda::next`]). A report that brings
-//! orders due counts from the instant at which the engine hears it, so one seed gives one run wherever hearing is
-//! a part of the run.
+//! An engine passes the reports it receives to [`Agenda::heard`] and executes the due actions
+//! returned by [`Agenda::next`]. An action triggered by a report is due relative to the instant at
+//! which the engine receives the report, so one seed gives one run if the reports are part of the
+//! run.
 
 use crate::scenario::Scenario;
-use crate::scenario::plan::{Plan, Planned};
-use crate::system::System;
+use crate::scenario::plan::{Plan, Planned, Reporter};
+use crate::world::ReportedEvent;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is to be done, and what waits.
+/// The scheduled and the triggered actions.
 #[derive(Debug)]
 pub struct Agenda<'a> {
     scenario: &'a Scenario,
     plan: &'a Plan,
-    /// The next order of the plan.
+    /// The next action of the plan.
     next: usize,
-    /// What reports brought due, by time and in the order of the reports.
+    /// Triggered actions, by time and in the order of the reports.
     due: BTreeMap<(Duration, usize), &'a Planned>,
     brought: usize,
-    /// The triggers that fired; each does so once.
+    /// The triggers that fired; each fires once.
     fired: BTreeSet<usize>,
 }
 
 impl<'a> Agenda<'a> {
-    /// Everything is still to be done.
+    /// Creates the schedule of a plan, with no action executed.
     #[must_use]
     pub const fn new(scenario: &'a Scenario, plan: &'a Plan) -> Self {
         Self {
@@ -38,8 +40,8 @@ impl<'a> Agenda<'a> {
         }
     }
 
-    /// The next order that is due; `runs` tells whose process runs. What waited for a report and makes no sense
-    /// any more is passed over.
+    /// Returns the next due action; `runs` tells which hosts' processes run. Triggered actions that
+    /// are not applicable any more are skipped.
     pub fn next(&mut self, now: Duration, runs: impl Fn(usize) -> bool) -> Option<&'a Planned> {
         loop {
             let planned = self.plan.orders.get(self.next);
@@ -52,7 +54,7 @@ impl<'a> Agenda<'a> {
                 }
                 (_, Some(_)) => {
                     let (_, brought) = self.due.pop_first()?;
-                    if !brought.order.is_idle(&runs) {
+                    if !brought.is_idle(|host, _| runs(host)) {
                         return Some(brought);
                     }
                 }
@@ -61,20 +63,20 @@ impl<'a> Agenda<'a> {
         }
     }
 
-    /// A host reported something: what waited for it comes due.
-    pub fn heard<S: System>(&mut self, now: Duration, host: usize, event: &S::Event) {
+    /// A process reported an event: the actions that it triggers become due.
+    pub fn heard(&mut self, now: Duration, by: Reporter, event: &dyn ReportedEvent) {
         let end = self.plan.faults_end;
         if now >= end {
             return;
         }
-        let (word, about) = S::event(event);
+        let (word, about) = event.described();
         for (number, waiting) in self.plan.triggers.iter().enumerate() {
-            let fits = waiting.fits(&self.scenario.hosts, host, word, about);
+            let fits = waiting.fits(&self.scenario.hosts, by, word, about);
             if !fits || !self.fired.insert(number) {
                 continue;
             }
             for planned in &waiting.orders {
-                // What lifts a fault comes with the lifting of all at the latest.
+                // An action that ends a fault is due at the latest when all faults are lifted.
                 let at = (now + planned.at).min(end);
                 self.due.insert((at, self.brought), planned);
                 self.brought += 1;
@@ -86,15 +88,14 @@ impl<'a> Agenda<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::Event;
-    use crate::mesh::Mesh;
+    use crate::mesh::{Event, daemon_of};
     use crate::scenario::plan::Order;
     use phalanx_core::gossip;
 
     const CHAIN: &str = r#"
 scenario = 1
 name = "chain"
-about = "One is killed because another went down."
+about = "One node is killed when another goes down."
 engines = ["model", "wire", "madsim"]
 duration = "10s"
 
@@ -115,7 +116,7 @@ eventually = { converged = true }
 "#;
 
     #[test]
-    fn what_waits_for_a_report_is_due_after_it_and_once() {
+    fn a_triggered_action_is_due_after_its_report_and_only_once() {
         let scenario = Scenario::parse("chain.toml", CHAIN).unwrap();
         let plan = scenario.plan(1).unwrap();
         let mut agenda = Agenda::new(&scenario, &plan);
@@ -134,21 +135,21 @@ eventually = { converged = true }
                 id: scenario.hosts[host].id.clone(),
             })
         };
-        agenda.heard::<Mesh>(4 * second, 1, &down(2));
-        agenda.heard::<Mesh>(4 * second, 0, &down(1));
+        agenda.heard(4 * second, daemon_of(1), &down(2));
+        agenda.heard(4 * second, daemon_of(0), &down(1));
         assert!(
             drain(&mut agenda, 6 * second, [true; 3]).is_empty(),
-            "another's word, about another"
+            "an event of another node about another node"
         );
-        agenda.heard::<Mesh>(4 * second, 0, &down(2));
-        agenda.heard::<Mesh>(5 * second, 0, &down(2));
+        agenda.heard(4 * second, daemon_of(0), &down(2));
+        agenda.heard(5 * second, daemon_of(0), &down(2));
         assert!(drain(&mut agenda, 4 * second, [true; 3]).is_empty());
         let stop = Order::Stop {
             host: 1,
             power_loss: false,
         };
         assert_eq!(drain(&mut agenda, 5 * second, [true; 3]), [stop]);
-        // Somebody else started it in the meantime.
+        // The node was started by another action meanwhile.
         assert!(drain(&mut agenda, 9 * second, [true; 3]).is_empty());
     }
 }

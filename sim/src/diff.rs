@@ -1,6 +1,6 @@
-//! Where two runs part: the first event that differs, and what differs between two states of a node.
+//! The first event in which two runs differ, and the differences between two states of a node.
 
-use crate::model::NodeState;
+use crate::mesh::NodeState;
 use crate::record::{Line, Reader, TraceError};
 use phalanx_core::gossip::{LinkView, MemberView};
 use std::collections::{BTreeMap, VecDeque};
@@ -9,16 +9,16 @@ use std::io::BufRead;
 /// The first event in which two traces differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
-    /// The events before it, the same in both; the latest last.
+    /// The events before it, equal in both traces; the latest last.
     pub before: Vec<Line<'static>>,
-    /// In the first trace; none if it ended.
+    /// The event in the first trace; `None` if the trace ended.
     pub left: Option<Line<'static>>,
-    /// In the second trace; none if it ended.
+    /// The event in the second trace; `None` if the trace ended.
     pub right: Option<Line<'static>>,
 }
 
 impl Divergence {
-    /// The number of the event.
+    /// Returns the number of the event.
     #[must_use]
     pub fn event(&self) -> u64 {
         let line = self.left.as_ref().or(self.right.as_ref());
@@ -26,10 +26,11 @@ impl Divergence {
     }
 }
 
-/// The first event in which two traces differ, with `context` events before it; none if they are equal.
+/// Returns the first event in which two traces differ, with `context` events before it; `None` if
+/// the traces are equal.
 ///
 /// # Errors
-/// When one of them cannot be read.
+/// If one of the traces cannot be read.
 pub fn first_difference<L: BufRead, R: BufRead>(
     left: &mut Reader<L>,
     right: &mut Reader<R>,
@@ -53,21 +54,27 @@ pub fn first_difference<L: BufRead, R: BufRead>(
     }
 }
 
-/// Something that differs between two states of a node.
+/// A difference between two states of a node.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Change {
-    /// What: `phase`, `member n3`, `link to n2`.
+    /// The name of the fact: `phase`, `member n3`, `link to n2`.
     pub what: String,
-    /// In the first state; none if it is not there.
+    /// The value in the first state; `None` if it is missing.
     pub before: Option<String>,
-    /// In the second state; none if it is not there.
+    /// The value in the second state; `None` if it is missing.
     pub after: Option<String>,
 }
 
-/// What differs between two states of a node. How long links have been quiet is no difference.
+/// Returns the differences between two states of a node. The time since a link last received is not
+/// compared.
 #[must_use]
 pub fn changes(before: &NodeState, after: &NodeState) -> Vec<Change> {
-    let (before, after) = (facts(before), facts(after));
+    differences(&facts(before), &facts(after))
+}
+
+/// Returns the differences between two sets of facts, in the order of their names.
+#[must_use]
+pub fn differences(before: &Facts, after: &Facts) -> Vec<Change> {
     let mut changes = Vec::new();
     for what in before
         .keys()
@@ -85,8 +92,12 @@ pub fn changes(before: &NodeState, after: &NodeState) -> Vec<Change> {
     changes
 }
 
-/// A state as facts by name.
-fn facts(state: &NodeState) -> BTreeMap<String, String> {
+/// Facts by name.
+pub type Facts = BTreeMap<String, String>;
+
+/// Returns the state of a mesh node as facts.
+#[must_use]
+pub fn facts(state: &NodeState) -> Facts {
     let Some(view) = &state.view else {
         return BTreeMap::from([("process".to_owned(), "stopped".to_owned())]);
     };
@@ -121,7 +132,11 @@ fn member(member: &MemberView) -> String {
         rank.version
     );
     for edge in member.report.iter().flat_map(|report| &report.edges) {
-        let verb = if edge.down { "does not hear" } else { "hears" };
+        let verb = if edge.down {
+            "no contact with"
+        } else {
+            "in contact with"
+        };
         text += &format!(", {verb} {}", edge.peer);
     }
     text
@@ -138,7 +153,7 @@ fn link(link: &LinkView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::Mesh;
+    use crate::mesh::{MESH, node_state};
     use crate::model::Replay;
     use crate::record::{Header, Writer};
     use crate::scenario::{Engine, Scenario};
@@ -159,7 +174,7 @@ mod tests {
             recorder: Some(&mut writer),
             ..Options::default()
         };
-        run::<Mesh>(scenario, seed, options).unwrap();
+        run(&MESH, scenario, seed, options).unwrap();
         writer.finish().unwrap();
         text
     }
@@ -171,13 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn equal_traces_do_not_differ_and_others_differ_where_they_were_changed() {
+    fn traces_differ_at_the_first_changed_event() {
         let scenario = load("two-nodes.toml");
         let whole = trace(&scenario, 4);
         assert_eq!(compare(&whole, &whole), None);
         let text = String::from_utf8(whole.clone()).unwrap();
         let mut lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
-        // Line 0 is the header: line 50 is event 50.
+        // Line 0 is the header, so line 50 is event 50.
         lines[50] = lines[50].replace("\"digest\":\"", "\"digest\":\"f00");
         let found = compare(&whole, lines.join("\n").as_bytes()).unwrap();
         assert_eq!((found.event(), found.before.len()), (50, 3));
@@ -188,20 +203,20 @@ mod tests {
         assert_eq!(found.event(), 30);
         assert!(
             compare(&whole, &trace(&scenario, 5)).is_some(),
-            "other seeds are other runs"
+            "different seeds give different runs"
         );
     }
 
     #[test]
-    fn states_differ_in_what_happened_between_them() {
+    fn states_differ_by_the_events_between_them() {
         let scenario = load("two-nodes.toml");
         let plan = scenario.plan(1).unwrap();
-        let mut replay = Replay::new(&scenario, &plan, &[]).unwrap();
+        let mut replay = Replay::new(&MESH, &scenario, &plan, &[]).unwrap();
         replay.to_instant(Duration::from_secs(4));
-        let (before, event) = (replay.state(0), replay.event());
+        let (before, event) = (node_state(&replay, 0), replay.event());
         assert_eq!(changes(&before, &before), []);
         replay.to_instant(Duration::from_secs(20));
-        let found = changes(&before, &replay.state(0));
+        let found = changes(&before, &node_state(&replay, 0));
         let member = found
             .iter()
             .find(|change| change.what == "member n2")
@@ -220,10 +235,10 @@ mod tests {
                 .any(|change| change.what == "link to n2" && change.after.is_none())
         );
 
-        let mut again = Replay::new(&scenario, &plan, &[]).unwrap();
+        let mut again = Replay::new(&MESH, &scenario, &plan, &[]).unwrap();
         assert!(again.to_event(event, plan.end));
         assert_eq!(again.event(), event);
-        assert_eq!(changes(&before, &again.state(0)), []);
+        assert_eq!(changes(&before, &node_state(&again, 0)), []);
         assert!(!again.to_event(1_000_000_000, plan.end));
     }
 }

@@ -1,41 +1,18 @@
-//! Runs of a scenario, whatever its system: what search, shrinking and sweeps are built on.
+//! The interface to runs of a scenario, for any system: the base of search, shrink and sweeps.
 
-use crate::model;
+use crate::model::{self, Options};
 use crate::outcome::Outcome;
-use crate::record::Recorder;
-use crate::scenario::{Scenario, ScenarioError};
-use crate::system::{System, Vocabulary};
-use core::fmt;
-use core::marker::PhantomData;
+use crate::scenario::{Scenario, ScenarioError, Vocabulary};
+use crate::world::Definition;
 use core::time::Duration;
 use std::path::Path;
 
-/// How a run differs from the ordinary.
-#[derive(Default)]
-pub struct Options<'a> {
-    /// What is broken on purpose in every process, by its words in the system's vocabulary.
-    pub sabotage: Vec<String>,
-    /// A fault that bit nothing fails the run.
-    pub strict: bool,
-    /// Who keeps what happens.
-    pub recorder: Option<&'a mut dyn Recorder>,
-}
-
-impl fmt::Debug for Options<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("sabotage", &self.sabotage)
-            .field("strict", &self.strict)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Something that runs scenarios of one system.
+/// Runs the scenarios of one system.
 pub trait Runner {
     /// Runs one seed of a scenario.
     ///
     /// # Errors
-    /// When the scenario cannot be run, as [`model::run`] says.
+    /// If the scenario cannot be run; see [`model::run`].
     fn run(
         &self,
         scenario: &Scenario,
@@ -43,64 +20,46 @@ pub trait Runner {
         options: Options<'_>,
     ) -> Result<Outcome, ScenarioError>;
 
-    /// Whether the system could be well at `at` in spite of all that one seed of a scenario does to it.
+    /// Checks whether the system could have recovered by `at` from everything that one seed of a
+    /// scenario does to it.
     ///
     /// # Errors
-    /// What stands against it.
-    fn hopeful(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String>;
+    /// The reason why it could not.
+    fn recoverable(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String>;
 
-    /// The words of the system.
+    /// Returns the vocabulary of the system.
     fn vocabulary(&self) -> Vocabulary;
 
-    /// Reads a scenario file, checked against the words of the system: one scenario, or one for each run of its
-    /// matrix.
+    /// Reads a scenario file and checks it against the vocabulary of the system. Returns one
+    /// scenario, or one for each variant of its matrix.
     ///
     /// # Errors
-    /// When the file cannot be read, or what is wrong in it.
+    /// If the file cannot be read, or the first error in it.
     fn load(&self, path: &Path) -> Result<Vec<Scenario>, ScenarioError> {
         Scenario::load_all(path, &self.vocabulary(), None)
     }
 }
 
-/// The model engine for one system: `&Model::<Mesh>::new()` is a `&dyn Runner`.
-pub struct Model<S>(PhantomData<fn() -> S>);
+/// The model engine for one system.
+#[derive(Clone, Copy, Debug)]
+pub struct Model(pub &'static Definition);
 
-impl<S> Model<S> {
-    /// The engine; it holds nothing.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<S> Default for Model<S> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<S> fmt::Debug for Model<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Model")
-    }
-}
-
-impl<S: System> Runner for Model<S> {
+impl Runner for Model {
     fn run(
         &self,
         scenario: &Scenario,
         seed: u64,
         options: Options<'_>,
     ) -> Result<Outcome, ScenarioError> {
-        model::run::<S>(scenario, seed, options)
+        model::run(self.0, scenario, seed, options)
     }
 
-    fn hopeful(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String> {
+    fn recoverable(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String> {
         let plan = scenario.plan(seed).map_err(|why| why.to_string())?;
-        S::hopeful(scenario, &plan, at)
+        (self.0.recoverable)(scenario, &plan, at)
     }
 
     fn vocabulary(&self) -> Vocabulary {
-        S::vocabulary()
+        (self.0.vocabulary)()
     }
 }

@@ -7,6 +7,7 @@
 use super::config::Config;
 use super::context::Context;
 use super::event::Event;
+use super::interface::TARGETS_MAX;
 use super::timer::Timer;
 use crate::identity::NodeId;
 use crate::link::Address;
@@ -90,6 +91,19 @@ impl Bootstrap {
             }
         }
         self.schedule_at_once(context);
+    }
+
+    /// Adds and removes seed addresses in one step. Returns the list that results, unless it would be longer than
+    /// [`TARGETS_MAX`].
+    pub(super) fn edited(&self, add: Vec<Address>, remove: &[Address]) -> Option<Vec<Address>> {
+        let held = self.seeds.iter().map(|seed| seed.address.clone());
+        let mut addresses: Vec<_> = held.filter(|address| !remove.contains(address)).collect();
+        for address in add {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        (addresses.len() <= TARGETS_MAX).then_some(addresses)
     }
 
     /// Whether members learnt from others are dialled, from now on.

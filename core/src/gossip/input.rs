@@ -257,6 +257,7 @@ impl Gossip {
         {
             self.drop_link(old, LinkEnd::Superseded);
         }
+        self.context.out.push(Output::LinkOpened { link });
         self.context.report(Event::LinkUp { peer, link, dialed });
         // The neighbour may know no more of this node's past than the node itself; news of it arrives within this time.
         let since = self.context.after(ECHO_TIME);
@@ -412,8 +413,10 @@ impl Gossip {
             | Input::Heard { .. }
             | Input::Closed { .. }
             | Input::Stored { .. }
+            | Input::StoreFailed { .. }
             | Input::Announce(_)
             | Input::Targets { .. }
+            | Input::EditTargets { .. }
             | Input::Discover(_)
             | Input::Want { .. }
             | Input::Renew { .. }

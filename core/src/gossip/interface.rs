@@ -7,6 +7,9 @@ use crate::link::{Address, CloseReason, DialError, DialId, LinkId, Ticket};
 use crate::machine::Wake;
 use crate::topology::record::Content;
 
+/// The maximum number of targets after an edit.
+pub const TARGETS_MAX: usize = 256;
+
 /// An event outside the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -59,6 +62,11 @@ pub enum Input {
         /// The order's ticket.
         ticket: Ticket,
     },
+    /// An epoch we asked to store could not be stored. The machine orders it again after a second.
+    StoreFailed {
+        /// The order's ticket.
+        ticket: Ticket,
+    },
     /// Publish new content about ourselves. The address, and when we joined, are kept if absent.
     Announce(Content),
     /// Dial these from now on too (`replace`: instead of the earlier ones).
@@ -67,6 +75,14 @@ pub enum Input {
         targets: Vec<Address>,
         /// Forget the earlier ones.
         replace: bool,
+    },
+    /// Add and remove targets in one step, so that concurrent edits do not undo each other. Targets that are not known are
+    /// not removed. An edit that would leave more than [`TARGETS_MAX`] is rejected as a whole.
+    EditTargets {
+        /// The addresses to add.
+        add: Vec<Address>,
+        /// The addresses to remove, before any is added.
+        remove: Vec<Address>,
     },
     /// Dial members learnt from others from now on, or only the targets.
     Discover(bool),
@@ -116,7 +132,12 @@ pub enum Output {
         /// Which.
         link: LinkId,
     },
-    /// Store our epoch durably; answer with `Stored`.
+    /// A link is open: both ends agreed on it. Parts beside the mesh may begin to use it.
+    LinkOpened {
+        /// The link.
+        link: LinkId,
+    },
+    /// Store our epoch durably; answer with `Stored` or `StoreFailed`.
     Store {
         /// To answer with.
         ticket: Ticket,

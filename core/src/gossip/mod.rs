@@ -61,7 +61,7 @@ pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
 pub use dissemination::{ANNOUNCERS_MAX, MISSING_MAX};
 pub use event::{Event, LinkEnd, Rejection};
-pub use interface::{Input, Output};
+pub use interface::{Input, Output, TARGETS_MAX};
 pub use message::Message;
 pub use overlay::REQUESTED_MAX;
 pub use view::{LinkView, MemberView, Phase, Status};
@@ -183,8 +183,12 @@ impl Gossip {
             Input::Heard { link } => self.on_heard(link),
             Input::Closed { link, reason } => self.on_closed(link, reason),
             Input::Stored { ticket } => self.on_stored(ticket),
+            Input::StoreFailed { ticket } => {
+                self.self_record.on_store_failed(&mut self.context, ticket);
+            }
             Input::Announce(content) => self.self_record.announce(&mut self.context, content),
             Input::Targets { targets, replace } => self.on_seeds(targets, replace),
+            Input::EditTargets { add, remove } => self.on_edited_seeds(add, &remove),
             Input::Discover(discovery) => self.on_discover(discovery),
             Input::Want { peer, wanted } => self.on_requested(&peer, wanted),
             Input::Renew { link } => self.on_renew(link),
@@ -233,6 +237,7 @@ impl Gossip {
             Timer::Maintain => self.maintain(),
             Timer::RandomLink => self.replace_random_link(),
             Timer::LeaveDone => self.finish_leaving(),
+            Timer::StoreRetry => self.self_record.store_again(&mut self.context),
             Timer::Flush(link) => self.frames.on_due(link),
             Timer::Silence(link) => self.on_silence_due(link),
             Timer::Handshake(link) => self.on_handshake_due(link),

@@ -349,6 +349,13 @@ impl Gossip {
             .set_seeds(&mut self.context, addresses, replace);
     }
 
+    /// Adds and removes seed addresses in one step. An edit that leaves too many is rejected as a whole.
+    pub(super) fn on_edited_seeds(&mut self, add: Vec<Address>, remove: &[Address]) {
+        if let Some(addresses) = self.bootstrap.edited(add, remove) {
+            self.on_seeds(addresses, true);
+        }
+    }
+
     /// Dials the seed addresses that are due and do not lead to live members.
     pub(super) fn dial_seeds(&mut self) {
         if self.self_record.is_raising() {

@@ -29,7 +29,7 @@ use crate::identity::NodeId;
 use crate::link::Ticket;
 use crate::sabotage::Switch;
 use crate::size::held;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::topology::Handle;
 use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, Rank, Record, Report};
 use std::collections::BTreeMap;
@@ -38,6 +38,9 @@ use std::sync::Arc;
 /// How often a node that has just started takes a higher epoch before it accepts that the other value is not its own
 /// past. Bounds two machines that start under one id at once.
 const RAISES_MAX: u64 = 3;
+
+/// The pause before an epoch that could not be stored is ordered again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// One edge as this node observes it, where other nodes would assume wrongly.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -307,7 +310,23 @@ impl SelfRecord {
         let ticket = Ticket(self.raised);
         let epoch = above + 1;
         self.raising = Some((ticket, epoch));
+        context.timers.cancel(&Timer::StoreRetry);
         context.out.push(Output::Store { ticket, epoch });
+    }
+
+    /// An epoch could not be stored. The order is repeated after [`STORE_RETRY`], unless a newer one replaced it.
+    pub(super) fn on_store_failed(&self, context: &mut Context, ticket: Ticket) {
+        if self.raising.is_some_and(|(expected, _)| expected == ticket) {
+            let at = context.after(STORE_RETRY);
+            context.timers.set(Timer::StoreRetry, at);
+        }
+    }
+
+    /// Repeats the order for the epoch that is not stored yet.
+    pub(super) fn store_again(&self, context: &mut Context) {
+        if let Some((ticket, epoch)) = self.raising {
+            context.out.push(Output::Store { ticket, epoch });
+        }
     }
 
     /// An epoch is stored. Returns whether it takes effect now.

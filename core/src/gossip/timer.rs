@@ -25,6 +25,7 @@ pub(super) enum Timer {
     Dial(DialId),
     Graft(Key),
     Forget(Handle),
+    StoreRetry,
 }
 
 /// A timer in two numbers, in the order of the timers, so that timers are compared without a match on their variants.
@@ -49,6 +50,7 @@ impl Timer {
             Self::Dial(dial) => (13, dial.0),
             Self::Graft(key) => (14, key.code()),
             Self::Forget(handle) => (15, handle.into()),
+            Self::StoreRetry => (16, 0),
         }
     }
 
@@ -70,6 +72,7 @@ impl Timer {
             13 => Self::Dial(DialId(about)),
             14 => Self::Graft(Key::of(about)),
             15 => Self::Forget(about as Handle),
+            16 => Self::StoreRetry,
             _ => panic!("no timer has this code"),
         }
     }
@@ -138,6 +141,7 @@ mod tests {
             Timer::Graft(Key::EdgeReport(Handle::MAX)),
             Timer::Graft(Key::Record(7)),
             Timer::Forget(Handle::MAX),
+            Timer::StoreRetry,
         ];
         for timer in timers {
             assert_eq!(Timer::of(timer.code()), timer);

@@ -10,14 +10,15 @@ use phalanx_core::node::Node;
 use phalanx_core::random::Random;
 use phalanx_sim::agenda::Agenda;
 use phalanx_sim::judge::Judge;
-use phalanx_sim::mesh::Mesh;
+use phalanx_sim::judge::ending::Ending;
 use phalanx_sim::mesh::hearing::{Hearing, Said};
 use phalanx_sim::mesh::projection::{Lives, Projection};
 use phalanx_sim::mesh::trace::Trace;
+use phalanx_sim::mesh::{MESH, daemon_of};
 use phalanx_sim::model::{WALL_ZERO, address, ip};
-use phalanx_sim::outcome::{Ending, Outcome};
+use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
-use phalanx_sim::world::{Scene, Traffic, World};
+use phalanx_sim::world::{ProcessView, Program, Scene, Traffic, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -109,7 +110,7 @@ impl Engine {
     }
 
     /// Runs until everything is decided.
-    async fn drive(&mut self, judge: &mut Judge<'_, Mesh>) -> Result<(), String> {
+    async fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
         let run = Arc::clone(&self.run);
         let mut agenda = Agenda::new(&run.scenario, &run.plan);
         loop {
@@ -123,8 +124,8 @@ impl Engine {
             for heard in self.fabric.heard() {
                 self.hearing.take(&run.scenario, &heard);
                 if let Said::Reported(event) = &heard.what {
-                    judge.event(now, heard.host, event, &*self);
-                    agenda.heard::<Mesh>(now, heard.host, event);
+                    judge.event(now, daemon_of(heard.host), event, &*self);
+                    agenda.heard(now, daemon_of(heard.host), event);
                 }
             }
             if judge.next_check() <= now {
@@ -139,12 +140,14 @@ impl Engine {
         }
     }
 
-    fn finish(self, judge: Judge<'_, Mesh>) -> Result<Outcome, String> {
+    fn finish(self, judge: Judge<'_>) -> Result<Outcome, String> {
         let run = Arc::clone(&self.run);
         self.fabric.trace(Trace::finish)?;
         let ending = Ending {
+            definition: &MESH,
             engine: Kind::Madsim,
             strict: run.arguments.strict,
+            sabotage: &run.arguments.broken,
             now: self.fabric.now(),
             trace_hash: self.fabric.trace(|trace| trace.hash()),
             events: self.fabric.trace(|trace| trace.inputs()),
@@ -155,12 +158,13 @@ impl Engine {
             projection: run
                 .scenario
                 .confluent
-                .then(|| Projection::of(&self.scene(), &self.lives)),
+                .then(|| serde_json::to_value(Projection::of(&self.scene(), &self.lives)).ok())
+                .flatten(),
         };
         Ok(ending.judged(judge, &self))
     }
 
-    fn scene(&self) -> Scene<'_, Mesh> {
+    fn scene(&self) -> Scene<'_> {
         Scene {
             world: self,
             hosts: &self.run.scenario.hosts,
@@ -171,16 +175,17 @@ impl Engine {
 }
 
 /// The machines as the judge sees them.
-impl World<Mesh> for Engine {
-    fn view(&self, host: usize) -> Option<&Node> {
-        self.seen[host].as_ref()
+impl World for Engine {
+    fn view(&self, host: usize) -> Option<&dyn ProcessView> {
+        let node = self.seen[host].as_ref()?;
+        Some(node)
     }
 
     fn traffic(&self, host: usize) -> Traffic {
         self.fabric.sent(host)
     }
 
-    fn system(&self) -> Option<&Mesh> {
-        Some(self.hearing.mesh())
+    fn program(&self, index: usize) -> Option<&dyn Program> {
+        (index == 0).then_some(self.hearing.mesh())
     }
 }

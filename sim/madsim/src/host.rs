@@ -15,9 +15,8 @@ use phalanx_core::node::{self, Message, Node};
 use phalanx_core::size::Encoded;
 use phalanx_core::time::Instant;
 use phalanx_sim::mesh::daemon::{Input, Output};
-use phalanx_sim::mesh::{Applications, Daemon};
+use phalanx_sim::mesh::{Applications, Daemon, Opening};
 use phalanx_sim::model::{PORT, address, host_at};
-use phalanx_sim::scenario::Opening;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -160,8 +159,8 @@ pub(crate) async fn process(fabric: Fabric, host: usize) {
     let Ok(endpoint) = Endpoint::bind((Ipv4Addr::UNSPECIFIED, PORT)).await else {
         return;
     };
-    let epoch = driver::Epoch::begin();
-    let now = epoch.now();
+    let origin = driver::TimeOrigin::begin();
+    let now = origin.now();
     let node = Node::new(boot.config, boot.seed, now);
     let daemon = Daemon::starting(node, boot.applications, &boot.opens, now);
     let shown = Shown(Arc::new(Mutex::new(daemon)));
@@ -184,7 +183,7 @@ pub(crate) async fn process(fabric: Fabric, host: usize) {
     }
     let accepting = task::spawn(process.clone().accept());
     // The node stays to be looked at when it has left.
-    let (_, hands) = driver::run(shown, process, inbox, epoch).await;
+    let (_, hands) = driver::run(shown, process, inbox, origin).await;
     accepting.abort();
     let closed = core::mem::take(&mut hands.links.lock().open);
     for connection in closed.into_values() {

@@ -19,7 +19,7 @@ mod host;
 mod orders;
 
 use madsim::runtime::Runtime;
-use phalanx_sim::arguments::{Arguments, Program};
+use phalanx_sim::arguments::{Arguments, EngineBinary};
 use phalanx_sim::outcome::{Outcome, Verdict};
 use phalanx_sim::scenario::plan::Plan;
 use phalanx_sim::scenario::{Engine, Scenario};
@@ -27,7 +27,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
-const PROGRAM: Program = Program {
+const PROGRAM: EngineBinary = EngineBinary {
     name: "phalanx-sim-madsim",
     version: env!("CARGO_PKG_VERSION"),
     about: "Runs one scenario with one seed on the daemon's own driver, with tasks scheduled at random, and prints\n\

@@ -64,14 +64,12 @@ impl Engine {
                 self.fabric.bite(step, self.fabric.slot(*host).links());
                 self.tell(*host, gossip::Input::Leave).await;
             }
-            Order::Announce {
-                host,
-                services,
-                metadata,
-            } => {
+            Order::Own { host, action } => {
                 if self.runs[*host] {
                     let scenario = &self.run.scenario;
-                    let content = life::announced(scenario, *host, services, metadata);
+                    let arguments = action.arguments.to_json(&scenario.hosts);
+                    let published = mesh::Published::read(&arguments)?;
+                    let content = life::announced(scenario, *host, published);
                     self.fabric.bite(step, 1);
                     self.tell(*host, gossip::Input::Announce(content)).await;
                 }
@@ -174,7 +172,7 @@ impl Engine {
             config,
             seed,
             applications: Applications::new(Applications::ids(&run.scenario), host, life, random),
-            opens: spec.channels.clone(),
+            opens: mesh::channels(spec),
         });
         self.hearing.starts(&run.scenario, host);
         drop(shared);

@@ -73,10 +73,10 @@ fn compare(arguments: &Arguments) -> Result<(), String> {
     for nodes in &arguments.sizes {
         let seeds = arguments.seeds;
         let ours = measure(*nodes, seeds, &|course, seed| {
-            modelled::run::<phalanx_sim::mesh::Mesh>(course, seed, &["records"])
+            modelled::run(&phalanx_sim::mesh::MESH, course, seed, &["records"])
         })?;
         let foca = measure(*nodes, seeds, &|course, seed| {
-            modelled::run::<swim::Swims>(course, seed, &["update"])
+            modelled::run(&swim::FOCA, course, seed, &["update"])
         })?;
         let slow = if *nodes >= CHITCHAT_SLOW { 1 } else { seeds };
         let chitchat =

@@ -6,7 +6,7 @@ use core::time::Duration;
 use phalanx_sim::Options;
 use phalanx_sim::record::{Done, Recorder, Step};
 use phalanx_sim::scenario::Scenario;
-use phalanx_sim::system::System;
+use phalanx_sim::world::Definition;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -14,13 +14,14 @@ use std::fmt::Write as _;
 ///
 /// # Errors
 /// When the engine cannot run it.
-pub fn run<S: System>(
+pub fn run(
+    definition: &Definition,
     course: &Course,
     seed: u64,
     carries: &'static [&'static str],
 ) -> Result<Tape, String> {
     let text = scenario(course);
-    let scenario = Scenario::parse_with("course.toml", &text, &S::vocabulary())
+    let scenario = Scenario::parse_with("course.toml", &text, &(definition.vocabulary)())
         .map_err(|why| why.to_string())?;
     let ids = scenario.hosts.iter().enumerate();
     let mut ear = Ear {
@@ -32,7 +33,8 @@ pub fn run<S: System>(
         recorder: Some(&mut ear),
         ..Options::default()
     };
-    let outcome = phalanx_sim::run::<S>(&scenario, seed, options).map_err(|why| why.to_string())?;
+    let outcome =
+        phalanx_sim::run(definition, &scenario, seed, options).map_err(|why| why.to_string())?;
     let mut tape = ear.tape;
     let each = outcome.metrics.get("bytes-per-node");
     let each = each.ok_or("the engine counted no bytes")?;

@@ -12,10 +12,14 @@ use foca::{
     PostcardCodec, Timer,
 };
 use phalanx_core::identity::NodeId;
-use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::time::Instant;
-use phalanx_sim::scenario::Scenario;
-use phalanx_sim::system::{Effect, Happening, Start, System, Taken, Vocabulary};
+use phalanx_sim::mesh::{Published, STEPS, publishing};
+use phalanx_sim::model::PORT;
+use phalanx_sim::scenario::{Scenario, Vocabulary, Words};
+use phalanx_sim::world::{
+    Cast, Definition, Effect, Effects, Message, Process, ProcessEvent, ProcessView, Program,
+    ReportedEvent, Scene, Start,
+};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
@@ -109,39 +113,33 @@ impl BroadcastHandler<Member> for Updates {
     }
 }
 
-/// What can happen to a node.
-#[derive(Debug)]
-pub enum Input {
-    /// The process runs.
-    Start,
-    /// A datagram arrived.
-    Receive(Vec<u8>),
-    /// It publishes this.
-    Publish(String),
-    /// A deadline has arrived.
-    Wake,
-}
+/// A datagram of foca.
+#[derive(Clone, Debug)]
+struct Datagram(Vec<u8>);
 
-impl From<Wake> for Input {
-    fn from(_: Wake) -> Self {
-        Self::Wake
+impl Message for Datagram {
+    fn encoded_len(&self) -> usize {
+        self.0.len()
     }
-}
 
-/// What a node orders.
-#[derive(Debug)]
-pub enum Output {
-    /// Send a datagram.
-    Send(SocketAddr, Vec<u8>),
-    /// Tell people.
-    Report(Event),
+    fn kind(&self) -> &'static str {
+        let mark = MARK.as_bytes();
+        let carries = self.0.windows(mark.len()).any(|window| window == mark);
+        if carries { "update" } else { "datagram" }
+    }
 }
 
 /// What a node found out.
 #[derive(Debug)]
-pub struct Event {
+struct Found {
     word: &'static str,
     about: Option<NodeId>,
+}
+
+impl ReportedEvent for Found {
+    fn described(&self) -> (&'static str, Option<&NodeId>) {
+        (self.word, self.about.as_ref())
+    }
 }
 
 /// One node.
@@ -201,9 +199,9 @@ impl Swim {
         }
     }
 
-    fn drain(&mut self, now: Instant, out: &mut Outbox<Output>) {
+    fn drain(&mut self, now: Instant, out: &mut Effects) {
         while let Some((to, data)) = self.runtime.to_send() {
-            out.push(Output::Send(SocketAddr::V4(to.address), data.to_vec()));
+            out.datagram(SocketAddr::V4(to.address), Datagram(data.to_vec()));
         }
         while let Some((after, timer)) = self.runtime.to_schedule() {
             self.numbered += 1;
@@ -217,27 +215,48 @@ impl Swim {
             };
             let host = self.names.hosts.get(&about.address);
             let about = host.and_then(|host| self.names.at(*host));
-            out.push(Output::Report(Event { word, about }));
+            out.report(Found { word, about });
         }
         for owner in self.fresh.borrow_mut().drain(..) {
-            out.push(Output::Report(Event {
+            out.report(Found {
                 word: "peer-updated",
                 about: self.names.at(owner as usize),
-            }));
+            });
         }
     }
 }
 
-impl Machine for Swim {
-    type Input = Input;
-    type Output = Output;
+impl Process for Swim {
+    fn concerns(&self, event: &ProcessEvent) -> bool {
+        match event {
+            ProcessEvent::Start | ProcessEvent::Wake | ProcessEvent::Datagram { .. } => true,
+            ProcessEvent::Command(command) => {
+                let published = Published::read(&command.with);
+                published.is_ok_and(|published| !published.metadata.is_empty())
+            }
+            _ => false,
+        }
+    }
 
-    fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
-        match input {
-            Input::Start => self.ask_at = now,
-            Input::Receive(data) => drop(self.foca.handle_data(&data, &mut self.runtime)),
-            Input::Publish(payload) => self.publish(&payload),
-            Input::Wake => {}
+    fn on_event(&mut self, now: Instant, event: ProcessEvent, out: &mut Effects) {
+        match event {
+            ProcessEvent::Start => {
+                out.push(Effect::Listen { port: PORT });
+                self.ask_at = now;
+            }
+            ProcessEvent::Datagram { message, .. } => {
+                if let Some(Datagram(data)) = message.take() {
+                    // Malformed and outdated datagrams are refused: nothing is to be done about them.
+                    drop(self.foca.handle_data(&data, &mut self.runtime));
+                }
+            }
+            ProcessEvent::Command(command) => {
+                let published = Published::read(&command.with).unwrap_or_default();
+                if let Some(payload) = published.metadata.values().next() {
+                    self.publish(payload);
+                }
+            }
+            _ => {}
         }
         self.wake(now);
         self.drain(now, out);
@@ -247,6 +266,20 @@ impl Machine for Swim {
         let timer = self.timers.first_key_value().map(|((at, _), _)| *at);
         let ask = (self.ask_at < Instant::FAR_FUTURE).then_some(self.ask_at);
         timer.into_iter().chain(ask).min()
+    }
+
+    fn view(&self) -> &dyn ProcessView {
+        self
+    }
+}
+
+impl ProcessView for Swim {
+    fn digest(&self) -> u64 {
+        self.foca.num_members() as u64
+    }
+
+    fn state(&self) -> Value {
+        json!({ "members": self.foca.num_members() })
     }
 }
 
@@ -262,21 +295,27 @@ fn v4(address: SocketAddr) -> Result<SocketAddrV4, String> {
     }
 }
 
-impl System for Swims {
-    type Machine = Swim;
-    type Message = Vec<u8>;
-    type Event = Event;
-    type View = Swim;
-
-    fn vocabulary() -> Vocabulary {
-        Vocabulary {
-            name: "foca",
+/// foca as a system: each host runs a node.
+pub static FOCA: Definition = Definition {
+    name: "foca",
+    command: "phalanx-sim-peers",
+    vocabulary: || {
+        let words = Words {
+            program: "foca",
             events: vec!["peer-up", "peer-down", "peer-updated"],
-            ..Vocabulary::default()
-        }
-    }
+            // Its nodes publish at the same steps as those of the mesh.
+            steps: &STEPS,
+            planning: Some(publishing),
+            ..Words::default()
+        };
+        Vocabulary::of("foca", [words])
+    },
+    build: |scenario, _| Ok(Cast::everywhere(Swims::new(scenario)?, scenario)),
+    recoverable: |_, _, _| Ok(()),
+};
 
-    fn new(scenario: &Scenario, _: &[String]) -> Result<Self, String> {
+impl Swims {
+    fn new(scenario: &Scenario) -> Result<Self, String> {
         let mut names = Names {
             members: Vec::new(),
             hosts: BTreeMap::new(),
@@ -293,8 +332,14 @@ impl System for Swims {
             names: Rc::new(names),
         })
     }
+}
 
-    fn start(&mut self, mut start: Start<'_>) -> Swim {
+impl Program for Swims {
+    fn name(&self) -> &'static str {
+        "foca"
+    }
+
+    fn start(&mut self, mut start: Start<'_>) -> Box<dyn Process> {
         let members = &self.names.members;
         let size = u32::try_from(start.scenario.hosts.len()).ok();
         let size = size.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
@@ -303,7 +348,7 @@ impl System for Swims {
             latest: BTreeMap::new(),
             fresh: Rc::clone(&fresh),
         };
-        Swim {
+        Box::new(Swim {
             me: u32::try_from(start.host).unwrap_or(u32::MAX),
             published: 0,
             fresh,
@@ -320,64 +365,12 @@ impl System for Swims {
             seed: (start.host > 0).then(|| members[0].0),
             ask_at: Instant::FAR_FUTURE,
             names: Rc::clone(&self.names),
-        }
+        })
     }
 
-    fn happen(&mut self, _: &Swim, what: Happening<'_, Vec<u8>>) -> Option<Input> {
-        match what {
-            Happening::Start => Some(Input::Start),
-            Happening::Datagram { message, .. } => Some(Input::Receive(message)),
-            Happening::Announce { metadata, .. } => {
-                metadata.values().next().cloned().map(Input::Publish)
-            }
-            _ => None,
-        }
-    }
-
-    fn perform(&mut self, output: Output) -> Effect<Self> {
-        match output {
-            Output::Send(to, message) => Effect::Datagram { to, message },
-            Output::Report(event) => Effect::Report(event),
-        }
-    }
-
-    fn describe(&mut self, input: &Input, bytes: usize) -> Taken {
-        match input {
-            Input::Start => Taken::of("start"),
-            Input::Receive(data) => {
-                let mark = MARK.as_bytes();
-                let carries = data.windows(mark.len()).any(|window| window == mark);
-                let word = if carries { "update" } else { "datagram" };
-                Taken::message(word, bytes)
-            }
-            Input::Publish(_) => Taken::of("publish"),
-            Input::Wake => Taken::of("wake"),
-        }
-    }
-
-    fn size(message: &Vec<u8>) -> usize {
-        message.len()
-    }
-
-    fn view(machine: &Swim) -> &Swim {
-        machine
-    }
-
-    fn digest(node: &Swim) -> u64 {
-        node.foca.num_members() as u64
-    }
-
-    fn state(node: &Swim) -> Value {
-        json!({ "members": node.foca.num_members() })
-    }
-
-    fn event(event: &Event) -> (&'static str, Option<&NodeId>) {
-        (event.word, event.about.as_ref())
-    }
-
-    fn settled(scene: &phalanx_sim::world::Scene<'_, Self>) -> Result<(), String> {
-        let others = scene.nodes().count().saturating_sub(1);
-        let mut nodes = scene.nodes();
+    fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
+        let others = scene.of::<Swim>().count().saturating_sub(1);
+        let mut nodes = scene.of::<Swim>();
         match nodes.find(|(_, node)| node.foca.num_members() != others) {
             None => Ok(()),
             Some((host, _)) => Err(format!("{} knows too few or too many", scene.name(host))),

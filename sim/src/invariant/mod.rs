@@ -2,52 +2,47 @@
 //!
 //! After each step of a process, what the step touched is checked (O(change)); at checkpoints, what is global; at
 //! the end, when all faults are lifted and all is well, what must be true at rest. A system adds its own
-//! ([`System::invariants`]) to those here, which hold for every machine.
+//! ([`Program::invariants`]) to those here, which hold for every machine.
 
 mod promises;
 
-use crate::outcome::Failure;
 use crate::scenario::Scenario;
-use crate::system::{Effect, System};
-use crate::world::Scene;
+use crate::verdict::Failure;
+use crate::world::process::{Effect, Process, ProcessView, ReportedEvent};
+use crate::world::program::{Definition, Program};
+use crate::world::scene::Scene;
 use core::time::Duration;
 use phalanx_core::time::Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One step of one process, just done.
-pub struct Seen<'a, S: System> {
+pub struct Seen<'a> {
     /// True time, in nanoseconds since the start of the run.
     pub now: u64,
-    /// Whose.
+    /// The host of the process.
     pub host: usize,
-    /// The machine after the step.
-    pub machine: &'a S::Machine,
+    /// The process after the step.
+    pub process: &'a dyn Process,
+    /// The view of the process.
+    pub view: &'a dyn ProcessView,
     /// The process's own time.
     pub local: Instant,
     /// The step was a wake.
     pub woke: bool,
     /// The step took a message.
     pub message: bool,
-    /// What it does to the world.
-    pub effects: &'a [Effect<S>],
+    /// The effects of the step.
+    pub effects: &'a [Effect],
     /// Of each effect that sends a message, its encoded bytes; of others 0.
     pub sizes: &'a [usize],
 }
 
-impl<S: System> core::fmt::Debug for Seen<'_, S> {
+impl core::fmt::Debug for Seen<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Seen")
             .field("now", &self.now)
             .field("host", &self.host)
             .finish_non_exhaustive()
-    }
-}
-
-impl<S: System> Seen<'_, S> {
-    /// What of the machine is looked at.
-    #[must_use]
-    pub fn view(&self) -> &S::View {
-        S::view(self.machine)
     }
 }
 
@@ -64,7 +59,7 @@ pub enum Steps {
     All,
 }
 
-impl<S: System> Seen<'_, S> {
+impl Seen<'_> {
     /// The narrowest kind of steps that this one belongs to.
     fn kind(&self) -> Steps {
         if self.message {
@@ -78,16 +73,16 @@ impl<S: System> Seen<'_, S> {
 }
 
 /// Something that a process reported.
-pub struct Report<'a, S: System> {
+pub struct Report<'a> {
     /// True time, in nanoseconds since the start of the run.
     pub now: u64,
-    /// Whose process.
+    /// The host of the process.
     pub host: usize,
     /// What.
-    pub event: &'a S::Event,
+    pub event: &'a dyn ReportedEvent,
 }
 
-impl<S: System> core::fmt::Debug for Report<'_, S> {
+impl core::fmt::Debug for Report<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Report")
             .field("now", &self.now)
@@ -101,7 +96,7 @@ impl<S: System> core::fmt::Debug for Report<'_, S> {
 pub type Verdict = Result<(), String>;
 
 /// One thing that always holds.
-pub trait Invariant<S: System> {
+pub trait Invariant {
     /// Its name, as failures show it.
     fn name(&self) -> &'static str;
 
@@ -114,7 +109,7 @@ pub trait Invariant<S: System> {
     ///
     /// # Errors
     /// What stands against it.
-    fn after_step(&mut self, _seen: &Seen<'_, S>, _system: &S) -> Verdict {
+    fn after_step(&mut self, _seen: &Seen<'_>, _system: &dyn Program) -> Verdict {
         Ok(())
     }
 
@@ -122,7 +117,7 @@ pub trait Invariant<S: System> {
     ///
     /// # Errors
     /// What stands against it.
-    fn on_report(&mut self, _report: &Report<'_, S>, _system: &S) -> Verdict {
+    fn on_report(&mut self, _report: &Report<'_>, _system: &dyn Program) -> Verdict {
         Ok(())
     }
 
@@ -130,7 +125,7 @@ pub trait Invariant<S: System> {
     ///
     /// # Errors
     /// What stands against it.
-    fn checkpoint(&mut self, _scene: &Scene<'_, S>) -> Verdict {
+    fn checkpoint(&mut self, _scene: &Scene<'_>) -> Verdict {
         Ok(())
     }
 
@@ -138,7 +133,7 @@ pub trait Invariant<S: System> {
     ///
     /// # Errors
     /// What stands against it.
-    fn at_rest(&mut self, _scene: &Scene<'_, S>) -> Verdict {
+    fn at_rest(&mut self, _scene: &Scene<'_>) -> Verdict {
         Ok(())
     }
 
@@ -146,17 +141,27 @@ pub trait Invariant<S: System> {
     fn on_start(&mut self, _host: usize) {}
 }
 
-/// The names of all invariants of a system, as failures show them.
-#[must_use]
-pub fn names<S: System>(scenario: &Scenario) -> Vec<&'static str> {
-    let all = Invariants::<S>::new(scenario).all;
-    all.iter().map(|invariant| invariant.name()).collect()
+/// The names of all invariants that watch a run of a system, as failures show them.
+///
+/// # Errors
+/// When the scenario does not fit the system.
+pub fn names(
+    definition: &Definition,
+    scenario: &Scenario,
+) -> Result<BTreeSet<&'static str>, String> {
+    let cast = (definition.build)(scenario, &[])?;
+    let mut names = BTreeSet::new();
+    for program in &cast.programs {
+        let all = Invariants::new(scenario, &**program).all;
+        names.extend(all.iter().map(|invariant| invariant.name()));
+    }
+    Ok(names)
 }
 
 /// All of them, watching one run.
-pub struct Invariants<S: System> {
+pub struct Invariants {
     /// Those that look at fewer steps last.
-    all: Vec<Box<dyn Invariant<S>>>,
+    all: Vec<Box<dyn Invariant>>,
     /// How many of them look at all steps, how many at least at busy ones, and so on.
     at_all: usize,
     at_busy: usize,
@@ -164,7 +169,7 @@ pub struct Invariants<S: System> {
     broken: BTreeMap<&'static str, (Duration, String)>,
 }
 
-impl<S: System> core::fmt::Debug for Invariants<S> {
+impl core::fmt::Debug for Invariants {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Invariants")
             .field("broken", &self.broken)
@@ -172,11 +177,11 @@ impl<S: System> core::fmt::Debug for Invariants<S> {
     }
 }
 
-impl<S: System> Invariants<S> {
+impl Invariants {
     /// Nothing seen yet.
     #[must_use]
-    pub fn new(scenario: &Scenario) -> Self {
-        let mut all = S::invariants(scenario);
+    pub fn new(scenario: &Scenario, system: &dyn Program) -> Self {
+        let mut all = system.invariants(scenario);
         all.push(Box::new(promises::Promises));
         all.sort_by_key(|invariant| std::cmp::Reverse(invariant.steps()));
         let count = |least| all.iter().filter(|one| one.steps() >= least).count();
@@ -189,17 +194,6 @@ impl<S: System> Invariants<S> {
         }
     }
 
-    /// None at all.
-    pub(crate) const fn none() -> Self {
-        Self {
-            all: Vec::new(),
-            at_all: 0,
-            at_busy: 0,
-            at_messages: 0,
-            broken: BTreeMap::new(),
-        }
-    }
-
     /// A host's process is about to start.
     pub fn on_start(&mut self, host: usize) {
         for invariant in &mut self.all {
@@ -207,7 +201,7 @@ impl<S: System> Invariants<S> {
         }
     }
 
-    pub(crate) fn after_step(&mut self, seen: &Seen<'_, S>, system: &S, name: &str) {
+    pub(crate) fn after_step(&mut self, seen: &Seen<'_>, system: &dyn Program, name: &str) {
         let looking = match seen.kind() {
             Steps::All => self.at_all,
             Steps::Busy => self.at_busy,
@@ -223,8 +217,8 @@ impl<S: System> Invariants<S> {
     }
 
     /// A process of this name reported something: the system takes note of it, and then it is looked at.
-    pub fn heard(&mut self, report: &Report<'_, S>, system: &mut S, name: &str) {
-        system.heard(report);
+    pub fn on_report(&mut self, report: &Report<'_>, system: &mut dyn Program, name: &str) {
+        system.on_report(report);
         for invariant in &mut self.all {
             if let Err(why) = invariant.on_report(report, system) {
                 self.broken.entry(invariant.name()).or_insert_with(|| {
@@ -234,7 +228,7 @@ impl<S: System> Invariants<S> {
         }
     }
 
-    pub(crate) fn checkpoint(&mut self, now: u64, scene: &Scene<'_, S>) {
+    pub(crate) fn checkpoint(&mut self, now: u64, scene: &Scene<'_>) {
         for invariant in &mut self.all {
             if let Err(why) = invariant.checkpoint(scene) {
                 self.broken
@@ -244,7 +238,7 @@ impl<S: System> Invariants<S> {
         }
     }
 
-    pub(crate) fn at_rest(&mut self, now: u64, scene: &Scene<'_, S>) {
+    pub(crate) fn at_rest(&mut self, now: u64, scene: &Scene<'_>) {
         for invariant in &mut self.all {
             if let Err(why) = invariant.at_rest(scene) {
                 self.broken

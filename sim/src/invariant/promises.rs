@@ -4,18 +4,17 @@
 //! everything else. Source: core's machine module; the busy-loop family of bugs in sans-IO libraries.
 
 use super::{Invariant, Seen, Verdict};
-use crate::system::System;
-use phalanx_core::machine::Machine;
+use crate::world::program::Program;
 
 pub(super) struct Promises;
 
-impl<S: System> Invariant<S> for Promises {
+impl Invariant for Promises {
     fn name(&self) -> &'static str {
         "promises"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_, S>, _: &S) -> Verdict {
-        match seen.machine.next_deadline() {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+        match seen.process.next_deadline() {
             Some(at) if seen.woke && at <= seen.local => Err(format!(
                 "was woken at {:?} and wants a wake at {at:?}",
                 seen.local

@@ -1,21 +1,17 @@
 //! Whether a condition holds at one instant, and if not, what stands against it.
 
 use crate::scenario::{Bound, Condition, Selector};
-use crate::system::System;
 use crate::world::{Scene, value};
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether a condition holds, of which matching events came so often.
 ///
 /// # Errors
 /// What stands against it.
-pub(super) fn holds<S: System>(
-    scene: &Scene<'_, S>,
-    condition: &Condition,
-    events: u32,
-) -> Result<(), String> {
+pub(super) fn holds(scene: &Scene<'_>, condition: &Condition, events: u32) -> Result<(), String> {
     match condition {
-        Condition::Converged => S::settled(scene),
+        Condition::Converged => scene.settled(),
         Condition::Event(word, _, _, min) => {
             if events >= *min {
                 return Ok(());
@@ -29,17 +25,24 @@ pub(super) fn holds<S: System>(
             count,
         } => state(scene, who, key, is, *count),
         Condition::Agree { who, key } => scene.agree(scene.observers(who)?, key.as_deref()),
-        Condition::Sees(..)
-        | Condition::Members(..)
-        | Condition::Providers(..)
-        | Condition::Links(..)
-        | Condition::Phase(..)
-        | Condition::Own { .. } => S::holds(scene, condition),
+        Condition::Own(own) => scene.holds(own),
+    }
+}
+
+/// Whether it is clear which processes a condition is about.
+///
+/// # Errors
+/// The programs in question.
+pub(super) fn is_unambiguous(scene: &Scene<'_>, condition: &Condition) -> Result<(), String> {
+    match condition {
+        Condition::State { who, key, .. } => scene.is_unambiguous(who, Some(key)),
+        Condition::Agree { who, key } => scene.is_unambiguous(who, key.as_deref()),
+        Condition::Converged | Condition::Event(..) | Condition::Own(_) => Ok(()),
     }
 }
 
 /// The same, where nobody asks what stands against it.
-pub(super) fn is_so<S: System>(scene: &Scene<'_, S>, condition: &Condition, events: u32) -> bool {
+pub(super) fn is_so(scene: &Scene<'_>, condition: &Condition, events: u32) -> bool {
     if let Condition::Event(_, _, _, min) = condition {
         return events >= *min;
     }
@@ -47,28 +50,32 @@ pub(super) fn is_so<S: System>(scene: &Scene<'_, S>, condition: &Condition, even
 }
 
 /// Whether all of `who`, or so many of them, hold this under this key of their state.
-fn state<S: System>(
-    scene: &Scene<'_, S>,
+fn state(
+    scene: &Scene<'_>,
     who: &Selector,
     key: &str,
     is: &Value,
     count: Option<Bound>,
 ) -> Result<(), String> {
     let Some(bound) = count else {
+        // A host counts by those of its processes that hold such a key; if none does, it holds null.
+        let mut held: BTreeMap<usize, Value> = BTreeMap::new();
         for (host, view) in scene.observers(who)? {
-            let found = value(&S::state(view), key);
-            if found != *is {
-                return Err(format!("`{key}` is {found} at {}", scene.name(host)));
+            let found = value(&view.state(), key);
+            let held = held.entry(host).or_default();
+            if !found.is_null() {
+                *held = found;
             }
         }
-        return Ok(());
+        return match held.into_iter().find(|(_, found)| found != is) {
+            Some((host, found)) => Err(format!("`{key}` is {found} at {}", scene.name(host))),
+            None => Ok(()),
+        };
     };
-    let chosen = scene.select(who).into_iter();
-    let fitting = chosen.filter(|host| {
-        let view = scene.view(*host).filter(|view| S::takes_part(view));
-        view.is_some_and(|view| value(&S::state(view), key) == *is)
-    });
-    let names: Vec<&str> = fitting.map(|host| scene.name(host)).collect();
+    let observers = scene.observers(who).unwrap_or_default().into_iter();
+    let fitting = observers.filter(|(_, view)| value(&view.state(), key) == *is);
+    let fitting: BTreeSet<usize> = fitting.map(|(host, _)| host).collect();
+    let names: Vec<&str> = fitting.iter().map(|host| scene.name(*host)).collect();
     if bound.holds(names.len() as u64) {
         return Ok(());
     }

@@ -5,17 +5,16 @@
 //! then [`Judge::finish`] gives what failed.
 
 mod condition;
+pub mod ending;
 
-use crate::outcome::{Expected, Failure};
 use crate::record::fault::{Fault, Subject, Turn};
-use crate::scenario::plan::{Order, Plan};
+use crate::scenario::plan::{Order, Plan, Reporter};
 use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario};
-use crate::system::System;
-use crate::world::{Scene, World};
-use condition::{holds, is_so};
+use crate::verdict::{Expected, Failure};
+use crate::world::{ReportedEvent, Scene, World};
+use condition::{holds, is_so, is_unambiguous};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
-use std::marker::PhantomData;
 
 /// The recovered state must last this long to count.
 const HOLD: Duration = Duration::from_secs(2);
@@ -53,8 +52,7 @@ pub struct Judged {
 }
 
 /// Watches one run.
-pub struct Judge<'a, S: System> {
-    system: PhantomData<fn() -> S>,
+pub struct Judge<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) plan: &'a Plan,
     interval: Duration,
@@ -71,7 +69,7 @@ pub struct Judge<'a, S: System> {
     metrics: BTreeMap<String, u64>,
 }
 
-impl<S: System> core::fmt::Debug for Judge<'_, S> {
+impl core::fmt::Debug for Judge<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Judge")
             .field("watches", &self.watches)
@@ -86,7 +84,7 @@ fn counts_from_zero(expectation: &Expectation) -> bool {
     traffic && expectation.from.is_zero()
 }
 
-impl<'a, S: System> Judge<'a, S> {
+impl<'a> Judge<'a> {
     /// A judge that checks conditions every `interval`.
     #[must_use]
     pub fn new(scenario: &'a Scenario, plan: &'a Plan, interval: Duration) -> Self {
@@ -99,7 +97,6 @@ impl<'a, S: System> Judge<'a, S> {
             verdict: Verdict::Open,
         };
         let mut judge = Self {
-            system: PhantomData,
             scenario,
             plan,
             interval,
@@ -134,10 +131,16 @@ impl<'a, S: System> Judge<'a, S> {
             })
     }
 
-    /// Takes note of an event that a host reported.
-    pub fn event(&mut self, now: Duration, host: usize, event: &S::Event, world: &dyn World<S>) {
+    /// Takes note of an event that a process reported.
+    pub fn event(
+        &mut self,
+        now: Duration,
+        reporter: Reporter,
+        notice: &dyn ReportedEvent,
+        world: &dyn World,
+    ) {
         let hosts = &self.scenario.hosts;
-        let (word, about) = S::event(event);
+        let (word, about) = notice.described();
         let scene = Scene {
             world,
             hosts,
@@ -162,13 +165,17 @@ impl<'a, S: System> Judge<'a, S> {
                             scene.select(of).iter().any(|host| hosts[*host].id == *id)
                         })
                     };
+                    let program = by.program();
                     let fits = *wanted == word
-                        && scene.select(by).contains(&host)
+                        && program.is_none_or(|program| program == reporter.program)
+                        && scene.select(by).contains(&reporter.host)
                         && of.as_ref().is_none_or(about_it);
                     watch.events += u32::from(fits);
                 }
-                Mode::Metric(Metric::FalseDeaths, who, _) => {
-                    if S::is_false_death(&scene, event) && scene.select(who).contains(&host) {
+                Mode::Metric(Metric::Counter(own), who, _) => {
+                    let owner = scene.program(own.program);
+                    let counts = owner.is_some_and(|owner| owner.counts(&scene, own.word, notice));
+                    if counts && scene.select(who).contains(&reporter.host) {
                         watch.figure = Some(watch.figure.unwrap_or(0) + 1);
                     }
                 }
@@ -178,7 +185,7 @@ impl<'a, S: System> Judge<'a, S> {
     }
 
     /// Checks what is due at `now`.
-    pub fn check(&mut self, now: Duration, world: &dyn World<S>) {
+    pub fn check(&mut self, now: Duration, world: &dyn World) {
         self.note_starts(now);
         let scene = Scene {
             world,
@@ -193,7 +200,7 @@ impl<'a, S: System> Judge<'a, S> {
         // Views that were right once are looked at again when it counts.
         // What is done at an instant shows after it.
         if quiet || now > self.calm && self.settled.is_none() {
-            match S::settled(&scene) {
+            match scene.settled() {
                 Ok(()) => {
                     self.settled = self.settled.or((now > self.calm).then_some(now));
                     self.recovered = self.recovered.or(quiet.then_some(now));
@@ -244,7 +251,7 @@ impl<'a, S: System> Judge<'a, S> {
 
     /// Ends the run: what failed, the figures, and what came of each expectation.
     #[must_use]
-    pub fn finish(mut self, now: Duration, world: &dyn World<S>) -> Judged {
+    pub fn finish(mut self, now: Duration, world: &dyn World) -> Judged {
         self.check(now, world);
         let (mut failures, mut expected) = (Vec::new(), Vec::new());
         let file = &self.scenario.file;
@@ -302,14 +309,14 @@ fn calm(plan: &Plan) -> Duration {
     let mut open = BTreeSet::new();
     let mut calm = Duration::ZERO;
     for planned in &plan.orders {
-        let (subject, turn) = Fault::shape(&planned.order);
+        let (subject, turn) = Fault::shape(planned);
         let ends = match turn {
             Turn::Begins => {
                 open.insert(subject);
                 Some(planned.at)
             }
             Turn::Ends => {
-                let starts = matches!(subject, Subject::Power(_));
+                let starts = matches!(subject, Subject::Power(..));
                 (open.remove(&subject) || starts).then_some(planned.at)
             }
             Turn::Lasts(length) => Some(planned.at + length),
@@ -370,8 +377,17 @@ impl Watch {
         }
     }
 
-    fn check<S: System>(&mut self, now: Duration, scene: &Scene<'_, S>) {
+    fn check(&mut self, now: Duration, scene: &Scene<'_>) {
         if self.verdict != Verdict::Open || now < self.expectation.from {
+            return;
+        }
+        if let Mode::Eventually(condition)
+        | Mode::Always(condition)
+        | Mode::Never(condition)
+        | Mode::Sometimes(condition) = &self.expectation.mode
+            && let Err(why) = is_unambiguous(scene, condition)
+        {
+            self.verdict = Verdict::Broken { at: now, why };
             return;
         }
         let over = self.expectation.to.is_some_and(|to| now >= to);
@@ -414,22 +430,22 @@ impl Watch {
         }
     }
 
-    fn measure<S: System>(&mut self, now: Duration, over: bool, scene: &Scene<'_, S>) {
+    fn measure(&mut self, now: Duration, over: bool, scene: &Scene<'_>) {
         let Mode::Metric(metric, who, _) = &self.expectation.mode else {
             return;
         };
         match metric {
-            Metric::FalseDeaths => {
+            Metric::Counter(_) => {
                 self.figure = self.figure.or(Some(0));
             }
             Metric::ConvergeMs => {
-                if self.figure.is_none() && S::settled(scene).is_ok() {
+                if self.figure.is_none() && scene.settled().is_ok() {
                     self.figure = Some(millis(now - self.expectation.from));
                 }
             }
             Metric::ConvergeP99Ms | Metric::AllRightMs => {
                 let before = std::mem::take(&mut self.right_since);
-                for (host, right) in S::right_views(scene) {
+                for (host, right) in correct_views(scene) {
                     let at = before.get(&host).copied().flatten().unwrap_or(now);
                     self.right_since.insert(host, right.then_some(at));
                 }
@@ -442,20 +458,22 @@ impl Watch {
                     self.figure = percentile(percent, &self.right_since, self.expectation.from);
                 }
             }
-            Metric::Own(word) => {
+            Metric::Own(own) => {
                 if over {
                     let who = scene.select(who);
                     let to = self.expectation.to.unwrap_or(now);
                     let nanos = |at: Duration| u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
                     let window = (nanos(self.expectation.from), nanos(to));
-                    let system = scene.world.system();
-                    self.figure = system.and_then(|it| it.figure(scene, word, &who, window));
+                    let program = scene.program(own.program);
+                    self.figure =
+                        program.and_then(|program| program.metric(scene, own.word, &who, window));
                 }
             }
-            Metric::Gauge(name) => {
+            Metric::Gauge(own) => {
                 let hosts = scene.select(who);
-                let views = hosts.iter().filter_map(|host| scene.view(*host));
-                let highest = views.filter_map(|view| S::gauge(name, view)).max();
+                let program = Some(own.program);
+                let views = hosts.iter().flat_map(|host| scene.views_of(*host, program));
+                let highest = views.filter_map(|view| view.gauge(own.word)).max();
                 self.figure = self.figure.max(highest);
             }
             Metric::BytesPerNode
@@ -474,13 +492,13 @@ impl Watch {
     }
 
     /// False: this was the beginning of the window.
-    fn measure_traffic<S: System>(
+    fn measure_traffic(
         &mut self,
         metric: Metric,
         now: Duration,
         over: bool,
         hosts: &[usize],
-        scene: &Scene<'_, S>,
+        scene: &Scene<'_>,
     ) -> bool {
         let messages = matches!(
             metric,
@@ -527,7 +545,7 @@ impl Watch {
         };
     }
 
-    fn finish<S: System>(&mut self, now: Duration, scene: &Scene<'_, S>) {
+    fn finish(&mut self, now: Duration, scene: &Scene<'_>) {
         if self.verdict != Verdict::Open {
             return;
         }
@@ -543,6 +561,13 @@ impl Watch {
             Mode::Metric(..) => self.measure(now, true, scene),
         }
     }
+}
+
+fn correct_views(scene: &Scene<'_>) -> Vec<(usize, bool)> {
+    scene
+        .programs()
+        .flat_map(|program| program.correct_views(scene))
+        .collect()
 }
 
 /// The time after `from` at which so many of 100 views were right; none when one of them is not.

@@ -4,11 +4,12 @@
 //! it arrives, and draw what the scenario leaves open. What they ask for is an [`Act`]; how it is carried out, and how
 //! its answer comes back, is the engine's.
 
-use super::event::Event;
+use super::event::{Asked, Event};
+use super::opening::Opening;
 use super::workload::{BYTES_MIN, Order, Target, Written};
-use crate::scenario::{Opening, Scenario};
+use crate::scenario::Scenario;
 use core::time::Duration;
-use phalanx_core::channel::{ChannelName, Done, Expected, Options, Refusal, Transaction, Write};
+use phalanx_core::channel::{ChannelName, Expected, Options, Transaction, Write};
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::Random;
 use std::sync::Arc;
@@ -72,19 +73,6 @@ pub enum Act {
     },
 }
 
-/// What an application asked for and waits to hear of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// To open a channel.
-    Open(ChannelName),
-    /// To broadcast on it.
-    Publish(ChannelName),
-    /// To write into it.
-    Write(ChannelName),
-    /// To send the message of this number to this member.
-    Send(u64, NodeId),
-}
-
 /// The payload of this number.
 #[must_use]
 pub fn payload(number: u64, bytes: usize) -> Arc<[u8]> {
@@ -145,19 +133,6 @@ impl Act {
     }
 }
 
-impl Asked {
-    /// What is reported when the answer is there.
-    pub fn answered(self, result: Result<Done, Refusal>) -> impl Iterator<Item = Event> {
-        let failed = match (&result, &self) {
-            (Err(Refusal::Undelivered(failure)), Self::Send(_, to)) => {
-                Some(Event::Failed(to.clone(), *failure))
-            }
-            _ => None,
-        };
-        failed.into_iter().chain([Event::Answered(self, result)])
-    }
-}
-
 impl Applications {
     /// The ids that all applications of a run share.
     #[must_use]
@@ -176,10 +151,6 @@ impl Applications {
             count: 0,
             turn: host,
         }
-    }
-
-    pub(super) const fn host(&self) -> usize {
-        self.host
     }
 
     /// A number that no other thing of the run has.
@@ -226,8 +197,8 @@ impl Applications {
                 expects,
                 value,
             } => vec![self.write(channel, key, expects, value)],
-            // Not the applications lie, but the daemon.
-            Order::Lie(_) => Vec::new(),
+            // The daemon does these.
+            Order::Lie(_) | Order::Announce(_) => Vec::new(),
         }
     }
 

@@ -1,9 +1,11 @@
 //! Whether one of the mesh's conditions holds at one instant, and if not, what stands against it.
 
-use super::Scene;
+use super::condition_words::{Question, SeenAs};
+use super::memory::Mesh;
 use super::projection::text_of;
 use super::workload::Asked;
-use crate::scenario::{Condition, SeenAs, Selector};
+use crate::scenario::{OwnCondition, Selector};
+use crate::world::Scene;
 use phalanx_core::gossip::{Gossip, MemberView, Phase, Status};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Node;
@@ -14,12 +16,17 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Whether a condition holds.
 ///
 /// # Errors
-/// What stands against it.
-pub(super) fn holds(scene: &Scene<'_>, condition: &Condition) -> Result<(), String> {
-    match condition {
-        Condition::Sees(who, of, status) => sees(scene, who, of, *status),
-        Condition::Members(who, status, bound) => {
-            for (host, node) in scene.observers(who)? {
+/// The first node at which it does not.
+pub(super) fn holds(
+    mesh: &Mesh,
+    scene: &Scene<'_>,
+    condition: &OwnCondition,
+) -> Result<(), String> {
+    let who = &condition.who;
+    match Question::of(condition)? {
+        Question::Sees(of, status) => sees(scene, who, of, status),
+        Question::Members(status, bound) => {
+            for (host, node) in scene.observers_of::<Node>(who)? {
                 let mesh = node.mesh();
                 let fits = |member: Option<Status>| status.is_none_or(|status| status.fits(member));
                 let count = mesh
@@ -32,11 +39,9 @@ pub(super) fn holds(scene: &Scene<'_>, condition: &Condition) -> Result<(), Stri
             }
             Ok(())
         }
-        Condition::Providers(who, (name, version), are) => {
-            providers(scene, who, name, version.as_deref(), are)
-        }
-        Condition::Links(who, bound) => {
-            for (host, node) in scene.observers(who)? {
+        Question::Providers(name, version, are) => providers(scene, who, name, version, are),
+        Question::Links(bound) => {
+            for (host, node) in scene.observers_of::<Node>(who)? {
                 let mesh = node.mesh();
                 let count = mesh.links(Instant::ZERO).count() as u64;
                 if !bound.holds(count) {
@@ -45,21 +50,17 @@ pub(super) fn holds(scene: &Scene<'_>, condition: &Condition) -> Result<(), Stri
             }
             Ok(())
         }
-        Condition::Phase(who, phase) => {
+        Question::Phase(phase) => {
             for host in scene.select(who) {
-                let found = scene.view(host).map(|node| node.mesh().phase());
-                if found != Some(*phase) {
+                let found = scene.one::<Node>(host).map(|node| node.mesh().phase());
+                if found != Some(phase) {
                     let found = found.map_or("stopped", Phase::word);
                     return Err(format!("{} is {found}", scene.name(host)));
                 }
             }
             Ok(())
         }
-        Condition::Own { name, who, with } => of_channels(scene, who, &Asked::read(name, with)?),
-        Condition::Converged
-        | Condition::Event(..)
-        | Condition::State { .. }
-        | Condition::Agree { .. } => Err("this is no condition of the mesh alone".to_owned()),
+        Question::Channels(asked) => of_channels(mesh, scene, who, &asked),
     }
 }
 
@@ -69,7 +70,7 @@ fn sees(scene: &Scene<'_>, who: &Selector, of: &Selector, wanted: SeenAs) -> Res
         return Err("nobody is there to be seen".to_owned());
     }
     let mut seen = false;
-    for (host, node) in scene.observers(who)? {
+    for (host, node) in scene.observers_of::<Node>(who)? {
         let mesh = node.mesh();
         for &other in of.iter().filter(|other| **other != host) {
             seen = true;
@@ -106,7 +107,7 @@ fn providers(
         .into_iter()
         .map(|host| &scene.hosts[host].id)
         .collect();
-    for (host, node) in scene.observers(who)? {
+    for (host, node) in scene.observers_of::<Node>(who)? {
         let mesh = node.mesh();
         let found = mesh.providers(name, version);
         if !found.iter().eq(wanted.iter().copied()) {
@@ -123,11 +124,11 @@ fn providers(
 /// The first view that is not so.
 pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
     // By hashes first: this is asked dozens of times a second, of all views.
-    let alive = Topology::alive_if(scene.nodes().map(|(_, node)| node.mesh().id()));
-    let mut views = scene.nodes().map(|(_, node)| node.mesh());
+    let alive = Topology::alive_if(scene.of::<Node>().map(|(_, node)| node.mesh().id()));
+    let mut views = scene.of::<Node>().map(|(_, node)| node.mesh());
     let hash = views.next().map_or(0, Gossip::hash);
     let equal = |mesh: &Gossip| mesh.hash() == hash && mesh.topology().alive() == alive;
-    if !scene.nodes().all(|(_, node)| equal(node.mesh())) {
+    if !scene.of::<Node>().all(|(_, node)| equal(node.mesh())) {
         find_wrong(scene)?;
     }
     nobody_yielded_to_nobody(scene)
@@ -135,7 +136,7 @@ pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
 
 /// Who gave its name up did so for another machine under its id. It takes no part, so that no view misses it.
 fn nobody_yielded_to_nobody(scene: &Scene<'_>) -> Result<(), String> {
-    let phase = |host: usize| scene.view(host).map(|node| node.mesh().phase());
+    let phase = |host: usize| scene.one::<Node>(host).map(|node| node.mesh().phase());
     let yielded = |host: &usize| phase(*host) == Some(Phase::NameTaken);
     for host in (0..scene.hosts.len()).filter(yielded) {
         let id = &scene.hosts[host].id;
@@ -154,7 +155,7 @@ fn nobody_yielded_to_nobody(scene: &Scene<'_>) -> Result<(), String> {
 fn find_wrong(scene: &Scene<'_>) -> Result<(), String> {
     let mut alive = BTreeMap::new();
     let mut first: Option<(usize, u64)> = None;
-    for (host, node) in scene.nodes() {
+    for (host, node) in scene.of::<Node>() {
         let mesh = node.mesh();
         if let Some(other) = alive.insert(mesh.id(), host) {
             return Err(format!(
@@ -173,7 +174,7 @@ fn find_wrong(scene: &Scene<'_>) -> Result<(), String> {
             }
         }
     }
-    for (host, node) in scene.nodes() {
+    for (host, node) in scene.of::<Node>() {
         let mesh = node.mesh();
         let mut seen = 0;
         for member in mesh.members() {
@@ -201,9 +202,12 @@ fn find_wrong(scene: &Scene<'_>) -> Result<(), String> {
 
 /// Of each node that takes part, whether it knows exactly those as alive.
 pub(super) fn right_views(scene: &Scene<'_>) -> Vec<(usize, bool)> {
-    let ids: BTreeSet<&NodeId> = scene.nodes().map(|(_, node)| node.mesh().id()).collect();
+    let ids: BTreeSet<&NodeId> = scene
+        .of::<Node>()
+        .map(|(_, node)| node.mesh().id())
+        .collect();
     let alive = Topology::alive_if(ids.into_iter());
-    let views = scene.nodes();
+    let views = scene.of::<Node>();
     views
         .map(|(host, node)| (host, node.mesh().topology().alive() == alive))
         .collect()
@@ -211,7 +215,7 @@ pub(super) fn right_views(scene: &Scene<'_>) -> Vec<(usize, bool)> {
 
 fn difference(scene: &Scene<'_>, one: usize, two: usize) -> String {
     let records = |host: usize| -> BTreeMap<_, _> {
-        let node = scene.view(host).into_iter();
+        let node = scene.one::<Node>(host).into_iter();
         let members = node.flat_map(|node| node.mesh().members());
         members
             .map(|member| (member.record.id().clone(), member))
@@ -244,8 +248,13 @@ fn list(ids: &[NodeId]) -> String {
 }
 
 /// A condition on channels.
-fn of_channels(scene: &Scene<'_>, who: &Selector, asked: &Asked) -> Result<(), String> {
-    let observers = scene.observers(who)?;
+fn of_channels(
+    mesh: &Mesh,
+    scene: &Scene<'_>,
+    who: &Selector,
+    asked: &Asked,
+) -> Result<(), String> {
+    let observers = scene.observers_of::<Node>(who)?;
     match asked {
         Asked::Agrees(channel) => {
             let holds = |(host, node): &(usize, &Node)| {
@@ -264,10 +273,7 @@ fn of_channels(scene: &Scene<'_>, who: &Selector, asked: &Asked) -> Result<(), S
                 )),
             }
         }
-        Asked::AllHeard(channel) => match scene.world.system() {
-            Some(mesh) => mesh.ledger.all_heard(scene, channel),
-            None => Err("this engine does not tell broadcasts apart".to_owned()),
-        },
+        Asked::AllHeard(channel) => mesh.ledger.all_heard(scene, channel),
         Asked::Value(channel, key, wanted) => {
             for (host, node) in observers {
                 let held = node.channels().value(channel, key);

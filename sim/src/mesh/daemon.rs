@@ -2,16 +2,23 @@
 //!
 //! The applications do what the scenario orders, and consume what arrives at the pace that the scenario gives them.
 
-use super::applications::{Act, Applications, Asked, payload};
-use super::event::Event;
+use super::applications::{Act, Applications, payload};
+use super::event::{Asked, Event};
+use super::opening::Opening;
 use super::workload::Order;
-use crate::scenario::Opening;
+use crate::address::PORT;
+use crate::disk::Write;
+use crate::world::{Effect, Effects, Process, ProcessEvent, ProcessView, Writing};
 use phalanx_core::channel::{self, ChannelName, Delivery, Request};
-use phalanx_core::gossip::{Address, DialId, LinkId, Ticket};
+use phalanx_core::gossip::{self, Address, DialId, LinkId, Ticket};
+use phalanx_core::identity::NodeId;
 use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::node::{self, Message, Node};
 use phalanx_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
+
+/// The file that holds the epoch.
+pub(super) const EPOCH: &str = "epoch";
 
 /// What can happen to a host's daemon and applications.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,10 +122,6 @@ impl Daemon {
         &self.node
     }
 
-    pub(super) const fn host(&self) -> usize {
-        self.applications.host()
-    }
-
     fn request(&mut self, asked: Option<Asked>) -> Request {
         self.requests += 1;
         if let Some(asked) = asked {
@@ -128,7 +131,7 @@ impl Daemon {
     }
 
     /// An application does something.
-    fn act(&mut self, now: Instant, act: Act, out: &mut Outbox<Output>) {
+    fn act(&mut self, now: Instant, act: Act, out: &mut impl Orders) {
         if let Some(event) = act.reported() {
             out.push(Output::Report(event));
         }
@@ -186,11 +189,11 @@ impl Daemon {
         self.ask(now, input, out);
     }
 
-    fn ask(&mut self, now: Instant, input: channel::Input, out: &mut Outbox<Output>) {
+    fn ask(&mut self, now: Instant, input: channel::Input, out: &mut impl Orders) {
         self.step_node(now, node::Input::Channel(input), out);
     }
 
-    fn step_node(&mut self, now: Instant, input: node::Input, out: &mut Outbox<Output>) {
+    fn step_node(&mut self, now: Instant, input: node::Input, out: &mut impl Orders) {
         let mut orders = Outbox::new();
         self.node.step(now, input, &mut orders);
         for order in orders.drain() {
@@ -198,6 +201,8 @@ impl Daemon {
                 node::Output::Dial { dial, address } => out.push(Output::Dial { dial, address }),
                 node::Output::Send { link, message } => out.push(Output::Send { link, message }),
                 node::Output::Close { link } => out.push(Output::Close { link }),
+                // Simulated links have no data path.
+                node::Output::LinkOpened { .. } => {}
                 node::Output::Store { ticket, epoch } => out.push(Output::Store { ticket, epoch }),
                 node::Output::Left => out.push(Output::Left),
                 node::Output::Report(event) => out.push(Output::Report(Event::Mesh(event))),
@@ -209,7 +214,7 @@ impl Daemon {
     }
 
     /// The channels say something to the applications.
-    fn tell(&mut self, now: Instant, order: channel::Output, out: &mut Outbox<Output>) {
+    fn tell(&mut self, now: Instant, order: channel::Output, out: &mut impl Orders) {
         match order {
             channel::Output::Deliver { channel, delivery } => {
                 let message = match &delivery {
@@ -237,7 +242,7 @@ impl Daemon {
     }
 
     /// An application takes a message that was sent to it.
-    fn take(&mut self, now: Instant, channel: ChannelName, bytes: usize, out: &mut Outbox<Output>) {
+    fn take(&mut self, now: Instant, channel: ChannelName, bytes: usize, out: &mut impl Orders) {
         let Some(takes) = self.slow.get(&channel) else {
             self.consume(now, channel, bytes, out);
             return;
@@ -247,13 +252,7 @@ impl Daemon {
         self.unread.push_back((free + *takes, channel, bytes));
     }
 
-    fn consume(
-        &mut self,
-        now: Instant,
-        channel: ChannelName,
-        bytes: usize,
-        out: &mut Outbox<Output>,
-    ) {
+    fn consume(&mut self, now: Instant, channel: ChannelName, bytes: usize, out: &mut impl Orders) {
         let count = 1;
         let input = channel::Input::Consumed {
             channel,
@@ -263,7 +262,7 @@ impl Daemon {
         self.ask(now, input, out);
     }
 
-    fn on_wake(&mut self, now: Instant, out: &mut Outbox<Output>) {
+    fn on_wake(&mut self, now: Instant, out: &mut impl Orders) {
         if self.node.next_deadline().is_some_and(|at| at <= now) {
             self.step_node(now, node::Input::Wake, out);
         }
@@ -276,17 +275,21 @@ impl Daemon {
     }
 }
 
-impl Machine for Daemon {
-    type Input = Input;
-    type Output = Output;
-
-    fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
+impl Daemon {
+    fn take_input(&mut self, now: Instant, input: Input, out: &mut impl Orders) {
         match input {
             Input::Node(input) => self.step_node(now, input, out),
             Input::Order(Order::Lie(told)) => {
                 for (link, message) in told.messages(&self.node, self.applications.random()) {
                     out.push(Output::Send { link, message });
                 }
+            }
+            Input::Order(Order::Announce(published)) => {
+                let mut content = self.node.mesh().record().content().clone();
+                content.services = published.services;
+                content.metadata = published.metadata;
+                let announce = node::Input::Mesh(gossip::Input::Announce(content));
+                self.step_node(now, announce, out);
             }
             Input::Order(order) => {
                 for act in self.applications.acts(order) {
@@ -297,11 +300,160 @@ impl Machine for Daemon {
         }
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
+    fn deadline(&self) -> Option<Instant> {
         let unread = self.unread.iter().map(|(at, ..)| *at).min();
         [self.node.next_deadline(), unread]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// Translates an event into an input; none if it does not concern the daemon.
+    fn input(&self, what: ProcessEvent) -> Option<Input> {
+        Some(Input::Node(node::Input::Mesh(match what {
+            ProcessEvent::Start => gossip::Input::Start,
+            ProcessEvent::Accepted { link, peer } => gossip::Input::Accepted { link, peer: peer? },
+            ProcessEvent::Dialed { dial, link, peer } => gossip::Input::Dialed {
+                dial,
+                link,
+                peer: peer?,
+            },
+            ProcessEvent::DialFailed { dial, reason } => gossip::Input::DialFailed { dial, reason },
+            ProcessEvent::Received { link, message } => {
+                let message = message.take()?;
+                return Some(Input::Node(node::Input::Receive { link, message }));
+            }
+            ProcessEvent::Closed { link, reason } => gossip::Input::Closed { link, reason },
+            ProcessEvent::Written { ticket } => gossip::Input::Stored { ticket },
+            ProcessEvent::WriteFailed { ticket, .. } => gossip::Input::StoreFailed { ticket },
+            ProcessEvent::Leave => gossip::Input::Leave,
+            ProcessEvent::Command(command) => {
+                return Order::read(&command.name, &command.with)
+                    .ok()
+                    .map(Input::Order);
+            }
+            ProcessEvent::Wake => return Some(Input::Wake),
+            ProcessEvent::ListenFailed { .. }
+            | ProcessEvent::Datagram { .. }
+            | ProcessEvent::Read(_)
+            | ProcessEvent::Ran(_)
+            | ProcessEvent::Invoked(_)
+            | ProcessEvent::Signalled { .. }
+            | ProcessEvent::Signal { .. }
+            | ProcessEvent::Resolved(_)
+            | ProcessEvent::Query(_)
+            | ProcessEvent::Certificate(_) => return None,
+        })))
+    }
+}
+
+/// For engines that have their own world: the daemon as a machine.
+impl Machine for Daemon {
+    type Input = Input;
+    type Output = Output;
+
+    fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
+        self.take_input(now, input, out);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.deadline()
+    }
+}
+
+/// For the model engine: the daemon as a process of a host.
+impl Process for Daemon {
+    fn concerns(&self, what: &ProcessEvent) -> bool {
+        match what {
+            ProcessEvent::Command(command) => Order::read(&command.name, &command.with).is_ok(),
+            ProcessEvent::Received { message, .. } => message.of::<Message>().is_some(),
+            ProcessEvent::ListenFailed { .. }
+            | ProcessEvent::Datagram { .. }
+            | ProcessEvent::Read(_)
+            | ProcessEvent::Ran(_)
+            | ProcessEvent::Invoked(_)
+            | ProcessEvent::Signalled { .. }
+            | ProcessEvent::Signal { .. }
+            | ProcessEvent::Resolved(_)
+            | ProcessEvent::Query(_)
+            | ProcessEvent::Certificate(_) => false,
+            ProcessEvent::Start
+            | ProcessEvent::Accepted { .. }
+            | ProcessEvent::Dialed { .. }
+            | ProcessEvent::DialFailed { .. }
+            | ProcessEvent::Closed { .. }
+            | ProcessEvent::Written { .. }
+            | ProcessEvent::WriteFailed { .. }
+            | ProcessEvent::Leave
+            | ProcessEvent::Wake => true,
+        }
+    }
+
+    fn on_event(&mut self, now: Instant, what: ProcessEvent, out: &mut Effects) {
+        if matches!(what, ProcessEvent::Start) {
+            out.push(Effect::Listen { port: PORT });
+        }
+        // A peer without a certificate is rejected.
+        if let ProcessEvent::Accepted { link, peer: None }
+        | ProcessEvent::Dialed {
+            link, peer: None, ..
+        } = what
+        {
+            return out.push(Effect::Close { link });
+        }
+        if let Some(input) = self.input(what) {
+            self.take_input(now, input, out);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.deadline()
+    }
+
+    fn view(&self) -> &dyn ProcessView {
+        &self.node
+    }
+
+    fn identity(&self) -> Option<&NodeId> {
+        Some(self.node.mesh().id())
+    }
+}
+
+/// Where a daemon's orders go.
+pub trait Orders {
+    /// Appends one.
+    fn push(&mut self, order: Output);
+}
+
+impl Orders for Outbox<Output> {
+    fn push(&mut self, order: Output) {
+        Self::push(self, order);
+    }
+}
+
+impl Orders for Effects {
+    fn push(&mut self, order: Output) {
+        match order {
+            Output::Send { link, message } => self.send(link, message),
+            Output::Dial { dial, address } => {
+                let to = match address {
+                    Address::Socket(address) => Some(address),
+                    Address::Name(_) => None,
+                };
+                Self::push(self, Effect::Dial { dial, to });
+            }
+            Output::Close { link } => Self::push(self, Effect::Close { link }),
+            Output::Store { ticket, epoch } => {
+                let writing = Writing {
+                    ticket,
+                    write: Write::Replace(EPOCH.into(), epoch.to_le_bytes().to_vec()),
+                    synced: true,
+                    retry: None,
+                };
+                Self::push(self, Effect::Write(Box::new(writing)));
+            }
+            Output::Left => Self::push(self, Effect::Exit),
+            Output::Report(event) => self.report(event),
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! What nodes and the applications on their hosts report, and the words for it.
 
-use super::applications::Asked;
 use phalanx_core::channel::message::Item;
 use phalanx_core::channel::{self, ChannelName, Data, Delivery, Done, Failure, Refusal};
 use phalanx_core::gossip;
@@ -244,7 +243,7 @@ pub(super) fn content(message: &Message) -> &'static str {
     let frame = match message {
         Message::Mesh(gossip::Message::Frame(frame)) => frame,
         Message::Channel(data) => return carried(data),
-        Message::Mesh(_) => return super::word(message),
+        Message::Mesh(_) => return word(message),
     };
     let parts = [
         ("sync", !frame.sync.is_empty()),
@@ -271,12 +270,57 @@ fn carried(data: &Data) -> &'static str {
     ];
     let rank = |item: &Item| match item {
         Item::Update { .. } => 0,
-        Item::Parcel { .. } => 1,
-        Item::Rest(_) => 2,
+        Item::Packet { .. } => 1,
+        Item::Segment(_) => 2,
         Item::Digest { .. } | Item::Sketch { .. } | Item::Larger { .. } | Item::Want { .. } => 3,
         Item::Graft(_) => 4,
         Item::Have(_) => 5,
     };
     let first = data.items.iter().map(rank).min();
     first.map_or("credit", |rank| WORDS[rank])
+}
+
+/// A request of an application that awaits its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// To open a channel.
+    Open(ChannelName),
+    /// To broadcast on it.
+    Publish(ChannelName),
+    /// To write into it.
+    Write(ChannelName),
+    /// To send the message of this number to this member.
+    Send(u64, NodeId),
+}
+
+impl Asked {
+    /// The events that the answer is reported by.
+    pub fn answered(self, result: Result<Done, Refusal>) -> impl Iterator<Item = Event> {
+        let failed = match (&result, &self) {
+            (Err(Refusal::Undelivered(failure)), Self::Send(_, to)) => {
+                Some(Event::Failed(to.clone(), *failure))
+            }
+            _ => None,
+        };
+        failed.into_iter().chain([Event::Answered(self, result)])
+    }
+}
+
+/// A word for a message.
+pub(super) const fn word(message: &Message) -> &'static str {
+    match message {
+        Message::Mesh(message) => mesh_word(message),
+        Message::Channel(_) => "data",
+    }
+}
+
+/// A word for a message of the gossip machine.
+pub(super) const fn mesh_word(message: &gossip::Message) -> &'static str {
+    match message {
+        gossip::Message::Hello(_) => "hello",
+        gossip::Message::Welcome(_) => "welcome",
+        gossip::Message::Refuse(_) => "refuse",
+        gossip::Message::Goodbye(_) => "goodbye",
+        gossip::Message::Frame(_) => "frame",
+    }
 }

@@ -1,11 +1,12 @@
 //! What engines hear that run the daemon by its driver: they see no steps, but what comes to machines and what
 //! applications say. It is enough for the workload's ledger, its figures and conditions, and the invariants of reports.
 
-use super::{Event, Mesh, ledger};
+use super::event::Event;
+use super::ledger;
+use super::memory::{self, Mesh};
 use crate::invariant::{Invariants, Report};
-use crate::outcome::Failure;
 use crate::scenario::Scenario;
-use crate::system::System as _;
+use crate::verdict::Failure;
 use core::time::Duration;
 use phalanx_core::channel::UpdateId;
 use phalanx_core::node::{Input, Message};
@@ -52,7 +53,7 @@ impl Said {
 #[derive(Debug)]
 pub struct Hearing {
     mesh: Mesh,
-    invariants: Invariants<Mesh>,
+    invariants: Invariants,
 }
 
 impl Hearing {
@@ -61,9 +62,10 @@ impl Hearing {
     /// # Errors
     /// The word of `sabotage` that names nothing.
     pub fn new(scenario: &Scenario, sabotage: &[String]) -> Result<Self, String> {
+        let mesh = memory::new(scenario, sabotage)?;
         Ok(Self {
-            mesh: Mesh::new(scenario, sabotage)?,
-            invariants: Invariants::new(scenario),
+            invariants: Invariants::new(scenario, &mesh),
+            mesh,
         })
     }
 
@@ -86,7 +88,7 @@ impl Hearing {
                     event,
                 };
                 let name = scenario.hosts[*host].id.as_str();
-                self.invariants.heard(&report, &mut self.mesh, name);
+                self.invariants.on_report(&report, &mut self.mesh, name);
             }
         }
     }

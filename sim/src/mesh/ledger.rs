@@ -3,10 +3,9 @@
 //! Fed by what daemons report and receive; read by invariants, conditions and figures. Broadcasts are those of
 //! channels of messages: writes of a map may overtake each other, so that not each is handed over.
 
-use super::applications::{Asked, number_in};
-use super::event::Event;
-use super::{Mesh, Scene};
-use crate::system::System;
+use super::applications::number_in;
+use super::event::{Asked, Event};
+use crate::world::Scene;
 use phalanx_core::channel::message::Item;
 use phalanx_core::channel::{ChannelName, Data, Delivery, Done, Failure, Refusal, UpdateId};
 use phalanx_core::identity::NodeId;
@@ -217,7 +216,7 @@ impl Ledger {
     ) -> impl Iterator<Item = (usize, Option<u32>)> + 'a {
         let open = self.open.get(&id.channel).into_iter().flatten();
         let stayed = open.filter(|(host, (_, since))| {
-            let runs = scene.view(**host).is_some_and(Mesh::takes_part);
+            let runs = scene.participates(**host);
             runs && *since < broadcast.at && **host != broadcast.host
         });
         stayed.map(|(host, (life, _))| {

@@ -1,12 +1,13 @@
 //! What a life of a node begins with, the same on every engine.
 
+use super::host_words;
+use super::publishing::Published;
 use crate::model::address;
 use crate::scenario::Scenario;
 use phalanx_core::gossip::{Address, Config, Sabotage};
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
-use phalanx_core::topology::record::{Content, Service};
-use std::collections::{BTreeMap, BTreeSet};
+use phalanx_core::topology::record::Content;
 
 /// The mesh that every scenario is about.
 pub const MESH: &str = "sim";
@@ -36,15 +37,15 @@ impl Life<'_> {
         let targets = others.map(|seed| Address::Socket(address(*seed))).collect();
         let content = Content {
             nickname: String::new(),
-            kind: spec.kind.clone(),
-            address: spec.dialable.then(|| address(host)),
+            kind: host_words::kind(spec),
+            address: host_words::is_dialable(spec).then(|| address(host)),
             joined: self.wall,
-            services: spec.services.clone(),
-            metadata: spec.metadata.clone(),
+            services: host_words::services(spec),
+            metadata: host_words::metadata(spec),
         };
         let id = spec.id.clone();
         let mut config = Config::new(id, MESH, self.epoch, instance, content, targets);
-        config.tuning = scenario.tuning_of(host);
+        config.tuning = host_words::tuning_of(&scenario.settings, spec);
         config.sabotage = self.sabotage;
         config
     }
@@ -58,18 +59,13 @@ pub fn randomness(seeds: &Random, host: usize, life: u64) -> Random {
 
 /// Other content for a running node, which keeps its address and its time of joining by itself.
 #[must_use]
-pub fn announced(
-    scenario: &Scenario,
-    host: usize,
-    services: &BTreeSet<Service>,
-    metadata: &BTreeMap<String, String>,
-) -> Content {
+pub fn announced(scenario: &Scenario, host: usize, published: Published) -> Content {
     Content {
         nickname: String::new(),
-        kind: scenario.hosts[host].kind.clone(),
+        kind: host_words::kind(&scenario.hosts[host]),
         address: None,
         joined: Wall(0),
-        services: services.clone(),
-        metadata: metadata.clone(),
+        services: published.services,
+        metadata: published.metadata,
     }
 }

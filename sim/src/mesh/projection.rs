@@ -7,7 +7,6 @@
 //! - an address is the name of the host that listens there, or `elsewhere`;
 //! - the time of joining is in whole seconds since the start of the run.
 
-use super::Mesh;
 use crate::world::Scene;
 use core::net::SocketAddr;
 use phalanx_core::gossip::MemberView;
@@ -121,14 +120,14 @@ impl Lives {
 impl Projection {
     /// The state of a world.
     #[must_use]
-    pub fn of(scene: &Scene<'_, Mesh>, lives: &Lives) -> Self {
+    pub fn of(scene: &Scene<'_>, lives: &Lives) -> Self {
         let mut newest: BTreeMap<NodeId, Arc<Record>> = BTreeMap::new();
-        for (_, node) in scene.nodes() {
+        for (_, node) in scene.of::<Node>() {
             let mesh = node.mesh();
             newest.insert(mesh.id().clone(), Arc::clone(mesh.record()));
         }
         let mut nodes = BTreeMap::new();
-        for (host, node) in scene.nodes() {
+        for (host, node) in scene.of::<Node>() {
             let mesh = node.mesh();
             let mut members = BTreeMap::new();
             for member in mesh.members() {
@@ -156,36 +155,6 @@ impl Projection {
             nodes.insert(scene.name(host).to_owned(), view);
         }
         Self { nodes }
-    }
-
-    /// The first difference to another, in words.
-    #[must_use]
-    pub fn difference(&self, other: &Self) -> Option<String> {
-        let names = self.nodes.keys().chain(other.nodes.keys());
-        for name in names {
-            let (Some(left), Some(right)) = (self.nodes.get(name), other.nodes.get(name)) else {
-                return Some(format!("{name} runs in one of the two alone"));
-            };
-            for id in left.members.keys().chain(right.members.keys()) {
-                let (one, two) = (left.members.get(id), right.members.get(id));
-                if one != two {
-                    return Some(format!("{name} holds {id} as {one:?} and as {two:?}"));
-                }
-            }
-            for channel in left.channels.keys().chain(right.channels.keys()) {
-                let (one, two) = (left.channels.get(channel), right.channels.get(channel));
-                if one != two {
-                    return Some(format!("{name} holds of {channel} {one:?} and {two:?}"));
-                }
-            }
-            if left.providers != right.providers {
-                return Some(format!(
-                    "{name} finds {:?} and {:?}",
-                    left.providers, right.providers
-                ));
-            }
-        }
-        None
     }
 }
 

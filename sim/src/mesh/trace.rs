@@ -3,13 +3,13 @@
 //! A driver shows inputs before the machine takes them, so there are no digests; the causes of messages are known where
 //! the engine tells who sent them in which step.
 
-use super::Event;
-use super::taken_by_node;
+use super::event::Event;
+use super::view::node_input_info;
 use crate::record::fault::Bands;
 use crate::record::{Done, Header, Line, Word};
 use crate::scenario::plan::{Plan, Planned};
 use crate::scenario::{Engine, Scenario};
-use crate::system::{LinkId, System as _, Taken};
+use crate::world::{InputInfo, LinkId};
 use core::time::Duration;
 use phalanx_core::gossip::Input;
 use phalanx_core::identity::NodeId;
@@ -106,15 +106,15 @@ impl Trace {
         } else {
             0
         };
-        self.taken(at, host, taken_by_node(input, bytes), Some(input));
+        self.taken(at, host, node_input_info(input, bytes), Some(input));
     }
 
     /// The applications on a host are about to be given an order.
     pub fn ordered(&mut self, at: Duration, host: usize) {
-        self.taken(at, host, Taken::of("order"), None);
+        self.taken(at, host, InputInfo::of("order"), None);
     }
 
-    fn taken(&mut self, at: Duration, host: usize, taken: Taken, input: Option<&node::Input>) {
+    fn taken(&mut self, at: Duration, host: usize, taken: InputInfo, input: Option<&node::Input>) {
         self.flush();
         let at = nanos(at);
         self.events += 1;
@@ -143,7 +143,7 @@ impl Trace {
     /// A host reported something, in its latest step.
     pub fn report(&mut self, host: usize, event: &Event) {
         if let Some(step) = self.latest.as_mut().filter(|step| step.host == host) {
-            let (word, about) = super::Mesh::event(event);
+            let (word, about) = event.described();
             step.says.push((word, about.cloned()));
         }
     }
@@ -250,8 +250,14 @@ impl Host {
             }
             Input::Receive { .. } | Input::Heard { .. } => {}
             Input::Closed { link, .. } => drop(self.links.remove(link)),
-            Input::DialFailed { .. } | Input::Stored { .. } | Input::Announce(_) => {}
-            Input::Targets { .. } | Input::Discover(_) | Input::Want { .. } => {}
+            Input::DialFailed { .. }
+            | Input::Stored { .. }
+            | Input::StoreFailed { .. }
+            | Input::Announce(_) => {}
+            Input::Targets { .. }
+            | Input::EditTargets { .. }
+            | Input::Discover(_)
+            | Input::Want { .. } => {}
             Input::Renew { .. } | Input::Leave | Input::Wake => {}
         }
         (None, 0)

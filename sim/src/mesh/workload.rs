@@ -4,7 +4,10 @@
 //! carried out.
 
 use super::liar::{COUNT_MAX, Lie, Told};
-use crate::scenario::{Opening, text};
+use super::opening::Opening;
+use super::publishing::Published;
+use super::step_words::ANNOUNCE;
+use crate::scenario::text;
 use core::time::Duration;
 use phalanx_core::channel::{ChannelName, Kind};
 use phalanx_core::identity::NodeId;
@@ -60,6 +63,8 @@ pub enum Order {
     },
     /// Lies to its neighbours.
     Lie(Told),
+    /// The daemon publishes other content.
+    Announce(Published),
 }
 
 /// What is written under a key.
@@ -128,6 +133,9 @@ impl Order {
     /// # Errors
     /// What is wrong with it.
     pub fn read(name: &str, with: &Value) -> Result<Self, String> {
+        if name == ANNOUNCE {
+            return Published::read(with).map(Self::Announce);
+        }
         let mut with = With::of(name, with)?;
         if name == LIE {
             let told = with.lie()?;

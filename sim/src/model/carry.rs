@@ -1,12 +1,12 @@
 //! Carries parcels over connections: transmission, loss, arrival in order, and how connections end.
 
 use super::engine::{Engine, Event};
-use super::perform::link;
-use super::stream::{EndState, FLIGHTS, GIVES_UP_AFTER, Item, segments};
+use super::network::LOOPBACK;
+use super::stream::{EndState, FLIGHTS, GIVES_UP_AFTER, Item, link, segments};
 use crate::record::Held;
-use crate::system::{CloseReason, DialError, DialId, Happening, System};
+use crate::world::{CloseReason, DialError, DialId, ProcessEvent};
 
-impl<S: System> Engine<'_, '_, S> {
+impl Engine<'_, '_> {
     pub(super) fn state_of(&self, connection: u32, end: usize) -> Option<EndState> {
         let connection = self.connections.get(connection as usize)?.as_ref()?;
         Some(connection.ends[end].state)
@@ -17,6 +17,11 @@ impl<S: System> Engine<'_, '_, S> {
         Some(connection.ends[end].host)
     }
 
+    pub(super) fn slot_of(&self, connection: u32, end: usize) -> Option<usize> {
+        let connection = self.connections.get(connection as usize)?.as_ref()?;
+        connection.ends[end].slot
+    }
+
     fn set_state(&mut self, connection: u32, end: usize, state: EndState) {
         if let Some(Some(connection)) = self.connections.get_mut(connection as usize) {
             connection.ends[end].state = state;
@@ -24,13 +29,7 @@ impl<S: System> Engine<'_, '_, S> {
     }
 
     /// Hands an item to the operating system of one end.
-    pub(super) fn send(
-        &mut self,
-        connection: u32,
-        end: usize,
-        item: Item<S::Message>,
-        bytes: usize,
-    ) {
+    pub(super) fn send(&mut self, connection: u32, end: usize, item: Item, bytes: usize) {
         let Some(Some(held)) = self.connections.get_mut(connection as usize) else {
             return;
         };
@@ -57,7 +56,11 @@ impl<S: System> Engine<'_, '_, S> {
             return;
         };
         let settings = self.fabric.settings(from, to);
-        let transit = self.fabric.transmit(from, to, parcel.segments, &settings);
+        let transit = if from == to {
+            LOOPBACK
+        } else {
+            self.fabric.transmit(from, to, parcel.segments, &settings)
+        };
         let held_back = self.fabric.held(self.now, from, to);
         let attempt = parcel.attempts;
         parcel.attempts += 1;
@@ -135,7 +138,8 @@ impl<S: System> Engine<'_, '_, S> {
         }
         // The kernel answers a SYN; everything after it needs the process.
         let needs_process = matches!(parcel.item, Some(Item::Flight(flight)) if flight > 2);
-        let paused_until = self.hosts[to].paused_until;
+        let slot = held.ends[receiver].slot;
+        let paused_until = slot.map_or(0, |slot| self.slots[slot].paused_until);
         if needs_process && paused_until > self.now {
             self.heap.push(
                 paused_until,
@@ -145,7 +149,7 @@ impl<S: System> Engine<'_, '_, S> {
                     number,
                 },
             );
-            let step = self.hosts[to].delayed_by;
+            let step = slot.and_then(|slot| self.slots[slot].delayed_by);
             self.fabric.bite(step, 1);
             return;
         }
@@ -186,14 +190,13 @@ impl<S: System> Engine<'_, '_, S> {
         self.tidy(connection);
     }
 
-    fn deliver(&mut self, connection: u32, end: usize, item: Item<S::Message>, bytes: usize) {
-        let Some(host) = self.host_of(connection, end) else {
-            return;
-        };
+    fn deliver(&mut self, connection: u32, end: usize, item: Item, bytes: usize) {
         match (self.state_of(connection, end), item) {
             (Some(EndState::Open), Item::Message(message)) => {
                 let link = link(connection, end);
-                self.arrives(host, Happening::Received { link, message }, bytes);
+                if let Some(slot) = self.slot_of(connection, end) {
+                    self.notify_of_message(slot, ProcessEvent::Received { link, message }, bytes);
+                }
             }
             (Some(EndState::Opening | EndState::Open), Item::Flight(flight)) => {
                 self.on_flight(connection, end, flight);
@@ -210,34 +213,37 @@ impl<S: System> Engine<'_, '_, S> {
     }
 
     fn on_flight(&mut self, connection: u32, end: usize, flight: u8) {
-        let (Some(host), Some(other)) = (
-            self.host_of(connection, end),
-            self.host_of(connection, 1 - end),
-        ) else {
-            return;
-        };
         if flight == 1 {
-            if !self.hosts[host].listens() {
+            let Some(slot) = self.listener(connection, end) else {
                 self.set_state(connection, end, EndState::Gone);
                 self.reset(connection, 1 - end);
                 return;
+            };
+            if let Some(Some(held)) = self.connections.get_mut(connection as usize) {
+                held.ends[end].slot = Some(slot);
             }
-            self.hosts[host].connections.insert(connection);
+            self.slots[slot].connections.insert(connection);
         }
+        let (Some(slot), Some(other)) = (
+            self.slot_of(connection, end),
+            self.slot_of(connection, 1 - end),
+        ) else {
+            return;
+        };
         if let Some(bytes) = FLIGHTS.get(usize::from(flight)) {
             self.send(connection, end, Item::Flight(flight + 1), *bytes);
         }
-        let peer = self.scenario.hosts[other].id.clone();
+        let peer = self.slots[other].identity.clone();
         let id = link(connection, end);
         if flight == 5 {
             self.set_state(connection, end, EndState::Open);
-            self.happens(host, Happening::Accepted { link: id, peer });
+            self.notify(slot, ProcessEvent::Accepted { link: id, peer });
         } else if flight == 6 {
             self.set_state(connection, end, EndState::Open);
             if let Some(dial) = self.dial_of(connection) {
-                self.happens(
-                    host,
-                    Happening::Dialed {
+                self.notify(
+                    slot,
+                    ProcessEvent::Dialed {
                         dial,
                         link: id,
                         peer,
@@ -245,6 +251,12 @@ impl<S: System> Engine<'_, '_, S> {
                 );
             }
         }
+    }
+
+    /// The process that listens where a connection leads.
+    fn listener(&self, connection: u32, end: usize) -> Option<usize> {
+        let held = self.connections.get(connection as usize)?.as_ref()?;
+        self.listens(held.ends[end].host, held.port)
     }
 
     fn dial_of(&self, connection: u32) -> Option<DialId> {
@@ -260,7 +272,11 @@ impl<S: System> Engine<'_, '_, S> {
             return;
         };
         let settings = self.fabric.settings(from, to);
-        let latency = self.fabric.latency(&settings);
+        let latency = if from == to {
+            LOOPBACK.latency
+        } else {
+            self.fabric.latency(&settings)
+        };
         let end = end as u8;
         self.heap
             .push(self.now + latency, Event::Reset { connection, end });
@@ -312,18 +328,18 @@ impl<S: System> Engine<'_, '_, S> {
 
     /// One end learns that the connection is gone.
     fn broken(&mut self, connection: u32, end: usize, reason: CloseReason, error: DialError) {
-        let (Some(host), Some(state)) = (
-            self.host_of(connection, end),
-            self.state_of(connection, end),
-        ) else {
+        let Some(state) = self.state_of(connection, end) else {
             return;
         };
         self.set_state(connection, end, EndState::Gone);
+        let Some(slot) = self.slot_of(connection, end) else {
+            return;
+        };
         match state {
             EndState::Open => {
-                self.happens(
-                    host,
-                    Happening::Closed {
+                self.notify(
+                    slot,
+                    ProcessEvent::Closed {
                         link: link(connection, end),
                         reason,
                     },
@@ -331,9 +347,9 @@ impl<S: System> Engine<'_, '_, S> {
             }
             EndState::Opening if end == 0 => {
                 if let Some(dial) = self.dial_of(connection) {
-                    self.happens(
-                        host,
-                        Happening::DialFailed {
+                    self.notify(
+                        slot,
+                        ProcessEvent::DialFailed {
                             dial,
                             reason: error,
                         },
@@ -374,7 +390,9 @@ impl<S: System> Engine<'_, '_, S> {
         };
         if let Some(held) = slot.take() {
             for end in held.ends {
-                self.hosts[end.host].connections.remove(&connection);
+                if let Some(slot) = end.slot {
+                    self.slots[slot].connections.remove(&connection);
+                }
             }
         }
     }

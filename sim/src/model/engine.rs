@@ -2,25 +2,27 @@
 
 use super::clock::ns;
 use super::heap::Heap;
-use super::host::{Host, NEVER, Process, Waiting};
+use super::host::{Host, NEVER, Process, Slot, Waiting};
+use super::local::{Calls, Local};
 use super::network::Fabric;
 use super::stream::Connection;
 use super::trace::{Line, Trace};
-use crate::disk::Write;
 use crate::invariant::{Invariants, Report, Seen};
 use crate::record::Said;
-use crate::scenario::plan::Plan;
-use crate::scenario::{Scenario, ScenarioError, suggestion};
-use crate::system::{
-    DialError, DialId, Effect, Happening, InputOf, OutputOf, System, Taken, Ticket,
+use crate::scenario::plan::{Plan, Reporter};
+use crate::scenario::{Scenario, ScenarioError};
+use crate::world::{
+    Cast, Definition, DialError, DialId, Effect, Effects, InputInfo, Message, ProcessEvent,
+    ProcessView, Program, ReportedEvent, Scene, Ticket, Traffic, World, Writing,
 };
-use crate::world::{Scene, Traffic, World};
+use core::ops::Range;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
-use phalanx_core::machine::{Machine, Outbox, Wake, wake_checked};
-use phalanx_core::random::Random;
+use phalanx_core::random::{Random, mix};
 use phalanx_core::time::Instant;
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// How long a process takes the mail that waits before it looks at its timers again, as the driver of `net` has it, in
 /// nanoseconds: its mail comes first, but does not stop its clock.
@@ -31,15 +33,15 @@ const BROKEN_PROMISE: u64 = 1_000_000;
 
 /// What happens. Thousands are planned at one time: what is large and rare is boxed.
 #[derive(Debug)]
-pub(super) enum Event<M> {
+pub(super) enum Event {
     /// An order of the plan.
     Order(usize),
     /// An order that waited for a report.
     Triggered { trigger: usize, order: usize },
     /// A process's deadline.
-    Wake { host: usize, life: u32 },
+    Wake { slot: usize, life: u32 },
     /// A process that stood still or is slow takes its mail.
-    Mail { host: usize, life: u32 },
+    Mail { slot: usize, life: u32 },
     /// A parcel's last segment reaches the other machine.
     Arrive {
         connection: u32,
@@ -58,28 +60,49 @@ pub(super) enum Event<M> {
     DialTimeout { connection: u32 },
     /// A dial led nowhere.
     Unreachable {
-        host: usize,
+        slot: usize,
         life: u32,
         dial: DialId,
     },
     /// A write or sync of a process comes to its end.
     Disk {
-        host: usize,
+        slot: usize,
         life: u32,
         operation: Box<Operation>,
     },
     /// A failed write is tried again.
     Again {
-        host: usize,
+        slot: usize,
         life: u32,
         write: Box<Writing>,
     },
     /// A datagram reaches a host.
-    Datagram {
-        from: usize,
-        host: usize,
-        message: Box<M>,
+    Datagram(Box<Datagram>),
+    /// Something within a host comes due.
+    Local {
+        slot: usize,
+        life: u32,
+        local: Box<Local>,
     },
+    /// A process learns that it cannot listen on a port.
+    ListenFailed {
+        slot: usize,
+        life: u32,
+        port: u16,
+        holder: u32,
+    },
+}
+
+/// The heap holds thousands of events: each field costs memory and cache.
+const _: () = assert!(size_of::<Event>() <= 24, "box what is large");
+
+/// A datagram under way.
+#[derive(Debug)]
+pub(super) struct Datagram {
+    pub(super) from: usize,
+    pub(super) host: usize,
+    pub(super) port: u16,
+    pub(super) message: Rc<dyn Message>,
 }
 
 /// A write or sync under way.
@@ -90,64 +113,66 @@ pub(super) struct Operation {
     pub(super) retry: Option<Duration>,
 }
 
-/// A write as it was ordered.
-#[derive(Debug)]
-pub(super) struct Writing {
-    pub(super) ticket: Ticket,
-    pub(super) write: Write,
-    pub(super) synced: bool,
-    pub(super) retry: Option<Duration>,
-}
-
 /// The simulated world.
-pub(super) struct Engine<'a, 't, S: System> {
+pub(super) struct Engine<'a, 't> {
     pub(super) scenario: &'a Scenario,
     pub(super) plan: &'a Plan,
-    pub(super) system: S,
+    pub(super) programs: Vec<Box<dyn Program>>,
     /// Whether nothing is broken on purpose.
     sound: bool,
     pub(super) now: u64,
     pub(super) sequence: u64,
-    pub(super) heap: Heap<Event<S::Message>>,
+    pub(super) heap: Heap<Event>,
     pub(super) fabric: Fabric<'a>,
-    pub(super) hosts: Vec<Host<S>>,
-    pub(super) connections: Vec<Option<Box<Connection<S::Message>>>>,
+    pub(super) hosts: Vec<Host>,
+    /// The processes, host by host.
+    pub(super) slots: Vec<Slot>,
+    /// The listening process of each port, by host.
+    pub(super) ports: BTreeMap<(usize, u16), usize>,
+    pub(super) connections: Vec<Option<Box<Connection>>>,
     /// The hosts whose process was started at least once.
     pub(super) started: BTreeSet<usize>,
     pub(super) seeds: Random,
     /// Draws what crashes leave of torn writes.
     pub(super) tears: Random,
     pub(super) trace: Trace<'t>,
-    pub(super) invariants: Invariants<S>,
+    /// Of each program.
+    pub(super) invariants: Vec<Invariants>,
     /// What nodes reported, until the judge has heard it.
-    pub(super) reports: Vec<(usize, S::Event)>,
+    pub(super) reports: Vec<(Reporter, Box<dyn ReportedEvent>)>,
+    /// Errors of programs that no process handled, with their instants.
+    pub(super) errors: Vec<(u64, String)>,
+    /// The commands and queries under way.
+    pub(super) calls: Calls,
     /// The triggers of the plan that fired.
     pub(super) fired: BTreeSet<usize>,
     pub(super) segments: u64,
     pub(super) events: u64,
-    out: Outbox<OutputOf<S>>,
     /// What the latest step does to the world.
-    effects: Vec<Effect<S>>,
+    pub(super) effects: Effects,
     /// The encoded bytes of each of these that sends a message.
     sizes: Vec<usize>,
 }
 
-impl<'a, 't, S: System> Engine<'a, 't, S> {
+impl<'a, 't> Engine<'a, 't> {
     /// # Errors
     /// When the scenario does not fit the system, or `sabotage` names nothing that can be broken.
     pub(super) fn new(
+        definition: &Definition,
         scenario: &'a Scenario,
         plan: &'a Plan,
         sabotage: &[String],
-        trace: Trace<'t>,
+        mut trace: Trace<'t>,
     ) -> Result<Self, ScenarioError> {
-        scenario.check_system(&S::vocabulary())?;
+        let vocabulary = (definition.vocabulary)();
+        scenario.check_system(&vocabulary)?;
         let mut heap = Heap::new();
         for (index, planned) in plan.orders.iter().enumerate() {
             heap.push(ns(planned.at), Event::Order(index));
         }
-        let system = known::<S>(sabotage)
-            .and_then(|()| S::new(scenario, sabotage))
+        let Cast { programs, hosts } = vocabulary
+            .check_sabotage(sabotage)
+            .and_then(|()| (definition.build)(scenario, sabotage))
             .map_err(|message| ScenarioError {
                 file: scenario.file.clone(),
                 line: 0,
@@ -155,34 +180,52 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
                 message,
             })?;
         let random = Random::from_seed(plan.seed);
+        let mut slots = Vec::new();
+        let hosts = hosts.into_iter().enumerate().map(|(host, programs)| {
+            let first = slots.len();
+            slots.extend(programs.into_iter().map(|program| Slot::new(host, program)));
+            Host::new(first..slots.len())
+        });
+        let hosts: Vec<Host> = hosts.collect();
+        let name = |slot: &Slot| programs[slot.program].name();
+        for (index, host) in hosts.iter().enumerate() {
+            let names = slots[host.processes.clone()].iter().map(name);
+            trace.set_programs(index, names.collect());
+        }
         Ok(Self {
             scenario,
             plan,
-            system,
+            invariants: programs
+                .iter()
+                .map(|program| Invariants::new(scenario, &**program))
+                .collect(),
+            programs,
             sound: sabotage.is_empty(),
             now: 0,
             sequence: 0,
             heap,
             fabric: Fabric::new(scenario, plan.seed),
-            hosts: scenario.hosts.iter().map(|_| Host::new()).collect(),
+            hosts,
+            slots,
+            ports: BTreeMap::new(),
             connections: Vec::new(),
             started: BTreeSet::new(),
             seeds: random.child("nodes"),
             tears: random.child("disks"),
             trace,
-            invariants: Invariants::new(scenario),
             reports: Vec::new(),
+            errors: Vec::new(),
+            calls: Calls::default(),
             fired: BTreeSet::new(),
             segments: 0,
             events: 0,
-            out: Outbox::new(),
-            effects: Vec::new(),
+            effects: Effects::new(),
             sizes: Vec::new(),
         })
     }
 
     /// The world with its names.
-    pub(super) fn scene(&self) -> Scene<'_, S> {
+    pub(super) fn scene(&self) -> Scene<'_> {
         Scene {
             world: self,
             hosts: &self.scenario.hosts,
@@ -207,7 +250,7 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
         true
     }
 
-    fn happen(&mut self, event: Event<S::Message>) {
+    fn happen(&mut self, event: Event) {
         match event {
             Event::Order(index) => {
                 let planned = &self.plan.orders[index];
@@ -215,8 +258,8 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
                 self.order(planned);
             }
             Event::Triggered { trigger, order } => self.on_triggered(trigger, order),
-            Event::Wake { host, life } => self.on_wake(host, life),
-            Event::Mail { host, life } => self.on_mail(host, life),
+            Event::Wake { slot, life } => self.on_wake(slot, life),
+            Event::Mail { slot, life } => self.on_mail(slot, life),
             Event::Arrive {
                 connection,
                 lane,
@@ -231,58 +274,65 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
             }
             Event::Reset { connection, end } => self.on_reset(connection, end),
             Event::DialTimeout { connection } => self.on_dial_timeout(connection),
-            Event::Unreachable { host, life, dial } => {
-                if self.hosts[host].life == life {
+            Event::Unreachable { slot, life, dial } => {
+                if self.slots[slot].life == life {
                     let reason = DialError::Unreachable;
-                    self.happens(host, Happening::DialFailed { dial, reason });
+                    self.notify(slot, ProcessEvent::DialFailed { dial, reason });
                 }
             }
             Event::Disk {
-                host,
+                slot,
                 life,
                 operation,
             } => {
-                if self.hosts[host].life == life {
-                    self.on_disk(host, *operation);
+                if self.slots[slot].life == life {
+                    self.on_disk(slot, *operation);
                 }
             }
-            Event::Again { host, life, write } => {
-                if self.hosts[host].life == life && self.hosts[host].process.is_some() {
-                    self.write(host, *write);
+            Event::Again { slot, life, write } => {
+                if self.slots[slot].life == life && self.slots[slot].process.is_some() {
+                    self.write(slot, *write);
                 }
             }
-            Event::Datagram {
-                from,
-                host,
-                message,
-            } => self.on_datagram(from, host, *message),
+            Event::Datagram(datagram) => self.on_datagram(*datagram),
+            Event::Local { slot, life, local } => self.on_local(slot, life, *local),
+            Event::ListenFailed {
+                slot,
+                life,
+                port,
+                holder,
+            } => {
+                if self.slots[slot].life == life {
+                    self.on_listen_failed(slot, port, holder as usize);
+                }
+            }
         }
     }
 
     /// Something happens to a process; whether it concerned one.
-    pub(super) fn happens(&mut self, host: usize, what: Happening<'_, S::Message>) -> bool {
-        self.arrives(host, what, 0)
+    pub(super) fn notify(&mut self, slot: usize, what: ProcessEvent) -> bool {
+        self.notify_of_message(slot, what, 0)
     }
 
     /// The same, of something that brings a message of so many bytes.
-    pub(super) fn arrives(
+    pub(super) fn notify_of_message(
         &mut self,
-        host: usize,
-        what: Happening<'_, S::Message>,
+        slot: usize,
+        what: ProcessEvent,
         bytes: usize,
     ) -> bool {
-        let Some(process) = &self.hosts[host].process else {
+        let Some(process) = &self.slots[slot].process else {
             return false;
         };
-        let input = self.system.happen(&process.machine, what);
-        let concerns = input.is_some();
-        if let Some(input) = input {
+        let concerns = process.machine.concerns(&what);
+        if concerns {
+            let cause = self.heap.cause;
             self.input(
-                host,
+                slot,
                 Waiting {
-                    input,
+                    input: what,
                     bytes,
-                    cause: self.heap.cause,
+                    cause,
                 },
             );
         }
@@ -290,14 +340,14 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
     }
 
     /// Gives a process an input, at once or when it gets to it.
-    fn input(&mut self, host: usize, waiting: Waiting<S>) {
-        let state = &mut self.hosts[host];
+    fn input(&mut self, slot: usize, waiting: Waiting) {
+        let state = &mut self.slots[slot];
         if state.process.is_none() {
             return;
         }
         let ready = state.paused_until.max(state.busy_until);
         if ready <= self.now && state.slow == 0 && state.mailbox.is_empty() {
-            self.step(host, waiting.input, waiting.bytes);
+            self.step(slot, waiting.input, waiting.bytes);
             return;
         }
         if ready <= self.now && state.mailbox.is_empty() {
@@ -306,32 +356,32 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
         state.mailbox.push_back(waiting);
         let step = state.delayed_by;
         self.fabric.bite(step, 1);
-        self.plan_mail(host);
+        self.plan_mail(slot);
     }
 
-    fn plan_mail(&mut self, host: usize) {
-        let state = &mut self.hosts[host];
+    fn plan_mail(&mut self, slot: usize) {
+        let state = &mut self.slots[slot];
         let at = state.paused_until.max(state.busy_until).max(self.now);
         if state.mail_at == NEVER {
             state.mail_at = at;
             self.heap.push(
                 at,
                 Event::Mail {
-                    host,
+                    slot,
                     life: state.life,
                 },
             );
         }
     }
 
-    fn on_mail(&mut self, host: usize, life: u32) {
-        let state = &mut self.hosts[host];
+    fn on_mail(&mut self, slot: usize, life: u32) {
+        let state = &mut self.slots[slot];
         if state.life != life || state.process.is_none() || state.mail_at != self.now {
             return;
         }
         state.mail_at = NEVER;
         if state.paused_until > self.now || state.busy_until > self.now {
-            self.plan_mail(host);
+            self.plan_mail(slot);
             return;
         }
         let batch = if state.slow > 0 {
@@ -340,29 +390,29 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
             state.mailbox.len()
         };
         for _ in 0..batch {
-            let Some(waiting) = self.hosts[host].mailbox.pop_front() else {
+            let Some(waiting) = self.slots[slot].mailbox.pop_front() else {
                 break;
             };
             self.heap.cause = waiting.cause;
-            self.step(host, waiting.input, waiting.bytes);
+            self.step(slot, waiting.input, waiting.bytes);
         }
-        let state = &mut self.hosts[host];
+        let state = &mut self.slots[slot];
         if state.wake_waits
             && (state.mailbox.is_empty()
                 || state.wakes_by.max(state.paused_until + MAIL_FIRST) <= self.now)
         {
             state.wake_waits = false;
-            self.wake(host);
+            self.wake(slot);
         }
-        let state = &mut self.hosts[host];
+        let state = &mut self.slots[slot];
         if !state.mailbox.is_empty() {
             state.busy_until = self.now + state.slow;
-            self.plan_mail(host);
+            self.plan_mail(slot);
         }
     }
 
-    fn on_wake(&mut self, host: usize, life: u32) {
-        let state = &mut self.hosts[host];
+    fn on_wake(&mut self, slot: usize, life: u32) {
+        let state = &mut self.slots[slot];
         if state.life != life || state.wake_at != self.now || state.process.is_none() {
             return;
         }
@@ -373,14 +423,15 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
             }
             let step = state.delayed_by;
             self.fabric.bite(step, 1);
-            self.plan_mail(host);
+            self.plan_mail(slot);
             return;
         }
-        self.wake(host);
+        self.wake(slot);
     }
 
-    fn wake(&mut self, host: usize) {
-        let Some(process) = &mut self.hosts[host].process else {
+    fn wake(&mut self, slot: usize) {
+        let state = &mut self.slots[slot];
+        let Some(process) = &mut state.process else {
             return;
         };
         let local = process.clock.read(self.now);
@@ -389,95 +440,136 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
             .next_deadline()
             .is_some_and(|at| at <= local)
         {
-            let wake = Wake.into();
-            self.system.before(&process.machine, &wake);
-            let taken = self.system.describe(&wake, 0);
-            if self.sound {
-                wake_checked(&mut process.machine, local, &mut self.out);
+            let wake = ProcessEvent::Wake;
+            self.programs[state.program].before_event(state.host, process.machine.view(), &wake);
+            let taken = wake.info(0);
+            if process.acts_on_host {
+                self.act_on_host(slot, local, wake);
             } else {
-                // A planted bug is for the invariants to catch, not for an assertion.
-                process.machine.step(local, wake, &mut self.out);
+                process.machine.on_event(local, wake, &mut self.effects);
             }
-            self.stepped(host, local, taken, true);
+            let process = self.slots[slot].process.as_ref();
+            let deadline = process.and_then(|process| process.machine.next_deadline());
+            // A planted bug is for the invariants to catch, not for an assertion.
+            debug_assert!(
+                !self.sound || deadline.is_none_or(|at| at > local),
+                "would spin the caller"
+            );
+            self.stepped(slot, local, taken, true);
         } else {
-            self.plan_wake(host, false);
+            self.plan_wake(slot, false);
         }
     }
 
-    fn step(&mut self, host: usize, input: InputOf<S>, bytes: usize) {
-        let Some(process) = &mut self.hosts[host].process else {
+    fn step(&mut self, slot: usize, input: ProcessEvent, bytes: usize) {
+        let state = &mut self.slots[slot];
+        let Some(process) = &mut state.process else {
             return;
         };
         let local = process.clock.read(self.now);
-        self.system.before(&process.machine, &input);
-        let taken = self.system.describe(&input, bytes);
-        process.machine.step(local, input, &mut self.out);
-        self.stepped(host, local, taken, false);
+        self.programs[state.program].before_event(state.host, process.machine.view(), &input);
+        let taken = input.info(bytes);
+        if process.acts_on_host {
+            self.act_on_host(slot, local, input);
+        } else {
+            process.machine.on_event(local, input, &mut self.effects);
+        }
+        self.stepped(slot, local, taken, false);
     }
 
     /// After a step: trace, invariants, effects, the next wake.
-    fn stepped(&mut self, host: usize, local: Instant, taken: Taken, woke: bool) {
-        let Some(process) = &self.hosts[host].process else {
+    fn stepped(&mut self, slot: usize, local: Instant, taken: InputInfo, woke: bool) {
+        let state = &self.slots[slot];
+        let (host, program) = (state.host, state.program);
+        let Some(process) = &state.process else {
             return;
         };
-        let spec = &self.scenario.hosts[host];
+        let view = process.machine.view();
+        let processes = self.hosts[host].processes.clone();
         let line = Line {
             at: self.now,
             seq: self.sequence,
             host,
+            place: slot - processes.start,
             taken,
-            view: S::digest(S::view(&process.machine)),
+            view: view.digest(),
         };
-        let outputs = self.out.drain();
-        let system = &mut self.system;
-        self.effects
-            .extend(outputs.map(|output| system.perform(output)));
+        let digest = if processes.len() == 1 {
+            line.view
+        } else {
+            self.digest(processes)
+        };
+        let name = self.process_name(slot);
+        let effects = self.effects.as_slice();
         self.sizes.clear();
-        self.sizes.extend(self.effects.iter().map(size));
-        let said = self.effects.iter().filter_map(said);
-        self.heap.cause = self.trace.add(&line, self.heap.cause, said);
+        self.sizes.extend(effects.iter().map(size));
+        let said = effects.iter().filter_map(said);
+        self.heap.cause = self.trace.add(&line, digest, self.heap.cause, said);
         let seen = Seen {
             now: self.now,
             host,
-            machine: &process.machine,
+            process: &*process.machine,
+            view,
             local,
             woke,
             message: taken.size > 0,
-            effects: &self.effects,
+            effects,
             sizes: &self.sizes,
         };
-        self.system.note(&seen);
-        self.invariants
-            .after_step(&seen, &self.system, spec.id.as_str());
+        let of = &mut *self.programs[program];
+        of.after_step(&seen);
+        self.invariants[program].after_step(&seen, of, &name);
         if !self.effects.is_empty() {
-            for effect in &self.effects {
+            for effect in self.effects.as_slice() {
                 if let Effect::Report(event) = effect {
                     let report = Report {
                         now: self.now,
                         host,
-                        event,
+                        event: &**event,
                     };
-                    self.invariants
-                        .heard(&report, &mut self.system, spec.id.as_str());
+                    self.invariants[program].on_report(&report, of, &name);
                 }
             }
             let mut effects = std::mem::take(&mut self.effects);
-            for (at, effect) in effects.drain(..).enumerate() {
-                self.perform(host, effect, self.sizes[at]);
+            for (at, effect) in effects.drain().enumerate() {
+                self.perform(slot, effect, self.sizes[at]);
             }
             self.effects = effects;
         }
-        self.plan_wake(host, woke);
+        self.plan_wake(slot, woke);
+    }
+
+    /// The hash of the views of some processes.
+    fn digest(&self, processes: Range<usize>) -> u64 {
+        let running = self.slots[processes].iter();
+        let running = running.filter_map(|slot| slot.process.as_ref());
+        running.fold(0, |sum, process| mix(sum ^ process.machine.view().digest()))
+    }
+
+    /// A process by name: its host's id, and its program if the host runs several.
+    pub(super) fn process_name(&self, slot: usize) -> Cow<'a, str> {
+        let state = &self.slots[slot];
+        let id = self.scenario.hosts[state.host].id.as_str();
+        if self.hosts[state.host].processes.len() == 1 {
+            return Cow::Borrowed(id);
+        }
+        Cow::Owned(format!("{id}/{}", self.programs[state.program].name()))
+    }
+
+    /// The process that listens on a port of a host.
+    pub(super) fn listens(&self, host: usize, port: u16) -> Option<usize> {
+        let slot = *self.ports.get(&(host, port))?;
+        (self.hosts[host].powered && self.slots[slot].runs()).then_some(slot)
     }
 
     /// Plans the next wake anew.
-    pub(super) fn replan(&mut self, host: usize) {
-        self.plan_wake(host, false);
+    pub(super) fn replan(&mut self, slot: usize) {
+        self.plan_wake(slot, false);
     }
 
     /// Plans the next wake of a process, which was woken just now or not.
-    fn plan_wake(&mut self, host: usize, woke: bool) {
-        let state = &mut self.hosts[host];
+    fn plan_wake(&mut self, slot: usize, woke: bool) {
+        let state = &mut self.slots[slot];
         let Some(process) = &state.process else {
             return;
         };
@@ -493,7 +585,7 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
             self.heap.push(
                 at,
                 Event::Wake {
-                    host,
+                    slot,
                     life: state.life,
                 },
             );
@@ -501,45 +593,44 @@ impl<'a, 't, S: System> Engine<'a, 't, S> {
     }
 
     /// Starts a process whose machine is made.
-    pub(super) fn boot(&mut self, host: usize, process: Process<S>) {
-        let state = &mut self.hosts[host];
+    pub(super) fn boot(&mut self, slot: usize, process: Process) {
+        self.install(slot, process);
+        self.step(slot, ProcessEvent::Start, 0);
+    }
+
+    /// Puts a process into its place.
+    pub(super) fn install(&mut self, slot: usize, process: Process) {
+        let state = &mut self.slots[slot];
+        let host = state.host;
         state.stop();
-        state.powered = true;
+        state.identity = process.machine.identity().cloned();
         state.process = Some(process);
+        self.hosts[host].powered = true;
+        self.ports.retain(|_, of| *of != slot);
         self.started.insert(host);
-        let Some(process) = &self.hosts[host].process else {
-            return;
-        };
-        if let Some(input) = self.system.happen(&process.machine, Happening::Start) {
-            self.step(host, input, 0);
-        }
     }
 }
 
-impl<S: System> World<S> for Engine<'_, '_, S> {
-    fn view(&self, host: usize) -> Option<&S::View> {
-        let process = self.hosts[host].process.as_ref()?;
-        Some(S::view(&process.machine))
+impl World for Engine<'_, '_> {
+    fn view(&self, process: usize) -> Option<&dyn ProcessView> {
+        let process = self.slots[process].process.as_ref()?;
+        Some(process.machine.view())
+    }
+
+    fn processes(&self, host: usize) -> Range<usize> {
+        self.hosts[host].processes.clone()
+    }
+
+    fn program_of(&self, process: usize) -> usize {
+        self.slots[process].program
     }
 
     fn traffic(&self, host: usize) -> Traffic {
         self.hosts[host].traffic
     }
 
-    fn system(&self) -> Option<&S> {
-        Some(&self.system)
-    }
-}
-
-/// Checks that each word names something that can be broken.
-fn known<S: System>(sabotage: &[String]) -> Result<(), String> {
-    let words = S::vocabulary().sabotage;
-    match sabotage.iter().find(|word| !words.contains(&word.as_str())) {
-        None => Ok(()),
-        Some(word) => {
-            let near = suggestion(word, words);
-            Err(format!("nothing can be broken by the word `{word}`{near}"))
-        }
+    fn program(&self, index: usize) -> Option<&dyn Program> {
+        self.programs.get(index).map(|program| &**program)
     }
 }
 
@@ -549,24 +640,31 @@ pub(super) const fn since_start(now: u64) -> Duration {
 }
 
 /// The encoded bytes of the message that an effect sends; 0 if it sends none.
-fn size<S: System>(effect: &Effect<S>) -> usize {
+fn size(effect: &Effect) -> usize {
     match effect {
-        Effect::Send { message, .. } | Effect::Datagram { message, .. } => S::size(message),
-        Effect::Dial { .. }
+        Effect::Send { message, .. } | Effect::Datagram { message, .. } => message.encoded_len(),
+        Effect::Listen { .. }
+        | Effect::Unlisten { .. }
+        | Effect::Dial { .. }
         | Effect::Close { .. }
-        | Effect::Write { .. }
+        | Effect::Write(_)
+        | Effect::Read(_)
+        | Effect::Run(_)
+        | Effect::Finish(_)
+        | Effect::Signal(_)
+        | Effect::Resolve { .. }
+        | Effect::Answer(_)
         | Effect::Report(_)
-        | Effect::Exit
-        | Effect::Nothing => 0,
+        | Effect::Exit => 0,
     }
 }
 
 /// What a process reports, if an effect is a report.
-fn said<S: System>(effect: &Effect<S>) -> Option<Said<'_>> {
+fn said(effect: &Effect) -> Option<Said<'_>> {
     let Effect::Report(event) = effect else {
         return None;
     };
-    let (word, about) = S::event(event);
+    let (word, about) = event.described();
     Some(Said {
         word,
         about: about.map(NodeId::as_str),

@@ -1,45 +1,76 @@
-//! One simulated machine: its power, its disk, its process and the process's mail.
+//! One simulated machine, and the processes on it with their mail.
 
 use super::clock::NodeClock;
 use crate::disk::Files;
 use crate::record::Cause;
 use crate::scenario::Certificate;
-use crate::system::{InputOf, System};
-use crate::world::Traffic;
+use crate::world::{Process as Runs, ProcessEvent, Traffic};
+use core::ops::Range;
+use phalanx_core::identity::NodeId;
 use std::collections::{BTreeSet, VecDeque};
 
 /// No instant.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// A running daemon.
-pub(crate) struct Process<S: System> {
-    pub(crate) machine: S::Machine,
+/// A running process.
+pub(crate) struct Process {
+    pub(crate) machine: Box<dyn Runs>,
     pub(crate) clock: NodeClock,
     /// It left and ended; kept to be looked at.
     pub(crate) exited: bool,
+    /// Whether it takes events with its host at hand.
+    pub(crate) acts_on_host: bool,
 }
 
 /// An input that waits.
-pub(crate) struct Waiting<S: System> {
-    pub(crate) input: InputOf<S>,
+pub(crate) struct Waiting {
+    pub(crate) input: ProcessEvent,
     /// The encoded bytes of the message that it brings, if it brings one.
     pub(crate) bytes: usize,
     /// What led to it.
     pub(crate) cause: Cause,
 }
 
-/// One machine.
-pub(crate) struct Host<S: System> {
-    pub(crate) process: Option<Process<S>>,
+/// One host.
+pub(crate) struct Host {
     pub(crate) powered: bool,
-    /// How often its process was started.
-    pub(crate) life: u32,
     pub(crate) disk: Files,
-    /// What became of its certificate.
+    /// The state of its certificate.
     pub(crate) certificate: Certificate,
-    /// Every connection with an end here.
-    pub(crate) connections: BTreeSet<u32>,
     pub(crate) traffic: Traffic,
+    /// The slots of its processes.
+    pub(crate) processes: Range<usize>,
+}
+
+impl Host {
+    pub(crate) fn new(processes: Range<usize>) -> Self {
+        Self {
+            powered: true,
+            disk: Files::default(),
+            certificate: Certificate::Rotated,
+            traffic: Traffic {
+                bytes: 0,
+                messages: 0,
+            },
+            processes,
+        }
+    }
+}
+
+/// The place of one process on a host; it outlives the lives of the process.
+pub(crate) struct Slot {
+    pub(crate) host: usize,
+    /// The place of the program in the list of programs.
+    pub(crate) program: usize,
+    pub(crate) process: Option<Process>,
+    /// The number of starts.
+    pub(crate) life: u32,
+    /// The identity that the latest life proves.
+    pub(crate) identity: Option<NodeId>,
+    /// The ports it listens on.
+    pub(crate) ports: Vec<u16>,
+    /// The connections with an end in this process.
+    pub(crate) connections: BTreeSet<u32>,
     /// When its earliest planned wake comes.
     pub(crate) wake_at: u64,
     pub(crate) wake_waits: bool,
@@ -49,46 +80,44 @@ pub(crate) struct Host<S: System> {
     /// What each input costs.
     pub(crate) slow: u64,
     pub(crate) busy_until: u64,
-    /// Inputs that wait.
-    pub(crate) mailbox: VecDeque<Waiting<S>>,
-    pub(crate) mail_at: u64,
     /// The step that delays its inputs.
     pub(crate) delayed_by: Option<usize>,
+    /// Inputs that wait.
+    pub(crate) mailbox: VecDeque<Waiting>,
+    pub(crate) mail_at: u64,
 }
 
-impl<S: System> Host<S> {
-    pub(crate) fn new() -> Self {
+impl Slot {
+    pub(crate) const fn new(host: usize, program: usize) -> Self {
         Self {
+            host,
+            program,
             process: None,
-            powered: true,
             life: 0,
-            disk: Files::default(),
-            certificate: Certificate::Rotated,
+            identity: None,
+            ports: Vec::new(),
             connections: BTreeSet::new(),
-            traffic: Traffic {
-                bytes: 0,
-                messages: 0,
-            },
             wake_at: NEVER,
             wake_waits: false,
             wakes_by: 0,
             paused_until: 0,
             slow: 0,
             busy_until: 0,
+            delayed_by: None,
             mailbox: VecDeque::new(),
             mail_at: NEVER,
-            delayed_by: None,
         }
     }
 
-    /// Whether a process listens.
-    pub(crate) fn listens(&self) -> bool {
-        self.powered && self.process.as_ref().is_some_and(|process| !process.exited)
+    /// Whether a process runs that has not ended by itself.
+    pub(crate) fn runs(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| !process.exited)
     }
 
     /// The process is gone, with everything it had in memory.
     pub(crate) fn stop(&mut self) {
         self.process = None;
+        self.ports.clear();
         self.mailbox.clear();
         self.wake_at = NEVER;
         self.wake_waits = false;

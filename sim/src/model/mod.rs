@@ -6,16 +6,17 @@
 //!
 //! What is modelled, and what not: latency, bandwidth of one connection, loss with TCP's retransmission, cuts as
 //! black holes, resets, handshakes of TCP and TLS 1.3 in round trips; not: congestion windows, acknowledgements,
-//! fast retransmission, processor time (but for `slow`), name resolution.
+//! fast retransmission, processor time (but for `slow`).
 
-mod address;
 mod carry;
 mod clock;
 mod engine;
 mod heap;
 mod host;
 mod latency;
+mod local;
 mod network;
+mod options;
 mod perform;
 mod replay;
 mod stream;
@@ -23,16 +24,17 @@ mod stream;
 mod tests;
 mod trace;
 
-pub use address::{PORT, address, host_at, ip};
-pub use replay::{NodeState, NodeView, Replay, host_named};
+pub use crate::address::{PORT, address, host_at, ip};
+pub use options::Options;
+pub use replay::{Replay, host_named};
 
 use crate::invariant::Invariants;
 use crate::judge::Judge;
-use crate::outcome::{Ending, Outcome};
-use crate::runner::Options;
+use crate::judge::ending::Ending;
+use crate::outcome::Outcome;
 use crate::scenario::{Engine as Kind, Scenario, ScenarioError};
-use crate::system::System;
-use crate::world::Scene;
+use crate::verdict::Failure;
+use crate::world::{Definition, Scene};
 use clock::ns;
 use core::time::Duration;
 use engine::{Engine, since_start};
@@ -47,7 +49,8 @@ pub const WALL_ZERO: u64 = 1_700_000_000;
 /// # Errors
 /// When the scenario is not for this engine, does not fit the system or cannot be planned for this seed, when
 /// nothing is known by a word of sabotage, or when the trace cannot be written.
-pub fn run<S: System>(
+pub fn run(
+    definition: &Definition,
     scenario: &Scenario,
     seed: u64,
     options: Options<'_>,
@@ -55,8 +58,8 @@ pub fn run<S: System>(
     scenario.check_engine(Kind::Model)?;
     let plan = scenario.plan(seed)?;
     let trace = Trace::new(options.recorder);
-    let mut engine = Engine::<S>::new(scenario, &plan, &options.sabotage, trace)?;
-    let mut judge = Judge::<S>::new(scenario, &plan, interval(scenario.hosts.len()));
+    let mut engine = Engine::new(definition, scenario, &plan, &options.sabotage, trace)?;
+    let mut judge = Judge::new(scenario, &plan, interval(scenario.hosts.len()));
     let mut checkpoint = checkpoint_interval(scenario.hosts.len());
     loop {
         let until = judge.next_check().min(checkpoint).min(plan.end);
@@ -72,51 +75,73 @@ pub fn run<S: System>(
             break;
         }
     }
-    Ok(finish(engine, judge, options.strict))
+    Ok(finish(
+        definition,
+        engine,
+        judge,
+        (options.strict, &options.sabotage),
+    ))
 }
 
 /// Processes events up to an instant; the judge hears what nodes report.
-fn drive<S: System>(engine: &mut Engine<'_, '_, S>, judge: &mut Judge<'_, S>, until: u64) {
+fn drive(engine: &mut Engine<'_, '_>, judge: &mut Judge<'_>, until: u64) {
     while engine.advance(until) {
         if engine.reports.is_empty() {
             continue;
         }
         let mut reports = std::mem::take(&mut engine.reports);
-        for (host, event) in reports.drain(..) {
-            judge.event(since_start(engine.now), host, &event, &*engine);
+        for (reporter, event) in reports.drain(..) {
+            judge.event(since_start(engine.now), reporter, &*event, &*engine);
         }
         engine.reports = reports;
     }
 }
 
 /// Lets the invariants look at the whole world.
-fn check<S: System>(
-    engine: &mut Engine<'_, '_, S>,
-    look: impl FnOnce(&mut Invariants<S>, u64, &Scene<'_, S>),
-) {
-    let mut invariants = std::mem::replace(&mut engine.invariants, Invariants::none());
-    look(&mut invariants, engine.now, &engine.scene());
+fn check(engine: &mut Engine<'_, '_>, look: impl Fn(&mut Invariants, u64, &Scene<'_>)) {
+    let mut invariants = std::mem::take(&mut engine.invariants);
+    for of in &mut invariants {
+        look(of, engine.now, &engine.scene());
+    }
     engine.invariants = invariants;
 }
 
-fn finish<S: System>(mut engine: Engine<'_, '_, S>, judge: Judge<'_, S>, strict: bool) -> Outcome {
+fn finish(
+    definition: &Definition,
+    mut engine: Engine<'_, '_>,
+    judge: Judge<'_>,
+    (strict, sabotage): (bool, &[String]),
+) -> Outcome {
     check(&mut engine, Invariants::at_rest);
     let scenario = engine.scenario;
     let messages: u64 = engine.hosts.iter().map(|host| host.traffic.messages).sum();
     let framing = stream::FRAMING_BYTES as u64 * messages;
     let ending = Ending {
+        definition,
         engine: Kind::Model,
         strict,
+        sabotage,
         now: since_start(engine.now),
         trace_hash: engine.trace.hash(),
         events: engine.events,
         overhead_bytes: framing + stream::SEGMENT_OVERHEAD_BYTES as u64 * engine.segments,
         bites: &engine.fabric.bites,
-        broken: engine.invariants.failures(&scenario.file).collect(),
+        broken: engine
+            .invariants
+            .iter()
+            .flat_map(|of| of.failures(&scenario.file))
+            .chain(engine.errors.iter().map(|(at, why)| {
+                let rule = "a process handles the errors that it meets";
+                Failure::new(&scenario.file, 0, rule, since_start(*at), why)
+            }))
+            .collect(),
         metrics: BTreeMap::new(),
         projection: scenario
             .confluent
-            .then(|| engine.system.project(&engine.scene()))
+            .then(|| {
+                let mut programs = engine.programs.iter();
+                programs.find_map(|program| program.projection(&engine.scene()))
+            })
             .flatten(),
     };
     ending.judged(judge, &engine)

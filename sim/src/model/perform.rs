@@ -1,72 +1,114 @@
 //! Performs what machines order, and what the plan orders.
 
-use super::address::{address, listener_at};
 use super::clock::{NodeClock, ns};
-use super::engine::{Engine, Event, Operation, Writing};
+use super::engine::{Datagram, Engine, Event, Operation};
 use super::host::Process;
+use super::network::LOOPBACK;
 use super::stream::{
-    Connection, DIAL_GIVES_UP_AFTER, End, EndState, FLIGHTS, Item, Lane, segments,
+    Connection, DIAL_GIVES_UP_AFTER, End, EndState, FLIGHTS, Item, Lane, place, segments,
 };
+use crate::address::{address, host_at};
 use crate::disk::Left;
 use crate::record::Held;
 use crate::scenario::Disk;
-use crate::scenario::plan::{Order, Planned};
-use crate::system::{CloseReason, DialId, Effect, Happening, LinkId, Start, System};
+use crate::scenario::plan::{Order, Planned, Reporter};
+use crate::world::{
+    CloseReason, Command, DialId, Effect, Message, ProcessEvent, ReportedEvent, Start, Writing,
+};
 use core::net::SocketAddr;
+use core::ops::Range;
 use core::time::Duration;
-use phalanx_core::time::Wall;
+use std::collections::btree_map::Entry;
+use std::rc::Rc;
 
 /// How long it takes to learn that an address leads nowhere.
 const UNREACHABLE_AFTER: u64 = 1_000_000;
 
-impl<'a, S: System> Engine<'a, '_, S> {
+impl<'a> Engine<'a, '_> {
     /// Does what a machine ordered; `bytes` are those of the message, if it sends one.
-    pub(super) fn perform(&mut self, host: usize, effect: Effect<S>, bytes: usize) {
+    pub(super) fn perform(&mut self, slot: usize, effect: Effect, bytes: usize) {
         match effect {
-            Effect::Dial { dial, to } => self.dial(host, dial, to),
+            Effect::Listen { port } => self.listen(slot, port),
+            Effect::Unlisten { port } => self.unlisten(slot, port),
+            Effect::Dial { dial, to } => self.dial(slot, dial, to),
             Effect::Send { link, message } => {
                 let (connection, end) = place(link);
                 let open = self.state_of(connection, end) == Some(EndState::Open);
                 if !open {
                     return;
                 }
-                self.count(host, bytes);
+                if self.host_of(connection, 1 - end) != Some(self.slots[slot].host) {
+                    self.count(self.slots[slot].host, bytes);
+                }
                 self.send(connection, end, Item::Message(message), bytes);
             }
             Effect::Close { link } => {
                 let (connection, end) = place(link);
                 self.close(connection, end, CloseReason::Farewell);
             }
-            Effect::Datagram { to, message } => self.datagram(host, to, message, bytes),
-            Effect::Write {
-                ticket,
-                write,
-                synced,
-                retry,
-            } => self.write(
-                host,
-                Writing {
-                    ticket,
-                    write,
-                    synced,
-                    retry,
-                },
-            ),
+            Effect::Datagram { to, message } => self.datagram(slot, to, message, bytes),
+            Effect::Write(writing) => self.write(slot, *writing),
+            Effect::Read(reading) => self.read(slot, *reading),
+            Effect::Run(running) => self.run_command(slot, *running),
+            Effect::Finish(finished) => self.finish(*finished),
+            Effect::Signal(order) => self.send_signal(slot, order),
+            Effect::Resolve { ticket, name } => self.resolve(slot, ticket, &name),
+            Effect::Answer(answered) => self.answer(slot, *answered),
             Effect::Exit => {
-                if let Some(process) = &mut self.hosts[host].process {
+                if let Some(process) = &mut self.slots[slot].process {
                     process.exited = true;
                 }
-                self.close_all(host, CloseReason::Farewell);
+                self.end_calls(slot);
+                self.close_all(slot, CloseReason::Farewell);
             }
             Effect::Report(event) => {
-                self.fire(host, &event);
-                self.reports.push((host, event));
+                let state = &self.slots[slot];
+                let reporter = Reporter {
+                    host: state.host,
+                    program: self.programs[state.program].name(),
+                };
+                self.fire(reporter, &*event);
+                self.reports.push((reporter, event));
             }
-            Effect::Nothing => {}
         }
     }
 
-    /// Counts a message that a host sends.
+    /// Listens on a port, unless another process of the host does.
+    fn listen(&mut self, slot: usize, port: u16) {
+        let host = self.slots[slot].host;
+        match self.ports.entry((host, port)) {
+            Entry::Vacant(free) => {
+                free.insert(slot);
+                self.slots[slot].ports.push(port);
+            }
+            Entry::Occupied(held) if *held.get() == slot => {}
+            Entry::Occupied(held) => {
+                let life = self.slots[slot].life;
+                let holder = u32::try_from(*held.get()).unwrap_or(u32::MAX);
+                let failed = Event::ListenFailed {
+                    slot,
+                    life,
+                    port,
+                    holder,
+                };
+                self.heap.push(self.now, failed);
+            }
+        }
+    }
+
+    /// A process learns that another listens on a port; one that cannot handle this fails the run.
+    pub(super) fn on_listen_failed(&mut self, slot: usize, port: u16, holder: usize) {
+        let holder = self.programs[self.slots[holder].program].name();
+        if self.slots[slot].process.is_some()
+            && !self.notify(slot, ProcessEvent::ListenFailed { port, holder })
+        {
+            let process = self.process_name(slot);
+            let why = format!("{process} cannot listen on port {port}: {holder} does");
+            self.errors.push((self.now, why));
+        }
+    }
+
+    /// Counts a message that a host sends to another.
     fn count(&mut self, host: usize, bytes: usize) {
         let traffic = &mut self.hosts[host].traffic;
         traffic.bytes += bytes as u64;
@@ -75,23 +117,32 @@ impl<'a, S: System> Engine<'a, '_, S> {
     }
 
     /// Sends a datagram: whole or not at all, by itself, however it comes.
-    fn datagram(&mut self, host: usize, to: SocketAddr, message: S::Message, bytes: usize) {
-        self.count(host, bytes);
-        let Some(target) = listener_at(to, self.hosts.len()) else {
+    fn datagram(&mut self, slot: usize, to: SocketAddr, message: Rc<dyn Message>, bytes: usize) {
+        let host = self.slots[slot].host;
+        let target = self.machine_at(host, to);
+        // Messages within a host are not traffic.
+        if target != Some(host) {
+            self.count(host, bytes);
+        }
+        let Some(target) = target else {
             return;
         };
         let settings = self.fabric.settings(host, target);
-        let transit = self
-            .fabric
-            .transmit(host, target, segments(bytes), &settings);
+        let transit = if host == target {
+            LOOPBACK
+        } else {
+            self.fabric
+                .transmit(host, target, segments(bytes), &settings)
+        };
         if transit.lost == 0 {
             self.heap.push(
                 self.now + transit.latency,
-                Event::Datagram {
-                    from: host,
+                Event::Datagram(Box::new(Datagram {
+                    from: slot,
                     host: target,
-                    message: Box::new(message),
-                },
+                    port: to.port(),
+                    message,
+                })),
             );
         } else {
             let cut = self.fabric.is_blocked(host, target);
@@ -104,8 +155,15 @@ impl<'a, S: System> Engine<'a, '_, S> {
         }
     }
 
-    pub(super) fn on_datagram(&mut self, from: usize, host: usize, message: S::Message) {
-        let bytes = S::size(&message);
+    pub(super) fn on_datagram(&mut self, datagram: Datagram) {
+        let Datagram {
+            from: sender,
+            host,
+            port,
+            message,
+        } = datagram;
+        let from = self.slots[sender].host;
+        let bytes = message.encoded_len();
         if self.fabric.is_blocked(from, host) {
             self.fabric.swallowed(from, host, bytes);
             self.trace.held(Held {
@@ -114,18 +172,20 @@ impl<'a, S: System> Engine<'a, '_, S> {
                 to: host,
                 cut: true,
             });
-        } else if self.hosts[host].listens() {
-            let from = address(from);
-            self.arrives(host, Happening::Datagram { from, message }, bytes);
+        } else if let Some(slot) = self.listens(host, port) {
+            let mut from = address(from);
+            from.set_port(self.slots[sender].ports.first().copied().unwrap_or(0));
+            self.notify_of_message(slot, ProcessEvent::Datagram { from, message }, bytes);
         }
     }
 
     /// Begins a write.
-    pub(super) fn write(&mut self, host: usize, ordered: Writing) {
-        let state = &mut self.hosts[host];
-        let (number, done) = state.disk.begin(self.now, ordered.write, ordered.synced);
+    pub(super) fn write(&mut self, slot: usize, ordered: Writing) {
+        let state = &self.slots[slot];
+        let disk = &mut self.hosts[state.host].disk;
+        let (number, done) = disk.begin(self.now, slot, ordered.write, ordered.synced);
         let event = Event::Disk {
-            host,
+            slot,
             life: state.life,
             operation: Box::new(Operation {
                 number,
@@ -136,7 +196,8 @@ impl<'a, S: System> Engine<'a, '_, S> {
         self.heap.push(done, event);
     }
 
-    pub(super) fn on_disk(&mut self, host: usize, operation: Operation) {
+    pub(super) fn on_disk(&mut self, slot: usize, operation: Operation) {
+        let host = self.slots[slot].host;
         let Operation {
             number,
             ticket,
@@ -146,13 +207,13 @@ impl<'a, S: System> Engine<'a, '_, S> {
             return;
         };
         let Err((reason, write, synced)) = ended else {
-            self.happens(host, Happening::Written { ticket });
+            self.notify(slot, ProcessEvent::Written { ticket });
             return;
         };
         let step = self.hosts[host].disk.fault_step();
         self.fabric.bite(step, 1);
         let Some(after) = retry else {
-            self.happens(host, Happening::WriteFailed { ticket, reason });
+            self.notify(slot, ProcessEvent::WriteFailed { ticket, reason });
             return;
         };
         let write = Box::new(Writing {
@@ -161,32 +222,43 @@ impl<'a, S: System> Engine<'a, '_, S> {
             synced,
             retry,
         });
-        let life = self.hosts[host].life;
+        let life = self.slots[slot].life;
         self.heap
-            .push(self.now + ns(after), Event::Again { host, life, write });
+            .push(self.now + ns(after), Event::Again { slot, life, write });
     }
 
-    fn dial(&mut self, host: usize, dial: DialId, to: Option<SocketAddr>) {
-        let target = to.and_then(|address| listener_at(address, self.hosts.len()));
-        let Some(target) = target else {
-            let life = self.hosts[host].life;
+    /// The machine at an address, seen from a host: each is its own loopback.
+    fn machine_at(&self, host: usize, to: SocketAddr) -> Option<usize> {
+        if to.ip().is_loopback() {
+            return Some(host);
+        }
+        host_at(to, self.hosts.len())
+    }
+
+    fn dial(&mut self, slot: usize, dial: DialId, to: Option<SocketAddr>) {
+        let host = self.slots[slot].host;
+        let target = to.and_then(|to| Some((self.machine_at(host, to)?, to.port())));
+        let Some((target, port)) = target else {
+            let life = self.slots[slot].life;
             self.heap.push(
                 self.now + UNREACHABLE_AFTER,
-                Event::Unreachable { host, life, dial },
+                Event::Unreachable { slot, life, dial },
             );
             return;
         };
         let connection = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
-        let end = |host| End {
+        let end = |host, slot| End {
             host,
+            slot,
             state: EndState::Opening,
         };
         self.connections.push(Some(Box::new(Connection {
             dial,
-            ends: [end(host), end(target)],
+            port,
+            ends: [end(host, Some(slot)), end(target, None)],
             lanes: [Lane::new(), Lane::new()],
         })));
-        self.hosts[host].connections.insert(connection);
+        self.slots[slot].connections.insert(connection);
         self.heap.push(
             self.now + DIAL_GIVES_UP_AFTER,
             Event::DialTimeout { connection },
@@ -194,35 +266,40 @@ impl<'a, S: System> Engine<'a, '_, S> {
         self.send(connection, 0, Item::Flight(1), FLIGHTS[0]);
     }
 
-    /// Does what the plan orders.
+    /// Does an order of the plan.
     pub(super) fn order(&mut self, planned: &'a Planned) {
-        let plan = self.plan;
-        let step = planned.step;
+        let (step, program) = (planned.step, planned.program);
         match &planned.order {
             Order::Start { host, disk } => {
                 self.fabric.bite(step, 1);
-                self.start(*host, *disk);
+                match program {
+                    None => self.start(*host, *disk),
+                    Some(_) => self.start_processes(*host, &self.chosen(*host, program)),
+                }
             }
             Order::Stop { host, power_loss } => {
-                let linked = self.hosts[*host].connections.len() as u64;
+                let chosen = self.chosen(*host, program);
+                let linked = self.linked(&chosen);
                 self.fabric.bite(step, linked);
-                self.stop(*host, *power_loss);
-            }
-            Order::Cut(cut) => self.fabric.cut(*cut, &plan.cuts[*cut], step),
-            Order::Mend(cut) => {
-                self.fabric.bite(step, 1);
-                self.fabric.mend(*cut);
+                match program {
+                    None => self.stop(*host, *power_loss),
+                    Some(_) => chosen.into_iter().for_each(|slot| self.stop_process(slot)),
+                }
             }
             Order::Pause { host, length } => {
-                let state = &mut self.hosts[*host];
-                state.paused_until = state.paused_until.max(self.now + ns(*length));
-                state.delayed_by = step;
+                for slot in self.chosen(*host, program) {
+                    let state = &mut self.slots[slot];
+                    state.paused_until = state.paused_until.max(self.now + ns(*length));
+                    state.delayed_by = step;
+                }
             }
             Order::Slow { host, by } => {
-                let state = &mut self.hosts[*host];
-                state.slow = ns(*by);
-                if step.is_some() {
-                    state.delayed_by = step;
+                for slot in self.chosen(*host, program) {
+                    let state = &mut self.slots[slot];
+                    state.slow = ns(*by);
+                    if step.is_some() {
+                        state.delayed_by = step;
+                    }
                 }
             }
             Order::Clock {
@@ -230,51 +307,98 @@ impl<'a, S: System> Engine<'a, '_, S> {
                 jump,
                 drift_ppm,
             } => self.change_clock(*host, *jump, *drift_ppm, step),
+            Order::Disk { host, fault } => self.hosts[*host].disk.set_fault(*fault, step),
             Order::Leave(host) => {
-                let linked = self.hosts[*host].connections.len() as u64;
+                let linked = self.linked(&self.chosen(*host, program));
                 self.fabric.bite(step, linked);
-                self.happens(*host, Happening::Leave);
+                self.order_event(planned);
             }
-            Order::Announce {
-                host,
-                services,
-                metadata,
-            } => {
-                let heard = self.happens(*host, Happening::Announce { services, metadata });
+            Order::Certificate { .. } | Order::Own { .. } | Order::Command { .. } => {
+                let heard = self.order_event(planned);
                 self.fabric.bite(step, u64::from(heard));
+            }
+            Order::Cut(_) | Order::Mend(_) | Order::Hold { .. } => self.order_network(planned),
+            Order::Loss(_) | Order::Latency(_) => self.order_network(planned),
+        }
+    }
+
+    /// Gives the event of an order to the processes that it concerns; whether there is one.
+    fn order_event(&mut self, planned: &'a Planned) -> bool {
+        let program = planned.program;
+        match &planned.order {
+            Order::Leave(host) => {
+                self.notify_all(&self.chosen(*host, program), || ProcessEvent::Leave)
+            }
+            Order::Own { host, action } => {
+                let hosts = &self.scenario.hosts;
+                let mut chosen = self.chosen(*host, program);
+                chosen.retain(|slot| {
+                    self.programs[self.slots[*slot].program].name() == action.program
+                });
+                self.notify_all(&chosen, || {
+                    ProcessEvent::Command(Box::new(Command {
+                        kind: action.word,
+                        name: action.word.to_owned(),
+                        with: action.arguments.to_json(hosts),
+                    }))
+                })
             }
             Order::Command { host, name, with } => {
-                let heard = self.happens(*host, Happening::Command { name, with });
-                self.fabric.bite(step, u64::from(heard));
+                self.notify_all(&self.chosen(*host, program), || {
+                    ProcessEvent::Command(Box::new(Command {
+                        kind: "order",
+                        name: name.clone(),
+                        with: with.clone(),
+                    }))
+                })
             }
-            Order::Disk { host, fault } => self.hosts[*host].disk.set_fault(*fault, step),
-            Order::Loss(ppm) => {
-                // The end of loss is no fault that could bite.
-                self.fabric.bite(step, u64::from(*ppm == Some(0)));
-                self.fabric.set_loss(*ppm, step);
+            Order::Certificate { host, is } => {
+                self.hosts[*host].certificate = *is;
+                let chosen = self.chosen(*host, program);
+                self.notify_all(&chosen, || ProcessEvent::Certificate(*is))
             }
-            Order::Latency(latency) => self.fabric.set_latency(*latency, step),
+            Order::Start { .. } | Order::Stop { .. } | Order::Pause { .. } => false,
+            Order::Slow { .. } | Order::Clock { .. } | Order::Disk { .. } => false,
+            Order::Cut(_) | Order::Mend(_) | Order::Hold { .. } => false,
+            Order::Loss(_) | Order::Latency(_) => false,
+        }
+    }
+
+    /// Does an order to the network.
+    fn order_network(&mut self, planned: &'a Planned) {
+        let (plan, step) = (self.plan, planned.step);
+        match &planned.order {
+            Order::Cut(cut) => self.fabric.cut(*cut, &plan.cuts[*cut], step),
+            Order::Mend(cut) => {
+                self.fabric.bite(step, 1);
+                self.fabric.mend(*cut);
+            }
             Order::Hold { cut, length } => {
                 let until = self.now + ns(*length);
                 self.fabric.hold(self.now, until, &plan.cuts[*cut], step);
             }
-            Order::Certificate { host, is } => {
-                self.hosts[*host].certificate = *is;
-                let heard = self.happens(*host, Happening::Certificate(*is));
-                self.fabric.bite(step, u64::from(heard));
+            Order::Loss(ppm) => {
+                // The end of loss has no effect that could be counted.
+                self.fabric.bite(step, u64::from(*ppm == Some(0)));
+                self.fabric.set_loss(*ppm, step);
             }
+            Order::Latency(latency) => self.fabric.set_latency(*latency, step),
+            Order::Start { .. } | Order::Stop { .. } | Order::Pause { .. } => {}
+            Order::Slow { .. } | Order::Clock { .. } | Order::Disk { .. } => {}
+            Order::Leave(_) | Order::Own { .. } | Order::Command { .. } => {}
+            Order::Certificate { .. } => {}
         }
     }
 
     /// A process reported something: what waited for it comes due.
-    fn fire(&mut self, host: usize, event: &S::Event) {
+    fn fire(&mut self, by: Reporter, event: &dyn ReportedEvent) {
         let plan = self.plan;
         if plan.triggers.is_empty() || self.now >= ns(plan.faults_end) {
             return;
         }
-        let (word, about) = S::event(event);
+        let (word, about) = event.described();
         for (trigger, waiting) in plan.triggers.iter().enumerate() {
-            let fits = waiting.fits(&self.scenario.hosts, host, word, about);
+            let fits = waiting.fits(&self.scenario.hosts, by, word, about);
             if !fits || !self.fired.insert(trigger) {
                 continue;
             }
@@ -289,8 +413,13 @@ impl<'a, S: System> Engine<'a, '_, S> {
     /// Does what waited for a report, if it still makes sense.
     pub(super) fn on_triggered(&mut self, trigger: usize, order: usize) {
         let planned = &self.plan.triggers[trigger].orders[order];
-        let runs = |host: usize| self.hosts[host].process.is_some();
-        if !planned.order.is_idle(runs) {
+        let runs = |host: usize, program| {
+            let chosen = self.chosen(host, program);
+            chosen
+                .iter()
+                .any(|slot| self.slots[*slot].process.is_some())
+        };
+        if !planned.is_idle(runs) {
             self.heap.cause = self.trace.order(self.now, planned);
             self.order(planned);
         }
@@ -303,21 +432,27 @@ impl<'a, S: System> Engine<'a, '_, S> {
         drift_ppm: Option<i32>,
         step: Option<usize>,
     ) {
-        let Some(process) = &mut self.hosts[host].process else {
-            return;
-        };
-        process.clock.change(self.now, jump, drift_ppm);
-        self.fabric.bite(step, 1);
-        // What was planned by the old course comes too late or too early: plan anew.
-        self.hosts[host].wake_at = super::host::NEVER;
-        self.replan(host);
+        for slot in self.slots_of(host) {
+            let state = &mut self.slots[slot];
+            let Some(process) = &mut state.process else {
+                continue;
+            };
+            process.clock.change(self.now, jump, drift_ppm);
+            self.fabric.bite(step, 1);
+            // The wake planned by the old clock would come too late or too early.
+            state.wake_at = super::host::NEVER;
+            self.replan(slot);
+        }
     }
 
     fn start(&mut self, host: usize, disk: Disk) {
         let scenario = self.scenario;
         let spec = &scenario.hosts[host];
         // A clone is a copy of the other machine's disk.
-        if let (Some(of), 0) = (spec.clone_of, self.hosts[host].life) {
+        if let (Some(of), 0) = (
+            spec.clone_of,
+            self.slots[self.hosts[host].processes.start].life,
+        ) {
             self.hosts[host].disk = self.hosts[of].disk.clone();
         }
         let left = match disk {
@@ -325,35 +460,89 @@ impl<'a, S: System> Engine<'a, '_, S> {
             Disk::Synced => Left::Synced,
             Disk::Lose => Left::Nothing,
         };
-        let state = &mut self.hosts[host];
-        state.disk.crash(left, &mut self.tears);
+        self.hosts[host].disk.crash(left, &mut self.tears);
+        self.start_processes(host, &self.chosen(host, None));
+    }
+
+    fn start_processes(&mut self, host: usize, slots: &[usize]) {
+        for slot in slots {
+            let process = self.make_process(host, *slot);
+            self.boot(*slot, process);
+        }
+    }
+
+    /// Starts a process for a command of its program: the program is not told to start by itself.
+    pub(super) fn boot_for_command(&mut self, slot: usize) {
+        let process = self.make_process(self.slots[slot].host, slot);
+        self.install(slot, process);
+    }
+
+    fn make_process(&mut self, host: usize, slot: usize) -> Process {
+        let wall = self.wall(host);
+        let place = slot - self.hosts[host].processes.start;
+        let (state, machine) = (&mut self.slots[slot], &mut self.hosts[host]);
         state.life += 1;
-        let seconds = i64::try_from(self.now / 1_000_000_000).unwrap_or(0);
-        let wall = i64::try_from(super::WALL_ZERO).unwrap_or(0)
-            + seconds
-            + spec.clock.offset / 1_000_000_000;
-        self.invariants.on_start(host);
-        let machine = self.system.start(Start {
-            scenario,
+        let mut seeds = self.seeds.nth_child("host", host as u64);
+        if place > 0 {
+            seeds = seeds.nth_child("program", place as u64);
+        }
+        self.invariants[state.program].on_start(host);
+        let machine = self.programs[state.program].start(Start {
+            scenario: self.scenario,
             host,
+            program: place,
             life: state.life,
-            wall: Wall(u64::try_from(wall).unwrap_or(0)),
-            certificate: state.certificate,
-            random: self
-                .seeds
-                .nth_child("host", host as u64)
-                .nth_child("life", state.life.into()),
-            disk: &mut state.disk,
+            wall,
+            certificate: machine.certificate,
+            random: seeds.nth_child("life", state.life.into()),
+            disk: &mut machine.disk,
         });
-        let clock = NodeClock::started(self.now, spec.clock.drift_ppm);
-        self.boot(
-            host,
-            Process {
-                machine,
-                clock,
-                exited: false,
-            },
-        );
+        let drift = self.scenario.hosts[host].clock.drift_ppm;
+        let clock = NodeClock::started(self.now, drift);
+        Process {
+            acts_on_host: machine.acts_on_host(),
+            machine,
+            clock,
+            exited: false,
+        }
+    }
+
+    /// The places of the processes of a host.
+    fn slots_of(&self, host: usize) -> Range<usize> {
+        self.hosts[host].processes.clone()
+    }
+
+    /// The places of a host's processes of one program, or of all of its processes.
+    pub(super) fn chosen(&self, host: usize, program: Option<&'static str>) -> Vec<usize> {
+        let runs = |slot: &usize| self.programs[self.slots[*slot].program].name();
+        let slots = self.slots_of(host);
+        slots
+            .filter(|slot| program.is_none_or(|program| runs(slot) == program))
+            .collect()
+    }
+
+    /// The connections with an end in one of these processes.
+    fn linked(&self, slots: &[usize]) -> u64 {
+        let connections = slots.iter().map(|slot| self.slots[*slot].connections.len());
+        connections.sum::<usize>() as u64
+    }
+
+    /// Gives an event to each of these processes that it concerns; whether there is one.
+    fn notify_all(&mut self, slots: &[usize], event: impl Fn() -> ProcessEvent) -> bool {
+        let mut heard = false;
+        for slot in slots {
+            heard |= self.notify(*slot, event());
+        }
+        heard
+    }
+
+    /// Stops one process of a host that goes on: its writes under way are not done.
+    fn stop_process(&mut self, slot: usize) {
+        let host = self.slots[slot].host;
+        self.hosts[host].disk.forget(slot);
+        self.end_calls(slot);
+        self.slots[slot].stop();
+        self.close_all(slot, CloseReason::Fin);
     }
 
     fn stop(&mut self, host: usize, power_loss: bool) {
@@ -365,36 +554,30 @@ impl<'a, S: System> Engine<'a, '_, S> {
         let step = self.hosts[host].disk.fault_step();
         let lost = self.hosts[host].disk.crash(left, &mut self.tears);
         self.fabric.bite(step, lost);
-        self.hosts[host].stop();
-        if power_loss {
-            self.hosts[host].powered = false;
-            for connection in std::mem::take(&mut self.hosts[host].connections) {
-                self.vanish(connection, host);
+        self.hosts[host].powered &= !power_loss;
+        for slot in self.slots_of(host) {
+            self.end_calls(slot);
+            self.slots[slot].stop();
+            if power_loss {
+                for connection in std::mem::take(&mut self.slots[slot].connections) {
+                    self.vanish(connection, host);
+                }
+            } else {
+                self.close_all(slot, CloseReason::Fin);
             }
-        } else {
-            self.close_all(host, CloseReason::Fin);
         }
     }
 
     /// The operating system closes everything that a process had open.
-    fn close_all(&mut self, host: usize, reason: CloseReason) {
-        let connections: Vec<u32> = self.hosts[host].connections.iter().copied().collect();
+    fn close_all(&mut self, slot: usize, reason: CloseReason) {
+        self.ports.retain(|_, of| *of != slot);
+        let connections: Vec<u32> = self.slots[slot].connections.iter().copied().collect();
         for connection in connections {
             for end in 0..2 {
-                if self.host_of(connection, end) == Some(host) {
+                if self.slot_of(connection, end) == Some(slot) {
                     self.close(connection, end, reason);
                 }
             }
         }
     }
-}
-
-/// The connection and end that a link id means.
-pub(super) const fn place(link: LinkId) -> (u32, usize) {
-    ((link.0 >> 1) as u32, (link.0 & 1) as usize)
-}
-
-/// The link id of a connection's end.
-pub(super) const fn link(connection: u32, end: usize) -> LinkId {
-    LinkId((connection as u64) << 1 | end as u64)
 }

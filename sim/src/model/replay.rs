@@ -3,43 +3,19 @@
 use super::clock::ns;
 use super::engine::{Engine, since_start};
 use super::trace::Trace;
-use crate::mesh::Mesh;
 use crate::record::{Done, Line, Lines, Recorder, Step};
 use crate::scenario::plan::Plan;
 use crate::scenario::{Scenario, ScenarioError, suggestion};
+use crate::world::{Definition, ProcessView};
 use core::cell::RefCell;
 use core::time::Duration;
-use phalanx_core::gossip::{Gossip, LinkView, MemberView, Phase};
+use phalanx_core::time::Instant;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// One node at one instant.
-#[derive(Clone, Debug)]
-pub struct NodeState {
-    /// The host's name.
-    pub name: String,
-    /// When, since the start of the run.
-    pub at: Duration,
-    /// Its view; none if it does not run.
-    pub view: Option<NodeView>,
-}
-
-/// What a running node holds.
-#[derive(Clone, Debug)]
-pub struct NodeView {
-    /// Where it is in its life.
-    pub phase: Phase,
-    /// The hash of its view.
-    pub hash: u64,
-    /// Everyone it knows.
-    pub members: Vec<MemberView>,
-    /// Its links.
-    pub links: Vec<LinkView>,
-}
-
 /// A run that stands still wherever one wants to look.
 pub struct Replay<'a> {
-    engine: Engine<'a, 'a, Mesh>,
+    engine: Engine<'a, 'a>,
     heard: Rc<RefCell<VecDeque<Line<'a>>>>,
     /// The latest event given out.
     latest: Option<Line<'a>>,
@@ -68,6 +44,7 @@ impl<'a> Replay<'a> {
     /// # Errors
     /// When nothing is known by a word of sabotage.
     pub fn new(
+        definition: &Definition,
         scenario: &'a Scenario,
         plan: &'a Plan,
         sabotage: &[String],
@@ -78,7 +55,13 @@ impl<'a> Replay<'a> {
             heard: Rc::clone(&heard),
         };
         Ok(Self {
-            engine: Engine::new(scenario, plan, sabotage, Trace::owning(Box::new(ear)))?,
+            engine: Engine::new(
+                definition,
+                scenario,
+                plan,
+                sabotage,
+                Trace::owning(Box::new(ear)),
+            )?,
             heard,
             latest: None,
         })
@@ -132,17 +115,35 @@ impl<'a> Replay<'a> {
         since_start(self.engine.now)
     }
 
-    /// The state of a host. Events of one host at one instant (mail after a pause) are one: it shows the last.
+    /// The scenario that runs.
     #[must_use]
-    pub fn state(&self, host: usize) -> NodeState {
-        let process = self.engine.hosts[host].process.as_ref();
+    pub const fn scenario(&self) -> &'a Scenario {
+        self.engine.scenario
+    }
+
+    /// The programs of a host in the order in which they start, each with the view of its process if it runs.
+    pub fn processes(
+        &self,
+        host: usize,
+    ) -> impl Iterator<Item = (&'static str, Option<&dyn ProcessView>)> {
+        let slots = &self.engine.slots[self.engine.hosts[host].processes.clone()];
+        slots.iter().map(|slot| {
+            let view = slot.process.as_ref().map(|process| process.machine.view());
+            (self.engine.programs[slot.program].name(), view)
+        })
+    }
+
+    /// The view of this type of a running process of a host, with the process's own time. Events of one host at one
+    /// instant (mail after a pause) are one: the view is that after the last.
+    #[must_use]
+    pub fn view<V: ProcessView>(&self, host: usize) -> Option<(&V, Instant)> {
+        let processes = &self.engine.slots[self.engine.hosts[host].processes.clone()];
+        let mut running = processes.iter().filter_map(|slot| slot.process.as_ref());
         let now = self.engine.now;
-        NodeState {
-            name: self.engine.scenario.hosts[host].name.clone(),
-            at: self.now(),
-            view: process
-                .map(|process| view(process.machine.node().mesh(), process.clock.read(now))),
-        }
+        running.find_map(|process| {
+            let view = process.machine.view().of::<V>()?;
+            Some((view, process.clock.read(now)))
+        })
     }
 }
 
@@ -164,13 +165,4 @@ pub fn host_named(scenario: &Scenario, name: &str) -> Result<usize, ScenarioErro
             message: format!("there is no node `{name}`{}", suggestion(name, names)),
         }
     })
-}
-
-fn view(mesh: &Gossip, now: phalanx_core::time::Instant) -> NodeView {
-    NodeView {
-        phase: mesh.phase(),
-        hash: mesh.hash(),
-        members: mesh.members().collect(),
-        links: mesh.links(now).collect(),
-    }
 }

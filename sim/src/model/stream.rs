@@ -6,8 +6,9 @@
 //! are not modelled, nor fast retransmission: both are small against the times that decide anything here.
 
 use crate::record::Cause;
-use crate::system::{CloseReason, DialId};
+use crate::world::{CloseReason, DialId, LinkId, Message};
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 /// The payload of one segment.
 pub(crate) const SEGMENT_BYTES: usize = 1_400;
@@ -29,19 +30,19 @@ pub(crate) const FLIGHTS: [usize; 6] = [60, 60, 300, 1_000, 1_000, 100];
 
 /// Something under way.
 #[derive(Clone, Debug)]
-pub(crate) enum Item<M> {
+pub(crate) enum Item {
     /// One flight of the handshake, from 1; odd ones go from the dialer to the acceptor.
     Flight(u8),
     /// A message.
-    Message(M),
+    Message(Rc<dyn Message>),
     /// The end of the stream.
     Fin(CloseReason),
 }
 
 /// An item and how it fares.
 #[derive(Debug)]
-pub(crate) struct Parcel<M> {
-    pub(crate) item: Option<Item<M>>,
+pub(crate) struct Parcel {
+    pub(crate) item: Option<Item>,
     /// Encoded bytes of a message; of a flight, all bytes.
     pub(crate) bytes: usize,
     /// Segments not known to have arrived.
@@ -57,10 +58,67 @@ pub(crate) struct Parcel<M> {
     pub(crate) cause: Cause,
 }
 
+/// Parcels in order. Mostly there is one at a time, which is held in place.
+#[derive(Debug)]
+pub(crate) struct Parcels {
+    head: Option<Parcel>,
+    /// Empty unless there is a head.
+    tail: VecDeque<Parcel>,
+}
+
+impl Parcels {
+    const fn new() -> Self {
+        Self {
+            head: None,
+            tail: VecDeque::new(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.head.is_some()) + self.tail.len()
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.head.is_none()
+    }
+
+    const fn front(&self) -> Option<&Parcel> {
+        self.head.as_ref()
+    }
+
+    fn get_mut(&mut self, index: usize) -> Option<&mut Parcel> {
+        match index.checked_sub(1) {
+            None => self.head.as_mut(),
+            Some(index) => self.tail.get_mut(index),
+        }
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Parcel> {
+        self.head.iter_mut().chain(self.tail.iter_mut())
+    }
+
+    fn push_back(&mut self, parcel: Parcel) {
+        if self.head.is_none() {
+            self.head = Some(parcel);
+        } else {
+            self.tail.push_back(parcel);
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<Parcel> {
+        let next = self.tail.pop_front();
+        if next.is_some() && self.tail.is_empty() {
+            // An idle lane holds no memory.
+            self.tail = VecDeque::new();
+        }
+        std::mem::replace(&mut self.head, next)
+    }
+}
+
 /// One direction of a connection.
 #[derive(Debug)]
-pub(crate) struct Lane<M> {
-    pub(crate) parcels: VecDeque<Parcel<M>>,
+pub(crate) struct Lane {
+    pub(crate) parcels: Parcels,
     /// The number of the first parcel in the queue.
     pub(crate) first: u64,
     /// When the sender's bandwidth is free again.
@@ -69,11 +127,11 @@ pub(crate) struct Lane<M> {
     rttvar: u64,
 }
 
-impl<M> Lane<M> {
+impl Lane {
     /// Nothing under way.
     pub(crate) const fn new() -> Self {
         Self {
-            parcels: VecDeque::new(),
+            parcels: Parcels::new(),
             first: 0,
             free_at: 0,
             srtt: 0,
@@ -84,16 +142,13 @@ impl<M> Lane<M> {
     /// Appends a parcel; returns its number.
     pub(crate) fn push(
         &mut self,
-        item: Item<M>,
+        item: Item,
         bytes: usize,
         segments: u32,
         now: u64,
         cause: Cause,
     ) -> u64 {
         let number = self.first + self.parcels.len() as u64;
-        if self.parcels.capacity() == 0 {
-            self.parcels.reserve_exact(1);
-        }
         self.parcels.push_back(Parcel {
             item: Some(item),
             bytes,
@@ -109,23 +164,18 @@ impl<M> Lane<M> {
     }
 
     /// The parcel of this number, unless it was delivered.
-    pub(crate) fn parcel(&mut self, number: u64) -> Option<&mut Parcel<M>> {
+    pub(crate) fn parcel(&mut self, number: u64) -> Option<&mut Parcel> {
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         self.parcels.get_mut(index)
     }
 
     /// Takes the first parcel if it has arrived.
-    pub(crate) fn pop_arrived(&mut self) -> Option<Parcel<M>> {
+    pub(crate) fn pop_arrived(&mut self) -> Option<Parcel> {
         if !self.parcels.front()?.arrived {
             return None;
         }
         self.first += 1;
-        let parcel = self.parcels.pop_front();
-        if self.parcels.is_empty() {
-            // A quiet lane holds no memory: the next parcel goes where another lane's just was.
-            self.parcels = VecDeque::new();
-        }
-        parcel
+        self.parcels.pop_front()
     }
 
     /// A round trip was measured (RFC 6298).
@@ -187,18 +237,22 @@ pub(crate) enum EndState {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End {
     pub(crate) host: usize,
+    /// The slot of the process; none: no process has accepted yet.
+    pub(crate) slot: Option<usize>,
     pub(crate) state: EndState,
 }
 
 /// A connection: end 0 dialled, end 1 accepted; lane 0 leads from end 0 to end 1.
 #[derive(Debug)]
-pub(crate) struct Connection<M> {
+pub(crate) struct Connection {
     pub(crate) dial: DialId,
+    /// The port that was dialled.
+    pub(crate) port: u16,
     pub(crate) ends: [End; 2],
-    pub(crate) lanes: [Lane<M>; 2],
+    pub(crate) lanes: [Lane; 2],
 }
 
-impl<M> Connection<M> {
+impl Connection {
     /// Whether nothing can happen on it any more.
     pub(crate) fn is_over(&self) -> bool {
         let gone = |end: usize| match self.ends[end].state {
@@ -208,6 +262,16 @@ impl<M> Connection<M> {
         };
         gone(0) && gone(1)
     }
+}
+
+/// The connection and end that a link id means.
+pub(crate) const fn place(link: LinkId) -> (u32, usize) {
+    ((link.0 >> 1) as u32, (link.0 & 1) as usize)
+}
+
+/// The link id of a connection's end.
+pub(crate) const fn link(connection: u32, end: usize) -> LinkId {
+    LinkId((connection as u64) << 1 | end as u64)
 }
 
 /// Segments that a message of this size takes.
@@ -224,7 +288,7 @@ mod tests {
         let mut lane = Lane::new();
         lane.measured(2_000_000);
         let numbers: Vec<u64> = (0..3)
-            .map(|at| lane.push(Item::Message(at), 10, 1, 0, Cause::NONE))
+            .map(|at| lane.push(Item::Flight(at), 10, 1, 0, Cause::NONE))
             .collect();
         // The first two were lost, twice; the third is under way.
         for at in [0, 200_000_000] {

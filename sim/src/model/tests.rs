@@ -1,9 +1,9 @@
 //! The engine with the real machines, small.
 
 use super::run;
-use crate::mesh::Mesh;
+use crate::mesh::MESH;
+use crate::model::Options;
 use crate::outcome::Outcome;
-use crate::runner::Options;
 use crate::scenario::Scenario;
 
 fn scenario(name: &str) -> Scenario {
@@ -16,12 +16,12 @@ fn scenario(name: &str) -> Scenario {
 /// What came of seed 1 of a scenario.
 fn ran(text: &str, options: Options<'_>) -> Outcome {
     let scenario = Scenario::parse("x.toml", text).unwrap();
-    run::<Mesh>(&scenario, 1, options).unwrap()
+    run(&MESH, &scenario, 1, options).unwrap()
 }
 
 #[test]
 fn a_cold_join_runs() {
-    let outcome = run::<Mesh>(&scenario("cold-join.toml"), 1, Options::default()).unwrap();
+    let outcome = run(&MESH, &scenario("cold-join.toml"), 1, Options::default()).unwrap();
     assert_eq!(
         outcome.failures,
         [],
@@ -153,7 +153,7 @@ certificate = { who = "n1", is = "revoked" }
 eventually = { converged = true }
 "#;
     let scenario = Scenario::parse("x.toml", text).unwrap();
-    let model = run::<Mesh>(&scenario, 1, Options::default()).unwrap_err();
+    let model = run(&MESH, &scenario, 1, Options::default()).unwrap_err();
     let wire = scenario
         .check_engine(crate::scenario::Engine::Wire)
         .unwrap_err();

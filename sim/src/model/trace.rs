@@ -2,8 +2,9 @@
 
 use crate::record::{Cause, Done, Held, Recorder, Said, Step};
 use crate::scenario::plan::Planned;
-use crate::system::Taken;
+use crate::world::InputInfo;
 use phalanx_core::random::mix;
+use std::collections::BTreeMap;
 
 /// One step of a node.
 #[derive(Clone, Copy, Debug)]
@@ -12,11 +13,13 @@ pub(crate) struct Line {
     pub(crate) at: u64,
     /// The number of the planned event that it is part of.
     pub(crate) seq: u64,
-    /// Whose.
+    /// The host of the process.
     pub(crate) host: usize,
+    /// The place of the process on its host.
+    pub(crate) place: usize,
     /// What it took.
-    pub(crate) taken: Taken,
-    /// The node's view afterwards.
+    pub(crate) taken: InputInfo,
+    /// The hash of the process's view afterwards.
     pub(crate) view: u64,
 }
 
@@ -25,6 +28,8 @@ pub(crate) struct Trace<'a> {
     hash: u64,
     /// The number of the latest event.
     event: u64,
+    /// Of each host that runs several programs, their names.
+    programs: BTreeMap<usize, Vec<&'static str>>,
     recorder: Ear<'a>,
 }
 
@@ -50,6 +55,7 @@ impl<'a> Trace<'a> {
         Self {
             hash: 0,
             event: 0,
+            programs: BTreeMap::new(),
             recorder: recorder.map_or(Ear::Nobody, Ear::Lent),
         }
     }
@@ -62,36 +68,53 @@ impl<'a> Trace<'a> {
         }
     }
 
-    /// Adds a step; gives what its effects are caused by.
+    /// Sets the names of a host's programs.
+    pub(crate) fn set_programs(&mut self, host: usize, programs: Vec<&'static str>) {
+        if programs.len() > 1 {
+            self.programs.insert(host, programs);
+        }
+    }
+
+    fn program(&self, host: usize, place: usize) -> Option<&'static str> {
+        self.programs.get(&host)?.get(place).copied()
+    }
+
+    /// Adds a step; returns the cause of its effects. `digest` is the hash of the views of the host's processes.
     pub(crate) fn add<'s>(
         &mut self,
         line: &Line,
+        digest: u64,
         cause: Cause,
         said: impl Iterator<Item = Said<'s>>,
     ) -> Cause {
-        let Taken { kind, word, size } = line.taken;
+        let InputInfo { kind, word, size } = line.taken;
         let first = kind.as_bytes().first().copied().unwrap_or_default();
         let kind = kind.len() as u8 ^ first;
-        let who = (line.host as u64) << 40 | u64::from(kind) << 32 | size as u64;
+        let who = (line.place as u64) << 56
+            | (line.host as u64) << 40
+            | u64::from(kind) << 32
+            | size as u64;
         self.hash = mix(self.hash ^ mix(line.at ^ mix(line.seq ^ mix(who ^ mix(line.view)))));
         self.event += 1;
+        let program = self.program(line.host, line.place);
+        let from = cause.host().map(|host| (host, cause.place()));
+        let cause_program = from.and_then(|(host, place)| self.program(host, place));
         if let Some(recorder) = self.recorder.get() {
             let said: Vec<Said<'s>> = said.collect();
             recorder.step(&Step {
                 event: self.event,
                 at: line.at,
                 host: line.host,
+                program,
                 kind: word,
                 size,
                 cause,
-                digest: line.view,
+                cause_program,
+                digest,
                 said: &said,
             });
         }
-        Cause {
-            event: self.event,
-            host: u32::try_from(line.host).ok(),
-        }
+        Cause::step(self.event, line.host, line.place)
     }
 
     /// Numbers an order of the plan; gives what its effects are caused by.
@@ -101,7 +124,7 @@ impl<'a> Trace<'a> {
         if let Some(recorder) = self.recorder.get() {
             recorder.order(&Done { event, at, planned });
         }
-        Cause { event, host: None }
+        Cause::order(event)
     }
 
     /// A message did not arrive at once.

@@ -1,118 +1,29 @@
-//! What an engine tells of a run while it goes on, to whoever wants to keep it.
+//! The record of a run, passed from an engine to recorders while the run is in progress.
 //!
-//! An engine numbers its events from 1: the steps of nodes and the orders of the plan. Each event knows its *cause*:
-//! of a message, the step that sent it; of a timer, the step that set it; of anything that a fault did, the fault. A
-//! run's causes form a tree that can be walked back from any event to the start.
+//! An engine numbers its events from 1: the steps of nodes and the actions of the plan. Each event
+//! has a *cause*: for a message, the step that sent it; for a timer, the step that set it; for the
+//! effect of a fault, the fault. The causes of a run form a tree that can be followed back from any
+//! event to the start.
 //!
-//! - [`Recorder`]: what an engine calls.
+//! - [`Recorder`]: the interface that an engine calls.
 //! - [`Writer`] and [`Reader`]: traces as files.
-//! - [`Recording`]: a run kept in memory.
+//! - [`Recording`]: a run in memory.
 //! - [`transcript`]: a small run as text.
-//! - [`causes`]: what led to what.
-//! - [`fault`]: the plan's orders as people see them.
+//! - [`causes`]: chains of causes.
+//! - [`fault`]: the plan's actions in readable form.
 
 pub mod causes;
 pub mod fault;
 mod line;
 mod reader;
+mod recorder;
 mod recording;
 #[cfg(test)]
 mod tests;
 pub mod transcript;
 
-pub use line::{FORMAT, FaultLine, Header, Line, Lines, VERSION, Word, Writer};
+pub use crate::scenario::command_line::VERSION;
+pub use line::{FORMAT, FaultLine, Header, Line, Lines, Word, Writer};
 pub use reader::{Reader, TraceError};
+pub use recorder::{Cause, Done, Held, Recorder, Said, Step};
 pub use recording::{EVENTS_MAX, Event, HELD_MAX, Recording, Report};
-
-use crate::scenario::plan::Planned;
-
-/// What led to an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cause {
-    /// The event's number; 0 for none.
-    pub event: u64,
-    /// Whose step it was; none for an order of the plan.
-    pub host: Option<u32>,
-}
-
-impl Cause {
-    /// Nothing did.
-    pub const NONE: Self = Self {
-        event: 0,
-        host: None,
-    };
-}
-
-/// Something that a node reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Said<'a> {
-    /// What, as scenario files call it.
-    pub word: &'static str,
-    /// About whom.
-    pub about: Option<&'a str>,
-}
-
-/// A node took an input.
-#[derive(Clone, Copy, Debug)]
-pub struct Step<'a> {
-    /// Its number.
-    pub event: u64,
-    /// True time, in nanoseconds.
-    pub at: u64,
-    /// Whose.
-    pub host: usize,
-    /// What it was: the word of a message, or what happened.
-    pub kind: &'static str,
-    /// Encoded bytes, of a message.
-    pub size: usize,
-    /// What led to it.
-    pub cause: Cause,
-    /// The hash of the node's view afterwards.
-    pub digest: u64,
-    /// What the node reported.
-    pub said: &'a [Said<'a>],
-}
-
-impl Step<'_> {
-    /// Who sent it, of a message.
-    #[must_use]
-    pub const fn sender(&self) -> Option<u32> {
-        if self.size > 0 { self.cause.host } else { None }
-    }
-}
-
-/// An order of the plan was done.
-#[derive(Clone, Copy, Debug)]
-pub struct Done<'a> {
-    /// Its number.
-    pub event: u64,
-    /// True time, in nanoseconds.
-    pub at: u64,
-    /// What.
-    pub planned: &'a Planned,
-}
-
-/// A message that a cut or loss kept from arriving at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Held {
-    /// True time of its first transmission, in nanoseconds.
-    pub at: u64,
-    /// Who sent it.
-    pub from: usize,
-    /// To whom.
-    pub to: usize,
-    /// A cut swallowed it; else segments were lost.
-    pub cut: bool,
-}
-
-/// Keeps a run, or a part of it.
-pub trait Recorder {
-    /// A node took an input.
-    fn step(&mut self, step: &Step<'_>);
-
-    /// An order of the plan was done.
-    fn order(&mut self, order: &Done<'_>);
-
-    /// A message did not arrive at once.
-    fn held(&mut self, _held: Held) {}
-}

@@ -1,9 +1,8 @@
-//! Recordings, traces, and what is told of both.
+//! Tests of recordings, traces, and their readable forms.
 
 use super::*;
-use crate::mesh::Mesh;
-use crate::model::run;
-use crate::runner::Options;
+use crate::mesh::MESH;
+use crate::model::{Options, run};
 use crate::scenario::{Engine, Scenario};
 
 const SCENARIO: &str = r#"
@@ -48,7 +47,7 @@ fn record(scenario: &Scenario, seed: u64) -> (String, Recording<'_>) {
         recorder: Some(&mut recording),
         ..Options::default()
     };
-    let hash = run::<Mesh>(scenario, seed, options).unwrap().trace_hash;
+    let hash = run(&MESH, scenario, seed, options).unwrap().trace_hash;
     (hash, recording)
 }
 
@@ -60,7 +59,7 @@ fn trace(scenario: &Scenario, seed: u64) -> String {
         recorder: Some(&mut writer),
         ..Options::default()
     };
-    run::<Mesh>(scenario, seed, options).unwrap();
+    run(&MESH, scenario, seed, options).unwrap();
     writer.finish().unwrap();
     String::from_utf8(text).unwrap()
 }
@@ -82,7 +81,7 @@ fn refused(text: &str) -> String {
 #[test]
 fn recording_does_not_change_the_run() {
     let scenario = small();
-    let bare = run::<Mesh>(&scenario, 7, Options::default()).unwrap();
+    let bare = run(&MESH, &scenario, 7, Options::default()).unwrap();
     let (hash, recording) = record(&scenario, 7);
     assert_eq!(hash, bare.trace_hash);
     assert!(recording.len() > 100);
@@ -90,7 +89,7 @@ fn recording_does_not_change_the_run() {
 }
 
 #[test]
-fn every_event_comes_after_its_cause_and_messages_after_their_sending() {
+fn every_event_follows_its_cause_and_every_message_its_sending() {
     let scenario = small();
     let (_, recording) = record(&scenario, 7);
     let (mut messages, mut timers, mut by_faults) = (0, 0, 0);
@@ -130,7 +129,7 @@ fn every_event_comes_after_its_cause_and_messages_after_their_sending() {
 }
 
 #[test]
-fn faults_last_from_their_beginning_to_their_end() {
+fn bands_last_from_the_beginning_to_the_end_of_a_fault() {
     let scenario = small();
     let (_, recording) = record(&scenario, 7);
     let second = 1_000_000_000;
@@ -157,12 +156,12 @@ fn faults_last_from_their_beginning_to_their_end() {
     assert_eq!(held.len() as u64, count);
     assert!(
         held.iter().any(|held| held.cut),
-        "the cut swallowed something"
+        "the cut dropped a message"
     );
 }
 
 #[test]
-fn a_trace_is_read_as_it_was_written() {
+fn a_written_trace_is_read_back() {
     let scenario = small();
     let text = trace(&scenario, 7);
     let (_, recording) = record(&scenario, 7);
@@ -192,7 +191,7 @@ fn a_trace_is_read_as_it_was_written() {
 }
 
 #[test]
-fn what_is_no_trace_is_refused_with_the_mend() {
+fn an_invalid_trace_is_an_error_with_its_fix() {
     let whole = trace(&small(), 1);
     let (first, rest) = whole.split_once('\n').unwrap();
     let newer = first
@@ -204,13 +203,13 @@ fn what_is_no_trace_is_refused_with_the_mend() {
         "{error}"
     );
     assert!(
-        error.contains("phalanx 7.7.7") && error.contains("write the trace anew"),
+        error.contains("phalanx 7.7.7") && error.contains("record the trace again"),
         "{error}"
     );
 
     assert!(refused("").contains("empty"));
-    assert!(refused(rest).contains("no trace"));
-    assert!(refused("scenario = 1\n").contains("no trace"));
+    assert!(refused(rest).contains("not a trace"));
+    assert!(refused("scenario = 1\n").contains("not a trace"));
     let cut_off = &whole[..whole.len() - 9];
     let error = refused(cut_off);
     let last = whole.lines().count();
@@ -218,7 +217,7 @@ fn what_is_no_trace_is_refused_with_the_mend() {
     let lines: Vec<&str> = whole.lines().collect();
     let gap = [&lines[..5], &lines[6..]].concat().join("\n");
     assert!(
-        refused(&gap).contains("event 6 where 5 belongs"),
+        refused(&gap).contains("event 6 instead of 5"),
         "{}",
         refused(&gap)
     );
@@ -226,7 +225,7 @@ fn what_is_no_trace_is_refused_with_the_mend() {
 }
 
 #[test]
-fn an_event_is_one_short_line_however_much_was_said_in_it() {
+fn an_event_is_one_short_line_even_with_many_reports() {
     let scenario = Scenario::parse("ten.toml", &SCENARIO.replace("count = 3", "count = 10"));
     let scenario = scenario.unwrap();
     let (_, recording) = record(&scenario, 1);
@@ -235,7 +234,7 @@ fn an_event_is_one_short_line_however_much_was_said_in_it() {
         let line = causes::describe(&recording, &event);
         assert!(line.len() < 160 && line.trim_end() == line, "{line:?}");
         let said = recording.reports_of(event.number);
-        let mut words: Vec<_> = line.split("; says ").skip(1).collect();
+        let mut words: Vec<_> = line.split("; reports ").skip(1).collect();
         words
             .iter_mut()
             .for_each(|said| *said = said.split(' ').next().unwrap());
@@ -250,11 +249,11 @@ fn an_event_is_one_short_line_however_much_was_said_in_it() {
             .count();
         if up > 6 {
             assert!(
-                line.contains(&format!("; says peer-up {up} nodes (n")),
+                line.contains(&format!("; reports peer-up {up} nodes (n")),
                 "{line}"
             );
             many += 1;
         }
     }
-    assert!(many > 0, "nobody met seven at once");
+    assert!(many > 0, "no step reported more than six nodes");
 }

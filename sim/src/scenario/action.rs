@@ -1,11 +1,13 @@
 //! What a step does: to the network, or to nodes.
 
+use super::argument::Arguments;
+use super::host::Disk;
 use super::names::Selector;
-use super::{Direction, Disk, Latency};
+use super::network::{Direction, Latency};
+use super::words::word_for;
+use crate::disk::DiskFault;
 use core::time::Duration;
-use phalanx_core::topology::record::Service;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// What happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,8 +52,6 @@ pub enum NodeAction {
     PowerLoss,
     /// They start again.
     Restart(Disk),
-    /// They start again with another version of the software.
-    Upgrade(String),
     /// Their processes stop for a while.
     Pause(Duration),
     /// Their processes take longer for each input.
@@ -76,29 +76,8 @@ pub enum NodeAction {
     Join,
     /// They leave gracefully.
     Leave,
-    /// They publish other content.
-    Announce {
-        /// All they serve; none: as before.
-        services: Option<BTreeSet<Service>>,
-        /// All metadata; none: as before.
-        metadata: Option<BTreeMap<String, String>>,
-    },
-    /// They publish steadily.
-    Updates {
-        /// Each once in this time.
-        every: Duration,
-        /// How long.
-        length: Duration,
-    },
-    /// They register and withdraw services in turn.
-    Flap {
-        /// Which.
-        services: BTreeSet<Service>,
-        /// The time between two changes.
-        every: Duration,
-        /// How long.
-        length: Duration,
-    },
+    /// They do something that is a step of their program's own.
+    Own(OwnAction),
     /// They do something in the words of their system.
     Command {
         /// The word.
@@ -108,29 +87,53 @@ pub enum NodeAction {
     },
 }
 
-/// How a disk fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DiskFault {
-    /// Writes fail for want of room.
-    Full,
-    /// The write under way at a stop is half there.
-    TornWrite,
-    /// Reads and writes fail.
-    IoError,
+/// A step of a program's own, but for its nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnAction {
+    /// The name of the program.
+    pub program: &'static str,
+    /// The step's word.
+    pub word: &'static str,
+    /// Whether it begins something that lasts.
+    pub extent: Extent,
+    /// The arguments.
+    pub arguments: Arguments,
 }
 
-impl DiskFault {
-    /// Every fault and its word.
-    pub const ALL: &'static [(Self, &'static str)] = &[
-        (Self::Full, "full"),
-        (Self::TornWrite, "torn-write"),
-        (Self::IoError, "io-error"),
-    ];
+/// Whether a step of a program's own begins or ends something that lasts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// It is done at once.
+    #[default]
+    Once,
+    /// It lasts until the program's step of this word. The steps' `for` and the end of the fault phase bring that.
+    Until(&'static str),
+    /// It ends what the program's step of this word began.
+    Ends(&'static str),
+}
 
-    /// Its word.
+impl OwnAction {
+    /// A step without arguments that is done at once.
     #[must_use]
-    pub fn word(self) -> &'static str {
-        super::conditions::word_for(self, Self::ALL)
+    pub const fn new(program: &'static str, word: &'static str) -> Self {
+        Self {
+            program,
+            word,
+            extent: Extent::Once,
+            arguments: Arguments::new(),
+        }
+    }
+
+    /// The step that ends this one; none: it does not last.
+    #[must_use]
+    pub fn end(&self) -> Option<Self> {
+        match self.extent {
+            Extent::Until(end) => Some(Self {
+                extent: Extent::Ends(self.word),
+                ..Self::new(self.program, end)
+            }),
+            Extent::Once | Extent::Ends(_) => None,
+        }
     }
 }
 
@@ -156,7 +159,7 @@ impl Certificate {
     /// Its word.
     #[must_use]
     pub fn word(self) -> &'static str {
-        super::conditions::word_for(self, Self::ALL)
+        word_for(self, Self::ALL)
     }
 }
 
@@ -205,6 +208,10 @@ impl Action {
                     | NodeAction::PowerLoss
                     | NodeAction::Disk(_)
                     | NodeAction::Certificate(Certificate::Expired | Certificate::Revoked)
+                    | NodeAction::Own(OwnAction {
+                        extent: Extent::Until(_),
+                        ..
+                    })
             ),
             Self::Clone(_) => false,
         }
@@ -233,7 +240,6 @@ impl NodeAction {
             Self::Crash => "crash",
             Self::PowerLoss => "power-loss",
             Self::Restart(_) => "restart",
-            Self::Upgrade(_) => "upgrade",
             Self::Pause(_) => "pause",
             Self::Slow { .. } => "slow",
             Self::Clock { .. } => "clock",
@@ -241,9 +247,7 @@ impl NodeAction {
             Self::Certificate(_) => "certificate",
             Self::Join => "join",
             Self::Leave => "leave",
-            Self::Announce { .. } => "announce",
-            Self::Updates { .. } => "updates",
-            Self::Flap { .. } => "flap",
+            Self::Own(action) => action.word,
             Self::Command { .. } => "command",
         }
     }

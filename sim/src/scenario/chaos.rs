@@ -1,10 +1,12 @@
 //! Random faults within a budget: what may happen, how much at once, how long, and when it ends.
 
-use super::conditions::{word_for, word_of};
+use super::engine::Engine;
 use super::error::{ScenarioError, Source};
 use super::file::{At, ChaosTable};
-use super::read::{optional, with};
-use super::{Engine, text};
+use super::text;
+use super::value::{optional, with};
+use super::vocabulary::Vocabulary;
+use super::words::{word_for, word_of};
 use core::time::Duration;
 
 /// One kind of random fault.
@@ -36,12 +38,17 @@ pub enum ChaosKind {
     Loss,
     /// Latency rises everywhere.
     Latency,
-    /// A node publishes other services.
-    Announce,
+    /// A fault of a program's own.
+    Own {
+        /// The fault's word.
+        word: &'static str,
+        /// The engines that can do it.
+        engines: &'static [Engine],
+    },
 }
 
 impl ChaosKind {
-    /// Every kind and its word.
+    /// Every kind that any system can suffer, and its word.
     pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::Crash, "crash"),
         (Self::PowerLoss, "power-loss"),
@@ -56,24 +63,41 @@ impl ChaosKind {
         (Self::Hold, "hold"),
         (Self::Loss, "loss"),
         (Self::Latency, "latency"),
-        (Self::Announce, "announce"),
     ];
 
     /// Its word in scenario files.
     #[must_use]
     pub fn word(self) -> &'static str {
-        word_for(self, Self::ALL)
+        match self {
+            Self::Own { word, .. } => word,
+            _ => word_for(self, Self::ALL),
+        }
     }
 
-    /// Its place among all.
-    pub(super) fn index(self) -> usize {
-        let place = Self::ALL.iter().position(|(kind, _)| *kind == self);
+    /// Every kind that a system can suffer: those that any can, then its programs' own.
+    pub(super) fn all(vocabulary: &Vocabulary) -> Vec<Self> {
+        let own = vocabulary.programs.iter().flat_map(|words| words.faults);
+        let own = own.map(|fault| Self::Own {
+            word: fault.word,
+            engines: fault.engines,
+        });
+        let general = Self::ALL.iter().map(|(kind, _)| *kind);
+        general.chain(own).collect()
+    }
+
+    /// Its place among all that a system can suffer.
+    pub(super) fn index(self, vocabulary: &Vocabulary) -> usize {
+        let all = Self::all(vocabulary);
+        let place = all.iter().position(|kind| *kind == self);
         place.unwrap_or_default()
     }
 
     /// Whether an engine can do it.
     #[must_use]
-    pub const fn is_for(self, engine: Engine) -> bool {
+    pub fn is_for(self, engine: Engine) -> bool {
+        if let Self::Own { engines, .. } = self {
+            return engines.contains(&engine);
+        }
         match engine {
             Engine::Model => true,
             Engine::Wire => matches!(
@@ -84,17 +108,10 @@ impl ChaosKind {
                     | Self::Leave
                     | Self::Partition
                     | Self::Cut
-                    | Self::Announce
             ),
             Engine::Madsim => matches!(
                 self,
-                Self::Crash
-                    | Self::Wipe
-                    | Self::Leave
-                    | Self::Partition
-                    | Self::Cut
-                    | Self::Pause
-                    | Self::Announce
+                Self::Crash | Self::Wipe | Self::Leave | Self::Partition | Self::Cut | Self::Pause
             ),
         }
     }
@@ -126,8 +143,13 @@ pub struct Chaos {
 impl Chaos {
     /// The budget that a scenario gets which has none: `hosts` machines, a fault phase of `duration`.
     #[must_use]
-    pub fn usual(engines: &[Engine], hosts: usize, duration: Duration) -> Self {
-        let kinds = ChaosKind::ALL.iter().map(|(kind, _)| *kind);
+    pub fn usual(
+        vocabulary: &Vocabulary,
+        engines: &[Engine],
+        hosts: usize,
+        duration: Duration,
+    ) -> Self {
+        let kinds = ChaosKind::all(vocabulary).into_iter();
         Self {
             line: 0,
             kinds: kinds
@@ -153,14 +175,16 @@ pub(super) fn read(
 ) -> Result<Chaos, ScenarioError> {
     let at = table.span().start;
     let table = table.get_ref();
-    let usual = Chaos::usual(engines, hosts, duration);
+    let usual = Chaos::usual(source.vocabulary, engines, hosts, duration);
     let kinds = match &table.kinds {
         None => usual.kinds,
         Some(list) if list.is_empty() => {
             return Err(source.error(at, "kinds", "is empty; name a kind or leave `[chaos]` out"));
         }
         Some(list) => {
-            let kind = |word: &str| word_of("kind of chaos", ChaosKind::ALL, word);
+            let kinds = ChaosKind::all(source.vocabulary).into_iter();
+            let kinds: Vec<_> = kinds.map(|kind| (kind, kind.word())).collect();
+            let kind = |word: &str| word_of("kind of chaos", &kinds, word);
             let kinds: Result<_, _> = list.iter().map(|word| with(source, word, kind)).collect();
             kinds?
         }

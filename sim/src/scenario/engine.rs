@@ -1,15 +1,8 @@
-//! The engines, and what each can do.
+//! The engines by name.
 
-use super::{
-    Action, Certificate, NetworkAction, NodeAction, Scenario, ScenarioError, Step, When, suggestion,
-};
-use crate::mesh::LIE;
-use crate::system::Vocabulary;
+use super::suggestion::suggestion;
 use core::fmt;
 use serde::Serialize;
-
-/// The most machines the engines other than the model run in bearable time.
-const HOSTS_MAX: usize = 50;
 
 /// What runs a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -31,6 +24,16 @@ impl Engine {
         (Self::Madsim, "madsim"),
     ];
 
+    /// The engine's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Wire => "wire",
+            Self::Madsim => "madsim",
+        }
+    }
+
     /// The engine of this name.
     ///
     /// # Errors
@@ -43,199 +46,10 @@ impl Engine {
             .map(|(engine, _)| *engine)
             .ok_or_else(|| format!("`{name}` is no engine{}", suggestion(name, words)))
     }
-
-    /// Which engine to use instead.
-    const fn instead(self) -> &'static str {
-        match self {
-            Self::Model => "",
-            Self::Wire | Self::Madsim => "; use --engine model",
-        }
-    }
-
-    /// Which engine can do a step instead.
-    const fn instead_for(self, step: &Step) -> &'static str {
-        match step.action {
-            Action::Nodes(_, NodeAction::Certificate(Certificate::Revoked)) => {
-                ": the mesh cannot revoke certificates, on any engine"
-            }
-            Action::Nodes(_, NodeAction::Certificate(_)) => match self {
-                Self::Wire => {
-                    " when something is reported: an end is written into a certificate; give the step a `time`"
-                }
-                Self::Model | Self::Madsim => "; the mesh has certificates in --engine wire",
-            },
-            Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => self.instead(),
-        }
-    }
-
-    /// What of a step the engine cannot do, by its word.
-    fn lacks(self, step: &Step) -> Option<&'static str> {
-        // Its daemons are the real ones, which cannot be made to say what is not so.
-        if let (Self::Wire, Action::Nodes(_, NodeAction::Command { name, .. })) =
-            (self, &step.action)
-            && name == LIE
-        {
-            return Some(LIE);
-        }
-        let lacks_action = match (self, &step.action) {
-            (Self::Wire, Action::Nodes(_, NodeAction::Certificate(is))) => match is {
-                Certificate::Expired => matches!(step.when, When::After(_)),
-                Certificate::Revoked => true,
-                Certificate::Rotated => false,
-            },
-            (Self::Model, _) | (_, Action::Clone(_)) => false,
-            (Self::Wire, Action::Network(action)) => match action {
-                NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
-                NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
-                NetworkAction::Latency(latency) => latency.bounds().is_none(),
-                NetworkAction::Partition(..) | NetworkAction::Heal => false,
-                NetworkAction::Cut(..) | NetworkAction::Restore => false,
-            },
-            (Self::Wire, Action::Nodes(_, action)) => matches!(
-                action,
-                NodeAction::Pause(_)
-                    | NodeAction::Slow { .. }
-                    | NodeAction::Clock { .. }
-                    | NodeAction::Disk(_)
-            ),
-            (Self::Madsim, Action::Network(action)) => match action {
-                NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
-                NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
-                NetworkAction::Latency(_) => true,
-                NetworkAction::Partition(..) | NetworkAction::Heal => false,
-                NetworkAction::Cut(..) | NetworkAction::Restore => false,
-            },
-            (Self::Madsim, Action::Nodes(_, action)) => matches!(
-                action,
-                NodeAction::PowerLoss
-                    | NodeAction::Slow { .. }
-                    | NodeAction::Clock { .. }
-                    | NodeAction::Disk(_)
-                    | NodeAction::Certificate(_)
-            ),
-        };
-        lacks_action.then(|| step.action.word())
-    }
 }
 
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Model => "model",
-            Self::Wire => "wire",
-            Self::Madsim => "madsim",
-        })
-    }
-}
-
-impl Scenario {
-    /// Whether an engine can run this scenario.
-    ///
-    /// # Errors
-    /// The first step or setting that it cannot do, or that the scenario is not written for it.
-    pub fn check_engine(&self, engine: Engine) -> Result<(), ScenarioError> {
-        let error = |line, key: &str, message| ScenarioError {
-            file: self.file.clone(),
-            line,
-            key: key.to_owned(),
-            message,
-        };
-        for step in &self.steps {
-            if let Some(word) = engine.lacks(step) {
-                let message = format!(
-                    "engine {engine} cannot do the step `{word}`{}",
-                    engine.instead_for(step)
-                );
-                return Err(ScenarioError {
-                    file: step.file.clone(),
-                    ..error(step.line, word, message)
-                });
-            }
-        }
-        let kinds = self.chaos.iter().flat_map(|chaos| &chaos.kinds);
-        if let Some(kind) = kinds.into_iter().find(|kind| !kind.is_for(engine)) {
-            let word = kind.word();
-            let message = format!(
-                "engine {engine} cannot do the chaos `{word}`{}",
-                engine.instead()
-            );
-            return Err(error(
-                self.chaos.as_ref().map_or(0, |chaos| chaos.line),
-                "kinds",
-                message,
-            ));
-        }
-        let line = self.engines_line;
-        if engine != Engine::Model {
-            self.check_small_world(engine)
-                .map_err(|(key, message)| error(line, key, message))?;
-        }
-        if !self.engines.contains(&engine) {
-            let first = self.steps.first().map_or_else(String::new, |step| {
-                format!(
-                    " (first step: `{}`, line {})",
-                    step.action.word(),
-                    step.line
-                )
-            });
-            let message = format!("this scenario is not written for engine {engine}{first}");
-            return Err(error(line, "engines", message));
-        }
-        Ok(())
-    }
-
-    /// Whether a system understands this scenario's steps on the model engine.
-    ///
-    /// # Errors
-    /// The first step that it cannot do.
-    pub fn check_system(&self, vocabulary: &Vocabulary) -> Result<(), ScenarioError> {
-        let certificate =
-            |step: &&Step| matches!(step.action, Action::Nodes(_, NodeAction::Certificate(_)));
-        match self.steps.iter().find(certificate) {
-            Some(step) if !vocabulary.certificates => Err(ScenarioError {
-                file: step.file.clone(),
-                line: step.line,
-                key: step.action.word().to_owned(),
-                message: format!(
-                    "engine {} cannot do the step `{}` to {}, whose machines have no certificates there",
-                    Engine::Model,
-                    step.action.word(),
-                    vocabulary.name
-                ),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// What of the world an engine with real network code cannot do: the key, and what is said about it.
-    fn check_small_world(&self, engine: Engine) -> Result<(), (&'static str, String)> {
-        let rules = self.links.iter().map(|rule| rule.network);
-        if rules.chain([self.network]).any(|network| {
-            let shaped = network.latency.bounds().is_none();
-            shaped || network.loss_ppm > 0 || network.bandwidth.is_some()
-        }) {
-            let message = format!(
-                "engine {engine} has neither loss nor bandwidth nor latency without a bound; use --engine model"
-            );
-            return Err(("network", message));
-        }
-        let mut clocks = self.hosts.iter().map(|host| host.clock);
-        if clocks.any(|clock| clock.drift_ppm != 0 || clock.offset != 0) {
-            let message =
-                format!("engine {engine} has one clock for all nodes; use --engine model");
-            return Err(("clock", message));
-        }
-        if engine == Engine::Madsim && !self.links.is_empty() {
-            let message = "engine madsim has one network for all nodes; use --engine model";
-            return Err(("link", message.to_owned()));
-        }
-        if self.hosts.len() > HOSTS_MAX {
-            let message = format!(
-                "engine {engine} runs at most {HOSTS_MAX} nodes, and here are {}; use --engine model",
-                self.hosts.len()
-            );
-            return Err(("nodes", message));
-        }
-        Ok(())
+        f.pad(self.name())
     }
 }

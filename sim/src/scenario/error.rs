@@ -1,6 +1,8 @@
 //! What is wrong with a scenario file, and where.
 
-use crate::system::Vocabulary;
+use super::file::words_beside;
+use super::suggestion::suggestion;
+use super::vocabulary::Vocabulary;
 use core::fmt;
 
 /// A scenario file that cannot be used: it names file, line and key, and how to mend it.
@@ -31,32 +33,6 @@ impl fmt::Display for ScenarioError {
 }
 
 impl core::error::Error for ScenarioError {}
-
-/// The word nearest to `word`, if one is near enough to be meant.
-#[must_use]
-pub fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = 1 + word.chars().count() / 3;
-    words
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
-/// "; did you mean `x`?", or the whole list when nothing is near and it is short.
-#[must_use]
-pub fn suggestion<'a>(word: &str, words: impl IntoIterator<Item = &'a str> + Clone) -> String {
-    if let Some(near) = nearest(word, words.clone()) {
-        return format!("; did you mean `{near}`?");
-    }
-    let all: Vec<&str> = words.into_iter().take(40).collect();
-    if all.is_empty() {
-        String::new()
-    } else {
-        format!("; there is {}", all.join(", "))
-    }
-}
 
 /// One file's text, and after it those of the files that it includes, to turn positions into files, lines and keys.
 #[derive(Clone, Copy, Debug)]
@@ -146,7 +122,8 @@ impl Source<'_> {
             .to_owned();
         let mut quoted = message.split('`').skip(1).step_by(2);
         if message.starts_with("unknown field") || message.starts_with("unknown variant") {
-            let (word, words) = (quoted.next().unwrap_or(""), quoted.collect::<Vec<_>>());
+            let (word, mut words) = (quoted.next().unwrap_or(""), quoted.collect::<Vec<_>>());
+            words.extend(words_beside(self.text, self.vocabulary, at));
             let what = if message.starts_with("unknown field") {
                 "key"
             } else {
@@ -178,15 +155,6 @@ impl Source<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_nearest_word_is_near() {
-        assert_eq!(
-            nearest("partion", ["partition", "pause"]),
-            Some("partition")
-        );
-        assert_eq!(nearest("zebra", ["partition", "pause"]), None);
-    }
 
     #[test]
     fn a_position_becomes_line_and_key() {

@@ -4,49 +4,21 @@
 //! expectations have files of their own.
 
 mod expect;
+mod own;
+mod own_keys;
+mod spanned;
 mod step;
 
 pub(crate) use expect::{ConditionTable, ExpectTable};
-pub(crate) use step::{AfterTable, CutTable, PartitionTable, StepTable};
+pub(crate) use own::{AgreeTable, CommandTable, HoldsTable, StateTable};
+pub(crate) use own_keys::{OwnKey, OwnKeys, OwnTables, words_beside};
+pub(crate) use spanned::{At, Text};
+pub(crate) use step::{AfterTable, ClockTable, CutTable, PartitionTable, StepTable};
 
 use core::fmt;
-use core::ops::Deref;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_spanned::Spanned;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-
-/// A value and where it stands.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct At<T>(Spanned<T>);
-
-impl<T> Deref for At<T> {
-    type Target = Spanned<T>;
-
-    fn deref(&self) -> &Spanned<T> {
-        &self.0
-    }
-}
-
-/// Where it stands is no part of the published shape.
-impl<T: JsonSchema> JsonSchema for At<T> {
-    fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
-    }
-
-    fn inline_schema() -> bool {
-        T::inline_schema()
-    }
-}
-
-/// A text and where it stands.
-pub(crate) type Text = At<String>;
 
 /// A situation: who is there, what happens when, and what must come of it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -60,6 +32,8 @@ pub(crate) struct ScenarioFile {
     pub(crate) name: Text,
     /// The story: what happens and why it matters.
     pub(crate) about: Text,
+    /// The name of the simulated system (default `mesh`).
+    pub(crate) system: Option<Text>,
     /// The engines it is written for: `model`, `wire`, `madsim`.
     pub(crate) engines: Vec<Text>,
     /// Ends in one state whatever the order of events: `model` and `wire` are compared.
@@ -90,9 +64,6 @@ pub(crate) struct ScenarioFile {
     /// Exceptions for the network between some nodes; the last that fits wins.
     #[serde(default)]
     pub(crate) link: Vec<At<LinkTable>>,
-    /// Settings of the protocol that differ from the defaults.
-    #[serde(default)]
-    pub(crate) tuning: TuningTable,
     /// Random faults within a budget, drawn from the seed.
     pub(crate) chaos: Option<At<ChaosTable>>,
     /// What happens when.
@@ -112,28 +83,12 @@ pub(crate) struct NodesTable {
     pub(crate) prefix: Option<Text>,
     /// Explicit names instead of `count`.
     pub(crate) names: Option<Vec<Text>>,
-    /// What they serve: `name/version`.
-    #[serde(default)]
-    pub(crate) services: Vec<Text>,
-    /// Free data they publish.
-    #[serde(default)]
-    pub(crate) metadata: BTreeMap<String, String>,
-    /// The channels that their applications open at the start: `{ chat = "messages", settings = "map every 2s" }`.
-    #[serde(default)]
-    pub(crate) channels: BTreeMap<String, Text>,
-    /// The class they publish (default `generic`).
-    pub(crate) kind: Option<String>,
     /// What they are for: `role:WORD` chooses them.
     pub(crate) role: Option<Text>,
     /// Where they stand: `region:WORD` chooses them.
     pub(crate) region: Option<Text>,
     /// Where they stand, closer: `zone:WORD` chooses them.
     pub(crate) zone: Option<Text>,
-    /// Settings of the protocol in which they differ from all others.
-    #[serde(default)]
-    pub(crate) tuning: TuningTable,
-    /// Whether others can dial them (default true).
-    pub(crate) dialable: Option<bool>,
     /// Started only by a `join` step.
     #[serde(default)]
     pub(crate) waits: bool,
@@ -141,20 +96,6 @@ pub(crate) struct NodesTable {
     pub(crate) start: Option<Text>,
     /// Their clocks.
     pub(crate) clock: Option<ClockTable>,
-}
-
-/// How a node's clock differs from true time.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct ClockTable {
-    /// The nodes (in a step).
-    pub(crate) who: Option<Text>,
-    /// The calendar is off by this: `-3s`.
-    pub(crate) offset: Option<Text>,
-    /// It runs fast (or, negative, slow) by this many millionths.
-    pub(crate) drift_ppm: Option<At<i32>>,
-    /// It jumps forward by this (in a step).
-    pub(crate) jump: Option<Text>,
 }
 
 /// The network.
@@ -186,26 +127,12 @@ pub(crate) struct LinkTable {
     pub(crate) bandwidth: Option<Text>,
 }
 
-/// Settings of the protocol.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct TuningTable {
-    /// Members down or gone for this long are forgotten.
-    pub(crate) forget_after: Option<Text>,
-    /// The extra random link is replaced this often.
-    pub(crate) random_link_interval: Option<Text>,
-    /// View hashes are announced at least this often.
-    pub(crate) hash_interval: Option<Text>,
-    /// The most links of one node.
-    pub(crate) links_max: Option<u16>,
-}
-
 /// Random faults within a budget, drawn from the seed.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct ChaosTable {
     /// What may happen: `crash`, `power-loss`, `wipe`, `leave`, `pause`, `slow`, `jump`, `drift`, `partition`, `cut`, `hold`,
-    /// `loss`, `latency`, `announce` (default: all that every engine of this scenario can do).
+    /// `loss`, `latency` (default: all that every engine of this scenario can do).
     pub(crate) kinds: Option<Vec<Text>>,
     /// The most faults at once (default 2).
     pub(crate) at_once: Option<At<u32>>,

@@ -3,11 +3,12 @@
 //! Both work on text, so that every line keeps its number: included files are read as if they stood at the end, and
 //! a matrix replaces words.
 
+use super::definition::Scenario;
 use super::error::{ScenarioError, Source};
 use super::file::{MatrixValue, Text};
+use super::read;
 use super::variant::Variant;
-use super::{Scenario, read};
-use crate::system::Vocabulary;
+use super::vocabulary::Vocabulary;
 use serde::Deserialize;
 use serde_spanned::Spanned;
 use std::collections::BTreeMap;

@@ -1,16 +1,22 @@
-//! Words for nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a word a step gave.
+//! Words for nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a word a step gave; and for the
+//! processes of one program on them: `n3/agent`.
 
-use super::Host;
-use super::error::{ScenarioError, Source, suggestion};
-use super::file::Text;
-use super::read::with;
+use super::suggestion::suggestion;
 use phalanx_core::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Something that a file gives a name.
+pub trait Named {
+    /// The name.
+    fn name(&self) -> &str;
+}
 
 /// A choice of nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     terms: Vec<Term>,
+    /// The program whose processes are chosen; none: the whole hosts.
+    program: Option<&'static str>,
     /// As it was read; empty when it was made.
     text: String,
 }
@@ -32,6 +38,8 @@ enum Term {
 /// Everything a selector may name.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
+    /// The system's programs.
+    programs: Vec<&'static str>,
     hosts: BTreeMap<String, usize>,
     groups: BTreeMap<String, Vec<usize>>,
     /// `role:web`, `region:eu`, `zone:a`.
@@ -43,6 +51,14 @@ pub(crate) struct Names {
 const RESERVED: [&str; 3] = ["all", "down", "running"];
 
 impl Names {
+    /// Names of a system with these programs, and no host.
+    pub(crate) fn new(programs: impl Iterator<Item = &'static str>) -> Self {
+        Self {
+            programs: programs.collect(),
+            ..Self::default()
+        }
+    }
+
     /// Adds a host and the word for its group.
     pub(crate) fn add(&mut self, name: &str, group: Option<&str>) -> Result<(), String> {
         if RESERVED.contains(&name) || self.groups.contains_key(name) {
@@ -94,23 +110,43 @@ impl Names {
             terms: terms
                 .map(|word| self.term(word))
                 .collect::<Result<_, _>>()?,
+            program: None,
             text: text.to_owned(),
         })
     }
 
-    /// Reads a selector that may be absent: then all nodes.
-    pub(crate) fn or_all(
-        &self,
-        source: &Source<'_>,
-        at: usize,
-        text: Option<&Text>,
-    ) -> Result<Selector, ScenarioError> {
-        match text {
-            Some(text) => with(source, text, |word| self.selector(word)),
-            None => self
-                .selector("all")
-                .map_err(|why| source.error(at, "who", why)),
+    /// Reads a selector of hosts (`m1..m4`), or of one program's processes on hosts (`m1..m4/agent`).
+    pub(crate) fn processes(&self, text: &str) -> Result<Selector, String> {
+        let mut program = None;
+        let mut terms = Vec::new();
+        let words = text.split(',').map(str::trim);
+        for word in words.filter(|word| !word.is_empty()) {
+            let (term, named) = match word.rsplit_once('/') {
+                Some((hosts, named)) if self.term(word).is_err() => {
+                    (self.term(hosts.trim_end())?, Some(self.program(named)?))
+                }
+                _ => (self.term(word)?, None),
+            };
+            if *program.get_or_insert(named) != named {
+                return Err(format!(
+                    "`{text}` names several programs; write one of them behind each node"
+                ));
+            }
+            terms.push(term);
         }
+        Ok(Selector {
+            terms,
+            program: program.flatten(),
+            text: text.to_owned(),
+        })
+    }
+
+    fn program(&self, word: &str) -> Result<&'static str, String> {
+        let known = self.programs.iter().find(|known| **known == word.trim());
+        known.copied().ok_or_else(|| {
+            let near = suggestion(word, self.programs.iter().copied());
+            format!("there is no program `{word}`{near}")
+        })
     }
 
     /// Reads a selector that must name fixed nodes.
@@ -204,7 +240,7 @@ pub(super) fn numbered(name: &str) -> Option<(&str, usize)> {
 }
 
 /// Nodes by name, with ranges for those that follow each other; `all` for all.
-fn show_hosts(chosen: &[usize], hosts: &[Host]) -> String {
+fn show_hosts(chosen: &[usize], hosts: &[impl Named]) -> String {
     let chosen: BTreeSet<usize> = chosen.iter().copied().collect();
     if chosen.len() == hosts.len() && chosen.len() > 1 {
         return "all".to_owned();
@@ -212,7 +248,7 @@ fn show_hosts(chosen: &[usize], hosts: &[Host]) -> String {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for host in chosen {
         let follows = |last: usize| {
-            let (one, two) = (numbered(&hosts[last].name), numbered(&hosts[host].name));
+            let (one, two) = (numbered(hosts[last].name()), numbered(hosts[host].name()));
             one.zip(two)
                 .is_some_and(|(one, two)| one.0 == two.0 && one.1 + 1 == two.1)
         };
@@ -221,7 +257,7 @@ fn show_hosts(chosen: &[usize], hosts: &[Host]) -> String {
             _ => runs.push((host, host)),
         }
     }
-    let name = |host: usize| hosts[host].name.as_str();
+    let name = |host: usize| hosts[host].name();
     let words = runs.into_iter().map(|(first, last)| match last - first {
         0 => name(first).to_owned(),
         1 => format!("{}, {}", name(first), name(last)),
@@ -232,7 +268,8 @@ fn show_hosts(chosen: &[usize], hosts: &[Host]) -> String {
 
 /// What a selector is resolved against.
 pub(crate) struct Situation<'a> {
-    pub(crate) hosts: &'a [Host],
+    /// The number of hosts.
+    pub(crate) hosts: usize,
     pub(crate) named: &'a BTreeMap<String, Vec<usize>>,
     pub(crate) running: &'a dyn Fn(usize) -> bool,
     pub(crate) stopped: &'a dyn Fn(usize) -> bool,
@@ -269,7 +306,7 @@ impl Term {
         }
     }
 
-    fn show(&self, hosts: &[Host]) -> String {
+    fn show(&self, hosts: &[impl Named]) -> String {
         match self {
             Self::Hosts(chosen) => show_hosts(chosen, hosts),
             Self::Named(word) => word.clone(),
@@ -283,7 +320,7 @@ impl Term {
     }
 
     fn resolve(&self, situation: &Situation<'_>, random: &mut Random) -> Vec<usize> {
-        let all = 0..situation.hosts.len();
+        let all = 0..situation.hosts;
         match self {
             Self::Hosts(hosts) => hosts.clone(),
             Self::Named(word) => situation.named.get(word).cloned().unwrap_or_default(),
@@ -308,8 +345,23 @@ impl Selector {
     pub fn of(hosts: &[usize]) -> Self {
         Self {
             terms: vec![Term::Hosts(hosts.to_vec())],
+            program: None,
             text: String::new(),
         }
+    }
+
+    /// The same hosts, and of them the processes of this program; none: the whole hosts.
+    #[must_use]
+    pub fn running(mut self, program: Option<&'static str>) -> Self {
+        self.program = program;
+        self.text.clear();
+        self
+    }
+
+    /// The program whose processes it chooses; none: it chooses whole hosts.
+    #[must_use]
+    pub const fn program(&self) -> Option<&'static str> {
+        self.program
     }
 
     /// The hosts it chooses in every situation; none when it depends on one.
@@ -338,25 +390,31 @@ impl Selector {
                 .iter()
                 .map(|term| term.mapped(named, host))
                 .collect(),
+            program: self.program,
             text: String::new(),
         }
     }
 
     /// As it stands in a file: as it was read, or its nodes by name.
     #[must_use]
-    pub fn show(&self, hosts: &[Host]) -> String {
+    pub fn show(&self, hosts: &[impl Named]) -> String {
         if !self.text.is_empty() {
             return self.text.clone();
         }
         let words = self.terms.iter().map(|term| term.show(hosts));
         let words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
-        words.join(", ")
+        let words = words.join(", ");
+        let Some(program) = self.program else {
+            return words;
+        };
+        let each = words.split(", ").map(|word| format!("{word}/{program}"));
+        each.collect::<Vec<String>>().join(", ")
     }
 
     /// The nodes it chooses in a running world.
     pub(crate) fn resolve_now(
         &self,
-        hosts: &[Host],
+        hosts: usize,
         named: &BTreeMap<String, Vec<usize>>,
         running: &dyn Fn(usize) -> bool,
         stopped: &dyn Fn(usize) -> bool,

@@ -2,67 +2,14 @@
 //! of its own.
 
 use super::action::{Action, NodeAction};
-use super::conditions::{Bound, Condition};
-use super::error::{ScenarioError, Source, suggestion};
-use super::file::Text;
+use super::conditions::{Bound, Condition, OwnCondition, Said};
+use super::error::{ScenarioError, Source};
+use super::file::{AgreeTable, CommandTable, HoldsTable, StateTable, Text};
 use super::names::Names;
-use super::read::with;
-use crate::system::Vocabulary;
-use schemars::JsonSchema;
-use serde::Deserialize;
+use super::suggestion::suggestion;
+use super::value::{who_or_all, with};
+use super::vocabulary::Words;
 use serde_json::Value;
-
-/// What a key of the nodes' states is.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct StateTable {
-    /// The nodes (default `all`); only those that run count.
-    pub(crate) who: Option<Text>,
-    /// The key; keys of inner tables follow after dots: `log.length`.
-    pub(crate) key: Text,
-    /// What it is.
-    pub(crate) is: Value,
-    /// At at least so many of them (without `min` and `max`: at all).
-    pub(crate) min: Option<u32>,
-    /// At at most so many of them.
-    pub(crate) max: Option<u32>,
-}
-
-/// Who is of one mind.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct AgreeTable {
-    /// The nodes (default `all`); only those that run count.
-    pub(crate) who: Option<Text>,
-    /// About this key of their state (default: all of it).
-    pub(crate) key: Option<Text>,
-}
-
-/// A condition of the system's own.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct HoldsTable {
-    /// Its word.
-    pub(crate) name: Text,
-    /// The nodes (default `all`).
-    pub(crate) who: Option<Text>,
-    /// What goes with it.
-    #[serde(default)]
-    pub(crate) with: Value,
-}
-
-/// A command of the system's own, for its nodes.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct CommandTable {
-    /// The nodes.
-    pub(crate) who: Text,
-    /// Its word.
-    pub(crate) name: Text,
-    /// What goes with it.
-    #[serde(default)]
-    pub(crate) with: Value,
-}
 
 pub(crate) fn state(
     source: &Source<'_>,
@@ -84,7 +31,7 @@ pub(crate) fn state(
         }
     };
     Ok(Condition::State {
-        who: names.or_all(source, at, table.who.as_ref())?,
+        who: who_or_all(source, names, at, table.who.as_ref())?,
         key: table.key.get_ref().clone(),
         is: table.is.clone(),
         count,
@@ -98,7 +45,7 @@ pub(crate) fn agree(
     table: &AgreeTable,
 ) -> Result<Condition, ScenarioError> {
     Ok(Condition::Agree {
-        who: names.or_all(source, at, table.who.as_ref())?,
+        who: who_or_all(source, names, at, table.who.as_ref())?,
         key: table.key.as_ref().map(|key| key.get_ref().clone()),
     })
 }
@@ -109,15 +56,26 @@ pub(crate) fn holds(
     at: usize,
     table: &HoldsTable,
 ) -> Result<Condition, ScenarioError> {
-    let own = source.vocabulary.conditions.iter().copied();
-    let own: Vec<_> = own.filter(|word| !BUILT_IN.contains(word)).collect();
-    let name = known(source, "condition", &own, &table.name)?;
-    check(source, &table.name, name, &table.with)?;
-    Ok(Condition::Own {
-        name: name.to_owned(),
-        who: names.or_all(source, at, table.who.as_ref())?,
-        with: table.with.clone(),
-    })
+    let own: Vec<_> = source.vocabulary.every(|words| &words.holds).collect();
+    let word = known(source, "condition", &own, &table.name)?;
+    let who = who_or_all(source, names, at, table.who.as_ref())?;
+    let owners = owners(source, |words| &words.holds, &table.name, who.program())?;
+    let [owner] = owners[..] else {
+        let owners: Vec<&str> = owners.iter().map(|owner| owner.program).collect();
+        let message = format!(
+            "`{word}` is a condition of several programs: {}; name one in `who`, such as `all/{}`",
+            owners.join(", "),
+            owners[0]
+        );
+        return Err(source.error(table.name.span().start, "name", message));
+    };
+    check(source, &[owner], &table.name, &table.with)?;
+    Ok(Condition::Own(OwnCondition {
+        program: owner.program,
+        word,
+        who,
+        said: Said::With(table.with.clone()),
+    }))
 }
 
 pub(crate) fn command(
@@ -125,27 +83,54 @@ pub(crate) fn command(
     names: &Names,
     table: &CommandTable,
 ) -> Result<Action, ScenarioError> {
-    let words = &source.vocabulary.commands;
-    let name = known(source, "command", words, &table.name)?;
-    check(source, &table.name, name, &table.with)?;
+    let words: Vec<_> = source.vocabulary.every(|words| &words.commands).collect();
+    let name = known(source, "command", &words, &table.name)?;
+    let who = with(source, &table.who, |word| names.processes(word))?;
+    let owners = owners(source, |words| &words.commands, &table.name, who.program())?;
+    check(source, &owners, &table.name, &table.with)?;
     let action = NodeAction::Command {
         name: name.to_owned(),
         with: table.with.clone(),
     };
-    let who = with(source, &table.who, |word| names.selector(word))?;
     Ok(Action::Nodes(who, action))
 }
 
-/// Has the system look at what goes with a word of its own.
-fn check(source: &Source<'_>, at: &Text, name: &str, given: &Value) -> Result<(), ScenarioError> {
-    let Some(check) = source.vocabulary.check else {
-        return Ok(());
+/// The programs that know a word; of them the one that the nodes' selector names, if it names one.
+fn owners<'a>(
+    source: &Source<'a>,
+    kind: impl Fn(&Words) -> &[&'static str],
+    name: &Text,
+    named: Option<&str>,
+) -> Result<Vec<&'a Words>, ScenarioError> {
+    let word = name.get_ref().as_str();
+    let programs = source.vocabulary.programs.iter();
+    let all: Vec<&Words> = programs
+        .filter(|words| kind(words).contains(&word))
+        .collect();
+    let Some(named) = named else {
+        return Ok(all);
     };
-    check(name, given).map_err(|why| source.error(at.span().start, "with", why))
+    if let Some(owner) = all.iter().find(|owner| owner.program == named) {
+        return Ok(vec![owner]);
+    }
+    let all: Vec<&str> = all.iter().map(|owner| owner.program).collect();
+    let all = all.join(", ");
+    let message = format!("`{word}` is no word of {named}, which `who` names, but of {all}");
+    Err(source.error(name.span().start, "name", message))
 }
 
-/// Conditions that have a key of their own in files, and that a system may leave out.
-const BUILT_IN: [&str; 5] = ["sees", "members", "providers", "links", "phase"];
+/// Has programs check the arguments of a word of theirs.
+fn check(
+    source: &Source<'_>,
+    owners: &[&Words],
+    name: &Text,
+    given: &Value,
+) -> Result<(), ScenarioError> {
+    let mut checks = owners.iter().filter_map(|words| words.check);
+    checks
+        .try_for_each(|check| check(name.get_ref(), given))
+        .map_err(|why| source.error(name.span().start, "with", why))
+}
 
 /// The word of the system that a text is.
 pub(crate) fn known(
@@ -165,32 +150,4 @@ pub(crate) fn known(
             format!("`{word}` is no {what} of {system}{near}")
         })
     })
-}
-
-/// Checks that the system can judge a condition.
-pub(crate) fn judged(vocabulary: &Vocabulary, condition: &Condition) -> Result<(), String> {
-    let word = match condition {
-        Condition::Sees(..) => "sees",
-        Condition::Members(..) => "members",
-        Condition::Providers(..) => "providers",
-        Condition::Links(..) => "links",
-        Condition::Phase(..) => "phase",
-        Condition::Converged
-        | Condition::Event(..)
-        | Condition::State { .. }
-        | Condition::Agree { .. }
-        | Condition::Own { .. } => return Ok(()),
-    };
-    if vocabulary.conditions.contains(&word) {
-        return Ok(());
-    }
-    let (system, own) = (vocabulary.name, vocabulary.conditions.join(", "));
-    let own = if own.is_empty() {
-        "nothing of its own".to_owned()
-    } else {
-        own
-    };
-    Err(format!(
-        "cannot be judged of {system}; it has converged, event, state, agree, and {own}"
-    ))
 }

@@ -8,18 +8,21 @@ mod chaos;
 mod cuts;
 mod network;
 mod nodes;
+mod own;
 
 pub use cuts::Cut;
 
+use own::Later;
+
+use super::action::OwnAction;
 use super::names::Situation;
+use super::planning::Planning;
 use super::{
-    Action, Certificate, ChaosKind, Disk, DiskFault, Host, Latency, Scenario, ScenarioError,
-    Selector, When,
+    Action, Certificate, Disk, DiskFault, Host, Latency, Scenario, ScenarioError, Selector, When,
 };
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::Random;
-use phalanx_core::topology::record::Service;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,8 +55,20 @@ pub struct Planned {
     pub step: Option<usize>,
     /// Whether chaos ordered it.
     pub chaos: bool,
+    /// The program whose process on the host the order concerns; none: the whole host.
+    pub program: Option<&'static str>,
     /// What.
     pub order: Order,
+}
+
+impl Planned {
+    /// Whether there is nothing to do: a start of a host or process that runs, a stop of one that does not. `runs`
+    /// tells whether a host runs, or its process of a program.
+    pub(crate) fn is_idle(&self, runs: impl Fn(usize, Option<&'static str>) -> bool) -> bool {
+        let program = self.program;
+        matches!(self.order, Order::Start { host, .. } if runs(host, program))
+            || matches!(self.order, Order::Stop { host, .. } if !runs(host, program))
+    }
 }
 
 /// Orders that wait for an event.
@@ -63,12 +78,23 @@ pub struct Triggered {
     pub step: usize,
     /// Which event.
     pub event: &'static str,
-    /// Who reports it.
+    /// The hosts that report it.
     pub by: Vec<usize>,
+    /// The program that reports it; none: any of a host's.
+    pub program: Option<&'static str>,
     /// About whom; none: anyone.
     pub about: Option<Vec<usize>>,
     /// What to do, in time order; the times count from the event.
     pub orders: Vec<Planned>,
+}
+
+/// The process that reports an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reporter {
+    /// Its host.
+    pub host: usize,
+    /// The name of its program.
+    pub program: &'static str,
 }
 
 impl Triggered {
@@ -76,13 +102,16 @@ impl Triggered {
     pub(crate) fn fits(
         &self,
         hosts: &[Host],
-        by: usize,
+        by: Reporter,
         word: &str,
         about: Option<&NodeId>,
     ) -> bool {
         let meant =
             |of: &Vec<usize>| about.is_some_and(|id| of.iter().any(|host| hosts[*host].id == *id));
-        self.event == word && self.by.contains(&by) && self.about.as_ref().is_none_or(meant)
+        self.event == word
+            && self.by.contains(&by.host)
+            && self.program.is_none_or(|program| program == by.program)
+            && self.about.as_ref().is_none_or(meant)
     }
 }
 
@@ -153,14 +182,12 @@ pub enum Order {
     },
     /// A node leaves gracefully.
     Leave(usize),
-    /// A node publishes other content.
-    Announce {
+    /// A node's process does something in the words of its program.
+    Own {
         /// Which.
         host: usize,
-        /// All it serves.
-        services: BTreeSet<Service>,
-        /// All metadata.
-        metadata: BTreeMap<String, String>,
+        /// What.
+        action: OwnAction,
     },
     /// A node does something in the words of its system.
     Command {
@@ -177,14 +204,6 @@ pub enum Order {
     Latency(Option<Latency>),
 }
 
-impl Order {
-    /// Whether there is nothing to do: who shall start runs, who shall stop does not.
-    pub(crate) fn is_idle(&self, runs: impl Fn(usize) -> bool) -> bool {
-        matches!(self, Self::Start { host, .. } if runs(*host))
-            || matches!(self, Self::Stop { host, .. } if !runs(*host))
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Waiting,
@@ -197,14 +216,8 @@ enum Life {
 enum Work {
     /// A step, for all nodes it chooses or for one of them.
     Step { step: usize, only: Option<usize> },
-    /// Host `host` publishes its `number`th update.
-    Update {
-        step: usize,
-        host: usize,
-        number: u64,
-    },
-    /// Host `host` registers or withdraws services.
-    Flap { step: usize, host: usize, on: bool },
+    /// What a program's planning put off.
+    Own(Later),
     /// An order comes due.
     Order(Order, Origin),
     /// A cut is mended if it still lasts.
@@ -222,18 +235,23 @@ enum Work {
 struct Origin {
     step: Option<usize>,
     chaos: bool,
+    /// The program that the step names.
+    program: Option<&'static str>,
 }
 
 impl Origin {
-    const fn step(step: usize) -> Self {
+    fn step(scenario: &Scenario, step: usize) -> Self {
+        let program = match &scenario.steps[step].action {
+            Action::Nodes(who, _) => who.program(),
+            Action::Network(_) | Action::Clone(_) => None,
+        };
         Self {
             step: Some(step),
             chaos: false,
+            program,
         }
     }
 }
-
-type Content = (BTreeSet<Service>, BTreeMap<String, String>);
 
 struct Planner<'a> {
     scenario: &'a Scenario,
@@ -241,9 +259,10 @@ struct Planner<'a> {
     queue: BTreeMap<(Duration, u64), Work>,
     queued: u64,
     lives: Vec<Life>,
-    /// What each host publishes at its start.
-    base: Vec<Content>,
-    content: Vec<Content>,
+    /// The processes that were stopped by themselves and not started again, on hosts that run.
+    stopped: BTreeSet<(usize, &'static str)>,
+    /// Of each program of the vocabulary.
+    plannings: Vec<Box<dyn Planning>>,
     /// The cuts that last, and whether they stay at the end.
     active: Vec<(usize, bool)>,
     /// The faults of chaos that last: until when, and whom they touch.
@@ -256,8 +275,8 @@ struct Planner<'a> {
 impl Scenario {
     /// How many causes an order may have: each step, then each kind of chaos.
     #[must_use]
-    pub const fn causes(&self) -> usize {
-        self.steps.len() + ChaosKind::ALL.len()
+    pub fn causes(&self) -> usize {
+        self.steps.len() + self.chaos_kinds().len()
     }
 
     /// The scenario with every random choice of `seed` made.
@@ -265,19 +284,16 @@ impl Scenario {
     /// # Errors
     /// When a step cannot be planned: a share of pairs that leaves no path, a start of a node that runs.
     pub fn plan(&self, seed: u64) -> Result<Plan, ScenarioError> {
-        let content = self
-            .hosts
-            .iter()
-            .map(|host| (host.services.clone(), host.metadata.clone()));
-        let content: Vec<Content> = content.collect();
+        let programs = self.vocabulary.programs.iter();
+        let plannings = programs.map(|words| words.planning_of(&self.hosts));
         let mut planner = Planner {
             scenario: self,
             random: Random::from_seed(seed).child("plan"),
             queue: BTreeMap::new(),
             queued: 0,
             lives: vec![Life::Waiting; self.hosts.len()],
-            base: content.clone(),
-            content,
+            stopped: BTreeSet::new(),
+            plannings: plannings.collect(),
             active: Vec::new(),
             chaos: Vec::new(),
             trigger: None,
@@ -371,6 +387,7 @@ impl Planner<'_> {
             step: index,
             event: trigger.event,
             by,
+            program: trigger.by.program(),
             about,
             orders: Vec::new(),
         });
@@ -389,11 +406,16 @@ impl Planner<'_> {
 
     /// Gives an order for this very instant.
     fn order(&mut self, at: Duration, from: Origin, order: Order) {
-        let Origin { step, chaos } = from;
+        let Origin {
+            step,
+            chaos,
+            program,
+        } = from;
         let planned = Planned {
             at,
             step,
             chaos,
+            program,
             order,
         };
         match self.trigger {
@@ -421,19 +443,17 @@ impl Planner<'_> {
                 self.order(at, from, order);
             }
             // What a delay moved behind the fault phase no longer happens.
-            Work::Step { .. } | Work::Update { .. } | Work::Chaos { .. } if at >= end => {}
-            Work::Flap { on: true, .. } if at >= end => {}
+            Work::Step { .. } | Work::Chaos { .. } if at >= end => {}
+            Work::Own(later) if at >= end && !later.is_late() => {}
             Work::Step { step, only } => self.step(at, step, only)?,
-            Work::Update { step, host, number } => {
-                self.content[host]
-                    .1
-                    .insert("update".to_owned(), number.to_string());
-                self.publish(at, Origin::step(step), host);
-            }
-            Work::Flap { step, host, on } => self.flap(at, step, host, on),
+            Work::Own(later) => self.own_due(at, later),
             Work::Mend(cut, from) => self.mend(at, from, |which, _| which == cut),
             Work::Revive(host, disk, from) => {
-                if matches!(self.lives[host], Life::Stopped | Life::Left) {
+                let stopped = match from.program {
+                    Some(program) => self.stopped.contains(&(host, program)),
+                    None => matches!(self.lives[host], Life::Stopped | Life::Left),
+                };
+                if stopped {
                     self.boot(at, from, host, disk);
                 }
             }
@@ -466,6 +486,7 @@ impl Planner<'_> {
             let is = Certificate::Rotated;
             self.order(at, nobody, Order::Certificate { host, is });
         }
+        self.calm_own(at);
     }
 
     /// Every order so far, of triggers too.
@@ -511,12 +532,22 @@ impl Planner<'_> {
         }
     }
 
+    /// Whether a host runs, or its process of a program.
+    fn runs(&self, host: usize, program: Option<&'static str>) -> bool {
+        let stopped = program.is_some_and(|program| self.stopped.contains(&(host, program)));
+        self.lives[host] == Life::Running && !stopped
+    }
+
     fn select(&self, selector: &Selector, random: &mut Random) -> Vec<usize> {
         let situation = Situation {
-            hosts: &self.scenario.hosts,
+            hosts: self.scenario.hosts.len(),
             named: &self.plan.named,
-            running: &|host| self.lives[host] == Life::Running,
-            stopped: &|host| self.lives[host] == Life::Stopped,
+            running: &|host| self.runs(host, selector.program()),
+            stopped: &|host| {
+                let own = selector.program().map(|program| (host, program));
+                let stopped = own.is_some_and(|own| self.stopped.contains(&own));
+                stopped || self.lives[host] == Life::Stopped
+            },
         };
         selector.resolve(&situation, random)
     }

@@ -1,79 +1,30 @@
 //! From a file's tables to a scenario: every word resolved, every mistake named.
 
-use super::error::{ScenarioError, Source, suggestion};
-use super::file::{At, NetworkTable, NodesTable, ScenarioFile, Text, TuningTable};
+use super::definition::DEFAULT_SYSTEM;
+use super::error::{ScenarioError, Source};
+use super::file::{NetworkTable, NodesTable, OwnKeys, OwnTables, ScenarioFile};
 use super::names::Names;
+use super::suggestion::suggestion;
+use super::value::{drift, optional, with};
 use super::{
-    Clock, Engine, Host, LinkRule, Network, Scenario, TuningChanges, Variant, channels, chaos,
-    conditions, steps, text,
+    Arguments, Clock, Engine, Expectation, Host, LinkRule, Network, Scenario, Variant, chaos,
+    expectations, own_words, steps, text,
 };
 use core::time::Duration;
 use phalanx_core::identity::{NodeId, check_name};
-use phalanx_core::topology::record::{Service, said};
-use std::collections::BTreeSet;
+use serde::Deserialize;
+use std::sync::Arc;
+use toml::de::DeTable;
 
 /// The most machines of one scenario.
 const HOSTS_MAX: usize = 20_000;
-/// The strongest clock drift, in millionths.
-const DRIFT_MAX: i32 = 100_000;
-
-/// Reads a text by `read`; a mistake names the text's place.
-pub(crate) fn with<T>(
-    source: &Source<'_>,
-    text: &Text,
-    read: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<T, ScenarioError> {
-    read(text.get_ref()).map_err(|why| source.error(text.span().start, "", why))
-}
-
-/// The same for a text that may be absent.
-pub(crate) fn optional<T>(
-    source: &Source<'_>,
-    text: Option<&Text>,
-    read: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<Option<T>, ScenarioError> {
-    text.map(|text| with(source, text, read)).transpose()
-}
-
-/// Reads a list of services, `name/version` each.
-pub(crate) fn services(
-    source: &Source<'_>,
-    list: &[Text],
-) -> Result<BTreeSet<Service>, ScenarioError> {
-    list.iter()
-        .map(|text| {
-            with(source, text, |word| {
-                let (name, version) = word.split_once('/').ok_or_else(|| {
-                    format!("`{word}` is no service; write name/version, such as `users/1`")
-                })?;
-                check_name(name).map_err(|why| format!("the service name `{name}` {why}"))?;
-                Ok(Service {
-                    name: name.to_owned(),
-                    version: version.to_owned(),
-                })
-            })
-        })
-        .collect()
-}
-
-/// Reads a clock's drift.
-pub(crate) fn drift(source: &Source<'_>, drift: &At<i32>) -> Result<i32, ScenarioError> {
-    let ppm = *drift.get_ref();
-    if ppm.abs() > DRIFT_MAX {
-        let message =
-            format!("{ppm} is out of bounds; at most {DRIFT_MAX} millionths (10 %) either way");
-        return Err(source.error(drift.span().start, "drift-ppm", message));
-    }
-    Ok(ppm)
-}
 
 pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
     let source = &source;
-    let file: ScenarioFile =
-        toml::from_str(source.text).map_err(|error| source.parse_error(&error))?;
+    let (file, own) = read_file(source)?;
     check_head(source, &file)?;
-    let mut names = Names::default();
-    let mut hosts = read_hosts(source, &mut names, &file)?;
+    let mut names = Names::new(source.vocabulary.programs.iter().map(|words| words.program));
+    let mut hosts = read_hosts(source, &mut names, &file, own.nodes)?;
     add_clones(source, &mut names, &file, &mut hosts)?;
     give_words(source, &mut names, &file)?;
     let seeds = match &file.seeds {
@@ -84,7 +35,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
     let duration = with(source, &file.duration, text::positive)?;
     let recovery = optional(source, file.recovery.as_ref(), text::duration)?;
     let recovery = recovery.unwrap_or(Duration::from_secs(20));
-    let steps = timeline(source, &names, &file, duration)?;
+    let steps = timeline(source, &names, &file, own.steps, duration)?;
     let engines: Vec<Engine> = file
         .engines
         .iter()
@@ -96,6 +47,10 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
         file: source.file.to_owned(),
         name: file.name.get_ref().clone(),
         variant: Variant::default(),
+        system: file
+            .system
+            .as_ref()
+            .map_or_else(|| DEFAULT_SYSTEM.to_owned(), |name| name.get_ref().clone()),
         about: file.about.get_ref().trim().to_owned(),
         engines,
         confluent: file.confluent,
@@ -107,11 +62,12 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
             .unwrap_or(Duration::from_millis(100)),
         network,
         links: read_links(source, &names, &file, network)?,
-        tuning: read_tuning(source, &file.tuning)?,
+        settings: own_words(source, 0, own.settings)?,
         chaos,
         steps,
-        expectations: expectations(source, &names, &file, duration + recovery)?,
+        expectations: expectations(source, &names, &file, own.conditions, duration + recovery)?,
         hash: phalanx_core::random::hash_bytes(source.text.as_bytes()),
+        vocabulary: Arc::new(source.vocabulary.clone()),
         engines_line: file
             .engines
             .first()
@@ -119,15 +75,25 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
     })
 }
 
+/// The file's tables, and what stands in them in the words of programs.
+fn read_file<'i>(source: &Source<'i>) -> Result<(ScenarioFile, OwnTables<'i>), ScenarioError> {
+    let wrong = |error: toml::de::Error| source.parse_error(&error);
+    let mut file = DeTable::parse(source.text).map_err(wrong)?;
+    let own = OwnTables::split(file.get_mut(), source.vocabulary);
+    let file = ScenarioFile::deserialize(toml::Deserializer::from(file)).map_err(wrong)?;
+    Ok((file, own))
+}
+
 fn timeline(
     source: &Source<'_>,
     names: &Names,
     file: &ScenarioFile,
+    own: Vec<OwnKeys<'_>>,
     duration: Duration,
 ) -> Result<Vec<steps::Step>, ScenarioError> {
     let mut timeline = Vec::new();
-    for table in &file.at {
-        let step = steps::read(source, names, table)?;
+    for (table, own) in file.at.iter().zip(own) {
+        let step = steps::read(source, names, table, own)?;
         if step.when.earliest() >= duration {
             let key = if matches!(step.when, steps::When::At(_)) {
                 "time"
@@ -149,11 +115,12 @@ fn expectations(
     source: &Source<'_>,
     names: &Names,
     file: &ScenarioFile,
+    own: Vec<OwnKeys<'_>>,
     end: Duration,
-) -> Result<Vec<conditions::Expectation>, ScenarioError> {
+) -> Result<Vec<Expectation>, ScenarioError> {
     let mut expectations = Vec::new();
-    for table in &file.expect {
-        let expectation = conditions::read(source, names, table)?;
+    for (table, own) in file.expect.iter().zip(own) {
+        let expectation = expectations::read(source, names, table, own)?;
         if expectation.from >= end {
             let end = text::show(end);
             let message =
@@ -201,11 +168,13 @@ fn read_hosts(
     source: &Source<'_>,
     names: &mut Names,
     file: &ScenarioFile,
+    own: Vec<OwnKeys<'_>>,
 ) -> Result<Vec<Host>, ScenarioError> {
     let mut hosts = Vec::new();
-    for group in &file.nodes {
+    for (group, own) in file.nodes.iter().zip(own) {
         let at = group.span().start;
         let table = group.get_ref();
+        let own = own_words(source, at, own)?;
         let prefix = table.prefix.as_ref().map_or("n", |prefix| prefix.get_ref());
         let list: Vec<String> = match (&table.count, &table.names) {
             (Some(count), None) => (1..=*count.get_ref())
@@ -238,7 +207,7 @@ fn read_hosts(
                     names.place(kind, word.get_ref());
                 }
             }
-            hosts.push(read_host(source, at, table, &name)?);
+            hosts.push(read_host(source, at, table, &own, &name)?);
         }
     }
     if hosts.is_empty() {
@@ -247,10 +216,21 @@ fn read_hosts(
     Ok(hosts)
 }
 
+/// What stands in a table in the words of programs.
+fn own_words(
+    source: &Source<'_>,
+    at: usize,
+    keys: OwnKeys<'_>,
+) -> Result<Arguments, ScenarioError> {
+    let names = None;
+    own_words::Reader { source, names, at }.keys(keys)
+}
+
 fn read_host(
     source: &Source<'_>,
     at: usize,
     table: &NodesTable,
+    own: &Arguments,
     name: &str,
 ) -> Result<Host, ScenarioError> {
     let id = NodeId::new(name)
@@ -275,15 +255,10 @@ fn read_host(
     Ok(Host {
         name: name.to_owned(),
         id,
-        kind: said(table.kind.as_deref().unwrap_or_default()).to_owned(),
-        services: services(source, &table.services)?,
-        metadata: table.metadata.clone(),
-        channels: channels::read(source, at, &table.channels)?,
-        dialable: table.dialable.unwrap_or(true),
         role: table.role.as_ref().map(|word| word.get_ref().clone()),
         region: table.region.as_ref().map(|word| word.get_ref().clone()),
         zone: table.zone.as_ref().map(|word| word.get_ref().clone()),
-        tuning: read_tuning(source, &table.tuning)?,
+        own: own.clone(),
         group: table.prefix.as_ref().map(|word| word.get_ref().clone()),
         clock,
         start: (!table.waits).then_some(start),
@@ -379,17 +354,4 @@ fn read_links(
             })
         })
         .collect()
-}
-
-fn read_tuning(source: &Source<'_>, table: &TuningTable) -> Result<TuningChanges, ScenarioError> {
-    Ok(TuningChanges {
-        forget_after: optional(source, table.forget_after.as_ref(), text::duration)?,
-        random_link_interval: optional(
-            source,
-            table.random_link_interval.as_ref(),
-            text::duration,
-        )?,
-        hash_interval: optional(source, table.hash_interval.as_ref(), text::duration)?,
-        links_max: table.links_max.map(usize::from),
-    })
 }

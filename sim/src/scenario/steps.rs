@@ -1,12 +1,17 @@
 //! What happens when: the timeline.
 
-use super::action::{Action, Certificate, DiskFault, NetworkAction, NodeAction, Pairs, Sides};
-use super::conditions::word_of;
+use super::action::{Action, Certificate, NetworkAction, NodeAction, OwnAction, Pairs, Sides};
 use super::error::{ScenarioError, Source};
-use super::file::{AfterTable, At, ClockTable, CutTable, PartitionTable, StepTable, Text};
+use super::file::{
+    AfterTable, At, ClockTable, CutTable, OwnKey, OwnKeys, PartitionTable, StepTable, Text,
+};
+use super::host::Disk;
 use super::names::{Names, Selector};
-use super::read::{optional, services, with};
-use super::{Direction, Disk, own, text};
+use super::network::Direction;
+use super::value::{drift, optional, with};
+use super::words::word_of;
+use super::{own, own_words, text};
+use crate::disk::DiskFault;
 use core::time::Duration;
 
 /// One entry of the timeline.
@@ -69,12 +74,13 @@ pub(crate) fn read(
     source: &Source<'_>,
     names: &Names,
     step: &At<StepTable>,
+    own: OwnKeys<'_>,
 ) -> Result<Step, ScenarioError> {
     let at = step.span().start;
     let table = step.get_ref();
     let reader = Reader { source, names, at };
     let repeat = reader.repeat(table)?;
-    let action = reader.action(table)?;
+    let action = reader.action(table, own)?;
     if let Some(length) = &table.length
         && !action.can_end()
     {
@@ -104,12 +110,13 @@ impl Reader<'_> {
         with(self.source, text, |word| self.names.selector(word))
     }
 
-    fn duration(&self, text: &Text) -> Result<Duration, ScenarioError> {
-        with(self.source, text, text::duration)
+    /// Hosts, or processes of one program on them.
+    fn processes(&self, text: &Text) -> Result<Selector, ScenarioError> {
+        with(self.source, text, |word| self.names.processes(word))
     }
 
-    fn positive(&self, text: &Text) -> Result<Duration, ScenarioError> {
-        with(self.source, text, text::positive)
+    fn duration(&self, text: &Text) -> Result<Duration, ScenarioError> {
+        with(self.source, text, text::duration)
     }
 
     fn repeat(&self, table: &StepTable) -> Result<Option<(Duration, Option<u32>)>, ScenarioError> {
@@ -163,14 +170,14 @@ impl Reader<'_> {
     fn after(&self, after: &AfterTable) -> Result<Trigger, ScenarioError> {
         let all = || self.names.selector("all");
         let by = match &after.by {
-            Some(by) => self.select(by)?,
+            Some(by) => self.processes(by)?,
             None => all().map_err(|why| self.source.error(self.at, "by", why))?,
         };
         Ok(Trigger {
             event: own::known(
                 self.source,
                 "event",
-                &self.source.vocabulary.events,
+                &self.source.vocabulary.events(),
                 &after.event,
             )?,
             by,
@@ -183,12 +190,12 @@ impl Reader<'_> {
         })
     }
 
-    fn action(&self, table: &StepTable) -> Result<Action, ScenarioError> {
+    fn action(&self, table: &StepTable, own: OwnKeys<'_>) -> Result<Action, ScenarioError> {
         let mut found = Vec::new();
         self.network(table, &mut found)?;
         self.stops(table, &mut found)?;
         self.trouble(table, &mut found)?;
-        self.workload(table, &mut found)?;
+        self.workload(table, own, &mut found)?;
         match found.len() {
             1 => Ok(found.remove(0)),
             0 => {
@@ -268,7 +275,12 @@ impl Reader<'_> {
             (&table.leave, NodeAction::Leave),
         ] {
             if let Some(who) = who {
-                found.push(Action::Nodes(self.select(who)?, action));
+                let who = if matches!(action, NodeAction::Crash | NodeAction::Leave) {
+                    self.processes(who)?
+                } else {
+                    self.select(who)?
+                };
+                found.push(Action::Nodes(who, action));
             }
         }
         if let Some(restart) = &table.restart {
@@ -279,12 +291,13 @@ impl Reader<'_> {
                 _ => Err(format!("`{word}` is no state; there is keep, synced, lose")),
             };
             let state = optional(self.source, restart.state.as_ref(), disk)?;
+            let who = match state {
+                None | Some(Disk::Keep) => self.processes(&restart.who)?,
+                // All programs of a host share its disk.
+                Some(Disk::Synced | Disk::Lose) => self.select(&restart.who)?,
+            };
             let action = NodeAction::Restart(state.unwrap_or(Disk::Keep));
-            found.push(Action::Nodes(self.select(&restart.who)?, action));
-        }
-        if let Some(upgrade) = &table.upgrade {
-            let action = NodeAction::Upgrade(upgrade.version.clone());
-            found.push(Action::Nodes(self.select(&upgrade.who)?, action));
+            found.push(Action::Nodes(who, action));
         }
         if let Some(clone) = &table.clone {
             let host = with(self.source, &clone.name, |word| self.names.fixed(word))?;
@@ -297,13 +310,13 @@ impl Reader<'_> {
     fn trouble(&self, table: &StepTable, found: &mut Vec<Action>) -> Result<(), ScenarioError> {
         if let Some(pause) = &table.pause {
             let action = NodeAction::Pause(self.duration(&pause.length)?);
-            found.push(Action::Nodes(self.select(&pause.who)?, action));
+            found.push(Action::Nodes(self.processes(&pause.who)?, action));
         }
         if let Some(slow) = &table.slow {
             let by = self.duration(&slow.by)?;
             let length = optional(self.source, slow.length.as_ref(), text::duration)?;
             let action = NodeAction::Slow { by, length };
-            found.push(Action::Nodes(self.select(&slow.who)?, action));
+            found.push(Action::Nodes(self.processes(&slow.who)?, action));
         }
         if let Some(clock) = &table.clock {
             found.push(self.clock(clock)?);
@@ -338,7 +351,7 @@ impl Reader<'_> {
             return Err(self.source.error(offset.span().start, "offset", message));
         }
         let jump = optional(self.source, clock.jump.as_ref(), text::duration)?;
-        let drift = |ppm| super::read::drift(self.source, ppm);
+        let drift = |ppm| drift(self.source, ppm);
         let drift_ppm = clock.drift_ppm.as_ref().map(drift).transpose()?;
         if jump.is_none() && drift_ppm.is_none() {
             let message = "needs `jump` or `drift-ppm`: without them nothing happens";
@@ -351,38 +364,40 @@ impl Reader<'_> {
         ))
     }
 
-    fn workload(&self, table: &StepTable, found: &mut Vec<Action>) -> Result<(), ScenarioError> {
-        if let Some(announce) = &table.announce {
-            let list = announce.services.as_ref();
-            let services = list.map(|list| services(self.source, list)).transpose()?;
-            let metadata = announce.metadata.clone();
-            if services.is_none() && metadata.is_none() {
-                let message = "needs `services` or `metadata`";
-                return Err(self.source.error(self.at, "announce", message));
-            }
-            let action = NodeAction::Announce { services, metadata };
-            found.push(Action::Nodes(self.select(&announce.who)?, action));
-        }
-        if let Some(updates) = &table.updates {
-            let (every, length) = (
-                self.positive(&updates.every)?,
-                self.duration(&updates.length)?,
-            );
-            let action = NodeAction::Updates { every, length };
-            found.push(Action::Nodes(self.select(&updates.who)?, action));
+    /// What programs do in words of their own.
+    fn workload(
+        &self,
+        table: &StepTable,
+        own: OwnKeys<'_>,
+        found: &mut Vec<Action>,
+    ) -> Result<(), ScenarioError> {
+        for key in own {
+            found.push(self.own(key)?);
         }
         if let Some(command) = &table.command {
             found.push(own::command(self.source, self.names, command)?);
         }
-        if let Some(flap) = &table.flap {
-            let action = NodeAction::Flap {
-                services: services(self.source, &flap.services)?,
-                every: self.positive(&flap.every)?,
-                length: self.duration(&flap.length)?,
-            };
-            found.push(Action::Nodes(self.select(&flap.who)?, action));
-        }
         Ok(())
+    }
+
+    /// A step with a key of a program's own.
+    fn own(&self, key: OwnKey<'_>) -> Result<Action, ScenarioError> {
+        let (program, word) = (key.program, key.field.key);
+        let step = self.source.vocabulary.step(program, word);
+        let extent = step.map(|step| step.extent).unwrap_or_default();
+        let reader = own_words::Reader {
+            source: self.source,
+            names: Some(self.names),
+            at: self.at,
+        };
+        let (who, arguments) = reader.about(key)?;
+        let action = NodeAction::Own(OwnAction {
+            program,
+            word,
+            extent,
+            arguments,
+        });
+        Ok(Action::Nodes(who, action))
     }
 
     fn direction(&self, text: Option<&Text>) -> Result<Direction, ScenarioError> {

@@ -61,7 +61,7 @@ fn a_mistake_names_file_line_key_and_the_nearest_word() {
 fn the_usual_class_may_be_written_and_is_the_same() {
     let written = HEAD.replace("count = 5", "count = 5\nkind = \"generic\"");
     let written = Scenario::parse("x.toml", &written).unwrap();
-    assert!(written.hosts.iter().all(|host| host.kind.is_empty()));
+    assert!(written.hosts.iter().all(|host| host.own.is_empty()));
     assert_eq!(written.hosts, scenario("").hosts);
 }
 
@@ -142,7 +142,7 @@ fn every_fault_is_lifted_at_the_end_but_what_is_kept() {
 
 #[test]
 fn the_schema_knows_every_step() {
-    let schema = super::schema().to_string();
+    let schema = super::schema(&crate::mesh::vocabulary()).to_string();
     for word in [
         "power-loss",
         "partition",
@@ -289,8 +289,8 @@ fn a_scenario_that_is_written_reads_as_itself() {
         (&scenario.hosts, &scenario.links)
     );
     assert_eq!(
-        (again.network, again.tuning),
-        (scenario.network, scenario.tuning)
+        (again.network, &again.settings),
+        (scenario.network, &scenario.settings)
     );
     let modes = |scenario: &Scenario| -> Vec<_> {
         let expectations = scenario.expectations.iter();
@@ -338,4 +338,17 @@ fn chaos_keeps_its_budget() {
         assert!(down.is_empty(), "seed {seed}");
     }
     assert!(kinds.len() >= 9, "{kinds:?}");
+}
+
+#[test]
+fn the_published_schema_of_the_mesh_is_the_union_over_its_programs() {
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/scenario.schema.json");
+    let kept = std::fs::read_to_string(path).unwrap();
+    let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    let found = super::schema(&crate::mesh::vocabulary());
+    for (table, shape) in kept["$defs"].as_object().unwrap() {
+        assert_eq!(&found["$defs"][table], shape, "{table}");
+    }
+    assert_eq!(found, kept);
 }

@@ -1,6 +1,6 @@
 //! Quantities as people write them: durations, shares, rates.
 
-use super::Latency;
+use super::network::Latency;
 use core::time::Duration;
 
 /// A duration such as `250ms`, `3s`, `1.5s`, `2min`, `1h`.

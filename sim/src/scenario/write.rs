@@ -2,18 +2,18 @@
 //!
 //! Words that steps give (`named`), includes and matrices are resolved before; comments are the caller's.
 
-use super::conditions::{PHASES, SeenAs, word_for};
+use super::definition::DEFAULT_SYSTEM;
 use super::names::numbered;
 use super::text::{short, show_latency, show_rate, show_share};
 use super::{
-    Action, Bound, Chaos, Condition, Direction, Disk, Expectation, Host, Mode, Network,
-    NetworkAction, NodeAction, Pairs, Scenario, Selector, Sides, Step, TuningChanges, When,
+    Action, Argument, Arguments, Bound, Chaos, Condition, Direction, Disk, Expectation, Host, Mode,
+    Network, NetworkAction, NodeAction, OwnCondition, Pairs, Said, Scenario, Selector, Sides, Step,
+    When,
 };
 use core::fmt::Write as _;
 use core::time::Duration;
-use phalanx_core::topology::record::Service;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Keys and values, in the order in which they are written.
 #[derive(Default)]
@@ -81,17 +81,9 @@ fn list(words: impl Iterator<Item = String>) -> String {
     format!("[{}]", words.join(", "))
 }
 
-fn services(services: &BTreeSet<Service>) -> String {
-    list(
-        services
-            .iter()
-            .map(|service| format!("{}/{}", service.name, service.version)),
-    )
-}
-
-fn metadata(metadata: &BTreeMap<String, String>) -> String {
+fn pairs_inline(pairs: &BTreeMap<String, String>) -> String {
     let mut table = Table::default();
-    for (key, value) in metadata {
+    for (key, value) in pairs {
         table.text(&quoted(key), value);
     }
     table.inline()
@@ -109,12 +101,20 @@ impl Scenario {
             }
         };
         add("[network]", network(&self.network, &Network::default()));
-        add("[tuning]", tuning(&self.tuning));
+        for (key, settings) in self.settings.iter() {
+            if let Argument::Table(settings) = settings {
+                let mut table = Table::default();
+                writer.arguments(settings, &mut table);
+                add(&format!("[{key}]"), table);
+            }
+        }
         if let Some(chaos) = &self.chaos {
             add("[chaos]", show_chaos(chaos));
         }
         for group in groups(&self.hosts) {
-            add("[[nodes]]", nodes(group));
+            let mut own = Table::default();
+            writer.arguments(&group[0].own, &mut own);
+            add("[[nodes]]", nodes(group, own));
         }
         for rule in &self.links {
             let mut table = Table::default();
@@ -141,6 +141,9 @@ impl Scenario {
             table.raw("about", format!("\"\"\"\n{}\n\"\"\"", self.about));
         } else {
             table.text("about", &self.about);
+        }
+        if self.system != DEFAULT_SYSTEM {
+            table.text("system", &self.system);
         }
         table.raw(
             "engines",
@@ -197,19 +200,6 @@ fn network(network: &Network, base: &Network) -> Table {
     table
 }
 
-fn tuning(changes: &TuningChanges) -> Table {
-    let mut table = Table::default();
-    table.times(&[
-        ("forget-after", changes.forget_after),
-        ("random-link-interval", changes.random_link_interval),
-        ("hash-interval", changes.hash_interval),
-    ]);
-    if let Some(most) = changes.links_max {
-        table.raw("links-max", most.to_string());
-    }
-    table
-}
-
 fn show_chaos(chaos: &Chaos) -> Table {
     let mut table = Table::default();
     table.raw(
@@ -226,14 +216,6 @@ fn show_chaos(chaos: &Chaos) -> Table {
         ("quiet", Some(chaos.quiet)),
     ]);
     table
-}
-
-fn channels(host: &Host) -> String {
-    let mut table = Table::default();
-    for (name, opening) in &host.channels {
-        table.text(&quoted(name.as_str()), &opening.show());
-    }
-    table.inline()
 }
 
 /// Hosts that one table describes; clones are made by their steps.
@@ -256,7 +238,7 @@ fn groups(hosts: &[Host]) -> Vec<Vec<&Host>> {
     groups
 }
 
-fn nodes(group: Vec<&Host>) -> Table {
+fn nodes(group: Vec<&Host>, own: Table) -> Table {
     let mut table = Table::default();
     let first = group[0];
     let prefix = numbered(&first.name).map(|(prefix, _)| prefix);
@@ -278,18 +260,7 @@ fn nodes(group: Vec<&Host>) -> Table {
             table.text("prefix", word);
         }
     }
-    if !first.services.is_empty() {
-        table.raw("services", services(&first.services));
-    }
-    if !first.metadata.is_empty() {
-        table.raw("metadata", metadata(&first.metadata));
-    }
-    if !first.channels.is_empty() {
-        table.raw("channels", channels(first));
-    }
-    if !first.kind.is_empty() {
-        table.text("kind", &first.kind);
-    }
+    table.0.extend(own.0);
     for (key, word) in [
         ("role", &first.role),
         ("region", &first.region),
@@ -298,13 +269,6 @@ fn nodes(group: Vec<&Host>) -> Table {
         if let Some(word) = word {
             table.text(key, word);
         }
-    }
-    let changes = tuning(&first.tuning);
-    if !changes.0.is_empty() {
-        table.raw("tuning", changes.inline());
-    }
-    if !first.dialable {
-        table.raw("dialable", "false");
     }
     match first.start {
         None => table.raw("waits", "true"),
@@ -441,7 +405,6 @@ impl Writer<'_> {
                 Disk::Synced => inner.text("state", "synced"),
                 Disk::Lose => inner.text("state", "lose"),
             },
-            NodeAction::Upgrade(version) => inner.text("version", version),
             NodeAction::Pause(length) => inner.time("for", *length),
             NodeAction::Slow { by, length } => {
                 inner.times(&[("by", Some(*by)), ("for", *length)]);
@@ -462,28 +425,7 @@ impl Writer<'_> {
             }
             NodeAction::Disk(fault) => inner.text("fault", fault.word()),
             NodeAction::Certificate(is) => inner.text("is", is.word()),
-            NodeAction::Announce {
-                services: list,
-                metadata: data,
-            } => {
-                if let Some(list) = list {
-                    inner.raw("services", services(list));
-                }
-                if let Some(data) = data {
-                    inner.raw("metadata", metadata(data));
-                }
-            }
-            NodeAction::Updates { every, length } => {
-                inner.times(&[("every", Some(*every)), ("for", Some(*length))]);
-            }
-            NodeAction::Flap {
-                services: list,
-                every,
-                length,
-            } => {
-                inner.raw("services", services(list));
-                inner.times(&[("every", Some(*every)), ("for", Some(*length))]);
-            }
+            NodeAction::Own(action) => self.arguments(&action.arguments, &mut inner),
         }
         table.raw(key, inner.inline());
     }
@@ -539,92 +481,90 @@ impl Writer<'_> {
                 }
                 "agree"
             }
-            Condition::Own { name, who, with } => {
-                table.text("name", name);
-                table.text("who", &who.show(self.hosts));
-                if !with.is_null() {
-                    table.raw("with", show_value(with));
-                }
-                "holds"
-            }
-            Condition::Converged | Condition::Sees(..) | Condition::Members(..) => "",
-            Condition::Providers(..) | Condition::Links(..) => "",
-            Condition::Phase(..) | Condition::Event(..) => "",
+            Condition::Own(own) => self.own_word(own, table),
+            Condition::Converged | Condition::Event(..) => "",
         }
     }
 
     fn condition(&self, condition: &Condition) -> String {
         let mut table = Table::default();
-        let seen = |seen: &SeenAs| word_for(*seen, &SeenAs::ALL);
-        let show = |who: &Selector| who.show(self.hosts);
         let key = match condition {
             Condition::Converged => {
                 table.raw("converged", "true");
                 return table.inline();
             }
-            Condition::Sees(who, of, status) => {
-                table.text("who", &show(who));
-                table.text("of", &show(of));
-                table.text("as", seen(status));
-                "sees"
+            Condition::Event(kind, by, about, min) => {
+                self.event(kind, by, about.as_ref(), *min, &mut table);
+                "event"
             }
-            Condition::Members(who, status, bound) => {
-                table.text("who", &show(who));
-                if let Some(status) = status {
-                    table.text("as", seen(status));
-                }
-                show_bound(*bound, &mut table);
-                "members"
-            }
-            Condition::Providers(who, (name, version), are) => {
-                table.text("who", &show(who));
-                let version = version.as_ref().map(|version| format!("/{version}"));
-                table.text("of", &format!("{name}{}", version.unwrap_or_default()));
-                table.text("are", &show(are));
-                "providers"
-            }
-            Condition::Links(..) | Condition::Phase(..) | Condition::Event(..) => {
-                self.condition_of_nodes(condition, &mut table)
-            }
-            Condition::State { .. } | Condition::Agree { .. } | Condition::Own { .. } => {
-                self.condition_of_nodes(condition, &mut table)
+            Condition::State { .. } | Condition::Agree { .. } | Condition::Own(_) => {
+                self.own_condition(condition, &mut table)
             }
         };
         format!("{{ {key} = {} }}", table.inline())
     }
 
-    /// Writes a condition on single nodes; its key.
-    fn condition_of_nodes(&self, condition: &Condition, table: &mut Table) -> &'static str {
-        let show = |who: &Selector| who.show(self.hosts);
-        match condition {
-            Condition::Links(who, bound) => {
-                table.text("who", &show(who));
-                show_bound(*bound, table);
-                "links"
+    fn event(
+        &self,
+        kind: &str,
+        by: &Selector,
+        about: Option<&Selector>,
+        min: u32,
+        table: &mut Table,
+    ) {
+        table.text("kind", kind);
+        let by = by.show(self.hosts);
+        if by != "all" {
+            table.text("by", &by);
+        }
+        if let Some(about) = about {
+            table.text("about", &about.show(self.hosts));
+        }
+        if min != 1 {
+            table.raw("min", min.to_string());
+        }
+    }
+
+    /// Writes a condition of a program's own; its key.
+    fn own_word(&self, own: &OwnCondition, table: &mut Table) -> &'static str {
+        let who = own.who.show(self.hosts);
+        match &own.said {
+            Said::Keyed(arguments) => {
+                table.text("who", &who);
+                self.arguments(arguments, table);
+                own.word
             }
-            Condition::Phase(who, phase) => {
-                table.text("who", &show(who));
-                table.text("is", word_for(*phase, &PHASES));
-                "phase"
-            }
-            Condition::Event(kind, by, about, min) => {
-                table.text("kind", kind);
-                if show(by) != "all" {
-                    table.text("by", &show(by));
+            Said::With(with) => {
+                table.text("name", own.word);
+                table.text("who", &who);
+                if !with.is_null() {
+                    table.raw("with", show_value(with));
                 }
-                if let Some(about) = about {
-                    table.text("about", &show(about));
-                }
-                if *min != 1 {
-                    table.raw("min", min.to_string());
-                }
-                "event"
+                "holds"
             }
-            Condition::State { .. } | Condition::Agree { .. } | Condition::Own { .. } => {
-                self.own_condition(condition, table)
+        }
+    }
+
+    /// Writes arguments of a program's word.
+    fn arguments(&self, arguments: &Arguments, table: &mut Table) {
+        for (key, argument) in arguments.iter() {
+            match argument {
+                Argument::Who(who) | Argument::WhoOrNobody(who) => {
+                    table.text(key, &who.show(self.hosts));
+                }
+                Argument::Text(text) => table.text(key, text),
+                Argument::Texts(texts) => table.raw(key, list(texts.iter().cloned())),
+                Argument::Pairs(pairs) => table.raw(key, pairs_inline(pairs)),
+                Argument::Time(time) => table.time(key, *time),
+                Argument::Number(number) => table.raw(key, number.to_string()),
+                Argument::Flag(flag) => table.raw(key, flag.to_string()),
+                Argument::Table(arguments) => {
+                    let mut inner = Table::default();
+                    self.arguments(arguments, &mut inner);
+                    table.raw(key, inner.inline());
+                }
+                Argument::Value(value) => table.raw(key, show_value(value)),
             }
-            Condition::Converged | Condition::Sees(..) => "",
-            Condition::Members(..) | Condition::Providers(..) => "",
         }
     }
 }

@@ -1,23 +1,22 @@
-//! A scenario in which nothing is drawn any more: every fault with its nodes and its instant.
+//! Converts a scenario to one without random choices: every fault has its nodes and its instant.
 
 use crate::scenario::plan::{Cut, Order, Plan, Planned};
 use crate::scenario::{
-    Action, Condition, Direction, Disk, Expectation, Mode, NetworkAction, NodeAction, Pairs,
-    Scenario, Selector, Sides, Step, When,
+    Action, Condition, Direction, Disk, Expectation, Extent, Mode, NetworkAction, NodeAction,
+    OwnAction, Pairs, Scenario, Selector, Sides, Step, When,
 };
 use core::time::Duration;
-use phalanx_core::topology::record::Service;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The scenario with the choices of its plan written out as steps.
+/// Returns the scenario with the choices of its plan written out as steps.
 pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
     let mut writer = Writer {
         scenario,
         plan,
         steps: Vec::new(),
         ran: BTreeSet::new(),
-        content: BTreeMap::new(),
         written: BTreeSet::new(),
+        program: None,
     };
     for (at, planned) in plan.orders.iter().enumerate() {
         writer.order(at, planned);
@@ -38,7 +37,8 @@ pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
         ..scenario.clone()
     };
     for host in &mut explicit.hosts {
-        (host.role, host.region, host.zone, host.group) = (None, None, None, None);
+        // A role may decide which programs the host runs.
+        (host.region, host.zone, host.group) = (None, None, None);
     }
     for expectation in &mut explicit.expectations {
         expectation.mode = mapped_mode(&expectation.mode, &plan.named, &Some);
@@ -50,21 +50,17 @@ struct Writer<'a> {
     scenario: &'a Scenario,
     plan: &'a Plan,
     steps: Vec<Step>,
-    /// The hosts that have run.
+    /// The hosts that have been started.
     ran: BTreeSet<usize>,
-    /// What they publish.
-    content: BTreeMap<usize, (BTreeSet<Service>, BTreeMap<String, String>)>,
-    /// The steps that publish steadily and are written.
+    /// The steps that shrinking keeps as they are, and that are already written.
     written: BTreeSet<usize>,
+    /// The program that the current action concerns.
+    program: Option<&'static str>,
 }
 
 impl Writer<'_> {
     fn order(&mut self, index: usize, planned: &Planned) {
-        if let Order::Start { host, .. } = planned.order {
-            let spec = &self.scenario.hosts[host];
-            self.content
-                .insert(host, (spec.services.clone(), spec.metadata.clone()));
-        }
+        self.program = planned.program;
         if planned.step.is_none() && !planned.chaos {
             if let Order::Start { host, .. } = planned.order {
                 self.ran.insert(host);
@@ -103,13 +99,7 @@ impl Writer<'_> {
                 self.nodes(at, *host, NodeAction::Certificate(*is), None);
             }
             Order::Leave(host) => self.nodes(at, *host, NodeAction::Leave, None),
-            Order::Announce {
-                host,
-                services,
-                metadata,
-            } => {
-                self.announce(planned, *host, services, metadata);
-            }
+            Order::Own { host, action } => self.own(index, planned, *host, action),
             Order::Command { host, name, with } => {
                 let (name, with) = (name.clone(), with.clone());
                 self.nodes(at, *host, NodeAction::Command { name, with }, None);
@@ -117,7 +107,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The same for what a node suffers until another order ends it.
+    /// Writes a fault of a node that another action ends.
     fn trouble(&mut self, index: usize, planned: &Planned) {
         let at = planned.at;
         match &planned.order {
@@ -152,12 +142,12 @@ impl Writer<'_> {
             Order::Start { .. } | Order::Stop { .. } | Order::Mend(_) => {}
             Order::Cut(_) | Order::Hold { .. } | Order::Pause { .. } => {}
             Order::Clock { .. } | Order::Certificate { .. } | Order::Leave(_) => {}
-            Order::Announce { .. } | Order::Command { .. } => {}
+            Order::Own { .. } | Order::Command { .. } => {}
             Order::Loss(_) | Order::Latency(_) => {}
         }
     }
 
-    /// The same for what is done to the network.
+    /// Writes a fault of the network.
     fn network(&mut self, index: usize, planned: &Planned) {
         let at = planned.at;
         match &planned.order {
@@ -193,11 +183,11 @@ impl Writer<'_> {
             Order::Start { .. } | Order::Stop { .. } | Order::Mend(_) => {}
             Order::Pause { .. } | Order::Slow { .. } | Order::Clock { .. } => {}
             Order::Disk { .. } | Order::Certificate { .. } | Order::Leave(_) => {}
-            Order::Announce { .. } | Order::Command { .. } => {}
+            Order::Own { .. } | Order::Command { .. } => {}
         }
     }
 
-    /// The next order after `index` that fits, and its time.
+    /// Returns the next action after `index` that matches, with its time.
     fn next(&self, index: usize, fits: impl Fn(&Order) -> bool) -> Option<(Duration, &Order)> {
         let later = self.plan.orders[index + 1..].iter();
         later
@@ -209,7 +199,7 @@ impl Writer<'_> {
         self.next(index, fits).map(|(at, _)| at)
     }
 
-    /// How long something lasts that `end` lifts before the end of all faults.
+    /// Returns the duration of a fault that an action `end` lifts before the end of all faults.
     fn length(
         &self,
         at: Duration,
@@ -233,20 +223,23 @@ impl Writer<'_> {
         });
     }
 
-    /// Does something to one more node: in the latest step, if it is the same at the same time.
+    /// Applies an action to one more node: in the latest step, if it has the same action at the
+    /// same time.
     fn nodes(&mut self, at: Duration, host: usize, action: NodeAction, length: Option<Duration>) {
         if let Some(step) = self.steps.last_mut()
             && step.when == When::At(at)
             && step.length == length
             && let Action::Nodes(who, same) = &mut step.action
             && *same == action
+            && who.program() == self.program
             && let Some(mut hosts) = who.fixed()
         {
             hosts.push(host);
-            *who = Selector::of(&hosts);
+            *who = Selector::of(&hosts).running(self.program);
             return;
         }
-        self.push(at, Action::Nodes(Selector::of(&[host]), action), length);
+        let who = Selector::of(&[host]).running(self.program);
+        self.push(at, Action::Nodes(who, action), length);
     }
 
     fn start(&mut self, at: Duration, host: usize, disk: Disk) {
@@ -260,7 +253,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A restart stops the node itself: a stop at the same instant says the same.
+    /// Removes a stop at the same instant as a restart, because a restart includes the stop.
     fn unstop(&mut self, at: Duration, host: usize) {
         let Some(step) = self
             .steps
@@ -270,10 +263,11 @@ impl Writer<'_> {
             return;
         };
         if let Action::Nodes(who, NodeAction::Crash) = &mut step.action
+            && who.program() == self.program
             && let Some(mut hosts) = who.fixed()
         {
             hosts.retain(|other| *other != host);
-            *who = Selector::of(&hosts);
+            *who = Selector::of(&hosts).running(self.program);
             if hosts.is_empty() {
                 self.steps.pop();
             }
@@ -299,58 +293,65 @@ impl Writer<'_> {
         choices.collect()
     }
 
-    fn announce(
-        &mut self,
-        planned: &Planned,
-        host: usize,
-        services: &BTreeSet<Service>,
-        metadata: &BTreeMap<String, String>,
-    ) {
-        if let Some(index) = planned.step
-            && let Some(step) = self.scenario.steps.get(index)
-            && step.repeat.is_none()
-            && step.stagger.is_none()
-            && let Action::Nodes(_, NodeAction::Updates { every, length }) = &step.action
+    /// The same for what a program does in its own words.
+    fn own(&mut self, index: usize, planned: &Planned, host: usize, action: &OwnAction) {
+        let at = planned.at;
+        if let Some(step) = planned.step
+            && let Some(steady) = self.steady(step)
         {
-            if self.written.insert(index) {
-                let orders = self.plan.orders.iter();
-                let hosts: BTreeSet<usize> = orders
-                    .filter(|planned| planned.step == Some(index))
-                    .filter_map(|planned| {
-                        if let Order::Announce { host, .. } = planned.order {
-                            Some(host)
-                        } else {
-                            None
-                        }
-                    })
-                    .collect();
-                let hosts: Vec<usize> = hosts.into_iter().collect();
-                let (every, length) = (*every, *length);
-                let action = NodeAction::Updates { every, length };
-                self.push(
-                    planned.at,
-                    Action::Nodes(Selector::of(&hosts), action),
-                    None,
-                );
+            if self.written.insert(step) {
+                let hosts = self.hosts_of(step);
+                let action = Action::Nodes(Selector::of(&hosts), NodeAction::Own(steady));
+                self.push(at, action, None);
             }
             return;
         }
-        let before = self
-            .content
-            .insert(host, (services.clone(), metadata.clone()));
-        let same = before.is_some_and(|(_, before)| before == *metadata);
-        let action = NodeAction::Announce {
-            services: Some(services.clone()),
-            metadata: (!same).then(|| metadata.clone()),
+        let length = match action.extent {
+            Extent::Once => None,
+            Extent::Until(_) => {
+                let end = action.end();
+                let ends = |order: &Order| match order {
+                    Order::Own { host: of, action } => *of == host && Some(action) == end.as_ref(),
+                    _ => false,
+                };
+                let end = self.until(index, ends);
+                let end = end.filter(|end| *end < self.plan.faults_end);
+                end.map(|end| end - at)
+            }
+            // Its beginning was written with its length.
+            Extent::Ends(_) => return,
         };
-        self.nodes(planned.at, host, action, None);
+        self.nodes(at, host, NodeAction::Own(action.clone()), length);
+    }
+
+    /// The action of a step, if shrinking keeps it as it is.
+    fn steady(&self, step: usize) -> Option<OwnAction> {
+        let step = self.scenario.steps.get(step)?;
+        let Action::Nodes(_, NodeAction::Own(action)) = &step.action else {
+            return None;
+        };
+        let word = self.scenario.vocabulary.step(action.program, action.word)?;
+        let once = step.repeat.is_none() && step.stagger.is_none();
+        (word.steady && once).then(|| action.clone())
+    }
+
+    /// The hosts to which a step of a program's own gave orders.
+    fn hosts_of(&self, step: usize) -> Vec<usize> {
+        let orders = self.plan.orders.iter();
+        let orders = orders.filter(|planned| planned.step == Some(step));
+        let hosts = orders.filter_map(|planned| match planned.order {
+            Order::Own { host, .. } => Some(host),
+            _ => None,
+        });
+        let hosts: BTreeSet<usize> = hosts.collect();
+        hosts.into_iter().collect()
     }
 }
 
 type Named = BTreeMap<String, Vec<usize>>;
 type Host<'a> = &'a dyn Fn(usize) -> Option<usize>;
 
-/// A step whose nodes are others, or gone.
+/// Returns a step with its nodes renamed or removed.
 pub(super) fn mapped_step(step: &Step, named: &Named, host: Host<'_>) -> Step {
     let map = |who: &Selector| who.mapped(named, host);
     let pairs = |pairs: &Pairs| match pairs {
@@ -395,7 +396,7 @@ pub(super) fn mapped_step(step: &Step, named: &Named, host: Host<'_>) -> Step {
     }
 }
 
-/// Whether a step still does something to somebody.
+/// Returns whether a step still affects a node.
 pub(super) fn is_left(step: &Step) -> bool {
     let some = |who: &Selector| who.fixed().is_none_or(|hosts| !hosts.is_empty());
     match &step.action {
@@ -417,18 +418,11 @@ pub(super) fn is_left(step: &Step) -> bool {
     }
 }
 
-/// What is expected of other nodes, or of fewer.
+/// Returns the condition of an expectation with its nodes renamed or removed.
 pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
     let map = |who: &Selector| who.mapped(named, host);
     let condition = |condition: &Condition| match condition {
         Condition::Converged => Condition::Converged,
-        Condition::Sees(who, of, status) => Condition::Sees(map(who), map(of), *status),
-        Condition::Members(who, status, bound) => Condition::Members(map(who), *status, *bound),
-        Condition::Providers(who, service, are) => {
-            Condition::Providers(map(who), service.clone(), map(are))
-        }
-        Condition::Links(who, bound) => Condition::Links(map(who), *bound),
-        Condition::Phase(who, phase) => Condition::Phase(map(who), *phase),
         Condition::State {
             who,
             key,
@@ -444,11 +438,7 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
             who: map(who),
             key: key.clone(),
         },
-        Condition::Own { name, who, with } => Condition::Own {
-            name: name.clone(),
-            who: map(who),
-            with: with.clone(),
-        },
+        Condition::Own(own) => Condition::Own(own.mapped(&map)),
         Condition::Event(kind, by, about, min) => {
             Condition::Event(kind, map(by), about.as_ref().map(map), *min)
         }
@@ -462,7 +452,8 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
     }
 }
 
-/// An expectation about somebody who is gone says something else.
+/// Returns whether an expectation still has all its nodes; without one of them it would have
+/// another meaning.
 pub(super) fn is_whole(expectation: &Expectation) -> bool {
     let some = |who: &Selector| who.fixed().is_none_or(|hosts| !hosts.is_empty());
     let condition = match &expectation.mode {
@@ -472,13 +463,8 @@ pub(super) fn is_whole(expectation: &Expectation) -> bool {
     };
     match condition {
         Condition::Converged => true,
-        Condition::Sees(who, of, _) => some(who) && some(of),
-        Condition::Members(who, ..) | Condition::Links(who, _) | Condition::Phase(who, _) => {
-            some(who)
-        }
-        Condition::Providers(who, ..) => some(who),
         Condition::State { who, .. } | Condition::Agree { who, .. } => some(who),
-        Condition::Own { who, .. } => some(who),
+        Condition::Own(own) => !own.lacks_nodes(),
         Condition::Event(_, by, about, _) => some(by) && about.as_ref().is_none_or(some),
     }
 }

@@ -1,18 +1,18 @@
-//! What may be left out or made plainer, one thing at a time.
+//! The simplifications of a scenario, one change at a time.
 
 use super::Shrinker;
 use super::ddmin::ddmin;
 use super::explicit::{is_left, is_whole, mapped_mode, mapped_step};
 use crate::scenario::{
     Action, Clock, Direction, LinkRule, Network, NetworkAction, NodeAction, Pairs, Scenario,
-    Selector, Sides, Step, TuningChanges, When,
+    Selector, Sides, Step, When,
 };
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Shrinker<'_> {
-    /// Tries everything once; whether anything worked.
+    /// Tries each simplification once; returns whether any was kept.
     pub(super) fn round(&mut self) -> bool {
         let before = self.best.to_toml();
         self.shorter_run();
@@ -24,13 +24,13 @@ impl Shrinker<'_> {
         !self.stopped && self.best.to_toml() != before
     }
 
-    /// What only makes it nicer to read.
+    /// Applies the changes that only improve readability.
     pub(super) fn finish(&mut self) {
         self.change(number_names);
         for index in 0..self.best.steps.len() {
             self.change(|scenario| isolate_smaller_side(scenario, index));
         }
-        // Nothing of this may have made a step needless.
+        // These changes may have made a step unnecessary.
         self.fewer_steps();
     }
 
@@ -51,7 +51,8 @@ impl Shrinker<'_> {
         });
     }
 
-    /// Ends the fault phase soon after the last step, and allows no more time to recover than needed.
+    /// Ends the fault phase soon after the last step, and reduces the time for recovery to what is
+    /// needed.
     fn shorter_run(&mut self) {
         let last = self
             .best
@@ -69,7 +70,7 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Lowers a time as far as it goes, in round steps, but not below `least`.
+    /// Reduces a time as far as possible in round steps, but not below `least`.
     fn lower(
         &mut self,
         least: Duration,
@@ -97,20 +98,26 @@ impl Shrinker<'_> {
             let some = some.to_vec();
             self.change(|scenario| scenario.links = some)
         });
-        if self.best.tuning != TuningChanges::default() {
-            self.change(|scenario| scenario.tuning = TuningChanges::default());
+        for (key, _) in self.best.settings.clone().iter() {
+            self.change(|scenario| scenario.settings = scenario.settings.without(key));
         }
         if !self.best.spread.is_zero() {
             self.change(|scenario| scenario.spread = Duration::from_millis(100));
         }
-        for simpler in [
-            plain_clocks,
-            plain_tuning,
-            no_metadata,
-            no_services,
-            all_dialable,
-            at_once,
-        ] {
+        let programs = self.best.vocabulary.programs.iter();
+        let keys = programs.flat_map(|words| words.hosts);
+        let keys: Vec<&'static str> = keys.map(|field| field.key).collect();
+        for key in keys {
+            if self
+                .best
+                .hosts
+                .iter()
+                .any(|host| host.own.get(key).is_some())
+            {
+                self.change(|scenario| without_own(scenario, key));
+            }
+        }
+        for simpler in [no_roles, plain_clocks, at_once] {
             let mut candidate = self.best.clone();
             simpler(&mut candidate);
             if candidate.hosts != self.best.hosts {
@@ -119,7 +126,7 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Fewer nodes and simpler faults in each step.
+    /// Removes nodes from each step, and simplifies its fault.
     fn smaller_steps(&mut self) {
         for index in 0..self.best.steps.len() {
             for part in 0..parts(&mut self.best.steps[index].clone()).len() {
@@ -134,7 +141,7 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Fewer nodes in one part of a step.
+    /// Removes nodes from one part of a step.
     fn fewer_of(&mut self, index: usize, part: usize) {
         let mut step = self.best.steps[index].clone();
         let Some(hosts) = parts(&mut step)[part]
@@ -152,7 +159,7 @@ impl Shrinker<'_> {
         });
     }
 
-    /// Whole seconds, or at least tenths.
+    /// Rounds times to whole seconds, or at least to tenths.
     fn rounder_times(&mut self) {
         for index in 0..self.best.steps.len() {
             let When::At(time) = self.best.steps[index].when else {
@@ -170,7 +177,7 @@ impl Shrinker<'_> {
                 self.rounder(length, |scenario| own_length(&mut scenario.steps[index]));
             }
         }
-        // Steps stay in the order of their times.
+        // Keeps the steps ordered by their times.
         let sorted = self
             .best
             .steps
@@ -207,7 +214,7 @@ const fn duration_of(scenario: &Scenario) -> Duration {
     scenario.duration
 }
 
-/// Ends the fault phase earlier; what is expected after it moves along.
+/// Ends the fault phase earlier, and moves the expectations after it accordingly.
 fn end_earlier(scenario: &mut Scenario, duration: Duration) {
     let earlier = scenario.duration.saturating_sub(duration);
     for expectation in &mut scenario.expectations {
@@ -222,7 +229,7 @@ fn end_earlier(scenario: &mut Scenario, duration: Duration) {
     }
 }
 
-/// Up to a whole second above two seconds, else to a tenth.
+/// Rounds up to a whole second above two seconds, otherwise to a tenth.
 fn round_up(time: Duration) -> Duration {
     let unit = if time > Duration::from_secs(2) {
         1_000_000_000
@@ -232,7 +239,8 @@ fn round_up(time: Duration) -> Duration {
     Duration::from_nanos((time.as_nanos() as u64).div_ceil(unit) * unit)
 }
 
-/// The scenario with some of its hosts alone; none if what fails speaks of another.
+/// Returns the scenario with only some of its hosts; `None` if the failing expectation needs
+/// another one.
 fn with_hosts(scenario: &Scenario, kept: &BTreeSet<usize>) -> Option<Scenario> {
     let stays = |host: usize| {
         kept.contains(&host)
@@ -280,7 +288,7 @@ fn with_hosts(scenario: &Scenario, kept: &BTreeSet<usize>) -> Option<Scenario> {
     (whole && !smaller.hosts.is_empty()).then_some(smaller)
 }
 
-/// The choices of nodes in a step, each by itself.
+/// Returns the node selectors of a step.
 fn parts(step: &mut Step) -> Vec<&mut Selector> {
     match &mut step.action {
         Action::Nodes(who, _) => vec![who],
@@ -317,12 +325,12 @@ fn both_ways(step: &mut Step) -> bool {
     }
 }
 
-/// Until all faults are lifted.
+/// Makes a fault last until all faults are lifted.
 const fn unending(step: &mut Step) -> bool {
     step.length.take().is_some()
 }
 
-/// Half as long.
+/// Halves a pause.
 fn short_pause(step: &mut Step) -> bool {
     match own_length(step) {
         Some(length) if *length > Duration::from_secs(2) => {
@@ -333,17 +341,17 @@ fn short_pause(step: &mut Step) -> bool {
     }
 }
 
-/// How long an action lasts by itself.
-const fn own_length(step: &mut Step) -> Option<&mut Duration> {
+/// Returns the duration that an action itself contains.
+fn own_length(step: &mut Step) -> Option<&mut Duration> {
     match &mut step.action {
         Action::Nodes(_, action) => match action {
             NodeAction::Pause(length) => Some(length),
             NodeAction::Slow { length, .. } => length.as_mut(),
-            NodeAction::Updates { length, .. } | NodeAction::Flap { length, .. } => Some(length),
+            NodeAction::Own(action) => action.arguments.time_mut("for"),
             NodeAction::Clock { jump, .. } => Some(jump),
             NodeAction::Crash | NodeAction::PowerLoss | NodeAction::Restart(_) => None,
-            NodeAction::Upgrade(_) | NodeAction::Disk(_) | NodeAction::Certificate(_) => None,
-            NodeAction::Join | NodeAction::Leave | NodeAction::Announce { .. } => None,
+            NodeAction::Disk(_) | NodeAction::Certificate(_) => None,
+            NodeAction::Join | NodeAction::Leave => None,
             NodeAction::Command { .. } => None,
         },
         Action::Network(_) | Action::Clone(_) => None,
@@ -356,28 +364,17 @@ fn plain_clocks(scenario: &mut Scenario) {
     }
 }
 
-fn plain_tuning(scenario: &mut Scenario) {
+/// Removes a key of a program from all hosts.
+fn without_own(scenario: &mut Scenario, key: &str) {
     for host in &mut scenario.hosts {
-        host.tuning = TuningChanges::default();
+        host.own = host.own.without(key);
     }
 }
 
-fn no_metadata(scenario: &mut Scenario) {
+/// Removes the roles of all nodes.
+fn no_roles(scenario: &mut Scenario) {
     for host in &mut scenario.hosts {
-        host.metadata.clear();
-        host.kind.clear();
-    }
-}
-
-fn no_services(scenario: &mut Scenario) {
-    for host in &mut scenario.hosts {
-        host.services.clear();
-    }
-}
-
-fn all_dialable(scenario: &mut Scenario) {
-    for host in &mut scenario.hosts {
-        host.dialable = true;
+        host.role = None;
     }
 }
 
@@ -387,7 +384,7 @@ fn at_once(scenario: &mut Scenario) {
     }
 }
 
-/// Names without gaps: n1, n2, ...; a clone keeps its own.
+/// Numbers the names without gaps: n1, n2, ...; a clone keeps the name of its original.
 fn number_names(scenario: &mut Scenario) {
     let mut ids: BTreeMap<NodeId, NodeId> = BTreeMap::new();
     let originals = scenario
@@ -412,7 +409,7 @@ fn number_names(scenario: &mut Scenario) {
     }
 }
 
-/// Of two sides that hold everyone, the smaller says it all.
+/// Replaces a partition into two sides that contain all nodes by the isolation of the smaller side.
 fn isolate_smaller_side(scenario: &mut Scenario, index: usize) {
     let hosts = scenario.hosts.len();
     let Some(step) = scenario.steps.get_mut(index) else {
@@ -447,7 +444,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chaos_is_quiet_by_the_end_of_a_shorter_run() {
+    fn chaos_ends_before_the_end_of_a_shortened_run() {
         let text = "scenario = 1\nname = \"a\"\nabout = \"Faults at random.\"\nengines = [\"model\"]\nduration = \"20s\"\n\
             [chaos]\nkinds = [\"pause\"]\nat-once = 1\nstay-up = 1\nevery = \"1s\"\nshortest = \"1s\"\nlongest = \"2s\"\n\
             from = \"3s\"\nquiet = \"20s\"\n[[nodes]]\ncount = 3\n\

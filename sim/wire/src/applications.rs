@@ -8,8 +8,7 @@ use phalanx_core::channel::{ChannelName, Done, Options, Refusal};
 use phalanx_net::channel::{Channel, Error, Heard, Outcome};
 use phalanx_net::transport::{MeshNode, Tasks};
 use phalanx_sim::mesh::hearing::Said;
-use phalanx_sim::mesh::{Act, Applications, Event, Order, payload};
-use phalanx_sim::scenario::Opening;
+use phalanx_sim::mesh::{Act, Applications, Event, Opening, Order, payload};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
@@ -169,7 +168,7 @@ impl Host {
 
     /// Asks for what is answered later; no answer: the node has stopped.
     async fn ask(&self, act: Act) -> Option<Result<Done, Refusal>> {
-        let line = self.node.line();
+        let client = self.node.channel_client();
         let done = match act {
             Act::Open { .. } | Act::Close(_) => return None,
             Act::Publish {
@@ -177,7 +176,7 @@ impl Host {
                 number,
                 bytes,
             } => {
-                let published = line.publish(channel, payload(number, bytes)).await;
+                let published = client.publish(channel, payload(number, bytes)).await;
                 published.map(|id| id.map_or(Done::NoNews, Done::Published))
             }
             Act::Send {
@@ -187,7 +186,7 @@ impl Host {
                 bytes,
                 datagram: false,
             } => {
-                let sent = line.send(channel, to, payload(number, bytes)).await;
+                let sent = client.send(channel, to, payload(number, bytes)).await;
                 sent.map(|()| Done::Delivered)
             }
             Act::Send {
@@ -198,14 +197,14 @@ impl Host {
                 datagram: true,
             } => {
                 let payload = payload(number, bytes);
-                let sent = line.send_datagram(channel, to, payload).await;
+                let sent = client.send_datagram(channel, to, payload).await;
                 sent.map(|()| Done::Sent)
             }
             Act::Transact {
                 channel,
                 transaction,
             } => {
-                let outcome = line.transact(channel, transaction).await;
+                let outcome = client.transact(channel, transaction).await;
                 outcome.map(|outcome| match outcome {
                     Outcome::Committed(version) => Done::Committed(version),
                     Outcome::Differs(key) => Done::Differs(key),

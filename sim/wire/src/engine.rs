@@ -12,14 +12,16 @@ use phalanx_net::transport::Notice;
 use phalanx_sim::agenda::Agenda;
 use phalanx_sim::arguments::Arguments;
 use phalanx_sim::judge::Judge;
+use phalanx_sim::judge::ending::Ending;
 use phalanx_sim::mesh::hearing::{Hearing, Said};
 use phalanx_sim::mesh::projection::{Lives, Projection};
 use phalanx_sim::mesh::trace::Trace;
-use phalanx_sim::mesh::{Event, Mesh};
+use phalanx_sim::mesh::{Event, MESH, daemon_of};
 use phalanx_sim::model::{WALL_ZERO, address, ip};
-use phalanx_sim::outcome::{Ending, Failure, Outcome};
+use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::plan::Plan;
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
+use phalanx_sim::verdict::Failure;
 use phalanx_sim::world::Scene;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,7 +62,7 @@ pub(crate) fn run(
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
-    engine.finish(judge, arguments.strict, &said)
+    engine.finish(judge, arguments, &said)
 }
 
 /// Notes what panics say, whichever task they end.
@@ -148,7 +150,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs until everything is decided.
-    fn drive(&mut self, judge: &mut Judge<'_, Mesh>) -> Result<(), String> {
+    fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
         let tick = tick(self.hosts.len());
         let mut agenda = Agenda::new(self.scenario, self.plan);
         loop {
@@ -176,13 +178,13 @@ impl<'a> Engine<'a> {
     }
 
     /// Passes on what nodes reported.
-    fn hear(&mut self, now: Duration, judge: &mut Judge<'_, Mesh>, agenda: &mut Agenda<'_>) {
+    fn hear(&mut self, now: Duration, judge: &mut Judge<'_>, agenda: &mut Agenda<'_>) {
         for heard in self.fabric.heard() {
             self.hearing.take(self.scenario, &heard);
             if let Said::Reported(event) = &heard.what {
                 let seen = Seen(&self.hosts, self.hearing.mesh());
-                judge.event(now, heard.host, event, &seen);
-                agenda.heard::<Mesh>(now, heard.host, event);
+                judge.event(now, daemon_of(heard.host), event, &seen);
+                agenda.heard(now, daemon_of(heard.host), event);
             }
         }
         for (index, host) in self.hosts.iter().enumerate() {
@@ -202,8 +204,8 @@ impl<'a> Engine<'a> {
             for event in events {
                 self.note_expiry(now, index, &event);
                 let seen = Seen(&self.hosts, self.hearing.mesh());
-                judge.event(now, index, &event, &seen);
-                agenda.heard::<Mesh>(now, index, &event);
+                judge.event(now, daemon_of(index), &event, &seen);
+                agenda.heard(now, daemon_of(index), &event);
             }
         }
     }
@@ -224,8 +226,8 @@ impl<'a> Engine<'a> {
 
     fn finish(
         self,
-        judge: Judge<'_, Mesh>,
-        strict: bool,
+        judge: Judge<'_>,
+        arguments: &Arguments,
         panics: &[String],
     ) -> Result<Outcome, String> {
         let (scenario, now) = (self.scenario, self.sim.elapsed());
@@ -243,8 +245,10 @@ impl<'a> Engine<'a> {
         let written = self.fabric.written();
         self.fabric.trace(Trace::finish)?;
         let ending = Ending {
+            definition: &MESH,
             engine: Kind::Wire,
-            strict,
+            strict: arguments.strict,
+            sabotage: &arguments.broken,
             now,
             trace_hash: self.fabric.hash(),
             events: self.fabric.trace(|trace| trace.inputs()),
@@ -254,7 +258,8 @@ impl<'a> Engine<'a> {
             metrics: BTreeMap::from([("wire-bytes".to_owned(), written)]),
             projection: scenario
                 .confluent
-                .then(|| Projection::of(&scene, &self.lives)),
+                .then(|| serde_json::to_value(Projection::of(&scene, &self.lives)).ok())
+                .flatten(),
         };
         Ok(ending.judged(judge, &world))
     }

@@ -5,10 +5,10 @@ use core::task::{Context, Poll, Waker};
 use phalanx_core::gossip::Input;
 use phalanx_core::node::Node;
 use phalanx_net::driver::Stopped;
-use phalanx_net::store::MemoryEpoch;
+use phalanx_net::store::MemoryStore;
 use phalanx_net::transport::MeshNode;
 use phalanx_sim::mesh::{Mesh, Order};
-use phalanx_sim::world::{Traffic, World};
+use phalanx_sim::world::{ProcessView, Program, Traffic, World};
 use std::future::Future;
 use std::pin::Pin;
 use tokio::sync::mpsc;
@@ -19,7 +19,7 @@ pub(super) type Question = Pin<Box<dyn Future<Output = Result<Node, Stopped>>>>;
 /// One machine.
 pub(super) struct Machine {
     pub(super) slot: Slot,
-    pub(super) store: MemoryEpoch,
+    pub(super) store: MemoryStore,
     /// How often its process was started.
     pub(super) life: u32,
     /// Its process was started and not stopped.
@@ -37,7 +37,7 @@ impl Machine {
     pub(super) fn new() -> Self {
         Self {
             slot: Slot::default(),
-            store: MemoryEpoch::default(),
+            store: MemoryStore::default(),
             life: 0,
             runs: false,
             seen: None,
@@ -110,16 +110,17 @@ impl Machine {
 /// The machines as the judge sees them, and what was heard of them.
 pub(super) struct Seen<'a>(pub(super) &'a [Machine], pub(super) &'a Mesh);
 
-impl World<Mesh> for Seen<'_> {
-    fn view(&self, host: usize) -> Option<&Node> {
-        self.0[host].seen.as_ref()
+impl World for Seen<'_> {
+    fn view(&self, host: usize) -> Option<&dyn ProcessView> {
+        let node = self.0[host].seen.as_ref()?;
+        Some(node)
     }
 
     fn traffic(&self, host: usize) -> Traffic {
         self.0[host].sent()
     }
 
-    fn system(&self) -> Option<&Mesh> {
-        Some(self.1)
+    fn program(&self, index: usize) -> Option<&dyn Program> {
+        (index == 0).then_some(self.1)
     }
 }

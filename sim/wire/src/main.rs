@@ -21,13 +21,13 @@ mod network;
 mod orders;
 mod pki;
 
-use phalanx_sim::arguments::{Arguments, Program};
+use phalanx_sim::arguments::{Arguments, EngineBinary};
 use phalanx_sim::outcome::Verdict;
 use phalanx_sim::scenario::Engine;
 use std::io::Write;
 use std::process::ExitCode;
 
-const PROGRAM: Program = Program {
+const PROGRAM: EngineBinary = EngineBinary {
     name: "phalanx-sim-wire",
     version: env!("CARGO_PKG_VERSION"),
     about: "Runs one scenario with one seed on the daemon's own network code, and prints the result as JSON.\n\

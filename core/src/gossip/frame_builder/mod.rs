@@ -576,6 +576,7 @@ mod tests {
                 | Output::Send { .. }
                 | Output::Close { .. }
                 | Output::Store { .. }
+                | Output::LinkOpened { .. }
                 | Output::Left
                 | Output::Report(_) => None,
             });

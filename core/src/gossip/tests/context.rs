@@ -52,6 +52,7 @@ pub(crate) fn events(context: &mut Context) -> Vec<Event> {
         Output::Dial { .. }
         | Output::Send { .. }
         | Output::Close { .. }
+        | Output::LinkOpened { .. }
         | Output::Store { .. }
         | Output::Left => None,
     });

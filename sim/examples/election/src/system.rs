@@ -4,12 +4,15 @@ use crate::machine::{Ballot, Credential, Election, Event, Input, Message, Output
 use core::net::SocketAddr;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::hash_bytes;
+use phalanx_sim::adapter::Adapter;
+use phalanx_sim::address::PORT;
 use phalanx_sim::disk::Write;
 use phalanx_sim::invariant::{Invariant, Seen, Verdict};
-use phalanx_sim::outcome::run_words;
-use phalanx_sim::scenario::{Certificate, Engine, Scenario};
-use phalanx_sim::system::{Effect, Happening, Start, System, Taken, Ticket, Vocabulary};
-use phalanx_sim::world::Scene;
+use phalanx_sim::scenario::{Certificate, Scenario, Vocabulary, Words};
+use phalanx_sim::world::{
+    self, Cast, Definition, Effect, Effects, Process, ProcessEvent, ProcessView, Program,
+    ReportedEvent, Scene, Start, Ticket, Writing,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -18,154 +21,158 @@ const VOTES: &str = "votes";
 /// The planted bug: a vote is answered before it is synced.
 const VOTE_UNSYNCED: &str = "vote-unsynced";
 
-/// One run of elections.
-pub struct Elections {
-    addresses: Vec<SocketAddr>,
-    synced: bool,
-}
-
-impl System for Elections {
-    type Machine = Election;
-    type Message = Message;
-    type Event = Event;
-    type View = Election;
-
-    // guide: words
-    fn vocabulary() -> Vocabulary {
-        Vocabulary {
-            name: "the election",
+// guide: definition
+/// The election as a system: each host runs one node.
+pub static ELECTION: Definition = Definition {
+    name: "election",
+    command: "cargo run --",
+    vocabulary: || {
+        let words = Words {
+            program: "election",
             events: vec!["elected", "deposed", "lapsed", "vote-withheld"],
             sabotage: vec![VOTE_UNSYNCED],
             certificates: true,
             gauges: vec!["saves-waiting"],
-            ..Vocabulary::default()
-        }
+            ..Words::default()
+        };
+        Vocabulary::of("the election", [words])
+    },
+    build: |scenario, sabotage| {
+        let hosts = 0..scenario.hosts.len();
+        let program = Elections {
+            addresses: hosts.map(phalanx_sim::address::address).collect(),
+            synced: !sabotage.iter().any(|word| word == VOTE_UNSYNCED),
+        };
+        Ok(Cast::everywhere(program, scenario))
+    },
+    recoverable: |_, _, _| Ok(()),
+};
+// guide: end
+
+/// The nodes of one run.
+struct Elections {
+    addresses: Vec<SocketAddr>,
+    synced: bool,
+}
+
+impl Program for Elections {
+    fn name(&self) -> &'static str {
+        "election"
     }
-    // guide: end
 
     // guide: start
-    fn new(scenario: &Scenario, sabotage: &[String]) -> Result<Self, String> {
-        let hosts = 0..scenario.hosts.len();
-        Ok(Self {
-            addresses: hosts.map(phalanx_sim::model::address).collect(),
-            synced: !sabotage.iter().any(|word| word == VOTE_UNSYNCED),
-        })
-    }
-
-    fn start(&mut self, start: Start<'_>) -> Election {
+    fn start(&mut self, start: Start<'_>) -> Box<dyn Process> {
         let ballot = start.disk.read(VOTES).map(latest).unwrap_or_default();
         let withdrawn = start.certificate == Certificate::Revoked;
-        let nodes = self.addresses.len();
-        Election::new(start.host, nodes, ballot, withdrawn, start.random)
+        let addresses = self.addresses.clone();
+        let node = Election::new(start.host, addresses.len(), ballot, withdrawn, start.random);
+        let senders = addresses.clone();
+        let input = move |_: &Election, event: &ProcessEvent| input(&senders, event);
+        let synced = self.synced;
+        let effect = move |output, out: &mut Effects| effect(&addresses, synced, output, out);
+        Box::new(Adapter::new(node, input, effect).listening_on(PORT))
     }
     // guide: end
 
-    // guide: adapter
-    fn happen(&mut self, _: &Election, what: Happening<'_, Message>) -> Option<Input> {
-        match what {
-            Happening::Start => Some(Input::Start),
-            Happening::Datagram { from, message } => {
-                let from = self.addresses.iter().position(|known| *known == from)?;
-                Some(Input::Heard { from, message })
-            }
-            Happening::Written { ticket } => Some(Input::Saved(ticket.0)),
-            Happening::WriteFailed { ticket, .. } => Some(Input::SaveFailed(ticket.0)),
-            Happening::Certificate(is) => Some(Input::Credential(match is {
-                Certificate::Expired => Credential::Ended,
-                Certificate::Revoked => Credential::Withdrawn,
-                Certificate::Rotated => Credential::Given,
-            })),
-            // No connections, no farewell, no workload.
-            _ => None,
-        }
-    }
-
-    fn perform(&mut self, output: Output) -> Effect<Self> {
-        match output {
-            Output::Send { to, message } => Effect::Datagram {
-                to: self.addresses[to],
-                message,
-            },
-            Output::Save { number, ballot } => Effect::Write {
-                ticket: Ticket(number),
-                write: Write::Append(VOTES.into(), line(ballot).into_bytes()),
-                synced: self.synced,
-                retry: None,
-            },
-            Output::Report(event) => Effect::Report(event),
-        }
-    }
-    // guide: end
-
-    // guide: looks
-    fn describe(&mut self, input: &Input, bytes: usize) -> Taken {
-        match input {
-            Input::Start => Taken::of("start"),
-            Input::Heard { message, .. } => Taken::message(word(message), bytes),
-            Input::Saved(_) => Taken::of("saved"),
-            Input::SaveFailed(_) => Taken::of("save-failed"),
-            Input::Credential(_) => Taken::of("credential"),
-            Input::Wake => Taken::of("wake"),
-        }
-    }
-
-    fn size(_: &Message) -> usize {
-        9
-    }
-
-    fn view(machine: &Election) -> &Election {
-        machine
-    }
-
-    fn digest(node: &Election) -> u64 {
-        hash_bytes(format!("{:?} {:?}", node.ballot().term, node.leader()).as_bytes())
-    }
-
-    fn state(node: &Election) -> Value {
-        json!({
-            "role": role(node.role()),
-            "term": node.ballot().term,
-            "vote": node.ballot().vote,
-            "leader": node.leader(),
-        })
-    }
-
-    fn gauge(_: &str, node: &Election) -> Option<u64> {
-        Some(node.waiting())
-    }
-
-    fn event(event: &Event) -> (&'static str, Option<&NodeId>) {
-        let word = match event {
-            Event::Elected => "elected",
-            Event::Deposed => "deposed",
-            Event::Lapsed => "lapsed",
-            Event::VoteWithheld => "vote-withheld",
-        };
-        (word, None)
-    }
-    // guide: end
-
-    fn again(scenario: &Scenario, seed: u64, _: Engine) -> String {
-        format!(
-            "election run {} --seeds {seed}..{seed}",
-            run_words(scenario)
-        )
-    }
-
-    fn invariants(_: &Scenario) -> Vec<Box<dyn Invariant<Self>>> {
+    fn invariants(&self, _: &Scenario) -> Vec<Box<dyn Invariant>> {
         vec![Box::new(OneLeader::default())]
     }
 
     // guide: settled
-    /// Every run must come to this once its faults are lifted: one leads, and everybody knows.
-    fn settled(scene: &Scene<'_, Self>) -> Result<(), String> {
-        if scene.nodes().all(|(_, node)| node.leader().is_none()) {
-            return Err("nobody leads".to_owned());
+    /// Every run must come to this once its faults are lifted: one leads, and all nodes know it.
+    fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
+        if scene
+            .of::<Election>()
+            .all(|(_, node)| node.leader().is_none())
+        {
+            return Err("no node leads".to_owned());
         }
         scene.agree(scene.nodes(), None)
     }
     // guide: end
 }
+
+// guide: adapter
+fn input(addresses: &[SocketAddr], event: &ProcessEvent) -> Option<Input> {
+    match event {
+        ProcessEvent::Start => Some(Input::Start),
+        ProcessEvent::Datagram { from, message } => Some(Input::Heard {
+            from: addresses.iter().position(|known| known == from)?,
+            message: message.of::<Message>()?.clone(),
+        }),
+        ProcessEvent::Written { ticket } => Some(Input::Saved(ticket.0)),
+        ProcessEvent::WriteFailed { ticket, .. } => Some(Input::SaveFailed(ticket.0)),
+        ProcessEvent::Certificate(is) => Some(Input::Credential(match is {
+            Certificate::Expired => Credential::Ended,
+            Certificate::Revoked => Credential::Withdrawn,
+            Certificate::Rotated => Credential::Given,
+        })),
+        // It has no connections and no workload, and leaves without notice.
+        _ => None,
+    }
+}
+
+fn effect(addresses: &[SocketAddr], synced: bool, output: Output, out: &mut Effects) {
+    match output {
+        Output::Send { to, message } => out.datagram(addresses[to], message),
+        Output::Save { number, ballot } => out.push(Effect::Write(Box::new(Writing {
+            ticket: Ticket(number),
+            write: Write::Append(VOTES.into(), line(ballot).into_bytes()),
+            synced,
+            retry: None,
+        }))),
+        Output::Report(event) => out.report(event),
+    }
+}
+// guide: end
+
+// guide: looks
+impl world::Message for Message {
+    fn encoded_len(&self) -> usize {
+        9
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Stand { .. } => "stand",
+            Self::Vote { .. } => "vote",
+            Self::Lead { .. } => "lead",
+        }
+    }
+}
+
+impl ReportedEvent for Event {
+    fn described(&self) -> (&'static str, Option<&NodeId>) {
+        let word = match self {
+            Self::Elected => "elected",
+            Self::Deposed => "deposed",
+            Self::Lapsed => "lapsed",
+            Self::VoteWithheld => "vote-withheld",
+        };
+        (word, None)
+    }
+}
+
+impl ProcessView for Election {
+    fn digest(&self) -> u64 {
+        hash_bytes(format!("{:?} {:?}", self.ballot().term, self.leader()).as_bytes())
+    }
+
+    fn state(&self) -> Value {
+        let role = match self.role() {
+            Role::Follower => "follower",
+            Role::Candidate => "candidate",
+            Role::Leader => "leader",
+        };
+        let Ballot { term, vote } = self.ballot();
+        json!({ "role": role, "term": term, "vote": vote, "leader": self.leader() })
+    }
+
+    fn gauge(&self, _: &str) -> Option<u64> {
+        Some(self.waiting())
+    }
+}
+// guide: end
 
 // guide: invariant
 /// A term has at most one leader.
@@ -174,16 +181,16 @@ struct OneLeader {
     led: BTreeMap<u64, usize>,
 }
 
-impl Invariant<Elections> for OneLeader {
+impl Invariant for OneLeader {
     fn name(&self) -> &'static str {
         "one-leader-a-term"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_, Elections>, _: &Elections) -> Verdict {
-        let node = seen.view();
-        if node.role() != Role::Leader {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+        let node = seen.view.of::<Election>();
+        let Some(node) = node.filter(|node| node.role() == Role::Leader) else {
             return Ok(());
-        }
+        };
         let term = node.ballot().term;
         let first = *self.led.entry(term).or_insert(seen.host);
         if first == seen.host {
@@ -216,22 +223,6 @@ fn latest(bytes: &[u8]) -> Ballot {
         })
     };
     text.lines().rev().find_map(read).unwrap_or_default()
-}
-
-fn word(message: &Message) -> &'static str {
-    match message {
-        Message::Stand { .. } => "stand",
-        Message::Vote { .. } => "vote",
-        Message::Lead { .. } => "lead",
-    }
-}
-
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::Follower => "follower",
-        Role::Candidate => "candidate",
-        Role::Leader => "leader",
-    }
 }
 
 #[cfg(test)]

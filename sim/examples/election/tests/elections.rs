@@ -1,17 +1,17 @@
 //! The election passes its scenarios, and the simulator finds the bug that is planted in it.
 
-use election::system::Elections;
+use election::system::ELECTION;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::search::{Hunt, Subject, attempt};
 use phalanx_sim::shrink::shrink;
-use phalanx_sim::{Model, Options, Runner, System};
+use phalanx_sim::{Model, Options, Runner};
 use std::path::Path;
 
 fn load(name: &str) -> Scenario {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let file = folder.join(format!("{name}.toml"));
-    Scenario::load_one(&file, &Elections::vocabulary(), None).unwrap()
+    Scenario::load_one(&file, &(ELECTION.vocabulary)(), None).unwrap()
 }
 
 fn run(scenario: &Scenario, seed: u64, sabotage: &[&str]) -> Outcome {
@@ -19,9 +19,7 @@ fn run(scenario: &Scenario, seed: u64, sabotage: &[&str]) -> Outcome {
         sabotage: sabotage.iter().map(ToString::to_string).collect(),
         ..Options::default()
     };
-    Model::<Elections>::new()
-        .run(scenario, seed, options)
-        .unwrap()
+    Model(&ELECTION).run(scenario, seed, options).unwrap()
 }
 
 #[test]
@@ -51,7 +49,10 @@ fn a_vote_that_is_not_synced_gives_a_term_two_leaders() {
             .find(|failure| failure.expectation == "invariant one-leader-a-term")
     });
     let failure = found.expect("one of ten seeds shows it");
-    assert!(failure.reproduce.starts_with("election run "), "{failure}");
+    assert!(
+        failure.reproduce.starts_with("cargo run -- run "),
+        "{failure}"
+    );
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn what_the_election_does_not_know_is_refused_with_the_nearest_word() {
         let head =
             "scenario = 1\nname = \"x\"\nabout = \"x\"\nengines = [\"model\"]\nduration = \"1s\"\n";
         let text = format!("{head}[[nodes]]\ncount = 3\n[[expect]]\n{expectation}\n");
-        Scenario::parse_with("x.toml", &text, &Elections::vocabulary())
+        Scenario::parse_with("x.toml", &text, &(ELECTION.vocabulary)())
             .unwrap_err()
             .to_string()
     };
@@ -84,7 +85,7 @@ fn what_the_election_does_not_know_is_refused_with_the_nearest_word() {
         sabotage: vec!["vote-unsynct".to_owned()],
         ..Options::default()
     };
-    let why = Model::<Elections>::new()
+    let why = Model(&ELECTION)
         .run(&load("quiet"), 1, unknown)
         .unwrap_err()
         .to_string();
@@ -94,7 +95,7 @@ fn what_the_election_does_not_know_is_refused_with_the_nearest_word() {
 #[test]
 fn search_finds_the_bug_and_shrink_makes_a_page_of_it() {
     let sabotage = ["vote-unsynced".to_owned()];
-    let runner = Model::<Elections>::new();
+    let runner = Model(&ELECTION);
     let subject = Subject {
         runner: &runner,
         sabotage: &sabotage,
@@ -118,7 +119,7 @@ fn search_finds_the_bug_and_shrink_makes_a_page_of_it() {
     assert!(text.lines().count() < 30, "{text}");
 
     // By itself, read from its text, it fails the same way with the bug, and passes without.
-    let again = Scenario::parse_with("small.toml", &text, &Elections::vocabulary())
+    let again = Scenario::parse_with("small.toml", &text, &(ELECTION.vocabulary)())
         .unwrap_or_else(|why| panic!("{why}\n{text}"));
     let broken = run(&again, seed, &["vote-unsynced"]).failures;
     assert!(

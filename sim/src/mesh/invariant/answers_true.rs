@@ -4,12 +4,12 @@
 //! Reason: a sender acts on the answer: it forgets what was delivered and sends again what was not. Source: W-06;
 //! `channel::Failure`.
 
-use super::{Mesh, Report};
+use super::{Program, Report, mesh_of};
 use crate::invariant::{Invariant, Steps, Verdict};
 
 pub(super) struct AnswersTrue;
 
-impl Invariant<Mesh> for AnswersTrue {
+impl Invariant for AnswersTrue {
     fn name(&self) -> &'static str {
         "answers-true"
     }
@@ -18,7 +18,7 @@ impl Invariant<Mesh> for AnswersTrue {
         Steps::None
     }
 
-    fn on_report(&mut self, _: &Report<'_>, system: &Mesh) -> Verdict {
-        system.ledger.lie.clone().map_or(Ok(()), Err)
+    fn on_report(&mut self, _: &Report<'_>, system: &dyn Program) -> Verdict {
+        mesh_of(system).ledger.lie.clone().map_or(Ok(()), Err)
     }
 }

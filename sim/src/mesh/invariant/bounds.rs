@@ -3,7 +3,7 @@
 //! Reason: a peer that misbehaves, or a fleet that grows, must cost at most what was configured; a message over
 //! the frame's size is cut off by the production transport. Source: gossip's module doc, message.rs.
 
-use super::{Mesh, Seen};
+use super::{Program, Seen, node_of};
 use crate::invariant::{Invariant, Steps, Verdict};
 use phalanx_core::gossip::Tuning;
 use phalanx_core::gossip::message::FRAME_BYTES_MAX;
@@ -27,7 +27,7 @@ impl Bounds {
     }
 }
 
-impl Invariant<Mesh> for Bounds {
+impl Invariant for Bounds {
     fn name(&self) -> &'static str {
         "bounds"
     }
@@ -36,8 +36,8 @@ impl Invariant<Mesh> for Bounds {
         Steps::Busy
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &Mesh) -> Verdict {
-        let mesh = seen.view().mesh();
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+        let mesh = node_of(seen).mesh();
         let held = mesh.link_count();
         if held > self.links_max {
             let open = mesh.links(seen.local).count();

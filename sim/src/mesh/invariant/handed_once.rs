@@ -3,12 +3,12 @@
 //! Reason: an application that counts, pays or commands must not do so twice because a copy took another way, a
 //! broadcast came over two links, or its sender lost the answer. Source: W-06, W-08; DESIGN section 4 (channels).
 
-use super::{Mesh, Report};
+use super::{Program, Report, mesh_of};
 use crate::invariant::{Invariant, Steps, Verdict};
 
 pub(super) struct HandedOnce;
 
-impl Invariant<Mesh> for HandedOnce {
+impl Invariant for HandedOnce {
     fn name(&self) -> &'static str {
         "handed-once"
     }
@@ -17,7 +17,7 @@ impl Invariant<Mesh> for HandedOnce {
         Steps::None
     }
 
-    fn on_report(&mut self, _: &Report<'_>, system: &Mesh) -> Verdict {
-        system.ledger.twice.clone().map_or(Ok(()), Err)
+    fn on_report(&mut self, _: &Report<'_>, system: &dyn Program) -> Verdict {
+        mesh_of(system).ledger.twice.clone().map_or(Ok(()), Err)
     }
 }

@@ -3,7 +3,7 @@
 //! Reason: the time of joining is shown to people and orders members by age; a view that sets it to the time of
 //! hearing tells each operator another story. Source: DESIGN section 4 (join times survive synchronisation).
 
-use super::{Mesh, Seen};
+use super::{Program, Seen, mesh_of};
 use crate::invariant::{Invariant, Steps, Verdict};
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
@@ -16,7 +16,7 @@ pub(super) struct JoinedStands {
     looked_at: HashSet<u64>,
 }
 
-impl Invariant<Mesh> for JoinedStands {
+impl Invariant for JoinedStands {
     fn name(&self) -> &'static str {
         "joined-stands"
     }
@@ -25,8 +25,8 @@ impl Invariant<Mesh> for JoinedStands {
         Steps::Messages
     }
 
-    fn after_step(&mut self, _: &Seen<'_>, system: &Mesh) -> Verdict {
-        let received = system.received.iter();
+    fn after_step(&mut self, _: &Seen<'_>, system: &dyn Program) -> Verdict {
+        let received = mesh_of(system).received.iter();
         for held in received.filter_map(|received| received.held.as_ref()) {
             if !self.looked_at.insert(held.digest()) {
                 continue;

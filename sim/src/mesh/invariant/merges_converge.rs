@@ -3,12 +3,12 @@
 //! Reason: merging is meant to be independent of order, duplication and route; if two views that agree by hash hold
 //! different records, anti-entropy is blind for ever. Source: DESIGN section 4 (records; anti-entropy).
 
-use super::{Mesh, Scene};
+use super::{Node, Scene};
 use crate::invariant::{Invariant, Steps, Verdict};
 
 pub(super) struct MergesConverge;
 
-impl Invariant<Mesh> for MergesConverge {
+impl Invariant for MergesConverge {
     fn name(&self) -> &'static str {
         "merges-converge"
     }
@@ -18,7 +18,7 @@ impl Invariant<Mesh> for MergesConverge {
     }
 
     fn at_rest(&mut self, scene: &Scene<'_>) -> Verdict {
-        let mut nodes = scene.nodes();
+        let mut nodes = scene.of::<Node>();
         let Some((first, reference)) = nodes.next() else {
             return Ok(());
         };

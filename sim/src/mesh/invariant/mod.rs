@@ -14,79 +14,40 @@ mod rank_rises;
 mod values_rise;
 mod whole_view;
 
-use super::Mesh;
+use super::host_words;
+use super::memory::Mesh;
 use super::workload::Order;
 use crate::invariant::Invariant;
 use crate::scenario::{Action, NodeAction, Scenario};
 use phalanx_core::gossip;
 use phalanx_core::gossip::message::Sync;
-use phalanx_core::identity::NodeId;
 use phalanx_core::node::Message;
 use phalanx_core::topology::record::Record;
-use std::collections::HashMap;
 use std::sync::Arc;
 
-type Report<'a> = crate::invariant::Report<'a, Mesh>;
-type Seen<'a> = crate::invariant::Seen<'a, Mesh>;
-type Scene<'a> = crate::world::Scene<'a, Mesh>;
+use crate::invariant::{Report, Seen};
+use crate::world::{Program, Scene};
+use phalanx_core::node::Node;
 
-/// What several invariants need.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    /// Every record that an owner published, by digest, and when.
-    published: HashMap<u64, (Arc<Record>, u64)>,
-    /// The newest that each owner published.
-    newest: HashMap<NodeId, Arc<Record>>,
-    /// The record that each host's node last said of itself.
-    own: Vec<Option<Arc<Record>>>,
-    /// When each host started; none: at its next step.
-    started: Vec<Option<u64>>,
+/// The mesh of a run that has one.
+fn mesh_of(system: &dyn Program) -> &Mesh {
+    system
+        .of()
+        .expect("an invariant of the mesh watches a mesh")
 }
 
-impl Shared {
-    pub(super) fn new(hosts: usize) -> Self {
-        Self {
-            own: vec![None; hosts],
-            started: vec![None; hosts],
-            ..Self::default()
-        }
-    }
-
-    /// A host's process is about to start.
-    pub(super) fn starts(&mut self, host: usize) {
-        self.started[host] = None;
-    }
-
-    /// When a host's process started.
-    fn started(&self, host: usize) -> u64 {
-        self.started[host].unwrap_or_default()
-    }
-
-    /// Remembers what the node says of itself.
-    pub(super) fn note(&mut self, seen: &Seen<'_>) {
-        self.started[seen.host].get_or_insert(seen.now);
-        let own = seen.view().mesh().record();
-        let known = &mut self.own[seen.host];
-        // Told by the place alone: records are not looked into at every step.
-        if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, own)) {
-            return;
-        }
-        *known = Some(Arc::clone(own));
-        let newest = self.newest.get(own.id());
-        self.published
-            .entry(own.digest())
-            .or_insert_with(|| (Arc::clone(own), seen.now));
-        if newest.is_none_or(|newest| **newest < **own) {
-            self.newest.insert(own.id().clone(), Arc::clone(own));
-        }
-    }
+/// The node that did a step.
+fn node_of<'a>(seen: &Seen<'a>) -> &'a Node {
+    seen.view
+        .of()
+        .expect("an invariant of the mesh watches nodes")
 }
 
 /// The invariants of a run. Where somebody lies about others, views may hold what no owner said, until it hears of it.
-pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant<Mesh>>> {
+pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
     let hosts = scenario.hosts.len();
-    let tuning = &scenario.tuning.tuning();
-    let mut all: Vec<Box<dyn Invariant<Mesh>>> = vec![
+    let tuning = &host_words::tuning(&scenario.settings);
+    let mut all: Vec<Box<dyn Invariant>> = vec![
         Box::new(answers_true::AnswersTrue),
         Box::new(bounds::Bounds::new(tuning)),
         Box::new(handed_once::HandedOnce),

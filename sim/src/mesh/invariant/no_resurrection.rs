@@ -3,10 +3,10 @@
 //! Reason: old news that still circulates would otherwise bring back machines that were switched off long ago, each
 //! time a node that slept through their death returns. Source: W-19; every gossip system's issue list.
 
-use super::{Mesh, Seen};
+use super::{Program, Seen, mesh_of, node_of};
 use crate::invariant::{Invariant, Steps, Verdict};
 use crate::mesh::Event;
-use crate::system::Effect;
+use crate::world::Effect;
 use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
 use phalanx_core::topology::record::Record;
@@ -35,7 +35,7 @@ impl NoResurrection {
     }
 }
 
-impl Invariant<Mesh> for NoResurrection {
+impl Invariant for NoResurrection {
     fn name(&self) -> &'static str {
         "no-resurrection"
     }
@@ -48,14 +48,17 @@ impl Invariant<Mesh> for NoResurrection {
         Steps::Busy
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, system: &Mesh) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, system: &dyn Program) -> Verdict {
         let view = &mut self.views[seen.host];
         for effect in seen.effects {
-            let Effect::Report(Event::Mesh(event)) = effect else {
+            let Effect::Report(notice) = effect else {
+                continue;
+            };
+            let Some(Event::Mesh(event)) = notice.of() else {
                 continue;
             };
             if let gossip::Event::PeerDown { id } | gossip::Event::PeerLeft { id } = event
-                && let Some(held) = seen.view().mesh().topology().record(id)
+                && let Some(held) = node_of(seen).mesh().topology().record(id)
             {
                 view.lost.insert(id.clone(), Arc::clone(held));
             } else if let gossip::Event::PeerForgotten { id } = event
@@ -67,7 +70,7 @@ impl Invariant<Mesh> for NoResurrection {
         if view.forgotten.is_empty() {
             return Ok(());
         }
-        for received in &system.received {
+        for received in &mesh_of(system).received {
             let (Some(forgotten), Some(held)) = (view.forgotten.get(&received.id), &received.held)
             else {
                 continue;

@@ -3,7 +3,7 @@
 //! Reason: two nodes that dial each other at once must keep one connection, the same at both ends; if each keeps
 //! its own, heartbeats go unheard, and if both stay, links leak. Source: DESIGN section 4 (links).
 
-use super::{Mesh, Scene, Seen};
+use super::{Node, Program, Scene, Seen};
 use crate::invariant::{Invariant, Verdict};
 use core::time::Duration;
 use phalanx_core::gossip::Tuning;
@@ -47,7 +47,7 @@ impl OneLink {
     fn is_even(scene: &Scene<'_>) -> bool {
         let mut sum = 0_u64;
         let mut peers: Vec<u64> = Vec::new();
-        for (_, node) in scene.nodes() {
+        for (_, node) in scene.of::<Node>() {
             let mesh = node.mesh();
             let own = hash_bytes(mesh.id().as_str().as_bytes());
             peers.clear();
@@ -71,7 +71,7 @@ impl OneLink {
     /// Every end that hears its neighbour, which has no such link, and every second link to one neighbour.
     fn problems(&self, scene: &Scene<'_>) -> Vec<String> {
         let mut ends: Vec<End<'_>> = Vec::new();
-        for (host, node) in scene.nodes() {
+        for (host, node) in scene.of::<Node>() {
             let mesh = node.mesh();
             ends.extend(mesh.links(self.local[host]).map(|link| End {
                 id: mesh.id(),
@@ -118,7 +118,7 @@ impl OneLink {
     }
 }
 
-impl Invariant<Mesh> for OneLink {
+impl Invariant for OneLink {
     fn name(&self) -> &'static str {
         "one-link"
     }
@@ -127,7 +127,7 @@ impl Invariant<Mesh> for OneLink {
         self.local[host] = Instant::ZERO;
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &Mesh) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
         self.now = seen.now;
         self.local[seen.host] = seen.local;
         Ok(())

@@ -3,12 +3,12 @@
 //! Reason: only its owner writes a record; relays that lose a field, change one or invent a version make views
 //! that no owner can answer for. Source: DESIGN section 4 (records: only its owner writes it).
 
-use super::{Mesh, Seen};
+use super::{Program, Seen, mesh_of};
 use crate::invariant::{Invariant, Steps, Verdict};
 
 pub(super) struct OwnerWrites;
 
-impl Invariant<Mesh> for OwnerWrites {
+impl Invariant for OwnerWrites {
     fn name(&self) -> &'static str {
         "owner-writes"
     }
@@ -17,10 +17,10 @@ impl Invariant<Mesh> for OwnerWrites {
         Steps::Messages
     }
 
-    fn after_step(&mut self, _: &Seen<'_>, system: &Mesh) -> Verdict {
-        let received = system.received.iter();
+    fn after_step(&mut self, _: &Seen<'_>, system: &dyn Program) -> Verdict {
+        let received = mesh_of(system).received.iter();
         for held in received.filter_map(|received| received.held.as_ref()) {
-            let published = system.shared.published.get(&held.digest());
+            let published = mesh_of(system).shared.published.get(&held.digest());
             if published.is_none_or(|(published, _)| published.rank() != held.rank()) {
                 return Err(format!(
                     "holds a record that {} never published: {:?}",

@@ -3,7 +3,7 @@
 //! Reason: callers pick a provider by the index alone; an entry that stays after its node died or stopped serving
 //! sends calls into nothing, and one that is missing hides a server. Source: W-27; DESIGN section 4 (discovery).
 
-use super::{Mesh, Scene};
+use super::{Node, Scene};
 use crate::invariant::{Invariant, Steps, Verdict};
 use phalanx_core::gossip::{MemberView, Status};
 use phalanx_core::identity::NodeId;
@@ -39,7 +39,7 @@ fn search(members: &[MemberView]) -> BTreeMap<(&str, &str), Vec<&NodeId>> {
     found
 }
 
-impl Invariant<Mesh> for ProviderIndex {
+impl Invariant for ProviderIndex {
     fn name(&self) -> &'static str {
         "provider-index"
     }
@@ -53,7 +53,7 @@ impl Invariant<Mesh> for ProviderIndex {
     }
 
     fn checkpoint(&mut self, scene: &Scene<'_>) -> Verdict {
-        for (host, node) in scene.nodes() {
+        for (host, node) in scene.of::<Node>() {
             let mesh = node.mesh();
             let revision = Some(mesh.topology().revision());
             if self.right_at[host] == revision {

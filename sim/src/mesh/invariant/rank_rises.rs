@@ -3,12 +3,12 @@
 //! Reason: merging takes the greater record; a view that goes back would show withdrawn services again and would
 //! keep two nodes exchanging the same two values for ever. Source: DESIGN section 4 (merge is monotone).
 
-use super::{Mesh, Seen};
+use super::{Program, Seen, mesh_of};
 use crate::invariant::{Invariant, Steps, Verdict};
 
 pub(super) struct RankRises;
 
-impl Invariant<Mesh> for RankRises {
+impl Invariant for RankRises {
     fn name(&self) -> &'static str {
         "rank-rises"
     }
@@ -17,8 +17,8 @@ impl Invariant<Mesh> for RankRises {
         Steps::Messages
     }
 
-    fn after_step(&mut self, _: &Seen<'_>, system: &Mesh) -> Verdict {
-        for received in &system.received {
+    fn after_step(&mut self, _: &Seen<'_>, system: &dyn Program) -> Verdict {
+        for received in &mesh_of(system).received {
             let (Some(before), Some(now)) = (&received.before, &received.held) else {
                 continue;
             };

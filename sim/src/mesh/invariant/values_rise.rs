@@ -3,7 +3,7 @@
 //! Reason: copies that let an earlier write win never come to hold the same, and a watcher would see the past come
 //! back. Source: DESIGN section 4 (channels); Lamport (CACM 1978).
 
-use super::{Mesh, Report};
+use super::{Program, Report};
 use crate::invariant::{Invariant, Steps, Verdict};
 use crate::mesh::Event;
 use phalanx_core::channel::{ChannelName, Delivery, Version};
@@ -23,7 +23,7 @@ impl ValuesRise {
     }
 }
 
-impl Invariant<Mesh> for ValuesRise {
+impl Invariant for ValuesRise {
     fn name(&self) -> &'static str {
         "values-rise"
     }
@@ -36,8 +36,10 @@ impl Invariant<Mesh> for ValuesRise {
         self.told[host].clear();
     }
 
-    fn on_report(&mut self, report: &Report<'_>, _: &Mesh) -> Verdict {
-        let Event::Handed(channel, Delivery::Changed { key, version, .. }) = report.event else {
+    fn on_report(&mut self, report: &Report<'_>, _: &dyn Program) -> Verdict {
+        let Some(Event::Handed(channel, Delivery::Changed { key, version, .. })) =
+            report.event.of()
+        else {
             return Ok(());
         };
         let place = (channel.clone(), Arc::clone(key));

@@ -3,9 +3,9 @@
 //! Reason: a mesh in which ordinary messages carry everything costs n squared bytes for each change; the seeds of
 //! this project did, at 7 MB a node. Source: DESIGN section 4 (dissemination).
 
-use super::{Mesh, Seen};
+use super::{Program, Seen, mesh_of, node_of};
 use crate::invariant::{Invariant, Steps, Verdict};
-use crate::system::Effect;
+use crate::world::Effect;
 use core::time::Duration;
 use phalanx_core::gossip;
 use phalanx_core::gossip::message::Sync;
@@ -18,7 +18,7 @@ const JOINING: Duration = Duration::from_secs(5);
 
 pub(super) struct WholeView;
 
-impl Invariant<Mesh> for WholeView {
+impl Invariant for WholeView {
     fn name(&self) -> &'static str {
         "whole-view"
     }
@@ -27,18 +27,17 @@ impl Invariant<Mesh> for WholeView {
         Steps::Busy
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, system: &Mesh) -> Verdict {
-        let members = seen.view().mesh().topology().len();
-        let age = seen.now - system.shared.started(seen.host);
+    fn after_step(&mut self, seen: &Seen<'_>, system: &dyn Program) -> Verdict {
+        let members = node_of(seen).mesh().topology().len();
+        let age = seen.now - mesh_of(system).shared.started(seen.host);
         if members < MEMBERS_MIN || Duration::from_nanos(age) < JOINING {
             return Ok(());
         }
         for effect in seen.effects {
-            let Effect::Send {
-                message: Message::Mesh(gossip::Message::Frame(frame)),
-                ..
-            } = effect
-            else {
+            let Effect::Send { message, .. } = effect else {
+                continue;
+            };
+            let Some(Message::Mesh(gossip::Message::Frame(frame))) = message.of() else {
                 continue;
             };
             let pushed = frame.sync.iter().map(|sync| match sync {

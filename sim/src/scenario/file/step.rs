@@ -1,10 +1,9 @@
 //! The timeline as it is written.
 
-use super::{At, ClockTable, Text};
-use crate::scenario::own::CommandTable;
+use super::own::CommandTable;
+use super::spanned::{At, Text};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// Something that happens: one of `time`, `between`, `after`, and exactly one action.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -57,22 +56,14 @@ pub(crate) struct StepTable {
     pub(crate) disk: Option<DiskTable>,
     /// Certificates end or change.
     pub(crate) certificate: Option<CertificateTable>,
-    /// Nodes start again with another version of the software.
-    pub(crate) upgrade: Option<UpgradeTable>,
     /// Nodes that waited start.
     pub(crate) join: Option<Text>,
     /// Nodes leave gracefully.
     pub(crate) leave: Option<Text>,
-    /// Nodes publish other services or metadata.
-    pub(crate) announce: Option<AnnounceTable>,
     /// The share of segments that are lost from here on.
     pub(crate) loss: Option<Text>,
     /// The latency from here on; see `network`.
     pub(crate) latency: Option<Text>,
-    /// Nodes publish updates steadily.
-    pub(crate) updates: Option<UpdatesTable>,
-    /// Nodes register and withdraw services, in turn.
-    pub(crate) flap: Option<FlapTable>,
     /// Another machine starts under a node's id.
     pub(crate) clone: Option<CloneTable>,
     /// Nodes do something, in the words of their system.
@@ -160,31 +151,6 @@ pub(crate) struct SlowTable {
     pub(crate) length: Option<Text>,
 }
 
-/// Who publishes what.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct AnnounceTable {
-    /// The nodes.
-    pub(crate) who: Text,
-    /// All they serve from here on: `name/version`.
-    pub(crate) services: Option<Vec<Text>>,
-    /// All metadata from here on.
-    pub(crate) metadata: Option<BTreeMap<String, String>>,
-}
-
-/// Steady publishing.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct UpdatesTable {
-    /// The sources.
-    pub(crate) who: Text,
-    /// Each source publishes once in this time; the sources are spaced evenly.
-    pub(crate) every: Text,
-    /// How long.
-    #[serde(rename = "for")]
-    pub(crate) length: Text,
-}
-
 /// A second machine under one id.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -193,21 +159,6 @@ pub(crate) struct CloneTable {
     pub(crate) of: Text,
     /// The other machine's name in this file.
     pub(crate) name: Text,
-}
-
-/// Services that come and go.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct FlapTable {
-    /// The nodes.
-    pub(crate) who: Text,
-    /// What they register and withdraw: `name/version`.
-    pub(crate) services: Vec<Text>,
-    /// The time between two changes.
-    pub(crate) every: Text,
-    /// How long; at its end the services are withdrawn.
-    #[serde(rename = "for")]
-    pub(crate) length: Text,
 }
 
 /// Whose disk fails how.
@@ -230,12 +181,16 @@ pub(crate) struct CertificateTable {
     pub(crate) is: Text,
 }
 
-/// Who gets which version.
-#[derive(Debug, Deserialize, JsonSchema)]
+/// How a node's clock differs from true time.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct UpgradeTable {
-    /// The nodes.
-    pub(crate) who: Text,
-    /// The version; published as the metadata `version`.
-    pub(crate) version: String,
+pub(crate) struct ClockTable {
+    /// The nodes (in a step).
+    pub(crate) who: Option<Text>,
+    /// The calendar is off by this: `-3s`.
+    pub(crate) offset: Option<Text>,
+    /// It runs fast (or, negative, slow) by this many millionths.
+    pub(crate) drift_ppm: Option<At<i32>>,
+    /// It jumps forward by this (in a step).
+    pub(crate) jump: Option<Text>,
 }

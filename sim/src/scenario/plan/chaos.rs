@@ -1,10 +1,10 @@
 //! Chaos: faults drawn from the seed within a budget, as ordinary orders.
 
 use super::{Cut, Life, Order, Origin, Planner, Work, nanos};
+use crate::scenario::planning::Strike;
 use crate::scenario::{Chaos, ChaosKind, Direction, Disk, Latency, Sides};
 use core::time::Duration;
 use phalanx_core::random::Random;
-use phalanx_core::topology::record::Service;
 
 impl Planner<'_> {
     /// Chaos strikes for the `number`th time, if the budget allows it, and plans when it strikes next.
@@ -44,8 +44,9 @@ impl Planner<'_> {
     ) -> Option<Vec<usize>> {
         let scenario = self.scenario;
         let from = Origin {
-            step: Some(scenario.steps.len() + kind.index()),
+            step: Some(scenario.steps.len() + kind.index(&scenario.vocabulary)),
             chaos: true,
+            program: None,
         };
         let touched = |host: &usize| self.chaos.iter().any(|(_, hosts)| hosts.contains(host));
         let mut free: Vec<usize> = (0..self.lives.len())
@@ -70,11 +71,14 @@ impl Planner<'_> {
                 self.later(at + length, from, Order::Latency(None));
                 Some(Vec::new())
             }
-            ChaosKind::Announce => {
-                let host = *free.first()?;
-                self.renew(host, random);
-                self.publish(at, from, host);
-                Some(Vec::new())
+            ChaosKind::Own { word: fault, .. } => {
+                let (free, victims) = (&free[..], victims);
+                let strike = Strike {
+                    fault,
+                    free,
+                    victims,
+                };
+                self.own_fault(at, from, length, strike, random)
             }
             _ if victims.is_empty() => None,
             ChaosKind::Cut | ChaosKind::Hold => {
@@ -180,20 +184,7 @@ impl Planner<'_> {
                 self.later(at + length, from, clock(usual));
             }
             ChaosKind::Partition | ChaosKind::Cut | ChaosKind::Hold => {}
-            ChaosKind::Loss | ChaosKind::Latency | ChaosKind::Announce => {}
-        }
-    }
-
-    /// Changes what a host serves: something more, or nothing any more.
-    fn renew(&mut self, host: usize, random: &mut Random) {
-        let services = &mut self.content[host].0;
-        let version = random.below(3).to_string();
-        let service = Service {
-            name: "chaos".to_owned(),
-            version,
-        };
-        if !services.remove(&service) {
-            services.insert(service);
+            ChaosKind::Loss | ChaosKind::Latency | ChaosKind::Own { .. } => {}
         }
     }
 }

@@ -15,7 +15,7 @@ impl Planner<'_> {
         random: &mut Random,
     ) -> Result<(), ScenarioError> {
         let step = &self.scenario.steps[index];
-        let from = Origin::step(index);
+        let from = Origin::step(self.scenario, index);
         let until = |length: Duration| at + length;
         match action {
             NetworkAction::Partition(sides, direction) => {
@@ -135,7 +135,12 @@ impl Planner<'_> {
             let begin = length / 2 * number / count;
             let end = length / 2 + length / 2 * position / count;
             let cut = self.around(&[*host]);
-            self.hold(at + begin, Origin::step(index), cut, Some(end - begin));
+            self.hold(
+                at + begin,
+                Origin::step(self.scenario, index),
+                cut,
+                Some(end - begin),
+            );
         }
     }
 

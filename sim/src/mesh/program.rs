@@ -1,0 +1,137 @@
+//! The mesh daemon as a program of simulated hosts.
+
+use super::applications::Applications;
+use super::daemon::{Daemon, EPOCH};
+use super::event::Event;
+use super::life::Life;
+use super::memory::{self, Mesh, Received};
+use super::projection::Projection;
+use super::words::{PROGRAM, vocabulary};
+use super::{condition, host_words, invariant, ledger, recoverability};
+use crate::invariant::{Invariant, Report, Seen};
+use crate::scenario::{OwnCondition, Scenario};
+use crate::world::{
+    Cast, Definition, Process, ProcessEvent, ProcessView, Program, ReportedEvent, Scene, Start,
+};
+use phalanx_core::gossip;
+use phalanx_core::node::{Message, Node};
+use phalanx_core::time::Instant;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The stream of a life's randomness from which its applications draw.
+pub const APPLICATIONS: &str = "applications";
+
+/// The mesh, by its words.
+pub static MESH: Definition = Definition {
+    name: PROGRAM,
+    command: "phalanx sim",
+    vocabulary,
+    build: |scenario, words| Ok(Cast::everywhere(memory::new(scenario, words)?, scenario)),
+    recoverable: recoverability::recoverable,
+};
+
+impl Program for Mesh {
+    fn name(&self) -> &'static str {
+        PROGRAM
+    }
+
+    fn start(&mut self, mut start: Start<'_>) -> Box<dyn Process> {
+        let stored = start
+            .disk
+            .read(EPOCH)
+            .and_then(|bytes| bytes.try_into().ok());
+        let epoch = stored.map_or(0, u64::from_le_bytes) + 1;
+        start.disk.put(EPOCH, epoch.to_le_bytes().to_vec());
+        let life = Life {
+            scenario: start.scenario,
+            host: start.host,
+            epoch,
+            wall: start.wall,
+            sabotage: self.sabotage,
+        };
+        let config = life.config(&mut start.random);
+        self.lives.start(&config.id, epoch, config.instance);
+        self.begins(start.scenario, start.host);
+        let node = Node::new(config, start.random.next_u64(), Instant::ZERO);
+        let random = start.random.child(APPLICATIONS);
+        let applications = Applications::new(Arc::clone(&self.ids), start.host, start.life, random);
+        let opens = host_words::channels(start.spec());
+        Box::new(Daemon::starting(node, applications, &opens, Instant::ZERO))
+    }
+
+    fn before_event(&mut self, host: usize, view: &dyn ProcessView, what: &ProcessEvent) {
+        self.received.clear();
+        let ProcessEvent::Received { message, .. } = what else {
+            return;
+        };
+        let (Some(node), Some(message)) = (view.of::<Node>(), message.of::<Message>()) else {
+            return;
+        };
+        if let Message::Channel(data) = message {
+            self.ledger.comes(host, ledger::updates(data));
+        }
+        let received = &mut self.received;
+        invariant::records(message, &mut |record| {
+            received.push(Received {
+                id: record.id().clone(),
+                before: node.mesh().topology().record(record.id()).cloned(),
+                held: None,
+            });
+        });
+    }
+
+    fn after_step(&mut self, seen: &Seen<'_>) {
+        let Some(node) = seen.view.of::<Node>() else {
+            return;
+        };
+        self.shared.note(seen, node);
+        for received in &mut self.received {
+            received.held = node.mesh().topology().record(&received.id).cloned();
+        }
+    }
+
+    fn on_report(&mut self, report: &Report<'_>) {
+        if let Some(event) = report.event.of() {
+            self.ledger.event(report.host, report.now, event);
+        }
+    }
+
+    fn invariants(&self, scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
+        invariant::all(scenario)
+    }
+
+    fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
+        condition::converged(scene)
+    }
+
+    fn correct_views(&self, scene: &Scene<'_>) -> Vec<(usize, bool)> {
+        condition::right_views(scene)
+    }
+
+    fn holds(&self, scene: &Scene<'_>, condition: &OwnCondition) -> Result<(), String> {
+        condition::holds(self, scene, condition)
+    }
+
+    fn metric(
+        &self,
+        scene: &Scene<'_>,
+        word: &str,
+        who: &[usize],
+        window: (u64, u64),
+    ) -> Option<u64> {
+        self.ledger.figure(scene, word, who, window)
+    }
+
+    /// The one metric that counts events is that of members reported down although they run.
+    fn counts(&self, scene: &Scene<'_>, _: &str, event: &dyn ReportedEvent) -> bool {
+        let Some(Event::Mesh(gossip::Event::PeerDown { id })) = event.of() else {
+            return false;
+        };
+        scene.of::<Node>().any(|(_, node)| node.mesh().id() == id)
+    }
+
+    fn projection(&self, scene: &Scene<'_>) -> Option<Value> {
+        serde_json::to_value(Projection::of(scene, &self.lives)).ok()
+    }
+}

@@ -1,0 +1,232 @@
+//! Whether a mesh can come through what a plan does to it at all.
+//!
+//! Search and shrinking change scenarios at random. What they come to may be more than any mesh could mend: cut in two
+//! for good, all of its seeds dead while others start anew, apart until each side forgot the other. That such a run
+//! does not recover says nothing. What is followed here: who runs, who can reach whom, and who knows of whom; nodes that
+//! can find each other are taken to do so at once. What waits for an event is not followed: then there is hope.
+
+use super::host_words;
+use crate::scenario::Scenario;
+use crate::scenario::plan::{Order, Plan};
+use core::time::Duration;
+
+/// In larger meshes nobody looks: it costs the square of the nodes for each order.
+const HOSTS_MAX: usize = 200;
+/// Who meets for a shorter time may not have met.
+const MEETING: Duration = Duration::from_secs(1);
+
+/// Why no mesh could be well at `at`.
+///
+/// # Errors
+/// What stands against it.
+pub(super) fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
+    if scenario.hosts.len() > HOSTS_MAX || !plan.triggers.is_empty() {
+        return Ok(());
+    }
+    let mut world = World::new(scenario, plan);
+    for planned in &plan.orders {
+        // What is done at the very end has no time to show.
+        if planned.at >= at {
+            break;
+        }
+        world.advance(planned.at);
+        if planned
+            .program
+            .is_none_or(|program| program == super::words::PROGRAM)
+        {
+            world.take(&planned.order);
+        }
+    }
+    world.advance(at);
+    world.verdict()
+}
+
+struct World<'a> {
+    scenario: &'a Scenario,
+    plan: &'a Plan,
+    now: Duration,
+    /// Of each host, how long its node remembers members that are down.
+    remembers: Vec<Duration>,
+    /// Of each host, whether others can dial it.
+    dialable: Vec<bool>,
+    /// Which start of each host runs, if one does.
+    runs: Vec<Option<u32>>,
+    starts: Vec<u32>,
+    /// Until when each stands still.
+    still: Vec<Duration>,
+    cuts: Vec<usize>,
+    /// When the running process of one was last in touch with another, and with which start of it.
+    met: Vec<Vec<Option<(Duration, u32)>>>,
+    /// Two processes that were apart for longer than they remember each other.
+    apart: Vec<(usize, u32, usize, u32)>,
+}
+
+impl<'a> World<'a> {
+    fn new(scenario: &'a Scenario, plan: &'a Plan) -> Self {
+        let hosts = scenario.hosts.len();
+        let each = scenario.hosts.iter();
+        let tuning = |host| host_words::tuning_of(&scenario.settings, host);
+        Self {
+            scenario,
+            plan,
+            now: Duration::ZERO,
+            remembers: each.clone().map(|host| tuning(host).forget_after).collect(),
+            dialable: each.map(host_words::is_dialable).collect(),
+            runs: vec![None; hosts],
+            starts: vec![0; hosts],
+            still: vec![Duration::ZERO; hosts],
+            cuts: Vec::new(),
+            met: vec![vec![None; hosts]; hosts],
+            apart: Vec::new(),
+        }
+    }
+
+    const fn hosts(&self) -> core::ops::Range<usize> {
+        0..self.runs.len()
+    }
+
+    /// Lets time pass in which nothing is ordered.
+    fn advance(&mut self, to: Duration) {
+        loop {
+            // A process that goes on is an event of its own.
+            let woken = self
+                .still
+                .iter()
+                .copied()
+                .filter(|at| *at > self.now && *at < to);
+            let next = woken.min().unwrap_or(to);
+            if next > self.now {
+                self.meet(next);
+            }
+            self.now = next;
+            if next == to {
+                return;
+            }
+        }
+    }
+
+    /// Nothing changes until `until`: who can find each other meets.
+    fn meet(&mut self, until: Duration) {
+        let groups = self.groups(until - self.now >= MEETING);
+        for one in self.hosts() {
+            for other in self.hosts() {
+                let (Some(life), Some(others)) = (self.runs[one], self.runs[other]) else {
+                    continue;
+                };
+                if groups[one] == groups[other] {
+                    self.met[one][other] = Some((until, others));
+                } else if let Some((last, met)) = self.met[one][other]
+                    && met == others
+                    && until - last >= self.remembers(one)
+                {
+                    self.apart.push((one, life, other, others));
+                }
+            }
+        }
+    }
+
+    fn remembers(&self, host: usize) -> Duration {
+        self.remembers[host]
+    }
+
+    /// Whether two running hosts could have a link.
+    fn is_open(&self, one: usize, other: usize) -> bool {
+        let awake = |host: usize| self.runs[host].is_some() && self.still[host] <= self.now;
+        let blocked = |cut: &usize| {
+            let cut = &self.plan.cuts[*cut];
+            cut.blocks(one, other) || cut.blocks(other, one)
+        };
+        awake(one) && awake(other) && !self.cuts.iter().any(blocked)
+    }
+
+    fn knows(&self, one: usize, other: usize) -> bool {
+        self.met[one][other].is_some_and(|(last, _)| self.now - last < self.remembers(one))
+    }
+
+    /// The group of each host: those that are in touch, over others too, after new ones met if they may.
+    fn groups(&self, strangers: bool) -> Vec<usize> {
+        let mut groups: Vec<usize> = self.hosts().collect();
+        loop {
+            let before = groups.clone();
+            for one in self.hosts() {
+                for other in one + 1..self.runs.len() {
+                    if groups[one] != groups[other]
+                        && self.is_open(one, other)
+                        && self.find_each_other(&groups, one, other, strangers)
+                    {
+                        let (from, into) = (groups[other], groups[one]);
+                        for group in &mut groups {
+                            if *group == from {
+                                *group = into;
+                            }
+                        }
+                    }
+                }
+            }
+            if groups == before {
+                return groups;
+            }
+        }
+    }
+
+    /// Whether one has heard of the other, by people or by its group, and can dial it; or the reverse.
+    fn find_each_other(&self, groups: &[usize], one: usize, other: usize, strangers: bool) -> bool {
+        let dials = |from: usize, to: usize| {
+            let mut group = self.hosts().filter(|host| groups[*host] == groups[from]);
+            let told = strangers && self.scenario.seeds.contains(&to);
+            self.dialable[to] && (told || group.any(|host| self.knows(host, to)))
+        };
+        dials(one, other) || dials(other, one)
+    }
+
+    fn take(&mut self, order: &Order) {
+        match order {
+            Order::Start { host, .. } => {
+                self.starts[*host] += 1;
+                self.runs[*host] = Some(self.starts[*host]);
+                self.still[*host] = Duration::ZERO;
+                self.met[*host] = vec![None; self.runs.len()];
+            }
+            Order::Stop { host, .. } => self.runs[*host] = None,
+            Order::Leave(host) => {
+                self.runs[*host] = None;
+                // Nobody looks for who said goodbye.
+                for met in &mut self.met {
+                    met[*host] = None;
+                }
+            }
+            Order::Cut(cut) => self.cuts.push(*cut),
+            Order::Mend(cut) => self.cuts.retain(|other| other != cut),
+            Order::Pause { host, length } => {
+                self.still[*host] = self.still[*host].max(self.now + *length);
+            }
+            Order::Hold { .. } | Order::Slow { .. } | Order::Clock { .. } => {}
+            Order::Disk { .. } | Order::Certificate { .. } => {}
+            Order::Own { .. } | Order::Command { .. } => {}
+            Order::Loss(_) | Order::Latency(_) => {}
+        }
+    }
+
+    fn verdict(&self) -> Result<(), String> {
+        let name = |host: usize| &self.scenario.hosts[host].name;
+        for (one, life, other, others) in &self.apart {
+            if self.runs[*one] == Some(*life) && self.runs[*other] == Some(*others) {
+                let (one, other) = (name(*one), name(*other));
+                return Err(format!("{one} forgot {other} while both ran"));
+            }
+        }
+        let groups = self.groups(true);
+        let mut running = self.hosts().filter(|host| self.runs[*host].is_some());
+        let Some(first) = running.next() else {
+            return Ok(());
+        };
+        match running.find(|host| groups[*host] != groups[first]) {
+            Some(other) => Err(format!(
+                "{} and {} cannot find each other",
+                name(first),
+                name(other)
+            )),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Nodes, messages and events of the mesh, as the simulator looks at them.
+
+use super::event::{self, Event, mesh_word, word};
+use super::projection::text_of;
+use super::words::MEMORY;
+use crate::world::{self, InputInfo, ProcessView, ReportedEvent};
+use phalanx_core::gossip::{self, Phase};
+use phalanx_core::identity::NodeId;
+use phalanx_core::node::{self, Message, Node};
+use phalanx_core::random::mix;
+use phalanx_core::size::Encoded;
+use phalanx_core::time::Instant;
+use serde_json::{Value, json};
+
+impl ProcessView for Node {
+    fn digest(&self) -> u64 {
+        let channels = self.channels();
+        let hashes = channels
+            .known()
+            .filter_map(|(name, ..)| channels.hash(name));
+        self.mesh().hash() ^ hashes.fold(0, |sum, hash| mix(sum ^ hash))
+    }
+
+    fn state(&self) -> Value {
+        let mesh = self.mesh();
+        let members = mesh.members().map(|member| {
+            let rank = member.record.rank();
+            let content = member.record.content();
+            let services = content.services.iter();
+            let state = json!({
+                "status": member.status.word(),
+                "epoch": rank.epoch,
+                "incarnation": rank.incarnation,
+                "version": rank.version,
+                "services": services
+                    .map(|service| format!("{}/{}", service.name, service.version))
+                    .collect::<Vec<_>>(),
+                "metadata": content.metadata,
+            });
+            (member.record.id().to_string(), state)
+        });
+        let links = mesh.links(Instant::ZERO).map(|link| {
+            let state = json!({ "session": link.session, "eager": link.eager, "ring": link.ring });
+            (link.peer.to_string(), state)
+        });
+        json!({
+            "phase": mesh.phase().word(),
+            "hash": format!("{:016x}", mesh.hash()),
+            "members": members.collect::<serde_json::Map<_, _>>(),
+            "links": links.collect::<serde_json::Map<_, _>>(),
+            "channels": channels(self),
+        })
+    }
+
+    fn participates(&self) -> bool {
+        match self.mesh().phase() {
+            Phase::Joining | Phase::Running | Phase::Isolated => true,
+            Phase::Leaving | Phase::Left | Phase::NameTaken => false,
+        }
+    }
+
+    fn gauge(&self, name: &str) -> Option<u64> {
+        (name == MEMORY).then(|| self.mesh().memory() as u64)
+    }
+}
+
+impl world::Message for Message {
+    fn encoded_len(&self) -> usize {
+        Encoded::encoded_len(self)
+    }
+
+    fn kind(&self) -> &'static str {
+        word(self)
+    }
+
+    fn word(&self) -> &'static str {
+        event::content(self)
+    }
+}
+
+impl ReportedEvent for Event {
+    fn described(&self) -> (&'static str, Option<&NodeId>) {
+        Self::described(self)
+    }
+}
+
+/// An input of a node as traces show it; `bytes` is the size of its message.
+pub(super) fn node_input_info(input: &node::Input, bytes: usize) -> InputInfo {
+    match input {
+        node::Input::Mesh(input) => gossip_input_info(input),
+        node::Input::Receive { message, .. } => InputInfo {
+            kind: word(message),
+            word: event::content(message),
+            size: bytes,
+        },
+        node::Input::Channel(_) => InputInfo::of("channel"),
+        node::Input::WatchRoutes(_) => InputInfo::of("watch-routes"),
+        node::Input::Wake => InputInfo::of("wake"),
+    }
+}
+
+/// An input of the gossip machine as traces show it.
+fn gossip_input_info(input: &gossip::Input) -> InputInfo {
+    match input {
+        gossip::Input::Start => InputInfo::of("start"),
+        gossip::Input::Accepted { .. } => InputInfo::of("accepted"),
+        gossip::Input::Dialed { .. } => InputInfo::of("dialed"),
+        gossip::Input::DialFailed { .. } => InputInfo::of("dial-failed"),
+        gossip::Input::Receive { message, .. } => InputInfo::of(mesh_word(message)),
+        gossip::Input::Heard { .. } => InputInfo::of("heard"),
+        gossip::Input::Closed { .. } => InputInfo::of("closed"),
+        gossip::Input::Stored { .. } => InputInfo::of("stored"),
+        gossip::Input::StoreFailed { .. } => InputInfo::of("store-failed"),
+        gossip::Input::Announce(_) => InputInfo::of("announce"),
+        gossip::Input::Targets { .. } => InputInfo::of("targets"),
+        gossip::Input::EditTargets { .. } => InputInfo::of("edit-targets"),
+        gossip::Input::Discover(_) => InputInfo::of("discover"),
+        gossip::Input::Want { .. } => InputInfo::of("want"),
+        gossip::Input::Renew { .. } => InputInfo::of("renew"),
+        gossip::Input::Leave => InputInfo::of("leave"),
+        gossip::Input::Wake => InputInfo::of("wake"),
+    }
+}
+
+/// The channels that a node knows.
+fn channels(node: &Node) -> serde_json::Map<String, Value> {
+    let channels = node.channels();
+    let known = channels.known().map(|(name, kind, open)| {
+        let values = channels.values(name).filter_map(|(key, held)| {
+            let value = text_of(held.value.as_ref()?);
+            Some((key.to_string(), value.into()))
+        });
+        let state = json!({
+            "kind": kind.word(),
+            "open": open,
+            "hash": channels.hash(name).map(|hash| format!("{hash:016x}")),
+            "messages": channels.messages(name).count(),
+            "values": values.collect::<serde_json::Map<_, _>>(),
+        });
+        (name.to_string(), state)
+    });
+    known.collect()
+}

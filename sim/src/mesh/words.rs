@@ -1,0 +1,83 @@
+//! The words of the mesh, for scenario files and command lines.
+
+use super::condition_words::CONDITIONS;
+use super::event;
+use super::host_words::{HOSTS, SETTINGS, longest_fault};
+use super::publishing::publishing;
+use super::step_words::{FAULTS, STEPS};
+use super::workload::{self, LIE};
+use crate::scenario::plan::Reporter;
+use crate::scenario::{Vocabulary, Words};
+use phalanx_core::gossip::{Sabotage, Switch};
+
+/// The name of the mesh daemon as a program.
+pub const PROGRAM: &str = "mesh";
+
+/// The mesh daemon of a host, as it reports events.
+#[must_use]
+pub const fn daemon_of(host: usize) -> Reporter {
+    let program = PROGRAM;
+    Reporter { host, program }
+}
+/// The metric of a node's memory, in bytes.
+pub(super) const MEMORY: &str = "memory";
+
+/// The set of switches with these words.
+///
+/// # Errors
+/// The word that names none, with the nearest that does.
+pub fn sabotage(words: &[String]) -> Result<Sabotage, String> {
+    let mut sabotage = Sabotage::NONE;
+    for word in words {
+        let found = Switch::ALL.iter().find(|(_, name)| name == word);
+        let Some((switch, _)) = found else {
+            let names = Switch::ALL.iter().map(|(_, name)| *name);
+            let near = crate::scenario::suggestion(word, names);
+            return Err(format!("there is no switch `{word}`{near}"));
+        };
+        sabotage = sabotage.with(*switch);
+    }
+    Ok(sabotage)
+}
+
+/// The words of the system in which every host runs a mesh daemon.
+#[must_use]
+pub fn vocabulary() -> Vocabulary {
+    Vocabulary::of("the mesh", [words()])
+}
+
+/// The words of the mesh daemon.
+#[must_use]
+pub fn words() -> Words {
+    Words {
+        program: PROGRAM,
+        events: event::words(),
+        settings: &SETTINGS,
+        hosts: &HOSTS,
+        steps: &STEPS,
+        conditions: &CONDITIONS,
+        faults: &FAULTS,
+        planning: Some(publishing),
+        longest_fault: Some(longest_fault),
+        holds: workload::CONDITIONS.to_vec(),
+        metrics: vec![
+            "missed-updates",
+            "update-ms",
+            "update-p99-ms",
+            "update-p50-ms",
+            "copies-percent",
+            "delivered-percent",
+            "send-ms",
+            "send-p99-ms",
+        ],
+        counters: vec!["false-deaths"],
+        gauges: vec![MEMORY],
+        commands: workload::COMMANDS.to_vec(),
+        // Real daemons cannot be made to send forged records.
+        simulated_commands: vec![LIE],
+        check: Some(workload::check),
+        // The transport checks certificates; the simulated daemon has none that could expire.
+        certificates: false,
+        sabotage: Switch::ALL.iter().map(|(_, word)| *word).collect(),
+    }
+}

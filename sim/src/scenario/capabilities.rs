@@ -1,0 +1,206 @@
+//! The steps and settings of a scenario that each engine and each system supports.
+
+use super::vocabulary::Vocabulary;
+use super::{
+    Action, Certificate, Engine, NetworkAction, NodeAction, Scenario, ScenarioError, Step, When,
+};
+
+/// The most machines the engines other than the model run in bearable time.
+const HOSTS_MAX: usize = 50;
+
+impl Engine {
+    /// Which engine to use instead.
+    const fn instead(self) -> &'static str {
+        match self {
+            Self::Model => "",
+            Self::Wire | Self::Madsim => "; use --engine model",
+        }
+    }
+
+    /// Which engine can do a step instead.
+    const fn instead_for(self, step: &Step) -> &'static str {
+        match step.action {
+            Action::Nodes(_, NodeAction::Certificate(Certificate::Revoked)) => {
+                ": the mesh cannot revoke certificates, on any engine"
+            }
+            Action::Nodes(_, NodeAction::Certificate(_)) => match self {
+                Self::Wire => {
+                    " when something is reported: an end is written into a certificate; give the step a `time`"
+                }
+                Self::Model | Self::Madsim => "; the mesh has certificates in --engine wire",
+            },
+            Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => self.instead(),
+        }
+    }
+
+    /// The word of a step that the engine does not support.
+    fn lacks(self, vocabulary: &Vocabulary, step: &Step) -> Option<&'static str> {
+        let lacks_action = match (self, &step.action) {
+            (Self::Wire, Action::Nodes(_, NodeAction::Certificate(is))) => match is {
+                Certificate::Expired => matches!(step.when, When::After(_)),
+                Certificate::Revoked => true,
+                Certificate::Rotated => false,
+            },
+            (_, Action::Nodes(_, NodeAction::Own(action))) => {
+                let step = vocabulary.step(action.program, action.word);
+                !step.is_some_and(|step| step.engines.contains(&self))
+            }
+            (Self::Model, _) | (_, Action::Clone(_)) => false,
+            (Self::Wire, Action::Network(action)) => match action {
+                NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
+                NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
+                NetworkAction::Latency(latency) => latency.bounds().is_none(),
+                NetworkAction::Partition(..) | NetworkAction::Heal => false,
+                NetworkAction::Cut(..) | NetworkAction::Restore => false,
+            },
+            (Self::Wire, Action::Nodes(_, action)) => matches!(
+                action,
+                NodeAction::Pause(_)
+                    | NodeAction::Slow { .. }
+                    | NodeAction::Clock { .. }
+                    | NodeAction::Disk(_)
+            ),
+            (Self::Madsim, Action::Network(action)) => match action {
+                NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
+                NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
+                NetworkAction::Latency(_) => true,
+                NetworkAction::Partition(..) | NetworkAction::Heal => false,
+                NetworkAction::Cut(..) | NetworkAction::Restore => false,
+            },
+            (Self::Madsim, Action::Nodes(_, action)) => matches!(
+                action,
+                NodeAction::PowerLoss
+                    | NodeAction::Slow { .. }
+                    | NodeAction::Clock { .. }
+                    | NodeAction::Disk(_)
+                    | NodeAction::Certificate(_)
+            ),
+        };
+        lacks_action.then(|| step.action.word())
+    }
+}
+
+impl Scenario {
+    /// Whether an engine can run this scenario.
+    ///
+    /// # Errors
+    /// The first step or setting that it cannot do, or that the scenario is not written for it.
+    pub fn check_engine(&self, engine: Engine) -> Result<(), ScenarioError> {
+        let error = |line, key: &str, message| ScenarioError {
+            file: self.file.clone(),
+            line,
+            key: key.to_owned(),
+            message,
+        };
+        for step in &self.steps {
+            let simulated = (engine == Engine::Wire).then(|| self.simulated_command(step));
+            if let Some(word) = simulated
+                .flatten()
+                .or_else(|| engine.lacks(&self.vocabulary, step))
+            {
+                let message = format!(
+                    "engine {engine} cannot do the step `{word}`{}",
+                    engine.instead_for(step)
+                );
+                return Err(ScenarioError {
+                    file: step.file.clone(),
+                    ..error(step.line, word, message)
+                });
+            }
+        }
+        let kinds = self.chaos.iter().flat_map(|chaos| &chaos.kinds);
+        if let Some(kind) = kinds.into_iter().find(|kind| !kind.is_for(engine)) {
+            let word = kind.word();
+            let message = format!(
+                "engine {engine} cannot do the chaos `{word}`{}",
+                engine.instead()
+            );
+            return Err(error(
+                self.chaos.as_ref().map_or(0, |chaos| chaos.line),
+                "kinds",
+                message,
+            ));
+        }
+        let line = self.engines_line;
+        if engine != Engine::Model {
+            self.check_small_world(engine)
+                .map_err(|(key, message)| error(line, key, message))?;
+        }
+        if !self.engines.contains(&engine) {
+            let first = self.steps.first().map_or_else(String::new, |step| {
+                format!(
+                    " (first step: `{}`, line {})",
+                    step.action.word(),
+                    step.line
+                )
+            });
+            let message = format!("this scenario is not written for engine {engine}{first}");
+            return Err(error(line, "engines", message));
+        }
+        Ok(())
+    }
+
+    /// The command that a step gives, if real daemons cannot be given it.
+    fn simulated_command(&self, step: &Step) -> Option<&'static str> {
+        let Action::Nodes(_, NodeAction::Command { name, .. }) = &step.action else {
+            return None;
+        };
+        let mut simulated = self.vocabulary.every(|words| &words.simulated_commands);
+        simulated.find(|word| word == name)
+    }
+
+    /// Whether a system understands this scenario's steps on the model engine.
+    ///
+    /// # Errors
+    /// The first step that it cannot do.
+    pub fn check_system(&self, vocabulary: &Vocabulary) -> Result<(), ScenarioError> {
+        let certificate =
+            |step: &&Step| matches!(step.action, Action::Nodes(_, NodeAction::Certificate(_)));
+        match self.steps.iter().find(certificate) {
+            Some(step) if !vocabulary.has_certificates() => Err(ScenarioError {
+                file: step.file.clone(),
+                line: step.line,
+                key: step.action.word().to_owned(),
+                message: format!(
+                    "engine {} cannot do the step `{}` to {}, whose machines have no certificates there",
+                    Engine::Model,
+                    step.action.word(),
+                    vocabulary.name
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A setting of the world that an engine with real network code does not support: its key, and the message.
+    fn check_small_world(&self, engine: Engine) -> Result<(), (&'static str, String)> {
+        let rules = self.links.iter().map(|rule| rule.network);
+        if rules.chain([self.network]).any(|network| {
+            let shaped = network.latency.bounds().is_none();
+            shaped || network.loss_ppm > 0 || network.bandwidth.is_some()
+        }) {
+            let message = format!(
+                "engine {engine} has neither loss nor bandwidth nor latency without a bound; use --engine model"
+            );
+            return Err(("network", message));
+        }
+        let mut clocks = self.hosts.iter().map(|host| host.clock);
+        if clocks.any(|clock| clock.drift_ppm != 0 || clock.offset != 0) {
+            let message =
+                format!("engine {engine} has one clock for all nodes; use --engine model");
+            return Err(("clock", message));
+        }
+        if engine == Engine::Madsim && !self.links.is_empty() {
+            let message = "engine madsim has one network for all nodes; use --engine model";
+            return Err(("link", message.to_owned()));
+        }
+        if self.hosts.len() > HOSTS_MAX {
+            let message = format!(
+                "engine {engine} runs at most {HOSTS_MAX} nodes, and here are {}; use --engine model",
+                self.hosts.len()
+            );
+            return Err(("nodes", message));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! Reads scenarios from texts and files.
+
+use super::definition::Scenario;
+use super::error::ScenarioError;
+use super::vocabulary::Vocabulary;
+use super::{include, selection};
+use std::path::Path;
+
+impl Scenario {
+    /// Reads a scenario from a file's text, in the words of a system.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with file, line and key; or that it has a matrix, which is many scenarios.
+    pub fn parse_with(
+        file: &str,
+        text: &str,
+        vocabulary: &Vocabulary,
+    ) -> Result<Self, ScenarioError> {
+        selection::only(Self::parse_all(file, text, vocabulary)?, None)
+    }
+
+    /// Reads every scenario of a file's text: one, or one for each run of its matrix.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with file, line and key.
+    pub fn parse_all(
+        file: &str,
+        text: &str,
+        vocabulary: &Vocabulary,
+    ) -> Result<Vec<Self>, ScenarioError> {
+        include::runs_of(file, text, vocabulary)?
+            .iter()
+            .map(include::Run::read)
+            .collect()
+    }
+
+    /// Reads the one scenario of a file that a selection allows (`loss=10%,nodes=30`), in the words of a system;
+    /// without a matrix there is only one.
+    ///
+    /// # Errors
+    /// When the file cannot be read (line 0), or what is wrong in it; or when the selection fits no run of its
+    /// matrix, or several.
+    pub fn load_one(
+        path: &Path,
+        vocabulary: &Vocabulary,
+        selection: Option<&str>,
+    ) -> Result<Self, ScenarioError> {
+        selection::only(Self::load_all(path, vocabulary, None)?, selection)
+    }
+
+    /// Reads every scenario of a file that a selection allows: one, or one for each run of its matrix.
+    ///
+    /// # Errors
+    /// When the file cannot be read (line 0), or what is wrong in it; or when the selection fits no run of its
+    /// matrix.
+    pub fn load_all(
+        path: &Path,
+        vocabulary: &Vocabulary,
+        selection: Option<&str>,
+    ) -> Result<Vec<Self>, ScenarioError> {
+        let file = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => selection::chosen(Self::parse_all(&file, &text, vocabulary)?, selection),
+            Err(why) => Err(ScenarioError {
+                file,
+                line: 0,
+                key: String::new(),
+                message: format!("cannot be read: {why}"),
+            }),
+        }
+    }
+}

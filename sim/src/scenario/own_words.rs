@@ -1,0 +1,205 @@
+//! From what stands under a program's own keys in a file to arguments.
+
+use super::argument::{Argument, Arguments};
+use super::error::{ScenarioError, Source};
+use super::file::{OwnKey, OwnKeys, Text};
+use super::form::{Field, Form, Presence, Shape};
+use super::names::{Names, Selector};
+use super::suggestion::suggestion;
+use super::value::with;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_spanned::Spanned;
+use std::collections::BTreeMap;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+/// Reads the keys of one table of the file.
+pub(crate) struct Reader<'a> {
+    pub(crate) source: &'a Source<'a>,
+    /// The nodes that may be named; none: none may.
+    pub(crate) names: Option<&'a Names>,
+    /// The byte position of the table.
+    pub(crate) at: usize,
+}
+
+/// What a table is read as, to see that it is one.
+#[derive(Deserialize)]
+struct Table {}
+
+impl Reader<'_> {
+    /// Reads all keys.
+    pub(crate) fn keys(&self, keys: OwnKeys<'_>) -> Result<Arguments, ScenarioError> {
+        let mut arguments = Arguments::new();
+        for OwnKey {
+            program,
+            field,
+            value,
+        } in keys
+        {
+            if let Some(argument) = self.argument(program, field, value)? {
+                arguments = arguments.with(field.key, argument);
+            }
+        }
+        Ok(arguments)
+    }
+
+    /// Reads a key whose value is a table about nodes: which nodes, and the other arguments.
+    pub(crate) fn about(&self, key: OwnKey<'_>) -> Result<(Selector, Arguments), ScenarioError> {
+        let OwnKey {
+            program,
+            field,
+            value,
+        } = key;
+        let mut arguments = match self.argument(program, field, value)? {
+            Some(Argument::Table(arguments)) => arguments,
+            _ => Arguments::new(),
+        };
+        let who = arguments.take_who("who");
+        Ok((who.unwrap_or_else(|| Selector::of(&[])), arguments))
+    }
+
+    /// Reads a value; none: it is as good as none.
+    fn argument(
+        &self,
+        program: &'static str,
+        field: &'static Field,
+        value: Spanned<DeValue<'_>>,
+    ) -> Result<Option<Argument>, ScenarioError> {
+        let optional = field.presence != Presence::Needed;
+        let empty = field.presence == Presence::Empty;
+        Ok(match field.shape {
+            Shape::Hosts => Some(Argument::Who(self.hosts(value)?)),
+            Shape::HostsOrNobody => Some(Argument::WhoOrNobody(self.hosts(value)?)),
+            Shape::Processes => Some(Argument::Who(self.processes(program, value)?)),
+            Shape::Text(read) => {
+                let text = with(self.source, &self.parsed(value)?, read)?;
+                (!(optional && text.is_empty())).then_some(Argument::Text(text))
+            }
+            Shape::Texts(read) => {
+                let texts: Vec<Text> = self.parsed(value)?;
+                let texts = texts.iter().map(|text| with(self.source, text, read));
+                let texts: Vec<String> = texts.collect::<Result<_, _>>()?;
+                (!(empty && texts.is_empty())).then_some(Argument::Texts(texts))
+            }
+            Shape::FreePairs => {
+                let pairs: BTreeMap<String, String> = self.parsed(value)?;
+                (!(empty && pairs.is_empty())).then_some(Argument::Pairs(pairs))
+            }
+            Shape::Pairs { key, text } => {
+                let pairs: BTreeMap<String, Text> = self.parsed(value)?;
+                let pairs = pairs.iter().map(|(name, value)| {
+                    key(name).map_err(|why| self.source.error(self.at, field.key, why))?;
+                    Ok((name.clone(), with(self.source, value, text)?))
+                });
+                let pairs: BTreeMap<String, String> = pairs.collect::<Result<_, _>>()?;
+                (!(empty && pairs.is_empty())).then_some(Argument::Pairs(pairs))
+            }
+            Shape::Time(read) => {
+                let time = with(self.source, &self.parsed(value)?, read)?;
+                Some(Argument::Time(time))
+            }
+            Shape::U16 => Some(Argument::Number(self.parsed::<u16>(value)?.into())),
+            Shape::U32 => Some(Argument::Number(self.parsed::<u32>(value)?.into())),
+            Shape::Flag(usual) => {
+                let flag: bool = self.parsed(value)?;
+                (flag != usual).then_some(Argument::Flag(flag))
+            }
+            Shape::Table(form) => {
+                let table = self.form(program, field, form, value)?;
+                (!(empty && table.is_empty())).then_some(Argument::Table(table))
+            }
+        })
+    }
+
+    /// Reads a value of a plain type.
+    fn parsed<T: DeserializeOwned>(&self, value: Spanned<DeValue<'_>>) -> Result<T, ScenarioError> {
+        T::deserialize(ValueDeserializer::from(value))
+            .map_err(|error| self.source.parse_error(&error))
+    }
+
+    fn names(&self, place: &Text) -> Result<&Names, ScenarioError> {
+        self.names.ok_or_else(|| {
+            let message = "cannot name nodes here";
+            self.source.error(place.span().start, "", message)
+        })
+    }
+
+    fn hosts(&self, value: Spanned<DeValue<'_>>) -> Result<Selector, ScenarioError> {
+        let text: Text = self.parsed(value)?;
+        let names = self.names(&text)?;
+        with(self.source, &text, |word| names.selector(word))
+    }
+
+    /// Reads a choice of a program's processes; another program's processes do not know its words.
+    fn processes(
+        &self,
+        program: &'static str,
+        value: Spanned<DeValue<'_>>,
+    ) -> Result<Selector, ScenarioError> {
+        let text: Text = self.parsed(value)?;
+        let names = self.names(&text)?;
+        with(self.source, &text, |word| {
+            let chosen = names.processes(word)?;
+            match chosen.program() {
+                Some(other) if other != program => Err(format!(
+                    "`{word}` names processes of {other}, and this is a word of {program}"
+                )),
+                Some(_) | None => Ok(chosen),
+            }
+        })
+    }
+
+    fn form(
+        &self,
+        program: &'static str,
+        word: &'static Field,
+        form: &'static Form,
+        value: Spanned<DeValue<'_>>,
+    ) -> Result<Arguments, ScenarioError> {
+        let at = value.span().start;
+        if !matches!(value.get_ref(), DeValue::Table(_)) {
+            self.parsed::<Table>(value)?;
+            return Ok(Arguments::new());
+        }
+        let DeValue::Table(mut table) = value.into_inner() else {
+            return Ok(Arguments::new());
+        };
+        self.no_other_keys(form, &table)?;
+        let mut arguments = Arguments::new();
+        for field in form.fields {
+            let argument = match (table.remove(field.key), field.presence) {
+                (Some(value), _) => self.argument(program, field, value)?,
+                (None, Presence::Needed) => {
+                    let message = "is missing; every such table needs it";
+                    return Err(self.source.error(at, field.key, message));
+                }
+                (None, _) if field.key == "who" => Some(Argument::Who(self.all()?)),
+                (None, _) => None,
+            };
+            if let Some(argument) = argument {
+                arguments = arguments.with(field.key, argument);
+            }
+        }
+        (form.check)(&arguments).map_err(|why| self.source.error(self.at, word.key, why))?;
+        Ok(arguments)
+    }
+
+    fn no_other_keys(&self, form: &Form, table: &DeTable<'_>) -> Result<(), ScenarioError> {
+        let known = form.fields.iter().map(|field| field.key);
+        for key in table.keys() {
+            let word: &str = key.get_ref();
+            if !known.clone().any(|known| known == word) {
+                let hint = suggestion(word, known);
+                let message = format!("is no key here{hint}");
+                return Err(self.source.error(key.span().start, word, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn all(&self) -> Result<Selector, ScenarioError> {
+        let all = self.names.map(|names| names.selector("all"));
+        let all = all.unwrap_or_else(|| Err("cannot name nodes here".to_owned()));
+        all.map_err(|why| self.source.error(self.at, "who", why))
+    }
+}

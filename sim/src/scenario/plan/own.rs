@@ -1,0 +1,166 @@
+//! Steps and faults in the words of programs.
+
+use super::{Life, Order, Origin, Planner, Work};
+use crate::scenario::action::{Extent, OwnAction};
+use crate::scenario::planning::{Due, Planning, Strike, Task};
+use crate::scenario::{Action, Disk, NodeAction};
+use core::time::Duration;
+use phalanx_core::random::Random;
+use std::collections::BTreeSet;
+
+/// Something that a program's planning put off.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Later {
+    /// The place of the program in the vocabulary.
+    program: usize,
+    /// The step that put it off.
+    step: Option<usize>,
+    due: Due,
+    from: Origin,
+}
+
+impl Later {
+    /// Whether it happens even after the fault phase.
+    pub(super) const fn is_late(&self) -> bool {
+        self.due.late
+    }
+}
+
+impl Planner<'_> {
+    /// Does a step of a program's own to the host at a place among those that it chose.
+    pub(super) fn own_step(&mut self, at: Duration, index: usize, place: usize, hosts: &[usize]) {
+        let scenario = self.scenario;
+        let step = &scenario.steps[index];
+        let Action::Nodes(_, NodeAction::Own(action)) = &step.action else {
+            return;
+        };
+        let from = Origin::step(scenario, index);
+        self.tell(action.program, at, from, step.length, |planning| {
+            planning.step(action, hosts, place)
+        });
+    }
+
+    /// Something that was put off comes due.
+    pub(super) fn own_due(&mut self, at: Duration, later: Later) {
+        let Later {
+            program,
+            step,
+            due,
+            from,
+        } = later;
+        let scenario = self.scenario;
+        let action = step.and_then(|step| match &scenario.steps.get(step)?.action {
+            Action::Nodes(_, NodeAction::Own(action)) => Some(action),
+            Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => None,
+        });
+        let runs = self.lives[due.host] == Life::Running;
+        let tasks = self.plannings[program].due(action, due, runs);
+        self.run(at, program, from, None, tasks);
+    }
+
+    /// A host starts: its programs' plannings may want something done.
+    pub(super) fn own_start(&mut self, at: Duration, from: Origin, host: usize) {
+        for program in 0..self.plannings.len() {
+            let tasks = self.plannings[program].start(host);
+            self.run(at, program, from, None, tasks);
+        }
+    }
+
+    /// A fault of a program's own; the hosts that it touches, none if it cannot strike.
+    pub(super) fn own_fault(
+        &mut self,
+        at: Duration,
+        from: Origin,
+        length: Duration,
+        strike: Strike<'_>,
+        random: &mut Random,
+    ) -> Option<Vec<usize>> {
+        let mut programs = self.scenario.vocabulary.programs.iter();
+        let owner = programs.position(|words| {
+            let mut faults = words.faults.iter();
+            faults.any(|fault| fault.word == strike.fault)
+        });
+        let program = owner?;
+        let struck = self.plannings[program].strike(strike, random)?;
+        self.run(at, program, from, Some(length), struck.tasks);
+        Some(struck.touched)
+    }
+
+    /// Tells a program's planning something, and does what it wants done.
+    fn tell(
+        &mut self,
+        program: &str,
+        at: Duration,
+        from: Origin,
+        length: Option<Duration>,
+        tell: impl FnOnce(&mut dyn Planning) -> Vec<Task>,
+    ) {
+        let mut programs = self.scenario.vocabulary.programs.iter();
+        if let Some(program) = programs.position(|words| words.program == program) {
+            let tasks = tell(&mut *self.plannings[program]);
+            self.run(at, program, from, length, tasks);
+        }
+    }
+
+    /// Does what a program's planning wants done. What begins ends after `length`, if there is one.
+    fn run(
+        &mut self,
+        at: Duration,
+        program: usize,
+        from: Origin,
+        length: Option<Duration>,
+        tasks: Vec<Task>,
+    ) {
+        for task in tasks {
+            match task {
+                Task::Order { host, action } => {
+                    let end = action.end();
+                    self.order(at, from, Order::Own { host, action });
+                    if let (Some(action), Some(length)) = (end, length) {
+                        self.later(at + length, from, Order::Own { host, action });
+                    }
+                }
+                Task::Later { after, due } => {
+                    let later = Later {
+                        program,
+                        step: from.step.filter(|_| !from.chaos),
+                        due,
+                        from,
+                    };
+                    self.push(at + after, Work::Own(later));
+                }
+                Task::Restart(host) => {
+                    self.stop(at, from, host, false);
+                    self.boot(at, from, host, Disk::Keep);
+                }
+            }
+        }
+    }
+
+    /// Ends what programs' orders began and none ended.
+    pub(super) fn calm_own(&mut self, at: Duration) {
+        let mut open: BTreeSet<(usize, &'static str, &'static str, &'static str)> = BTreeSet::new();
+        for order in self.ordered() {
+            let Order::Own { host, action } = order else {
+                continue;
+            };
+            let OwnAction { program, word, .. } = *action;
+            match action.extent {
+                Extent::Once => {}
+                Extent::Until(end) => {
+                    open.insert((*host, program, word, end));
+                }
+                Extent::Ends(begun) => {
+                    open.remove(&(*host, program, begun, word));
+                }
+            }
+        }
+        for (host, program, begun, word) in open {
+            let action = OwnAction {
+                extent: Extent::Ends(begun),
+                ..OwnAction::new(program, word)
+            };
+            self.order(at, Origin::default(), Order::Own { host, action });
+        }
+    }
+}

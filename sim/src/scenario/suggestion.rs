@@ -1,0 +1,41 @@
+//! The nearest known word to one that is not known.
+
+/// The word nearest to `word`, if one is near enough to be meant.
+#[must_use]
+pub fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = 1 + word.chars().count() / 3;
+    words
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// "; did you mean `x`?", or the whole list when nothing is near and it is short.
+#[must_use]
+pub fn suggestion<'a>(word: &str, words: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    if let Some(near) = nearest(word, words.clone()) {
+        return format!("; did you mean `{near}`?");
+    }
+    let all: Vec<&str> = words.into_iter().take(40).collect();
+    if all.is_empty() {
+        String::new()
+    } else {
+        format!("; there is {}", all.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        assert_eq!(
+            nearest("partion", ["partition", "pause"]),
+            Some("partition")
+        );
+        assert_eq!(nearest("zebra", ["partition", "pause"]), None);
+    }
+}

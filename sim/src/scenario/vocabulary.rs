@@ -1,0 +1,200 @@
+//! The words of programs and systems: what scenario files and command lines may ask of them.
+
+use super::action::Extent;
+use super::argument::Arguments;
+use super::engine::Engine;
+use super::form::Field;
+use super::host::Host;
+use super::planning::{Plain, Planning};
+use super::suggestion::suggestion;
+use core::time::Duration;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Checks the arguments of a command, or of a condition under `holds`; the error says what is wrong with them.
+pub type Check = fn(&str, &Value) -> Result<(), String>;
+
+/// The words of one program.
+#[derive(Clone, Debug, Default)]
+pub struct Words {
+    /// The name of the program, as [`Program::name`](crate::world::Program::name) gives it.
+    pub program: &'static str,
+    /// The events that its processes report.
+    pub events: Vec<&'static str>,
+    /// The tables of settings at the top of a file.
+    pub settings: &'static [Field],
+    /// The keys of a group of nodes.
+    pub hosts: &'static [Field],
+    /// The steps, each a table with `who`.
+    pub steps: &'static [StepWord],
+    /// The conditions that have a key of their own, whose value is a table with `who`.
+    pub conditions: &'static [Field],
+    /// The conditions that files write under `holds`.
+    pub holds: Vec<&'static str>,
+    /// The metrics that are read once, at the end of their window.
+    pub metrics: Vec<&'static str>,
+    /// The metrics that count events.
+    pub counters: Vec<&'static str>,
+    /// The metrics that are the highest figure of any process in their window (`ProcessView::gauge`).
+    pub gauges: Vec<&'static str>,
+    /// The commands of a workload.
+    pub commands: Vec<&'static str>,
+    /// Those of the commands that real daemons cannot be given, so that the engine `wire` refuses them.
+    pub simulated_commands: Vec<&'static str>,
+    /// Whether its processes have certificates, to which the step `certificate` can do something.
+    pub certificates: bool,
+    /// Checks what goes with a command or with a condition under `holds`.
+    pub check: Option<Check>,
+    /// The faults that chaos may draw besides those of every system.
+    pub faults: &'static [FaultWord],
+    /// The planning of the steps and faults; none: each is one order, with the arguments of the step.
+    pub planning: Option<fn(&'static str, &[Host]) -> Box<dyn Planning>>,
+    /// The longest time, by settings and hosts, that a fault which the search adds may last.
+    pub longest_fault: Option<fn(&Arguments, &[Host]) -> Duration>,
+    /// The mechanisms that can be broken on purpose.
+    pub sabotage: Vec<&'static str>,
+}
+
+/// A step of a program's own.
+#[derive(Clone, Copy, Debug)]
+pub struct StepWord {
+    /// The key, whose value is a table with `who`.
+    pub field: Field,
+    /// Whether it begins or ends something that lasts.
+    pub extent: Extent,
+    /// Whether shrinking keeps it as it is. Otherwise each order that it comes to becomes a step of its own.
+    pub steady: bool,
+    /// The engines that can do it.
+    pub engines: &'static [Engine],
+}
+
+/// A fault of a program's own. A program without a planning has a step of the same word.
+#[derive(Clone, Copy, Debug)]
+pub struct FaultWord {
+    /// The word.
+    pub word: &'static str,
+    /// The engines that can do it.
+    pub engines: &'static [Engine],
+}
+
+impl Words {
+    /// The step of this word.
+    #[must_use]
+    pub fn step(&self, word: &str) -> Option<&'static StepWord> {
+        self.steps.iter().find(|step| step.field.key == word)
+    }
+
+    /// The planning of one plan.
+    pub(super) fn planning_of(&self, hosts: &[Host]) -> Box<dyn Planning> {
+        if let Some(planning) = self.planning {
+            return planning(self.program, hosts);
+        }
+        let steps = self.steps.iter();
+        Box::new(Plain {
+            program: self.program,
+            extents: steps.map(|step| (step.field.key, step.extent)).collect(),
+        })
+    }
+}
+
+/// The words of a system: those of its programs together.
+#[derive(Clone, Debug, Default)]
+pub struct Vocabulary {
+    /// The name of the system, as errors write it.
+    pub name: &'static str,
+    /// The words of each program.
+    pub programs: Vec<Words>,
+}
+
+impl Vocabulary {
+    /// The words of a system of these programs.
+    ///
+    /// # Panics
+    /// When two programs have the same setting, key of nodes, step, condition, metric, fault or planted bug.
+    #[must_use]
+    pub fn of(name: &'static str, programs: impl IntoIterator<Item = Words>) -> Self {
+        let programs = programs.into_iter().collect();
+        let vocabulary = Self { name, programs };
+        let programs = &vocabulary.programs;
+        unique(programs.iter().flat_map(|words| keys(words.settings)));
+        unique(programs.iter().flat_map(|words| keys(words.hosts)));
+        unique(programs.iter().flat_map(|words| keys(words.conditions)));
+        let steps = programs.iter().flat_map(|words| words.steps);
+        unique(steps.map(|step| step.field.key));
+        let faults = programs.iter().flat_map(|words| words.faults);
+        unique(faults.map(|fault| fault.word));
+        let metrics = vocabulary.every(|words| &words.metrics);
+        unique(metrics.chain(vocabulary.every(|words| &words.counters)));
+        unique(vocabulary.every(|words| &words.sabotage));
+        vocabulary
+    }
+
+    /// The words of the program of this name.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Option<&Words> {
+        self.programs.iter().find(|words| words.program == name)
+    }
+
+    /// The words of one kind, of all programs.
+    pub(crate) fn every<'a>(
+        &'a self,
+        kind: impl Fn(&'a Words) -> &'a [&'static str] + 'a,
+    ) -> impl Iterator<Item = &'static str> + 'a {
+        self.programs
+            .iter()
+            .flat_map(move |words| kind(words).iter().copied())
+    }
+
+    /// A program's step of this word.
+    pub(crate) fn step(&self, program: &str, word: &str) -> Option<&'static StepWord> {
+        self.program(program)?.step(word)
+    }
+
+    /// The events that any process reports.
+    pub(crate) fn events(&self) -> Vec<&'static str> {
+        self.every(|words| &words.events).collect()
+    }
+
+    /// Whether any program's processes have certificates.
+    #[must_use]
+    pub fn has_certificates(&self) -> bool {
+        self.programs.iter().any(|words| words.certificates)
+    }
+
+    /// Checks the words of planted bugs.
+    ///
+    /// # Errors
+    /// The first word that no program has, with the nearest that one has.
+    pub fn check_sabotage(&self, words: &[String]) -> Result<(), String> {
+        let known: BTreeSet<&str> = self.every(|words| &words.sabotage).collect();
+        match words.iter().find(|word| !known.contains(word.as_str())) {
+            None => Ok(()),
+            Some(word) => {
+                let near = suggestion(word, known);
+                Err(format!("there is no switch `{word}`{near}"))
+            }
+        }
+    }
+
+    /// Those of the words of planted bugs that one program has.
+    #[must_use]
+    pub fn sabotage_of(&self, program: &str, words: &[String]) -> Vec<String> {
+        let own = self
+            .program(program)
+            .map_or(&[][..], |words| &words.sabotage);
+        let own = words.iter().filter(|word| own.contains(&word.as_str()));
+        own.cloned().collect()
+    }
+}
+
+fn keys(fields: &'static [Field]) -> impl Iterator<Item = &'static str> {
+    fields.iter().map(|field| field.key)
+}
+
+/// A word that two programs share would mean one of them alone.
+fn unique(words: impl Iterator<Item = &'static str>) {
+    let mut known = BTreeSet::new();
+    for word in words {
+        assert!(known.insert(word), "two programs have the word `{word}`");
+    }
+}

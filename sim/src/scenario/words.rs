@@ -1,0 +1,23 @@
+//! Tables of words: from a word to its value and back.
+
+use super::suggestion::suggestion;
+
+/// The word of a value.
+#[must_use]
+pub fn word_for<T: Copy + PartialEq>(value: T, words: &[(T, &'static str)]) -> &'static str {
+    let found = words.iter().find(|(known, _)| *known == value);
+    found.map_or("", |(_, word)| *word)
+}
+
+/// The value of a word; the error names the nearest word.
+///
+/// # Errors
+/// No value has the word.
+pub fn word_of<T: Copy>(what: &str, words: &[(T, &'static str)], word: &str) -> Result<T, String> {
+    let names: Vec<&str> = words.iter().map(|(_, name)| *name).collect();
+    words
+        .iter()
+        .find(|(_, name)| *name == word)
+        .map(|(value, _)| *value)
+        .ok_or_else(|| format!("`{word}` is no {what}{}", suggestion(word, names)))
+}

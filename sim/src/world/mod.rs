@@ -1,0 +1,25 @@
+//! Simulated worlds: hosts, programs and processes.
+//!
+//! A world is hosts that run programs. The engine knows hosts, clocks, disks, connections, datagrams and time: it
+//! delivers a [`ProcessEvent`] to a [`Process`], takes its [`Effects`], and schedules it. A [`Program`] makes the
+//! processes of one kind, remembers what their conditions and invariants need, and says what settled means for them.
+//! A system is a [`Definition`]: its words ([`Vocabulary`](crate::scenario::Vocabulary)), and the [`Cast`] of
+//! programs over hosts. A [`Scene`] is a world at one instant, with the names of the scenario.
+//!
+//! The mesh ([`MESH`](crate::mesh::MESH)) is a system; docs/your-own-machine.md shows how to write another.
+
+pub mod local;
+pub mod process;
+pub mod program;
+pub mod scene;
+
+pub use local::{
+    Answered, Content, Finished, Invocation, LocalHost, Query, Ran, Read, ReadOf, Reading,
+    ResolveError, Resolved, Running, Signal, Signalling,
+};
+pub use process::{
+    CloseReason, Command, DialError, DialId, Effect, Effects, InputInfo, LinkId, Message, Process,
+    ProcessEvent, ProcessView, ReportedEvent, Ticket, Writing,
+};
+pub use program::{Cast, Definition, Program, Start};
+pub use scene::{Scene, Traffic, World, value};

@@ -1,0 +1,183 @@
+//! A program that simulated hosts run, and a system of programs.
+
+use super::process::{Process, ProcessEvent, ProcessView, ReportedEvent};
+use super::scene::Scene;
+use crate::disk::Files;
+use crate::invariant::{Invariant, Report, Seen};
+use crate::scenario::command_line::Reproduction;
+use crate::scenario::plan::Plan;
+use crate::scenario::{Certificate, Host, OwnCondition, Scenario, Vocabulary};
+use core::any::Any;
+use core::net::SocketAddr;
+use core::time::Duration;
+use phalanx_core::random::Random;
+use phalanx_core::time::Wall;
+use serde_json::Value;
+
+/// A system: its words, and the functions that make a run of it.
+#[derive(Debug)]
+pub struct Definition {
+    /// The name, as the key `system` of scenario files writes it.
+    pub name: &'static str,
+    /// The command of the tool that knows the system, without the subcommand: `phalanx sim`, `cargo run --`. It begins
+    /// each command that the tool prints.
+    pub command: &'static str,
+    /// The words that scenario files and command lines may use.
+    pub vocabulary: fn() -> Vocabulary,
+    /// Makes the programs of one run, with the mechanisms broken that the words name.
+    pub build: fn(&Scenario, &[String]) -> Result<Cast, String>,
+    /// Whether the system can have recovered at an instant from all that a plan does to it. Search and shrinking do
+    /// not count a missing recovery as a failure where it is impossible.
+    pub recoverable: fn(&Scenario, &Plan, Duration) -> Result<(), String>,
+}
+
+impl Definition {
+    /// The command that reproduces a run.
+    #[must_use]
+    pub fn reproduce_command(&self, run: &Reproduction<'_>) -> String {
+        run.command(self.command)
+    }
+}
+
+/// The programs of one run, and which of them each host runs.
+pub struct Cast {
+    /// The programs.
+    pub programs: Vec<Box<dyn Program>>,
+    /// For each host, the places of its programs in the list, in the order in which they start.
+    pub hosts: Vec<Vec<usize>>,
+}
+
+impl Cast {
+    /// One program that every host runs.
+    #[must_use]
+    pub fn everywhere(program: impl Program, scenario: &Scenario) -> Self {
+        Self {
+            programs: vec![Box::new(program)],
+            hosts: vec![vec![0]; scenario.hosts.len()],
+        }
+    }
+}
+
+/// A program that hosts run, and the memory of all its processes. One value lives for one run.
+pub trait Program: Any {
+    /// The program's name, as selectors (`m3/agent`) and recordings write it.
+    fn name(&self) -> &'static str;
+
+    /// Makes a process that starts.
+    fn start(&mut self, start: Start<'_>) -> Box<dyn Process>;
+
+    /// Whether the program's processes answer for names (`Effect::Resolve`).
+    fn resolves_names(&self) -> bool {
+        false
+    }
+
+    /// A process is about to take an event.
+    fn before_event(&mut self, _host: usize, _view: &dyn ProcessView, _event: &ProcessEvent) {}
+
+    /// A process took a step; called before the invariants check it.
+    fn after_step(&mut self, _seen: &Seen<'_>) {}
+
+    /// A process reported an event; called before the invariants check it. Every engine passes reports on, also those
+    /// that do not see single steps.
+    fn on_report(&mut self, _report: &Report<'_>) {}
+
+    /// The invariants of this program's processes.
+    fn invariants(&self, _scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
+        Vec::new()
+    }
+
+    /// Whether the program's processes have settled: the condition `converged`, and the state that every run must
+    /// reach after its faults are lifted. By default all of them agree.
+    ///
+    /// # Errors
+    /// The first process or property that has not settled.
+    fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
+        scene.agree(scene.nodes_of(self.name()), None)
+    }
+
+    /// Of each participating process, whether its view is correct (the metrics `converge-p99-ms` and `all-right-ms`).
+    fn correct_views(&self, scene: &Scene<'_>) -> Vec<(usize, bool)> {
+        let settled = self.settled(scene).is_ok();
+        let own = scene.nodes_of(self.name());
+        own.map(|(host, _)| (host, settled)).collect()
+    }
+
+    /// Whether a condition in the words of this program holds.
+    ///
+    /// # Errors
+    /// The reason that the condition does not hold.
+    fn holds(&self, _scene: &Scene<'_>, condition: &OwnCondition) -> Result<(), String> {
+        Err(format!("{} cannot judge `{}`", self.name(), condition.word))
+    }
+
+    /// A metric of the program's own, over these hosts and between two instants (nanoseconds since the start).
+    fn metric(
+        &self,
+        _scene: &Scene<'_>,
+        _word: &str,
+        _who: &[usize],
+        _window: (u64, u64),
+    ) -> Option<u64> {
+        None
+    }
+
+    /// Whether a metric that counts events counts this one, which a process just reported.
+    fn counts(&self, _scene: &Scene<'_>, _metric: &str, _event: &dyn ReportedEvent) -> bool {
+        false
+    }
+
+    /// The final state in a form that two engines can be compared by.
+    fn projection(&self, _scene: &Scene<'_>) -> Option<Value> {
+        None
+    }
+}
+
+impl dyn Program {
+    /// The program, if it is of this type.
+    #[must_use]
+    pub fn of<P: Program>(&self) -> Option<&P> {
+        (self as &dyn Any).downcast_ref()
+    }
+}
+
+/// The start of a process.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// The place of the host in the scenario.
+    pub host: usize,
+    /// The place of the process on its host, in the order of starts.
+    pub program: usize,
+    /// The number of starts of this process, this one included.
+    pub life: u32,
+    /// The host's wall clock, with the offset that the scenario gives it.
+    pub wall: Wall,
+    /// The state of the host's certificate.
+    pub certificate: Certificate,
+    /// The random stream of this life.
+    pub random: Random,
+    /// The host's disk. Files put on it here are durable before the process runs.
+    pub disk: &'a mut Files,
+}
+
+impl Start<'_> {
+    /// The host, as the scenario describes it.
+    #[must_use]
+    pub fn spec(&self) -> &Host {
+        &self.scenario.hosts[self.host]
+    }
+
+    /// The address that a host listens at.
+    #[must_use]
+    pub fn address_of(&self, host: usize) -> SocketAddr {
+        crate::address::address(host)
+    }
+
+    /// All other hosts.
+    pub fn others(&self) -> impl Iterator<Item = (usize, &Host)> {
+        let me = self.host;
+        let hosts = self.scenario.hosts.iter().enumerate();
+        hosts.filter(move |(host, _)| *host != me)
+    }
+}

@@ -1,0 +1,300 @@
+//! A running world at one instant, as every engine shows it.
+
+use super::process::ProcessView;
+use super::program::Program;
+use crate::scenario::{Host, OwnCondition, Selector};
+use core::ops::Range;
+use phalanx_core::random::Random;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The messages that a host sent to other hosts since the start of the run, over all its lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// Encoded messages, in bytes; without framing.
+    pub bytes: u64,
+    /// Messages.
+    pub messages: u64,
+}
+
+/// A world at one instant.
+pub trait World {
+    /// The view of a process, if it runs. A process that left or gave up may still have one.
+    fn view(&self, process: usize) -> Option<&dyn ProcessView>;
+
+    /// The processes of a host. Engines that run one program a host number them like the hosts.
+    fn processes(&self, host: usize) -> Range<usize> {
+        host..host + 1
+    }
+
+    /// The place in the run's list of the program that a process runs.
+    fn program_of(&self, _process: usize) -> usize {
+        0
+    }
+
+    /// The traffic of a host.
+    fn traffic(&self, host: usize) -> Traffic;
+
+    /// The program at a place in the run's list; none beyond its end.
+    fn program(&self, index: usize) -> Option<&dyn Program>;
+}
+
+/// A world at one instant, with the names of the scenario.
+pub struct Scene<'a> {
+    /// The world.
+    pub world: &'a dyn World,
+    /// Its hosts.
+    pub hosts: &'a [Host],
+    /// The nodes that steps drew and named.
+    pub named: &'a BTreeMap<String, Vec<usize>>,
+    /// The hosts whose process was started at least once.
+    pub started: &'a BTreeSet<usize>,
+}
+
+impl core::fmt::Debug for Scene<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Scene").finish_non_exhaustive()
+    }
+}
+
+impl Scene<'_> {
+    /// The programs of the run.
+    pub fn programs(&self) -> impl Iterator<Item = &dyn Program> {
+        (0..).map_while(|index| self.world.program(index))
+    }
+
+    /// A host's name.
+    #[must_use]
+    pub fn name(&self, host: usize) -> &str {
+        &self.hosts[host].name
+    }
+
+    /// The name of the program that a process runs.
+    fn program_name(&self, process: usize) -> Option<&'static str> {
+        let program = self.world.program_of(process);
+        Some(self.world.program(program)?.name())
+    }
+
+    /// The views of a host's running processes: of one program, or of all.
+    pub fn views_of(
+        &self,
+        host: usize,
+        program: Option<&'static str>,
+    ) -> impl Iterator<Item = &dyn ProcessView> {
+        self.world.processes(host).filter_map(move |process| {
+            let wanted = program.is_none() || self.program_name(process) == program;
+            self.world.view(process).filter(|_| wanted)
+        })
+    }
+
+    /// The views of a host's running processes.
+    pub fn views(&self, host: usize) -> impl Iterator<Item = &dyn ProcessView> {
+        self.views_of(host, None)
+    }
+
+    /// The view of this type among those of a host's running processes.
+    #[must_use]
+    pub fn one<V: ProcessView>(&self, host: usize) -> Option<&V> {
+        self.views(host).find_map(|view| view.of())
+    }
+
+    fn participating(
+        &self,
+        program: Option<&'static str>,
+    ) -> impl Iterator<Item = (usize, &dyn ProcessView)> {
+        (0..self.hosts.len())
+            .flat_map(move |host| self.views_of(host, program).map(move |view| (host, view)))
+            .filter(|(_, view)| view.participates())
+    }
+
+    /// The participating processes, with their hosts.
+    pub fn nodes(&self) -> impl Iterator<Item = (usize, &dyn ProcessView)> {
+        self.participating(None)
+    }
+
+    /// The participating processes of one program, with their hosts.
+    pub fn nodes_of(
+        &self,
+        program: &'static str,
+    ) -> impl Iterator<Item = (usize, &dyn ProcessView)> {
+        self.participating(Some(program))
+    }
+
+    /// Those of the participating processes whose view is of this type.
+    pub fn of<V: ProcessView>(&self) -> impl Iterator<Item = (usize, &V)> {
+        self.nodes()
+            .filter_map(|(host, view)| Some((host, view.of()?)))
+    }
+
+    /// Whether all programs have settled.
+    ///
+    /// # Errors
+    /// The first process or property that has not.
+    pub fn settled(&self) -> Result<(), String> {
+        self.programs()
+            .try_for_each(|program| program.settled(self))
+    }
+
+    /// The program of this name, if one runs.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Option<&dyn Program> {
+        self.programs().find(|program| program.name() == name)
+    }
+
+    /// Whether a condition of a program's own holds.
+    ///
+    /// # Errors
+    /// The reason that the condition does not hold.
+    pub fn holds(&self, condition: &OwnCondition) -> Result<(), String> {
+        match self.program(condition.program) {
+            Some(program) => program.holds(self, condition),
+            None => Err(format!("no host runs {}", condition.program)),
+        }
+    }
+
+    /// Whether a process of a host participates.
+    #[must_use]
+    pub fn participates(&self, host: usize) -> bool {
+        self.views(host).any(ProcessView::participates)
+    }
+
+    /// The hosts that a selector chooses at this instant.
+    #[must_use]
+    pub fn select(&self, selector: &Selector) -> Vec<usize> {
+        // Expectations do not draw; the generator is only asked when a scenario draws in an expectation.
+        let mut random = Random::from_seed(0);
+        let views = |host| self.views_of(host, selector.program());
+        selector.resolve_now(
+            self.hosts.len(),
+            self.named,
+            &|host| views(host).any(ProcessView::participates),
+            &|host| self.started.contains(&host) && views(host).next().is_none(),
+            &mut random,
+        )
+    }
+
+    /// The participating processes that a selector chooses, with their hosts.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn observers(&self, who: &Selector) -> Result<Vec<(usize, &dyn ProcessView)>, String> {
+        let chosen = self.select(who).into_iter();
+        let observers: Vec<_> = chosen
+            .flat_map(|host| {
+                let views = self.views_of(host, who.program());
+                views.map(move |view| (host, view))
+            })
+            .filter(|(_, view)| view.participates())
+            .collect();
+        if observers.is_empty() {
+            Err("none of the observers runs".to_owned())
+        } else {
+            Ok(observers)
+        }
+    }
+
+    /// The chosen processes whose view is of this type.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn observers_of<V: ProcessView>(&self, who: &Selector) -> Result<Vec<(usize, &V)>, String> {
+        let observers = self.observers(who)?.into_iter();
+        let observers: Vec<_> = observers
+            .filter_map(|(host, view)| Some((host, view.of()?)))
+            .collect();
+        if observers.is_empty() {
+            Err("none of the observers runs".to_owned())
+        } else {
+            Ok(observers)
+        }
+    }
+
+    /// Whether a selector that names no program leaves no doubt which program's states are meant: of the chosen
+    /// processes, those of one program alone hold this key, or are there at all.
+    ///
+    /// # Errors
+    /// The programs in question.
+    pub fn is_unambiguous(&self, who: &Selector, key: Option<&str>) -> Result<(), String> {
+        if who.program().is_some() || self.world.program(1).is_none() {
+            return Ok(());
+        }
+        let mut programs = BTreeSet::new();
+        for host in self.select(who) {
+            for process in self.world.processes(host) {
+                let view = self.world.view(process);
+                let view = view.filter(|view| view.participates());
+                let holds = |view: &dyn ProcessView| {
+                    key.is_none_or(|key| !value(&view.state(), key).is_null())
+                };
+                if view.is_some_and(holds) {
+                    programs.extend(self.program_name(process));
+                }
+            }
+        }
+        let (Some(first), true) = (programs.first(), programs.len() > 1) else {
+            return Ok(());
+        };
+        let what = key.map_or_else(|| "processes".to_owned(), |key| format!("the key `{key}`"));
+        let all: Vec<&str> = programs.iter().copied().collect();
+        Err(format!(
+            "several programs have {what}: {}; name one in `who`, such as `all/{first}`",
+            all.join(", ")
+        ))
+    }
+
+    /// Whether these processes have one state, or one value under a key of it.
+    ///
+    /// # Errors
+    /// The first two that differ.
+    pub fn agree<'v>(
+        &self,
+        nodes: impl IntoIterator<Item = (usize, &'v dyn ProcessView)>,
+        key: Option<&str>,
+    ) -> Result<(), String> {
+        let mut nodes = nodes.into_iter();
+        let Some((first, reference)) = nodes.next() else {
+            return Ok(());
+        };
+        let Some(key) = key else {
+            let digest = reference.digest();
+            return match nodes.find(|(_, view)| view.digest() != digest) {
+                None => Ok(()),
+                Some((other, _)) => Err(format!(
+                    "{} and {} are in different states",
+                    self.name(first),
+                    self.name(other)
+                )),
+            };
+        };
+        let wanted = value(&reference.state(), key);
+        for (other, view) in nodes {
+            let found = value(&view.state(), key);
+            if found != wanted {
+                let (first, other) = (self.name(first), self.name(other));
+                return Err(format!(
+                    "`{key}` is {wanted} at {first} and {found} at {other}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The value of a state under a key; keys of inner objects follow after dots. Null if there is none.
+#[must_use]
+pub fn value(state: &Value, key: &str) -> Value {
+    let mut at = state;
+    for part in key.split('.') {
+        let inner = match at {
+            Value::Array(list) => part.parse().ok().and_then(|index: usize| list.get(index)),
+            Value::Object(map) => map.get(part),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        };
+        let Some(inner) = inner else {
+            return Value::Null;
+        };
+        at = inner;
+    }
+    at.clone()
+}
