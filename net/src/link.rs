@@ -181,15 +181,15 @@ impl fmt::Display for Event {
                 write!(f, "the handshake with {remote} failed: {reason}")
             }
             Self::MoreTurnedAway { count } => {
-                write!(f, "{count} more connections were turned away before this")
+                write!(f, "{count} more connections were rejected before this")
             }
             Self::LinkDenied { remote, reason } => {
-                write!(f, "{remote} asked for a link and got none: {reason}")
+                write!(f, "the link requested by {remote} was rejected: {reason}")
             }
             Self::Malformed { peer, link, reason } => {
                 write!(
                     f,
-                    "{peer} sent what is no message on link {}: {reason}",
+                    "{peer} sent an invalid message on link {}: {reason}",
                     link.0
                 )
             }
@@ -198,14 +198,14 @@ impl fmt::Display for Event {
                 "link {} to {peer} at {remote} is unencrypted: both ends trust the network between them",
                 link.0
             ),
-            Self::DataPathUp { peer, .. } => write!(f, "the data path to {peer} works"),
+            Self::DataPathUp { peer, .. } => write!(f, "the data path to {peer} is established"),
             Self::DataPathDown { peer, reason, .. } => {
-                write!(f, "the data path to {peer} is over: {reason}")
+                write!(f, "the data path to {peer} ended: {reason}")
             }
             Self::DataPathUnfit { peer, reason, .. } => {
                 write!(f, "no data path to {peer}: {reason}")
             }
-            Self::AcceptFailed { reason } => write!(f, "no connection can be accepted: {reason}"),
+            Self::AcceptFailed { reason } => write!(f, "cannot accept connections: {reason}"),
             Self::RenewalFailed { reason, failures } => write!(
                 f,
                 "no new certificate was obtained ({failures} attempts): {reason}"
@@ -216,7 +216,7 @@ impl fmt::Display for Event {
                 iso_8601(*expected),
                 iso_8601(*found)
             ),
-            Self::StoreFailed { reason } => write!(f, "the epoch was not stored: {reason}"),
+            Self::StoreFailed { reason } => write!(f, "cannot store the epoch: {reason}"),
         }
     }
 }

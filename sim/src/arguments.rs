@@ -2,6 +2,7 @@
 
 use crate::mesh::{self, MESH};
 use crate::scenario::{Scenario, ScenarioError};
+use crate::systems::Systems;
 use phalanx_core::gossip::Sabotage;
 use std::path::PathBuf;
 
@@ -115,7 +116,9 @@ impl Arguments {
     /// # Errors
     /// An error in the file, or a matrix with several variants of which none is selected.
     pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
-        Scenario::load_one(&self.file, &(MESH.vocabulary)(), self.variant.as_deref())
+        Systems(&[&MESH])
+            .load_one(&self.file, self.variant.as_deref())
+            .map(|(_, scenario)| scenario)
     }
 }
 

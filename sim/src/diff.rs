@@ -69,7 +69,12 @@ pub struct Change {
 /// compared.
 #[must_use]
 pub fn changes(before: &NodeState, after: &NodeState) -> Vec<Change> {
-    let (before, after) = (facts(before), facts(after));
+    differences(&facts(before), &facts(after))
+}
+
+/// Returns the differences between two sets of facts, in the order of their names.
+#[must_use]
+pub fn differences(before: &Facts, after: &Facts) -> Vec<Change> {
     let mut changes = Vec::new();
     for what in before
         .keys()
@@ -87,8 +92,12 @@ pub fn changes(before: &NodeState, after: &NodeState) -> Vec<Change> {
     changes
 }
 
-/// Returns a state as facts by name.
-fn facts(state: &NodeState) -> BTreeMap<String, String> {
+/// Facts by name.
+pub type Facts = BTreeMap<String, String>;
+
+/// Returns the state of a mesh node as facts.
+#[must_use]
+pub fn facts(state: &NodeState) -> Facts {
     let Some(view) = &state.view else {
         return BTreeMap::from([("process".to_owned(), "stopped".to_owned())]);
     };

@@ -25,10 +25,12 @@ pub mod runner;
 pub mod scenario;
 pub mod search;
 pub mod shrink;
+pub mod systems;
 pub mod timeline;
 pub mod verdict;
 pub mod world;
 
 pub use model::{Options, run};
 pub use runner::{Model, Runner};
+pub use systems::Systems;
 pub use world::Program;

@@ -50,6 +50,9 @@ pub struct Outcome {
     /// The final state, for confluent scenarios.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<Value>,
+    /// The command that reproduces the run; a failure contains it too.
+    #[serde(skip)]
+    pub reproduce: String,
 }
 
 /// The effect of a step.

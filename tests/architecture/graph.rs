@@ -14,7 +14,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "phalanx-sim-wire",
         &["phalanx-core", "phalanx-net", "phalanx-sim"],
     ),
-    ("phalanx", &["phalanx-core", "phalanx-net", "phalanx-sim"]),
+    ("phalanx-sim-cli", &["phalanx-core", "phalanx-sim"]),
+    (
+        "phalanx",
+        &[
+            "phalanx-core",
+            "phalanx-net",
+            "phalanx-sim",
+            "phalanx-sim-cli",
+        ],
+    ),
     ("phalanxd", &["phalanx-core", "phalanx-net"]),
     (
         "phalanx-tests",
@@ -163,9 +172,10 @@ fn no_daemon_links_a_simulator() {
         linked.contains("phalanx-net"),
         "phalanxd does not link phalanx-net, so this test checks nothing"
     );
-    for name in SIMULATED_NETWORKS
-        .iter()
-        .chain(&["phalanx-sim", "phalanx-sim-wire"])
+    for name in
+        SIMULATED_NETWORKS
+            .iter()
+            .chain(&["phalanx-sim", "phalanx-sim-cli", "phalanx-sim-wire"])
     {
         assert!(
             !linked.contains(name),

@@ -8,44 +8,48 @@
 //! - [`channels`]: `publish`, `subscribe`, `send`, `kv`, `channels`, `routes`: application data.
 //! - [`fleet`]: `dev` and the demo: real daemons on this machine.
 //! - [`mesh`]: `status`, `peers`, `links`, `topology`, `services`, `watch`: queries to a live node.
-//! - [`simulate`]: `sim`: scenarios in the model engine in this process, in other engines as child
-//!   processes.
-//! - [`screen`], [`calendar`], [`scale`], [`programs`], [`failure`]: output, time, flag values,
-//!   child programs, exit codes.
+//! - [`phalanx_sim_cli`]: `sim`: scenarios in the model engine in this process, in other engines as child
+//!   processes; also output ([`screen`]), child programs ([`programs`]) and exit codes ([`failure`]).
+//! - [`calendar`]: time.
 
 mod arguments;
 mod authority;
 mod calendar;
 mod channels;
-mod failure;
 mod fleet;
 mod mesh;
-mod programs;
-mod scale;
-mod screen;
-mod simulate;
 
 use arguments::{Arguments, Command};
 use clap::Parser as _;
 use failure::{Failure, Verdict};
+use phalanx_sim::Systems;
+use phalanx_sim::mesh::MESH;
+use phalanx_sim::scenario::Engine;
+use phalanx_sim_cli::{ExternalEngine, Tool, exit, failure, programs, screen};
 use screen::Screen;
-use std::io::Write as _;
 use std::process::ExitCode;
+
+/// The commands `phalanx sim`: the mesh in all engines.
+const SIMULATOR: Tool<'_> = Tool {
+    systems: Systems(&[&MESH]),
+    engines: &[
+        ExternalEngine {
+            engine: Engine::Wire,
+            program: "phalanx-sim-wire",
+            built_by: "make wire",
+        },
+        ExternalEngine {
+            engine: Engine::Madsim,
+            program: "phalanx-sim-madsim",
+            built_by: "make sim-madsim",
+        },
+    ],
+    subcommand: &["sim"],
+};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments.command, &Screen::new()) {
-        Ok(verdict) => ExitCode::from(verdict.code()),
-        Err(failure) => {
-            let message = failure.to_string();
-            if !message.is_empty() {
-                // The error is dropped if standard error is closed too: no other output is left.
-                let message = screen::shown_lines(&message);
-                drop(writeln!(std::io::stderr(), "phalanx: {message}"));
-            }
-            ExitCode::from(failure.code())
-        }
-    }
+    exit("phalanx", run(arguments.command, &Screen::new()))
 }
 
 fn run(command: Command, screen: &Screen) -> Result<Verdict, Failure> {
@@ -66,6 +70,6 @@ fn run(command: Command, screen: &Screen) -> Result<Verdict, Failure> {
         Command::Kv(arguments) => channels::kv(screen, &arguments),
         Command::Channels(ask) => channels::channels(screen, &ask),
         Command::Routes(arguments) => channels::routes(screen, &arguments),
-        Command::Sim(command) => simulate::run(command, screen),
+        Command::Sim(command) => SIMULATOR.run(command, screen),
     }
 }

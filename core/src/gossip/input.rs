@@ -1,15 +1,12 @@
 //! Incoming connections and messages, and what the components make of them.
 
 use super::admission;
-use super::anti_entropy::{Answer, AntiEntropy};
 use super::dialer::Purpose;
 use super::dissemination::{Dissemination, Merged, Received, Unmerged};
 use super::frame_builder::SYNCS_MAX;
 use super::handshake::{self, Handshakes};
 use super::links::{Link, Precedence};
-use super::message::{
-    AgedReport, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Sync, Welcome,
-};
+use super::message::{AgedReport, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Welcome};
 use super::{
     CloseReason, DialId, Event, Gossip, Input, LinkEnd, LinkId, LocalClose, Message, Output, Phase,
     Rejection, Status, Switch,
@@ -19,7 +16,6 @@ use crate::time::Duration;
 use crate::topology::publication::Key;
 use crate::topology::record::Record;
 use crate::topology::{Applied, Handle};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A node that found the mesh learns within this time what any member knows of its past.
@@ -275,7 +271,7 @@ impl Gossip {
         }
         // The record of a later start resets the sessions: not below the one just opened.
         self.members.note_session(member, session);
-        self.on_link_heard(link);
+        self.on_link_heard(link, member);
         let edge = self.self_record.edge(member);
         if edge.is_some_and(|edge| edge.is_down()) || self.status(member) != Status::Alive {
             self.self_record
@@ -433,16 +429,16 @@ impl Gossip {
 /// Messages.
 impl Gossip {
     pub(super) fn on_receive(&mut self, link: LinkId, message: Message) {
-        match self.links.get(link).map(Link::is_open) {
-            Some(open) => self.on_link_message(link, open, message),
+        match self.links.get(link) {
+            Some(held) => self.on_link_message(link, held.member(), held.is_open(), message),
             None => self.on_handshake_message(link, message),
         }
     }
 
-    fn on_link_message(&mut self, link: LinkId, open: bool, message: Message) {
+    fn on_link_message(&mut self, link: LinkId, member: Handle, open: bool, message: Message) {
         match message {
             Message::Goodbye(goodbye) => self.on_goodbye(link, goodbye),
-            Message::Frame(frame) if open => self.on_frame(link, frame),
+            Message::Frame(frame) if open => self.on_frame(link, member, frame),
             Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) if open => {
                 self.close_for_protocol(link, Rejection::SecondHello);
             }
@@ -475,31 +471,38 @@ impl Gossip {
 
     /// A message for another machine proves that the peer is alive, and that both ends completed the handshake.
     pub(super) fn on_heard(&mut self, link: LinkId) {
-        if self.links.is_open(link) {
-            self.on_link_heard(link);
+        if let Some(held) = self.links.get(link) {
+            let member = held.member();
+            if held.is_open() {
+                self.on_link_heard(link, member);
+            }
         } else if self.handshakes.get(link).is_some() {
             self.close_for_protocol(link, Rejection::BeforeHello);
         }
     }
 
-    fn on_frame(&mut self, link: LinkId, frame: Frame) {
-        self.on_link_heard(link);
+    fn on_frame(&mut self, link: LinkId, member: Handle, frame: Frame) {
+        self.on_link_heard(link, member);
         if frame.prune {
             self.dissemination.set_eager(link, false);
         }
         if !frame.records.is_empty() || !frame.reports.is_empty() {
             self.on_updates(link, &frame.records, &frame.reports);
         }
-        let frames = &mut self.frames;
-        self.dissemination
-            .on_announced(&mut self.context, link, &frame.have, |key| {
-                frames.on_announced_there(link, key);
-            });
-        for key in self
-            .dissemination
-            .on_graft(&self.context, link, &frame.graft)
-        {
-            self.frames.update(link, key);
+        if !frame.have.is_empty() {
+            let frames = &mut self.frames;
+            self.dissemination
+                .on_announced(&mut self.context, link, &frame.have, |key| {
+                    frames.on_announced_there(link, key);
+                });
+        }
+        if !frame.graft.is_empty() {
+            let keys = self
+                .dissemination
+                .on_graft(&self.context, link, &frame.graft);
+            for key in keys {
+                self.frames.update(link, key);
+            }
         }
         self.on_gone(&frame.gone);
         // Each step of a reconciliation may cost a look at the whole view.
@@ -559,7 +562,7 @@ impl Gossip {
     }
 
     /// Updates that came by anti-entropy, to be broadcast or not.
-    fn on_pushed(
+    pub(super) fn on_pushed(
         &mut self,
         link: LinkId,
         records: &[Arc<Record>],
@@ -722,73 +725,6 @@ impl Gossip {
             if let Some(member) = Dissemination::place_of(&mut self.context, id) {
                 self.members.on_reported_gone(&self.context, member, *age);
                 self.verdict.schedule(&mut self.context);
-            }
-        }
-    }
-}
-
-/// Anti-entropy.
-impl Gossip {
-    fn begin_sync(&mut self, link: LinkId) {
-        if let Some(step) = self.anti_entropy.begin(&self.context, link) {
-            self.frames.sync(link, step);
-        }
-    }
-
-    fn on_hash(&mut self, link: LinkId, theirs: u64) {
-        match self.anti_entropy.on_hash(&self.context, link, theirs) {
-            Answer::None => {}
-            Answer::Push(keys) => self.push(link, keys),
-            Answer::Sync(step) => self.frames.sync(link, step),
-            Answer::Hash => self.frames.hash(link),
-        }
-    }
-
-    fn push(&mut self, link: LinkId, keys: Vec<Key>) {
-        for key in keys {
-            self.frames.push(link, key);
-        }
-    }
-
-    fn on_sync(&mut self, link: LinkId, step: Sync) {
-        let asks = matches!(step, Sync::Sketch(_) | Sync::Larger(_) | Sync::Want(_));
-        if asks && self.frames.is_syncing(link) {
-            return;
-        }
-        match step {
-            Sync::Sketch(cells) => match AntiEntropy::compare(&self.context, &cells) {
-                Err(larger) => self.frames.sync(link, larger),
-                Ok(found) => {
-                    let ours = found.ours.into_iter().collect();
-                    self.push(link, AntiEntropy::keys_of(&self.context, &ours));
-                    if !found.theirs.is_empty() {
-                        self.frames.sync(link, Sync::Want(found.theirs));
-                    }
-                }
-            },
-            Sync::Larger(0) => self.frames.snapshot(link, true),
-            Sync::Larger(cells) => {
-                let sketch = AntiEntropy::sketch_of(&self.context, cells);
-                self.frames.sync(link, sketch);
-            }
-            Sync::Want(digests) => {
-                let wanted: BTreeSet<u64> = digests.into_iter().collect();
-                self.push(link, AntiEntropy::keys_of(&self.context, &wanted));
-            }
-            Sync::Push { records, reports } => self.on_pushed(link, &records, &reports, true),
-            Sync::Snapshot {
-                records,
-                reports,
-                last,
-                reply,
-            } => {
-                // A newcomer's contact has told all others already; what a snapshot brings may be new to this node's
-                // other neighbours all the same.
-                let broadcast = reply || self.links.open_count() > 1;
-                self.on_pushed(link, &records, &reports, broadcast);
-                if last && reply {
-                    self.frames.snapshot(link, false);
-                }
             }
         }
     }

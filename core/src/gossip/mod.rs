@@ -258,8 +258,8 @@ impl Gossip {
 
 /// Silence of links.
 impl Gossip {
-    /// A message came on a link: the neighbour is alive.
-    fn on_link_heard(&mut self, link: LinkId) {
+    /// A message came on the link to a member: the member is alive.
+    fn on_link_heard(&mut self, link: LinkId, member: Handle) {
         let Some(was_silent) = self.silence.on_received(&mut self.context, link) else {
             return;
         };
@@ -267,9 +267,6 @@ impl Gossip {
             self.anti_entropy.forget_hash(link);
         }
         self.local_health.on_heard(&mut self.context);
-        let Some(member) = self.links.get(link).map(links::Link::member) else {
-            return;
-        };
         let edge = self.self_record.edge(member);
         let accused = edge.is_some_and(|edge| edge.is_down());
         let doubted = matches!(self.status(member), Status::Suspect | Status::Down);

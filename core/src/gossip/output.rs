@@ -1,12 +1,14 @@
-//! Outgoing values, dials and farewells: what this node publishes, which members it dials, and which links it closes.
+//! Outgoing values, dials and farewells: what this node publishes and sends, which members it dials, and which links it
+//! closes.
 
+use super::anti_entropy::{Answer, AntiEntropy};
 use super::bootstrap::JOIN_STAGGER;
 use super::dialer::{Dial, Purpose};
 use super::dissemination::Dissemination;
 use super::frame_builder::Route;
 use super::handshake;
 use super::links::Link;
-use super::message::{Goodbye, Refusal, RefusalReason};
+use super::message::{Goodbye, Refusal, RefusalReason, Sync};
 use super::self_record::{Claim, Succession};
 use super::timer::Timers;
 use super::{
@@ -20,6 +22,7 @@ use crate::topology::Handle;
 use crate::topology::publication::Key;
 use crate::topology::record::{Rank, Record, Report};
 use core::net::SocketAddr;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How long a busy or full member is not dialled again.
@@ -97,6 +100,73 @@ impl Gossip {
             &self.members,
             |context, link| anti_entropy.on_hash_sent(context, link),
         );
+    }
+}
+
+/// Anti-entropy.
+impl Gossip {
+    pub(super) fn begin_sync(&mut self, link: LinkId) {
+        if let Some(step) = self.anti_entropy.begin(&self.context, link) {
+            self.frames.sync(link, step);
+        }
+    }
+
+    pub(super) fn on_hash(&mut self, link: LinkId, theirs: u64) {
+        match self.anti_entropy.on_hash(&self.context, link, theirs) {
+            Answer::None => {}
+            Answer::Push(keys) => self.push(link, keys),
+            Answer::Sync(step) => self.frames.sync(link, step),
+            Answer::Hash => self.frames.hash(link),
+        }
+    }
+
+    fn push(&mut self, link: LinkId, keys: Vec<Key>) {
+        for key in keys {
+            self.frames.push(link, key);
+        }
+    }
+
+    pub(super) fn on_sync(&mut self, link: LinkId, step: Sync) {
+        let asks = matches!(step, Sync::Sketch(_) | Sync::Larger(_) | Sync::Want(_));
+        if asks && self.frames.is_syncing(link) {
+            return;
+        }
+        match step {
+            Sync::Sketch(cells) => match AntiEntropy::compare(&self.context, &cells) {
+                Err(larger) => self.frames.sync(link, larger),
+                Ok(found) => {
+                    let ours = found.ours.into_iter().collect();
+                    self.push(link, AntiEntropy::keys_of(&self.context, &ours));
+                    if !found.theirs.is_empty() {
+                        self.frames.sync(link, Sync::Want(found.theirs));
+                    }
+                }
+            },
+            Sync::Larger(0) => self.frames.snapshot(link, true),
+            Sync::Larger(cells) => {
+                let sketch = AntiEntropy::sketch_of(&self.context, cells);
+                self.frames.sync(link, sketch);
+            }
+            Sync::Want(digests) => {
+                let wanted: BTreeSet<u64> = digests.into_iter().collect();
+                self.push(link, AntiEntropy::keys_of(&self.context, &wanted));
+            }
+            Sync::Push { records, reports } => self.on_pushed(link, &records, &reports, true),
+            Sync::Snapshot {
+                records,
+                reports,
+                last,
+                reply,
+            } => {
+                // A newcomer's contact has told all others already; what a snapshot brings may be new to this node's
+                // other neighbours all the same.
+                let broadcast = reply || self.links.open_count() > 1;
+                self.on_pushed(link, &records, &reports, broadcast);
+                if last && reply {
+                    self.frames.snapshot(link, false);
+                }
+            }
+        }
     }
 }
 

@@ -166,7 +166,9 @@ mod tests {
             DialError::Untrusted("its certificate has expired".to_owned())
         );
         let error = io_error(Tls::AlertReceived(AlertDescription::UnknownCA));
-        assert!(matches!(greeting(&error), DialError::Untrusted(why) if why.contains("foreign")));
+        assert!(
+            matches!(greeting(&error), DialError::Untrusted(why) if why.contains("does not know"))
+        );
     }
 
     #[test]

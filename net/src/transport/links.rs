@@ -14,7 +14,6 @@ use super::connection::ConnectionState;
 use super::failure;
 use super::limits::Limits;
 use super::queue::{Ending, Outbound, Queue};
-use super::renewal;
 use super::tasks::Tasks;
 use super::traffic::Counters;
 use crate::clock;
@@ -47,7 +46,7 @@ pub(crate) struct Links {
     table: Arc<Mutex<Table>>,
     pub(crate) driver: Handle<Node>,
     /// The machine that decides about certificates.
-    pub(crate) credentials: Handle<Credentials>,
+    credentials: Handle<Credentials>,
     pub(crate) tasks: Tasks,
     pub(crate) limits: Limits,
     pub(crate) notices: broadcast::Sender<Notice>,
@@ -323,6 +322,11 @@ impl Links {
         let _ended = self.driver.send(node::Input::Mesh(input)).await.is_err();
     }
 
+    /// Sends an input to the machine that decides about certificates; ignored if its loop has ended.
+    pub(crate) async fn tell_credentials(&self, input: credentials::Input) {
+        let _ended = self.credentials.send(input).await.is_err();
+    }
+
     /// Publishes an event to the subscribers, if there are any.
     pub(crate) fn notice(&self, event: Event) {
         let _nobody = self.notices.send(Notice::Transport(event)).is_err();
@@ -338,7 +342,7 @@ impl LinkTask {
             expiry: self.expiry,
             generation,
         };
-        renewal::deliver(&self.links.credentials, opened).await;
+        self.links.tell_credentials(opened).await;
         let reason = loop {
             match self.next().await {
                 Next::Packet(packet) => match self.unpack(packet) {
@@ -432,7 +436,7 @@ impl LinkTask {
         let grace = self.links.limits.close_grace;
         let known = self.links.forget(self.link);
         let closed = credentials::Input::LinkClosed { link: self.link };
-        renewal::deliver(&self.links.credentials, closed).await;
+        self.links.tell_credentials(closed).await;
         if reason.is_none_or(in_order) {
             self.queue.close();
         } else {

@@ -288,7 +288,7 @@ impl MeshNode {
         };
         let run = async move { drop(driver::run(machine, performer, inbox, origin).await) };
         self.links.tasks.spawn(until(run, self.closed()));
-        let follow = renewal::follow(self.credentials.clone(), self.links.credentials.clone());
+        let follow = renewal::follow(self.credentials.clone(), self.links.clone());
         self.links.tasks.spawn(until(follow, self.closed()));
     }
 
@@ -406,13 +406,15 @@ impl MeshNode {
 
     /// Answers a request for a certificate: the source holds none but the one in use.
     pub async fn renewal_unchanged(&self) {
-        renewal::deliver(&self.links.credentials, credentials::Input::Unchanged).await;
+        self.links
+            .tell_credentials(credentials::Input::Unchanged)
+            .await;
     }
 
     /// Answers a request for a certificate: none could be obtained, for this reason. The request is retried.
     pub async fn renewal_failed(&self, reason: String) {
         let failed = credentials::Input::RequestFailed { reason };
-        renewal::deliver(&self.links.credentials, failed).await;
+        self.links.tell_credentials(failed).await;
     }
 
     /// Returns the node's overlay and its data paths; `None` without an overlay.

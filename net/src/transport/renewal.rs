@@ -7,7 +7,7 @@
 use super::credentials::CurrentProof;
 use super::links::Links;
 use crate::clock;
-use crate::driver::{Handle, Performer};
+use crate::driver::Performer;
 use crate::link::Event;
 use phalanx_core::credentials::{Credentials, CredentialsEvent, Input, Output};
 use phalanx_core::gossip::{self, LinkId};
@@ -44,10 +44,9 @@ impl Performer<Credentials> for CredentialsPerformer {
 impl CredentialsPerformer {
     /// Delivers the completion of an order. The loop cannot wait for room in its own inbox, so a task does.
     fn answer(&self, input: Input) {
-        let machine = self.links.credentials.clone();
-        self.links
-            .tasks
-            .spawn(async move { deliver(&machine, input).await });
+        let links = self.links.clone();
+        let answer = async move { links.tell_credentials(input).await };
+        self.links.tasks.spawn(answer);
     }
 
     fn verify(&self, link: LinkId) {
@@ -55,21 +54,18 @@ impl CredentialsPerformer {
         let Some(peer) = self.links.peer(link) else {
             return;
         };
-        let (proof, machine) = (self.proof.current(), self.links.credentials.clone());
+        let (proof, links) = (self.proof.current(), self.links.clone());
         self.links.tasks.spawn(async move {
             let trusted = proof.identity.still_trusts(&peer, clock::wall());
-            deliver(&machine, Input::Verified { link, trusted }).await;
+            links
+                .tell_credentials(Input::Verified { link, trusted })
+                .await;
         });
     }
 }
 
-/// Delivers an input to the machine. Without effect once the node has ended.
-pub(crate) async fn deliver(machine: &Handle<Credentials>, input: Input) {
-    let _ended = machine.send(input).await.is_err();
-}
-
 /// Tells the machine of each proof that takes the place of another.
-pub(crate) async fn follow(proof: CurrentProof, machine: Handle<Credentials>) {
+pub(crate) async fn follow(proof: CurrentProof, links: Links) {
     let mut proofs = proof.follow();
     while proofs.changed().await.is_ok() {
         let input = {
@@ -79,7 +75,7 @@ pub(crate) async fn follow(proof: CurrentProof, machine: Handle<Credentials>) {
                 validity: proof.identity.validity(),
             }
         };
-        deliver(&machine, input).await;
+        links.tell_credentials(input).await;
     }
 }
 

@@ -75,7 +75,12 @@ pub fn run(
             break;
         }
     }
-    Ok(finish(definition, engine, judge, options.strict))
+    Ok(finish(
+        definition,
+        engine,
+        judge,
+        (options.strict, &options.sabotage),
+    ))
 }
 
 /// Processes events up to an instant; the judge hears what nodes report.
@@ -105,7 +110,7 @@ fn finish(
     definition: &Definition,
     mut engine: Engine<'_, '_>,
     judge: Judge<'_>,
-    strict: bool,
+    (strict, sabotage): (bool, &[String]),
 ) -> Outcome {
     check(&mut engine, Invariants::at_rest);
     let scenario = engine.scenario;
@@ -115,6 +120,7 @@ fn finish(
         definition,
         engine: Kind::Model,
         strict,
+        sabotage,
         now: since_start(engine.now),
         trace_hash: engine.trace.hash(),
         events: engine.events,

@@ -121,6 +121,18 @@ impl<'a> Replay<'a> {
         self.engine.scenario
     }
 
+    /// The programs of a host in the order in which they start, each with the view of its process if it runs.
+    pub fn processes(
+        &self,
+        host: usize,
+    ) -> impl Iterator<Item = (&'static str, Option<&dyn ProcessView>)> {
+        let slots = &self.engine.slots[self.engine.hosts[host].processes.clone()];
+        slots.iter().map(|slot| {
+            let view = slot.process.as_ref().map(|process| process.machine.view());
+            (self.engine.programs[slot.program].name(), view)
+        })
+    }
+
     /// The view of this type of a running process of a host, with the process's own time. Events of one host at one
     /// instant (mail after a pause) are one: the view is that after the last.
     #[must_use]

@@ -143,11 +143,7 @@ impl<'a> Data<'a> {
             overhead_bytes: outcome.overhead_bytes,
             end: end / 1_000,
             faults_end: u64::try_from(recording.plan().faults_end.as_micros()).unwrap_or(u64::MAX),
-            reproduce: crate::scenario::command_line::reproduce(
-                scenario,
-                outcome.engine,
-                outcome.seed,
-            ),
+            reproduce: outcome.reproduce.clone(),
             nodes: scenario
                 .hosts
                 .iter()

@@ -98,6 +98,8 @@ fn dns() -> Dns {
 }
 
 static HOSTS: Definition = Definition {
+    name: "hosts",
+    command: "hosts",
     vocabulary: || {
         let words = ["probe", "nginx", "dns"].map(|program| Words {
             program,
@@ -122,7 +124,6 @@ static HOSTS: Definition = Definition {
         })
     },
     recoverable: |_, _, _| Ok(()),
-    reproduce_command: |scenario, seed, _| format!("hosts {} {seed}", scenario.name),
 };
 
 /// A scenario of steps, each with its time, and of what the first host's probe is answered, in order.

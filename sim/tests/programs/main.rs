@@ -158,6 +158,8 @@ impl Program for Clients {
 }
 
 static SHOP: Definition = Definition {
+    name: "shop",
+    command: "shop",
     vocabulary: || {
         let counter = Words {
             program: "counter",
@@ -178,7 +180,6 @@ static SHOP: Definition = Definition {
         })
     },
     recoverable: |_, _, _| Ok(()),
-    reproduce_command: |scenario, seed, _| format!("shop {} {seed}", scenario.name),
 };
 
 fn parse(nodes: &str, steps: &str) -> Result<Scenario, String> {

@@ -2,10 +2,10 @@
 
 use super::Ask;
 use crate::channels::{MapVersion, Pair};
-use crate::scale::Span;
 use clap::{Args, Subcommand, ValueEnum};
 use phalanx_core::channel::ChannelName;
 use phalanx_core::identity::NodeId;
+use phalanx_sim_cli::scale::Span;
 
 /// Kind of a channel: how its broadcasts are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

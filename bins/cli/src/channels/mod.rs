@@ -1,8 +1,8 @@
 //! `phalanx publish`, `subscribe`, `send`, `routes`, `channels` and `kv`: use channels through a
 //! live node.
 //!
-//! - [`say`]: publishing and sending.
-//! - [`hear`]: subscribing.
+//! - [`say`]: how messages are published and sent.
+//! - [`hear`]: the subscriptions of the tool.
 //! - [`mod@kv`]: the map on a channel.
 //! - [`ways`]: routes, and the list of channels.
 //! - [`value`]: formats of flags and of output.

@@ -8,11 +8,11 @@
 mod tool;
 
 use super::Fleet;
-use super::interrupt::Interrupt;
 use crate::arguments::Demo;
 use crate::failure::{Failure, Verdict};
 use crate::mesh::answer::{Peer, Status};
 use crate::screen::{Cell, Paint, Screen, Table, count, span};
+use phalanx_sim_cli::interrupt::Interrupt;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::Path;

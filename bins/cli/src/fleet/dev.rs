@@ -1,13 +1,13 @@
 //! `phalanx dev`: a local mesh for experiments, with a live table of its nodes.
 
 use super::Fleet;
-use super::interrupt::Interrupt;
 use crate::arguments::Dev;
 use crate::failure::{Failure, Verdict};
 use crate::mesh::answer::Status;
 use crate::mesh::reach::{Node, admin_of};
 use crate::screen::{Cell, Paint, Screen, Table, count, span};
 use phalanx_net::identity::Identity;
+use phalanx_sim_cli::interrupt::Interrupt;
 use serde_json::json;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};

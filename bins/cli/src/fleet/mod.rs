@@ -1,14 +1,12 @@
 //! A mesh of real daemons on this machine, in a temporary directory that is removed at the end.
 //!
 //! - [`daemon`]: one process.
-//! - [`interrupt`]: Ctrl-C and other signals to end.
 //! - [`dev`]: `phalanx dev`.
 //! - [`demo`]: `make demo`.
 
 pub(crate) mod daemon;
 pub(crate) mod demo;
 pub(crate) mod dev;
-pub(crate) mod interrupt;
 
 use crate::failure::Failure;
 use crate::programs;

@@ -243,7 +243,8 @@ fn a_bad_value_is_named_with_its_place_and_the_mend() {
             .starts_with("FILE:7: services: \"Shop/1\" names a service that has 'S'")
     );
     assert!(
-        problem("\"warn\"", "\"loud\"").starts_with("FILE:12: log.level: \"loud\" is no log level")
+        problem("\"warn\"", "\"loud\"")
+            .starts_with("FILE:12: log.level: \"loud\" is not a valid log level")
     );
     assert!(
         problem("5_000", "50")

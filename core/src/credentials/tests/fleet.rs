@@ -76,9 +76,11 @@ impl Fleet {
     fn step(&mut self, node: usize, input: Input) {
         let mut out = Outbox::new();
         let before = self.members[node].machine.next_deadline();
-        match input {
-            Input::Wake => wake_checked(&mut self.members[node].machine, self.now, &mut out),
-            input => self.members[node].machine.step(self.now, input, &mut out),
+        let machine = &mut self.members[node].machine;
+        if input == Input::Wake {
+            wake_checked(machine, self.now, &mut out);
+        } else {
+            machine.step(self.now, input, &mut out);
         }
         if let Some(at) = before {
             self.due.remove(&(at, node));

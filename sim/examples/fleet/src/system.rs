@@ -6,8 +6,7 @@ use crate::nginx::Nginx;
 use phalanx_sim::address::address;
 use phalanx_sim::invariant::{Invariant, Verdict};
 use phalanx_sim::mesh::{self, MESH};
-use phalanx_sim::scenario::command_line::run_words;
-use phalanx_sim::scenario::{Host, Scenario, Vocabulary};
+use phalanx_sim::scenario::{Host, Scenario, Vocabulary, Words};
 use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start};
 use serde_json::Value;
 
@@ -19,32 +18,38 @@ const SERVED_EARLY: &str = "served-early";
 
 /// The fleet: a mesh daemon on every host, a controller on the hosts of that role, an agent and an nginx on the others.
 pub static FLEET: Definition = Definition {
+    name: "fleet",
+    command: "cargo run --",
     vocabulary,
     build,
     recoverable: MESH.recoverable,
-    reproduce_command: |scenario, seed, _| {
-        let scenario = run_words(scenario);
-        format!("fleet run {scenario} --seeds {seed}..{seed}")
-    },
 };
 
 fn vocabulary() -> Vocabulary {
-    let mut words = mesh::vocabulary();
-    words.name = "the fleet";
-    words.programs.extend(["controller", "agent", "nginx"]);
-    words.events.extend(["served", "controller-unreachable"]);
-    words.commands.push(DEPLOY);
-    words.sabotage.push(SERVED_EARLY);
-    words.check = Some(check);
-    words
+    let controller = Words {
+        program: "controller",
+        commands: vec![DEPLOY],
+        check: Some(check),
+        ..Words::default()
+    };
+    let agent = Words {
+        program: "agent",
+        events: vec!["served", "controller-unreachable"],
+        sabotage: vec![SERVED_EARLY],
+        ..Words::default()
+    };
+    let nginx = Words {
+        program: "nginx",
+        ..Words::default()
+    };
+    let mesh = mesh::vocabulary().programs;
+    Vocabulary::of(
+        "the fleet",
+        mesh.into_iter().chain([controller, agent, nginx]),
+    )
 }
 
-fn check(word: &str, with: &Value) -> Result<(), String> {
-    if word != DEPLOY {
-        return mesh::vocabulary()
-            .check
-            .map_or(Ok(()), |check| check(word, with));
-    }
+fn check(_: &str, with: &Value) -> Result<(), String> {
     match with["version"].as_u64() {
         Some(version) if version > 0 => Ok(()),
         _ => Err("`deploy` needs `version`, a number from 1 on".to_owned()),

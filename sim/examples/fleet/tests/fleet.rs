@@ -42,7 +42,10 @@ fn a_version_that_is_reported_before_nginx_has_loaded_it_is_found() {
         .iter()
         .find(found)
         .expect("the invariant catches it");
-    assert!(failure.reproduce.starts_with("fleet run "), "{failure}");
+    assert!(
+        failure.reproduce.starts_with("cargo run -- run "),
+        "{failure}"
+    );
 }
 
 #[test]

@@ -1,16 +1,15 @@
 //! A recorded run: as a page, as a timeline, as the causes of a failure.
 
-use super::catalogue::Entry;
-use super::engine::Settings;
-use super::record::Record;
-use super::report::Report;
+use crate::catalogue::Entry;
+use crate::engine::Settings;
 use crate::failure::Failure;
+use crate::record::Record;
+use crate::report::Report;
 use crate::screen::{Paint, Screen};
-use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::{Recording, causes};
 use phalanx_sim::report::{self, Seed};
-use phalanx_sim::scenario::{Engine, Scenario};
+use phalanx_sim::scenario::Engine;
 use phalanx_sim::timeline::{FAULT, Row, rows};
 use phalanx_sim::{Options, run};
 use std::fs::File;
@@ -26,10 +25,11 @@ const WIDTH: usize = 100;
 
 /// Does a run again and keeps it; none when a machine broke its own rules in it.
 fn recorded<'a>(
-    scenario: &'a Scenario,
+    entry: &'a Entry,
     seed: u64,
     settings: &Settings,
 ) -> Result<Option<(Recording<'a>, Outcome)>, Failure> {
+    let scenario = &*entry.scenario;
     let plan = scenario.plan(seed).map_err(Failure::usage)?;
     let mut recording = Recording::new(scenario, plan);
     let options = Options {
@@ -37,14 +37,16 @@ fn recorded<'a>(
         strict: settings.strict,
         recorder: Some(&mut recording),
     };
-    match catch_unwind(AssertUnwindSafe(|| run(&MESH, scenario, seed, options))) {
+    match catch_unwind(AssertUnwindSafe(|| {
+        run(entry.system, scenario, seed, options)
+    })) {
         Ok(outcome) => Ok(Some((recording, outcome.map_err(Failure::usage)?))),
         Err(_) => Ok(None),
     }
 }
 
 /// Adds to each failure of a run in the model engine what led to it.
-pub(super) fn explain(
+pub(crate) fn explain(
     entry: &Entry,
     settings: &Settings,
     record: &mut Record,
@@ -52,7 +54,7 @@ pub(super) fn explain(
     if record.read.engine != Engine::Model.to_string() || record.read.failures.is_empty() {
         return Ok(());
     }
-    if let Some((recording, outcome)) = recorded(&entry.scenario, record.read.seed, settings)? {
+    if let Some((recording, outcome)) = recorded(entry, record.read.seed, settings)? {
         add_causes(&recording, &outcome, record);
     }
     Ok(())
@@ -77,13 +79,13 @@ fn add_causes(recording: &Recording<'_>, outcome: &Outcome, record: &mut Record)
 
 /// What a picture is drawn to.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted<'a> {
-    pub(super) page: Option<&'a Path>,
-    pub(super) timeline: bool,
+pub(crate) struct Wanted<'a> {
+    pub(crate) page: Option<&'a Path>,
+    pub(crate) timeline: bool,
 }
 
 /// Runs a single seed and draws it, in one go; nothing when a machine broke its own rules in it.
-pub(super) fn alone(
+pub(crate) fn alone(
     screen: &Screen,
     entry: &Entry,
     seed: u64,
@@ -92,7 +94,7 @@ pub(super) fn alone(
     report: &mut Report<'_>,
 ) -> Result<bool, Failure> {
     let start = Instant::now();
-    let Some((recording, mut outcome)) = recorded(&entry.scenario, seed, settings)? else {
+    let Some((recording, mut outcome)) = recorded(entry, seed, settings)? else {
         return Ok(false);
     };
     outcome.wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -108,7 +110,7 @@ pub(super) fn alone(
 }
 
 /// Shows one run of a sweep: the first that failed, else the first.
-pub(super) fn show(
+pub(crate) fn show(
     screen: &Screen,
     entry: &Entry,
     settings: &Settings,
@@ -118,7 +120,7 @@ pub(super) fn show(
     let Some(shown) = seeds.iter().find(|seed| !seed.passed).or(seeds.first()) else {
         return Ok(());
     };
-    let Some((recording, outcome)) = recorded(&entry.scenario, shown.seed, settings)? else {
+    let Some((recording, outcome)) = recorded(entry, shown.seed, settings)? else {
         return screen.line(format!(
             "seed {} broke off, so there is nothing to draw",
             shown.seed

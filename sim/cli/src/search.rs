@@ -1,18 +1,18 @@
 //! `phalanx sim search`: trials on all cores until one fails, the time is over, or somebody has seen enough.
 
-use super::catalogue::{self, again};
-use super::engine::sabotage_flags;
-use super::sweep;
 use crate::arguments::SimSearch;
+use crate::catalogue::{self, again};
 use crate::failure::{Failure, Verdict};
-use crate::fleet::interrupt::Interrupt;
+use crate::interrupt::Interrupt;
 use crate::screen::{Paint, Screen, span};
+use crate::sweep;
+use crate::tool::Tool;
 use indicatif::{ProgressBar, ProgressDrawTarget};
-use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Failure as Broken;
 use phalanx_sim::runner::Model;
+use phalanx_sim::scenario::command_line::sabotage_flags;
 use phalanx_sim::scenario::{Engine, Scenario};
-use phalanx_sim::search::{Hunt, Subject, Trial, attempt};
+use phalanx_sim::search::{Coverage, Hunt, Subject, Trial, attempt};
 use serde_json::json;
 use std::io::IsTerminal as _;
 use std::num::NonZero;
@@ -26,8 +26,9 @@ use std::time::{Duration, Instant};
 /// How often the clock and the signals are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What the workers share.
-struct Shared {
+/// The state that the workers share.
+struct Shared<'a> {
+    tool: &'a Tool<'a>,
     hunt: Mutex<Hunt>,
     found: Mutex<Option<Found>>,
     trouble: Mutex<Option<Failure>>,
@@ -50,17 +51,23 @@ struct Tally {
     took: Duration,
 }
 
-pub(super) fn run(screen: &Screen, arguments: &SimSearch) -> Result<Verdict, Failure> {
+pub(crate) fn run(
+    screen: &Screen,
+    tool: &Tool<'_>,
+    arguments: &SimSearch,
+) -> Result<Verdict, Failure> {
     let mut bases = Vec::new();
-    for entry in catalogue::load(&arguments.files, arguments.variant.as_deref())? {
+    let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
+    for entry in &entries {
         entry
             .scenario
             .check_engine(Engine::Model)
             .map_err(Failure::usage)?;
         bases.push(Scenario::clone(&entry.scenario));
     }
-    let sabotage = sweep::sabotage(&arguments.sabotage)?;
+    let sabotage = sweep::sabotage(&arguments.sabotage, &entries)?;
     let shared = Shared {
+        tool,
         hunt: Mutex::new(Hunt::new(bases, arguments.seed)),
         found: Mutex::new(None),
         trouble: Mutex::new(None),
@@ -84,7 +91,7 @@ pub(super) fn run(screen: &Screen, arguments: &SimSearch) -> Result<Verdict, Fai
     };
     drop(hunt);
     let written = match found {
-        Some(found) => Some(write(&arguments.out, found, &sabotage)?),
+        Some(found) => Some(write(tool, &arguments.out, found, &sabotage)?),
         None => None,
     };
     report(screen, arguments, &tally, written.as_ref())?;
@@ -97,7 +104,7 @@ pub(super) fn run(screen: &Screen, arguments: &SimSearch) -> Result<Verdict, Fai
 
 /// Runs trials until something ends the hunt.
 fn hunt(
-    shared: &Shared,
+    shared: &Shared<'_>,
     jobs: usize,
     sabotage: &[String],
     deadline: Instant,
@@ -135,11 +142,7 @@ fn progress(runs: u64, covered: usize) -> String {
 }
 
 /// Draws, runs and learns.
-fn work(shared: &Shared, sabotage: &[String]) {
-    let subject = Subject {
-        runner: &Model(&MESH),
-        sabotage,
-    };
+fn work(shared: &Shared<'_>, sabotage: &[String]) {
     while !shared.over.load(Ordering::Relaxed) {
         let mut hunt = shared.hunt.lock().unwrap_or_else(PoisonError::into_inner);
         if shared.runs.is_some_and(|runs| hunt.drawn() >= runs) {
@@ -148,7 +151,11 @@ fn work(shared: &Shared, sabotage: &[String]) {
         let trial = hunt.draw();
         let scenario = hunt.scenario(&trial);
         drop(hunt);
-        match attempt(subject, &scenario, trial.seed) {
+        let tried = shared
+            .tool
+            .runner(&scenario)
+            .and_then(|runner| try_once(&runner, sabotage, &scenario, trial.seed));
+        match tried {
             Ok((failures, coverage)) => {
                 let mut hunt = shared.hunt.lock().unwrap_or_else(PoisonError::into_inner);
                 hunt.learn(&trial, &coverage);
@@ -175,10 +182,20 @@ fn work(shared: &Shared, sabotage: &[String]) {
                     .trouble
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner);
-                *trouble = Some(Failure::usage(why));
+                *trouble = Some(why);
             }
         }
     }
+}
+
+/// Runs one trial.
+fn try_once(
+    runner: &Model,
+    sabotage: &[String],
+    scenario: &Scenario,
+    seed: u64,
+) -> Result<(Vec<Broken>, Coverage), Failure> {
+    attempt(Subject { runner, sabotage }, scenario, seed).map_err(Failure::usage)
 }
 
 fn take<T>(shared: &Mutex<Option<T>>) -> Option<T> {
@@ -190,11 +207,18 @@ struct Written {
     path: PathBuf,
     /// The command that shows the failure again.
     again: String,
+    /// The command of the tool.
+    command: &'static str,
     found: Found,
 }
 
 /// Writes the failing scenario; by itself, with its seed, it fails again.
-fn write(folder: &Path, mut found: Found, sabotage: &[String]) -> Result<Written, Failure> {
+fn write(
+    tool: &Tool<'_>,
+    folder: &Path,
+    mut found: Found,
+    sabotage: &[String],
+) -> Result<Written, Failure> {
     let name = found.scenario.plain_name();
     let path = folder.join(format!("{name}-{}.toml", found.trial.seed));
     let shown = path.display();
@@ -202,8 +226,9 @@ fn write(folder: &Path, mut found: Found, sabotage: &[String]) -> Result<Written
         .failures
         .first()
         .map_or("", |broken| broken.expectation.as_str());
+    let command = tool.runner(&found.scenario)?.0.command;
     let text = format!(
-        "# Found by search: {why}\n# phalanx sim run {shown} --seed {}{}\n{}",
+        "# Found by search: {why}\n# {command} run {shown} --seed {}{}\n{}",
         found.trial.seed,
         sabotage_flags(sabotage),
         found.scenario.to_toml()
@@ -211,12 +236,17 @@ fn write(folder: &Path, mut found: Found, sabotage: &[String]) -> Result<Written
     let unwritable = |error| Failure::usage(format!("{shown} cannot be written: {error}"));
     std::fs::create_dir_all(folder).map_err(unwritable)?;
     std::fs::write(&path, text).map_err(unwritable)?;
-    let again = again(&path, found.trial.seed, sabotage)?;
+    let again = again(tool, &path, found.trial.seed, sabotage)?;
     let failures = std::mem::take(&mut found.failures).into_iter();
     found.failures = failures
         .map(|broken| broken.reproduced_by(&again))
         .collect();
-    Ok(Written { path, again, found })
+    Ok(Written {
+        path,
+        again,
+        command,
+        found,
+    })
 }
 
 fn report(
@@ -227,7 +257,10 @@ fn report(
 ) -> Result<(), Failure> {
     let took = u64::try_from(tally.took.as_millis()).unwrap_or(u64::MAX);
     if arguments.json {
-        let failure = written.map(|Written { path, again, found }| {
+        let failure = written.map(|written| {
+            let Written {
+                path, again, found, ..
+            } = written;
             json!({
                 "file": path,
                 "reproduce": again,
@@ -244,7 +277,13 @@ fn report(
             "found": failure,
         }));
     }
-    if let Some(Written { path, again, found }) = written {
+    if let Some(written) = written {
+        let Written {
+            path,
+            again,
+            command,
+            found,
+        } = written;
         let (seed, path) = (found.trial.seed, path.display());
         let head = format!("{}, seed {seed}, fails", found.scenario.name);
         screen.line(screen.painted(&head, Paint::Bad))?;
@@ -257,8 +296,9 @@ fn report(
             ))?;
         }
         screen.line(format!("  again:   {again}"))?;
+        let planted = sabotage_flags(&arguments.sabotage);
         screen.line(format!(
-            "  smaller: phalanx sim shrink {path} --seed {seed} -o small.toml"
+            "  smaller: {command} shrink {path} --seed {seed}{planted} -o small.toml"
         ))?;
     }
     let (runs, covered, kept) = (tally.runs, tally.covered, tally.kept);

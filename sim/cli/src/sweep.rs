@@ -1,18 +1,17 @@
 //! `phalanx sim run`: runs each scenario with each seed in each requested engine, in parallel.
 
-use super::catalogue::{self, Entry};
-use super::engine::{self, Settings};
-use super::junit::Junit;
-use super::picture;
-use super::record::{Broken, Record, difference};
-use super::report::Report;
 use crate::arguments::SimRun;
+use crate::catalogue::{self, Entry};
+use crate::engine::{self, Settings};
 use crate::failure::{Failure, Verdict};
+use crate::junit::Junit;
+use crate::picture;
+use crate::record::{Broken, Record, difference};
+use crate::report::Report;
 use crate::scale::Engines;
 use crate::screen::Screen;
-use phalanx_sim::mesh;
+use crate::tool::Tool;
 use phalanx_sim::scenario::Engine;
-use phalanx_sim::scenario::command_line::{run_words, stamp};
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,8 +27,12 @@ struct Job<'a> {
 /// The result of a job: one run per engine.
 type Done = Result<Vec<Record>, Failure>;
 
-pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failure> {
-    let entries = catalogue::load(&arguments.files, arguments.variant.as_deref())?;
+pub(crate) fn run(
+    screen: &Screen,
+    tool: &Tool<'_>,
+    arguments: &SimRun,
+) -> Result<Verdict, Failure> {
+    let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
     let engines = |entry: &Entry| Engines::of(arguments.engine, &entry.scenario);
     for entry in &entries {
         for engine in engines(entry) {
@@ -37,9 +40,12 @@ pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failur
                 .scenario
                 .check_engine(engine)
                 .map_err(Failure::usage)?;
+            if engine != Engine::Model {
+                tool.external(engine)?;
+            }
         }
     }
-    let settings = settings(arguments)?;
+    let settings = settings(arguments, &entries)?;
     let jobs: Vec<Job<'_>> = entries
         .iter()
         .flat_map(|entry| arguments.seed.each().map(move |seed| Job { entry, seed }))
@@ -52,7 +58,10 @@ pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failur
         )));
     }
     check_picture(arguments, &entries)?;
-    let junit = arguments.junit.as_deref().map(Junit::new);
+    let junit = arguments
+        .junit
+        .as_deref()
+        .map(|path| Junit::new(tool.command(), path));
     let mut report = Report::new(screen, arguments.json, runs, junit);
     let wanted = picture::Wanted {
         page: arguments.report.as_deref(),
@@ -69,7 +78,7 @@ pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failur
     }
     let result = work(
         &jobs,
-        &|job| one(job, &engines(job.entry), arguments, &settings),
+        &|job| one(tool, job, &engines(job.entry), arguments, &settings),
         &settings,
         &mut report,
     );
@@ -86,16 +95,26 @@ pub(super) fn run(screen: &Screen, arguments: &SimRun) -> Result<Verdict, Failur
 }
 
 /// Checks the names of mechanisms to disable or bugs to plant (`--sabotage`).
-pub(super) fn sabotage(words: &[String]) -> Result<Vec<String>, Failure> {
-    mesh::sabotage(words).map_err(|why| Failure::usage(format!("--sabotage: {why}")))?;
+pub(crate) fn sabotage<'a>(
+    words: &[String],
+    entries: impl IntoIterator<Item = &'a Entry>,
+) -> Result<Vec<String>, Failure> {
+    if words.is_empty() {
+        return Ok(Vec::new());
+    }
+    for entry in entries {
+        (entry.system.vocabulary)()
+            .check_sabotage(words)
+            .map_err(|why| Failure::usage(format!("--sabotage: {why}")))?;
+    }
     Ok(words.to_vec())
 }
 
-fn settings(arguments: &SimRun) -> Result<Settings, Failure> {
+fn settings(arguments: &SimRun, entries: &[Entry]) -> Result<Settings, Failure> {
     Ok(Settings {
         strict: arguments.strict,
         trace: arguments.trace.clone(),
-        sabotage: sabotage(&arguments.sabotage)?,
+        sabotage: sabotage(&arguments.sabotage, entries)?,
     })
 }
 
@@ -199,12 +218,18 @@ fn in_order(
     Ok(())
 }
 
-fn one(job: &Job<'_>, engines: &[Engine], arguments: &SimRun, settings: &Settings) -> Done {
+fn one(
+    tool: &Tool<'_>,
+    job: &Job<'_>,
+    engines: &[Engine],
+    arguments: &SimRun,
+    settings: &Settings,
+) -> Done {
     let mut records = Vec::new();
     for engine in engines {
-        let mut record = engine::run(job.entry, *engine, job.seed, settings)?;
+        let mut record = engine::run(tool, job.entry, *engine, job.seed, settings)?;
         if arguments.check {
-            let again = engine::run_elsewhere(job.entry, *engine, job.seed, settings)?;
+            let again = engine::run_elsewhere(tool, job.entry, *engine, job.seed, settings)?;
             let same = again.read.trace_hash == record.read.trace_hash
                 && !record.read.trace_hash.is_empty();
             record.note("check", if same { "same" } else { "differs" });
@@ -213,14 +238,14 @@ fn one(job: &Job<'_>, engines: &[Engine], arguments: &SimRun, settings: &Setting
         records.push(record);
     }
     if arguments.engine == Some(Engines::Both) && job.entry.scenario.confluent {
-        compare(job, &mut records);
+        compare(job, settings, &mut records);
     }
     Ok(records)
 }
 
 /// Compares the final states of a confluent scenario, which must be the same in every engine
 /// because they do not depend on the order of events.
-fn compare(job: &Job<'_>, records: &mut [Record]) {
+fn compare(job: &Job<'_>, settings: &Settings, records: &mut [Record]) {
     let [model, wire] = records else { return };
     if model.read.trace_hash.is_empty() || wire.read.trace_hash.is_empty() {
         return;
@@ -235,12 +260,7 @@ fn compare(job: &Job<'_>, records: &mut [Record]) {
             expectation: "model and wire end in the same state".to_owned(),
             at_ms,
             why,
-            reproduce: format!(
-                "phalanx sim run {} --seed {} --engine both{}",
-                run_words(&job.entry.scenario),
-                job.seed,
-                stamp(&job.entry.scenario)
-            ),
+            reproduce: settings.reproduce(job.entry, "both", job.seed),
             causes: Vec::new(),
         });
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A span of time: `250ms`, `10s`, `2min`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span(pub(crate) Duration);
+pub struct Span(pub Duration);
 
 impl FromStr for Span {
     type Err = String;
@@ -18,9 +18,11 @@ impl FromStr for Span {
 
 /// A position in a run, or a range of two positions: `12.5s`, `10s..12.5s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reach<T> {
-    pub(crate) from: Option<T>,
-    pub(crate) to: T,
+pub struct Reach<T> {
+    /// The first position of a range.
+    pub from: Option<T>,
+    /// The position, or the last position of a range.
+    pub to: T,
 }
 
 impl<T: FromStr> FromStr for Reach<T>
@@ -46,13 +48,16 @@ where
 
 /// A range of seeds, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seeds {
-    pub(crate) first: u64,
-    pub(crate) last: u64,
+pub struct Seeds {
+    /// The first seed.
+    pub first: u64,
+    /// The last seed.
+    pub last: u64,
 }
 
 impl Seeds {
-    pub(crate) fn each(self) -> impl Iterator<Item = u64> {
+    /// Returns the seeds in order.
+    pub fn each(self) -> impl Iterator<Item = u64> {
         self.first..=self.last
     }
 }
@@ -84,7 +89,8 @@ impl FromStr for Seeds {
 
 /// The engines to run a scenario in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Engines {
+pub enum Engines {
+    /// One engine.
     One(Engine),
     /// Model and wire; the final states of confluent scenarios are compared.
     Both,
@@ -93,7 +99,7 @@ pub(crate) enum Engines {
 impl Engines {
     /// Returns the engines for a scenario: the requested ones; otherwise the model engine if the
     /// scenario supports it, or else the first engine that it supports.
-    pub(crate) fn of(asked: Option<Self>, scenario: &Scenario) -> Vec<Engine> {
+    pub fn of(asked: Option<Self>, scenario: &Scenario) -> Vec<Engine> {
         match asked {
             Some(Self::One(engine)) => vec![engine],
             Some(Self::Both) => vec![Engine::Model, Engine::Wire],

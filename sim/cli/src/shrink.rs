@@ -1,12 +1,12 @@
 //! `phalanx sim shrink`: a failing run as a small scenario file.
 
-use super::{catalogue, sweep};
 use crate::arguments::SimShrink;
 use crate::failure::{Failure, Verdict};
-use crate::fleet::interrupt::Interrupt;
+use crate::interrupt::Interrupt;
 use crate::screen::Screen;
+use crate::tool::Tool;
+use crate::{catalogue, sweep};
 use indicatif::{ProgressBar, ProgressDrawTarget};
-use phalanx_sim::mesh::MESH;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::Engine;
 use phalanx_sim::search::Subject;
@@ -16,15 +16,19 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub(super) fn run(screen: &Screen, arguments: &SimShrink) -> Result<Verdict, Failure> {
-    let entry = catalogue::one(&arguments.file, arguments.variant.as_deref())?;
+pub(crate) fn run(
+    screen: &Screen,
+    tool: &Tool<'_>,
+    arguments: &SimShrink,
+) -> Result<Verdict, Failure> {
+    let entry = catalogue::one(tool, &arguments.file, arguments.variant.as_deref())?;
     entry
         .scenario
         .check_engine(Engine::Model)
         .map_err(Failure::usage)?;
-    let sabotage = sweep::sabotage(&arguments.sabotage)?;
+    let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
     let subject = Subject {
-        runner: &Model(&MESH),
+        runner: &Model(entry.system),
         sabotage: &sabotage,
     };
     let mut interrupt = Interrupt::listen()?;
@@ -49,7 +53,8 @@ pub(super) fn run(screen: &Screen, arguments: &SimShrink) -> Result<Verdict, Fai
     let Some(mut shrunk) = shrunk.map_err(Failure::usage)? else {
         let (file, seed) = (arguments.file.display(), arguments.seed);
         return Err(Failure::failed(format!(
-            "{file} does not fail with seed {seed}: nothing to shrink; find a seed with `phalanx sim search`"
+            "{file} does not fail with seed {seed}: nothing to shrink; find a seed with `{} search`",
+            entry.system.command
         )));
     };
     let path = arguments.output.as_deref().unwrap_or(&arguments.file);
@@ -57,12 +62,13 @@ pub(super) fn run(screen: &Screen, arguments: &SimShrink) -> Result<Verdict, Fai
         stem.clone_into(&mut shrunk.scenario.name);
     }
     shrunk.scenario.about = format!("Shrunk from {}, seed {}.", entry.scenario.name, shrunk.seed);
-    report(screen, arguments, &shrunk, path)?;
+    report(screen, tool, arguments, &shrunk, path)?;
     Ok(Verdict::Yes)
 }
 
 fn report(
     screen: &Screen,
+    tool: &Tool<'_>,
     arguments: &SimShrink,
     shrunk: &Shrunk,
     path: &Path,
@@ -74,7 +80,12 @@ fn report(
         std::fs::write(path, &text).map_err(unwritable)?;
     }
     let again = match &arguments.output {
-        Some(path) => Some(catalogue::again(path, shrunk.seed, &arguments.sabotage)?),
+        Some(path) => Some(catalogue::again(
+            tool,
+            path,
+            shrunk.seed,
+            &arguments.sabotage,
+        )?),
         None => None,
     };
     let (steps, nodes) = (shrunk.scenario.steps.len(), shrunk.scenario.hosts.len());

@@ -1,14 +1,14 @@
 //! Starts one run: the model engine in this process, or an engine as a process of its own.
 
-use super::catalogue::Entry;
-use super::record::{Broken, Record};
+use crate::catalogue::Entry;
 use crate::failure::Failure;
 use crate::programs;
+use crate::record::{Broken, Record};
+use crate::tool::Tool;
 use phalanx_sim::Options;
-use phalanx_sim::mesh::MESH;
 use phalanx_sim::record::{Header, Recorder, Writer};
 use phalanx_sim::scenario::Engine;
-use phalanx_sim::scenario::command_line::reproduce;
+use phalanx_sim::scenario::command_line::Reproduction;
 use serde_json::Value;
 use std::any::Any;
 use std::fs::File;
@@ -23,42 +23,42 @@ const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
 
 /// How runs differ from the ordinary.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Settings {
-    pub(super) strict: bool,
-    pub(super) trace: Option<PathBuf>,
-    pub(super) sabotage: Vec<String>,
+pub(crate) struct Settings {
+    pub(crate) strict: bool,
+    pub(crate) trace: Option<PathBuf>,
+    pub(crate) sabotage: Vec<String>,
 }
 
 impl Settings {
-    /// The flags without which a run is another.
-    fn flags(&self) -> String {
-        let strict = if self.strict { " --strict" } else { "" };
-        strict.to_owned() + &sabotage_flags(&self.sabotage)
+    /// Returns the command that reproduces a run with these settings; `engine` is the value of the flag `--engine`.
+    pub(crate) fn reproduce(&self, entry: &Entry, engine: &str, seed: u64) -> String {
+        entry.system.reproduce_command(&Reproduction {
+            scenario: &entry.scenario,
+            engine,
+            seed,
+            strict: self.strict,
+            sabotage: &self.sabotage,
+        })
     }
 }
 
-/// The flags that plant these bugs.
-pub(super) fn sabotage_flags(sabotage: &[String]) -> String {
-    let flags = sabotage.iter().map(|name| format!(" --sabotage {name}"));
-    flags.collect()
-}
-
 /// Runs one seed in one engine.
-pub(super) fn run(
+pub(crate) fn run(
+    tool: &Tool<'_>,
     entry: &Entry,
     engine: Engine,
     seed: u64,
     settings: &Settings,
 ) -> Result<Record, Failure> {
-    let record = match engine {
+    match engine {
         Engine::Model => in_process(entry, seed, settings),
-        Engine::Wire | Engine::Madsim => as_process(entry, engine, seed, settings),
-    };
-    record.map(|record| record.reproduced_with(&settings.flags()))
+        Engine::Wire | Engine::Madsim => as_process(tool, entry, engine, seed, settings),
+    }
 }
 
 /// The same run in another process, without its trace.
-pub(super) fn run_elsewhere(
+pub(crate) fn run_elsewhere(
+    tool: &Tool<'_>,
     entry: &Entry,
     engine: Engine,
     seed: u64,
@@ -68,8 +68,7 @@ pub(super) fn run_elsewhere(
         trace: None,
         ..settings.clone()
     };
-    let record = as_process(entry, engine, seed, &settings)?;
-    Ok(record.reproduced_with(&settings.flags()))
+    as_process(tool, entry, engine, seed, &settings)
 }
 
 fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, Failure> {
@@ -91,12 +90,19 @@ fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, F
     let start = Instant::now();
     // A machine whose assertion fails has a bug; the seed that shows it must not be lost with the others.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        phalanx_sim::run(&MESH, &entry.scenario, seed, options)
+        phalanx_sim::run(entry.system, &entry.scenario, seed, options)
     }));
     let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut outcome = match outcome {
         Ok(outcome) => outcome.map_err(Failure::usage)?,
-        Err(panic) => return Ok(panicked(entry, Engine::Model, seed, &said(&*panic))),
+        Err(panic) => {
+            return Ok(panicked(
+                entry,
+                (Engine::Model, seed),
+                settings,
+                &said(&*panic),
+            ));
+        }
     };
     if let (Some(writer), Some(path)) = (writer, &settings.trace) {
         writer.finish().map_err(|error| unwritable(path, &error))?;
@@ -121,8 +127,13 @@ fn said(panic: &(dyn Any + Send)) -> String {
 }
 
 /// A run that ended in a bug of ours.
-fn panicked(entry: &Entry, engine: Engine, seed: u64, why: &str) -> Record {
-    let read = super::record::Parts {
+fn panicked(
+    entry: &Entry,
+    (engine, seed): (Engine, u64),
+    settings: &Settings,
+    why: &str,
+) -> Record {
+    let read = crate::record::Parts {
         scenario: entry.scenario.name.clone(),
         engine: engine.to_string(),
         seed,
@@ -152,7 +163,7 @@ fn panicked(entry: &Entry, engine: Engine, seed: u64, why: &str) -> Record {
         expectation: "no machine breaks its own rules".to_owned(),
         at_ms: 0,
         why: why.to_owned(),
-        reproduce: reproduce(&entry.scenario, engine, seed),
+        reproduce: settings.reproduce(entry, engine.name(), seed),
         causes: Vec::new(),
     });
     record
@@ -160,6 +171,7 @@ fn panicked(entry: &Entry, engine: Engine, seed: u64, why: &str) -> Record {
 
 /// The command line of an engine's own process.
 fn command(
+    tool: &Tool<'_>,
     entry: &Entry,
     engine: Engine,
     seed: u64,
@@ -168,11 +180,14 @@ fn command(
     let mut command = match engine {
         Engine::Model => {
             let mut command = Command::new(programs::this()?);
-            command.args(["sim", "run", "--json", "--engine", "model"]);
+            command.args(tool.subcommand);
+            command.args(["run", "--json", "--engine", "model"]);
             command
         }
-        Engine::Wire => Command::new(programs::find("phalanx-sim-wire", "make wire")?),
-        Engine::Madsim => Command::new(programs::find("phalanx-sim-madsim", "make sim-madsim")?),
+        Engine::Wire | Engine::Madsim => {
+            let external = tool.external(engine)?;
+            Command::new(programs::find(external.program, external.built_by)?)
+        }
     };
     command.arg(&entry.path).arg("--seed").arg(seed.to_string());
     let variant = &entry.scenario.variant;
@@ -192,12 +207,13 @@ fn command(
 }
 
 fn as_process(
+    tool: &Tool<'_>,
     entry: &Entry,
     engine: Engine,
     seed: u64,
     settings: &Settings,
 ) -> Result<Record, Failure> {
-    let mut command = command(entry, engine, seed, settings)?;
+    let mut command = command(tool, entry, engine, seed, settings)?;
     let start = Instant::now();
     let ran = programs::run(&mut command, PROCESS_TIME_MAX)?;
     let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -206,7 +222,7 @@ fn as_process(
             "did not end within {} s of real time",
             PROCESS_TIME_MAX.as_secs()
         );
-        return Ok(panicked(entry, engine, seed, &why));
+        return Ok(panicked(entry, (engine, seed), settings, &why));
     };
     if status.code() == Some(2) {
         return Err(Failure::usage(ran.complaint()));
@@ -225,7 +241,7 @@ fn as_process(
                 "ended with {status} and no result ({error}); it said: {}",
                 tail(ran.complaint())
             );
-            Ok(panicked(entry, engine, seed, &why))
+            Ok(panicked(entry, (engine, seed), settings, &why))
         }
     }
 }

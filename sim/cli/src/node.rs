@@ -1,9 +1,8 @@
-//! Prints the state of a node, for people and as JSON.
+//! Prints the state of a mesh node, for people and as JSON.
 
 use crate::failure::Failure;
 use crate::screen::{Cell, Paint, Screen, Table, span};
 use phalanx_core::gossip::{MemberView, Status};
-use phalanx_sim::diff::Change;
 use phalanx_sim::mesh::{NodeState, NodeView};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -29,7 +28,7 @@ fn services(member: &MemberView) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn as_value(state: &NodeState) -> Value {
+pub(crate) fn as_value(state: &NodeState) -> Value {
     let mut value =
         json!({ "node": state.name, "at_ms": millis(state.at), "running": state.view.is_some() });
     if let Some(view) = &state.view {
@@ -63,7 +62,7 @@ pub(super) fn as_value(state: &NodeState) -> Value {
     value
 }
 
-pub(super) fn overview(screen: &Screen, states: &[NodeState]) -> Result<(), Failure> {
+pub(crate) fn overview(screen: &Screen, states: &[&NodeState]) -> Result<(), Failure> {
     let mut table = Table::new(&[
         "node", "phase", "alive", "suspect", "down", "left", "links", "view",
     ]);
@@ -97,7 +96,7 @@ pub(super) fn overview(screen: &Screen, states: &[NodeState]) -> Result<(), Fail
     screen.table(&table)
 }
 
-pub(super) fn in_full(screen: &Screen, state: &NodeState) -> Result<(), Failure> {
+pub(crate) fn in_full(screen: &Screen, state: &NodeState) -> Result<(), Failure> {
     let at = span(millis(state.at));
     let Some(view) = &state.view else {
         return screen.line(format!("{} is not running at {at}", state.name));
@@ -169,33 +168,6 @@ fn members(screen: &Screen, view: &NodeView) -> Result<(), Failure> {
             Cell::new(edges(false)),
             Cell::new(services(member).join(" ")),
         ]);
-    }
-    screen.table(&table)
-}
-
-/// Prints the changes between two states of a node, or the differences between two runs.
-pub(super) fn changes(
-    screen: &Screen,
-    name: &str,
-    heads: [&'static str; 2],
-    changes: &[Change],
-) -> Result<(), Failure> {
-    if changes.is_empty() {
-        return screen.line(format!("{name}: unchanged"));
-    }
-    screen.line(screen.painted(name, Paint::Bold))?;
-    let mut table = Table::new(&["what", heads[0], heads[1]]);
-    let cell = |text: &Option<String>| match text {
-        Some(text) => Cell::new(text),
-        None => Cell::new("none").paint(Paint::Dim),
-    };
-    for Change {
-        what,
-        before,
-        after,
-    } in changes
-    {
-        table.row(vec![Cell::new(what), cell(before), cell(after)]);
     }
     screen.table(&table)
 }

@@ -1,15 +1,16 @@
 //! `phalanx sim replay`: replays one run to an instant or an event, or event by event.
 
-use super::catalogue;
-use super::state;
 use crate::arguments::SimReplay;
+use crate::catalogue;
 use crate::failure::{Failure, Verdict};
 use crate::screen::{Paint, Screen};
-use phalanx_sim::diff::changes;
-use phalanx_sim::mesh::{MESH, NodeState, node_state};
+use crate::state::{self, State, changes};
+use crate::tool::Tool;
+use phalanx_sim::diff::Change;
 use phalanx_sim::model::{Replay, host_named};
 use phalanx_sim::record::{Header, Line, Reader, VERSION};
 use phalanx_sim::scenario::{Engine, Scenario, text};
+use phalanx_sim::world::Definition;
 use serde_json::json;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -18,14 +19,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A run that can be reproduced.
-pub(super) struct Run {
-    pub(super) scenario: Arc<Scenario>,
-    pub(super) seed: u64,
-    pub(super) sabotage: Vec<String>,
+pub(crate) struct Run {
+    pub(crate) system: &'static Definition,
+    pub(crate) scenario: Arc<Scenario>,
+    pub(crate) seed: u64,
+    pub(crate) sabotage: Vec<String>,
 }
 
 /// Returns whether a file is a trace. A trace begins with a brace; a scenario file does not.
-pub(super) fn is_trace(path: &Path) -> Result<bool, Failure> {
+pub(crate) fn is_trace(path: &Path) -> Result<bool, Failure> {
     let mut start = String::new();
     let read = File::open(path).map(BufReader::new).and_then(|mut file| {
         let buffer = file.fill_buf()?;
@@ -37,7 +39,7 @@ pub(super) fn is_trace(path: &Path) -> Result<bool, Failure> {
 }
 
 /// Opens a trace.
-pub(super) fn open(path: &Path) -> Result<Reader<BufReader<File>>, Failure> {
+pub(crate) fn open(path: &Path) -> Result<Reader<BufReader<File>>, Failure> {
     let name = path.display().to_string();
     let file = File::open(path)
         .map_err(|error| Failure::usage(format!("{name}: cannot be read: {error}")))?;
@@ -45,7 +47,7 @@ pub(super) fn open(path: &Path) -> Result<Reader<BufReader<File>>, Failure> {
 }
 
 /// Returns the run of a trace, if this program can reproduce it.
-pub(super) fn run_of(trace: &str, header: &Header) -> Result<Run, String> {
+pub(crate) fn run_of(tool: &Tool<'_>, trace: &str, header: &Header) -> Result<Run, String> {
     if header.engine != Engine::Model.to_string() {
         return Err(format!(
             "{trace}: the run is of the engine {}; only runs of the model engine can be replayed",
@@ -59,10 +61,10 @@ pub(super) fn run_of(trace: &str, header: &Header) -> Result<Run, String> {
         ));
     }
     let variant = (!header.variant.is_empty()).then_some(header.variant.as_str());
-    let entry = catalogue::one(Path::new(&header.file), variant).map_err(|error| {
+    let entry = catalogue::one(tool, Path::new(&header.file), variant).map_err(|error| {
         format!("{trace}: the scenario of the trace is needed for the replay: {error}")
     })?;
-    let scenario = entry.scenario;
+    let (system, scenario) = (entry.system, entry.scenario);
     let hash = format!("{:016x}", scenario.hash);
     if hash != header.file_hash {
         return Err(format!(
@@ -71,17 +73,19 @@ pub(super) fn run_of(trace: &str, header: &Header) -> Result<Run, String> {
         ));
     }
     Ok(Run {
+        system,
         scenario,
         seed: header.seed,
         sabotage: header.sabotage.clone(),
     })
 }
 
-fn chosen(arguments: &SimReplay) -> Result<Run, Failure> {
+fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<Run, Failure> {
     let file = &arguments.file;
     if is_trace(file)? {
         let reader = open(file)?;
-        let run = run_of(&file.display().to_string(), reader.header()).map_err(Failure::usage)?;
+        let run =
+            run_of(tool, &file.display().to_string(), reader.header()).map_err(Failure::usage)?;
         if arguments.seed.is_some_and(|seed| seed != run.seed) {
             return Err(Failure::usage(format!(
                 "--seed: {} is a trace of seed {}; omit --seed, or give the scenario file",
@@ -97,8 +101,10 @@ fn chosen(arguments: &SimReplay) -> Result<Run, Failure> {
         }
         return Ok(run);
     }
+    let entry = catalogue::one(tool, file, arguments.variant.as_deref())?;
     Ok(Run {
-        scenario: catalogue::one(file, arguments.variant.as_deref())?.scenario,
+        system: entry.system,
+        scenario: entry.scenario,
         seed: arguments.seed.unwrap_or(1),
         sabotage: Vec::new(),
     })
@@ -111,8 +117,12 @@ enum Stop {
     Event(u64),
 }
 
-pub(super) fn run(screen: &Screen, arguments: &SimReplay) -> Result<Verdict, Failure> {
-    let run = chosen(arguments)?;
+pub(crate) fn run(
+    screen: &Screen,
+    tool: &Tool<'_>,
+    arguments: &SimReplay,
+) -> Result<Verdict, Failure> {
+    let run = chosen(tool, arguments)?;
     let scenario = &*run.scenario;
     scenario
         .check_engine(Engine::Model)
@@ -138,7 +148,7 @@ pub(super) fn run(screen: &Screen, arguments: &SimReplay) -> Result<Verdict, Fai
     let mut session = Session {
         screen,
         scenario,
-        replay: Replay::new(&MESH, scenario, &plan, &run.sabotage).map_err(Failure::usage)?,
+        replay: Replay::new(run.system, scenario, &plan, &run.sabotage).map_err(Failure::usage)?,
         end: plan.end,
         node,
         json: arguments.json,
@@ -200,9 +210,9 @@ impl Session<'_> {
         }
     }
 
-    fn states(&self) -> Vec<NodeState> {
+    fn states(&self) -> Vec<State> {
         let hosts = self.hosts().into_iter();
-        hosts.map(|host| node_state(&self.replay, host)).collect()
+        State::all(&self.replay, hosts)
     }
 
     /// Prints the state of the nodes at the current position.
@@ -210,7 +220,7 @@ impl Session<'_> {
         let states = self.states();
         if self.json {
             for state in &states {
-                let mut value = state::as_value(state);
+                let mut value = state.as_value();
                 value["event"] = self.replay.event().into();
                 self.screen.json(&value)?;
             }
@@ -220,10 +230,7 @@ impl Session<'_> {
             let stands = format!("after {} at {}", line, at(line));
             self.screen.line(self.screen.painted(&stands, Paint::Dim))?;
         }
-        match states.as_slice() {
-            [state] => state::in_full(self.screen, state),
-            states => state::overview(self.screen, states),
-        }
+        state::show(self.screen, &states)
     }
 
     /// Prints the changes between two positions.
@@ -236,13 +243,13 @@ impl Session<'_> {
             let changes = changes(before, after);
             if self.json {
                 let value = json!({
-                    "node": after.name, "from_ms": millis(before.at), "to_ms": millis(after.at), "changes": changes,
+                    "node": after.name(), "from_ms": millis(before.at()), "to_ms": millis(after.at()), "changes": changes,
                 });
                 self.screen.json(&value)?;
             } else if changes.is_empty() && self.node.is_none() {
                 unchanged += 1;
             } else {
-                state::changes(self.screen, &after.name, ["before", "after"], &changes)?;
+                state::show_changes(self.screen, after.name(), ["before", "after"], &changes)?;
             }
         }
         if unchanged > 0 {
@@ -324,11 +331,11 @@ impl Session<'_> {
             };
             let changed = before
                 .iter_mut()
-                .find(|state| line.node.as_deref() == Some(&state.name));
+                .find(|state| line.node.as_deref() == Some(state.name()));
             let changes = match changed {
                 Some(before) => {
-                    let host = host_named(self.scenario, &before.name).map_err(Failure::usage)?;
-                    changes(before, &node_state(&self.replay, host))
+                    let host = host_named(self.scenario, before.name()).map_err(Failure::usage)?;
+                    changes(before, &State::of(&self.replay, host))
                 }
                 None => Vec::new(),
             };
@@ -337,7 +344,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn event(&self, line: &Line<'_>, changes: &[phalanx_sim::diff::Change]) -> Result<(), Failure> {
+    fn event(&self, line: &Line<'_>, changes: &[Change]) -> Result<(), Failure> {
         if self.json {
             return self
                 .screen
@@ -356,7 +363,7 @@ impl Session<'_> {
 }
 
 /// Formats the instant of an event.
-pub(super) fn at(line: &Line<'_>) -> String {
+pub(crate) fn at(line: &Line<'_>) -> String {
     text::show(Duration::from_nanos(line.at))
 }
 

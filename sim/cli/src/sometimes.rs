@@ -1,33 +1,33 @@
 //! Expectations that must hold in at least one run of a sweep (`sometimes`), with the number of
 //! runs in which they held.
 
-use super::record::Record;
+use crate::record::Record;
 use serde::Serialize;
 
 /// One such expectation, over the runs of one scenario in one engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Sometimes {
+pub(crate) struct Sometimes {
     /// The line of the expectation in its file.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// The text of the expectation.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// Number of runs in which it held.
-    pub(super) reached: usize,
+    pub(crate) reached: usize,
     /// Number of runs.
-    pub(super) runs: usize,
+    pub(crate) runs: usize,
     /// The first seed in which it held.
-    pub(super) first: Option<u64>,
+    pub(crate) first: Option<u64>,
 }
 
 impl Sometimes {
     /// Returns whether the expectation held in none of several runs. A single run is not enough to
     /// decide.
-    pub(super) const fn is_missed(&self) -> bool {
+    pub(crate) const fn is_missed(&self) -> bool {
         self.reached == 0 && self.runs > 1
     }
 
     /// Formats the number of runs in which it held.
-    pub(super) fn share(&self) -> String {
+    pub(crate) fn share(&self) -> String {
         let Self { reached, runs, .. } = self;
         match reached {
             0 => format!("none of {runs}"),
@@ -37,7 +37,7 @@ impl Sometimes {
 }
 
 /// Counts one more run.
-pub(super) fn count(all: &mut Vec<Sometimes>, record: &Record) {
+pub(crate) fn count(all: &mut Vec<Sometimes>, record: &Record) {
     let sometimes = record.read.expected.iter().filter(|it| it.sometimes);
     for expected in sometimes {
         let same = |it: &Sometimes| it.line == expected.line && it.text == expected.text;

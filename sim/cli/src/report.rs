@@ -1,11 +1,11 @@
 //! Output of a sweep: a progress bar while it runs, failures in detail, and a table at the end; or
 //! one JSON object per run.
 
-use super::junit::Junit;
-use super::record::{Broken, Record};
-use super::sometimes::{self, Sometimes};
 use crate::failure::{Failure, Verdict};
+use crate::junit::Junit;
+use crate::record::{Broken, Record};
 use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
+use crate::sometimes::{self, Sometimes};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use phalanx_sim::report::Seed;
 use serde_json::json;
@@ -31,7 +31,7 @@ struct Group {
     sometimes: Vec<Sometimes>,
 }
 
-pub(super) struct Report<'a> {
+pub(crate) struct Report<'a> {
     screen: &'a Screen,
     json: bool,
     total: usize,
@@ -49,7 +49,7 @@ pub(super) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(screen: &'a Screen, json: bool, total: usize, junit: Option<Junit>) -> Self {
+    pub(crate) fn new(screen: &'a Screen, json: bool, total: usize, junit: Option<Junit>) -> Self {
         let visible = total > 1 && std::io::stderr().is_terminal();
         let target = if visible {
             ProgressDrawTarget::stderr()
@@ -79,12 +79,12 @@ impl<'a> Report<'a> {
     }
 
     /// Advances the progress bar by a number of finished runs.
-    pub(super) fn progress(&self, runs: usize) {
+    pub(crate) fn progress(&self, runs: usize) {
         self.bar.inc(runs as u64);
     }
 
     /// Adds the next run, in order.
-    pub(super) fn add(&mut self, record: &Record) -> Result<(), Failure> {
+    pub(crate) fn add(&mut self, record: &Record) -> Result<(), Failure> {
         let differs = record.value["check"] == "differs";
         let shown = self.count(record, differs);
         if !record.passed() {
@@ -104,7 +104,7 @@ impl<'a> Report<'a> {
     }
 
     /// Returns whether the next failing run of the same scenario and engine is shown in detail.
-    pub(super) fn shows_failures_of(&self, record: &Record) -> bool {
+    pub(crate) fn shows_failures_of(&self, record: &Record) -> bool {
         let read = &record.read;
         let same = |group: &&Group| group.scenario == read.scenario && group.engine == read.engine;
         let group = self.groups.iter().find(same);
@@ -112,7 +112,7 @@ impl<'a> Report<'a> {
     }
 
     /// Returns every run so far, in order.
-    pub(super) fn seeds(&self) -> &[Seed] {
+    pub(crate) fn seeds(&self) -> &[Seed] {
         &self.seeds
     }
 
@@ -223,7 +223,7 @@ impl<'a> Report<'a> {
     }
 
     /// Ends the sweep: prints the summary, unless the output is JSON, and returns the verdict.
-    pub(super) fn finish(mut self, result: Result<(), Failure>) -> Result<Verdict, Failure> {
+    pub(crate) fn finish(mut self, result: Result<(), Failure>) -> Result<Verdict, Failure> {
         self.bar.finish_and_clear();
         self.unless_gone(result)?;
         if let Some(junit) = &mut self.junit {

@@ -1,34 +1,41 @@
 //! `phalanx sim diff`: the first event in which two runs differ.
 
-use super::replay::{Run, at, is_trace, open, run_of};
-use super::{catalogue, engine, state};
 use crate::arguments::SimDiff;
 use crate::failure::{Failure, Verdict};
+use crate::replay::{Run, at, is_trace, open, run_of};
 use crate::screen::{Paint, Screen};
-use phalanx_sim::diff::{Change, Divergence, changes, first_difference};
-use phalanx_sim::mesh::{MESH, NodeState, node_state};
+use crate::state::{self, State, changes};
+use crate::tool::Tool;
+use crate::{catalogue, engine};
+use phalanx_sim::diff::{Change, Divergence, first_difference};
 use phalanx_sim::model::{Replay, host_named};
 use phalanx_sim::record::Header;
 use phalanx_sim::scenario::Engine;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-pub(super) fn run(screen: &Screen, arguments: &SimDiff) -> Result<Verdict, Failure> {
+pub(crate) fn run(
+    screen: &Screen,
+    tool: &Tool<'_>,
+    arguments: &SimDiff,
+) -> Result<Verdict, Failure> {
     match (arguments.files.as_slice(), arguments.seed.as_slice()) {
         ([_, _], []) if arguments.variant.is_some() => Err(Failure::usage(
             "--variant needs a scenario file with --seed A B; a trace already contains one run",
         )),
-        ([left, right], []) => compare(screen, arguments, [left, right], [left, right]),
-        ([file], [one, two]) => of_seeds(screen, arguments, file, [*one, *two]),
-        _ => Err(Failure::usage(
-            "give two traces (phalanx sim diff A.jsonl B.jsonl), or one scenario and two seeds (FILE --seed 1 2)",
-        )),
+        ([left, right], []) => compare(screen, tool, arguments, [left, right], [left, right]),
+        ([file], [one, two]) => of_seeds(screen, tool, arguments, file, [*one, *two]),
+        _ => Err(Failure::usage(format!(
+            "give two traces ({} diff A.jsonl B.jsonl), or one scenario and two seeds (FILE --seed 1 2)",
+            tool.command()
+        ))),
     }
 }
 
 /// Runs both seeds and compares their traces.
 fn of_seeds(
     screen: &Screen,
+    tool: &Tool<'_>,
     arguments: &SimDiff,
     file: &Path,
     seeds: [u64; 2],
@@ -39,7 +46,7 @@ fn of_seeds(
             file.display()
         )));
     }
-    let entry = catalogue::one(file, arguments.variant.as_deref())?;
+    let entry = catalogue::one(tool, file, arguments.variant.as_deref())?;
     entry
         .scenario
         .check_engine(Engine::Model)
@@ -54,12 +61,13 @@ fn of_seeds(
             trace: Some(trace.clone()),
             ..engine::Settings::default()
         };
-        engine::run(&entry, Engine::Model, seed, &settings)?;
+        engine::run(tool, &entry, Engine::Model, seed, &settings)?;
         traces.push(trace);
     }
     let names = seeds.map(|seed| PathBuf::from(format!("seed {seed}")));
     compare(
         screen,
+        tool,
         arguments,
         [&traces[0], &traces[1]],
         [&names[0], &names[1]],
@@ -68,6 +76,7 @@ fn of_seeds(
 
 fn compare(
     screen: &Screen,
+    tool: &Tool<'_>,
     arguments: &SimDiff,
     files: [&Path; 2],
     names: [&Path; 2],
@@ -84,7 +93,7 @@ fn compare(
         }
         return Ok(Verdict::Yes);
     };
-    let states = states(&names, [left.header(), right.header()], &found);
+    let states = states(tool, &names, [left.header(), right.header()], &found);
     if arguments.json {
         let (changes, missing) = match &states {
             Ok((_, changes)) => (Some(changes), None),
@@ -104,27 +113,32 @@ type States = Result<(String, Vec<Change>), String>;
 
 /// Returns the node of the first difference, and how its state after that event differs between the
 /// runs.
-fn states(names: &[String; 2], headers: [&Header; 2], found: &Divergence) -> States {
+fn states(
+    tool: &Tool<'_>,
+    names: &[String; 2],
+    headers: [&Header; 2],
+    found: &Divergence,
+) -> States {
     let node = [&found.left, &found.right]
         .into_iter()
         .flatten()
         .find_map(|line| line.node.clone())
         .ok_or("the runs differ at a scheduled action, which is not a step of a node")?;
-    let one = state_at(&run_of(&names[0], headers[0])?, &node, found.event())?;
-    let two = state_at(&run_of(&names[1], headers[1])?, &node, found.event())?;
+    let one = state_at(&run_of(tool, &names[0], headers[0])?, &node, found.event())?;
+    let two = state_at(&run_of(tool, &names[1], headers[1])?, &node, found.event())?;
     Ok((node.into_owned(), changes(&one, &two)))
 }
 
-fn state_at(run: &Run, node: &str, event: u64) -> Result<NodeState, String> {
+fn state_at(run: &Run, node: &str, event: u64) -> Result<State, String> {
     let host = host_named(&run.scenario, node).map_err(|error| error.to_string())?;
     let plan = run
         .scenario
         .plan(run.seed)
         .map_err(|error| error.to_string())?;
-    let mut replay = Replay::new(&MESH, &run.scenario, &plan, &run.sabotage)
+    let mut replay = Replay::new(run.system, &run.scenario, &plan, &run.sabotage)
         .map_err(|error| error.to_string())?;
     replay.to_event(event, plan.end);
-    Ok(node_state(&replay, host))
+    Ok(State::of(&replay, host))
 }
 
 fn show(
@@ -163,7 +177,7 @@ fn show(
         screen.line(screen.painted(&text, paint))?;
     }
     match states {
-        Ok((node, changes)) => state::changes(screen, node, ["left", "right"], changes),
+        Ok((node, changes)) => state::show_changes(screen, node, ["left", "right"], changes),
         Err(why) => screen.line(format!("States cannot be compared: {why}.")),
     }
 }

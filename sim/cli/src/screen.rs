@@ -12,12 +12,18 @@ use std::io::{IsTerminal as _, Write as _};
 
 /// Style of a piece of text on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Paint {
+pub enum Paint {
+    /// No style.
     Plain,
+    /// A positive result.
     Good,
+    /// A warning.
     Warn,
+    /// A negative result.
     Bad,
+    /// Secondary text.
     Dim,
+    /// Important text.
     Bold,
     /// One of several states, by number.
     State(u8),
@@ -57,14 +63,15 @@ impl Paint {
 
 /// One cell of a table.
 #[derive(Clone, Debug)]
-pub(crate) struct Cell {
+pub struct Cell {
     text: String,
     paint: Paint,
     right: bool,
 }
 
 impl Cell {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    /// Creates a cell that is aligned to the left.
+    pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         Self {
             text: shown(&text).into_owned(),
@@ -74,7 +81,7 @@ impl Cell {
     }
 
     /// Creates a numeric cell, aligned to the right.
-    pub(crate) fn number(value: impl ToString) -> Self {
+    pub fn number(value: impl ToString) -> Self {
         Self {
             text: value.to_string(),
             paint: Paint::Plain,
@@ -82,7 +89,8 @@ impl Cell {
         }
     }
 
-    pub(crate) const fn paint(mut self, paint: Paint) -> Self {
+    /// Returns the cell in a style.
+    pub const fn paint(mut self, paint: Paint) -> Self {
         self.paint = paint;
         self
     }
@@ -102,20 +110,22 @@ impl From<String> for Cell {
 
 /// Rows under a header; each column is as wide as its widest cell.
 #[derive(Clone, Debug)]
-pub(crate) struct Table {
+pub struct Table {
     header: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    pub(crate) fn new(header: &[&'static str]) -> Self {
+    /// Creates a table without rows.
+    pub fn new(header: &[&'static str]) -> Self {
         Self {
             header: header.to_vec(),
             rows: Vec::new(),
         }
     }
 
-    pub(crate) fn row(&mut self, cells: Vec<Cell>) {
+    /// Adds a row with a cell for each column.
+    pub fn row(&mut self, cells: Vec<Cell>) {
         debug_assert_eq!(
             cells.len(),
             self.header.len(),
@@ -191,7 +201,7 @@ fn push(safe: &mut String, character: char) {
 
 /// Returns lines with each non-printable character escaped, except line ends and the sequences of
 /// [`Paint`].
-pub(crate) fn shown_lines(text: &str) -> Cow<'_, str> {
+pub fn shown_lines(text: &str) -> Cow<'_, str> {
     if text.chars().all(|it| it == '\n' || only_shows(it)) {
         return Cow::Borrowed(text);
     }
@@ -220,7 +230,7 @@ fn write_line(text: &str) -> Result<(), Failure> {
 
 /// Standard output, written for a terminal or for a program.
 #[derive(Debug)]
-pub(crate) struct Screen {
+pub struct Screen {
     terminal: bool,
     colours: bool,
 }
@@ -228,7 +238,7 @@ pub(crate) struct Screen {
 impl Screen {
     /// Creates a screen with colours if standard output is a terminal and NO_COLOR is unset or
     /// empty.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let terminal = std::io::stdout().is_terminal();
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
@@ -238,31 +248,33 @@ impl Screen {
     }
 
     /// Returns whether standard output is a terminal.
-    pub(crate) const fn is_terminal(&self) -> bool {
+    pub const fn is_terminal(&self) -> bool {
         self.terminal
     }
 
     /// Returns the number of columns of the terminal, if there is one.
-    pub(crate) fn width(&self) -> Option<usize> {
+    pub fn width(&self) -> Option<usize> {
         let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
         Some(usize::from(size.ws_col)).filter(|columns| self.terminal && *columns > 0)
     }
 
-    pub(crate) fn painted(&self, text: &str, paint: Paint) -> String {
+    /// Returns a text in a style, if standard output shows colours.
+    pub fn painted(&self, text: &str, paint: Paint) -> String {
         painted(text, paint, self.colours)
     }
 
     /// Writes one line and flushes it.
-    pub(crate) fn line(&self, text: impl AsRef<str>) -> Result<(), Failure> {
+    pub fn line(&self, text: impl AsRef<str>) -> Result<(), Failure> {
         write_line(&shown_lines(text.as_ref()))
     }
 
-    pub(crate) fn table(&self, table: &Table) -> Result<(), Failure> {
+    /// Writes a table.
+    pub fn table(&self, table: &Table) -> Result<(), Failure> {
         self.block(&table.lines(self.colours))
     }
 
     /// Writes several lines in one call.
-    pub(crate) fn block(&self, lines: &[String]) -> Result<(), Failure> {
+    pub fn block(&self, lines: &[String]) -> Result<(), Failure> {
         if lines.is_empty() {
             Ok(())
         } else {
@@ -271,7 +283,7 @@ impl Screen {
     }
 
     /// Draws a table over a previous one of `before` lines; returns the number of lines drawn.
-    pub(crate) fn redraw(&self, table: &Table, before: usize) -> Result<usize, Failure> {
+    pub fn redraw(&self, table: &Table, before: usize) -> Result<usize, Failure> {
         let lines = table.lines(self.colours);
         let up = if before == 0 {
             String::new()
@@ -283,7 +295,7 @@ impl Screen {
     }
 
     /// Writes labels and values with the labels aligned.
-    pub(crate) fn facts(&self, facts: &[(&str, Cell)]) -> Result<(), Failure> {
+    pub fn facts(&self, facts: &[(&str, Cell)]) -> Result<(), Failure> {
         let width = facts
             .iter()
             .map(|(label, _)| label.len())
@@ -300,7 +312,7 @@ impl Screen {
     }
 
     /// Writes one JSON object on one line.
-    pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
+    pub fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(value).map_err(|error| {
             Failure::failed(format!("the value cannot be written as JSON: {error}"))
         })?;
@@ -309,7 +321,7 @@ impl Screen {
 }
 
 /// Formats a time span in readable units: `850ms`, `12.3s`, `4m 10s`, `3h 5m`, `12d 4h`.
-pub(crate) fn span(millis: u64) -> String {
+pub fn span(millis: u64) -> String {
     let seconds = millis / 1_000;
     match seconds {
         0 => format!("{millis}ms"),
@@ -321,7 +333,7 @@ pub(crate) fn span(millis: u64) -> String {
 }
 
 /// Formats a number of bytes in readable units.
-pub(crate) fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     match bytes {
         0..10_000 => format!("{bytes} B"),
         10_000..10_000_000 => format!("{} KB", bytes / 1_000),
@@ -330,7 +342,7 @@ pub(crate) fn size(bytes: u64) -> String {
 }
 
 /// Formats a count with its noun: `1 node`, `2 nodes`.
-pub(crate) fn count(number: usize, word: &str) -> String {
+pub fn count(number: usize, word: &str) -> String {
     if number == 1 {
         format!("1 {word}")
     } else {

@@ -1,6 +1,7 @@
 //! Child programs of Phalanx: found beside this executable, then on PATH, and run until they exit.
 
 use crate::failure::Failure;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
@@ -8,24 +9,37 @@ use std::time::{Duration, Instant};
 
 /// Exit status and output of a program.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub struct Ran {
     /// `None` if the program exceeded its time limit and was killed.
-    pub(crate) status: Option<ExitStatus>,
+    pub status: Option<ExitStatus>,
     /// Standard output.
-    pub(crate) answer: String,
+    pub answer: String,
     /// Standard error.
     errors: String,
+    /// The program's file name.
+    program: String,
 }
 
 impl Ran {
     /// Returns the error text, without the program's name.
-    pub(crate) fn complaint(&self) -> &str {
-        self.errors.trim().trim_start_matches("phalanx: ")
+    pub fn complaint(&self) -> &str {
+        let errors = self.errors.trim();
+        let own = errors.strip_prefix(&self.program);
+        let own = own.and_then(|rest| rest.strip_prefix(": "));
+        own.unwrap_or_else(|| errors.trim_start_matches("phalanx: "))
     }
 }
 
+/// Returns the file name of this executable.
+#[must_use]
+pub fn name() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    let stem = path.file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
+}
+
 /// Returns the path of this executable.
-pub(crate) fn this() -> Result<PathBuf, Failure> {
+pub fn this() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(|error| {
         Failure::failed(format!(
             "the path of this executable cannot be determined: {error}"
@@ -34,7 +48,7 @@ pub(crate) fn this() -> Result<PathBuf, Failure> {
 }
 
 /// Finds a program; `target` is the command that builds it, for the error message.
-pub(crate) fn find(name: &str, target: &str) -> Result<PathBuf, Failure> {
+pub fn find(name: &str, target: &str) -> Result<PathBuf, Failure> {
     let beside = this()?.parent().map(Path::to_path_buf);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = beside.into_iter().chain(std::env::split_paths(&path));
@@ -49,7 +63,7 @@ pub(crate) fn find(name: &str, target: &str) -> Result<PathBuf, Failure> {
 }
 
 /// Runs a program until it exits, or kills it after `within`.
-pub(crate) fn run(command: &mut Command, within: Duration) -> Result<Ran, Failure> {
+pub fn run(command: &mut Command, within: Duration) -> Result<Ran, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
     let failed =
         |what: &str, error: std::io::Error| Failure::failed(format!("{name} {what}: {error}"));
@@ -66,7 +80,13 @@ pub(crate) fn run(command: &mut Command, within: Duration) -> Result<Ran, Failur
         status,
         answer: text_of(answer),
         errors: text_of(errors),
+        program: file_name(command.get_program()),
     })
+}
+
+fn file_name(program: &OsStr) -> String {
+    let name = Path::new(program).file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 /// Reads a pipe to its end in a thread of its own.

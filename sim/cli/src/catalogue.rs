@@ -1,54 +1,68 @@
 //! Scenario files: read all before any is run, so that a bad one is found at once.
 
-use super::engine::sabotage_flags;
-use super::record::with_flags;
 use crate::failure::{Failure, Verdict};
 use crate::screen::{Cell, Paint, Screen, Table, span};
-use phalanx_sim::mesh::MESH;
-use phalanx_sim::scenario::command_line::reproduce;
-use phalanx_sim::scenario::{Engine, Scenario};
+use crate::tool::Tool;
+use phalanx_sim::scenario::Scenario;
+use phalanx_sim::scenario::command_line::Reproduction;
+use phalanx_sim::world::Definition;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A scenario and where it stands.
+/// A scenario, its file and its system.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) path: PathBuf,
-    pub(super) scenario: Arc<Scenario>,
+pub(crate) struct Entry {
+    pub(crate) path: PathBuf,
+    pub(crate) system: &'static Definition,
+    pub(crate) scenario: Arc<Scenario>,
 }
 
 impl Entry {
-    fn new(path: &Path, scenario: Scenario) -> Self {
+    fn new(path: &Path, system: &'static Definition, scenario: Scenario) -> Self {
         Self {
             path: path.to_owned(),
+            system,
             scenario: Arc::new(scenario),
         }
     }
 }
 
 /// Reads scenario files: every run of their matrices, or those with the values of `variant`.
-pub(super) fn load(files: &[PathBuf], variant: Option<&str>) -> Result<Vec<Entry>, Failure> {
+pub(crate) fn load(
+    tool: &Tool<'_>,
+    files: &[PathBuf],
+    variant: Option<&str>,
+) -> Result<Vec<Entry>, Failure> {
     let mut entries = Vec::new();
     for path in files {
-        let scenarios = Scenario::load_all(path, &(MESH.vocabulary)(), variant);
-        let scenarios = scenarios.map_err(Failure::usage)?.into_iter();
-        entries.extend(scenarios.map(|scenario| Entry::new(path, scenario)));
+        let loaded = tool.systems.load_all(path, variant);
+        let (system, scenarios) = loaded.map_err(Failure::usage)?;
+        let scenarios = scenarios.into_iter();
+        entries.extend(scenarios.map(|scenario| Entry::new(path, system, scenario)));
     }
     Ok(entries)
 }
 
 /// Reads a scenario file of which one run is needed.
-pub(super) fn one(path: &Path, variant: Option<&str>) -> Result<Entry, Failure> {
-    let scenario = Scenario::load_one(path, &(MESH.vocabulary)(), variant);
-    Ok(Entry::new(path, scenario.map_err(Failure::usage)?))
+pub(crate) fn one(tool: &Tool<'_>, path: &Path, variant: Option<&str>) -> Result<Entry, Failure> {
+    let loaded = tool.systems.load_one(path, variant);
+    let (system, scenario) = loaded.map_err(Failure::usage)?;
+    Ok(Entry::new(path, system, scenario))
 }
 
 /// The command that runs a scenario file which this program wrote, with these bugs planted.
-pub(super) fn again(path: &Path, seed: u64, sabotage: &[String]) -> Result<String, Failure> {
-    let entry = one(path, None)?;
-    let command = reproduce(&entry.scenario, Engine::Model, seed);
-    Ok(with_flags(&command, &sabotage_flags(sabotage)))
+pub(crate) fn again(
+    tool: &Tool<'_>,
+    path: &Path,
+    seed: u64,
+    sabotage: &[String],
+) -> Result<String, Failure> {
+    let entry = one(tool, path, None)?;
+    Ok(entry.system.reproduce_command(&Reproduction {
+        sabotage,
+        ..Reproduction::new(&entry.scenario, seed)
+    }))
 }
 
 /// The scenario files of a folder, by name; a file stands for itself.
@@ -79,16 +93,21 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-pub(super) fn list(screen: &Screen, files: &[PathBuf], as_json: bool) -> Result<Verdict, Failure> {
+pub(crate) fn list(
+    screen: &Screen,
+    tool: &Tool<'_>,
+    files: &[PathBuf],
+    as_json: bool,
+) -> Result<Verdict, Failure> {
     let mut paths = Vec::new();
     for path in files {
         paths.extend(expand(path)?);
     }
-    let entries = load(&paths, None)?;
+    let entries = load(tool, &paths, None)?;
     let files: Vec<&[Entry]> = entries.chunk_by(|one, two| one.path == two.path).collect();
     if as_json {
         for runs in &files {
-            let Entry { path, scenario } = &runs[0];
+            let Entry { path, scenario, .. } = &runs[0];
             let variants = runs.iter().map(|run| &run.scenario.variant);
             let variants: Vec<_> = variants.filter(|variant| !variant.is_empty()).collect();
             screen.json(&json!({

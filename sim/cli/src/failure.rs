@@ -4,7 +4,7 @@ use core::fmt;
 
 /// Result of a command that ran to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Success.
     Yes,
     /// A negative result: an expectation failed, or a node is unhealthy.
@@ -15,7 +15,7 @@ pub(crate) enum Verdict {
 
 impl Verdict {
     /// Returns the exit code.
-    pub(crate) const fn code(self) -> u8 {
+    pub const fn code(self) -> u8 {
         match self {
             Self::Yes => 0,
             Self::No => 1,
@@ -26,7 +26,7 @@ impl Verdict {
 
 /// Reason why a command failed, with the way to fix it.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The usage was correct and the command did not succeed: exit code 1.
     Failed(String),
     /// Wrong usage, or a bad file: exit code 2.
@@ -37,7 +37,7 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// Returns the exit code.
-    pub(crate) const fn code(&self) -> u8 {
+    pub const fn code(&self) -> u8 {
         match self {
             Self::ReaderGone => 0,
             Self::Failed(_) => 1,
@@ -45,11 +45,13 @@ impl Failure {
         }
     }
 
-    pub(crate) fn failed(message: impl fmt::Display) -> Self {
+    /// Creates a failure of correct usage.
+    pub fn failed(message: impl fmt::Display) -> Self {
         Self::Failed(message.to_string())
     }
 
-    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+    /// Creates a failure of wrong usage or of a bad file.
+    pub fn usage(message: impl fmt::Display) -> Self {
         Self::Usage(message.to_string())
     }
 }

@@ -1,15 +1,17 @@
 //! Results as JUnit XML: one test suite per scenario and engine, one test case per seed.
 
-use super::record::Record;
-use super::sometimes::Sometimes;
 use crate::failure::Failure;
+use crate::record::Record;
+use crate::sometimes::Sometimes;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Collects the results of runs.
-pub(super) struct Junit {
+pub(crate) struct Junit {
+    /// The command of the tool.
+    command: &'static str,
     path: PathBuf,
     suites: Vec<Suite>,
 }
@@ -27,15 +29,16 @@ struct Case {
 }
 
 impl Junit {
-    pub(super) fn new(path: &Path) -> Self {
+    pub(crate) fn new(command: &'static str, path: &Path) -> Self {
         Self {
+            command,
             path: path.to_owned(),
             suites: Vec::new(),
         }
     }
 
     /// Adds a run.
-    pub(super) fn add(&mut self, record: &Record, differs: bool) {
+    pub(crate) fn add(&mut self, record: &Record, differs: bool) {
         let read = &record.read;
         let name = format!("{} on {}", read.scenario, read.engine);
         let mut failures: Vec<(String, String)> = read
@@ -73,7 +76,7 @@ impl Junit {
 
     /// Adds the `sometimes` expectations of a scenario: one test case for each that was checked in
     /// several runs.
-    pub(super) fn add_sometimes(&mut self, scenario: &str, engine: &str, all: &[Sometimes]) {
+    pub(crate) fn add_sometimes(&mut self, scenario: &str, engine: &str, all: &[Sometimes]) {
         for it in all.iter().filter(|it| it.runs > 1) {
             let missed = it.is_missed().then(|| {
                 (
@@ -101,7 +104,7 @@ impl Junit {
     }
 
     /// Writes the file.
-    pub(super) fn write(&self) -> Result<(), Failure> {
+    pub(crate) fn write(&self) -> Result<(), Failure> {
         let mut bytes = Vec::new();
         self.document(&mut Writer::new_with_indent(&mut bytes, b' ', 2))
             .and_then(|()| {
@@ -122,7 +125,7 @@ impl Junit {
         let failed: usize = self.suites.iter().map(Suite::failed).sum();
         writer
             .create_element("testsuites")
-            .with_attribute(("name", "phalanx sim"))
+            .with_attribute(("name", self.command))
             .with_attribute(("tests", tests.to_string().as_str()))
             .with_attribute(("failures", failed.to_string().as_str()))
             .write_inner_content(|writer| {

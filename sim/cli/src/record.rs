@@ -9,54 +9,54 @@ use std::collections::BTreeMap;
 
 /// The result of a run.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// The object as the engine returned it; `--json` prints it.
-    pub(super) value: Value,
+    pub(crate) value: Value,
     /// The fields that this program reads.
-    pub(super) read: Parts,
+    pub(crate) read: Parts,
 }
 
 /// The fields of a run that this program reads.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Parts {
-    pub(super) scenario: String,
-    pub(super) engine: String,
-    pub(super) seed: u64,
-    pub(super) outcome: String,
-    pub(super) trace_hash: String,
-    pub(super) virtual_ms: u64,
-    pub(super) wall_ms: u64,
-    pub(super) events: u64,
-    pub(super) messages: u64,
-    pub(super) bytes: u64,
-    pub(super) nodes: u64,
-    pub(super) metrics: BTreeMap<String, u64>,
-    pub(super) failures: Vec<Broken>,
+pub(crate) struct Parts {
+    pub(crate) scenario: String,
+    pub(crate) engine: String,
+    pub(crate) seed: u64,
+    pub(crate) outcome: String,
+    pub(crate) trace_hash: String,
+    pub(crate) virtual_ms: u64,
+    pub(crate) wall_ms: u64,
+    pub(crate) events: u64,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) nodes: u64,
+    pub(crate) metrics: BTreeMap<String, u64>,
+    pub(crate) failures: Vec<Broken>,
     #[serde(default)]
-    pub(super) expected: Vec<Expected>,
+    pub(crate) expected: Vec<Expected>,
     #[serde(default)]
-    pub(super) effects: Vec<Effect>,
+    pub(crate) effects: Vec<Effect>,
     #[serde(default)]
-    pub(super) vacuous: Vec<Vacuous>,
+    pub(crate) vacuous: Vec<Vacuous>,
 }
 
 /// An expectation or invariant that failed.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Broken {
-    pub(super) file: String,
-    pub(super) line: usize,
-    pub(super) expectation: String,
-    pub(super) at_ms: u64,
-    pub(super) why: String,
-    pub(super) reproduce: String,
+pub(crate) struct Broken {
+    pub(crate) file: String,
+    pub(crate) line: usize,
+    pub(crate) expectation: String,
+    pub(crate) at_ms: u64,
+    pub(crate) why: String,
+    pub(crate) reproduce: String,
     /// The events that led to the failure, as text, the latest last.
     #[serde(default)]
-    pub(super) causes: Vec<String>,
+    pub(crate) causes: Vec<String>,
 }
 
 impl Broken {
     /// Returns the scenario file, and the line if the failure belongs to one.
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         if self.line > 0 {
             format!("{}:{}", self.file, self.line)
         } else {
@@ -67,45 +67,24 @@ impl Broken {
 
 /// A fault that affected nothing.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Vacuous {
-    pub(super) line: usize,
-    pub(super) step: String,
-    pub(super) why: String,
-}
-
-/// Inserts flags into a command that reproduces a run, before the trailing `#` comment.
-pub(super) fn with_flags(command: &str, flags: &str) -> String {
-    match command.split_once("  #") {
-        Some((command, stamp)) => format!("{command}{flags}  #{stamp}"),
-        None => format!("{command}{flags}"),
-    }
+pub(crate) struct Vacuous {
+    pub(crate) line: usize,
+    pub(crate) step: String,
+    pub(crate) why: String,
 }
 
 impl Record {
-    /// Adds flags to the commands that reproduce the failures.
-    pub(super) fn reproduced_with(mut self, flags: &str) -> Self {
-        if flags.is_empty() {
-            return self;
-        }
-        let values = self.value["failures"].as_array_mut().into_iter().flatten();
-        for (broken, value) in self.read.failures.iter_mut().zip(values) {
-            broken.reproduce = with_flags(&broken.reproduce, flags);
-            value["reproduce"] = json!(broken.reproduce);
-        }
-        self
-    }
-
     /// Reads the object that an engine returned.
     ///
     /// # Errors
     /// The missing or malformed field.
-    pub(super) fn read(value: Value) -> Result<Self, String> {
+    pub(crate) fn read(value: Value) -> Result<Self, String> {
         let read = Parts::deserialize(&value).map_err(|error| error.to_string())?;
         Ok(Self { value, read })
     }
 
     /// Returns the part that a report keeps.
-    pub(super) fn seed(&self) -> Seed {
+    pub(crate) fn seed(&self) -> Seed {
         let read = &self.read;
         let unmet = read.expected.iter().filter(|expected| !expected.met);
         let steps = read.effects.iter().filter(|effect| !effect.chaos);
@@ -122,17 +101,17 @@ impl Record {
         }
     }
 
-    pub(super) fn passed(&self) -> bool {
+    pub(crate) fn passed(&self) -> bool {
         self.read.outcome == "pass"
     }
 
     /// Sets a field of the printed object.
-    pub(super) fn note(&mut self, field: &str, value: impl Into<Value>) {
+    pub(crate) fn note(&mut self, field: &str, value: impl Into<Value>) {
         self.value[field] = value.into();
     }
 
     /// Adds a failure that this program found; the run then counts as failed.
-    pub(super) fn fail(&mut self, broken: Broken) {
+    pub(crate) fn fail(&mut self, broken: Broken) {
         let Broken {
             file,
             line,
@@ -155,7 +134,7 @@ impl Record {
 }
 
 /// Describes the first difference between two states: its path, and both values.
-pub(super) fn difference(left: &Value, right: &Value) -> Option<String> {
+pub(crate) fn difference(left: &Value, right: &Value) -> Option<String> {
     fn walk(path: &mut Vec<String>, left: &Value, right: &Value) -> Option<String> {
         match (left, right) {
             (Value::Object(one), Value::Object(two)) => {
