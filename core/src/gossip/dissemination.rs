@@ -6,7 +6,7 @@
 //! and not received grafts the link that announced it. A graft waits a little and draws a jitter, since otherwise a
 //! whole subtree grafts at once.
 //!
-//! Bounds: [`MISSING_MAX`] announced updates awaited, with [`ANNOUNCERS_MAX`] announcers each.
+//! Bounds: those of [`Tree`].
 
 use super::config::Config;
 use super::context::Context;
@@ -17,9 +17,9 @@ use super::timer::Timer;
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::paged::Paged;
+use crate::plumtree::{Announced, Tree};
 use crate::sabotage::Switch;
 use crate::size::held;
-use crate::sorted::SortedMap;
 use crate::time::{Duration, Instant};
 use crate::topology::publication::{Key, UpdateId};
 use crate::topology::record::{COUNTER_MAX, Content, Record};
@@ -27,10 +27,6 @@ use crate::topology::{Applied, Batch, Handle};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The most announced updates awaited at one time; more announcements are left to anti-entropy.
-pub const MISSING_MAX: usize = 1_024;
-/// The most announcers remembered for each.
-pub const ANNOUNCERS_MAX: usize = 8;
 /// More announcements of records than this waiting on one link say no more than a hash does: many members join at once.
 const NAMES_MAX: usize = 48;
 /// More announcements of reports than this, too: a report that comes late, since the tree ends before a member, may be a
@@ -38,13 +34,6 @@ const NAMES_MAX: usize = 48;
 const REPORT_NAMES_MAX: usize = 512;
 /// Reports are announced this long after they went out on the tree.
 const REPORT_ANNOUNCED_AFTER: Duration = Duration::from_millis(100);
-
-/// An announced update that has not arrived.
-#[derive(Clone, Debug, PartialEq)]
-struct Missing {
-    id: UpdateId,
-    announcers: Vec<LinkId>,
-}
 
 /// A record that was merged into the view.
 #[derive(Clone, Debug)]
@@ -98,9 +87,8 @@ pub(super) enum Unmerged {
 /// The broadcast tree at one node, and what it awaits from it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Dissemination {
-    /// Whether each link is eager, in the order of [`Links`](super::links::Links).
-    eager: SortedMap<LinkId, bool>,
-    missing: BTreeMap<Key, Missing>,
+    /// The links, in the order of [`Links`](super::links::Links), and the updates that are awaited.
+    tree: Tree<Key, UpdateId, LinkId>,
     /// Provenance of the records received by broadcast, by handle.
     record_provenance: Paged<Provenance>,
     /// Provenance of the reports received by broadcast.
@@ -111,49 +99,44 @@ pub(super) struct Dissemination {
 impl Dissemination {
     pub(super) const fn new() -> Self {
         Self {
-            eager: SortedMap::new(),
-            missing: BTreeMap::new(),
+            tree: Tree::new(),
             record_provenance: Paged::new(),
             report_provenance: BTreeMap::new(),
         }
     }
 
     pub(super) fn on_open(&mut self, link: LinkId, eager: bool) {
-        self.eager.insert(link, eager);
+        self.tree.on_open(link, eager);
     }
 
     /// A link is gone. Returns whether it was eager.
     pub(super) fn on_closed(&mut self, link: LinkId) -> bool {
-        self.eager.remove(&link) == Some(true)
+        self.tree.on_closed(link)
     }
 
-    pub(super) fn set_eager(&mut self, link: LinkId, eager: bool) {
-        if let Some(held) = self.eager.get_mut(&link) {
-            *held = eager;
-        }
+    /// Makes a link eager: it brought an update that is new.
+    pub(super) fn make_eager(&mut self, link: LinkId) {
+        self.tree.make_eager(link);
     }
 
-    /// Makes a link lazy that carries nothing now. Returns whether it was eager.
-    pub(super) fn cut(&mut self, link: LinkId) -> bool {
-        let eager = self.eager.get_mut(&link);
-        eager.is_some_and(core::mem::take)
+    /// Makes a link lazy: it brought an update again, its neighbour asks for announcements, or it carries nothing now.
+    /// Returns whether it was eager.
+    pub(super) fn make_lazy(&mut self, link: LinkId) -> bool {
+        self.tree.make_lazy(link)
     }
 
-    /// An eager link is gone: the next update floods over all links that are alive, and what arrives twice prunes again.
-    /// That costs a few copies once; waiting for announcements would cost every update until then a graft.
+    /// An eager link is gone: the next update floods over all links that are alive.
     pub(super) fn flood(&mut self, is_alive: impl Fn(LinkId) -> bool) {
-        for (link, eager) in self.eager.iter_mut() {
-            *eager |= is_alive(*link);
-        }
+        self.tree.flood(is_alive);
     }
 
     pub(super) fn is_eager(&self, link: LinkId) -> bool {
-        self.eager.get(&link) == Some(&true)
+        self.tree.is_eager(link)
     }
 
     /// Whether each link is eager, in order of the links.
     pub(super) fn iter(&self) -> impl Iterator<Item = (LinkId, bool)> {
-        self.eager.iter().map(|(link, eager)| (*link, *eager))
+        self.tree.links()
     }
 
     /// When an update goes out that is broadcast now.
@@ -216,7 +199,7 @@ impl Dissemination {
     /// The place of a member is free.
     pub(super) fn forget(&mut self, member: Handle) {
         for key in [Key::Record(member), Key::EdgeReport(member)] {
-            self.missing.remove(&key);
+            self.tree.remove_missing(&key);
             self.clear_provenance(key);
         }
     }
@@ -334,10 +317,10 @@ fn sabotaged(
 impl Dissemination {
     /// The view changed under a key: an announced update may have arrived.
     pub(super) fn on_changed(&mut self, context: &mut Context, key: Key) {
-        if let Some(missing) = self.missing.get(&key)
-            && context.topology.holds(&missing.id)
+        if let Some(missing) = self.tree.missing(&key)
+            && context.topology.holds(missing)
         {
-            self.missing.remove(&key);
+            self.tree.remove_missing(&key);
             context.timers.cancel(&Timer::Graft(key));
         }
     }
@@ -364,32 +347,24 @@ impl Dissemination {
             if context.has(Switch::NoGraft) {
                 continue;
             }
-            let full = self.missing.len() >= MISSING_MAX;
-            if full && known.is_none() {
+            if self.tree.is_full() && known.is_none() {
                 continue;
             }
             let Some(member) = known.or_else(|| context.topology.intern(&id.origin)) else {
                 continue;
             };
             let key = Key::new(member, id.kind);
-            if let Some(missing) = self.missing.get_mut(&key) {
-                missing.on_announced(id, link);
-                continue;
+            match self.tree.on_announced(key, id.clone(), link) {
+                Announced::Again | Announced::Full => {}
+                Announced::First => {
+                    // One draw for the whole message: updates announced together are requested together.
+                    let tuning = &context.config.tuning;
+                    let jitter = *wait
+                        .get_or_insert_with(|| context.random.duration_below(tuning.graft_jitter));
+                    let at = context.now + tuning.graft_after + jitter;
+                    context.timers.set(Timer::Graft(key), at);
+                }
             }
-            if full {
-                continue;
-            }
-            // One draw for the whole message: what was announced together is requested together.
-            let tuning = &context.config.tuning;
-            let jitter =
-                *wait.get_or_insert_with(|| context.random.duration_below(tuning.graft_jitter));
-            let at = context.now + tuning.graft_after + jitter;
-            let missing = Missing {
-                id: id.clone(),
-                announcers: vec![link],
-            };
-            self.missing.insert(key, missing);
-            context.timers.set(Timer::Graft(key), at);
         }
     }
 
@@ -401,21 +376,15 @@ impl Dissemination {
         key: Key,
         is_alive: impl Fn(LinkId) -> bool,
     ) -> Option<(LinkId, UpdateId)> {
-        let missing = self.missing.get_mut(&key)?;
-        if !context.topology.holds(&missing.id) {
-            while !missing.announcers.is_empty() {
-                let link = missing.announcers.remove(0);
-                if is_alive(link) {
-                    let id = missing.id.clone();
-                    self.set_eager(link, true);
-                    let at = context.after(context.tuning().graft_interval);
-                    context.timers.set(Timer::Graft(key), at);
-                    return Some((link, id));
-                }
-            }
+        let missing = self.tree.missing(&key)?;
+        if context.topology.holds(missing) {
+            self.tree.remove_missing(&key);
+            return None;
         }
-        self.missing.remove(&key);
-        None
+        let request = self.tree.next_announcer(&key, is_alive)?;
+        let at = context.after(context.tuning().graft_interval);
+        context.timers.set(Timer::Graft(key), at);
+        Some(request)
     }
 
     /// A neighbour requests updates, since it did not receive them: the link is eager from now on. Returns the updates
@@ -431,7 +400,7 @@ impl Dissemination {
             let Some(member) = context.topology.handle(&id.origin) else {
                 continue;
             };
-            self.set_eager(link, true);
+            self.tree.make_eager(link);
             if context.topology.holds_at(member, id) {
                 keys.push(Key::new(member, id.kind));
             }
@@ -442,13 +411,12 @@ impl Dissemination {
     /// Whether an update of a member is awaited.
     pub(super) fn awaits(&self, member: Handle) -> bool {
         let keys = [Key::Record(member), Key::EdgeReport(member)];
-        keys.iter().any(|key| self.missing.contains_key(key))
+        keys.iter().any(|key| self.tree.missing(key).is_some())
     }
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        held::<(LinkId, bool)>(self.eager.len())
-            + held::<(Key, Missing)>(self.missing.len())
+        self.tree.memory()
             + held::<Provenance>(self.record_provenance.len())
             + held::<(Handle, Provenance)>(self.report_provenance.len())
     }
@@ -456,20 +424,7 @@ impl Dissemination {
     /// Awaits nothing.
     #[cfg(test)]
     pub(super) fn clear_missing(&mut self) {
-        self.missing.clear();
-    }
-}
-
-impl Missing {
-    fn on_announced(&mut self, id: &UpdateId, link: LinkId) {
-        if (id.epoch, id.version) > (self.id.epoch, self.id.version) {
-            *self = Self {
-                id: id.clone(),
-                announcers: vec![link],
-            };
-        } else if self.announcers.len() < ANNOUNCERS_MAX && !self.announcers.contains(&link) {
-            self.announcers.push(link);
-        }
+        self.tree.clear_missing();
     }
 }
 
@@ -477,6 +432,7 @@ impl Missing {
 mod tests {
     use super::*;
     use crate::gossip::tests::context::{context, id, learn};
+    use crate::plumtree::MISSING_MAX;
     use crate::topology::publication::PublicationKind;
     use crate::topology::record::Rank;
 
@@ -549,7 +505,7 @@ mod tests {
         for index in 1..=MISSING_MAX + 50 {
             announce(&mut tree, &mut context, OTHER, &named(index, 1));
         }
-        assert_eq!(tree.missing.len(), MISSING_MAX);
+        assert_eq!(tree.tree.missing_len(), MISSING_MAX);
     }
 
     #[test]
@@ -559,8 +515,8 @@ mod tests {
         tree.on_open(LinkId(3), false);
         tree.flood(|link| link == OTHER);
         assert!(tree.iter().eq([(OTHER, true), (LinkId(3), false)]));
-        assert!(tree.cut(OTHER));
-        assert!(!tree.cut(OTHER));
+        assert!(tree.make_lazy(OTHER));
+        assert!(!tree.make_lazy(OTHER));
     }
 
     #[test]

@@ -388,7 +388,7 @@ impl Gossip {
             && self.status(member) != Status::Left;
         if evidence {
             self.links.set_broken(link);
-            if self.dissemination.cut(link) {
+            if self.dissemination.make_lazy(link) {
                 self.flood();
             }
             self.silence.on_broken(&mut self.context, link);
@@ -484,7 +484,7 @@ impl Gossip {
     fn on_frame(&mut self, link: LinkId, member: Handle, frame: Frame) {
         self.on_link_heard(link, member);
         if frame.prune {
-            self.dissemination.set_eager(link, false);
+            self.dissemination.make_lazy(link);
         }
         if !frame.records.is_empty() || !frame.reports.is_empty() {
             self.on_updates(link, &frame.records, &frame.reports);
@@ -548,9 +548,9 @@ impl Gossip {
             self.relay(key, applied, link);
         }
         if useful {
-            self.dissemination.set_eager(link, true);
+            self.dissemination.make_eager(link);
         } else if repeated {
-            self.dissemination.set_eager(link, false);
+            self.dissemination.make_lazy(link);
             self.frames.prune(link);
         }
     }

@@ -55,11 +55,11 @@ mod view;
 pub use crate::link::{
     Address, AddressError, CloseReason, DialError, DialId, LinkId, LocalClose, Ticket,
 };
+pub use crate::plumtree::{ANNOUNCERS_MAX, MISSING_MAX};
 pub use crate::sabotage::{Sabotage, Switch};
 pub use anti_entropy::HISTORY_MAX;
 pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
-pub use dissemination::{ANNOUNCERS_MAX, MISSING_MAX};
 pub use event::{Event, LinkEnd, Rejection};
 pub use interface::{Input, Output, TARGETS_MAX};
 pub use message::Message;
@@ -303,7 +303,7 @@ impl Gossip {
     }
 
     fn on_link_silent(&mut self, link: LinkId, member: Handle) {
-        if self.dissemination.cut(link) {
+        if self.dissemination.make_lazy(link) {
             self.flood();
         }
         self.overlay.schedule(&mut self.context);
