@@ -98,10 +98,10 @@ impl<L> Pending<L> {
         self.links.is_empty()
     }
 
-    /// The number of links for which memory is held.
+    /// The number of marks, duplicates included.
     #[must_use]
-    pub const fn capacity(&self) -> usize {
-        self.links.capacity()
+    pub const fn len(&self) -> usize {
+        self.links.len()
     }
 }
 
@@ -189,11 +189,12 @@ mod tests {
         for link in [3, 1, 3, 2] {
             pending.mark(link);
         }
+        assert_eq!(pending.len(), 4);
         let taken = pending.take();
         assert_eq!(taken, [1, 2, 3]);
         pending.mark(1);
         pending.reset(taken);
-        assert!(pending.is_empty() && pending.capacity() >= 3);
+        assert!(pending.is_empty() && pending.links.capacity() >= 3);
     }
 
     proptest! {

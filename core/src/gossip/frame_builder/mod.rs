@@ -14,6 +14,8 @@ use super::message::{Frame, Message, Sync};
 use super::timer::Timer;
 use crate::identity::NodeId;
 use crate::link::LinkId;
+use crate::pacing::{Demand, Pace, Pacer, Pending, next_batch};
+use crate::plumtree::Control;
 use crate::size::{Encoded, held};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Instant;
@@ -34,15 +36,16 @@ struct Cursor {
     reply: bool,
 }
 
-/// Updates that wait for others of their kind, or for any message.
+/// Reports that wait for others, or for any message.
 #[derive(Clone, Debug, PartialEq)]
-struct Batch<T> {
-    waiting: SortedSet<T>,
+struct Reports {
+    /// The reporters.
+    waiting: SortedSet<Handle>,
     /// When they go out at the latest.
     due: Option<Instant>,
 }
 
-impl<T: Ord> Batch<T> {
+impl Reports {
     const fn new() -> Self {
         Self {
             waiting: SortedSet::new(),
@@ -54,7 +57,7 @@ impl<T: Ord> Batch<T> {
         self.due.filter(|_| !self.waiting.is_empty())
     }
 
-    fn settle(&mut self) {
+    fn reset_deadline_if_empty(&mut self) {
         if self.waiting.is_empty() {
             self.due = None;
         }
@@ -64,17 +67,15 @@ impl<T: Ord> Batch<T> {
 /// Output that waits to be sent on one link.
 #[derive(Clone, Debug, PartialEq)]
 struct Outgoing {
-    /// When the latest frame went out.
-    flushed: Option<Instant>,
+    pacer: Pacer,
     /// A frame goes out, be it empty.
     heartbeat: bool,
     /// The hash of the view goes out.
     hash: bool,
-    prune: bool,
-    announcements: Batch<Key>,
-    graft: SortedSet<UpdateId>,
+    /// Messages of the broadcast tree.
+    tree: Control<Key, UpdateId>,
     updates: SortedSet<Key>,
-    reports: Batch<Handle>,
+    reports: Reports,
     reconciliation: Reconciliation,
 }
 
@@ -90,14 +91,12 @@ struct Reconciliation {
 impl Outgoing {
     const fn new() -> Self {
         Self {
-            flushed: None,
+            pacer: Pacer::new(),
             heartbeat: false,
             hash: false,
-            prune: false,
-            announcements: Batch::new(),
-            graft: SortedSet::new(),
+            tree: Control::new(),
             updates: SortedSet::new(),
-            reports: Batch::new(),
+            reports: Reports::new(),
             reconciliation: Reconciliation {
                 push: BTreeSet::new(),
                 steps: Vec::new(),
@@ -106,22 +105,19 @@ impl Outgoing {
         }
     }
 
-    /// Whether something must go out without waiting for batches to fill.
-    fn is_urgent(&self) -> bool {
-        self.heartbeat
-            || self.hash
-            || self.prune
-            || !self.graft.is_empty()
-            || !self.updates.is_empty()
-            || !self.reconciliation.push.is_empty()
-            || !self.reconciliation.steps.is_empty()
-            || self.reconciliation.snapshot.is_some()
-    }
-
-    /// When the batches go out at the latest.
-    fn due(&self) -> Option<Instant> {
-        let (one, other) = (self.announcements.due(), self.reports.due());
-        one.into_iter().chain(other).min()
+    /// The output that waits: urgent, or waiting for more until it is due.
+    fn demand(&self) -> Demand {
+        let (announcements, reports) = (self.tree.announcements_due(), self.reports.due());
+        Demand {
+            urgent: self.heartbeat
+                || self.hash
+                || self.tree.is_urgent()
+                || !self.updates.is_empty()
+                || !self.reconciliation.push.is_empty()
+                || !self.reconciliation.steps.is_empty()
+                || self.reconciliation.snapshot.is_some(),
+            due: announcements.into_iter().chain(reports).min(),
+        }
     }
 }
 
@@ -151,8 +147,8 @@ pub(super) struct Schedule {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct FrameBuilder {
     links: SortedMap<LinkId, Outgoing>,
-    /// Links with possibly pending output. May contain duplicates.
-    dirty: Vec<LinkId>,
+    /// Links that may have output.
+    pending: Pending<LinkId>,
 }
 
 /// Queueing.
@@ -168,13 +164,13 @@ impl FrameBuilder {
 
     /// The timer of a link fired.
     pub(super) fn on_due(&mut self, link: LinkId) {
-        self.dirty.push(link);
+        self.pending.mark(link);
     }
 
     fn queue(&mut self, link: LinkId, change: impl FnOnce(&mut Outgoing)) {
         if let Some(outgoing) = self.links.get_mut(&link) {
             change(outgoing);
-            self.dirty.push(link);
+            self.pending.mark(link);
         }
     }
 
@@ -193,14 +189,12 @@ impl FrameBuilder {
 
     /// Asks the neighbour to announce updates instead of sending them.
     pub(super) fn prune(&mut self, link: LinkId) {
-        self.queue(link, |outgoing| outgoing.prune = true);
+        self.queue(link, |outgoing| outgoing.tree.prune());
     }
 
     /// Asks the neighbour for an update that it announced.
     pub(super) fn graft(&mut self, link: LinkId, id: UpdateId) {
-        self.queue(link, |outgoing| {
-            outgoing.graft.insert(id);
-        });
+        self.queue(link, |outgoing| outgoing.tree.graft(id));
     }
 
     /// Sends an update that the neighbour asked for.
@@ -216,7 +210,7 @@ impl FrameBuilder {
             && !outgoing.updates.contains(&key)
         {
             outgoing.reconciliation.push.insert(key);
-            self.dirty.push(link);
+            self.pending.mark(link);
         }
     }
 
@@ -256,7 +250,7 @@ impl FrameBuilder {
             match route {
                 Route::None => continue,
                 Route::Value => {
-                    outgoing.announcements.waiting.remove(&key);
+                    outgoing.tree.withdraw(&key);
                     if let Key::EdgeReport(member) = key {
                         outgoing.reports.waiting.insert(member);
                         outgoing.reports.due.get_or_insert(schedule.report_due);
@@ -264,26 +258,22 @@ impl FrameBuilder {
                         outgoing.updates.insert(key);
                     }
                 }
-                Route::Name if outgoing.announcements.waiting.len() < schedule.names_max => {
-                    let names = &mut outgoing.announcements;
-                    names.waiting.insert(key);
-                    let due = schedule.name_due;
-                    names.due = Some(names.due.map_or(due, |at| at.min(due)));
-                }
                 Route::Name => {
-                    outgoing.announcements.waiting.clear();
-                    outgoing.announcements.due = None;
-                    overflow(id);
+                    let (due, max) = (schedule.name_due, schedule.names_max);
+                    if !outgoing.tree.announce(key, due, max) {
+                        outgoing.tree.clear_announcements();
+                        overflow(id);
+                    }
                 }
             }
-            self.dirty.push(id);
+            self.pending.mark(id);
         }
     }
 
     /// A neighbour has shown to hold an update: it is neither sent nor announced there.
     pub(super) fn on_held_there(&mut self, link: LinkId, key: Key) {
         if let Some(outgoing) = self.links.get_mut(&link) {
-            outgoing.announcements.waiting.remove(&key);
+            outgoing.tree.withdraw(&key);
             outgoing.updates.remove(&key);
             if let Key::EdgeReport(member) = key {
                 outgoing.reports.waiting.remove(&member);
@@ -294,23 +284,21 @@ impl FrameBuilder {
     /// A neighbour announced an update: it need not be announced there.
     pub(super) fn on_announced_there(&mut self, link: LinkId, key: Key) {
         if let Some(outgoing) = self.links.get_mut(&link) {
-            outgoing.announcements.waiting.remove(&key);
+            outgoing.tree.withdraw(&key);
         }
     }
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         let waiting = self.links.values().map(|outgoing| {
-            let keys = outgoing.announcements.waiting.len()
-                + outgoing.updates.len()
-                + outgoing.reconciliation.push.len();
+            let keys = outgoing.updates.len() + outgoing.reconciliation.push.len();
             held::<Key>(keys)
-                + held::<UpdateId>(outgoing.graft.len())
+                + outgoing.tree.memory()
                 + held::<Handle>(outgoing.reports.waiting.len())
         });
         held::<(LinkId, Outgoing)>(self.links.len())
             + waiting.sum::<usize>()
-            + held::<LinkId>(self.dirty.len())
+            + held::<LinkId>(self.pending.len())
     }
 }
 
@@ -324,40 +312,29 @@ impl FrameBuilder {
         members: &Members,
         mut on_hash: impl FnMut(&Context, LinkId),
     ) {
-        if self.dirty.is_empty() {
+        if self.pending.is_empty() {
             return;
         }
-        let mut dirty = core::mem::take(&mut self.dirty);
-        dirty.sort_unstable();
-        dirty.dedup();
-        for link in dirty.drain(..) {
-            let Some(outgoing) = self.links.get_mut(&link) else {
+        let pending = self.pending.take();
+        for link in &pending {
+            let Some(outgoing) = self.links.get_mut(link) else {
                 continue;
             };
-            let (urgent, later) = (outgoing.is_urgent(), outgoing.due());
-            if !urgent && later.is_none() || !links.is_open(link) {
+            let (demand, coalesce) = (outgoing.demand(), context.tuning().coalesce);
+            if demand == Demand::default() || !links.is_open(*link) {
                 continue;
             }
-            let ready = outgoing
-                .flushed
-                .map(|at| at + context.tuning().coalesce)
-                .filter(|at| *at > context.now);
-            let due = if urgent {
-                context.now
-            } else {
-                later.unwrap_or(context.now)
-            };
-            let at = ready.map_or(due, |ready| ready.max(due));
-            if at > context.now {
-                context.timers.set_earlier(Timer::Flush(link), at);
-                continue;
-            }
-            if outgoing.send(context, members, link) {
-                on_hash(context, link);
+            match outgoing.pacer.decide(context.now, demand, coalesce) {
+                Pace::Idle => {}
+                Pace::Wait(at) => context.timers.set_earlier(Timer::Flush(*link), at),
+                Pace::Send => {
+                    if outgoing.send(context, members, *link) {
+                        on_hash(context, *link);
+                    }
+                }
             }
         }
-        // Its memory serves the next step.
-        self.dirty = dirty;
+        self.pending.reset(pending);
     }
 
     /// Sends everything on every open link, as the last message.
@@ -370,7 +347,7 @@ impl FrameBuilder {
     ) {
         for (link, outgoing) in self.links.iter_mut() {
             if links.is_open(*link)
-                && (outgoing.is_urgent() || outgoing.due().is_some())
+                && outgoing.demand() != Demand::default()
                 && outgoing.send(context, members, *link)
             {
                 on_hash(context, *link);
@@ -384,15 +361,10 @@ impl Outgoing {
     fn send(&mut self, context: &mut Context, members: &Members, link: LinkId) -> bool {
         let frame = self.fill(Filler::new(context, members));
         let hash = frame.hash.is_some();
-        self.flushed = Some(context.now);
-        let (urgent, later) = (self.is_urgent(), self.due());
-        if urgent || later.is_some() {
-            let soonest = context.after(context.tuning().coalesce);
-            let at = later.filter(|_| !urgent);
-            let at = at.map_or(soonest, |at| at.max(soonest));
-            context.timers.set(Timer::Flush(link), at);
-        } else {
-            context.timers.cancel(&Timer::Flush(link));
+        self.pacer.note_sent(context.now);
+        match next_batch(context.now, self.demand(), context.tuning().coalesce) {
+            Some(at) => context.timers.set(Timer::Flush(link), at),
+            None => context.timers.cancel(&Timer::Flush(link)),
         }
         context.out.push(Output::Send {
             link,
@@ -407,16 +379,25 @@ impl Outgoing {
         if core::mem::take(&mut self.hash) {
             frame.hash = Some(filler.context().topology.hash());
         }
-        frame.prune = core::mem::take(&mut self.prune);
+        frame.prune = self.tree.take_prune();
         self.heartbeat = false;
-        while let Some(graft) = self.graft.pop_first() {
-            if !filler.take(graft.encoded_len()) {
-                self.graft.insert(graft);
-                break;
+        self.tree.drain_grafts(|id| {
+            if !filler.take(id.encoded_len()) {
+                return Err(id);
             }
-            frame.graft.push(graft);
-        }
-        self.announcements.fill(&mut filler, &mut frame);
+            frame.graft.push(id);
+            Ok(())
+        });
+        self.tree.drain_announcements(filler.context().now, |key| {
+            let Some(name) = filler.name_of(key) else {
+                return Ok(());
+            };
+            if !filler.take(name.encoded_len()) {
+                return Err(key);
+            }
+            frame.have.push(name);
+            Ok(())
+        });
         while let Some(key) = self.updates.pop_first() {
             if !filler.put(key, &mut frame.records, &mut frame.reports) {
                 self.updates.insert(key);
@@ -434,29 +415,9 @@ impl Outgoing {
                 break;
             }
         }
-        reports.settle();
+        reports.reset_deadline_if_empty();
         self.reconciliation.fill(&mut filler, &mut frame);
         frame
-    }
-}
-
-impl Batch<Key> {
-    /// Puts the names into a frame, if they are due.
-    fn fill(&mut self, filler: &mut Filler<'_>, frame: &mut Frame) {
-        if self.due.is_none_or(|at| at > filler.context().now) {
-            return;
-        }
-        while let Some(key) = self.waiting.pop_first() {
-            let Some(name) = filler.name_of(key) else {
-                continue;
-            };
-            if !filler.take(name.encoded_len()) {
-                self.waiting.insert(key);
-                break;
-            }
-            frame.have.push(name);
-        }
-        self.settle();
     }
 }
 
