@@ -12,13 +12,13 @@ use super::context::Context;
 use super::message::Sync;
 use crate::bounded::DropOldest;
 use crate::link::LinkId;
+use crate::reconcile::{self, Limits, Opening, Role, Step};
 use crate::sabotage::Switch;
 use crate::size::held;
-use crate::sketch::{Cell, Difference, SIZES, difference, size_above, size_for, sketch};
+use crate::sketch::Cell;
 use crate::sorted::SortedMap;
 use crate::time::{Duration, Instant};
 use crate::topology::publication::Key;
-use std::collections::BTreeSet;
 
 /// The most changes remembered, to bring a neighbour that is a little behind up to date.
 pub const HISTORY_MAX: usize = 256;
@@ -41,17 +41,21 @@ struct Comparison {
     pushed: Option<Instant>,
 }
 
-/// The answer to a neighbour whose hash differs.
+/// The answer to a hash or to a step of a reconciliation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// Nothing now.
     None,
-    /// These updates.
-    Push(Vec<Key>),
-    /// The first message of a reconciliation.
-    Sync(Sync),
     /// This node's hash, so that the dialer begins.
     Hash,
+    /// The next step.
+    Step(Sync),
+    /// These updates.
+    Push(Vec<Key>),
+    /// These updates, and a request for the updates with these digests.
+    Exchange(Vec<Key>, Vec<u64>),
+    /// The whole view, to be answered with the neighbour's.
+    Snapshot,
 }
 
 /// The changes of the view, and the comparisons over one node's links.
@@ -193,10 +197,15 @@ impl AntiEntropy {
             comparison.send_hash_again(context);
             return Answer::None;
         }
-        if comparison.dialed {
-            self.begin(context, link).map_or(Answer::None, Answer::Sync)
+        let role = if comparison.dialed {
+            comparison.synced = Some(context.now);
+            Role::Initiator
         } else {
-            Answer::Hash
+            Role::Responder
+        };
+        match reconcile::on_different_hash(role, digests(context)) {
+            Opening::Sketch(cells) => Answer::Step(Sync::Sketch(cells)),
+            Opening::Hash => Answer::Hash,
         }
     }
 }
@@ -253,44 +262,31 @@ impl AntiEntropy {
         if let Some(comparison) = self.links.get_mut(&link) {
             comparison.synced = Some(context.now);
         }
-        Some(Self::sketch(context, SIZES[0]))
+        Some(Sync::Sketch(reconcile::first_sketch(digests(context))))
     }
 
-    /// The view as a sketch of at least this many cells, or of the maximum.
-    pub(super) fn sketch_of(context: &Context, cells: u32) -> Sync {
-        Self::sketch(context, size_for(cells))
-    }
-
-    fn sketch(context: &Context, cells: u32) -> Sync {
-        let digests = context.topology.digests().map(|(digest, _)| digest);
-        Sync::Sketch(sketch(digests, cells))
-    }
-
-    /// Compares the view with a neighbour's sketch.
-    ///
-    /// # Errors
-    /// The request for a larger sketch, or a snapshot, if this one is too small.
-    pub(super) fn compare(context: &Context, cells: &[Cell]) -> Result<Difference, Sync> {
-        let ours = context.topology.digests().map(|(digest, _)| digest);
-        let found = difference(ours, cells).ok_or_else(|| {
-            let larger = size_above(cells.len());
+    /// A neighbour sent a sketch of its view.
+    pub(super) fn on_sketch(context: &Context, cells: &[Cell]) -> Answer {
+        let limits = Limits {
             // Beyond half the view, a snapshot is smaller than the sketches that lead to it.
-            let members = context.topology.len().max(16);
-            let worth = larger.filter(|size| (*size as usize) < 4 * members);
-            Sync::Larger(worth.unwrap_or(0))
-        });
-        found.map(|mut found| {
-            found.theirs.truncate(WANT_MAX);
-            found
-        })
+            cells_below: 4 * context.topology.len().max(16),
+            want_max: WANT_MAX,
+        };
+        answer(reconcile::on_sketch(
+            || context.topology.digests(),
+            cells,
+            limits,
+        ))
     }
 
-    /// The updates with these digests.
-    pub(super) fn keys_of(context: &Context, digests: &BTreeSet<u64>) -> Vec<Key> {
-        let held = context.topology.digests();
-        held.filter(|(digest, _)| digests.contains(digest))
-            .map(|(_, key)| key)
-            .collect()
+    /// A neighbour asked for a sketch of so many cells, or, if 0, for a snapshot.
+    pub(super) fn on_larger(context: &Context, cells: u32) -> Answer {
+        answer(reconcile::on_larger(|| context.topology.digests(), cells))
+    }
+
+    /// A neighbour asked for the updates with these digests.
+    pub(super) fn on_want(context: &Context, digests: Vec<u64>) -> Answer {
+        Answer::Push(reconcile::select(context.topology.digests(), digests))
     }
 
     /// Bytes in memory.
@@ -305,10 +301,25 @@ impl AntiEntropy {
     }
 }
 
+fn digests(context: &Context) -> impl Iterator<Item = u64> {
+    context.topology.digests().map(|(digest, _)| digest)
+}
+
+fn answer(step: Step<Key>) -> Answer {
+    match step {
+        Step::Sketch(cells) => Answer::Step(Sync::Sketch(cells)),
+        Step::AskLarger(cells) => Answer::Step(Sync::Larger(cells)),
+        Step::GiveUp => Answer::Step(Sync::Larger(0)),
+        Step::Everything => Answer::Snapshot,
+        Step::Exchange { send, want } => Answer::Exchange(send, want),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::gossip::tests::context::{context, learn};
+    use crate::sketch::SIZES;
 
     const LINK: LinkId = LinkId(1);
 
@@ -369,14 +380,18 @@ mod tests {
             rest(&mut context);
             let answer = views.on_hash(&context, LINK, 42);
             match answer {
-                Answer::Sync(Sync::Sketch(ref cells)) => {
+                Answer::Step(Sync::Sketch(ref cells)) => {
                     assert!(dialed && cells.len() == SIZES[0] as usize);
                     assert_eq!(views.on_hash(&context, LINK, 42), Answer::None);
                     context.now += SYNC_INTERVAL;
-                    assert!(matches!(views.on_hash(&context, LINK, 42), Answer::Sync(_)));
+                    assert!(matches!(views.on_hash(&context, LINK, 42), Answer::Step(_)));
                 }
                 Answer::Hash => assert!(!dialed),
-                Answer::None | Answer::Push(_) | Answer::Sync(_) => panic!("{answer:?}"),
+                Answer::None
+                | Answer::Push(_)
+                | Answer::Step(_)
+                | Answer::Exchange(..)
+                | Answer::Snapshot => panic!("{answer:?}"),
             }
         }
     }
@@ -394,17 +409,14 @@ mod tests {
         for index in 1..100 {
             learn(&mut context, index);
         }
-        let Sync::Sketch(own) = AntiEntropy::sketch_of(&context, 1) else {
-            panic!("it is a sketch");
+        let Answer::Step(Sync::Sketch(own)) = AntiEntropy::on_larger(&context, 1) else {
+            panic!("a sketch was asked for");
         };
-        assert!(
-            AntiEntropy::compare(&context, &own)
-                .unwrap()
-                .ours
-                .is_empty()
-        );
+        let equal = Answer::Exchange(Vec::new(), Vec::new());
+        assert_eq!(AntiEntropy::on_sketch(&context, &own), equal);
         let empty = vec![Cell::default(); SIZES[0] as usize];
-        let larger = AntiEntropy::compare(&context, &empty);
-        assert_eq!(larger, Err(Sync::Larger(SIZES[1])));
+        let larger = AntiEntropy::on_sketch(&context, &empty);
+        assert_eq!(larger, Answer::Step(Sync::Larger(SIZES[1])));
+        assert_eq!(AntiEntropy::on_larger(&context, 0), Answer::Snapshot);
     }
 }

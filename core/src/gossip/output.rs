@@ -22,7 +22,6 @@ use crate::topology::Handle;
 use crate::topology::publication::Key;
 use crate::topology::record::{Rank, Record, Report};
 use core::net::SocketAddr;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How long a busy or full member is not dialled again.
@@ -112,17 +111,24 @@ impl Gossip {
     }
 
     pub(super) fn on_hash(&mut self, link: LinkId, theirs: u64) {
-        match self.anti_entropy.on_hash(&self.context, link, theirs) {
-            Answer::None => {}
-            Answer::Push(keys) => self.push(link, keys),
-            Answer::Sync(step) => self.frames.sync(link, step),
-            Answer::Hash => self.frames.hash(link),
-        }
+        let answer = self.anti_entropy.on_hash(&self.context, link, theirs);
+        self.send_answer(link, answer);
     }
 
-    fn push(&mut self, link: LinkId, keys: Vec<Key>) {
+    fn send_answer(&mut self, link: LinkId, answer: Answer) {
+        let (keys, step) = match answer {
+            Answer::None => return,
+            Answer::Hash => return self.frames.hash(link),
+            Answer::Snapshot => return self.frames.snapshot(link, true),
+            Answer::Push(keys) => (keys, None),
+            Answer::Step(step) => (Vec::new(), Some(step)),
+            Answer::Exchange(keys, want) => (keys, (!want.is_empty()).then_some(Sync::Want(want))),
+        };
         for key in keys {
             self.frames.push(link, key);
+        }
+        if let Some(step) = step {
+            self.frames.sync(link, step);
         }
     }
 
@@ -132,24 +138,17 @@ impl Gossip {
             return;
         }
         match step {
-            Sync::Sketch(cells) => match AntiEntropy::compare(&self.context, &cells) {
-                Err(larger) => self.frames.sync(link, larger),
-                Ok(found) => {
-                    let ours = found.ours.into_iter().collect();
-                    self.push(link, AntiEntropy::keys_of(&self.context, &ours));
-                    if !found.theirs.is_empty() {
-                        self.frames.sync(link, Sync::Want(found.theirs));
-                    }
-                }
-            },
-            Sync::Larger(0) => self.frames.snapshot(link, true),
+            Sync::Sketch(cells) => {
+                let answer = AntiEntropy::on_sketch(&self.context, &cells);
+                self.send_answer(link, answer);
+            }
             Sync::Larger(cells) => {
-                let sketch = AntiEntropy::sketch_of(&self.context, cells);
-                self.frames.sync(link, sketch);
+                let answer = AntiEntropy::on_larger(&self.context, cells);
+                self.send_answer(link, answer);
             }
             Sync::Want(digests) => {
-                let wanted: BTreeSet<u64> = digests.into_iter().collect();
-                self.push(link, AntiEntropy::keys_of(&self.context, &wanted));
+                let answer = AntiEntropy::on_want(&self.context, digests);
+                self.send_answer(link, answer);
             }
             Sync::Push { records, reports } => self.on_pushed(link, &records, &reports, true),
             Sync::Snapshot {
