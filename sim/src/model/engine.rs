@@ -1,9 +1,9 @@
 //! The loop: takes the next event, gives a machine its input, performs what it orders.
 
+use super::calls::{Calls, Local};
 use super::clock::ns;
 use super::heap::Heap;
 use super::host::{Host, NEVER, Process, Slot, Waiting};
-use super::local::{Calls, Local};
 use super::network::Fabric;
 use super::stream::Connection;
 use super::trace::{Line, Trace};

@@ -1,6 +1,7 @@
 //! Performs what processes order within their host: reads, commands, signals; and names, which a resolver answers.
 
-use super::clock::ns;
+use super::calls::Local;
+use super::clock::{WALL_ZERO, ns};
 use super::engine::{Engine, Event};
 use crate::disk::DiskError;
 use crate::world::local::{EXEC, HAND_OVER, NOT_FOUND, RESOLVE_TIME_OUT};
@@ -10,44 +11,11 @@ use crate::world::{
 };
 use core::net::IpAddr;
 use phalanx_core::time::Wall;
-use std::collections::BTreeMap;
 
 /// The exit code of a command whose program was killed.
 const KILLED: i32 = 137;
 /// The code of an answer when the host has no resolver: after a look at its configuration.
 const WITHOUT_RESOLVER: u64 = 1_000_000;
-
-/// Something within a host that comes later.
-#[derive(Debug)]
-pub(super) enum Local {
-    /// A read is done.
-    Read(Reading),
-    /// A process gets an event.
-    Deliver(ProcessEvent),
-    /// A command reaches its program, which is booted if it does not run.
-    Invoke(Invocation),
-    /// A query reaches the resolver.
-    Query(Query),
-    /// The answer of the resolver reaches the process that asked.
-    Answer(u64, Result<Vec<IpAddr>, ResolveError>),
-}
-
-/// A command or query that waits for its answer.
-#[derive(Debug)]
-pub(super) struct Call {
-    /// The place and life of the process that waits.
-    caller: (usize, u32),
-    ticket: Ticket,
-    /// The place of the process that answers.
-    answers: usize,
-}
-
-/// The commands and queries that wait for their answers.
-#[derive(Debug, Default)]
-pub(super) struct Calls {
-    open: BTreeMap<u64, Call>,
-    last: u64,
-}
 
 impl Engine<'_, '_> {
     fn later(&mut self, delay: u64, slot: usize, local: Local) {
@@ -76,15 +44,8 @@ impl Engine<'_, '_> {
     }
 
     fn call(&mut self, slot: usize, ticket: Ticket, answers: usize) -> u64 {
-        self.calls.last += 1;
         let caller = (slot, self.slots[slot].life);
-        let call = Call {
-            caller,
-            ticket,
-            answers,
-        };
-        self.calls.open.insert(self.calls.last, call);
-        self.calls.last
+        self.calls.begin(caller, ticket, answers)
     }
 
     /// Begins a read: it is done after the writes that were ordered before it.
@@ -148,7 +109,7 @@ impl Engine<'_, '_> {
     fn invoke(&mut self, slot: usize, invocation: Invocation) {
         let number = invocation.number;
         let host = self.slots[slot].host;
-        if !self.hosts[host].powered || !self.calls.open.contains_key(&number) {
+        if !self.hosts[host].powered || !self.calls.is_open(number) {
             return;
         }
         if !self.slots[slot].runs() {
@@ -167,13 +128,12 @@ impl Engine<'_, '_> {
 
     /// A command ended.
     pub(super) fn finish(&mut self, finished: Finished) {
-        let Some(call) = self.calls.open.remove(&finished.number) else {
+        let Some(((slot, life), ticket)) = self.calls.end(finished.number) else {
             return;
         };
-        let (slot, life) = call.caller;
         if self.slots[slot].life == life {
             let ran = Ran {
-                ticket: call.ticket,
+                ticket,
                 code: finished.code,
                 stderr: finished.stderr,
             };
@@ -184,18 +144,8 @@ impl Engine<'_, '_> {
 
     /// A process ended: the commands that it ran end with it, and its own orders have no receiver any more.
     pub(super) fn end_calls(&mut self, slot: usize) {
-        let of = |answers: bool| {
-            let open = self.calls.open.iter();
-            let open = open.filter(move |(_, call)| {
-                let place = if answers { call.answers } else { call.caller.0 };
-                place == slot
-            });
-            open.map(|(number, _)| *number).collect::<Vec<u64>>()
-        };
-        let (ordered, answered) = (of(false), of(true));
-        for number in ordered {
-            self.calls.open.remove(&number);
-        }
+        let answered = self.calls.answered_by(slot);
+        self.calls.end_ordered_by(slot);
         if !self.programs[self.slots[slot].program].resolves_names() {
             for number in answered {
                 self.finish(Finished {
@@ -267,10 +217,9 @@ impl Engine<'_, '_> {
 
     /// A resolver answers.
     pub(super) fn answer(&mut self, slot: usize, answered: Answered) {
-        let Some(call) = self.calls.open.get(&answered.number) else {
+        let Some(caller) = self.calls.caller(answered.number) else {
             return;
         };
-        let caller = call.caller.0;
         let (from, to) = (self.slots[slot].host, self.slots[caller].host);
         if let Some(latency) = self.packet(from, to) {
             let answer = Local::Answer(answered.number, answered.addresses);
@@ -279,12 +228,10 @@ impl Engine<'_, '_> {
     }
 
     fn answered(&mut self, number: u64, addresses: Result<Vec<IpAddr>, ResolveError>) {
-        let Some(call) = self.calls.open.remove(&number) else {
+        let Some(((slot, life), ticket)) = self.calls.end(number) else {
             return;
         };
-        let (slot, life) = call.caller;
         if self.slots[slot].life == life {
-            let ticket = call.ticket;
             let resolved = Box::new(Resolved { ticket, addresses });
             self.notify(slot, ProcessEvent::Resolved(resolved));
         }
@@ -294,7 +241,7 @@ impl Engine<'_, '_> {
     pub(super) fn wall(&self, host: usize) -> Wall {
         let seconds = i64::try_from(self.now / 1_000_000_000).unwrap_or(0);
         let offset = self.scenario.hosts[host].clock.offset / 1_000_000_000;
-        let zero = i64::try_from(super::WALL_ZERO).unwrap_or(0);
+        let zero = i64::try_from(WALL_ZERO).unwrap_or(0);
         Wall(u64::try_from(zero + seconds + offset).unwrap_or(0))
     }
 

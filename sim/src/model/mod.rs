@@ -8,6 +8,7 @@
 //! black holes, resets, handshakes of TCP and TLS 1.3 in round trips; not: congestion windows, acknowledgements,
 //! fast retransmission, processor time (but for `slow`).
 
+mod calls;
 mod carry;
 mod clock;
 mod engine;
@@ -25,6 +26,7 @@ mod tests;
 mod trace;
 
 pub use crate::address::{PORT, address, host_at, ip};
+pub use clock::WALL_ZERO;
 pub use options::Options;
 pub use replay::{Replay, host_named};
 
@@ -40,9 +42,6 @@ use core::time::Duration;
 use engine::{Engine, since_start};
 use std::collections::BTreeMap;
 use trace::Trace;
-
-/// The calendar at the start of every run.
-pub const WALL_ZERO: u64 = 1_700_000_000;
 
 /// Runs a scenario of a system's processes.
 ///

@@ -12,11 +12,9 @@ mod own;
 
 pub use cuts::Cut;
 
-use own::Later;
-
 use super::action::OwnAction;
 use super::names::Situation;
-use super::planning::Planning;
+use super::planning::{Due, Planning};
 use super::{
     Action, Certificate, Disk, DiskFault, Host, Latency, Scenario, ScenarioError, Selector, When,
 };
@@ -210,6 +208,17 @@ enum Life {
     Running,
     Stopped,
     Left,
+}
+
+/// Something that a program's planning put off.
+#[derive(Clone, Copy, Debug)]
+struct Later {
+    /// The place of the program in the vocabulary.
+    program: usize,
+    /// The step that put it off.
+    step: Option<usize>,
+    due: Due,
+    from: Origin,
 }
 
 #[derive(Clone, Debug)]

@@ -4,11 +4,11 @@
 //! and queries reach another process as a [`ProcessEvent`](super::ProcessEvent); the fakes of nginx and of a resolver
 //! are such processes.
 
-use super::process::Ticket;
 use crate::disk::{DiskError, Files};
 use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
+use phalanx_core::link::Ticket;
 use phalanx_core::time::Wall;
 use std::collections::BTreeSet;
 
