@@ -1,7 +1,7 @@
 //! Only a snapshot carries the whole view.
 //!
-//! Reason: a mesh in which ordinary messages carry the whole view costs n squared bytes for each change; the seeds of
-//! this project did, at 7 MB a node. Source: DESIGN section 4 (dissemination).
+//! Reason: a mesh in which ordinary messages carry the whole view costs n squared bytes for each change; the prototypes
+//! of this project did so, at 7 MB a node. Source: DESIGN section 4 (dissemination).
 
 use super::{Program, Seen, mesh_of, node_of};
 use crate::invariant::{Invariant, Steps, Verdict};
