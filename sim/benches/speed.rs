@@ -122,7 +122,7 @@ fn seeds() {
     plain("  virtual seconds a CPU second", virtual_s / took, "");
 }
 
-/// Runs 1 000 nodes, of which 50 crash at once.
+/// Runs 1 000 nodes, of which 50 lose power at once.
 fn hall() {
     let scenario = load("thousand-nodes.toml");
     reset_peak();

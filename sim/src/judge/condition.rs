@@ -41,7 +41,7 @@ pub(super) fn is_unambiguous(scene: &Scene<'_>, condition: &Condition) -> Result
     }
 }
 
-/// Like [`holds`], without a reason. Events are compared without building a text.
+/// Like `holds`, without a reason. Events are compared without building a text.
 pub(super) fn is_so(scene: &Scene<'_>, condition: &Condition, events: u32) -> bool {
     if let Condition::Event(_, _, _, min) = condition {
         return events >= *min;

@@ -24,7 +24,7 @@ pub struct Applications {
     random: Random,
     /// The number of messages and values created in this lifetime.
     count: u64,
-    /// The index of the latest receiver of round-robin sends.
+    /// The number of round-robin sends so far plus the host index; it determines the receiver.
     turn: usize,
 }
 

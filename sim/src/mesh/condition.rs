@@ -87,7 +87,7 @@ fn sees(scene: &Scene<'_>, who: &Selector, of: &Selector, wanted: SeenAs) -> Res
             }
         }
     }
-    // A node does not see itself, so a sole observer that is also the only observed node sees no other node.
+    // A node does not count as its own observer. The condition fails if no other node observes.
     if seen {
         Ok(())
     } else {

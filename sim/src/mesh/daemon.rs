@@ -241,7 +241,7 @@ impl Daemon {
         }
     }
 
-    /// An application receives a message: it consumes the message at once, or after the time that the channel takes.
+    /// An application receives a message. It consumes the message at once, or queues it if the channel is slow.
     fn take(&mut self, now: Instant, channel: ChannelName, bytes: usize, out: &mut impl Orders) {
         let Some(takes) = self.slow.get(&channel) else {
             self.consume(now, channel, bytes, out);

@@ -240,7 +240,7 @@ impl Ledger {
     /// broadcast.
     ///
     /// # Errors
-    /// The first host that lacks a broadcast, or that the channel has no broadcast.
+    /// The first host that lacks a broadcast, or the fact that the channel has no broadcasts.
     pub(super) fn all_heard(&self, scene: &Scene<'_>, channel: &ChannelName) -> Result<(), String> {
         let mut any = false;
         for (id, broadcast) in self

@@ -83,7 +83,7 @@ pub struct Lives {
 }
 
 impl Lives {
-    /// An empty record; `zero` is the calendar time at the start of the run, in seconds.
+    /// No starts and addresses; `zero` is the calendar time at the start of the run, in seconds.
     #[must_use]
     pub const fn new(zero: u64) -> Self {
         Self {

@@ -30,7 +30,7 @@ pub static STEPS: [StepWord; 4] = [
         &ANNOUNCE_FORM,
     ),
     StepWord {
-        // Readers see one continuous activity, because all its publications are alike.
+        // Shrinking keeps the step whole, because all its publications are alike.
         steady: true,
         ..step(UPDATES, "Nodes publish updates steadily.", &UPDATES_FORM)
     },
