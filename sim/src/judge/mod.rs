@@ -31,7 +31,7 @@ struct Watch {
     expectation: Expectation,
     /// The number of matching events since `from`.
     events: u32,
-    /// The metric's value at `from`; from the end of the window on, the figure over the window.
+    /// The figure of a metric. A traffic metric keeps its counter at `from` here until the window ends.
     figure: Option<u64>,
     /// For percentiles of convergence: for each host, the time since which its view has been correct; none while it is
     /// not.

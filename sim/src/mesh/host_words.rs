@@ -150,7 +150,7 @@ pub(super) fn tuning_of(settings: &Arguments, host: &Host) -> Tuning {
     changed(tuning(settings), host.own.table("tuning"))
 }
 
-/// The longest fault that a scenario may contain: a quarter of the shortest `forget_after`. A node that is away for
+/// The longest fault that the search may add: a quarter of the shortest `forget_after`. A node that is away for
 /// longer may return with outdated records of forgotten members, which is not a fault of the mesh.
 pub(super) fn longest_fault(settings: &Arguments, hosts: &[Host]) -> Duration {
     let remembered = hosts

@@ -1,4 +1,4 @@
-//! The delivery log: the broadcasts and messages of a run, and their outcomes.
+//! The delivery log: the broadcasts and messages of a run, and their deliveries and answers.
 //!
 //! The reports and inputs of daemons fill the log. Invariants, conditions and figures read it. The log holds broadcasts
 //! on channels of messages only, because a later write of a map may supersede an earlier one before it is delivered.
@@ -87,7 +87,7 @@ impl Ledger {
     }
 
     /// Records that the applications of this member consume slowly. The sender may then receive its answer before the
-    /// message is delivered.
+    /// application receives the message.
     pub(super) fn waits_for(&mut self, id: NodeId) {
         self.slow.insert(id);
     }
@@ -240,7 +240,7 @@ impl Ledger {
     /// broadcast.
     ///
     /// # Errors
-    /// The first host that lacks a broadcast, or the fact that the channel has no broadcasts.
+    /// A host lacks a broadcast (the first such host is named), or the channel has no broadcasts.
     pub(super) fn all_heard(&self, scene: &Scene<'_>, channel: &ChannelName) -> Result<(), String> {
         let mut any = false;
         for (id, broadcast) in self
@@ -308,7 +308,8 @@ impl Ledger {
         }
     }
 
-    /// The time from a broadcast to its last delivery, in milliseconds, as this percentile of the broadcasts.
+    /// The percentile `percent` of the times from a broadcast to its last delivery, in milliseconds; none if a broadcast
+    /// was not delivered to all its receivers.
     fn update_ms(
         &self,
         scene: &Scene<'_>,
@@ -353,7 +354,7 @@ pub(super) fn updates(data: &Data) -> impl Iterator<Item = &UpdateId> {
     })
 }
 
-/// A percentile of times in microseconds, in milliseconds.
+/// The percentile `percent` (nearest rank) of times in microseconds, in milliseconds, rounded up; none without times.
 fn percentile(mut micros: Vec<u64>, percent: usize) -> Option<u64> {
     micros.sort_unstable();
     let at = (micros.len() * percent).div_ceil(100).checked_sub(1)?;

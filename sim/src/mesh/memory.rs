@@ -1,4 +1,4 @@
-//! The state that all mesh daemons of one run share.
+//! The simulator's knowledge of all mesh daemons of one run.
 
 use super::applications::Applications;
 use super::host_words::channels;
@@ -15,7 +15,7 @@ use phalanx_core::topology::record::Record;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The shared state of the mesh in one run.
+/// The simulator's knowledge of the mesh in one run.
 #[derive(Debug)]
 pub struct Mesh {
     pub(super) sabotage: Sabotage,
@@ -48,7 +48,7 @@ impl Mesh {
     }
 }
 
-/// Creates the shared state of one run.
+/// Creates the knowledge of one run, without observations.
 ///
 /// # Errors
 /// The first unknown word.

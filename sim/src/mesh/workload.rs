@@ -95,7 +95,7 @@ pub enum Target {
 /// Checks the arguments of a command or a condition.
 ///
 /// # Errors
-/// The first invalid argument, or the name is unknown.
+/// The name is unknown, or an argument is invalid.
 pub(super) fn check(name: &str, with: &Value) -> Result<(), String> {
     if CONDITIONS.contains(&name) {
         return Asked::read(name, with).map(|_| ());
@@ -132,7 +132,7 @@ impl Order {
     /// Parses a command.
     ///
     /// # Errors
-    /// The first invalid argument, or the name is unknown.
+    /// The name is unknown, or an argument is invalid.
     pub fn read(name: &str, with: &Value) -> Result<Self, String> {
         if name == ANNOUNCE {
             return Published::read(with).map(Self::Announce);

@@ -28,7 +28,7 @@ use crate::invariant::{Report, Seen};
 use crate::world::{Program, Scene};
 use phalanx_core::node::Node;
 
-/// The mesh's shared state in a run with mesh daemons.
+/// The mesh of a run with mesh daemons.
 fn mesh_of(system: &dyn Program) -> &Mesh {
     system
         .of()
