@@ -1,4 +1,4 @@
-//! Performs what processes order within their host: reads, commands, signals; and names, which a resolver answers.
+//! Performs the effects within a host: reads, commands, signals; and the resolution of names.
 
 use super::clock::ns;
 use super::engine::{Engine, Event};
@@ -12,37 +12,37 @@ use core::net::IpAddr;
 use phalanx_core::time::Wall;
 use std::collections::BTreeMap;
 
-/// The exit code of a command whose program was killed.
+/// Exit code of a command whose program was killed.
 const KILLED: i32 = 137;
-/// The code of an answer when the host has no resolver: after a look at its configuration.
+/// Time until a process without a resolver gets its answer, in nanoseconds: the time to read its configuration.
 const WITHOUT_RESOLVER: u64 = 1_000_000;
 
-/// Something within a host that comes later.
+/// A delayed action within a host.
 #[derive(Debug)]
 pub(super) enum Local {
-    /// A read is done.
+    /// Completes a read.
     Read(Reading),
-    /// A process gets an event.
+    /// Delivers an event to a process.
     Deliver(ProcessEvent),
-    /// A command reaches its program, which is booted if it does not run.
+    /// Delivers a command to its program, which is booted if it does not run.
     Invoke(Invocation),
-    /// A query reaches the resolver.
+    /// Delivers a query to the resolver.
     Query(Query),
-    /// The answer of the resolver reaches the process that asked.
+    /// Delivers the answer of a resolver to the process that sent the query.
     Answer(u64, Result<Vec<IpAddr>, ResolveError>),
 }
 
-/// A command or query that waits for its answer.
+/// A command or query without an answer yet.
 #[derive(Debug)]
 pub(super) struct Call {
-    /// The place and life of the process that waits.
+    /// The slot and life of the process that waits.
     caller: (usize, u32),
     ticket: Ticket,
-    /// The place of the process that answers.
+    /// The slot of the process that answers.
     answers: usize,
 }
 
-/// The commands and queries that wait for their answers.
+/// The commands and queries without an answer yet.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     open: BTreeMap<u64, Call>,
@@ -87,7 +87,7 @@ impl Engine<'_, '_> {
         self.calls.last
     }
 
-    /// Begins a read: it is done after the writes that were ordered before it.
+    /// Starts a read. It completes after the writes that were ordered before it.
     pub(super) fn read(&mut self, slot: usize, reading: Reading) {
         let done = self.hosts[self.slots[slot].host].disk.read_done(self.now);
         self.later(done - self.now, slot, Local::Read(reading));
@@ -119,7 +119,7 @@ impl Engine<'_, '_> {
         .map_err(DiskError::Path)
     }
 
-    /// The place of the process of a program on the host of another.
+    /// Returns the slot of a program's process on the host of another process.
     fn beside(&self, slot: usize, program: &'static str) -> Option<usize> {
         let host = self.slots[slot].host;
         self.chosen(host, Some(program)).first().copied()
@@ -165,7 +165,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// A command ended.
+    /// Ends a command.
     pub(super) fn finish(&mut self, finished: Finished) {
         let Some(call) = self.calls.open.remove(&finished.number) else {
             return;
@@ -182,7 +182,8 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// A process ended: the commands that it ran end with it, and its own orders have no receiver any more.
+    /// Ends the calls of a process that ended: the commands that it executes end with it, and the answers to its own
+    /// are dropped.
     pub(super) fn end_calls(&mut self, slot: usize) {
         let of = |answers: bool| {
             let open = self.calls.open.iter();
@@ -228,8 +229,8 @@ impl Engine<'_, '_> {
         self.later(ns(HAND_OVER), slot, Local::Deliver(answer));
     }
 
-    /// A process asks for the addresses of a name: the first resolver of its own host, or else of the first host that
-    /// has one.
+    /// Resolves a name for a process. The resolver is the first on its own host, or else on the first host that has
+    /// one.
     pub(super) fn resolve(&mut self, slot: usize, ticket: Ticket, name: &str) {
         let host = self.slots[slot].host;
         let resolves = |slot: &usize| self.programs[self.slots[*slot].program].resolves_names();
@@ -249,7 +250,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// The latency of a packet between two hosts; none: it is lost.
+    /// Returns the latency of a packet between two hosts; `None` if it is lost.
     fn packet(&mut self, from: usize, to: usize) -> Option<u64> {
         if from == to {
             return Some(ns(HAND_OVER));
@@ -265,7 +266,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// A resolver answers.
+    /// Delivers the answer of a resolver.
     pub(super) fn answer(&mut self, slot: usize, answered: Answered) {
         let Some(call) = self.calls.open.get(&answered.number) else {
             return;
@@ -290,7 +291,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// The wall clock of a host.
+    /// Returns the wall clock of a host.
     pub(super) fn wall(&self, host: usize) -> Wall {
         let seconds = i64::try_from(self.now / 1_000_000_000).unwrap_or(0);
         let offset = self.scenario.hosts[host].clock.offset / 1_000_000_000;
@@ -298,7 +299,7 @@ impl Engine<'_, '_> {
         Wall(u64::try_from(zero + seconds + offset).unwrap_or(0))
     }
 
-    /// Gives an event to a process that acts on its host within the step.
+    /// Passes an event to a process that accesses its host directly within the step.
     pub(super) fn act_on_host(
         &mut self,
         slot: usize,
@@ -323,7 +324,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Listens on a port no longer.
+    /// Stops listening on a port.
     pub(super) fn unlisten(&mut self, slot: usize, port: u16) {
         let host = self.slots[slot].host;
         if self.ports.get(&(host, port)) == Some(&slot) {

@@ -129,8 +129,8 @@ pub enum Order {
     Stop {
         /// The host.
         host: usize,
-        /// Whether the host loses power: unsynced data on its disk is lost, and its peers get no reset. Otherwise the
-        /// processes are killed (kill -9).
+        /// Whether the host loses power: unsynced data on its disk is lost, and its connections vanish without a FIN.
+        /// Otherwise the processes are killed (kill -9).
         power_loss: bool,
     },
     /// Begins a cut.
