@@ -120,7 +120,7 @@ impl<'a> Fabric<'a> {
         self.blocked[bit / 64] >> (bit % 64) & 1 == 1
     }
 
-    /// Counts bytes that the cuts between two hosts dropped.
+    /// Counts the bytes or segments that the cuts between two hosts dropped, for the steps that caused the cuts.
     pub(crate) fn swallowed(&mut self, from: usize, to: usize, bytes: usize) {
         for at in 0..self.active.len() {
             let (_, cut, step) = self.active[at];

@@ -1,7 +1,7 @@
 //! One TCP connection as two queues of parcels in flight.
 //!
-//! Bytes arrive in order. Segments are lost independently. A lost segment is retransmitted after max(200 ms, srtt + 4
-//! rttvar), doubled each time, and later segments wait for it. When a retransmission arrives, all missing segments
+//! Bytes arrive in order. Segments are lost independently. A lost segment is retransmitted after
+//! max(200 ms, srtt + 4 rttvar), doubled each time, and later segments wait for it. When a retransmission arrives, all missing segments
 //! after it follow one round trip later, and the backoff is reset (RFC 6298, RFC 6582). Other acknowledgements and fast
 //! retransmission are not modelled, because their effect is small compared with the timeouts of the protocols under
 //! test.

@@ -9,7 +9,7 @@ use super::{
 const HOSTS_MAX: usize = 50;
 
 impl Engine {
-    /// Returns the engine to suggest for a setting that this engine does not support.
+    /// Returns the end of an error message about an unsupported setting: a suggestion of another engine.
     const fn instead(self) -> &'static str {
         match self {
             Self::Model => "",
@@ -17,7 +17,7 @@ impl Engine {
         }
     }
 
-    /// Returns the engine to suggest for a step that this engine does not support.
+    /// Returns the end of an error message about an unsupported step: the reason, or a suggestion of another engine.
     const fn instead_for(self, step: &Step) -> &'static str {
         match step.action {
             Action::Nodes(_, NodeAction::Certificate(Certificate::Revoked)) => {

@@ -81,8 +81,8 @@ pub(super) fn only(
     Ok(runs.swap_remove(0))
 }
 
-/// Parses the words and values of a selection. A comma is part of the value before it unless a word of the matrix
-/// follows.
+/// Parses the words and values of a selection. A comma that no `WORD=` follows is part of the value before
+/// it.
 fn pairs(text: &str, variant: &Variant) -> Result<Vec<(String, String)>, String> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for part in text.split(',') {
