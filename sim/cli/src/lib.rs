@@ -1,7 +1,7 @@
 //! The simulator's commands for any table of systems: `run`, `replay`, `diff`, `search`, `shrink`, `list`, `schema`.
 //!
-//! A crate with systems of its own calls [`main`] with its table. `phalanx sim` is the same code with the mesh and the
-//! engines that are programs of their own ([`Tool`]).
+//! A crate with its own systems calls [`main`] with its table of systems. `phalanx sim` is the same code with the mesh,
+//! and with the engines that are separate programs ([`Tool`]).
 //!
 //! - [`arguments`]: the command line; start there.
 //! - [`tool`]: the table of systems, and the engines.
@@ -15,7 +15,7 @@
 //!   scenario.
 //! - [`picture`]: a recorded run as an HTML page or a timeline, and the causes of a failure.
 //! - [`junit`]: results as XML.
-//! - [`replay`]: a run event by event; [`state`]: the state of its hosts; [`node`]: the same of mesh nodes.
+//! - [`replay`]: a run event by event; [`state`]: the state of its hosts; [`node`]: the state of mesh nodes.
 //! - [`diff`]: the first event in which two runs differ.
 //! - [`screen`], [`scale`], [`programs`], [`failure`], [`interrupt`]: output, flag values, child programs, exit codes,
 //!   signals.
