@@ -40,8 +40,8 @@ impl UnknownChannel {
 
 impl MeshNode {
     /// Calls `handle` once for each channel that other members use and no application of this node has opened: at once
-    /// for the channels already known, and for each further channel when the node learns of it. The future that `handle`
-    /// returns runs as a task of the node.
+    /// for known channels, and for each further channel when the node learns of it. The future that `handle` returns
+    /// runs as a task of the node.
     pub fn on_unknown_channel<F>(&self, handle: impl Fn(UnknownChannel) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
