@@ -160,10 +160,11 @@ impl Arguments {
     /// Removes the argument of a key, and returns its nodes.
     pub(super) fn take_who(&mut self, key: &str) -> Option<Selector> {
         let place = self.0.iter().position(|(known, _)| *known == key)?;
-        match self.0.remove(place).1 {
-            Argument::Who(who) | Argument::WhoOrNobody(who) => Some(who),
-            _ => None,
-        }
+        let (_, removed) = self.0.remove(place);
+        let (Argument::Who(who) | Argument::WhoOrNobody(who)) = removed else {
+            return None;
+        };
+        Some(who)
     }
 
     /// Returns the arguments without the one of a key.

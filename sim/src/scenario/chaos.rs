@@ -68,9 +68,10 @@ impl ChaosKind {
     /// Returns the name of the kind in scenario files.
     #[must_use]
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Own { word, .. } => word,
-            _ => word_for(self, Self::ALL),
+        if let Self::Own { word, .. } = self {
+            word
+        } else {
+            word_for(self, Self::ALL)
         }
     }
 

@@ -48,12 +48,15 @@ pub struct Words {
     /// The faults that chaos may draw besides those of all systems.
     pub faults: &'static [FaultWord],
     /// The planning of the steps and faults; `None`: each is one action, with the arguments of the step.
-    pub planning: Option<fn(&'static str, &[Host]) -> Box<dyn Planning>>,
+    pub planning: Option<MakePlanning>,
     /// Returns the maximum duration of a fault that the search adds, given settings and hosts.
     pub longest_fault: Option<fn(&Arguments, &[Host]) -> Duration>,
     /// The mechanisms that can be broken deliberately.
     pub sabotage: Vec<&'static str>,
 }
+
+/// Makes the planning of a program, by its name and the hosts of the scenario.
+pub type MakePlanning = fn(&'static str, &[Host]) -> Box<dyn Planning>;
 
 /// A step of a program's own vocabulary.
 #[derive(Clone, Copy, Debug)]
