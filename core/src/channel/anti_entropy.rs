@@ -1,9 +1,9 @@
 //! Anti-entropy: when a channel's state is compared with neighbours, and how a difference is reconciled.
 //!
-//! Hashes are compared when a link opens and once an interval with [`NEIGHBOURS_MAX`] random neighbours. When they differ,
-//! the node with the lower id sends a sketch of its state, and both send what the other lacks ([`crate::reconcile`]).
-//! State that an application merges is sent whole, and once an interval also to a random member that broadcasts on the
-//! channel, since the neighbours may only pass it on.
+//! Hashes are compared when a link opens, and once an interval with [`NEIGHBOURS_MAX`] random neighbours. If they
+//! differ, the node with the lower id sends a sketch of its state, and both ends send the elements that the other lacks
+//! ([`crate::reconcile`]). State that an application merges is sent whole, and once an interval also to a random member
+//! that broadcasts on the channel, since the neighbours may only relay the channel.
 //!
 //! A channel that changed less than [`QUIET_AFTER`] ago is compared rarely, because recent changes are probably still
 //! on their way and would be sent twice.

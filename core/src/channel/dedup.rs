@@ -1,7 +1,8 @@
 //! Duplicate detection: the broadcasts and messages received from each sender.
 //!
-//! Senders number their broadcasts and messages, from 1 in each epoch. A [`ReplayWindow`] distinguishes the latest [`WINDOW`] numbers of
-//! an epoch exactly and counts all lower ones as received, like the replay window of IPsec (RFC 4303).
+//! Senders number their broadcasts and messages, from 1 in each epoch. A [`ReplayWindow`] distinguishes the latest
+//! [`WINDOW`] numbers of an epoch exactly and counts all lower ones as received, like the replay window of IPsec (RFC
+//! 4303).
 //!
 //! Bounds: [`TRACKED_MAX`] origins of broadcasts in all channels together, and as many senders of messages; data of
 //! further ones is refused. [`EPOCHS_MAX`] epochs of each, of which the oldest is dropped first.

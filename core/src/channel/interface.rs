@@ -31,8 +31,8 @@ pub struct Options {
     pub kind: Kind,
     /// Interval of anti-entropy with neighbours.
     pub interval: Duration,
-    /// Receive window: maximum number of unicast messages handed to the application that it has not consumed, in at most
-    /// [`ROOM_BYTES`]. With 0 it accepts none, and their senders get [`Failure::NoSuchChannel`].
+    /// Receive window: maximum number of unicast messages handed to the application that it has not consumed, in at
+    /// most [`ROOM_BYTES`]. With 0 the application accepts none, and their senders get [`Failure::NoSuchChannel`].
     pub room: u32,
     /// The application's own state, if the kind is [`Kind::Custom`].
     pub custom: Option<Custom>,

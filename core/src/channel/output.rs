@@ -1,5 +1,5 @@
-//! Outputs of the machine: broadcasts to neighbours, steps of anti-entropy, deliveries to applications, and the flush of
-//! each link.
+//! Outputs of the machine: broadcasts to neighbours, steps of anti-entropy, deliveries to applications, and the flush
+//! of each link.
 
 use super::Channels;
 use super::anti_entropy::Answer;

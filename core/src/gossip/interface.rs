@@ -76,8 +76,8 @@ pub enum Input {
         /// Whether to drop the earlier targets.
         replace: bool,
     },
-    /// Add and remove targets in one step, so that concurrent edits do not undo each other. Targets that are not known are
-    /// not removed. An edit that would leave more than [`TARGETS_MAX`] is rejected as a whole.
+    /// Add and remove targets in one step, so that concurrent edits do not undo each other. Unknown targets to remove
+    /// are ignored. An edit that would leave more than [`TARGETS_MAX`] targets is rejected as a whole.
     EditTargets {
         /// The addresses to add.
         add: Vec<Address>,

@@ -48,7 +48,7 @@ impl LastUpdate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Member {
     status: Status,
-    /// When this node last heard the member on a link that has closed.
+    /// The time at which this node last heard the member on a link that has closed.
     heard: Option<Instant>,
     /// The highest session of connections with the member.
     session: u32,
@@ -344,7 +344,7 @@ impl Members {
         gone.map(|(member, _)| *member)
     }
 
-    /// When this node last heard a member on a link that closed.
+    /// The time at which this node last heard a member on a link that closed.
     pub(super) fn heard(&self, member: Handle) -> Option<Instant> {
         self.get(member).heard
     }

@@ -21,12 +21,12 @@
 //! The state that the components change is [`crate::topology`]. The machine opens no connection and reads no clock: see
 //! [`Input`] and [`Output`].
 //!
-//! Bounds: links `links_max`, members `members_max`, dials [`DIALS_MAX`], requested links [`REQUESTED_MAX`], awaited updates
-//! [`MISSING_MAX`] with [`ANNOUNCERS_MAX`] announcers each, remembered changes [`HISTORY_MAX`].
+//! Bounds: links `links_max`, members `members_max`, dials [`DIALS_MAX`], requested links [`REQUESTED_MAX`], awaited
+//! updates [`MISSING_MAX`] with [`ANNOUNCERS_MAX`] announcers each, remembered changes [`HISTORY_MAX`].
 //!
-//! Sources: Plumtree (Leitão et al., SRDS 2007) for the broadcast tree and its repair; Rapid (Suresh et al., ATC 2018) for
-//! rings of observers; Lifeguard (Dadgar et al., 2018) for local health; SWIM (Das et al., DSN 2002) for suspicion before
-//! death.
+//! Sources: Plumtree (Leitão et al., SRDS 2007) for the broadcast tree and its repair; Rapid (Suresh et al., ATC 2018)
+//! for rings of observers; Lifeguard (Dadgar et al., 2018) for local health; SWIM (Das et al., DSN 2002) for suspicion
+//! before death.
 
 mod admission;
 mod anti_entropy;
@@ -259,7 +259,7 @@ impl Gossip {
 
 /// Silence of links.
 impl Gossip {
-    /// A message came on a link: the neighbour is alive.
+    /// A message arrived on a link: the neighbour is alive.
     fn on_link_heard(&mut self, link: LinkId) {
         let Some(was_silent) = self.silence.on_received(&mut self.context, link) else {
             return;
@@ -348,7 +348,7 @@ impl Gossip {
         self.iter_links().any(|(_, _, alive)| alive)
     }
 
-    /// When this node last heard a member on a link of its own.
+    /// The time at which this node last heard a member on a link of its own.
     fn last_heard(&self, member: Handle) -> Option<Instant> {
         let links = self
             .links

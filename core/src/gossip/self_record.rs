@@ -46,7 +46,7 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct OwnEdge {
     down: bool,
-    /// When this node last heard the peer.
+    /// The time at which this node last heard the peer.
     proof: Option<Instant>,
 }
 

@@ -68,7 +68,7 @@ pub(crate) struct Standing {
 pub(crate) struct Half {
     pub(crate) peer: Handle,
     pub(crate) down: bool,
-    /// When the reporter last heard the peer, on this node's clock.
+    /// The time at which the reporter last heard the peer, on this node's clock.
     pub(crate) proof: Option<Instant>,
 }
 

@@ -146,7 +146,7 @@ pub struct Content {
     pub kind: String,
     /// The address at which the node can be dialled. None behind NAT: the node only dials out.
     pub address: Option<SocketAddr>,
-    /// When the owner started the node, by the owner's calendar clock.
+    /// The time at which the owner started the node, by the owner's calendar clock.
     pub joined: Wall,
     /// The services it provides; at most [`SERVICES_MAX`].
     pub services: BTreeSet<Service>,

@@ -1,7 +1,7 @@
 //! Recent broadcasts, kept for neighbours that request them.
 //!
-//! Bounds: [`RECENT_MAX`] broadcasts and [`RECENT_BYTES_MAX`] bytes of payload, of which the oldest is dropped first; the
-//! latest is always kept.
+//! Bounds: [`RECENT_MAX`] broadcasts and [`RECENT_BYTES_MAX`] bytes of payload, of which the oldest is dropped first;
+//! the latest is always kept.
 
 use crate::channel::message::{Update, UpdateId};
 use crate::link::LinkId;

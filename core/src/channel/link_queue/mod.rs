@@ -4,8 +4,8 @@
 //! replace superseded ones, and the mesh's heartbeats still pass. Messages are filled in this order: remaining segments
 //! of a payload, graft requests, due announcements, steps of reconciliation, then packets and broadcasts alternately.
 //!
-//! Bounds: [`WINDOW`] bytes that the neighbour has not consumed, [`WAITING_BYTES_MAX`] bytes of broadcasts and as many of
-//! packets, [`ANNOUNCEMENTS_MAX`] announcements, [`STEPS_MAX`] steps of reconciliation.
+//! Bounds: [`WINDOW`] bytes that the neighbour has not consumed, [`WAITING_BYTES_MAX`] bytes of broadcasts and as many
+//! of packets, [`ANNOUNCEMENTS_MAX`] announcements, [`STEPS_MAX`] steps of reconciliation.
 
 mod cost;
 mod packets;
