@@ -1,8 +1,8 @@
 //! Ctrl-C, SIGTERM and SIGHUP as a flag that a waiting loop polls.
 
+use crate::failure::Failure;
 use core::future::poll_fn;
 use core::task::Poll;
-use crate::failure::Failure;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
