@@ -1,7 +1,7 @@
 //! The context of a step, shared by all components of the machine: the time, the settings, one stream of random
 //! choices, one set of timers, the view, and the orders of the step.
 //!
-//! The view and the timers are shared because each is one index over the whole machine. A [`Timer`] belongs to the
+//! The view and the timers are shared because each is one index over the whole machine. A [`Timer`](super::timer::Timer) belongs to the
 //! component that defines it. Only dissemination, the failure detector and the self record write the view.
 
 use super::config::{Config, Tuning};
