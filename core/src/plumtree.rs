@@ -12,8 +12,8 @@
 //!           first copy received, graft sent, graft received, another link of the tree lost
 //! ```
 //!
-//! Bounds: [`MISSING_MAX`] missing publications with [`ANNOUNCERS_MAX`] announcers each; announcements on a link up to a
-//! limit of the caller.
+//! Bounds: [`MISSING_MAX`] missing publications with [`ANNOUNCERS_MAX`] announcers each; announcements on a link up to
+//! a limit of the caller.
 //!
 //! Source: Plumtree (Leitão, Pereira, Rodrigues: Epidemic Broadcast Trees, SRDS 2007).
 
@@ -22,7 +22,7 @@ use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Instant;
 use std::collections::BTreeMap;
 
-/// Maximum number of announced publications that are waited for; further ones are left to anti-entropy.
+/// Maximum number of announced publications awaited; further ones are left to anti-entropy.
 pub const MISSING_MAX: usize = 1_024;
 /// Maximum number of announcers kept for each missing publication.
 pub const ANNOUNCERS_MAX: usize = 8;
@@ -242,7 +242,7 @@ impl<A, G> Control<A, G> {
         self.prune || !self.grafts.is_empty()
     }
 
-    /// When the waiting announcements go out; none without announcements.
+    /// The time at which the waiting announcements are sent; none without announcements.
     #[must_use]
     pub fn announcements_due(&self) -> Option<Instant> {
         self.announce_at.filter(|_| !self.announcements.is_empty())
@@ -254,8 +254,8 @@ impl<A, G> Control<A, G> {
         self.announce_at = None;
     }
 
-    /// Drops the deadline of announcements if none waits. Otherwise announcements that follow within the old deadline
-    /// keep it.
+    /// Drops the deadline of announcements if none is waiting. Otherwise announcements that are added before the old
+    /// deadline keep that deadline.
     pub fn reset_deadline_if_empty(&mut self) {
         if self.announcements.is_empty() {
             self.announce_at = None;
@@ -291,14 +291,14 @@ impl<A: Ord, G: Ord> Control<A, G> {
         self.grafts.insert(id);
     }
 
-    /// Gives the waiting graft requests to `put`, in order, until it returns one that does not fit. Returns whether all
-    /// fitted.
+    /// Passes the waiting graft requests to `put`, in order, until `put` returns one that does not fit. Returns whether
+    /// all fitted.
     pub fn drain_grafts(&mut self, put: impl FnMut(G) -> Result<(), G>) -> bool {
         drain(&mut self.grafts, put)
     }
 
-    /// Gives the announcements that are due to `put`, in order, until it returns one that does not fit. Returns whether
-    /// all that are due fitted.
+    /// Passes the due announcements to `put`, in order, until `put` returns one that does not fit. Returns whether all
+    /// due announcements fitted.
     pub fn drain_announcements(
         &mut self,
         now: Instant,
@@ -313,7 +313,7 @@ impl<A: Ord, G: Ord> Control<A, G> {
     }
 }
 
-/// Takes elements while `put` accepts them; one that it returns goes back.
+/// Removes elements while `put` accepts them. A rejected element goes back into the set.
 fn drain<T: Ord>(set: &mut SortedSet<T>, mut put: impl FnMut(T) -> Result<(), T>) -> bool {
     while let Some(item) = set.pop_first() {
         if let Err(item) = put(item) {
@@ -530,7 +530,7 @@ mod tests {
                             sent.push(id);
                             Ok(())
                         });
-                        // Announcements withdrawn since their deadline was set leave it without any.
+                        // All announcements may have been withdrawn since the deadline was set.
                         let expected: Vec<u8> = plain.iter().copied().take(room).collect();
                         prop_assert_eq!(&sent, &expected);
                         plain.retain(|id| !sent.contains(id));
@@ -542,8 +542,8 @@ mod tests {
             }
         }
 
-        /// However announcements come, requests for one publication go to links that announced it, and none is asked
-        /// twice without a further announcement.
+        /// Requests for one publication go to links that announced it, and each link is asked at most once for each of
+        /// its announcements.
         #[test]
         fn requests_go_to_announcers_only(
             all in prop::collection::vec((0_u8..4, 0_u8..3, 0_u8..12, any::<bool>()), 0..200),

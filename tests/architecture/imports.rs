@@ -12,7 +12,7 @@ use std::path::Path;
 const IN_CIRCLES_MAX: &[(&str, Paths, usize)] = &[
     ("core/src", Paths::All, 0),
     ("net/src", Paths::Declared, 10),
-    ("sim/src", Paths::Declared, 50),
+    ("sim/src", Paths::Declared, 6),
 ];
 
 /// The paths that count as imports.
@@ -43,9 +43,9 @@ fn code_of(text: &str) -> String {
             rest.find('\n').unwrap_or(rest.len())
         } else if rest.starts_with("/*") {
             rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if rest.starts_with('"') {
+        } else if let Some(text) = rest.strip_prefix('"') {
             code.push('"');
-            1 + end_of_string(&rest[1..])
+            1 + end_of_string(text)
         } else if let Some(length) = length_of_character(rest) {
             length
         } else {

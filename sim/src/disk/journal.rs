@@ -3,7 +3,7 @@
 //! A sync makes some changes durable, with all earlier ones that concern the same paths: so the changes to one path
 //! become durable in their order, as a journalling file system has it.
 
-use super::tree::Tree;
+use super::tree::{Tree, put};
 use phalanx_core::random::Random;
 
 /// The most changes that wait. The oldest becomes durable when there are more: kernels write back by themselves.
@@ -52,7 +52,7 @@ impl Change {
         match self {
             Self::Create(path) => {
                 if durable.entry(&path, false).is_err() {
-                    super::put(durable, &path, b"");
+                    put(durable, &path, b"");
                 }
             }
             Self::Folder(path) => {
@@ -65,7 +65,7 @@ impl Change {
             Self::Rename { old, new } => {
                 make_way(durable, &new);
                 if durable.rename(&old, &new).is_err() && durable.entry(&new, false).is_err() {
-                    super::put(durable, &new, b"");
+                    put(durable, &new, b"");
                 }
             }
             Self::Remove(path) => {

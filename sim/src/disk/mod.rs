@@ -24,7 +24,7 @@ use journal::{Change, Journal};
 use phalanx_core::random::Random;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use tree::{Entry, Tree, TreeError};
+use tree::{Entry, Tree, TreeError, put};
 
 /// How a disk fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -407,14 +407,6 @@ fn files(tree: &Tree) -> impl Iterator<Item = (&str, &[u8])> {
         Entry::File(bytes) => Some((path, bytes.as_slice())),
         Entry::Folder | Entry::Link(_) | Entry::Socket => None,
     })
-}
-
-/// Puts a file into a tree, with its folders. A path that leads through a file stays as it is.
-fn put(tree: &mut Tree, path: &str, bytes: &[u8]) {
-    let folder = path.rfind('/').map_or("", |at| &path[..at]);
-    let _blocked = tree
-        .make_folders(folder)
-        .and_then(|()| tree.write(path, bytes));
 }
 
 /// The bytes of a file that was replaced in part.

@@ -431,6 +431,14 @@ fn in_set(set: &[u8], byte: u8) -> bool {
     inside != negated
 }
 
+/// Puts a file into a tree, with its folders. A path that leads through a file stays as it is.
+pub(super) fn put(tree: &mut Tree, path: &str, bytes: &[u8]) {
+    let folder = path.rfind('/').map_or("", |at| &path[..at]);
+    let _blocked = tree
+        .make_folders(folder)
+        .and_then(|()| tree.write(path, bytes));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

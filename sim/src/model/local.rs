@@ -1,6 +1,7 @@
-//! Performs what processes order within their host: reads, commands, signals; and names, which a resolver answers.
+//! Performs the effects within a host: reads, commands, signals; and the resolution of names.
 
-use super::clock::ns;
+use super::calls::Local;
+use super::clock::{WALL_ZERO, ns};
 use super::engine::{Engine, Event};
 use crate::disk::DiskError;
 use crate::world::local::{EXEC, HAND_OVER, NOT_FOUND, RESOLVE_TIME_OUT};
@@ -10,44 +11,11 @@ use crate::world::{
 };
 use core::net::IpAddr;
 use phalanx_core::time::Wall;
-use std::collections::BTreeMap;
 
-/// The exit code of a command whose program was killed.
+/// Exit code of a command whose program was killed.
 const KILLED: i32 = 137;
-/// The code of an answer when the host has no resolver: after a look at its configuration.
+/// Time until a process without a resolver gets its answer, in nanoseconds: the time to read its configuration.
 const WITHOUT_RESOLVER: u64 = 1_000_000;
-
-/// Something within a host that comes later.
-#[derive(Debug)]
-pub(super) enum Local {
-    /// A read is done.
-    Read(Reading),
-    /// A process gets an event.
-    Deliver(ProcessEvent),
-    /// A command reaches its program, which is booted if it does not run.
-    Invoke(Invocation),
-    /// A query reaches the resolver.
-    Query(Query),
-    /// The answer of the resolver reaches the process that asked.
-    Answer(u64, Result<Vec<IpAddr>, ResolveError>),
-}
-
-/// A command or query that waits for its answer.
-#[derive(Debug)]
-pub(super) struct Call {
-    /// The place and life of the process that waits.
-    caller: (usize, u32),
-    ticket: Ticket,
-    /// The place of the process that answers.
-    answers: usize,
-}
-
-/// The commands and queries that wait for their answers.
-#[derive(Debug, Default)]
-pub(super) struct Calls {
-    open: BTreeMap<u64, Call>,
-    last: u64,
-}
 
 impl Engine<'_, '_> {
     fn later(&mut self, delay: u64, slot: usize, local: Local) {
@@ -76,18 +44,11 @@ impl Engine<'_, '_> {
     }
 
     fn call(&mut self, slot: usize, ticket: Ticket, answers: usize) -> u64 {
-        self.calls.last += 1;
         let caller = (slot, self.slots[slot].life);
-        let call = Call {
-            caller,
-            ticket,
-            answers,
-        };
-        self.calls.open.insert(self.calls.last, call);
-        self.calls.last
+        self.calls.begin(caller, ticket, answers)
     }
 
-    /// Begins a read: it is done after the writes that were ordered before it.
+    /// Starts a read. It completes after the writes that were ordered before it.
     pub(super) fn read(&mut self, slot: usize, reading: Reading) {
         let done = self.hosts[self.slots[slot].host].disk.read_done(self.now);
         self.later(done - self.now, slot, Local::Read(reading));
@@ -119,7 +80,7 @@ impl Engine<'_, '_> {
         .map_err(DiskError::Path)
     }
 
-    /// The place of the process of a program on the host of another.
+    /// Returns the slot of a program's process on the host of another process.
     fn beside(&self, slot: usize, program: &'static str) -> Option<usize> {
         let host = self.slots[slot].host;
         self.chosen(host, Some(program)).first().copied()
@@ -148,7 +109,7 @@ impl Engine<'_, '_> {
     fn invoke(&mut self, slot: usize, invocation: Invocation) {
         let number = invocation.number;
         let host = self.slots[slot].host;
-        if !self.hosts[host].powered || !self.calls.open.contains_key(&number) {
+        if !self.hosts[host].powered || !self.calls.is_open(number) {
             return;
         }
         if !self.slots[slot].runs() {
@@ -165,15 +126,14 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// A command ended.
+    /// Ends a command.
     pub(super) fn finish(&mut self, finished: Finished) {
-        let Some(call) = self.calls.open.remove(&finished.number) else {
+        let Some(((slot, life), ticket)) = self.calls.end(finished.number) else {
             return;
         };
-        let (slot, life) = call.caller;
         if self.slots[slot].life == life {
             let ran = Ran {
-                ticket: call.ticket,
+                ticket,
                 code: finished.code,
                 stderr: finished.stderr,
             };
@@ -182,20 +142,11 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// A process ended: the commands that it ran end with it, and its own orders have no receiver any more.
+    /// Ends the calls of a process that ended: the commands that it executes end with it, and the answers to its own
+    /// are dropped.
     pub(super) fn end_calls(&mut self, slot: usize) {
-        let of = |answers: bool| {
-            let open = self.calls.open.iter();
-            let open = open.filter(move |(_, call)| {
-                let place = if answers { call.answers } else { call.caller.0 };
-                place == slot
-            });
-            open.map(|(number, _)| *number).collect::<Vec<u64>>()
-        };
-        let (ordered, answered) = (of(false), of(true));
-        for number in ordered {
-            self.calls.open.remove(&number);
-        }
+        let answered = self.calls.answered_by(slot);
+        self.calls.end_ordered_by(slot);
         if !self.programs[self.slots[slot].program].resolves_names() {
             for number in answered {
                 self.finish(Finished {
@@ -228,8 +179,8 @@ impl Engine<'_, '_> {
         self.later(ns(HAND_OVER), slot, Local::Deliver(answer));
     }
 
-    /// A process asks for the addresses of a name: the first resolver of its own host, or else of the first host that
-    /// has one.
+    /// Resolves a name for a process. The resolver is the first on its own host, or else on the first host that has
+    /// one.
     pub(super) fn resolve(&mut self, slot: usize, ticket: Ticket, name: &str) {
         let host = self.slots[slot].host;
         let resolves = |slot: &usize| self.programs[self.slots[*slot].program].resolves_names();
@@ -249,7 +200,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// The latency of a packet between two hosts; none: it is lost.
+    /// Returns the latency of a packet between two hosts; `None` if it is lost.
     fn packet(&mut self, from: usize, to: usize) -> Option<u64> {
         if from == to {
             return Some(ns(HAND_OVER));
@@ -265,12 +216,11 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// A resolver answers.
+    /// Delivers the answer of a resolver.
     pub(super) fn answer(&mut self, slot: usize, answered: Answered) {
-        let Some(call) = self.calls.open.get(&answered.number) else {
+        let Some(caller) = self.calls.caller(answered.number) else {
             return;
         };
-        let caller = call.caller.0;
         let (from, to) = (self.slots[slot].host, self.slots[caller].host);
         if let Some(latency) = self.packet(from, to) {
             let answer = Local::Answer(answered.number, answered.addresses);
@@ -279,26 +229,24 @@ impl Engine<'_, '_> {
     }
 
     fn answered(&mut self, number: u64, addresses: Result<Vec<IpAddr>, ResolveError>) {
-        let Some(call) = self.calls.open.remove(&number) else {
+        let Some(((slot, life), ticket)) = self.calls.end(number) else {
             return;
         };
-        let (slot, life) = call.caller;
         if self.slots[slot].life == life {
-            let ticket = call.ticket;
             let resolved = Box::new(Resolved { ticket, addresses });
             self.notify(slot, ProcessEvent::Resolved(resolved));
         }
     }
 
-    /// The wall clock of a host.
+    /// Returns the wall clock of a host.
     pub(super) fn wall(&self, host: usize) -> Wall {
         let seconds = i64::try_from(self.now / 1_000_000_000).unwrap_or(0);
         let offset = self.scenario.hosts[host].clock.offset / 1_000_000_000;
-        let zero = i64::try_from(super::WALL_ZERO).unwrap_or(0);
+        let zero = i64::try_from(WALL_ZERO).unwrap_or(0);
         Wall(u64::try_from(zero + seconds + offset).unwrap_or(0))
     }
 
-    /// Gives an event to a process that acts on its host within the step.
+    /// Passes an event to a process that accesses its host directly within the step.
     pub(super) fn act_on_host(
         &mut self,
         slot: usize,
@@ -323,7 +271,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Listens on a port no longer.
+    /// Stops listening on a port.
     pub(super) fn unlisten(&mut self, slot: usize, port: u16) {
         let host = self.slots[slot].host;
         if self.ports.get(&(host, port)) == Some(&slot) {

@@ -1,10 +1,10 @@
-//! The published shape of scenario files: the tables that every system has, and in them the keys of its programs.
+//! The JSON Schema of scenario files: the tables of all systems, with the keys of a system's programs in them.
 
 use super::form::{Field, Form, Presence, Shape};
 use super::vocabulary::Vocabulary;
 use serde_json::{Map, Value, json};
 
-/// The JSON Schema of a system's scenario files.
+/// Returns the JSON Schema of a system's scenario files.
 #[must_use]
 pub fn schema(vocabulary: &Vocabulary) -> Value {
     let schema = schemars::schema_for!(super::file::ScenarioFile);
@@ -31,7 +31,7 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
     schema.0
 }
 
-/// A schema that grows.
+/// A schema under construction.
 struct Schema(Value);
 
 impl Schema {
@@ -42,7 +42,7 @@ impl Schema {
         inner?.as_object_mut()
     }
 
-    /// Adds a key to the properties at a place.
+    /// Adds a key to the properties at a path.
     fn add(&mut self, place: &[&str], program: &str, field: &'static Field) {
         let property = self.property(program, field);
         if let Some(properties) = self.object(place) {
@@ -93,7 +93,7 @@ impl Schema {
         property
     }
 
-    /// Defines a table; the reference to its definition.
+    /// Defines a table, and returns a reference to its definition.
     fn table(&mut self, program: &str, key: &str, form: &'static Form) -> String {
         let mut properties = Map::new();
         for field in form.fields {
@@ -115,7 +115,7 @@ impl Schema {
         let Some(definitions) = self.object(&["$defs"]) else {
             return String::new();
         };
-        // Two kinds of tables may have one key.
+        // Tables of two different forms may have the same key.
         let name = match definitions.get(&name) {
             Some(other) if *other != table => format!("{}{name}", pascal(program)),
             Some(_) | None => name,
@@ -124,7 +124,7 @@ impl Schema {
         format!("#/$defs/{name}")
     }
 
-    /// Names a fault among those that chaos may draw.
+    /// Adds a fault to the kinds in the description of chaos.
     fn name_fault(&mut self, word: &str) {
         let kinds = ["$defs", "ChaosTable", "properties", "kinds"];
         let Some(kinds) = self.object(&kinds) else {
@@ -137,7 +137,7 @@ impl Schema {
     }
 }
 
-/// `flap-hard` as `FlapHard`.
+/// Converts a key to Pascal case: `flap-hard` to `FlapHard`.
 fn pascal(key: &str) -> String {
     let parts = key.split(['-', '_']);
     let part = |part: &str| {

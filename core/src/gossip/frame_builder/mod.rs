@@ -1,8 +1,8 @@
-//! The frames that go out on each link, and their times: an idle link sends at once, then gathers for `coalesce`.
+//! The frames sent on each link, and their times: an idle link sends at once, then output coalesces for `coalesce`.
 //!
-//! One message a flush, at most `FRAME_BYTES_MAX` bytes; what does not fit follows in the next. Control goes before
-//! data, broadcasts before reconciliation. Values are named while they wait, and looked up when they go: a value that is
-//! replaced while it waits is never sent.
+//! Each flush sends one message of at most `FRAME_BYTES_MAX` bytes; further output follows in the next. Control data is
+//! sent before values, and broadcasts before reconciliation. Waiting values are stored by key and looked up when a
+//! frame is built, so a value that is replaced while it waits is never sent.
 
 mod filler;
 
@@ -24,24 +24,24 @@ use crate::topology::publication::{Key, UpdateId};
 use filler::Filler;
 use std::collections::BTreeSet;
 
-/// The most steps of reconciliation taken from one message, and waiting on one link.
+/// Maximum number of reconciliation steps handled from one message, and waiting on one link.
 pub(super) const SYNCS_MAX: usize = 4;
 
-/// How far a snapshot has been sent.
+/// The position of a snapshot in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Cursor {
     /// The last id sent.
     after: Option<NodeId>,
-    /// The receiver is to send its own in return.
+    /// Whether the receiver is to send its own snapshot in return.
     reply: bool,
 }
 
-/// Reports that wait for others, or for any message.
+/// Reports that wait for others, or for the next frame.
 #[derive(Clone, Debug, PartialEq)]
 struct Reports {
     /// The reporters.
     waiting: SortedSet<Handle>,
-    /// When they go out at the latest.
+    /// The latest time at which they are sent.
     due: Option<Instant>,
 }
 
@@ -64,13 +64,13 @@ impl Reports {
     }
 }
 
-/// Output that waits to be sent on one link.
+/// Output waiting on one link.
 #[derive(Clone, Debug, PartialEq)]
 struct Outgoing {
     pacer: Pacer,
-    /// A frame goes out, be it empty.
+    /// Whether a frame is sent even if it is empty.
     heartbeat: bool,
-    /// The hash of the view goes out.
+    /// Whether the hash of the view is sent.
     hash: bool,
     /// Messages of the broadcast tree.
     tree: Control<Key, UpdateId>,
@@ -79,7 +79,7 @@ struct Outgoing {
     reconciliation: Reconciliation,
 }
 
-/// Messages of anti-entropy that wait to be sent on one link.
+/// Anti-entropy messages waiting on one link.
 #[derive(Clone, Debug, PartialEq)]
 struct Reconciliation {
     /// Updates that the neighbour lacks.
@@ -121,25 +121,25 @@ impl Outgoing {
     }
 }
 
-/// How a value that is broadcast goes out on one link.
+/// The form in which a broadcast value is sent on one link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// Not at all.
+    /// Not sent.
     None,
-    /// Its value.
+    /// Sent as a value.
     Value,
-    /// Its name.
+    /// Announced by name.
     Name,
 }
 
-/// When a value that is broadcast goes out.
+/// The times at which a broadcast value is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Schedule {
-    /// A report goes out at this time at the latest, together with others. A record goes out at once.
+    /// The latest time at which a report is sent, together with others. A record is sent at once.
     pub(super) report_due: Instant,
-    /// A name goes out at this time at the latest.
+    /// The latest time at which a name is sent.
     pub(super) name_due: Instant,
-    /// The most names that wait on one link.
+    /// Maximum number of names waiting on one link.
     pub(super) names_max: usize,
 }
 
@@ -162,7 +162,7 @@ impl FrameBuilder {
         self.links.remove(&link);
     }
 
-    /// The timer of a link fired.
+    /// The flush timer of a link fired.
     pub(super) fn on_due(&mut self, link: LinkId) {
         self.pending.mark(link);
     }
@@ -174,7 +174,7 @@ impl FrameBuilder {
         }
     }
 
-    /// Sends a heartbeat, with or without the hash of the view.
+    /// Queues a heartbeat, with or without the hash of the view.
     pub(super) fn heartbeat(&mut self, link: LinkId, hash: bool) {
         self.queue(link, |outgoing| {
             outgoing.heartbeat = true;
@@ -182,29 +182,29 @@ impl FrameBuilder {
         });
     }
 
-    /// Sends the hash of the view.
+    /// Queues the hash of the view.
     pub(super) fn hash(&mut self, link: LinkId) {
         self.queue(link, |outgoing| outgoing.hash = true);
     }
 
-    /// Asks the neighbour to announce updates instead of sending them.
+    /// Queues a request that the neighbour announce updates instead of sending them.
     pub(super) fn prune(&mut self, link: LinkId) {
         self.queue(link, |outgoing| outgoing.tree.prune());
     }
 
-    /// Asks the neighbour for an update that it announced.
+    /// Queues a request for an update that the neighbour announced.
     pub(super) fn graft(&mut self, link: LinkId, id: UpdateId) {
         self.queue(link, |outgoing| outgoing.tree.graft(id));
     }
 
-    /// Sends an update that the neighbour asked for.
+    /// Queues an update that the neighbour requested.
     pub(super) fn update(&mut self, link: LinkId, key: Key) {
         self.queue(link, |outgoing| {
             outgoing.updates.insert(key);
         });
     }
 
-    /// Sends an update to one neighbour without broadcasting it.
+    /// Queues an update to one neighbour without broadcasting it.
     pub(super) fn push(&mut self, link: LinkId, key: Key) {
         if let Some(outgoing) = self.links.get_mut(&link)
             && !outgoing.updates.contains(&key)
@@ -214,18 +214,18 @@ impl FrameBuilder {
         }
     }
 
-    /// Sends a step of a reconciliation.
+    /// Queues a step of a reconciliation.
     pub(super) fn sync(&mut self, link: LinkId, step: Sync) {
         self.queue(link, |outgoing| outgoing.reconciliation.steps.push(step));
     }
 
-    /// Whether [`SYNCS_MAX`] steps of reconciliation wait on a link: the neighbour's requests are not answered then.
+    /// Whether [`SYNCS_MAX`] steps of reconciliation wait on a link. The neighbour's requests are then not answered.
     pub(super) fn is_syncing(&self, link: LinkId) -> bool {
         let outgoing = self.links.get(&link);
         outgoing.is_some_and(|outgoing| outgoing.reconciliation.steps.len() >= SYNCS_MAX)
     }
 
-    /// Sends the whole view. A snapshot in progress is not begun again.
+    /// Queues a snapshot of the whole view. A snapshot in progress does not start again.
     pub(super) fn snapshot(&mut self, link: LinkId, reply: bool) {
         self.queue(link, |outgoing| {
             let cursor = outgoing.reconciliation.snapshot.get_or_insert(Cursor {
@@ -236,8 +236,8 @@ impl FrameBuilder {
         });
     }
 
-    /// Queues a broadcast. `routes` are those of all links, in their order. A link with too many names to announce drops
-    /// them all, and is handed to `overflow`.
+    /// Queues a broadcast. `routes` are those of all links, in their order. A link with too many names to announce
+    /// drops all of them, and is passed to `overflow`.
     pub(super) fn broadcast(
         &mut self,
         key: Key,
@@ -270,7 +270,7 @@ impl FrameBuilder {
         }
     }
 
-    /// A neighbour has shown to hold an update: it is neither sent nor announced there.
+    /// A neighbour is known to hold an update: the update is neither sent nor announced to it.
     pub(super) fn on_held_there(&mut self, link: LinkId, key: Key) {
         if let Some(outgoing) = self.links.get_mut(&link) {
             outgoing.tree.withdraw(&key);
@@ -281,7 +281,7 @@ impl FrameBuilder {
         }
     }
 
-    /// A neighbour announced an update: it need not be announced there.
+    /// A neighbour announced an update: the update is not announced to it.
     pub(super) fn on_announced_there(&mut self, link: LinkId, key: Key) {
         if let Some(outgoing) = self.links.get_mut(&link) {
             outgoing.tree.withdraw(&key);
@@ -304,7 +304,7 @@ impl FrameBuilder {
 
 /// Sending.
 impl FrameBuilder {
-    /// Sends what is due on each open link. The links on which the hash of the view goes out are handed to `on_hash`.
+    /// Sends the due output of each open link. The links on which the hash of the view is sent are passed to `on_hash`.
     pub(super) fn flush(
         &mut self,
         context: &mut Context,
@@ -337,7 +337,7 @@ impl FrameBuilder {
         self.pending.reset(pending);
     }
 
-    /// Sends everything on every open link, as the last message.
+    /// Sends all output on every open link, as the last message.
     pub(super) fn flush_now(
         &mut self,
         context: &mut Context,
@@ -373,7 +373,7 @@ impl Outgoing {
         hash
     }
 
-    /// Takes what is due, as much as fits.
+    /// Builds a frame from the due output, as far as it fits.
     fn fill(&mut self, mut filler: Filler<'_>) -> Frame {
         let mut frame = Frame::default();
         if core::mem::take(&mut self.hash) {
@@ -460,7 +460,7 @@ impl Reconciliation {
 }
 
 impl Cursor {
-    /// Puts the next chunk of a snapshot into a frame. Returns whether it is the last.
+    /// Adds the next chunk of a snapshot to a frame. Returns whether it is the last.
     fn fill(&mut self, filler: &mut Filler<'_>, frame: &mut Frame) -> bool {
         filler.keep(16);
         let (mut records, mut reports) = (Vec::new(), Vec::new());
@@ -519,7 +519,7 @@ mod tests {
             }
         }
 
-        /// The frames that go out now.
+        /// The frames that are due.
         fn flush(&mut self) -> Vec<Frame> {
             let Self {
                 context,

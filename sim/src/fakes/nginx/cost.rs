@@ -4,6 +4,7 @@
 //! last point it goes on with the same slope. A block counts as proxied when one of its locations has `proxy_pass`, as
 //! TLS when it has a certificate, and as plain otherwise; TLS outranks proxied.
 
+use super::timing::MIXED_WINDOW;
 use core::time::Duration;
 
 /// The number of `server` blocks of each kind.
@@ -63,13 +64,13 @@ impl Blocks {
     #[must_use]
     pub fn old_gone(self) -> Duration {
         self.cost(&OLD_GONE)
-            .max(self.first_new() + super::MIXED_WINDOW - Duration::from_millis(12))
+            .max(self.first_new() + MIXED_WINDOW - Duration::from_millis(12))
     }
 
-    /// The time from SIGHUP until the new workers exist: at least [`super::MIXED_WINDOW`] before the old ones quit.
+    /// The time from SIGHUP until the new workers exist: at least [`MIXED_WINDOW`] before the old ones quit.
     #[must_use]
     pub fn spawned(self) -> Duration {
-        self.first_new().min(self.old_gone() - super::MIXED_WINDOW)
+        self.first_new().min(self.old_gone() - MIXED_WINDOW)
     }
 
     fn cost(self, row: &Row) -> Duration {
@@ -125,7 +126,7 @@ mod tests {
                     proxied: 7,
                     tls,
                 };
-                assert!(blocks.spawned() + super::super::MIXED_WINDOW <= blocks.old_gone());
+                assert!(blocks.spawned() + MIXED_WINDOW <= blocks.old_gone());
                 assert!(blocks.spawned() <= blocks.first_new());
                 assert!(blocks.first_new() < blocks.old_gone());
             }

@@ -28,8 +28,6 @@
 //! checked as far as the files of a certificate go; requests to a TLS listener are answered without it. A log that was
 //! renamed is written under its old name. Idle connections are kept until one side closes them.
 
-use core::time::Duration;
-
 mod balance;
 mod command;
 mod configuration;
@@ -44,6 +42,7 @@ mod master;
 mod program;
 mod route;
 mod site;
+mod timing;
 mod tls;
 mod token;
 mod value;
@@ -56,18 +55,4 @@ pub use log::Level;
 pub use machine::{Child, Input, Nginx, Outcome, Output, Refusal};
 pub use program::{HttpRequest, HttpResponse, NAMES, NGINX, NginxProgram, SOCKETS};
 pub use route::{Request, Response};
-
-/// The time between the start of new workers and the order to old ones to quit. Both generations serve in it.
-pub const MIXED_WINDOW: Duration = Duration::from_millis(100);
-/// How often an address that another process holds is tried.
-pub const BIND_TRIES: u32 = 5;
-/// The pause after each such try. The master takes no signal in it.
-pub const BIND_PAUSE: Duration = Duration::from_millis(500);
-/// The time between the start of a worker and its first accept, apart from reloads.
-const START: Duration = Duration::from_millis(5);
-/// The life of the cache loader.
-const CACHE_LOADER: Duration = Duration::from_secs(60);
-/// `client_header_timeout` where no block sets it.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
-/// `proxy_read_timeout` where no block sets it.
-const PROXY_TIMEOUT: Duration = Duration::from_secs(60);
+pub use timing::{BIND_PAUSE, BIND_TRIES, MIXED_WINDOW};

@@ -4,14 +4,13 @@
 //! member of an upstream is asked). A worker that is told to quit closes idle connections at once and fresh and busy ones
 //! when `worker_shutdown_timeout` is over; a reading one holds it until `client_header_timeout`.
 
-use super::HEADER_TIMEOUT;
 use super::balance::{Balance, Tried};
 use super::configuration::{Configuration, Target};
 use super::host::Host;
 use super::log::{Level, Note};
 use super::machine::{Corpse, Ended, Nginx, Outcome, Output, Refusal, Sink, Task, balances};
 use super::route::{Request, Response, Routed, route};
-use super::{CACHE_LOADER, PROXY_TIMEOUT};
+use super::timing::{CACHE_LOADER, HEADER_TIMEOUT, PROXY_TIMEOUT};
 use crate::world::Signal;
 use core::time::Duration;
 use phalanx_core::time::Instant;
