@@ -556,7 +556,7 @@ impl Gossip {
         self.context.me
     }
 
-    /// The node's settings.
+    /// The node's settings, as it was started with them.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.context.config
@@ -661,6 +661,13 @@ impl Gossip {
     #[must_use]
     pub const fn link_count(&self) -> usize {
         self.links.len() + self.handshakes.len()
+    }
+
+    /// Whether the node dials members that it learnt from others: the configuration's choice, or the latest
+    /// [`Input::Discover`].
+    #[must_use]
+    pub const fn discovers(&self) -> bool {
+        self.bootstrap.discovers()
     }
 
     /// The seed addresses of the node, each with the peer found there, or the latest failure.

@@ -289,7 +289,7 @@ impl Inside {
             phase: mesh.phase(),
             hash: mesh.hash(),
             uptime: now.since(Instant::ZERO),
-            discovery: mesh.config().discovery,
+            discovery: mesh.discovers(),
             reached: reached.cloned().collect(),
             members: counts(mesh),
             accepted: accepted(mesh),

@@ -254,7 +254,7 @@ impl MeshService for Api {
         let reply = self
             .ask(|node, _| proto::UpdateTargetsReply {
                 targets: answer::targets(node.mesh()),
-                discovery: node.mesh().config().discovery,
+                discovery: node.mesh().discovers(),
             })
             .await?;
         Ok(Response::new(reply))
