@@ -1,8 +1,8 @@
 //! Where two runs part: the first event that differs, and what differs between two states of a node.
 
-use crate::mesh::NodeState;
+use crate::model::HostState;
 use crate::record::{Line, Reader, TraceError};
-use phalanx_core::gossip::{LinkView, MemberView};
+use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::BufRead;
 
@@ -56,7 +56,7 @@ pub fn first_difference<L: BufRead, R: BufRead>(
 /// Something that differs between two states of a node.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Change {
-    /// What: `phase`, `member n3`, `link to n2`.
+    /// What: `phase`, `member n3`, `agent.version`.
     pub what: String,
     /// In the first state; none if it is not there.
     pub before: Option<String>,
@@ -64,10 +64,10 @@ pub struct Change {
     pub after: Option<String>,
 }
 
-/// What differs between two states of a node. How long links have been quiet is no difference.
+/// What differs between two states of a host or of a process on it.
 #[must_use]
-pub fn changes(before: &NodeState, after: &NodeState) -> Vec<Change> {
-    let (before, after) = (facts(before), facts(after));
+pub fn changes<S: Compared>(before: &S, after: &S) -> Vec<Change> {
+    let (before, after) = (before.facts(), after.facts());
     let mut changes = Vec::new();
     for what in before
         .keys()
@@ -85,54 +85,52 @@ pub fn changes(before: &NodeState, after: &NodeState) -> Vec<Change> {
     changes
 }
 
-/// A state as facts by name.
-fn facts(state: &NodeState) -> BTreeMap<String, String> {
-    let Some(view) = &state.view else {
-        return BTreeMap::from([("process".to_owned(), "stopped".to_owned())]);
-    };
-    let mut facts = BTreeMap::from([
-        ("process".to_owned(), "running".to_owned()),
-        (
-            "phase".to_owned(),
-            format!("{:?}", view.phase).to_lowercase(),
-        ),
-        ("digest".to_owned(), format!("{:016x}", view.hash)),
-    ]);
-    facts.extend(
-        view.members
-            .iter()
-            .map(|it| (format!("member {}", it.record.id()), member(it))),
-    );
-    facts.extend(
-        view.links
-            .iter()
-            .map(|it| (format!("link to {}", it.peer), link(it))),
-    );
-    facts
+/// A state that can be compared with another of its kind.
+pub trait Compared {
+    /// The state as facts by name.
+    fn facts(&self) -> BTreeMap<String, String>;
 }
 
-fn member(member: &MemberView) -> String {
-    let rank = member.record.rank();
-    let mut text = format!(
-        "{}, epoch {}, incarnation {}, version {}",
-        format!("{:?}", member.status).to_lowercase(),
-        rank.epoch,
-        rank.incarnation,
-        rank.version
-    );
-    for edge in member.report.iter().flat_map(|report| &report.edges) {
-        let verb = if edge.down { "does not hear" } else { "hears" };
-        text += &format!(", {verb} {}", edge.peer);
+/// The processes of a host: each value of each state under its path, behind the name of the program.
+impl Compared for HostState {
+    fn facts(&self) -> BTreeMap<String, String> {
+        let mut facts = BTreeMap::new();
+        for process in &self.processes {
+            let program = process.program;
+            let running = if process.state.is_some() {
+                "running"
+            } else {
+                "stopped"
+            };
+            facts.insert(program.to_owned(), running.to_owned());
+            if let Some(state) = &process.state {
+                flatten(program, state, &mut facts);
+            }
+        }
+        facts
     }
-    text
 }
 
-fn link(link: &LinkView) -> String {
-    let way = if link.dialed { "out" } else { "in" };
-    let kind = if link.eager { "eager" } else { "lazy" };
-    let ring = if link.ring { ", ring" } else { "" };
-    let silent = if link.silent { ", silent" } else { "" };
-    format!("{way}, {kind}{ring}{silent}, session {}", link.session)
+/// Adds the plain values of a state, each under its path.
+fn flatten(path: &str, state: &Value, facts: &mut BTreeMap<String, String>) {
+    match state {
+        Value::Object(map) if !map.is_empty() => {
+            for (key, value) in map {
+                flatten(&format!("{path}.{key}"), value, facts);
+            }
+        }
+        Value::Array(list) if !list.is_empty() => {
+            for (index, value) in list.iter().enumerate() {
+                flatten(&format!("{path}.{index}"), value, facts);
+            }
+        }
+        Value::String(text) => {
+            facts.insert(path.to_owned(), text.clone());
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            facts.insert(path.to_owned(), state.to_string());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::path::Path;
 const IN_CIRCLES_MAX: &[(&str, Paths, usize)] = &[
     ("core/src", Paths::All, 0),
     ("net/src", Paths::Declared, 48),
-    ("sim/src", Paths::Declared, 50),
+    ("sim/src", Paths::Declared, 6),
 ];
 
 /// The paths that count as imports.

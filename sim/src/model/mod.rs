@@ -25,7 +25,7 @@ mod trace;
 
 pub use crate::address::{PORT, address, host_at, ip};
 pub use options::Options;
-pub use replay::{Replay, host_named};
+pub use replay::{HostState, ProcessState, Replay, host_named};
 
 use crate::invariant::Invariants;
 use crate::judge::Judge;

@@ -32,7 +32,7 @@ pub struct Seed {
     pub seed: u64,
     /// Whether everything came true.
     pub passed: bool,
-    /// How long the mesh took to recover; none if it did not.
+    /// How long the system took to recover; none if it did not.
     pub recovery_ms: Option<u64>,
     /// Events processed.
     pub events: u64,

@@ -12,11 +12,9 @@ mod own;
 
 pub use cuts::Cut;
 
-use own::Later;
-
 use super::action::OwnAction;
 use super::names::Situation;
-use super::planning::Planning;
+use super::planning::{Due, Planning};
 use super::{
     Action, Certificate, Disk, DiskFault, Host, Latency, Scenario, ScenarioError, Selector, When,
 };
@@ -253,6 +251,17 @@ impl Origin {
     }
 }
 
+/// Something that a program's planning put off.
+#[derive(Clone, Copy, Debug)]
+struct Later {
+    /// The place of the program in the vocabulary.
+    program: usize,
+    /// The step that put it off.
+    step: Option<usize>,
+    due: Due,
+    from: Origin,
+}
+
 struct Planner<'a> {
     scenario: &'a Scenario,
     random: Random,
@@ -444,7 +453,7 @@ impl Planner<'_> {
             }
             // What a delay moved behind the fault phase no longer happens.
             Work::Step { .. } | Work::Chaos { .. } if at >= end => {}
-            Work::Own(later) if at >= end && !later.is_late() => {}
+            Work::Own(later) if at >= end && !later.due.late => {}
             Work::Step { step, only } => self.step(at, step, only)?,
             Work::Own(later) => self.own_due(at, later),
             Work::Mend(cut, from) => self.mend(at, from, |which, _| which == cut),

@@ -1,30 +1,12 @@
 //! Steps and faults in the words of programs.
 
-use super::{Life, Order, Origin, Planner, Work};
+use super::{Later, Life, Order, Origin, Planner, Work};
 use crate::scenario::action::{Extent, OwnAction};
-use crate::scenario::planning::{Due, Planning, Strike, Task};
+use crate::scenario::planning::{Planning, Strike, Task};
 use crate::scenario::{Action, Disk, NodeAction};
 use core::time::Duration;
 use phalanx_core::random::Random;
 use std::collections::BTreeSet;
-
-/// Something that a program's planning put off.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Later {
-    /// The place of the program in the vocabulary.
-    program: usize,
-    /// The step that put it off.
-    step: Option<usize>,
-    due: Due,
-    from: Origin,
-}
-
-impl Later {
-    /// Whether it happens even after the fault phase.
-    pub(super) const fn is_late(&self) -> bool {
-        self.due.late
-    }
-}
 
 impl Planner<'_> {
     /// Does a step of a program's own to the host at a place among those that it chose.
