@@ -44,7 +44,7 @@ bench-peers: cc ## compare with foca and chitchat on a simulated network (PEERS=
 bench-daemons: cc ## measure 50 real daemons at rest, beside weave mesh and memberlist (DAEMONS="--nodes 20 --for 30")
 	cd sim/peers && $(CARGO) run --locked --release --quiet --bin daemons -- $(DAEMONS)
 
-golden: cc ## write the golden files anew; read the difference before you commit it
+golden: cc ## rewrite the golden files; read the difference before you commit it
 	PHALANX_GOLDEN=write $(CARGO) test --locked --workspace --test tool --test scenarios golden
 	PHALANX_GOLDEN=write $(CARGO) test --locked -p phalanx-sim --test trace_hashes --test soak
 	PHALANX_GOLDEN=write $(CARGO) test --locked -p phalanx-sim-wire --test runs scenarios
@@ -65,8 +65,8 @@ sim-madsim: cc ## build the madsim engine beside the others, and run its scenari
 	cp target/madsim/debug/phalanx-sim-madsim $(BIN)/
 	@cd sim/madsim && ../../.ci/totals $(CARGO) test --locked
 
-tools: ## install what the tests need and this machine lacks (a C compiler, nix, a browser), with apt
-	@.ci/tools cc:gcc:libc6-dev nix:nix-bin chromium:chromium
+tools: ## install what the tests need and this machine lacks (a C compiler, nix, a browser, nginx, unbound), with apt
+	@.ci/tools cc:gcc:libc6-dev nix:nix-bin chromium:chromium nginx:nginx unbound:unbound
 
 .PHONY: cc
 cc:

@@ -8,17 +8,26 @@
 
 pub mod bounded;
 pub mod channel;
+pub mod credentials;
+pub mod data_path;
 pub mod deadlines;
+pub mod flow_control;
 pub mod gossip;
 pub mod identity;
+pub mod lane;
 pub mod link;
 pub mod machine;
 pub mod node;
+pub mod pacing;
 mod paged;
+pub mod plumtree;
 pub mod random;
+pub mod reconcile;
 pub mod sabotage;
 pub mod size;
 pub mod sketch;
 pub mod sorted;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod topology;

@@ -1,7 +1,7 @@
-//! A set for a handful of elements: one list in order, read through faster than a tree is descended.
+//! A set and a map for a handful of elements: one list in order, read through faster than a tree is descended.
 //!
-//! Elements that arrive in order, and leave from the front, cost O(log n) each; one that arrives out of order moves at
-//! most half of the others.
+//! Elements of a set that arrive in order, and leave from the front, cost O(log n) each; one that arrives out of order
+//! moves at most half of the others. Entries of a map that arrive out of order, or leave, move those behind them.
 
 use std::collections::VecDeque;
 
@@ -93,11 +93,109 @@ impl<T: Ord> SortedSet<T> {
     }
 }
 
+/// A map in the order of its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SortedMap<K, V> {
+    entries: Vec<(K, V)>,
+}
+
+impl<K, V> Default for SortedMap<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K, V> SortedMap<K, V> {
+    /// An empty map.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+        }
+    }
+
+    /// The number of entries.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it is empty.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The entries in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> + Clone {
+        self.entries.iter().map(|(key, value)| (key, value))
+    }
+
+    /// The entries in order, with their values to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.entries.iter_mut().map(|(key, value)| (&*key, value))
+    }
+
+    /// The keys in order.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.entries.iter().map(|(key, _)| key)
+    }
+
+    /// The values in the order of their keys.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.entries.iter().map(|(_, value)| value)
+    }
+}
+
+impl<K: Ord, V> SortedMap<K, V> {
+    fn place(&self, key: &K) -> Result<usize, usize> {
+        self.entries.binary_search_by(|(other, _)| other.cmp(key))
+    }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<&V> {
+        let at = self.place(key).ok()?;
+        Some(&self.entries[at].1)
+    }
+
+    /// The value of a key, to be changed.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let at = self.place(key).ok()?;
+        Some(&mut self.entries[at].1)
+    }
+
+    /// Inserts an entry; returns the value that it replaces.
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        match self.place(&key) {
+            Ok(at) => Some(core::mem::replace(&mut self.entries[at].1, value)),
+            Err(at) => {
+                self.entries.insert(at, (key, value));
+                None
+            }
+        }
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        let at = self.place(key).ok()?;
+        Some(self.entries.remove(at).1)
+    }
+
+    /// All entries, once round: the first is the one that follows a key.
+    pub fn after(&self, key: &K) -> impl Iterator<Item = (&K, &V)> {
+        let at = self.entries.partition_point(|(other, _)| other <= key);
+        let (before, after) = self.entries.split_at(at);
+        let round = after.iter().chain(before);
+        round.map(|(key, value)| (key, value))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     proptest! {
         #[test]
@@ -114,6 +212,27 @@ mod tests {
                 prop_assert_eq!(sorted.contains(&item), tree.contains(&item));
                 prop_assert_eq!(sorted.len(), tree.len());
                 prop_assert!(sorted.iter().eq(tree.iter()));
+            }
+        }
+
+        #[test]
+        fn a_map_is_a_tree_map_in_another_shape(
+            moves in prop::collection::vec((0_u8..20, any::<u8>(), 0_u8..3), 0..100),
+        ) {
+            let (mut sorted, mut tree) = (SortedMap::new(), BTreeMap::new());
+            for (key, value, what) in moves {
+                if what < 2 {
+                    prop_assert_eq!(sorted.insert(key, value), tree.insert(key, value));
+                } else {
+                    prop_assert_eq!(sorted.remove(&key), tree.remove(&key));
+                }
+                prop_assert_eq!(sorted.get(&key), tree.get(&key));
+                prop_assert_eq!(sorted.len(), tree.len());
+                prop_assert!(sorted.iter().eq(tree.iter()));
+                let round: Vec<_> = sorted.after(&key).map(|(key, _)| *key).collect();
+                let after = tree.range(key..).filter(|(other, _)| **other != key);
+                let expected: Vec<_> = after.chain(tree.range(..=key)).map(|(key, _)| *key).collect();
+                prop_assert_eq!(round, expected);
             }
         }
     }

@@ -6,12 +6,13 @@
 //! cargo run -p phalanx-net --example chat -- bob 127.0.0.1:7502 127.0.0.1:7501     # in a second terminal
 //! ```
 //!
-//! A line goes to all; `@bob hello` to Bob alone, and says so if it does not arrive.
+//! A line is sent to all members; `@bob hello` is sent to Bob only, and a failed delivery is
+//! reported.
 
-#![expect(clippy::print_stdout, reason = "a chat shows what is said")]
+#![expect(clippy::print_stdout, reason = "a chat prints its messages")]
 #![expect(
     clippy::disallowed_methods,
-    reason = "a program of its own starts its own tasks"
+    reason = "a standalone program starts its own tasks"
 )]
 
 mod member;
@@ -51,7 +52,7 @@ async fn main() -> Fallible<()> {
     Ok(())
 }
 
-/// Says a line to all, or to the one whom it names.
+/// Sends a line to all members, or to the member that it names.
 async fn say(channel: &Channel, line: &str) -> Fallible<()> {
     match line.strip_prefix('@').and_then(|line| line.split_once(' ')) {
         Some((to, text)) => channel.send(to.parse::<NodeId>()?, text).await?,

@@ -1,9 +1,10 @@
-//! Calendar time, read in one place and handed to `core` as data.
+//! The wall clock, read in one place and passed to `core` as data.
 
 use phalanx_core::time::Wall;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How long ago 1970-01-01 UTC is, by this machine's calendar; zero if the calendar stands before it.
+/// Returns the time since 1970-01-01 UTC by this machine's wall clock; zero if the clock shows an
+/// earlier time.
 #[must_use]
 pub fn since_1970() -> Duration {
     SystemTime::now()
@@ -11,7 +12,7 @@ pub fn since_1970() -> Duration {
         .unwrap_or_default()
 }
 
-/// The calendar time now.
+/// Returns the current wall-clock time.
 #[must_use]
 pub fn wall() -> Wall {
     Wall(since_1970().as_secs())
@@ -22,10 +23,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_calendar_stands_after_the_year_this_was_written() {
+    fn the_wall_clock_shows_a_plausible_time() {
         assert!(
             wall() > Wall(1_735_689_600),
-            "this machine's clock stands before 2025: {:?}",
+            "this machine's clock shows a time before 2025: {:?}",
             wall()
         );
     }

@@ -1,16 +1,16 @@
-//! The one loop that owns a machine: it takes what happened, steps, and hands the orders on.
+//! The one loop that owns a machine: it takes inputs, steps the machine and performs the outputs.
 //!
-//! The loop decides nothing. It reads its inbox, and when nothing waits there and the machine's deadline has
-//! come it sends [`Wake`]. Waiting inputs come first (at most [`BATCH`] at a time and for [`BATCH_TIME`], so that
-//! neither a flood nor a slow machine stops the clock). A process that was stopped hears its mail before it accuses
-//! anyone: a `Wake` that is late by more than [`LATE`] waits once for [`GRACE`] more, so that the tasks that read sockets
-//! can put their mail into the inbox, and then for everything that lies there and can be taken in [`BATCH_TIME`].
+//! The loop decides nothing. It reads its inbox, and when the inbox is empty and the machine's deadline has come it
+//! sends [`Wake`]. Waiting inputs come first (at most [`BATCH`] at a time and for [`BATCH_TIME`], so that neither a
+//! flood nor a slow machine stops the clock). A process that was stopped reads its inputs before it suspects a peer: a
+//! `Wake` that is late by more than [`STALL_THRESHOLD`] waits [`DRAIN_TIME`] once, so that the tasks that read sockets
+//! can fill the inbox, and then for all inputs there that can be taken in [`BATCH_TIME`].
 //!
-//! Orders go to a [`Performer`], in order. A performer does not wait: what takes time is a task of its own whose
+//! Outputs go to a [`Performer`], in order. A performer does not wait: a slow effect is a task of its own whose
 //! completion comes back as an input through a [`Handle`].
 //!
-//! Bounds: the inbox holds [`INBOX`] letters; senders wait. This file needs tokio's channels and time
-//! and nothing else, so that other runtimes with the same interface can run it.
+//! Bounds: the inbox holds [`INBOX`] commands; senders wait. This file needs tokio's channels and time and nothing
+//! else, so that other runtimes with the same interface can run it.
 
 use phalanx_core::machine::{Machine, Outbox, Wake, wake_checked};
 use phalanx_core::time::Instant;
@@ -21,40 +21,40 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 
-/// The most letters that wait for a machine.
+/// Inbox capacity, in commands.
 pub const INBOX: usize = 1024;
-/// The most letters taken between two looks at the clock.
+/// Maximum number of commands taken per reading of the clock.
 pub const BATCH: usize = 128;
-/// The longest that letters are taken between two looks at the clock: a machine that needs long for each is late with
-/// what it must send, but not for ever.
+/// Maximum time in which commands are taken per reading of the clock. It bounds the lag of a machine whose steps are
+/// slow.
 pub const BATCH_TIME: Duration = Duration::from_millis(100);
-/// A deadline missed by more than this, longer than two batches take, was missed because the process did not run.
-pub const LATE: Duration = Duration::from_millis(250);
-/// What the readers of sockets get to deliver their mail, after the process did not run.
-pub const GRACE: Duration = Duration::from_millis(5);
+/// A deadline missed by more than this, which is longer than two batches take, means that the process was stalled.
+pub const STALL_THRESHOLD: Duration = Duration::from_millis(250);
+/// The time that the tasks that read sockets have after a stall to deliver inputs.
+pub const DRAIN_TIME: Duration = Duration::from_millis(5);
 
-/// What a loop does with its machine's orders.
+/// Performs the outputs of a loop's machine.
 pub trait Performer<M: Machine>: Send {
-    /// Carries out one order. Returns at once.
-    fn perform(&mut self, now: Instant, order: M::Output);
+    /// Performs one output. Returns at once.
+    fn perform(&mut self, now: Instant, output: M::Output);
 
-    /// Sees an input before the machine does.
+    /// Observes an input before the machine processes it.
     fn observe(&mut self, now: Instant, input: &M::Input) {
         let (_, _) = (now, input);
     }
 }
 
-/// A question to a machine.
+/// A closure that reads a machine.
 type Question<M> = Box<dyn FnOnce(&M, Instant) + Send>;
 
-/// What lies in an inbox.
-enum Letter<M: Machine> {
+/// An item of an inbox.
+enum Command<M: Machine> {
     Input(M::Input),
     Inspect(Question<M>),
     Stop,
 }
 
-/// The machine's loop has ended.
+/// The loop of the machine has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
@@ -66,9 +66,9 @@ impl std::fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// The way to a running machine. Cloning is cheap.
+/// The sending end of a running machine's inbox. Cloning is cheap.
 pub struct Handle<M: Machine> {
-    inbox: mpsc::Sender<Letter<M>>,
+    inbox: mpsc::Sender<Command<M>>,
 }
 
 impl<M: Machine> Clone for Handle<M> {
@@ -91,18 +91,18 @@ impl<M: Machine> Handle<M> {
     /// Delivers an input; waits while the inbox is full.
     ///
     /// # Errors
-    /// When the loop has ended.
+    /// If the loop has ended.
     pub async fn send(&self, input: M::Input) -> Result<(), Stopped> {
         self.inbox
-            .send(Letter::Input(input))
+            .send(Command::Input(input))
             .await
             .map_err(|_| Stopped)
     }
 
-    /// Answers a question about the machine, after everything that was delivered before.
+    /// Answers a question about the machine, after all inputs that were delivered before.
     ///
     /// # Errors
-    /// When the loop has ended.
+    /// If the loop has ended.
     pub async fn inspect<T, F>(&self, question: F) -> Result<T, Stopped>
     where
         T: Send + 'static,
@@ -110,26 +110,27 @@ impl<M: Machine> Handle<M> {
     {
         let (answer, answered) = oneshot::channel();
         let question: Question<M> = Box::new(move |machine, now| {
-            // Who asked may have gone away meanwhile.
+            // The caller may have given up meanwhile.
             let _gone = answer.send(question(machine, now)).is_err();
         });
         self.inbox
-            .send(Letter::Inspect(question))
+            .send(Command::Inspect(question))
             .await
             .map_err(|_| Stopped)?;
         answered.await.map_err(|_| Stopped)
     }
 
-    /// Ends the loop, after everything that was delivered before.
+    /// Ends the loop, after all inputs that were delivered before.
     pub async fn stop(&self) {
         // An error means that the loop has ended already.
-        let _ended = self.inbox.send(Letter::Stop).await.is_err();
+        let _ended = self.inbox.send(Command::Stop).await.is_err();
     }
 }
 
-/// A machine's inbox before its loop runs: made first, since the performer often needs the [`Handle`].
+/// The inbox of a machine whose loop does not run yet. It is created first, because the performer
+/// often needs the [`Handle`].
 pub struct Inbox<M: Machine> {
-    letters: mpsc::Receiver<Letter<M>>,
+    commands: mpsc::Receiver<Command<M>>,
     handle: Handle<M>,
 }
 
@@ -146,77 +147,77 @@ impl<M: Machine> std::fmt::Debug for Inbox<M> {
 }
 
 impl<M: Machine> Inbox<M> {
-    /// An empty inbox.
+    /// Creates an empty inbox.
     #[must_use]
     pub fn new() -> Self {
-        let (inbox, letters) = mpsc::channel(INBOX);
+        let (inbox, commands) = mpsc::channel(INBOX);
         Self {
-            letters,
+            commands,
             handle: Handle { inbox },
         }
     }
 
-    /// The way to it.
+    /// Its sending end.
     #[must_use]
     pub fn handle(&self) -> Handle<M> {
         self.handle.clone()
     }
 }
 
-/// Counts a machine's instants from one point of the runtime's clock.
+/// The zero of a machine's time, as an instant of the runtime's clock.
 #[derive(Clone, Copy, Debug)]
-pub struct Epoch(time::Instant);
+pub struct TimeOrigin(time::Instant);
 
-impl Epoch {
-    /// Counts from now.
+impl TimeOrigin {
+    /// The present instant.
     #[must_use]
     pub fn begin() -> Self {
         Self(time::Instant::now())
     }
 
-    /// The machine's time now.
+    /// Returns the machine's current time.
     #[must_use]
     pub fn now(self) -> Instant {
         let elapsed = time::Instant::now().saturating_duration_since(self.0);
         Instant::ZERO + elapsed
     }
 
-    /// The runtime's instant for one of the machine's; none if it lies beyond the runtime's reach.
+    /// The runtime's instant for one of the machine's; `None` if it is beyond the runtime's range.
     fn at(self, instant: Instant) -> Option<time::Instant> {
         self.0.checked_add(instant.since(Instant::ZERO))
     }
 }
 
-/// What made the loop turn.
+/// The reason for a turn of the loop.
 enum Turn<M: Machine> {
-    Letter(Letter<M>),
+    Command(Command<M>),
     Deadline,
 }
 
-/// One machine, its inbox and its performer.
+/// A machine with its inbox and its performer.
 struct Driver<M: Machine, P> {
     machine: M,
     performer: P,
-    letters: mpsc::Receiver<Letter<M>>,
-    epoch: Epoch,
+    commands: mpsc::Receiver<Command<M>>,
+    origin: TimeOrigin,
     out: Outbox<M::Output>,
 }
 
-/// Runs a machine until it is stopped or every handle is gone, and gives it back with its performer.
+/// Runs a machine until it is stopped or all handles are dropped; returns it with its performer.
 ///
-/// `epoch` is the zero of the machine's time: the one that was used to build the machine.
-pub async fn run<M, P>(machine: M, performer: P, inbox: Inbox<M>, epoch: Epoch) -> (M, P)
+/// `origin` is the zero of the machine's time, the same that was used to build the machine.
+pub async fn run<M, P>(machine: M, performer: P, inbox: Inbox<M>, origin: TimeOrigin) -> (M, P)
 where
     M: Machine,
     P: Performer<M>,
 {
-    let Inbox { letters, handle } = inbox;
+    let Inbox { commands, handle } = inbox;
     drop(handle);
     let mut driver = Driver {
         machine,
         performer,
-        letters,
-        epoch,
+        commands,
+        origin,
         out: Outbox::new(),
     };
     driver.turn_until_stopped().await;
@@ -227,8 +228,8 @@ impl<M: Machine, P: Performer<M>> Driver<M, P> {
     async fn turn_until_stopped(&mut self) {
         loop {
             match self.next_turn().await {
-                Some(Turn::Letter(letter)) => {
-                    if !self.take(letter) || !self.take_waiting(BATCH) {
+                Some(Turn::Command(command)) => {
+                    if !self.take(command) || !self.take_waiting(BATCH) {
                         return;
                     }
                 }
@@ -236,100 +237,100 @@ impl<M: Machine, P: Performer<M>> Driver<M, P> {
                 None => return,
             }
             let Some(late) = self.overdue() else { continue };
-            let mail = if late > LATE {
-                time::sleep(GRACE).await;
-                self.letters.len()
+            let most = if late > STALL_THRESHOLD {
+                time::sleep(DRAIN_TIME).await;
+                self.commands.len()
             } else {
                 BATCH
             };
-            if !self.take_waiting(mail) {
+            if !self.take_waiting(most) {
                 return;
             }
             self.wake();
         }
     }
 
-    /// Waits for a letter or the machine's deadline; none when every handle is gone.
+    /// Waits for a command or the machine's deadline; `None` when every handle is gone.
     async fn next_turn(&mut self) -> Option<Turn<M>> {
         let deadline = self
             .machine
             .next_deadline()
-            .and_then(|at| self.epoch.at(at));
+            .and_then(|at| self.origin.at(at));
         let Some(deadline) = deadline else {
-            return self.letters.recv().await.map(Turn::Letter);
+            return self.commands.recv().await.map(Turn::Command);
         };
-        // A biased select, written out: mail comes before the deadline.
+        // A biased select, written out: commands come before the deadline.
         let mut sleep = pin!(time::sleep_until(deadline));
         poll_fn(|context| {
-            if let Poll::Ready(letter) = self.letters.poll_recv(context) {
-                return Poll::Ready(letter.map(Turn::Letter));
+            if let Poll::Ready(command) = self.commands.poll_recv(context) {
+                return Poll::Ready(command.map(Turn::Command));
             }
             sleep.as_mut().poll(context).map(|()| Some(Turn::Deadline))
         })
         .await
     }
 
-    /// Takes what waits, at most so many letters and for [`BATCH_TIME`]. False: stop.
+    /// Takes waiting commands, at most `most` and for [`BATCH_TIME`]. False: stop.
     fn take_waiting(&mut self, most: usize) -> bool {
-        let until = self.epoch.now() + BATCH_TIME;
+        let until = self.origin.now() + BATCH_TIME;
         for _ in 0..most {
-            if self.epoch.now() >= until {
+            if self.origin.now() >= until {
                 break;
             }
-            match self.letters.try_recv() {
-                Ok(letter) => {
-                    if !self.take(letter) {
+            match self.commands.try_recv() {
+                Ok(command) => {
+                    if !self.take(command) {
                         return false;
                     }
                 }
-                // Empty; that every handle is gone is noticed by the next wait.
+                // Empty. The next wait notices if every handle is gone.
                 Err(_) => return true,
             }
         }
         true
     }
 
-    /// Takes one letter. False: stop.
-    fn take(&mut self, letter: Letter<M>) -> bool {
-        let now = self.epoch.now();
-        match letter {
-            Letter::Input(input) => {
+    /// Takes one command. False: stop.
+    fn take(&mut self, command: Command<M>) -> bool {
+        let now = self.origin.now();
+        match command {
+            Command::Input(input) => {
                 self.performer.observe(now, &input);
                 self.machine.step(now, input, &mut self.out);
                 self.perform(now);
                 true
             }
-            Letter::Inspect(question) => {
+            Command::Inspect(question) => {
                 question(&self.machine, now);
                 true
             }
-            Letter::Stop => false,
+            Command::Stop => false,
         }
     }
 
-    /// How long the machine's deadline has passed; none if it has not.
+    /// The time since the machine's deadline; `None` if it has not passed.
     fn overdue(&self) -> Option<Duration> {
-        let now = self.epoch.now();
+        let now = self.origin.now();
         self.machine
             .next_deadline()
             .filter(|at| *at <= now)
             .map(|at| now.since(at))
     }
 
-    /// Wakes the machine if it still wants to be woken.
+    /// Wakes the machine if its deadline has still passed.
     fn wake(&mut self) {
         if self.overdue().is_none() {
             return;
         }
-        let now = self.epoch.now();
+        let now = self.origin.now();
         self.performer.observe(now, &Wake.into());
         wake_checked(&mut self.machine, now, &mut self.out);
         self.perform(now);
     }
 
     fn perform(&mut self, now: Instant) {
-        for order in self.out.drain() {
-            self.performer.perform(now, order);
+        for output in self.out.drain() {
+            self.performer.perform(now, output);
         }
         self.out.shrink();
     }

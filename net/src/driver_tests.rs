@@ -1,9 +1,9 @@
-//! The loop in virtual time: what it hears first, and when it wakes its machine.
+//! Tests of the loop in virtual time: the order of inputs, and the time of wakes.
 
 use super::*;
 use std::sync::{Arc, Mutex};
 
-/// Wants to be woken a fixed time after each input and notes everything in order.
+/// A machine that requests a wake a fixed time after each input and records all steps in order.
 #[derive(Debug)]
 struct Notes {
     wake_after: Duration,
@@ -43,7 +43,7 @@ impl Machine for Notes {
 
 type Performed = Arc<Mutex<Vec<(Instant, Seen)>>>;
 
-/// Keeps what it was told to do.
+/// A performer that records the outputs.
 struct Keep(Performed);
 
 impl Performer<Notes> for Keep {
@@ -61,7 +61,7 @@ fn notes(wake_after: Duration) -> Notes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn inputs_are_stepped_in_order_and_the_deadline_wakes() {
+async fn inputs_are_processed_in_order_and_the_deadline_wakes_the_machine() {
     let inbox = Inbox::new();
     let handle = inbox.handle();
     let performed = Performed::default();
@@ -69,7 +69,7 @@ async fn inputs_are_stepped_in_order_and_the_deadline_wakes() {
         notes(Duration::from_millis(50)),
         Keep(performed.clone()),
         inbox,
-        Epoch::begin(),
+        TimeOrigin::begin(),
     );
     let talk = async {
         handle.send(Seen::Number(1)).await.unwrap();
@@ -78,7 +78,10 @@ async fn inputs_are_stepped_in_order_and_the_deadline_wakes() {
             .inspect(|machine, _| machine.seen.len())
             .await
             .unwrap();
-        assert_eq!(seen, 2, "a question comes after what was sent before it");
+        assert_eq!(
+            seen, 2,
+            "an inspection comes after the inputs sent before it"
+        );
         time::sleep(Duration::from_millis(60)).await;
         handle.stop().await;
     };
@@ -96,18 +99,18 @@ async fn inputs_are_stepped_in_order_and_the_deadline_wakes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn mail_that_waits_is_read_before_an_overdue_wake() {
+async fn waiting_commands_are_read_before_an_overdue_wake() {
     let inbox = Inbox::new();
     let handle = inbox.handle();
-    let epoch = Epoch::begin();
+    let origin = TimeOrigin::begin();
     let mut machine = notes(Duration::from_millis(50));
     machine.wake_at = Some(Instant::from_millis(50));
-    // The process does not run for a second; three letters arrive meanwhile.
+    // The process does not run for a second; three commands arrive meanwhile.
     for number in 1..=3 {
         handle.send(Seen::Number(number)).await.unwrap();
     }
     time::advance(Duration::from_secs(1)).await;
-    let work = run(machine, Keep(Performed::default()), inbox, epoch);
+    let work = run(machine, Keep(Performed::default()), inbox, origin);
     let talk = async {
         time::sleep(Duration::from_millis(20)).await;
         handle.stop().await;
@@ -121,37 +124,41 @@ async fn mail_that_waits_is_read_before_an_overdue_wake() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_did_not_run_hears_all_its_mail_before_it_wakes() {
+async fn a_stalled_process_reads_its_whole_inbox_before_it_wakes() {
     let inbox = Inbox::new();
     let handle = inbox.handle();
-    let epoch = Epoch::begin();
+    let origin = TimeOrigin::begin();
     let mut machine = notes(Duration::from_secs(9));
     machine.wake_at = Some(Instant::from_millis(50));
     for number in 0..INBOX as u32 {
         handle.send(Seen::Number(number)).await.unwrap();
     }
     time::advance(Duration::from_secs(4)).await;
-    let work = run(machine, Keep(Performed::default()), inbox, epoch);
+    let work = run(machine, Keep(Performed::default()), inbox, origin);
     let talk = async {
         time::sleep(Duration::from_millis(20)).await;
         handle.stop().await;
     };
     let ((machine, _), ()) = tokio::join!(work, talk);
     let woken = machine.seen.iter().position(|seen| *seen == Seen::Wake);
-    assert_eq!(woken, Some(INBOX), "it woke before it heard everything");
+    assert_eq!(
+        woken,
+        Some(INBOX),
+        "the machine woke before it processed all inputs"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_wake_leaves_the_readers_time_to_deliver() {
+async fn a_late_wake_leaves_time_for_socket_readers() {
     let inbox = Inbox::new();
     let handle = inbox.handle();
-    let epoch = Epoch::begin();
+    let origin = TimeOrigin::begin();
     let mut machine = notes(Duration::from_secs(9));
     machine.wake_at = Some(Instant::from_millis(50));
     time::advance(Duration::from_secs(1)).await;
-    let work = run(machine, Keep(Performed::default()), inbox, epoch);
+    let work = run(machine, Keep(Performed::default()), inbox, origin);
     let talk = async {
-        // A reader that only gets to run after the loop has looked at its empty inbox.
+        // A socket reader that runs only after the loop has found its inbox empty.
         time::sleep(Duration::from_millis(1)).await;
         handle.send(Seen::Number(7)).await.unwrap();
         time::sleep(Duration::from_millis(20)).await;
@@ -162,7 +169,7 @@ async fn a_late_wake_leaves_the_readers_time_to_deliver() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_mail_does_not_keep_the_machine_from_waking() {
+async fn a_flood_of_commands_does_not_keep_the_machine_from_waking() {
     let inbox = Inbox::new();
     let handle = inbox.handle();
     let mut machine = notes(Duration::from_secs(9));
@@ -170,17 +177,22 @@ async fn a_flood_of_mail_does_not_keep_the_machine_from_waking() {
     for number in 0..INBOX as u32 {
         handle.send(Seen::Number(number)).await.unwrap();
     }
-    let work = run(machine, Keep(Performed::default()), inbox, Epoch::begin());
+    let work = run(
+        machine,
+        Keep(Performed::default()),
+        inbox,
+        TimeOrigin::begin(),
+    );
     let ((machine, _), ()) = tokio::join!(work, handle.stop());
     let woken = machine
         .seen
         .iter()
         .position(|seen| *seen == Seen::Wake)
         .unwrap();
-    assert!(woken <= 2 * BATCH + 1, "woken after {woken} letters");
+    assert!(woken <= 2 * BATCH + 1, "woken after {woken} commands");
 }
 
-/// Needs its time for every order.
+/// A performer that takes a fixed time for each output.
 struct Slow(Duration);
 
 impl Performer<Notes> for Slow {
@@ -190,29 +202,29 @@ impl Performer<Notes> for Slow {
 }
 
 #[tokio::test]
-async fn a_machine_that_needs_long_for_each_letter_is_woken_between_them() {
-    const LETTERS: u32 = 100;
+async fn a_machine_that_needs_long_for_each_command_is_woken_between_them() {
+    const COMMANDS: u32 = 100;
     let inbox = Inbox::new();
     let handle = inbox.handle();
     let mut machine = notes(Duration::from_secs(9));
     machine.wake_at = Some(Instant::ZERO);
-    for number in 0..LETTERS {
+    for number in 0..COMMANDS {
         handle.send(Seen::Number(number)).await.unwrap();
     }
     let takes = Duration::from_millis(5);
-    let work = run(machine, Slow(takes), inbox, Epoch::begin());
+    let work = run(machine, Slow(takes), inbox, TimeOrigin::begin());
     let ((machine, _), ()) = tokio::join!(work, handle.stop());
     let woken = machine.seen.iter().position(|seen| *seen == Seen::Wake);
-    // Two batches: one before the loop finds that it is late, one because it is.
+    // Two batches: one before the loop notices that it is late, one because it is late.
     let most = 2 * (BATCH_TIME.as_millis() / takes.as_millis()) as usize + 2;
     assert!(
         woken.is_some_and(|at| at <= most),
-        "woken after {woken:?} letters of {LETTERS}"
+        "woken after {woken:?} commands of {COMMANDS}"
     );
 }
 
 #[tokio::test]
-async fn the_loop_ends_when_nobody_can_reach_it_and_says_so() {
+async fn a_stopped_loop_ends_and_its_handles_return_an_error() {
     let inbox = Inbox::new();
     let handle = inbox.handle();
     let weak = inbox.handle();
@@ -221,7 +233,7 @@ async fn the_loop_ends_when_nobody_can_reach_it_and_says_so() {
         notes(Duration::from_secs(1)),
         Keep(Performed::default()),
         inbox,
-        Epoch::begin(),
+        TimeOrigin::begin(),
     );
     let ((machine, _), ()) = tokio::join!(work, weak.stop());
     assert!(machine.seen.is_empty());

@@ -1,9 +1,9 @@
-//! Seeds and instances from the operating system, the only source of true randomness that reaches `core`; and secrets,
-//! which never reach it.
+//! Random numbers from the operating system: seeds and instances, the only true randomness that
+//! reaches `core`, and secrets, which never reach it.
 
 use std::fmt;
 
-/// The operating system gave no random bytes.
+/// The operating system did not provide random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoEntropy(getrandom::Error);
 
@@ -11,7 +11,7 @@ impl fmt::Display for NoEntropy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the operating system gives no random numbers: {}",
+            "the operating system does not provide random numbers: {}",
             self.0
         )
     }
@@ -19,18 +19,18 @@ impl fmt::Display for NoEntropy {
 
 impl std::error::Error for NoEntropy {}
 
-/// A seed for a machine's random choices.
+/// Returns a seed for a machine's random choices.
 ///
 /// # Errors
-/// When the operating system gives no random bytes.
+/// If the operating system does not provide random bytes.
 pub fn seed() -> Result<u64, NoEntropy> {
     getrandom::u64().map_err(NoEntropy)
 }
 
-/// An instance number: tells two machines with one id apart; never 0.
+/// Returns an instance number, which distinguishes two machines with the same id; never 0.
 ///
 /// # Errors
-/// When the operating system gives no random bytes.
+/// If the operating system does not provide random bytes.
 pub fn instance() -> Result<u32, NoEntropy> {
     loop {
         let number = getrandom::u32().map_err(NoEntropy)?;
@@ -40,10 +40,10 @@ pub fn instance() -> Result<u32, NoEntropy> {
     }
 }
 
-/// Fills bytes that must stay secret.
+/// Fills a buffer with bytes that must stay secret.
 ///
 /// # Errors
-/// When the operating system gives no random bytes.
+/// If the operating system does not provide random bytes.
 pub fn fill(bytes: &mut [u8]) -> Result<(), NoEntropy> {
     getrandom::fill(bytes).map_err(NoEntropy)
 }
@@ -54,7 +54,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn seeds_and_instances_differ_from_call_to_call() {
+    fn seeds_and_instances_differ_between_calls() {
         let seeds: BTreeSet<u64> = (0..8).map(|_| seed().unwrap()).collect();
         assert_eq!(seeds.len(), 8);
         let instances: BTreeSet<u32> = (0..8).map(|_| instance().unwrap()).collect();

@@ -10,12 +10,14 @@
 //! - [`overlay`]: a data path of the embedder's own between linked nodes.
 //! - [`service`]: what can be asked of a node, and the client that asks.
 //! - [`store`]: what a node keeps across restarts.
+//! - [`configuration`]: settings of a daemon from a file, the environment and flags.
 //! - [`telemetry`], [`shutdown`], [`clock`], [`entropy`]: logs, signals, calendar and randomness of the system.
 //!
 //! Whatever is heavy or may wait happens outside the loop; its completion is an input of the machine.
 
 pub mod channel;
 pub mod clock;
+pub mod configuration;
 pub mod driver;
 pub mod entropy;
 pub mod identity;
@@ -26,3 +28,7 @@ pub mod store;
 pub mod telemetry;
 pub mod transport;
 pub mod wire;
+
+mod applications;
+mod durable;
+mod link;

@@ -1,4 +1,4 @@
-//! The signals a daemon obeys, and the end of an input that means the same.
+//! The signals that a daemon handles, and the end of an input stream that asks for the same.
 
 use std::future::{Future as _, poll_fn};
 use std::io::{self, Read};
@@ -8,30 +8,30 @@ use std::thread;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// What a signal asks for.
+/// The action that a signal requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// SIGTERM or SIGINT: leave the mesh and end.
+    /// SIGTERM or SIGINT: leave the mesh and exit.
     End,
-    /// SIGHUP: read the configuration again.
+    /// SIGHUP: reload the configuration.
     Reload,
 }
 
-/// The signals, from now on; what came before took its usual course.
+/// Receives the signals that arrive after `listen`; earlier signals had their default effect.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
-    /// Tells when the input has ended.
+    /// Completes when the input has ended.
     input: Option<oneshot::Receiver<()>>,
 }
 
 impl Signals {
-    /// Takes the signals over from the system.
+    /// Installs the signal handlers.
     ///
     /// # Errors
-    /// When the system does not give them.
+    /// If the system rejects a handler.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -41,21 +41,21 @@ impl Signals {
         })
     }
 
-    /// The end of an input is, once, a request to end as well. What it gives is not looked at.
+    /// Treats the end of an input as a single request to end. The data of the input is ignored.
     ///
-    /// A pipe ends when whoever holds its other end dies, however it dies.
+    /// A pipe ends when the process at its other end exits, for any reason.
     pub fn end_with(&mut self, mut input: impl Read + Send + 'static) {
         let (ended, has_ended) = oneshot::channel();
-        // A thread of its own, that nobody waits for: a read cannot be broken off.
+        // A thread that is never joined, because a blocking read cannot be cancelled.
         thread::spawn(move || {
-            // That it cannot be read any more is an end too.
+            // A read error counts as the end of the input.
             let _over = io::copy(&mut input, &mut io::sink()).is_err();
             let _nobody = ended.send(()).is_err();
         });
         self.input = Some(has_ended);
     }
 
-    /// Waits for the next signal. An end that came together with a reload comes first.
+    /// Waits for the next request. If both are pending, a request to end comes before a reload.
     pub async fn next(&mut self) -> Request {
         poll_fn(|context| {
             if self.terminate.poll_recv(context).is_ready()
@@ -82,12 +82,12 @@ mod tests {
     use tokio::time;
 
     #[tokio::test]
-    async fn the_end_of_an_input_asks_for_the_end_once() {
+    async fn the_end_of_an_input_requests_the_end_once() {
         let (reader, writer) = io::pipe().unwrap();
         let mut signals = Signals::listen().unwrap();
         signals.end_with(reader);
         let early = time::timeout(Duration::from_millis(20), signals.next()).await;
-        assert!(early.is_err(), "nobody asked yet: {early:?}");
+        assert!(early.is_err(), "no request was sent yet: {early:?}");
         drop(writer);
         let asked = time::timeout(Duration::from_secs(60), signals.next()).await;
         assert_eq!(asked, Ok(Request::End));

@@ -1,7 +1,7 @@
-//! What people are told: events in words, and how much each matters.
+//! Descriptions of events for operators: text, log level and subject.
 //!
-//! Levels go by consequence: `error`, the node stopped; `warn`, somebody should look; `info`, a change of state
-//! an operator wants to read; `debug`, what happens all the time.
+//! Levels follow the consequence: `error`, the node stopped; `warn`, an operator should act;
+//! `info`, a state change that operators want to see; `debug`, frequent events.
 
 use crate::transport::{self, Notice};
 use phalanx_core::channel;
@@ -11,13 +11,13 @@ use std::str::FromStr;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// For machines: one JSON object a line.
+    /// JSON for programs: one object per line.
     Json,
 }
 
@@ -28,12 +28,12 @@ impl FromStr for Format {
         match text {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            _ => Err("is no log format; use \"text\" or \"json\""),
+            _ => Err("is not a valid log format; use \"text\" or \"json\""),
         }
     }
 }
 
-/// Which log lines are written.
+/// Selects the log lines that are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter(String);
 
@@ -50,22 +50,23 @@ impl FromStr for Filter {
         let known =
             |word: &str| matches!(word, "off" | "error" | "warn" | "info" | "debug" | "trace");
         let parses = EnvFilter::builder().parse(text).is_ok();
-        // A word that is no level would be taken for the name of a module, and silence everything else.
+        // An unknown level would be taken for the name of a module, which would silence all other
+        // modules.
         let levels = text
             .split(',')
             .all(|part| part.contains('=') || known(part.trim()));
         if parses && levels && !text.is_empty() {
             Ok(Self(text.to_owned()))
         } else {
-            Err("is no log level; use error, warn, info, debug or trace, or MODULE=LEVEL, separated by commas".to_owned())
+            Err("is not a valid log level; use error, warn, info, debug or trace, or MODULE=LEVEL, separated by commas".to_owned())
         }
     }
 }
 
-/// Begins to write log lines to standard error.
+/// Starts to write log lines to standard error.
 ///
 /// # Errors
-/// When another subscriber is set already.
+/// If a subscriber is installed already.
 pub fn start(
     format: Format,
     filter: &Filter,
@@ -74,7 +75,8 @@ pub fn start(
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        // A reader of the log that goes away must not end the daemon: the default prints, and panics.
+        // By default an error of writing the log is printed, which panics; a closed log must not
+        // stop the daemon.
         .log_internal_errors(false)
         .with_target(false);
     match format {
@@ -83,21 +85,21 @@ pub fn start(
     }
 }
 
-/// An event in words.
+/// The description of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// How much it matters.
+    /// The log level.
     pub level: Level,
-    /// What happened, as one word: stable, for filters.
+    /// The event's name: one word, stable, for filters.
     pub kind: &'static str,
-    /// The other node it is about; none if it is about this node.
+    /// The other node that the event is about; `None` if the event is about this node.
     pub subject: Option<NodeId>,
-    /// What happened, in words.
+    /// The event's text.
     pub text: String,
 }
 
 impl Told {
-    /// Writes it to the log.
+    /// Writes the description to the log.
     pub fn log(&self) {
         let (kind, text) = (self.kind, &self.text);
         let peer = self.subject.as_ref().map(NodeId::as_str);
@@ -111,7 +113,7 @@ impl Told {
     }
 }
 
-/// An event of the mesh in words.
+/// Describes an event of the mesh.
 #[must_use]
 pub fn tell(event: &Event) -> Told {
     Told {
@@ -122,7 +124,7 @@ pub fn tell(event: &Event) -> Told {
     }
 }
 
-/// A notice of the node in words.
+/// Describes a notice of the node.
 #[must_use]
 pub fn tell_notice(notice: &Notice) -> Told {
     match notice {
@@ -132,7 +134,7 @@ pub fn tell_notice(notice: &Notice) -> Told {
             level: Level::DEBUG,
             kind: "routes-changed",
             subject: None,
-            text: "other ways lead to some members".to_owned(),
+            text: "the routes to some members changed".to_owned(),
         },
         Notice::Transport(event) => tell_transport(event),
     }
@@ -165,20 +167,22 @@ const fn level(event: &Event) -> Level {
 fn text(event: &Event) -> String {
     match event {
         Event::PeerUp { id, epoch } => format!("{id} is up (epoch {epoch})"),
-        Event::PeerSuspected { id } => format!("no path leads to {id} for now"),
-        Event::PeerCleared { id } => format!("a path leads to {id} again"),
+        Event::PeerSuspected { id } => format!("{id} is suspect: no path leads to it"),
+        Event::PeerCleared { id } => format!("{id} is reachable again"),
         Event::PeerDown { id } => format!("{id} is down"),
         Event::PeerLeft { id } => format!("{id} left the mesh"),
-        Event::PeerUpdated { id } => format!("{id} published news about itself"),
-        Event::PeerForgotten { id } => format!("{id} was gone for long and is forgotten"),
+        Event::PeerUpdated { id } => format!("{id} updated its record"),
+        Event::PeerForgotten { id } => {
+            format!("{id} was gone for a long time; its record is removed")
+        }
         Event::LinkUp {
             peer, dialed: true, ..
-        } => format!("linked to {peer}, dialled by us"),
+        } => format!("linked to {peer}, dialled by this node"),
         Event::LinkUp {
             peer,
             dialed: false,
             ..
-        } => format!("linked to {peer}, dialled by it"),
+        } => format!("linked to {peer}, dialled by the peer"),
         Event::LinkDown { peer, reason, .. } => {
             format!("the link to {peer} ended: {}", end(*reason))
         }
@@ -188,7 +192,7 @@ fn text(event: &Event) -> String {
             retry_in: Some(wait),
         } => {
             format!(
-                "cannot reach {address}: {reason}; next try in {} ms",
+                "cannot reach {address}: {reason}; next attempt in {} ms",
                 wait.as_millis()
             )
         }
@@ -198,37 +202,38 @@ fn text(event: &Event) -> String {
             retry_in: None,
         } => format!("cannot reach {address}: {reason}"),
         Event::DialedMyself { address } => {
-            format!("{address} is this node itself; remove it from the targets")
+            format!("{address} is this node itself; remove it from the seed addresses (targets)")
         }
         Event::WrongPeer {
             address,
             expected,
             found,
         } => {
-            format!("{found} answers at {address}, where {expected} should be")
+            format!("{address} belongs to {found}, but {expected} was expected there")
         }
-        Event::Isolated => "no neighbour answers: nobody is judged until one does".to_owned(),
-        Event::Rejoined => "a neighbour answers again".to_owned(),
+        Event::Isolated => {
+            "no neighbour responds; no member is declared down until one does".to_owned()
+        }
+        Event::Rejoined => "a neighbour responds again".to_owned(),
         Event::NameTaken { epoch, .. } => {
             format!(
-                "another, newer machine (epoch {epoch}) has this node's id; give one of the two another id"
+                "another node with a newer epoch ({epoch}) uses this node's id; change the id of one of them"
             )
         }
         Event::Refuted { from } => {
-            format!("{from} spread something about this node that it did not say; corrected")
+            format!("{from} sent a wrong record of this node; refuted with a newer one")
         }
-        Event::Rejected { from, reason } => format!(
-            "something {from} sent was not taken: {}",
-            rejection(*reason)
-        ),
+        Event::Rejected { from, reason } => {
+            format!("a message from {from} was rejected: {}", rejection(*reason))
+        }
         Event::AnnounceRejected { why } => {
-            format!("what this node should say of itself is refused: {why}")
+            format!("the new record of this node was rejected: {why}")
         }
         Event::Paused { late } => format!("this process did not run for {} ms", late.as_millis()),
     }
 }
 
-/// How a link ended, in words.
+/// Returns the reason for the end of a link, as text.
 #[must_use]
 pub const fn end(reason: LinkEnd) -> &'static str {
     match reason {
@@ -236,23 +241,23 @@ pub const fn end(reason: LinkEnd) -> &'static str {
         LinkEnd::Superseded => "another connection won",
         LinkEnd::PeerClosed => "closed by the peer",
         LinkEnd::PeerLeft => "the peer left",
-        LinkEnd::Lost => "the connection broke",
-        LinkEnd::Silent => "nothing was heard for long",
+        LinkEnd::Lost => "the connection was lost",
+        LinkEnd::Silent => "nothing was received for too long",
         LinkEnd::Protocol => "the peer broke the protocol",
-        LinkEnd::Expired => "a certificate of the two ends",
-        LinkEnd::Untrusted => "a certificate of the two is trusted no longer",
-        LinkEnd::Leaving => "this node leaves",
+        LinkEnd::Expired => "one of the two certificates is about to expire",
+        LinkEnd::Untrusted => "one of the two certificates is not trusted any more",
+        LinkEnd::Leaving => "this node is leaving",
     }
 }
 
 const fn rejection(reason: Rejection) -> &'static str {
     match reason {
-        Rejection::BeforeHello => "it came before the greeting",
-        Rejection::SecondHello => "a second greeting",
-        Rejection::WrongRecord => "the record in the greeting is somebody else's",
+        Rejection::BeforeHello => "it arrived before the handshake",
+        Rejection::SecondHello => "a second handshake",
+        Rejection::WrongRecord => "the record in the handshake belongs to another node",
         Rejection::CounterTooHigh => "a counter above the allowed maximum",
-        Rejection::TooMany => "more than is allowed",
-        Rejection::ForgedReport => "a report in our name",
+        Rejection::TooMany => "it exceeds a limit",
+        Rejection::ForgedReport => "a report in the name of this node",
     }
 }
 
@@ -261,26 +266,26 @@ fn tell_channel(event: &channel::Event) -> Told {
     let (level, text) = match event {
         Event::Learnt { channel, kind } => (
             Level::INFO,
-            format!("heard of the channel {channel}, of {kind}"),
+            format!("learnt of the channel {channel} for {kind}"),
         ),
         Event::Rejected { from, reason } => (
             Level::WARN,
             format!(
-                "something {from} sent on a channel was not taken: {}",
+                "a message from {from} on a channel was rejected: {}",
                 channel_rejection(*reason)
             ),
         ),
         Event::Rerouted { to, failure } => (
             Level::DEBUG,
-            format!("a message to {to} goes another way: {failure}"),
+            format!("a message to {to} takes another route: {failure}"),
         ),
         Event::RelayFailed { from, to, failure } => (
             Level::DEBUG,
-            format!("a message from {from} to {to} cannot be passed on: {failure}"),
+            format!("a message from {from} to {to} cannot be relayed: {failure}"),
         ),
         Event::Dropped { peer, channel } => (
             Level::DEBUG,
-            format!("{peer} reads too slowly: broadcasts on {channel} reach it by comparison"),
+            format!("{peer} reads too slowly; broadcasts on {channel} reach it by anti-entropy"),
         ),
     };
     Told {
@@ -293,10 +298,10 @@ fn tell_channel(event: &channel::Event) -> Told {
 
 const fn channel_rejection(reason: channel::Rejection) -> &'static str {
     match reason {
-        channel::Rejection::ForgedOrigin => "it is in another's name",
-        channel::Rejection::OtherKind => "the channel is of another kind",
-        channel::Rejection::TooMany => "more channels or origins than are kept",
-        channel::Rejection::BrokenPayload => "a payload that is broken or too large",
+        channel::Rejection::ForgedOrigin => "it is in the name of another node",
+        channel::Rejection::OtherKind => "the channel has another kind",
+        channel::Rejection::TooMany => "too many channels or origins",
+        channel::Rejection::BrokenPayload => "a malformed or too large payload",
         channel::Rejection::CounterTooHigh => "a counter above the allowed maximum",
         channel::Rejection::Malformed => "the application cannot merge it",
     }
@@ -316,6 +321,8 @@ fn tell_transport(event: &transport::Event) -> Told {
             (Level::INFO, "data-path-unfit", Some(peer))
         }
         transport::Event::AcceptFailed { .. } => (Level::WARN, "accept-failed", None),
+        transport::Event::RenewalFailed { .. } => (Level::WARN, "renewal-failed", None),
+        transport::Event::CalendarStepped { .. } => (Level::WARN, "clock-set", None),
         transport::Event::StoreFailed { .. } => (Level::WARN, "store-failed", None),
     };
     Told {
@@ -331,7 +338,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_takes_levels_and_refuses_other_words() {
+    fn a_filter_accepts_levels_and_rejects_other_words() {
         for good in ["info", "debug", "warn,phalanx_net=trace", "off"] {
             assert!(good.parse::<Filter>().is_ok(), "{good}");
         }
@@ -343,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stops_the_node_is_an_error_and_what_goes_on_all_the_time_is_not_shown() {
+    fn fatal_events_are_errors_and_frequent_events_are_debug() {
         let id = NodeId::new("a").unwrap();
         let taken = tell(&Event::NameTaken {
             epoch: 7,
@@ -354,7 +361,7 @@ mod tests {
             (Level::ERROR, "name-taken", None)
         );
         assert!(
-            taken.text.contains("give one of the two another id"),
+            taken.text.contains("change the id of one of them"),
             "{}",
             taken.text
         );

@@ -1,8 +1,10 @@
-//! The orders of a plan in time order, with those that wait for a report: for engines without an event heap.
+//! The actions of a plan in time order, with those triggered by reports: for engines without an
+//! event heap.
 //!
-//! An engine tells what it hears ([`Agenda::heard`]) and does what is due ([`Agenda::next`]). A report that brings
-//! orders due counts from the instant at which the engine hears it, so one seed gives one run wherever hearing is
-//! a part of the run.
+//! An engine passes the reports it receives to [`Agenda::heard`] and executes the due actions
+//! returned by [`Agenda::next`]. An action triggered by a report is due relative to the instant at
+//! which the engine receives the report, so one seed gives one run if the reports are part of the
+//! run.
 
 use crate::scenario::Scenario;
 use crate::scenario::plan::{Plan, Planned, Reporter};
@@ -10,22 +12,22 @@ use crate::world::ReportedEvent;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is to be done, and what waits.
+/// The scheduled and the triggered actions.
 #[derive(Debug)]
 pub struct Agenda<'a> {
     scenario: &'a Scenario,
     plan: &'a Plan,
-    /// The next order of the plan.
+    /// The next action of the plan.
     next: usize,
-    /// What reports brought due, by time and in the order of the reports.
+    /// Triggered actions, by time and in the order of the reports.
     due: BTreeMap<(Duration, usize), &'a Planned>,
     brought: usize,
-    /// The triggers that fired; each does so once.
+    /// The triggers that fired; each fires once.
     fired: BTreeSet<usize>,
 }
 
 impl<'a> Agenda<'a> {
-    /// Everything is still to be done.
+    /// Creates the schedule of a plan, with no action executed.
     #[must_use]
     pub const fn new(scenario: &'a Scenario, plan: &'a Plan) -> Self {
         Self {
@@ -38,8 +40,8 @@ impl<'a> Agenda<'a> {
         }
     }
 
-    /// The next order that is due; `runs` tells whose process runs. What waited for a report and makes no sense
-    /// any more is passed over.
+    /// Returns the next due action; `runs` tells which hosts' processes run. Triggered actions that
+    /// are not applicable any more are skipped.
     pub fn next(&mut self, now: Duration, runs: impl Fn(usize) -> bool) -> Option<&'a Planned> {
         loop {
             let planned = self.plan.orders.get(self.next);
@@ -61,7 +63,7 @@ impl<'a> Agenda<'a> {
         }
     }
 
-    /// A process reported an event: orders that waited for it come due.
+    /// A process reported an event: the actions that it triggers become due.
     pub fn heard(&mut self, now: Duration, by: Reporter, event: &dyn ReportedEvent) {
         let end = self.plan.faults_end;
         if now >= end {
@@ -74,7 +76,7 @@ impl<'a> Agenda<'a> {
                 continue;
             }
             for planned in &waiting.orders {
-                // What lifts a fault comes with the lifting of all at the latest.
+                // An action that ends a fault is due at the latest when all faults are lifted.
                 let at = (now + planned.at).min(end);
                 self.due.insert((at, self.brought), planned);
                 self.brought += 1;
@@ -93,7 +95,7 @@ mod tests {
     const CHAIN: &str = r#"
 scenario = 1
 name = "chain"
-about = "One is killed because another went down."
+about = "One node is killed when another goes down."
 engines = ["model", "wire", "madsim"]
 duration = "10s"
 
@@ -114,7 +116,7 @@ eventually = { converged = true }
 "#;
 
     #[test]
-    fn what_waits_for_a_report_is_due_after_it_and_once() {
+    fn a_triggered_action_is_due_after_its_report_and_only_once() {
         let scenario = Scenario::parse("chain.toml", CHAIN).unwrap();
         let plan = scenario.plan(1).unwrap();
         let mut agenda = Agenda::new(&scenario, &plan);
@@ -137,7 +139,7 @@ eventually = { converged = true }
         agenda.heard(4 * second, daemon_of(0), &down(1));
         assert!(
             drain(&mut agenda, 6 * second, [true; 3]).is_empty(),
-            "another's word, about another"
+            "an event of another node about another node"
         );
         agenda.heard(4 * second, daemon_of(0), &down(2));
         agenda.heard(5 * second, daemon_of(0), &down(2));
@@ -147,7 +149,7 @@ eventually = { converged = true }
             power_loss: false,
         };
         assert_eq!(drain(&mut agenda, 5 * second, [true; 3]), [stop]);
-        // Somebody else started it in the meantime.
+        // The node was started by another action meanwhile.
         assert!(drain(&mut agenda, 9 * second, [true; 3]).is_empty());
     }
 }

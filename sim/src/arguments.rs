@@ -1,18 +1,19 @@
-//! The command line of an engine that is a process of its own: one file, one seed.
+//! The command line of an engine that is a separate process: one file, one seed.
 
 use crate::mesh::{self, MESH};
 use crate::scenario::{Scenario, ScenarioError};
+use crate::systems::Systems;
 use phalanx_core::gossip::Sabotage;
 use std::path::PathBuf;
 
 /// A program that runs one scenario with one seed.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineBinary {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// Its version.
+    /// The version.
     pub version: &'static str,
-    /// What it does, for `--help`.
+    /// A description, for `--help`.
     pub about: &'static str,
 }
 
@@ -24,7 +25,7 @@ impl EngineBinary {
         )
     }
 
-    /// What the program says of itself, if the arguments ask for that.
+    /// Returns the help or the version, if the arguments ask for it.
     pub fn introduction(&self, arguments: impl Iterator<Item = String>) -> Option<String> {
         arguments
             .into_iter()
@@ -36,30 +37,30 @@ impl EngineBinary {
     }
 }
 
-/// What to run.
+/// The run to perform.
 #[derive(Debug)]
 pub struct Arguments {
     /// The scenario file.
     pub file: PathBuf,
-    /// Which run of its matrix.
+    /// The variant of the scenario's matrix.
     pub variant: Option<String>,
     /// The seed.
     pub seed: u64,
-    /// A fault that bit nothing fails the run.
+    /// Whether a fault that affected nothing fails the run.
     pub strict: bool,
-    /// What is broken on purpose in every node.
+    /// The planted bugs and disabled mechanisms.
     pub sabotage: Sabotage,
-    /// The words for it.
+    /// Their names.
     pub broken: Vec<String>,
-    /// Where one JSON line for each event goes.
+    /// The file for the trace: one JSON line per event.
     pub trace: Option<PathBuf>,
 }
 
 impl Arguments {
-    /// Reads the arguments after the program's name.
+    /// Parses the arguments after the program's name.
     ///
     /// # Errors
-    /// What is wrong with them, with the usage.
+    /// The error in the arguments, with the usage.
     pub fn parse(
         program: EngineBinary,
         arguments: impl Iterator<Item = String>,
@@ -87,19 +88,19 @@ impl Arguments {
                     let text = value()?;
                     parsed.seed = text
                         .parse()
-                        .map_err(|_| format!("--seed {text:?} is no number"))?;
+                        .map_err(|_| format!("--seed {text:?} is not a valid number"))?;
                 }
                 "--variant" => parsed.variant = Some(value()?),
                 "--strict" => parsed.strict = true,
                 "--sabotage" => parsed.broken.push(value()?),
                 "--trace" => parsed.trace = Some(value()?.into()),
                 flag if flag.starts_with('-') => {
-                    return Err(format!("{flag} is no flag; {usage}"));
+                    return Err(format!("{flag} is not a valid flag; {usage}"));
                 }
                 path if file.is_none() => file = Some(PathBuf::from(path)),
                 path => {
                     return Err(format!(
-                        "{path} is a second file; one process runs one; {usage}"
+                        "{path} is a second file; one process runs one file; {usage}"
                     ));
                 }
             }
@@ -110,12 +111,14 @@ impl Arguments {
         Ok(parsed)
     }
 
-    /// Reads the scenario that is to be run.
+    /// Reads the scenario to run.
     ///
     /// # Errors
-    /// What is wrong with its file, or that its matrix makes many of it and none was chosen.
+    /// An error in the file, or a matrix with several variants of which none is selected.
     pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
-        Scenario::load_one(&self.file, &(MESH.vocabulary)(), self.variant.as_deref())
+        Systems(&[&MESH])
+            .load_one(&self.file, self.variant.as_deref())
+            .map(|(_, scenario)| scenario)
     }
 }
 
@@ -134,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_and_a_seed_are_read() {
+    fn a_file_and_a_seed_are_parsed() {
         let read = parse(&[
             "a.toml",
             "--seed",
@@ -152,13 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn wrong_usage_names_the_word() {
+    fn wrong_usage_is_an_error_that_names_the_argument() {
         let complaint = |words: &[&str]| parse(words).unwrap_err();
         assert!(complaint(&[]).contains("no scenario file"));
         assert!(complaint(&["a.toml", "--seed"]).contains("--seed needs a value"));
-        assert!(complaint(&["a.toml", "--seed", "x"]).contains("\"x\" is no number"));
+        assert!(complaint(&["a.toml", "--seed", "x"]).contains("\"x\" is not a valid number"));
         assert!(complaint(&["a.toml", "b.toml"]).contains("b.toml is a second file"));
         assert!(complaint(&["a.toml", "--sabotage", "no-graf"]).contains("no-graft"));
-        assert!(complaint(&["--sead"]).contains("--sead is no flag"));
+        assert!(complaint(&["--sead"]).contains("--sead is not a valid flag"));
     }
 }

@@ -1,24 +1,22 @@
-//! Where two runs part: the first event that differs, and what differs between two states of a node.
+//! The first event in which two runs differ, and the differences between two states of a node.
 
-use crate::model::HostState;
 use crate::record::{Line, Reader, TraceError};
-use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::BufRead;
 
 /// The first event in which two traces differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
-    /// The events before it, the same in both; the latest last.
+    /// The events before it, equal in both traces; the latest last.
     pub before: Vec<Line<'static>>,
-    /// In the first trace; none if it ended.
+    /// The event in the first trace; `None` if the trace ended.
     pub left: Option<Line<'static>>,
-    /// In the second trace; none if it ended.
+    /// The event in the second trace; `None` if the trace ended.
     pub right: Option<Line<'static>>,
 }
 
 impl Divergence {
-    /// The number of the event.
+    /// Returns the number of the event.
     #[must_use]
     pub fn event(&self) -> u64 {
         let line = self.left.as_ref().or(self.right.as_ref());
@@ -26,10 +24,11 @@ impl Divergence {
     }
 }
 
-/// The first event in which two traces differ, with `context` events before it; none if they are equal.
+/// Returns the first event in which two traces differ, with `context` events before it; `None` if
+/// the traces are equal.
 ///
 /// # Errors
-/// When one of them cannot be read.
+/// If one of the traces cannot be read.
 pub fn first_difference<L: BufRead, R: BufRead>(
     left: &mut Reader<L>,
     right: &mut Reader<R>,
@@ -53,21 +52,20 @@ pub fn first_difference<L: BufRead, R: BufRead>(
     }
 }
 
-/// Something that differs between two states of a node.
+/// A difference between two states of a node.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Change {
-    /// What: `phase`, `member n3`, `agent.version`.
+    /// The name of the fact: `phase`, `member n3`, `link to n2`.
     pub what: String,
-    /// In the first state; none if it is not there.
+    /// The value in the first state; `None` if it is missing.
     pub before: Option<String>,
-    /// In the second state; none if it is not there.
+    /// The value in the second state; `None` if it is missing.
     pub after: Option<String>,
 }
 
-/// What differs between two states of a host or of a process on it.
+/// Returns the differences between two sets of facts, in the order of their names.
 #[must_use]
-pub fn changes<S: Compared>(before: &S, after: &S) -> Vec<Change> {
-    let (before, after) = (before.facts(), after.facts());
+pub fn differences(before: &Facts, after: &Facts) -> Vec<Change> {
     let mut changes = Vec::new();
     for what in before
         .keys()
@@ -85,58 +83,13 @@ pub fn changes<S: Compared>(before: &S, after: &S) -> Vec<Change> {
     changes
 }
 
-/// A state that can be compared with another of its kind.
-pub trait Compared {
-    /// The state as facts by name.
-    fn facts(&self) -> BTreeMap<String, String>;
-}
-
-/// The processes of a host: each value of each state under its path, behind the name of the program.
-impl Compared for HostState {
-    fn facts(&self) -> BTreeMap<String, String> {
-        let mut facts = BTreeMap::new();
-        for process in &self.processes {
-            let program = process.program;
-            let running = if process.state.is_some() {
-                "running"
-            } else {
-                "stopped"
-            };
-            facts.insert(program.to_owned(), running.to_owned());
-            if let Some(state) = &process.state {
-                flatten(program, state, &mut facts);
-            }
-        }
-        facts
-    }
-}
-
-/// Adds the plain values of a state, each under its path.
-fn flatten(path: &str, state: &Value, facts: &mut BTreeMap<String, String>) {
-    match state {
-        Value::Object(map) if !map.is_empty() => {
-            for (key, value) in map {
-                flatten(&format!("{path}.{key}"), value, facts);
-            }
-        }
-        Value::Array(list) if !list.is_empty() => {
-            for (index, value) in list.iter().enumerate() {
-                flatten(&format!("{path}.{index}"), value, facts);
-            }
-        }
-        Value::String(text) => {
-            facts.insert(path.to_owned(), text.clone());
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            facts.insert(path.to_owned(), state.to_string());
-        }
-    }
-}
+/// Facts by name.
+pub type Facts = BTreeMap<String, String>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::{MESH, node_state};
+    use crate::mesh::{MESH, facts, node_state};
     use crate::model::Replay;
     use crate::record::{Header, Writer};
     use crate::scenario::{Engine, Scenario};
@@ -169,13 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn equal_traces_do_not_differ_and_others_differ_where_they_were_changed() {
+    fn traces_differ_at_the_first_changed_event() {
         let scenario = load("two-nodes.toml");
         let whole = trace(&scenario, 4);
         assert_eq!(compare(&whole, &whole), None);
         let text = String::from_utf8(whole.clone()).unwrap();
         let mut lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
-        // Line 0 is the header: line 50 is event 50.
+        // Line 0 is the header, so line 50 is event 50.
         lines[50] = lines[50].replace("\"digest\":\"", "\"digest\":\"f00");
         let found = compare(&whole, lines.join("\n").as_bytes()).unwrap();
         assert_eq!((found.event(), found.before.len()), (50, 3));
@@ -186,20 +139,20 @@ mod tests {
         assert_eq!(found.event(), 30);
         assert!(
             compare(&whole, &trace(&scenario, 5)).is_some(),
-            "other seeds are other runs"
+            "different seeds give different runs"
         );
     }
 
     #[test]
-    fn states_differ_in_what_happened_between_them() {
+    fn states_differ_by_the_events_between_them() {
         let scenario = load("two-nodes.toml");
         let plan = scenario.plan(1).unwrap();
         let mut replay = Replay::new(&MESH, &scenario, &plan, &[]).unwrap();
         replay.to_instant(Duration::from_secs(4));
-        let (before, event) = (node_state(&replay, 0), replay.event());
-        assert_eq!(changes(&before, &before), []);
+        let (before, event) = (facts(&node_state(&replay, 0)), replay.event());
+        assert_eq!(differences(&before, &before), []);
         replay.to_instant(Duration::from_secs(20));
-        let found = changes(&before, &node_state(&replay, 0));
+        let found = differences(&before, &facts(&node_state(&replay, 0)));
         let member = found
             .iter()
             .find(|change| change.what == "member n2")
@@ -221,7 +174,8 @@ mod tests {
         let mut again = Replay::new(&MESH, &scenario, &plan, &[]).unwrap();
         assert!(again.to_event(event, plan.end));
         assert_eq!(again.event(), event);
-        assert_eq!(changes(&before, &node_state(&again, 0)), []);
+        let again_there = facts(&node_state(&again, 0));
+        assert_eq!(differences(&before, &again_there), []);
         assert!(!again.to_event(1_000_000_000, plan.end));
     }
 }

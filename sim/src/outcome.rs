@@ -1,4 +1,4 @@
-//! What came of a run.
+//! The outcome of a run.
 
 use crate::scenario::plan::Plan;
 use crate::scenario::{Engine, Scenario, Variant};
@@ -12,64 +12,67 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Outcome {
     /// The scenario's name.
     pub scenario: String,
-    /// Which run of the file's matrix it was.
+    /// The variant of the scenario's matrix.
     #[serde(skip_serializing_if = "Variant::is_empty")]
     pub variant: Variant,
-    /// What ran it.
+    /// The engine.
     pub engine: Engine,
     /// The seed.
     pub seed: u64,
-    /// Whether everything came true.
+    /// Whether all expectations held.
     pub outcome: Verdict,
-    /// Equal for the same seed, scenario and program; 16 hexadecimal digits.
+    /// Hash of the run: equal for the same seed, scenario and program; 16 hexadecimal digits.
     pub trace_hash: String,
     /// Virtual time, in milliseconds.
     pub virtual_ms: u64,
-    /// Real time, in milliseconds; filled in by the caller, who has a clock.
+    /// Real time, in milliseconds; set by the caller, who has a clock.
     pub wall_ms: u64,
-    /// Events processed.
+    /// Number of events.
     pub events: u64,
-    /// Messages sent.
+    /// Number of messages.
     pub messages: u64,
-    /// Their encoded bytes.
+    /// Encoded bytes of the messages.
     pub bytes: u64,
-    /// What TLS, HTTP/2, gRPC, TCP and IP add to them, estimated.
+    /// Estimated overhead of TLS, HTTP/2, gRPC, TCP and IP, in bytes.
     pub overhead_bytes: u64,
-    /// Machines of the scenario.
+    /// Number of machines.
     pub nodes: usize,
-    /// Figures by name.
+    /// Metrics by name.
     pub metrics: BTreeMap<String, u64>,
-    /// What failed.
+    /// The failures.
     pub failures: Vec<Failure>,
-    /// What came of each expectation, in the order of the file.
+    /// The result of each expectation, in the order of the file.
     pub expected: Vec<Expected>,
-    /// What each step did, in the order of the file.
+    /// The effect of each step, in the order of the file.
     pub effects: Vec<Effect>,
-    /// Faults that bit nothing.
+    /// Faults that affected nothing.
     pub vacuous: Vec<Vacuous>,
     /// The final state, for confluent scenarios.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<Value>,
+    /// The command that reproduces the run; a failure contains it too.
+    #[serde(skip)]
+    pub reproduce: String,
 }
 
-/// What a step of the timeline did.
+/// The effect of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effect {
-    /// Its line.
+    /// The line of the step.
     pub line: usize,
-    /// Its word.
+    /// The word of the step.
     pub step: String,
-    /// How often it was ordered, each node by itself.
+    /// Number of executed actions, counted per node.
     pub orders: usize,
-    /// What it touched: bytes swallowed, segments lost, links ended, inputs delayed.
+    /// Number of affected items: bytes dropped, segments lost, links ended, inputs delayed.
     pub bites: u64,
-    /// Whether it is no step but what chaos drew.
+    /// Whether this is the effect of chaos instead of a step.
     #[serde(default)]
     pub chaos: bool,
 }
 
 impl Effect {
-    /// What the steps of a scenario did, of which each bit so much.
+    /// Computes the effects of a scenario's steps, given the number of items that each affected.
     pub(crate) fn of(scenario: &Scenario, plan: &Plan, bites: &[u64]) -> Vec<Self> {
         let orders = |index| {
             let orders = plan.orders.iter();
@@ -89,41 +92,41 @@ impl Effect {
                 bites: *bites,
                 chaos,
             })
-            // What chaos drew nowhere is no part of the run.
+            // A kind of chaos that was not drawn is omitted.
             .filter(|effect| !effect.chaos || effect.orders > 0)
             .collect()
     }
 }
 
-/// The steps that bit nothing.
+/// Returns the steps that affected nothing.
 pub(crate) fn vacuous(effects: &[Effect]) -> Vec<Vacuous> {
-    // That chaos bit nothing once is chance.
+    // Chaos may affect nothing by chance.
     let steps = effects.iter().filter(|effect| !effect.chaos);
     let idle = steps.filter(|effect| effect.bites == 0);
     idle.map(|effect| Vacuous {
         line: effect.line,
         step: effect.step.clone(),
         why: if effect.orders > 0 {
-            "it touched nothing: no byte, no link, no input".to_owned()
+            "it affected nothing: no byte, no link, no input".to_owned()
         } else {
-            "it chose nobody".to_owned()
+            "it selected no node".to_owned()
         },
     })
     .collect()
 }
 
-/// A fault that bit nothing and so proves nothing.
+/// A fault that affected nothing, and therefore tests nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Vacuous {
     /// The step's line.
     pub line: usize,
     /// The step's word.
     pub step: String,
-    /// What it should have touched.
+    /// The reason.
     pub why: String,
 }
 
-/// The first difference between two projections: the keys that lead to it, and both values.
+/// Returns the first difference between two projections: the keys that lead to it, and both values.
 #[must_use]
 pub fn difference(left: &Value, right: &Value) -> Option<String> {
     if left == right {

@@ -1,4 +1,4 @@
-//! Runs of a scenario, whatever its system: what search, shrinking and sweeps are built on.
+//! The interface to runs of a scenario, for any system: the base of search, shrink and sweeps.
 
 use crate::model::{self, Options};
 use crate::outcome::Outcome;
@@ -7,12 +7,12 @@ use crate::world::Definition;
 use core::time::Duration;
 use std::path::Path;
 
-/// Something that runs scenarios of one system.
+/// Runs the scenarios of one system.
 pub trait Runner {
     /// Runs one seed of a scenario.
     ///
     /// # Errors
-    /// When the scenario cannot be run, as [`model::run`] says.
+    /// If the scenario cannot be run; see [`model::run`].
     fn run(
         &self,
         scenario: &Scenario,
@@ -20,20 +20,21 @@ pub trait Runner {
         options: Options<'_>,
     ) -> Result<Outcome, ScenarioError>;
 
-    /// Whether the system could be well at `at` in spite of all that one seed of a scenario does to it.
+    /// Checks whether the system could have recovered by `at` from everything that one seed of a
+    /// scenario does to it.
     ///
     /// # Errors
-    /// What stands against it.
+    /// The reason why it could not.
     fn recoverable(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String>;
 
-    /// The words of the system.
+    /// Returns the vocabulary of the system.
     fn vocabulary(&self) -> Vocabulary;
 
-    /// Reads a scenario file, checked against the words of the system: one scenario, or one for each run of its
-    /// matrix.
+    /// Reads a scenario file and checks it against the vocabulary of the system. Returns one
+    /// scenario, or one for each variant of its matrix.
     ///
     /// # Errors
-    /// When the file cannot be read, or what is wrong in it.
+    /// If the file cannot be read, or the first error in it.
     fn load(&self, path: &Path) -> Result<Vec<Scenario>, ScenarioError> {
         Scenario::load_all(path, &self.vocabulary(), None)
     }

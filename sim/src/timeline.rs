@@ -1,7 +1,9 @@
-//! A run in a terminal: a lane for each node (or for several, when there are many) over virtual time.
+//! A run in a terminal: a lane for each node (or for several nodes, if there are many) over virtual
+//! time.
 //!
-//! A letter is a state that several nodes share, the same letter the same state; `~` a state shared for a short
-//! time, `.` one that a single node holds briefly; blank where the node does not run.
+//! A letter is a state shared by several nodes, and the same letter is the same state; `~` is a
+//! state shared briefly, `.` a state that a single node holds briefly; blank means that the node is
+//! not running.
 
 use crate::record::Recording;
 use crate::record::fault::together;
@@ -9,24 +11,25 @@ use crate::report::strip::{ALONE, PALE, STOPPED, STRONG, Strip};
 use crate::scenario::text;
 use core::time::Duration;
 
-/// The most lanes; beyond them, each stands for several nodes and shows what most of them hold.
+/// Maximum number of lanes; with more nodes, each lane represents several nodes and shows the state
+/// of most of them.
 pub const LANES_MAX: usize = 40;
-/// The most rows of faults.
+/// Maximum number of rows of faults.
 const FAULT_ROWS_MAX: usize = 12;
-/// The narrowest lane.
+/// Minimum width of a lane.
 const WIDTH_MIN: usize = 20;
 
 /// One line of a timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// What stands before it, already padded.
+    /// The label in front of the cells, padded.
     pub label: String,
-    /// Its characters, each with its colour: 0 none, 1 quiet, from 2 on one for each state, 100 a fault.
+    /// The characters, each with its colour: 0 none, 1 quiet, from 2 on one per state, 100 a fault.
     pub cells: Vec<(char, u8)>,
 }
 
 impl Row {
-    /// Without colours.
+    /// Returns the line without colours.
     #[must_use]
     pub fn text(&self) -> String {
         let cells: String = self.cells.iter().map(|(character, _)| character).collect();
@@ -37,7 +40,7 @@ impl Row {
 /// The colour of a fault.
 pub const FAULT: u8 = 100;
 
-/// The rows of a run that ended at `end` (nanoseconds), at most `width` characters wide.
+/// Returns the rows of a run that ended at `end` (nanoseconds), at most `width` characters wide.
 #[must_use]
 pub fn rows(recording: &Recording<'_>, end: u64, width: usize) -> Vec<Row> {
     let hosts = &recording.scenario().hosts;
@@ -83,7 +86,7 @@ pub fn rows(recording: &Recording<'_>, end: u64, width: usize) -> Vec<Row> {
     rows
 }
 
-/// The colour of a lane at an instant.
+/// Returns the colour of a lane at an instant.
 fn colour(lane: &[u64], at: u64) -> u8 {
     let changes = lane.as_chunks::<2>().0;
     let after = changes.partition_point(|[from, _]| *from <= at);
@@ -123,7 +126,7 @@ fn axis(end: u64, columns: usize, pad: usize) -> Row {
     }
 }
 
-/// Faults, one row each; those of one step that follow one another share a row.
+/// Draws faults in one row each; consecutive faults of one step share a row.
 fn faults(recording: &Recording<'_>, end: u64, columns: usize, pad: usize) -> Vec<Row> {
     let column = |at: u64| {
         let column = u128::from(at) * columns as u128 / u128::from(end.max(1));
@@ -210,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_fit_the_width_and_show_who_agrees() {
+    fn lanes_fit_the_width_and_show_which_nodes_agree() {
         for width in [60, 120] {
             let lines = drawn("two-nodes.toml", width);
             let text = lines.join("\n");
@@ -227,13 +230,13 @@ mod tests {
                 line.chars().skip(7).collect::<Vec<char>>()
             };
             let (first, second) = (lane("n1"), lane("n2"));
-            assert_eq!(first[1], second[1], "they agree at first\n{text}");
+            assert_eq!(first[1], second[1], "the views are equal at first\n{text}");
             assert!(
                 second.contains(&' ') && !first.contains(&' '),
                 "n2 was down\n{text}"
             );
             let split = first.len() * 20 / 70;
-            assert_ne!(first[split], second[split], "they part\n{text}");
+            assert_ne!(first[split], second[split], "the views diverge\n{text}");
         }
     }
 

@@ -1,11 +1,12 @@
-//! flake.nix evaluates, without a network: nixpkgs is replaced by a few lines that return what was asked of it.
+//! Tests that flake.nix evaluates, without a network: nixpkgs is replaced by a stub that returns
+//! its arguments.
 
 use phalanx_tests::repository;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// Stands in for nixpkgs: each builder returns its arguments, so that the test can read them.
+/// Replaces nixpkgs: each builder returns its arguments, so that the test can read them.
 const STUB: &str = r#"{
   outputs = { self }: {
     legacyPackages = builtins.listToAttrs (map (system: {
@@ -22,11 +23,12 @@ const STUB: &str = r#"{
   };
 }"#;
 
-/// Evaluates `attribute` of a copy of the flake, with an own store below `folder`: no daemon, no root, no network.
+/// Evaluates `attribute` of a copy of the flake, with a separate store below `folder`: no daemon,
+/// no root, no network.
 fn evaluate(folder: &Path, attribute: &str) -> Value {
     let (flake, stub) = (folder.join("flake"), folder.join("nixpkgs"));
     for made in [&flake, &stub] {
-        std::fs::create_dir_all(made).expect("a folder can be made in the temporary one");
+        std::fs::create_dir_all(made).expect("a directory can be created in the temporary one");
     }
     for file in ["flake.nix", "Cargo.toml", "Cargo.lock"] {
         std::fs::copy(repository().join(file), flake.join(file))
@@ -54,7 +56,7 @@ fn evaluate(folder: &Path, attribute: &str) -> Value {
         .env("XDG_CACHE_HOME", folder.join("cache"))
         .output()
         .unwrap_or_else(|error| {
-            panic!("nix does not start ({error}); run `make tools` to install it")
+            panic!("nix cannot be started ({error}); run `make tools` to install it")
         });
     assert!(
         output.status.success(),
@@ -66,7 +68,7 @@ fn evaluate(folder: &Path, attribute: &str) -> Value {
 
 #[test]
 fn the_flake_has_a_package_for_every_binary() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary directory can be created");
     let packages = evaluate(folder.path(), "packages.x86_64-linux");
     for (name, manifest) in [
         ("phalanx", "bins/cli"),
@@ -74,10 +76,10 @@ fn the_flake_has_a_package_for_every_binary() {
         ("phalanx-sim-wire", "sim/wire"),
     ] {
         let text = std::fs::read_to_string(repository().join(manifest).join("Cargo.toml"))
-            .expect("a manifest");
+            .expect("the manifest can be read");
         assert!(
             text.contains(&format!("name = \"{name}\"")),
-            "{manifest} is not {name}"
+            "{manifest} is not the manifest of {name}"
         );
         assert_eq!(packages[name]["pname"], name);
         assert_eq!(packages[name]["version"], env!("CARGO_PKG_VERSION"));
@@ -99,7 +101,7 @@ fn the_flake_has_a_package_for_every_binary() {
 
 #[test]
 fn the_flake_has_a_shell_and_checks_on_both_platforms() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary directory can be created");
     for system in ["x86_64-linux", "aarch64-linux"] {
         let shell = evaluate(folder.path(), &format!("devShells.{system}.default"));
         let tools = shell["packages"]
@@ -108,7 +110,7 @@ fn the_flake_has_a_shell_and_checks_on_both_platforms() {
         for tool in ["cargo", "clippy", "rustfmt", "gnumake", "nix"] {
             assert!(
                 tools.iter().any(|found| found == tool),
-                "{tool} is missing in the shell of {system}"
+                "{tool} is missing in the shell for {system}"
             );
         }
         let checks = evaluate(folder.path(), &format!("checks.{system}"));

@@ -1,11 +1,11 @@
-//! Who may depend on whom, over `cargo metadata` and `cargo tree`.
+//! Tests of the dependencies between packages, from `cargo metadata` and `cargo tree`.
 
 use phalanx_tests::repository;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// Our packages, and which of ours each may depend on outside tests.
+/// The packages of the workspace, each with the ones that it may depend on outside of tests.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("phalanx-core", &[]),
     ("phalanx-net", &["phalanx-core"]),
@@ -14,7 +14,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "phalanx-sim-wire",
         &["phalanx-core", "phalanx-net", "phalanx-sim"],
     ),
-    ("phalanx", &["phalanx-core", "phalanx-net", "phalanx-sim"]),
+    ("phalanx-sim-cli", &["phalanx-core", "phalanx-sim"]),
+    (
+        "phalanx",
+        &[
+            "phalanx-core",
+            "phalanx-net",
+            "phalanx-sim",
+            "phalanx-sim-cli",
+        ],
+    ),
     ("phalanxd", &["phalanx-core", "phalanx-net"]),
     (
         "phalanx-tests",
@@ -22,7 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What only the wire engine's binary may link.
+/// Crates that only the binary of the wire engine may link.
 const SIMULATED_NETWORKS: &[&str] = &[
     "turmoil",
     "mad-turmoil",
@@ -31,13 +40,14 @@ const SIMULATED_NETWORKS: &[&str] = &[
     "madsim-tonic",
 ];
 
-/// What the mesh is compared with, in `sim/peers`.
+/// Libraries that the mesh is compared with in `sim/peers`.
 const COMPARED_WITH: &[&str] = &["foca", "chitchat", "memberlist", "libp2p"];
 
-/// A dependency as the resolver settled it.
+/// A resolved dependency.
 struct Edge {
     name: String,
-    /// Linked into what ships; otherwise only built for tests.
+    /// Whether the dependency is linked into shipped programs; otherwise it is used for tests or
+    /// builds only.
     normal: bool,
     build: bool,
 }
@@ -52,7 +62,7 @@ fn cargo(arguments: &[&str]) -> String {
         .args(arguments)
         .current_dir(repository())
         .output()
-        .expect("cargo starts, since it started this test");
+        .expect("cargo can be started");
     assert!(
         output.status.success(),
         "cargo {arguments:?}: {}",
@@ -97,7 +107,7 @@ impl Graph {
         Self { edges }
     }
 
-    /// Everything linked into `package`, itself included.
+    /// Returns all packages linked into `package`, including itself.
     fn linked(&self, package: &str) -> BTreeSet<&str> {
         let (name, _) = self
             .edges
@@ -116,7 +126,7 @@ impl Graph {
 }
 
 #[test]
-fn our_packages_depend_only_downwards() {
+fn packages_of_the_workspace_depend_only_downwards() {
     let graph = Graph::read();
     let ours: BTreeSet<&str> = ALLOWED.iter().map(|(name, _)| *name).collect();
     for name in graph
@@ -126,7 +136,7 @@ fn our_packages_depend_only_downwards() {
     {
         assert!(
             ours.contains(name.as_str()),
-            "{name} is a new package: say in ALLOWED what it may depend on"
+            "{name} is a new package; list its allowed dependencies in ALLOWED"
         );
     }
     for (name, allowed) in ALLOWED {
@@ -143,12 +153,12 @@ fn our_packages_depend_only_downwards() {
 }
 
 #[test]
-fn core_depends_on_nothing_outside_its_tests() {
+fn core_has_no_dependencies_outside_of_tests() {
     let graph = Graph::read();
     for edge in &graph.edges["phalanx-core"] {
         assert!(
             !edge.normal && !edge.build,
-            "core may not depend on {}: it holds decisions alone",
+            "core may not depend on {}: it contains decisions only",
             edge.name
         );
     }
@@ -160,15 +170,16 @@ fn no_daemon_links_a_simulator() {
     let linked = graph.linked("phalanxd");
     assert!(
         linked.contains("phalanx-net"),
-        "the daemon links net, or this test looks at nothing"
+        "phalanxd does not link phalanx-net, so this test checks nothing"
     );
-    for name in SIMULATED_NETWORKS
-        .iter()
-        .chain(&["phalanx-sim", "phalanx-sim-wire"])
+    for name in
+        SIMULATED_NETWORKS
+            .iter()
+            .chain(&["phalanx-sim", "phalanx-sim-cli", "phalanx-sim-wire"])
     {
         assert!(
             !linked.contains(name),
-            "phalanxd links {name}; simulators stay out of every daemon"
+            "phalanxd links {name}; no daemon may link a simulator"
         );
     }
 }
@@ -191,12 +202,12 @@ fn only_the_wire_engine_links_a_simulated_network() {
 }
 
 #[test]
-fn nothing_depends_on_what_the_mesh_is_compared_with() {
+fn no_package_depends_on_the_compared_libraries() {
     let graph = Graph::read();
     for name in COMPARED_WITH {
         assert!(
             !graph.edges.contains_key(*name),
-            "{name} is in the tree; comparisons stay in sim/peers, outside the workspace"
+            "{name} is a dependency of the workspace; comparisons belong in sim/peers, outside the workspace"
         );
     }
 }
@@ -220,13 +231,13 @@ fn ring_is_the_only_provider_of_cryptography() {
             .collect();
         assert!(
             !graph.edges.contains_key(banned),
-            "{banned} is in the tree, by way of {users:?}; see deny.toml"
+            "{banned} is a dependency of {users:?}; see deny.toml"
         );
     }
 }
 
 #[test]
-fn the_daemon_alone_is_built_without_switches_of_the_simulator() {
+fn the_daemon_is_built_without_features_of_the_simulator() {
     let tree = cargo(&[
         "tree", "--locked", "-p", "phalanxd", "-e", "normal", "--prefix", "none", "-f", "{p}|{f}",
     ]);

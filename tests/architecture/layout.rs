@@ -1,9 +1,10 @@
-//! What stands at the top of the tree, and that each binary introduces itself.
+//! Tests of the top level of the repository, and of the help and version of each binary.
 
 use phalanx_tests::{binary, repository};
 use std::process::Command;
 
-/// What may stand at the top: the product's folders, and what every good repository has.
+/// Files and directories allowed at the top level: those of the product, and common ones of a
+/// repository.
 const TOP: &[&str] = &[
     ".ci",
     ".git",
@@ -30,7 +31,7 @@ const TOP: &[&str] = &[
     "tests",
 ];
 
-/// What tools leave there; .gitignore names it.
+/// Files of tools at the top level, which .gitignore lists.
 const LEFT_BY_TOOLS: &[&str] = &[
     "target",
     ".run",
@@ -41,7 +42,7 @@ const LEFT_BY_TOOLS: &[&str] = &[
 ];
 
 #[test]
-fn the_top_of_the_tree_holds_what_it_may_and_no_more() {
+fn the_top_level_contains_exactly_the_allowed_files() {
     let names: Vec<String> = std::fs::read_dir(repository())
         .expect("the repository can be listed")
         .map(|entry| {
@@ -56,19 +57,19 @@ fn the_top_of_the_tree_holds_what_it_may_and_no_more() {
         let known = TOP.contains(&name.as_str()) || LEFT_BY_TOOLS.contains(&name.as_str());
         assert!(
             known,
-            "{name} may not stand at the top of the repository; find its place below"
+            "{name} is not allowed at the top level of the repository; move it into a directory"
         );
     }
     for name in TOP.iter().filter(|name| **name != ".git") {
         assert!(
             names.iter().any(|found| found == name),
-            "{name} is missing at the top of the repository"
+            "{name} is missing at the top level of the repository"
         );
     }
 }
 
 #[test]
-fn every_binary_says_what_it_is() {
+fn every_binary_prints_its_help_and_version() {
     for name in ["phalanx", "phalanxd", "phalanx-sim-wire"] {
         for (flag, expected) in [
             ("--help", "Usage"),
@@ -86,14 +87,14 @@ fn every_binary_says_what_it_is() {
             );
             assert!(
                 text.contains(expected),
-                "{name} {flag} does not say {expected:?}:\n{text}"
+                "{name} {flag} does not print {expected:?}:\n{text}"
             );
         }
     }
 }
 
 #[test]
-fn continuous_integration_runs_what_people_run() {
+fn continuous_integration_runs_make_test() {
     let script =
         std::fs::read_to_string(repository().join(".ci/run")).expect(".ci/run can be read");
     assert!(

@@ -1,9 +1,10 @@
-//! The rules of the layout that a machine can judge. Each failure names the file and the mend.
+//! Rules of the layout that can be checked automatically. Each failure names the file and the fix.
 //!
-//! [`graph`] reads cargo's own view of the packages; [`imports`] finds circles of imports; [`sources`] reads the source
-//! text; [`layout`] looks at the top of the tree and at what the binaries answer; [`flake`] evaluates flake.nix without
-//! a network.
+//! [`graph`] reads cargo's own view of the packages; [`imports`] finds circles of imports; [`components`] checks how
+//! machines are divided; [`sources`] reads the source text; [`layout`] looks at the top of the tree and at what the
+//! binaries answer; [`flake`] evaluates flake.nix without a network.
 
+mod components;
 mod flake;
 mod graph;
 mod imports;

@@ -1,12 +1,12 @@
-//! What the source text must hold, and must not.
+//! Tests of required and forbidden content of the sources.
 
 use phalanx_tests::repository;
 use std::path::{Path, PathBuf};
 
-/// The longest file; past it a second concept hides inside.
+/// Maximum length of a file, in lines; a longer file contains a second concept.
 const LINES_MAX: usize = 800;
 
-/// Words that only a side effect, or something not reproducible, needs.
+/// Words that only code with side effects, or code that is not reproducible, needs.
 const IMPURE: &[&str] = &[
     "tokio",
     "async",
@@ -54,7 +54,7 @@ fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every source file below these folders, with its path below the repository and its text.
+/// Returns every source file below these directories, with its path in the repository and its text.
 fn sources(folders: &[&str]) -> Vec<(String, String)> {
     let top = repository();
     let mut paths = Vec::new();
@@ -80,7 +80,7 @@ fn sources(folders: &[&str]) -> Vec<(String, String)> {
 
 const EVERYWHERE: &[&str] = &["core", "net", "sim", "bins", "tests"];
 
-/// The line without its comment and without what its string literals hold.
+/// Returns the line without its comment and without the content of its string literals.
 fn code_of(line: &str) -> String {
     let (mut code, mut in_string, mut escaped) = (String::new(), false, false);
     let mut rest = line.chars().peekable();
@@ -99,7 +99,7 @@ fn code_of(line: &str) -> String {
     code
 }
 
-/// Whether `word` stands in `code` by itself, not as a part of a longer name.
+/// Returns whether `word` occurs in `code` as a whole word.
 fn has_word(code: &str, word: &str) -> bool {
     let is_name = |character: char| character.is_alphanumeric() || character == '_';
     code.match_indices(word).any(|(at, _)| {
@@ -110,7 +110,7 @@ fn has_word(code: &str, word: &str) -> bool {
 }
 
 #[test]
-fn core_has_no_side_effect_and_nothing_that_differs_between_runs() {
+fn core_has_no_side_effects_and_no_nondeterminism() {
     let mut found = Vec::new();
     for (name, text) in sources(&["core/src"]) {
         for (at, line) in text.lines().enumerate() {
@@ -122,13 +122,13 @@ fn core_has_no_side_effect_and_nothing_that_differs_between_runs() {
     }
     assert!(
         found.is_empty(),
-        "core decides and does nothing; move these to net:\n{}",
+        "core may not have side effects; move these to net:\n{}",
         found.join("\n")
     );
 }
 
 #[test]
-fn the_reader_of_code_skips_comments_and_texts() {
+fn code_of_removes_comments_and_strings() {
     assert_eq!(code_of("let a = 1; // HashMap"), "let a = 1; ");
     assert_eq!(code_of(r#"say("a \" // b", HashMap)"#), "say(, HashMap)");
     assert!(has_word("let a: HashMap<u8>", "HashMap"));
@@ -138,7 +138,7 @@ fn the_reader_of_code_skips_comments_and_texts() {
 }
 
 #[test]
-fn every_module_says_what_it_is_for() {
+fn every_file_begins_with_a_module_comment() {
     let silent: Vec<String> = sources(EVERYWHERE)
         .into_iter()
         .filter(|(_, text)| !text.trim_start().starts_with("//!"))
@@ -152,7 +152,7 @@ fn every_module_says_what_it_is_for() {
 }
 
 #[test]
-fn what_is_left_to_do_has_a_reason() {
+fn every_open_task_has_a_reason() {
     let marks = [
         concat!("TO", "DO"),
         concat!("FIX", "ME"),
@@ -178,13 +178,13 @@ fn what_is_left_to_do_has_a_reason() {
     }
     assert!(
         found.is_empty(),
-        "say after it what is missing and why:\n{}",
+        "state after the mark what is missing and why:\n{}",
         found.join("\n")
     );
 }
 
 #[test]
-fn no_test_is_skipped_and_nothing_is_left_open() {
+fn no_test_is_skipped_and_no_code_is_unfinished() {
     let open = [
         concat!("to", "do!"),
         concat!("unimple", "mented!"),
@@ -207,7 +207,7 @@ fn no_test_is_skipped_and_nothing_is_left_open() {
 }
 
 #[test]
-fn no_file_holds_two_concepts() {
+fn no_file_is_longer_than_the_limit() {
     let long: Vec<String> = sources(EVERYWHERE)
         .into_iter()
         .map(|(name, text)| (text.lines().count(), name))
@@ -216,13 +216,13 @@ fn no_file_holds_two_concepts() {
         .collect();
     assert!(
         long.is_empty(),
-        "over {LINES_MAX} lines; split by concept:\n{}",
+        "these files have more than {LINES_MAX} lines; split them by concept:\n{}",
         long.join("\n")
     );
 }
 
 #[test]
-fn no_file_is_called_by_what_it_is_not() {
+fn no_file_has_a_vague_name() {
     let vague = [
         "utils.rs",
         "util.rs",
@@ -237,7 +237,7 @@ fn no_file_is_called_by_what_it_is_not() {
         let file = name.rsplit('/').next().unwrap_or(&name);
         assert!(
             !vague.contains(&file),
-            "{name}: name the file by the noun of its concept"
+            "{name}: name the file after its concept"
         );
     }
 }

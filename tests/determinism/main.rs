@@ -1,4 +1,4 @@
-//! The same seed gives the same run, in this process and in another.
+//! Tests that the same seed gives the same run, in this process and in another.
 
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::record::{Header, Writer};
@@ -8,27 +8,27 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-/// Scenarios that use every kind of randomness: starts, draws, loss, halves, pauses.
+/// Scenarios that use every kind of randomness: start times, draws, loss, halves, pauses.
 const SCENARIOS: [&str; 4] = ["cold-join", "join-storm", "clock-skew", "blocked-pairs"];
 
 fn load(name: &str) -> Scenario {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-    Scenario::load(&folder.join(format!("{name}.toml"))).expect("it is a scenario")
+    Scenario::load(&folder.join(format!("{name}.toml"))).expect("the file is a valid scenario")
 }
 
 fn hashes() -> BTreeMap<String, String> {
     let mut hashes = BTreeMap::new();
     for name in SCENARIOS {
         for seed in 1..=2 {
-            let outcome =
-                run(&MESH, &load(name), seed, Options::default()).expect("it is for this engine");
+            let outcome = run(&MESH, &load(name), seed, Options::default())
+                .expect("the scenario supports this engine");
             hashes.insert(format!("{name} {seed}"), outcome.trace_hash);
         }
     }
     hashes
 }
 
-/// Prints the hashes for the parent process, and checks that a seed matters at all.
+/// Prints the hashes for the parent process, and checks that different seeds give different runs.
 #[test]
 #[expect(
     clippy::print_stdout,

@@ -1,12 +1,12 @@
-//! The code in docs/your-own-machine.md is the example's own.
+//! Test that the code in docs/your-own-machine.md is the code of the example.
 //!
-//! A line `<!-- FILE: PART -->` in the guide is followed by what stands in FILE between `guide: PART` and `guide: end`;
-//! `<!-- FILE -->` by the whole file. `PHALANX_GOLDEN=write` puts it there.
+//! In the guide, the code of FILE between `guide: PART` and `guide: end` follows a line `<!-- FILE:
+//! PART -->`; a whole file follows `<!-- FILE -->`. `PHALANX_GOLDEN=write` updates the guide.
 
 use phalanx_tests::repository;
 use std::path::Path;
 
-/// The lines of a part, moved to the left.
+/// Returns the lines of a part, with the common indentation removed.
 fn part(text: &str, name: &str) -> Option<String> {
     let begin = format!("// guide: {name}");
     let mut lines = text.lines().skip_while(|line| line.trim() != begin);
@@ -21,7 +21,7 @@ fn part(text: &str, name: &str) -> Option<String> {
     Some(moved.collect::<Vec<_>>().join("\n"))
 }
 
-/// What belongs below a line of the guide, if the line asks for something.
+/// Returns the code that must follow a line of the guide, if the line names a file.
 fn wanted(root: &Path, line: &str) -> Option<String> {
     let place = line.strip_prefix("<!-- ")?.strip_suffix(" -->")?;
     let (file, name) = match place.split_once(": ") {
@@ -42,7 +42,7 @@ fn wanted(root: &Path, line: &str) -> Option<String> {
     Some(format!("```{language}\n{code}\n```"))
 }
 
-/// The guide with its code.
+/// Returns the guide with the current code, and the number of parts.
 fn filled(root: &Path, guide: &str) -> (String, usize) {
     let (mut text, mut parts) = (String::new(), 0);
     let mut lines = guide.lines().peekable();
@@ -55,7 +55,7 @@ fn filled(root: &Path, guide: &str) -> (String, usize) {
         parts += 1;
         text.push_str(&code);
         text.push('\n');
-        // What stood there before.
+        // Skips the previous code.
         if lines.next_if(|next| next.starts_with("```")).is_some() {
             while lines.next().is_some_and(|line| line != "```") {}
         }
@@ -67,7 +67,7 @@ fn filled(root: &Path, guide: &str) -> (String, usize) {
 fn the_guide_shows_the_code_of_the_example() {
     let root = repository();
     let path = root.join("docs/your-own-machine.md");
-    let guide = std::fs::read_to_string(&path).expect("there is a guide");
+    let guide = std::fs::read_to_string(&path).expect("the guide can be read");
     let (filled, parts) = filled(&root, &guide);
     assert!(parts >= 8, "{parts} parts");
     if std::env::var_os("PHALANX_GOLDEN").is_some_and(|value| value == "write") {
@@ -76,7 +76,7 @@ fn the_guide_shows_the_code_of_the_example() {
     }
     assert!(
         guide == filled,
-        "docs/your-own-machine.md shows other code than sim/examples/election has; run \
+        "the code in docs/your-own-machine.md differs from sim/examples/election; run \
          `PHALANX_GOLDEN=write cargo test -p phalanx-tests --test outside guide`"
     );
 }

@@ -1,20 +1,20 @@
-//! A stranger's package, outside of the workspace, simulates its own machine: it builds, and its own tests pass.
+//! Packages outside of the workspace simulate their own programs: they build, and their own tests pass.
 
 mod guide;
 
 use phalanx_tests::repository;
 use std::process::Command;
 
-#[test]
-fn the_election_is_simulated_from_a_package_of_its_own() {
+/// Runs the tests of an example package with the dependencies that the workspace has locked.
+fn passes(example: &str) {
     let root = repository();
-    let package = root.join("sim/examples/election");
-    // The versions that are here already: nothing is fetched.
+    let package = root.join("sim/examples").join(example);
+    // Uses the versions that are present already, so nothing is downloaded.
     std::fs::copy(root.join("Cargo.lock"), package.join("Cargo.lock"))
         .expect("the lock file can be copied");
     let output = Command::new(env!("CARGO"))
         .args(["test", "--offline", "--quiet", "--target-dir"])
-        .arg(root.join("target/election"))
+        .arg(root.join("target/examples"))
         .current_dir(&package)
         .env_remove("RUSTFLAGS")
         .output()
@@ -23,4 +23,14 @@ fn the_election_is_simulated_from_a_package_of_its_own() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{errors}");
     assert!(said.contains("test result: ok"), "{said}");
+}
+
+#[test]
+fn the_election_is_simulated_from_a_package_of_its_own() {
+    passes("election");
+}
+
+#[test]
+fn the_fleet_is_simulated_from_a_package_of_its_own() {
+    passes("fleet");
 }

@@ -1,9 +1,10 @@
-//! Where the scenario files are.
+//! Access to the scenario files.
 
 use phalanx_sim::scenario::{Engine, Scenario};
 use std::path::{Path, PathBuf};
 
-/// Takes half a minute of CPU: it has tests of its own, which run beside the others.
+/// This scenario takes half a minute of CPU time; it has its own tests, which run in parallel with
+/// the others.
 pub(crate) const LARGE: &str = "thousand-nodes";
 
 pub(crate) fn folder() -> PathBuf {
@@ -15,18 +16,18 @@ pub(crate) fn load(name: &str) -> Scenario {
     Scenario::load(&path).unwrap_or_else(|why| panic!("{why}"))
 }
 
-/// The names of the scenarios that are written for the model engine, in order.
+/// Returns the names of the scenarios that support the model engine, in order.
 pub(crate) fn of_model() -> Vec<String> {
     let mut names = names();
     names.retain(|name| load(name).engines.contains(&Engine::Model));
     names
 }
 
-/// The names of all scenario files, in order.
+/// Returns the names of all scenario files, in order.
 pub(crate) fn names() -> Vec<String> {
-    let entries = std::fs::read_dir(folder()).expect("the folder of scenarios can be read");
+    let entries = std::fs::read_dir(folder()).expect("the directory of scenarios can be read");
     let mut names: Vec<String> = entries
-        .map(|entry| entry.expect("its entries too").path())
+        .map(|entry| entry.expect("an entry of the directory can be read").path())
         .filter(|path| {
             path.extension()
                 .is_some_and(|extension| extension == "toml")

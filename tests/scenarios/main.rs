@@ -1,4 +1,5 @@
-//! The scenario files: each passes, each can fail, and each invariant catches the bug it is there for.
+//! Tests of the scenario files: each passes, each can fail, and each invariant catches its planted
+//! bug.
 
 mod files;
 mod golden;

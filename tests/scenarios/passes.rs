@@ -1,4 +1,5 @@
-//! Every scenario passes, every fault in it bites, and its name is its file's.
+//! Tests that every scenario passes, that every fault in it affects something, and that its name is
+//! that of its file.
 
 use crate::files::{LARGE, load, names, of_model};
 use phalanx_sim::mesh::MESH;
@@ -6,46 +7,46 @@ use phalanx_sim::outcome::{Failure, difference};
 use phalanx_sim::scenario::{Engine, Scenario};
 use phalanx_sim::{Options, run};
 
-/// Runs a scenario; every expectation comes true, and every fault bites.
+/// Runs a scenario and checks that every expectation holds and every fault affects something.
 fn passes(name: &str) {
     let options = Options {
         strict: true,
         ..Options::default()
     };
-    let outcome = run(&MESH, &load(name), 1, options).expect("it is for this engine");
+    let outcome = run(&MESH, &load(name), 1, options).expect("the scenario supports this engine");
     let failures: Vec<String> = outcome.failures.iter().map(Failure::to_string).collect();
     assert!(failures.is_empty(), "{name}:\n{}", failures.join("\n"));
 }
 
 #[test]
-fn every_scenario_passes_and_every_fault_in_it_bites() {
+fn every_scenario_passes_and_every_fault_affects_something() {
     for name in of_model().into_iter().filter(|name| name != LARGE) {
         passes(&name);
     }
 }
 
-/// Seeds that failed once, and what was wrong then.
+/// Seeds that failed before, each with the bug that was found.
 const KEPT: &[(&str, u64, &str)] = &[
     (
         "blocked-pairs",
         113,
-        "a node that had heard nobody did not ask the first it met what it had missed",
+        "an isolated node did not request the missed updates from the first neighbour it reached",
     ),
     (
         "slow-nodes",
         175,
-        "a slow host of the model looked at its timers before its mail",
+        "a slow host of the model engine handled its timers before its messages",
     ),
 ];
 
 #[test]
-fn seeds_that_failed_once_pass() {
+fn seeds_that_failed_before_pass() {
     for (name, seed, what) in KEPT {
         let outcome = run(&MESH, &load(name), *seed, Options::default());
-        let failures = outcome.expect("it is for this engine").failures;
+        let failures = outcome.expect("the scenario supports this engine").failures;
         assert!(
             failures.is_empty(),
-            "{name}, seed {seed}, again: {what}: {}",
+            "{name}, seed {seed}, fails as before ({what}): {}",
             failures[0]
         );
     }
@@ -57,13 +58,13 @@ fn a_thousand_nodes_join_lose_fifty_and_recover() {
 }
 
 #[test]
-fn every_scenario_is_named_as_its_file_and_can_be_planned() {
+fn every_scenario_has_the_name_of_its_file_and_can_be_planned() {
     let names = names();
     assert!(names.len() >= 17, "{names:?}");
     for name in names {
         let scenario = load(&name);
         assert_eq!(scenario.name, name);
-        assert!(scenario.about.len() > 80, "{name} tells no story");
+        assert!(scenario.about.len() > 80, "{name} has no description");
         assert!(scenario.plan(1).is_ok(), "{name}");
         let mut engines = scenario.engines.iter();
         assert!(
@@ -74,7 +75,7 @@ fn every_scenario_is_named_as_its_file_and_can_be_planned() {
 }
 
 #[test]
-fn what_is_not_for_an_engine_says_so_with_its_place() {
+fn an_unsupported_engine_is_an_error_with_its_place() {
     for (engine, word) in Engine::ALL {
         for name in names() {
             let scenario = load(&name);
@@ -95,13 +96,13 @@ fn what_is_not_for_an_engine_says_so_with_its_place() {
     }
 }
 
-/// A certificate step, at a time or after an event, for these engines.
+/// Returns a scenario for these engines with a certificate step at a time or after an event.
 fn with_certificate(engines: &str, when: &str, is: &str) -> Scenario {
     let text = format!(
         r#"
 scenario = 1
 name = "made"
-about = "Something becomes of the certificate of one of three."
+about = "The certificate of one of three nodes changes."
 engines = [{engines}]
 duration = "30s"
 
@@ -116,11 +117,11 @@ certificate = {{ who = "n2", is = "{is}" }}
 eventually = {{ converged = true }}
 "#
     );
-    Scenario::parse("made.toml", &text).expect("it is a scenario")
+    Scenario::parse("made.toml", &text).expect("the text is a valid scenario")
 }
 
 #[test]
-fn what_becomes_of_certificates_is_for_the_wire_engine_and_the_rest_is_said() {
+fn certificate_steps_need_the_wire_engine_and_other_engines_report_an_error() {
     let at = "time = \"10s\"";
     let after = "after = { event = \"peer-up\", by = \"n1\" }";
     for (when, is) in [(at, "expired"), (at, "rotated"), (after, "rotated")] {

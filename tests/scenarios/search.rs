@@ -1,5 +1,5 @@
-//! Search finds what is planted, starting from the scenarios as they are, and shrink makes a file of it that a person
-//! can read.
+//! Tests that search finds planted bugs, starting from the unchanged scenarios, and that shrink
+//! reduces each failure to a readable file.
 
 use crate::files::{LARGE, load, of_model};
 use phalanx_sim::mesh::{MESH, channels};
@@ -9,34 +9,34 @@ use phalanx_sim::scenario::Scenario;
 use phalanx_sim::search::{Hunt, Subject, Trial, attempt};
 use phalanx_sim::shrink::{Shrunk, shrink};
 
-/// What is planted, by the part of the mesh that it breaks.
+/// The planted bugs, each with the part of the mesh that it breaks.
 const PLANTED: [(&str, &str); 11] = [
     ("merge", "merge-lower-wins"),
     ("refutation", "no-refute"),
     ("refutation of one's own past", "epoch-stands"),
-    ("limbo", "limbo-forgets"),
+    ("memory of down members", "limbo-forgets"),
     ("sequence repair", "sequence-ignored"),
     ("tie-break", "no-tie-break"),
     ("provider index", "provider-index-stale"),
     ("delta", "delta-drops-services"),
     ("clock", "proof-is-now"),
     ("clock jump", "no-pause-guard"),
-    ("vouching", "no-vouch"),
+    ("indirect confirmation", "no-vouch"),
 ];
 
-/// Seconds of one core: far less than the two minutes that a search may take.
+/// Seconds of CPU time on one core: far below the two minutes that a search may take.
 const TRIALS_MAX: u64 = 300;
 const SHRINK_RUNS_MAX: usize = 1_500;
 const LINES_MAX: usize = 30;
 
-/// The first trial that fails with the bug, and not without it.
+/// Returns the first trial that fails with the bug and passes without it.
 fn find(bases: &[Scenario], broken: Subject<'_>, sound: Subject<'_>) -> Option<(Trial, Scenario)> {
     let mut hunt = Hunt::new(bases.to_vec(), 1);
     while hunt.drawn() < TRIALS_MAX {
         let trial = hunt.draw();
         let scenario = hunt.scenario(&trial);
         let (failures, did) =
-            attempt(broken, &scenario, trial.seed).expect("it is for this engine");
+            attempt(broken, &scenario, trial.seed).expect("the scenario supports this engine");
         hunt.learn(&trial, &did);
         if !failures.is_empty() && failures_of(sound, &scenario, trial.seed).is_empty() {
             return Some((trial, scenario));
@@ -52,7 +52,7 @@ fn failures_of(subject: Subject<'_>, scenario: &Scenario, seed: u64) -> Vec<Fail
 fn check(what: &str, broken: Subject<'_>, trial: &Trial, scenario: &Scenario) {
     let mut go_on = |progress: phalanx_sim::shrink::Progress| progress.runs < SHRINK_RUNS_MAX;
     let shrunk = shrink(broken, scenario, trial.seed, &mut go_on);
-    let shrunk = shrunk.expect("it could be run").expect("it fails");
+    let shrunk = shrunk.expect("the scenario runs").expect("the run fails");
     assert!(
         shrunk.minimal,
         "{what}: {} runs were not enough",
@@ -60,7 +60,7 @@ fn check(what: &str, broken: Subject<'_>, trial: &Trial, scenario: &Scenario) {
     );
     let text = shrunk.to_toml("small.toml");
     assert!(text.lines().count() < LINES_MAX, "{what}:\n{text}");
-    // As a file it fails the same way.
+    // The written file must fail in the same way.
     let again = Scenario::parse("small.toml", &text).unwrap_or_else(|why| panic!("{why}\n{text}"));
     let failures = failures_of(broken, &again, shrunk.seed);
     assert!(
@@ -79,14 +79,18 @@ fn needs_every_step(what: &str, broken: Subject<'_>, shrunk: &Shrunk, text: &str
         without.steps.remove(step);
         let failures = failures_of(broken, &without, shrunk.seed);
         let same = failures.iter().find(|failure| shrunk.is_same(failure));
-        assert!(same.is_none(), "{what}: step {step} is needless in\n{text}");
+        assert!(
+            same.is_none(),
+            "{what}: step {step} is unnecessary in\n{text}"
+        );
     }
 }
 
 #[test]
 fn every_planted_bug_is_found_and_shrunk_to_a_page() {
     let names = of_model().into_iter().filter(|name| name != LARGE);
-    // The bugs are of the mesh beneath: scenarios of channels show them too, but in more words than a page.
+    // The bugs are in the mesh protocol. Scenarios with channels also reveal them, but do not
+    // shrink to a page.
     let beneath = |scenario: &Scenario| scenario.hosts.iter().all(|it| channels(it).is_empty());
     let bases = names.map(|name| load(&name)).filter(beneath);
     let bases: Vec<Scenario> = bases.collect();
@@ -108,7 +112,7 @@ fn every_planted_bug_is_found_and_shrunk_to_a_page() {
 }
 
 #[test]
-fn a_search_with_one_seed_draws_the_same_trials() {
+fn a_search_with_the_same_seed_draws_the_same_trials() {
     let bases = vec![load("two-nodes"), load("early-crash")];
     let runner = Model(&MESH);
     let subject = Subject {

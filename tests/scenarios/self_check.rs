@@ -1,5 +1,5 @@
-//! The simulator would notice: each scenario fails when the mechanism it is about is switched off, and each invariant
-//! is broken by the bug planted for it, in the real machines, by the ordinary runner.
+//! Tests of the simulator itself: each scenario fails when its mechanism is disabled, and each
+//! invariant is violated by its planted bug, in the real machines, with the regular runner.
 
 use crate::files::{LARGE, folder, load, names, of_model};
 use phalanx_core::gossip::Switch;
@@ -10,10 +10,10 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// A mechanism that is switched off may be missed by a lucky seed, not by all of these.
+/// A disabled mechanism may go unnoticed with a lucky seed, but not with all of these.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=4;
 
-/// Each scenario and the mechanism without which it fails.
+/// Each scenario, with the mechanism without which it fails.
 const MECHANISMS: &[(&str, Switch)] = &[
     ("behind-nat", Switch::NoResend),
     ("blocked-pairs", Switch::NoFallback),
@@ -56,7 +56,7 @@ const MECHANISMS: &[(&str, Switch)] = &[
     ("unicast-blocked-pairs", Switch::NoDetour),
 ];
 
-/// Each invariant, the bug planted for it, and the scenario that shows it.
+/// Each invariant, with its planted bug and a scenario that reveals it.
 const PLANTED: &[(&str, Switch, &str)] = &[
     ("answers-true", Switch::AnswersEarly, "refused-orders"),
     ("bounds", Switch::Unbounded, "join-storm"),
@@ -87,24 +87,24 @@ const PLANTED: &[(&str, Switch, &str)] = &[
 
 fn word(switch: Switch) -> String {
     let found = Switch::ALL.iter().find(|(known, _)| *known == switch);
-    found.expect("it has a name").1.to_owned()
+    found.expect("every switch has a name").1.to_owned()
 }
 
-/// Whether a scenario fails on the wire engine, with this seed and one thing broken.
+/// Returns whether a scenario fails on the wire engine with this seed and switch.
 fn fails_on_wire(scenario: &str, switch: Switch, seed: u64) -> bool {
     let output = Command::new(phalanx_tests::binary("phalanx-sim-wire"))
         .arg(folder().join(format!("{scenario}.toml")))
         .args(["--seed", &seed.to_string(), "--sabotage", &word(switch)])
         .output()
-        .expect("it can be started");
+        .expect("the engine can be started");
     let outcome: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|why| {
         panic!("{why}: {}", String::from_utf8_lossy(&output.stderr));
     });
     outcome["outcome"] == "fail"
 }
 
-/// What fails with one thing broken, on the first seed on which something does.
-fn failures(scenario: &str, switch: Switch, wanted: impl Fn(&Failure) -> bool) -> bool {
+/// Returns whether a scenario has a wanted failure with this switch, on any of the seeds.
+fn fails_with(scenario: &str, switch: Switch, wanted: impl Fn(&Failure) -> bool) -> bool {
     let scenario = load(scenario);
     SEEDS.into_iter().any(|seed| {
         let options = Options {
@@ -112,7 +112,7 @@ fn failures(scenario: &str, switch: Switch, wanted: impl Fn(&Failure) -> bool) -
             ..Options::default()
         };
         run(&MESH, &scenario, seed, options)
-            .expect("it is for this engine")
+            .expect("the scenario supports this engine")
             .failures
             .iter()
             .any(&wanted)
@@ -120,11 +120,11 @@ fn failures(scenario: &str, switch: Switch, wanted: impl Fn(&Failure) -> bool) -
 }
 
 #[test]
-fn each_scenario_needs_the_mechanism_it_is_about() {
+fn each_scenario_fails_without_its_mechanism() {
     let of_model = of_model();
     for (scenario, switch) in MECHANISMS {
         let fails = if of_model.iter().any(|name| name == scenario) {
-            failures(scenario, *switch, |_| true)
+            fails_with(scenario, *switch, |_| true)
         } else {
             SEEDS
                 .into_iter()
@@ -137,20 +137,23 @@ fn each_scenario_needs_the_mechanism_it_is_about() {
         .into_iter()
         .filter(|name| name != LARGE && !covered.contains(name.as_str()))
         .collect();
-    assert!(missing.is_empty(), "no mechanism is named for {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "these scenarios have no mechanism in MECHANISMS: {missing:?}"
+    );
 }
 
 #[test]
-fn a_thousand_nodes_need_to_notice_deaths() {
-    assert!(failures(LARGE, Switch::NoDetection, |_| true));
+fn the_thousand_nodes_scenario_fails_without_failure_detection() {
+    assert!(fails_with(LARGE, Switch::NoDetection, |_| true));
 }
 
 #[test]
-fn each_invariant_catches_the_bug_planted_for_it() {
+fn each_invariant_catches_its_planted_bug() {
     for (invariant, switch, scenario) in PLANTED {
         let text = format!("invariant {invariant}");
         assert!(
-            failures(scenario, *switch, |failure| failure.expectation == text),
+            fails_with(scenario, *switch, |failure| failure.expectation == text),
             "{invariant} does not catch {switch:?} in {scenario}"
         );
     }
@@ -162,7 +165,7 @@ fn each_invariant_catches_the_bug_planted_for_it() {
 }
 
 #[test]
-fn a_failure_says_what_where_when_and_how_to_see_it_again() {
+fn a_failure_has_its_expectation_place_time_and_a_command_to_reproduce_it() {
     let scenario = load("crash-and-restart");
     let options = Options {
         sabotage: vec![word(Switch::NoDetection)],

@@ -1,8 +1,8 @@
-//! What the whole-system checks share: where the repository and its built binaries are.
+//! Shared by the tests of the whole system: the paths of the repository and of its built binaries.
 
 use std::path::{Path, PathBuf};
 
-/// The repository's top folder.
+/// Returns the top directory of the repository.
 #[must_use]
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -11,10 +11,10 @@ pub fn repository() -> PathBuf {
         .unwrap_or_default()
 }
 
-/// A built binary of this workspace, found beside the running test.
+/// Returns the path of a built binary of this workspace, beside the running test.
 ///
 /// # Panics
-/// When it was not built: cargo does not build another package's binaries for a test.
+/// If the binary is not built: cargo does not build binaries of other packages for a test.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();

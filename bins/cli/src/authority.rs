@@ -1,4 +1,4 @@
-//! `phalanx ca …`: makes and inspects certificates.
+//! `phalanx ca …`: creates and inspects certificates.
 
 use crate::arguments::Ca;
 use crate::calendar::now;
@@ -13,7 +13,7 @@ use phalanx_net::identity::{
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// The certificate of a folder's authority.
+/// File name of the authority's certificate in a certificate directory.
 pub(crate) const CA_CERTIFICATE: &str = "ca-cert.pem";
 
 pub(crate) fn run(command: Ca, screen: &Screen) -> Result<Verdict, Failure> {
@@ -114,7 +114,7 @@ fn secret(screen: &Screen, out: Option<&Path>, json: bool) -> Result<Verdict, Fa
                 screen.json(&json!({ "file": path }))?;
             } else {
                 screen.line(format!(
-                    "The secret is in {}; whoever has it is a member of your mesh.",
+                    "The secret is in {}. Each machine that has it is a member of the mesh.",
                     path.display()
                 ))?;
                 screen.line(format!(
@@ -172,12 +172,12 @@ fn show(
     Ok(if all_valid { Verdict::Yes } else { Verdict::No })
 }
 
-/// The mesh whose authority is in a folder.
+/// Returns the mesh whose authority is in a directory.
 pub(crate) fn mesh_of(cert_dir: &Path) -> Result<String, Failure> {
     let path = cert_dir.join(CA_CERTIFICATE);
     if !path.exists() {
         return Err(Failure::usage(format!(
-            "{} holds no authority ({CA_CERTIFICATE}); make one with `phalanx ca init --cert-dir {}`",
+            "{} does not contain an authority ({CA_CERTIFICATE}); create one with `phalanx ca init --cert-dir {}`",
             cert_dir.display(),
             cert_dir.display()
         )));
@@ -189,7 +189,7 @@ pub(crate) fn mesh_of(cert_dir: &Path) -> Result<String, Failure> {
         .find_map(|uri| uri.strip_prefix("spiffe://"));
     mesh.map(str::to_owned).ok_or_else(|| {
         Failure::usage(format!(
-            "{} names no mesh; it is not an authority that phalanx made",
+            "{} does not name a mesh; it is not an authority created by phalanx",
             path.display()
         ))
     })
@@ -200,7 +200,7 @@ fn only(path: &Path) -> Result<Facts, Failure> {
     facts
         .into_iter()
         .next()
-        .ok_or_else(|| Failure::usage(format!("{} holds no certificate", path.display())))
+        .ok_or_else(|| Failure::usage(format!("{} does not contain a certificate", path.display())))
 }
 
 fn certificates_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -220,14 +220,14 @@ fn certificates_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     files.sort();
     if files.is_empty() {
         return Err(Failure::usage(format!(
-            "{} holds no certificate (*-cert.pem)",
+            "{} does not contain a certificate (*-cert.pem)",
             folder.display()
         )));
     }
     Ok(files)
 }
 
-/// Whether a certificate is valid at a time.
+/// Validity of a certificate at a given time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Early,
@@ -288,7 +288,7 @@ fn describe(screen: &Screen, path: &Path, facts: &Facts) -> Result<(), Failure> 
         ("  holder", Cell::new(holder(facts))),
         (
             "  may sign",
-            Cell::new(if facts.ca { "others" } else { "nothing" }),
+            Cell::new(if facts.ca { "certificates" } else { "nothing" }),
         ),
         ("  signed by", Cell::new(&facts.issuer)),
         ("  valid", Cell::new(validity).paint(paint)),

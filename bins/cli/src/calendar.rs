@@ -1,9 +1,9 @@
-//! Calendar time: this machine's now, and moments in words.
+//! Wall-clock time: the current time of this machine, and formatted instants.
 
 use phalanx_core::time::Wall;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Milliseconds since 1970-01-01 UTC by this machine's calendar.
+/// Returns the wall-clock time in milliseconds since 1970-01-01 UTC.
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -11,12 +11,12 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The same in whole seconds.
+/// Returns the wall-clock time in whole seconds since 1970-01-01 UTC.
 pub(crate) fn now() -> Wall {
     Wall(now_ms() / 1_000)
 }
 
-/// `04:34:41.250`, in UTC.
+/// Formats the time of day in UTC: `04:34:41.250`.
 pub(crate) fn time_of_day(millis: u64) -> String {
     let seconds = millis / 1_000 % 86_400;
     let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);

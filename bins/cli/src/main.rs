@@ -1,50 +1,55 @@
-//! `phalanx`: the one tool for people.
+//! `phalanx`: the command-line tool.
 //!
-//! Parses the command line, runs one command and ends with a code: 0 fine, 1 the answer is no, 2 wrong usage or
-//! a bad file, 3 the same seed gave two different runs.
+//! Parses the command line, runs one command and exits with a code: 0 success, 1 negative result, 2
+//! wrong usage or a bad file, 3 the same seed gave two different runs.
 //!
 //! - [`arguments`]: the command line itself; start there.
 //! - [`authority`]: `ca`, certificates.
-//! - [`channels`]: `publish`, `subscribe`, `send`, `kv`, `channels`, `routes`, applications' data.
-//! - [`fleet`]: `dev` and the demo, real daemons on this machine.
-//! - [`mesh`]: `status`, `peers`, `links`, `topology`, `services`, `watch`, questions to a live node.
-//! - [`simulate`]: `sim`, scenarios in the model engine here, in the wire engine as processes.
-//! - [`screen`], [`calendar`], [`scale`], [`programs`], [`failure`]: output, time, values of flags, other
-//!   programs, exit codes.
+//! - [`channels`]: `publish`, `subscribe`, `send`, `kv`, `channels`, `routes`: application data.
+//! - [`fleet`]: `dev` and the demo: real daemons on this machine.
+//! - [`mesh`]: `status`, `peers`, `links`, `topology`, `services`, `watch`: queries to a live node.
+//! - [`phalanx_sim_cli`]: `sim`: scenarios in the model engine in this process, in other engines as child
+//!   processes; also output ([`screen`]), child programs ([`programs`]) and exit codes ([`failure`]).
+//! - [`calendar`]: time.
 
 mod arguments;
 mod authority;
 mod calendar;
 mod channels;
-mod failure;
 mod fleet;
 mod mesh;
-mod programs;
-mod scale;
-mod screen;
-mod simulate;
 
 use arguments::{Arguments, Command};
 use clap::Parser as _;
 use failure::{Failure, Verdict};
+use phalanx_sim::Systems;
+use phalanx_sim::mesh::MESH;
+use phalanx_sim::scenario::Engine;
+use phalanx_sim_cli::{ExternalEngine, Tool, exit, failure, programs, screen};
 use screen::Screen;
-use std::io::Write as _;
 use std::process::ExitCode;
+
+/// The commands `phalanx sim`: the mesh in all engines.
+const SIMULATOR: Tool<'_> = Tool {
+    systems: Systems(&[&MESH]),
+    engines: &[
+        ExternalEngine {
+            engine: Engine::Wire,
+            program: "phalanx-sim-wire",
+            built_by: "make wire",
+        },
+        ExternalEngine {
+            engine: Engine::Madsim,
+            program: "phalanx-sim-madsim",
+            built_by: "make sim-madsim",
+        },
+    ],
+    subcommand: &["sim"],
+};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments.command, &Screen::new()) {
-        Ok(verdict) => ExitCode::from(verdict.code()),
-        Err(failure) => {
-            let message = failure.to_string();
-            if !message.is_empty() {
-                // Nobody is left to tell if standard error is gone too.
-                let message = screen::shown_lines(&message);
-                drop(writeln!(std::io::stderr(), "phalanx: {message}"));
-            }
-            ExitCode::from(failure.code())
-        }
-    }
+    exit("phalanx", run(arguments.command, &Screen::new()))
 }
 
 fn run(command: Command, screen: &Screen) -> Result<Verdict, Failure> {
@@ -65,6 +70,6 @@ fn run(command: Command, screen: &Screen) -> Result<Verdict, Failure> {
         Command::Kv(arguments) => channels::kv(screen, &arguments),
         Command::Channels(ask) => channels::channels(screen, &ask),
         Command::Routes(arguments) => channels::routes(screen, &arguments),
-        Command::Sim(command) => simulate::run(command, screen),
+        Command::Sim(command) => SIMULATOR.run(command, screen),
     }
 }

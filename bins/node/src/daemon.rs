@@ -1,4 +1,4 @@
-//! One node's life: start, signals, end.
+//! The life cycle of one node: start, signals, reload, end.
 
 use crate::Failure;
 use crate::config::{Advertise, Discovery, Settings};
@@ -7,9 +7,8 @@ use core::net::SocketAddr;
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use phalanx_core::gossip::{Config, Input};
-use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
-use phalanx_net::identity::{self, ACCEPTED_SECRETS, Identity, Trust, iso_8601};
+use phalanx_net::identity::{self, ACCEPTED_SECRETS, Identity, IdentityError, Trust, iso_8601};
 use phalanx_net::service::{Api, ChannelApi, Journal};
 use phalanx_net::shutdown::{Request, Signals};
 use phalanx_net::transport::{self, Bound, Limits, MeshNode, Tcp};
@@ -23,19 +22,15 @@ use tokio::task::JoinSet;
 use tokio::time;
 use tonic::service::Routes;
 
-/// A certificate that could not be renewed is tried again so often at most.
-const RENEWAL_RETRY: Duration = Duration::from_secs(3_600);
-/// One that ended is looked for so often: somebody may put a new one in its place.
-const AFTER_THE_END: Duration = Duration::from_secs(60);
-/// The longest time a farewell may take.
+/// Maximum time for the announcement that the node leaves.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
-/// The longest time the last log lines may take.
-const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
-/// The longest time that threads which cannot be broken off are waited for.
+/// Maximum time to write the last log lines.
+const LOG_DRAIN_MAX: Duration = Duration::from_secs(1);
+/// Maximum time to wait for threads that cannot be cancelled.
 const THREADS_MAX: Duration = Duration::from_millis(500);
 
 impl Settings {
-    /// What the node says of itself, listening at `address`.
+    /// Returns the content of the node's record, for a node that listens at `address`.
     pub(crate) fn content(&self, address: Option<SocketAddr>) -> Content {
         Content {
             nickname: self.nickname.clone(),
@@ -56,23 +51,26 @@ fn start(error: impl std::fmt::Display) -> Failure {
     Failure::Start(error.to_string())
 }
 
-/// Checks what can be checked without starting or writing anything.
+/// Checks everything that can be checked without starting the node or writing files.
 pub(crate) fn check(settings: &Settings) -> Result<String, Failure> {
     let inspected = identity::inspect(&settings.certificates, &settings.subject, clock::wall())
         .map_err(start)?;
-    let mut said = vec![format!("the configuration of {} is good", settings.subject)];
+    let mut said = vec![format!(
+        "the configuration of {} is valid",
+        settings.subject
+    )];
     said.extend(settings.warnings.iter().cloned());
     match inspected {
         None => {
-            said.push("its certificates do not exist yet; the first start makes them".to_owned());
+            said.push("its certificates do not exist yet; the first start creates them".to_owned());
         }
         Some(opened) => said.extend(opened.warnings.iter().map(ToString::to_string)),
     }
     Ok(said.join("\n"))
 }
 
-/// Runs the daemon until it is told to end, or, if so wanted, until standard input ends. `reload` reads the
-/// configuration again.
+/// Runs the daemon until a signal to end, or, if `until_input_ends`, until standard input ends.
+/// `reload` reads the configuration again.
 pub(crate) fn run(
     settings: Settings,
     until_input_ends: bool,
@@ -82,10 +80,10 @@ pub(crate) fn run(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| start(format!("the runtime cannot be started: {error}")))?;
+        .map_err(|error| start(format!("cannot start the async runtime: {error}")))?;
     to_the_end(runtime, async {
         let mut signals = Signals::listen()
-            .map_err(|error| start(format!("signals cannot be taken over: {error}")))?;
+            .map_err(|error| start(format!("cannot install the signal handlers: {error}")))?;
         if until_input_ends {
             signals.end_with(io::stdin());
         }
@@ -94,14 +92,15 @@ pub(crate) fn run(
     })
 }
 
-/// Runs a task to its end. What its threads still do then, a name being looked up for one, does not hold the end up.
+/// Runs a task until it completes. Its blocking threads, for example a name lookup, delay the
+/// return by at most [`THREADS_MAX`].
 fn to_the_end<T>(runtime: Runtime, task: impl Future<Output = T>) -> T {
     let ended = runtime.block_on(task);
     runtime.shutdown_timeout(THREADS_MAX);
     ended
 }
 
-/// Which of two came first; the first of them, if both did.
+/// The result of the future that completed first; the first future, if both did.
 enum Either<A, B> {
     First(A),
     Second(B),
@@ -118,12 +117,12 @@ async fn either<A, B>(
     .await
 }
 
-/// A running node and what it was started with.
+/// A running node with its settings.
 struct Daemon {
     settings: Settings,
     node: MeshNode,
     tasks: JoinSet<()>,
-    /// Held until the end.
+    /// The state directory, held until the daemon ends.
     _state: State,
 }
 
@@ -137,9 +136,9 @@ impl Daemon {
         for warning in &opened.warnings {
             tracing::warn!("{warning}");
         }
-        // The port first: a start that fails there shall not raise the epoch.
+        // The port is bound first: a start that fails because of the port must not raise the epoch.
         let bound = Bound::bind(Tcp, settings.listen).await.map_err(start)?;
-        let state = State::open(&settings.state_dir)?;
+        let state = State::open(&settings.state_dir).await?;
         let trust = opened.identity.trust().clone();
         let config = config(&settings, &state, bound.local_address(), &trust)?;
         let (node, tasks) = node(bound, config, opened.identity, &settings, &state)?;
@@ -148,8 +147,8 @@ impl Daemon {
         if !settings.trusted.is_empty() {
             let subnets = &settings.trusted;
             tracing::warn!(
-                "links to nodes in {subnets} that trust this node's network too are authenticated and not encrypted: \
-                 whoever sees them pass can read everything on them"
+                "links to nodes in {subnets} that trust this node's network too are authenticated but not encrypted: \
+                 their traffic is readable on the network"
             );
         }
         Ok(Self {
@@ -168,16 +167,19 @@ impl Daemon {
         notify(&[NotifyState::Ready]);
         let mut closed = pin!(self.node.closed());
         loop {
-            let until_due = until_renewal(&self.node.identity(), clock::wall());
             let event = async { either(closed.as_mut(), pin!(signals.next())).await };
-            let Ok(event) = time::timeout(until_due, event).await else {
-                self.renew_if_due().await?;
-                continue;
+            let due = pin!(self.node.renewal_due());
+            let event = match either(pin!(event), due).await {
+                Either::First(event) => event,
+                Either::Second(()) => {
+                    self.renew().await?;
+                    continue;
+                }
             };
             match event {
-                // Whoever supervises the daemon must see that it no longer serves.
+                // The service manager must see that the daemon does not serve any more.
                 Either::First(()) => {
-                    return Err(Failure::Run("the node has stopped by itself".to_owned()));
+                    return Err(Failure::Run("the node stopped unexpectedly".to_owned()));
                 }
                 Either::Second(Request::End) => break,
                 Either::Second(Request::Reload) => {
@@ -193,28 +195,31 @@ impl Daemon {
             match either(end.as_mut(), pin!(signals.next())).await {
                 Either::First(()) => return Ok(()),
                 Either::Second(Request::Reload) => {}
-                // Whoever asks twice does not want to wait.
+                // A second request to end skips the graceful end.
                 Either::Second(Request::End) => {
                     return Err(Failure::Run(
-                        "ended at once, on a second signal; the farewell may be unsaid".to_owned(),
+                        "ended immediately on a second signal; other members may detect the end by their failure detectors only".to_owned(),
                     ));
                 }
             }
         }
     }
 
-    /// Takes over what may change while the node runs; names what may not.
+    /// Applies the settings that can change while the node runs; logs the names of those that
+    /// cannot.
     async fn reload(&mut self, read: Result<Settings, String>) -> Result<(), Failure> {
         let new = match read {
             Ok(new) => new,
             Err(problems) => {
-                tracing::warn!("the configuration was not taken over: {problems}");
+                tracing::warn!("reload failed: keeping the previous configuration: {problems}");
                 return Ok(());
             }
         };
-        self.take_certificates(&new);
+        if let Err(problem) = self.take_certificates(&new) {
+            tracing::warn!("reload failed: keeping the previous certificates: {problem}");
+        }
         for key in self.settings.fixed_that_differ(&new) {
-            tracing::warn!(key, "this setting changed and needs a restart");
+            tracing::warn!(key, "this setting changed; restart the daemon to apply it");
         }
         let Settings {
             targets,
@@ -254,13 +259,13 @@ impl Daemon {
                 .map_err(stopped)?;
         }
         self.settings = new;
-        tracing::info!("the configuration was read again");
+        tracing::info!("the configuration was reloaded");
         Ok(())
     }
 
-    /// Publishes what the node says of itself by these settings.
+    /// Publishes the content of the node's record with these settings.
     async fn announce(&self, settings: &Settings) -> Result<(), Failure> {
-        // An absent address is kept as it is.
+        // `None` keeps the current address.
         let content = Content {
             address: None,
             ..content(settings, None, self.node.identity().trust())
@@ -272,48 +277,41 @@ impl Daemon {
             .map_err(stopped)
     }
 
-    /// Proves itself by what the certificates' source holds now, if that is worth it.
-    fn take_certificates(&self, settings: &Settings) {
+    /// Replaces the node's credentials by those that their source holds, if these are better. Whether it did.
+    fn take_certificates(&self, settings: &Settings) -> Result<bool, IdentityError> {
         let now = clock::wall();
-        let current = self.node.identity();
-        let taken = identity::open(&settings.certificates, &self.settings.subject, now)
-            .map(|opened| {
-                for warning in &opened.warnings {
-                    tracing::warn!("{warning}");
-                }
-                opened.identity
-            })
-            .and_then(|identity| {
-                if !current.yields_to(&identity, now) {
-                    return Ok(());
-                }
-                let until = iso_8601(identity.validity().not_after);
-                let trust = identity.trust().to_string();
-                self.node.renew(identity)?;
-                tracing::info!(trust, until, "the node proves itself anew");
-                Ok(())
-            });
-        if let Err(problem) = taken {
-            tracing::warn!("the certificates were not taken over: {problem}");
+        let opened = identity::open(&settings.certificates, &self.settings.subject, now)?;
+        for warning in &opened.warnings {
+            tracing::warn!("{warning}");
         }
+        let identity = opened.identity;
+        if !self.node.identity().yields_to(&identity, now) {
+            return Ok(false);
+        }
+        let until = iso_8601(identity.validity().not_after);
+        let trust = identity.trust().to_string();
+        self.node.renew(identity)?;
+        tracing::info!(trust, until, "the node uses a new certificate");
+        Ok(true)
     }
 
-    /// Mints or reads a new certificate when most of the life of the present one is over.
-    async fn renew_if_due(&self) -> Result<(), Failure> {
-        if clock::wall() >= self.node.identity().renewal() {
-            self.take_certificates(&self.settings);
-            self.announce(&self.settings).await?;
+    /// Mints or reads a new certificate, as the node requested.
+    async fn renew(&self) -> Result<(), Failure> {
+        match self.take_certificates(&self.settings) {
+            Ok(true) => self.announce(&self.settings).await?,
+            Ok(false) => self.node.renewal_unchanged().await,
+            Err(problem) => self.node.renewal_failed(problem.to_string()).await,
         }
         Ok(())
     }
 
-    /// Says farewell, ends the node, and lets the last log lines out.
+    /// Announces that the node leaves, ends the node, and waits for the last log lines.
     async fn end(self) {
         tracing::info!("leaving the mesh");
         let said = self.node.leave(LEAVE_MAX).await;
         if !said {
             tracing::warn!(
-                "the farewell was not finished in time; others will notice by themselves"
+                "leaving was not announced to all neighbours in time; the other members will detect it"
             );
         }
         self.node.shutdown().await;
@@ -322,7 +320,7 @@ impl Daemon {
         } = self;
         drop(node);
         let rest = async { while tasks.join_next().await.is_some() {} };
-        if time::timeout(LAST_WORDS_MAX, rest).await.is_err() {
+        if time::timeout(LOG_DRAIN_MAX, rest).await.is_err() {
             tasks.abort_all();
         }
         tracing::info!("phalanxd has ended");
@@ -330,7 +328,7 @@ impl Daemon {
 }
 
 impl Settings {
-    /// The settings that differ and cannot change while the node runs.
+    /// Returns the names of settings that differ and cannot change while the node runs.
     fn fixed_that_differ(&self, new: &Self) -> Vec<&'static str> {
         let fixed = [
             ("id or mesh", self.subject == new.subject),
@@ -352,7 +350,7 @@ impl Settings {
     }
 }
 
-/// What the node says of itself: what the settings say, and the secrets it accepts.
+/// Returns the content of the node's record: the settings, and the secrets that the node accepts.
 fn content(settings: &Settings, address: Option<SocketAddr>, trust: &Trust) -> Content {
     let mut content = settings.content(address);
     if let Some(accepted) = trust.accepted() {
@@ -361,19 +359,6 @@ fn content(settings: &Settings, address: Option<SocketAddr>, trust: &Trust) -> C
             .insert(ACCEPTED_SECRETS.to_owned(), accepted);
     }
     content
-}
-
-/// How long nothing need be done about an identity's certificate.
-fn until_renewal(identity: &Identity, now: Wall) -> Duration {
-    let early = identity.renewal().0.saturating_sub(now.0);
-    let left = identity.validity().not_after.0.saturating_sub(now.0);
-    let wait = match (early, left) {
-        (0, 0) => AFTER_THE_END,
-        (0, left) => Duration::from_secs((left / 4).max(1)),
-        (early, _) => Duration::from_secs(early),
-    };
-    // The calendar may be set meanwhile.
-    wait.min(RENEWAL_RETRY)
 }
 
 fn config(
@@ -416,7 +401,7 @@ fn node(
     let mut tasks = JoinSet::new();
     let routes = |node: &MeshNode| {
         let journal = Journal::new();
-        // Before the node runs, so that nothing is missed.
+        // The journal subscribes before the node runs, so that it misses no event.
         tasks.spawn(journal.clone().follow(node.subscribe()));
         let channels = ChannelApi::server(node.clone());
         Routes::new(Api::server(node.clone(), journal)).add_service(channels)
@@ -425,30 +410,28 @@ fn node(
     Ok((node, tasks))
 }
 
-/// Tells the service manager, if there is one.
+/// Notifies the service manager, if there is one.
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!("the service manager was not told: {error}");
+        tracing::warn!("cannot notify the service manager: {error}");
     }
 }
 
 fn notify_reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!("the service manager was not told: {error}"),
+        Err(error) => tracing::warn!("cannot notify the service manager: {error}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use phalanx_core::identity::NodeId;
-    use phalanx_net::identity::{Secret, Subject, Validity};
     use std::sync::mpsc::channel;
     use std::time::Instant;
 
     #[test]
-    fn a_thread_that_is_stuck_does_not_hold_up_the_end() {
+    fn a_blocked_thread_does_not_delay_the_end_of_the_runtime() {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .build()
@@ -458,7 +441,7 @@ mod tests {
         let begun = Instant::now();
         to_the_end(runtime, async {
             let (started, has_started) = tokio::sync::oneshot::channel();
-            // As the system's resolver does when no name server answers.
+            // A blocking call, like that of the system's resolver when no name server responds.
             let stuck = tokio::task::spawn_blocking(move || {
                 started.send(()).unwrap();
                 held.recv_timeout(stuck_for)
@@ -468,21 +451,5 @@ mod tests {
         });
         assert!(begun.elapsed() < stuck_for / 2, "{:?}", begun.elapsed());
         drop(release);
-    }
-
-    #[test]
-    fn a_certificate_is_renewed_when_two_thirds_of_its_life_are_over() {
-        let subject = Subject::node("test", NodeId::new("a").unwrap()).unwrap();
-        let validity = Validity {
-            not_before: Wall(1_600_000_000),
-            not_after: Wall(1_600_090_000),
-        };
-        let secret = Secret::make().unwrap();
-        let now = Wall(1_600_000_000);
-        let identity = Identity::from_secrets(&[secret], &subject, validity, now).unwrap();
-        let wait = |now: u64| until_renewal(&identity, Wall(1_600_000_000 + now)).as_secs();
-        assert_eq!([wait(0), wait(59_000), wait(59_999)], [3_600, 1_000, 1]);
-        assert_eq!([wait(60_000), wait(89_000), wait(89_999)], [3_600, 250, 1]);
-        assert_eq!(wait(90_000), 60);
     }
 }

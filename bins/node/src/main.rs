@@ -1,7 +1,8 @@
-//! The mesh daemon: reads its configuration, runs one node, and leaves the mesh when it is told to end.
+//! The mesh daemon: reads its configuration, runs one node, and leaves the mesh on a signal to end.
 //!
-//! Exit code 0: it ended as it was told. 1: it failed while running. 2: it was not started, because of what the
-//! message on standard error names. Log lines go to standard error; standard output stays empty.
+//! Exit codes: 0, the daemon ended on request; 1, it failed while running; 2, it was not started
+//! for the reason printed on standard error. Log lines go to standard error; standard output stays
+//! empty.
 
 mod config;
 mod daemon;
@@ -14,12 +15,12 @@ use flags::Flags;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// Why the daemon ends otherwise than it was told.
+/// Reason for an end of the daemon without a request.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It was not started.
+    /// The daemon was not started.
     Start(String),
-    /// It failed while running.
+    /// The daemon failed while running.
     Run(String),
 }
 
@@ -28,11 +29,11 @@ fn main() -> ExitCode {
     match go(&flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Start(message)) => {
-            say(&message);
+            print_to_stderr(&message);
             ExitCode::from(2)
         }
         Err(Failure::Run(message)) => {
-            say(&message);
+            print_to_stderr(&message);
             ExitCode::FAILURE
         }
     }
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
 fn go(flags: &Flags) -> Result<(), Failure> {
     let settings = load(flags).map_err(Failure::Start)?;
     if flags.check_config {
-        return daemon::check(&settings).map(|said| say(&said));
+        return daemon::check(&settings).map(|said| print_to_stderr(&said));
     }
     daemon::run(settings, flags.until_input_ends, || load(flags))
 }
@@ -50,8 +51,8 @@ fn load(flags: &Flags) -> Result<Settings, String> {
     Settings::load(flags, std::env::vars_os()).map_err(|problems| problems.join("\n"))
 }
 
-/// Writes to standard error: before the log begins, and after it ended.
-fn say(text: &str) {
-    // There is nobody left to tell when standard error is closed.
+/// Writes to standard error before the log starts and after it has ended.
+fn print_to_stderr(text: &str) {
+    // The error is ignored: no other output is left if standard error is closed.
     let _lost = writeln!(std::io::stderr(), "{text}").is_err();
 }

@@ -2,34 +2,37 @@
 
 use crate::Failure;
 use phalanx_net::clock;
-use phalanx_net::store::{FileEpoch, StoreError};
+use phalanx_net::store::{FileStore, epoch};
 use std::fs::DirBuilder;
 use std::path::Path;
 
-/// A held state directory; let go when the last clone of the store is dropped, or when the process dies.
+fn start(error: impl std::fmt::Display) -> Failure {
+    Failure::Start(error.to_string())
+}
+
+/// A held state directory; released when the last clone of the store is dropped, or when the process dies.
 #[derive(Debug)]
 pub(crate) struct State {
-    /// Where the epoch is kept.
-    pub(crate) store: FileEpoch,
+    /// The durable items.
+    pub(crate) store: FileStore,
     /// The epoch of this start, stored already.
     pub(crate) epoch: u64,
 }
 
 impl State {
-    /// Makes the directory if need be, takes hold of it, and raises the epoch.
-    pub(crate) fn open(directory: &Path) -> Result<Self, Failure> {
+    /// Creates the directory if it does not exist, holds it, and raises the epoch.
+    pub(crate) async fn open(directory: &Path) -> Result<Self, Failure> {
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(directory).map_err(|error| {
             Failure::Start(format!(
-                "{}: cannot be used as the state directory: {error}; check that this user may write in it",
+                "{}: cannot be used as the state directory: {error}; check that this user may write to it",
                 directory.display()
             ))
         })?;
-        let failed = |error: StoreError| Failure::Start(error.to_string());
-        let store = FileEpoch::hold(directory).map_err(failed)?;
-        let epoch = store.next_epoch(clock::wall()).map_err(failed)?;
+        let store = FileStore::hold(directory).map_err(start)?;
+        let epoch = epoch::next(&store, clock::wall()).await.map_err(start)?;
         Ok(Self { store, epoch })
     }
 }

@@ -1,7 +1,7 @@
-//! What can happen to the channels of a node, what they order, and what they tell people.
+//! Inputs, outputs and events of a node's channels.
 
-use super::custom::Custom;
-use super::message::{ChannelName, Data, Failure, Kind, Parcel, UpdateId, Version};
+use super::message::{ChannelName, Data, Failure, Kind, Packet, UpdateId, Version};
+use super::store::Custom;
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::machine::Wake;
@@ -9,51 +9,51 @@ use crate::time::Duration;
 use core::fmt;
 use std::sync::Arc;
 
-/// Names one order of the application; numbered by the adapter.
+/// Identifies a request of an application; numbered by the adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Request(pub u64);
 
 /// An open link of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbour {
-    /// Which link.
+    /// The link.
     pub link: LinkId,
-    /// Who is there.
+    /// The node at the other end.
     pub peer: NodeId,
-    /// Whether something was heard on it lately.
+    /// Whether something was received on it recently.
     pub lively: bool,
 }
 
 /// How an application opens a channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// What its broadcasts are.
+    /// The kind of its broadcasts.
     pub kind: Kind,
-    /// Time between two comparisons with neighbours (periodic anti-entropy).
+    /// Interval of anti-entropy with neighbours.
     pub interval: Duration,
-    /// The most unicast messages handed to the application that it has not consumed; 0: it takes none, and their
-    /// senders hear that nothing runs on this channel here. However many, they have [`ROOM_BYTES`].
+    /// Receive window: maximum number of unicast messages handed to the application that it has not consumed, in at most
+    /// [`ROOM_BYTES`]. With 0 it accepts none, and their senders get [`Failure::NoSuchChannel`].
     pub room: u32,
     /// The application's own state, if the kind is [`Kind::Custom`].
     pub custom: Option<Custom>,
 }
 
-/// The most bytes of unicast messages handed to an application that it has not consumed.
+/// Maximum number of bytes of unicast messages handed to an application that it has not consumed.
 pub const ROOM_BYTES: usize = 16 * 1024 * 1024;
 const _: () = assert!(
     super::message::PAYLOAD_BYTES_MAX <= ROOM_BYTES,
     "every message must find room once the others are consumed"
 );
 
-/// The shortest time between two comparisons with neighbours.
+/// Minimum interval of anti-entropy with neighbours.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
-/// The longest.
+/// Maximum interval.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(3600);
-/// The usual.
+/// Default interval.
 pub const INTERVAL: Duration = Duration::from_secs(30);
 
 impl Options {
-    /// The usual options of a kind; a custom channel without state of its own passes everything on.
+    /// The default options of a kind. A custom channel without the application's state passes all updates on.
     #[must_use]
     pub const fn of(kind: Kind) -> Self {
         Self {
@@ -65,7 +65,7 @@ impl Options {
     }
 }
 
-/// What must hold for a transaction.
+/// A condition of a transaction on one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// The key has no value.
@@ -81,95 +81,95 @@ pub enum Expected {
 pub struct Write {
     /// The key.
     pub key: Arc<str>,
-    /// Its value from then on; none deletes it.
+    /// Its new value; none deletes the key.
     pub value: Option<Arc<[u8]>>,
 }
 
-/// Reads and writes of a map that happen together or not at all, on this node's copy.
+/// Reads and writes of a map, applied together or not at all on this node's copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
-    /// What must hold.
+    /// Conditions by key, all of which must hold.
     pub compare: Vec<(Arc<str>, Expected)>,
-    /// What is written then; at most [`ENTRIES_MAX`](super::message::ENTRIES_MAX).
+    /// The writes; at most [`ENTRIES_MAX`](super::message::ENTRIES_MAX).
     pub write: Vec<Write>,
 }
 
-/// What can happen.
+/// An input of the machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// All open links, whenever they or their state changed.
     Neighbours(Vec<Neighbour>),
-    /// Something was said on an open link.
+    /// A message arrived on an open link.
     Receive {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// What.
+        /// The message.
         data: Data,
     },
-    /// The answer to [`Output::Route`]: over this link.
+    /// The answer to [`Output::Route`]: the packet goes on over this link.
     Forward {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// The parcel.
-        parcel: Arc<Parcel>,
+        /// The packet.
+        packet: Arc<Packet>,
     },
-    /// The answer to [`Output::Route`]: nowhere.
+    /// The answer to [`Output::Route`]: the packet cannot go on.
     Unroutable {
-        /// The parcel.
-        parcel: Arc<Parcel>,
-        /// Why.
+        /// The packet.
+        packet: Arc<Packet>,
+        /// The reason.
         failure: Failure,
     },
     /// An application opens a channel.
     Open {
-        /// To answer with.
+        /// Repeated in the answer.
         request: Request,
-        /// Which.
+        /// The channel.
         channel: ChannelName,
-        /// How.
+        /// Its options.
         options: Options,
     },
     /// The application closes a channel; the node still relays it.
     Close {
-        /// Which.
+        /// The channel.
         channel: ChannelName,
     },
-    /// Broadcast on a channel of messages, or merge into custom state and broadcast what was news.
+    /// Broadcast on a channel of messages, or merge into custom state and broadcast the part that was new.
     Publish {
-        /// To answer with.
+        /// Repeated in the answer.
         request: Request,
-        /// On which.
+        /// The channel.
         channel: ChannelName,
         /// The message, or the update.
         payload: Arc<[u8]>,
     },
     /// Compare and write on a channel that is a map.
     Transact {
-        /// To answer with.
+        /// Repeated in the answer.
         request: Request,
-        /// On which.
+        /// The channel.
         channel: ChannelName,
-        /// What.
+        /// The comparisons and writes.
         transaction: Transaction,
     },
     /// Send to one member.
     Send {
-        /// To answer with: when the message was handed to the application there, or could not be.
+        /// Repeated in the answer, which comes when the message was handed to the receiving application, or failed.
         request: Request,
-        /// To whom.
+        /// The receiver.
         to: NodeId,
-        /// On which channel.
+        /// The channel.
         channel: ChannelName,
-        /// What.
+        /// The message.
         payload: Arc<[u8]>,
-        /// Whether to send once and answer at once.
+        /// Send once, unacknowledged: the answer comes at once.
         datagram: bool,
     },
-    /// The application consumed messages that were sent to it.
+    /// The application consumed unicast messages.
     Consumed {
-        /// On which channel.
+        /// The channel.
         channel: ChannelName,
-        /// How many.
+        /// The number of messages.
         count: u32,
         /// The bytes of their payloads.
         bytes: usize,
@@ -184,26 +184,26 @@ impl From<Wake> for Input {
     }
 }
 
-/// What an order of the application came to.
+/// The result of a request that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
     /// The channel is open.
     Opened,
-    /// The broadcast is on its way.
+    /// The broadcast was queued on all links.
     Published(UpdateId),
-    /// Nothing in it was news: nothing was broadcast.
+    /// The update changed nothing: nothing was broadcast.
     NoNews,
-    /// The writes happened.
+    /// The writes were applied and broadcast, as this version.
     Committed(Version),
-    /// A comparison failed; the key it failed at.
+    /// A comparison failed, at this key: nothing was written.
     Differs(Arc<str>),
-    /// The message was handed to the application there.
+    /// The message was handed to the receiving application.
     Delivered,
     /// The datagram was sent.
     Sent,
 }
 
-/// Why an order of the application was not carried out.
+/// Why a request of an application was not carried out. State is unchanged, unless the variant says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Another application of this node has the channel open.
@@ -212,23 +212,23 @@ pub enum Refusal {
     NotOpen,
     /// The mesh uses the channel for another kind.
     OtherKind(Kind),
-    /// The channel's kind has no such order.
+    /// The channel's kind does not support the request.
     WrongKind(Kind),
-    /// The node knows as many channels as it may.
+    /// The node knows [`CHANNELS_MAX`](super::CHANNELS_MAX) channels.
     TooManyChannels,
     /// More than [`PAYLOAD_BYTES_MAX`](super::message::PAYLOAD_BYTES_MAX) bytes.
     TooLarge(usize),
-    /// Too much is on its way already; try again.
+    /// Queues or the map are full; try again. Custom state was merged all the same.
     Full,
     /// A key is empty, too long or holds a control character.
     BadKey(Arc<str>),
-    /// A key is written twice, or nothing is written, or too much.
+    /// A key is written twice, or the number of writes is out of bounds.
     BadTransaction,
-    /// The interval lies outside its bounds.
+    /// The interval is out of bounds.
     BadInterval(Duration),
-    /// The application's own state could not take the update.
+    /// The application's state rejected the update, for this reason.
     Malformed(String),
-    /// The message was not delivered.
+    /// The message was not delivered; after [`Failure::TimedOut`] it may have been.
     Undelivered(Failure),
 }
 
@@ -279,113 +279,113 @@ impl fmt::Display for Refusal {
 
 impl core::error::Error for Refusal {}
 
-/// Something for the application of a channel.
+/// A delivery to the application of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// A message to this node.
+    /// A unicast message.
     Message {
-        /// Who sent it, as the nodes on the way say.
+        /// The sender, as the nodes on the path claim.
         from: NodeId,
-        /// What.
+        /// The message.
         payload: Arc<[u8]>,
-        /// Its sender waits for no answer.
+        /// The message is unacknowledged.
         datagram: bool,
     },
-    /// A broadcast: a message, or what was news in an update of custom state.
+    /// A broadcast message, or the new part of an update of custom state.
     Broadcast {
-        /// Its name.
+        /// The broadcast.
         id: UpdateId,
-        /// What.
+        /// The message or update.
         payload: Arc<[u8]>,
     },
-    /// A key of the map has another value.
+    /// A key of the map changed.
     Changed {
-        /// Which key.
+        /// The key.
         key: Arc<str>,
         /// Its value; none if it was deleted.
         value: Option<Arc<[u8]>>,
         /// The write.
         version: Version,
     },
-    /// A write of this node lost against one that was made without knowing it.
+    /// A write of this node lost against a concurrent write.
     Conflict {
-        /// Which key.
+        /// The key.
         key: Arc<str>,
         /// This node's write.
         lost: Version,
-        /// The write that stands.
+        /// The winning write.
         won: Version,
     },
 }
 
-/// What the caller must do.
+/// An order to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Send on a link.
+    /// Send a message on a link.
     Transmit {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// What.
+        /// The message.
         data: Data,
     },
-    /// Find the way of a parcel; answer with `Forward` or `Unroutable`.
-    Route(Arc<Parcel>),
-    /// Hand to the application of a channel.
+    /// Choose the next hop of a packet; answer with `Forward` or `Unroutable`.
+    Route(Arc<Packet>),
+    /// Deliver to the application of a channel.
     Deliver {
-        /// Which.
+        /// The channel.
         channel: ChannelName,
-        /// What.
+        /// The delivery.
         delivery: Delivery,
     },
-    /// Tell the application what its order came to.
+    /// Answer a request of the application.
     Answer {
-        /// Which order.
+        /// The request.
         request: Request,
-        /// What it came to.
+        /// Its result.
         result: Result<Done, Refusal>,
     },
-    /// Tell people.
+    /// Report a fact to people.
     Report(Event),
 }
 
 /// A fact for people. Never needed for correctness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A channel is heard of for the first time.
+    /// A channel became known.
     Learnt {
-        /// Which.
+        /// The channel.
         channel: ChannelName,
         /// Its kind.
         kind: Kind,
     },
-    /// Something a neighbour said was not taken.
+    /// An item of a neighbour was rejected.
     Rejected {
-        /// Who said it.
+        /// The neighbour.
         from: NodeId,
-        /// Why.
+        /// The reason.
         reason: Rejection,
     },
-    /// A message of this node failed on its way and is sent another way.
+    /// A message of this node failed on its path and is sent again, by another route if there is one.
     Rerouted {
-        /// To whom.
+        /// The receiver.
         to: NodeId,
         /// Why it failed.
         failure: Failure,
     },
-    /// A parcel passing through could not be passed on; its sender is told.
+    /// A packet of another node could not be passed on; its sender is notified.
     RelayFailed {
-        /// Who sent it.
+        /// The sender.
         from: NodeId,
-        /// Who should get it.
+        /// The receiver.
         to: NodeId,
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
-    /// Broadcasts to a slow neighbour were dropped; a comparison will bring them.
+    /// Broadcasts to a slow neighbour were dropped; anti-entropy repairs them.
     Dropped {
         /// The neighbour.
         peer: NodeId,
-        /// Which channel.
+        /// The channel.
         channel: ChannelName,
     },
 }
@@ -403,7 +403,7 @@ impl Event {
         }
     }
 
-    /// Whom the event is about.
+    /// The node that the event is about.
     #[must_use]
     pub const fn subject(&self) -> Option<&NodeId> {
         match self {
@@ -415,19 +415,19 @@ impl Event {
     }
 }
 
-/// Why something a neighbour said was not taken.
+/// Why an item of a neighbour was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rejection {
-    /// A parcel or broadcast that the neighbour itself sent bears another's name, or ours.
+    /// A packet or broadcast that the neighbour itself made names another node, or this node, as its origin.
     ForgedOrigin,
-    /// The channel is of another kind.
+    /// The channel has another kind.
     OtherKind,
-    /// The node knows as many channels, or as many origins of one, as it may.
+    /// The node knows the maximum number of channels, or of origins.
     TooMany,
-    /// A piece without its beginning, or a payload over its bound.
+    /// A segment without its beginning, or a payload above its bound.
     BrokenPayload,
     /// A counter above the allowed maximum.
     CounterTooHigh,
-    /// The application's own state could not take it.
+    /// The application's state rejected the update.
     Malformed,
 }

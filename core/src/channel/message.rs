@@ -1,8 +1,8 @@
-//! What two neighbours say to each other about channels, over one link.
+//! Messages about channels between two neighbours, over one link.
 //!
 //! A [`Data`] is one message of a link: at most [`FRAME_BYTES_MAX`](crate::size::FRAME_BYTES_MAX) bytes
-//! encoded. A payload that does not fit is cut: the first piece travels in its item, the others in [`Item::Rest`]
-//! right behind it on the same link. Sizes equal the wire format's (net/proto/mesh.proto).
+//! encoded. A payload that does not fit is cut into segments: the first travels in its item, the others in
+//! [`Item::Segment`] right behind it on the same link. Sizes equal the wire format's (net/proto/mesh.proto).
 
 use crate::identity::{NameError, NodeId, check_name};
 use crate::random::{hash_bytes, mix};
@@ -11,15 +11,15 @@ use crate::sketch::Cell;
 use core::fmt;
 use std::sync::Arc;
 
-/// The most bytes one payload has.
+/// Maximum number of bytes of one payload.
 pub const PAYLOAD_BYTES_MAX: usize = 10 * 1024 * 1024;
-/// The most entries one update of a map has.
+/// Maximum number of entries of one update of a map.
 pub const ENTRIES_MAX: usize = 64;
-/// The longest key of a map, in bytes.
+/// Maximum length of a key of a map, in bytes.
 pub const KEY_BYTES_MAX: usize = 128;
-/// The most nodes a parcel passes.
+/// Maximum number of nodes that a packet passes.
 pub const HOPS_MAX: usize = 24;
-/// The most digests asked for at once.
+/// Maximum number of digests asked for at once.
 pub const WANT_MAX: usize = 1_000;
 
 /// A channel's name: the rules of [`NodeId`]. Cloning is cheap.
@@ -62,14 +62,14 @@ impl fmt::Debug for ChannelName {
     }
 }
 
-/// What a channel's broadcasts are. All nodes of a mesh use one kind for one name.
+/// The kind of a channel's broadcasts. All nodes of a mesh use one kind for one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Messages, each delivered once; the latest of each origin are kept for who comes later.
+    /// Messages, each delivered once; the latest of each origin are kept for members that join later.
     Messages,
     /// A map from keys to values that every node holds; the later write wins.
     Map,
-    /// State of the application's own, merged by it ([`Mergeable`](super::Mergeable)).
+    /// State that the application merges itself ([`Mergeable`](super::Mergeable)).
     Custom,
 }
 
@@ -94,9 +94,9 @@ impl fmt::Display for Kind {
 /// Names one broadcast.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UpdateId {
-    /// On which channel.
+    /// The channel.
     pub channel: ChannelName,
-    /// Who published.
+    /// The publisher.
     pub origin: NodeId,
     /// The origin's epoch.
     pub epoch: u64,
@@ -109,7 +109,7 @@ pub struct UpdateId {
 pub struct Version {
     /// Above every clock the writer had seen on the channel (Lamport 1978).
     pub clock: u64,
-    /// Who wrote.
+    /// The writer.
     pub origin: NodeId,
     /// The writer's epoch.
     pub epoch: u64,
@@ -120,20 +120,20 @@ pub struct Version {
 /// One write of an update; its value is a part of the update's payload.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
-    /// What was written; 1 to [`KEY_BYTES_MAX`] bytes.
+    /// The key; 1 to [`KEY_BYTES_MAX`] bytes.
     pub key: Arc<str>,
-    /// What the writer overwrote; none if it knew nothing there.
+    /// The version that the writer overwrote; none if the key was unknown to it.
     pub over: Option<Version>,
     /// The value's length in bytes; none: the key is deleted.
     pub length: Option<u32>,
 }
 
-/// What an update says.
+/// The content of an update.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Body {
     /// The payload is a message.
     Message,
-    /// The payload is the values of these writes, one behind the other; they were decided together.
+    /// The payload is the concatenated values of these writes of one transaction.
     Entries {
         /// The writes' clock.
         clock: u64,
@@ -161,14 +161,14 @@ impl Body {
 pub struct Update {
     /// Its name.
     pub id: UpdateId,
-    /// What it says.
+    /// Its content.
     pub body: Body,
     /// At most [`PAYLOAD_BYTES_MAX`] bytes.
     pub payload: Arc<[u8]>,
 }
 
 impl Update {
-    /// A hash of the name and everything it says.
+    /// A hash of the name, the content and the payload.
     #[must_use]
     pub fn digest(&self) -> u64 {
         let mut hash = hash_bytes(&self.payload);
@@ -186,7 +186,7 @@ impl Update {
         hash
     }
 
-    /// The writes, each with its value; none for a value: the key is deleted. Nothing unless it is a map's.
+    /// The writes, each with its value; none for a deletion. Empty unless the update is a map's.
     pub fn writes(&self) -> impl Iterator<Item = (&Entry, Option<&[u8]>)> {
         let entries = match &self.body {
             Body::Entries { entries, .. } => entries.as_slice(),
@@ -220,14 +220,14 @@ impl Update {
     }
 }
 
-/// What a parcel is for.
+/// The purpose of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
     /// Bytes for the application; answered by `Delivered` or `Failed`.
     Message,
-    /// Bytes for the application, unanswered: it may be lost or come twice.
+    /// Bytes for the application, unanswered: they may be lost or arrive twice.
     Datagram,
-    /// The sender's whole state of a channel that its application merges, unanswered.
+    /// The sender's whole state of a custom channel, unanswered.
     State,
     /// The message of this number was handed to the application.
     Delivered,
@@ -238,19 +238,19 @@ pub enum Purpose {
 /// Why a message was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
-    /// Nobody of this name is known.
+    /// No member of this name is known.
     UnknownPeer,
     /// The peer is down or has left.
     PeerDown,
     /// No path leads there.
     NoRoute,
-    /// A node on the way could not pass it on, and no other way was found in time.
+    /// A node on the path could not pass the message on, and no other route was found in time.
     RelayLost,
-    /// The peer runs nothing on this channel.
+    /// The peer has no application on the channel.
     NoSuchChannel,
-    /// The application there, or a queue on the way, is full.
+    /// The receiving application, or a queue on the path, is full.
     Busy,
-    /// No answer came in time: it may have been delivered.
+    /// No answer came in time: the message may have been delivered.
     TimedOut,
 }
 
@@ -283,96 +283,96 @@ impl fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
-/// Bytes on their way from one node to another.
+/// A message, or its answer, that is routed from one node to another over relays.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Parcel {
-    /// Who sent it.
+pub struct Packet {
+    /// The sender.
     pub from: NodeId,
-    /// Who shall get it.
+    /// The receiver.
     pub to: NodeId,
-    /// Of a message or datagram: the sender's epoch; of an answer: that of who is answered.
+    /// The epoch of the sender of the message; an answer repeats it.
     pub epoch: u64,
-    /// The sender's number for the message; an answer has its message's.
+    /// The sender's number for the message; an answer repeats it.
     pub number: u64,
     /// The sender waits for no answer below this number.
     pub floor: u64,
-    /// What it is for.
+    /// Its purpose.
     pub purpose: Purpose,
-    /// On which channel.
+    /// The channel.
     pub channel: ChannelName,
-    /// The nodes it has passed, the sender first; at most [`HOPS_MAX`].
+    /// The hops to avoid, then the nodes that it passed, beginning with its sender; at most [`HOPS_MAX`].
     pub path: Vec<NodeId>,
     /// At most [`PAYLOAD_BYTES_MAX`] bytes.
     pub payload: Arc<[u8]>,
 }
 
-/// One thing said about channels.
+/// One item of a message about channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
-    /// The sender has this and may be asked for it.
+    /// The sender holds this broadcast and may be asked for it (IHAVE of Plumtree).
     Have(UpdateId),
-    /// The sender asks for this; the link becomes eager.
+    /// The sender asks for this broadcast; the link becomes eager.
     Graft(UpdateId),
     /// A broadcast.
     Update {
-        /// It; its payload ends early if there is a rest.
+        /// The broadcast, with the first segment of its payload.
         update: Arc<Update>,
-        /// It was asked for by its digest: says nothing about the tree.
+        /// Anti-entropy sends it: it says nothing about the broadcast tree.
         repair: bool,
-        /// Bytes of the payload that follow.
-        rest: u32,
+        /// Bytes of the payload that follow in segments.
+        remaining: u32,
     },
-    /// A parcel.
-    Parcel {
-        /// It; its payload ends early if there is a rest.
-        parcel: Arc<Parcel>,
-        /// Bytes of the payload that follow.
-        rest: u32,
+    /// A packet.
+    Packet {
+        /// The packet, with the first segment of its payload.
+        packet: Arc<Packet>,
+        /// Bytes of the payload that follow in segments.
+        remaining: u32,
     },
-    /// More of the payload before.
-    Rest(Arc<[u8]>),
-    /// Order-free hash of what the sender holds of a channel.
+    /// The next segment of the payload before.
+    Segment(Arc<[u8]>),
+    /// Order-free hash of the sender's state of a channel.
     Digest {
-        /// Which.
+        /// The channel.
         channel: ChannelName,
-        /// Of which kind.
+        /// Its kind.
         kind: Kind,
         /// The hash.
         hash: u64,
     },
-    /// What the sender holds of a channel as a set sketch.
+    /// The sender's state of a channel as a set sketch.
     Sketch {
-        /// Which.
+        /// The channel.
         channel: ChannelName,
-        /// Of which kind.
+        /// Its kind.
         kind: Kind,
-        /// Its cells.
+        /// The cells of the sketch.
         cells: Vec<Cell>,
     },
-    /// The sketch could not be decoded: send one of this many cells, or, if 0, everything.
+    /// The sketch could not be decoded: send a larger one, or the whole state.
     Larger {
-        /// Which channel.
+        /// The channel.
         channel: ChannelName,
-        /// How many cells.
+        /// The number of cells; 0 for the whole state.
         cells: u32,
     },
-    /// Please send what has these digests.
+    /// Send the elements with these digests.
     Want {
-        /// Which channel.
+        /// The channel.
         channel: ChannelName,
         /// The digests; at most [`WANT_MAX`].
         digests: Vec<u64>,
     },
 }
 
-/// A batch of what there is to say about channels.
+/// One message about channels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Data {
-    /// So many more bytes of [`Data`] may be sent in return.
+    /// Window credit: the number of further bytes of [`Data`] that may be sent in return.
     pub credit: u32,
-    /// The receiver shall announce its broadcasts on this link instead of sending them.
+    /// The receiver is to announce broadcasts on this link instead of sending them (PRUNE of Plumtree).
     pub prune: bool,
-    /// What there is.
+    /// The items, in order.
     pub items: Vec<Item>,
 }
 
@@ -407,8 +407,8 @@ impl Encoded for Entry {
 }
 
 impl Update {
-    /// The encoded size with so many bytes of payload.
-    pub(super) fn cut_len(&self, payload: usize, repair: bool, rest: u32) -> usize {
+    /// The encoded size with `payload` bytes of payload.
+    pub(super) fn cut_len(&self, payload: usize, repair: bool, remaining: u32) -> usize {
         // Every kind has a non-zero number on the wire.
         let body = 2 + match &self.body {
             Body::Message | Body::Custom => 0,
@@ -423,13 +423,13 @@ impl Update {
             + body
             + size::boolean(repair)
             + size::bytes(payload)
-            + size::uint(u64::from(rest))
+            + size::uint(u64::from(remaining))
     }
 }
 
-impl Parcel {
-    /// The encoded size with so many bytes of payload.
-    pub(super) fn cut_len(&self, payload: usize, rest: u32) -> usize {
+impl Packet {
+    /// The encoded size with `payload` bytes of payload.
+    pub(super) fn cut_len(&self, payload: usize, remaining: u32) -> usize {
         // Every purpose and every failure has a non-zero number on the wire.
         let purpose = match self.purpose {
             Purpose::Message | Purpose::Datagram | Purpose::State | Purpose::Delivered => 2,
@@ -448,7 +448,7 @@ impl Parcel {
             + size::bytes(self.channel.as_str().len())
             + path.sum::<usize>()
             + size::bytes(payload)
-            + size::uint(u64::from(rest))
+            + size::uint(u64::from(remaining))
     }
 }
 
@@ -460,10 +460,10 @@ impl Encoded for Item {
             Self::Update {
                 update,
                 repair,
-                rest,
-            } => update.cut_len(update.payload.len(), *repair, *rest),
-            Self::Parcel { parcel, rest } => parcel.cut_len(parcel.payload.len(), *rest),
-            Self::Rest(bytes) => bytes.len(),
+                remaining,
+            } => update.cut_len(update.payload.len(), *repair, *remaining),
+            Self::Packet { packet, remaining } => packet.cut_len(packet.payload.len(), *remaining),
+            Self::Segment(bytes) => bytes.len(),
             Self::Digest { channel, hash, .. } => {
                 size::bytes(channel.as_str().len()) + 2 + if *hash == 0 { 0 } else { 9 }
             }

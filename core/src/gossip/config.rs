@@ -1,4 +1,4 @@
-//! What a node is told at its start.
+//! Settings of a node: its own facts, and the timings and bounds of the protocol.
 
 use crate::identity::NodeId;
 use crate::link::Address;
@@ -20,7 +20,7 @@ pub struct Config {
     pub epoch: u64,
     /// Random for this start, not 0.
     pub instance: u32,
-    /// What the node says of itself.
+    /// The content of the node's own record.
     pub content: Content,
     /// Addresses of members to join by.
     pub targets: Vec<Address>,
@@ -108,7 +108,7 @@ pub struct Tuning {
     pub forget_after: Duration,
     /// A timer this late means that we were stopped.
     pub pause_threshold: Duration,
-    /// How long a leaving node waits for its farewell to spread.
+    /// How long a leaving node waits for its last record to spread.
     pub leave_linger: Duration,
     /// The most links at one time.
     pub links_max: usize,

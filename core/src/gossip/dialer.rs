@@ -1,38 +1,328 @@
-//! Dials under way.
+//! Dials in progress, and the back-off from members that could not be dialled.
+//!
+//! ```text
+//!   begin ──adapter: connected──► handshake ──finished──► (a link)
+//!     └──────adapter: failed, time-out, refused, or the connection closed──► (ended)
+//! ```
+//!
+//! The purpose of a dial decides what its end leads to; that is up to the machine. Bounds: [`DIALS_MAX`] dials, and one
+//! back-off a member.
 
-use crate::link::{Address, LinkId};
-use crate::time::Instant;
+use super::context::Context;
+use super::interface::Output;
+use super::timer::Timer;
+use crate::link::{Address, DialId, LinkId};
+use crate::size::held;
+use crate::time::{Duration, Instant};
 use crate::topology::Handle;
+use std::collections::BTreeMap;
 
-/// Why something is dialled.
+/// The most dials in progress at one time.
+pub const DIALS_MAX: usize = 32;
+
+/// The reason of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// To join, or to find a mesh that split off: index into the targets.
-    Target(usize),
-    /// A refused dialer was told to try there.
+    /// A seed address, to join or to find a part of the mesh that split off: index into the seed addresses.
+    Seed(usize),
+    /// An address that a refusal named.
     Referral,
-    /// A member this node watches.
+    /// A ring neighbour.
     Ring,
     /// A silent or broken neighbour.
     Redial,
     /// A member that is down.
     Probe,
-    /// The extra link.
+    /// The extra random link.
     RandomLink,
-    /// A member to whom a link is wanted for what applications send.
-    Wanted,
-    /// A neighbour whose link stands, to put a new connection in its place.
+    /// A member to which applications' data asks for a link.
+    Requested,
+    /// A neighbour whose open link a new connection replaces.
     Renewal,
 }
 
 /// A dial in progress, up to the end of its handshake.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Dial {
-    pub(super) purpose: Purpose,
-    pub(super) address: Address,
+    purpose: Purpose,
+    address: Address,
     /// The expected peer; after the connection, the peer that answered.
-    pub(super) expected: Option<Handle>,
-    pub(super) link: Option<LinkId>,
-    pub(super) session: u32,
-    pub(super) started: Instant,
+    peer: Option<Handle>,
+    /// The connection, once there is one, and the session that this node proposed on it.
+    connection: Option<(LinkId, u32)>,
+    started: Instant,
+}
+
+impl Dial {
+    pub(super) const fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    pub(super) const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(super) const fn peer(&self) -> Option<Handle> {
+        self.peer
+    }
+
+    pub(super) fn link(&self) -> Option<LinkId> {
+        self.connection.map(|(link, _)| link)
+    }
+}
+
+/// A pause in dialling one member.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct BackOff {
+    until: Instant,
+    /// Failed dials in a row.
+    failures: u32,
+}
+
+/// The dials of one node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Dialer {
+    dials: BTreeMap<DialId, Dial>,
+    /// The number of dials ever begun.
+    begun: u64,
+    back_offs: BTreeMap<Handle, BackOff>,
+}
+
+/// Dials.
+impl Dialer {
+    /// Begins a dial, unless too many are in progress.
+    pub(super) fn begin(
+        &mut self,
+        context: &mut Context,
+        purpose: Purpose,
+        address: Address,
+        peer: Option<Handle>,
+    ) {
+        if self.dials.len() >= DIALS_MAX {
+            return;
+        }
+        self.begun += 1;
+        let dial = DialId(self.begun);
+        let attempt = Dial {
+            purpose,
+            address: address.clone(),
+            peer,
+            connection: None,
+            started: context.now,
+        };
+        self.dials.insert(dial, attempt);
+        self.set_time_out(context, dial);
+        context.out.push(Output::Dial { dial, address });
+    }
+
+    fn set_time_out(&self, context: &mut Context, dial: DialId) {
+        let at = context.after(context.tuning().dial_timeout);
+        context.timers.set(Timer::Dial(dial), at);
+    }
+
+    /// Gives every dial its whole time again, after a pause of this node.
+    pub(super) fn restart_time_outs(&self, context: &mut Context) {
+        for dial in self.dials.keys() {
+            self.set_time_out(context, *dial);
+        }
+    }
+
+    /// A dial led to a connection with a peer; this node proposes a session on it.
+    pub(super) fn connected(&mut self, dial: DialId, link: LinkId, peer: Handle, session: u32) {
+        if let Some(attempt) = self.dials.get_mut(&dial) {
+            attempt.connection = Some((link, session));
+            attempt.peer = Some(peer);
+        }
+    }
+
+    /// Ends a dial, with or without success.
+    pub(super) fn end(&mut self, context: &mut Context, dial: DialId) -> Option<Dial> {
+        let attempt = self.dials.remove(&dial)?;
+        context.timers.cancel(&Timer::Dial(dial));
+        Some(attempt)
+    }
+
+    /// Forgets all dials; the caller ends their timers and connections.
+    pub(super) fn clear(&mut self) {
+        self.dials.clear();
+    }
+
+    /// The seed addresses were replaced: dials in progress to former ones count as referrals.
+    pub(super) fn forget_seeds(&mut self) {
+        for dial in self.dials.values_mut() {
+            if matches!(dial.purpose, Purpose::Seed(_)) {
+                dial.purpose = Purpose::Referral;
+            }
+        }
+    }
+}
+
+/// Back-off.
+impl Dialer {
+    /// Backs off from a member after a failed dial: twice as long after a second failure, four times from the third on.
+    pub(super) fn back_off(&mut self, context: &Context, member: Handle) {
+        let base = context.tuning().dial_failed_for;
+        let entry = self.back_offs.entry(member).or_default();
+        entry.until = context.now + base * (1 << entry.failures.min(2));
+        entry.failures = entry.failures.saturating_add(1);
+    }
+
+    /// Backs off from a member until a time; its failures stay.
+    pub(super) fn back_off_until(&mut self, member: Handle, until: Instant) {
+        self.back_offs.entry(member).or_default().until = until;
+    }
+
+    /// Ends the back-off from a member.
+    pub(super) fn reset_back_off(&mut self, member: Handle) {
+        self.back_offs.remove(&member);
+    }
+
+    pub(super) fn is_backed_off(&self, context: &Context, member: Handle) -> bool {
+        let entry = self.back_offs.get(&member);
+        entry.is_some_and(|entry| entry.until > context.now)
+    }
+}
+
+/// Reading.
+impl Dialer {
+    pub(super) fn get(&self, dial: DialId) -> Option<&Dial> {
+        self.dials.get(&dial)
+    }
+
+    /// The dial whose handshake goes over a connection.
+    pub(super) fn over(&self, link: LinkId) -> Option<DialId> {
+        let mut dials = self.dials.iter();
+        dials
+            .find(|(_, dial)| dial.link() == Some(link))
+            .map(|(id, _)| *id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.dials.len()
+    }
+
+    /// The number of dials of one purpose.
+    #[cfg(test)]
+    pub(super) fn count(&self, purpose: Purpose) -> usize {
+        let dials = self.dials.values();
+        dials.filter(|dial| dial.purpose == purpose).count()
+    }
+
+    fn to(&self, member: Handle) -> impl Iterator<Item = &Dial> {
+        let dials = self.dials.values();
+        dials.filter(move |dial| dial.peer == Some(member))
+    }
+
+    /// The number of dials to a member in progress.
+    pub(super) fn attempts(&self, member: Handle) -> usize {
+        self.to(member).count()
+    }
+
+    pub(super) fn is_dialing(&self, member: Handle) -> bool {
+        self.to(member).next().is_some()
+    }
+
+    pub(super) fn is_dialing_seed(&self, index: usize) -> bool {
+        let mut dials = self.dials.values();
+        dials.any(|dial| dial.purpose == Purpose::Seed(index))
+    }
+
+    /// Whether a dial to a member began less than this long ago.
+    pub(super) fn is_dialing_since(
+        &self,
+        context: &Context,
+        member: Handle,
+        patience: Duration,
+    ) -> bool {
+        let mut dials = self.to(member);
+        dials.any(|dial| context.now - dial.started < patience)
+    }
+
+    /// Whether any dial began less than this long ago.
+    pub(super) fn has_begun_since(&self, context: &Context, duration: Duration) -> bool {
+        let mut dials = self.dials.values();
+        dials.any(|dial| context.now - dial.started < duration)
+    }
+
+    /// Whether a neighbour is in the handshake of a connection that replaces its open link.
+    pub(super) fn is_renewing(&self, member: Handle) -> bool {
+        self.to(member)
+            .any(|dial| dial.purpose == Purpose::Renewal && dial.connection.is_some())
+    }
+
+    /// The highest session that this node proposed in a handshake in progress with a member.
+    pub(super) fn session(&self, member: Handle) -> Option<u32> {
+        let connections = self.to(member).filter_map(|dial| dial.connection);
+        connections.map(|(_, session)| session).max()
+    }
+
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        held::<(DialId, Dial)>(self.dials.len()) + held::<(Handle, BackOff)>(self.back_offs.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gossip::tests::context::{address, context};
+
+    fn begin(dialer: &mut Dialer, context: &mut Context, purpose: Purpose, peer: Handle) -> DialId {
+        let to = Address::Socket(address(peer as usize));
+        dialer.begin(context, purpose, to, Some(peer));
+        DialId(dialer.begun)
+    }
+
+    #[test]
+    fn a_dial_times_out_unless_it_ends() {
+        let (mut context, mut dialer) = (context(), Dialer::default());
+        let (one, other) = (
+            begin(&mut dialer, &mut context, Purpose::Ring, 1),
+            begin(&mut dialer, &mut context, Purpose::Ring, 2),
+        );
+        let ended = dialer.end(&mut context, one).unwrap();
+        assert_eq!((ended.purpose(), ended.peer()), (Purpose::Ring, Some(1)));
+        let due = context.after(context.tuning().dial_timeout);
+        assert_eq!(context.timers.pop_due(due), Some((due, Timer::Dial(other))));
+        assert_eq!(context.timers.pop_due(due), None);
+        assert_eq!(context.out.len(), 2);
+    }
+
+    #[test]
+    fn dials_are_bounded() {
+        let (mut context, mut dialer) = (context(), Dialer::default());
+        for peer in 0..100 {
+            begin(&mut dialer, &mut context, Purpose::Probe, peer);
+        }
+        assert_eq!((dialer.len(), context.out.len()), (DIALS_MAX, DIALS_MAX));
+    }
+
+    #[test]
+    fn a_connected_dial_is_found_by_its_link_and_by_the_peer_that_answered() {
+        let (mut context, mut dialer) = (context(), Dialer::default());
+        let dial = begin(&mut dialer, &mut context, Purpose::Renewal, 1);
+        assert!(!dialer.is_renewing(1));
+        dialer.connected(dial, LinkId(9), 1, 7);
+        assert_eq!(dialer.over(LinkId(9)), Some(dial));
+        assert!(dialer.is_renewing(1));
+        assert_eq!((dialer.session(1), dialer.session(2)), (Some(7), None));
+    }
+
+    #[test]
+    fn the_back_off_grows_with_each_failure_to_four_times_its_base() {
+        let (mut context, mut dialer) = (context(), Dialer::default());
+        let base = context.tuning().dial_failed_for;
+        for times in [1, 2, 4, 4] {
+            dialer.back_off(&context, 1);
+            context.now += base * times - Duration::from_millis(1);
+            assert!(dialer.is_backed_off(&context, 1), "{times}");
+            context.now += Duration::from_millis(1);
+            assert!(!dialer.is_backed_off(&context, 1), "{times}");
+        }
+        dialer.reset_back_off(1);
+        dialer.back_off(&context, 1);
+        assert!(!dialer.is_backed_off(&context, 2));
+        context.now += base;
+        assert!(!dialer.is_backed_off(&context, 1));
+    }
 }

@@ -1,97 +1,248 @@
-//! The connections of a node, by their numbers.
+//! Established links: the connections on which both ends completed the handshake.
 //!
-//! A node has a handful: one short list in order is searched faster than a tree, and a link that is moved about is a
-//! pointer.
+//! ```text
+//!   handshake ──► Open ──connection broke, ring neighbour──► Broken ──dialled again──► (replaced)
+//!                  └──closed, by either end──► (removed)     └──silent for long──► (removed)
+//! ```
+//!
+//! A broken link is kept because the silence on it is evidence. At most one link to a member is its current one; a new
+//! link replaces it. A node has a handful of links, so one short list in order of their numbers is searched faster than
+//! a tree. The other components keep what they know of each link in lists of the same order.
 
-use super::link::{Link, Stage};
+use crate::identity::NodeId;
 use crate::link::LinkId;
+use crate::size::held;
+use crate::sorted::SortedMap;
+use crate::time::Instant;
+use crate::topology::Handle;
+use core::cmp::Reverse;
+use std::collections::BTreeMap;
 
-/// All connections, open or not, in order of their numbers.
+/// One established link.
 #[derive(Clone, Debug, PartialEq)]
+pub(super) struct Link {
+    peer: NodeId,
+    member: Handle,
+    /// Whether this node dialled it.
+    dialed: bool,
+    broken: bool,
+    session: u32,
+    version: u32,
+    opened: Instant,
+}
+
+/// Orders two connections between one pair, the same on both ends: the higher session wins, then the connection whose
+/// dialer has the lower id.
+pub(super) type Precedence<'a> = (u32, Reverse<&'a NodeId>);
+
+impl Link {
+    /// A link that opens now.
+    pub(super) const fn new(
+        peer: NodeId,
+        member: Handle,
+        dialed: bool,
+        session: u32,
+        version: u32,
+        opened: Instant,
+    ) -> Self {
+        Self {
+            peer,
+            member,
+            dialed,
+            broken: false,
+            session,
+            version,
+            opened,
+        }
+    }
+
+    pub(super) const fn peer(&self) -> &NodeId {
+        &self.peer
+    }
+
+    pub(super) const fn member(&self) -> Handle {
+        self.member
+    }
+
+    pub(super) const fn is_dialed(&self) -> bool {
+        self.dialed
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        !self.broken
+    }
+
+    pub(super) const fn session(&self) -> u32 {
+        self.session
+    }
+
+    /// The protocol version that both ends speak.
+    pub(super) const fn version(&self) -> u32 {
+        self.version
+    }
+
+    pub(super) const fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// Its precedence; `me` is this node's id.
+    pub(super) const fn precedence<'a>(&'a self, me: &'a NodeId) -> Precedence<'a> {
+        (
+            self.session,
+            Reverse(if self.dialed { me } else { &self.peer }),
+        )
+    }
+}
+
+/// The established links of one node.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Links {
-    held: Vec<(LinkId, Box<Link>)>,
-    /// The number of those that are open.
+    links: SortedMap<LinkId, Link>,
+    /// The current link to each neighbour.
+    by_member: BTreeMap<Handle, LinkId>,
+    /// The number of links that are open.
     open: usize,
 }
 
 impl Links {
-    pub(super) const fn new() -> Self {
-        Self {
-            held: Vec::new(),
-            open: 0,
+    /// Adds a link that opens now; it is the current link to its member from now on.
+    pub(super) fn insert(&mut self, id: LinkId, link: Link) {
+        self.by_member.insert(link.member, id);
+        self.open += 1;
+        self.links.insert(id, link);
+    }
+
+    /// The connection of a link broke.
+    pub(super) fn set_broken(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id)
+            && !core::mem::replace(&mut link.broken, true)
+        {
+            self.open -= 1;
         }
     }
 
-    fn place(&self, id: LinkId) -> Result<usize, usize> {
-        self.held.binary_search_by_key(&id, |(held, _)| *held)
+    /// Removes a link. Returns it, and whether it was the current link to its member.
+    pub(super) fn remove(&mut self, id: LinkId) -> Option<(Link, bool)> {
+        let link = self.links.remove(&id)?;
+        self.open -= usize::from(link.is_open());
+        let current = self.by_member.get(&link.member) == Some(&id);
+        if current {
+            self.by_member.remove(&link.member);
+        }
+        Some((link, current))
     }
 
     pub(super) const fn len(&self) -> usize {
-        self.held.len()
-    }
-
-    pub(super) fn get(&self, id: &LinkId) -> Option<&Link> {
-        let at = self.place(*id).ok()?;
-        Some(&self.held[at].1)
-    }
-
-    pub(super) fn get_mut(&mut self, id: &LinkId) -> Option<&mut Link> {
-        let at = self.place(*id).ok()?;
-        Some(&mut self.held[at].1)
+        self.links.len()
     }
 
     /// The number of links that are open.
-    pub(super) const fn open(&self) -> usize {
+    pub(super) const fn open_count(&self) -> usize {
         self.open
     }
 
-    /// A link gets so far. Stages are changed nowhere else.
-    pub(super) fn set_stage(&mut self, id: &LinkId, stage: Stage) {
-        let Some(link) = self.get_mut(id) else { return };
-        let was = core::mem::replace(&mut link.stage, stage);
-        self.open -= usize::from(was == Stage::Open);
-        self.open += usize::from(stage == Stage::Open);
+    pub(super) fn get(&self, id: LinkId) -> Option<&Link> {
+        self.links.get(&id)
     }
 
-    /// Inserts a link, in the place of another of its number.
-    pub(super) fn insert(&mut self, id: LinkId, link: Link) {
-        self.remove(&id);
-        self.open += usize::from(link.is_open());
-        let at = self.held.partition_point(|(held, _)| *held < id);
-        self.held.insert(at, (id, Box::new(link)));
+    pub(super) fn is_open(&self, id: LinkId) -> bool {
+        self.get(id).is_some_and(Link::is_open)
     }
 
-    pub(super) fn remove(&mut self, id: &LinkId) -> Option<Link> {
-        let at = self.place(*id).ok()?;
-        let link = *self.held.remove(at).1;
-        self.open -= usize::from(link.is_open());
-        Some(link)
+    /// The current link to a member, open or broken.
+    pub(super) fn current(&self, member: Handle) -> Option<LinkId> {
+        self.by_member.get(&member).copied()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&LinkId, &Link)> {
-        self.held.iter().map(|(id, link)| (id, &**link))
+    pub(super) fn is_neighbour(&self, member: Handle) -> bool {
+        self.by_member.contains_key(&member)
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&LinkId, &mut Link)> {
-        self.held.iter_mut().map(|(id, link)| (&*id, &mut **link))
+    /// The open link to a member.
+    pub(super) fn open_to(&self, member: Handle) -> Option<(LinkId, &Link)> {
+        let id = self.current(member)?;
+        let link = self.get(id).filter(|link| link.is_open())?;
+        Some((id, link))
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &LinkId> {
-        self.held.iter().map(|(id, _)| id)
+    /// All links, in order of their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+        self.links.iter().map(|(id, link)| (*id, link))
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &Link> {
-        self.held.iter().map(|(_, link)| &**link)
+    /// The open links, in order of their numbers.
+    pub(super) fn iter_open(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+        self.iter().filter(|(_, link)| link.is_open())
     }
 
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Link> {
-        self.held.iter_mut().map(|(_, link)| &mut **link)
+    /// The open link that follows another in order of their numbers, once round.
+    pub(super) fn next_open(&self, after: LinkId) -> Option<LinkId> {
+        let mut round = self.links.after(&after);
+        round.find(|(_, link)| link.is_open()).map(|(id, _)| *id)
     }
 
-    /// All, once round: the first is the one that follows `id`.
-    pub(super) fn after(&self, id: LinkId) -> impl Iterator<Item = (&LinkId, &Link)> {
-        let at = self.held.partition_point(|(held, _)| *held <= id);
-        let (before, after) = self.held.split_at(at);
-        after.iter().chain(before).map(|(id, link)| (id, &**link))
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        held::<(LinkId, Link)>(self.links.len()) + held::<(Handle, LinkId)>(self.by_member.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gossip::tests::context::id;
+
+    fn link(member: Handle, session: u32) -> Link {
+        Link::new(id(member as usize), member, true, session, 1, Instant::ZERO)
+    }
+
+    #[test]
+    fn a_new_link_to_a_member_is_its_current_one() {
+        let mut links = Links::default();
+        links.insert(LinkId(1), link(7, 1));
+        links.insert(LinkId(2), link(7, 2));
+        assert_eq!((links.current(7), links.open_count()), (Some(LinkId(2)), 2));
+        assert_eq!(
+            links.remove(LinkId(1)).map(|(_, current)| current),
+            Some(false)
+        );
+        assert_eq!(links.current(7), Some(LinkId(2)));
+        assert_eq!(
+            links.remove(LinkId(2)).map(|(_, current)| current),
+            Some(true)
+        );
+        assert!(!links.is_neighbour(7));
+    }
+
+    #[test]
+    fn a_broken_link_stays_current_and_is_passed_over_by_turns() {
+        let mut links = Links::default();
+        for number in 1..=3 {
+            links.insert(LinkId(number), link(number as Handle, 1));
+        }
+        links.set_broken(LinkId(2));
+        links.set_broken(LinkId(2));
+        assert_eq!(links.open_count(), 2);
+        assert_eq!(links.open_to(2), None);
+        assert!(links.is_neighbour(2));
+        assert_eq!(links.next_open(LinkId(1)), Some(LinkId(3)));
+        assert_eq!(links.next_open(LinkId(3)), Some(LinkId(1)));
+        links.remove(LinkId(2));
+        assert_eq!(links.open_count(), 2);
+    }
+
+    #[test]
+    fn the_higher_session_wins_and_then_the_lower_dialer() {
+        let (low, high) = (id(1), id(2));
+        let dialed = |peer: &NodeId, dialed, session| {
+            Link::new(peer.clone(), 1, dialed, session, 1, Instant::ZERO)
+        };
+        let (one, other) = (dialed(&high, true, 3), dialed(&high, false, 4));
+        assert!(one.precedence(&low) < other.precedence(&low));
+        let same = dialed(&high, false, 3);
+        assert!(
+            one.precedence(&low) > same.precedence(&low),
+            "dialled by the lower id"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What two nodes say to each other over one link.
+//! Messages of the mesh between two nodes.
 //!
 //! Bounds: a message takes at most [`size::FRAME_BYTES_MAX`] bytes encoded. Sizes equal the wire format's
 //! (net/proto/mesh.proto).
@@ -47,7 +47,7 @@ pub struct Hello {
     pub version_max: u32,
     /// Orders the connections between one pair; the highest wins on both ends.
     pub session: u32,
-    /// The sender knows nobody yet and wants the whole view.
+    /// The sender knows no other member yet and requests the whole view.
     pub joining: bool,
     /// Set hash of the sender's view.
     pub hash: u64,
@@ -141,11 +141,11 @@ pub struct Frame {
     pub gone: Vec<Gone>,
 }
 
-/// A member that the sender holds for down or gone, so that who hears of it first now does not remember it for longer
-/// than everybody else.
+/// A member that is down or gone in the view of the sender, so that a receiver that learns of it only now forgets it when
+/// the other nodes do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gone {
-    /// Who.
+    /// The member.
     pub id: NodeId,
     /// For how long. Millisecond resolution on the wire.
     pub age: Duration,

@@ -1,44 +1,52 @@
-//! Who is in the mesh, who is alive, and how both become known to everyone.
+//! Gossip: membership, failure detection and dissemination of one node, eventually consistent.
 //!
-//! [`Gossip`] decides whom to connect to (`overlay`), how two nodes agree on one connection (`greeting`), how
-//! updates spread (`broadcast`), how views that missed something are repaired (`sync`), whose silence proves
-//! what (`evidence`), and what the node says of itself (`own`). The state all this moves is
-//! [`crate::topology`]. It opens no connection and reads no clock: see [`Input`] and [`Output`].
+//! [`Gossip`] is a coordinator of components. Each component owns one part of the state, behind methods; components do
+//! not hold each other, and share a `Context` alone. The coordinator passes what one component found to the others:
+//! here for timers and for members, in `input` for connections and messages, in `output` for what the node sends.
 //!
-//! A member's life in one view:
+//! | component | decides |
+//! |---|---|
+//! | `handshake`, `admission` | which connections become links |
+//! | `links` | which links there are |
+//! | `dialer`, `bootstrap` | dials in progress and back-off; seed addresses and discovery |
+//! | `overlay` | which members to keep links to |
+//! | `failure_detector` | whose silence is evidence, and which members are down |
+//! | `members` | what is held of each member's life |
+//! | `dissemination` | how updates spread along the broadcast tree |
+//! | `anti_entropy` | how views that differ become equal |
+//! | `self_record` | what the node publishes of itself |
+//! | `frame_builder` | what goes out on each link, and when |
 //!
-//! ```text
-//!   (unknown) ──record──► Alive ──no path──► Suspect ──proof too old──► Down ──forgotten──► (unknown)
-//!                           ▲  ▲───path────────┘                         │
-//!                           └────────── path, or a newer record ─────────┘
-//!   any ──record that leaves──► Left ──newer epoch──► Alive
-//! ```
+//! The state that all this changes is [`crate::topology`]. The machine opens no connection and reads no clock: see
+//! [`Input`] and [`Output`].
 //!
-//! Bounds: links `links_max` (and 1 024 being greeted), members `members_max`, announcements wanted [`MISSING_MAX`], announcers of each
-//! [`ANNOUNCERS_MAX`], changes remembered for behind neighbours [`HISTORY_MAX`], dials [`DIALS_MAX`], links wanted beside [`WANTED_MAX`].
+//! Bounds: links `links_max`, members `members_max`, dials [`DIALS_MAX`], requested links [`REQUESTED_MAX`], awaited updates
+//! [`MISSING_MAX`] with [`ANNOUNCERS_MAX`] announcers each, remembered changes [`HISTORY_MAX`].
 //!
-//! Sources: Plumtree (Leitão et al., SRDS 2007) for the broadcast tree and its repair; Rapid (Suresh et al.,
-//! ATC 2018) for rings of observers; Lifeguard (Dadgar et al., 2018) for doubting oneself first; SWIM (Das et
-//! al., DSN 2002) for suspicion before death.
+//! Sources: Plumtree (Leitão et al., SRDS 2007) for the broadcast tree and its repair; Rapid (Suresh et al., ATC 2018) for
+//! rings of observers; Lifeguard (Dadgar et al., 2018) for local health; SWIM (Das et al., DSN 2002) for suspicion before
+//! death.
 
+mod admission;
+mod anti_entropy;
 mod bootstrap;
-mod broadcast;
 mod config;
+mod context;
 mod dialer;
-mod evidence;
-mod flush;
-mod greeting;
+mod dissemination;
+mod event;
+mod failure_detector;
+mod frame_builder;
+mod handshake;
+mod input;
 mod interface;
-mod link;
 mod links;
-mod member;
-mod memory;
+mod members;
 pub mod message;
+mod output;
 mod overlay;
-mod own;
 mod provenance;
 mod self_record;
-mod sync;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -48,305 +56,491 @@ pub use crate::link::{
     Address, AddressError, CloseReason, DialError, DialId, LinkId, LocalClose, Ticket,
 };
 pub use crate::sabotage::{Sabotage, Switch};
+pub use anti_entropy::HISTORY_MAX;
 pub use config::{Config, Tuning};
-pub use interface::{Event, Input, LinkEnd, Output, Rejection};
+pub use dialer::DIALS_MAX;
+pub use dissemination::{ANNOUNCERS_MAX, MISSING_MAX};
+pub use event::{Event, LinkEnd, Rejection};
+pub use interface::{Input, Output, TARGETS_MAX};
 pub use message::Message;
+pub use overlay::REQUESTED_MAX;
 pub use view::{LinkView, MemberView, Phase, Status};
 
-use crate::bounded::DropOldest;
 use crate::identity::NodeId;
 use crate::machine::{Machine, Outbox};
-use crate::paged::Paged;
-use crate::random::Random;
-use crate::time::Instant;
-use crate::topology::publication::{Key, UpdateId};
+use crate::size::held;
+use crate::time::{Duration, Instant};
+use crate::topology::publication::Key;
 use crate::topology::record::Record;
 use crate::topology::{Handle, Topology};
-use bootstrap::Target;
-use dialer::Dial;
-use link::Link;
+use admission::Admission;
+use anti_entropy::AntiEntropy;
+use bootstrap::Bootstrap;
+use context::Context;
+use dialer::Dialer;
+use dissemination::Dissemination;
+use failure_detector::heartbeat::Heartbeat;
+use failure_detector::local_health::LocalHealth;
+use failure_detector::prober::Prober;
+use failure_detector::silence::{Consequence, Silence};
+use failure_detector::verdict::{self, Finding, Verdict};
+use frame_builder::FrameBuilder;
+use handshake::Handshakes;
 use links::Links;
-use member::{Life, News};
-use provenance::Provenance;
-use self_record::Own;
-use std::collections::{BTreeMap, BTreeSet};
+use members::{Forgetting, Members};
+use overlay::{Neighbourhood, Overlay};
+use self_record::SelfRecord;
 use std::sync::Arc;
 use timer::{Timer, Timers};
 
-/// The most announced updates waited for at one time; more announcements are left to anti-entropy.
-pub const MISSING_MAX: usize = 1_024;
-/// The most announcers remembered for each.
-pub const ANNOUNCERS_MAX: usize = 8;
-/// The most changes remembered, to bring a neighbour that is a little behind up to date.
-pub const HISTORY_MAX: usize = 256;
-/// The most dials under way at one time.
-pub const DIALS_MAX: usize = 32;
-/// The most links wanted at one time beside those the mesh needs; further wishes are passed over.
-pub const WANTED_MAX: usize = 16;
-
-/// An announced update that has not come.
-#[derive(Clone, Debug, PartialEq)]
-struct Missing {
-    id: UpdateId,
-    announcers: Vec<LinkId>,
-}
-
-/// A suspicion.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Suspicion {
-    since: Instant,
-    until: Instant,
-    /// How often this node stood still meanwhile, and put its judgement off.
-    put_off: u8,
-}
+/// The most dials in progress to one silent neighbour: enough that a lost one costs no time.
+const REDIALS_MAX: usize = 3;
 
 /// The gossip machine of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gossip {
-    config: Config,
-    now: Instant,
-    random: Random,
-    phase: Phase,
-    me: Handle,
-    own: Own,
-    topology: Topology,
-    /// By handle.
-    news: Paged<News>,
-    /// Provenance of the reports received by broadcast.
-    report_provenance: BTreeMap<Handle, Provenance>,
-    /// Of those that are not just alive, and those this node dealt with.
-    lives: BTreeMap<Handle, Life>,
+    context: Context,
+    self_record: SelfRecord,
+    members: Members,
+    handshakes: Handshakes,
+    admission: Admission,
     links: Links,
-    by_peer: BTreeMap<Handle, LinkId>,
-    dials: BTreeMap<DialId, Dial>,
-    dials_made: u64,
-    targets: Vec<Target>,
-    /// To whom a link is wanted that the rings do not ask for.
-    wanted: BTreeSet<Handle>,
-    timers: Timers,
-    missing: BTreeMap<Key, Missing>,
-    suspects: BTreeMap<Handle, Suspicion>,
-    limbo: BTreeSet<Handle>,
-    /// When this node would first probe, had it anybody to probe.
-    first_probe: Instant,
-    probing: bool,
-    /// Where in limbo the next probe begins to look; drawn anew whenever limbo was empty.
-    probe_from: Option<Handle>,
-    /// Edges of the rings that were not there when last looked over.
-    unlinked: BTreeSet<Handle>,
-    history: DropOldest<(u64, Key)>,
-    changed: Instant,
-    isolated_since: Option<Instant>,
-    /// No proof of life counts as older than this: set when we were paused.
-    judge_floor: Instant,
-    /// How late our timers lately were: an overloaded node reads old news, and doubts it.
-    lag: core::time::Duration,
-    accept_tokens: u32,
-    accept_refilled: Instant,
-    heartbeat_last: LinkId,
-    /// Links that may have something to send; some twice.
-    dirty: Vec<LinkId>,
+    dialer: Dialer,
+    bootstrap: Bootstrap,
+    overlay: Overlay,
+    heartbeat: Heartbeat,
+    silence: Silence,
+    verdict: Verdict,
+    local_health: LocalHealth,
+    prober: Prober,
+    dissemination: Dissemination,
+    anti_entropy: AntiEntropy,
+    frames: FrameBuilder,
 }
 
+impl Machine for Gossip {
+    type Input = Input;
+    type Output = Output;
+
+    fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
+        assert!(now >= self.context.now, "time went backwards");
+        self.context.now = now;
+        core::mem::swap(&mut self.context.out, out);
+        self.take(input);
+        core::mem::swap(&mut self.context.out, out);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let next = self.context.timers.next();
+        if self.context.has(Switch::DeadlineStays) {
+            return next.map(|_| self.context.now);
+        }
+        next
+    }
+}
+
+/// Steps.
 impl Gossip {
     /// The machine of this configuration; `seed` feeds its random choices.
     #[must_use]
     pub fn new(config: Config, seed: u64, now: Instant) -> Self {
-        let mut topology = Topology::new(config.tuning.members_max.max(2), config.sabotage);
-        let own = Own::new(&config);
-        let me = topology
-            .intern(&config.id)
-            .expect("an empty view has room for its own node");
-        topology.set_centre(me);
-        topology.apply_record(own.record());
-        let targets = config.targets.iter().cloned().map(Target::new).collect();
-        let mut news = Paged::new();
-        news.push(News::new(now));
+        let self_record = SelfRecord::new(&config);
+        let bootstrap = Bootstrap::new(&config);
+        let mut context = Context::new(config, seed, now);
+        self_record.apply(&mut context);
         Self {
-            random: Random::from_seed(seed).child("gossip"),
-            phase: Phase::Joining,
-            me,
-            own,
-            topology,
-            news,
-            report_provenance: BTreeMap::new(),
-            lives: BTreeMap::new(),
-            links: Links::new(),
-            by_peer: BTreeMap::new(),
-            dials: BTreeMap::new(),
-            dials_made: 0,
-            targets,
-            wanted: BTreeSet::new(),
-            timers: Timers::new(),
-            missing: BTreeMap::new(),
-            suspects: BTreeMap::new(),
-            limbo: BTreeSet::new(),
-            first_probe: now,
-            probing: false,
-            probe_from: None,
-            unlinked: BTreeSet::new(),
-            history: DropOldest::new(HISTORY_MAX),
-            changed: now,
-            isolated_since: None,
-            judge_floor: Instant::ZERO,
-            lag: core::time::Duration::ZERO,
-            accept_tokens: config.tuning.accept_burst,
-            accept_refilled: now,
-            heartbeat_last: LinkId(0),
-            dirty: Vec::new(),
-            now,
-            config,
+            self_record,
+            members: Members::new(now),
+            handshakes: Handshakes::default(),
+            admission: Admission::new(&context),
+            links: Links::default(),
+            dialer: Dialer::default(),
+            bootstrap,
+            overlay: Overlay::default(),
+            heartbeat: Heartbeat::new(),
+            silence: Silence::default(),
+            verdict: Verdict::default(),
+            local_health: LocalHealth::new(),
+            prober: Prober::new(now),
+            dissemination: Dissemination::new(),
+            anti_entropy: AntiEntropy::new(now),
+            frames: FrameBuilder::default(),
+            context,
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        if self.is_over() {
+            self.after_the_end(input);
+            return;
+        }
+        match input {
+            Input::Start => self.on_start(),
+            Input::Accepted { link, peer } => self.on_accepted(link, peer),
+            Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer),
+            Input::DialFailed { dial, reason } => self.on_dial_ended(dial, &reason.to_string()),
+            Input::Receive { link, message } => self.on_receive(link, message),
+            Input::Heard { link } => self.on_heard(link),
+            Input::Closed { link, reason } => self.on_closed(link, reason),
+            Input::Stored { ticket } => self.on_stored(ticket),
+            Input::StoreFailed { ticket } => {
+                self.self_record.on_store_failed(&mut self.context, ticket);
+            }
+            Input::Announce(content) => self.self_record.announce(&mut self.context, content),
+            Input::Targets { targets, replace } => self.on_seeds(targets, replace),
+            Input::EditTargets { add, remove } => self.on_edited_seeds(add, &remove),
+            Input::Discover(discovery) => self.on_discover(discovery),
+            Input::Want { peer, wanted } => self.on_requested(&peer, wanted),
+            Input::Renew { link } => self.on_renew(link),
+            Input::Leave => self.on_leave(),
+            Input::Wake => self.on_wake(),
+        }
+        self.publish();
+        self.flush();
+        if self.is_over() {
+            // Timers that the closed links scheduled are moot.
+            self.context.timers = Timers::new();
         }
     }
 
     fn on_start(&mut self) {
-        if self.targets.is_empty() {
-            self.phase = Phase::Running;
+        if self.bootstrap.len() == 0 {
+            self.self_record.start_alone();
         }
-        let tuning = &self.config.tuning;
-        let heartbeat = self.random.duration_below(tuning.heartbeat_spacing);
-        let probe = self
-            .random
-            .duration_below(core::time::Duration::from_secs(1));
-        let random_link =
-            tuning.random_link_interval + self.random.duration_below(tuning.random_link_interval);
-        self.timers.set(Timer::Heartbeat, self.after(heartbeat));
-        self.first_probe = self.after(core::time::Duration::from_millis(1) + probe);
-        self.timers.set(Timer::RandomLink, self.after(random_link));
-        self.timers
-            .set(Timer::Maintain, self.after(config::MAINTAIN_INTERVAL));
-        self.timers.set(
-            Timer::Targets,
-            self.after(core::time::Duration::from_nanos(1)),
-        );
+        self.heartbeat.start(&mut self.context);
+        self.prober.start(&mut self.context);
+        self.overlay.start(&mut self.context);
+        self.bootstrap.schedule_at_once(&mut self.context);
     }
 
-    fn after(&self, duration: core::time::Duration) -> Instant {
-        self.now + duration
-    }
-
-    fn on_wake(&mut self, out: &mut Outbox<Output>) {
-        let late = self
-            .timers
-            .next()
-            .map_or(core::time::Duration::ZERO, |due| self.now - due);
-        self.note_lateness(late);
-        if let Some(due) = self.timers.next()
-            && self.now - due > self.config.tuning.pause_threshold
-            && !self.config.sabotage.has(Switch::NoPauseGuard)
-        {
-            self.forgive_own_pause(self.now - due, out);
+    fn on_wake(&mut self) {
+        let due = self.context.timers.next();
+        let late = due.map_or(Duration::ZERO, |due| self.context.now - due);
+        self.local_health.on_wake(late);
+        if LocalHealth::was_paused(&self.context, late) {
+            self.on_pause(late);
         }
-        while let Some((due, timer)) = self.timers.pop_due(self.now) {
-            self.on_timer(due, timer, out);
+        while let Some((due, timer)) = self.context.timers.pop_due(self.context.now) {
+            self.on_timer(due, timer);
         }
     }
 
-    fn on_timer(&mut self, due: Instant, timer: Timer, out: &mut Outbox<Output>) {
+    fn on_timer(&mut self, due: Instant, timer: Timer) {
         match timer {
-            Timer::Heartbeat => self.beat(due),
-            Timer::Judge => self.judge(out),
-            Timer::Suspicion => self.declare_down(out),
-            Timer::Isolation => self.accuse_silent(out),
-            Timer::Overlay => self.weave(out),
-            Timer::Targets => self.dial_targets(out),
-            Timer::Probe => self.probe_limbo(out),
-            Timer::Maintain => self.maintain(out),
-            Timer::RandomLink => self.replace_random_link(out),
-            Timer::LeaveDone => self.finish_leaving(out),
-            Timer::Flush(link) => {
-                self.dirty.push(link);
+            Timer::Heartbeat => self.send_heartbeats(due),
+            // An isolated node publishes its accusations with the step that ends its hold.
+            Timer::Judge | Timer::Isolation => self.judge(),
+            Timer::Suspicion => self.declare_down(),
+            Timer::Overlay => self.reconcile_links(),
+            Timer::Seeds => self.dial_seeds(),
+            Timer::Probe => self.probe(),
+            Timer::Maintain => self.maintain(),
+            Timer::RandomLink => self.replace_random_link(),
+            Timer::LeaveDone => self.finish_leaving(),
+            Timer::StoreRetry => self.self_record.store_again(&mut self.context),
+            Timer::Flush(link) => self.frames.on_due(link),
+            Timer::Silence(link) => self.on_silence_due(link),
+            Timer::Handshake(link) => self.on_handshake_due(link),
+            Timer::Dial(dial) => self.on_dial_ended(dial, &DialError::TimedOut.to_string()),
+            Timer::Graft(key) => self.request_missing(key),
+            Timer::Forget(member) => self.forget(member),
+        }
+    }
+
+    /// This node was stopped: its own observations of the others start again.
+    fn on_pause(&mut self, late: Duration) {
+        self.local_health.on_pause(&mut self.context, late);
+        self.silence.on_pause(&self.context);
+        self.verdict.on_pause(&mut self.context);
+        self.dialer.restart_time_outs(&mut self.context);
+    }
+}
+
+/// Silence of links.
+impl Gossip {
+    /// A message came on a link: the neighbour is alive.
+    fn on_link_heard(&mut self, link: LinkId) {
+        let Some(was_silent) = self.silence.on_received(&mut self.context, link) else {
+            return;
+        };
+        if was_silent {
+            self.anti_entropy.forget_hash(link);
+        }
+        self.local_health.on_heard(&mut self.context);
+        let Some(member) = self.links.get(link).map(links::Link::member) else {
+            return;
+        };
+        let edge = self.self_record.edge(member);
+        let accused = edge.is_some_and(|edge| edge.is_down());
+        let doubted = matches!(self.status(member), Status::Suspect | Status::Down);
+        if accused || doubted && !self.context.has(Switch::NoVouch) {
+            self.self_record
+                .set_edge(member, false, Some(self.context.now));
+        }
+    }
+
+    /// The silence of a link is due to be looked at.
+    fn on_silence_due(&mut self, link: LinkId) {
+        let Some(held) = self.links.get(link) else {
+            return;
+        };
+        let (member, broken) = (held.member(), !held.is_open());
+        match self.silence.on_due(&mut self.context, link, broken) {
+            Consequence::None => {}
+            Consequence::Silent { redial, newly } => {
+                let redials = redial && !self.context.has(Switch::NoRedial);
+                if redials && self.dialer.attempts(member) < REDIALS_MAX {
+                    self.dial_member(dialer::Purpose::Redial, member);
+                }
+                if newly {
+                    self.on_link_silent(link, member);
+                }
             }
-            Timer::Silence(link) => self.listen_closely(link, out),
-            Timer::Greeting(link) => self.give_up_greeting(link, out),
-            Timer::Dial(dial) => self.on_dial_failed(dial, &DialError::TimedOut, out),
-            Timer::Graft(key) => self.ask_next_announcer(key),
-            Timer::Forget(handle) => self.forget(handle, out),
+            Consequence::GivenUp => {
+                let until = self.context.after(self.context.tuning().dial_failed_for);
+                self.dialer.back_off_until(member, until);
+                self.drop_link(link, LinkEnd::Silent);
+                self.overlay.schedule(&mut self.context);
+            }
         }
     }
 
-    /// When and how the latest came from a member.
-    fn news(&mut self, handle: Handle) -> &mut News {
-        let plain = News::new(self.now);
-        self.news.reach(handle as usize, plain)
-    }
-
-    /// What is kept of a member beside its record and news, to be changed.
-    fn life(&mut self, handle: Handle) -> &mut Life {
-        self.lives.entry(handle).or_insert(Life::PLAIN)
-    }
-
-    fn life_of(&self, handle: Handle) -> &Life {
-        self.lives.get(&handle).unwrap_or(&Life::PLAIN)
-    }
-
-    /// Nothing is known of a member any more.
-    fn start_anew(&mut self, handle: Handle) {
-        *self.news(handle) = News::new(self.now);
-        self.report_provenance.remove(&handle);
-        self.lives.remove(&handle);
-        self.topology.set_well(handle, true);
-    }
-
-    fn status(&self, handle: Handle) -> Status {
-        if self.topology.is_well(handle) {
-            return Status::Alive;
+    fn on_link_silent(&mut self, link: LinkId, member: Handle) {
+        if self.dissemination.cut(link) {
+            self.flood();
         }
-        self.life_of(handle).status
+        self.overlay.schedule(&mut self.context);
+        if !self.has_live_link() {
+            self.local_health.on_isolated(&mut self.context);
+        }
+        let topology = &self.context.topology;
+        if self.self_record.edge(member).is_some() || topology.is_ring_edge(self.context.me, member)
+        {
+            let heard = self.silence.heard(link);
+            self.self_record.set_edge(member, true, heard);
+        }
+    }
+
+    /// An eager link is gone: the next update floods from here.
+    fn flood(&mut self) {
+        let (links, silence) = (&self.links, &self.silence);
+        self.dissemination
+            .flood(|link| links.is_open(link) && !silence.is_silent(link));
+    }
+
+    /// The open links, and whether each is alive (not silent), in order of their numbers.
+    fn iter_links(&self) -> impl Iterator<Item = (LinkId, &links::Link, bool)> {
+        let both = self.links.iter().zip(self.silence.iter());
+        let open = both.filter(|((_, link), _)| link.is_open());
+        open.map(|((id, link), (other, silent))| {
+            debug_assert_eq!(id, other, "the links are in another order");
+            (id, link, !silent)
+        })
+    }
+
+    fn is_link_alive(&self, link: LinkId) -> bool {
+        self.links.is_open(link) && !self.silence.is_silent(link)
+    }
+
+    /// Whether any link is open and not silent.
+    fn has_live_link(&self) -> bool {
+        self.iter_links().any(|(_, _, alive)| alive)
     }
 
     /// When this node last heard a member on a link of its own.
-    fn last_heard(&self, handle: Handle) -> Option<Instant> {
-        let links = self.links.values().filter(|link| link.handle == handle);
-        let proven = links.filter_map(|link| link.proven).max();
-        proven.max(self.life_of(handle).heard)
+    fn last_heard(&self, member: Handle) -> Option<Instant> {
+        let links = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.member() == member);
+        let received = links.filter_map(|(id, _)| self.silence.received(id)).max();
+        received.max(self.members.heard(member))
+    }
+}
+
+/// The lives of members.
+impl Gossip {
+    fn status(&self, member: Handle) -> Status {
+        self.members.status(&self.context, member)
     }
 
-    /// Every change of a member's status goes through here: readers tell by the view's revision.
-    fn set_status(&mut self, handle: Handle, status: Status) {
-        // Of a member that just lives nothing is kept.
-        if status != Status::Alive || self.lives.contains_key(&handle) {
-            self.life(handle).status = status;
-        }
-        self.topology.set_well(handle, status == Status::Alive);
-        if matches!(status, Status::Down | Status::Left) {
-            self.target_is_gone(handle);
-        }
-    }
-
-    /// The id of a member, unless its place in the view was freed.
-    fn id_of(&self, handle: Handle) -> Option<NodeId> {
-        self.topology.id_at(handle).cloned()
-    }
-
-    /// Reports an event about a member, unless its place in the view was freed.
-    fn report_of(
-        &self,
-        handle: Handle,
-        event: impl FnOnce(NodeId) -> Event,
-        out: &mut Outbox<Output>,
-    ) {
-        if let Some(id) = self.id_of(handle) {
-            out.push(Output::Report(event(id)));
+    /// Every change of a member's status goes through here: readers see it by the view's revision.
+    fn set_status(&mut self, member: Handle, status: Status) {
+        self.members.set_status(member, status);
+        verdict::set_alive(&mut self.context, member, status == Status::Alive);
+        let gone = matches!(status, Status::Down | Status::Left);
+        if gone
+            && self.bootstrap.len() > 0
+            && let Some(peer) = self.context.id_of(member)
+        {
+            self.bootstrap.on_member_gone(&mut self.context, &peer);
         }
     }
 
-    /// Reports that a message of a neighbour was rejected, unless the link closed meanwhile.
-    fn report_rejected(&self, link: LinkId, reason: Rejection, out: &mut Outbox<Output>) {
-        if let Some(from) = self.peer_of(link) {
-            out.push(Output::Report(Event::Rejected { from, reason }));
+    /// Computes to which members paths lead, and suspects, clears and finds members accordingly.
+    fn judge(&mut self) {
+        let mut newly_suspect = Vec::new();
+        for (member, finding) in self.verdict.judge(&mut self.context, &self.members) {
+            match finding {
+                Finding::Reached => self.members.on_reached(member),
+                Finding::Cleared => self.on_cleared(member),
+                Finding::Found => self.on_found(member),
+                Finding::Unreached(proof) => {
+                    if self.on_unreached(member, proof) {
+                        newly_suspect.push((member, proof));
+                    }
+                }
+            }
+        }
+        for (member, proof) in newly_suspect {
+            self.publish_evidence(member, proof);
+        }
+        self.verdict.schedule_first(&mut self.context);
+    }
+
+    /// No path leads to a member. Returns whether it is newly suspect.
+    fn on_unreached(&mut self, member: Handle, proof: Option<Instant>) -> bool {
+        let fresh = self.members.last_update(&self.context, member);
+        let resumed = self.local_health.resumed();
+        let newly = self
+            .verdict
+            .suspect(&self.context, member, proof, fresh, resumed);
+        if newly {
+            self.set_status(member, Status::Suspect);
+            self.context
+                .report_of(member, |id| Event::PeerSuspected { id });
+        }
+        newly
+    }
+
+    /// Publishes this node's evidence about a new suspect: that it hears the suspect, or when it last did if that is later
+    /// than `reported` by the suspect's ring neighbours. The silence of a link beside the rings says nothing, but a message
+    /// on it proves life.
+    fn publish_evidence(&mut self, member: Handle, reported: Option<Instant>) {
+        let open = self.links.open_to(member);
+        if let Some(heard) =
+            open.and_then(|(link, _)| self.silence.heard_recently(&self.context, link))
+        {
+            if !self.context.has(Switch::NoVouch) {
+                self.members.refresh(&self.context, member, heard);
+                self.self_record.set_edge(member, false, Some(heard));
+            }
+            return;
+        }
+        // Evidence older than a suspect's time postpones nothing.
+        let (now, down_after) = (self.context.now, self.context.tuning().down_after);
+        let heard = self.last_heard(member);
+        let heard = heard.filter(|heard| now - *heard < down_after);
+        if heard > reported && self.self_record.edge(member).is_none() {
+            self.self_record.set_edge(member, true, heard);
         }
     }
 
-    /// The open link to a member.
-    fn open_link(&self, handle: Handle) -> Option<&Link> {
-        self.links
-            .get(self.by_peer.get(&handle)?)
-            .filter(|link| link.is_open())
+    fn on_cleared(&mut self, member: Handle) {
+        self.verdict.acquit(member);
+        self.set_status(member, Status::Alive);
+        self.members.on_reached(member);
+        self.context
+            .report_of(member, |id| Event::PeerCleared { id });
+    }
+
+    fn on_found(&mut self, member: Handle) {
+        self.set_status(member, Status::Alive);
+        if self.members.on_found(&mut self.context, member) {
+            self.verdict.schedule(&mut self.context);
+        }
+        self.dialer.reset_back_off(member);
+        verdict::set_listed(&mut self.context, member, true);
+        let record = self.context.topology.known_record(member);
+        let epoch = record.map_or(0, |record| record.rank().epoch);
+        self.context
+            .report_of(member, |id| Event::PeerUp { id, epoch });
+        self.overlay.schedule(&mut self.context);
+    }
+
+    /// Declares the suspects down whose time is over.
+    fn declare_down(&mut self) {
+        let held_until = self.local_health.held_until(&self.context);
+        let doubt = self.local_health.doubt(&self.context);
+        for member in self.verdict.on_due(&mut self.context, held_until, doubt) {
+            self.set_status(member, Status::Down);
+            verdict::set_listed(&mut self.context, member, false);
+            self.context.report_of(member, |id| Event::PeerDown { id });
+            if self.context.has(Switch::LimboForgets) {
+                verdict::retire(&mut self.context, member);
+                continue;
+            }
+            self.members.on_down(&mut self.context, member);
+            self.prober.begin(&mut self.context);
+            if let Some(link) = self.links.current(member)
+                && !self.is_link_alive(link)
+            {
+                self.drop_link(link, LinkEnd::Silent);
+            }
+            self.overlay.schedule(&mut self.context);
+        }
+    }
+
+    /// Dials members that are down.
+    fn probe(&mut self) {
+        for member in self.prober.on_due(&mut self.context, self.members.down()) {
+            if !self.dialer.is_dialing(member) {
+                self.dial_member(dialer::Purpose::Probe, member);
+            }
+        }
+    }
+
+    /// A member has been down or gone for long: forgets it, in two steps.
+    fn forget(&mut self, member: Handle) {
+        let Some(step) = self.members.on_forget(&self.context, member) else {
+            return;
+        };
+        if step == Forgetting::Retire {
+            let before = verdict::retire(&mut self.context, member);
+            self.on_view_changed(Key::Record(member), before);
+            self.context
+                .report_of(member, |id| Event::PeerForgotten { id });
+            if self.members.keep_place(&mut self.context, member) {
+                return;
+            }
+        }
+        // Here alone, and not before the second step: on nodes that have not forgotten the member yet, a withdrawn
+        // accusation would make it reachable.
+        self.self_record.clear_edge(member);
+        let used = self.context.topology.is_named(member) || self.links.is_neighbour(member);
+        if step == Forgetting::Release && used {
+            // The report that goes out with this step no longer names the member; those of other nodes change about now.
+            self.members.keep_place_longer(&mut self.context, member);
+            return;
+        }
+        self.release(member);
+    }
+
+    /// Frees the place of a member.
+    fn release(&mut self, member: Handle) {
+        self.members.reset(&self.context, member);
+        self.dissemination.forget(member);
+        self.dialer.reset_back_off(member);
+        verdict::release(&mut self.context, member);
+    }
+
+    /// Frees the places of ids without a record to which nothing refers any more.
+    fn release_unknown(&mut self) {
+        for member in self.context.topology.placeholders() {
+            let linked = self.links.iter().any(|(_, link)| link.member() == member)
+                || self.handshakes.is_greeting(member);
+            let used = linked
+                || self.dissemination.awaits(member)
+                || self.dialer.is_dialing(member)
+                || self.context.topology.is_named(member);
+            if !used {
+                self.release(member);
+            }
+        }
     }
 
     fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Left | Phase::NameTaken)
+        self.self_record.is_over()
     }
 }
 
@@ -355,51 +549,52 @@ impl Gossip {
     /// The node's id.
     #[must_use]
     pub const fn id(&self) -> &NodeId {
-        &self.config.id
+        &self.context.config.id
     }
 
     /// The node's own place in its view.
     pub(crate) const fn me(&self) -> Handle {
-        self.me
+        self.context.me
     }
 
     /// The node's settings.
     #[must_use]
     pub const fn config(&self) -> &Config {
-        &self.config
+        &self.context.config
     }
 
     /// The node's own record as it stands.
     #[must_use]
     pub const fn record(&self) -> &Arc<Record> {
-        self.own.record()
+        self.self_record.record()
     }
 
     /// Where the node is in its own life.
     #[must_use]
     pub const fn phase(&self) -> Phase {
-        if matches!(self.phase, Phase::Running) && self.isolated_since.is_some() {
-            Phase::Isolated
-        } else {
-            self.phase
+        let phase = self.self_record.phase();
+        if matches!(phase, Phase::Running) && self.local_health.is_isolated() {
+            return Phase::Isolated;
         }
+        phase
     }
 
     /// Set hash of the view: equal on two nodes with equal views.
     #[must_use]
     pub const fn hash(&self) -> u64 {
-        self.topology.hash()
+        self.context.topology.hash()
     }
 
     /// The node's view as data.
     #[must_use]
     pub const fn topology(&self) -> &Topology {
-        &self.topology
+        &self.context.topology
     }
 
     /// Everyone this node knows, itself included, in id order. O(n).
     pub fn members(&self) -> impl Iterator<Item = MemberView> + '_ {
-        self.topology
+        self.context
+            .topology
             .handles()
             .filter_map(|handle| self.member_at(handle))
     }
@@ -407,11 +602,11 @@ impl Gossip {
     /// One member.
     #[must_use]
     pub fn member(&self, id: &NodeId) -> Option<MemberView> {
-        self.member_at(self.topology.handle(id)?)
+        self.member_at(self.context.topology.handle(id)?)
     }
 
     fn member_at(&self, handle: Handle) -> Option<MemberView> {
-        let slot = self.topology.slot(handle)?;
+        let slot = self.context.topology.slot(handle)?;
         if slot.retired {
             return None;
         }
@@ -424,110 +619,86 @@ impl Gossip {
 
     /// The established links, in order of their numbers. `now` is only for the durations.
     pub fn links(&self, now: Instant) -> impl Iterator<Item = LinkView> + '_ {
-        self.links
-            .iter()
-            .filter(|(_, link)| link.is_open())
-            .map(move |(id, link)| LinkView {
-                link: *id,
-                peer: link.peer.clone(),
-                dialed: link.dialed,
-                eager: link.eager,
-                ring: self.topology.is_ring_edge(self.me, link.handle),
-                silent: link.silent,
-                quiet: now.since(link.heard),
-                session: link.session,
-                version: link.version,
-            })
+        self.iter_links().map(move |(id, link, alive)| LinkView {
+            link: id,
+            peer: link.peer().clone(),
+            dialed: link.is_dialed(),
+            eager: self.dissemination.is_eager(id),
+            ring: self
+                .context
+                .topology
+                .is_ring_edge(self.context.me, link.member()),
+            silent: !alive,
+            quiet: now.since(self.silence.heard(id).unwrap_or(now)),
+            session: link.session(),
+            version: link.version(),
+        })
     }
 
-    /// The open links and to whom they lead, in order of their numbers, and whether something was heard on each lately.
+    /// The open links and their peers, in order of their numbers, and whether each is alive (not silent).
     pub(crate) fn neighbours(&self) -> impl Iterator<Item = (LinkId, &NodeId, bool)> + '_ {
-        let open = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.is_open() && !self.is_over());
-        open.map(|(id, link)| (*id, &link.peer, link.is_lively()))
+        let over = self.is_over();
+        let open = self.iter_links().filter(move |_| !over);
+        open.map(|(id, link, alive)| (id, link.peer(), alive))
     }
 
-    /// What a member is in this view; none if nobody of this name is known.
+    /// The status of a member in this view; none if no member of this id is known.
     pub(crate) fn status_of(&self, id: &NodeId) -> Option<Status> {
         let handle = self
+            .context
             .topology
             .handle(id)
-            .filter(|handle| self.topology.is_known(*handle))?;
+            .filter(|handle| self.context.topology.is_known(*handle))?;
         Some(self.status(handle))
     }
 
     /// The peer and the session of each established link.
     pub fn sessions(&self) -> impl Iterator<Item = (&NodeId, u32)> {
-        let open = self.links.values().filter(|link| link.is_open());
-        open.map(|link| (&link.peer, link.session))
+        let open = self.links.iter_open();
+        open.map(|(_, link)| (link.peer(), link.session()))
     }
 
-    /// The number of links the machine holds, open or not.
+    /// The number of connections the machine holds: links, open or not, and handshakes.
     #[must_use]
-    pub fn link_count(&self) -> usize {
-        self.links.len()
+    pub const fn link_count(&self) -> usize {
+        self.links.len() + self.handshakes.len()
     }
 
     /// The addresses the node was told to dial, with what came of it: the peer found there, or the last failure.
     pub fn targets(&self) -> impl Iterator<Item = (&Address, Option<&NodeId>, Option<&str>)> + '_ {
-        self.targets.iter().map(Target::view)
+        self.bootstrap.views()
     }
 
     /// The nodes that are alive (or suspect) and serve `name` in `version`, or in any version; in id order.
     #[must_use]
     pub fn providers(&self, name: &str, version: Option<&str>) -> Vec<NodeId> {
-        self.topology.providers(name, version)
+        self.context.topology.providers(name, version)
     }
 
     /// Every service served by a node that is alive: name, version, providers. In order.
     pub fn services(&self) -> impl Iterator<Item = (&str, &str, &[NodeId])> + '_ {
-        self.topology.services()
-    }
-}
-
-impl Machine for Gossip {
-    type Input = Input;
-    type Output = Output;
-
-    fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
-        assert!(now >= self.now, "time went backwards");
-        self.now = now;
-        if self.is_over() {
-            self.step_after_the_end(input, out);
-            return;
-        }
-        match input {
-            Input::Start => self.on_start(),
-            Input::Accepted { link, peer } => self.on_accepted(link, peer, out),
-            Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer, out),
-            Input::DialFailed { dial, reason } => self.on_dial_failed(dial, &reason, out),
-            Input::Receive { link, message } => self.on_receive(link, message, out),
-            Input::Heard { link } => self.on_heard(link, out),
-            Input::Closed { link, reason } => self.on_closed(link, reason, out),
-            Input::Stored { ticket } => self.on_stored(ticket),
-            Input::Announce(content) => self.on_announce(content, out),
-            Input::Targets { targets, replace } => self.on_targets(targets, replace),
-            Input::Discover(discovery) => self.on_discover(discovery),
-            Input::Want { peer, wanted } => self.on_want(&peer, wanted, out),
-            Input::Renew { link } => self.on_renew(link, out),
-            Input::Leave => self.on_leave(out),
-            Input::Wake => self.on_wake(out),
-        }
-        self.publish_own();
-        self.flush(out);
-        if self.is_over() {
-            // What closing the links wanted done next is moot.
-            self.timers = Timers::new();
-        }
+        self.context.topology.services()
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
-        let next = self.timers.next();
-        if self.config.sabotage.has(Switch::DeadlineStays) {
-            return next.map(|_| self.now);
-        }
-        next
+    /// Bytes of everything this node remembers, as if nothing were shared with other nodes of the process. Counted from
+    /// the entries, not asked of an allocator: the same on every machine, without the room that collections keep.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        held::<Self>(1)
+            + self.context.topology.memory()
+            // Each timer stands in two orders.
+            + held::<(Instant, Timer)>(2 * self.context.timers.len())
+            + self.self_record.memory()
+            + self.members.memory()
+            + self.handshakes.memory()
+            + self.links.memory()
+            + self.dialer.memory()
+            + self.bootstrap.memory()
+            + self.overlay.memory()
+            + self.silence.memory()
+            + self.verdict.memory()
+            + self.dissemination.memory()
+            + self.anti_entropy.memory()
+            + self.frames.memory()
     }
 }

@@ -1,687 +1,458 @@
-//! Whom to be connected to.
+//! The overlay: selects which members this node keeps links to.
 //!
-//! On each ring a node dials the first following member that can be dialled, is not down and did not just fail. One
-//! more link goes to a random member and is replaced from time to time, so that an overlay that happens to be cut
-//! does not stay so. Links that serve none of this are closed after a while by who dialled them. Targets (addresses
-//! given by people) are dialled until a member is found there, again and again, ever more slowly.
+//! On each ring a node dials the first following member that can be dialled, is not down and did not just fail. One more
+//! link goes to a random member and is replaced from time to time, so that an overlay that happens to be cut does not
+//! stay so. Links that serve none of this, and that applications' data does not ask for, are closed after `surplus_kept`
+//! by the node that dialled them.
+//!
+//! Bounds: [`REQUESTED_MAX`] requested links, [`HOPS_MAX`] members considered on each ring.
 
-use super::bootstrap::Target;
 use super::config::MAINTAIN_INTERVAL;
-use super::dialer::{Dial, Purpose};
-use super::link::Stage;
-use super::message::{Goodbye, Refusal, RefusalReason};
-use super::{
-    Address, DIALS_MAX, DialError, DialId, Event, Gossip, LinkId, Output, Phase, Status, Switch,
-    Timer, WANTED_MAX,
-};
-use crate::identity::NodeId;
-use crate::machine::Outbox;
+use super::context::Context;
+use super::dialer::Dialer;
+use super::failure_detector::silence::Silence;
+use super::links::Links;
+use super::members::Members;
+use super::timer::Timer;
+use super::view::Status;
+use crate::link::LinkId;
+use crate::sabotage::Switch;
+use crate::size::held;
 use crate::time::{Duration, Instant};
-use crate::topology::publication::Key;
 use crate::topology::{Handle, RINGS};
 use std::collections::BTreeSet;
 
-/// News about members within this time lead to one look at the rings.
-const WEAVE_AFTER: Duration = Duration::from_millis(100);
-/// How far along a ring a node looks for somebody to dial.
+/// The most links requested at one time beside those that the mesh needs; further requests are ignored.
+pub const REQUESTED_MAX: usize = 16;
+/// Membership changes within this time trigger one reconciliation.
+const RECONCILE_AFTER: Duration = Duration::from_millis(100);
+/// How many members of a ring a node considers dialling.
 const HOPS_MAX: usize = 16;
-/// A dial older than this no longer keeps its node from dialling the next on the ring too.
+/// A dial pending longer than this no longer prevents dialling the next candidate on the ring.
 const DIAL_PATIENCE: Duration = Duration::from_millis(300);
-/// How long a busy or better connected member is left alone.
-const REFUSED_FOR: Duration = Duration::from_millis(500);
-/// About how long a target is left alone once the member there is gone: most that leave come back at once, and tell.
-const LOST_TARGET_WAIT: Duration = Duration::from_secs(2);
-/// Time between two targets dialled by a node that has not joined yet.
-const JOIN_STAGGER: Duration = Duration::from_millis(250);
 
-impl Gossip {
-    pub(super) fn on_targets(&mut self, targets: Vec<Address>, replace: bool) {
-        if replace {
-            // Dials under way are numbered by the old list.
-            for dial in self.dials.values_mut() {
-                if matches!(dial.purpose, Purpose::Target(_)) {
-                    dial.purpose = Purpose::Referral;
-                }
-            }
-            self.targets
-                .retain(|target| targets.contains(&target.address));
-        }
-        for address in targets {
-            if !self.targets.iter().any(|target| target.address == address) {
-                self.targets.push(Target::new(address));
-            }
-        }
-        self.timers
-            .set(Timer::Targets, self.after(Duration::from_nanos(1)));
+/// The components that the overlay consults to select links.
+pub(super) struct Neighbourhood<'a> {
+    pub(super) members: &'a Members,
+    pub(super) links: &'a Links,
+    pub(super) silence: &'a Silence,
+    pub(super) dialer: &'a Dialer,
+}
+
+impl Neighbourhood<'_> {
+    fn is_alive(&self, link: LinkId) -> bool {
+        self.links.is_open(link) && !self.silence.is_silent(link)
+    }
+}
+
+/// The links that the rings ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct RingLinks {
+    /// The selected members.
+    members: BTreeSet<Handle>,
+    /// Those of them to be dialled, in order.
+    dial: Vec<Handle>,
+    /// Every ring has its link.
+    complete: bool,
+}
+
+impl RingLinks {
+    pub(super) const fn is_complete(&self) -> bool {
+        self.complete
     }
 
-    pub(super) fn on_discover(&mut self, discovery: bool) {
-        self.config.discovery = discovery;
-        self.weave_soon();
+    pub(super) fn dial(&self) -> &[Handle] {
+        &self.dial
+    }
+}
+
+/// The selection of links.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Overlay {
+    /// Members that the node layer requested a link to, in addition to ring neighbours.
+    requested: BTreeSet<Handle>,
+    /// Ring neighbours without a link at the last reconciliation.
+    unlinked: BTreeSet<Handle>,
+    /// The extra links to random members.
+    random: BTreeSet<LinkId>,
+}
+
+/// Timers.
+impl Overlay {
+    /// Draws the time of the first random link, and schedules reconciliations.
+    pub(super) fn start(&self, context: &mut Context) {
+        let interval = context.tuning().random_link_interval;
+        let wait = interval + context.random.duration_below(interval);
+        let at = context.after(wait);
+        context.timers.set(Timer::RandomLink, at);
+        self.schedule_maintenance(context);
     }
 
-    /// Dials the targets that are due and not known to be members.
-    pub(super) fn dial_targets(&mut self, out: &mut Outbox<Output>) {
-        if self.is_raising() {
-            return;
-        }
-        let joining = self.topology.len() <= 1;
-        for index in 0..self.targets.len() {
-            let target = &self.targets[index];
-            if target.myself || target.next > self.now || self.is_dialing_target(index) {
-                continue;
-            }
-            if self.settle_target(index) {
-                continue;
-            }
-            if joining
-                && self
-                    .dials
-                    .values()
-                    .any(|dial| self.now - dial.started < JOIN_STAGGER)
-            {
-                break;
-            }
-            let address = self.targets[index].address.clone();
-            self.dial(Purpose::Target(index), address, None, out);
-        }
-        let waiting = if joining {
-            JOIN_STAGGER
-        } else {
-            Duration::from_secs(1)
+    /// Has everything looked over after [`MAINTAIN_INTERVAL`].
+    pub(super) fn schedule_maintenance(&self, context: &mut Context) {
+        let at = context.after(MAINTAIN_INTERVAL);
+        context.timers.set(Timer::Maintain, at);
+    }
+
+    /// Has links reconciled with the rings before long.
+    pub(super) fn schedule(&self, context: &mut Context) {
+        let at = context.after(RECONCILE_AFTER);
+        context.timers.set_if_unset(Timer::Overlay, at);
+    }
+
+    /// Has links reconciled in the next step.
+    pub(super) fn schedule_at_once(&self, context: &mut Context) {
+        let at = context.at_once();
+        context.timers.set(Timer::Overlay, at);
+    }
+
+    /// Has links reconciled at a time at the latest.
+    pub(super) fn schedule_until(&self, context: &mut Context, at: Instant) {
+        context.timers.set_earlier(Timer::Overlay, at);
+    }
+
+    /// A ring misses its link while dials are in progress: the next candidate is dialled after a while.
+    pub(super) fn schedule_next_candidate(&self, context: &mut Context) {
+        let at = context.after(DIAL_PATIENCE);
+        context.timers.set_earlier(Timer::Overlay, at);
+    }
+}
+
+/// Ring links.
+impl Overlay {
+    /// Selects the members that the rings ask for.
+    pub(super) fn ring_links(&self, context: &Context, near: &Neighbourhood<'_>) -> RingLinks {
+        let mut selected = RingLinks {
+            complete: true,
+            ..RingLinks::default()
         };
-        let soonest = self.now + waiting;
-        if let Some(next) = self
-            .targets
-            .iter()
-            .filter(|target| !target.myself)
-            .map(|target| target.next)
-            .min()
-        {
-            let at = if next > self.now { next } else { soonest };
-            self.timers.set(Timer::Targets, at);
-        }
-    }
-
-    fn is_dialing_target(&self, index: usize) -> bool {
-        self.dials
-            .values()
-            .any(|dial| dial.purpose == Purpose::Target(index))
-    }
-
-    /// Whether nothing need be done about a target now: it is ourselves, or a member that is alive.
-    fn settle_target(&mut self, index: usize) -> bool {
-        let address = self.targets[index].address.clone();
-        if self
-            .record()
-            .content()
-            .address
-            .map(Address::Socket)
-            .as_ref()
-            == Some(&address)
-        {
-            self.targets[index].myself = true;
-            return true;
-        }
-        // The scan is for a target never found; the peer found there is looked up.
-        let peer = match self.targets[index].peer.clone() {
-            Some(peer) => Some(peer),
-            None => self
-                .topology
-                .records()
-                .find(|record| {
-                    record.content().address.map(Address::Socket).as_ref() == Some(&address)
-                })
-                .map(|record| record.id().clone()),
-        };
-        let alive = peer
-            .as_ref()
-            .and_then(|peer| self.topology.handle(peer))
-            .is_some_and(|handle| {
-                self.status(handle) == Status::Alive && self.topology.is_known(handle)
-            });
-        if alive {
-            let next = self.after(self.config.tuning.retry_max);
-            let target = &mut self.targets[index];
-            target.peer = peer;
-            target.error = None;
-            target.failures = 0;
-            target.next = next;
-        }
-        alive
-    }
-
-    /// A member left, or is down: if a target led to it, that is tried again soon. Nobody else looks for one that
-    /// left, and a name may lead elsewhere by now.
-    pub(super) fn target_is_gone(&mut self, handle: Handle) {
-        if self.targets.is_empty() {
-            return;
-        }
-        let Some(peer) = self.id_of(handle) else {
-            return;
-        };
-        let found = |target: &&mut Target| target.peer.as_ref() == Some(&peer);
-        for target in self.targets.iter_mut().filter(found) {
-            let wait = LOST_TARGET_WAIT / 2 + self.random.duration_below(LOST_TARGET_WAIT);
-            target.next = self.now + wait;
-            self.timers.set_earlier(Timer::Targets, target.next);
-        }
-    }
-
-    fn dial(
-        &mut self,
-        purpose: Purpose,
-        address: Address,
-        expected: Option<Handle>,
-        out: &mut Outbox<Output>,
-    ) {
-        if self.dials.len() >= DIALS_MAX || self.phase == Phase::Leaving {
-            return;
-        }
-        self.dials_made += 1;
-        let dial = DialId(self.dials_made);
-        let attempt = Dial {
-            purpose,
-            address: address.clone(),
-            expected,
-            link: None,
-            session: 0,
-            started: self.now,
-        };
-        self.dials.insert(dial, attempt);
-        self.timers.set(
-            Timer::Dial(dial),
-            self.after(self.config.tuning.dial_timeout),
-        );
-        out.push(Output::Dial { dial, address });
-    }
-
-    /// Dials a member, if it can be dialled.
-    pub(super) fn dial_member(
-        &mut self,
-        purpose: Purpose,
-        handle: Handle,
-        out: &mut Outbox<Output>,
-    ) {
-        let learnt = match purpose {
-            Purpose::Ring | Purpose::Probe | Purpose::RandomLink | Purpose::Wanted => true,
-            Purpose::Target(_) | Purpose::Referral | Purpose::Redial | Purpose::Renewal => false,
-        };
-        if learnt && !self.config.discovery {
-            return;
-        }
-        let Some(address) = self.address_of(handle) else {
-            return;
-        };
-        self.dial(purpose, Address::Socket(address), Some(handle), out);
-    }
-
-    fn address_of(&self, handle: Handle) -> Option<core::net::SocketAddr> {
-        let record = self.topology.slot(handle)?.record?;
-        record.content().address
-    }
-
-    /// A connection that takes the place of an open link. A neighbour that cannot be dialled must do it itself.
-    pub(super) fn on_renew(&mut self, link: LinkId, out: &mut Outbox<Output>) {
-        let open = self.links.get(&link).filter(|held| held.is_open());
-        if let Some(handle) = open.map(|held| held.handle)
-            && !self.is_dialing(handle)
-            && !self.config.sabotage.has(Switch::NoRenewal)
-        {
-            self.dial_member(Purpose::Renewal, handle, out);
-        }
-    }
-
-    /// Whether a neighbour answers a connection that is to take its link's place.
-    pub(super) fn is_renewing(&self, handle: Handle) -> bool {
-        self.dials.values().any(|dial| {
-            dial.purpose == Purpose::Renewal && dial.expected == Some(handle) && dial.link.is_some()
-        })
-    }
-
-    pub(super) fn dials_to(&self, handle: Handle) -> usize {
-        self.dials
-            .values()
-            .filter(|dial| dial.expected == Some(handle))
-            .count()
-    }
-
-    pub(super) fn is_dialing(&self, handle: Handle) -> bool {
-        self.dials
-            .values()
-            .any(|dial| dial.expected == Some(handle))
-    }
-
-    /// The dial whose greeting goes over a link.
-    pub(super) fn dial_over(&self, link: LinkId) -> Option<DialId> {
-        self.dials
-            .iter()
-            .find(|(_, dial)| dial.link == Some(link))
-            .map(|(id, _)| *id)
-    }
-
-    /// The greeting on a dialled link is over: it is the link now.
-    pub(super) fn finish_dial(&mut self, link: LinkId) -> Option<Purpose> {
-        let dial = self.dial_over(link)?;
-        let attempt = self.dials.remove(&dial)?;
-        self.timers.cancel(&Timer::Dial(dial));
-        let peer = attempt.expected.and_then(|handle| self.id_of(handle));
-        let next = self.after(self.config.tuning.retry_max);
-        if let Purpose::Target(index) = attempt.purpose
-            && let Some(target) = self.targets.get_mut(index)
-        {
-            target.peer = peer;
-            target.error = None;
-            target.failures = 0;
-            target.next = next;
-        }
-        Some(attempt.purpose)
-    }
-
-    pub(super) fn on_dial_failed(
-        &mut self,
-        dial: DialId,
-        reason: &DialError,
-        out: &mut Outbox<Output>,
-    ) {
-        self.dial_came_to_nothing(dial, &reason.to_string(), out);
-    }
-
-    /// A dial ended without a link.
-    pub(super) fn dial_came_to_nothing(
-        &mut self,
-        dial: DialId,
-        why: &str,
-        out: &mut Outbox<Output>,
-    ) {
-        let Some(attempt) = self.end_dial(dial, out) else {
-            return;
-        };
-        match attempt.purpose {
-            Purpose::Target(index) => self.target_failed(index, why, out),
-            Purpose::Referral => self
-                .timers
-                .set(Timer::Targets, self.after(Duration::from_nanos(1))),
-            Purpose::Ring | Purpose::RandomLink => {
-                let Some(handle) = attempt.expected else {
-                    return;
-                };
-                self.pass_over(handle);
-                let heard = self.last_heard(handle);
-                if attempt.purpose == Purpose::Ring
-                    && self.open_link(handle).is_none()
-                    && self.status(handle) != Status::Left
-                    && self.topology.is_ring_edge(self.me, handle)
-                {
-                    self.set_edge(handle, true, heard);
-                }
-                self.timers
-                    .set(Timer::Overlay, self.after(Duration::from_nanos(1)));
-            }
-            Purpose::Wanted => attempt
-                .expected
-                .into_iter()
-                .for_each(|it| self.pass_over(it)),
-            Purpose::Redial | Purpose::Probe => {}
-            // The link it was for may have closed for it.
-            Purpose::Renewal => self
-                .timers
-                .set(Timer::Overlay, self.after(Duration::from_nanos(1))),
-        }
-    }
-
-    fn end_dial(&mut self, dial: DialId, out: &mut Outbox<Output>) -> Option<Dial> {
-        let attempt = self.dials.remove(&dial)?;
-        self.timers.cancel(&Timer::Dial(dial));
-        if let Some(link) = attempt.link
-            && self
-                .links
-                .get(&link)
-                .is_some_and(|held| held.stage == Stage::AwaitsWelcome)
-        {
-            self.links.remove(&link);
-            self.timers.cancel(&Timer::Greeting(link));
-            out.push(Output::Close { link });
-        }
-        Some(attempt)
-    }
-
-    /// Leaves a member that could not be dialled alone, each time for longer.
-    fn pass_over(&mut self, handle: Handle) {
-        let base = self.config.tuning.dial_failed_for;
-        let now = self.now;
-        let life = self.life(handle);
-        life.failed_until = now + base * (1 << life.failures.min(2));
-        life.failures = life.failures.saturating_add(1);
-    }
-
-    fn target_failed(&mut self, index: usize, why: &str, out: &mut Outbox<Output>) {
-        let tuning = &self.config.tuning;
-        let (retry_min, retry_max) = (tuning.retry_min, tuning.retry_max);
-        let Some(target) = self.targets.get_mut(index) else {
-            return;
-        };
-        // Grows by half each time; jitter from half to one and a half.
-        let mut wait = retry_min;
-        for _ in 0..target.failures.min(32) {
-            wait = (wait + wait / 2).min(retry_max);
-        }
-        let wait = wait / 2 + self.random.duration_below(wait);
-        target.failures = target.failures.saturating_add(1);
-        target.error = Some(why.to_owned());
-        target.peer = None;
-        let never = self.config.sabotage.has(Switch::NoRetry);
-        target.next = if never {
-            Instant::FAR_FUTURE
-        } else {
-            self.now + wait
-        };
-        let (address, next) = (target.address.clone(), target.next);
-        let retry_in = (!never).then_some(wait);
-        out.push(Output::Report(Event::DialFailed {
-            address,
-            reason: why.to_owned(),
-            retry_in,
-        }));
-        self.timers.set_earlier(Timer::Targets, next);
-    }
-
-    /// A dial was answered, and refused.
-    pub(super) fn dial_refused(
-        &mut self,
-        dial: DialId,
-        refusal: &Refusal,
-        out: &mut Outbox<Output>,
-    ) {
-        let Some(attempt) = self.end_dial(dial, out) else {
-            return;
-        };
-        let until = self.after(REFUSED_FOR);
-        if let (Some(handle), Purpose::Ring | Purpose::RandomLink | Purpose::Wanted) =
-            (attempt.expected, attempt.purpose)
-        {
-            self.life(handle).failed_until = until;
-            self.timers.set_earlier(Timer::Overlay, until);
-        }
-        let target = if let Purpose::Target(index) = attempt.purpose {
-            Some(index)
-        } else {
-            None
-        };
-        match refusal.reason {
-            RefusalReason::Busy | RefusalReason::Full => {
-                self.follow_referral(attempt.purpose, &refusal.others, out);
-            }
-            RefusalReason::Myself => {
-                out.push(Output::Report(Event::DialedMyself {
-                    address: attempt.address,
-                }));
-                if let Some(target) = target.and_then(|index| self.targets.get_mut(index)) {
-                    target.myself = true;
-                    target.error = Some("is this node itself".to_owned());
-                    if self.targets.iter().all(|target| target.myself) {
-                        self.establish(self.now);
-                    }
-                    return;
-                }
-            }
-            RefusalReason::Superseded
-            | RefusalReason::WrongMesh
-            | RefusalReason::Version
-            | RefusalReason::NameTaken
-            | RefusalReason::Leaving => {}
-        }
-        let Some(index) = target else { return };
-        let why = match refusal.reason {
-            RefusalReason::Busy => "is busy; it named other members".to_owned(),
-            RefusalReason::Full => "has all the links it may have".to_owned(),
-            RefusalReason::Superseded => "is connected to us another way".to_owned(),
-            RefusalReason::Myself => "is this node itself".to_owned(),
-            RefusalReason::WrongMesh => {
-                format!("belongs to another mesh than {:?}", self.config.mesh)
-            }
-            RefusalReason::Version => {
-                format!(
-                    "speaks protocol versions {} to {}",
-                    refusal.versions.0, refusal.versions.1
-                )
-            }
-            RefusalReason::NameTaken => {
-                format!("knows a newer machine under the id {}", self.config.id)
-            }
-            RefusalReason::Leaving => "is leaving the mesh".to_owned(),
-        };
-        self.target_failed(index, &why, out);
-    }
-
-    /// Tries one of the members that a refusal named and that are not alive here: a newcomer's way in, and the way to
-    /// the rest of the mesh of a part that was cut off.
-    fn follow_referral(
-        &mut self,
-        refused: Purpose,
-        others: &[core::net::SocketAddr],
-        out: &mut Outbox<Output>,
-    ) {
-        // One that is refused in its turn is followed by a newcomer only: others come back to the target, or probe.
-        let follows = match refused {
-            Purpose::Target(_) | Purpose::Probe => true,
-            Purpose::Referral => self.topology.len() <= 1,
-            Purpose::Ring
-            | Purpose::Redial
-            | Purpose::RandomLink
-            | Purpose::Wanted
-            | Purpose::Renewal => false,
-        };
-        if !follows || !self.config.discovery {
-            return;
-        }
-        let is_alive = |address| {
-            self.topology.records().any(|record| {
-                record.content().address == Some(address)
-                    && self
-                        .topology
-                        .handle(record.id())
-                        .is_some_and(|handle| self.status(handle) == Status::Alive)
-            })
-        };
-        let others: Vec<_> = others
-            .iter()
-            .filter(|it| !is_alive(**it))
-            .copied()
-            .collect();
-        if let Some(other) = self.random.pick(&others).copied() {
-            self.dial(Purpose::Referral, Address::Socket(other), None, out);
-        }
-    }
-
-    pub(super) fn weave_soon(&mut self) {
-        self.timers
-            .set_if_unset(Timer::Overlay, self.now + WEAVE_AFTER);
-    }
-
-    /// Dials whom the rings ask for, and closes what serves nothing.
-    pub(super) fn weave(&mut self, out: &mut Outbox<Output>) {
-        let mut wanted = BTreeSet::new();
-        let mut complete = true;
         for ring in 0..RINGS {
-            match self.choose(ring) {
-                Some((handle, linked)) => {
-                    wanted.insert(handle);
-                    complete &= linked;
-                    if !linked && !self.is_dialing(handle) {
-                        self.dial_member(Purpose::Ring, handle, out);
-                    }
-                }
-                None => complete = false,
+            let Some((member, linked)) = Self::on_ring(context, near, ring) else {
+                selected.complete = false;
+                continue;
+            };
+            selected.members.insert(member);
+            selected.complete &= linked;
+            let dialing = near.dialer.is_dialing(member) || selected.dial.contains(&member);
+            if !linked && !dialing {
+                selected.dial.push(member);
             }
         }
-        if !complete && !self.dials.is_empty() {
-            self.timers
-                .set_earlier(Timer::Overlay, self.now + DIAL_PATIENCE);
-        }
-        if complete && self.config.discovery {
-            self.close_surplus(&wanted, out);
-        }
+        selected
     }
 
     /// The member to be linked to on a ring, and whether it is.
-    fn choose(&self, ring: usize) -> Option<(Handle, bool)> {
-        let only_first = self.config.sabotage.has(Switch::NoFallback);
+    fn on_ring(context: &Context, near: &Neighbourhood<'_>, ring: usize) -> Option<(Handle, bool)> {
+        let only_first = context.has(Switch::NoFallback);
         let hops = if only_first { 1 } else { HOPS_MAX };
-        let live = self
-            .topology
-            .following(self.me, ring)
-            .filter(|handle| self.status(*handle) != Status::Down);
-        for handle in live.take(hops) {
-            if let Some(link) = self
-                .by_peer
-                .get(&handle)
-                .and_then(|link| self.links.get(link))
-            {
-                if link.is_lively() {
-                    return Some((handle, true));
+        let following = context.topology.following(context.me, ring);
+        let candidates =
+            following.filter(|member| near.members.status(context, *member) != Status::Down);
+        for member in candidates.take(hops) {
+            if let Some(link) = near.links.current(member) {
+                if near.is_alive(link) {
+                    return Some((member, true));
                 }
                 continue;
             }
-            let patient = |dial: &Dial| {
-                dial.expected == Some(handle) && self.now - dial.started < DIAL_PATIENCE
-            };
-            if self.dials.values().any(patient) {
-                return Some((handle, false));
-            }
-            let failed = self.life_of(handle).failed_until > self.now;
-            if !failed && !self.is_dialing(handle) {
-                return Some((handle, false));
+            let dialer = near.dialer;
+            let backed_off = dialer.is_backed_off(context, member);
+            if dialer.is_dialing_since(context, member, DIAL_PATIENCE)
+                || !backed_off && !dialer.is_dialing(member)
+            {
+                return Some((member, false));
             }
         }
         None
     }
 
-    fn close_surplus(&mut self, wanted: &BTreeSet<Handle>, out: &mut Outbox<Output>) {
-        let kept = self.config.tuning.surplus_kept;
-        let surplus: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| {
-                link.is_lively()
-                    && link.dialed
-                    && !link.random
-                    && self.now - link.opened > kept
-                    && !wanted.contains(&link.handle)
-                    && !self.wanted.contains(&link.handle)
-                    && self.own_edge(link.handle).is_none()
-                    && !self.topology.is_ring_edge(self.me, link.handle)
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for link in surplus {
-            self.say_goodbye(link, Goodbye::Surplus, out);
-        }
+    /// The links that serve no purpose: `needed` are those that the rings ask for, and `reported` says whether this node
+    /// reports its edge to a member.
+    pub(super) fn unneeded(
+        &self,
+        context: &Context,
+        near: &Neighbourhood<'_>,
+        needed: &RingLinks,
+        reported: impl Fn(Handle) -> bool,
+    ) -> Vec<LinkId> {
+        let kept = context.tuning().surplus_kept;
+        let links = near.links.iter_open().filter(|(id, link)| {
+            let member = link.member();
+            link.is_dialed()
+                && near.is_alive(*id)
+                && !self.random.contains(id)
+                && context.now - link.opened() > kept
+                && !needed.members.contains(&member)
+                && !self.requested.contains(&member)
+                && !reported(member)
+                && !context.topology.is_ring_edge(context.me, member)
+        });
+        links.map(|(id, _)| id).collect()
     }
 
-    /// Somebody wants a link to a member, or no longer.
-    pub(super) fn on_want(&mut self, peer: &NodeId, wanted: bool, out: &mut Outbox<Output>) {
-        let Some(handle) = self.topology.handle(peer) else {
-            return;
-        };
-        if !wanted {
-            self.wanted.remove(&handle);
-        } else if handle != self.me && self.wanted.len() < WANTED_MAX {
-            self.wanted.insert(handle);
-            self.dial_wanted(out);
-        }
-    }
-
-    /// Dials those to whom a link is wanted, unless that failed lately.
-    pub(super) fn dial_wanted(&mut self, out: &mut Outbox<Output>) {
-        self.wanted.retain(|handle| self.topology.is_known(*handle));
-        let missing: Vec<Handle> = self
-            .wanted
-            .iter()
-            .copied()
-            .filter(|handle| {
-                self.status(*handle) == Status::Alive
-                    && !self.by_peer.contains_key(handle)
-                    && !self.is_dialing(*handle)
-                    && self.life_of(*handle).failed_until <= self.now
-            })
-            .collect();
-        for handle in missing {
-            self.dial_member(Purpose::Wanted, handle, out);
-        }
-    }
-
-    /// Looks everything over.
-    pub(super) fn maintain(&mut self, out: &mut Outbox<Output>) {
-        self.timers
-            .set(Timer::Maintain, self.now + MAINTAIN_INTERVAL);
-        self.tidy_edges();
-        self.report_unlinked();
-        self.sweep_placeholders();
-        self.weave(out);
-        self.dial_wanted(out);
-    }
-
-    /// Says of each edge that the rings ask for and that was not there twice running that it is down. Otherwise all
-    /// would presume it up: a member that died before its first links, or beside which the rings changed.
-    fn report_unlinked(&mut self) {
-        let unlinked: BTreeSet<Handle> = self
-            .topology
-            .ring_neighbours(self.me)
-            .into_iter()
-            .filter(|handle| !self.by_peer.contains_key(handle))
-            .collect();
-        for handle in unlinked
-            .intersection(&self.unlinked)
-            .copied()
-            .collect::<Vec<_>>()
-        {
-            let heard = self.last_heard(handle);
-            self.set_edge(handle, true, heard);
-        }
+    /// The ring neighbours that had no link at this reconciliation and the last. All nodes would assume their edges up:
+    /// a member that died before its first links, or around which the rings changed.
+    pub(super) fn unlinked_twice(&mut self, context: &Context, links: &Links) -> Vec<Handle> {
+        let neighbours = context.topology.ring_neighbours(context.me).into_iter();
+        let unlinked = neighbours.filter(|member| !links.is_neighbour(*member));
+        let unlinked: BTreeSet<Handle> = unlinked.collect();
+        let twice = unlinked.intersection(&self.unlinked).copied().collect();
         self.unlinked = unlinked;
+        twice
+    }
+}
+
+/// Requested and random links.
+impl Overlay {
+    /// A link to a member is requested, or no longer. Returns whether it is from now on.
+    pub(super) fn request(&mut self, context: &Context, member: Handle, requested: bool) -> bool {
+        if !requested {
+            self.requested.remove(&member);
+            return false;
+        }
+        let granted = member != context.me && self.requested.len() < REQUESTED_MAX;
+        if granted {
+            self.requested.insert(member);
+        }
+        granted
     }
 
-    /// Frees the places of ids that somebody named, that have no record, and that nothing refers to any more.
-    fn sweep_placeholders(&mut self) {
-        for handle in self.topology.placeholders() {
-            let linked = self.links.values().any(|link| link.handle == handle);
-            let missing = self.missing.contains_key(&Key::Record(handle))
-                || self.missing.contains_key(&Key::EdgeReport(handle));
-            if !linked && !missing && !self.is_dialing(handle) && !self.topology.is_named(handle) {
-                self.start_anew(handle);
-                self.topology.release(handle);
+    /// The requested members to be dialled.
+    pub(super) fn requested_missing(
+        &mut self,
+        context: &Context,
+        near: &Neighbourhood<'_>,
+    ) -> Vec<Handle> {
+        self.requested
+            .retain(|member| context.topology.is_known(*member));
+        let missing = self.requested.iter().copied().filter(|member| {
+            near.members.status(context, *member) == Status::Alive
+                && !near.links.is_neighbour(*member)
+                && !near.dialer.is_dialing(*member)
+                && !near.dialer.is_backed_off(context, *member)
+        });
+        missing.collect()
+    }
+
+    /// The random link is to be replaced. Returns the member to be dialled, if the draw is one.
+    pub(super) fn on_random_due(
+        &mut self,
+        context: &mut Context,
+        near: &Neighbourhood<'_>,
+    ) -> Option<Handle> {
+        let interval = context.tuning().random_link_interval;
+        let wait = interval / 2 + context.random.duration_below(interval);
+        let at = context.after(wait);
+        context.timers.set(Timer::RandomLink, at);
+        self.random.clear();
+        let member = context.random_member()?;
+        let eligible = member != context.me
+            && near.members.status(context, member) == Status::Alive
+            && !near.links.is_neighbour(member);
+        eligible.then_some(member)
+    }
+
+    /// A link is the extra link to a random member.
+    pub(super) fn mark_random(&mut self, link: LinkId) {
+        self.random.insert(link);
+    }
+
+    pub(super) fn is_random(&self, link: LinkId) -> bool {
+        self.random.contains(&link)
+    }
+
+    pub(super) fn on_closed(&mut self, link: LinkId) {
+        self.random.remove(&link);
+    }
+
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        held::<Handle>(self.requested.len() + self.unlinked.len())
+            + held::<LinkId>(self.random.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dialer::Purpose;
+    use super::super::links::Link;
+    use super::*;
+    use crate::gossip::tests::context::{address, context, id, learn};
+    use crate::link::Address;
+
+    struct Bench {
+        context: Context,
+        overlay: Overlay,
+        members: Members,
+        links: Links,
+        silence: Silence,
+        dialer: Dialer,
+    }
+
+    impl Bench {
+        /// A node that knows eight other members.
+        fn new() -> Self {
+            let mut context = context();
+            for index in 1..=8 {
+                learn(&mut context, index);
+            }
+            Self {
+                members: Members::new(context.now),
+                overlay: Overlay::default(),
+                links: Links::default(),
+                silence: Silence::default(),
+                dialer: Dialer::default(),
+                context,
             }
         }
-    }
 
-    /// Some handle of somebody with a record.
-    pub(super) fn random_member(&mut self) -> Option<Handle> {
-        let bound = self.topology.handle_bound() as u64;
-        for _ in 0..8 {
-            let handle = u32::try_from(self.random.below(bound)).ok()?;
-            if self.topology.is_known(handle) {
-                return Some(handle);
+        fn near(&self) -> Neighbourhood<'_> {
+            Neighbourhood {
+                members: &self.members,
+                links: &self.links,
+                silence: &self.silence,
+                dialer: &self.dialer,
             }
         }
-        None
+
+        fn ring_links(&self) -> RingLinks {
+            self.overlay.ring_links(&self.context, &self.near())
+        }
+
+        fn link(&mut self, member: Handle) -> LinkId {
+            let link = LinkId(member.into());
+            let peer = self.context.id_of(member).unwrap();
+            let open = Link::new(peer, member, true, 1, 1, self.context.now);
+            self.links.insert(link, open);
+            self.silence.on_open(&mut self.context, link);
+            link
+        }
+
+        fn first(&self, ring: usize) -> Handle {
+            let topology = &self.context.topology;
+            topology.following(self.context.me, ring).next().unwrap()
+        }
     }
 
-    pub(super) fn replace_random_link(&mut self, out: &mut Outbox<Output>) {
-        let interval = self.config.tuning.random_link_interval;
-        let wait = interval / 2 + self.random.duration_below(interval);
-        self.timers.set(Timer::RandomLink, self.now + wait);
-        for link in self.links.values_mut() {
-            link.random = false;
+    #[test]
+    fn the_first_member_of_each_ring_is_dialled_once() {
+        let bench = Bench::new();
+        let selected = bench.ring_links();
+        let firsts: BTreeSet<Handle> = (0..RINGS).map(|ring| bench.first(ring)).collect();
+        let dialled: BTreeSet<Handle> = selected.dial().iter().copied().collect();
+        assert_eq!(dialled, firsts);
+        assert_eq!(selected.dial().len(), firsts.len());
+        assert!(!selected.is_complete());
+    }
+
+    #[test]
+    fn the_next_member_is_dialled_when_a_dial_lasts_or_failed() {
+        let mut bench = Bench::new();
+        let first = bench.first(0);
+        let to = Address::Socket(address(1));
+        let (dialer, context) = (&mut bench.dialer, &mut bench.context);
+        dialer.begin(context, Purpose::Ring, to, Some(first));
+        assert!(
+            !bench.ring_links().dial().contains(&first),
+            "it is being dialled"
+        );
+        assert!(bench.ring_links().members.contains(&first));
+        bench.context.now += DIAL_PATIENCE;
+        assert!(!bench.ring_links().members.contains(&first));
+        let mut bench = Bench::new();
+        let first = bench.first(0);
+        bench.dialer.back_off(&bench.context, first);
+        assert!(!bench.ring_links().members.contains(&first));
+    }
+
+    #[test]
+    fn a_dialled_link_without_a_purpose_is_closed_after_a_while() {
+        let mut bench = Bench::new();
+        for ring in 0..RINGS {
+            bench.link(bench.first(ring));
         }
-        let Some(handle) = self.random_member() else {
-            return;
+        let needed = bench.ring_links();
+        assert!(needed.is_complete());
+        let neighbours = bench.context.topology.ring_neighbours(bench.context.me);
+        let handles = bench.context.topology.handles();
+        let mut others = handles.filter(|it| *it != bench.context.me && !neighbours.contains(it));
+        let other = others.next().unwrap();
+        drop(others);
+        let link = bench.link(other);
+        let unneeded = |bench: &Bench| {
+            let near = bench.near();
+            bench
+                .overlay
+                .unneeded(&bench.context, &near, &needed, |_| false)
         };
-        if handle != self.me
-            && self.status(handle) == Status::Alive
-            && !self.by_peer.contains_key(&handle)
-        {
-            self.dial_member(Purpose::RandomLink, handle, out);
+        assert_eq!(unneeded(&bench), []);
+        bench.context.now += bench.context.tuning().surplus_kept + Duration::from_secs(1);
+        assert_eq!(unneeded(&bench), [link]);
+        bench.overlay.mark_random(link);
+        assert_eq!(unneeded(&bench), []);
+        bench.overlay.on_closed(link);
+        assert!(bench.overlay.request(&bench.context, other, true));
+        assert_eq!(unneeded(&bench), []);
+    }
+
+    #[test]
+    fn a_ring_neighbour_without_a_link_is_reported_the_second_time() {
+        let mut bench = Bench::new();
+        let (overlay, context) = (&mut bench.overlay, &bench.context);
+        assert_eq!(overlay.unlinked_twice(context, &bench.links), []);
+        let neighbours = context.topology.ring_neighbours(context.me);
+        let twice = overlay.unlinked_twice(context, &bench.links);
+        assert!(twice.iter().eq(neighbours.iter()));
+    }
+
+    #[test]
+    fn requested_links_are_bounded_and_dialled_until_there_is_one() {
+        let mut bench = Bench::new();
+        let member = bench.context.topology.handle(&id(5)).unwrap();
+        assert!(
+            !bench
+                .overlay
+                .request(&bench.context, bench.context.me, true)
+        );
+        assert!(bench.overlay.request(&bench.context, member, true));
+        let missing = |bench: &mut Bench| {
+            let near = Neighbourhood {
+                members: &bench.members,
+                links: &bench.links,
+                silence: &bench.silence,
+                dialer: &bench.dialer,
+            };
+            bench.overlay.requested_missing(&bench.context, &near)
+        };
+        assert_eq!(missing(&mut bench), [member]);
+        bench.link(member);
+        assert_eq!(missing(&mut bench), []);
+        for other in 100..200 {
+            bench.overlay.request(&bench.context, other, true);
         }
+        assert_eq!(bench.overlay.requested.len(), REQUESTED_MAX);
+    }
+
+    #[test]
+    fn the_random_link_is_replaced_at_random_times() {
+        let mut bench = Bench::new();
+        let interval = bench.context.tuning().random_link_interval;
+        bench.overlay.mark_random(LinkId(1));
+        let (mut drawn, mut waits) = (BTreeSet::new(), BTreeSet::new());
+        for _ in 0..50 {
+            let near = Neighbourhood {
+                members: &bench.members,
+                links: &bench.links,
+                silence: &bench.silence,
+                dialer: &bench.dialer,
+            };
+            let (overlay, context) = (&mut bench.overlay, &mut bench.context);
+            drawn.extend(overlay.on_random_due(context, &near));
+            let wait = context.timers.next().unwrap().since(context.now);
+            assert!(wait >= interval / 2 && wait < interval / 2 + interval);
+            waits.insert(wait);
+        }
+        assert!(!bench.overlay.is_random(LinkId(1)));
+        assert!(drawn.len() > 4 && waits.len() > 40, "{drawn:?} {waits:?}");
     }
 }

@@ -1,37 +1,107 @@
-//! The node's own record and its report of edges.
+//! The node's own record, its report of edges, and its phase.
+//!
+//! A node publishes two values: its record, and a report of those edges that other nodes would otherwise assume wrongly.
+//! Both are published at most once a step. A value under the node's id that it did not publish is a forgery, an echo of
+//! an earlier start, or the value of another machine under the same id:
+//!
+//! | epoch and instance | the value is | answer |
+//! |---|---|---|
+//! | equal, the value greater | forged | publish over it (refute) |
+//! | equal, otherwise | known | none |
+//! | lower | outdated | send the neighbour the current record |
+//! | higher | another machine's, or this node's own past | stop; or take a higher epoch, stored first |
+//!
+//! A higher value is the node's own past if the node has only just started, or if the other is at this node's address:
+//! the node lost its disk, and learns late of its past.
+//!
+//! ```text
+//!   Joining ──established──► Running ──leave──► Leaving ──sent──► Left
+//!      └───────────────────────┴──another machine holds the id──► NameTaken ──leave──► Left
+//! ```
 
 use super::config::Config;
+use super::context::Context;
+use super::event::Event;
+use super::interface::Output;
+use super::timer::Timer;
+use super::view::Phase;
+use crate::identity::NodeId;
 use crate::link::Ticket;
-use crate::time::Instant;
+use crate::sabotage::Switch;
+use crate::size::held;
+use crate::time::{Duration, Instant};
 use crate::topology::Handle;
-use crate::topology::record::{Content, Rank, Record};
+use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, Rank, Record, Report};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One edge as this node sees it, where others would presume wrongly.
+/// How often a node that has just started takes a higher epoch before it accepts that the other value is not its own
+/// past. Bounds two machines that start under one id at once.
+const RAISES_MAX: u64 = 3;
+
+/// The pause before an epoch that could not be stored is ordered again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// One edge as this node observes it, where other nodes would assume wrongly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct OwnEdge {
-    pub(super) down: bool,
-    pub(super) proof: Option<Instant>,
+    down: bool,
+    /// When this node last heard the peer.
+    proof: Option<Instant>,
 }
 
-/// The node's own record, its edge report, and the publication state of both.
+impl OwnEdge {
+    pub(super) const fn is_down(self) -> bool {
+        self.down
+    }
+}
+
+/// The judgement of a received record under the node's own id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// The node's current record, or an older one of this start.
+    Known,
+    /// A record of an earlier start.
+    Outdated,
+    /// A record that the node did not publish, under its epoch and instance.
+    Forged,
+    /// A record of a higher epoch or instance.
+    Newer,
+}
+
+/// The node's answer to a record of a higher epoch or instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Succession {
+    /// The node keeps its id.
+    Stays,
+    /// The node takes an epoch above this one.
+    Raises(u64),
+    /// Another machine holds the id: the node stops.
+    GivesUp,
+}
+
+/// The node's own record, the publication state of record and report, and the node's phase.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Own {
-    pub(super) record: Arc<Record>,
+pub(super) struct SelfRecord {
+    phase: Phase,
+    record: Arc<Record>,
     /// The publication counter, shared by records and reports.
-    pub(super) version: u64,
-    pub(super) edges: BTreeMap<Handle, OwnEdge>,
-    pub(super) record_due: bool,
-    pub(super) report_due: bool,
-    /// When our epoch stands: others have seen it and hold nothing against it. From then on a conflict is no longer
-    /// with our own past.
-    pub(super) established: Option<Instant>,
-    pub(super) raising: Option<(Ticket, u64)>,
-    pub(super) tickets: u64,
+    version: u64,
+    edges: BTreeMap<Handle, OwnEdge>,
+    /// The record changed in this step.
+    record_due: bool,
+    /// The edges changed since the last report.
+    report_due: bool,
+    /// From when on other nodes have seen the epoch and hold nothing against it. A later conflict is not with the node's
+    /// own past.
+    established: Option<Instant>,
+    /// A higher epoch that is being stored.
+    raising: Option<(Ticket, u64)>,
+    /// The number of epochs ever raised.
+    raised: u64,
 }
 
-impl Own {
+impl SelfRecord {
     pub(super) fn new(config: &Config) -> Self {
         let rank = Rank {
             epoch: config.epoch,
@@ -41,6 +111,7 @@ impl Own {
             version: 1,
         };
         Self {
+            phase: Phase::Joining,
             record: Arc::new(Record::new(config.id.clone(), rank, config.content.clone())),
             version: 1,
             edges: BTreeMap::new(),
@@ -48,16 +119,445 @@ impl Own {
             report_due: false,
             established: None,
             raising: None,
-            tickets: 0,
+            raised: 0,
         }
     }
 
+    fn set(&mut self, rank: Rank, content: Content) {
+        self.record = Arc::new(Record::new(self.record.id().clone(), rank, content));
+        self.record_due = true;
+    }
+
+    /// The application publishes new content. The address, and the time of joining, are kept if absent.
+    pub(super) fn announce(&mut self, context: &mut Context, mut content: Content) {
+        let held = self.record.content();
+        content.address = content.address.or(held.address);
+        content.joined = held.joined;
+        match content.check() {
+            Err(why) => context.report(Event::AnnounceRejected { why }),
+            Ok(()) if content == *held => {}
+            Ok(()) => self.set(self.record.rank(), content),
+        }
+    }
+}
+
+/// Publishing.
+impl SelfRecord {
+    /// Publishes the record, if it changed. Returns the hash of the view before.
+    pub(super) fn publish_record(&mut self, context: &mut Context) -> Option<u64> {
+        if !core::mem::take(&mut self.record_due) {
+            return None;
+        }
+        self.version += 1;
+        let rank = Rank {
+            version: self.version,
+            ..self.record.rank()
+        };
+        let content = self.record.content().clone();
+        self.record = Arc::new(Record::new(self.record.id().clone(), rank, content));
+        Some(self.apply(context))
+    }
+
+    /// Puts the record into the view. Returns the hash of the view before.
+    pub(super) fn apply(&self, context: &mut Context) -> u64 {
+        let before = context.topology.hash();
+        context.topology.apply_record(&self.record);
+        before
+    }
+
+    /// Publishes the report, if edges changed. Returns the hash of the view before.
+    pub(super) fn publish_report(&mut self, context: &mut Context) -> Option<u64> {
+        if !core::mem::take(&mut self.report_due) {
+            return None;
+        }
+        self.version += 1;
+        let mut edges = Vec::new();
+        let mut proofs = Vec::new();
+        for (peer, edge) in self.edges.iter().take(EDGES_MAX) {
+            let Some(peer) = context.id_of(*peer) else {
+                continue;
+            };
+            let down = edge.down;
+            edges.push(Edge { peer, down });
+            proofs.push(edge.proof);
+        }
+        let report = Report {
+            epoch: self.record.rank().epoch,
+            version: self.version,
+            edges,
+            reporter: self.record.id().clone(),
+        };
+        let before = context.topology.hash();
+        context.topology.apply_report(&Arc::new(report), proofs);
+        Some(before)
+    }
+
+    /// Reports the edge to a peer as down, or as heard. The first such report of a kind stays, with its proof.
+    pub(super) fn set_edge(&mut self, peer: Handle, down: bool, proof: Option<Instant>) {
+        match self.edges.get(&peer) {
+            Some(edge) if edge.down == down => return,
+            Some(_) => {}
+            None if self.edges.len() >= EDGES_MAX => return,
+            None => {}
+        }
+        self.edges.insert(peer, OwnEdge { down, proof });
+        self.report_due = true;
+    }
+
+    /// Takes back what was reported of the edge to a peer.
+    pub(super) fn clear_edge(&mut self, peer: Handle) {
+        if self.edges.remove(&peer).is_some() {
+            self.report_due = true;
+        }
+    }
+}
+
+/// The node's id in the records of others.
+impl SelfRecord {
+    /// Judges a received record under the node's own id.
+    pub(super) fn claim(&self, context: &Context, heard: &Record) -> Claim {
+        let (own, theirs) = (self.record.rank(), heard.rank());
+        match (theirs.epoch, theirs.instance).cmp(&(own.epoch, own.instance)) {
+            core::cmp::Ordering::Less => Claim::Outdated,
+            core::cmp::Ordering::Greater => Claim::Newer,
+            core::cmp::Ordering::Equal
+                if heard <= self.record.as_ref() || context.has(Switch::NoRefute) =>
+            {
+                Claim::Known
+            }
+            core::cmp::Ordering::Equal => Claim::Forged,
+        }
+    }
+
+    /// Publishes over a forged record, which `from` sent.
+    pub(super) fn refute(&mut self, context: &mut Context, heard: &Record, from: Option<NodeId>) {
+        if let Some(from) = from {
+            context.report(Event::Refuted { from });
+        }
+        let rank = heard.rank();
+        if rank.incarnation >= COUNTER_MAX || rank.version >= COUNTER_MAX {
+            self.raise_epoch(context, rank.epoch);
+            return;
+        }
+        self.version = self.version.max(rank.version);
+        let own = self.record.rank();
+        let content = self.record.content().clone();
+        self.set(
+            Rank {
+                incarnation: rank.incarnation + 1,
+                ..own
+            },
+            content,
+        );
+    }
+
+    /// The planted bug [`Switch::AdoptsLie`]: takes a forged record over. Returns the hash of the view before.
+    pub(super) fn adopt(&mut self, context: &mut Context, heard: &Record) -> u64 {
+        self.version = self.version.max(heard.rank().version);
+        self.record = Arc::new(heard.clone());
+        self.apply(context)
+    }
+
+    /// Judges a received report under the node's own id; publishes over a forged one. Returns whether it is forged.
+    pub(super) fn refute_report(&mut self, context: &Context, heard: &Report) -> bool {
+        let held = context.topology.report(self.record.id());
+        let newest = held.map_or((0, 0), |held| (held.epoch, held.version));
+        if heard.epoch != self.record.rank().epoch
+            || (heard.epoch, heard.version) < newest
+            || self.version >= COUNTER_MAX
+            || held.is_some_and(|held| held.as_ref() == heard)
+        {
+            return false;
+        }
+        self.version = self.version.max(heard.version);
+        self.report_due = true;
+        true
+    }
+
+    /// Decides between a record of a higher epoch or instance and this node. The record is surely another machine's if
+    /// that machine `greets` this node itself.
+    pub(super) fn succession(&self, context: &Context, heard: &Record, greets: bool) -> Succession {
+        let epoch = heard.rank().epoch;
+        // An echo of a value that is being outranked already.
+        if self.raising.is_some_and(|(_, raising)| raising > epoch) {
+            return Succession::Stays;
+        }
+        if self.is_established(context.now) && (greets || !self.is_own_past(heard)) {
+            if context.has(Switch::NoCloneCheck) {
+                return Succession::Stays;
+            }
+            return Succession::GivesUp;
+        }
+        if context.has(Switch::EpochStands) {
+            return Succession::Stays;
+        }
+        Succession::Raises(epoch)
+    }
+
+    /// Whether a record under the node's id comes from the node's own address, where no other machine can be. Not
+    /// accepted for ever, since an address may be misconfigured on two machines.
+    fn is_own_past(&self, heard: &Record) -> bool {
+        let address = self.record.content().address;
+        self.raised < RAISES_MAX && address.is_some() && heard.content().address == address
+    }
+
+    /// Takes an epoch above another, once it is stored.
+    pub(super) fn raise_epoch(&mut self, context: &mut Context, above: u64) {
+        if above >= COUNTER_MAX || self.raising.is_some_and(|(_, epoch)| epoch > above) {
+            return;
+        }
+        self.raised += 1;
+        let ticket = Ticket(self.raised);
+        let epoch = above + 1;
+        self.raising = Some((ticket, epoch));
+        context.timers.cancel(&Timer::StoreRetry);
+        context.out.push(Output::Store { ticket, epoch });
+    }
+
+    /// An epoch could not be stored. The order is repeated after [`STORE_RETRY`], unless a newer one replaced it.
+    pub(super) fn on_store_failed(&self, context: &mut Context, ticket: Ticket) {
+        if self.raising.is_some_and(|(expected, _)| expected == ticket) {
+            let at = context.after(STORE_RETRY);
+            context.timers.set(Timer::StoreRetry, at);
+        }
+    }
+
+    /// Repeats the order for the epoch that is not stored yet.
+    pub(super) fn store_again(&self, context: &mut Context) {
+        if let Some((ticket, epoch)) = self.raising {
+            context.out.push(Output::Store { ticket, epoch });
+        }
+    }
+
+    /// An epoch is stored. Returns whether it takes effect now.
+    pub(super) fn on_stored(&mut self, ticket: Ticket) -> bool {
+        let Some((_, epoch)) = self.raising.filter(|(expected, _)| *expected == ticket) else {
+            return false;
+        };
+        self.raising = None;
+        let rank = self.record.rank();
+        if epoch <= rank.epoch {
+            return false;
+        }
+        self.version = 0;
+        let content = self.record.content().clone();
+        self.set(
+            Rank {
+                epoch,
+                incarnation: 0,
+                ..rank
+            },
+            content,
+        );
+        self.report_due = !self.edges.is_empty();
+        true
+    }
+}
+
+/// The node's phase.
+impl SelfRecord {
+    /// A node without seed addresses is a mesh of its own.
+    pub(super) const fn start_alone(&mut self) {
+        self.phase = Phase::Running;
+    }
+
+    /// Other nodes know the epoch; it is established from `since` on, unless it is already.
+    pub(super) fn establish(&mut self, since: Instant) {
+        self.established = Some(self.established.map_or(since, |at| at.min(since)));
+        if self.phase == Phase::Joining {
+            self.phase = Phase::Running;
+        }
+    }
+
+    /// Begins to leave the mesh.
+    pub(super) const fn leave(&mut self) {
+        self.phase = Phase::Leaving;
+    }
+
+    /// Publishes that the node leaves; its edges are not evidence from now on. The record has `leave_linger` to spread.
+    pub(super) fn say_farewell(&mut self, context: &mut Context) {
+        let content = self.record.content().clone();
+        let rank = Rank {
+            leaving: true,
+            ..self.record.rank()
+        };
+        self.set(rank, content);
+        self.report_due |= !self.edges.is_empty();
+        self.edges.clear();
+        let at = context.after(context.tuning().leave_linger);
+        context.timers.set(Timer::LeaveDone, at);
+    }
+
+    /// The node left.
+    pub(super) fn on_left(&mut self, context: &mut Context) {
+        self.phase = Phase::Left;
+        context.out.push(Output::Left);
+    }
+
+    /// Another machine holds the id.
+    pub(super) fn on_name_taken(&mut self) {
+        self.phase = Phase::NameTaken;
+    }
+}
+
+/// Reading.
+impl SelfRecord {
     pub(super) const fn record(&self) -> &Arc<Record> {
         &self.record
     }
 
-    pub(super) fn set(&mut self, rank: Rank, content: Content) {
-        self.record = Arc::new(Record::new(self.record.id().clone(), rank, content));
-        self.record_due = true;
+    pub(super) const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether the node left, or gave its id up.
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Left | Phase::NameTaken)
+    }
+
+    /// Whether the epoch is established. Two machines that start under one id at once do not outbid each other for ever.
+    pub(super) fn is_established(&self, now: Instant) -> bool {
+        self.raised >= RAISES_MAX || self.established.is_some_and(|since| since <= now)
+    }
+
+    /// Whether a higher epoch is being stored: until then, the node greets no peer.
+    pub(super) const fn is_raising(&self) -> bool {
+        self.raising.is_some()
+    }
+
+    pub(super) fn edge(&self, peer: Handle) -> Option<OwnEdge> {
+        self.edges.get(&peer).copied()
+    }
+
+    pub(super) fn edges(&self) -> impl Iterator<Item = (Handle, OwnEdge)> + '_ {
+        self.edges.iter().map(|(peer, edge)| (*peer, *edge))
+    }
+
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        held::<(Handle, OwnEdge)>(self.edges.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gossip::tests::context::{context, events, id, learn};
+
+    fn of_rank(own: &SelfRecord, change: impl FnOnce(&mut Rank)) -> Record {
+        let mut rank = own.record().rank();
+        change(&mut rank);
+        Record::new(id(0), rank, own.record().content().clone())
+    }
+
+    #[test]
+    fn a_change_is_published_once_with_a_higher_version() {
+        let mut context = context();
+        let mut own = SelfRecord::new(&context.config);
+        assert_eq!(own.publish_record(&mut context), None);
+        let content = Content {
+            nickname: "new".into(),
+            ..Content::default()
+        };
+        own.announce(&mut context, content);
+        let before = context.topology.hash();
+        assert_eq!(own.publish_record(&mut context), Some(before));
+        assert_eq!(own.publish_record(&mut context), None);
+        assert_eq!(own.record().rank().version, 2);
+        assert_eq!(context.topology.record(&id(0)), Some(own.record()));
+    }
+
+    #[test]
+    fn the_first_report_of_an_edge_keeps_its_proof() {
+        let mut context = context();
+        let peer = learn(&mut context, 1);
+        let mut own = SelfRecord::new(&context.config);
+        let early = Some(Instant::from_millis(5));
+        own.set_edge(peer, true, early);
+        assert!(own.publish_report(&mut context).is_some());
+        own.set_edge(peer, true, Some(context.now));
+        assert_eq!(own.publish_report(&mut context), None);
+        assert_eq!(
+            own.edge(peer),
+            Some(OwnEdge {
+                down: true,
+                proof: early
+            })
+        );
+        own.set_edge(peer, false, Some(context.now));
+        assert!(!own.edge(peer).unwrap().is_down());
+        own.clear_edge(peer);
+        assert!(own.publish_report(&mut context).is_some());
+        assert!(context.topology.report(&id(0)).unwrap().edges.is_empty());
+    }
+
+    #[test]
+    fn a_record_under_the_own_id_is_known_outdated_forged_or_newer() {
+        let context = context();
+        let own = SelfRecord::new(&context.config);
+        let claim = |change: fn(&mut Rank)| own.claim(&context, &of_rank(&own, change));
+        assert_eq!(claim(|_| {}), Claim::Known);
+        assert_eq!(claim(|rank| rank.epoch -= 1), Claim::Outdated);
+        assert_eq!(claim(|rank| rank.version += 1), Claim::Forged);
+        assert_eq!(claim(|rank| rank.instance += 1), Claim::Newer);
+    }
+
+    #[test]
+    fn a_forged_record_is_published_over() {
+        let mut context = context();
+        let mut own = SelfRecord::new(&context.config);
+        let forged = of_rank(&own, |rank| rank.version += 7);
+        own.refute(&mut context, &forged, Some(id(1)));
+        assert_eq!(events(&mut context), [Event::Refuted { from: id(1) }]);
+        own.publish_record(&mut context);
+        assert!(own.record().as_ref() > &forged);
+        assert_eq!(own.claim(&context, &forged), Claim::Known);
+    }
+
+    #[test]
+    fn a_fresh_node_outranks_its_past_and_an_established_one_gives_way() {
+        let mut context = context();
+        let mut own = SelfRecord::new(&context.config);
+        let newer = of_rank(&own, |rank| rank.epoch = 9);
+        assert_eq!(
+            own.succession(&context, &newer, true),
+            Succession::Raises(9)
+        );
+        own.raise_epoch(&mut context, 9);
+        assert_eq!(own.succession(&context, &newer, true), Succession::Stays);
+        assert!(!own.on_stored(Ticket(7)), "another ticket");
+        assert!(own.on_stored(Ticket(1)));
+        assert_eq!(own.record().rank().epoch, 10);
+        own.establish(context.now);
+        let newer = of_rank(&own, |rank| rank.epoch = 99);
+        assert_eq!(own.succession(&context, &newer, true), Succession::GivesUp);
+    }
+
+    #[test]
+    fn two_machines_that_start_at_once_do_not_outbid_each_other_for_ever() {
+        let mut context = context();
+        let mut own = SelfRecord::new(&context.config);
+        for raise in 1..=RAISES_MAX {
+            assert!(!own.is_established(context.now));
+            own.raise_epoch(&mut context, 10 * raise);
+            assert!(own.on_stored(Ticket(raise)));
+        }
+        assert!(own.is_established(context.now));
+    }
+
+    #[test]
+    fn a_farewell_takes_back_what_was_reported_of_edges() {
+        let mut context = context();
+        let peer = learn(&mut context, 1);
+        let mut own = SelfRecord::new(&context.config);
+        own.set_edge(peer, true, None);
+        own.publish_report(&mut context);
+        own.leave();
+        own.say_farewell(&mut context);
+        assert_eq!(own.phase(), Phase::Leaving);
+        own.publish_record(&mut context);
+        own.publish_report(&mut context);
+        assert!(context.topology.record(&id(0)).unwrap().rank().leaving);
+        assert!(context.topology.report(&id(0)).unwrap().edges.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! What the machine's deadlines are about.
+//! The timers of the machine. Each belongs to the component that names it.
 
 use crate::deadlines::Deadlines;
 use crate::link::{DialId, LinkId};
@@ -6,7 +6,7 @@ use crate::time::Instant;
 use crate::topology::Handle;
 use crate::topology::publication::Key;
 
-/// What a deadline is about. Of those of one instant, the first comes first.
+/// The subject of a deadline. Deadlines of one instant are due in the order of the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     Heartbeat,
@@ -14,20 +14,21 @@ pub(super) enum Timer {
     Suspicion,
     Isolation,
     Overlay,
-    Targets,
+    Seeds,
     Probe,
     Maintain,
     RandomLink,
     LeaveDone,
     Flush(LinkId),
     Silence(LinkId),
-    Greeting(LinkId),
+    Handshake(LinkId),
     Dial(DialId),
     Graft(Key),
     Forget(Handle),
+    StoreRetry,
 }
 
-/// A timer in two numbers, in the order of the timers: compared without a look at which it is.
+/// A timer in two numbers, in the order of the timers, so that timers are compared without a match on their variants.
 type Code = (u8, u64);
 
 impl Timer {
@@ -38,17 +39,18 @@ impl Timer {
             Self::Suspicion => (2, 0),
             Self::Isolation => (3, 0),
             Self::Overlay => (4, 0),
-            Self::Targets => (5, 0),
+            Self::Seeds => (5, 0),
             Self::Probe => (6, 0),
             Self::Maintain => (7, 0),
             Self::RandomLink => (8, 0),
             Self::LeaveDone => (9, 0),
             Self::Flush(link) => (10, link.0),
             Self::Silence(link) => (11, link.0),
-            Self::Greeting(link) => (12, link.0),
+            Self::Handshake(link) => (12, link.0),
             Self::Dial(dial) => (13, dial.0),
             Self::Graft(key) => (14, key.code()),
             Self::Forget(handle) => (15, handle.into()),
+            Self::StoreRetry => (16, 0),
         }
     }
 
@@ -59,22 +61,24 @@ impl Timer {
             2 => Self::Suspicion,
             3 => Self::Isolation,
             4 => Self::Overlay,
-            5 => Self::Targets,
+            5 => Self::Seeds,
             6 => Self::Probe,
             7 => Self::Maintain,
             8 => Self::RandomLink,
             9 => Self::LeaveDone,
             10 => Self::Flush(LinkId(about)),
             11 => Self::Silence(LinkId(about)),
-            12 => Self::Greeting(LinkId(about)),
+            12 => Self::Handshake(LinkId(about)),
             13 => Self::Dial(DialId(about)),
             14 => Self::Graft(Key::of(about)),
-            _ => Self::Forget(about as Handle),
+            15 => Self::Forget(about as Handle),
+            16 => Self::StoreRetry,
+            _ => panic!("no timer has this code"),
         }
     }
 }
 
-/// The machine's deadlines: one a timer.
+/// The machine's deadlines, at most one for each timer.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Timers(Deadlines<Code>);
 
@@ -125,18 +129,19 @@ mod tests {
             Timer::Suspicion,
             Timer::Isolation,
             Timer::Overlay,
-            Timer::Targets,
+            Timer::Seeds,
             Timer::Probe,
             Timer::Maintain,
             Timer::RandomLink,
             Timer::LeaveDone,
             Timer::Flush(LinkId(u64::MAX)),
             Timer::Silence(LinkId(3)),
-            Timer::Greeting(LinkId(4)),
+            Timer::Handshake(LinkId(4)),
             Timer::Dial(DialId(5)),
             Timer::Graft(Key::EdgeReport(Handle::MAX)),
             Timer::Graft(Key::Record(7)),
             Timer::Forget(Handle::MAX),
+            Timer::StoreRetry,
         ];
         for timer in timers {
             assert_eq!(Timer::of(timer.code()), timer);

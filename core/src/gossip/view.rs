@@ -1,4 +1,4 @@
-//! What can be read of a node's view of the mesh.
+//! Readable parts of a node's view of the mesh.
 
 use crate::identity::NodeId;
 use crate::link::LinkId;
@@ -6,7 +6,7 @@ use crate::time::Duration;
 use crate::topology::record::{Record, Report};
 use std::sync::Arc;
 
-/// What a view holds about one member's life.
+/// The status of a member in one view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// A path leads to it.
@@ -39,9 +39,9 @@ pub enum Phase {
     Joining,
     /// It is a member.
     Running,
-    /// It is a member, and hears nobody.
+    /// It is a member, and hears no other member.
     Isolated,
-    /// It says farewell.
+    /// It announces that it leaves.
     Leaving,
     /// It left.
     Left,
@@ -71,7 +71,7 @@ pub struct MemberView {
     pub record: Arc<Record>,
     /// Its life.
     pub status: Status,
-    /// What it reports of its edges.
+    /// Its report of edges.
     pub report: Option<Arc<Report>>,
 }
 

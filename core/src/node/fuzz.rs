@@ -1,5 +1,5 @@
-//! Whatever happens to a node, in whatever order, and whatever a member says to it: nothing panics, nothing spins, no
-//! message is too long, and what is held stays in bounds.
+//! Arbitrary inputs in arbitrary order, and arbitrary messages of members: no panic, no busy loop, no message above its
+//! bound, and all collections stay in bounds.
 
 use super::{Config, Input, Node, Output};
 use crate::gossip::message::{
@@ -8,8 +8,8 @@ use crate::gossip::message::{
 };
 use crate::gossip::{self, Address, CloseReason, DialError, DialId, LinkId, Message, Ticket};
 use crate::identity::NodeId;
-use crate::machine::{Machine, Outbox, wake_checked};
 use crate::size::Encoded;
+use crate::testing::world::{Environment, World};
 use crate::time::{Duration, Instant};
 use crate::topology::record::{Content, Edge, Rank, Record, Report, Service};
 use core::net::{Ipv4Addr, SocketAddr};
@@ -233,7 +233,7 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
-/// What happens; numbers of links and dials are those that the node gave or knows, in turn.
+/// An input; numbers of links and dials pick among those that the node made or knows.
 #[derive(Clone, Debug)]
 enum Happens {
     Accepted(usize),
@@ -242,7 +242,7 @@ enum Happens {
     Failed(usize),
     Says(usize, Message),
     Closed(usize),
-    Stored,
+    Stored(bool),
     Announce(Content),
     Want(usize, bool),
     Targets(usize, bool),
@@ -259,7 +259,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         4 => (any::<usize>(), who()).prop_map(|(dial, peer)| Happens::Answered(dial, peer)),
         2 => any::<usize>().prop_map(Happens::Failed),
         2 => any::<usize>().prop_map(Happens::Closed),
-        2 => Just(Happens::Stored),
+        2 => any::<bool>().prop_map(Happens::Stored),
         1 => content(0).prop_map(Happens::Announce),
         1 => (who(), any::<bool>()).prop_map(|(who, wanted)| Happens::Want(who, wanted)),
         1 => (who(), any::<bool>()).prop_map(|(who, replace)| Happens::Targets(who, replace)),
@@ -268,18 +268,58 @@ fn happens() -> impl Strategy<Value = Happens> {
     ]
 }
 
-/// A node and what it ordered.
-struct Tried {
-    node: Node,
-    now: Instant,
+/// The links, dials and stores that the node ordered.
+#[derive(Default)]
+struct Surroundings {
     made: u64,
     links: Vec<LinkId>,
     dials: Vec<DialId>,
     tickets: Vec<Ticket>,
 }
 
-impl Tried {
-    fn new() -> Self {
+impl Environment for Surroundings {
+    type Node = ();
+    type Machine = Node;
+    type Event = Input;
+
+    fn perform(world: &mut World<Self>, (): &(), output: Output) {
+        let around = &mut world.environment;
+        match output {
+            Output::Dial { dial, .. } => around.dials.push(dial),
+            Output::Send { message, .. } => {
+                let bytes = message.encoded_len();
+                assert!(bytes <= FRAME_BYTES_MAX + 16, "{bytes} bytes");
+            }
+            Output::Close { link } => around.links.retain(|known| *known != link),
+            Output::Store { ticket, .. } => around.tickets.push(ticket),
+            Output::LinkOpened { .. }
+            | Output::Left
+            | Output::Report(_)
+            | Output::Channel(_)
+            | Output::RoutesChanged => {}
+        }
+    }
+
+    fn happen(world: &mut World<Self>, input: Input) {
+        world.step(&(), input);
+    }
+}
+
+impl Surroundings {
+    fn fresh(&mut self) -> LinkId {
+        self.made += 1;
+        let link = LinkId(self.made);
+        self.links.push(link);
+        link
+    }
+
+    fn link(&self, pick: usize) -> Option<LinkId> {
+        (!self.links.is_empty()).then(|| self.links[pick % self.links.len()])
+    }
+}
+
+impl World<Surroundings> {
+    fn started() -> Self {
         let content = Content {
             address: Some(address(0)),
             ..Content::default()
@@ -288,116 +328,75 @@ impl Tried {
         let mut config = Config::new(id(0), "test", 2, 1, content, targets);
         config.tuning.members_max = MEMBERS_MAX;
         config.tuning.links_max = 6;
-        let mut tried = Self {
-            node: Node::new(config, 1, Instant::ZERO),
-            now: Instant::ZERO,
-            made: 0,
-            links: Vec::new(),
-            dials: Vec::new(),
-            tickets: Vec::new(),
-        };
-        tried.give(gossip::Input::Start);
-        tried
+        let mut world = Self::around(Surroundings::default());
+        world.nodes.insert((), Node::new(config, 1, Instant::ZERO));
+        world.give(gossip::Input::Start);
+        world
     }
 
     fn give(&mut self, input: gossip::Input) {
-        let mut out = Outbox::new();
-        self.node.step(self.now, Input::Mesh(input), &mut out);
-        self.take(out);
+        self.step(&(), Input::Mesh(input));
     }
 
-    fn take(&mut self, mut out: Outbox<Output>) {
-        for order in out.drain() {
-            match order {
-                Output::Dial { dial, .. } => self.dials.push(dial),
-                Output::Send { message, .. } => {
-                    assert!(
-                        message.encoded_len() <= FRAME_BYTES_MAX + 16,
-                        "{}",
-                        message.encoded_len()
-                    );
-                }
-                Output::Close { link } => self.links.retain(|known| *known != link),
-                Output::Store { ticket, .. } => self.tickets.push(ticket),
-                Output::Left | Output::Report(_) | Output::Channel(_) | Output::RoutesChanged => {}
-            }
+    /// The last order to store ends.
+    fn store(&mut self, succeeds: bool) {
+        if let Some(ticket) = self.environment.tickets.pop() {
+            self.give(if succeeds {
+                gossip::Input::Stored { ticket }
+            } else {
+                gossip::Input::StoreFailed { ticket }
+            });
         }
     }
 
-    fn pass(&mut self, millis: u64) {
-        let until = self.now + Duration::from_millis(millis);
-        while let Some(at) = self.node.next_deadline().filter(|at| *at <= until) {
-            self.now = self.now.max(at);
-            let mut out = Outbox::new();
-            wake_checked(&mut self.node, self.now, &mut out);
-            self.take(out);
-        }
-        self.now = until;
-    }
-
-    fn fresh(&mut self) -> LinkId {
-        self.made += 1;
-        let link = LinkId(self.made);
-        self.links.push(link);
-        link
-    }
-
-    fn happen(&mut self, what: Happens) {
-        let link =
-            |links: &[LinkId], pick: usize| (!links.is_empty()).then(|| links[pick % links.len()]);
+    fn try_one(&mut self, what: Happens) {
         match what {
             Happens::Accepted(peer) => {
-                let link = self.fresh();
+                let link = self.environment.fresh();
                 self.give(gossip::Input::Accepted {
                     link,
                     peer: id(peer),
                 });
             }
             Happens::Greeted(peer, record) => {
-                let link = self.fresh();
+                let link = self.environment.fresh();
                 self.give(gossip::Input::Accepted {
                     link,
                     peer: id(peer),
                 });
-                let message = Message::Hello(Hello {
-                    mesh: "test".into(),
-                    version_min: 1,
-                    version_max: 1,
-                    session: 1,
-                    joining: false,
-                    hash: 0,
-                    record,
-                });
+                let message = Message::Hello(hello(record));
                 self.give(gossip::Input::Receive { link, message });
             }
-            Happens::Answered(pick, peer) if !self.dials.is_empty() => {
-                let dial = self.dials.remove(pick % self.dials.len());
-                let link = self.fresh();
+            Happens::Answered(pick, peer) if !self.environment.dials.is_empty() => {
+                let dial = self
+                    .environment
+                    .dials
+                    .remove(pick % self.environment.dials.len());
+                let link = self.environment.fresh();
                 let peer = id(peer);
                 self.give(gossip::Input::Dialed { dial, link, peer });
             }
-            Happens::Failed(pick) if !self.dials.is_empty() => {
-                let dial = self.dials.remove(pick % self.dials.len());
+            Happens::Failed(pick) if !self.environment.dials.is_empty() => {
+                let dial = self
+                    .environment
+                    .dials
+                    .remove(pick % self.environment.dials.len());
                 let reason = DialError::Refused;
                 self.give(gossip::Input::DialFailed { dial, reason });
             }
             Happens::Says(pick, message) => {
-                if let Some(link) = link(&self.links, pick) {
+                if let Some(link) = self.environment.link(pick) {
                     self.give(gossip::Input::Receive { link, message });
                 }
             }
             Happens::Closed(pick) => {
-                if let Some(link) = link(&self.links, pick) {
-                    self.links.retain(|known| *known != link);
+                if let Some(link) = self.environment.link(pick) {
+                    self.environment.links.retain(|known| *known != link);
                     let reason = CloseReason::Reset;
                     self.give(gossip::Input::Closed { link, reason });
                 }
             }
-            Happens::Stored => {
-                if let Some(ticket) = self.tickets.pop() {
-                    self.give(gossip::Input::Stored { ticket });
-                }
-            }
+            Happens::Stored(succeeds) => self.store(succeeds),
             Happens::Announce(content) => self.give(gossip::Input::Announce(content)),
             Happens::Want(who, wanted) => self.give(gossip::Input::Want {
                 peer: id(who),
@@ -413,17 +412,30 @@ impl Tried {
     }
 }
 
+fn hello(record: Arc<Record>) -> Hello {
+    Hello {
+        mesh: "test".into(),
+        version_min: 1,
+        version_max: 1,
+        session: 1,
+        joining: false,
+        hash: 0,
+        record,
+    }
+}
+
 proptest! {
     #[test]
-    fn nothing_that_happens_breaks_a_node(all in prop::collection::vec((happens(), 0_u64..1_500), 1..120)) {
-        let mut tried = Tried::new();
+    fn arbitrary_inputs_break_no_node(all in prop::collection::vec((happens(), 0_u64..1_500), 1..120)) {
+        let mut world = World::started();
         for (what, millis) in all {
-            tried.happen(what);
-            let mesh = tried.node.mesh();
+            world.try_one(what);
+            let node = &world.nodes[&()];
+            let mesh = node.mesh();
             prop_assert!(mesh.topology().len() <= MEMBERS_MAX);
-            prop_assert!(mesh.links(tried.now).count() <= 6 + 4, "{} links", mesh.links(tried.now).count());
-            prop_assert!(tried.node.routes().len() < MEMBERS_MAX);
-            tried.pass(millis);
+            prop_assert!(mesh.links(world.now).count() <= 6 + 4, "{} links", mesh.links(world.now).count());
+            prop_assert!(node.routes().len() < MEMBERS_MAX);
+            world.run(Duration::from_millis(millis));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::channel;
 use crate::gossip;
+use crate::lane::{Lane, Placement};
 use crate::size::{self, Encoded};
 
 /// One message on a link, of at most [`size::FRAME_BYTES_MAX`] bytes encoded.
@@ -11,6 +12,37 @@ pub enum Message {
     Mesh(gossip::Message),
     /// A message about channels.
     Channel(channel::Data),
+}
+
+impl Message {
+    /// The lane of the message, and the lanes whose waiting messages it does not overtake.
+    #[must_use]
+    pub const fn placement(&self) -> Placement {
+        match self {
+            Self::Channel(_) => Placement::of(Lane::Channel),
+            Self::Mesh(message) => match message {
+                // The last message on its link.
+                gossip::Message::Goodbye(_) => Placement::behind(Lane::Control, Lane::Channel),
+                gossip::Message::Frame(frame) if !frame.sync.is_empty() => {
+                    Placement::of(Lane::Bulk)
+                }
+                // The hash is of what the mesh sent before it.
+                gossip::Message::Frame(frame) if frame.hash.is_some() => {
+                    Placement::behind(Lane::Control, Lane::Bulk)
+                }
+                gossip::Message::Frame(_)
+                | gossip::Message::Hello(_)
+                | gossip::Message::Welcome(_)
+                | gossip::Message::Refuse(_) => Placement::of(Lane::Control),
+            },
+        }
+    }
+
+    /// The lane of the message.
+    #[must_use]
+    pub const fn lane(&self) -> Lane {
+        self.placement().lane()
+    }
 }
 
 impl From<gossip::Message> for Message {
@@ -31,5 +63,37 @@ impl Encoded for Message {
             Self::Mesh(message) => message.encoded_len(),
             Self::Channel(data) => size::delimited(data.encoded_len()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gossip::message::{Frame, Goodbye, Sync};
+
+    #[test]
+    fn bulk_and_application_data_do_not_delay_heartbeats() {
+        let heartbeat = Message::Mesh(gossip::Message::Frame(Frame::default()));
+        let snapshot = Message::Mesh(gossip::Message::Frame(Frame {
+            sync: vec![Sync::Want(vec![1])],
+            hash: Some(1),
+            ..Frame::default()
+        }));
+        let data = Message::Channel(channel::Data::default());
+        assert_eq!(heartbeat.lane(), Lane::Control);
+        assert_eq!(snapshot.lane(), Lane::Bulk);
+        assert_eq!(data.lane(), Lane::Channel);
+    }
+
+    #[test]
+    fn a_hash_and_a_goodbye_do_not_overtake_what_was_sent_before() {
+        let hash = Message::Mesh(gossip::Message::Frame(Frame {
+            hash: Some(1),
+            ..Frame::default()
+        }));
+        let goodbye = Message::Mesh(gossip::Message::Goodbye(Goodbye::Leaving));
+        let behind = |last| Placement::behind(Lane::Control, last);
+        assert_eq!(hash.placement(), behind(Lane::Bulk));
+        assert_eq!(goodbye.placement(), behind(Lane::Channel));
     }
 }

@@ -324,16 +324,11 @@ impl Topology {
         self.members.intern(id, max)
     }
 
-    /// Many records may come: until [`Self::settle`] those who are new are gathered, and nothing may be asked about rings.
-    pub(crate) const fn gather(&mut self) {
+    /// Begins to merge many records. New members are placed on the rings together, when the batch is dropped: to make room
+    /// for one moves half of all. Until then no query about rings is possible.
+    pub(crate) const fn batch(&mut self) -> Batch<'_> {
         self.rings.gather();
-    }
-
-    /// Whoever was gathered goes onto the rings.
-    pub(crate) fn settle(&mut self) {
-        let members = &self.members;
-        self.rings
-            .settle(|handle, ring| place(members, handle, ring));
+        Batch { topology: self }
     }
 
     /// Merges a record: the greater stays.
@@ -563,6 +558,45 @@ impl Topology {
                 .map(|standing| (standing.digest, Key::EdgeReport(handle)));
             record.into_iter().chain(report)
         })
+    }
+}
+
+/// A view into which many records are merged.
+#[derive(Debug)]
+pub(crate) struct Batch<'a> {
+    topology: &'a mut Topology,
+}
+
+impl Batch<'_> {
+    /// The set hash of the view.
+    pub(crate) const fn hash(&self) -> u64 {
+        self.topology.hash
+    }
+
+    /// Whether the view holds a record of an id.
+    pub(crate) fn is_known(&self, id: &NodeId) -> bool {
+        self.topology.record(id).is_some()
+    }
+
+    /// Merges a record: the greater stays. Returns the place of its owner, the record held before, and the outcome; none
+    /// if the view is full.
+    pub(crate) fn merge(
+        &mut self,
+        record: &Arc<Record>,
+    ) -> Option<(Handle, Option<Arc<Record>>, Applied)> {
+        let member = self.topology.intern(record.id())?;
+        let held = self.topology.known_record(member).cloned();
+        let applied = self.topology.apply_record_at(member, record);
+        Some((member, held, applied))
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        let members = &self.topology.members;
+        self.topology
+            .rings
+            .settle(|handle, ring| place(members, handle, ring));
     }
 }
 

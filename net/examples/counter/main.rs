@@ -1,4 +1,5 @@
-//! One counter on all members, over HTTP: count anywhere, read the same everywhere, through partitions and restarts.
+//! One counter on all members, over HTTP: increment and read it on any member, through partitions
+//! and restarts.
 //!
 //! ```text
 //! export PHALANX_SECRET=$(phalanx ca secret)
@@ -53,12 +54,13 @@ async fn main() -> Fallible<()> {
     Ok(axum::serve(listener, routes(counting)).await?)
 }
 
-/// The counter as one member has it.
+/// The counter as held by one member.
 struct Counting {
     channel: Channel,
-    /// This start of the member: its own count of an earlier life may not have come back yet.
+    /// The name of this start of the member. It changes with each start, because the member's
+    /// earlier count may not have been received back yet.
     who: String,
-    /// One at a time reads its count and raises it.
+    /// Serialises reading the own count and raising it.
     turn: Mutex<()>,
 }
 
@@ -84,7 +86,7 @@ impl Counting {
         }
     }
 
-    /// Counts one more; the value then.
+    /// Increments the counter; returns its new value.
     async fn count(&self) -> Result<u64, Error> {
         let _turn = self.turn.lock().await;
         let mine = self.counter().await?.count_of(&self.who) + 1;

@@ -1,17 +1,18 @@
-//! A counter that only grows (Shapiro et al., 2011): each start of a node counts for itself, the sum is the value.
+//! A grow-only counter (Shapiro et al., 2011): each start of a node has its own count, and the
+//! value is their sum.
 
 use phalanx_core::channel::Mergeable;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// How often each start of a node counted.
+/// The count of each start of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counter {
     counts: BTreeMap<String, u64>,
 }
 
 impl Counter {
-    /// The counter of these lines: who, a blank, how often.
+    /// Decodes lines of the form: name, a blank, count.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
         let mut counts = BTreeMap::new();
@@ -19,13 +20,13 @@ impl Counter {
             let count = line
                 .split_once(' ')
                 .and_then(|(who, count)| Some((who.to_owned(), count.parse().ok()?)));
-            let (who, count) = count.ok_or_else(|| format!("{line:?} is no count"))?;
+            let (who, count) = count.ok_or_else(|| format!("{line:?} is not a valid count"))?;
             counts.insert(who, count);
         }
         Ok(Self { counts })
     }
 
-    /// An update: `who` counted so often.
+    /// Creates an update that sets the count of `who`.
     pub(crate) fn of(who: &str, count: u64) -> Self {
         let counts = BTreeMap::from([(who.to_owned(), count)]);
         Self { counts }
@@ -44,7 +45,7 @@ impl Mergeable for Counter {
     fn encode(&self) -> Vec<u8> {
         let mut text = String::new();
         for (who, count) in &self.counts {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _fine = writeln!(text, "{who} {count}").is_ok();
         }
         text.into_bytes()

@@ -1,4 +1,4 @@
-//! Three members, asked over HTTP.
+//! Tests with three members, queried over HTTP.
 
 use super::*;
 use phalanx_core::channel::Mergeable;
@@ -12,7 +12,7 @@ use tokio::time;
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// Starts a member and its HTTP port.
+/// Starts a member and its HTTP server.
 async fn start(name: &str, targets: &[&MeshNode], secret: &str) -> (MeshNode, SocketAddr) {
     let name: NodeId = name.parse().unwrap();
     let targets = targets.iter().map(|node| Address::Socket(node.address()));
@@ -27,7 +27,7 @@ async fn start(name: &str, targets: &[&MeshNode], secret: &str) -> (MeshNode, So
     (node, address)
 }
 
-/// The number that is answered.
+/// Sends a request and returns the number in the reply.
 async fn ask(method: &str, address: SocketAddr) -> u64 {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("{method} /counter HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -52,7 +52,7 @@ async fn reads(address: SocketAddr, wanted: u64) {
 }
 
 #[tokio::test]
-async fn what_is_counted_anywhere_is_read_everywhere() {
+async fn a_count_on_any_member_is_read_on_all_members() {
     let secret = Secret::make().unwrap().text();
     let (a, at_a) = start("a", &[], &secret).await;
     let (b, at_b) = start("b", &[&a], &secret).await;
@@ -60,7 +60,7 @@ async fn what_is_counted_anywhere_is_read_everywhere() {
         ask("POST", at_a).await;
         ask("POST", at_b).await;
     }
-    // Who comes later reads it all, and counts on.
+    // A member that joins later reads the whole count and continues it.
     let (c, at_c) = start("c", &[&b], &secret).await;
     for address in [at_a, at_b, at_c] {
         reads(address, 10).await;
@@ -75,7 +75,7 @@ async fn what_is_counted_anywhere_is_read_everywhere() {
 }
 
 #[test]
-fn merging_takes_the_higher_count_in_any_order_and_however_often() {
+fn merging_is_commutative_and_idempotent() {
     let updates = [("a", 2), ("b", 1), ("a", 1), ("a", 2)].map(|(who, n)| Counter::of(who, n));
     let (mut one, mut other) = (Counter::default(), Counter::default());
     for update in &updates {

@@ -1,11 +1,11 @@
-//! A member of a mesh that shares a secret, inside a program of its own.
+//! A member of a mesh with a shared secret, embedded in a program.
 
 use phalanx_core::gossip::{Address, Config};
 use phalanx_core::identity::NodeId;
 use phalanx_core::topology::record::Content;
 use phalanx_net::identity::{self, Source, Subject};
 use phalanx_net::overlay::Overlay;
-use phalanx_net::store::MemoryEpoch;
+use phalanx_net::store::MemoryStore;
 use phalanx_net::transport::{Bound, Limits, MeshNode, Settings, Tcp, TrustedSubnets};
 use phalanx_net::{clock, entropy};
 use std::error::Error;
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 /// The mesh of the examples.
 const MESH: &str = "example";
 
-/// Joins the mesh of this secret as `id`, with data paths of an overlay if there is one.
+/// Joins the mesh of this secret as `id`, with an overlay's data paths if one is given.
 pub(crate) async fn join(
     id: &NodeId,
     secret: &str,
@@ -34,14 +34,14 @@ pub(crate) async fn join(
         joined: clock::wall(),
         ..Content::default()
     };
-    // Rises with each start; a daemon keeps it on disk as well.
+    // The epoch must rise with each start; a daemon also stores it on disk.
     let epoch = clock::wall().0;
     let instance = entropy::instance()?;
     let settings = Settings {
         config: Config::new(id.clone(), MESH, epoch, instance, content, targets),
         seed: entropy::seed()?,
         identity,
-        store: MemoryEpoch::default(),
+        store: MemoryStore::default(),
         trusted: TrustedSubnets::default(),
         limits: Limits::default(),
         observer: None,

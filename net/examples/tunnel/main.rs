@@ -1,4 +1,5 @@
-//! A data path of one's own: UDP between each two linked nodes, sealed with a key that only the two have.
+//! A custom data path: UDP between every two linked nodes, encrypted with a key that only these two
+//! have.
 //!
 //! ```text
 //! export PHALANX_SECRET=$(phalanx ca secret)
@@ -6,9 +7,10 @@
 //! cargo run -p phalanx-net --example tunnel -- bob 127.0.0.1:7502 127.0.0.1:7501     # in a second terminal
 //! ```
 //!
-//! Each pings its neighbours through their tunnels once a second, and says how long that took.
+//! Each node pings its neighbours through their tunnels once a second and prints the round-trip
+//! time.
 
-#![expect(clippy::print_stdout, reason = "it shows what it measures")]
+#![expect(clippy::print_stdout, reason = "the example prints its measurements")]
 
 #[path = "../member/mod.rs"]
 mod member;

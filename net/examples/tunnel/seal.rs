@@ -1,31 +1,34 @@
-//! Datagrams that only the other end of one connection can read, each at most once.
+//! Encrypted datagrams: only the other end of a connection can read them, and it accepts each at
+//! most once.
 //!
-//! A datagram is a counter of 8 bytes, the sealed bytes, and an authenticator (ChaCha20-Poly1305). The session key is
-//! the same at both ends, so each direction gets a key of its own by HKDF: no nonce is ever used twice under one key.
+//! A datagram is a counter of 8 bytes, the encrypted bytes, and an authenticator
+//! (ChaCha20-Poly1305). Both ends have the same session key, so each direction derives its own key
+//! by HKDF: no nonce is used twice with one key.
 
 use phalanx_net::overlay::SessionKey;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
 
 const COUNTER: usize = 8;
-/// How far behind the latest a datagram may come.
+/// Number of counters by which a datagram may arrive late.
 const WINDOW: u64 = 64;
 
-/// Seals what goes to the other end.
+/// Encrypts datagrams to the other end.
 pub(crate) struct Sealer {
     key: LessSafeKey,
     counter: u64,
 }
 
-/// Opens what comes from the other end.
+/// Decrypts datagrams from the other end.
 pub(crate) struct Opener {
     key: LessSafeKey,
-    /// The highest counter that was opened, and which of those below it; none before the first.
+    /// The highest counter received, and a bit set of the counters received up to it; both are 0
+    /// before the first datagram.
     highest: u64,
     seen: u64,
 }
 
-/// Both halves, for the end that dialled or the other.
+/// Returns both halves, for the end that dialled or for the other end.
 pub(crate) fn halves(key: &SessionKey, dialer: bool) -> Option<(Sealer, Opener)> {
     let [out, back] = if dialer {
         [b"dialer to acceptor", b"acceptor to dialer"]
@@ -58,7 +61,7 @@ fn nonce(counter: [u8; COUNTER]) -> Nonce {
 }
 
 impl Sealer {
-    /// The datagram of these bytes.
+    /// Encrypts bytes into a datagram.
     pub(crate) fn seal(&mut self, text: &[u8]) -> Option<Vec<u8>> {
         self.counter = self.counter.checked_add(1)?;
         let counter = self.counter.to_be_bytes();
@@ -71,7 +74,7 @@ impl Sealer {
 }
 
 impl Opener {
-    /// The bytes of a datagram; none if the other end did not make it, or it came before.
+    /// Decrypts a datagram; `None` if it is not authentic or was received before.
     pub(crate) fn open(&mut self, datagram: &[u8]) -> Option<Vec<u8>> {
         let (counter, sealed) = datagram.split_first_chunk::<COUNTER>()?;
         let number = u64::from_be_bytes(*counter);

@@ -1,4 +1,4 @@
-//! Two members, and a tunnel between them.
+//! Tests with two members and a tunnel between them.
 
 use super::member;
 use super::seal;
@@ -71,7 +71,7 @@ async fn neighbours_ping_each_other_through_a_tunnel() {
     ada.shutdown().await;
 }
 
-/// Says that it has another cipher; and keeps the key of the link it is given.
+/// An overlay that offers another cipher and keeps the key of its link.
 struct Other(Arc<Mutex<Option<OverlayLink>>>, &'static str);
 
 impl Overlay for Other {
@@ -86,7 +86,7 @@ impl Overlay for Other {
 }
 
 #[tokio::test]
-async fn without_a_cipher_in_common_there_is_no_tunnel_and_the_link_stays() {
+async fn without_a_common_cipher_there_is_no_tunnel_but_the_link_stays() {
     let secret = Secret::make().unwrap().text();
     let udp = Udp::new().unwrap();
     let (ada, _) = start("ada", &secret, vec![], Arc::new(udp.clone())).await;
@@ -96,7 +96,8 @@ async fn without_a_cipher_in_common_there_is_no_tunnel_and_the_link_stays() {
     let failed = is(&ada, |state| matches!(state, PathState::Failed(_))).await;
     let reason = failed.reason().unwrap();
     assert!(
-        reason == "wants chacha20-poly1305, not rot13" || reason.ends_with("it was only looking"),
+        reason == "requires chacha20-poly1305, not rot13"
+            || reason.ends_with("it was only looking"),
         "{reason}"
     );
     assert!(udp.peers().is_empty());
@@ -105,7 +106,7 @@ async fn without_a_cipher_in_common_there_is_no_tunnel_and_the_link_stays() {
     ada.shutdown().await;
 }
 
-/// The key of a link between two members.
+/// Returns the key of a link between two members.
 async fn key() -> SessionKey {
     let secret = Secret::make().unwrap().text();
     let seen = Arc::default();
@@ -130,12 +131,12 @@ async fn key() -> SessionKey {
 }
 
 #[tokio::test]
-async fn a_datagram_is_opened_once_by_the_other_end_alone() {
+async fn a_datagram_is_decrypted_once_and_only_by_the_other_end() {
     let key = key().await;
     let (mut dialer, mut own) = seal::halves(&key, true).unwrap();
     let (_, mut acceptor) = seal::halves(&key, false).unwrap();
     let sealed: Vec<Vec<u8>> = (0..100_u8).map(|n| dialer.seal(&[n]).unwrap()).collect();
-    assert_eq!(own.open(&sealed[0]), None, "its own come back");
+    assert_eq!(own.open(&sealed[0]), None, "its own datagram is reflected");
     for at in [1, 0, 2, 60] {
         let text = vec![u8::try_from(at).unwrap()];
         assert_eq!(acceptor.open(&sealed[at]), Some(text));
@@ -145,7 +146,7 @@ async fn a_datagram_is_opened_once_by_the_other_end_alone() {
     forged[9] ^= 1;
     assert_eq!(acceptor.open(&forged), None);
     assert_eq!(acceptor.open(&sealed[99]), Some(vec![99]));
-    assert_eq!(acceptor.open(&sealed[20]), None, "too late");
+    assert_eq!(acceptor.open(&sealed[20]), None, "outside the window");
     assert_eq!(acceptor.open(&sealed[61]), Some(vec![61]));
     for short in [&[][..], &[0; 7], &[0; 8]] {
         assert_eq!(acceptor.open(short), None);

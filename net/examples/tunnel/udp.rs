@@ -1,7 +1,8 @@
-//! The overlay: one UDP socket a link, whose datagrams are sealed with the key of the connection.
+//! The overlay: one UDP socket per link, whose datagrams are encrypted with the key of the
+//! connection.
 //!
-//! Both ends tell each other the port of their socket in a control message. Each then sends probes, and says that
-//! its data path is established when it has opened a datagram of the other end.
+//! Each end sends the port of its socket in a control message. Both then send probes, and report
+//! their data path as established when they have decrypted a datagram of the other end.
 
 use super::seal::{self, Opener, Sealer};
 use bytes::Bytes;
@@ -17,53 +18,53 @@ use tokio::task::JoinSet;
 use tokio::time;
 
 const CIPHER: &str = "chacha20-poly1305";
-/// The one kind of control message: the sender's port, two bytes, big-endian.
+/// The only kind of control message: the sender's port, two bytes, big-endian.
 const PORT: u8 = 1;
 
-/// What a datagram is: its first byte.
+/// The kind of a datagram: its first byte.
 const PROBE: u8 = 0;
 const PING: u8 = 1;
 const PONG: u8 = 2;
 
-/// How often silence is probed, before and after the other end was heard.
+/// Interval between probes during silence, before and after the first datagram of the other end.
 const PROBE_FIRST: Duration = Duration::from_millis(100);
 const PROBE_LATER: Duration = Duration::from_secs(1);
-/// So many probes without an answer, and the data path has failed.
+/// Number of unanswered probes after which the data path has failed.
 const UNANSWERED_MAX: u32 = 50;
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Makes tunnels. Cloning shares them.
+/// Creates tunnels. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Udp {
     offer: Offer,
     tunnels: Arc<Mutex<BTreeMap<NodeId, Arc<Tunnel>>>>,
 }
 
-/// One link's socket.
+/// The tunnel of one link.
 struct Tunnel {
     link: OverlayLink,
     socket: UdpSocket,
     sealer: Mutex<Sealer>,
     opener: Mutex<Opener>,
     begun: Instant,
-    /// Where the other end's socket is, once it has said so.
+    /// The address of the other end's socket, once received.
     remote: watch::Sender<Option<SocketAddr>>,
     answered: watch::Sender<Answer>,
 }
 
-/// The last ping that came back.
+/// The last ping that was answered.
 #[derive(Clone, Copy, Default)]
 struct Answer {
-    /// When it was sent: nanoseconds since the tunnel began; 0 before the first.
+    /// Time at which the ping was sent, in nanoseconds since the tunnel began; 0 before the first.
     at: u64,
     took: Duration,
 }
 
-/// What the node holds of a tunnel.
+/// The node's handle of a tunnel.
 struct Path {
     udp: Udp,
     tunnel: Arc<Tunnel>,
-    /// The socket's task ends with this.
+    /// The tasks of the socket end when this is dropped.
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -79,22 +80,22 @@ impl Udp {
         })
     }
 
-    /// With whom there are tunnels, of which some may not work yet.
+    /// Returns the peers with a tunnel, which may not be established yet.
     pub(crate) fn peers(&self) -> Vec<NodeId> {
         lock(&self.tunnels).keys().cloned().collect()
     }
 
-    /// Sends a datagram through the tunnel to a neighbour and waits for its answer.
+    /// Sends a ping through the tunnel to a neighbour and waits for the reply.
     pub(crate) async fn ping(&self, peer: &NodeId) -> Result<Duration, String> {
         let tunnel = lock(&self.tunnels).get(peer).cloned();
-        let tunnel = tunnel.ok_or_else(|| format!("no tunnel leads to {peer}"))?;
+        let tunnel = tunnel.ok_or_else(|| format!("no tunnel to {peer}"))?;
         let mut answered = tunnel.answered.subscribe();
         let at = u64::try_from(tunnel.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         tunnel.send(PING, &at.to_be_bytes()).await;
-        // What comes late is another's answer.
+        // A late reply belongs to an earlier ping.
         match time::timeout(PATIENCE, answered.wait_for(|it| it.at == at)).await {
             Ok(Ok(answer)) => Ok(answer.took),
-            Ok(Err(_)) | Err(_) => Err(format!("no answer of {peer} within {PATIENCE:?}")),
+            Ok(Err(_)) | Err(_) => Err(format!("no reply from {peer} within {PATIENCE:?}")),
         }
     }
 }
@@ -108,10 +109,10 @@ impl Overlay for Udp {
         let theirs = link.offer().features().get("cipher").map(String::as_str);
         if theirs != Some(CIPHER) {
             let theirs = theirs.unwrap_or("none");
-            return Err(Unprepared::new(format!("wants {CIPHER}, not {theirs}")));
+            return Err(Unprepared::new(format!("requires {CIPHER}, not {theirs}")));
         }
         let (sealer, opener) = seal::halves(link.key(), link.is_dialer())
-            .ok_or_else(|| Unprepared::new("no key can be derived"))?;
+            .ok_or_else(|| Unprepared::new("the key cannot be derived"))?;
         let socket = std::net::UdpSocket::bind((link.local().address.ip(), 0))?;
         socket.set_nonblocking(true)?;
         let tunnel = Arc::new(Tunnel {
@@ -155,11 +156,11 @@ impl DataPath for Path {
     fn control(&self, kind: u8, payload: Bytes) {
         let link = &self.tunnel.link;
         let (PORT, Ok(port)) = (kind, <[u8; 2]>::try_from(&payload[..])) else {
-            return link.fail("a control message that is no port");
+            return link.fail("a control message is not a valid port");
         };
         let remote = (link.remote().address.ip(), u16::from_be_bytes(port)).into();
         if self.tunnel.remote.send_replace(Some(remote)).is_some() {
-            return link.fail("its port was told twice");
+            return link.fail("the port was sent twice");
         }
         let tunnel = Arc::clone(&self.tunnel);
         lock(&self.tasks).spawn(tunnel.run(remote));
@@ -187,7 +188,7 @@ impl DataPath for Path {
 }
 
 impl Tunnel {
-    /// Answers what comes, and probes silence.
+    /// Answers datagrams, and sends probes during silence.
     async fn run(self: Arc<Self>, remote: SocketAddr) {
         let mut datagram = [0; 2048];
         let (mut heard, mut unanswered) = (false, 0);
@@ -200,7 +201,7 @@ impl Tunnel {
                 self.send(PROBE, &[]).await;
                 continue;
             };
-            // Errors are of datagrams that were sent: nobody listened yet.
+            // An error here belongs to a datagram that was sent before the other end listened.
             let opened = received.ok().filter(|(_, from)| *from == remote);
             let opened = opened.and_then(|(bytes, _)| lock(&self.opener).open(&datagram[..bytes]));
             let Some((kind, rest)) = opened.as_deref().and_then(<[u8]>::split_first) else {
@@ -224,10 +225,10 @@ impl Tunnel {
                 _ => {}
             }
         }
-        self.link.fail("nothing comes through");
+        self.link.fail("no probe was answered");
     }
 
-    /// Seals and sends one datagram; like any datagram it may be lost.
+    /// Encrypts and sends one datagram, which may be lost.
     async fn send(&self, kind: u8, rest: &[u8]) {
         let Some(remote) = *self.remote.borrow() else {
             return;

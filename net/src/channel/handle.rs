@@ -1,15 +1,16 @@
 //! What an application holds of a channel.
 
-use super::desk::{Port, Taken};
-use super::line::Line;
-use super::mailbox::{Heard, Mailbox};
-use super::{Error, Publisher};
+use super::client::{ChannelClient, Outcome};
+use super::error::Error;
+use super::publisher::Publisher;
+use crate::applications::mailbox::{Heard, Mailbox};
+use crate::applications::registry::{Acquired, OpenChannel};
 use crate::driver::Stopped;
 use crate::transport::MeshNode;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use phalanx_core::channel::{
-    ChannelName, Held, Input, Kind, Options, Refusal, Transaction, Update, UpdateId, Version,
+    ChannelName, Input, Kind, MapEntry, Options, Refusal, Transaction, Update, UpdateId,
 };
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Node;
@@ -23,8 +24,8 @@ use tokio_stream::Stream;
 /// As a [`Stream`] it gives what was [heard](Heard), and ends with the node.
 #[derive(Debug)]
 pub struct Channel {
-    line: Line,
-    port: Arc<Port>,
+    client: ChannelClient,
+    open: Arc<OpenChannel>,
     reader: Option<Reader>,
 }
 
@@ -34,8 +35,8 @@ pub struct Channel {
 /// opening's `room` misses it, and hears so.
 #[derive(Debug)]
 pub struct Reader {
-    line: Line,
-    port: Arc<Port>,
+    client: ChannelClient,
+    open: Arc<OpenChannel>,
     mailbox: Arc<Mailbox>,
 }
 
@@ -45,18 +46,9 @@ pub enum Retained {
     /// The latest messages of each origin, by origin, oldest first.
     Messages(Vec<Arc<Update>>),
     /// The keys that have a value, with it, in order.
-    Values(Vec<(Arc<str>, Held)>),
+    Values(Vec<(Arc<str>, MapEntry)>),
     /// The application's own state, encoded; none if the opening brought none.
     State(Option<Vec<u8>>),
-}
-
-/// What a transaction came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Everything was written, by this version.
-    Committed(Version),
-    /// Nothing was written: this key is not as expected.
-    Differs(Arc<str>),
 }
 
 impl Retained {
@@ -78,26 +70,26 @@ impl Retained {
 }
 
 impl Reader {
-    pub(super) fn new(line: Line, port: Arc<Port>) -> Self {
-        let mailbox = port.attach();
+    pub(super) fn new(client: ChannelClient, open: Arc<OpenChannel>) -> Self {
+        let mailbox = open.attach();
         Self {
-            line,
-            port,
+            client,
+            open,
             mailbox,
         }
     }
 
     /// A reader of a channel that is open on the node, whoever opened it.
     pub(crate) fn of(node: &MeshNode, name: &ChannelName) -> Option<Self> {
-        let line = node.line();
-        let port = line.desk.port(name)?;
-        Some(Self::new(line, port))
+        let client = node.channel_client();
+        let open = client.registry.open_channel(name)?;
+        Some(Self::new(client, open))
     }
 
     /// The channel's kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        self.port.kind
+        self.open.kind
     }
 
     /// The next that is heard; none once the channel is closed or the node has stopped. Cancelling it loses nothing.
@@ -111,10 +103,10 @@ impl Reader {
     /// # Errors
     /// When the node has stopped.
     pub async fn catch_up(&self) -> Result<Retained, Stopped> {
-        let (port, mailbox) = (Arc::clone(&self.port), Arc::clone(&self.mailbox));
+        let (open, mailbox) = (Arc::clone(&self.open), Arc::clone(&self.mailbox));
         let copy = move |node: &Node, _| {
             // Nothing is delivered meanwhile: everything that waits is older than the copy.
-            let retained = Retained::of(node, &port.name, port.kind);
+            let retained = Retained::of(node, &open.name, open.kind);
             match &retained {
                 Retained::Messages(updates) => {
                     let held: BTreeSet<UpdateId> =
@@ -126,13 +118,13 @@ impl Reader {
             }
             retained
         };
-        self.line.driver.inspect(copy).await
+        self.client.driver.inspect(copy).await
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.port.detach(&self.mailbox);
+        self.open.detach(&self.mailbox);
     }
 }
 
@@ -144,12 +136,18 @@ impl Stream for Reader {
     }
 }
 
+impl MeshNode {
+    /// Opens a channel. Each channel is open at most once on a node; an opening waits while the channel is being closed.
+    ///
+    /// # Errors
+    /// When it is open here, the mesh uses it for another kind, or the node knows as many as it may.
+    pub async fn open(&self, name: ChannelName, options: Options) -> Result<Channel, Error> {
+        Channel::open(self, name, options).await
+    }
+}
+
 impl Channel {
-    pub(super) async fn open(
-        node: &MeshNode,
-        name: ChannelName,
-        options: Options,
-    ) -> Result<Self, Error> {
+    async fn open(node: &MeshNode, name: ChannelName, options: Options) -> Result<Self, Error> {
         let (mut channel, reader) = Self::begin(node, name, options).await?;
         channel.reader = Some(reader);
         Ok(channel)
@@ -161,49 +159,51 @@ impl Channel {
         name: ChannelName,
         options: Options,
     ) -> Result<(Self, Reader), Error> {
-        let line = node.line();
-        let port = loop {
-            match line.desk.take(&name, options.kind, options.room) {
-                Taken::Ours(port) => break port,
-                Taken::Open => return Err(Refusal::AlreadyOpen.into()),
-                Taken::Stopped => return Err(Stopped.into()),
-                Taken::Closing(mut gone) => {
+        let client = node.channel_client();
+        let open = loop {
+            match client.registry.acquire(&name, options.kind, options.room) {
+                Acquired::Ours(open) => break open,
+                Acquired::Open => return Err(Refusal::AlreadyOpen.into()),
+                Acquired::Stopped => return Err(Stopped.into()),
+                Acquired::Closing(mut gone) => {
                     // An error means that it is gone too.
                     let _gone = gone.wait_for(|gone| *gone).await.is_err();
                 }
             }
         };
         node.spawn(
-            line.desk
+            client
+                .registry
                 .clone()
-                .keep(line.driver.clone(), Arc::clone(&port)),
+                .report(client.driver.clone(), Arc::clone(&open)),
         );
-        // Made first: from here on, whatever happens, the port is closed in the end.
+        // Made first, so that the channel is closed in the end whatever happens.
         let channel = Self {
-            line: line.clone(),
-            port: Arc::clone(&port),
+            client: client.clone(),
+            open: Arc::clone(&open),
             reader: None,
         };
-        let reader = Reader::new(line.clone(), port);
-        line.ask(|request| Input::Open {
-            request,
-            channel: name,
-            options,
-        })
-        .await?;
+        let reader = Reader::new(client.clone(), open);
+        client
+            .ask(|request| Input::Open {
+                request,
+                channel: name,
+                options,
+            })
+            .await?;
         Ok((channel, reader))
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &ChannelName {
-        &self.port.name
+        &self.open.name
     }
 
     /// What its broadcasts are.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        self.port.kind
+        self.open.kind
     }
 
     /// Broadcasts a message, or merges an update into custom state and broadcasts what was news: none if nothing was.
@@ -216,13 +216,13 @@ impl Channel {
         payload: impl AsRef<[u8]> + Send,
     ) -> Result<Option<UpdateId>, Error> {
         let payload = Arc::from(payload.as_ref());
-        self.line.publish(self.name().clone(), payload).await
+        self.client.publish(self.name().clone(), payload).await
     }
 
     /// A sink of broadcasts, which waits while the links are full.
     #[must_use]
     pub fn publisher(&self) -> Publisher {
-        Publisher::new(self.line.clone(), self.name().clone())
+        Publisher::new(self.client.clone(), self.name().clone())
     }
 
     /// Sends to one member and returns when the message was handed to its application.
@@ -231,7 +231,7 @@ impl Channel {
     /// When it was not: nobody has this name, no path leads there, the channel is not open there, or no answer came.
     pub async fn send(&self, to: NodeId, payload: impl AsRef<[u8]> + Send) -> Result<(), Error> {
         let payload = Arc::from(payload.as_ref());
-        self.line.send(self.name().clone(), to, payload).await
+        self.client.send(self.name().clone(), to, payload).await
     }
 
     /// Sends to one member and returns at once: it may be lost, or come twice.
@@ -245,7 +245,7 @@ impl Channel {
     ) -> Result<(), Error> {
         let payload = Arc::from(payload.as_ref());
         let name = self.name().clone();
-        self.line.send_datagram(name, to, payload).await
+        self.client.send_datagram(name, to, payload).await
     }
 
     /// Compares and writes on this node's copy of a map, everything or nothing.
@@ -253,17 +253,17 @@ impl Channel {
     /// # Errors
     /// When the channel is no map, a key or the number of writes is not allowed, the map is full, or all links are.
     pub async fn transact(&self, transaction: Transaction) -> Result<Outcome, Error> {
-        self.line.transact(self.name().clone(), transaction).await
+        self.client.transact(self.name().clone(), transaction).await
     }
 
     /// What stands under a key of the map, be it that it was deleted; none if nothing was ever written.
     ///
     /// # Errors
     /// When the node has stopped.
-    pub async fn get(&self, key: &str) -> Result<Option<Held>, Stopped> {
+    pub async fn get(&self, key: &str) -> Result<Option<MapEntry>, Stopped> {
         let (name, key) = (self.name().clone(), key.to_owned());
         let look = move |node: &Node, _| node.channels().value(&name, &key).cloned();
-        self.line.driver.inspect(look).await
+        self.client.driver.inspect(look).await
     }
 
     /// What the node holds.
@@ -273,13 +273,13 @@ impl Channel {
     pub async fn retained(&self) -> Result<Retained, Stopped> {
         let (name, kind) = (self.name().clone(), self.kind());
         let look = move |node: &Node, _| Retained::of(node, &name, kind);
-        self.line.driver.inspect(look).await
+        self.client.driver.inspect(look).await
     }
 
     /// One more reader, which hears everything from now on.
     #[must_use]
     pub fn reader(&self) -> Reader {
-        Reader::new(self.line.clone(), Arc::clone(&self.port))
+        Reader::new(self.client.clone(), Arc::clone(&self.open))
     }
 
     /// The next that is heard; none once the node has stopped. Cancelling it loses nothing.
@@ -304,7 +304,7 @@ impl Channel {
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        self.port.close();
+        self.open.close();
     }
 }
 

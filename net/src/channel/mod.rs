@@ -1,6 +1,6 @@
 //! Channels for applications: publish to all members, send to one, keep a map that every node holds.
 //!
-//! Start with [`MeshNode::open`], which gives a [`Channel`]: it publishes, sends and writes, and it is a
+//! Start with [`MeshNode::open`](crate::transport::MeshNode::open), which gives a [`Channel`]: it publishes, sends and writes, and it is a
 //! [`Stream`](tokio_stream::Stream) of what others said ([`Heard`]). Dropping it closes the channel.
 //!
 //! ```no_run
@@ -21,17 +21,16 @@
 //! ```
 //!
 //! [`PacketSocket`] sends datagrams to members by name; [`Publisher`] is a sink that waits while the links are full;
-//! [`MeshNode::on_unknown_channel`] opens channels that others begin.
+//! [`MeshNode::on_unknown_channel`](crate::transport::MeshNode::on_unknown_channel) opens channels that others begin.
 //!
 //! Back-pressure: a message to this node counts against the opening's `room`, and against
 //! [`ROOM_BYTES`](phalanx_core::channel::ROOM_BYTES), until it is taken here, and when the room is full its sender waits, then hears that we are busy; messages are never dropped. Broadcasts and changes that are
 //! not taken are dropped, oldest first, beyond [`BROADCASTS_WAITING_MAX`] or [`BROADCAST_BYTES_WAITING_MAX`], and the
 //! reader hears how many ([`Heard::Lagged`]); [`Channel::catch_up`] brings it up to date.
 
-mod desk;
+mod client;
+mod error;
 mod handle;
-mod line;
-mod mailbox;
 mod publisher;
 mod socket;
 #[cfg(test)]
@@ -39,36 +38,12 @@ mod tests;
 mod unknown;
 mod ways;
 
-pub use handle::{Channel, Outcome, Reader, Retained};
-pub use line::Line;
-pub use mailbox::{BROADCAST_BYTES_WAITING_MAX, BROADCASTS_WAITING_MAX, Heard};
+pub use crate::applications::mailbox::{
+    BROADCAST_BYTES_WAITING_MAX, BROADCASTS_WAITING_MAX, Heard,
+};
+pub use client::{ChannelClient, Outcome};
+pub use error::Error;
+pub use handle::{Channel, Reader, Retained};
 pub use publisher::Publisher;
 pub use socket::{PACKET_BYTES_MAX, PacketSocket};
 pub use unknown::UnknownChannel;
-
-pub(crate) use desk::{Desk, Serving};
-
-use crate::driver::Stopped;
-use crate::transport::MeshNode;
-use phalanx_core::channel::{ChannelName, Options, Refusal};
-
-/// Why an order was not carried out.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The node refused it, or could not do it.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The node has stopped.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-}
-
-impl MeshNode {
-    /// Opens a channel. One at a time has it open on a node; a channel that is being closed is waited for.
-    ///
-    /// # Errors
-    /// When it is open here, the mesh uses it for another kind, or the node knows as many as it may.
-    pub async fn open(&self, name: ChannelName, options: Options) -> Result<Channel, Error> {
-        Channel::open(self, name, options).await
-    }
-}

@@ -1,7 +1,7 @@
 //! Publishing as a sink.
 
-use super::Error;
-use super::line::Line;
+use super::client::ChannelClient;
+use super::error::Error;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use futures_sink::Sink;
@@ -17,7 +17,7 @@ type Publishing = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// A sink of broadcasts: one at a time, and while all links are full it waits.
 pub struct Publisher {
-    line: Line,
+    client: ChannelClient,
     channel: ChannelName,
     publishing: Option<Publishing>,
 }
@@ -31,9 +31,9 @@ impl core::fmt::Debug for Publisher {
 }
 
 impl Publisher {
-    pub(super) const fn new(line: Line, channel: ChannelName) -> Self {
+    pub(super) const fn new(client: ChannelClient, channel: ChannelName) -> Self {
         Self {
-            line,
+            client,
             channel,
             publishing: None,
         }
@@ -41,12 +41,12 @@ impl Publisher {
 }
 
 async fn publish_once_it_fits(
-    line: Line,
+    client: ChannelClient,
     channel: ChannelName,
     payload: Arc<[u8]>,
 ) -> Result<(), Error> {
     loop {
-        match line.publish(channel.clone(), Arc::clone(&payload)).await {
+        match client.publish(channel.clone(), Arc::clone(&payload)).await {
             Err(Error::Refused(Refusal::Full)) => time::sleep(FULL_AFTER).await,
             other => return other.map(drop),
         }
@@ -61,8 +61,8 @@ impl Sink<Vec<u8>> for Publisher {
     }
 
     fn start_send(mut self: Pin<&mut Self>, payload: Vec<u8>) -> Result<(), Error> {
-        let (line, channel) = (self.line.clone(), self.channel.clone());
-        let publishing = publish_once_it_fits(line, channel, Arc::from(payload));
+        let (client, channel) = (self.client.clone(), self.channel.clone());
+        let publishing = publish_once_it_fits(client, channel, Arc::from(payload));
         self.publishing = Some(Box::pin(publishing));
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! Datagrams to members by name, in the shape of a UDP socket.
 
-use super::{Channel, Error, Heard};
+use super::error::Error;
+use super::handle::Channel;
+use crate::applications::mailbox::Heard;
 use crate::transport::MeshNode;
 use phalanx_core::channel::{ChannelName, Delivery, Kind, Options, Refusal};
 use phalanx_core::identity::NodeId;

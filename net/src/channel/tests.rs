@@ -82,15 +82,15 @@ fn put(key: &str, value: &str) -> Transaction {
 async fn a_message_needs_no_open_channel_here_and_a_broadcast_does() {
     let (a, b) = pair().await;
     let there = messages(&b, "mail").await;
-    let (line, text) = (a.node.line(), || Arc::from(b"hello".as_slice()));
-    soon(line.send(name("mail"), id("b"), text()))
+    let (client, text) = (a.node.channel_client(), || Arc::from(b"hello".as_slice()));
+    soon(client.send(name("mail"), id("b"), text()))
         .await
         .unwrap();
     assert_eq!(message(&there).await, b"hello");
-    let refused = soon(line.publish(name("mail"), text())).await;
+    let refused = soon(client.publish(name("mail"), text())).await;
     assert_eq!(refused, Err(Error::Refused(Refusal::NotOpen)));
     let here = messages(&a, "mail").await;
-    let published = soon(line.publish(name("mail"), text())).await.unwrap();
+    let published = soon(client.publish(name("mail"), text())).await.unwrap();
     assert_eq!(published.unwrap().origin, id("a"));
     assert_eq!(broadcast(&there).await.1, b"hello");
     drop(here);

@@ -1,6 +1,7 @@
 //! Channels that others begin.
 
-use super::{Channel, Error, Reader};
+use super::error::Error;
+use super::handle::{Channel, Reader};
 use crate::transport::{MeshNode, Notice};
 use phalanx_core::channel::{ChannelName, Event, Kind, Options};
 use phalanx_core::node::Node;

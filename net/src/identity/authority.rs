@@ -1,13 +1,14 @@
-//! Makes certificates: the mesh's CA, and what it signs.
+//! Creates certificates: the CA of a mesh, and the certificates that it signs.
 //!
-//! Keys are Ed25519: certificates and handshakes then have constant sizes, so that simulated runs are alike.
+//! Keys are Ed25519: certificates and handshakes then have constant sizes, which keeps simulated
+//! runs comparable.
 
 use super::calendar::date_of;
-use super::derive::DerivedKey;
 use super::error::{IdentityError, Place};
 use super::facts::hexadecimal;
 use super::subject::{Role, Subject, SubjectError};
 use core::net::{Ipv4Addr, Ipv6Addr};
+use phalanx_core::credentials::Validity;
 use phalanx_core::identity::check_name;
 use phalanx_core::time::Wall;
 use rcgen::string::Ia5String;
@@ -18,56 +19,23 @@ use rcgen::{
 use ring::digest;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
-/// How long a CA is valid.
+/// Validity of a CA certificate, in days.
 pub const CA_DAYS: u64 = 365;
-/// How long a node's or administrator's certificate is valid.
+/// Validity of a node's or administrator's certificate, in days.
 pub const NODE_DAYS: u64 = 90;
 
-/// The organisation in the name of a CA that somebody made.
+/// Organisation in the name of a CA with a random key.
 const MADE: &str = "Phalanx mesh CA";
-/// The organisation in the name of a CA derived from a mesh's secret.
+/// Organisation in the name of a CA derived from a mesh secret.
 pub(super) const DERIVED: &str = "Phalanx mesh secret";
-/// The bytes of a public key's hash that are a fingerprint.
+/// Number of bytes of a public key's hash that make its fingerprint.
 const FINGERPRINT_BYTES: usize = 8;
-/// A derived CA is always valid, as its secret is: from 2020 to what X.509 has for no end, the last second of 9999.
+/// A derived CA is valid as long as its secret, which does not expire: from 2020 to the last second
+/// of 9999, the X.509 value for "no end".
 const ALWAYS: Validity = Validity {
     not_before: Wall(1_577_836_800),
     not_after: Wall(253_402_300_799),
 };
-
-/// Clocks that lag by this much still accept a certificate made now.
-const BACKDATED_SECONDS: u64 = 300;
-
-/// From when to when a certificate is valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Validity {
-    /// The first second.
-    pub not_before: Wall,
-    /// The last second.
-    pub not_after: Wall,
-}
-
-impl Validity {
-    /// From five minutes before `now`, for clocks that lag, for `days` days.
-    #[must_use]
-    pub const fn days(now: Wall, days: u64) -> Self {
-        Self {
-            not_before: Wall(now.0.saturating_sub(BACKDATED_SECONDS)),
-            not_after: Wall(now.0.saturating_add(days.saturating_mul(86_400))),
-        }
-    }
-
-    /// When so many thirds of it are over.
-    #[must_use]
-    pub(super) const fn at_thirds(self, thirds: u64) -> Wall {
-        let third = self.not_after.0.saturating_sub(self.not_before.0) / 3;
-        Wall(
-            self.not_before
-                .0
-                .saturating_add(third.saturating_mul(thirds)),
-        )
-    }
-}
 
 /// A certificate and its key, as PEM.
 #[derive(Clone)]
@@ -86,7 +54,7 @@ impl core::fmt::Debug for Issued {
     }
 }
 
-/// The CA of one mesh, with its key.
+/// The CA of one mesh, with its private key.
 pub struct Authority {
     mesh: String,
     certificate_pem: String,
@@ -129,17 +97,17 @@ fn ia5(text: &str) -> Result<Ia5String, IdentityError> {
     Ia5String::try_from(text).map_err(crypto("a certificate's name"))
 }
 
-/// A short name of a public key.
+/// Returns the fingerprint of a public key.
 fn fingerprint(public_key: &[u8]) -> String {
     let hash = digest::digest(&digest::SHA256, public_key);
     hexadecimal(&hash.as_ref()[..FINGERPRINT_BYTES])
 }
 
 impl Authority {
-    /// A new CA for `mesh`, and its key.
+    /// Creates a CA for `mesh` with a new random key.
     ///
     /// # Errors
-    /// When the mesh's name breaks the rules, or the cryptography library refuses.
+    /// If the mesh's name is not valid, or the cryptography library fails.
     pub fn new(mesh: &str, validity: Validity) -> Result<(Self, Issued), IdentityError> {
         check_name(mesh).map_err(SubjectError::Mesh)?;
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(crypto("the CA's key"))?;
@@ -152,16 +120,16 @@ impl Authority {
         Ok((authority, issued))
     }
 
-    /// The CA whose key was derived from a secret of `mesh`.
-    pub(super) fn derived(mesh: &str, key: &DerivedKey) -> Result<Self, IdentityError> {
-        let der = PrivatePkcs8KeyDer::from(key.as_slice());
+    /// The CA whose key, an Ed25519 key in PKCS #8, was derived from a secret of `mesh`.
+    pub(super) fn derived(mesh: &str, key: &[u8]) -> Result<Self, IdentityError> {
+        let der = PrivatePkcs8KeyDer::from(key);
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519)
             .map_err(crypto("the key of a mesh secret"))?;
         let fingerprint = fingerprint(key.public_key_raw());
         Self::with_key(mesh, ALWAYS, key, DERIVED, Some(&fingerprint))
     }
 
-    /// What people and messages call its key.
+    /// Returns the fingerprint of the CA's key, by which messages and users identify it.
     pub(super) fn fingerprint(&self) -> String {
         fingerprint(self.issuer.key().public_key_raw())
     }
@@ -190,10 +158,11 @@ impl Authority {
         })
     }
 
-    /// The CA of these PEM texts.
+    /// Reads a CA from PEM texts.
     ///
     /// # Errors
-    /// When one of them does not parse, they do not belong together, or the certificate is no CA's.
+    /// If a text cannot be parsed, the key does not belong to the certificate, or the certificate
+    /// is not that of a CA.
     pub fn from_pem(
         certificate: (&Place, &str),
         key: (&Place, &str),
@@ -212,7 +181,7 @@ impl Authority {
             .iter()
             .find_map(|uri| uri.strip_prefix("spiffe://"))
         else {
-            let why = "is a CA that names no mesh (spiffe://MESH); make one with phalanx ca init"
+            let why = "is a CA that does not name a mesh (spiffe://MESH); create one with phalanx ca init"
                 .to_owned();
             return Err(IdentityError::Unusable {
                 place: certificate.0.clone(),
@@ -242,22 +211,22 @@ impl Authority {
         })
     }
 
-    /// The mesh it speaks for.
+    /// Returns the mesh of the CA.
     #[must_use]
     pub fn mesh(&self) -> &str {
         &self.mesh
     }
 
-    /// Its certificate, as PEM.
+    /// Returns the CA's certificate, as PEM.
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
 
-    /// A certificate for `subject` with a new key. It does not outlive the CA.
+    /// Issues a certificate with a new key for `subject`. The certificate does not outlive the CA.
     ///
     /// # Errors
-    /// When the subject belongs to another mesh, or the cryptography library refuses.
+    /// If the subject belongs to another mesh, or the cryptography library fails.
     pub fn issue(&self, subject: &Subject, validity: Validity) -> Result<Issued, IdentityError> {
         if subject.mesh() != self.mesh {
             return Err(IdentityError::WrongMesh {

@@ -1,9 +1,9 @@
-//! Dates for people.
+//! Dates in readable form.
 
 use phalanx_core::time::Wall;
 use time::OffsetDateTime;
 
-/// The time in the form `2026-11-21T04:30:00Z`.
+/// Formats a time as `2026-11-21T04:30:00Z`.
 #[must_use]
 pub fn iso_8601(wall: Wall) -> String {
     let date = date_of(wall);
@@ -18,7 +18,7 @@ pub fn iso_8601(wall: Wall) -> String {
     )
 }
 
-/// The date of a time; the last representable one when it is too far (year 9999).
+/// Converts a time to a date, at most the last second of the year 9999.
 pub(super) fn date_of(wall: Wall) -> OffsetDateTime {
     const LAST: i64 = 253_402_300_799;
     let seconds = i64::try_from(wall.0).unwrap_or(LAST).min(LAST);

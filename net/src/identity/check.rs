@@ -1,13 +1,16 @@
-//! From PEM to a checked identity: everything that would make each link fail is found here, by name.
+//! Converts PEM texts into a checked identity. Every error that would make all handshakes fail is
+//! found here and names its cause.
 
-use super::authority::{Issued, Validity};
-use super::error::{IdentityError, PeerError, Place, Warning};
+use super::authority::Issued;
+use super::error::{IdentityError, Place, Warning};
 use super::facts::{self, Facts};
 use super::files;
+use super::peer::{Peer, PeerError, peer_identity, subject_of};
 use super::secret::Secret;
-use super::subject::{Peer, Subject, peer_identity, subject_of};
+use super::subject::Subject;
 use super::tls::{self, Credential, Encryption};
 use super::trust::{Claim, Standing, Trust};
+use phalanx_core::credentials::Validity;
 use phalanx_core::time::Wall;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -16,28 +19,28 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// A PEM text and where it came from.
+/// A PEM text and its origin.
 #[derive(Clone)]
 pub struct PemText {
-    /// Where it came from.
+    /// The origin.
     pub place: Place,
     /// The text.
     pub pem: Vec<u8>,
 }
 
-/// The three texts that make an identity.
+/// The three PEM texts of an identity.
 #[derive(Clone)]
 pub struct PemParts {
-    /// The certificate, and intermediate ones after it.
+    /// The certificate, followed by intermediate certificates.
     pub certificate: PemText,
-    /// Its private key.
+    /// The private key of the certificate.
     pub key: PemText,
-    /// The CA's certificate, or several.
+    /// The certificate of the CA, or of several CAs.
     pub ca: PemText,
 }
 
 impl PemParts {
-    /// The parts of a certificate made by this process.
+    /// Returns the parts of a certificate that this process issued.
     #[must_use]
     pub fn issued(issued: &Issued, ca_pem: &str) -> Self {
         let text = |place, pem: &str| PemText {
@@ -52,11 +55,11 @@ impl PemParts {
     }
 }
 
-/// Who we are, and whom we trust; checked. Cheap to clone.
+/// A node's checked subject, credentials and trust anchors. Cheap to clone.
 #[derive(Clone)]
 pub struct Identity {
     subject: Subject,
-    /// At least one. The first is shown, unless the other end accepts only a later one.
+    /// At least one. The first is presented, unless the other end accepts only a later one.
     credentials: Arc<[Credential]>,
     roots: Arc<RootCertStore>,
     standing: Arc<Standing>,
@@ -71,10 +74,10 @@ impl core::fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// The identity of `subject` in these texts, as of `now`.
+    /// Checks the identity of `subject` in these texts, as of `now`.
     ///
     /// # Errors
-    /// The first thing that is wrong, by place.
+    /// The first error found, with its place.
     pub fn from_pem(parts: &PemParts, subject: &Subject, now: Wall) -> Result<Self, IdentityError> {
         let chain = facts::certificates(&parts.certificate.place, &parts.certificate.pem)?;
         let keys = private_keys(&parts.key)?;
@@ -94,11 +97,12 @@ impl Identity {
         Ok(Self::of(subject, vec![credential], roots, Trust::Authority))
     }
 
-    /// The identity of `subject` that these secrets give it, as of `now`, with certificates that have new keys: the
-    /// first secret's is shown to whoever accepts it, another's to others.
+    /// Mints certificates with new keys for `subject` from secrets, as of `now`. The certificate of
+    /// the first secret is presented to peers that accept that secret; other peers get the
+    /// certificate of a later one.
     ///
     /// # Errors
-    /// When there is no secret, or the cryptography library refuses.
+    /// If there is no secret, or the cryptography library fails.
     pub fn from_secrets(
         secrets: &[Secret],
         subject: &Subject,
@@ -120,7 +124,7 @@ impl Identity {
         if credentials.is_empty() {
             return Err(IdentityError::Unusable {
                 place: Place::Memory("the mesh's secrets"),
-                why: "there is none".to_owned(),
+                why: "the list is empty".to_owned(),
             });
         }
         let trust = Trust::Secrets(fingerprints);
@@ -145,39 +149,40 @@ impl Identity {
         }
     }
 
-    /// Who we are.
+    /// Returns the subject of this identity.
     #[must_use]
     pub const fn subject(&self) -> &Subject {
         &self.subject
     }
 
-    /// What our certificate says.
+    /// Returns the contents of the first certificate.
     #[must_use]
     pub fn facts(&self) -> &Facts {
         &self.credentials[0].facts
     }
 
-    /// Whom we trust.
+    /// Returns the trust anchors: an authority, or secrets.
     #[must_use]
     pub fn trust(&self) -> &Trust {
         &self.standing.trust
     }
 
-    /// Why somebody who names these CAs is none of ours, if it is for the mesh's secret.
+    /// Explains why a peer with these CAs is not trusted, if the reason is a mesh secret.
     pub(crate) fn quarrel(&self, claims: &[Claim]) -> Option<String> {
         self.standing.quarrel(claims)
     }
 
-    /// When our certificate is valid.
+    /// Returns the validity period of the first certificate.
     #[must_use]
     pub fn validity(&self) -> Validity {
         self.facts().validity
     }
 
-    /// TLS for accepting: TLS 1.3, HTTP/2, and a dialer without a certificate of our CA is turned away.
+    /// Returns the TLS configuration for accepting: TLS 1.3, HTTP/2, and client certificates of a
+    /// trusted CA are required.
     ///
     /// # Errors
-    /// When the TLS library refuses our key.
+    /// If the TLS library rejects the key.
     pub fn server_config(
         &self,
         encryption: Encryption,
@@ -185,10 +190,11 @@ impl Identity {
         tls::server_config(&self.credentials, &self.roots, encryption)
     }
 
-    /// TLS for dialling: TLS 1.3, HTTP/2; the acceptor needs a node's certificate of our CA, whatever its id.
+    /// Returns the TLS configuration for dialling: TLS 1.3, HTTP/2, and the acceptor must present a
+    /// node certificate of a trusted CA, with any id.
     ///
     /// # Errors
-    /// When the TLS library refuses our key.
+    /// If the TLS library rejects the key.
     pub fn client_config(
         &self,
         encryption: Encryption,
@@ -196,10 +202,10 @@ impl Identity {
         tls::client_config(&self.credentials, &self.roots, &self.standing, encryption)
     }
 
-    /// Who the other end of a finished handshake is.
+    /// Returns the identity of the other end of a completed handshake.
     ///
     /// # Errors
-    /// When it presented no certificate, or one that names nobody, or another mesh's.
+    /// If the peer presented no certificate, or one without a subject or of another mesh.
     pub fn judge(&self, presented: Option<&[CertificateDer<'_>]>) -> Result<Peer, PeerError> {
         let (certificate, others) = presented
             .and_then(<[_]>::split_first)
@@ -215,14 +221,15 @@ impl Identity {
         })
     }
 
-    /// Whether somebody whom we judged earlier, perhaps by another identity, is still to be trusted as of `now`.
+    /// Returns whether a peer that was verified earlier, perhaps by another identity, is still
+    /// trusted as of `now`.
     pub(crate) fn still_trusts(&self, peer: &Peer, now: Wall) -> bool {
         let own = std::iter::once(&peer.certificate);
         let chain: Vec<_> = own.chain(&peer.intermediates).cloned().collect();
         tls::verify_chain(&chain, &self.roots, peer.subject.role(), now).is_ok()
     }
 
-    /// Whether it proves the same, to the same.
+    /// Returns whether both identities have the same certificates and trust the same CAs.
     fn proves_the_same(&self, other: &Self) -> bool {
         let certificates = |identity: &Self| -> Vec<_> {
             let all = identity.credentials.iter();
@@ -231,25 +238,26 @@ impl Identity {
         self.roots.roots == other.roots.roots && certificates(self) == certificates(other)
     }
 
-    /// Whether another identity is worth taking in this one's place, as of `now`. Secrets mint other certificates each
-    /// time; they are worth taking when the secrets differ, or ours is due.
+    /// Returns whether `other` should replace this identity, as of `now`. Secrets mint a different
+    /// certificate each time, so identities from secrets are replaced only if the secrets differ or
+    /// this certificate is due for renewal.
     #[must_use]
     pub fn yields_to(&self, other: &Self, now: Wall) -> bool {
         match (self.trust(), other.trust()) {
             (Trust::Secrets(ours), Trust::Secrets(theirs)) => {
-                ours != theirs || now >= self.renewal()
+                ours != theirs || self.validity().is_renewable(now)
             }
             _ => !self.proves_the_same(other),
         }
     }
 
-    /// When a new certificate is due: at two thirds of this one's life.
+    /// Returns when a new certificate is due: after two thirds of the validity period.
     #[must_use]
     pub fn renewal(&self) -> Wall {
-        self.validity().at_thirds(2)
+        self.validity().renewable()
     }
 
-    /// A warning in the last third of our certificate's life.
+    /// Returns a warning in the last third of the certificate's validity period.
     pub(super) fn ends_soon(&self, place: &Place, now: Wall) -> Option<Warning> {
         let not_after = self.validity().not_after;
         (now >= self.renewal()).then(|| Warning::EndsSoon {
@@ -259,7 +267,7 @@ impl Identity {
     }
 }
 
-/// The private keys of a text, at least one: two while a certificate is replaced.
+/// Reads the private keys of a text: at least one, and two while a certificate is being replaced.
 fn private_keys(text: &PemText) -> Result<Vec<PrivateKeyDer<'static>>, IdentityError> {
     let none = |why: String| IdentityError::NotPem {
         place: text.place.clone(),
@@ -297,7 +305,8 @@ fn in_time(place: &Place, facts: &Facts, now: Wall) -> Result<(), IdentityError>
     Ok(())
 }
 
-/// The CAs we trust. One that expired is left out when another is valid: that is how they are replaced.
+/// Reads the trusted CAs. Expired CAs are left out if another CA is valid, so that a CA can be
+/// replaced.
 fn roots(ca: &PemText, now: Wall) -> Result<RootCertStore, IdentityError> {
     let mut roots = RootCertStore::empty();
     let mut out_of_time = None;
@@ -368,7 +377,7 @@ fn right_name(
     Ok(())
 }
 
-/// The certificate with that of the keys which is its own.
+/// Combines the certificate with the one of the keys that belongs to it.
 fn certified(
     parts: &PemParts,
     chain: Vec<CertificateDer<'static>>,

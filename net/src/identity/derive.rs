@@ -1,4 +1,5 @@
-//! From a mesh's secret to its CA: whoever knows the secret can mint any certificate of the mesh.
+//! Derives the CA of a mesh from its secret. Every holder of the secret can mint any certificate of
+//! the mesh.
 //!
 //! ```text
 //! made secret ------------------------------> 16 bytes --+
@@ -6,9 +7,10 @@
 //! passphrase --- Argon2id(64 MiB, 3, 4) ----> 32 bytes --+   (salt: domain, info: mesh)
 //! ```
 //!
-//! Every step is fixed, also between versions: nodes that derive another key from the same secret do not trust each
-//! other. The CA's certificate does not end, since the secret does not; two nodes make the same one to the byte. Its
-//! name carries a fingerprint of the key, so that CAs of several secrets are told apart by name, in TLS and by people.
+//! Every step is fixed, across versions too: nodes that derive different keys from the same secret
+//! do not trust each other. The CA certificate does not expire, because the secret does not; all
+//! nodes derive the same certificate byte for byte. Its name contains a fingerprint of the key,
+//! which distinguishes the CAs of several secrets in TLS and in messages.
 
 use super::authority::Authority;
 use super::error::IdentityError;
@@ -22,17 +24,17 @@ use zeroize::Zeroizing;
 const SALT: &[u8] = b"phalanx mesh secret 1";
 const INFO: &[u8] = b"ca ed25519";
 const SEED_BYTES: usize = 32;
-/// RFC 9106's choice where memory is scarce.
+/// RFC 9106's recommendation for memory-constrained environments.
 const ARGON_KIBIBYTES: u32 = 64 * 1024;
 const ARGON_PASSES: u32 = 3;
 const ARGON_LANES: u32 = 4;
-/// What precedes the seed of an Ed25519 key in PKCS #8.
+/// PKCS #8 header of an Ed25519 seed.
 const PKCS8: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
 
 /// An Ed25519 key in PKCS #8, derived from a secret.
-pub(super) type DerivedKey = Zeroizing<[u8; PKCS8.len() + SEED_BYTES]>;
+type DerivedKey = Zeroizing<[u8; PKCS8.len() + SEED_BYTES]>;
 
 fn crypto(why: impl core::fmt::Display) -> IdentityError {
     IdentityError::Crypto {
@@ -50,16 +52,17 @@ impl KeyType for Seed {
 }
 
 impl Secret {
-    /// The CA of `mesh` that this secret stands for. A passphrase takes a good part of a second and 64 MiB.
+    /// Derives the CA of `mesh` from this secret. A passphrase takes several hundred milliseconds
+    /// and 64 MiB.
     ///
     /// # Errors
-    /// When the mesh's name breaks the rules, or the cryptography library refuses.
+    /// If the mesh's name is not valid, or the cryptography library fails.
     pub fn authority(&self, mesh: &str) -> Result<Authority, IdentityError> {
         check_name(mesh).map_err(SubjectError::Mesh)?;
-        Authority::derived(mesh, &self.ca_key(mesh)?)
+        Authority::derived(mesh, self.ca_key(mesh)?.as_slice())
     }
 
-    /// What people and messages call this secret in `mesh`.
+    /// Returns the fingerprint of this secret in `mesh`.
     pub(super) fn fingerprint(&self, mesh: &str) -> Result<String, IdentityError> {
         Ok(self.authority(mesh)?.fingerprint())
     }
@@ -86,7 +89,7 @@ fn expand(key_material: &[u8], mesh: &str) -> Result<DerivedKey, IdentityError> 
 fn stretch(passphrase: &str, mesh: &str) -> Result<Zeroizing<[u8; SEED_BYTES]>, IdentityError> {
     let params = Params::new(ARGON_KIBIBYTES, ARGON_PASSES, ARGON_LANES, Some(SEED_BYTES));
     let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.map_err(crypto)?);
-    // The function wants a salt of eight bytes at least; a mesh's name may have one.
+    // Argon2 requires a salt of at least eight bytes, and a mesh's name may be shorter.
     let salt = [SALT, &[0], mesh.as_bytes()].concat();
     let mut stretched = Zeroizing::new([0; SEED_BYTES]);
     argon

@@ -1,33 +1,36 @@
-//! A directory that holds a mesh's CA and certificates. For development the first start fills it.
+//! A directory with a mesh's CA and certificates. In development, the first start fills it.
 //!
-//! `ca-cert.pem`, `ca-key.pem`, for each node `ID-cert.pem`, `ID-key.pem`, and for each administrator the same with
-//! `NAME+admin`. A lock serialises those that write, so that two nodes that start at once share one CA.
+//! Files: `ca-cert.pem`, `ca-key.pem`; `ID-cert.pem` and `ID-key.pem` for each node; the same with
+//! `NAME+admin` for each administrator. Writers hold a lock, so that nodes that start at the same
+//! time share one CA.
 //!
-//! A certificate and its key are replaced in one act, though they are two files: the new key is put beside the old
-//! one, then the certificate is renamed over, then the old key goes. At every instant, also after a crash, the key of
-//! the certificate that is there is there too. Who reads without the lock reads the certificate before and after the
-//! key, and again if it changed meanwhile.
+//! A certificate and its key are two files, replaced in an order that keeps them consistent: the
+//! new key is written beside the old key in one file, then the certificate is replaced, then the
+//! old key is removed. The key file therefore always contains the key of the current certificate,
+//! also after a crash. Readers without the lock read the certificate before and after the key, and
+//! repeat both if the certificate changed.
 
-use super::authority::{Authority, CA_DAYS, Issued, NODE_DAYS, Validity};
+use super::authority::{Authority, CA_DAYS, Issued, NODE_DAYS};
 use super::check::{PemParts, PemText};
 use super::error::{IdentityError, Place};
 use super::subject::{Role, Subject};
 use super::{facts, files};
+use phalanx_core::credentials::Validity;
 use phalanx_core::time::Wall;
 use std::path::{Path, PathBuf};
 
-/// How often a certificate is read again because it changed meanwhile.
+/// Maximum number of times that a changed certificate is read again.
 const REREADS: usize = 16;
-/// The CA's certificate.
+/// File name of the CA's certificate.
 pub(super) const CA_CERTIFICATE: &str = "ca-cert.pem";
 const CA_KEY: &str = "ca-key.pem";
 
-/// Where a holder's certificate and key are.
+/// Paths of a holder's certificate and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuedFiles {
     /// The certificate.
     pub certificate: PathBuf,
-    /// Its private key.
+    /// The private key of the certificate.
     pub key: PathBuf,
     /// The certificate of the CA that signed it.
     pub ca: PathBuf,
@@ -35,7 +38,7 @@ pub struct IssuedFiles {
 
 impl IssuedFiles {
     pub(super) fn of(directory: &Path, subject: &Subject) -> Self {
-        // No id holds a '+': what one holder is called never names another's files.
+        // An id cannot contain '+', so the files of an administrator and of a node never collide.
         let stem = match (subject.role(), subject.id().as_str()) {
             (Role::Node, "ca") => "ca+node".to_owned(),
             (Role::Node, id) => id.to_owned(),
@@ -52,11 +55,12 @@ impl IssuedFiles {
         self.certificate.exists() && self.key.exists() && self.ca.exists()
     }
 
-    /// Whether two thirds of the certificate's life are over. One that cannot be read is named by who reads it.
+    /// Returns whether two thirds of the certificate's validity have passed. An unreadable
+    /// certificate is reported later, by the code that reads it.
     fn is_due(&self, now: Wall) -> bool {
         let facts = facts::ca_show(&self.certificate).unwrap_or_default();
         let first = facts.first();
-        first.is_some_and(|facts| now >= facts.validity.at_thirds(2))
+        first.is_some_and(|facts| now >= facts.validity.renewable())
     }
 
     fn write(&self, issued: &Issued) -> Result<(), IdentityError> {
@@ -73,7 +77,7 @@ impl IssuedFiles {
         Ok(())
     }
 
-    /// Their texts; the certificate and the key belong together even while they are replaced.
+    /// Reads the files; the certificate and the key belong together even while they are replaced.
     pub(super) fn read(&self) -> Result<PemParts, IdentityError> {
         let text = |path: &PathBuf| {
             Ok::<_, IdentityError>(PemText {
@@ -83,7 +87,8 @@ impl IssuedFiles {
         };
         let mut certificate = text(&self.certificate)?;
         let mut key = text(&self.key)?;
-        // Nobody replaces a certificate so often; what then does not fit is named when it is checked.
+        // A certificate is not replaced this often; a remaining mismatch is reported when the pair
+        // is checked.
         for _ in 0..REREADS {
             let again = text(&self.certificate)?;
             if again.pem == certificate.pem {
@@ -100,8 +105,8 @@ impl IssuedFiles {
     }
 }
 
-/// Makes what is missing for `subject` in a development directory: the CA, the certificate, or nothing. A certificate of
-/// which two thirds are over is replaced, if the CA's key is there.
+/// Creates the missing files for `subject` in a development directory: the CA and the certificate.
+/// Replaces a certificate after two thirds of its validity if the CA's key is available.
 pub(super) fn complete(
     directory: &Path,
     subject: &Subject,
@@ -115,7 +120,7 @@ pub(super) fn complete(
     }
     files::make_directory(directory)?;
     let _lock = files::lock(directory)?;
-    // Another process may have made them while we waited.
+    // Another process may have created the files while this one waited for the lock.
     if settled() {
         return Ok(());
     }
@@ -126,7 +131,8 @@ pub(super) fn complete(
     files_of.write(&authority.issue(subject, Validity::days(now, NODE_DAYS))?)
 }
 
-/// Whether something would have to be made for `subject`; an error if it could not be. Writes nothing.
+/// Returns whether files for `subject` are missing; an error if they could not be created. Writes
+/// nothing.
 pub(super) fn lacks(directory: &Path, subject: &Subject) -> Result<bool, IdentityError> {
     let lacks = !IssuedFiles::of(directory, subject).complete();
     if lacks {
@@ -135,8 +141,9 @@ pub(super) fn lacks(directory: &Path, subject: &Subject) -> Result<bool, Identit
     Ok(lacks)
 }
 
-/// The CA of a directory, if there is one; half of one, or certificates without theirs, are an error: another CA
-/// beside them would be a mesh that nobody of theirs trusts.
+/// Returns the CA of a directory, if there is one. A CA without its certificate, or a node
+/// certificate without its CA, is an error: a new CA beside them would make a mesh that the
+/// existing members do not trust.
 fn existing_authority(
     directory: &Path,
     subject: &Subject,
@@ -200,10 +207,10 @@ fn text(path: &Path) -> Result<String, IdentityError> {
     })
 }
 
-/// Makes a new CA for `mesh` in `directory`; returns where its certificate is.
+/// Creates a CA for `mesh` in `directory`; returns the path of its certificate.
 ///
 /// # Errors
-/// When there is one already, or the directory cannot be written.
+/// If there is a CA already, or the directory cannot be written.
 pub fn ca_init(directory: &Path, mesh: &str, validity: Validity) -> Result<PathBuf, IdentityError> {
     files::make_directory(directory)?;
     let _lock = files::lock(directory)?;
@@ -219,11 +226,12 @@ pub fn ca_init(directory: &Path, mesh: &str, validity: Validity) -> Result<PathB
     Ok(path)
 }
 
-/// Issues a certificate for `subject` with the CA in `directory`, into `target` (with a copy of the CA's
-/// certificate, so that the target is all a node needs). An earlier certificate of the same id is replaced.
+/// Issues a certificate for `subject` with the CA in `directory`, into `target`. A copy of the CA's
+/// certificate is written too, so that `target` has all files that a node needs. An existing
+/// certificate of the same id is replaced.
 ///
 /// # Errors
-/// When the CA or its key is missing, or is another mesh's, or the target cannot be written.
+/// If the CA or its key is missing or belongs to another mesh, or `target` cannot be written.
 pub fn ca_issue(
     directory: &Path,
     subject: &Subject,

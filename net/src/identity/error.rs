@@ -1,20 +1,21 @@
-//! What can be wrong with an identity: each error names the place and the mend.
+//! Errors of identities: each names the place and the fix.
 
 use super::calendar::iso_8601;
-use super::subject::{Subject, SubjectError};
+use super::peer::PeerError;
+use super::subject::{Role, SubjectError};
 use core::fmt;
 use phalanx_core::time::Wall;
 use std::io;
 use std::path::PathBuf;
 
-/// Where a PEM text came from.
+/// Origin of a PEM text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A file.
     File(PathBuf),
     /// An environment variable.
     Variable(String),
-    /// Made by this process.
+    /// Created by this process.
     Memory(&'static str),
 }
 
@@ -28,7 +29,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why there is no identity. Nothing was changed on disk, except where a variant says so.
+/// Reason why an identity cannot be used. Nothing was changed on disk, except where a variant says
+/// so.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// A file cannot be read.
@@ -36,95 +38,95 @@ pub enum IdentityError {
         "{place}: cannot be read: {error}; check that it exists and that this user may read it"
     )]
     Unreadable {
-        /// Which.
+        /// The file.
         place: Place,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// A text that should hold a certificate or key does not.
+    /// A text does not contain the expected certificate or key.
     #[error(
-        "{place}: holds no {wanted} in PEM form ({why}); it must have a block that begins with \"-----BEGIN {label}-----\""
+        "{place}: does not contain a {wanted} in PEM form ({why}); it must contain a block that begins with \"-----BEGIN {label}-----\""
     )]
     NotPem {
-        /// Which.
+        /// The text.
         place: Place,
-        /// What was looked for, in words.
+        /// A description of the expected content.
         wanted: &'static str,
         /// The label of the PEM block.
         label: &'static str,
-        /// What was found instead.
+        /// A description of the actual content.
         why: String,
     },
-    /// A certificate or key is in PEM form, but what it holds is of no use.
+    /// A certificate or key is in PEM form, but its content cannot be used.
     #[error("{place}: {why}")]
     Unusable {
-        /// Which.
+        /// The text.
         place: Place,
-        /// Why, and the mend.
+        /// The reason and the fix.
         why: String,
     },
-    /// A line of a text of secrets holds none.
+    /// A line in a text of secrets is not a valid secret.
     #[error("{place}:{line}: {why}")]
     Secret {
-        /// Which text.
+        /// The text.
         place: Place,
-        /// Which line.
+        /// The line number.
         line: usize,
-        /// Why, and the mend.
+        /// The reason and the fix.
         why: String,
     },
-    /// The private key belongs to another certificate.
+    /// The private key does not belong to the certificate.
     #[error(
         "{key}: is not the private key of the certificate in {certificate}; give the pair that was issued together"
     )]
     KeyMismatch {
-        /// Where the certificate is.
+        /// The certificate.
         certificate: Place,
-        /// Where the key is.
+        /// The private key.
         key: Place,
     },
-    /// A certificate's time is over.
+    /// A certificate has expired.
     #[error("{place}: the certificate expired at {}, it is {}; issue a new one (phalanx ca issue)", iso_8601(*.not_after), iso_8601(*.now))]
     Expired {
-        /// Where it is.
+        /// The certificate.
         place: Place,
-        /// When it ended.
+        /// End of its validity.
         not_after: Wall,
         /// The time of the check.
         now: Wall,
     },
-    /// A certificate's time has not begun.
-    #[error("{place}: the certificate is valid from {}, it is {}; set this machine's clock or issue a new one", iso_8601(*.not_before), iso_8601(*.now))]
+    /// A certificate is not valid yet.
+    #[error("{place}: the certificate is valid from {}, it is {}; correct this machine's clock, or issue a new certificate", iso_8601(*.not_before), iso_8601(*.now))]
     NotYetValid {
-        /// Where it is.
+        /// The certificate.
         place: Place,
-        /// When it begins.
+        /// Start of its validity.
         not_before: Wall,
         /// The time of the check.
         now: Wall,
     },
-    /// The certificate was signed by somebody else.
+    /// The certificate is not signed by a trusted CA.
     #[error(
         "{place}: the certificate is not signed by the CA in {ca} ({why}); use the CA of this mesh, or have it issue a certificate"
     )]
     ForeignCa {
-        /// Where the certificate is.
+        /// The certificate.
         place: Place,
-        /// Where the CA is.
+        /// The CA.
         ca: Place,
         /// The verifier's reason.
         why: String,
     },
-    /// The certificate names somebody else.
+    /// The certificate is for another id.
     #[error(
         "{place}: the certificate is for {found:?}, this node is configured as {configured:?}; change the id or give the certificate of {configured:?}"
     )]
     WrongId {
-        /// Where the certificate is.
+        /// The certificate.
         place: Place,
-        /// Whom it names.
+        /// The id that the certificate names.
         found: String,
-        /// Who we are.
+        /// The configured id.
         configured: String,
     },
     /// The certificate belongs to another mesh.
@@ -132,141 +134,110 @@ pub enum IdentityError {
         "{place}: belongs to mesh {found:?}, this node is configured for {configured:?}; change the mesh or give a certificate of {configured:?}"
     )]
     WrongMesh {
-        /// Where the certificate is.
+        /// The certificate.
         place: Place,
-        /// The mesh it names.
+        /// The mesh that the certificate names.
         found: String,
-        /// Ours.
+        /// The configured mesh.
         configured: String,
     },
-    /// The certificate entitles to another role.
+    /// The certificate is for another role.
     #[error(
         "{place}: is the certificate of a {found}, a {wanted} certificate is needed here (phalanx ca issue)"
     )]
     WrongRole {
-        /// Where the certificate is.
+        /// The certificate.
         place: Place,
         /// Its role.
-        found: super::Role,
+        found: Role,
         /// The role it should have.
-        wanted: super::Role,
+        wanted: Role,
     },
-    /// The certificate names no subject of a mesh.
+    /// The certificate does not name a subject of a mesh.
     #[error(
-        "{place}: {why}; a certificate of this mesh names its holder as spiffe://MESH/node/ID (phalanx ca issue makes one)"
+        "{place}: {why}; a certificate of this mesh names its holder as spiffe://MESH/node/ID (phalanx ca issue creates one)"
     )]
     NoSubject {
-        /// Where the certificate is.
+        /// The certificate.
         place: Place,
-        /// What is wrong.
+        /// The reason.
         why: PeerError,
     },
-    /// A file or directory cannot be written. Files made before may remain.
+    /// A file or directory cannot be written. Files written earlier may remain.
     #[error("{}: cannot be written: {error}; check that the directory exists and that this user may write in it", .path.display())]
     Unwritable {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// Another process holds the directory where certificates are made.
-    #[error("{}: another process has held this lock for {} s; end whoever makes certificates there and does not get on", .path.display(), .wait.as_secs())]
+    /// Another process holds the lock of a certificate directory.
+    #[error("{}: another process has held this lock for {} s; stop the process that holds it", .path.display(), .wait.as_secs())]
     Locked {
-        /// The lock.
+        /// The lock file.
         path: PathBuf,
-        /// How long we waited.
+        /// Time waited for the lock.
         wait: core::time::Duration,
     },
-    /// Making an identity would overwrite one.
-    #[error("{}: exists already; remove it first if its certificates shall no longer be trusted", .path.display())]
+    /// Creating an identity would overwrite an existing one.
+    #[error("{}: exists already; remove it first if its certificates should not be trusted any more", .path.display())]
     Exists {
-        /// What exists.
+        /// The existing file.
         path: PathBuf,
     },
-    /// There is no CA, but what only a CA makes.
-    #[error("{}: the CA's certificate is missing, though {} is there; put it back, or remove that file if its CA is no longer needed", .path.display(), .found.display())]
+    /// The CA's certificate is missing, but files that only a CA creates exist.
+    #[error("{}: the CA's certificate is missing, though {} is there; restore it, or remove that file if its CA is not needed any more", .path.display(), .found.display())]
     NoCa {
-        /// Where it should be.
+        /// The missing certificate.
         path: PathBuf,
-        /// What is there.
+        /// The file that exists.
         found: PathBuf,
     },
-    /// A certificate is to be issued, but the CA's key is not here.
+    /// A certificate must be issued, but the CA's key is missing.
     #[error("{}: the CA's key is missing, so no certificate can be issued here; issue it where the key is kept (phalanx ca issue) and copy {certificate} and its key here, beside ca-cert.pem", .path.display())]
     NoCaKey {
-        /// Where it should be.
+        /// The missing key.
         path: PathBuf,
-        /// The name of the certificate that was wanted.
+        /// The file name of the certificate to issue.
         certificate: String,
     },
-    /// A name breaks the rules.
+    /// A name is not valid.
     #[error("{0}")]
     Name(#[from] SubjectError),
-    /// The cryptography library refused.
+    /// The cryptography library failed.
     #[error("cannot make {what}: {why}")]
     Crypto {
-        /// What was being made.
+        /// A description of what was being created.
         what: &'static str,
         /// The library's reason.
         why: String,
     },
 }
 
-/// Why the other end's certificate, though signed by our CA, does not make it a peer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PeerError {
-    /// It presented none.
-    #[error("presented no certificate")]
-    None,
-    /// It is no X.509 certificate.
-    #[error("is no X.509 certificate ({0})")]
-    Malformed(String),
-    /// It has no SPIFFE id.
-    #[error("names no SPIFFE id")]
-    NoSubject,
-    /// It has several SPIFFE ids.
-    #[error("names several SPIFFE ids")]
-    ManySubjects,
-    /// Its SPIFFE id is none of ours.
-    #[error("names {0:?}, which {1}")]
-    BadSubject(String, SubjectError),
-    /// Its common name and SPIFFE id disagree.
-    #[error("has the common name {0:?} but names {1}")]
-    CommonName(String, Subject),
-    /// It belongs to another mesh.
-    #[error("belongs to mesh {found:?}, not to {ours:?}")]
-    WrongMesh {
-        /// The mesh it names.
-        found: String,
-        /// Ours.
-        ours: String,
-    },
-}
-
 /// Something that works, and should be mended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// Others may read a private key, or write where it is.
+    /// Other users can read a private key, or write to its directory.
     OpenPermissions {
         /// The file or directory.
         path: PathBuf,
-        /// Its mode.
+        /// The current mode.
         mode: u32,
-        /// The mode it should have.
+        /// The recommended mode.
         wanted: u32,
     },
-    /// A mesh's secret is a passphrase.
+    /// A mesh secret is a passphrase.
     Passphrase {
-        /// The text it is in.
+        /// The text that contains it.
         place: Place,
-        /// Its line.
+        /// The line number.
         line: usize,
     },
-    /// A certificate ends soon.
+    /// A certificate expires soon.
     EndsSoon {
-        /// Where it is.
+        /// The certificate.
         place: Place,
-        /// When it ends.
+        /// End of its validity.
         not_after: Wall,
     },
 }
@@ -276,18 +247,18 @@ impl fmt::Display for Warning {
         match self {
             Self::OpenPermissions { path, mode, wanted } => write!(
                 f,
-                "{}: others may use it (mode {mode:04o}); run: chmod {wanted:04o} {0}",
+                "{}: other users have access (mode {mode:04o}); run: chmod {wanted:04o} {0}",
                 path.display()
             ),
             Self::Passphrase { place, line } => write!(
                 f,
-                "{place}:{line}: is a passphrase: whoever can connect to a node can try passphrases until one fits; \
-                 a secret made by phalanx ca secret cannot be guessed"
+                "{place}:{line}: is a passphrase, and every host that can connect to a node can guess passphrases; \
+                 use a secret created by phalanx ca secret, which cannot be guessed"
             ),
             Self::EndsSoon { place, not_after } => {
                 write!(
                     f,
-                    "{place}: the certificate ends at {}; issue a new one (phalanx ca issue)",
+                    "{place}: the certificate expires at {}; issue a new one (phalanx ca issue)",
                     iso_8601(*not_after)
                 )
             }

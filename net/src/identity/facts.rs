@@ -1,39 +1,40 @@
-//! What people want to know of a certificate.
+//! Readable contents of certificates.
 
-use super::authority::Validity;
 use super::error::{IdentityError, Place};
 use super::files;
-use super::subject::{Subject, subject_of, wall};
+use super::peer::{subject_of, wall};
+use super::subject::Subject;
 use core::fmt::Write as _;
 use core::net::IpAddr;
+use phalanx_core::credentials::Validity;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use std::path::Path;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// What one certificate says.
+/// Contents of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Its distinguished name.
+    /// The distinguished name of the subject.
     pub name: String,
-    /// The distinguished name of who signed it.
+    /// The distinguished name of the issuer.
     pub issuer: String,
-    /// The holder, if it names one of a mesh.
+    /// The holder in a mesh, if the certificate names one.
     pub subject: Option<Subject>,
-    /// All URIs among its alternative names.
+    /// All URIs in the subject alternative names.
     pub uris: Vec<String>,
-    /// DNS names among its alternative names.
+    /// DNS names in the subject alternative names.
     pub dns_names: Vec<String>,
-    /// IP addresses among its alternative names.
+    /// IP addresses in the subject alternative names.
     pub addresses: Vec<IpAddr>,
-    /// When it is valid.
+    /// The validity period.
     pub validity: Validity,
-    /// It may sign others.
+    /// Whether the certificate may sign other certificates.
     pub ca: bool,
-    /// Its serial number, in hexadecimal.
+    /// The serial number, in hexadecimal.
     pub serial: String,
-    /// The algorithm of its key, as a name or an object identifier.
+    /// The algorithm of the public key, as a name or an object identifier.
     pub algorithm: String,
     /// SHA-256 of the whole certificate, in hexadecimal.
     pub fingerprint: String,
@@ -41,7 +42,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Whether its public key has these raw bytes.
+    /// Returns whether the certificate's public key has these raw bytes.
     pub(super) fn has_public_key(&self, raw: &[u8]) -> bool {
         self.public_key == raw
     }
@@ -49,7 +50,7 @@ impl Facts {
     /// Reads a certificate.
     ///
     /// # Errors
-    /// Why it is none, in words.
+    /// The reason why it is not a valid certificate.
     pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
         let (_, parsed) =
             X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
@@ -103,7 +104,7 @@ fn algorithm(oid: &str) -> String {
     .to_owned()
 }
 
-/// Bytes for people.
+/// Formats bytes in hexadecimal.
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
@@ -112,7 +113,7 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// The certificates of a PEM text; at least one.
+/// Reads the certificates of a PEM text; at least one.
 pub(super) fn certificates(
     place: &Place,
     pem: &[u8],
@@ -131,10 +132,10 @@ pub(super) fn certificates(
     }
 }
 
-/// What the certificates of a PEM text say; at least one.
+/// Reads the contents of the certificates in a PEM text; at least one.
 ///
 /// # Errors
-/// When it holds none, or one that cannot be read.
+/// If the text contains no certificate, or one that cannot be read.
 pub fn facts_of_pem(place: &Place, pem: &[u8]) -> Result<Vec<Facts>, IdentityError> {
     let read = |certificate: &CertificateDer<'_>| {
         Facts::of(certificate).map_err(|why| IdentityError::Unusable {
@@ -145,16 +146,16 @@ pub fn facts_of_pem(place: &Place, pem: &[u8]) -> Result<Vec<Facts>, IdentityErr
     certificates(place, pem)?.iter().map(read).collect()
 }
 
-/// What the first certificate of a PEM text says.
+/// Reads the contents of the first certificate of a PEM text.
 pub(super) fn first(place: &Place, pem: &[u8]) -> Result<Facts, IdentityError> {
     let mut all = facts_of_pem(place, pem)?;
     Ok(all.swap_remove(0))
 }
 
-/// What the certificates in a PEM file say.
+/// Reads the contents of the certificates in a PEM file.
 ///
 /// # Errors
-/// When it cannot be read or holds no certificate.
+/// If the file cannot be read or contains no certificate.
 pub fn ca_show(path: &Path) -> Result<Vec<Facts>, IdentityError> {
     let pem = files::read(path)?;
     facts_of_pem(&Place::File(path.to_owned()), &pem)

@@ -1,50 +1,41 @@
-//! Files that hold identities: small, private, replaced whole.
+//! Files that hold identities: small, private, and replaced atomically.
 
 use super::error::{IdentityError, Place, Warning};
+use crate::durable;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// No certificate or key is near this long; what is longer was given by mistake.
+/// The largest certificate or key file, in bytes; a larger file was given by mistake.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// Reads a whole small file.
+/// Reads a whole file of at most [`BYTES_MAX`] bytes.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
     let unreadable = |error| IdentityError::Unreadable {
         place: Place::File(path.to_owned()),
         error,
     };
-    let mut bytes = Vec::new();
-    let mut file = File::open(path).map_err(unreadable)?.take(BYTES_MAX + 1);
-    file.read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > BYTES_MAX {
-        return Err(unreadable(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "it has more than a megabyte",
-        )));
-    }
-    Ok(bytes)
+    durable::read(path, BYTES_MAX).map_err(unreadable)
 }
 
-/// What a text without the wanted PEM block seems to be.
+/// Describes the apparent content of a text without the expected PEM block.
 pub(super) fn looks_like(pem: &[u8]) -> &'static str {
     let has = |needle: &[u8]| pem.windows(needle.len()).any(|window| window == needle);
     if pem.is_empty() {
         "it is empty"
     } else if has(b"PRIVATE KEY-----") {
-        "it holds a private key"
+        "it contains a private key"
     } else if has(b"-----BEGIN CERTIFICATE-----") {
-        "it holds a certificate"
+        "it contains a certificate"
     } else if pem.first() == Some(&0x30) {
-        "it seems to be DER, the binary form"
+        "it seems to be in DER, the binary form"
     } else {
-        "it is something else"
+        "its content is unknown"
     }
 }
 
-/// Makes a directory, and those above it, that only this user may enter.
+/// Creates a directory, and missing parents, accessible to this user only.
 pub(super) fn make_directory(path: &Path) -> Result<(), IdentityError> {
     if path.is_dir() {
         return Ok(());
@@ -61,17 +52,13 @@ pub(super) fn make_directory(path: &Path) -> Result<(), IdentityError> {
         })
 }
 
-/// Writes a file that only this user may read: whole or not at all, even if the machine stops.
+/// Writes a file readable by this user only. The write is atomic and durable: after a crash the
+/// file has the old or the new contents.
 pub(super) fn write_private(path: &Path, contents: &str) -> Result<(), IdentityError> {
-    let temporary = temporary_name(path);
-    let result = write_new(&temporary, contents).and_then(|()| fs::rename(&temporary, path));
-    result.and_then(|()| sync_parent(path)).map_err(|error| {
-        // What is left of it is of no use; the first error is the one to tell.
-        drop(fs::remove_file(&temporary));
-        IdentityError::Unwritable {
-            path: path.to_owned(),
-            error,
-        }
+    let replaced = durable::replace(path, &temporary_name(path), contents.as_bytes());
+    replaced.map_err(|failed| IdentityError::Unwritable {
+        path: path.to_owned(),
+        error: failed.error,
     })
 }
 
@@ -81,35 +68,19 @@ fn temporary_name(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn write_new(path: &Path, contents: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(contents.as_bytes())?;
-    file.sync_all()
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or_else(|| Path::new("."));
-    File::open(parent)?.sync_all()
-}
-
 /// Whoever holds a directory's lock writes a few files: even fifty nodes that start at once take less.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
-/// How often a lock that somebody holds is tried.
+/// Interval between attempts to take a held lock.
 const LOCK_RETRY: Duration = Duration::from_millis(10);
 
-/// Holds a directory's lock until dropped; the system frees it if the process dies.
+/// Takes a directory's lock, held until the file is dropped; the system releases it if the process
+/// dies.
 pub(super) fn lock(directory: &Path) -> Result<File, IdentityError> {
     lock_within(directory, LOCK_WAIT)
 }
 
-/// Takes the lock, or gives up: a process that is stopped while it holds the lock stops nobody else.
+/// Takes the lock within `wait`, or fails: a process that is suspended while it holds the lock does
+/// not block others forever.
 pub(super) fn lock_within(directory: &Path, wait: Duration) -> Result<File, IdentityError> {
     let path = directory.join(".lock");
     let unwritable = |error| IdentityError::Unwritable {
@@ -118,8 +89,7 @@ pub(super) fn lock_within(directory: &Path, wait: Duration) -> Result<File, Iden
     };
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    durable::only_this_user(&mut options);
     let file = options.open(&path).map_err(unwritable)?;
     let begun = Instant::now();
     loop {
@@ -132,7 +102,7 @@ pub(super) fn lock_within(directory: &Path, wait: Duration) -> Result<File, Iden
     }
 }
 
-/// A warning when others may read (or, for a directory, write to) `path`.
+/// Returns a warning if other users can read `path`, or write to it if it is a directory.
 #[cfg(unix)]
 pub(super) fn permissions(path: &Path) -> Option<Warning> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -150,7 +120,7 @@ pub(super) fn permissions(path: &Path) -> Option<Warning> {
     })
 }
 
-/// Elsewhere permissions have another shape; nothing is said of them.
+/// On other systems permissions have another form and are not checked.
 #[cfg(not(unix))]
 pub(super) fn permissions(_path: &Path) -> Option<Warning> {
     None

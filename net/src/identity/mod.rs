@@ -1,13 +1,16 @@
-//! Who a node is, and how it proves it: certificates, keys and the TLS that uses them.
+//! The identity of a node and its proof: certificates, keys and the TLS configuration that uses
+//! them.
 //!
-//! A node's id is in its certificate: the common name, and the URI `spiffe://MESH/node/ID`, a [`Subject`].
-//! Certificates come from a [`Source`]; [`open`] reads them ([`inspect`] without writing), checks everything that would make each link fail
-//! later, and gives an [`Identity`], from which the TLS configurations are built ([`Identity::server_config`],
-//! [`Identity::client_config`]). What the other end proved is read with [`Identity::judge`].
+//! A node's id is in its certificate: the common name, and the URI `spiffe://MESH/node/ID`, a
+//! [`Subject`]. Certificates come from a [`Source`]. [`open`] reads them, checks everything that
+//! would make each link fail later, and returns an [`Identity`]; [`inspect`] does the same without
+//! writing. [`Identity::server_config`] and [`Identity::client_config`] build the TLS
+//! configurations. [`Identity::judge`] reads the identity of the other end.
 //!
-//! It decides nothing about the mesh, and never asks the clock: each check takes the time as a value.
+//! The module decides nothing about the mesh and never reads the clock: each check takes the time
+//! as a value.
 //!
-//! - `subject`: the names in certificates.
+//! - `subject`, `peer`: the names in certificates, and the other end of a connection as its certificate names it.
 //! - `authority`: makes certificates.
 //! - `directory`: the development mode, a directory that fills itself at the first start.
 //! - `secret`, `derive`: a mesh's secret, and the CA that it stands for.
@@ -25,6 +28,7 @@ mod directory;
 mod error;
 mod facts;
 mod files;
+mod peer;
 mod secret;
 mod source;
 mod subject;
@@ -34,18 +38,20 @@ mod tls;
 mod trust;
 mod unencrypted;
 
-pub use authority::{Authority, CA_DAYS, Issued, NODE_DAYS, Validity};
+pub use authority::{Authority, CA_DAYS, Issued, NODE_DAYS};
 pub use calendar::iso_8601;
 pub use check::{Identity, PemParts, PemText};
 pub use directory::{IssuedFiles, ca_init, ca_issue};
-pub use error::{IdentityError, PeerError, Place, Warning};
+pub use error::{IdentityError, Place, Warning};
 pub use facts::{Facts, ca_show, facts_of_pem};
+pub use peer::{Peer, PeerError, peer_identity};
+pub use phalanx_core::credentials::Validity;
 pub use secret::{
     PASSPHRASE_CHARS_MIN, SECRET_VARIABLE, SECRETS_MAX, Secret, SecretError, secret_fingerprints,
     write_secret,
 };
 pub use source::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, Opened, Source, inspect, open};
-pub use subject::{Peer, Role, Subject, SubjectError, peer_identity};
+pub use subject::{Role, Subject, SubjectError};
 pub use tls::Encryption;
 pub(crate) use tls::is_encrypted;
 pub(crate) use trust::Claim;

@@ -1,49 +1,50 @@
-//! Where certificates come from.
+//! Sources of certificates.
 
-use super::authority::{NODE_DAYS, Validity};
+use super::authority::NODE_DAYS;
 use super::check::{Identity, PemParts, PemText};
 use super::directory::{self, IssuedFiles};
 use super::error::{IdentityError, Place, Warning};
 use super::files;
 use super::secret::{self, SECRET_VARIABLE, Secret};
 use super::subject::Subject;
+use phalanx_core::credentials::Validity;
 use phalanx_core::time::Wall;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-/// The environment variable that holds the certificate, as PEM.
+/// Environment variable that holds the certificate, as PEM.
 pub const CERT_VARIABLE: &str = "PHALANX_TLS_CERT";
-/// The environment variable that holds the private key, as PEM.
+/// Environment variable that holds the private key, as PEM.
 pub const KEY_VARIABLE: &str = "PHALANX_TLS_KEY";
-/// The environment variable that holds the CA's certificate, as PEM.
+/// Environment variable that holds the CA's certificate, as PEM.
 pub const CA_VARIABLE: &str = "PHALANX_TLS_CA";
 
-/// Where certificates come from.
+/// Source of a node's certificates.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A directory that the first start fills: for development, or filled by `phalanx ca issue`.
+    /// A directory, filled by the first start in development, or by `phalanx ca issue`.
     Directory(PathBuf),
     /// PEM files.
     Files {
-        /// The certificate, and intermediate ones after it.
+        /// The certificate, followed by intermediate certificates.
         certificate: PathBuf,
-        /// Its private key.
+        /// The private key of the certificate.
         key: PathBuf,
-        /// The CA's certificate, or several.
+        /// The certificate of the CA, or of several CAs.
         ca: PathBuf,
     },
     /// The values of [`CERT_VARIABLE`], [`KEY_VARIABLE`] and [`CA_VARIABLE`].
     Variables {
-        /// The certificate, and intermediate ones after it.
+        /// The certificate, followed by intermediate certificates.
         certificate: String,
-        /// Its private key.
+        /// The private key of the certificate.
         key: String,
-        /// The CA's certificate, or several.
+        /// The certificate of the CA, or of several CAs.
         ca: String,
     },
-    /// A file of the mesh's secrets, the first to mint from; a certificate is minted at each start.
+    /// A file of the mesh's secrets. A certificate is minted from the first secret at each start.
     SecretFile(PathBuf),
-    /// The value of [`SECRET_VARIABLE`], as a file of secrets.
+    /// The value of [`SECRET_VARIABLE`], in the format of a file of secrets.
     SecretVariable(Zeroizing<String>),
 }
 
@@ -61,7 +62,7 @@ impl core::fmt::Debug for Source {
                 .field("key", key)
                 .field("ca", ca)
                 .finish(),
-            // The values hold a private key, or are a secret.
+            // The values are omitted: they contain a private key or a secret.
             Self::Variables { .. } => f.debug_struct("Variables").finish_non_exhaustive(),
             Self::SecretFile(path) => f.debug_tuple("SecretFile").field(path).finish(),
             Self::SecretVariable(_) => f.debug_struct("SecretVariable").finish_non_exhaustive(),
@@ -69,20 +70,20 @@ impl core::fmt::Debug for Source {
     }
 }
 
-/// A checked identity, and what should be mended though it works.
+/// A checked identity, with warnings.
 #[derive(Clone, Debug)]
 pub struct Opened {
     /// The identity.
     pub identity: Identity,
-    /// What should be mended.
+    /// Problems that should be fixed.
     pub warnings: Vec<Warning>,
 }
 
-/// Reads the identity of `subject` from `source`, and checks it as of `now`. A [`Source::Directory`] is filled
-/// with what is missing.
+/// Reads the identity of `subject` from `source` and checks it as of `now`. Missing files of a
+/// [`Source::Directory`] are created.
 ///
 /// # Errors
-/// The first thing that would make links fail.
+/// The first error that would make links fail.
 pub fn open(source: &Source, subject: &Subject, now: Wall) -> Result<Opened, IdentityError> {
     if let Source::Directory(path) = source {
         directory::complete(path, subject, now)?;
@@ -90,10 +91,11 @@ pub fn open(source: &Source, subject: &Subject, now: Wall) -> Result<Opened, Ide
     read(source, subject, now)
 }
 
-/// What [`open`] would give, without writing anything: none if it would have to fill a directory first.
+/// Returns the result of [`open`] without writing any file, or `None` if `open` would have to
+/// create files in a directory.
 ///
 /// # Errors
-/// What keeps [`open`] from succeeding, as far as it can be known without writing.
+/// Errors of [`open`] that can be detected without writing.
 pub fn inspect(
     source: &Source,
     subject: &Subject,

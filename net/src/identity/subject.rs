@@ -1,21 +1,15 @@
 //! The names in certificates.
 
-use super::authority::Validity;
-use super::error::PeerError;
 use core::fmt;
 use core::str::FromStr;
 use phalanx_core::identity::{NameError, NodeId, check_name};
-use phalanx_core::time::Wall;
-use rustls::pki_types::CertificateDer;
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// What a certificate entitles its holder to.
+/// Permissions that a certificate grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// To be a member of the mesh.
+    /// The holder may be a member of the mesh.
     Node,
-    /// To ask members about themselves, as a person or a tool.
+    /// The holder may query members, as an administrator or a tool.
     Admin,
 }
 
@@ -28,7 +22,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Whom a certificate names: `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
+/// The holder that a certificate names: `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Subject {
     mesh: String,
@@ -36,41 +30,41 @@ pub struct Subject {
     id: NodeId,
 }
 
-/// Why a text names no subject.
+/// Reason why a text is not a valid subject.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectError {
-    /// It has not the form `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
-    #[error("has not the form spiffe://MESH/node/ID or spiffe://MESH/admin/NAME")]
+    /// The text does not have the form `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
+    #[error("does not have the form spiffe://MESH/node/ID or spiffe://MESH/admin/NAME")]
     Form,
-    /// The mesh's name breaks the rules of names.
+    /// The mesh's name is not valid.
     #[error("names a mesh that {0}")]
     Mesh(NameError),
-    /// The id breaks the rules of names.
+    /// The id is not valid.
     #[error("names an id that {0}")]
     Id(NameError),
 }
 
 impl Subject {
-    /// The node `id` of `mesh`.
+    /// Returns the subject of node `id` in `mesh`.
     ///
     /// # Errors
-    /// When the mesh's name breaks the rules of names.
+    /// If the mesh's name is not valid.
     pub fn node(mesh: &str, id: NodeId) -> Result<Self, SubjectError> {
         Self::new(mesh, Role::Node, id)
     }
 
-    /// The administrator `name` of `mesh`.
+    /// Returns the subject of administrator `name` in `mesh`.
     ///
     /// # Errors
-    /// When the mesh's name breaks the rules of names.
+    /// If the mesh's name is not valid.
     pub fn admin(mesh: &str, name: NodeId) -> Result<Self, SubjectError> {
         Self::new(mesh, Role::Admin, name)
     }
 
-    /// The holder `id` of `role` in `mesh`.
+    /// Returns the subject of holder `id` with `role` in `mesh`.
     ///
     /// # Errors
-    /// When the mesh's name breaks the rules of names.
+    /// If the mesh's name is not valid.
     pub fn new(mesh: &str, role: Role, id: NodeId) -> Result<Self, SubjectError> {
         check_name(mesh).map_err(SubjectError::Mesh)?;
         Ok(Self {
@@ -80,19 +74,19 @@ impl Subject {
         })
     }
 
-    /// The mesh it belongs to.
+    /// Returns the mesh of the holder.
     #[must_use]
     pub fn mesh(&self) -> &str {
         &self.mesh
     }
 
-    /// What it is entitled to.
+    /// Returns the role of the holder.
     #[must_use]
     pub const fn role(&self) -> Role {
         self.role
     }
 
-    /// Its id, unique in its mesh and role.
+    /// Returns the id of the holder, unique within its mesh and role.
     #[must_use]
     pub const fn id(&self) -> &NodeId {
         &self.id
@@ -123,86 +117,4 @@ impl FromStr for Subject {
         };
         Self::new(mesh, role, NodeId::new(id).map_err(SubjectError::Id)?)
     }
-}
-
-/// Who is at the other end of a connection, as its certificate says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// Whom the certificate names.
-    pub subject: Subject,
-    /// The whole certificate (DER).
-    pub certificate: CertificateDer<'static>,
-    /// Certificates between it and the CA.
-    pub intermediates: Vec<CertificateDer<'static>>,
-    /// When it is valid.
-    pub validity: Validity,
-}
-
-/// Reads who a certificate names. Whether it is to be trusted was decided in the handshake.
-///
-/// # Errors
-/// When it is no certificate, or names no subject, or several.
-pub fn peer_identity(certificate: &CertificateDer<'_>) -> Result<Peer, PeerError> {
-    let (_, parsed) = X509Certificate::from_der(certificate)
-        .map_err(|error| PeerError::Malformed(error.to_string()))?;
-    Ok(Peer {
-        subject: subject_of(&parsed)?,
-        certificate: certificate.clone().into_owned(),
-        intermediates: Vec::new(),
-        validity: Validity {
-            not_before: wall(parsed.validity().not_before.timestamp()),
-            not_after: wall(parsed.validity().not_after.timestamp()),
-        },
-    })
-}
-
-/// The one SPIFFE id among a certificate's alternative names; its common name must agree.
-pub(super) fn subject_of(certificate: &X509Certificate<'_>) -> Result<Subject, PeerError> {
-    let uris = spiffe_uris(certificate);
-    let [uri] = uris.as_slice() else {
-        return Err(if uris.is_empty() {
-            PeerError::NoSubject
-        } else {
-            PeerError::ManySubjects
-        });
-    };
-    let subject: Subject = uri
-        .parse()
-        .map_err(|error| PeerError::BadSubject(uri.clone(), error))?;
-    let common_name = certificate
-        .subject()
-        .iter_common_name()
-        .next()
-        .and_then(|name| name.as_str().ok());
-    match common_name {
-        Some(name) if name != subject.id().as_str() => {
-            Err(PeerError::CommonName(name.to_owned(), subject))
-        }
-        Some(_) | None => Ok(subject),
-    }
-}
-
-fn spiffe_uris(certificate: &X509Certificate<'_>) -> Vec<String> {
-    let Ok(Some(names)) = certificate.subject_alternative_name() else {
-        return Vec::new();
-    };
-    let uri = |name: &GeneralName<'_>| {
-        if let GeneralName::URI(uri) = name {
-            Some((*uri).to_owned())
-        } else {
-            None
-        }
-    };
-    names
-        .value
-        .general_names
-        .iter()
-        .filter_map(uri)
-        .filter(|uri| uri.starts_with("spiffe://"))
-        .collect()
-}
-
-/// Calendar time of a certificate's seconds; before 1970 is 1970.
-pub(super) fn wall(seconds: i64) -> Wall {
-    Wall(u64::try_from(seconds).unwrap_or(0))
 }

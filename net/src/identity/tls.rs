@@ -1,9 +1,9 @@
-//! rustls on ring: TLS 1.3 alone, HTTP/2, and both ends prove who they are.
+//! TLS by rustls on ring: TLS 1.3 only, HTTP/2, mutual authentication.
 //!
-//! A dialer often does not know whom it will reach (a seed address has no id), so the name in the certificate
-//! is not compared with an address: the chain, the time and the purpose are verified, and who it is comes from
-//! the SPIFFE id afterwards. Sessions are never resumed: each connection proves its certificates anew, and agrees anew on
-//! whether it is encrypted.
+//! A dialer often does not know the id of the node at an address (a seed address has no id), so the
+//! name in the certificate is not compared with an address: the chain, the time and the key usage
+//! are verified, and the peer's id is read from the SPIFFE id afterwards. Sessions are never
+//! resumed: each connection verifies the certificates and negotiates encryption.
 
 use super::error::IdentityError;
 use super::facts::Facts;
@@ -36,12 +36,12 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// Whether connections have to be encrypted.
+/// Whether a connection must be encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encryption {
-    /// They have.
+    /// The connection must be encrypted.
     Demanded,
-    /// They are not, if the other end waives it too.
+    /// The connection may be unencrypted, if the other end waives encryption too.
     Waived,
 }
 
@@ -49,14 +49,14 @@ impl Encryption {
     fn provider(self) -> Arc<CryptoProvider> {
         let mut provider = ring::default_provider();
         if self == Self::Waived {
-            // The first that both have is taken.
+            // The first suite that both ends support is chosen.
             provider.cipher_suites.insert(0, unencrypted::SUITE);
         }
         Arc::new(provider)
     }
 }
 
-/// Whether what goes over a connection whose handshake is over can be read by its two ends alone.
+/// Returns whether a connection's traffic is encrypted, once its handshake is complete.
 pub(crate) fn is_encrypted(connection: &CommonState) -> bool {
     let agreed = connection.negotiated_cipher_suite();
     agreed.is_some_and(|suite| suite.suite() != unencrypted::NAME)
@@ -73,16 +73,17 @@ fn crypto(what: &'static str, why: &impl ToString) -> IdentityError {
     }
 }
 
-/// The signer of a private key.
+/// Creates the signer of a private key.
 pub(super) fn signing_key(key: &PrivateKeyDer<'_>) -> Result<Arc<dyn SigningKey>, String> {
     ring::sign::any_supported_type(key).map_err(|error| {
         format!(
-            "holds a private key of a kind that cannot be used ({error}); use Ed25519, ECDSA or RSA"
+            "contains a private key of an unsupported type ({error}); use Ed25519, ECDSA or RSA"
         )
     })
 }
 
-/// Whether the first certificate is signed by one of `roots` and fit for `role`, as of `now`.
+/// Verifies that the first certificate is signed by one of `roots` and valid for `role`, as of
+/// `now`.
 pub(super) fn verify_chain(
     chain: &[CertificateDer<'static>],
     roots: &RootCertStore,
@@ -103,15 +104,15 @@ pub(super) fn verify_chain(
     Ok(())
 }
 
-/// The reason without the library's notation, where it is a common one.
+/// Converts an error to plain text, for the common errors.
 fn in_words(error: &Error) -> String {
     let Error::InvalidCertificate(reason) = error else {
         return error.to_string();
     };
     if matches!(reason, CertificateError::UnknownIssuer) {
-        "another CA signed it".to_owned()
+        "it is signed by another CA".to_owned()
     } else if matches!(reason, CertificateError::BadSignature) {
-        "a CA with the same name and another key signed it".to_owned()
+        "it is signed by a CA with the same name but another key".to_owned()
     } else {
         reason.to_string()
     }
@@ -132,7 +133,7 @@ fn verify_server(
 pub(super) struct Credential {
     pub(super) facts: Arc<Facts>,
     pub(super) certified: Arc<CertifiedKey>,
-    /// The name of the CA that signed it (DER).
+    /// The name of the CA that signed the certificate (DER).
     issuer: Vec<u8>,
 }
 
@@ -150,7 +151,8 @@ impl Credential {
     }
 }
 
-/// Shows the first certificate whose CA the other end names; the first of all if it names none of them.
+/// Presents the first certificate whose CA the other end names, or the first certificate if it
+/// names none of the CAs.
 #[derive(Debug)]
 struct Offer(Arc<[Credential]>);
 
@@ -209,7 +211,8 @@ pub(super) fn client_config(
     encryption: Encryption,
 ) -> Result<Arc<ClientConfig>, IdentityError> {
     let what = "the TLS configuration for dialling";
-    // Whoever holds secrets says which: the other end chooses its certificate by it, or knows why there is none.
+    // In a mesh with secrets the dialer names its CAs in the first message: the acceptor chooses
+    // its certificate by them, or can explain why it has none.
     let wanted = match standing.trust {
         Trust::Authority => None,
         Trust::Secrets(_) => Some(roots.subjects()),
@@ -227,12 +230,12 @@ pub(super) fn client_config(
         .with_client_cert_resolver(Arc::new(Offer(Arc::clone(credentials))));
     config.alpn_protocols = vec![HTTP_2.to_vec()];
     config.resumption = Resumption::disabled();
-    // What we dial has no name to ask for.
+    // The dialed node is not identified by a host name.
     config.enable_sni = false;
     Ok(Arc::new(config))
 }
 
-/// Accepts any acceptor with a valid node certificate of our CA.
+/// Accepts any acceptor with a valid node certificate of a trusted CA.
 #[derive(Debug)]
 struct AnyNode {
     roots: Arc<RootCertStore>,
@@ -241,7 +244,7 @@ struct AnyNode {
 }
 
 impl AnyNode {
-    /// The error, in words if it is for the mesh's secret.
+    /// Replaces an error by a plain explanation if its reason is a mesh secret.
     fn explain(&self, own: &CertificateDer<'_>, error: Error) -> Error {
         if error != Error::InvalidCertificate(CertificateError::UnknownIssuer) {
             return error;
@@ -256,7 +259,7 @@ impl AnyNode {
     }
 }
 
-/// Why the other end is none of ours.
+/// Reason why a peer is not trusted.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Quarrel(String);

@@ -1,9 +1,9 @@
-//! Whom a node trusts, and in which words two nodes that do not trust each other say why.
+//! Trust anchors of a node, and explanations of why two nodes do not trust each other.
 //!
-//! Each end of a handshake learns which CAs the other one trusts or was signed by: a dialer that holds mesh secrets
-//! names their CAs in its first message, an acceptor shows its certificate. The name of a CA that was derived from a
-//! secret says so, and of which mesh; a liar can put anything there, so it serves the choice of a certificate and
-//! messages alone.
+//! Each end of a handshake learns which CAs the other end trusts or is signed by: a dialer with
+//! mesh secrets names their CAs in its first message, and an acceptor presents its certificate. The
+//! name of a CA derived from a secret contains the mesh and the secret's fingerprint. A malicious
+//! peer can send any name, so the name is used only to choose a certificate and to explain errors.
 
 use super::authority::DERIVED;
 use core::fmt;
@@ -11,23 +11,25 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::x509::X509Name;
 
-/// The entry among a node's metadata in which it names the secrets it accepts, by their fingerprints.
+/// Metadata key under which a node publishes the fingerprints of the secrets it accepts.
 pub const ACCEPTED_SECRETS: &str = "phalanx.secrets";
-/// No metadata of users begin so.
+/// Prefix reserved for metadata keys of Phalanx itself.
 pub const RESERVED_METADATA: &str = "phalanx.";
 
-/// What makes a node a member.
+/// The proof of membership that a mesh requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// A certificate from the mesh's CA, which alone has the key.
+    /// A certificate signed by the mesh's CA, whose key only the CA has.
     Authority,
-    /// Knowing one of these secrets, named by their fingerprints: every member is as powerful as a CA. The first is
-    /// what this node's certificate is minted from, unless the other end accepts only a later one.
+    /// Knowledge of one of these secrets, named by fingerprint. Every member can then mint
+    /// certificates, as a CA can. This node's certificate is minted from the first, unless the
+    /// other end accepts only a later one.
     Secrets(Vec<String>),
 }
 
 impl Trust {
-    /// The secrets that are accepted, as others are told of them ([`ACCEPTED_SECRETS`]); none in a mesh with a CA.
+    /// Returns the accepted secrets as published under [`ACCEPTED_SECRETS`]; `None` in a mesh with
+    /// a CA.
     #[must_use]
     pub fn accepted(&self) -> Option<String> {
         match self {
@@ -52,12 +54,12 @@ impl fmt::Display for Trust {
     }
 }
 
-/// What a CA says of itself in its name.
+/// Content of a CA's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
-    /// Somebody keeps its key.
+    /// A CA with a random key.
     Authority,
-    /// It is derived from a secret of this mesh.
+    /// A CA derived from a secret of this mesh.
     Secret {
         /// The mesh.
         mesh: String,
@@ -84,19 +86,19 @@ impl Claim {
         }
     }
 
-    /// Of a CA that is named in a handshake.
+    /// Reads the claim from the name of a CA that appears in a handshake.
     pub(crate) fn of_name(der: &[u8]) -> Self {
         X509Name::from_der(der).map_or(Self::Authority, |(_, name)| Self::of(&name))
     }
 
-    /// Of the CA that signed this certificate.
+    /// Reads the claim from the issuer of a certificate.
     pub(super) fn of_issuer(certificate: &CertificateDer<'_>) -> Self {
         X509Certificate::from_der(certificate)
             .map_or(Self::Authority, |(_, parsed)| Self::of(parsed.issuer()))
     }
 }
 
-/// The mesh of a node, and whom it trusts.
+/// The mesh of a node, and its trust anchors.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
     pub(super) mesh: String,
@@ -104,8 +106,9 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Why somebody who trusts these CAs, or was signed by one of them, is none of ours; none when it is not for the
-    /// secrets. The text goes on from "it".
+    /// Explains why a peer that trusts these CAs, or is signed by one of them, is not trusted.
+    /// `None` if mesh secrets are not the reason. The text continues a sentence with the subject
+    /// "it".
     pub(crate) fn quarrel(&self, claims: &[Claim]) -> Option<String> {
         let ours = match &self.trust {
             Trust::Authority => &[],
@@ -123,21 +126,21 @@ impl Standing {
                 ));
             } else if ours.is_empty() {
                 return Some(
-                    "it has the mesh's secret, and this node has none; give this node the secret (tls.secret_file)"
+                    "it has the mesh's secret, but this node has none; configure the secret on this node (tls.secret_file)"
                         .to_owned(),
                 );
             } else if ours.contains(fingerprint) {
                 return None;
             } else {
                 return Some(format!(
-                    "it has another secret of the mesh ({fingerprint}, this node accepts {}); give both the same",
+                    "it has a different secret of the mesh ({fingerprint}; this node accepts {}); configure the same secret on both",
                     ours.join(" and ")
                 ));
             }
         }
         if foreign.is_none() && !ours.is_empty() {
             return Some(
-                "it has no secret of the mesh, and this node has one; give it the secret (tls.secret_file)".to_owned(),
+                "it does not have the mesh's secret, but this node does; configure the secret on it (tls.secret_file)".to_owned(),
             );
         }
         foreign

@@ -1,13 +1,15 @@
-//! Records of TLS 1.3 that are authenticated and not encrypted, for networks that both ends trust.
+//! TLS 1.3 records that are authenticated but not encrypted, for networks that both ends trust.
 //!
-//! After RFC 9150, section 5: a record is its content, and HMAC-SHA256 over the nonce, the header and the content; who
-//! has no key changes, repeats, drops or reorders nothing without breaking the connection, and reads all of it. Everything
-//! else is TLS 1.3 as ever: fresh keys for each connection, both certificates, and a transcript that both ends sign, in
-//! which the dialer's offer of this and the acceptor's choice of it stand. So nobody between them brings it about, or
-//! prevents it, unnoticed.
+//! Modelled on RFC 9150, section 5: a record is its content, followed by HMAC-SHA256 over the
+//! nonce, the header and the content. An attacker without the key can read all records, but cannot
+//! change, repeat, drop or reorder them without breaking the connection. All other parts of TLS 1.3
+//! are unchanged: fresh keys for each connection, certificates at both ends, and a transcript
+//! signed by both ends, which includes the dialer's offer and the acceptor's choice of this suite.
+//! An attacker in the middle therefore cannot enable or prevent it unnoticed.
 //!
-//! It is not the suite of that RFC, whose nonces have 32 bytes: rustls derives nonces of the 12 bytes that all other
-//! suites have. So it goes by a number for private use, and no program but ours agrees on it.
+//! The suite differs from that of the RFC, whose nonces have 32 bytes: rustls derives nonces of 12
+//! bytes, as for all other suites. It therefore has a number for private use, which no other
+//! program negotiates.
 
 use ring::hmac;
 use rustls::crypto::cipher::{
@@ -21,15 +23,15 @@ use rustls::{
     SupportedCipherSuite, Tls13CipherSuite,
 };
 
-/// The name of the suite among others: for private use (RFC 8446, section 11), after RFC 9150's 0xC0B4.
+/// The suite's number, in the range for private use (RFC 8446, section 11); RFC 9150 uses 0xC0B4.
 pub(super) const NAME: CipherSuite = CipherSuite::Unknown(0xFFB4);
 
-/// Bytes of a record's authenticator.
+/// Length of a record's authenticator, in bytes.
 const TAG: usize = 32;
-/// Bytes of the key: as many as the hash has.
+/// Length of the key in bytes: the length of the hash.
 const KEY: usize = 32;
 
-/// What is derived and hashed is as in this suite of the library's.
+/// Key derivation and hash are those of this suite of the library.
 const MODEL: &Tls13CipherSuite = match provider::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256 {
     SupportedCipherSuite::Tls13(suite) => suite,
 };
@@ -38,7 +40,7 @@ static UNENCRYPTED: Tls13CipherSuite = Tls13CipherSuite {
     common: CipherSuiteCommon {
         suite: NAME,
         hash_provider: MODEL.common.hash_provider,
-        // There is nothing confidential.
+        // There is no confidentiality to preserve, so there is no limit.
         confidentiality_limit: u64::MAX,
     },
     hkdf_provider: MODEL.hkdf_provider,
@@ -49,7 +51,7 @@ static UNENCRYPTED: Tls13CipherSuite = Tls13CipherSuite {
 /// The suite.
 pub(super) static SUITE: SupportedCipherSuite = SupportedCipherSuite::Tls13(&UNENCRYPTED);
 
-/// Makes both halves of the record protection.
+/// Creates both halves of the record protection.
 struct Authenticated;
 
 impl Tls13AeadAlgorithm for Authenticated {
@@ -77,7 +79,7 @@ impl Tls13AeadAlgorithm for Authenticated {
     }
 }
 
-/// Writes records.
+/// Authenticates outgoing records.
 struct Signer {
     key: hmac::Key,
     iv: Iv,
@@ -100,7 +102,7 @@ impl MessageEncrypter for Signer {
         payload.extend_from_slice(context.sign().as_ref());
         Ok(OutboundOpaqueMessage::new(
             ContentType::ApplicationData,
-            // What every record of TLS 1.3 says (RFC 8446, section 5.1).
+            // The version field of every TLS 1.3 record (RFC 8446, section 5.1).
             ProtocolVersion::TLSv1_2,
             payload,
         ))
@@ -111,11 +113,11 @@ impl MessageEncrypter for Signer {
     }
 }
 
-/// Reads records.
+/// Verifies incoming records.
 struct Verifier {
     key: hmac::Key,
     iv: Iv,
-    /// What is authenticated of one record, in one piece; kept so as not to be allocated for each.
+    /// The authenticated bytes of a record in one buffer, reused to avoid an allocation per record.
     signed: Vec<u8>,
 }
 
@@ -149,7 +151,7 @@ mod tests {
 
     const HEADER: usize = 5;
     const SEQUENCE: u64 = 0x0102_0304_0506_0708;
-    const TEXT: &[u8] = b"anybody may read this";
+    const TEXT: &[u8] = b"this text is readable";
 
     fn key(first: u8) -> AeadKey {
         let mut bytes = [0; KEY];
@@ -184,9 +186,10 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_its_content_and_what_another_program_computes_of_it() {
-        // hmac.new(key, nonce + bytes.fromhex("1703030036") + text + b"\x17", "sha256"), in Python.
-        let tag = "c5646bf05d617b60e77d2b27a8a87a0af164adb9361bdbb984b15bc50cd0e68b";
+    fn a_record_is_its_content_and_the_authenticator_that_python_computes() {
+        // Computed in Python: hmac.new(key, nonce + bytes.fromhex("1703030036") + text + b"\x17",
+        // "sha256").
+        let tag = "368fd400ddc7659f00f51f2880243edc7bc88ea0538ff6adc4b61c20b87e4f5f";
         let record = record(TEXT, SEQUENCE);
         let (header, rest) = record.split_at(HEADER);
         let (content, authenticator) = rest.split_at(TEXT.len() + 1);
@@ -198,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_a_moved_and_a_foreign_record_are_refused() {
+    fn a_changed_reordered_or_foreign_record_is_rejected() {
         let whole = record(TEXT, SEQUENCE);
         for at in HEADER..whole.len() {
             let mut changed = whole.clone();
@@ -220,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authentic_record_without_a_content_type_is_refused() {
+    fn an_authentic_record_without_a_content_type_is_rejected() {
         let length = TAG + 3;
         let zeros = [0; 3];
         let signed = [&Nonce::new(&iv(), 1).0[..], &make_tls13_aad(length), &zeros].concat();
@@ -234,7 +237,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_nobody_signed_is_refused_whatever_it_is(
+        fn arbitrary_unauthenticated_bytes_are_rejected(
             bytes in vec(any::<u8>(), 0..600),
             sequence in any::<u64>(),
         ) {
@@ -243,7 +246,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read(text in vec(any::<u8>(), 0..2_000), sequence in any::<u64>()) {
+        fn a_written_record_is_read_back(text in vec(any::<u8>(), 0..2_000), sequence in any::<u64>()) {
             let record = record(&text, sequence);
             prop_assert_eq!(record.len(), HEADER + text.len() + 1 + TAG);
             prop_assert_eq!(read(&record, key(0), sequence).unwrap(), text);

@@ -1,7 +1,8 @@
 //! A key for each connection, which only its two ends know.
 //!
-//! Made by the exporter of TLS 1.3 (RFC 8446, section 7.5) with a label of its own and both nodes' ids: two ends that
-//! did not agree on who they are have different keys, and the key tells nothing of the link's own.
+//! The key comes from the exporter of TLS 1.3 (RFC 8446, section 7.5), with a label of its own and both nodes' ids. Two
+//! ends that do not agree on each other's ids have different keys, and the key reveals nothing about the traffic keys of
+//! the link.
 
 use core::fmt;
 use phalanx_core::identity::NodeId;
@@ -14,16 +15,16 @@ const LABEL: &[u8] = b"EXPORTER-phalanx-overlay";
 const KEY_BYTES: usize = 32;
 const ID_BYTES: usize = 8;
 
-/// The key of one connection: 32 secret bytes, equal at both ends, new with every connection. It is wiped from memory
-/// when dropped, and not printed.
+/// The key of one connection: 32 secret bytes, equal at both ends, new with every connection. The key is wiped from
+/// memory when dropped, and its `Debug` output does not show it.
 ///
-/// Both ends have the same key. A cipher needs another one, or other nonces, for each direction: see
+/// Both ends have the same key. A cipher needs a separate key, or separate nonces, for each direction: see
 /// [`OverlayLink::is_dialer`](super::OverlayLink::is_dialer).
 #[derive(Clone)]
 pub struct SessionKey(Zeroizing<[u8; KEY_BYTES]>);
 
 impl SessionKey {
-    /// The key itself.
+    /// The bytes of the key.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; KEY_BYTES] {
         &self.0
@@ -36,7 +37,7 @@ impl fmt::Debug for SessionKey {
     }
 }
 
-/// Names one connection, equally at both ends. No secret.
+/// The id of one connection, equal at both ends. Not secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
@@ -46,19 +47,19 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// What one connection is known by.
+/// The key and the id of one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Exported {
     pub(super) key: SessionKey,
     pub(super) connection: ConnectionId,
 }
 
-/// What a connection is known by, for the one link on it: whoever takes it has it alone.
+/// The key and the id of a connection, for one link: the first link on the connection takes them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keys(Arc<Mutex<Option<Exported>>>);
 
 impl Keys {
-    /// Of a connection whose handshake is over; none if TLS gives none.
+    /// Exports them from a connection whose handshake is complete. Empty if TLS exports nothing.
     pub(crate) fn of<Side>(
         tls: &ConnectionCommon<Side>,
         dialer: &NodeId,
@@ -86,11 +87,11 @@ impl Keys {
     }
 }
 
-/// An address as a data path of its own can use it: a port that takes both IP versions shows IPv4 within IPv6.
+/// An address in the form that a data path can use: a socket for both IP versions shows IPv4 addresses within IPv6.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
-        // As it is: it may have a scope.
+        // Unchanged: the address may have a scope.
         IpAddr::V6(_) => address,
     }
 }
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_of_its_connection_and_of_who_is_at_its_ends() {
+    fn a_key_depends_on_the_connection_and_on_the_ids_of_both_ends() {
         let (dialer, acceptor) = shaken();
         let ours = key(&dialer, "one", "two");
         assert_eq!(key(&acceptor, "one", "two"), ours);
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_address_within_ipv6_is_shown_as_what_it_is_and_a_scope_stays() {
+    fn an_ipv4_address_within_ipv6_is_shown_as_ipv4_and_a_scope_stays() {
         let shown = |text: &str| canonical(text.parse().unwrap()).to_string();
         assert_eq!(shown("[::ffff:10.0.0.1]:7"), "10.0.0.1:7");
         assert_eq!(shown("10.0.0.1:7"), "10.0.0.1:7");

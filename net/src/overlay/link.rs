@@ -1,10 +1,10 @@
-//! What an overlay is given of a link: who is at its ends, and the means to set a data path up.
+//! The overlay's view of a link: the two ends, and the means to set up a data path.
 
 use super::paths::Shared;
-use super::session::Ending;
 use super::{ConnectionId, Offer, SendError, SessionKey};
 use bytes::Bytes;
 use core::fmt;
+use phalanx_core::data_path::Input;
 use phalanx_core::identity::NodeId;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use std::sync::Arc;
 /// One end of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
-    /// The node, as its certificate says.
+    /// The node's id, from its certificate.
     pub id: NodeId,
-    /// Which start of it.
+    /// The node's instance: a number that differs between starts of one node.
     pub instance: u32,
-    /// Its end of the link's own connection. The port is the mesh's; the IP address is one by which the other end
-    /// was, or was seen to be, reached.
+    /// The address of this end of the link's connection. The port is that of the mesh; the IP address is the one at which
+    /// the connection reached this end, as its own socket or its peer shows it.
     pub address: SocketAddr,
 }
 
-/// A link that a data path goes beside. Cloning shares it; it does not keep the link.
+/// A link with a data path. Clones share one link, and none of them keeps the link open.
 #[derive(Clone)]
 pub struct OverlayLink {
     shared: Arc<Shared>,
@@ -61,73 +61,80 @@ impl OverlayLink {
         &self.remote
     }
 
-    /// Whether this end dialled; exactly one of the two did.
+    /// Whether this end dialled. Exactly one of the two ends did.
     #[must_use]
     pub fn is_dialer(&self) -> bool {
         self.shared.dialed
     }
 
-    /// Whether what the mesh says on the link, control messages included, is encrypted; not between subnets that both
-    /// ends trust. The key is secret in any case.
+    /// Whether the messages on the link, control messages included, are encrypted. They are not between subnets that
+    /// both ends trust. The key is secret in any case.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.shared.encrypted
     }
 
-    /// What the overlay at the other end offers.
+    /// The offer of the overlay at the other end.
     #[must_use]
     pub const fn offer(&self) -> &Offer {
         &self.offer
     }
 
-    /// Names the connection, equally at both ends.
+    /// The id of the connection, equal at both ends.
     #[must_use]
     pub fn connection(&self) -> ConnectionId {
         self.shared.connection
     }
 
-    /// A secret of the two ends.
+    /// The key that only the two ends know.
     #[must_use]
     pub fn key(&self) -> &SessionKey {
         &self.shared.key
     }
 
-    /// Sends a message to the data path at the other end, where they arrive in order, once it is prepared.
+    /// Sends a message to the data path at the other end, where messages arrive in order, once it is prepared.
     ///
     /// # Errors
-    /// When it is too long, the other end has not taken the earlier ones, or the data path is over; it is then not sent.
+    /// When it is too long, the other end has not consumed the earlier ones, or the data path ended; it is then not sent.
     pub fn send(&self, kind: u8, payload: impl Into<Bytes>) -> Result<(), SendError> {
-        // The caller's code runs before and after the lock is held, also if the message is not taken.
+        // The caller's code runs before and after the lock is held, also if the message is not sent.
         let payload = payload.into();
-        self.shared.act(|session| session.send(kind, &payload))
+        self.shared.send(kind, &payload)
     }
 
-    /// Waits until another message would be taken, or the data path is over.
+    /// Waits until another message may be sent, or the data path ended.
     pub async fn room(&self) {
-        self.shared.wait_for(|now| now.room || now.over).await;
+        self.shared.wait_for(|flow| flow.room || flow.over).await;
     }
 
-    /// Says that the data path works. It counts from [`confirm`](super::DataPath::confirm) on; said again, it
-    /// does nothing.
+    /// Reports that the data path works. It counts from [`confirm`](super::DataPath::confirm) on; a second report has no
+    /// effect.
     pub fn established(&self) {
-        self.shared.act(super::session::Session::works);
+        let link = self.shared.link;
+        self.shared.step(Input::Works { link });
     }
 
-    /// Ends the data path with a reason, which the other end is told; the link stays.
+    /// Ends the data path with a reason, which the other end is sent; the link stays.
     pub fn fail(&self, reason: impl Into<String>) {
-        let ending = Ending::Failed(reason.into());
-        self.shared.act(|session| session.end(ending));
+        self.end(reason.into(), false);
     }
 
     /// Ends the data path with a reason, and the link with it, also if the data path failed before. The mesh makes
     /// another link if it needs one, and a data path is prepared there.
     pub fn fail_with_link(&self, reason: impl Into<String>) {
-        self.fail(reason);
-        self.shared.give_up_the_link();
+        self.end(reason.into(), true);
     }
 
-    /// Waits until the data path is over, for whatever reason; [`stop`](super::DataPath::stop) is called then.
+    fn end(&self, reason: String, with_link: bool) {
+        self.shared.step(Input::Fail {
+            link: self.shared.link,
+            reason,
+            with_link,
+        });
+    }
+
+    /// Waits until the data path ended, for whatever reason; [`stop`](super::DataPath::stop) is called then.
     pub async fn over(&self) {
-        self.shared.wait_for(|now| now.over).await;
+        self.shared.wait_for(|flow| flow.over).await;
     }
 }

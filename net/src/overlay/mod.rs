@@ -1,10 +1,10 @@
-//! A data path of your own between each two linked nodes, set up over their authenticated link.
+//! Data paths of an embedder's own between linked nodes, set up over their authenticated links.
 //!
-//! Start with [`Overlay`] and [`DataPath`], which you write, and [`OverlayLink`], which you are given. An overlay goes
-//! into [`Settings`](crate::transport::Settings); the example `tunnel` is one over UDP. The node tells its neighbours
-//! the overlay's [`Offer`] in the greeting, has it prepare a data path on each link whose other end has an overlay of the
-//! same name, carries control messages between the two ends, and shows how far they are. What moves on a data path,
-//! and how, is the overlay's affair: nothing of it passes the mesh.
+//! Start with [`Overlay`] and [`DataPath`], which the embedder implements, and [`OverlayLink`], which it receives. An
+//! overlay is part of the [`Settings`](crate::transport::Settings) of a node; the example `tunnel` is an overlay over
+//! UDP. The node sends its neighbours the overlay's [`Offer`] in the handshake, has the overlay prepare a data path on
+//! each link whose other end has an overlay of the same name, carries control messages between the two ends, and shows
+//! the state of the data paths. The traffic of a data path is the overlay's own and does not pass through the mesh.
 //!
 //! ```text
 //! this end                          the other end
@@ -14,59 +14,59 @@
 //! established    <----------------> established             both say that it works: established
 //! ```
 //!
-//! A link that takes another's place (a renewed certificate, two dials at once, a connection that stalled) brings a
-//! data path of its own, with a new key: the old one is stopped first, and only then is the new one prepared. A data
-//! path that fails stays failed until its link is replaced; the link stays, unless the overlay asks for its end.
+//! A link that replaces another one (after a renewed certificate, a simultaneous dial or a stalled connection) has a data
+//! path of its own, with a new key: the old data path is stopped before the new one is prepared. A data path that fails
+//! stays failed until its link is replaced; the link stays, unless the overlay gives it up.
 //!
-//! Bounds: [`offer`](Offer), [`CONTROL_BYTES_MAX`], [`WINDOW`], [`REASON_BYTES_MAX`], [`ATTRIBUTES_MAX`]. Who breaks
-//! the rules in `session` is named in an event, and its link is closed. A node without an overlay sends nothing of
-//! this; an older one passes offers over.
+//! Which link carries a data path, its set-up and its flow control are decided by the machine in
+//! [`core::data_path`](phalanx_core::data_path); this module makes the calls into the overlay and carries signals.
+//!
+//! Bounds: [`offer`](Offer), [`CONTROL_BYTES_MAX`], [`WINDOW`], [`REASON_BYTES_MAX`], [`ATTRIBUTES_MAX`]. A peer that
+//! breaks the protocol is named in an event, and its link is closed. A node without an overlay sends no signals and
+//! ignores offers.
 
 mod key;
 mod link;
-mod offer;
+mod path_task;
 mod paths;
-mod session;
-mod signal;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use key::{Keys, Wire};
-pub(crate) use paths::{Paths, Shared, keep};
-pub(crate) use session::Broken;
+pub(crate) use paths::{Paths, Shared};
 
 pub use key::{ConnectionId, SessionKey};
 pub use link::{End, OverlayLink};
-pub use offer::{FEATURE_BYTES_MAX, FEATURES_MAX, Offer, OfferError};
-pub use signal::{CONTROL_BYTES_MAX, Control, REASON_BYTES_MAX, Signal, WINDOW};
+pub use phalanx_core::data_path::{
+    CONTROL_BYTES_MAX, Control, FEATURE_BYTES_MAX, FEATURES_MAX, Offer, OfferError, PathState,
+    REASON_BYTES_MAX, SendError, Signal, Violation, WINDOW,
+};
 
 use bytes::Bytes;
-use core::fmt;
 use phalanx_core::gossip::LinkId;
 use phalanx_core::identity::{NODE_ID_BYTES_MAX, NodeId, only_shows};
 use std::collections::BTreeMap;
 
-/// The most attributes of a data path, or diagnostics of an overlay, that are shown.
+/// Maximum number of attributes of a data path, or of diagnostics of an overlay, that are shown.
 pub const ATTRIBUTES_MAX: usize = 32;
-/// The most bytes of one of them.
+/// Maximum length of one attribute or diagnostic, in bytes.
 pub const ATTRIBUTE_BYTES_MAX: usize = 256;
 
-/// What makes data paths.
+/// A maker of data paths.
 ///
-/// Its methods, and those of its data paths, are called on the node's tasks and must return soon: what takes long is
-/// spawned. A panic costs the data path, not the link.
+/// The node calls the methods of an overlay and of its data paths on its own tasks, so they must return soon and spawn
+/// long work. A panic ends the data path and not the link.
 pub trait Overlay: Send + Sync + 'static {
-    /// Its name and features, told to every neighbour. Asked for once, when the node starts.
+    /// The overlay's name and features, sent to every neighbour. Called once, when the node starts.
     fn offer(&self) -> Offer;
 
-    /// Prepares a data path on a link whose other end offered an overlay of the same name. It stays passive until
-    /// [`DataPath::confirm`]. What may be sent and asked of the link meanwhile is with [`OverlayLink`].
+    /// Prepares a data path on a link whose other end offered an overlay of the same name. The data path stays passive
+    /// until [`DataPath::confirm`]; control messages may be sent on the [`OverlayLink`] before that.
     ///
     /// # Errors
-    /// Why there is none, for instance because the other end lacks a feature; the other end is told, the link stays.
+    /// Why there is no data path, for instance because the other end lacks a feature. The other end is sent the reason;
+    /// the link stays.
     fn prepare(&self, link: OverlayLink) -> Result<Box<dyn DataPath>, Unprepared>;
 
-    /// What people want to know of it, for the status.
+    /// Facts about the overlay for people, shown in the status.
     fn diagnostics(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
@@ -74,19 +74,21 @@ pub trait Overlay: Send + Sync + 'static {
 
 /// One link's data path, at this end.
 pub trait DataPath: Send + Sync + 'static {
-    /// Both ends are prepared: it may begin. Once, and before any control message.
+    /// Both ends are prepared, so the data path may begin. Called once, before any control message.
     fn confirm(&self);
 
-    /// A message of the other data path, in the order in which they were sent. The next one comes when this returns,
-    /// and the other end may send only so many that were not taken.
+    /// A control message of the other end. Messages come in the order in which they were sent, and the next one when this
+    /// call has returned; the other end may send at most [`WINDOW`] messages ahead.
     fn control(&self, kind: u8, payload: Bytes);
 
-    /// What people want to know of it, for the status. Somebody may ask while another call runs, and still when it is over.
+    /// Facts about the data path for people, shown in the status. May be called while another call runs, and after
+    /// [`stop`](Self::stop).
     fn attributes(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
 
-    /// It is over: because it failed here or at the other end, or because its link ended. Once, and the last call but for [`attributes`](Self::attributes).
+    /// The data path ended: it failed at either end, or its link closed. Called once, and the last call but for
+    /// [`attributes`](Self::attributes).
     fn stop(&self);
 }
 
@@ -96,7 +98,7 @@ pub trait DataPath: Send + Sync + 'static {
 pub struct Unprepared(String);
 
 impl Unprepared {
-    /// With this reason, in words.
+    /// An error with this reason, in words.
     pub fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
     }
@@ -108,78 +110,14 @@ impl From<std::io::Error> for Unprepared {
     }
 }
 
-/// Why a control message was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// [`WINDOW`] messages were not taken by the other end; see [`OverlayLink::room`].
-    #[error("the other end has not taken {WINDOW} control messages; wait for room")]
-    Full,
-    /// More than [`CONTROL_BYTES_MAX`] bytes.
-    #[error("a control message of {bytes} bytes; at most {CONTROL_BYTES_MAX} are allowed")]
-    TooLong {
-        /// How many.
-        bytes: usize,
-    },
-    /// The data path is over.
-    #[error("the data path is over")]
-    Over,
-}
-
-/// How far a data path is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PathState {
-    /// The two ends have no overlay in common: why.
-    Unfit(String),
-    /// Not prepared at both ends.
-    Preparing,
-    /// Prepared at both ends; at least one has not said that it works.
-    Confirmed,
-    /// Both ends say that it works.
-    Established,
-    /// It is over: why.
-    Failed(String),
-}
-
-impl PathState {
-    /// As one word: stable, for programs.
-    #[must_use]
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Unfit(_) => "unfit",
-            Self::Preparing => "preparing",
-            Self::Confirmed => "confirmed",
-            Self::Established => "established",
-            Self::Failed(_) => "failed",
-        }
-    }
-
-    /// Why there is no data path.
-    #[must_use]
-    pub fn reason(&self) -> Option<&str> {
-        match self {
-            Self::Unfit(why) | Self::Failed(why) => Some(why),
-            Self::Preparing | Self::Confirmed | Self::Established => None,
-        }
-    }
-}
-
-impl fmt::Display for PathState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.reason() {
-            Some(why) => write!(f, "{}: {why}", self.word()),
-            None => f.write_str(self.word()),
-        }
-    }
-}
-
 /// A node's overlay and its data paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverlayStatus {
-    /// What it tells its neighbours.
+    /// The offer that neighbours are sent.
     pub offer: Offer,
-    /// What it tells people.
+    /// The overlay's diagnostics.
     pub diagnostics: BTreeMap<String, String>,
-    /// One for each link on which both ends have greeted, by link.
+    /// The data path of each link whose peer sent its handshake message, by link.
     pub paths: Vec<PathStatus>,
 }
 
@@ -190,18 +128,18 @@ pub struct PathStatus {
     pub link: LinkId,
     /// The neighbour.
     pub peer: NodeId,
-    /// The same at both ends.
+    /// The id of the connection, equal at both ends.
     pub connection: ConnectionId,
-    /// How far it is.
+    /// The state of the data path.
     pub state: PathState,
-    /// What the neighbour offered.
+    /// The neighbour's offer.
     pub offer: Option<Offer>,
-    /// What the data path tells people.
+    /// The data path's attributes.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// What people are shown: what is too much or too long is cut, and only what shows stays.
-fn shown(told: BTreeMap<String, String>) -> BTreeMap<String, String> {
+/// Bounds facts for people in number and length, and removes control characters.
+fn shown(facts: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let cut = |text: &str, most| {
         let shows = text.chars().filter(|it| only_shows(*it));
         let mut bytes = 0;
@@ -211,8 +149,21 @@ fn shown(told: BTreeMap<String, String>) -> BTreeMap<String, String> {
         });
         fits.collect::<String>()
     };
-    let entries = told.iter().take(ATTRIBUTES_MAX);
+    let entries = facts.iter().take(ATTRIBUTES_MAX);
     entries
         .map(|(key, value)| (cut(key, NODE_ID_BYTES_MAX), cut(value, ATTRIBUTE_BYTES_MAX)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_for_people_are_bounded_and_lose_their_control_characters() {
+        let many = (0..100).map(|at| (format!("{at:03}\x1b"), "ü".repeat(500)));
+        let facts = shown(many.collect());
+        assert_eq!(facts.len(), ATTRIBUTES_MAX);
+        assert_eq!(facts["000"].len(), ATTRIBUTE_BYTES_MAX);
+    }
 }

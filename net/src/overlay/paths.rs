@@ -1,34 +1,56 @@
-//! Where links, the overlay and people meet: one [`Shared`] a link, kept by one task from the moment the link is up.
+//! The data paths of one node: the machine that decides about them, and the links that it decides for.
 
 use super::key::{Wire, canonical};
-use super::session::{Act, Broken, Ending, Session};
+use super::path_task::{Call, PathTask};
 use super::{
-    ConnectionId, Control, DataPath, End, Offer, Overlay, OverlayLink, OverlayStatus, PathStatus,
-    SessionKey, Signal, shown,
+    ConnectionId, DataPath, End, Offer, Overlay, OverlayLink, OverlayStatus, PathStatus, SendError,
+    SessionKey, Signal, Violation, shown,
 };
-use crate::transport::{Event, Outgoing};
+use crate::link::{Event, Notice, Outgoing};
+use bytes::Bytes;
+use phalanx_core::data_path::{Control, DataPaths, Input, Output, PathEvent};
 use phalanx_core::gossip::LinkId;
 use phalanx_core::identity::NodeId;
+use phalanx_core::machine::{Machine, Outbox};
+use phalanx_core::time::Instant;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use tokio::sync::{Notify, watch};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use tokio::sync::{broadcast, mpsc, watch};
 
-/// What others may wait for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Now {
-    /// Another control message would be taken.
+/// The part of a data path's state that tasks wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flow {
+    /// Another control message may be sent.
     pub(super) room: bool,
-    /// It ended.
+    /// The data path ended.
     pub(super) over: bool,
-    /// It ended, and what it had is given back.
-    pub(super) stopped: bool,
 }
 
-/// One link's data path: between the link, its keeper, and the overlay.
+/// A node's overlay and its data paths.
+pub(crate) struct Paths {
+    pub(super) overlay: Arc<dyn Overlay>,
+    id: NodeId,
+    instance: u32,
+    hub: Arc<Hub>,
+}
+
+/// The machine and its links, without the overlay: a link that the overlay holds must not hold the overlay.
+struct Hub {
+    state: Mutex<State>,
+    notices: broadcast::Sender<Notice>,
+}
+
+struct State {
+    machine: DataPaths,
+    /// The links that the machine knows.
+    links: BTreeMap<LinkId, Arc<Shared>>,
+    out: Outbox<Output>,
+}
+
+/// One link's data path, shared by the link, the task that calls the overlay, and the overlay.
 pub(crate) struct Shared {
-    link: LinkId,
+    pub(super) link: LinkId,
     peer: NodeId,
     remote: std::net::SocketAddr,
     pub(super) local: End,
@@ -36,58 +58,121 @@ pub(crate) struct Shared {
     pub(super) encrypted: bool,
     pub(super) key: SessionKey,
     pub(super) connection: ConnectionId,
-    /// The other end's instance, once it has greeted.
+    /// The other end's instance, from its handshake message.
     instance: OnceLock<u32>,
     out: Outgoing,
-    session: Mutex<Session>,
-    /// Between its preparation and its end.
+    hub: Weak<Hub>,
+    /// The calls into the overlay that its task has to make. The machine bounds them: each is ordered once, but
+    /// deliveries, of which the next is ordered when the last is done.
+    calls: OnceLock<mpsc::UnboundedSender<Call>>,
+    /// The overlay's object, from its preparation to its end.
     path: Mutex<Option<Arc<dyn DataPath>>>,
-    work: Notify,
-    now: watch::Sender<Now>,
-    /// The link is to end with the data path.
-    gives_up: AtomicBool,
+    flow: watch::Sender<Flow>,
 }
 
-/// A data path and what it waits for before it is prepared.
-pub(crate) struct Kept {
-    shared: Arc<Shared>,
-    /// The data path of the link whose place this one takes.
-    before: Option<Arc<Shared>>,
+impl Hub {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn step(&self, input: Input) -> Option<Violation> {
+        self.lock().step(input, &self.notices)
+    }
 }
 
-/// A node's overlay and its links.
-pub(crate) struct Paths {
-    overlay: Arc<dyn Overlay>,
-    offer: Offer,
-    id: NodeId,
-    instance: u32,
-    table: Mutex<Table>,
+impl State {
+    /// Steps the machine and performs its orders. The calls into the overlay go to the link's task, so no code of the
+    /// overlay runs under the lock. Returns the rule that a peer broke: its link must close.
+    fn step(&mut self, input: Input, notices: &broadcast::Sender<Notice>) -> Option<Violation> {
+        let Self {
+            machine,
+            links,
+            out,
+        } = self;
+        let mut touched: Vec<LinkId> = input.link().into_iter().collect();
+        // The machine has no timers.
+        machine.step(Instant::ZERO, input, out);
+        let mut violation = None;
+        for output in out.drain() {
+            let link = output.link();
+            if !touched.contains(&link) {
+                touched.push(link);
+            }
+            let Some(shared) = links.get(&link) else {
+                continue;
+            };
+            match output {
+                Output::Send { signal, .. } => shared.out.say(signal),
+                Output::Prepare { offer, .. } => shared.call(Call::Prepare(offer)),
+                Output::Confirm { .. } => shared.call(Call::Confirm),
+                Output::Deliver { control, .. } => shared.call(Call::Deliver(control)),
+                Output::Stop { .. } => shared.call(Call::Stop),
+                Output::CloseLink { .. } => shared.out.give_up(),
+                Output::Reject {
+                    violation: broken, ..
+                } => violation = Some(broken),
+                Output::Report(event) => {
+                    let notice = Notice::Transport(event.into());
+                    // No application may listen.
+                    let _unheard = notices.send(notice).is_err();
+                }
+            }
+        }
+        // Under the lock, so that a waiting task never sees an older state last.
+        for link in touched {
+            let flow = Flow {
+                room: machine.has_room(link),
+                over: machine.is_over(link),
+            };
+            if let Some(shared) = links.get(&link) {
+                shared.flow.send_if_modified(|it| {
+                    let before = std::mem::replace(it, flow);
+                    before != flow
+                });
+            }
+            if !machine.knows(link) {
+                links.remove(&link);
+            }
+        }
+        violation
+    }
 }
 
-#[derive(Default)]
-struct Table {
-    links: BTreeMap<LinkId, Arc<Shared>>,
-    /// The latest data path with each peer, as long as it is kept.
-    latest: BTreeMap<NodeId, Arc<Shared>>,
+impl From<PathEvent> for Event {
+    fn from(event: PathEvent) -> Self {
+        match event {
+            PathEvent::Up { peer, link } => Self::DataPathUp { peer, link },
+            PathEvent::Down { peer, link, reason } => Self::DataPathDown { peer, link, reason },
+            PathEvent::Unfit { peer, link, reason } => Self::DataPathUnfit { peer, link, reason },
+        }
+    }
 }
 
 impl Paths {
-    pub(crate) fn new(overlay: Arc<dyn Overlay>, id: NodeId, instance: u32) -> Self {
+    pub(crate) fn new(
+        overlay: Arc<dyn Overlay>,
+        id: NodeId,
+        instance: u32,
+        notices: broadcast::Sender<Notice>,
+    ) -> Self {
+        let state = State {
+            machine: DataPaths::new(overlay.offer()),
+            links: BTreeMap::new(),
+            out: Outbox::new(),
+        };
         Self {
-            offer: overlay.offer(),
             overlay,
             id,
             instance,
-            table: Mutex::default(),
+            hub: Arc::new(Hub {
+                state: Mutex::new(state),
+                notices,
+            }),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A link begins. None if its connection has a link already, or no key: nothing is offered on it then.
-    pub(crate) fn begin(
+    /// A link opens. None if its connection has a link already, or no key: no data path is offered on it then.
+    pub(crate) fn open(
         &self,
         link: LinkId,
         peer: &NodeId,
@@ -100,9 +185,9 @@ impl Paths {
             instance: self.instance,
             address: canonical(wire.local),
         };
-        let now = Now {
+        let flow = Flow {
             room: true,
-            ..Now::default()
+            over: false,
         };
         let shared = Arc::new(Shared {
             link,
@@ -115,119 +200,126 @@ impl Paths {
             connection: exported.connection,
             instance: OnceLock::new(),
             out,
-            session: Mutex::new(Session::new(self.offer.clone())),
+            hub: Arc::downgrade(&self.hub),
+            calls: OnceLock::new(),
             path: Mutex::default(),
-            work: Notify::new(),
-            now: watch::channel(now).0,
-            gives_up: AtomicBool::new(false),
+            flow: watch::channel(flow).0,
         });
-        self.lock().links.insert(link, Arc::clone(&shared));
+        let peer = peer.clone();
+        let mut state = self.hub.lock();
+        state.links.insert(link, Arc::clone(&shared));
+        state.step(Input::LinkOpened { link, peer }, &self.hub.notices);
+        drop(state);
         Some(shared)
     }
 
-    /// What is said in the greeting of a link.
+    /// The offer that goes out with the handshake of a link.
     pub(crate) fn offer_on(&self, link: LinkId) -> Option<Signal> {
-        let offered = self.lock().links.contains_key(&link);
-        offered.then(|| Signal::Offer(self.offer.clone()))
+        let state = self.hub.lock();
+        let offered = state.machine.knows(link);
+        offered.then(|| Signal::Offer(state.machine.offer().clone()))
     }
 
-    /// Both ends agreed on a link: its data path, to be kept.
-    pub(crate) fn up(&self, link: LinkId) -> Option<Kept> {
-        let mut table = self.lock();
-        let shared = Arc::clone(table.links.get(&link)?);
-        let before = table
-            .latest
-            .insert(shared.peer.clone(), Arc::clone(&shared));
-        drop(table);
-        shared.act(Session::up);
-        Some(Kept { shared, before })
-    }
-
-    /// A link ended, or is about to.
-    pub(crate) fn end(&self, link: LinkId) {
-        let shared = self.lock().links.remove(&link);
-        if let Some(shared) = shared {
-            shared.act(|session| session.end(Ending::Closed));
+    /// The handshake of a link is complete. Returns the task that makes its calls into the overlay, to be run.
+    pub(crate) fn up(self: &Arc<Self>, link: LinkId) -> Option<PathTask> {
+        let shared = Arc::clone(self.hub.lock().links.get(&link)?);
+        let (calls, ordered) = mpsc::unbounded_channel();
+        if shared.calls.set(calls).is_err() {
+            return None;
         }
+        let task = PathTask::new(Arc::clone(self), Arc::clone(&shared), ordered);
+        shared.step(Input::LinkUp { link });
+        Some(task)
     }
 
-    fn forget(&self, kept: &Arc<Shared>) {
-        let mut table = self.lock();
-        if table
-            .latest
-            .get(&kept.peer)
-            .is_some_and(|it| Arc::ptr_eq(it, kept))
-        {
-            table.latest.remove(&kept.peer);
-        }
+    /// A link closed, or is about to.
+    pub(crate) fn close(&self, link: LinkId) {
+        self.hub.step(Input::LinkClosed { link });
     }
 
     pub(crate) fn status(&self) -> OverlayStatus {
-        let links: Vec<_> = self.lock().links.values().cloned().collect();
+        let state = self.hub.lock();
+        let offer = state.machine.offer().clone();
+        let paths: Vec<_> = state
+            .machine
+            .links()
+            .filter_map(|link| {
+                let shared = Arc::clone(state.links.get(&link)?);
+                let path_state = state.machine.state(link)?;
+                Some((shared, path_state, state.machine.offer_of(link).cloned()))
+            })
+            .collect();
+        drop(state);
+        // The overlay's code runs without the lock.
+        let paths = paths.into_iter().filter_map(|(shared, state, offer)| {
+            shared.instance.get()?;
+            let path = shared.path();
+            Some(PathStatus {
+                link: shared.link,
+                peer: shared.peer.clone(),
+                connection: shared.connection,
+                state,
+                offer,
+                attributes: path
+                    .map(|path| shown(path.attributes()))
+                    .unwrap_or_default(),
+            })
+        });
         OverlayStatus {
-            offer: self.offer.clone(),
+            offer,
+            paths: paths.collect(),
             diagnostics: shown(self.overlay.diagnostics()),
-            paths: links.iter().filter_map(|it| it.status()).collect(),
         }
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Session> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Steps the machine; without effect once the node is gone.
+    pub(super) fn step(&self, input: Input) -> Option<Violation> {
+        self.hub.upgrade()?.step(input)
     }
 
-    /// Changes the session, and lets its keeper and whoever waits know.
-    pub(super) fn act<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
-        let mut session = self.lock();
-        let result = change(&mut session);
-        self.publish(&session);
-        let discarded = session.take_discarded();
-        drop(session);
-        self.work.notify_one();
-        // An overlay's payloads may run its code when they are dropped.
-        drop(discarded);
-        result
+    fn call(&self, call: Call) {
+        // Without a task the link is not up, or the node is ending.
+        let _ended = self.calls.get().is_none_or(|it| it.send(call).is_err());
     }
 
-    /// Called under the lock, so that whoever waits never sees an older state last.
-    fn publish(&self, session: &Session) {
-        let (room, over) = (session.has_room(), session.ending().is_some());
-        self.now.send_if_modified(|now| {
-            let before = *now;
-            (now.room, now.over) = (room, over);
-            *now != before
-        });
+    pub(super) fn send(&self, kind: u8, payload: &Bytes) -> Result<(), SendError> {
+        let hub = self.hub.upgrade().ok_or(SendError::Over)?;
+        let mut state = hub.lock();
+        state.machine.admits(self.link, payload.len())?;
+        let control = Control {
+            kind,
+            payload: payload[..].into(),
+        };
+        let link = self.link;
+        state.step(Input::Send { link, control }, &hub.notices);
+        Ok(())
     }
 
-    pub(super) async fn wait_for(&self, wanted: impl Fn(&Now) -> bool) {
-        let mut now = self.now.subscribe();
+    pub(super) async fn wait_for(&self, wanted: impl Fn(&Flow) -> bool) {
+        let mut flow = self.flow.subscribe();
         // The sender lives as long as this does.
-        let _gone = now.wait_for(|now| wanted(now)).await.is_err();
+        let _gone = flow.wait_for(|flow| wanted(flow)).await.is_err();
     }
 
-    /// Ends the link once the data path has stopped.
-    pub(super) fn give_up_the_link(&self) {
-        self.gives_up.store(true, Ordering::SeqCst);
-        if self.now.borrow().stopped {
-            self.out.give_up();
-        }
-    }
-
-    /// The other end greeted.
-    pub(crate) fn greeted(&self, instance: u32) {
-        // A second greeting is against the rules, and core closes the link.
+    /// The other end sent its handshake message.
+    pub(crate) fn handshaken(&self, instance: u32) {
+        // A second handshake message breaks the protocol, and core closes the link.
         let _known = self.instance.set(instance).is_err();
     }
 
-    /// The other end said something.
-    pub(crate) fn receive(&self, signal: Signal) -> Result<(), Broken> {
-        self.act(|session| session.receive(signal))
+    /// The other end sent a signal.
+    pub(crate) fn receive(&self, signal: Signal) -> Result<(), Violation> {
+        let link = self.link;
+        match self.step(Input::Receive { link, signal }) {
+            Some(violation) => Err(violation),
+            None => Ok(()),
+        }
     }
 
-    /// What the overlay is given.
-    fn handle(self: &Arc<Self>) -> Option<OverlayLink> {
-        let offer = self.lock().theirs().cloned()?;
+    /// The overlay's view of the link. None before the other end's handshake message.
+    pub(super) fn overlay_link(self: &Arc<Self>, offer: Offer) -> Option<OverlayLink> {
         let remote = End {
             id: self.peer.clone(),
             instance: *self.instance.get()?,
@@ -236,173 +328,24 @@ impl Shared {
         Some(OverlayLink::new(Arc::clone(self), offer, remote))
     }
 
-    fn next(&self) -> Option<Act> {
-        self.lock().next()
-    }
-
-    fn status(&self) -> Option<PathStatus> {
-        let session = self.lock();
-        let (state, offer) = (session.state(), session.theirs().cloned());
-        drop(session);
-        self.instance.get()?;
-        let path = self.path();
-        Some(PathStatus {
-            link: self.link,
-            peer: self.peer.clone(),
-            connection: self.connection,
-            state,
-            offer,
-            attributes: path
-                .map(|path| shown(path.attributes()))
-                .unwrap_or_default(),
-        })
-    }
-
-    fn path(&self) -> Option<Arc<dyn DataPath>> {
+    pub(super) fn path(&self) -> Option<Arc<dyn DataPath>> {
         let path = self.path.lock().unwrap_or_else(PoisonError::into_inner);
         path.clone()
     }
 
-    /// Puts a data path in its place, or takes it away: a link that a data path holds would otherwise hold it.
-    fn set_path(&self, path: Option<Arc<dyn DataPath>>) -> Option<Arc<dyn DataPath>> {
+    /// Stores the overlay's object or takes it away: an object that holds its link would otherwise never be dropped.
+    pub(super) fn set_path(&self, path: Option<Arc<dyn DataPath>>) -> Option<Arc<dyn DataPath>> {
         let mut place = self.path.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *place, path)
     }
 
-    /// Stops the data path and gives it back, once. It may panic at either, and whoever waits for the end still hears
-    /// of it.
-    fn stop(&self) {
+    /// Stops the overlay's object and drops it, once. It may panic at either.
+    pub(super) fn stop(&self) {
         if let Some(path) = self.set_path(None) {
             let _panicked = catch_unwind(AssertUnwindSafe(|| path.stop())).is_err();
             let _panicked = catch_unwind(AssertUnwindSafe(|| drop(path))).is_err();
         }
-    }
-
-    fn up(&self) -> Event {
-        let (peer, link) = (self.peer.clone(), self.link);
-        Event::DataPathUp { peer, link }
-    }
-
-    /// What people are told of the end.
-    fn down(&self) -> Option<Event> {
-        let session = self.lock();
-        let (peer, link) = (self.peer.clone(), self.link);
-        match session.ending()? {
-            Ending::Unfit(reason) => Some(Event::DataPathUnfit {
-                peer,
-                link,
-                reason: reason.clone(),
-            }),
-            Ending::Closed if !session.was_established() => None,
-            Ending::Failed(_) | Ending::FailedThere(_) | Ending::Closed => {
-                let reason = session.state().reason().unwrap_or_default().to_owned();
-                Some(Event::DataPathDown { peer, link, reason })
-            }
-        }
-    }
-}
-
-/// Keeps one link's data path from its preparation to its end. `tell` is for people.
-pub(crate) async fn keep(paths: Arc<Paths>, kept: Kept, tell: impl Fn(Event)) {
-    let Kept { shared, before } = kept;
-    let keeper = Keeper {
-        paths,
-        shared,
-        tell,
-    };
-    if let Some(before) = before {
-        before.wait_for(|now| now.stopped).await;
-    }
-    loop {
-        match keeper.step() {
-            // Between two calls others have their turn.
-            Step::Done => tokio::task::yield_now().await,
-            Step::Idle => keeper.shared.work.notified().await,
-            Step::Over => return,
-        }
-    }
-}
-
-/// What came of looking for something to do.
-enum Step {
-    Done,
-    Idle,
-    Over,
-}
-
-/// Calls the overlay for one link. Whatever becomes of its task: the end is known.
-struct Keeper<Tell: Fn(Event)> {
-    paths: Arc<Paths>,
-    shared: Arc<Shared>,
-    tell: Tell,
-}
-
-impl<Tell: Fn(Event)> Keeper<Tell> {
-    fn step(&self) -> Step {
-        let shared = &self.shared;
-        match shared.next() {
-            None => return Step::Idle,
-            Some(Act::Say(signal)) => shared.out.say(signal),
-            Some(Act::Prepare) => self.paths.prepare(shared),
-            Some(Act::Confirm) => {
-                if let Some(path) = shared.path() {
-                    path.confirm();
-                }
-            }
-            Some(Act::Deliver(Control { kind, payload })) => {
-                if let Some(path) = shared.path() {
-                    path.control(kind, payload);
-                }
-            }
-            Some(Act::Tell) => (self.tell)(shared.up()),
-            Some(Act::Stop) => {
-                shared.stop();
-                return Step::Over;
-            }
-        }
-        Step::Done
-    }
-}
-
-impl<Tell: Fn(Event)> Drop for Keeper<Tell> {
-    fn drop(&mut self) {
-        let shared = &self.shared;
-        if shared.lock().ending().is_none() {
-            let why = if std::thread::panicking() {
-                "the overlay panicked"
-            } else {
-                "the node ended"
-            };
-            shared.act(|session| session.end(Ending::Failed(why.to_owned())));
-        }
-        if let Some(Act::Say(failure)) = shared.next() {
-            shared.out.say(failure);
-        }
-        shared.stop();
-        if let Some(event) = shared.down() {
-            (self.tell)(event);
-        }
-        // In this order: whoever gives the link up meanwhile sees that it has stopped, or is seen.
-        shared.now.send_modify(|now| now.stopped = true);
-        if shared.gives_up.load(Ordering::SeqCst) {
-            shared.out.give_up();
-        }
-        self.paths.forget(shared);
-    }
-}
-
-impl Paths {
-    fn prepare(&self, shared: &Arc<Shared>) {
-        let prepared = match shared.handle() {
-            Some(link) => self.overlay.prepare(link),
-            None => Err(super::Unprepared::new("it has not greeted")),
-        };
-        match prepared {
-            Ok(path) => {
-                shared.set_path(Some(path.into()));
-                shared.act(Session::prepared);
-            }
-            Err(why) => shared.act(|session| session.end(Ending::Failed(why.to_string()))),
-        }
+        let link = self.link;
+        self.step(Input::Stopped { link });
     }
 }

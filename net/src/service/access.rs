@@ -1,11 +1,11 @@
-//! Who may ask what.
+//! Authorization of calls.
 
 use crate::identity::{Role, Subject};
 use crate::transport::Caller;
 use tonic::{Request, Status};
 
-/// Who asks. Without a certificate nobody gets this far; a request that did is refused all the same, and so is one that
-/// everybody on the way can read.
+/// Returns the caller of a request. A connection without a certificate does not get this far; its
+/// requests are rejected nevertheless, and so are requests on unencrypted connections.
 pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
     let caller = request.extensions().get::<Caller>().ok_or_else(|| {
         Status::unauthenticated("no certificate was presented on this connection")
@@ -14,11 +14,11 @@ pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
         return Ok(caller);
     }
     Err(Status::permission_denied(
-        "this connection is not encrypted; only links go over such, connect anew for calls",
+        "this connection is not encrypted and may carry only links; open an encrypted connection for calls",
     ))
 }
 
-/// Refuses all but administrators and who has this node's own certificate.
+/// Allows only administrators and holders of this node's own certificate.
 pub(super) fn inner_circle<T>(own: &Subject, request: &Request<T>) -> Result<(), Status> {
     let subject = &caller(request)?.peer.subject;
     if subject.role() == Role::Admin || subject.id() == own.id() {

@@ -1,6 +1,6 @@
-//! What core shows of itself, as answers.
+//! Converts the state of the core machines into replies.
 
-use super::journal::{Kept, Occurrence};
+use super::journal::{JournalEntry, Kept};
 use crate::identity::{ACCEPTED_SECRETS, Identity, Trust};
 use crate::overlay::{OverlayStatus, PathStatus};
 use crate::telemetry;
@@ -18,10 +18,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The most members that are named because they do not accept a secret.
+/// Maximum number of members listed as not accepting a secret.
 const LACKING_MAX: usize = 16;
 
-/// Whole milliseconds.
+/// Converts a duration to whole milliseconds.
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -46,17 +46,17 @@ const fn status(status: Status) -> proto::MemberStatus {
     }
 }
 
-/// Whether a node in this phase can do its work.
+/// Returns whether a node in this phase can do its work.
 pub(super) fn health(phase: Phase, checked: Duration) -> proto::Health {
     let (status, message) = match phase {
-        Phase::Joining => (health::Status::Unknown, "no target was reached yet"),
+        Phase::Joining => (health::Status::Unknown, "no seed address was reached yet"),
         Phase::Running => (health::Status::Healthy, "member of the mesh"),
-        Phase::Isolated => (health::Status::Unhealthy, "no neighbour answers"),
+        Phase::Isolated => (health::Status::Unhealthy, "no neighbour responds"),
         Phase::Leaving => (health::Status::Unhealthy, "leaving the mesh"),
         Phase::Left => (health::Status::Unhealthy, "left the mesh"),
         Phase::NameTaken => (
             health::Status::Unhealthy,
-            "another machine has this node's id; give one of the two another id",
+            "another node uses this node's id; change the id of one of them",
         ),
     };
     proto::Health {
@@ -95,7 +95,7 @@ pub(super) fn member((view, short): &(MemberView, Option<u16>)) -> proto::Member
 pub(super) struct Copy {
     pub(super) viewer: NodeId,
     pub(super) hash: u64,
-    /// Each with its short id.
+    /// Each member with its short id.
     pub(super) members: Vec<(MemberView, Option<u16>)>,
 }
 
@@ -114,7 +114,7 @@ impl Copy {
     }
 }
 
-/// One link and its neighbour's address.
+/// Converts a link, with its neighbour's address.
 fn link(view: &LinkView, mesh: &Gossip, unencrypted: &BTreeSet<LinkId>) -> proto::Link {
     let address = mesh
         .member(&view.peer)
@@ -168,7 +168,7 @@ fn data_path(path: &PathStatus) -> proto::DataPath {
     }
 }
 
-/// Puts data paths beside their links.
+/// Adds the data paths to their links.
 pub(super) fn with_paths(
     mut links: Vec<proto::Link>,
     overlay: Option<&OverlayStatus>,
@@ -216,7 +216,7 @@ fn accepted(mesh: &Gossip) -> Vec<(NodeId, String)> {
     .collect()
 }
 
-/// Which of our secrets the others accept.
+/// Returns the node's secrets, each with the members that accept it.
 fn secrets(trust: &Trust, accepted: &[(NodeId, String)]) -> Vec<proto::Secret> {
     let Trust::Secrets(fingerprints) = trust else {
         return Vec::new();
@@ -249,7 +249,7 @@ pub(super) fn targets(mesh: &Gossip) -> Vec<proto::Target> {
     mesh.targets().map(target).collect()
 }
 
-/// The part of a status that the machine knows, at one moment.
+/// The part of a status that the machine knows, at one instant.
 #[derive(Debug)]
 pub(super) struct Inside {
     pub(super) record: Arc<Record>,
@@ -263,9 +263,9 @@ pub(super) struct Inside {
     members: proto::MemberCounts,
     channels: u32,
     open_channels: u32,
-    /// Live members with the secrets they say they accept.
+    /// Live members with the secrets that they accept.
     accepted: Vec<(NodeId, String)>,
-    /// Addresses that were reached: an earlier failure there is over.
+    /// Addresses that were reached; earlier failures there are not reported.
     reached: BTreeSet<String>,
 }
 
@@ -300,7 +300,7 @@ impl Inside {
         }
     }
 
-    /// The whole status; what the machine does not know comes from the parameters.
+    /// Builds the whole status; `outside` contains what the machine does not know.
     pub(super) fn status(self, outside: &Outside<'_>) -> proto::NodeStatus {
         proto::NodeStatus {
             node: Some(node_info(&self.record, &self.mesh)),
@@ -341,9 +341,9 @@ fn encryption(trusted: &TrustedSubnets) -> String {
 
 const fn discovery(discovery: bool) -> &'static str {
     if discovery {
-        "members learnt from others are dialled"
+        "on: members learnt from other nodes are dialled"
     } else {
-        "off: only the targets are dialled"
+        "off: only the seed addresses (targets) are dialled"
     }
 }
 
@@ -400,11 +400,11 @@ const fn traffic(traffic: Traffic) -> proto::Traffic {
     }
 }
 
-pub(super) fn event(occurrence: &Occurrence) -> proto::WatchEvent {
-    let told = &occurrence.told;
+pub(super) fn event(entry: &JournalEntry) -> proto::WatchEvent {
+    let told = &entry.told;
     proto::WatchEvent {
-        sequence: occurrence.sequence,
-        at_ms: millis(occurrence.at),
+        sequence: entry.sequence,
+        at_ms: millis(entry.at),
         kind: told.kind.to_owned(),
         subject: told
             .subject
@@ -416,7 +416,7 @@ pub(super) fn event(occurrence: &Occurrence) -> proto::WatchEvent {
     }
 }
 
-/// What a watcher that was too slow is told.
+/// Returns the event that tells a slow watcher how many events it missed.
 pub(super) fn lagged(missed: u64, now: Duration) -> proto::WatchEvent {
     proto::WatchEvent {
         sequence: 0,

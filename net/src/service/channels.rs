@@ -1,8 +1,8 @@
-//! The handlers of `ChannelService`.
+//! Handlers of `ChannelService`.
 
 use super::access;
 use super::events::{self, History, refused};
-use crate::channel::{Channel, Error, Line, Outcome, Reader};
+use crate::channel::{Channel, ChannelClient, Error, Outcome, Reader};
 use crate::identity::Subject;
 use crate::transport::MeshNode;
 use crate::wire::proto::channel_service_server::{ChannelService, ChannelServiceServer};
@@ -10,7 +10,7 @@ use crate::wire::proto::{self, compare, transact_reply};
 use crate::wire::{self, WireError};
 use phalanx_core::channel::message::PAYLOAD_BYTES_MAX;
 use phalanx_core::channel::{
-    ChannelName, Expected, Held, Kind, Options, Refusal, Transaction, Write,
+    ChannelName, Expected, Kind, MapEntry, Options, Refusal, Transaction, Write,
 };
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{Node, Route};
@@ -24,9 +24,9 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-/// The most subscribers at one time.
+/// Maximum number of subscribers at the same time.
 pub const SUBSCRIBERS_MAX: usize = 256;
-/// The most bytes of one call: a payload, or a transaction's values, and what names them.
+/// Maximum size of one call in bytes: a payload or the values of a transaction, and their names.
 pub const CHANNEL_CALL_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64 * 1024;
 
 /// The handlers of one node.
@@ -34,7 +34,7 @@ pub const CHANNEL_CALL_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64 * 1024;
 pub struct ChannelApi {
     node: MeshNode,
     subject: Subject,
-    /// The channels that subscribers share. Locked while one is opened.
+    /// The channels shared by subscribers. Locked while a channel is opened.
     open: Arc<Mutex<BTreeMap<ChannelName, Weak<Channel>>>>,
     places: Arc<Semaphore>,
 }
@@ -63,7 +63,7 @@ fn compared(wire: proto::Compare) -> Result<(Arc<str>, Expected), Status> {
         }
         Some(compare::Expected::Absent(false)) | None => {
             return Err(invalid(
-                "compare.expected is missing: absent, a value or a version",
+                "compare.expected is missing; set absent, value or version",
             ));
         }
     };
@@ -82,7 +82,7 @@ fn transaction(wire: proto::TransactRequest) -> Result<Transaction, Status> {
     })
 }
 
-fn key_value(key: &str, held: &Held) -> Option<proto::KeyValue> {
+fn key_value(key: &str, held: &MapEntry) -> Option<proto::KeyValue> {
     let value = held.value.as_ref()?;
     Some(proto::KeyValue {
         key: key.to_owned(),
@@ -92,7 +92,7 @@ fn key_value(key: &str, held: &Held) -> Option<proto::KeyValue> {
 }
 
 impl ChannelApi {
-    /// The service of a node, to share its port.
+    /// Returns the service of a node, to be served on the node's port.
     #[must_use]
     pub fn server(node: MeshNode) -> ChannelServiceServer<Self> {
         ChannelServiceServer::new(Self {
@@ -105,7 +105,8 @@ impl ChannelApi {
         .max_encoding_message_size(CHANNEL_CALL_BYTES_MAX)
     }
 
-    /// A reader of a channel, which it opens unless it is open; the channel lives as long as its subscribers.
+    /// Returns a reader of a channel. Opens the channel if necessary; it stays open as long as it
+    /// has subscribers.
     async fn read(
         &self,
         name: &ChannelName,
@@ -130,17 +131,18 @@ impl ChannelApi {
         Ok((Some(channel), reader))
     }
 
-    /// Gives an order that needs the channel to be open; if it is not, opens it for so long, taking no messages.
+    /// Runs an operation that needs an open channel. If the channel is not open, opens it for the
+    /// duration of the operation, without receiving messages.
     async fn with_open<T, F>(
         &self,
         name: &ChannelName,
         kind: Kind,
-        order: impl Fn(Line) -> F,
+        order: impl Fn(ChannelClient) -> F,
     ) -> Result<T, Status>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        match order(self.node.line()).await {
+        match order(self.node.channel_client()).await {
             Err(Error::Refused(Refusal::NotOpen)) => {}
             other => return other.map_err(refused),
         }
@@ -150,11 +152,11 @@ impl ChannelApi {
             ..Options::of(kind)
         };
         let opened = match Channel::begin(&self.node, name.clone(), options).await {
-            // Somebody opened it meanwhile.
+            // Another caller opened the channel meanwhile.
             Err(Error::Refused(Refusal::AlreadyOpen)) => None,
             other => Some(other.map_err(refused)?),
         };
-        let done = order(self.node.line()).await.map_err(refused);
+        let done = order(self.node.channel_client()).await.map_err(refused);
         drop(opened);
         done
     }
@@ -185,7 +187,7 @@ impl ChannelService for ChannelApi {
         }
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!(
-                "{SUBSCRIBERS_MAX} subscribers are connected; try again when one has gone"
+                "the limit of {SUBSCRIBERS_MAX} subscribers is reached; try again when one has disconnected"
             ))
         })?;
         let (channel, reader) = self.read(&name, options).await.map_err(refused)?;
@@ -216,9 +218,9 @@ impl ChannelService for ChannelApi {
             wire::kind("kind", request.kind).map_err(invalid)?,
         );
         let payload: Arc<[u8]> = Arc::from(request.payload);
-        let order = |line: Line| {
+        let order = |client: ChannelClient| {
             let (name, payload) = (name.clone(), Arc::clone(&payload));
-            async move { line.publish(name, payload).await }
+            async move { client.publish(name, payload).await }
         };
         let id = self.with_open(&name, kind, order).await?;
         Ok(Response::new(proto::PublishReply {
@@ -230,11 +232,11 @@ impl ChannelService for ChannelApi {
         access::inner_circle(&self.subject, &request)?;
         let request = request.into_inner();
         let (to, name) = (node_id("to", &request.to)?, channel(&request.channel)?);
-        let line = self.node.line();
+        let client = self.node.channel_client();
         let payload = Arc::from(request.payload);
         let sent = match request.datagram {
-            true => line.send_datagram(name, to, payload).await,
-            false => line.send(name, to, payload).await,
+            true => client.send_datagram(name, to, payload).await,
+            false => client.send(name, to, payload).await,
         };
         sent.map_err(refused)?;
         Ok(Response::new(proto::SendReply {}))
@@ -248,9 +250,9 @@ impl ChannelService for ChannelApi {
         let request = request.into_inner();
         let name = channel(&request.channel)?;
         let transaction = transaction(request)?;
-        let order = |line: Line| {
+        let order = |client: ChannelClient| {
             let (name, transaction) = (name.clone(), transaction.clone());
-            async move { line.transact(name, transaction).await }
+            async move { client.transact(name, transaction).await }
         };
         let outcome = match self.with_open(&name, Kind::Map, order).await? {
             Outcome::Committed(version) => transact_reply::Outcome::Committed((&version).into()),
@@ -363,7 +365,7 @@ fn routes(node: &Node, source: &NodeId) -> Result<proto::GetRoutesReply, Status>
     })
 }
 
-/// What is heard on a channel, until the subscriber or the node goes.
+/// The events on a channel, until the subscriber or the node ends.
 pub struct Subscription {
     history: History,
     begun: Option<proto::ChannelEvent>,
@@ -395,10 +397,10 @@ impl Stream for Subscription {
     }
 }
 
-/// A map's keys and values, one after the other.
+/// Iterates over a map's keys and values.
 #[derive(Debug)]
 pub struct Listing {
-    values: std::vec::IntoIter<(Arc<str>, Held)>,
+    values: std::vec::IntoIter<(Arc<str>, MapEntry)>,
 }
 
 impl Stream for Listing {

@@ -1,4 +1,5 @@
-//! The other end of `MeshService` and `ChannelService`, for tools: one connection over mutual TLS, and errors that say what to do.
+//! Client of `MeshService` and `ChannelService`, for tools: one mutual TLS connection, and errors
+//! that say what to do.
 
 use super::channels::CHANNEL_CALL_BYTES_MAX;
 use crate::identity::{Identity, Peer};
@@ -11,45 +12,47 @@ use std::time::Duration;
 use tokio::time;
 use tonic::transport::Channel;
 
-/// Why a node cannot be asked.
+/// Reason why a node cannot be queried.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// Nobody listens there.
-    #[error("{address}: connection refused; is phalanxd running, and does it listen there?")]
+    /// No process listens on the address.
+    #[error(
+        "{address}: connection refused; check that phalanxd is running and listens on this address"
+    )]
     Refused {
-        /// Where.
+        /// The address.
         address: Address,
     },
-    /// No answer in time.
-    #[error("{address}: no answer within {} ms; is the address right, and does a firewall let it through?", .within.as_millis())]
+    /// The node did not reply in time.
+    #[error("{address}: no reply within {} ms; check the address and the firewalls", .within.as_millis())]
     TimedOut {
-        /// Where.
+        /// The address.
         address: Address,
-        /// How long we waited.
+        /// The time waited.
         within: Duration,
     },
-    /// No route, or a name that does not resolve.
-    #[error("{address}: cannot be reached; is the address right?")]
+    /// There is no route, or the name cannot be resolved.
+    #[error("{address}: cannot be reached; check the address")]
     Unreachable {
-        /// Where.
+        /// The address.
         address: Address,
     },
-    /// The certificates do not fit.
+    /// The certificates are not accepted.
     #[error(
         "{address}: not trusted: {why}; both ends need valid certificates of one CA (phalanx ca show), or one mesh secret"
     )]
     Untrusted {
-        /// Where.
+        /// The address.
         address: Address,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// Something else than a node listens there.
-    #[error("{address}: does not speak to us: {why}; is it the address of a phalanxd?")]
+    /// The server at the address is not a node.
+    #[error("{address}: does not speak the protocol of phalanxd: {why}; check the address")]
     Protocol {
-        /// Where.
+        /// The address.
         address: Address,
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
@@ -63,11 +66,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the node at `address` as `identity`, and asks for a sign of life: a connection that is given
-    /// back was accepted by the other end.
+    /// Connects to the node at `address` as `identity`, and sends a ping, so that the returned
+    /// connection was accepted by the node.
     ///
     /// # Errors
-    /// When that does not succeed within `within`.
+    /// If this does not succeed within `within`.
     pub async fn connect(
         address: &Address,
         identity: &Identity,
@@ -83,18 +86,18 @@ impl Client {
         }
     }
 
-    /// Who answers, as its certificate says.
+    /// Returns the node at the other end, as its certificate names it.
     #[must_use]
     pub const fn peer(&self) -> &Peer {
         &self.peer
     }
 
-    /// The calls.
+    /// Returns the client of `MeshService`.
     pub const fn calls(&mut self) -> &mut MeshServiceClient<Channel> {
         &mut self.calls
     }
 
-    /// The calls about channels.
+    /// Returns the client of `ChannelService`.
     pub const fn channels(&mut self) -> &mut ChannelServiceClient<Channel> {
         &mut self.channels
     }
@@ -119,7 +122,8 @@ async fn open(
     let mut calls = MeshServiceClient::new(call.channel.clone())
         .max_decoding_message_size(CALL_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(CALL_MESSAGE_BYTES_MAX);
-    // With TLS 1.3 our handshake is over before the other end has judged our certificate.
+    // With TLS 1.3 the client's handshake completes before the node has verified the client's
+    // certificate.
     calls
         .ping(PingRequest::default())
         .await

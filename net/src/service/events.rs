@@ -1,4 +1,4 @@
-//! What is heard on a channel, as answers, and refusals as statuses.
+//! Converts deliveries on a channel into events, and refusals into gRPC statuses.
 
 use crate::channel::{Error, Heard, Retained};
 use crate::wire::proto::{self, channel_event};
@@ -67,11 +67,11 @@ fn changed(
     }))
 }
 
-/// What is held and has not been told.
+/// Retained data that has not been sent to the subscriber yet.
 #[derive(Debug)]
 pub(super) enum History {
     Messages(VecDeque<Arc<Update>>),
-    Values(VecDeque<(Arc<str>, phalanx_core::channel::Held)>),
+    Values(VecDeque<(Arc<str>, phalanx_core::channel::MapEntry)>),
 }
 
 impl History {
@@ -85,7 +85,7 @@ impl From<Retained> for History {
         match retained {
             Retained::Messages(updates) => Self::Messages(updates.into()),
             Retained::Values(values) => Self::Values(values.into()),
-            // It is the application's, which knows it.
+            // The application holds its state itself.
             Retained::State(_) => Self::nothing(),
         }
     }

@@ -1,17 +1,18 @@
-//! The handlers of `MeshService`.
+//! Handlers of `MeshService`.
 
 use super::access::{self, caller};
 use super::answer::{self, Copy, Inside, Outside};
-use super::journal::{Journal, Occurrence};
+use super::journal::{Journal, JournalEntry};
 use crate::clock;
 use crate::driver::Stopped;
 use crate::identity::Subject;
 use crate::transport::{CALL_MESSAGE_BYTES_MAX, MeshNode};
 use crate::wire::proto;
 use crate::wire::proto::mesh_service_server::{MeshService, MeshServiceServer};
-use phalanx_core::gossip::{Address, Input};
+use phalanx_core::gossip::{Address, Gossip, Input, TARGETS_MAX};
 use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,10 +23,8 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tonic::{Request, Response, Status};
 
-/// The most watchers at one time.
+/// Maximum number of watchers at the same time.
 pub const WATCHERS_MAX: usize = 64;
-/// The most addresses a node is told to join by.
-pub const TARGETS_MAX: usize = 256;
 /// The most bytes a ping carries.
 pub const PING_BYTES_MAX: usize = 1024;
 
@@ -41,7 +40,7 @@ pub struct Api {
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Api {
-    /// The service of a node, to share its port.
+    /// Returns the service of a node, to be served on the node's port.
     #[must_use]
     pub fn server(node: MeshNode, journal: Journal) -> MeshServiceServer<Self> {
         let watchers = Arc::new(Semaphore::new(WATCHERS_MAX));
@@ -66,6 +65,35 @@ impl Api {
             .map_err(|error: Stopped| Status::unavailable(error.to_string()))
     }
 
+    /// Gives the mesh's machine an input.
+    async fn tell(&self, input: Input) -> Result<(), Status> {
+        let told = self.node.send(input).await;
+        told.map_err(|error: Stopped| Status::unavailable(error.to_string()))
+    }
+
+    /// The first of these addresses that is not a target.
+    async fn unknown_target(&self, addresses: Vec<Address>) -> Result<Option<Address>, Status> {
+        self.ask(move |node, _| {
+            let held: BTreeSet<_> = targets(node.mesh()).collect();
+            addresses.into_iter().find(|it| !held.contains(it))
+        })
+        .await
+    }
+
+    /// Says so if an edit was rejected because too many targets would have resulted.
+    async fn check_added(&self, added: Vec<Address>, removed: Vec<Address>) -> Result<(), Status> {
+        let would_be = self
+            .ask(move |node, _| {
+                let kept = targets(node.mesh()).filter(|it| !removed.contains(it));
+                kept.chain(&added).collect::<BTreeSet<_>>().len()
+            })
+            .await?;
+        if would_be > TARGETS_MAX {
+            return Err(too_many_targets(would_be));
+        }
+        Ok(())
+    }
+
     /// Refuses those who may not see how the node is doing inside.
     fn inner_circle<T>(&self, request: &Request<T>) -> Result<(), Status> {
         access::inner_circle(&self.subject, request)
@@ -80,7 +108,7 @@ impl MeshService for Api {
         if payload.len() > PING_BYTES_MAX {
             let found = payload.len();
             return Err(Status::invalid_argument(format!(
-                "payload: has {found} bytes; at most {PING_BYTES_MAX} are allowed"
+                "payload: {found} bytes exceed the limit of {PING_BYTES_MAX} bytes"
             )));
         }
         let id = self.subject.id().to_string();
@@ -203,38 +231,25 @@ impl MeshService for Api {
         let wanted = request.into_inner();
         let add = addresses("add", &wanted.add)?;
         let forget = addresses("forget", &wanted.forget)?;
-        let stopped = |error: Stopped| Status::unavailable(error.to_string());
-        let held = self
-            .ask(|node, _| {
-                let targets = node.mesh().targets();
-                targets
-                    .map(|(address, _, _)| address.clone())
-                    .collect::<Vec<_>>()
-            })
-            .await?;
-        if let Some(unknown) = forget.iter().find(|address| !held.contains(address)) {
+        if wanted.replace && add.len() > TARGETS_MAX {
+            return Err(too_many_targets(add.len()));
+        }
+        let unknown = self.unknown_target(forget.clone()).await?;
+        if let Some(unknown) = unknown {
             return Err(Status::not_found(format!(
-                "forget: {unknown} is no target; see phalanx targets"
+                "forget: {unknown} is not a target; see phalanx targets"
             )));
         }
-        let kept = held
-            .into_iter()
-            .filter(|it| !wanted.replace && !forget.contains(it));
-        let targets: Vec<Address> = kept.chain(add).collect();
-        if targets.len() > TARGETS_MAX {
-            let found = targets.len();
-            return Err(Status::invalid_argument(format!(
-                "add: {found} targets are too many; at most {TARGETS_MAX} are allowed"
-            )));
-        }
-        if wanted.replace || !wanted.add.is_empty() || !forget.is_empty() {
-            let replace = true;
-            let order = Input::Targets { targets, replace };
-            self.node.send(order).await.map_err(stopped)?;
+        if wanted.replace {
+            let (targets, replace) = (add, true);
+            self.tell(Input::Targets { targets, replace }).await?;
+        } else if !add.is_empty() || !forget.is_empty() {
+            let (added, remove) = (add.clone(), forget.clone());
+            self.tell(Input::EditTargets { add, remove }).await?;
+            self.check_added(added, forget).await?;
         }
         if let Some(discovery) = wanted.discovery {
-            let order = Input::Discover(discovery);
-            self.node.send(order).await.map_err(stopped)?;
+            self.tell(Input::Discover(discovery)).await?;
         }
         let reply = self
             .ask(|node, _| proto::UpdateTargetsReply {
@@ -253,7 +268,7 @@ impl MeshService for Api {
             .try_acquire_owned()
             .map_err(|_| {
                 Status::resource_exhausted(format!(
-                    "{WATCHERS_MAX} watchers are connected; try again when one has gone"
+                    "the limit of {WATCHERS_MAX} watchers is reached; try again when one has disconnected"
                 ))
             })?;
         let watched = self.node.watch_routes().await;
@@ -264,6 +279,16 @@ impl MeshService for Api {
             _place: place,
         }))
     }
+}
+
+fn targets(mesh: &Gossip) -> impl Iterator<Item = &Address> {
+    mesh.targets().map(|(address, _, _)| address)
+}
+
+fn too_many_targets(found: usize) -> Status {
+    Status::invalid_argument(format!(
+        "add: {found} targets are too many; at most {TARGETS_MAX} are allowed"
+    ))
 }
 
 fn addresses(field: &str, texts: &[String]) -> Result<Vec<Address>, Status> {
@@ -294,9 +319,9 @@ fn services(node: &Node, wanted: &proto::ListServicesRequest) -> Vec<proto::Serv
     .collect()
 }
 
-/// Events as they happen, until the watcher or the node goes.
+/// The stream of events, until the watcher or the node ends.
 pub struct Watching {
-    events: BroadcastStream<Arc<Occurrence>>,
+    events: BroadcastStream<Arc<JournalEntry>>,
     closed: Pin<Box<dyn Future<Output = ()> + Send>>,
     _place: OwnedSemaphorePermit,
 }
@@ -313,7 +338,7 @@ impl Stream for Watching {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = Pin::new(&mut self.events).poll_next(context);
         match next {
-            Poll::Ready(Some(Ok(occurrence))) => Poll::Ready(Some(Ok(answer::event(&occurrence)))),
+            Poll::Ready(Some(Ok(entry))) => Poll::Ready(Some(Ok(answer::event(&entry)))),
             Poll::Ready(Some(Err(BroadcastStreamRecvError::Lagged(missed)))) => {
                 Poll::Ready(Some(Ok(answer::lagged(missed, clock::since_1970()))))
             }

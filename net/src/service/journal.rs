@@ -1,4 +1,4 @@
-//! What happened lately: numbered, kept for the status, and passed on to whoever watches.
+//! Recent events: numbered, kept for the status, and forwarded to watchers.
 
 use crate::clock;
 use crate::telemetry::{self, Told};
@@ -11,21 +11,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast;
 
-/// The events a watcher may lag behind before it misses some.
+/// Number of events that a watcher may lag behind before it misses some.
 pub const WATCH_LAG_MAX: usize = 256;
-/// The ended links that are kept.
+/// Number of ended links that are kept.
 pub const ENDED_LINKS_KEPT: usize = 32;
-/// The addresses of which the last failure is kept.
+/// Number of addresses whose last failure is kept.
 pub const FAILED_DIALS_KEPT: usize = 64;
 
-/// Something that happened.
+/// A recorded event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Occurrence {
+pub struct JournalEntry {
     /// Rises by one with each event of the node.
     pub sequence: u64,
-    /// When, by the calendar: time since 1970-01-01 UTC.
+    /// Wall-clock time of the event, since 1970-01-01 UTC.
     pub at: Duration,
-    /// What.
+    /// Description of the event.
     pub told: Told,
 }
 
@@ -45,11 +45,11 @@ pub(super) struct FailedDial {
     pub(super) retry_at: Option<Duration>,
 }
 
-/// What happened lately. Cloning shares it.
+/// Recent events. Clones share the same journal.
 #[derive(Clone, Debug)]
 pub struct Journal {
     kept: Arc<Mutex<Kept>>,
-    live: broadcast::Sender<Arc<Occurrence>>,
+    live: broadcast::Sender<Arc<JournalEntry>>,
 }
 
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Default for Journal {
 }
 
 impl Journal {
-    /// An empty journal.
+    /// Creates an empty journal.
     #[must_use]
     pub fn new() -> Self {
         let (live, _) = broadcast::channel(WATCH_LAG_MAX);
@@ -81,15 +81,15 @@ impl Journal {
         }
     }
 
-    /// Takes notices down, writes them to the log and passes them on, until the node is gone.
+    /// Records notices, writes them to the log and forwards them to watchers, until the node ends.
     pub async fn follow(self, mut notices: broadcast::Receiver<Notice>) {
         loop {
             match notices.recv().await {
                 Ok(notice) => self.take(clock::since_1970(), &notice).told.log(),
                 Err(broadcast::error::RecvError::Lagged(missed)) => {
-                    // Watchers see the gap in the numbers.
+                    // Watchers see the gap in the sequence numbers.
                     self.kept().sequence += missed;
-                    tracing::warn!(missed, "events came faster than they could be written down");
+                    tracing::warn!(missed, "events arrived faster than they could be recorded");
                 }
                 Err(broadcast::error::RecvError::Closed) => return,
             }
@@ -97,11 +97,11 @@ impl Journal {
     }
 
     /// Takes one notice down.
-    pub fn take(&self, at: Duration, notice: &Notice) -> Arc<Occurrence> {
+    pub fn take(&self, at: Duration, notice: &Notice) -> Arc<JournalEntry> {
         let mut kept = self.kept();
         kept.sequence += 1;
         let told = telemetry::tell_notice(notice);
-        let occurrence = Arc::new(Occurrence {
+        let entry = Arc::new(JournalEntry {
             sequence: kept.sequence,
             at,
             told,
@@ -110,13 +110,13 @@ impl Journal {
             kept.keep(at, event);
         }
         // Sent under the lock, so that watchers get them in order. Nobody needs to watch.
-        let _nobody = self.live.send(Arc::clone(&occurrence)).is_err();
-        occurrence
+        let _nobody = self.live.send(Arc::clone(&entry)).is_err();
+        entry
     }
 
-    /// What happens from here on.
+    /// Subscribes to the events that follow.
     #[must_use]
-    pub fn watch(&self) -> broadcast::Receiver<Arc<Occurrence>> {
+    pub fn watch(&self) -> broadcast::Receiver<Arc<JournalEntry>> {
         self.live.subscribe()
     }
 

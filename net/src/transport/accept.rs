@@ -1,16 +1,16 @@
-//! The port: raw connections in, authenticated ones out.
+//! Accepts connections on the port and authenticates them.
 
-use super::complaints::Complaints;
 use super::connection::{Accepted, Caller, Connections, Guarded};
-use super::credentials::Credentials;
-use super::expiry::Expiry;
+use super::credentials::CurrentProof;
 use super::failure;
 use super::handshakes::{Handshakes, Place, Rates};
 use super::links::Links;
 use super::network::Listener;
-use super::{Event, Limit};
+use super::rate_limited_warnings::RateLimitedWarnings;
 use crate::identity::{self, Claim, Role};
+use crate::link::{Event, Limit};
 use crate::overlay::{Keys, Wire};
+use phalanx_core::credentials::Expiry;
 use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
@@ -22,19 +22,19 @@ use tokio::time;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// How long a port that gives an error (too many open files, mostly) is left alone.
+/// Pause after an error of the port, in most cases too many open files.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// What comes out of the port.
+/// An authenticated connection, or an error of the port.
 pub(crate) type Incoming<Io> = Result<Accepted<TlsStream<Io>>, io::Error>;
 
-/// What every connection is judged by.
+/// The parts needed to authenticate a connection.
 pub(crate) struct Gate<Io> {
-    pub(crate) credentials: Credentials,
+    pub(crate) credentials: CurrentProof,
     pub(crate) connections: Connections,
     pub(crate) links: Links,
     pub(crate) out: mpsc::Sender<Incoming<Io>>,
-    pub(crate) complaints: Arc<Mutex<Complaints>>,
+    pub(crate) warnings: Arc<Mutex<RateLimitedWarnings>>,
 }
 
 impl<Io> Clone for Gate<Io> {
@@ -44,12 +44,12 @@ impl<Io> Clone for Gate<Io> {
             connections: self.connections.clone(),
             links: self.links.clone(),
             out: self.out.clone(),
-            complaints: self.complaints.clone(),
+            warnings: self.warnings.clone(),
         }
     }
 }
 
-/// Accepts until the task is dropped; unfinished handshakes end with it.
+/// Accepts connections until the task is dropped; unfinished handshakes end with it.
 pub(crate) async fn accept<L, Io>(mut listener: L, gate: Gate<Io>)
 where
     L: Listener<Io = Io>,
@@ -63,7 +63,7 @@ where
             gate.links.notice(Event::AcceptFailed { reason });
         })
         .await;
-        let dropped = |remote, limit| gate.complain(Event::ConnectionDropped { remote, limit });
+        let dropped = |remote, limit| gate.warn(Event::ConnectionDropped { remote, limit });
         // Strangers have places of their own: they take none from those who proved who they are.
         let proven = gate
             .connections
@@ -79,7 +79,7 @@ where
         }
         let local = L::local_end(&io).ok();
         let guarded = gate.connections.guard(io, true);
-        let (place, turned_out) = handshakes.begin(remote, guarded.fate());
+        let (place, turned_out) = handshakes.begin(remote, guarded.connection());
         if let Some(stranger) = turned_out {
             dropped(stranger, Limit::Handshakes);
         }
@@ -96,7 +96,7 @@ impl<Io> Gate<Io>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    /// Finds out who connected, and passes the connection on.
+    /// Performs the TLS handshake, and passes the connection on.
     async fn admit(
         &self,
         io: Guarded<Io>,
@@ -104,9 +104,9 @@ where
         place: Place,
         timeout: Duration,
     ) {
-        let fate = io.fate();
+        let connection = io.connection();
         let proof = self.credentials.current();
-        // Which CAs the dialer trusts, once it has said so.
+        // The CAs that the dialer trusts, once its first message has arrived.
         let mut claims = None;
         let shake = io.layer(async |io| {
             let begun = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
@@ -120,18 +120,18 @@ where
         drop(place);
         let reason = match shaken {
             // It was turned out, or the node ends: neither is its doing.
-            Ok(Err(_)) if fate.is_killed() => return,
+            Ok(Err(_)) if connection.is_killed() => return,
             Err(_) => format!("no TLS handshake within {timeout:?}"),
             Ok(Err(error)) => {
                 let quarrel = claims.and_then(|claims| proof.identity.quarrel(&claims));
                 failure::accepting(&error, quarrel)
             }
             Ok(Ok(io)) => {
-                let connection = io.inner().get_ref().1;
-                let encrypted = identity::is_encrypted(connection);
-                match proof.identity.judge(connection.peer_certificates()) {
+                let session = io.inner().get_ref().1;
+                let encrypted = identity::is_encrypted(session);
+                match proof.identity.judge(session.peer_certificates()) {
                     Ok(peer) if !encrypted && peer.subject.role() != Role::Node => format!(
-                        "{} asked for a connection that is not encrypted; only nodes have links",
+                        "{} requested an unencrypted connection; only nodes may, for links",
                         peer.subject
                     ),
                     Ok(peer) => {
@@ -139,7 +139,7 @@ where
                         let (dialer, acceptor) = (peer.subject.id(), proof.identity.subject().id());
                         let overlaid = self.links.paths.as_ref().zip(local);
                         let wire = overlaid.map(|(_, local)| Wire {
-                            keys: Keys::of(connection, dialer, acceptor),
+                            keys: Keys::of(session, dialer, acceptor),
                             local,
                             remote,
                             dialed: false,
@@ -149,7 +149,7 @@ where
                             peer,
                             remote,
                             encrypted,
-                            fate,
+                            connection,
                             expiry,
                             generation: proof.generation,
                             wire,
@@ -163,26 +163,24 @@ where
                 }
             }
         };
-        self.complain(Event::HandshakeFailed { remote, reason });
+        self.warn(Event::HandshakeFailed { remote, reason });
     }
 }
 
 impl<Io> Gate<Io> {
-    /// Tells people about a stranger, unless there are too many.
-    fn complain(&self, event: Event) {
-        let mut complaints = self
-            .complaints
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let told = complaints.take(event);
-        drop(complaints);
-        for event in told.into_iter().flatten() {
+    /// Reports an event about an unauthenticated connection, unless there are too many.
+    fn warn(&self, event: Event) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let reported = warnings.admit(event);
+        drop(warnings);
+        for event in reported.into_iter().flatten() {
             self.links.notice(event);
         }
     }
 }
 
-/// The next connection, whatever becomes of others meanwhile. `failed` hears why the port gives none.
+/// Returns the next connection. Errors of single connections are skipped; `failed` is called with
+/// errors of the port.
 async fn next<L: Listener>(listener: &mut L, failed: impl Fn(String)) -> (L::Io, SocketAddr) {
     loop {
         match listener.accept().await {
@@ -196,7 +194,8 @@ async fn next<L: Listener>(listener: &mut L, failed: impl Fn(String)) -> (L::Io,
     }
 }
 
-/// Whether an error says that one connection was gone before it was accepted: the next one is not to wait for it.
+/// Returns whether an error belongs to one connection that was closed before it was accepted, so
+/// that the next one is accepted without a pause.
 fn is_of_one_connection(error: &io::Error) -> bool {
     [
         io::ErrorKind::ConnectionAborted,
@@ -216,7 +215,7 @@ mod tests {
     use std::collections::VecDeque;
     use tokio::io::DuplexStream;
 
-    /// Gives these errors, and then a connection.
+    /// A listener that returns these errors, and then a connection.
     struct Failing(VecDeque<io::ErrorKind>);
 
     impl Listener for Failing {
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn connections_that_are_gone_already_do_not_hold_up_the_others() {
+    async fn connections_closed_before_accept_do_not_delay_others() {
         let told = RefCell::new(Vec::new());
         let begun = time::Instant::now();
         let mut gone = Failing([io::ErrorKind::ConnectionAborted; 1_000].into());

@@ -1,8 +1,8 @@
-//! One connection to a name that has several addresses.
+//! Connects to a host name that has several addresses.
 //!
-//! After RFC 8305 (happy eyeballs): the families take turns, the next address is tried when the last one failed or has
-//! not answered for a moment, and the first connection that stands is the one. So an address that swallows packets
-//! costs a moment and not the whole dial.
+//! Follows RFC 8305 (Happy Eyeballs): the address families alternate; the next address is tried
+//! when the previous one failed or did not respond for a moment; the first established connection
+//! is used. An address that drops packets therefore delays the dial by a moment only.
 //!
 //! Bounds: at most [`ADDRESSES_MAX`] addresses, all of which are tried within [`SPREAD`].
 
@@ -14,14 +14,14 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time;
 
-/// The most addresses of one name that are tried.
+/// Maximum number of addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 10;
-/// How long an address may be silent before the next one is tried beside it.
+/// Maximum time to wait for an address before the next one is tried in parallel.
 const MOMENT_MAX: Duration = Duration::from_millis(250);
-/// All addresses are being tried within this: a dial takes little longer.
+/// Time within which all addresses are tried, so that a dial takes little longer.
 const SPREAD: Duration = Duration::from_secs(1);
 
-/// The addresses in the order in which they are tried: as they were found, but the families take turns.
+/// Orders the addresses for the attempts: as found, but with alternating families.
 fn in_turns(found: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut order: Vec<SocketAddr> = Vec::new();
     for address in found {
@@ -44,10 +44,11 @@ fn in_turns(found: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     order
 }
 
-/// Connects to the first of these addresses that answers, and says which it was.
+/// Connects to the first of these addresses that responds; returns the connection and the address.
 ///
 /// # Errors
-/// When there is none, or none of them gives a connection: a refusal, if there was one, else the last error.
+/// If there is no address, or no connection can be made: a refusal if there was one, otherwise the
+/// last error.
 pub(super) async fn first_of<Io, Connecting>(
     found: impl IntoIterator<Item = SocketAddr>,
     connect: impl Fn(SocketAddr) -> Connecting,
@@ -65,7 +66,8 @@ where
         match untried.next() {
             Some(address) => trying.push((address, Box::pin(connect(address)))),
             None if trying.is_empty() => {
-                let none = || io::Error::new(io::ErrorKind::HostUnreachable, "it has no address");
+                let none =
+                    || io::Error::new(io::ErrorKind::HostUnreachable, "the name has no address");
                 return Err(failure.unwrap_or_else(none));
             }
             None => {}
@@ -79,13 +81,13 @@ where
         match ended {
             Some((address, Ok(io))) => return Ok((io, address)),
             Some((_, Err(error))) => failure = Some(more_telling(failure, error)),
-            // Silent so far: the next one is tried beside it.
+            // No attempt has completed yet: the next address is tried in parallel.
             None => {}
         }
     }
 }
 
-/// The first attempt that ends, taken out of those that go on.
+/// Waits for the first attempt that completes, and removes it from the running ones.
 async fn next_of<Io, Connecting>(
     trying: &mut Vec<(SocketAddr, Pin<Box<Connecting>>)>,
 ) -> (SocketAddr, io::Result<Io>)
@@ -106,7 +108,8 @@ where
     .await
 }
 
-/// The error that tells more: that somebody is there and refuses, else the later.
+/// Returns the more informative error: a refusal, which shows that the host is reachable, or else
+/// the later error.
 fn more_telling(earlier: Option<io::Error>, later: io::Error) -> io::Error {
     match earlier {
         Some(earlier) if earlier.kind() == io::ErrorKind::ConnectionRefused => earlier,
@@ -120,7 +123,7 @@ mod tests {
     use std::cell::RefCell;
     use tokio::net::{TcpListener, TcpStream};
 
-    /// What becomes of an attempt, by the last part of the address.
+    /// Returns the result of an attempt, chosen by the last part of the address.
     async fn meet(address: SocketAddr) -> io::Result<u16> {
         match address.port() {
             1 => std::future::pending().await,
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_families_take_turns_and_none_comes_twice() {
+    fn address_families_alternate_without_duplicates() {
         let found = [v6(1, 9), v6(2, 9), v4(1, 9), v6(1, 9), v4(2, 9), v4(3, 9)];
         let order = in_turns(found);
         assert_eq!(order, [v6(1, 9), v4(1, 9), v6(2, 9), v4(2, 9), v4(3, 9)]);
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn addresses_that_fail_cost_no_time_and_silent_ones_a_moment() {
+    async fn failing_addresses_cost_no_time_and_silent_ones_a_moment() {
         let begun = time::Instant::now();
         let (_, address) = first_of([v4(1, 2), v4(2, 3), v4(3, 9)], meet)
             .await
@@ -163,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_of_many_silent_addresses_are_tried_within_a_second() {
+    async fn many_silent_addresses_are_all_tried_within_a_second() {
         let begun = time::Instant::now();
         let silent = (0..ADDRESSES_MAX - 1).map(|n| v4(u8::try_from(n).unwrap(), 1));
         let (_, address) = first_of(silent.chain([v4(99, 9)]), meet).await.unwrap();
@@ -172,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_is_slow_wins_over_one_that_never_answers() {
+    async fn a_slow_address_wins_over_one_that_never_responds() {
         let tried = RefCell::new(Vec::new());
         let connect = |address| {
             tried.borrow_mut().push(address);
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_of_both_families_leads_to_the_one_that_is_listened_on() {
+    async fn a_name_with_both_families_connects_to_the_listening_one() {
         for (listens, other) in [("127.0.0.1", "::1"), ("::1", "127.0.0.1")] {
             let at = |ip: &str, port| SocketAddr::new(ip.parse().unwrap(), port);
             let listener = TcpListener::bind(at(listens, 0)).await.unwrap();
@@ -198,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refusal_tells_more_than_no_way() {
+    async fn a_refusal_is_preferred_to_an_unreachable_error() {
         let failure = |found: Vec<SocketAddr>| async {
             let ended = first_of(found, meet).await;
             ended.unwrap_err().kind()

@@ -1,8 +1,10 @@
-//! One authenticated connection: who is at the other end, and the means to end it at once.
+//! One authenticated connection: the identity of the other end, and a handle to close it
+//! immediately.
 
-use super::expiry::Expiry;
+use super::expiry;
 use crate::identity::Peer;
 use crate::overlay::Wire;
+use phalanx_core::credentials::Expiry;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -14,25 +16,25 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
-/// Who calls: in the extensions of every request that arrives on the node's port.
+/// The caller of a request, in the extensions of every request that arrives on the node's port.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Its mesh, id and role, and its whole certificate.
+    /// The caller's mesh, id and role, and its whole certificate.
     pub peer: Peer,
-    /// Where it called from.
+    /// The caller's address.
     pub remote: SocketAddr,
-    /// Whether its two ends alone can read what goes over the connection. Links in trusted subnets are not, and no
-    /// program of ours makes calls on those.
+    /// Whether the connection is encrypted. Links in trusted subnets are not, and Phalanx makes no
+    /// calls on those.
     pub encrypted: bool,
-    pub(crate) fate: Fate,
+    pub(crate) connection: ConnectionState,
     pub(crate) expiry: Expiry,
-    /// The generation of our own credentials in the handshake.
+    /// The generation of this node's credentials in the handshake.
     pub(crate) generation: u64,
-    /// What an overlay needs to know; none without one.
+    /// Data for an overlay; `None` without an overlay.
     pub(crate) wire: Option<Wire>,
 }
 
-/// The node's connections, in both directions.
+/// All connections of the node, in both directions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Connections {
     open: Arc<Mutex<Open>>,
@@ -42,7 +44,7 @@ pub(crate) struct Connections {
 struct Open {
     next: u64,
     accepted: usize,
-    fates: BTreeMap<u64, Fate>,
+    states: BTreeMap<u64, ConnectionState>,
     ended: bool,
 }
 
@@ -51,26 +53,26 @@ impl Connections {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of connections that others made to us.
+    /// Returns the number of connections accepted by this node.
     pub(crate) fn accepted(&self) -> usize {
         self.lock().accepted
     }
 
-    /// Guards a connection: it counts until it is dropped, and can be killed.
+    /// Wraps a connection, so that it is counted until it is dropped and can be killed.
     pub(crate) fn guard<Io>(&self, io: Io, accepted: bool) -> Guarded<Io> {
-        let fate = Fate::default();
+        let connection = ConnectionState::default();
         let mut open = self.lock();
         if open.ended {
-            fate.kill();
+            connection.kill();
         }
         let number = open.next;
         open.next += 1;
         open.accepted += usize::from(accepted);
-        open.fates.insert(number, fate.clone());
+        open.states.insert(number, connection.clone());
         drop(open);
         Guarded {
             io,
-            fate,
+            connection,
             place: Place {
                 connections: self.clone(),
                 number,
@@ -79,19 +81,19 @@ impl Connections {
         }
     }
 
-    /// Ends every connection, and those that are made from here on.
+    /// Kills every connection, and those that are made later.
     pub(crate) fn kill_all(&self) {
         let mut open = self.lock();
         open.ended = true;
-        let fates: Vec<Fate> = open.fates.values().cloned().collect();
+        let states: Vec<ConnectionState> = open.states.values().cloned().collect();
         drop(open);
-        for fate in fates {
-            fate.kill();
+        for connection in states {
+            connection.kill();
         }
     }
 }
 
-/// A connection's place in the count.
+/// Counts a connection until it is dropped.
 #[derive(Debug)]
 struct Place {
     connections: Connections,
@@ -103,62 +105,62 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.connections.lock();
         open.accepted -= usize::from(self.accepted);
-        let fate = open.fates.remove(&self.number);
+        let connection = open.states.remove(&self.number);
         drop(open);
-        if let Some(fate) = fate {
-            fate.gone();
+        if let Some(connection) = connection {
+            connection.gone();
         }
     }
 }
 
-/// What becomes of one connection.
+/// The state of one connection: whether it was ended and why it failed. Cloning shares it.
 #[derive(Clone, Default)]
-pub(crate) struct Fate {
-    state: Arc<Mutex<FateState>>,
+pub(crate) struct ConnectionState {
+    state: Arc<Mutex<Shared>>,
 }
 
 #[derive(Default)]
-struct FateState {
+struct Shared {
     killed: bool,
     gone: bool,
-    /// The first error, kept because HTTP/2 keeps only its text.
+    /// The first error, stored because HTTP/2 keeps only its text.
     failure: Option<io::Error>,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// Who puts a layer around the connection and must stop.
-    layerer: Option<Waker>,
-    mourner: Option<Waker>,
+    /// Waker of the task performing the TLS handshake, to cancel it.
+    upgrade_waker: Option<Waker>,
+    closed_waker: Option<Waker>,
 }
 
-impl fmt::Debug for Fate {
+impl fmt::Debug for ConnectionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
-        f.debug_struct("Fate")
+        f.debug_struct("ConnectionState")
             .field("killed", &state.killed)
             .field("gone", &state.gone)
             .finish()
     }
 }
 
-impl Fate {
-    fn lock(&self) -> MutexGuard<'_, FateState> {
+impl ConnectionState {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the connection at once: whoever reads or writes it gets an error.
+    /// Closes the connection immediately: reads and writes return an error.
     pub(crate) fn kill(&self) {
         let mut state = self.lock();
         state.killed = true;
         let wakers = [
             state.reader.take(),
             state.writer.take(),
-            state.layerer.take(),
+            state.upgrade_waker.take(),
         ];
         drop(state);
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// Whether it was ended by this node.
+    /// Returns whether this node killed the connection.
     pub(crate) fn is_killed(&self) -> bool {
         self.lock().killed
     }
@@ -166,27 +168,27 @@ impl Fate {
     fn gone(&self) {
         let mut state = self.lock();
         state.gone = true;
-        let mourner = state.mourner.take();
+        let closed_waker = state.closed_waker.take();
         drop(state);
-        if let Some(mourner) = mourner {
-            mourner.wake();
+        if let Some(closed_waker) = closed_waker {
+            closed_waker.wake();
         }
     }
 
-    /// Waits until the connection is gone. One waits at a time.
+    /// Waits until the connection is dropped. Only one task may wait.
     pub(crate) async fn wait_gone(&self) {
         poll_fn(|context| {
             let mut state = self.lock();
             if state.gone {
                 return Poll::Ready(());
             }
-            state.mourner = Some(context.waker().clone());
+            state.closed_waker = Some(context.waker().clone());
             Poll::Pending
         })
         .await;
     }
 
-    /// The error that broke the connection, once.
+    /// Returns the error that broke the connection, the first time it is called.
     pub(crate) fn take_failure(&self) -> Option<io::Error> {
         self.lock().failure.take()
     }
@@ -210,7 +212,7 @@ impl Fate {
         Ok(())
     }
 
-    /// Keeps a copy of the first error.
+    /// Stores a copy of the first error.
     fn note<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(error)) = &result {
             let mut state = self.lock();
@@ -222,12 +224,12 @@ impl Fate {
     }
 }
 
-/// What whoever uses a connection that was ended by this node gets.
+/// Returns the error for reads and writes on a connection that this node killed.
 fn killed() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "closed by this node")
 }
 
-/// An error like this one: errors of TLS are kept whole, others by kind and text.
+/// Copies an error: TLS errors completely, others by kind and text.
 fn copy(error: &io::Error) -> io::Error {
     let tls = error
         .get_ref()
@@ -238,41 +240,49 @@ fn copy(error: &io::Error) -> io::Error {
     }
 }
 
-/// A connection that counts and can be killed.
+/// A connection that is counted and can be killed.
 #[derive(Debug)]
 pub(crate) struct Guarded<Io> {
     io: Io,
-    fate: Fate,
+    connection: ConnectionState,
     place: Place,
 }
 
 impl<Io> Guarded<Io> {
     /// The means to end it.
-    pub(crate) fn fate(&self) -> Fate {
-        self.fate.clone()
+    pub(crate) fn connection(&self) -> ConnectionState {
+        self.connection.clone()
     }
 
-    /// Puts another layer around what is guarded. It can be killed meanwhile.
+    /// Adds a layer to the connection. The connection can be killed meanwhile.
     pub(crate) async fn layer<Outer>(
         self,
         layer: impl AsyncFnOnce(Io) -> io::Result<Outer>,
     ) -> io::Result<Guarded<Outer>> {
-        let Self { io, fate, place } = self;
+        let Self {
+            io,
+            connection,
+            place,
+        } = self;
         let mut layering = pin!(layer(io));
         let io = poll_fn(|context| {
-            let mut state = fate.lock();
+            let mut state = connection.lock();
             if state.killed {
                 return Poll::Ready(Err(killed()));
             }
-            state.layerer = Some(context.waker().clone());
+            state.upgrade_waker = Some(context.waker().clone());
             drop(state);
             layering.as_mut().poll(context)
         })
         .await?;
-        Ok(Guarded { io, fate, place })
+        Ok(Guarded {
+            io,
+            connection,
+            place,
+        })
     }
 
-    /// What is guarded.
+    /// Returns the wrapped connection.
     pub(crate) const fn inner(&self) -> &Io {
         &self.io
     }
@@ -285,9 +295,9 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Guarded<Io> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.fate.check(context, true)?;
+        this.connection.check(context, true)?;
         let result = Pin::new(&mut this.io).poll_read(context, buffer);
-        this.fate.note(result)
+        this.connection.note(result)
     }
 }
 
@@ -298,40 +308,41 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Guarded<Io> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.fate.check(context, false)?;
+        this.connection.check(context, false)?;
         let result = Pin::new(&mut this.io).poll_write(context, bytes);
-        this.fate.note(result)
+        this.connection.note(result)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.fate.check(context, false)?;
+        this.connection.check(context, false)?;
         let result = Pin::new(&mut this.io).poll_flush(context);
-        this.fate.note(result)
+        this.connection.note(result)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.fate.check(context, false)?;
+        this.connection.check(context, false)?;
         Pin::new(&mut this.io).poll_shutdown(context)
     }
 }
 
-/// A connection somebody made to us, with who it is. It ends with the first of the two certificates.
+/// An accepted connection with its caller. It closes when the first of the two certificates
+/// expires.
 pub(crate) struct Accepted<Io> {
     io: Guarded<Io>,
     caller: Caller,
-    /// None once it has come.
+    /// Completes at the expiry; `None` after that.
     expires: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl<Io> Accepted<Io> {
     pub(crate) fn new(io: Guarded<Io>, caller: Caller) -> Self {
-        let expiry = caller.expiry;
+        let expires = Box::pin(expiry::comes(caller.expiry));
         Self {
             io,
             caller,
-            expires: Some(Box::pin(expiry.comes())),
+            expires: Some(expires),
         }
     }
 }
@@ -356,7 +367,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Accepted<Io> {
             this.expires = None;
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
-                this.caller.expiry.to_string(),
+                expiry::in_words(this.caller.expiry),
             )));
         }
         Pin::new(&mut this.io).poll_read(context, buffer)

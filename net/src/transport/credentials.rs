@@ -1,4 +1,4 @@
-//! What a node proves itself with. It may be replaced while the node runs.
+//! The credentials that a node proves itself with. They may be replaced while the node runs.
 
 use super::subnets::TrustedSubnets;
 use crate::identity::{Encryption, Identity, IdentityError};
@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// An identity, ready for handshakes.
+/// An identity with its TLS configurations.
 #[derive(Debug)]
 pub(crate) struct Proof {
-    /// Rises with each identity that takes another's place.
+    /// Rises by one with each replacement.
     pub(crate) generation: u64,
     pub(crate) identity: Identity,
     trusted: TrustedSubnets,
@@ -18,7 +18,7 @@ pub(crate) struct Proof {
     in_trusted: Configs,
 }
 
-/// How handshakes are done.
+/// The TLS configurations for one kind of network.
 #[derive(Debug)]
 struct Configs {
     accepting: Arc<ServerConfig>,
@@ -53,48 +53,48 @@ impl Proof {
         }
     }
 
-    /// How to shake hands with whoever connected from this address.
+    /// The configuration for a connection that is accepted from this address.
     pub(crate) fn accepting(&self, remote: SocketAddr) -> Arc<ServerConfig> {
         Arc::clone(&self.configs(remote).accepting)
     }
 
-    /// How to shake hands for a link with whoever answers at this address.
+    /// The configuration for a link that is dialled to this address.
     pub(crate) fn dialing(&self, remote: SocketAddr) -> Arc<ClientConfig> {
         Arc::clone(&self.configs(remote).dialing)
     }
 
-    /// Where encryption is waived.
+    /// The subnets in which encryption is waived.
     pub(crate) const fn trusted(&self) -> &TrustedSubnets {
         &self.trusted
     }
 }
 
-/// The proof of a node, now and from here on. Cloning shares it.
+/// The current proof of a node. Cloning shares it.
 #[derive(Clone, Debug)]
-pub(crate) struct Credentials {
+pub(crate) struct CurrentProof {
     current: watch::Sender<Arc<Proof>>,
 }
 
-impl Credentials {
+impl CurrentProof {
     pub(crate) fn new(identity: Identity, trusted: TrustedSubnets) -> Result<Self, IdentityError> {
         let (current, _) = watch::channel(Arc::new(Proof::new(identity, trusted)?));
         Ok(Self { current })
     }
 
-    /// What new handshakes are done with.
+    /// The proof for new handshakes.
     pub(crate) fn current(&self) -> Arc<Proof> {
         Arc::clone(&self.current.borrow())
     }
 
-    /// The same, for whoever waits for another.
+    /// A receiver that sees each replacement of the proof.
     pub(crate) fn follow(&self) -> watch::Receiver<Arc<Proof>> {
         self.current.subscribe()
     }
 
-    /// Puts another identity in the place of the present one.
+    /// Replaces the identity.
     pub(crate) fn replace(&self, identity: Identity) -> Result<(), IdentityError> {
         let mut next = Proof::new(identity, self.current().trusted.clone())?;
-        // Counted where it takes its place: two that are put there at once are two generations.
+        // Counted under the lock of the channel, so that two concurrent replacements are two generations.
         self.current.send_modify(|current| {
             next.generation = current.generation + 1;
             *current = Arc::new(next);

@@ -1,18 +1,19 @@
 //! Connecting to a node: for a link, or for calls.
 
-use super::LINK_MESSAGE_BYTES_MAX;
-use super::connection::{Connections, Fate, Guarded};
-use super::credentials::Credentials;
-use super::expiry::Expiry;
+use super::connection::{ConnectionState, Connections, Guarded};
+use super::credentials::CurrentProof;
+use super::expiry;
 use super::failure;
-use super::links::{Links, Origin, Stem};
+use super::limits::LINK_MESSAGE_BYTES_MAX;
+use super::links::{Links, NewStream, Origin};
 use super::network::{Listener, Network};
-use super::renewal::Renewal;
 use super::service::Sent;
+use crate::clock;
 use crate::identity::{self, Encryption, Identity, Peer, Role};
 use crate::overlay::{Keys, Wire};
 use crate::wire::proto::mesh_client::MeshClient;
 use hyper_util::rt::TokioIo;
+use phalanx_core::credentials::Expiry;
 use phalanx_core::gossip::{Address, DialError, DialId, Input};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -27,16 +28,16 @@ use tokio_rustls::client::TlsStream;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-/// What every dial needs.
+/// The means to dial, shared by all dials of a node.
 #[derive(Clone)]
 pub(crate) struct Dialer<N> {
     pub(crate) network: N,
-    pub(crate) credentials: Credentials,
+    pub(crate) credentials: CurrentProof,
     pub(crate) connections: Connections,
     pub(crate) links: Links,
-    /// The longest time from the order to the link.
+    /// Maximum time from the order to the link.
     pub(crate) timeout: Duration,
-    /// HTTP/2 asks for a sign of life this often, as a backstop to core's heartbeats.
+    /// Interval of HTTP/2 pings, a backstop to core's heartbeats.
     pub(crate) keepalive: Duration,
 }
 
@@ -65,14 +66,15 @@ impl<N: Network> Dialer<N> {
         let Call {
             channel,
             peer,
-            fate,
+            connection,
             expiry,
             encrypted,
             keys,
         } = call(io, &proof.identity, tls, Some(self.keepalive)).await?;
-        // Otherwise it would close at once, and be dialled again at once.
-        if expiry.is_near() && !expiry.is_over() {
-            return Err(DialError::Untrusted(expiry.to_string()));
+        // Otherwise the link would close at once, and be dialled again at once.
+        let now = clock::wall();
+        if expiry.is_near(now) && !expiry.is_over(now) {
+            return Err(DialError::Untrusted(expiry::in_words(expiry)));
         }
         let (queue, outbound) = self.links.queue();
         let answer = MeshClient::new(channel.clone())
@@ -82,7 +84,7 @@ impl<N: Network> Dialer<N> {
             .await;
         let inbound = match answer {
             Ok(answer) => answer.into_inner(),
-            Err(status) => return Err(failure::opening(&status, fate.take_failure())),
+            Err(status) => return Err(failure::opening(&status, connection.take_failure())),
         };
         let wire = local.map(|local| Wire {
             keys,
@@ -92,38 +94,36 @@ impl<N: Network> Dialer<N> {
             encrypted,
         });
         let origin = Origin::Dialed(dial, channel);
-        let id = peer.subject.id().clone();
-        let renewal = Renewal::new(&self.credentials, proof.generation, peer, expiry, true);
-        self.links.open(Stem {
+        self.links.open(NewStream {
             origin,
-            peer: id,
+            peer,
             remote,
             encrypted,
             queue,
             inbound,
-            fate,
+            connection,
             expiry,
-            renewal,
+            generation: proof.generation,
             wire,
         });
         Ok(())
     }
 }
 
-/// Whoever waits on a call hears within twice this that the other end is gone.
+/// Interval of HTTP/2 pings on a connection for calls: a caller learns within twice this time that the other end is gone.
 const CALL_KEEPALIVE: Duration = Duration::from_secs(5);
 
 /// A connection to a node, for calls. It is encrypted, also in trusted subnets.
 ///
-/// With TLS 1.3 the handshake is over on this side before the node has judged our certificate: that it is not
-/// taken shows at the first call, whose status [`explain`](Self::explain) puts into words.
+/// With TLS 1.3 the handshake is complete on this side before the node has verified our certificate. A rejected
+/// certificate shows at the first call, whose status [`explain`](Self::explain) puts into words.
 #[derive(Debug)]
 pub struct Call {
-    /// To make calls on; it does not connect again when it is broken.
+    /// The channel for calls. It does not reconnect.
     pub channel: Channel,
-    /// Who answered.
+    /// The node that answered.
     pub peer: Peer,
-    fate: Fate,
+    connection: ConnectionState,
     expiry: Expiry,
     encrypted: bool,
     keys: Keys,
@@ -161,23 +161,23 @@ impl Call {
             .unwrap_or(Err(DialError::TimedOut))
     }
 
-    /// What the failure of a first call on this connection means.
+    /// The cause of a failed first call on this connection.
     #[must_use]
     pub fn first_failure(&self, status: &Status) -> DialError {
-        failure::opening(status, self.fate.take_failure())
+        failure::opening(status, self.connection.take_failure())
     }
 
-    /// Why a call on this connection failed.
+    /// The cause of a failed call on this connection, in words.
     #[must_use]
     pub fn explain(&self, status: &Status) -> String {
-        match self.fate.take_failure() {
+        match self.connection.take_failure() {
             Some(failure) => failure::greeting(&failure).to_string(),
             None => status.message().to_owned(),
         }
     }
 }
 
-/// Shakes hands, judges who answered, and starts HTTP/2.
+/// Completes the TLS handshake, verifies the peer, and starts HTTP/2.
 pub(super) async fn call<Io>(
     io: Guarded<Io>,
     identity: &Identity,
@@ -198,30 +198,33 @@ where
         .judge(io.inner().get_ref().1.peer_certificates())
         .map_err(|error| DialError::Untrusted(format!("its certificate {error}")))?;
     if peer.subject.role() != Role::Node {
-        return Err(DialError::Untrusted(format!("{} is no node", peer.subject)));
+        return Err(DialError::Untrusted(format!(
+            "{} is not a node",
+            peer.subject
+        )));
     }
     let (dialer, acceptor) = (identity.subject().id(), peer.subject.id());
     let keys = Keys::of(io.inner().get_ref().1, dialer, acceptor);
-    let fate = io.fate();
+    let connection = io.connection();
     let expiry = Expiry::first_of(identity.validity(), peer.validity);
     let encrypted = identity::is_encrypted(io.inner().get_ref().1);
     match channel(io, keepalive).await {
         Ok(channel) => Ok(Call {
             channel,
             peer,
-            fate,
+            connection,
             expiry,
             encrypted,
             keys,
         }),
-        Err(error) => Err(fate.take_failure().map_or_else(
+        Err(error) => Err(connection.take_failure().map_or_else(
             || DialError::Protocol(format!("HTTP/2 did not start: {error}")),
             |failure| failure::greeting(&failure),
         )),
     }
 }
 
-/// HTTP/2 on one connection: never another one, since the certificate was judged on this one.
+/// HTTP/2 on one connection, without reconnection: the certificate was verified on this connection alone.
 async fn channel<Io>(
     io: Guarded<TlsStream<Io>>,
     keepalive: Option<Duration>,

@@ -1,8 +1,8 @@
-//! Why a connection failed, in the words of core and of people.
+//! Converts errors of connections into dial errors and readable reasons.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "these errors are other crates', and grow"
+    reason = "these enums of other crates are non-exhaustive"
 )]
 
 use phalanx_core::link::{CloseReason, DialError};
@@ -10,18 +10,18 @@ use rustls::{AlertDescription, CertificateError, Error as Tls};
 use std::io;
 use tonic::{Code, Status};
 
-/// Why connecting failed, before anything was said.
+/// Converts an error of connecting, before any byte was exchanged.
 pub(crate) fn connecting(error: &io::Error) -> DialError {
     match error.kind() {
         // A reset is not a refusal: a firewall or a proxy on the way resets connections to nodes that are alive.
         io::ErrorKind::ConnectionRefused => DialError::Refused,
         io::ErrorKind::TimedOut => DialError::TimedOut,
-        // Everything else means that no packet gets there from here.
+        // All other errors mean that the address cannot be reached from this machine.
         _ => DialError::Unreachable,
     }
 }
 
-/// Why a connection failed between connecting and the first answer.
+/// Converts an error between connecting and the first reply.
 pub(crate) fn greeting(error: &io::Error) -> DialError {
     let tls = error
         .get_ref()
@@ -29,13 +29,15 @@ pub(crate) fn greeting(error: &io::Error) -> DialError {
     match (tls, error.kind()) {
         (Some(tls), _) => of_tls(tls),
         (None, io::ErrorKind::TimedOut) => DialError::TimedOut,
-        (None, _) => DialError::Protocol(format!("it broke off the TLS handshake ({error})")),
+        (None, _) => DialError::Protocol(format!("it aborted the TLS handshake ({error})")),
     }
 }
 
-/// Why the call that opens a link failed; `failure` is what the connection under it met.
+/// Converts an error of the call that opens a link; `failure` is the error of the connection below
+/// it.
 pub(crate) fn opening(status: &Status, failure: Option<io::Error>) -> DialError {
-    // With TLS 1.3 the dialer's handshake is over before the acceptor has judged the dialer's certificate.
+    // With TLS 1.3 the dialer's handshake completes before the acceptor has verified the dialer's
+    // certificate.
     if let Some(failure) = failure {
         return greeting(&failure);
     }
@@ -84,14 +86,16 @@ fn is_timeout(status: &Status) -> bool {
 fn of_tls(error: &Tls) -> DialError {
     match error {
         Tls::InvalidCertificate(why) => DialError::Untrusted(of_certificate(why)),
-        Tls::NoCertificatesPresented => DialError::Untrusted("it shows no certificate".to_owned()),
+        Tls::NoCertificatesPresented => {
+            DialError::Untrusted("it presents no certificate".to_owned())
+        }
         Tls::AlertReceived(alert) => of_alert(*alert),
-        Tls::InvalidMessage(_) => DialError::Protocol("its answer is no TLS".to_owned()),
+        Tls::InvalidMessage(_) => DialError::Protocol("its reply is not valid TLS".to_owned()),
         other => DialError::Protocol(other.to_string()),
     }
 }
 
-/// What is wrong with the other side's certificate.
+/// Describes the problem with the other end's certificate.
 pub(crate) fn of_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -100,38 +104,42 @@ pub(crate) fn of_certificate(error: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet; compare the clocks".to_owned()
         }
-        CertificateError::UnknownIssuer => "its certificate is signed by a foreign CA".to_owned(),
+        CertificateError::UnknownIssuer => "its certificate is signed by an unknown CA".to_owned(),
         CertificateError::BadSignature => {
-            "its certificate is signed by a CA with the name of ours and another key".to_owned()
+            "its certificate is signed by a CA with the same name as the mesh's CA but another key"
+                .to_owned()
         }
         CertificateError::Other(other) => other.to_string(),
         other => format!("its certificate is not valid: {other}"),
     }
 }
 
-/// What the other side said before it broke off.
+/// Converts the alert that the other end sent before it aborted.
 fn of_alert(alert: AlertDescription) -> DialError {
-    let untrusted =
-        |why: &str| DialError::Untrusted(format!("it does not take our certificate: {why}"));
+    let untrusted = |why: &str| {
+        DialError::Untrusted(format!(
+            "it does not accept the certificate of this end: {why}"
+        ))
+    };
     match alert {
-        AlertDescription::UnknownCA => untrusted("signed by a CA that is foreign to it"),
-        // What rustls says of a signature that does not fit.
+        AlertDescription::UnknownCA => untrusted("signed by a CA that it does not know"),
+        // rustls sends this alert for a signature that does not match.
         AlertDescription::DecryptError => {
-            untrusted("signed by a CA with the name of its own CA and another key")
+            untrusted("signed by a CA with the same name as its own CA but another key")
         }
         AlertDescription::CertificateExpired => untrusted("expired"),
         AlertDescription::CertificateRevoked => untrusted("revoked"),
-        AlertDescription::CertificateRequired => untrusted("none was shown"),
+        AlertDescription::CertificateRequired => untrusted("none was presented"),
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::CertificateUnknown
         | AlertDescription::AccessDenied => untrusted(&format!("{alert:?}")),
-        other => DialError::Protocol(format!("it broke off the TLS handshake with {other:?}")),
+        other => DialError::Protocol(format!("it aborted the TLS handshake with {other:?}")),
     }
 }
 
-/// Why the handshake with somebody who connected failed, for people. A quarrel about the mesh's secret tells more than
-/// what either end's TLS says of the other's certificate.
+/// Describes why a handshake failed at the acceptor. A reason about mesh secrets (`quarrel`) is
+/// more informative than the certificate errors of TLS.
 pub(crate) fn accepting(error: &io::Error, quarrel: Option<String>) -> String {
     match greeting(error) {
         DialError::Untrusted(why) => format!("not trusted: {}", quarrel.unwrap_or(why)),
@@ -151,18 +159,20 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_certificate_is_untrusted_and_says_how() {
+    fn a_bad_certificate_is_untrusted_with_its_reason() {
         let error = io_error(Tls::InvalidCertificate(CertificateError::Expired));
         assert_eq!(
             greeting(&error),
             DialError::Untrusted("its certificate has expired".to_owned())
         );
         let error = io_error(Tls::AlertReceived(AlertDescription::UnknownCA));
-        assert!(matches!(greeting(&error), DialError::Untrusted(why) if why.contains("foreign")));
+        assert!(
+            matches!(greeting(&error), DialError::Untrusted(why) if why.contains("does not know"))
+        );
     }
 
     #[test]
-    fn what_broke_the_connection_counts_for_more_than_the_status_above_it() {
+    fn an_error_of_the_connection_takes_precedence_over_the_status() {
         let alert = io_error(Tls::AlertReceived(AlertDescription::CertificateExpired));
         let status = Status::unavailable("transport error");
         assert!(matches!(
@@ -197,7 +207,7 @@ mod tests {
         assert_eq!(of(io::ErrorKind::TimedOut), CloseReason::TimedOut);
         assert_eq!(of(io::ErrorKind::HostUnreachable), CloseReason::TimedOut);
         assert_eq!(closing(&status, None), CloseReason::Fin);
-        let pings = io::Error::new(io::ErrorKind::Other, "keep-alive timed out");
+        let pings = io::Error::other("keep-alive timed out");
         let status = Status::from_error(Box::new(pings));
         assert_eq!(closing(&status, None), CloseReason::TimedOut);
     }

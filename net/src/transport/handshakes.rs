@@ -1,29 +1,30 @@
-//! The door: how many strangers may stand in it, in all and from one place.
+//! Limits unfinished TLS handshakes, in total and per source.
 //!
-//! Whoever connects is a stranger until the TLS handshake proves a certificate, and a stranger may say nothing for as
-//! long as it likes. So that strangers keep no member out:
+//! A connection is unauthenticated until the TLS handshake verifies a certificate, and its peer may
+//! stay silent for any time. Members can connect despite many such peers, because:
 //!
-//! - every source has a rate of its own ([`Rates`]);
-//! - a source with too many unfinished handshakes loses its oldest one, and when all places are taken the source with
-//!   the most loses its oldest one ([`Handshakes`]). The newest always gets a place: a member is done within a few
-//!   round trips, whoever waits idly is the oldest sooner or later.
+//! - every source has its own rate limit ([`Rates`]);
+//! - a source with too many unfinished handshakes loses its oldest one; when the total limit is
+//!   reached, the source with the most handshakes loses its oldest one ([`Handshakes`]). The newest
+//!   handshake is always admitted: a member completes within a few round trips, and an idle peer
+//!   becomes the oldest sooner or later.
 //!
 //! Bounds: [`Limits::handshakes`] and [`Limits::handshakes_from_one`]; [`SOURCES`] for the rates.
 
-use super::Limits;
-use super::connection::Fate;
+use super::connection::ConnectionState;
+use super::limits::Limits;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time;
 
-/// The most sources with a rate of their own; those beyond share one.
+/// Maximum number of sources with their own rate; further sources share one rate.
 const SOURCES: usize = 1024;
-/// The bits of an IPv6 address that name a network: one machine has all addresses in it.
+/// Mask of the network part of an IPv6 address: one machine owns all addresses of the network.
 const NETWORK_V6: u128 = !0 << 64;
 
-/// What counts as one source: an IPv4 address, or an IPv6 network.
+/// A source of connections: an IPv4 address, or an IPv6 network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Source(IpAddr);
 
@@ -36,12 +37,13 @@ impl Source {
     }
 }
 
-/// Allows each source a burst and then one connection each interval (the generic cell rate algorithm).
+/// Allows each source a burst, and then one connection per interval (generic cell rate algorithm).
 #[derive(Debug)]
 pub(crate) struct Rates {
     interval: Duration,
     tolerance: Duration,
-    /// When the next connection of a source would be in time; of those who share a rate under no source.
+    /// Time at which the next connection of a source conforms to its rate; the key `None` is the
+    /// shared rate.
     next: BTreeMap<Option<Source>, time::Instant>,
 }
 
@@ -56,12 +58,12 @@ impl Rates {
         }
     }
 
-    /// Whether one more connection is within the rate of whoever made it; if so it is counted.
+    /// Returns whether one more connection conforms to the rate of its source, and counts it if so.
     pub(crate) fn allow(&mut self, remote: SocketAddr) -> bool {
         let now = time::Instant::now();
         let mut source = Some(Source::of(remote));
         if self.next.len() >= SOURCES && !self.next.contains_key(&source) {
-            // Who is in time again is as good as unknown.
+            // A source whose time has passed needs no entry.
             self.next.retain(|_, next| *next > now);
             if self.next.len() >= SOURCES {
                 source = None;
@@ -76,7 +78,7 @@ impl Rates {
     }
 }
 
-/// The handshakes that are not over. Dropping it ends them all.
+/// The unfinished handshakes. Dropping the struct kills them all.
 #[derive(Debug)]
 pub(crate) struct Handshakes {
     most: usize,
@@ -88,17 +90,17 @@ pub(crate) struct Handshakes {
 struct Pending {
     last: u64,
     count: usize,
-    /// By source, and within it from the oldest to the newest.
+    /// By source, and within a source from the oldest to the newest.
     sources: BTreeMap<Source, BTreeMap<u64, Stranger>>,
 }
 
 #[derive(Debug)]
 struct Stranger {
     remote: SocketAddr,
-    fate: Fate,
+    connection: ConnectionState,
 }
 
-/// One unfinished handshake's place; free again when dropped.
+/// Counts one unfinished handshake until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     source: Source,
@@ -126,7 +128,8 @@ impl Pending {
         self.remove(source, number)
     }
 
-    /// The source with the most handshakes; of several such the one with the oldest.
+    /// Returns the source with the most handshakes; among equals, the one with the oldest
+    /// handshake.
     fn greediest(&self) -> Option<Source> {
         let rank = |strangers: &BTreeMap<u64, Stranger>| {
             let oldest = strangers.first_key_value().map_or(0, |(number, _)| *number);
@@ -147,7 +150,11 @@ impl Handshakes {
     }
 
     /// A place for one more, and who was turned out for it.
-    pub(crate) fn begin(&self, remote: SocketAddr, fate: Fate) -> (Place, Option<SocketAddr>) {
+    pub(crate) fn begin(
+        &self,
+        remote: SocketAddr,
+        connection: ConnectionState,
+    ) -> (Place, Option<SocketAddr>) {
         let source = Source::of(remote);
         let mut pending = lock(&self.pending);
         let own = pending.sources.get(&source).map_or(0, BTreeMap::len);
@@ -163,7 +170,7 @@ impl Handshakes {
         pending.count += 1;
         let number = pending.last;
         let strangers = pending.sources.entry(source).or_default();
-        strangers.insert(number, Stranger { remote, fate });
+        strangers.insert(number, Stranger { remote, connection });
         drop(pending);
         let place = Place {
             source,
@@ -171,13 +178,13 @@ impl Handshakes {
             pending: self.pending.clone(),
         };
         let turned_out = out.map(|stranger| {
-            stranger.fate.kill();
+            stranger.connection.kill();
             stranger.remote
         });
         (place, turned_out)
     }
 
-    /// How many there are.
+    /// Returns the number of unfinished handshakes.
     pub(crate) fn count(&self) -> usize {
         lock(&self.pending).count
     }
@@ -187,7 +194,7 @@ impl Drop for Handshakes {
     fn drop(&mut self) {
         let sources = std::mem::take(&mut lock(&self.pending).sources);
         for stranger in sources.into_values().flat_map(BTreeMap::into_values) {
-            stranger.fate.kill();
+            stranger.connection.kill();
         }
     }
 }
@@ -216,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rate_allows_a_burst_and_then_one_each_interval_whatever_others_do() {
+    async fn a_rate_allows_a_burst_and_then_one_per_interval_independent_of_other_sources() {
         let limits = Limits {
             accept_burst: 3,
             accept_interval: Duration::from_millis(10),
@@ -226,7 +233,7 @@ mod tests {
         let (one, two) = (from("10.0.0.1", 1), from("10.0.0.2", 1));
         let now: Vec<bool> = (0..5).map(|_| rates.allow(one)).collect();
         assert_eq!(now, [true, true, true, false, false]);
-        assert!(rates.allow(two), "another source has a rate of its own");
+        assert!(rates.allow(two), "another source has its own rate");
         time::advance(Duration::from_millis(10)).await;
         assert_eq!([rates.allow(one), rates.allow(one)], [true, false]);
         time::advance(Duration::from_secs(60)).await;
@@ -244,26 +251,32 @@ mod tests {
         let mut rates = Rates::new(&limits);
         let of = |n: usize| from(&format!("10.1.{}.{}", n / 256, n % 256), 1);
         assert!((0..SOURCES).all(|n| rates.allow(of(n))));
-        assert!(rates.allow(of(SOURCES)), "the first of those who share");
-        assert!(!rates.allow(of(SOURCES + 1)), "the second of them");
+        assert!(
+            rates.allow(of(SOURCES)),
+            "the first source on the shared rate"
+        );
+        assert!(
+            !rates.allow(of(SOURCES + 1)),
+            "the second source on the shared rate"
+        );
         assert!(rates.next.len() <= SOURCES + 1);
         time::advance(Duration::from_secs(2)).await;
         assert!(rates.allow(of(SOURCES + 1)) && rates.allow(of(SOURCES + 2)));
     }
 
     #[test]
-    fn a_source_over_its_bound_loses_its_oldest_handshake() {
+    fn a_source_above_its_limit_loses_its_oldest_handshake() {
         let handshakes = Handshakes::new(&limits(10, 2));
-        let fates: Vec<Fate> = (0..4).map(|_| Fate::default()).collect();
+        let states: Vec<ConnectionState> = (0..4).map(|_| ConnectionState::default()).collect();
         let mut places = Vec::new();
         let mut out = Vec::new();
-        for (port, fate) in (1..).zip(&fates) {
-            let (place, turned_out) = handshakes.begin(from("10.0.0.1", port), fate.clone());
+        for (port, connection) in (1..).zip(&states) {
+            let (place, turned_out) = handshakes.begin(from("10.0.0.1", port), connection.clone());
             places.push(place);
             out.push(turned_out.map(|remote| remote.port()));
         }
         assert_eq!(out, [None, None, Some(1), Some(2)]);
-        let killed: Vec<bool> = fates.iter().map(Fate::is_killed).collect();
+        let killed: Vec<bool> = states.iter().map(ConnectionState::is_killed).collect();
         assert_eq!(killed, [true, true, false, false]);
         drop(places);
         assert_eq!(handshakes.count(), 0);
@@ -271,9 +284,9 @@ mod tests {
     }
 
     #[test]
-    fn when_all_places_are_taken_the_greediest_source_loses_one() {
+    fn at_the_total_limit_the_source_with_the_most_handshakes_loses_one() {
         let handshakes = Handshakes::new(&limits(4, 3));
-        let hold = |ip: &str, port| handshakes.begin(from(ip, port), Fate::default());
+        let hold = |ip: &str, port| handshakes.begin(from(ip, port), ConnectionState::default());
         let quiet = hold("10.0.0.9", 1);
         let greedy: Vec<_> = (1..=3).map(|port| hold("10.0.0.1", port)).collect();
         let (place, out) = hold("10.0.0.2", 1);
@@ -292,12 +305,12 @@ mod tests {
     }
 
     #[test]
-    fn all_unfinished_handshakes_end_with_the_port() {
+    fn all_unfinished_handshakes_end_when_the_struct_is_dropped() {
         let handshakes = Handshakes::new(&Limits::default());
-        let fate = Fate::default();
-        let (place, _) = handshakes.begin(from("10.0.0.1", 1), fate.clone());
+        let connection = ConnectionState::default();
+        let (place, _) = handshakes.begin(from("10.0.0.1", 1), connection.clone());
         drop(handshakes);
-        assert!(fate.is_killed());
+        assert!(connection.is_killed());
         drop(place);
     }
 }

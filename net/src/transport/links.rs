@@ -1,32 +1,37 @@
-//! The life of every link: opened by a dial or a call, pumped by one task, closed once.
+//! The life of every link: opened by a dial or a call, run by one task, closed once.
 //!
 //! ```text
 //! open --message--> open
-//! open --peer ends, connection breaks, no message, queue full--> Closed goes to the machine, gone
-//! open --a certificate ends soon, or is trusted no longer--> Closed goes to the machine, draining
-//! open --the machine orders Close--> draining --peer ends, or close_grace--> gone
+//! open --peer closes, connection lost, invalid message, queue full--> gone, machine gets Closed
+//! open --certificate expires soon or is not trusted any more--> draining, machine gets Closed
+//! open --Close from the machine--> draining --peer closes, or close_grace--> gone
 //! ```
 //!
-//! A link has a connection of its own, which ends with it. What overlays say to each other is taken out here, before
-//! the machine.
+//! Each link has its own connection, which ends with the link. Signals of overlays are removed from
+//! packets here, before the machine sees them.
 
-use super::connection::Fate;
-use super::expiry::Expiry;
+use super::connection::ConnectionState;
 use super::failure;
+use super::limits::Limits;
 use super::queue::{Ending, Outbound, Queue};
-use super::renewal::Renewal;
-use super::{Counters, Event, Limits, Notice, Tasks};
+use super::tasks::Tasks;
+use super::traffic::Counters;
+use crate::clock;
 use crate::driver::Handle;
-use crate::overlay::{self, Broken, Paths, Signal, Wire};
+use crate::identity::Peer;
+use crate::link::{Event, Notice, Outgoing};
+use crate::overlay::{self, Paths, Violation, Wire};
 use crate::wire::Parts;
 use crate::wire::proto::Packet;
-use phalanx_core::gossip::{self, CloseReason, DialId, Input, LinkId, LocalClose};
+use phalanx_core::credentials::{self, Credentials, Expiry};
+use phalanx_core::gossip::{self, Input};
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::{CloseReason, DialId, LinkId, LocalClose};
 use phalanx_core::node::{self, Message, Node};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use tokio::sync::broadcast;
@@ -35,101 +40,90 @@ use tokio_stream::Stream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-/// The open links of one node. Cloning shares them.
+/// The open links of one node. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Links {
     table: Arc<Mutex<Table>>,
     pub(crate) driver: Handle<Node>,
+    /// The machine that decides about certificates.
+    credentials: Handle<Credentials>,
     pub(crate) tasks: Tasks,
     pub(crate) limits: Limits,
     pub(crate) notices: broadcast::Sender<Notice>,
     pub(crate) counters: Counters,
-    /// None without an overlay.
+    /// `None` without an overlay.
     pub(crate) paths: Option<Arc<Paths>>,
-}
-
-/// The way of an overlay's signals to the other end of one link.
-pub(crate) struct Outgoing {
-    queue: Arc<Queue>,
-    counters: Counters,
-}
-
-impl Outgoing {
-    /// Sends a signal; a link that is gone takes nothing.
-    pub(crate) fn say(&self, signal: Signal) {
-        let parts = Parts::from(signal);
-        self.counters.sent(parts.encoded_len());
-        self.queue.push(parts);
-    }
-
-    /// Ends the link after what waits on it.
-    pub(crate) fn give_up(&self) {
-        self.queue.give_up();
-    }
 }
 
 #[derive(Default)]
 struct Table {
     last: u64,
     queues: BTreeMap<LinkId, Arc<Queue>>,
-    /// With which of our credentials each was made.
-    generations: BTreeMap<LinkId, u64>,
-    /// Those that others can read.
+    /// The result of each link's handshake.
+    handshakes: BTreeMap<LinkId, Handshake>,
+    /// Links that are authenticated but not encrypted.
     unencrypted: BTreeSet<LinkId>,
-    /// The node is ending: no link opens any more.
+    /// Whether the node is ending: no further link is opened.
     ended: bool,
 }
 
-/// How a link came to be.
+/// The result of a link's handshake.
+struct Handshake {
+    peer: Peer,
+    /// The generation of this node's credentials.
+    generation: u64,
+}
+
+/// The origin of a link.
 pub(crate) enum Origin {
-    /// The peer connected.
+    /// The peer dialled.
     Accepted,
-    /// We connected; the channel keeps the connection.
+    /// This node dialled; the channel keeps the connection open.
     Dialed(DialId, Channel),
 }
 
-/// A stream that becomes a link.
-pub(crate) struct Stem {
+/// A stream that is about to become a link.
+pub(crate) struct NewStream {
     pub(crate) origin: Origin,
-    pub(crate) peer: NodeId,
-    /// Where the peer is, as the connection shows it.
+    pub(crate) peer: Peer,
+    /// The peer's address, as the connection shows it.
     pub(crate) remote: SocketAddr,
     pub(crate) encrypted: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) inbound: Streaming<Packet>,
-    pub(crate) fate: Fate,
+    pub(crate) connection: ConnectionState,
     pub(crate) expiry: Expiry,
-    pub(crate) renewal: Renewal,
+    /// The generation of this node's credentials in the handshake.
+    pub(crate) generation: u64,
     pub(crate) wire: Option<Wire>,
 }
 
 /// One open link's task.
-struct Pump {
+struct LinkTask {
     links: Links,
     link: LinkId,
     peer: NodeId,
     queue: Arc<Queue>,
     inbound: Streaming<Packet>,
-    fate: Fate,
+    connection: ConnectionState,
     expiry: Expiry,
     channel: Option<Channel>,
-    /// What the overlay has of the link.
+    /// The link's data path.
     path: Option<Arc<overlay::Shared>>,
 }
 
-/// What a pump waits for.
+/// The next event of a link's task.
 enum Next {
     Packet(Packet),
     Failed(Status),
     PeerEnded,
     Ending(Ending),
-    Expired,
-    Untrusted,
 }
 
 impl Links {
     pub(crate) fn new(
         driver: Handle<Node>,
+        credentials: Handle<Credentials>,
         tasks: Tasks,
         limits: Limits,
         notices: broadcast::Sender<Notice>,
@@ -138,6 +132,7 @@ impl Links {
         Self {
             table: Arc::default(),
             driver,
+            credentials,
             tasks,
             limits,
             notices,
@@ -150,35 +145,37 @@ impl Links {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An empty queue for a link to come.
+    /// Creates an empty queue for a link.
     pub(crate) fn queue(&self) -> (Arc<Queue>, Outbound) {
         Queue::new(self.limits.queue)
     }
 
-    /// Opens a link on a stream and starts its pump.
-    pub(crate) fn open(&self, stem: Stem) {
-        let Stem {
+    /// Opens a link on a stream and starts its task.
+    pub(crate) fn open(&self, stream: NewStream) {
+        let NewStream {
             origin,
             peer,
             remote,
             encrypted,
             queue,
             inbound,
-            fate,
+            connection,
             expiry,
-            renewal,
+            generation,
             wire,
-        } = stem;
+        } = stream;
+        let handshake = Handshake { peer, generation };
+        let peer = handshake.peer.subject.id().clone();
         let mut table = self.lock();
         if table.ended {
             drop(table);
-            fate.kill();
+            connection.kill();
             return;
         }
         table.last += 1;
         let link = LinkId(table.last);
         table.queues.insert(link, queue.clone());
-        table.generations.insert(link, renewal.generation());
+        table.handshakes.insert(link, handshake);
         if !encrypted {
             table.unencrypted.insert(link);
         }
@@ -187,12 +184,9 @@ impl Links {
             let peer = peer.clone();
             self.notice(Event::Unencrypted { peer, link, remote });
         }
-        let out = Outgoing {
-            queue: Arc::clone(&queue),
-            counters: self.counters.clone(),
-        };
+        let out = Outgoing::new(Arc::clone(&queue), self.counters.clone());
         let overlaid = self.paths.as_ref().zip(wire);
-        let path = overlaid.and_then(|(paths, wire)| paths.begin(link, &peer, &wire, out));
+        let path = overlaid.and_then(|(paths, wire)| paths.open(link, &peer, &wire, out));
         let (opened, channel) = match origin {
             Origin::Accepted => (
                 Input::Accepted {
@@ -211,21 +205,22 @@ impl Links {
             ),
         };
         let links = self.clone();
-        let pump = Pump {
+        let task = LinkTask {
             links,
             link,
             peer,
             queue,
             inbound,
-            fate,
+            connection,
             expiry,
             channel,
             path,
         };
-        self.tasks.spawn(pump.run(opened, renewal));
+        self.tasks.spawn(task.run(opened, generation));
     }
 
-    /// Sends on a link. A link that is gone takes nothing: the machine is about to hear of it.
+    /// Sends on a link. A message on an ended link is dropped: the machine is about to receive
+    /// `Closed`.
     pub(crate) fn send(&self, link: LinkId, message: Message) {
         let queue = self.lock().queues.get(&link).cloned();
         if let Some(queue) = queue {
@@ -243,24 +238,21 @@ impl Links {
         }
     }
 
-    /// Both ends agreed on a link: the overlay may prepare a data path.
+    /// Called when both ends have agreed on a link: the overlay may prepare a data path.
     pub(crate) fn prepare_path(&self, link: LinkId) {
         let Some(paths) = &self.paths else { return };
-        if let Some(kept) = paths.up(link) {
-            let links = self.clone();
-            let tell = move |event| links.notice(event);
-            self.tasks
-                .spawn(overlay::keep(Arc::clone(paths), kept, tell));
+        if let Some(task) = paths.up(link) {
+            self.tasks.spawn(task.run());
         }
     }
 
     fn end_path(&self, link: LinkId) {
         if let Some(paths) = &self.paths {
-            paths.end(link);
+            paths.close(link);
         }
     }
 
-    /// Closes a link after what waits on it.
+    /// Closes a link after its waiting messages are sent.
     pub(crate) fn close(&self, link: LinkId) {
         let queue = self.lock().queues.remove(&link);
         if let Some(queue) = queue {
@@ -269,7 +261,20 @@ impl Links {
         }
     }
 
-    /// Closes every link after what waits on it; none opens from here on.
+    /// Closes a link for the sake of a certificate, after its waiting messages are sent.
+    pub(crate) fn close_for(&self, link: LinkId, reason: LocalClose) {
+        let queue = self.lock().queues.get(&link).cloned();
+        if let Some(queue) = queue {
+            queue.close_for(reason);
+        }
+    }
+
+    /// Returns the peer of a link, as its handshake proved it.
+    pub(crate) fn peer(&self, link: LinkId) -> Option<Peer> {
+        self.lock().handshakes.get(&link).map(|it| it.peer.clone())
+    }
+
+    /// Closes every link after its waiting messages are sent; no further link is opened.
     pub(crate) fn close_all(&self) {
         let mut table = self.lock();
         table.ended = true;
@@ -281,55 +286,65 @@ impl Links {
         }
     }
 
-    /// Forgets a link that ended; whether the machine did not know.
+    /// Removes a link that ended; returns whether the machine must still be told.
     fn forget(&self, link: LinkId) -> bool {
         self.end_path(link);
         let mut table = self.lock();
-        table.generations.remove(&link);
+        table.handshakes.remove(&link);
         table.queues.remove(&link).is_some()
     }
 
-    /// Forgets what a link was like, once the machine knows of its end.
-    fn bury(&self, link: LinkId) {
+    /// Forgets the properties of a link, once the machine knows of its end.
+    fn retire(&self, link: LinkId) {
         self.lock().unencrypted.remove(&link);
     }
 
-    /// The number of open links made with credentials before these.
+    /// Returns the number of open links made with credentials before this generation.
     pub(crate) fn before(&self, generation: u64) -> usize {
         let table = self.lock();
-        let made = |link| table.generations.get(link).copied().unwrap_or_default();
+        let made = |link| table.handshakes.get(link).map_or(0, |it| it.generation);
         let before = table.queues.keys().filter(|link| made(link) < generation);
         before.count()
     }
 
-    /// The open links that others can read.
+    /// Returns the open links that are authenticated but not encrypted.
     pub(crate) fn unencrypted(&self) -> BTreeSet<LinkId> {
         self.lock().unencrypted.clone()
     }
 
-    /// The number of open links.
+    /// Returns the number of open links.
     pub(crate) fn count(&self) -> usize {
         self.lock().queues.len()
     }
 
-    /// Tells the machine; when its loop has ended nobody needs to know.
+    /// Sends an input to the machine; ignored if the machine's loop has ended.
     pub(crate) async fn tell(&self, input: Input) {
         let _ended = self.driver.send(node::Input::Mesh(input)).await.is_err();
     }
 
-    /// Tells people, if any listen.
+    /// Sends an input to the machine that decides about certificates; ignored if its loop has ended.
+    pub(crate) async fn tell_credentials(&self, input: credentials::Input) {
+        let _ended = self.credentials.send(input).await.is_err();
+    }
+
+    /// Publishes an event to the subscribers, if there are any.
     pub(crate) fn notice(&self, event: Event) {
         let _nobody = self.notices.send(Notice::Transport(event)).is_err();
     }
 }
 
-impl Pump {
-    async fn run(mut self, opened: Input, renewal: Renewal) {
+impl LinkTask {
+    async fn run(mut self, opened: Input, generation: u64) {
         self.links.tell(opened).await;
-        let mut expires = pin!(self.expiry.comes_near());
-        let mut distrusted = pin!(renewal.follow(self.links.clone(), self.link));
+        let opened = credentials::Input::LinkOpened {
+            link: self.link,
+            dialed: self.channel.is_some(),
+            expiry: self.expiry,
+            generation,
+        };
+        self.links.tell_credentials(opened).await;
         let reason = loop {
-            match self.next(expires.as_mut(), distrusted.as_mut()).await {
+            match self.next().await {
                 Next::Packet(packet) => match self.unpack(packet) {
                     Ok(Some(message)) => self.receive(message).await,
                     Ok(None) => {}
@@ -338,14 +353,12 @@ impl Pump {
                 Next::Failed(status) if is_malformed(&status) => {
                     break Some(self.malformed(status.message().to_owned()));
                 }
-                Next::Expired => break Some(CloseReason::Local(LocalClose::Expired)),
-                Next::Untrusted => break Some(CloseReason::Local(LocalClose::Untrusted)),
                 // The other end closes for the same certificate, perhaps by a clock that is ahead.
-                Next::Failed(_) | Next::PeerEnded if self.expiry.explains_an_end() => {
+                Next::Failed(_) | Next::PeerEnded if self.expiry.explains_an_end(clock::wall()) => {
                     break Some(CloseReason::Local(LocalClose::Expired));
                 }
                 Next::Failed(status) => {
-                    let failure = self.fate.take_failure();
+                    let failure = self.connection.take_failure();
                     break Some(failure::closing(&status, failure.as_ref()));
                 }
                 Next::PeerEnded => break Some(CloseReason::Farewell),
@@ -353,6 +366,9 @@ impl Pump {
                     break Some(CloseReason::Local(LocalClose::Overflow));
                 }
                 Next::Ending(Ending::Closed) => break None,
+                Next::Ending(Ending::ForCertificate(reason)) => {
+                    break Some(CloseReason::Local(reason));
+                }
                 Next::Ending(Ending::GivenUp) => {
                     break Some(CloseReason::Local(LocalClose::GivenUp));
                 }
@@ -361,21 +377,11 @@ impl Pump {
         self.end(reason).await;
     }
 
-    async fn next(
-        &mut self,
-        mut expires: Pin<&mut impl Future<Output = ()>>,
-        mut distrusted: Pin<&mut impl Future<Output = ()>>,
-    ) -> Next {
+    async fn next(&mut self) -> Next {
         let Self { queue, inbound, .. } = self;
         poll_fn(|context| {
             if let Poll::Ready(ending) = queue.poll_ending(context) {
                 return Poll::Ready(Next::Ending(ending));
-            }
-            if expires.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Next::Expired);
-            }
-            if distrusted.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Next::Untrusted);
             }
             Pin::new(&mut *inbound)
                 .poll_next(context)
@@ -388,7 +394,7 @@ impl Pump {
         .await
     }
 
-    /// Takes out what is for the overlay; what is left is for the machine.
+    /// Removes the overlay's signal from a packet; returns the message for the machine.
     fn unpack(&self, packet: Packet) -> Result<Option<Message>, String> {
         let parts = Parts::try_from(packet).map_err(|error| error.to_string())?;
         self.links.counters.received(parts.encoded_len());
@@ -396,11 +402,9 @@ impl Pump {
         if let Some(signal) = signal {
             let taken = match (&self.path, signal) {
                 (Some(path), signal) => path.receive(signal),
-                // What others could do is nothing to a node without an overlay.
-                (None, Signal::Offer(_)) => Ok(()),
-                (None, _) => Err(Broken::Uninvited),
+                (None, signal) => Violation::without_path(&signal).map_or(Ok(()), Err),
             };
-            taken.map_err(|broken| format!("overlay: {broken}"))?;
+            taken.map_err(|violation| format!("overlay: {violation}"))?;
         }
         let greeting = match &message {
             Some(Message::Mesh(gossip::Message::Hello(hello))) => Some(&hello.record),
@@ -408,7 +412,7 @@ impl Pump {
             Some(_) | None => None,
         };
         if let (Some(path), Some(record)) = (&self.path, greeting) {
-            path.greeted(record.rank().instance);
+            path.handshaken(record.rank().instance);
         }
         Ok(message)
     }
@@ -431,6 +435,8 @@ impl Pump {
     async fn end(mut self, reason: Option<CloseReason>) {
         let grace = self.links.limits.close_grace;
         let known = self.links.forget(self.link);
+        let closed = credentials::Input::LinkClosed { link: self.link };
+        self.links.tell_credentials(closed).await;
         if reason.is_none_or(in_order) {
             self.queue.close();
         } else {
@@ -446,24 +452,27 @@ impl Pump {
                 })
                 .await;
         }
-        self.links.bury(self.link);
+        self.links.retire(self.link);
         let ended_there = reason == Some(CloseReason::Farewell);
         if reason.is_none_or(in_order) && !ended_there {
-            // What we still have to say goes out while the peer reads; its own end says that it has read it.
+            // The waiting messages are sent while the peer reads; the end of its stream confirms
+            // that it has read them.
             let read_out = async { while let Ok(Some(_)) = self.inbound.message().await {} };
             let _late = time::timeout(grace, read_out).await.is_err();
         }
         drop(self.inbound);
         self.channel = None;
         if reason.is_none_or(in_order) {
-            let _late = time::timeout(grace, self.fate.wait_gone()).await.is_err();
+            let _late = time::timeout(grace, self.connection.wait_gone())
+                .await
+                .is_err();
         }
         self.queue.discard();
-        self.fate.kill();
+        self.connection.kill();
     }
 }
 
-/// Whether a link that ends for this reason still sends what waits on it.
+/// Returns whether a link that ends for this reason still sends its waiting messages.
 const fn in_order(reason: CloseReason) -> bool {
     match reason {
         CloseReason::Farewell
@@ -477,8 +486,8 @@ const fn in_order(reason: CloseReason) -> bool {
     }
 }
 
-/// Whether a status made on this side says that the stream held no message: too long, or no packet. Statuses that
-/// come from the connection below have a source.
+/// Returns whether a status was created locally because the stream contained an invalid message:
+/// too long, or not a packet. A status that comes from the connection has a source.
 fn is_malformed(status: &Status) -> bool {
     let made_here = std::error::Error::source(status).is_none();
     made_here && matches!(status.code(), Code::OutOfRange | Code::Internal)

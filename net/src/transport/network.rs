@@ -1,4 +1,4 @@
-//! Where connections come from: the operating system's TCP here, a simulated network in `sim/wire`.
+//! The network: the operating system's TCP, or a simulated network in `sim/wire`.
 
 use super::attempts;
 use phalanx_core::gossip::Address;
@@ -15,8 +15,9 @@ pub trait Network: Clone + Send + Sync + 'static {
     /// A bound port.
     type Listener: Listener<Io = Self::Io>;
 
-    /// Connects to an address, and says which it was in the end; a name is resolved first, at each call, and each of its
-    /// addresses is tried. An unknown name is the error `HostUnreachable`.
+    /// Connects to an address; returns the connection and the socket address. A host name is
+    /// resolved at each call, and each of its addresses is tried. An unknown name is the error
+    /// `HostUnreachable`.
     fn connect(
         &self,
         address: &Address,
@@ -31,19 +32,19 @@ pub trait Listener: Send + 'static {
     /// A connection.
     type Io;
 
-    /// The next connection and who connected.
+    /// Returns the next connection and its remote address.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, SocketAddr)>> + Send;
 
-    /// The address that is listened on.
+    /// Returns the listening address.
     ///
     /// # Errors
-    /// When the operating system does not tell.
+    /// If the operating system does not provide it.
     fn local_address(&self) -> io::Result<SocketAddr>;
 
-    /// The address of this end of a connection, whoever made it.
+    /// Returns the address of this end of a connection, accepted or dialled.
     ///
     /// # Errors
-    /// When the operating system does not tell.
+    /// If the operating system does not provide it.
     fn local_end(io: &Self::Io) -> io::Result<SocketAddr>;
 }
 
@@ -65,7 +66,7 @@ impl Network for Tcp {
                 attempts::first_of(found, TcpStream::connect).await?
             }
         };
-        // Frames are batched by core: waiting for more helps nobody.
+        // Frames are batched by core, so Nagle's algorithm would only add delay.
         stream.set_nodelay(true)?;
         Ok((stream, remote))
     }
@@ -81,7 +82,7 @@ impl Listener for TcpListener {
     async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
             let (stream, remote) = Self::accept(self).await?;
-            // One that refuses this is gone already.
+            // A connection that rejects this option has already been closed.
             if stream.set_nodelay(true).is_ok() {
                 return Ok((stream, remote));
             }

@@ -1,22 +1,29 @@
 //! A whole node: machine, loop, transport and store, on any network.
 
 use super::accept::{self, Gate};
-use super::complaints::Complaints;
 use super::connection::Connections;
-use super::credentials::Credentials;
+use super::credentials::CurrentProof;
 use super::dial::Dialer;
+use super::lifetime::{closed, until};
+use super::limits::Limits;
+use super::link_requests::LinkRequests;
 use super::links::Links;
 use super::network::{Listener, Network};
 use super::performer::{MeshPerformer, Observer, keep_epochs};
+use super::rate_limited_warnings::RateLimitedWarnings;
+use super::renewal::{self, CredentialsPerformer};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
-use super::wishes::Wishes;
-use super::{Event, Limits, Notice, Tasks, Traffic};
-use crate::channel::Desk;
-use crate::driver::{self, Epoch, Handle, Inbox};
+use super::tasks::Tasks;
+use super::traffic::Traffic;
+use crate::applications::registry::ChannelRegistry;
+use crate::clock;
+use crate::driver::{self, Handle, Inbox, TimeOrigin};
 use crate::identity::{Identity, IdentityError, Place};
+use crate::link::{Event, Notice};
 use crate::overlay::{Overlay, OverlayStatus, Paths};
-use crate::store::EpochStore;
+use crate::store::Store;
+use phalanx_core::credentials::{self, Credentials};
 use phalanx_core::gossip::{self, Input, LinkId};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
@@ -34,14 +41,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
-/// Notices kept for a listener that is slow; it loses older ones.
+/// Number of notices kept for a slow subscriber; it loses older ones.
 const NOTICES: usize = 4096;
-/// HTTP/2's keepalive is this many times core's heartbeat bound: core decides, HTTP/2 is the backstop.
+/// Factor between core's heartbeat bound and the HTTP/2 keepalive: core decides, HTTP/2 is the
+/// fallback.
 const KEEPALIVE_FACTOR: u32 = 3;
-/// Authenticated connections that wait for HTTP/2.
+/// Number of authenticated connections that may wait for HTTP/2.
 const INCOMING: usize = 64;
 
-/// Why a node did not start.
+/// Reason why a node did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The port could not be bound.
@@ -49,10 +57,10 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// The identity is of no use for TLS.
+    /// The identity cannot be used for TLS.
     #[error(transparent)]
     Identity(#[from] IdentityError),
 }
@@ -62,15 +70,16 @@ fn listen_mend(error: &io::Error) -> String {
     if is(io::ErrorKind::AddrInUse) {
         "another program listens there; stop it or choose another port".to_owned()
     } else if is(io::ErrorKind::AddrNotAvailable) {
-        "this machine has no such address; choose one of its own, or 0.0.0.0".to_owned()
+        "this machine does not have this address; choose one of its addresses, or 0.0.0.0"
+            .to_owned()
     } else if is(io::ErrorKind::PermissionDenied) {
-        "this user may not; choose a port above 1023".to_owned()
+        "this user is not allowed to; choose a port above 1023".to_owned()
     } else {
         error.to_string()
     }
 }
 
-/// A bound port that is not served yet: its address can go into the node's content.
+/// A bound port that is not served yet: its address can be published in the node's record.
 #[derive(Debug)]
 pub struct Bound<N: Network> {
     network: N,
@@ -78,23 +87,23 @@ pub struct Bound<N: Network> {
     address: SocketAddr,
 }
 
-/// What a node is made of, beside its port.
+/// The parts of a node, except its port.
 pub struct Settings<S> {
-    /// The machine's configuration; its id and mesh are the identity's.
+    /// The machine's configuration; its id and mesh must be those of the identity.
     pub config: gossip::Config,
-    /// Feeds the machine's random choices.
+    /// Seed of the machine's random choices.
     pub seed: u64,
-    /// Who the node is, and whom it trusts.
+    /// The node's credentials and trust anchors.
     pub identity: Identity,
-    /// Where the epoch is kept.
+    /// The durable items of the node, its epoch among them.
     pub store: S,
-    /// Where links need not be encrypted, if the other end says so too.
+    /// Subnets in which links are unencrypted if the other end lists the subnet too.
     pub trusted: TrustedSubnets,
-    /// Bounds of the transport.
+    /// Limits of the transport.
     pub limits: Limits,
-    /// Sees every input before the machine does.
+    /// Called with every input before the machine processes it.
     pub observer: Option<Observer>,
-    /// Makes a data path beside each link, if there is one.
+    /// Creates a data path beside each link, if set.
     pub overlay: Option<Arc<dyn Overlay>>,
 }
 
@@ -107,18 +116,20 @@ impl<S> std::fmt::Debug for Settings<S> {
     }
 }
 
-/// A running node. Cloning shares it.
+/// A running node. Clones share it.
 #[derive(Clone)]
 pub struct MeshNode {
     driver: Handle<Node>,
     pub(super) links: Links,
-    desk: Desk,
+    channel_registry: ChannelRegistry,
     connections: Connections,
-    credentials: Credentials,
+    credentials: CurrentProof,
+    /// Whether a new certificate was requested and the request was not taken.
+    requested: watch::Sender<bool>,
     left: watch::Receiver<bool>,
     closing: watch::Sender<bool>,
     address: SocketAddr,
-    pub(super) wishes: Wishes,
+    pub(super) link_requests: LinkRequests,
     /// What it runs on: what is held of it may be dropped elsewhere.
     runtime: runtime::Handle,
 }
@@ -135,7 +146,7 @@ impl<N: Network> Bound<N> {
     /// Binds a port.
     ///
     /// # Errors
-    /// When the network does not give it: taken, not ours, not allowed.
+    /// If the network rejects the address: in use, not local, or not permitted.
     pub async fn bind(network: N, address: SocketAddr) -> Result<Self, StartError> {
         let listen = |error| StartError::Listen { address, error };
         let listener = network.bind(address).await.map_err(listen)?;
@@ -147,17 +158,17 @@ impl<N: Network> Bound<N> {
         })
     }
 
-    /// The address that is listened on; its port is the real one when port 0 was asked for.
+    /// Returns the listening address; its port is the assigned one if port 0 was requested.
     pub const fn local_address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Starts the node. `routes` makes the services that share its port; they find their caller in the request's
-    /// extensions as [`Caller`](super::Caller).
+    /// Starts the node. `routes` creates further services on its port; they find their caller in
+    /// the extensions of the request as [`Caller`](super::Caller).
     ///
     /// # Errors
     /// When the identity is of no use for TLS.
-    pub fn start<S: EpochStore>(
+    pub fn start<S: Store>(
         self,
         settings: Settings<S>,
         routes: impl FnOnce(&MeshNode) -> Routes,
@@ -172,18 +183,20 @@ impl<N: Network> Bound<N> {
             observer,
             overlay,
         } = settings;
-        let credentials = Credentials::new(identity, trusted)?;
+        let credentials = CurrentProof::new(identity, trusted)?;
         let inbox = Inbox::new();
         let (left, has_left) = watch::channel(false);
-        let mut node = MeshNode::new(&inbox, limits, has_left, self.address, credentials.clone());
+        let lifecycle = Inbox::new();
+        let handles = (inbox.handle(), lifecycle.handle());
+        let mut node = MeshNode::new(handles, limits, has_left, self.address, credentials.clone());
         node.links.paths = overlay.map(|overlay| {
-            let paths = Paths::new(overlay, config.id.clone(), config.instance);
+            let notices = node.links.notices.clone();
+            let paths = Paths::new(overlay, config.id.clone(), config.instance, notices);
             Arc::new(paths)
         });
         let links = node.links.clone();
         let keepalive = config.tuning.heartbeat_interval_max * KEEPALIVE_FACTOR;
-        let link_service =
-            LinkService::server(links.clone(), config.mesh.clone(), credentials.clone());
+        let link_service = LinkService::server(links.clone(), config.mesh.clone());
         let routes = routes(&node).add_service(link_service);
         let (out, incoming) = mpsc::channel(INCOMING);
         node.serve(routes, ReceiverStream::new(incoming), keepalive);
@@ -192,7 +205,7 @@ impl<N: Network> Bound<N> {
             connections: node.connections.clone(),
             links: links.clone(),
             out,
-            complaints: Arc::new(Mutex::new(Complaints::new())),
+            warnings: Arc::new(Mutex::new(RateLimitedWarnings::new())),
         };
         let tasks = links.tasks.clone();
         tasks.spawn(until(accept::accept(self.listener, gate), node.closed()));
@@ -212,14 +225,15 @@ impl<N: Network> Bound<N> {
             orders,
             closing: node.closing.clone(),
             left,
-            serving: node.desk.serving(),
+            dispatcher: node.channel_registry.dispatcher(),
             observer,
         };
-        let epoch = Epoch::begin();
-        let machine = Node::new(config, seed, epoch.now());
+        let origin = TimeOrigin::begin();
+        node.follow_certificates(lifecycle, seed, origin);
+        let machine = Node::new(config, seed, origin.now());
         let ends = EndsNode(node.closing.clone());
         tasks.spawn(async move {
-            drop(driver::run(machine, performer, inbox, epoch).await);
+            drop(driver::run(machine, performer, inbox, origin).await);
             drop(ends);
         });
         let first = node.clone();
@@ -228,7 +242,7 @@ impl<N: Network> Bound<N> {
     }
 }
 
-/// Without its machine's loop a node is nothing: when the loop ends, even by a panic, so does the port.
+/// Ends the node when its machine's loop ends, even by a panic: a node without its loop is useless.
 struct EndsNode(watch::Sender<bool>);
 
 impl Drop for EndsNode {
@@ -237,56 +251,48 @@ impl Drop for EndsNode {
     }
 }
 
-/// Waits until a node ends.
-pub(super) fn closed(closing: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + use<> {
-    let mut closing = closing.subscribe();
-    async move {
-        // An error means that the node is gone, which is an end too.
-        let _gone = closing.wait_for(|closing| *closing).await.is_err();
-    }
-}
-
-/// Runs a task until a signal comes.
-pub(super) async fn until(task: impl Future<Output = ()>, signal: impl Future<Output = ()>) {
-    let (mut task, mut signal) = (std::pin::pin!(task), std::pin::pin!(signal));
-    std::future::poll_fn(|context| {
-        let signalled = signal.as_mut().poll(context);
-        if signalled.is_ready() {
-            signalled
-        } else {
-            task.as_mut().poll(context)
-        }
-    })
-    .await;
-}
-
 impl MeshNode {
     fn new(
-        inbox: &Inbox<Node>,
+        (driver, lifecycle): (Handle<Node>, Handle<Credentials>),
         limits: Limits,
         left: watch::Receiver<bool>,
         address: SocketAddr,
-        credentials: Credentials,
+        credentials: CurrentProof,
     ) -> Self {
         let (notices, _) = broadcast::channel(NOTICES);
         let (closing, _) = watch::channel(false);
-        let driver = inbox.handle();
-        let links = Links::new(driver.clone(), Tasks::new(), limits, notices);
+        let links = Links::new(driver.clone(), lifecycle, Tasks::new(), limits, notices);
         Self {
             driver,
             links,
-            desk: Desk::default(),
+            channel_registry: ChannelRegistry::default(),
             connections: Connections::default(),
             credentials,
+            requested: watch::channel(false).0,
             left,
             closing,
             address,
-            wishes: Wishes::default(),
+            link_requests: LinkRequests::default(),
             runtime: runtime::Handle::current(),
         }
     }
 
-    /// Speaks HTTP/2 on what comes in, until the node ends.
+    /// Runs the machine that decides about certificates, until the node ends.
+    fn follow_certificates(&self, inbox: Inbox<Credentials>, seed: u64, origin: TimeOrigin) {
+        let validity = self.identity().validity();
+        let machine = Credentials::new(validity, clock::wall(), seed, origin.now());
+        let performer = CredentialsPerformer {
+            links: self.links.clone(),
+            proof: self.credentials.clone(),
+            requested: self.requested.clone(),
+        };
+        let run = async move { drop(driver::run(machine, performer, inbox, origin).await) };
+        self.links.tasks.spawn(until(run, self.closed()));
+        let follow = renewal::follow(self.credentials.clone(), self.links.clone());
+        self.links.tasks.spawn(until(follow, self.closed()));
+    }
+
+    /// Serves HTTP/2 on the incoming connections, until the node ends.
     fn serve<Io>(
         &self,
         routes: Routes,
@@ -302,75 +308,77 @@ impl MeshNode {
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, self.closed());
         self.links.tasks.spawn(async move {
-            // It serves until the end; what fails is one connection at a time.
+            // The server runs until the end; its errors concern single connections.
             let _ended = server.await.is_err();
         });
     }
 
-    /// The way to the machine.
+    /// Returns the handle of the machine.
     #[must_use]
     pub const fn driver(&self) -> &Handle<Node> {
         &self.driver
     }
 
-    /// The applications on the node.
-    pub(crate) const fn desk(&self) -> &Desk {
-        &self.desk
+    /// The open channels of the applications on the node.
+    pub(crate) const fn channel_registry(&self) -> &ChannelRegistry {
+        &self.channel_registry
     }
 
-    /// Runs a task until it or the node ends.
+    /// Runs a task until it completes or the node ends.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let entered = self.runtime.enter();
         self.links.tasks.spawn(until(task, self.closed()));
         drop(entered);
     }
 
-    /// Whether this node goes by an id.
+    /// Returns whether this node has the id.
     pub(super) fn is(&self, id: &NodeId) -> bool {
         self.credentials.current().identity.subject().id() == id
     }
 
-    /// The address that is listened on.
+    /// Returns the listening address.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What happens from here on.
+    /// Subscribes to the notices that follow.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
         self.links.notices.subscribe()
     }
 
-    /// What went over all links so far.
+    /// Returns the traffic on all links so far.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.links.counters.read()
     }
 
-    /// What the node proves itself with now.
+    /// Returns the current identity.
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.credentials.current().identity.clone()
     }
 
-    /// The subnets in which links need not be encrypted.
+    /// Returns the subnets in which links need not be encrypted.
     #[must_use]
     pub fn trusted_subnets(&self) -> TrustedSubnets {
         self.credentials.current().trusted().clone()
     }
 
-    /// The open links that are authenticated and not encrypted.
+    /// Returns the open links that are authenticated but not encrypted.
     #[must_use]
     pub fn unencrypted_links(&self) -> BTreeSet<LinkId> {
         self.links.unencrypted()
     }
 
-    /// Proves itself with another identity of the same subject from here on. Every link gets a successor that is made
-    /// with it, and closes when that stands; one whose peer is not trusted by the new identity closes in any case.
+    /// Replaces the identity by another one of the same subject. Every link is replaced by one with
+    /// the new identity, and closes when the new one is established. A link whose peer is not
+    /// trusted by the new identity closes in any case.
     ///
     /// # Errors
-    /// When it is somebody else's, or of no use for TLS; the earlier identity then stays.
+    /// If the identity is that of another subject or cannot be used for TLS; the previous identity
+    /// then stays in use.
     pub fn renew(&self, identity: Identity) -> Result<(), IdentityError> {
         let current = self.credentials.current();
         let (wanted, found) = (current.identity.subject(), identity.subject());
@@ -384,31 +392,56 @@ impl MeshNode {
         self.credentials.replace(identity)
     }
 
-    /// The node's overlay and its data paths; none if it has no overlay.
+    /// Waits until a new certificate is due. The caller obtains one and answers by [`renew`](Self::renew),
+    /// [`renewal_unchanged`](Self::renewal_unchanged) or [`renewal_failed`](Self::renewal_failed); the request is not
+    /// repeated before that.
+    pub fn renewal_due(&self) -> impl Future<Output = ()> + Send + use<> {
+        let requested = self.requested.clone();
+        async move {
+            // The sender lives as long as this does.
+            let _gone = requested.subscribe().wait_for(|it| *it).await.is_err();
+            requested.send_replace(false);
+        }
+    }
+
+    /// Answers a request for a certificate: the source holds none but the one in use.
+    pub async fn renewal_unchanged(&self) {
+        self.links
+            .tell_credentials(credentials::Input::Unchanged)
+            .await;
+    }
+
+    /// Answers a request for a certificate: none could be obtained, for this reason. The request is retried.
+    pub async fn renewal_failed(&self, reason: String) {
+        let failed = credentials::Input::RequestFailed { reason };
+        self.links.tell_credentials(failed).await;
+    }
+
+    /// Returns the node's overlay and its data paths; `None` without an overlay.
     #[must_use]
     pub fn overlay(&self) -> Option<OverlayStatus> {
         self.links.paths.as_ref().map(|paths| paths.status())
     }
 
-    /// The number of open links that were made before the present identity took its place.
+    /// Returns the number of open links that were made with an earlier identity.
     #[must_use]
     pub fn outdated_links(&self) -> usize {
         self.links.before(self.credentials.current().generation)
     }
 
-    /// The number of open links, greetings included.
+    /// Returns the number of open links, including those in the handshake.
     #[must_use]
     pub fn links(&self) -> usize {
         self.links.count()
     }
 
-    /// The number of connections that others have to us.
+    /// Returns the number of connections accepted by this node.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.accepted()
     }
 
-    /// The number of tasks that run for this node.
+    /// Returns the number of running tasks of this node.
     #[must_use]
     pub fn tasks(&self) -> usize {
         self.links.tasks.count()
@@ -417,17 +450,17 @@ impl MeshNode {
     /// Delivers an input to the machine.
     ///
     /// # Errors
-    /// When the node has ended.
+    /// If the node has ended.
     pub async fn send(&self, input: Input) -> Result<(), driver::Stopped> {
         self.driver.send(node::Input::Mesh(input)).await
     }
 
-    /// Waits until the node ends: because it was told to, or because its machine's loop failed.
+    /// Waits until the node ends: on request, or because its machine's loop failed.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
         closed(&self.closing)
     }
 
-    /// Waits until the machine has left the mesh, whoever told it to.
+    /// Waits until the machine has left the mesh.
     pub fn has_left(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut left = self.left.clone();
         async move {
@@ -438,8 +471,8 @@ impl MeshNode {
         }
     }
 
-    /// Leaves the mesh gracefully: true once everything that had to be said is sent, false if that took longer
-    /// than `grace`.
+    /// Leaves the mesh gracefully. Returns true once all messages about it are sent, false if this
+    /// took longer than `grace`.
     pub async fn leave(&self, grace: Duration) -> bool {
         if self.send(Input::Leave).await.is_err() {
             return false;
@@ -450,8 +483,8 @@ impl MeshNode {
             .is_ok_and(|left| left.is_ok())
     }
 
-    /// Ends the node: links are closed after what waits on them, then everything stops, within twice the limit's
-    /// `shutdown_grace`.
+    /// Ends the node: links close after their waiting messages are sent, then all tasks stop,
+    /// within twice the `shutdown_grace` of the limits.
     pub async fn shutdown(&self) {
         let grace = self.links.limits.shutdown_grace;
         self.driver.stop().await;
@@ -465,11 +498,11 @@ impl MeshNode {
         };
         until(self.links.tasks.finish(grace * 2), kill).await;
         self.connections.kill_all();
-        // What was being opened meanwhile.
+        // Closes links that were opened meanwhile.
         self.links.close_all();
     }
 
-    /// Tells people something, if any listen.
+    /// Publishes an event to the subscribers, if there are any.
     pub fn notice(&self, event: Event) {
         self.links.notice(event);
     }

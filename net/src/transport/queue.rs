@@ -1,26 +1,23 @@
-//! What waits to go out on one link.
+//! The queue of outgoing messages of one link.
 //!
-//! Bounded in messages and bytes: a peer that reads too slowly loses the link, not the node its memory.
-//! Reconciliation (frames with [`sync`](phalanx_core::gossip::message::Frame::sync)) is bulk: everything else of the
-//! mesh overtakes it, so that a snapshot does not hold up heartbeats and news. Applications' data comes last: the mesh
-//! overtakes it; what overlays say comes between the two. Two kinds of message never overtake: `Goodbye`, which ends the link, and a frame with a set hash,
-//! which speaks of what the mesh sent before it.
+//! The queue is bounded in messages and bytes: a peer that reads too slowly loses its link instead of filling the node's
+//! memory. The order is that of [`Lanes`], in which
+//! [`Message::placement`](phalanx_core::node::Message::placement) says where a message waits.
 
 use crate::wire::Parts;
-use phalanx_core::gossip::Message as Mesh;
-use phalanx_core::node::Message;
-use std::collections::VecDeque;
+use phalanx_core::lane::{Lane, Lanes, Placement};
+use phalanx_core::link::LocalClose;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use tokio_stream::Stream;
 
-/// The bounds of a queue.
+/// The limits of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
-    /// The most messages that wait.
+    /// Maximum number of waiting messages.
     pub messages: usize,
-    /// The most bytes they take encoded.
+    /// Maximum encoded size of the waiting messages, in bytes.
     pub bytes: usize,
 }
 
@@ -33,54 +30,48 @@ impl Default for QueueLimits {
     }
 }
 
-/// What became of a queue.
+/// The end of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// We close the link: what waits is still sent.
+    /// This node closed the link: waiting messages are still sent.
     Closed,
-    /// It was full: the link is broken, what waited is thrown away.
+    /// The queue was full: the link is broken, and waiting messages are discarded.
     Overflowed,
-    /// An overlay gave the link up: what waits is still sent.
+    /// An overlay closed the link: waiting messages are still sent.
     GivenUp,
+    /// This node closed the link for the sake of a certificate: waiting messages are still sent.
+    ForCertificate(LocalClose),
 }
 
 #[derive(Debug)]
 struct State {
-    urgent: VecDeque<Parts>,
-    bulk: VecDeque<Parts>,
-    /// What overlays say.
-    overlay: VecDeque<Parts>,
-    /// Applications' data.
-    data: VecDeque<Parts>,
+    lanes: Lanes<Parts>,
     bytes: usize,
     ending: Option<Ending>,
-    /// Who sends on the stream.
+    /// Waker of the task that sends on the stream.
     sender: Option<Waker>,
-    /// Who reads the stream, and must learn of an ending.
+    /// Waker of the task that reads the stream, to notify it of the end.
     reader: Option<Waker>,
 }
 
-/// One link's queue: the node's end.
+/// The queue of one link, at the node's side.
 #[derive(Debug)]
 pub(crate) struct Queue {
     limits: QueueLimits,
     state: Mutex<State>,
 }
 
-/// One link's queue: the stream's end. It ends when the queue was closed and is empty.
+/// The queue of one link, at the stream's side. The stream ends when the queue is closed and empty.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     queue: Arc<Queue>,
 }
 
 impl Queue {
-    /// An empty queue: the node's end and the stream's.
+    /// Creates an empty queue: the node's side and the stream's side.
     pub(crate) fn new(limits: QueueLimits) -> (Arc<Self>, Outbound) {
         let state = State {
-            urgent: VecDeque::new(),
-            bulk: VecDeque::new(),
-            overlay: VecDeque::new(),
-            data: VecDeque::new(),
+            lanes: Lanes::new(),
             bytes: 0,
             ending: None,
             sender: None,
@@ -97,7 +88,8 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a message into the queue. When it is full the queue overflows; after an ending nothing happens.
+    /// Appends a message. A full queue overflows; after the end of the queue the message is
+    /// dropped.
     pub(crate) fn push(&self, parts: impl Into<Parts>) {
         let parts = parts.into();
         let length = parts.encoded_len();
@@ -105,24 +97,29 @@ impl Queue {
         if state.ending.is_some() {
             return;
         }
-        if state.len() >= self.limits.messages || state.bytes + length > self.limits.bytes {
+        if state.lanes.len() >= self.limits.messages || state.bytes + length > self.limits.bytes {
             state.throw_away();
             state.end(Ending::Overflowed);
             return;
         }
         state.bytes += length;
-        state.lane(&parts).push_back(parts);
+        state.lanes.push(placement(&parts), parts);
         wake(&mut state.sender);
     }
 
-    /// Takes nothing more; what waits is still sent.
+    /// Accepts no further messages; waiting ones are still sent.
     pub(crate) fn close(&self) {
         self.end(Ending::Closed);
     }
 
-    /// The same, by the wish of an overlay.
+    /// The same, on request of an overlay.
     pub(crate) fn give_up(&self) {
         self.end(Ending::GivenUp);
+    }
+
+    /// The same, for the sake of a certificate.
+    pub(crate) fn close_for(&self, reason: LocalClose) {
+        self.end(Ending::ForCertificate(reason));
     }
 
     fn end(&self, ending: Ending) {
@@ -132,7 +129,7 @@ impl Queue {
         }
     }
 
-    /// Takes nothing more and throws away what waits.
+    /// Accepts no further messages and discards the waiting ones.
     pub(crate) fn discard(&self) {
         let mut state = self.lock();
         state.throw_away();
@@ -140,7 +137,7 @@ impl Queue {
         state.end(ending);
     }
 
-    /// The queue's ending, once there is one.
+    /// Returns the end of the queue, once it has ended.
     pub(crate) fn poll_ending(&self, context: &Context<'_>) -> Poll<Ending> {
         let mut state = self.lock();
         match state.ending {
@@ -154,54 +151,8 @@ impl Queue {
 }
 
 impl State {
-    fn len(&self) -> usize {
-        let lanes = [&self.urgent, &self.bulk, &self.overlay, &self.data];
-        lanes.into_iter().map(VecDeque::len).sum()
-    }
-
-    /// Where a message waits.
-    fn lane(&mut self, parts: &Parts) -> &mut VecDeque<Parts> {
-        let Some(message) = &parts.message else {
-            return &mut self.overlay;
-        };
-        let message = match message {
-            Message::Channel(_) => return &mut self.data,
-            Message::Mesh(message) => message,
-        };
-        match message {
-            Mesh::Goodbye(_) if !self.data.is_empty() => &mut self.data,
-            Mesh::Goodbye(_) if !self.overlay.is_empty() => &mut self.overlay,
-            Mesh::Goodbye(_) if !self.bulk.is_empty() => &mut self.bulk,
-            Mesh::Frame(frame) if !frame.sync.is_empty() => &mut self.bulk,
-            Mesh::Frame(frame) if frame.hash.is_some() && !self.bulk.is_empty() => {
-                &mut self.bulk
-            }
-            Mesh::Goodbye(_)
-            | Mesh::Frame(_)
-            // First on their link: nothing waits when they come.
-            | Mesh::Hello(_)
-            | Mesh::Welcome(_)
-            | Mesh::Refuse(_) => &mut self.urgent,
-        }
-    }
-
-    fn take(&mut self) -> Option<Parts> {
-        let Self {
-            urgent,
-            bulk,
-            overlay,
-            data,
-            ..
-        } = self;
-        let mut lanes = [urgent, bulk, overlay, data].into_iter();
-        lanes.find_map(VecDeque::pop_front)
-    }
-
     fn throw_away(&mut self) {
-        self.urgent.clear();
-        self.bulk.clear();
-        self.overlay.clear();
-        self.data.clear();
+        self.lanes.clear();
         self.bytes = 0;
     }
 
@@ -209,6 +160,14 @@ impl State {
         self.ending = Some(ending);
         wake(&mut self.sender);
         wake(&mut self.reader);
+    }
+}
+
+/// Returns where a packet waits: with its message, or with the signals of data paths.
+fn placement(parts: &Parts) -> Placement {
+    match &parts.message {
+        Some(message) => message.placement(),
+        None => Placement::of(Lane::DataPath),
     }
 }
 
@@ -232,7 +191,7 @@ impl Stream for Outbound {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Parts>> {
         let mut state = self.queue.lock();
-        let next = state.take();
+        let next = state.lanes.pop();
         if let Some(parts) = next {
             state.bytes = state.bytes.saturating_sub(parts.encoded_len());
             return Poll::Ready(Some(parts));
@@ -250,7 +209,9 @@ mod tests {
     use super::*;
     use crate::overlay::Signal;
     use phalanx_core::channel::Data;
+    use phalanx_core::gossip::Message as Mesh;
     use phalanx_core::gossip::message::{Frame, Goodbye, Sync};
+    use phalanx_core::node::Message;
     use std::future::poll_fn;
     use tokio_stream::StreamExt;
 
@@ -285,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn heartbeats_overtake_bulk_but_hashes_and_goodbyes_keep_their_place() {
+    async fn heartbeats_overtake_bulk_data_but_hashes_and_goodbyes_do_not() {
         let (queue, mut outbound) = Queue::new(QueueLimits::default());
         let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Surplus));
         for message in [bulk(1), bulk(2), hash(7), heartbeat(), goodbye.clone()] {
@@ -300,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_mesh_overtakes_applications_data_but_a_goodbye_does_not() {
+    async fn the_mesh_overtakes_application_data_but_a_goodbye_does_not() {
         let (queue, mut outbound) = Queue::new(QueueLimits::default());
         let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Surplus));
         for message in [data(1), data(2), bulk(1), hash(7), heartbeat()] {
@@ -315,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_overlays_say_comes_after_the_mesh_and_before_data_and_a_goodbye_after_it() {
+    async fn overlay_signals_are_sent_between_the_mesh_and_data_and_before_a_goodbye() {
         let (queue, mut outbound) = Queue::new(QueueLimits::default());
         let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Surplus));
         queue.push(Signal::Ready);
@@ -337,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_bulk_everything_keeps_its_order() {
+    async fn without_bulk_data_all_messages_keep_their_order() {
         let (queue, mut outbound) = Queue::new(QueueLimits::default());
         let messages = [
             hash(1),

@@ -1,12 +1,13 @@
-//! The call with which a node opens a link to this one.
+//! The call by which another node opens a link to this node.
 
 use super::connection::Caller;
-use super::credentials::Credentials;
-use super::links::{Links, Origin, Stem};
+use super::expiry;
+use super::limits::LINK_MESSAGE_BYTES_MAX;
+use super::links::{Links, NewStream, Origin};
 use super::queue::Outbound;
-use super::renewal::Renewal;
-use super::{Event, LINK_MESSAGE_BYTES_MAX};
+use crate::clock;
 use crate::identity::Role;
+use crate::link::Event;
 use crate::wire::proto::Packet;
 use crate::wire::proto::mesh_server::{Mesh, MeshServer};
 use std::pin::Pin;
@@ -14,37 +15,32 @@ use std::task::{Context, Poll};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-/// Answers `Mesh.Link`.
+/// Handler of `Mesh.Link`.
 pub(crate) struct LinkService {
     links: Links,
     mesh: String,
-    credentials: Credentials,
 }
 
 impl LinkService {
-    /// The service of a node of `mesh`.
-    pub(crate) fn server(links: Links, mesh: String, credentials: Credentials) -> MeshServer<Self> {
-        let service = Self {
-            links,
-            mesh,
-            credentials,
-        };
+    /// Returns the service of a node of `mesh`.
+    pub(crate) fn server(links: Links, mesh: String) -> MeshServer<Self> {
+        let service = Self { links, mesh };
         MeshServer::new(service)
             .max_decoding_message_size(LINK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(LINK_MESSAGE_BYTES_MAX)
     }
 
-    /// Why this caller may not have a link.
+    /// Returns the reason why this caller may not have a link, if there is one.
     fn objection(&self, caller: &Caller) -> Option<String> {
         let subject = &caller.peer.subject;
         if subject.mesh() != self.mesh {
             return Some(format!("{subject} is not of mesh {:?}", self.mesh));
         }
         if subject.role() != Role::Node {
-            return Some(format!("{subject} is no node; only nodes open links"));
+            return Some(format!("{subject} is not a node; only nodes open links"));
         }
-        if caller.expiry.is_near() {
-            return Some(caller.expiry.to_string());
+        if caller.expiry.is_near(clock::wall()) {
+            return Some(expiry::in_words(caller.expiry));
         }
         None
     }
@@ -71,29 +67,28 @@ impl Mesh for LinkService {
             peer,
             remote,
             encrypted,
-            fate,
+            connection,
             expiry,
             generation,
             wire,
         } = caller;
-        let id = peer.subject.id().clone();
-        self.links.open(Stem {
+        self.links.open(NewStream {
             origin: Origin::Accepted,
-            peer: id,
+            peer,
             remote,
             encrypted,
             queue,
             inbound: request.into_inner(),
-            fate,
+            connection,
             expiry,
-            renewal: Renewal::new(&self.credentials, generation, peer, expiry, false),
+            generation,
             wire,
         });
         Ok(Response::new(Served(outbound)))
     }
 }
 
-/// What goes out on an accepted link.
+/// Outgoing messages of an accepted link.
 pub(crate) struct Served(Outbound);
 
 impl Stream for Served {
@@ -105,7 +100,7 @@ impl Stream for Served {
     }
 }
 
-/// What goes out on a dialled link.
+/// Outgoing messages of a dialled link.
 pub(crate) struct Sent(pub(crate) Outbound);
 
 impl Stream for Sent {

@@ -1,7 +1,7 @@
-//! Networks that this node trusts: what it sends there need not be encrypted.
+//! Trusted subnets, in which links need not be encrypted.
 //!
-//! A link is unencrypted only if both its ends trust the network in which the connection shows the other end. The records
-//! are then authenticated all the same. Calls are always encrypted.
+//! A link is unencrypted only if each end trusts the subnet of the other's address, as seen by the
+//! connection. Its records are still authenticated. Calls are always encrypted.
 
 use ipnet::{IpNet, Ipv4Net};
 use std::fmt;
@@ -9,29 +9,30 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The most subnets a node trusts.
+/// Maximum number of trusted subnets.
 pub const TRUSTED_SUBNETS_MAX: usize = 64;
-/// The bits of an IPv6 address before the IPv4 address in it.
+/// Number of bits before the IPv4 address in an IPv4-mapped IPv6 address.
 const MAPPED: u8 = 96;
 
-/// A network, as its first address and the length of its prefix.
+/// A subnet: its first address and the length of its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Subnet(IpNet);
 
-/// Why a text is no subnet. It goes on from the text.
+/// Reason why a text is not a valid subnet. The message continues a sentence that begins with the
+/// text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubnetError {
-    /// It is something else.
-    #[error("is no subnet; write ADDRESS/PREFIX, such as 10.0.0.0/8 or fd00::/8")]
+    /// The text has another form.
+    #[error("is not a valid subnet; write ADDRESS/PREFIX, such as 10.0.0.0/8 or fd00::/8")]
     Malformed,
-    /// It is an address.
-    #[error("is one address; write {0} if it alone is meant")]
+    /// The text is a single address.
+    #[error("is a single address; write {0} to mean this address only")]
     Address(IpNet),
-    /// It is an address in a subnet.
+    /// The address has bits set beyond the prefix.
     #[error("has bits set beyond its prefix; write {0}")]
     BitsBeyond(IpNet),
-    /// Connections over IPv4 never show it.
-    #[error("is an IPv4 network in the form of IPv6; write {0}")]
+    /// An IPv4 subnet in IPv6 form; connections over IPv4 never have such addresses.
+    #[error("is an IPv4 network in IPv6 form; write {0}")]
     Mapped(Ipv4Net),
 }
 
@@ -64,20 +65,20 @@ impl fmt::Display for Subnet {
     }
 }
 
-/// There are more than [`TRUSTED_SUBNETS_MAX`] subnets.
+/// More than [`TRUSTED_SUBNETS_MAX`] subnets were given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} subnets are too many; at most {TRUSTED_SUBNETS_MAX} are allowed")]
+#[error("{0} subnets exceed the limit of {TRUSTED_SUBNETS_MAX}")]
 pub struct TooManySubnets(usize);
 
-/// The subnets a node trusts; none, by default. Cloning shares them.
+/// The subnets that a node trusts; none by default. Clones share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedSubnets(Arc<[Subnet]>);
 
 impl TrustedSubnets {
-    /// Trusts these.
+    /// Creates a set of trusted subnets.
     ///
     /// # Errors
-    /// When they are more than [`TRUSTED_SUBNETS_MAX`].
+    /// If there are more than [`TRUSTED_SUBNETS_MAX`].
     pub fn new(subnets: &[Subnet]) -> Result<Self, TooManySubnets> {
         if subnets.len() > TRUSTED_SUBNETS_MAX {
             return Err(TooManySubnets(subnets.len()));
@@ -85,18 +86,19 @@ impl TrustedSubnets {
         Ok(Self(subnets.into()))
     }
 
-    /// Whether there are none.
+    /// Returns whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All of them.
+    /// Iterates over the subnets.
     pub fn iter(&self) -> impl Iterator<Item = &Subnet> {
         self.0.iter()
     }
 
-    /// Whether somebody at this address is in one of them. An IPv4 address in the form of IPv6 is an IPv4 address.
+    /// Returns whether an address is in one of the subnets. An IPv4-mapped IPv6 address counts as
+    /// an IPv4 address.
     #[must_use]
     pub fn contains(&self, remote: SocketAddr) -> bool {
         let address = remote.ip().to_canonical();
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_subnet_is_named_with_the_mend() {
+    fn an_invalid_subnet_is_an_error_with_its_fix() {
         let why = |text: &str| text.parse::<Subnet>().unwrap_err().to_string();
         let malformed = SubnetError::Malformed.to_string();
         for text in [
@@ -145,16 +147,16 @@ mod tests {
         assert!(why("fd00::1/8").ends_with("write fd00::/8"));
         assert_eq!(
             why("10.0.0.1"),
-            "is one address; write 10.0.0.1/32 if it alone is meant"
+            "is a single address; write 10.0.0.1/32 to mean this address only"
         );
         assert!(why("fd00::1").contains("write fd00::1/128"));
-        let mapped = "is an IPv4 network in the form of IPv6; write 10.0.0.0/8";
+        let mapped = "is an IPv4 network in IPv6 form; write 10.0.0.0/8";
         assert_eq!(why("::ffff:10.0.0.0/104"), mapped);
         assert_eq!(why("::ffff:10.1.0.0/104"), mapped);
     }
 
     #[test]
-    fn an_address_is_in_a_subnet_whichever_way_it_is_written() {
+    fn an_address_is_matched_in_ipv4_and_in_mapped_form() {
         let trusted = trusted(&["10.0.0.0/8", "192.0.2.7/32", "fd00::/8"]);
         let is = |ip: &str| trusted.contains(SocketAddr::new(ip.parse().unwrap(), 1));
         for inside in ["10.255.0.1", "::ffff:10.0.0.1", "192.0.2.7", "fdff::1"] {
@@ -174,13 +176,10 @@ mod tests {
     }
 
     #[test]
-    fn there_are_not_too_many() {
+    fn the_number_of_subnets_is_limited() {
         let one: Subnet = "::/0".parse().unwrap();
         assert!(TrustedSubnets::new(&[one; TRUSTED_SUBNETS_MAX]).is_ok());
         let error = TrustedSubnets::new(&[one; TRUSTED_SUBNETS_MAX + 1]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "65 subnets are too many; at most 64 are allowed"
-        );
+        assert_eq!(error.to_string(), "65 subnets exceed the limit of 64");
     }
 }

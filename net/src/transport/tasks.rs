@@ -1,4 +1,4 @@
-//! Every task that the transport starts, so that none outlives it.
+//! The tasks of the transport, tracked so that none outlives the node.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time;
 
-/// The tasks of one node. Cloning shares them.
+/// The tasks of one node. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Tasks {
-    /// None once the node is ending: nothing starts any more.
+    /// `None` once the node is ending: no further task is started.
     running: Arc<Mutex<Option<JoinSet<()>>>>,
 }
 
@@ -20,7 +20,7 @@ impl Default for Tasks {
 }
 
 impl Tasks {
-    /// No tasks.
+    /// Creates an empty set of tasks.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -32,13 +32,13 @@ impl Tasks {
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = running.as_mut() {
-            // Those that ended are let go here, so that the set stays as large as what runs.
+            // Completed tasks are removed here, so that the set contains only running tasks.
             while running.try_join_next().is_some() {}
             running.spawn(task);
         }
     }
 
-    /// The number of tasks that run.
+    /// Returns the number of running tasks.
     #[must_use]
     pub fn count(&self) -> usize {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,7 +48,8 @@ impl Tasks {
         })
     }
 
-    /// Starts nothing more, waits for what runs, and aborts what has not ended after `grace`.
+    /// Starts no further tasks, waits for the running ones, and aborts those still running after
+    /// `grace`.
     pub async fn finish(&self, grace: Duration) {
         let running = self
             .running
@@ -69,7 +70,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     #[tokio::test(start_paused = true)]
-    async fn finishing_waits_for_the_quick_and_aborts_the_slow() {
+    async fn finish_waits_for_quick_tasks_and_aborts_slow_ones() {
         let tasks = Tasks::new();
         let (quick, was_quick) = oneshot::channel();
         let (slow, was_slow) = oneshot::channel();
@@ -84,8 +85,8 @@ mod tests {
         assert_eq!(tasks.count(), 2);
         tasks.finish(Duration::from_secs(1)).await;
         assert!(was_quick.await.is_ok());
-        assert!(was_slow.await.is_err(), "the slow one was aborted");
+        assert!(was_slow.await.is_err(), "the slow task was aborted");
         tasks.spawn(async {});
-        assert_eq!(tasks.count(), 0, "nothing starts after the end");
+        assert_eq!(tasks.count(), 0, "no task starts after the end");
     }
 }

@@ -1,7 +1,7 @@
 //! What can be wrong with a packet.
 
-use crate::overlay::OfferError;
 use core::fmt;
+use phalanx_core::data_path::OfferError;
 use phalanx_core::identity::NameError;
 use phalanx_core::topology::record::ContentError;
 

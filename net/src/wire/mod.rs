@@ -1,20 +1,25 @@
 //! The wire format, and the only parser of what arrives on a link.
 //!
-//! [`proto`] is generated from `net/proto/mesh.proto`. A [`Message`] becomes a [`proto::Packet`] with `From`;
-//! a packet becomes a message with `TryFrom`, which checks every bound a machine relies on, so that malformed
-//! data never reaches one; what overlays say beside it is the other of its [`Parts`]. Whether a *well-formed* message is true or allowed is for core to judge.
+//! [`proto`] is generated from `net/proto/mesh.proto`. A [`Message`](phalanx_core::node::Message) becomes a
+//! [`proto::Packet`] with `From`; a packet becomes a message with `TryFrom`, which checks every bound a machine relies on,
+//! so that malformed data never reaches one. A signal of a data path beside the message is the other of a packet's
+//! [`Parts`]. Whether a *well-formed* message is true or allowed is for core to judge.
 //!
-//! Start with [`decode`] and [`encode`]. Bounds: a packet takes at most
-//! [`FRAME_BYTES_MAX`] bytes, and so do all collections in it together.
+//! Start with [`decode`] and [`encode`]. Each message has a file of its own, in which it is parsed, composed and, for
+//! tests, drawn at random: `hello`, `welcome`, `refuse`, `goodbye`, `frame`, `channel/data`, `data_path`; so have the parts that several messages share. `packet` joins them.
+//!
+//! Bounds: a packet takes at most [`FRAME_BYTES_MAX`](phalanx_core::size::FRAME_BYTES_MAX) bytes, and so do all
+//! collections in it together.
 
-mod compose;
+mod cell;
+mod channel;
+mod data_path;
 mod error;
-mod parse;
-mod parts;
-#[cfg(test)]
-mod tests;
-
-/// Types and services generated from the protocol definition.
+mod field;
+mod frame;
+mod goodbye;
+mod hello;
+mod packet;
 #[expect(
     clippy::allow_attributes_without_reason,
     clippy::too_many_lines,
@@ -22,41 +27,18 @@ mod tests;
     unused_qualifications,
     reason = "generated code"
 )]
-pub mod proto {
-    tonic::include_proto!("phalanx.mesh.v1");
-}
+pub mod proto;
+mod record;
+mod refuse;
+mod report;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod welcome;
 
-pub use compose::{address_bytes, edges};
+pub use channel::name::{channel, kind, version};
 pub use error::{Fault, WireError};
-pub use parse::{address, channel, kind, record, version};
-pub use parts::Parts;
-
-use phalanx_core::node::Message;
-use phalanx_core::size::FRAME_BYTES_MAX;
-use prost::Message as _;
-
-/// The bytes of a message.
-#[must_use]
-pub fn encode(message: &Message) -> Vec<u8> {
-    proto::Packet::from(message).encode_to_vec()
-}
-
-/// The message of these bytes.
-///
-/// # Errors
-/// When they are too many, no packet, or a packet that breaks a bound.
-pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
-    if bytes.len() > FRAME_BYTES_MAX {
-        return Err(WireError::new(
-            "packet",
-            Fault::TooMany {
-                found: bytes.len(),
-                max: FRAME_BYTES_MAX,
-                what: "bytes",
-            },
-        ));
-    }
-    let packet = proto::Packet::decode(bytes)
-        .map_err(|error| WireError::new("packet", Fault::Malformed(error.to_string())))?;
-    Message::try_from(packet)
-}
+pub use field::{address, address_bytes};
+pub use packet::{Parts, decode, encode};
+pub use record::record;
+pub use report::edges;

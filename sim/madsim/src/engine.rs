@@ -147,6 +147,7 @@ impl Engine {
             definition: &MESH,
             engine: Kind::Madsim,
             strict: run.arguments.strict,
+            sabotage: &run.arguments.broken,
             now: self.fabric.now(),
             trace_hash: self.fabric.trace(|trace| trace.hash()),
             events: self.fabric.trace(|trace| trace.inputs()),

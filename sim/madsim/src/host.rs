@@ -159,8 +159,8 @@ pub(crate) async fn process(fabric: Fabric, host: usize) {
     let Ok(endpoint) = Endpoint::bind((Ipv4Addr::UNSPECIFIED, PORT)).await else {
         return;
     };
-    let epoch = driver::Epoch::begin();
-    let now = epoch.now();
+    let origin = driver::TimeOrigin::begin();
+    let now = origin.now();
     let node = Node::new(boot.config, boot.seed, now);
     let daemon = Daemon::starting(node, boot.applications, &boot.opens, now);
     let shown = Shown(Arc::new(Mutex::new(daemon)));
@@ -183,7 +183,7 @@ pub(crate) async fn process(fabric: Fabric, host: usize) {
     }
     let accepting = task::spawn(process.clone().accept());
     // The node stays to be looked at when it has left.
-    let (_, hands) = driver::run(shown, process, inbox, epoch).await;
+    let (_, hands) = driver::run(shown, process, inbox, origin).await;
     accepting.abort();
     let closed = core::mem::take(&mut hands.links.lock().open);
     for connection in closed.into_values() {

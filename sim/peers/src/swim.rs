@@ -297,6 +297,8 @@ fn v4(address: SocketAddr) -> Result<SocketAddrV4, String> {
 
 /// foca as a system: each host runs a node.
 pub static FOCA: Definition = Definition {
+    name: "foca",
+    command: "phalanx-sim-peers",
     vocabulary: || {
         let words = Words {
             program: "foca",
@@ -310,7 +312,6 @@ pub static FOCA: Definition = Definition {
     },
     build: |scenario, _| Ok(Cast::everywhere(Swims::new(scenario)?, scenario)),
     recoverable: |_, _, _| Ok(()),
-    reproduce_command: |scenario, seed, _| format!("seed {seed} of {}", scenario.name),
 };
 
 impl Swims {

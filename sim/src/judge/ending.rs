@@ -3,6 +3,7 @@
 use super::{Judge, Judged};
 use crate::outcome::{Effect, Outcome, vacuous};
 use crate::scenario::Engine;
+use crate::scenario::command_line::Reproduction;
 use crate::verdict::{Failure, Verdict};
 use crate::world::{Definition, World};
 use core::time::Duration;
@@ -18,6 +19,8 @@ pub struct Ending<'a> {
     pub engine: Engine,
     /// A fault without effect fails the run.
     pub strict: bool,
+    /// The names of the planted bugs and disabled mechanisms.
+    pub sabotage: &'a [String],
     /// Virtual time.
     pub now: Duration,
     /// One number for everything that happened.
@@ -56,10 +59,16 @@ impl Ending<'_> {
                 Failure::new(&scenario.file, fault.line, &text, self.now, &fault.why)
             }));
         }
-        let again = (self.definition.reproduce_command)(scenario, plan.seed, self.engine);
+        let reproduce = self.definition.reproduce_command(&Reproduction {
+            scenario,
+            engine: self.engine.name(),
+            seed: plan.seed,
+            strict: self.strict,
+            sabotage: self.sabotage,
+        });
         let failures: Vec<Failure> = failures
             .into_iter()
-            .map(|failure| failure.reproduced_by(&again))
+            .map(|failure| failure.reproduced_by(&reproduce))
             .collect();
         let sent = (0..scenario.hosts.len()).map(|host| world.traffic(host));
         let (messages, bytes) = sent.fold((0, 0), |sum, sent| {
@@ -89,6 +98,7 @@ impl Ending<'_> {
             effects,
             vacuous,
             projection: self.projection,
+            reproduce,
         }
     }
 }

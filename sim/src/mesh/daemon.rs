@@ -19,8 +19,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// The file that holds the epoch.
 pub(super) const EPOCH: &str = "epoch";
-/// How long the adapter waits before it tries again to store an epoch.
-const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// What can happen to a host's daemon and applications.
 #[derive(Clone, Debug, PartialEq)]
@@ -203,6 +201,8 @@ impl Daemon {
                 node::Output::Dial { dial, address } => out.push(Output::Dial { dial, address }),
                 node::Output::Send { link, message } => out.push(Output::Send { link, message }),
                 node::Output::Close { link } => out.push(Output::Close { link }),
+                // Simulated links have no data path.
+                node::Output::LinkOpened { .. } => {}
                 node::Output::Store { ticket, epoch } => out.push(Output::Store { ticket, epoch }),
                 node::Output::Left => out.push(Output::Left),
                 node::Output::Report(event) => out.push(Output::Report(Event::Mesh(event))),
@@ -325,6 +325,7 @@ impl Daemon {
             }
             ProcessEvent::Closed { link, reason } => gossip::Input::Closed { link, reason },
             ProcessEvent::Written { ticket } => gossip::Input::Stored { ticket },
+            ProcessEvent::WriteFailed { ticket, .. } => gossip::Input::StoreFailed { ticket },
             ProcessEvent::Leave => gossip::Input::Leave,
             ProcessEvent::Command(command) => {
                 return Order::read(&command.name, &command.with)
@@ -334,7 +335,13 @@ impl Daemon {
             ProcessEvent::Wake => return Some(Input::Wake),
             ProcessEvent::ListenFailed { .. }
             | ProcessEvent::Datagram { .. }
-            | ProcessEvent::WriteFailed { .. }
+            | ProcessEvent::Read(_)
+            | ProcessEvent::Ran(_)
+            | ProcessEvent::Invoked(_)
+            | ProcessEvent::Signalled { .. }
+            | ProcessEvent::Signal { .. }
+            | ProcessEvent::Resolved(_)
+            | ProcessEvent::Query(_)
             | ProcessEvent::Certificate(_) => return None,
         })))
     }
@@ -362,7 +369,13 @@ impl Process for Daemon {
             ProcessEvent::Received { message, .. } => message.of::<Message>().is_some(),
             ProcessEvent::ListenFailed { .. }
             | ProcessEvent::Datagram { .. }
-            | ProcessEvent::WriteFailed { .. }
+            | ProcessEvent::Read(_)
+            | ProcessEvent::Ran(_)
+            | ProcessEvent::Invoked(_)
+            | ProcessEvent::Signalled { .. }
+            | ProcessEvent::Signal { .. }
+            | ProcessEvent::Resolved(_)
+            | ProcessEvent::Query(_)
             | ProcessEvent::Certificate(_) => false,
             ProcessEvent::Start
             | ProcessEvent::Accepted { .. }
@@ -370,6 +383,7 @@ impl Process for Daemon {
             | ProcessEvent::DialFailed { .. }
             | ProcessEvent::Closed { .. }
             | ProcessEvent::Written { .. }
+            | ProcessEvent::WriteFailed { .. }
             | ProcessEvent::Leave
             | ProcessEvent::Wake => true,
         }
@@ -434,7 +448,7 @@ impl Orders for Effects {
                     ticket,
                     write: Write::Replace(EPOCH.into(), epoch.to_le_bytes().to_vec()),
                     synced: true,
-                    retry: Some(STORE_RETRY),
+                    retry: None,
                 };
                 Self::push(self, Effect::Write(Box::new(writing)));
             }

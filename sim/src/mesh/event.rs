@@ -270,8 +270,8 @@ fn carried(data: &Data) -> &'static str {
     ];
     let rank = |item: &Item| match item {
         Item::Update { .. } => 0,
-        Item::Parcel { .. } => 1,
-        Item::Rest(_) => 2,
+        Item::Packet { .. } => 1,
+        Item::Segment(_) => 2,
         Item::Digest { .. } | Item::Sketch { .. } | Item::Larger { .. } | Item::Want { .. } => 3,
         Item::Graft(_) => 4,
         Item::Have(_) => 5,

@@ -1,5 +1,5 @@
-//! The mesh as a simulated system: core's [`Node`] on the engine's links, with its epoch on the host's disk, and
-//! applications that use its channels.
+//! The mesh as a simulated system: core's [`Node`](phalanx_core::node::Node) on the engine's links, with its epoch on
+//! the host's disk, and applications that use its channels.
 
 mod applications;
 mod condition;
@@ -35,7 +35,7 @@ pub use memory::{Mesh, new};
 pub use opening::Opening;
 pub use program::{APPLICATIONS, MESH};
 pub use publishing::{Published, publishing};
-pub use replay::{NodeState, NodeView, node_state};
+pub use replay::{NodeState, NodeView, facts, node_state};
 pub use step_words::STEPS;
 pub use words::{PROGRAM, daemon_of, sabotage, vocabulary, words};
 pub use workload::{Order, Target, Written};

@@ -9,7 +9,6 @@ use super::projection::Projection;
 use super::words::{PROGRAM, vocabulary};
 use super::{condition, host_words, invariant, ledger, recoverability};
 use crate::invariant::{Invariant, Report, Seen};
-use crate::scenario::command_line::reproduce;
 use crate::scenario::{OwnCondition, Scenario};
 use crate::world::{
     Cast, Definition, Process, ProcessEvent, ProcessView, Program, ReportedEvent, Scene, Start,
@@ -25,10 +24,11 @@ pub const APPLICATIONS: &str = "applications";
 
 /// The mesh, by its words.
 pub static MESH: Definition = Definition {
+    name: PROGRAM,
+    command: "phalanx sim",
     vocabulary,
     build: |scenario, words| Ok(Cast::everywhere(memory::new(scenario, words)?, scenario)),
     recoverable: recoverability::recoverable,
-    reproduce_command: |scenario, seed, engine| reproduce(scenario, engine, seed),
 };
 
 impl Program for Mesh {

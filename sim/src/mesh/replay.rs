@@ -1,6 +1,6 @@
 //! Mesh nodes of a run that is replayed.
 
-use crate::diff::Compared;
+use crate::diff::Facts;
 use crate::model::Replay;
 use core::time::Duration;
 use phalanx_core::gossip::{Gossip, LinkView, MemberView, Phase};
@@ -52,32 +52,31 @@ fn view(mesh: &Gossip, now: Instant) -> NodeView {
     }
 }
 
-/// How long links have been quiet is no difference.
-impl Compared for NodeState {
-    fn facts(&self) -> BTreeMap<String, String> {
-        let Some(view) = &self.view else {
-            return BTreeMap::from([("process".to_owned(), "stopped".to_owned())]);
-        };
-        let mut facts = BTreeMap::from([
-            ("process".to_owned(), "running".to_owned()),
-            (
-                "phase".to_owned(),
-                format!("{:?}", view.phase).to_lowercase(),
-            ),
-            ("digest".to_owned(), format!("{:016x}", view.hash)),
-        ]);
-        facts.extend(
-            view.members
-                .iter()
-                .map(|it| (format!("member {}", it.record.id()), member(it))),
-        );
-        facts.extend(
-            view.links
-                .iter()
-                .map(|it| (format!("link to {}", it.peer), link(it))),
-        );
-        facts
-    }
+/// Returns the state of a mesh node as facts. The time since a link last received is no fact.
+#[must_use]
+pub fn facts(state: &NodeState) -> Facts {
+    let Some(view) = &state.view else {
+        return BTreeMap::from([("process".to_owned(), "stopped".to_owned())]);
+    };
+    let mut facts = BTreeMap::from([
+        ("process".to_owned(), "running".to_owned()),
+        (
+            "phase".to_owned(),
+            format!("{:?}", view.phase).to_lowercase(),
+        ),
+        ("digest".to_owned(), format!("{:016x}", view.hash)),
+    ]);
+    facts.extend(
+        view.members
+            .iter()
+            .map(|it| (format!("member {}", it.record.id()), member(it))),
+    );
+    facts.extend(
+        view.links
+            .iter()
+            .map(|it| (format!("link to {}", it.peer), link(it))),
+    );
+    facts
 }
 
 fn member(member: &MemberView) -> String {
@@ -90,7 +89,11 @@ fn member(member: &MemberView) -> String {
         rank.version
     );
     for edge in member.report.iter().flat_map(|report| &report.edges) {
-        let verb = if edge.down { "does not hear" } else { "hears" };
+        let verb = if edge.down {
+            "no contact with"
+        } else {
+            "in contact with"
+        };
         text += &format!(", {verb} {}", edge.peer);
     }
     text

@@ -250,8 +250,14 @@ impl Host {
             }
             Input::Receive { .. } | Input::Heard { .. } => {}
             Input::Closed { link, .. } => drop(self.links.remove(link)),
-            Input::DialFailed { .. } | Input::Stored { .. } | Input::Announce(_) => {}
-            Input::Targets { .. } | Input::Discover(_) | Input::Want { .. } => {}
+            Input::DialFailed { .. }
+            | Input::Stored { .. }
+            | Input::StoreFailed { .. }
+            | Input::Announce(_) => {}
+            Input::Targets { .. }
+            | Input::EditTargets { .. }
+            | Input::Discover(_)
+            | Input::Want { .. } => {}
             Input::Renew { .. } | Input::Leave | Input::Wake => {}
         }
         (None, 0)

@@ -3,6 +3,9 @@
 use core::time::Duration;
 use phalanx_core::time::{Instant, nanos};
 
+/// The calendar at the start of every run, in seconds since 1970.
+pub const WALL_ZERO: u64 = 1_700_000_000;
+
 const MILLION: i128 = 1_000_000;
 
 /// Monotonic, started at the process's start; may run fast or slow, and jump forward.

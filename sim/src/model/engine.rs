@@ -1,5 +1,6 @@
 //! The loop: takes the next event, gives a machine its input, performs what it orders.
 
+use super::calls::{Calls, Local};
 use super::clock::ns;
 use super::heap::Heap;
 use super::host::{Host, NEVER, Process, Slot, Waiting};
@@ -77,6 +78,12 @@ pub(super) enum Event {
     },
     /// A datagram reaches a host.
     Datagram(Box<Datagram>),
+    /// Something within a host comes due.
+    Local {
+        slot: usize,
+        life: u32,
+        local: Box<Local>,
+    },
     /// A process learns that it cannot listen on a port.
     ListenFailed {
         slot: usize,
@@ -135,12 +142,14 @@ pub(super) struct Engine<'a, 't> {
     pub(super) reports: Vec<(Reporter, Box<dyn ReportedEvent>)>,
     /// Errors of programs that no process handled, with their instants.
     pub(super) errors: Vec<(u64, String)>,
+    /// The commands and queries under way.
+    pub(super) calls: Calls,
     /// The triggers of the plan that fired.
     pub(super) fired: BTreeSet<usize>,
     pub(super) segments: u64,
     pub(super) events: u64,
     /// What the latest step does to the world.
-    effects: Effects,
+    pub(super) effects: Effects,
     /// The encoded bytes of each of these that sends a message.
     sizes: Vec<usize>,
 }
@@ -206,6 +215,7 @@ impl<'a, 't> Engine<'a, 't> {
             trace,
             reports: Vec::new(),
             errors: Vec::new(),
+            calls: Calls::default(),
             fired: BTreeSet::new(),
             segments: 0,
             events: 0,
@@ -285,6 +295,7 @@ impl<'a, 't> Engine<'a, 't> {
                 }
             }
             Event::Datagram(datagram) => self.on_datagram(*datagram),
+            Event::Local { slot, life, local } => self.on_local(slot, life, *local),
             Event::ListenFailed {
                 slot,
                 life,
@@ -432,10 +443,16 @@ impl<'a, 't> Engine<'a, 't> {
             let wake = ProcessEvent::Wake;
             self.programs[state.program].before_event(state.host, process.machine.view(), &wake);
             let taken = wake.info(0);
-            process.machine.on_event(local, wake, &mut self.effects);
+            if process.acts_on_host {
+                self.act_on_host(slot, local, wake);
+            } else {
+                process.machine.on_event(local, wake, &mut self.effects);
+            }
+            let process = self.slots[slot].process.as_ref();
+            let deadline = process.and_then(|process| process.machine.next_deadline());
             // A planted bug is for the invariants to catch, not for an assertion.
             debug_assert!(
-                !self.sound || process.machine.next_deadline().is_none_or(|at| at > local),
+                !self.sound || deadline.is_none_or(|at| at > local),
                 "would spin the caller"
             );
             self.stepped(slot, local, taken, true);
@@ -452,7 +469,11 @@ impl<'a, 't> Engine<'a, 't> {
         let local = process.clock.read(self.now);
         self.programs[state.program].before_event(state.host, process.machine.view(), &input);
         let taken = input.info(bytes);
-        process.machine.on_event(local, input, &mut self.effects);
+        if process.acts_on_host {
+            self.act_on_host(slot, local, input);
+        } else {
+            process.machine.on_event(local, input, &mut self.effects);
+        }
         self.stepped(slot, local, taken, false);
     }
 
@@ -573,6 +594,12 @@ impl<'a, 't> Engine<'a, 't> {
 
     /// Starts a process whose machine is made.
     pub(super) fn boot(&mut self, slot: usize, process: Process) {
+        self.install(slot, process);
+        self.step(slot, ProcessEvent::Start, 0);
+    }
+
+    /// Puts a process into its place.
+    pub(super) fn install(&mut self, slot: usize, process: Process) {
         let state = &mut self.slots[slot];
         let host = state.host;
         state.stop();
@@ -581,7 +608,6 @@ impl<'a, 't> Engine<'a, 't> {
         self.hosts[host].powered = true;
         self.ports.retain(|_, of| *of != slot);
         self.started.insert(host);
-        self.step(slot, ProcessEvent::Start, 0);
     }
 }
 
@@ -618,9 +644,16 @@ fn size(effect: &Effect) -> usize {
     match effect {
         Effect::Send { message, .. } | Effect::Datagram { message, .. } => message.encoded_len(),
         Effect::Listen { .. }
+        | Effect::Unlisten { .. }
         | Effect::Dial { .. }
         | Effect::Close { .. }
         | Effect::Write(_)
+        | Effect::Read(_)
+        | Effect::Run(_)
+        | Effect::Finish(_)
+        | Effect::Signal(_)
+        | Effect::Resolve { .. }
+        | Effect::Answer(_)
         | Effect::Report(_)
         | Effect::Exit => 0,
     }

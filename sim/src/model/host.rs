@@ -18,6 +18,8 @@ pub(crate) struct Process {
     pub(crate) clock: NodeClock,
     /// It left and ended; kept to be looked at.
     pub(crate) exited: bool,
+    /// Whether it takes events with its host at hand.
+    pub(crate) acts_on_host: bool,
 }
 
 /// An input that waits.

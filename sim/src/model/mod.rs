@@ -6,14 +6,16 @@
 //!
 //! What is modelled, and what not: latency, bandwidth of one connection, loss with TCP's retransmission, cuts as
 //! black holes, resets, handshakes of TCP and TLS 1.3 in round trips; not: congestion windows, acknowledgements,
-//! fast retransmission, processor time (but for `slow`), name resolution.
+//! fast retransmission, processor time (but for `slow`).
 
+mod calls;
 mod carry;
 mod clock;
 mod engine;
 mod heap;
 mod host;
 mod latency;
+mod local;
 mod network;
 mod options;
 mod perform;
@@ -24,8 +26,9 @@ mod tests;
 mod trace;
 
 pub use crate::address::{PORT, address, host_at, ip};
+pub use clock::WALL_ZERO;
 pub use options::Options;
-pub use replay::{HostState, ProcessState, Replay, host_named};
+pub use replay::{Replay, host_named};
 
 use crate::invariant::Invariants;
 use crate::judge::Judge;
@@ -39,9 +42,6 @@ use core::time::Duration;
 use engine::{Engine, since_start};
 use std::collections::BTreeMap;
 use trace::Trace;
-
-/// The calendar at the start of every run.
-pub const WALL_ZERO: u64 = 1_700_000_000;
 
 /// Runs a scenario of a system's processes.
 ///
@@ -74,7 +74,12 @@ pub fn run(
             break;
         }
     }
-    Ok(finish(definition, engine, judge, options.strict))
+    Ok(finish(
+        definition,
+        engine,
+        judge,
+        (options.strict, &options.sabotage),
+    ))
 }
 
 /// Processes events up to an instant; the judge hears what nodes report.
@@ -104,7 +109,7 @@ fn finish(
     definition: &Definition,
     mut engine: Engine<'_, '_>,
     judge: Judge<'_>,
-    strict: bool,
+    (strict, sabotage): (bool, &[String]),
 ) -> Outcome {
     check(&mut engine, Invariants::at_rest);
     let scenario = engine.scenario;
@@ -114,6 +119,7 @@ fn finish(
         definition,
         engine: Kind::Model,
         strict,
+        sabotage,
         now: since_start(engine.now),
         trace_hash: engine.trace.hash(),
         events: engine.events,

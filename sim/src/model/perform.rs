@@ -18,7 +18,6 @@ use crate::world::{
 use core::net::SocketAddr;
 use core::ops::Range;
 use core::time::Duration;
-use phalanx_core::time::Wall;
 use std::collections::btree_map::Entry;
 use std::rc::Rc;
 
@@ -30,6 +29,7 @@ impl<'a> Engine<'a, '_> {
     pub(super) fn perform(&mut self, slot: usize, effect: Effect, bytes: usize) {
         match effect {
             Effect::Listen { port } => self.listen(slot, port),
+            Effect::Unlisten { port } => self.unlisten(slot, port),
             Effect::Dial { dial, to } => self.dial(slot, dial, to),
             Effect::Send { link, message } => {
                 let (connection, end) = place(link);
@@ -48,10 +48,17 @@ impl<'a> Engine<'a, '_> {
             }
             Effect::Datagram { to, message } => self.datagram(slot, to, message, bytes),
             Effect::Write(writing) => self.write(slot, *writing),
+            Effect::Read(reading) => self.read(slot, *reading),
+            Effect::Run(running) => self.run_command(slot, *running),
+            Effect::Finish(finished) => self.finish(*finished),
+            Effect::Signal(order) => self.send_signal(slot, order),
+            Effect::Resolve { ticket, name } => self.resolve(slot, ticket, &name),
+            Effect::Answer(answered) => self.answer(slot, *answered),
             Effect::Exit => {
                 if let Some(process) = &mut self.slots[slot].process {
                     process.exited = true;
                 }
+                self.end_calls(slot);
                 self.close_all(slot, CloseReason::Farewell);
             }
             Effect::Report(event) => {
@@ -458,18 +465,20 @@ impl<'a> Engine<'a, '_> {
     }
 
     fn start_processes(&mut self, host: usize, slots: &[usize]) {
-        let spec = &self.scenario.hosts[host];
-        let seconds = i64::try_from(self.now / 1_000_000_000).unwrap_or(0);
-        let wall = i64::try_from(super::WALL_ZERO).unwrap_or(0)
-            + seconds
-            + spec.clock.offset / 1_000_000_000;
-        let wall = Wall(u64::try_from(wall).unwrap_or(0));
         for slot in slots {
-            self.start_process(host, *slot, wall);
+            let process = self.make_process(host, *slot);
+            self.boot(*slot, process);
         }
     }
 
-    fn start_process(&mut self, host: usize, slot: usize, wall: Wall) {
+    /// Starts a process for a command of its program: the program is not told to start by itself.
+    pub(super) fn boot_for_command(&mut self, slot: usize) {
+        let process = self.make_process(self.slots[slot].host, slot);
+        self.install(slot, process);
+    }
+
+    fn make_process(&mut self, host: usize, slot: usize) -> Process {
+        let wall = self.wall(host);
         let place = slot - self.hosts[host].processes.start;
         let (state, machine) = (&mut self.slots[slot], &mut self.hosts[host]);
         state.life += 1;
@@ -490,14 +499,12 @@ impl<'a> Engine<'a, '_> {
         });
         let drift = self.scenario.hosts[host].clock.drift_ppm;
         let clock = NodeClock::started(self.now, drift);
-        self.boot(
-            slot,
-            Process {
-                machine,
-                clock,
-                exited: false,
-            },
-        );
+        Process {
+            acts_on_host: machine.acts_on_host(),
+            machine,
+            clock,
+            exited: false,
+        }
     }
 
     /// The places of the processes of a host.
@@ -506,7 +513,7 @@ impl<'a> Engine<'a, '_> {
     }
 
     /// The places of a host's processes of one program, or of all of its processes.
-    fn chosen(&self, host: usize, program: Option<&'static str>) -> Vec<usize> {
+    pub(super) fn chosen(&self, host: usize, program: Option<&'static str>) -> Vec<usize> {
         let runs = |slot: &usize| self.programs[self.slots[*slot].program].name();
         let slots = self.slots_of(host);
         slots
@@ -533,6 +540,7 @@ impl<'a> Engine<'a, '_> {
     fn stop_process(&mut self, slot: usize) {
         let host = self.slots[slot].host;
         self.hosts[host].disk.forget(slot);
+        self.end_calls(slot);
         self.slots[slot].stop();
         self.close_all(slot, CloseReason::Fin);
     }
@@ -548,6 +556,7 @@ impl<'a> Engine<'a, '_> {
         self.fabric.bite(step, lost);
         self.hosts[host].powered &= !power_loss;
         for slot in self.slots_of(host) {
+            self.end_calls(slot);
             self.slots[slot].stop();
             if power_loss {
                 for connection in std::mem::take(&mut self.slots[slot].connections) {

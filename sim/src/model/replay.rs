@@ -10,7 +10,6 @@ use crate::world::{Definition, ProcessView};
 use core::cell::RefCell;
 use core::time::Duration;
 use phalanx_core::time::Instant;
-use serde_json::Value;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -20,26 +19,6 @@ pub struct Replay<'a> {
     heard: Rc<RefCell<VecDeque<Line<'a>>>>,
     /// The latest event given out.
     latest: Option<Line<'a>>,
-}
-
-/// The processes of a host at one instant.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HostState {
-    /// The host's name.
-    pub name: String,
-    /// The instant, since the start of the run.
-    pub at: Duration,
-    /// The processes, in the order of their starts.
-    pub processes: Vec<ProcessState>,
-}
-
-/// A process at one instant.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ProcessState {
-    /// The name of its program.
-    pub program: &'static str,
-    /// The state of its view; none if it does not run.
-    pub state: Option<Value>,
 }
 
 /// Keeps the lines of what just happened.
@@ -142,23 +121,16 @@ impl<'a> Replay<'a> {
         self.engine.scenario
     }
 
-    /// The processes of a host. Events of one host at one instant (mail after a pause) are one: the states are those
-    /// after the last.
-    #[must_use]
-    pub fn host(&self, host: usize) -> HostState {
+    /// The programs of a host in the order in which they start, each with the view of its process if it runs.
+    pub fn processes(
+        &self,
+        host: usize,
+    ) -> impl Iterator<Item = (&'static str, Option<&dyn ProcessView>)> {
         let slots = &self.engine.slots[self.engine.hosts[host].processes.clone()];
-        let processes = slots.iter().map(|slot| {
-            let process = slot.process.as_ref();
-            ProcessState {
-                program: self.engine.programs[slot.program].name(),
-                state: process.map(|process| process.machine.view().state()),
-            }
-        });
-        HostState {
-            name: self.scenario().hosts[host].name.clone(),
-            at: self.now(),
-            processes: processes.collect(),
-        }
+        slots.iter().map(|slot| {
+            let view = slot.process.as_ref().map(|process| process.machine.view());
+            (self.engine.programs[slot.program].name(), view)
+        })
     }
 
     /// The view of this type of a running process of a host, with the process's own time. Events of one host at one

@@ -1,4 +1,4 @@
-//! Walks causes back: what led to what, from an event to the fault or start behind it.
+//! Follows causes back: from an event to the fault or start at the beginning of its chain.
 
 use super::recording::{Event, Recording};
 use crate::scenario::text;
@@ -6,8 +6,9 @@ use crate::verdict::Failure;
 use core::fmt::Write as _;
 use core::time::Duration;
 
-/// The event that a failure is best explained by: the latest before its instant in which the node that the failure
-/// names first (or, if it names none, any node) said what the expectation speaks of; else in which its view changed.
+/// Returns the event that best explains a failure: the latest event before the failure in which a
+/// process reported the event that the expectation names; otherwise the latest one that changed a
+/// view. The node is the first one named in the failure, or any node if it names none.
 #[must_use]
 pub fn culprit(recording: &Recording<'_>, failure: &Failure) -> Option<u64> {
     let hosts = &recording.scenario().hosts;
@@ -15,7 +16,7 @@ pub fn culprit(recording: &Recording<'_>, failure: &Failure) -> Option<u64> {
         .why
         .split(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.')))
         .find_map(|word| hosts.iter().position(|host| host.name == word));
-    // Checks happen at the end of a millisecond's events.
+    // Checks happen after all events of a millisecond.
     let until = (failure.at_ms + 1) * 1_000_000;
     let reports = recording.reports().iter().rev();
     let said = reports
@@ -26,10 +27,10 @@ pub fn culprit(recording: &Recording<'_>, failure: &Failure) -> Option<u64> {
         .map(|event| event.number)
 }
 
-/// The latest step up to an instant in which the view of a node (or any node) changed.
+/// Returns the latest step up to an instant that changed the view of a node, or of any node.
 #[must_use]
 pub fn latest_change(recording: &Recording<'_>, until: u64, host: Option<usize>) -> Option<Event> {
-    // Each node's latest digest, until a step of it had another.
+    // The earliest step found so far with the same digest, for each node.
     let mut after: Vec<Option<Event>> = vec![None; recording.scenario().hosts.len()];
     for event in recording.events().rev() {
         let Some(of) = event.host else { continue };
@@ -44,9 +45,10 @@ pub fn latest_change(recording: &Recording<'_>, until: u64, host: Option<usize>)
     after.into_iter().flatten().max_by_key(|event| event.number)
 }
 
-/// The causes of an event, the earliest first and the event last; at most `max`, the latest.
+/// Returns the causes of an event, the earliest first and the event last; at most `max`, the latest
+/// ones.
 ///
-/// Timers of a node that only set the next one are passed over.
+/// Timers of a node that only set the next timer are skipped.
 #[must_use]
 pub fn chain(recording: &Recording<'_>, event: u64, max: usize) -> Vec<Event> {
     let mut chain: Vec<Event> = Vec::new();
@@ -65,7 +67,7 @@ pub fn chain(recording: &Recording<'_>, event: u64, max: usize) -> Vec<Event> {
     chain
 }
 
-/// An event as one line for people.
+/// Formats an event as one line.
 #[must_use]
 pub fn describe(recording: &Recording<'_>, event: &Event) -> String {
     let at = text::show(Duration::from_nanos(event.at));
@@ -76,7 +78,7 @@ pub fn describe(recording: &Recording<'_>, event: &Event) -> String {
             .iter()
             .find(|band| band.event == event.number)
             .map(|band| super::fault::few(recording.scenario(), &band.fault.hosts));
-        // Writing to a String cannot fail.
+        // Writing to a string cannot fail.
         let _ = write!(
             line,
             " the plan: {} {}",
@@ -89,14 +91,15 @@ pub fn describe(recording: &Recording<'_>, event: &Event) -> String {
     let _ = match recording.sending(event) {
         Some((from, sent)) => write!(
             line,
-            " {process} took {} ({} B) from {}",
+            " {process} received {} ({} B) from {}",
             event.kind,
             event.size,
             recording.process_name(from, sent.program)
         ),
         None => write!(line, " {process} {}", event.kind),
     };
-    // A word once, with all it is said of: who comes up again has much to say in one step.
+    // Each word appears once, with all nodes it concerns, because one step can report the same
+    // event about many nodes.
     let mut said: Vec<(&str, Vec<usize>)> = Vec::new();
     for report in recording.reports_of(event.number) {
         match said.iter_mut().find(|(word, _)| *word == report.word) {
@@ -106,7 +109,7 @@ pub fn describe(recording: &Recording<'_>, event: &Event) -> String {
     }
     for (word, of) in said {
         let of = super::fault::few(recording.scenario(), &of);
-        let _ = write!(line, "; says {word} {of}");
+        let _ = write!(line, "; reports {word} {of}");
         line.truncate(line.trim_end().len());
     }
     line

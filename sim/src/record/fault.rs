@@ -1,31 +1,31 @@
-//! The plan's orders as people see them: faults that begin and end, and steps that are done once.
+//! The plan's actions in readable form: faults that begin and end, and instantaneous steps.
 
 use crate::scenario::plan::{Cut, Order, Plan, Planned};
 use crate::scenario::{Certificate, DiskFault, Extent, Scenario, text};
 use core::time::Duration;
 
-/// Nodes that a fault's text names one by one.
+/// Maximum number of nodes that the text of a fault lists by name.
 const NAMED_MAX: usize = 6;
 
-/// Whether a fault begins or ends.
+/// Whether an action begins or ends a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// It holds from here on.
+    /// The fault begins.
     Begins,
-    /// It ends here; nothing happens if it did not hold.
+    /// The fault ends; no effect if it was not in force.
     Ends,
-    /// It begins here and ends by itself after this time.
+    /// The fault begins, and ends by itself after this time.
     Lasts(Duration),
-    /// It is done at once.
+    /// The action is instantaneous.
     Once,
 }
 
-/// What two orders share of which one ends what the other began.
+/// The subject shared by the action that begins a fault and the action that ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// A cut of the plan.
     Cut(usize),
-    /// Whether a host runs, or its process of a program.
+    /// Whether a host runs, or its process of one program.
     Power(usize, Option<&'static str>),
     /// A host's speed.
     Speed(usize),
@@ -33,35 +33,35 @@ pub enum Subject {
     Disk(usize),
     /// A host's certificate.
     Certificate(usize),
-    /// What a step of this word, of a program's own, began at a host.
+    /// The state that a step of a program's own began at a host; the word of the step.
     Own(usize, &'static str),
-    /// Anything else about a host.
+    /// Any other property of a host.
     Host(usize),
-    /// Loss everywhere.
+    /// Loss on all links.
     Loss,
-    /// Latency everywhere.
+    /// Latency on all links.
     Latency,
 }
 
-/// An order of the plan, as people see it.
+/// An action of the plan in readable form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The step's word.
+    /// The word of the step.
     pub word: &'static str,
-    /// The step's line in the file; none for what the plan does by itself.
+    /// The line of the step in the file; `None` for an action that the plan adds by itself.
     pub line: Option<usize>,
-    /// What it is about.
+    /// The subject.
     pub subject: Subject,
-    /// Whether it begins or ends.
+    /// Whether the action begins or ends a fault.
     pub turn: Turn,
-    /// Whom it touches; all when empty.
+    /// The affected hosts; all hosts if empty.
     pub hosts: Vec<usize>,
-    /// The same in words.
+    /// The description of the action.
     pub text: String,
 }
 
 impl Fault {
-    /// What an order is.
+    /// Describes an action.
     #[must_use]
     pub fn of(scenario: &Scenario, plan: &Plan, planned: &Planned) -> Self {
         let (subject, turn) = Self::shape(planned);
@@ -105,13 +105,13 @@ impl Fault {
         }
     }
 
-    /// The word of an order by itself, whatever step gave it.
+    /// Returns the word of an action, independent of the step that scheduled it.
     #[must_use]
     pub const fn word_of(order: &Order) -> &'static str {
         own_word(order)
     }
 
-    /// Whether it stops processes.
+    /// Returns whether the action stops processes.
     #[must_use]
     pub const fn is_stop(&self) -> bool {
         matches!(
@@ -120,7 +120,7 @@ impl Fault {
         )
     }
 
-    /// What an order is about, and whether it begins or ends something.
+    /// Returns the subject of an action, and whether it begins or ends a fault.
     #[must_use]
     pub const fn shape(planned: &Planned) -> (Subject, Turn) {
         match &planned.order {
@@ -156,7 +156,7 @@ impl Fault {
     }
 }
 
-/// Whom an order touches; nobody in particular when it is everyone.
+/// Returns the hosts that an action affects; empty if it affects all.
 fn hosts(scenario: &Scenario, plan: &Plan, order: &Order) -> Vec<usize> {
     match order {
         Order::Cut(cut) | Order::Mend(cut) | Order::Hold { cut, .. } => {
@@ -172,7 +172,7 @@ fn hosts(scenario: &Scenario, plan: &Plan, order: &Order) -> Vec<usize> {
     }
 }
 
-/// The word of an order that no step gave.
+/// Returns the word of an action without a step.
 const fn own_word(order: &Order) -> &'static str {
     match order {
         Order::Start { .. } => "start",
@@ -193,7 +193,7 @@ const fn own_word(order: &Order) -> &'static str {
     }
 }
 
-/// The hosts at either end of what a cut blocks.
+/// Returns the hosts at both ends of the pairs that a cut blocks.
 fn touched(scenario: &Scenario, cut: &Cut) -> Vec<usize> {
     let mut ends = vec![false; scenario.hosts.len()];
     for (from, to) in cut.pairs(scenario.hosts.len()) {
@@ -203,10 +203,10 @@ fn touched(scenario: &Scenario, cut: &Cut) -> Vec<usize> {
     (0..ends.len()).filter(|host| ends[*host]).collect()
 }
 
-/// Who cannot reach whom, in few words.
+/// Describes briefly which hosts cannot reach each other.
 fn sides(scenario: &Scenario, cut: &Cut) -> String {
     let hosts = scenario.hosts.len();
-    // Hosts that lose the same others stand on one side.
+    // Hosts that cannot reach the same other hosts are on the same side.
     let mut sides: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
     for from in 0..hosts {
         let lost: Vec<usize> = (0..hosts)
@@ -227,7 +227,7 @@ fn sides(scenario: &Scenario, cut: &Cut) -> String {
     sides.join(" | ")
 }
 
-/// Some hosts by name, many by their number.
+/// Formats a list of hosts: a few by name, many by their number.
 #[must_use]
 pub fn few(scenario: &Scenario, hosts: &[usize]) -> String {
     if hosts.len() > NAMED_MAX {
@@ -241,22 +241,22 @@ pub fn few(scenario: &Scenario, hosts: &[usize]) -> String {
     names.join(", ")
 }
 
-/// A fault from its beginning to its end.
+/// A fault with its beginning and end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Band {
-    /// What; its text and hosts are those of the beginning.
+    /// The fault, with the text and hosts of its beginning.
     pub fault: Fault,
-    /// The step in the scenario it comes from.
+    /// The step of the scenario that it comes from.
     pub step: Option<usize>,
-    /// The event that began it.
+    /// The event at its beginning.
     pub event: u64,
-    /// When, in nanoseconds of true time.
+    /// The beginning, in nanoseconds of true time.
     pub from: u64,
-    /// When it ended; for what is done at once, the same instant.
+    /// The end; for an instantaneous step, the same instant.
     pub to: u64,
 }
 
-/// The same with those of one step that begin and end together as one.
+/// Merges bands of one step that begin and end at the same time.
 #[must_use]
 pub fn together(bands: Vec<Band>) -> Vec<Band> {
     let mut merged: Vec<Band> = Vec::new();
@@ -266,7 +266,7 @@ pub fn together(bands: Vec<Band>) -> Vec<Band> {
                 && (other.step, other.from, other.to) == (band.step, band.from, band.to)
                 && other.fault.text == band.fault.text
         };
-        // They are in the order of their beginning.
+        // The bands are ordered by their beginning.
         let mut recent = merged
             .iter_mut()
             .rev()
@@ -289,7 +289,8 @@ pub struct Bands {
 }
 
 impl Bands {
-    /// Takes an order; whether it changed anything that had begun, or began or did something.
+    /// Adds an action; returns whether it had an effect: it began or ended a fault, or was
+    /// instantaneous.
     pub fn add(&mut self, event: u64, at: u64, planned: &Planned, fault: &Fault) -> bool {
         let held = self
             .open
@@ -327,7 +328,7 @@ impl Bands {
         self.closed.push(band);
     }
 
-    /// All of them in the order they began; what still holds lasts until `end`.
+    /// Returns all faults in the order of their beginning; those still in force last until `end`.
     #[must_use]
     pub fn until(&self, end: u64) -> Vec<Band> {
         let open = self.open.iter().cloned().map(|mut band| {

@@ -1,4 +1,4 @@
-//! Traces as files: JSON lines, the first of which says what run it is.
+//! Traces as files: JSON lines, the first of which describes the run.
 
 use super::fault::{Bands, Fault, Turn};
 use super::recorder::{Done, Recorder, Step};
@@ -10,37 +10,37 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// The version of the format that this program writes and reads.
+/// Version of the format that this program writes and reads.
 pub const FORMAT: u32 = 1;
 
 /// The first line of a trace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Header {
-    /// The version of the format.
+    /// Version of the format.
     pub phalanx_trace: u32,
-    /// The program that wrote it.
+    /// Version of the program that wrote the trace.
     pub version: String,
-    /// The scenario's name.
+    /// Name of the scenario.
     pub scenario: String,
-    /// The scenario file, as it was named.
+    /// Path of the scenario file, as given.
     pub file: String,
-    /// Which run of its matrix; empty without one.
+    /// The variant of the scenario's matrix; empty without a matrix.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub variant: String,
-    /// The hash of its text; 16 hexadecimal digits.
+    /// Hash of the scenario's text; 16 hexadecimal digits.
     pub file_hash: String,
     /// The seed.
     pub seed: u64,
-    /// What ran it.
+    /// The engine.
     pub engine: String,
-    /// What was broken on purpose in every node.
+    /// The bugs planted, or mechanisms disabled, in every node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sabotage: Vec<String>,
 }
 
 impl Header {
-    /// The header of a run.
+    /// Returns the header of a run.
     #[must_use]
     pub fn of(scenario: &Scenario, seed: u64, engine: Engine, sabotage: &[String]) -> Self {
         Self {
@@ -57,63 +57,63 @@ impl Header {
     }
 }
 
-/// Something that a node reported.
+/// An event reported by a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Word<'a> {
-    /// What.
+    /// The word of the event.
     pub word: Cow<'a, str>,
-    /// About whom.
+    /// The subject of the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<Cow<'a, str>>,
 }
 
-/// An order of the plan.
+/// An action of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultLine<'a> {
     /// `begins`, `ends` or `done`.
     pub turn: Cow<'a, str>,
-    /// The step's line in the scenario file.
+    /// Line of the step in the scenario file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
-    /// When it ends by itself, in nanoseconds.
+    /// Time at which the fault ends by itself, in nanoseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
-    /// Whom it touches; everyone when there is none.
+    /// The affected nodes; all nodes if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<Cow<'a, str>>,
-    /// The particulars.
+    /// Details of the action.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub text: Cow<'a, str>,
 }
 
-/// One event: a node's step, or an order of the plan.
+/// One event: a step of a node, or an action of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line<'a> {
-    /// Its number, from 1.
+    /// Number of the event, from 1.
     pub event: u64,
     /// Virtual time, in nanoseconds.
     pub at: u64,
-    /// Whose step; none for an order of the plan.
+    /// The node; `None` for an action of the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Cow<'a, str>>,
-    /// What it was: of a message, what it carries; of an order, the step's word.
+    /// The kind: for a message, its content; for an action, the word of the step.
     pub kind: Cow<'a, str>,
-    /// Who sent it, of a message.
+    /// The sender, for a message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Cow<'a, str>>,
-    /// Encoded bytes, of a message.
+    /// Encoded size in bytes, for a message.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub size: u64,
-    /// The number of the event that led to it; of a message, the step that sent it. 0 for none.
+    /// Number of the event that caused this one; for a message, the step that sent it. 0 for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cause: u64,
-    /// The digest of the node's state after the step; 16 hexadecimal digits.
+    /// Digest of the node's state after the step; 16 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Cow<'a, str>>,
-    /// What the node reported.
+    /// Events that the node reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub says: Vec<Word<'a>>,
-    /// Of an order of the plan.
+    /// Details, for an action of the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<FaultLine<'a>>,
 }
@@ -126,7 +126,7 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Makes lines of what an engine tells.
+/// Converts the records of an engine to lines.
 pub struct Lines<'a> {
     scenario: &'a Scenario,
     plan: Plan,
@@ -134,7 +134,7 @@ pub struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// Of a scenario with its plan.
+    /// Creates a converter for a scenario with its plan.
     #[must_use]
     pub fn new(scenario: &'a Scenario, plan: Plan) -> Self {
         Self {
@@ -144,7 +144,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// A process by name: its host, and its program if the host runs several.
+    /// Returns the name of a process: its host, and its program if the host runs several.
     fn name(&self, host: usize, program: Option<&'static str>) -> Cow<'a, str> {
         let host = self.scenario.hosts[host].name.as_str();
         match program {
@@ -153,7 +153,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The line of a step.
+    /// Converts a step.
     #[must_use]
     pub fn step(&self, step: &Step<'_>) -> Line<'a> {
         let says = step.said.iter().map(|said| Word {
@@ -176,14 +176,14 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The line of an order.
+    /// Converts an action.
     pub fn order(&mut self, order: &Done<'_>) -> Line<'a> {
         Line::of_order(self.scenario, &self.plan, &mut self.bands, order)
     }
 }
 
 impl<'a> Line<'a> {
-    /// The line of an order, among the faults so far.
+    /// Converts an action, given the faults so far.
     pub(crate) fn of_order(
         scenario: &'a Scenario,
         plan: &Plan,
@@ -232,7 +232,7 @@ pub struct Writer<'a, W> {
 }
 
 impl<'a, W: Write> Writer<'a, W> {
-    /// Begins a trace of a scenario with its plan.
+    /// Starts a trace of a scenario with its plan.
     pub fn new(sink: W, scenario: &'a Scenario, plan: Plan, header: &Header) -> Self {
         let mut writer = Self {
             sink,
@@ -255,7 +255,7 @@ impl<'a, W: Write> Writer<'a, W> {
     /// Ends the trace.
     ///
     /// # Errors
-    /// Why the sink did not take everything.
+    /// The first error of the sink.
     pub fn finish(mut self) -> io::Result<()> {
         match self.failed {
             Some(error) => Err(error),
@@ -277,7 +277,8 @@ impl<W: Write> Recorder for Writer<'_, W> {
 }
 
 impl fmt::Display for Line<'_> {
-    /// One line for people, without its instant: `#12 n2 took records (120 B) from n1; says peer-up n3`.
+    /// Formats a line without its instant: `#12 n2 received records (120 B) from n1; reports
+    /// peer-up n3`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{} ", self.event)?;
         match (&self.node, &self.fault) {
@@ -295,11 +296,11 @@ impl fmt::Display for Line<'_> {
             (None, None) => {}
         }
         match &self.from {
-            Some(from) => write!(f, "took {} ({} B) from {from}", self.kind, self.size)?,
+            Some(from) => write!(f, "received {} ({} B) from {from}", self.kind, self.size)?,
             None => f.write_str(&self.kind)?,
         }
         for said in &self.says {
-            write!(f, "; says {}", said.word)?;
+            write!(f, "; reports {}", said.word)?;
             if let Some(about) = &said.about {
                 write!(f, " {about}")?;
             }

@@ -1,15 +1,16 @@
-//! What an engine tells of a run while it goes on, to whoever wants to keep it.
+//! The record of a run, passed from an engine to recorders while the run is in progress.
 //!
-//! An engine numbers its events from 1: the steps of nodes and the orders of the plan. Each event knows its *cause*:
-//! of a message, the step that sent it; of a timer, the step that set it; of anything that a fault did, the fault. A
-//! run's causes form a tree that can be walked back from any event to the start.
+//! An engine numbers its events from 1: the steps of nodes and the actions of the plan. Each event
+//! has a *cause*: for a message, the step that sent it; for a timer, the step that set it; for the
+//! effect of a fault, the fault. The causes of a run form a tree that can be followed back from any
+//! event to the start.
 //!
-//! - [`Recorder`]: what an engine calls.
+//! - [`Recorder`]: the interface that an engine calls.
 //! - [`Writer`] and [`Reader`]: traces as files.
-//! - [`Recording`]: a run kept in memory.
+//! - [`Recording`]: a run in memory.
 //! - [`transcript`]: a small run as text.
-//! - [`causes`]: what led to what.
-//! - [`fault`]: the plan's orders as people see them.
+//! - [`causes`]: chains of causes.
+//! - [`fault`]: the plan's actions in readable form.
 
 pub mod causes;
 pub mod fault;

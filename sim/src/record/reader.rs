@@ -6,14 +6,14 @@ use core::fmt;
 use serde::Deserialize;
 use std::io::BufRead;
 
-/// Why a trace cannot be read: it names the file, the line and the mend.
+/// Reason why a trace cannot be read, with the file, the line and the fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceError {
-    /// The file, as it was named by the caller.
+    /// The file, as given by the caller.
     pub file: String,
-    /// The line, from 1; 0 when the file as a whole is meant.
+    /// The line, from 1; 0 for the file as a whole.
     pub line: u64,
-    /// What is wrong and what would be right.
+    /// The error and its fix.
     pub message: String,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for TraceError {
 
 impl core::error::Error for TraceError {}
 
-/// What every version of the first line says.
+/// The part of the first line that is common to all versions.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Version {
@@ -38,7 +38,7 @@ struct Version {
     version: String,
 }
 
-/// A trace, read as it is asked for.
+/// A trace that is read line by line.
 #[derive(Debug)]
 pub struct Reader<R> {
     source: R,
@@ -52,7 +52,7 @@ impl<R: BufRead> Reader<R> {
     /// Reads the first line of a trace.
     ///
     /// # Errors
-    /// When it is no trace, or one of another version.
+    /// If the file is not a trace, or has another version.
     pub fn new(file: &str, source: R) -> Result<Self, TraceError> {
         let header = Header {
             phalanx_trace: FORMAT,
@@ -77,46 +77,46 @@ impl<R: BufRead> Reader<R> {
         };
         let version: Version = serde_json::from_str(&first).map_err(|_| {
             reader.error(
-                "is no trace: the first line has no `phalanx-trace`; write it anew with `phalanx sim run FILE --trace T`",
+                "is not a trace: the first line has no `phalanx-trace`; record one with `phalanx sim run FILE --trace T`",
             )
         })?;
         if version.phalanx_trace != FORMAT {
             return Err(reader.error(&format!(
                 "is a trace of format {}, written by phalanx {}; this is phalanx {}, which reads format {FORMAT}: \
-                 use that version, or write the trace anew with this one",
+                 use that version, or record the trace again with this one",
                 version.phalanx_trace,
                 version.version,
                 VERSION
             )));
         }
         reader.header = serde_json::from_str(&first)
-            .map_err(|error| reader.error(&format!("is no header of a trace: {error}")))?;
+            .map_err(|error| reader.error(&format!("is not a valid header of a trace: {error}")))?;
         Ok(reader)
     }
 
-    /// What run it is.
+    /// Returns the description of the run.
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The next event; none at the end.
+    /// Reads the next event; `None` at the end.
     ///
     /// # Errors
-    /// When the line is no event, or one is missing.
+    /// If the line is not a valid event, or an event is missing.
     pub fn next_line(&mut self) -> Result<Option<Line<'static>>, TraceError> {
         let Some(text) = self.text()? else {
             return Ok(None);
         };
         let line: Line<'static> = serde_json::from_str(&text).map_err(|error| {
             self.error(&format!(
-                "is no event ({error}); the file was cut off or edited, write it anew"
+                "is not a valid event ({error}); the file was truncated or edited; record the trace again"
             ))
         })?;
         if line.event != self.expected {
             let (found, expected) = (line.event, self.expected);
             return Err(self.error(&format!(
-                "is event {found} where {expected} belongs; lines were lost, write the trace anew"
+                "is event {found} instead of {expected}; lines are missing; record the trace again"
             )));
         }
         self.expected += 1;

@@ -1,26 +1,26 @@
-//! The interface between an engine and a recorder: steps, orders of the plan, delayed messages.
+//! The interface between an engine and a recorder: steps, actions of the plan, delayed messages.
 
 use crate::scenario::plan::Planned;
 
 /// The cause of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// The event's number; 0 for none.
+    /// The number of the event; 0 for none.
     pub event: u64,
-    /// The host whose step it was; [`NO_HOST`] for an order of the plan.
+    /// The host of the step; [`NO_HOST`] for an action of the plan.
     host: u32,
-    /// The place of the process on its host.
+    /// The index of the process on its host.
     place: u32,
 }
 
-/// No host.
+/// The value for "no host".
 const NO_HOST: u32 = u32::MAX;
 
 impl Cause {
-    /// Nothing did.
+    /// No cause.
     pub const NONE: Self = Self::order(0);
 
-    /// An order of the plan did, by its number.
+    /// The cause is an action of the plan, by event number.
     #[must_use]
     pub const fn order(event: u64) -> Self {
         Self {
@@ -30,7 +30,7 @@ impl Cause {
         }
     }
 
-    /// A step did, of the process at a place on a host.
+    /// The cause is a step of the process with this index on a host.
     #[must_use]
     pub fn step(event: u64, host: usize, place: usize) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl Cause {
         }
     }
 
-    /// The host whose step it was; none for an order of the plan.
+    /// Returns the host of the step; `None` for an action of the plan.
     #[must_use]
     pub const fn host(&self) -> Option<usize> {
         match self.host {
@@ -49,26 +49,26 @@ impl Cause {
         }
     }
 
-    /// The place on its host of the process whose step it was.
+    /// Returns the index of the process on its host.
     #[must_use]
     pub const fn place(&self) -> usize {
         self.place as usize
     }
 }
 
-/// Something that a node reported.
+/// An event reported by a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Said<'a> {
-    /// The event's word in scenario files.
+    /// The word of the event in scenario files.
     pub word: &'static str,
-    /// About whom.
+    /// The subject of the event.
     pub about: Option<&'a str>,
 }
 
-/// A node took an input.
+/// A step: a node processed an input.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a> {
-    /// Its number.
+    /// The number of the event.
     pub event: u64,
     /// True time, in nanoseconds.
     pub at: u64,
@@ -78,20 +78,20 @@ pub struct Step<'a> {
     pub program: Option<&'static str>,
     /// The event's kind: the word of a message, or of another event.
     pub kind: &'static str,
-    /// Encoded bytes, of a message.
+    /// Encoded size in bytes, for a message.
     pub size: usize,
     /// The cause.
     pub cause: Cause,
     /// The program of the process that `cause` is a step of, if its host runs several.
     pub cause_program: Option<&'static str>,
-    /// The hash of the views of the host's processes afterwards.
+    /// Hash of the views of the host's processes after the step.
     pub digest: u64,
     /// The reports of the process.
     pub said: &'a [Said<'a>],
 }
 
 impl Step<'_> {
-    /// The sending host, of a message.
+    /// Returns the sending host, for a message.
     #[must_use]
     pub const fn sender(&self) -> Option<usize> {
         if self.size > 0 {
@@ -102,38 +102,38 @@ impl Step<'_> {
     }
 }
 
-/// An order of the plan was done.
+/// An action of the plan was executed.
 #[derive(Clone, Copy, Debug)]
 pub struct Done<'a> {
-    /// Its number.
+    /// The number of the event.
     pub event: u64,
     /// True time, in nanoseconds.
     pub at: u64,
-    /// The order.
+    /// The action.
     pub planned: &'a Planned,
 }
 
-/// A message that a cut or loss kept from arriving at once.
+/// A message that was delayed or dropped by a cut or by loss.
 #[derive(Clone, Copy, Debug)]
 pub struct Held {
-    /// True time of its first transmission, in nanoseconds.
+    /// True time of the first transmission, in nanoseconds.
     pub at: u64,
     /// The sending host.
     pub from: usize,
     /// The receiving host.
     pub to: usize,
-    /// A cut swallowed it; else segments were lost.
+    /// Whether a cut dropped the message; otherwise segments were lost.
     pub cut: bool,
 }
 
-/// Keeps a run, or a part of it.
+/// Records a run, or a part of it.
 pub trait Recorder {
-    /// A node took an input.
+    /// Called when a node has processed an input.
     fn step(&mut self, step: &Step<'_>);
 
-    /// An order of the plan was done.
+    /// Called when an action of the plan was executed.
     fn order(&mut self, order: &Done<'_>);
 
-    /// A message did not arrive at once.
+    /// Called when a message did not arrive at once.
     fn held(&mut self, _held: Held) {}
 }

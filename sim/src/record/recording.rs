@@ -1,4 +1,4 @@
-//! A run kept in memory, compactly: what reports, timelines and causes are drawn from.
+//! A run in compact form in memory, from which reports, timelines and causes are derived.
 
 use super::fault::{Band, Bands, Fault};
 use super::recorder::{Done, Held, Recorder, Step};
@@ -6,12 +6,12 @@ use crate::scenario::Scenario;
 use crate::scenario::plan::Plan;
 use std::collections::BTreeMap;
 
-/// No host.
-const NOBODY: u32 = u32::MAX;
+/// The value for "no host".
+const NO_HOST: u32 = u32::MAX;
 
-/// The most events that are kept; 32 bytes each.
+/// Maximum number of recorded events, 32 bytes each.
 pub const EVENTS_MAX: usize = 30_000_000;
-/// The most messages that did not arrive at once that are kept; all are counted.
+/// Maximum number of recorded messages that did not arrive at once; all are counted.
 pub const HELD_MAX: usize = 1_000_000;
 
 /// One event.
@@ -23,43 +23,43 @@ struct Row {
     host: u32,
     size: u32,
     kind: u16,
-    /// The program, by its place in the list and counted from 1; 0 for a host that runs one.
+    /// Index of the program in the list of programs, from 1; 0 for a host that runs one program.
     program: u16,
 }
 
-/// One event, as it is given out.
+/// One event of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its number.
+    /// The number of the event.
     pub number: u64,
     /// True time, in nanoseconds.
     pub at: u64,
-    /// Whose step; none for an order of the plan.
+    /// The host; `None` for an action of the plan.
     pub host: Option<usize>,
     /// The program of the process, if its host runs several.
     pub program: Option<&'static str>,
-    /// What it was.
+    /// The kind of the event.
     pub kind: &'static str,
-    /// Encoded bytes, of a message.
+    /// Encoded size in bytes, for a message.
     pub size: u32,
-    /// The event that led to it; 0 for none.
+    /// Number of the event that caused this one; 0 for none.
     pub cause: u64,
-    /// The node's view afterwards; 0 for an order.
+    /// Digest of the node's view after the event; 0 for an action.
     pub digest: u64,
 }
 
-/// A report of a node, by event.
+/// An event reported by a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The step in which it was made.
+    /// The step that reported the event.
     pub event: u64,
-    /// What.
+    /// The word of the event.
     pub word: &'static str,
-    /// About which host.
+    /// The host that the event is about.
     pub about: Option<usize>,
 }
 
-/// A run.
+/// A recorded run.
 #[derive(Debug)]
 pub struct Recording<'a> {
     scenario: &'a Scenario,
@@ -76,7 +76,7 @@ pub struct Recording<'a> {
 }
 
 impl<'a> Recording<'a> {
-    /// Nothing yet, of a scenario with its plan.
+    /// Creates an empty recording of a scenario with its plan.
     #[must_use]
     pub fn new(scenario: &'a Scenario, plan: Plan) -> Self {
         let hosts = scenario.hosts.iter().enumerate().rev();
@@ -97,37 +97,37 @@ impl<'a> Recording<'a> {
         }
     }
 
-    /// The scenario that ran.
+    /// Returns the scenario.
     #[must_use]
     pub const fn scenario(&self) -> &'a Scenario {
         self.scenario
     }
 
-    /// With which plan.
+    /// Returns the plan.
     #[must_use]
     pub const fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// How many events are kept, from the first on.
+    /// Returns the number of recorded events, from the first on.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether nothing happened.
+    /// Returns whether no event is recorded.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// How many happened.
+    /// Returns the number of all events.
     #[must_use]
     pub const fn seen(&self) -> u64 {
         self.seen
     }
 
-    /// An event by its number.
+    /// Returns an event by its number.
     #[must_use]
     pub fn event(&self, number: u64) -> Option<Event> {
         let index = usize::try_from(number).ok()?.checked_sub(1)?;
@@ -135,7 +135,7 @@ impl<'a> Recording<'a> {
         Some(Event {
             number,
             at: row.at,
-            host: (row.host != NOBODY).then_some(row.host as usize),
+            host: (row.host != NO_HOST).then_some(row.host as usize),
             program: usize::from(row.program)
                 .checked_sub(1)
                 .map(|place| self.programs[place]),
@@ -146,12 +146,12 @@ impl<'a> Recording<'a> {
         })
     }
 
-    /// All events that are kept, in order.
+    /// Iterates over the recorded events, in order.
     pub fn events(&self) -> impl DoubleEndedIterator<Item = Event> + '_ {
         (1..=self.rows.len() as u64).filter_map(|number| self.event(number))
     }
 
-    /// Who sent a message, and when: the event before it in the chain of causes.
+    /// Returns the sender and the sending event of a message: its cause.
     #[must_use]
     pub fn sending(&self, event: &Event) -> Option<(usize, Event)> {
         if event.size == 0 {
@@ -161,13 +161,13 @@ impl<'a> Recording<'a> {
         Some((sent.host?, sent))
     }
 
-    /// What nodes reported, in order.
+    /// Returns the events that nodes reported, in order.
     #[must_use]
     pub fn reports(&self) -> &[Report] {
         &self.reports
     }
 
-    /// What nodes reported in one step.
+    /// Returns the events that were reported in one step.
     #[must_use]
     pub fn reports_of(&self, event: u64) -> &[Report] {
         let from = self.reports.partition_point(|report| report.event < event);
@@ -175,19 +175,20 @@ impl<'a> Recording<'a> {
         &self.reports[from..to]
     }
 
-    /// Messages that did not arrive at once: the first of them, in order, and how many there were.
+    /// Returns the messages that did not arrive at once: the first ones, in order, and the number
+    /// of all.
     #[must_use]
     pub fn held(&self) -> (&[Held], u64) {
         (&self.held, self.held_count)
     }
 
-    /// The faults; what still holds lasts until `end`.
+    /// Returns the faults; those still in force last until `end`.
     #[must_use]
     pub fn bands(&self, end: u64) -> Vec<Band> {
         self.bands.until(end)
     }
 
-    /// The process of an event by name: its host, and its program if the host runs several.
+    /// Returns the name of a process: its host, and its program if the host runs several.
     #[must_use]
     pub fn process_name(&self, host: usize, program: Option<&'static str>) -> String {
         let host = &self.scenario.hosts[host].name;
@@ -206,7 +207,7 @@ impl<'a> Recording<'a> {
     }
 }
 
-/// The place of a word in a list that it is added to if it is not there.
+/// Returns the index of a word in a list, appending the word if it is missing.
 fn place_of(words: &mut Vec<&'static str>, word: &'static str) -> u16 {
     let known = words.iter().position(|known| *known == word);
     let place = known.unwrap_or_else(|| {
@@ -226,7 +227,7 @@ impl Recorder for Recording<'_> {
             at: step.at,
             digest: step.digest,
             cause: u32::try_from(step.cause.event).unwrap_or(0),
-            host: u32::try_from(step.host).unwrap_or(NOBODY),
+            host: u32::try_from(step.host).unwrap_or(NO_HOST),
             size: u32::try_from(step.size).unwrap_or(u32::MAX),
             kind,
             program,
@@ -247,7 +248,7 @@ impl Recorder for Recording<'_> {
             at: order.at,
             digest: 0,
             cause: 0,
-            host: NOBODY,
+            host: NO_HOST,
             size: 0,
             kind,
             program: 0,

@@ -1,4 +1,4 @@
-//! Recordings, traces, and what is told of both.
+//! Tests of recordings, traces, and their readable forms.
 
 use super::*;
 use crate::mesh::MESH;
@@ -89,7 +89,7 @@ fn recording_does_not_change_the_run() {
 }
 
 #[test]
-fn every_event_comes_after_its_cause_and_messages_after_their_sending() {
+fn every_event_follows_its_cause_and_every_message_its_sending() {
     let scenario = small();
     let (_, recording) = record(&scenario, 7);
     let (mut messages, mut timers, mut by_faults) = (0, 0, 0);
@@ -129,7 +129,7 @@ fn every_event_comes_after_its_cause_and_messages_after_their_sending() {
 }
 
 #[test]
-fn faults_last_from_their_beginning_to_their_end() {
+fn bands_last_from_the_beginning_to_the_end_of_a_fault() {
     let scenario = small();
     let (_, recording) = record(&scenario, 7);
     let second = 1_000_000_000;
@@ -156,12 +156,12 @@ fn faults_last_from_their_beginning_to_their_end() {
     assert_eq!(held.len() as u64, count);
     assert!(
         held.iter().any(|held| held.cut),
-        "the cut swallowed something"
+        "the cut dropped a message"
     );
 }
 
 #[test]
-fn a_trace_is_read_as_it_was_written() {
+fn a_written_trace_is_read_back() {
     let scenario = small();
     let text = trace(&scenario, 7);
     let (_, recording) = record(&scenario, 7);
@@ -191,7 +191,7 @@ fn a_trace_is_read_as_it_was_written() {
 }
 
 #[test]
-fn what_is_no_trace_is_refused_with_the_mend() {
+fn an_invalid_trace_is_an_error_with_its_fix() {
     let whole = trace(&small(), 1);
     let (first, rest) = whole.split_once('\n').unwrap();
     let newer = first
@@ -203,13 +203,13 @@ fn what_is_no_trace_is_refused_with_the_mend() {
         "{error}"
     );
     assert!(
-        error.contains("phalanx 7.7.7") && error.contains("write the trace anew"),
+        error.contains("phalanx 7.7.7") && error.contains("record the trace again"),
         "{error}"
     );
 
     assert!(refused("").contains("empty"));
-    assert!(refused(rest).contains("no trace"));
-    assert!(refused("scenario = 1\n").contains("no trace"));
+    assert!(refused(rest).contains("not a trace"));
+    assert!(refused("scenario = 1\n").contains("not a trace"));
     let cut_off = &whole[..whole.len() - 9];
     let error = refused(cut_off);
     let last = whole.lines().count();
@@ -217,7 +217,7 @@ fn what_is_no_trace_is_refused_with_the_mend() {
     let lines: Vec<&str> = whole.lines().collect();
     let gap = [&lines[..5], &lines[6..]].concat().join("\n");
     assert!(
-        refused(&gap).contains("event 6 where 5 belongs"),
+        refused(&gap).contains("event 6 instead of 5"),
         "{}",
         refused(&gap)
     );
@@ -225,7 +225,7 @@ fn what_is_no_trace_is_refused_with_the_mend() {
 }
 
 #[test]
-fn an_event_is_one_short_line_however_much_was_said_in_it() {
+fn an_event_is_one_short_line_even_with_many_reports() {
     let scenario = Scenario::parse("ten.toml", &SCENARIO.replace("count = 3", "count = 10"));
     let scenario = scenario.unwrap();
     let (_, recording) = record(&scenario, 1);
@@ -234,7 +234,7 @@ fn an_event_is_one_short_line_however_much_was_said_in_it() {
         let line = causes::describe(&recording, &event);
         assert!(line.len() < 160 && line.trim_end() == line, "{line:?}");
         let said = recording.reports_of(event.number);
-        let mut words: Vec<_> = line.split("; says ").skip(1).collect();
+        let mut words: Vec<_> = line.split("; reports ").skip(1).collect();
         words
             .iter_mut()
             .for_each(|said| *said = said.split(' ').next().unwrap());
@@ -249,11 +249,11 @@ fn an_event_is_one_short_line_however_much_was_said_in_it() {
             .count();
         if up > 6 {
             assert!(
-                line.contains(&format!("; says peer-up {up} nodes (n")),
+                line.contains(&format!("; reports peer-up {up} nodes (n")),
                 "{line}"
             );
             many += 1;
         }
     }
-    assert!(many > 0, "nobody met seven at once");
+    assert!(many > 0, "no step reported more than six nodes");
 }

@@ -1,28 +1,32 @@
-//! A small run as text: who told whom what, and what came of it. Read one before any code.
+//! A small run as text: the messages between nodes and their effects, as an introduction to the
+//! protocol.
 //!
-//! Shown are faults, starts, links, everything that a node reported and every message after which its receiver's
-//! view was another; the rest is counted.
+//! Faults, starts, links, reported events, and messages that changed the receiver's view are shown
+//! line by line; all other events are counted.
 
 use super::fault::Turn;
 use super::{Event, Recording};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// The lines of a run.
+/// Returns the lines of a run.
 #[must_use]
 pub fn lines(recording: &Recording<'_>, seed: u64) -> Vec<String> {
     let scenario = recording.scenario();
     let name = |host: usize| scenario.hosts[host].name.as_str();
     let bands = recording.bands(u64::MAX);
     let mut lines = vec![
-        format!("{} with seed {seed}: who told whom what", scenario.name),
+        format!(
+            "{} with seed {seed}: messages and their effects",
+            scenario.name
+        ),
         String::new(),
     ];
     let mut digests = vec![0; scenario.hosts.len()];
     let mut counted: BTreeMap<&str, u64> = BTreeMap::new();
     for event in recording.events() {
         let Some(host) = event.host else {
-            // Ends show in the bands' own lines; an order that changed nothing does not show.
+            // The end of a fault is part of its band; an action without an effect is omitted.
             if let Some(band) = bands.iter().find(|band| band.event == event.number) {
                 let fault = &band.fault;
                 let whom = super::fault::few(scenario, &fault.hosts);
@@ -59,7 +63,7 @@ pub fn lines(recording: &Recording<'_>, seed: u64) -> Vec<String> {
         lines.push(format!("{} {process:<10} {what}{change}", at(event.at)));
         for report in reports {
             let about = report.about.map_or("", name);
-            let said = format!("{:>13}{process:<10} says {} {about}", "", report.word);
+            let said = format!("{:>13}{process:<10} reports {} {about}", "", report.word);
             lines.push(said.trim_end().to_owned());
         }
     }
@@ -67,7 +71,7 @@ pub fn lines(recording: &Recording<'_>, seed: u64) -> Vec<String> {
     lines
 }
 
-/// Whether an event is shown even if nothing came of it.
+/// Returns whether an event is shown even if it changed nothing.
 fn matters(event: &Event) -> bool {
     matches!(
         event.kind,
@@ -75,13 +79,13 @@ fn matters(event: &Event) -> bool {
     )
 }
 
-/// Seconds to the microsecond, aligned.
+/// Formats seconds with microseconds, aligned.
 fn at(nanos: u64) -> String {
     let micros = nanos / 1_000;
     format!("{:>5}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 
-/// Writes what was only counted.
+/// Writes the counts of the omitted events.
 fn flush(lines: &mut Vec<String>, counted: &mut BTreeMap<&str, u64>) {
     if counted.is_empty() {
         return;
@@ -89,7 +93,7 @@ fn flush(lines: &mut Vec<String>, counted: &mut BTreeMap<&str, u64>) {
     let mut line = format!("{:>13}", "");
     for (position, (kind, count)) in std::mem::take(counted).into_iter().enumerate() {
         let comma = if position == 0 { "… " } else { ", " };
-        // Writing to a String cannot fail.
+        // Writing to a string cannot fail.
         let _ = write!(line, "{comma}{count} {kind}");
     }
     lines.push(line);

@@ -1,4 +1,4 @@
-//! What the page reads.
+//! The data that the page reads.
 
 use super::Seed;
 use super::detail::{MESSAGES_MAX, Messages, REPORTS_MAX, Reports};
@@ -9,13 +9,13 @@ use crate::record::fault::together;
 use crate::record::{EVENTS_MAX, Recording, VERSION};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Columns of the figures over time.
+/// Number of columns of the charts over time.
 const COLUMNS: usize = 480;
-/// The most faults that are drawn one by one.
+/// Maximum number of faults drawn individually.
 const BANDS_MAX: usize = 3_000;
-/// The most causes that are shown.
+/// Maximum number of causes shown.
 const CAUSES_MAX: usize = 24;
-/// The most seeds that are listed.
+/// Maximum number of seeds listed.
 const SEEDS_MAX: usize = 2_000;
 
 #[derive(Debug, serde::Serialize)]
@@ -33,9 +33,9 @@ pub(super) struct Data<'a> {
     messages_sent: u64,
     bytes: u64,
     overhead_bytes: u64,
-    /// In microseconds.
+    /// End of the run, in microseconds.
     end: u64,
-    /// When every fault is lifted, in microseconds.
+    /// Time at which every fault is lifted, in microseconds.
     faults_end: u64,
     reproduce: String,
     nodes: Vec<&'a str>,
@@ -50,9 +50,9 @@ pub(super) struct Data<'a> {
     messages: Messages,
     reports: Reports,
     causes: Vec<Step>,
-    /// Whether the causes are those of the first failure, or of the last change of a view.
+    /// Whether the causes are those of the first failure; otherwise of the last change of a view.
     causes_of_failure: bool,
-    /// What the page does not hold.
+    /// The parts of the run that the page omits.
     left_out: Vec<String>,
 }
 
@@ -66,9 +66,9 @@ struct Band {
     from: u64,
     /// In microseconds.
     to: u64,
-    /// Whom it touches; everyone when empty.
+    /// The affected hosts; all hosts if empty.
     hosts: Vec<usize>,
-    /// It is done at once.
+    /// Whether the step is instantaneous.
     once: bool,
 }
 
@@ -85,19 +85,19 @@ struct Step {
     text: String,
 }
 
-/// Figures over time, and by node.
+/// Traffic over time, and per node.
 #[derive(Debug, Default, serde::Serialize)]
 struct Traffic {
     messages: Vec<u64>,
     bytes: Vec<u64>,
-    /// Messages that a cut swallowed, or loss delayed.
+    /// Number of messages dropped by a cut or delayed by loss.
     held: Vec<u64>,
     held_total: u64,
-    /// Messages by sender.
+    /// Number of messages by sender.
     sent: Vec<u64>,
-    /// Their bytes.
+    /// Bytes by sender.
     sent_bytes: Vec<u64>,
-    /// Messages by receiver.
+    /// Number of messages by receiver.
     took: Vec<u64>,
 }
 
@@ -143,11 +143,7 @@ impl<'a> Data<'a> {
             overhead_bytes: outcome.overhead_bytes,
             end: end / 1_000,
             faults_end: u64::try_from(recording.plan().faults_end.as_micros()).unwrap_or(u64::MAX),
-            reproduce: crate::scenario::command_line::reproduce(
-                scenario,
-                outcome.engine,
-                outcome.seed,
-            ),
+            reproduce: outcome.reproduce.clone(),
             nodes: scenario
                 .hosts
                 .iter()
@@ -175,8 +171,8 @@ impl<'a> Data<'a> {
         let mut left_out = Vec::new();
         if self.messages.event.len() < usize::try_from(self.messages.total).unwrap_or(usize::MAX) {
             left_out.push(format!(
-                "{} of {} messages can be drawn as lines (at most {MESSAGES_MAX}): evenly chosen, three in four from \
-                 those that changed what the receiver knew. All counts and charts are complete.",
+                "{} of {} messages can be drawn as lines (at most {MESSAGES_MAX}): sampled evenly, three quarters of them \
+                 messages that changed the view of the receiver. All counts and charts are complete.",
                 self.messages.event.len(),
                 self.messages.total
             ));
@@ -184,14 +180,14 @@ impl<'a> Data<'a> {
         let reports: u64 = self.reports.totals.values().sum();
         if self.reports.event.len() < usize::try_from(reports).unwrap_or(usize::MAX) {
             left_out.push(format!(
-                "{} of {reports} reports of nodes are marked (at most {REPORTS_MAX}): rare ones all, frequent ones \
-                 evenly chosen.",
+                "{} of {reports} reports of nodes are marked (at most {REPORTS_MAX}): all rare ones, and an even sample of \
+                 the frequent ones.",
                 self.reports.event.len()
             ));
         }
         if let Some(column) = self.strip.column {
             left_out.push(format!(
-                "Lanes show the last state in each {} ms; what came and went within one is not drawn.",
+                "Lanes show the last state in each interval of {} ms; shorter states are not drawn.",
                 column / 1_000
             ));
         }
@@ -203,7 +199,7 @@ impl<'a> Data<'a> {
         }
         if recording.seen() > recording.len() as u64 {
             left_out.push(format!(
-                "The first {EVENTS_MAX} of {} events are shown at all.",
+                "Only the first {EVENTS_MAX} of {} events are shown.",
                 recording.seen()
             ));
         }

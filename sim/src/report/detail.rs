@@ -1,40 +1,41 @@
-//! Which messages and reports a page holds one by one. Counts are always complete; lines and marks are bounded.
+//! Selects the messages and reports that a page contains individually. Counts are always complete;
+//! lines and marks are limited.
 
 use crate::record::{Event, Recording};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most messages that are drawn one by one.
+/// Maximum number of messages drawn individually.
 pub(super) const MESSAGES_MAX: usize = 40_000;
-/// The most reports that are marked one by one.
+/// Maximum number of reports marked individually.
 pub(super) const REPORTS_MAX: usize = 20_000;
-/// Of the messages, those after which the receiver's view was another get this share, in percent.
+/// Share of the messages, in percent, reserved for those that changed the receiver's view.
 const NEWS_PERCENT: usize = 75;
 
-/// Messages, in columns.
+/// The selected messages, in columns.
 #[derive(Debug, Default, serde::Serialize)]
 pub(super) struct Messages {
-    /// The receiver's event.
+    /// The event at the receiver.
     pub(super) event: Vec<u64>,
-    /// In microseconds.
+    /// Time of sending, in microseconds.
     pub(super) sent: Vec<u64>,
-    /// In microseconds.
+    /// Time of arrival, in microseconds.
     pub(super) took: Vec<u64>,
     pub(super) from: Vec<usize>,
     pub(super) to: Vec<usize>,
-    /// By its number in `kinds`.
+    /// Index in `kinds`.
     pub(super) kind: Vec<usize>,
     pub(super) size: Vec<u32>,
-    /// 1 where the receiver's view was another afterwards.
+    /// 1 if the receiver's view changed, otherwise 0.
     pub(super) news: Vec<u8>,
     pub(super) kinds: Vec<&'static str>,
-    /// All there were.
+    /// Number of all messages.
     pub(super) total: u64,
-    /// Of each kind, all there were.
+    /// Number of all messages of each kind.
     pub(super) totals: BTreeMap<&'static str, u64>,
 }
 
 impl Messages {
-    /// Those of a run; the ones in `always` without fail.
+    /// Selects messages of a run; those in `always` are always included.
     pub(super) fn of(recording: &Recording<'_>, always: &BTreeSet<u64>) -> Self {
         let mut found = Self::default();
         let mut news = 0;
@@ -76,7 +77,7 @@ impl Messages {
     }
 }
 
-/// Every message with its sender, and whether the receiver's view was another afterwards.
+/// Calls `tell` for every message with its sender, and whether the receiver's view changed.
 fn each(recording: &Recording<'_>, mut tell: impl FnMut(&Event, usize, bool)) {
     let mut digests = vec![0; recording.scenario().hosts.len()];
     for event in recording.events() {
@@ -89,7 +90,7 @@ fn each(recording: &Recording<'_>, mut tell: impl FnMut(&Event, usize, bool)) {
     }
 }
 
-/// Takes so many of a number of things, evenly.
+/// Selects a number of items evenly.
 struct Thin {
     of: usize,
     max: usize,
@@ -111,24 +112,24 @@ impl Thin {
     }
 }
 
-/// What nodes said, in columns.
+/// The selected reports of nodes, in columns.
 #[derive(Debug, Default, serde::Serialize)]
 pub(super) struct Reports {
     pub(super) event: Vec<u64>,
-    /// In microseconds.
+    /// Time, in microseconds.
     pub(super) at: Vec<u64>,
     pub(super) node: Vec<usize>,
-    /// By its number in `words`.
+    /// Index in `words`.
     pub(super) word: Vec<usize>,
-    /// About whom; -1 for nobody in particular.
+    /// Index of the node that the report is about; -1 for none.
     pub(super) about: Vec<i64>,
     pub(super) words: Vec<&'static str>,
-    /// Of each word, all there were.
+    /// Number of all reports of each word.
     pub(super) totals: BTreeMap<&'static str, u64>,
 }
 
 impl Reports {
-    /// Those of a run: of each word the same share of the bound, rare words whole.
+    /// Selects reports of a run: the same limit for each word, so that rare words are complete.
     pub(super) fn of(recording: &Recording<'_>) -> Self {
         let mut found = Self::default();
         for report in recording.reports() {

@@ -1,12 +1,12 @@
-//! A run as one HTML page that needs nothing else: no network, no other file.
+//! A run as a self-contained HTML page: no network access, no other file.
 //!
-//! What the page shows is chosen here and bounded, so that it opens whatever the size of the run; what was left out
-//! it says itself. `strip` gives each lane its colours, `detail` chooses messages and reports, `data` is what the
-//! page reads.
+//! The content of the page is selected here and limited, so that the page opens for runs of any
+//! size; the page states what it omits. `strip` assigns colours to the lanes, `detail` selects
+//! messages and reports, `data` is the data that the page reads.
 //!
-//! Colours of a lane: a digest that at least two nodes held at one time has a colour of its own, the ten that were
-//! held most (nodes times duration) a strong one; a digest that one node alone held is grey, unless it held it for
-//! long and a strong colour is left.
+//! Colours of a lane: a digest that at least two nodes held at the same time has its own colour;
+//! the ten that were held most (nodes times duration) have strong colours. A digest held by a
+//! single node is grey, unless it was held for long and a strong colour is free.
 
 mod data;
 mod detail;
@@ -22,34 +22,34 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// What stands where in the page.
+/// The placeholders in the page.
 const SLOTS: [&str; 4] = ["<!--title-->", "/*style*/", "<!--data-->", "/*script*/"];
 
-/// Another seed of the same sweep.
+/// One seed of a sweep.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Seed {
     /// The seed.
     pub seed: u64,
-    /// Whether everything came true.
+    /// Whether all expectations held.
     pub passed: bool,
-    /// How long the system took to recover; none if it did not.
+    /// Time until the system recovered; `None` if it did not.
     pub recovery_ms: Option<u64>,
-    /// Events processed.
+    /// Number of events.
     pub events: u64,
-    /// Messages sent.
+    /// Number of messages.
     pub messages: u64,
-    /// Their bytes.
+    /// Bytes of the messages.
     pub bytes: u64,
-    /// Lines of expectations that did not come true.
+    /// Lines of expectations that did not hold.
     pub unmet: Vec<usize>,
-    /// Lines of steps that bit nothing.
+    /// Lines of steps that affected nothing.
     pub idle: Vec<usize>,
 }
 
-/// Writes the report of a run; `seeds` are all runs of its sweep, this one among them.
+/// Writes the report of a run; `seeds` are all runs of its sweep, including this one.
 ///
 /// # Errors
-/// When the page cannot be written.
+/// If the page cannot be written.
 pub fn write<W: Write>(
     mut sink: W,
     recording: &Recording<'_>,
@@ -57,7 +57,7 @@ pub fn write<W: Write>(
     seeds: &[Seed],
 ) -> io::Result<()> {
     let data = data::Data::of(recording, outcome, seeds);
-    // Inside a script element only `<` could end it.
+    // Within a script element only `<` could end the element.
     let data = serde_json::to_string(&data)?.replace('<', "\\u003c");
     let title = escaped(&format!("{} · seed {}", outcome.scenario, outcome.seed));
     let contents = [title.as_str(), STYLE, &data, SCRIPT];

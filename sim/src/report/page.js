@@ -1,6 +1,6 @@
 "use strict";
-// Draws a run from the JSON in this page. Nothing is fetched. `data-lanes` on the body says that the lanes are drawn;
-// `data-error` that something went wrong.
+// Draws a run from the JSON in this page, without network access. `data-lanes` on the body is set when the lanes are drawn;
+// `data-error` when an error occurred.
 window.addEventListener("error", (event) => { document.body.dataset.error = event.message; });
 
 const run = JSON.parse(document.getElementById("data").textContent);
@@ -57,7 +57,7 @@ systemDark.addEventListener("change", () => { if (!chosenTheme) setTheme(systemD
 
 const canvas = byId("lanes");
 const pen = canvas.getContext("2d");
-// What led to a failure is in the lanes from the beginning; other causes when one is chosen.
+// The causes of a failure are drawn in the lanes from the start; other causes when one is selected.
 const view = { from: 0, to: run.end, node: null, cause: run.causes_of_failure ? run.causes.length - 1 : null, drag: null, hover: null };
 const failures = [...run.failures].sort((one, two) => one.at_ms - two.at_ms);
 const count = run.nodes.length;
@@ -69,7 +69,7 @@ const AXIS = 22;
 const ROW = 17;
 const CHART = 64;
 
-// Faults in rows such that none overlaps its neighbour; what is done at once shares one row.
+// Assigns faults to rows without overlaps; instantaneous steps share one row.
 const rows = [];
 for (const band of run.bands) {
   if (band.once || band.to <= band.from) { band.row = -1; continue; }
@@ -95,7 +95,7 @@ const firstAfter = (sorted, value) => {
   while (low < high) { const mid = (low + high) >> 1; if (sorted[mid] < value) low = mid + 1; else high = mid; }
   return low;
 };
-// Where in a lane (instant, colour, instant, colour, …) the state at an instant stands; -1 for none.
+// Index in a lane (instant, colour, instant, colour, …) of the state at an instant; -1 for none.
 const stateAt = (lane, time) => {
   let low = 0, high = lane.length / 2;
   while (low < high) { const mid = (low + high) >> 1; if (lane[mid * 2] <= time) low = mid + 1; else high = mid; }
@@ -153,7 +153,7 @@ function paintAxis(wide) {
 }
 
 function paintLanes(wide) {
-  // Whole pixels: a lane that ends within one would be mixed with what is behind it, and thin lanes would all be pale.
+  // Whole pixels: an edge within a pixel would be blended with the background, and thin lanes would all be pale.
   const ratio = window.devicePixelRatio || 1;
   const edge = (at) => Math.round(at * ratio) / ratio;
   const paintLane = (node, colours) => {
@@ -178,7 +178,7 @@ function paintLanes(wide) {
     }
     paintLane(node, look.lane);
   }
-  // Lanes that share a row of pixels: who stands alone or does not run is seen, the others are many.
+  // In lanes that share a row of pixels, nodes that are alone or not running take precedence, because the others are many.
   if (laneHeight < 1) for (let node = 0; node < count; node++) paintLane(node, [look.stopped, look.alone]);
   pen.textAlign = "right";
   for (let node = 0; node < count; node++) {
@@ -217,7 +217,7 @@ function paintBands(wide) {
     pen.fillStyle = look.ink;
     pen.fillText(`${band.word}  ${band.text}`, begin + 9, top + (ROW - 3) / 2 + 0.5);
     pen.restore();
-    // Over the lanes: edges for what concerns everyone, hatching for single nodes.
+    // Over the lanes: edges for faults that affect all nodes, hatching for faults of single nodes.
     pen.strokeStyle = colour;
     if (band.hosts.length === 0) {
       pen.globalAlpha = 0.75;
@@ -249,10 +249,10 @@ function paintBands(wide) {
 function paintReports() {
   const reports = run.reports;
   const high = laneHeight >= 4 ? laneHeight - gap : Math.max(laneHeight, 1.4);
-  // A rim, since a lane may have the colour of the mark.
+  // A rim, because a lane may have the colour of the mark.
   pen.strokeStyle = look.card;
   pen.lineWidth = 1;
-  // Deaths over suspicions, where they meet.
+  // Reports of down members are drawn over those of suspects.
   for (const kind of laneHeight < 4 ? ["bad"] : ["warn", "bad"]) for (let index = firstAfter(reports.at, view.from); index < reports.at.length && reports.at[index] <= view.to; index++) {
     if (REPORT[reports.words[reports.word[index]]] !== kind) continue;
     pen.fillStyle = look[kind];
@@ -306,7 +306,7 @@ function paintCauses() {
   const colour = run.causes_of_failure ? look.bad : look.accent;
   pen.save();
   pen.beginPath(); pen.rect(GUTTER, AXIS, width() - GUTTER, fullHeight); pen.clip();
-  // First a rim, wider and in the colour of the card, then the chain itself: it shows on lanes of any colour.
+  // First a rim, wider and in the colour of the card, then the chain itself, so that it is visible on lanes of any colour.
   for (const [more, paint] of [[1.5, look.card], [0, colour]]) {
     pen.strokeStyle = pen.fillStyle = paint;
     pen.lineWidth = 1.8 + 2 * more;
@@ -324,7 +324,7 @@ function paintCauses() {
   pen.lineWidth = 1;
 }
 
-// Messages over time as an area, different states as a line: how far from agreement the mesh is.
+// Messages over time as an area; the number of different states as a line.
 function paintChart(wide) {
   const { messages, held } = run.traffic;
   const columns = messages.length;
@@ -365,7 +365,7 @@ function paintChart(wide) {
   pen.fillText(`≤ ${most}`, GUTTER - 8, base - 6);
 }
 
-// Each instant at which something was found broken, with the lines that say what; near ones share a flag.
+// The instants of failures, with the lines of the expectations; instants close to each other share a flag.
 function paintFailures(wide) {
   const flags = [];
   for (const failure of failures) {
@@ -507,7 +507,7 @@ document.addEventListener("keydown", (event) => {
 
 const stateName = (colour) => {
   if (colour === 0) return "stopped";
-  if (colour === 1) return "a state of its own, briefly";
+  if (colour === 1) return "a state of a single node, briefly";
   return colour < 12 ? `state ${run.strip.digests[colour - 2]}` : "a state shared for a short time";
 };
 function tip(px, py) {
@@ -526,7 +526,7 @@ function tip(px, py) {
       let shown = 0;
       for (let index = firstAfter(reports.at, time - reach); index < reports.at.length && reports.at[index] <= time + reach && shown < 6; index++) {
         if (reports.node[index] !== node) continue;
-        lines.push(element("div", {}, `says ${reports.words[reports.word[index]]} ${reports.about[index] < 0 ? "" : run.nodes[reports.about[index]]}`));
+        lines.push(element("div", {}, `reports ${reports.words[reports.word[index]]} ${reports.about[index] < 0 ? "" : run.nodes[reports.about[index]]}`));
         shown++;
       }
     }
@@ -546,7 +546,7 @@ function tip(px, py) {
   box.style.top = `${canvas.offsetTop + py + 14}px`;
 }
 
-// What the chosen node took and said in the window, as text.
+// The messages and reports of the selected node in the window, as text.
 let detailTimer = 0;
 function detail() {
   clearTimeout(detailTimer);
@@ -570,7 +570,7 @@ function fillDetail() {
     if (tookAll++ < most) took.push(element("tr", {}, element("td", { class: "n mono" }, seconds(messages.took[index])), element("td", {}, mine ? `← ${run.nodes[messages.from[index]]}` : `→ ${run.nodes[messages.to[index]]}`), element("td", {}, `${messages.kinds[messages.kind[index]]}${messages.news[index] ? " · news" : ""}`), element("td", { class: "n" }, `${messages.size[index]} B`), element("td", { class: "n" }, `${((messages.took[index] - messages.sent[index]) / 1000).toFixed(1)} ms`)));
   }
   const list = (title, all, lines) => element("div", {}, element("h2", {}, `${title}: ${many(all)}${all > most ? `, the first ${most} here` : ""}`), element("div", { class: "scroll" }, element("table", {}, element("tbody", {}, ...lines))));
-  box.replaceChildren(element("div", { class: "cols" }, list(`${run.nodes[view.node]} said in this window`, saidAll, said), list("Messages to and from it", tookAll, took)));
+  box.replaceChildren(element("div", { class: "cols" }, list(`${run.nodes[view.node]} reported in this window`, saidAll, said), list("Messages to and from this node", tookAll, took)));
 }
 
 // ---------------------------------------------------------------- the cards
@@ -580,12 +580,12 @@ function legend() {
   const strong = run.strip.digests.map((_, index) => look.lane[index + 2]);
   byId("legend").replaceChildren(
     element("span", {}, ...strong.map((colour) => element("i", { style: `background:${colour}` })), "the same colour is the same state"),
-    patch(look.lane[12], "pale: shared for a short time"), patch(look.alone, "held by one node alone, briefly"), patch(look.stopped, "not running"),
-    element("span", {}, element("i", { style: `background:${look.bad};border-radius:9px;width:8px;height:8px` }), "says somebody is down"),
-    laneHeight < 4 ? "" : element("span", {}, element("i", { style: `background:${look.warn};border-radius:9px;width:7px;height:7px` }), "suspects somebody, cannot reach it"),
-    run.causes_of_failure ? element("span", {}, element("i", { style: `background:${look.bad};height:2px` }), "what led to the failure") : "",
+    patch(look.lane[12], "pale: shared for a short time"), patch(look.alone, "grey: held by a single node, briefly"), patch(look.stopped, "not running"),
+    element("span", {}, element("i", { style: `background:${look.bad};border-radius:9px;width:8px;height:8px` }), "reports a member as down"),
+    laneHeight < 4 ? "" : element("span", {}, element("i", { style: `background:${look.warn};border-radius:9px;width:7px;height:7px` }), "suspects a member, or cannot reach it"),
+    run.causes_of_failure ? element("span", {}, element("i", { style: `background:${look.bad};height:2px` }), "causes of the failure") : "",
     element("span", {}, element("i", { style: `background:${look.accent};opacity:.35` }), "messages"),
-    element("span", {}, element("i", { style: `background:${look.cut};opacity:.7` }), "kept from arriving"),
+    element("span", {}, element("i", { style: `background:${look.cut};opacity:.7` }), "delayed or dropped"),
     element("span", {}, element("i", { style: `background:${look.ink};height:2px` }), "different states"));
 }
 
@@ -607,19 +607,19 @@ function header() {
   if (failures.length > CARDS) byId("failures").append(element("details", {}, element("summary", {}, `${many(failures.length - CARDS)} more`), ...failures.slice(CARDS).map((failure) => failureCard(failure, CARDS))));
 }
 
-// What was expected, what was there instead, and for the first one the end of the chain that led to it.
+// The expectation, the actual state, and for the first failure the end of the chain of causes.
 const CARDS = 3;
 const LED = 4;
 function failureCard(failure, position) {
   const from = Math.max(0, run.causes.length - LED);
   const go = () => {
-    // The end of what led to it belongs into the window, unless that was long before.
+    // The end of the chain of causes must be in the window, unless it was long before.
     const here = failure.at_ms * 1000, around = run.end / 30;
     const before = position > 0 || from >= run.causes.length ? 0 : here - run.causes[from].at;
     show(here - Math.max(around, before < 6 * around ? before * 1.1 : 0), here + around);
     canvas.scrollIntoView({ block: "nearest" });
   };
-  const led = position > 0 || !run.causes_of_failure ? null : element("div", { class: "led" }, element("span", { class: "quiet" }, `What led to it, the last ${run.causes.length - from} of `, element("a", { href: "#causes-card" }, `${run.causes.length} events`)),
+  const led = position > 0 || !run.causes_of_failure ? null : element("div", { class: "led" }, element("span", { class: "quiet" }, `Causes, the last ${run.causes.length - from} of `, element("a", { href: "#causes-card" }, `${run.causes.length} events`)),
     element("ol", { class: "causes" }, ...run.causes.slice(from).map((cause, index) => causeLine(cause, from + index))));
   return element("div", { class: "failure" },
     element("button", { type: "button", onclick: go }, "Show"),
@@ -638,14 +638,14 @@ function causeLine(cause, index) {
   };
   const kind = cause.node === null ? "plan" : cause.from === null ? "own" : "";
   const text = cause.text.replace(/^\S+ #\d+ /, "");
-  const wait = cause.sent === null ? "" : `${((cause.at - cause.sent) / 1000).toFixed(1)} ms under way`;
+  const wait = cause.sent === null ? "" : `${((cause.at - cause.sent) / 1000).toFixed(1)} ms in flight`;
   return element("li", { tabindex: "0", onclick: go, onkeydown: (event) => { if (event.key === "Enter") go(); } },
     element("time", {}, seconds(cause.at, 6)), element("span", { class: "quiet mono" }, `#${cause.event}`), element("span", { class: `dot ${kind}` }), element("span", {}, text), element("span", { class: "quiet" }, wait));
 }
 
 function causes() {
-  byId("causes-title").textContent = run.causes_of_failure ? "What led to the first failure" : "How the last news reached the last node";
-  byId("causes-note").textContent = run.causes_of_failure ? "Each event was caused by the one before it; the last is the one nearest to the failure. Choose one to see it in the lanes." : "The chain of causes behind the last change of any node's view. Choose one to see it in the lanes.";
+  byId("causes-title").textContent = run.causes_of_failure ? "Causes of the first failure" : "Causes of the last change of a view";
+  byId("causes-note").textContent = run.causes_of_failure ? "Each event was caused by the one before it; the last one is the closest to the failure. Select one to see it in the lanes." : "The chain of causes behind the last change of any node's view. Select one to see it in the lanes.";
   const list = byId("causes");
   list.append(...run.causes.map(causeLine));
   list.scrollTop = run.causes_of_failure ? list.scrollHeight : 0;
@@ -656,7 +656,7 @@ function expected() {
   const seeds = run.seeds.length;
   const lines = run.expected.map((item) => {
     const unmet = run.seeds.filter((seed) => seed.unmet.includes(item.line)).length;
-    // What has to be true in one run of many: not here is no failure, in no run of several it is.
+    // A `sometimes` expectation fails only if it held in none of several runs.
     const missed = item.sometimes ? seeds > 1 && unmet === seeds : unmet > 0;
     const mark = item.met ? "✓" : item.sometimes && !missed ? "–" : "✗";
     const how = seeds > 1 ? `${many(seeds - unmet)}/${many(seeds)}` : item.figure !== undefined ? many(item.figure) : "";
@@ -675,8 +675,8 @@ function effects() {
       element("td", { class: `n ${effect.bites ? "" : "maybe"}` }, effect.bites ? many(effect.bites) : "nothing"), element("td", {}, element("div", { class: "meter" }, element("i", { style: `width:${share}%` }))),
       element("td", { class: `n ${idle ? "maybe" : ""}` }, run.seeds.length > 1 && !effect.chaos ? `${many(run.seeds.length - idle)}/${many(run.seeds.length)}` : ""));
   });
-  if (lines.length === 0) byId("effects").append(element("p", { class: "quiet" }, "Nothing: the nodes were left to themselves."));
-  else byId("effects").append(table([["step"], ["orders", "n"], ["touched", "n"], [""], [run.seeds.length > 1 ? "seeds it bit" : "", "n"]], lines), element("p", { class: "quiet" }, "Touched: bytes swallowed, segments lost, links ended, inputs delayed; the bar is logarithmic."));
+  if (lines.length === 0) byId("effects").append(element("p", { class: "quiet" }, "The scenario has no steps."));
+  else byId("effects").append(table([["step"], ["actions", "n"], ["affected", "n"], [""], [run.seeds.length > 1 ? "effective seeds" : "", "n"]], lines), element("p", { class: "quiet" }, "Affected: bytes dropped, segments lost, links ended, inputs delayed. The bar is logarithmic."));
 }
 
 const svg = (tag, attributes, text) => {
@@ -711,10 +711,10 @@ function histogram() {
     const wide = Math.max(1, (most - least) / columns);
     const values = Array.from({ length: columns }, (_, index) => ({ name: `${Math.round(least + index * wide)} to ${Math.round(least + (index + 1) * wide)} ms`, count: 0 }));
     for (const ms of known) values[Math.min(columns - 1, Math.floor((ms - least) / wide))].count++;
-    box.append(bars(values, [[0, span(least), "start"], [1, span(most), "end"]], "How long the mesh took to recover, over seeds"));
+    box.append(bars(values, [[0, span(least), "start"], [1, span(most), "end"]], "Recovery time of the mesh, over seeds"));
     box.append(element("p", { class: "quiet" }, `median ${span(quantile(0.5))}, 90 % ${span(quantile(0.9))}, 99 % ${span(quantile(0.99))}${never ? `; ${many(never)} seeds never recovered` : ""}`));
   } else {
-    box.append(element("p", {}, known.length ? `All views were right ${span(known[0])} after the last thing that was done to nodes or network.` : "The mesh did not recover."), element("p", { class: "quiet" }, "Run several seeds (--seed 1..50) and this shows how it spreads."));
+    box.append(element("p", {}, known.length ? `All views were correct ${span(known[0])} after the last fault or change.` : "The mesh did not recover."), element("p", { class: "quiet" }, "Run several seeds (--seed 1..50) to see the distribution."));
   }
   if (run.seeds.length > 1) {
     box.append(element("div", { class: "seeds" }, ...run.seeds.slice(0, 1000).map((seed) => element("i", { class: `${seed.passed ? "" : "bad"} ${seed.seed === run.seed ? "here" : ""}`, title: `seed ${seed.seed}: ${seed.passed ? "passed" : "failed"}` }))));
@@ -734,7 +734,7 @@ function traffic() {
   if (columns > 24) box.append(bars(values, [[0, "sends most", "start"], [1, "sends least", "end"]], "Bytes sent by node"));
   const shown = columns > 24 ? [...order.slice(0, 3), ...order.slice(-2)] : order.slice(0, 12);
   box.append(table([["node"], ["sent", "n"], ["bytes", "n"], ["B a second", "n"], ["received", "n"]], shown.map((node) => element("tr", { onclick: () => choose(node) }, element("td", {}, run.nodes[node]), element("td", { class: "n" }, many(sent[node])), element("td", { class: "n" }, size(bytes[node])), element("td", { class: "n" }, many(Math.round((bytes[node] * 1e6) / run.end))), element("td", { class: "n" }, many(took[node]))))));
-  if (shown.length < count) box.append(element("p", { class: "quiet" }, columns > 24 ? "The three that send most and the two that send least, by payload that arrived." : `The first ${shown.length} by payload that arrived.`));
+  if (shown.length < count) box.append(element("p", { class: "quiet" }, columns > 24 ? "The three nodes that send most and the two that send least, by delivered payload." : `The first ${shown.length} nodes by delivered payload.`));
   const kinds = Object.entries(run.messages.totals).sort((one, two) => two[1] - one[1]);
   box.append(element("p", { class: "quiet" }, `By content: ${kinds.map(([kind, count]) => `${kind} ${many(count)}`).join(", ")}.`));
 }
@@ -763,7 +763,7 @@ function commandLine(command) {
 
 function footer() {
   const box = byId("footer");
-  if (run.left_out.length) box.append("What this page leaves out:", element("ul", {}, ...run.left_out.map((text) => element("li", {}, text))));
+  if (run.left_out.length) box.append("This page omits:", element("ul", {}, ...run.left_out.map((text) => element("li", {}, text))));
   box.append(element("p", {}, `Phalanx ${run.version} · ${run.file} (${run.file_hash}) · trace ${run.trace_hash} · TLS, HTTP/2, TCP and IP add about ${size(run.overhead_bytes)} to the payload.`));
 }
 

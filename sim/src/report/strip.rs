@@ -1,43 +1,43 @@
-//! The lanes' colours: who held the same state when.
+//! The colours of the lanes: which nodes held the same state at the same time.
 
 use crate::record::Recording;
 use std::collections::HashMap;
 
-/// The node does not run.
+/// The node is not running.
 pub(crate) const STOPPED: u8 = 0;
-/// It holds, for a short time, a state that no other node held at the same time.
+/// The node briefly holds a state that no other node holds at the same time.
 pub(crate) const ALONE: u8 = 1;
 /// The first of the strong colours.
 pub(crate) const STRONG: u8 = 2;
-/// Strong colours.
+/// Number of strong colours.
 const STRONG_MAX: usize = 10;
-/// A state that one node alone holds this part of the run is no passing one.
+/// A state of a single node that lasts at least one part in this number of the run counts as long.
 const LONG_SHARE: u128 = 50;
-/// The first of the pale colours, for states that were shared for a short time.
+/// The first of the pale colours, for states that were shared briefly.
 pub(crate) const PALE: u8 = 12;
-/// Pale colours.
+/// Number of pale colours.
 const PALE_MAX: u32 = 6;
-/// The most changes of colour that a page holds.
+/// Maximum number of colour changes in a page.
 const CHANGES_MAX: usize = 300_000;
 
 /// The colours of all lanes.
 #[derive(Debug, Default, serde::Serialize)]
 pub(crate) struct Strip {
-    /// Of each node: instant (microseconds), colour, instant, colour, …
+    /// For each node: instant (microseconds), colour, instant, colour, …
     pub(crate) lanes: Vec<Vec<u64>>,
     /// The digests of the strong colours, in order.
     pub(crate) digests: Vec<String>,
-    /// The width of a column in microseconds, if changes within one column were left out.
+    /// The width of a column in microseconds, if changes within one column were omitted.
     pub(crate) column: Option<u64>,
-    /// For each of some evenly spaced instants: how many states the running nodes hold.
+    /// The number of different states of the running nodes, at evenly spaced instants.
     pub(crate) states: Vec<u32>,
 }
 
-/// A node's state changes.
+/// A change of a node's state.
 struct Change {
     at: u64,
     host: usize,
-    /// The digest by its number; none: the node stops.
+    /// The index of the digest; `None` if the node stops.
     digest: Option<usize>,
 }
 
@@ -87,7 +87,7 @@ impl Strip {
     }
 }
 
-/// All changes of state, in order, and the digests by number.
+/// Returns all changes of state, in order, and the digests.
 fn changes(recording: &Recording<'_>) -> (Vec<Change>, Vec<Digest>) {
     let hosts = recording.scenario().hosts.len();
     let mut numbers: HashMap<u64, usize> = HashMap::new();
@@ -127,8 +127,8 @@ fn changes(recording: &Recording<'_>) -> (Vec<Change>, Vec<Digest>) {
     (changes, digests)
 }
 
-/// When processes end, as (event, instant) and host: at the fault that stops them, and after a leave with their
-/// last step.
+/// Returns the ends of processes as (event, instant) and host: at the fault that stops them, or,
+/// after a leave, at their last step.
 fn stops(recording: &Recording<'_>) -> Vec<((u64, u64), usize)> {
     let mut stops = Vec::new();
     for band in recording.bands(u64::MAX) {
@@ -154,7 +154,7 @@ fn stops(recording: &Recording<'_>) -> Vec<((u64, u64), usize)> {
     stops
 }
 
-/// Counts by how many and how long each digest was held.
+/// Computes how many nodes held each digest for how long.
 fn weigh(changes: &[Change], digests: &mut [Digest], hosts: usize, end: u64) {
     let mut held: Vec<Option<usize>> = vec![None; hosts];
     for change in changes {
@@ -186,7 +186,8 @@ impl Digest {
     }
 }
 
-/// The colour of each digest, and the digests with strong ones in the order of their colours.
+/// Returns the colour of each digest, and the digests with strong colours in the order of their
+/// colours.
 fn colours(digests: &[Digest], hosts: usize, end: u64) -> (Vec<u8>, Vec<usize>) {
     let enough = if hosts == 1 { 1 } else { 2 };
     let mut shared: Vec<usize> = (0..digests.len())
@@ -194,7 +195,8 @@ fn colours(digests: &[Digest], hosts: usize, end: u64) -> (Vec<u8>, Vec<usize>) 
         .collect();
     shared.sort_by_key(|digest| core::cmp::Reverse(digests[*digest].weight));
     let mut pale = shared.split_off(shared.len().min(STRONG_MAX));
-    // What one node alone holds for long has a colour too, while there are colours: two nodes that part differ.
+    // A digest that a single node holds for long also gets a strong colour if one is free: two
+    // nodes that diverge have different colours.
     let long = |digest: &usize| digests[*digest].weight * LONG_SHARE >= u128::from(end);
     let mut alone: Vec<usize> = (0..digests.len())
         .filter(|digest| digests[*digest].most < enough && long(digest))
@@ -215,7 +217,7 @@ fn colours(digests: &[Digest], hosts: usize, end: u64) -> (Vec<u8>, Vec<usize>) 
     (colours, shared)
 }
 
-/// The lanes with at most one change in each `width` nanoseconds.
+/// Returns the lanes with at most one change per `width` nanoseconds.
 fn drawn(changes: &[Change], colours: &[u8], hosts: usize, width: u64) -> Vec<Vec<u64>> {
     let mut lanes: Vec<Vec<u64>> = vec![Vec::new(); hosts];
     for change in changes {
@@ -236,7 +238,7 @@ fn drawn(changes: &[Change], colours: &[u8], hosts: usize, width: u64) -> Vec<Ve
     lanes
 }
 
-/// How many different states the running nodes hold, at evenly spaced instants.
+/// Returns the number of different states of the running nodes, at evenly spaced instants.
 fn states(changes: &[Change], digests: usize, hosts: usize, end: u64, columns: usize) -> Vec<u32> {
     let mut holders = vec![0_u32; digests];
     let mut held: Vec<Option<usize>> = vec![None; hosts];

@@ -1,4 +1,4 @@
-//! The page of a run: what it holds and what it leaves out.
+//! Tests of the page of a run: its content and its omissions.
 
 use super::*;
 use crate::mesh::MESH;
@@ -60,7 +60,7 @@ within = "10s"
 "#;
 
 #[test]
-fn a_page_needs_nothing_else_and_no_text_ends_its_data() {
+fn a_page_is_self_contained_and_no_text_ends_its_data() {
     let page = page(SPLIT, 1);
     for fetched in ["src=", "<link rel=\"style", "@import", "url(http", "fetch("] {
         assert!(!page.contains(fetched), "{fetched}");
@@ -71,7 +71,7 @@ fn a_page_needs_nothing_else_and_no_text_ends_its_data() {
 }
 
 #[test]
-fn lanes_agree_part_and_agree_again() {
+fn lanes_are_equal_diverge_and_become_equal_again() {
     let data = data(&page(SPLIT, 1));
     let lanes = data["strip"]["lanes"].as_array().unwrap();
     let colour = |node: usize, second: u64| {
@@ -102,7 +102,7 @@ fn lanes_agree_part_and_agree_again() {
 }
 
 #[test]
-fn a_page_holds_bounded_detail_and_says_what_it_leaves_out() {
+fn a_page_has_limited_detail_and_lists_its_omissions() {
     let text = SPLIT
         .replace("count = 4", "count = 40")
         .replace("\"30s\"", "\"60s\"");
@@ -124,7 +124,7 @@ fn a_page_holds_bounded_detail_and_says_what_it_leaves_out() {
 }
 
 #[test]
-fn causes_lead_from_the_plan_to_the_last_change() {
+fn the_chain_of_causes_leads_from_the_plan_to_the_last_change() {
     let data = data(&page(SPLIT, 1));
     let causes = data["causes"].as_array().unwrap();
     assert!(causes.len() > 1);

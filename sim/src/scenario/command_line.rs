@@ -6,11 +6,52 @@ use super::engine::Engine;
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The command that reproduces a run. The comment behind it identifies the file and the program.
+/// A run that a command reproduces.
+#[derive(Clone, Copy, Debug)]
+pub struct Reproduction<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// The value of the flag `--engine`.
+    pub engine: &'a str,
+    /// The seed.
+    pub seed: u64,
+    /// Whether a fault that affects nothing fails the run.
+    pub strict: bool,
+    /// The names of the planted bugs and disabled mechanisms.
+    pub sabotage: &'a [String],
+}
+
+impl<'a> Reproduction<'a> {
+    /// A run of the model engine without flags.
+    #[must_use]
+    pub const fn new(scenario: &'a Scenario, seed: u64) -> Self {
+        Self {
+            scenario,
+            engine: Engine::Model.name(),
+            seed,
+            strict: false,
+            sabotage: &[],
+        }
+    }
+
+    /// The command of a tool that begins with `prefix` (`phalanx sim`). The comment at its end identifies the file and
+    /// the version of the simulator.
+    #[must_use]
+    pub fn command(&self, prefix: &str) -> String {
+        let Self { engine, seed, .. } = self;
+        let run = run_words(self.scenario);
+        let strict = if self.strict { " --strict" } else { "" };
+        let sabotage = sabotage_flags(self.sabotage);
+        let stamp = stamp(self.scenario);
+        format!("{prefix} run {run} --seed {seed} --engine {engine}{strict}{sabotage}{stamp}")
+    }
+}
+
+/// The flags that plant bugs and disable mechanisms of these names, each preceded by a space.
 #[must_use]
-pub fn reproduce(scenario: &Scenario, engine: Engine, seed: u64) -> String {
-    let run = run_words(scenario);
-    format!("phalanx sim run {run} --seed {seed} --engine {engine}") + &stamp(scenario)
+pub fn sabotage_flags(names: &[String]) -> String {
+    let flags = names.iter().map(|name| format!(" --sabotage {name}"));
+    flags.collect()
 }
 
 /// The words of a command that say which scenario is meant: its file, and which run of its matrix.

@@ -12,6 +12,9 @@ use super::vocabulary::Vocabulary;
 use core::time::Duration;
 use std::sync::Arc;
 
+/// The system of a scenario file that names none.
+pub const DEFAULT_SYSTEM: &str = "mesh";
+
 /// A situation, as read from a file.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -21,6 +24,8 @@ pub struct Scenario {
     pub name: String,
     /// Which run of the file's matrix it is.
     pub variant: Variant,
+    /// The name of the simulated system.
+    pub system: String,
     /// Its story.
     pub about: String,
     /// The engines it is written for.

@@ -24,6 +24,16 @@ impl Engine {
         (Self::Madsim, "madsim"),
     ];
 
+    /// The engine's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Wire => "wire",
+            Self::Madsim => "madsim",
+        }
+    }
+
     /// The engine of this name.
     ///
     /// # Errors
@@ -40,10 +50,6 @@ impl Engine {
 
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Model => "model",
-            Self::Wire => "wire",
-            Self::Madsim => "madsim",
-        })
+        f.pad(self.name())
     }
 }

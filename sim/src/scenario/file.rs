@@ -32,6 +32,8 @@ pub(crate) struct ScenarioFile {
     pub(crate) name: Text,
     /// The story: what happens and why it matters.
     pub(crate) about: Text,
+    /// The name of the simulated system (default `mesh`).
+    pub(crate) system: Option<Text>,
     /// The engines it is written for: `model`, `wire`, `madsim`.
     pub(crate) engines: Vec<Text>,
     /// Ends in one state whatever the order of events: `model` and `wire` are compared.

@@ -44,7 +44,7 @@ pub use action::{Action, Certificate, Extent, NetworkAction, NodeAction, OwnActi
 pub use argument::{Argument, Arguments};
 pub use chaos::{Chaos, ChaosKind};
 pub use conditions::{Bound, Condition, Expectation, Metric, Mode, OwnCondition, OwnMetric, Said};
-pub use definition::Scenario;
+pub use definition::{DEFAULT_SYSTEM, Scenario};
 pub use engine::Engine;
 pub use error::ScenarioError;
 pub use form::{Field, Form, Presence, Read, Shape, any_arguments, any_text};

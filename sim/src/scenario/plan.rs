@@ -210,6 +210,17 @@ enum Life {
     Left,
 }
 
+/// Something that a program's planning put off.
+#[derive(Clone, Copy, Debug)]
+struct Later {
+    /// The place of the program in the vocabulary.
+    program: usize,
+    /// The step that put it off.
+    step: Option<usize>,
+    due: Due,
+    from: Origin,
+}
+
 #[derive(Clone, Debug)]
 enum Work {
     /// A step, for all nodes it chooses or for one of them.

@@ -1,5 +1,6 @@
 //! From a file's tables to a scenario: every word resolved, every mistake named.
 
+use super::definition::DEFAULT_SYSTEM;
 use super::error::{ScenarioError, Source};
 use super::file::{NetworkTable, NodesTable, OwnKeys, OwnTables, ScenarioFile};
 use super::names::Names;
@@ -46,6 +47,10 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
         file: source.file.to_owned(),
         name: file.name.get_ref().clone(),
         variant: Variant::default(),
+        system: file
+            .system
+            .as_ref()
+            .map_or_else(|| DEFAULT_SYSTEM.to_owned(), |name| name.get_ref().clone()),
         about: file.about.get_ref().trim().to_owned(),
         engines,
         confluent: file.confluent,

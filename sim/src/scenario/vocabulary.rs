@@ -195,7 +195,7 @@ impl Vocabulary {
             None => Ok(()),
             Some(word) => {
                 let near = suggestion(word, known);
-                Err(format!("nothing can be broken by the word `{word}`{near}"))
+                Err(format!("there is no switch `{word}`{near}"))
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Words that steps give (`named`), includes and matrices are resolved before; comments are the caller's.
 
+use super::definition::DEFAULT_SYSTEM;
 use super::names::numbered;
 use super::text::{short, show_latency, show_rate, show_share};
 use super::{
@@ -140,6 +141,9 @@ impl Scenario {
             table.raw("about", format!("\"\"\"\n{}\n\"\"\"", self.about));
         } else {
             table.text("about", &self.about);
+        }
+        if self.system != DEFAULT_SYSTEM {
+            table.text("system", &self.system);
         }
         table.raw(
             "engines",

@@ -1,26 +1,26 @@
-//! What a run did, as a set of small numbers.
+//! The behaviour of a run, as a set of small numbers (coverage).
 //!
-//! Counted: what followed what at a node, on a link, and among faults; what a node reported, after which input, after
-//! which earlier report, and after which fault; sizes by powers of two. Names of nodes do not count, so that the same
-//! behaviour elsewhere is nothing new.
+//! The set contains: pairs of consecutive events at a node, on a link, and among faults; reported
+//! events with the input, the previous report and the fault before them; sizes in powers of two.
+//! Names of nodes are not included, so the same behaviour on another node is not new.
 
 use crate::record::fault::Fault;
 use crate::record::{Done, Held, Recorder, Step};
 use phalanx_core::random::{hash_bytes, mix};
 use std::collections::BTreeMap;
 
-/// Numbers that are told apart.
+/// Size of the set.
 const SPACE: usize = 1 << 16;
 
-/// A set of small numbers, gathered as a run goes on.
+/// A set of small numbers, collected during a run.
 #[derive(Clone, Debug)]
 pub struct Coverage {
     bits: Vec<u64>,
-    /// The latest input and the latest report of each node.
+    /// The latest input and the latest reported event of each node.
     nodes: Vec<(u64, u64)>,
-    /// The latest word on each link.
+    /// The latest kind of message on each link.
     links: BTreeMap<(usize, usize), u64>,
-    /// The latest order.
+    /// The latest action.
     order: u64,
 }
 
@@ -41,7 +41,7 @@ impl Coverage {
         self.bits[at / 64] |= 1 << (at % 64);
     }
 
-    /// How many things were done.
+    /// Returns the number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bits
@@ -50,13 +50,13 @@ impl Coverage {
             .sum()
     }
 
-    /// Whether nothing was.
+    /// Returns whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Adds what another run did; how much of it is new.
+    /// Adds the coverage of another run; returns the number of new elements.
     pub fn merge(&mut self, other: &Self) -> usize {
         let mut news = 0;
         for (bits, more) in self.bits.iter_mut().zip(&other.bits) {

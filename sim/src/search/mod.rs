@@ -1,10 +1,12 @@
-//! Looks for a seed that fails: draws seeds and settings of chaos, and prefers those near behaviour not seen before.
+//! Searches for a failing seed: draws seeds and chaos settings, and prefers those close to new
+//! behaviour.
 //!
-//! Swarm testing: each trial switches on a random part of the faults, at random strength, since a run in which
-//! everything may happen seldom lets one thing happen often. What a run did is a set of small numbers
-//! ([`Coverage`]); a trial that adds to what all others did is kept, and later trials are drawn near it.
+//! Swarm testing: each trial enables a random part of the faults, at random intensity, because a
+//! run in which all faults can happen rarely has many of one kind. The behaviour of a run is a set
+//! of small numbers ([`Coverage`]); a trial that adds to the coverage of all others is kept, and
+//! later trials are drawn near it.
 //!
-//! - [`Hunt`]: draws trials and learns from them; start there. It holds no thread and no clock.
+//! - [`Hunt`]: draws trials and learns from them; start there. It has no thread and no clock.
 //! - [`attempt`]: one trial.
 
 mod coverage;
@@ -21,19 +23,19 @@ use core::time::Duration;
 use phalanx_core::random::Random;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The most trials that are kept to draw near.
+/// Maximum number of kept trials near which others are drawn.
 const KEPT_MAX: usize = 1_000;
 
-/// What is looked into: who runs it, and what is broken on purpose in it.
+/// The system under test: its runner, and the planted bugs.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
-    /// Runs its scenarios.
+    /// Runs the scenarios.
     pub runner: &'a (dyn Runner + Sync),
-    /// Words of its vocabulary.
+    /// The names of planted bugs, from the vocabulary of the system.
     pub sabotage: &'a [String],
 }
 
-/// What a failure is called that is a panic of a machine.
+/// The expectation that a panic of a machine violates.
 pub const PANIC: &str = "no machine breaks its own rules";
 
 /// Draws trials over some scenarios.
@@ -41,14 +43,14 @@ pub const PANIC: &str = "no machine breaks its own rules";
 pub struct Hunt {
     bases: Vec<Scenario>,
     random: Random,
-    /// Trials that did something new, and how much.
+    /// Trials with new behaviour, each with the number of its new elements.
     kept: Vec<(Trial, usize)>,
     seen: Coverage,
     drawn: u64,
 }
 
 impl Hunt {
-    /// A hunt over `bases`; `seed` makes it repeatable.
+    /// Creates a hunt over `bases`; `seed` makes it reproducible.
     #[must_use]
     pub fn new(bases: Vec<Scenario>, seed: u64) -> Self {
         Self {
@@ -60,7 +62,7 @@ impl Hunt {
         }
     }
 
-    /// The next trial: each scenario as it stands first, then variants.
+    /// Draws the next trial: first each scenario unchanged, then variants.
     pub fn draw(&mut self) -> Trial {
         let number = self.drawn;
         self.drawn += 1;
@@ -72,7 +74,7 @@ impl Hunt {
             return Trial::plain(number, base, seed);
         }
         if !self.kept.is_empty() && random.chance_ppm(500_000) {
-            // Two candidates, and the one that brought more.
+            // Draws two candidates, and uses the one with more new elements.
             let one = random.pick(&self.kept).cloned();
             let two = random.pick(&self.kept).cloned();
             let best = one.into_iter().chain(two).max_by_key(|(_, news)| *news);
@@ -83,13 +85,13 @@ impl Hunt {
         Trial::swarm(number, base, seed, &self.bases[base], &mut random)
     }
 
-    /// What a trial runs.
+    /// Returns the scenario of a trial.
     #[must_use]
     pub fn scenario(&self, trial: &Trial) -> Scenario {
         trial.scenario(&self.bases[trial.base])
     }
 
-    /// Takes note of what a trial did; how much of it was new.
+    /// Records the coverage of a trial; returns the number of new elements.
     pub fn learn(&mut self, trial: &Trial, did: &Coverage) -> usize {
         let news = self.seen.merge(did);
         if news > 0 && self.kept.len() < KEPT_MAX {
@@ -98,29 +100,30 @@ impl Hunt {
         news
     }
 
-    /// How many trials were drawn.
+    /// Returns the number of trials drawn.
     #[must_use]
     pub const fn drawn(&self) -> u64 {
         self.drawn
     }
 
-    /// How many trials did something new.
+    /// Returns the number of trials with new behaviour.
     #[must_use]
     pub const fn kept(&self) -> usize {
         self.kept.len()
     }
 
-    /// How many things all trials together did.
+    /// Returns the size of the coverage of all trials.
     #[must_use]
     pub fn covered(&self) -> usize {
         self.seen.len()
     }
 }
 
-/// Runs one seed; what failed, and what it did. A machine that panics has failed; one that is not well in the end
-/// although nothing could be has not.
+/// Runs one seed; returns its failures and its coverage. A panic of a machine is a failure. A
+/// failed recovery is not a failure if the system could not recover from the faults.
 ///
 /// # Errors
+/// If the scenario cannot be run with this seed.
 /// When the scenario cannot be run for this seed.
 pub fn attempt(
     subject: Subject<'_>,
@@ -135,7 +138,7 @@ pub fn attempt(
     Ok((failures, coverage))
 }
 
-/// Runs one seed; all that failed, and what it did.
+/// Runs one seed; returns all its failures and its coverage.
 pub(crate) fn run(
     subject: Subject<'_>,
     scenario: &Scenario,
@@ -155,7 +158,7 @@ pub(crate) fn run(
         Err(panic) => {
             let said = panic.downcast_ref::<&str>().map(ToString::to_string);
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
-            let why = said.unwrap_or_else(|| "without words".to_owned());
+            let why = said.unwrap_or_else(|| "the panic has no message".to_owned());
             let failure = Failure::new(&scenario.file, 0, PANIC, Duration::ZERO, &why);
             Ok((vec![failure], coverage))
         }

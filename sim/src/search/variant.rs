@@ -1,27 +1,28 @@
-//! One trial: a scenario as it stands, or with chaos of a certain mix and strength on top.
+//! One trial: a scenario unchanged, or with chaos of a certain mix and intensity.
 
 use crate::scenario::{Chaos, Condition, Engine, Expectation, Mode, Scenario};
 use core::time::Duration;
 use phalanx_core::random::Random;
 
-/// After chaos that the search added, all views must be right within this, or within the scenario's own time.
+/// Time within which all views must be correct after chaos added by the search; at least the
+/// scenario's own time.
 const RECOVERY: Duration = Duration::from_secs(30);
 
 /// One run of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trial {
-    /// Its number, from 0.
+    /// The number of the trial, from 0.
     pub number: u64,
-    /// Which scenario.
+    /// The index of the scenario.
     pub base: usize,
     /// The seed.
     pub seed: u64,
-    /// Other settings of chaos than the scenario's own.
+    /// Chaos settings that replace those of the scenario.
     pub chaos: Option<Chaos>,
 }
 
 impl Trial {
-    /// The scenario as it stands.
+    /// Creates a trial of the unchanged scenario.
     pub(super) const fn plain(number: u64, base: usize, seed: u64) -> Self {
         Self {
             number,
@@ -31,7 +32,7 @@ impl Trial {
         }
     }
 
-    /// A random part of the faults, at random strength.
+    /// Creates a trial with a random part of the faults, at random intensity.
     pub(super) fn swarm(
         number: u64,
         base: usize,
@@ -56,7 +57,7 @@ impl Trial {
         }
     }
 
-    /// A trial near this one.
+    /// Creates a trial near this one.
     pub(super) fn mutated(&self, number: u64, scenario: &Scenario, random: &mut Random) -> Self {
         let budget = budget(scenario);
         let seed = if random.chance_ppm(700_000) {
@@ -94,14 +95,15 @@ impl Trial {
         }
     }
 
-    /// What it runs.
+    /// Returns the scenario of the trial.
     pub(super) fn scenario(&self, base: &Scenario) -> Scenario {
         let mut scenario = base.clone();
         let Some(chaos) = &self.chaos else {
             return scenario;
         };
         if base.chaos.is_none() {
-            // What was expected of the scenario was expected without chaos: recovery and invariants remain.
+            // The scenario's own expectations assume no chaos; only recovery and invariants are
+            // checked.
             scenario.recovery = scenario.recovery.max(RECOVERY);
             scenario.expectations = vec![recovers(&scenario)];
             scenario.confluent = false;
@@ -112,7 +114,7 @@ impl Trial {
     }
 }
 
-/// What may happen at most: the scenario's own chaos, or the usual.
+/// Returns the limits of chaos: the scenario's own chaos, or the default.
 fn budget(scenario: &Scenario) -> Chaos {
     let usual = || Chaos {
         at_once: 4,
@@ -132,7 +134,7 @@ fn budget(scenario: &Scenario) -> Chaos {
     scenario.chaos.clone().unwrap_or_else(usual)
 }
 
-/// Another strength within the budget.
+/// Draws another intensity within the budget.
 fn strength(chaos: Chaos, budget: &Chaos, random: &mut Random) -> Chaos {
     let span = budget.longest.saturating_sub(budget.shortest);
     let shift = random.below(4) as u32;
@@ -141,7 +143,7 @@ fn strength(chaos: Chaos, budget: &Chaos, random: &mut Random) -> Chaos {
         at_once: 1 + random.below(budget.at_once as u64) as usize,
         every: budget.every * (1 + random.below(6) as u32),
         longest: budget.shortest + span / 2_u32.pow(shift),
-        // A scenario's own word on how many must stay is kept.
+        // The scenario's own number of nodes that stay up is kept.
         stay_up: if chaos.line > 0 {
             budget.stay_up
         } else {
@@ -151,7 +153,7 @@ fn strength(chaos: Chaos, budget: &Chaos, random: &mut Random) -> Chaos {
     }
 }
 
-/// All views are right after the faults.
+/// Returns the expectation that all views are correct after the faults.
 fn recovers(scenario: &Scenario) -> Expectation {
     Expectation {
         file: scenario.file.clone(),

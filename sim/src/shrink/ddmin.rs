@@ -1,7 +1,8 @@
-//! Delta debugging (Zeller and Hildebrandt 2002): fewer and fewer items, as long as the test still says yes.
+//! Delta debugging (Zeller and Hildebrandt 2002): reduces a list of items while a test still
+//! succeeds.
 
-/// The smallest selection found: without any one of its items the test says no. The test is not asked about all of
-/// them: that is known.
+/// Returns the smallest selection found: without any one of its items the test fails. The test must
+/// succeed for all items; this is not checked.
 pub(super) fn ddmin<T: Clone>(items: &[T], test: &mut dyn FnMut(&[T]) -> bool) -> Vec<T> {
     let mut left = items.to_vec();
     let mut parts = 1;
@@ -37,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_is_needed_item_by_item() {
+    fn every_remaining_item_is_needed() {
         let items: Vec<u32> = (0..50).collect();
         let mut asked = 0;
         let left = ddmin(&items, &mut |some| {
@@ -49,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_when_nothing_is_needed() {
+    fn the_result_is_empty_if_no_item_is_needed() {
         let mut asked = 0;
         let left = ddmin(&[1, 2, 3], &mut |_| {
             asked += 1;

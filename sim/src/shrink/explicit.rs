@@ -1,4 +1,4 @@
-//! A scenario in which nothing is drawn any more: every fault with its nodes and its instant.
+//! Converts a scenario to one without random choices: every fault has its nodes and its instant.
 
 use crate::scenario::plan::{Cut, Order, Plan, Planned};
 use crate::scenario::{
@@ -8,7 +8,7 @@ use crate::scenario::{
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The scenario with the choices of its plan written out as steps.
+/// Returns the scenario with the choices of its plan written out as steps.
 pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
     let mut writer = Writer {
         scenario,
@@ -37,7 +37,8 @@ pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
         ..scenario.clone()
     };
     for host in &mut explicit.hosts {
-        (host.role, host.region, host.zone, host.group) = (None, None, None, None);
+        // A role may decide which programs the host runs.
+        (host.region, host.zone, host.group) = (None, None, None);
     }
     for expectation in &mut explicit.expectations {
         expectation.mode = mapped_mode(&expectation.mode, &plan.named, &Some);
@@ -49,11 +50,11 @@ struct Writer<'a> {
     scenario: &'a Scenario,
     plan: &'a Plan,
     steps: Vec<Step>,
-    /// The hosts that have run.
+    /// The hosts that have been started.
     ran: BTreeSet<usize>,
-    /// The steps that shrinking keeps as they are, and that are written.
+    /// The steps that shrinking keeps as they are, and that are already written.
     written: BTreeSet<usize>,
-    /// The program that the order being written concerns.
+    /// The program that the current action concerns.
     program: Option<&'static str>,
 }
 
@@ -106,7 +107,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The same for what a node suffers until another order ends it.
+    /// Writes a fault of a node that another action ends.
     fn trouble(&mut self, index: usize, planned: &Planned) {
         let at = planned.at;
         match &planned.order {
@@ -146,7 +147,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The same for what is done to the network.
+    /// Writes a fault of the network.
     fn network(&mut self, index: usize, planned: &Planned) {
         let at = planned.at;
         match &planned.order {
@@ -186,7 +187,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The next order after `index` that fits, and its time.
+    /// Returns the next action after `index` that matches, with its time.
     fn next(&self, index: usize, fits: impl Fn(&Order) -> bool) -> Option<(Duration, &Order)> {
         let later = self.plan.orders[index + 1..].iter();
         later
@@ -198,7 +199,7 @@ impl Writer<'_> {
         self.next(index, fits).map(|(at, _)| at)
     }
 
-    /// How long something lasts that `end` lifts before the end of all faults.
+    /// Returns the duration of a fault that an action `end` lifts before the end of all faults.
     fn length(
         &self,
         at: Duration,
@@ -222,7 +223,8 @@ impl Writer<'_> {
         });
     }
 
-    /// Does something to one more node: in the latest step, if it is the same at the same time.
+    /// Applies an action to one more node: in the latest step, if it has the same action at the
+    /// same time.
     fn nodes(&mut self, at: Duration, host: usize, action: NodeAction, length: Option<Duration>) {
         if let Some(step) = self.steps.last_mut()
             && step.when == When::At(at)
@@ -251,7 +253,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A restart stops the node itself: a stop at the same instant says the same.
+    /// Removes a stop at the same instant as a restart, because a restart includes the stop.
     fn unstop(&mut self, at: Duration, host: usize) {
         let Some(step) = self
             .steps
@@ -349,7 +351,7 @@ impl Writer<'_> {
 type Named = BTreeMap<String, Vec<usize>>;
 type Host<'a> = &'a dyn Fn(usize) -> Option<usize>;
 
-/// A step whose nodes are others, or gone.
+/// Returns a step with its nodes renamed or removed.
 pub(super) fn mapped_step(step: &Step, named: &Named, host: Host<'_>) -> Step {
     let map = |who: &Selector| who.mapped(named, host);
     let pairs = |pairs: &Pairs| match pairs {
@@ -394,7 +396,7 @@ pub(super) fn mapped_step(step: &Step, named: &Named, host: Host<'_>) -> Step {
     }
 }
 
-/// Whether a step still does something to somebody.
+/// Returns whether a step still affects a node.
 pub(super) fn is_left(step: &Step) -> bool {
     let some = |who: &Selector| who.fixed().is_none_or(|hosts| !hosts.is_empty());
     match &step.action {
@@ -416,7 +418,7 @@ pub(super) fn is_left(step: &Step) -> bool {
     }
 }
 
-/// What is expected of other nodes, or of fewer.
+/// Returns the condition of an expectation with its nodes renamed or removed.
 pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
     let map = |who: &Selector| who.mapped(named, host);
     let condition = |condition: &Condition| match condition {
@@ -450,7 +452,8 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
     }
 }
 
-/// An expectation about somebody who is gone says something else.
+/// Returns whether an expectation still has all its nodes; without one of them it would have
+/// another meaning.
 pub(super) fn is_whole(expectation: &Expectation) -> bool {
     let some = |who: &Selector| who.fixed().is_none_or(|hosts| !hosts.is_empty());
     let condition = match &expectation.mode {

@@ -1,10 +1,11 @@
-//! Makes a small scenario of a failing run: one that a person can read, keep and edit.
+//! Reduces a failing run to a small scenario that is easy to read, keep and edit.
 //!
-//! First every choice of the seed is written out (`explicit`), if it then fails with this seed or another; then, in
-//! rounds, until a round changes nothing: fewer steps, fewer nodes, a shorter run, plainer settings, fewer nodes a step,
-//! rounder times. A change stays when the run still fails the same way: the same expectation, the same
-//! invariant; and what failed to become well must still have been able to. The result is 1-minimal in its steps: without
-//! any one of them it passes, or nothing could.
+//! First all random choices of the seed are written out (`explicit`), if the result fails with this
+//! seed or another. Then, in rounds until a round changes nothing: fewer steps, fewer nodes, a
+//! shorter run, simpler settings, fewer nodes per step, rounder times. A change is kept if the run
+//! still fails in the same way: with the same expectation or invariant, and, for a failed recovery,
+//! while recovery is still possible. The result is 1-minimal in its steps: without any one of them
+//! the run passes, or recovery is impossible.
 
 mod ddmin;
 mod explicit;
@@ -16,42 +17,43 @@ use crate::search::{Subject, run};
 use crate::verdict::Failure;
 use core::time::Duration;
 
-/// What a failed recovery is called, up to the time it may take.
+/// The expectation that a failed recovery violates, up to its time.
 const RECOVERY: &str = "all views are right within";
 
-/// With how many other seeds the written out scenario is tried.
+/// Number of other seeds that are tried with the written-out scenario.
 const SEEDS_TRIED: u64 = 100;
 
-/// How far shrinking has come.
+/// Progress of the reduction.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// Runs so far.
+    /// Number of runs so far.
     pub runs: usize,
-    /// Steps of the smallest scenario so far.
+    /// Number of steps of the smallest scenario so far.
     pub steps: usize,
-    /// Its nodes.
+    /// Number of its nodes.
     pub nodes: usize,
 }
 
-/// A small scenario that fails as the large one did.
+/// A small scenario that fails in the same way as the original.
 #[derive(Clone, Debug)]
 pub struct Shrunk {
-    /// The scenario; with the seed it fails.
+    /// The scenario, which fails with the seed.
     pub scenario: Scenario,
     /// The seed.
     pub seed: u64,
-    /// How it fails.
+    /// The failure.
     pub failure: Failure,
-    /// How many runs it took.
+    /// Number of runs needed.
     pub runs: usize,
-    /// Whether nothing more can be left out; not if it was stopped.
+    /// Whether no further part can be removed; false if the reduction was stopped.
     pub minimal: bool,
 }
 
-/// Shrinks a failing run. `go_on` is asked before each run; when it says no, the smallest so far is given.
+/// Reduces a failing run. `go_on` is called before each run; when it returns false, the smallest
+/// scenario so far is returned.
 ///
 /// # Errors
-/// When the scenario cannot be run for this seed; the outer none: when it does not fail.
+/// If the scenario cannot be run with this seed. The result is `None` if the run does not fail.
 pub fn shrink(
     subject: Subject<'_>,
     scenario: &Scenario,
@@ -60,7 +62,7 @@ pub fn shrink(
 ) -> Result<Option<Shrunk>, ScenarioError> {
     let plan = scenario.plan(seed)?;
     let (failures, _) = run(subject, scenario, seed)?;
-    // The earliest is the nearest to the cause.
+    // The earliest failure is the closest to the cause.
     let Some(target) = failures.into_iter().min_by_key(|failure| failure.at_ms) else {
         return Ok(None);
     };
@@ -91,12 +93,13 @@ pub fn shrink(
 struct Shrinker<'a> {
     subject: Subject<'a>,
     seed: u64,
-    /// Whether it fails by not being well where it could be: it must go on to be able to.
+    /// Whether the failure is a failed recovery that was possible; recovery must then stay
+    /// possible.
     recoverable: bool,
     best: Scenario,
-    /// How the best fails.
+    /// The failure of the best scenario so far.
     failure: Failure,
-    /// How it must fail.
+    /// The failure to preserve.
     target: Failure,
     runs: usize,
     go_on: &'a mut dyn FnMut(Progress) -> bool,
@@ -104,7 +107,7 @@ struct Shrinker<'a> {
 }
 
 impl Shrinker<'_> {
-    /// Whether a scenario fails as it must; then it is the best.
+    /// Tries a scenario; if it fails in the same way, it becomes the best one.
     fn try_with(&mut self, candidate: Scenario) -> bool {
         if self.stopped {
             return false;
@@ -119,7 +122,7 @@ impl Shrinker<'_> {
             return false;
         }
         self.runs += 1;
-        // What cannot even be planned fails in no way that counts.
+        // A scenario that cannot be planned does not count as failing.
         let Ok((failures, _)) = run(self.subject, &candidate, self.seed) else {
             return false;
         };
@@ -139,8 +142,9 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Takes the scenario in which nothing is drawn. Without those draws the network draws others for the same seed:
-    /// a failure that hangs by one message then shows with another seed.
+    /// Uses the scenario without random choices, if it fails with this seed or another. The network
+    /// draws other values than before for the same seed, so a failure that depends on one message
+    /// may need another seed.
     fn write_out(&mut self, explicit: &Scenario) {
         let first = self.seed;
         for seed in std::iter::once(first).chain(1..=SEEDS_TRIED) {
@@ -152,19 +156,20 @@ impl Shrinker<'_> {
         self.seed = first;
     }
 
-    /// Whether the scenario fails as it must after a change.
+    /// Applies a change to the best scenario; returns whether it still fails in the same way.
     fn change(&mut self, change: impl FnOnce(&mut Scenario)) -> bool {
         let mut candidate = self.best.clone();
         change(&mut candidate);
         self.try_with(candidate)
     }
 
-    /// Whether it fails by an expectation of the file.
+    /// Returns whether the failure violates an expectation of the file.
     fn is_expectation(&self, expectation: &Expectation) -> bool {
         self.target.line == expectation.line && self.target.expectation == expectation.text
     }
 
-    /// Leaves only the expectation that fails; one that says no more than what always holds if none of them does.
+    /// Keeps only the expectation that fails; if an invariant fails, keeps one that is always
+    /// checked anyway.
     fn forget_other_expectations(&mut self) {
         let kept = self
             .best
@@ -183,7 +188,7 @@ impl Shrinker<'_> {
     }
 }
 
-/// Whether something was not well when the run failed although it could have been.
+/// Returns whether a failure is a failed recovery that was possible.
 fn is_recoverable(subject: Subject<'_>, scenario: &Scenario, seed: u64, failure: &Failure) -> bool {
     let at = Duration::from_millis(failure.at_ms);
     let waited_for = |expectation: &Expectation| {
@@ -195,7 +200,8 @@ fn is_recoverable(subject: Subject<'_>, scenario: &Scenario, seed: u64, failure:
         && subject.runner.recoverable(scenario, seed, at).is_ok()
 }
 
-/// Whether one run fails as another did: by the same expectation or invariant, and for a like reason.
+/// Returns whether two runs fail in the same way: with the same expectation or invariant, and for a
+/// similar reason.
 fn is_same(one: &Failure, other: &Failure) -> bool {
     let recovery = |failure: &Failure| failure.expectation.starts_with(RECOVERY);
     let what = one.line == other.line && one.expectation == other.expectation
@@ -203,7 +209,7 @@ fn is_same(one: &Failure, other: &Failure) -> bool {
     what && kind(&one.why) == kind(&other.why)
 }
 
-/// A reason without its particulars: numbers, names and lists.
+/// Returns a reason without numbers, names and lists.
 fn kind(why: &str) -> Vec<&str> {
     let words = why.split(|c: char| !c.is_alphanumeric() && c != '-');
     let plain = |word: &&str| {
@@ -214,13 +220,13 @@ fn kind(why: &str) -> Vec<&str> {
 }
 
 impl Shrunk {
-    /// Whether another run failed as this one does.
+    /// Returns whether another run failed in the same way as this one.
     #[must_use]
     pub fn is_same(&self, other: &Failure) -> bool {
         is_same(other, &self.failure)
     }
 
-    /// The text of its file: what it shows, how to see it, the scenario.
+    /// Returns the text of the file: the failure, the command that reproduces it, and the scenario.
     #[must_use]
     pub fn to_toml(&self, path: &str) -> String {
         let Failure {
@@ -232,13 +238,14 @@ impl Shrunk {
             ..
         } = &self.failure;
         let at = show(Duration::from_millis(*at_ms));
-        // A machine that panics says no command. The file that is written is not the one that the stamp is of.
+        // A panic has no command. The hash in the command is that of the original file, so it is
+        // removed.
         let again = match reproduce.split("  # ").next().unwrap_or_default() {
             "" => format!("seed {} of {path}", self.seed),
             command => command.replace(file.as_str(), path),
         };
         format!(
-            "# Broken at {at}: {expectation}\n# {why}\n# {again}\n{}",
+            "# Fails at {at}: {expectation}\n# {why}\n# {again}\n{}",
             self.scenario.to_toml()
         )
     }

@@ -1,4 +1,4 @@
-//! What may be left out or made plainer, one thing at a time.
+//! The simplifications of a scenario, one change at a time.
 
 use super::Shrinker;
 use super::ddmin::ddmin;
@@ -12,7 +12,7 @@ use phalanx_core::identity::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Shrinker<'_> {
-    /// Tries everything once; whether anything worked.
+    /// Tries each simplification once; returns whether any was kept.
     pub(super) fn round(&mut self) -> bool {
         let before = self.best.to_toml();
         self.shorter_run();
@@ -24,13 +24,13 @@ impl Shrinker<'_> {
         !self.stopped && self.best.to_toml() != before
     }
 
-    /// What only makes it nicer to read.
+    /// Applies the changes that only improve readability.
     pub(super) fn finish(&mut self) {
         self.change(number_names);
         for index in 0..self.best.steps.len() {
             self.change(|scenario| isolate_smaller_side(scenario, index));
         }
-        // Nothing of this may have made a step needless.
+        // These changes may have made a step unnecessary.
         self.fewer_steps();
     }
 
@@ -51,7 +51,8 @@ impl Shrinker<'_> {
         });
     }
 
-    /// Ends the fault phase soon after the last step, and allows no more time to recover than needed.
+    /// Ends the fault phase soon after the last step, and reduces the time for recovery to what is
+    /// needed.
     fn shorter_run(&mut self) {
         let last = self
             .best
@@ -69,7 +70,7 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Lowers a time as far as it goes, in round steps, but not below `least`.
+    /// Reduces a time as far as possible in round steps, but not below `least`.
     fn lower(
         &mut self,
         least: Duration,
@@ -116,7 +117,7 @@ impl Shrinker<'_> {
                 self.change(|scenario| without_own(scenario, key));
             }
         }
-        for simpler in [plain_clocks, at_once] {
+        for simpler in [no_roles, plain_clocks, at_once] {
             let mut candidate = self.best.clone();
             simpler(&mut candidate);
             if candidate.hosts != self.best.hosts {
@@ -125,7 +126,7 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Fewer nodes and simpler faults in each step.
+    /// Removes nodes from each step, and simplifies its fault.
     fn smaller_steps(&mut self) {
         for index in 0..self.best.steps.len() {
             for part in 0..parts(&mut self.best.steps[index].clone()).len() {
@@ -143,7 +144,7 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Fewer nodes in one part of a step.
+    /// Removes nodes from one part of a step.
     fn fewer_of(&mut self, index: usize, part: usize) {
         let mut step = self.best.steps[index].clone();
         let Some(hosts) = parts(&mut step)[part]
@@ -161,7 +162,7 @@ impl Shrinker<'_> {
         });
     }
 
-    /// Whole seconds, or at least tenths.
+    /// Rounds times to whole seconds, or at least to tenths.
     fn rounder_times(&mut self) {
         for index in 0..self.best.steps.len() {
             let When::At(time) = self.best.steps[index].when else {
@@ -179,7 +180,7 @@ impl Shrinker<'_> {
                 self.rounder(length, |scenario| own_length(&mut scenario.steps[index]));
             }
         }
-        // Steps stay in the order of their times.
+        // Keeps the steps ordered by their times.
         let sorted = self
             .best
             .steps
@@ -216,7 +217,7 @@ const fn duration_of(scenario: &Scenario) -> Duration {
     scenario.duration
 }
 
-/// Ends the fault phase earlier; what is expected after it moves along.
+/// Ends the fault phase earlier, and moves the expectations after it accordingly.
 fn end_earlier(scenario: &mut Scenario, duration: Duration) {
     let earlier = scenario.duration.saturating_sub(duration);
     for expectation in &mut scenario.expectations {
@@ -231,7 +232,7 @@ fn end_earlier(scenario: &mut Scenario, duration: Duration) {
     }
 }
 
-/// Up to a whole second above two seconds, else to a tenth.
+/// Rounds up to a whole second above two seconds, otherwise to a tenth.
 fn round_up(time: Duration) -> Duration {
     let unit = if time > Duration::from_secs(2) {
         1_000_000_000
@@ -241,7 +242,8 @@ fn round_up(time: Duration) -> Duration {
     Duration::from_nanos((time.as_nanos() as u64).div_ceil(unit) * unit)
 }
 
-/// The scenario with some of its hosts alone; none if what fails speaks of another.
+/// Returns the scenario with only some of its hosts; `None` if the failing expectation needs
+/// another one.
 fn with_hosts(scenario: &Scenario, kept: &BTreeSet<usize>) -> Option<Scenario> {
     let stays = |host: usize| {
         kept.contains(&host)
@@ -289,7 +291,7 @@ fn with_hosts(scenario: &Scenario, kept: &BTreeSet<usize>) -> Option<Scenario> {
     (whole && !smaller.hosts.is_empty()).then_some(smaller)
 }
 
-/// The choices of nodes in a step, each by itself.
+/// Returns the node selectors of a step.
 fn parts(step: &mut Step) -> Vec<&mut Selector> {
     match &mut step.action {
         Action::Nodes(who, _) => vec![who],
@@ -326,12 +328,12 @@ fn both_ways(step: &mut Step) -> bool {
     }
 }
 
-/// Until all faults are lifted.
+/// Makes a fault last until all faults are lifted.
 const fn unending(step: &mut Step) -> bool {
     step.length.take().is_some()
 }
 
-/// Half as long.
+/// Halves a pause.
 fn short_pause(step: &mut Step) -> bool {
     match own_length(step) {
         Some(length) if *length > Duration::from_secs(2) => {
@@ -342,7 +344,7 @@ fn short_pause(step: &mut Step) -> bool {
     }
 }
 
-/// How long an action lasts by itself.
+/// Returns the duration that an action itself contains.
 fn own_length(step: &mut Step) -> Option<&mut Duration> {
     match &mut step.action {
         Action::Nodes(_, action) => match action {
@@ -385,10 +387,17 @@ fn plain_clocks(scenario: &mut Scenario) {
     }
 }
 
-/// No host says anything under a key of a program's own.
+/// Removes a key of a program from all hosts.
 fn without_own(scenario: &mut Scenario, key: &str) {
     for host in &mut scenario.hosts {
         host.own = host.own.without(key);
+    }
+}
+
+/// Removes the roles of all nodes.
+fn no_roles(scenario: &mut Scenario) {
+    for host in &mut scenario.hosts {
+        host.role = None;
     }
 }
 
@@ -398,7 +407,7 @@ fn at_once(scenario: &mut Scenario) {
     }
 }
 
-/// Names without gaps: n1, n2, ...; a clone keeps its own.
+/// Numbers the names without gaps: n1, n2, ...; a clone keeps the name of its original.
 fn number_names(scenario: &mut Scenario) {
     let mut ids: BTreeMap<NodeId, NodeId> = BTreeMap::new();
     let originals = scenario
@@ -423,7 +432,7 @@ fn number_names(scenario: &mut Scenario) {
     }
 }
 
-/// Of two sides that hold everyone, the smaller says it all.
+/// Replaces a partition into two sides that contain all nodes by the isolation of the smaller side.
 fn isolate_smaller_side(scenario: &mut Scenario, index: usize) {
     let hosts = scenario.hosts.len();
     let Some(step) = scenario.steps.get_mut(index) else {
@@ -458,7 +467,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chaos_is_quiet_by_the_end_of_a_shorter_run() {
+    fn chaos_ends_before_the_end_of_a_shortened_run() {
         let text = "scenario = 1\nname = \"a\"\nabout = \"Faults at random.\"\nengines = [\"model\"]\nduration = \"20s\"\n\
             [chaos]\nkinds = [\"pause\"]\nat-once = 1\nstay-up = 1\nevery = \"1s\"\nshortest = \"1s\"\nlongest = \"2s\"\n\
             from = \"3s\"\nquiet = \"20s\"\n[[nodes]]\ncount = 3\n\

@@ -8,10 +8,15 @@
 //!
 //! The mesh ([`MESH`](crate::mesh::MESH)) is a system; docs/your-own-machine.md shows how to write another.
 
+pub mod local;
 pub mod process;
 pub mod program;
 pub mod scene;
 
+pub use local::{
+    Answered, Content, Finished, Invocation, LocalHost, Query, Ran, Read, ReadOf, Reading,
+    ResolveError, Resolved, Running, Signal, Signalling,
+};
 pub use process::{
     CloseReason, Command, DialError, DialId, Effect, Effects, InputInfo, LinkId, Message, Process,
     ProcessEvent, ProcessView, ReportedEvent, Ticket, Writing,

@@ -1,5 +1,9 @@
 //! A process on a simulated host: the events that reach it, its effects on the world, and its view.
 
+use super::local::{
+    Answered, Finished, Invocation, LocalHost, Query, Ran, Read, ReadOf, Reading, Resolved,
+    Running, Signal, Signalling,
+};
 use crate::disk::{DiskError, Write};
 use crate::scenario::Certificate;
 use core::any::Any;
@@ -91,6 +95,28 @@ pub trait Process: Any {
 
     /// Takes an event; writes its effects in the order in which they are to be done.
     fn on_event(&mut self, now: Instant, event: ProcessEvent, out: &mut Effects);
+
+    /// Whether the process takes events by [`Self::on_event_at`]. The engine asks once for each life.
+    fn acts_on_host(&self) -> bool {
+        false
+    }
+
+    /// Takes an event, with the host at hand. A fake of a part that reads and writes files within one step has it;
+    /// machines whose decisions are in core order effects instead.
+    fn on_event_at(
+        &mut self,
+        now: Instant,
+        event: ProcessEvent,
+        _host: LocalHost<'_>,
+        out: &mut Effects,
+    ) {
+        self.on_event(now, event, out);
+    }
+
+    /// The content of a file below `/proc/`, if the process answers for it.
+    fn proc_file(&self, _path: &str) -> Option<Vec<u8>> {
+        None
+    }
 
     /// The instant of the next `Wake`; none: no timer is set.
     fn next_deadline(&self) -> Option<Instant>;
@@ -206,6 +232,30 @@ pub enum ProcessEvent {
         /// Why.
         reason: DiskError,
     },
+    /// A read is done.
+    Read(Box<Read>),
+    /// A command that this process ordered has ended.
+    Ran(Box<Ran>),
+    /// A command of this process's program runs; answered by `Effect::Finish`.
+    Invoked(Box<Invocation>),
+    /// A signal of this process was delivered, or had no receiver.
+    Signalled {
+        /// The order's ticket.
+        ticket: Ticket,
+        /// Whether there was a receiver.
+        delivered: bool,
+    },
+    /// Another process of the host sent a signal.
+    Signal {
+        /// The process number that it is for.
+        pid: u32,
+        /// The signal.
+        signal: Signal,
+    },
+    /// A name that this process asked for was resolved, or not.
+    Resolved(Box<Resolved>),
+    /// A process asks this resolver for a name; answered by `Effect::Answer`.
+    Query(Box<Query>),
     /// The scenario orders a graceful leave.
     Leave,
     /// The certificate expired, was revoked or was rotated. Its meaning is the program's.
@@ -247,6 +297,13 @@ impl ProcessEvent {
             Self::Closed { .. } => "closed",
             Self::Written { .. } => "stored",
             Self::WriteFailed { .. } => "write-failed",
+            Self::Read(_) => "read",
+            Self::Ran(_) => "ran",
+            Self::Invoked(_) => "invoked",
+            Self::Signalled { .. } => "signalled",
+            Self::Signal { .. } => "signal",
+            Self::Resolved(_) => "resolved",
+            Self::Query(_) => "query",
             Self::Leave => "leave",
             Self::Certificate(_) => "certificate",
             Self::Command(command) => command.kind,
@@ -260,6 +317,11 @@ impl ProcessEvent {
 pub enum Effect {
     /// Listens on a port of the host until the process ends; answered by `ListenFailed` if another program does.
     Listen {
+        /// The port.
+        port: u16,
+    },
+    /// Listens on a port no longer.
+    Unlisten {
         /// The port.
         port: u16,
     },
@@ -289,8 +351,25 @@ pub enum Effect {
         /// The message.
         message: Rc<dyn Message>,
     },
-    /// Writes to the host's disk; answered by `Written` or `WriteFailed`.
+    /// Writes to the host's disk, renames, links, makes folders or syncs; answered by `Written` or `WriteFailed`.
     Write(Box<Writing>),
+    /// Reads a file, a folder or a link of the host; answered by `Read`.
+    Read(Box<Reading>),
+    /// Runs a command of a program of the host; answered by `Ran`.
+    Run(Box<Running>),
+    /// Ends a command that reached this process as `Invoked`.
+    Finish(Box<Finished>),
+    /// Sends a signal to a process of the host; answered by `Signalled`.
+    Signal(Signalling),
+    /// Asks for the addresses of a name; answered by `Resolved`.
+    Resolve {
+        /// The ticket of the answer.
+        ticket: Ticket,
+        /// The name.
+        name: Box<str>,
+    },
+    /// Answers a name that reached this process as `Query`.
+    Answer(Box<Answered>),
     /// Reports an event.
     Report(Box<dyn ReportedEvent>),
     /// The process ends; the operating system closes its links.
@@ -338,6 +417,32 @@ impl Effects {
     pub fn datagram(&mut self, to: SocketAddr, message: impl Message) {
         let message = Rc::new(message);
         self.push(Effect::Datagram { to, message });
+    }
+
+    /// Reads a file, a folder or a link.
+    pub fn read(&mut self, ticket: Ticket, path: &str, of: ReadOf) {
+        let path = path.to_owned();
+        self.push(Effect::Read(Box::new(Reading { ticket, path, of })));
+    }
+
+    /// Does a change of the disk; `synced`: it is durable when it is answered.
+    pub fn write(&mut self, ticket: Ticket, write: Write, synced: bool) {
+        self.push(Effect::Write(Box::new(Writing {
+            ticket,
+            write,
+            synced,
+            retry: None,
+        })));
+    }
+
+    /// Runs a command.
+    pub fn run(&mut self, ticket: Ticket, program: &'static str, arguments: &[&str]) {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned());
+        self.push(Effect::Run(Box::new(Running {
+            ticket,
+            program,
+            arguments: arguments.collect(),
+        })));
     }
 
     /// Reports an event.

@@ -4,8 +4,9 @@ use super::process::{Process, ProcessEvent, ProcessView, ReportedEvent};
 use super::scene::Scene;
 use crate::disk::Files;
 use crate::invariant::{Invariant, Report, Seen};
+use crate::scenario::command_line::Reproduction;
 use crate::scenario::plan::Plan;
-use crate::scenario::{Certificate, Engine, Host, OwnCondition, Scenario, Vocabulary};
+use crate::scenario::{Certificate, Host, OwnCondition, Scenario, Vocabulary};
 use core::any::Any;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -16,16 +17,26 @@ use serde_json::Value;
 /// A system: its words, and the functions that make a run of it.
 #[derive(Debug)]
 pub struct Definition {
+    /// The name, as the key `system` of scenario files writes it.
+    pub name: &'static str,
+    /// The command of the tool that knows the system, without the subcommand: `phalanx sim`, `cargo run --`. It begins
+    /// each command that the tool prints.
+    pub command: &'static str,
     /// The words that scenario files and command lines may use.
     pub vocabulary: fn() -> Vocabulary,
     /// Makes the programs of one run, with the mechanisms broken that the words name.
     pub build: fn(&Scenario, &[String]) -> Result<Cast, String>,
     /// Whether the system can have recovered at an instant from all that a plan does to it. Search and shrinking do
     /// not count a missing recovery as a failure where it is impossible.
-    ///
     pub recoverable: fn(&Scenario, &Plan, Duration) -> Result<(), String>,
-    /// The command that reproduces a run of one seed on an engine.
-    pub reproduce_command: fn(&Scenario, u64, Engine) -> String,
+}
+
+impl Definition {
+    /// The command that reproduces a run.
+    #[must_use]
+    pub fn reproduce_command(&self, run: &Reproduction<'_>) -> String {
+        run.command(self.command)
+    }
 }
 
 /// The programs of one run, and which of them each host runs.
@@ -54,6 +65,11 @@ pub trait Program: Any {
 
     /// Makes a process that starts.
     fn start(&mut self, start: Start<'_>) -> Box<dyn Process>;
+
+    /// Whether the program's processes answer for names (`Effect::Resolve`).
+    fn resolves_names(&self) -> bool {
+        false
+    }
 
     /// A process is about to take an event.
     fn before_event(&mut self, _host: usize, _view: &dyn ProcessView, _event: &ProcessEvent) {}

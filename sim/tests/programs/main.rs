@@ -11,7 +11,7 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::{Done, Recorder, Step};
-use phalanx_sim::scenario::{Scenario, Vocabulary, Words};
+use phalanx_sim::scenario::{Scenario, Selector, Vocabulary, Words};
 use phalanx_sim::world::{
     Cast, Definition, Effect, Effects, Message, Process, ProcessEvent, ProcessView, Program,
     ReportedEvent, Start,
@@ -158,6 +158,8 @@ impl Program for Clients {
 }
 
 static SHOP: Definition = Definition {
+    name: "shop",
+    command: "shop",
     vocabulary: || {
         let counter = Words {
             program: "counter",
@@ -178,7 +180,6 @@ static SHOP: Definition = Definition {
         })
     },
     recoverable: |_, _, _| Ok(()),
-    reproduce_command: |scenario, seed, _| format!("shop {} {seed}", scenario.name),
 };
 
 fn parse(nodes: &str, steps: &str) -> Result<Scenario, String> {
@@ -373,6 +374,41 @@ fn a_selector_names_a_known_program_where_it_makes_sense() {
         "[[expect]]\nmetric = \"bytes-per-node\"\nwho = \"n1/counter\"\nmax = 1\n",
     );
     assert!(metric.unwrap_err().contains("must name whole hosts"));
+}
+
+#[test]
+fn selectors_of_programs_are_written_as_they_are_read() {
+    let steps = r#"
+        [[at]]
+        time = "1s"
+        crash = "n1..n2/client"
+        for = "1s"
+        [[at]]
+        time = "3s"
+        restart = { who = "n1/counter" }
+        [[at]]
+        after = { event = "refused", by = "n3/client", delay = "1s" }
+        pause = { who = "n3/counter", for = "1s" }
+        [[expect]]
+        never = { state = { who = "n3/client, n1/client", key = "sent", is = 9 } }
+        "#;
+    let scenario = parse("count = 3", steps).unwrap();
+    let written = scenario.to_toml();
+    let again = Scenario::parse_with("shop.toml", &written, &(SHOP.vocabulary)()).unwrap();
+    let actions = |scenario: &Scenario| {
+        let actions = scenario
+            .steps
+            .iter()
+            .map(|step| format!("{:?}", step.action));
+        actions.collect::<Vec<_>>()
+    };
+    assert_eq!(actions(&again), actions(&scenario), "{written}");
+    assert!(written.contains("by = \"n3/client\""), "{written}");
+    // A selector that was made names the program behind each of its words.
+    let made = Selector::of(&[0, 2]).running(Some("client"));
+    assert_eq!(made.show(&scenario.hosts), "n1/client, n3/client");
+    let plan = scenario.plan(1).unwrap();
+    assert_eq!(plan, again.plan(1).unwrap());
 }
 
 /// Keeps what happened, by name.

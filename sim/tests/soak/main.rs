@@ -1,6 +1,6 @@
 //! Runs that are too long for `make test`; `make soak` runs them.
 
-#[path = "../kept_runs/mod.rs"]
+#[path = "../trace_hashes/kept_runs.rs"]
 mod kept_runs;
 
 use kept_runs::{LARGE, check, names};

@@ -3,7 +3,6 @@
 //! A change of structure keeps all of them. A change that moves one is a commit of its own, which writes the list
 //! again (`make golden`) and states the cause.
 
-#[path = "../kept_runs/mod.rs"]
 mod kept_runs;
 
 use kept_runs::{LARGE, check, names};

@@ -70,6 +70,7 @@ static HOSTS: [Field; 1] = [Field::optional(
     Shape::U32,
 )];
 
+// guide: steps
 static STEPS: [StepWord; 3] = [
     step("dim", "Lamps change their brightness.", Extent::Once, &DIM),
     step("jam", "Lamps obey no order.", Extent::Until("free"), &ALONE),
@@ -100,6 +101,8 @@ static DIM: Form = Form {
     ],
     check: any_arguments,
 };
+
+// guide: end
 
 static ALONE: Form = Form {
     about: "Which lamps.",

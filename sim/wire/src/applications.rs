@@ -168,7 +168,7 @@ impl Host {
 
     /// Asks for what is answered later; no answer: the node has stopped.
     async fn ask(&self, act: Act) -> Option<Result<Done, Refusal>> {
-        let line = self.node.line();
+        let client = self.node.channel_client();
         let done = match act {
             Act::Open { .. } | Act::Close(_) => return None,
             Act::Publish {
@@ -176,7 +176,7 @@ impl Host {
                 number,
                 bytes,
             } => {
-                let published = line.publish(channel, payload(number, bytes)).await;
+                let published = client.publish(channel, payload(number, bytes)).await;
                 published.map(|id| id.map_or(Done::NoNews, Done::Published))
             }
             Act::Send {
@@ -186,7 +186,7 @@ impl Host {
                 bytes,
                 datagram: false,
             } => {
-                let sent = line.send(channel, to, payload(number, bytes)).await;
+                let sent = client.send(channel, to, payload(number, bytes)).await;
                 sent.map(|()| Done::Delivered)
             }
             Act::Send {
@@ -197,14 +197,14 @@ impl Host {
                 datagram: true,
             } => {
                 let payload = payload(number, bytes);
-                let sent = line.send_datagram(channel, to, payload).await;
+                let sent = client.send_datagram(channel, to, payload).await;
                 sent.map(|()| Done::Sent)
             }
             Act::Transact {
                 channel,
                 transaction,
             } => {
-                let outcome = line.transact(channel, transaction).await;
+                let outcome = client.transact(channel, transaction).await;
                 outcome.map(|outcome| match outcome {
                     Outcome::Committed(version) => Done::Committed(version),
                     Outcome::Differs(key) => Done::Differs(key),

@@ -62,7 +62,7 @@ pub(crate) fn run(
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
-    engine.finish(judge, arguments.strict, &said)
+    engine.finish(judge, arguments, &said)
 }
 
 /// Notes what panics say, whichever task they end.
@@ -224,7 +224,12 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn finish(self, judge: Judge<'_>, strict: bool, panics: &[String]) -> Result<Outcome, String> {
+    fn finish(
+        self,
+        judge: Judge<'_>,
+        arguments: &Arguments,
+        panics: &[String],
+    ) -> Result<Outcome, String> {
         let (scenario, now) = (self.scenario, self.sim.elapsed());
         let world = Seen(&self.hosts, self.hearing.mesh());
         let scene = Scene {
@@ -242,7 +247,8 @@ impl<'a> Engine<'a> {
         let ending = Ending {
             definition: &MESH,
             engine: Kind::Wire,
-            strict,
+            strict: arguments.strict,
+            sabotage: &arguments.broken,
             now,
             trace_hash: self.fabric.hash(),
             events: self.fabric.trace(|trace| trace.inputs()),

@@ -7,7 +7,7 @@ use core::time::Duration;
 use phalanx_core::gossip::Config;
 use phalanx_core::node::{self, Node};
 use phalanx_net::identity::Identity;
-use phalanx_net::store::MemoryEpoch;
+use phalanx_net::store::MemoryStore;
 use phalanx_net::transport::{Bound, Limits, MeshNode, Notice, Settings, Tasks, TrustedSubnets};
 use phalanx_sim::model::PORT;
 use std::future::{Future, poll_fn};
@@ -22,7 +22,7 @@ pub(crate) struct Boot {
     pub(crate) config: Config,
     pub(crate) seed: u64,
     pub(crate) identity: Identity,
-    pub(crate) store: MemoryEpoch,
+    pub(crate) store: MemoryStore,
     pub(crate) program: Program,
 }
 

@@ -5,7 +5,7 @@ use core::task::{Context, Poll, Waker};
 use phalanx_core::gossip::Input;
 use phalanx_core::node::Node;
 use phalanx_net::driver::Stopped;
-use phalanx_net::store::MemoryEpoch;
+use phalanx_net::store::MemoryStore;
 use phalanx_net::transport::MeshNode;
 use phalanx_sim::mesh::{Mesh, Order};
 use phalanx_sim::world::{ProcessView, Program, Traffic, World};
@@ -19,7 +19,7 @@ pub(super) type Question = Pin<Box<dyn Future<Output = Result<Node, Stopped>>>>;
 /// One machine.
 pub(super) struct Machine {
     pub(super) slot: Slot,
-    pub(super) store: MemoryEpoch,
+    pub(super) store: MemoryStore,
     /// How often its process was started.
     pub(super) life: u32,
     /// Its process was started and not stopped.
@@ -37,7 +37,7 @@ impl Machine {
     pub(super) fn new() -> Self {
         Self {
             slot: Slot::default(),
-            store: MemoryEpoch::default(),
+            store: MemoryStore::default(),
             life: 0,
             runs: false,
             seen: None,

@@ -5,7 +5,8 @@ use crate::engine::Engine;
 use crate::host::Boot;
 use phalanx_core::gossip::Input;
 use phalanx_core::time::Wall;
-use phalanx_net::store::MemoryEpoch;
+use phalanx_net::store::MemoryStore;
+use phalanx_net::store::epoch::{self, EPOCH};
 use phalanx_sim::mesh::life::{self, Life};
 use phalanx_sim::mesh::{APPLICATIONS, Applications, Published, channels};
 use phalanx_sim::model::{WALL_ZERO, ip};
@@ -126,16 +127,18 @@ impl Engine<'_> {
         let spec = &self.scenario.hosts[host];
         // A clone is a copy of the other machine's disk.
         if let (Some(of), 0) = (spec.clone_of, self.hosts[host].life) {
-            self.hosts[host].store = MemoryEpoch::holding(self.hosts[of].store.stored());
+            self.hosts[host].store = self.hosts[of].store.copy();
         }
         if disk == Disk::Lose {
-            self.hosts[host].store = MemoryEpoch::default();
+            self.hosts[host].store = MemoryStore::default();
         }
         let state = &mut self.hosts[host];
         state.sent_before = state.sent();
         state.life += 1;
-        let epoch = state.store.stored() + 1;
-        state.store = MemoryEpoch::holding(epoch);
+        // An earlier life, whose writes may still be under way, does not share the disk.
+        state.store = state.store.copy();
+        let epoch = stored_epoch(&state.store) + 1;
+        state.store.set(EPOCH, epoch::encode(epoch));
         let mut random = life::randomness(&self.seeds, host, u64::from(state.life));
         let life = Life {
             scenario: self.scenario,
@@ -189,4 +192,12 @@ impl Engine<'_> {
         state.orders = None;
         (state.seen, state.question) = (None, None);
     }
+}
+
+/// The epoch that a machine's last life stored; 0 before its first.
+fn stored_epoch(store: &MemoryStore) -> u64 {
+    let stored = store.item(EPOCH).map(|bytes| epoch::decode(&bytes));
+    stored.map_or(0, |epoch| {
+        epoch.expect("the engine stored the epoch itself")
+    })
 }

@@ -321,7 +321,10 @@ fn what_this_engine_cannot_do_and_wrong_usage_exit_with_2() {
         "{said}"
     );
     let said = complaint(&named("cold-join"), &["--seed", "many"]);
-    assert!(said.contains("--seed \"many\" is no number"), "{said}");
+    assert!(
+        said.contains("--seed \"many\" is not a valid number"),
+        "{said}"
+    );
     let (_directory, file) = written("scenario = 1\nnmae = \"x\"\n");
     let said = complaint(&file, &[]);
     assert!(

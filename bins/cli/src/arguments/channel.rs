@@ -1,33 +1,34 @@
-//! The commands about channels.
+//! Arguments of the commands that use channels.
 
 use super::Ask;
 use crate::channels::{MapVersion, Pair};
-use crate::scale::Span;
 use clap::{Args, Subcommand, ValueEnum};
 use phalanx_core::channel::ChannelName;
 use phalanx_core::identity::NodeId;
+use phalanx_sim_cli::scale::Span;
 
-/// What a channel's broadcasts are.
+/// Kind of a channel: how its broadcasts are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ChannelKind {
     /// Messages, each delivered once
     Messages,
     /// A map of keys and values (phalanx kv)
     Map,
-    /// State that applications merge
+    /// State merged by applications
     Custom,
 }
 
 /// `phalanx publish`
 #[derive(Debug, Args)]
 pub(crate) struct Publish {
-    /// The channel: a-z, 0-9, '.', '_' and '-'
+    /// Name of the channel: a-z, 0-9, '.', '_' and '-'
     #[arg(value_name = "CHANNEL")]
     pub(crate) channel: ChannelName,
-    /// The message; '-' or nothing: each line of standard input is one, as it comes
+    /// The message; with '-' or without TEXT, each line of standard input is published as it
+    /// arrives
     #[arg(value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) text: Option<String>,
-    /// All of standard input is one message
+    /// Publish all of standard input as one message
     #[arg(long, conflicts_with = "text")]
     pub(crate) whole: bool,
     #[command(flatten)]
@@ -37,30 +38,31 @@ pub(crate) struct Publish {
 /// `phalanx subscribe`
 #[derive(Debug, Args)]
 pub(crate) struct Subscribe {
-    /// The channel: a-z, 0-9, '.', '_' and '-'
+    /// Name of the channel: a-z, 0-9, '.', '_' and '-'
     #[arg(value_name = "CHANNEL")]
     pub(crate) channel: ChannelName,
-    /// What its broadcasts are
+    /// Kind of the channel
     #[arg(long, value_enum, default_value = "messages")]
     pub(crate) kind: ChannelKind,
     #[command(flatten)]
     pub(crate) listen: Listen,
 }
 
-/// How long to listen, and from when on.
+/// How long to listen, and from which point on.
 #[derive(Debug, Args)]
 pub(crate) struct Listen {
-    /// First what the node holds: the latest messages of each member, or the map's values
+    /// First print what the node holds: the latest messages of each member, or the values of the
+    /// map
     #[arg(long)]
     pub(crate) history: bool,
-    /// Time between two comparisons with neighbours, which repair what was lost: 1s to 1h; the first who listens on a
-    /// node chooses
+    /// Time between two comparisons with neighbours (anti-entropy), which repair lost messages: 1s
+    /// to 1h; the first subscriber on a node sets it
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub(crate) interval: Span,
-    /// End after so many; with --for, fewer in that time is exit code 1
+    /// Stop after N messages; with --for, fewer than N in that time is exit code 1
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
-    /// End by itself after this time
+    /// Stop after this time
     #[arg(long = "for", value_name = "TIME")]
     pub(crate) length: Option<Span>,
     #[command(flatten)]
@@ -70,16 +72,16 @@ pub(crate) struct Listen {
 /// `phalanx send`
 #[derive(Debug, Args)]
 pub(crate) struct Send {
-    /// The member
+    /// The receiving member
     #[arg(value_name = "NODE")]
     pub(crate) to: NodeId,
-    /// The channel: a-z, 0-9, '.', '_' and '-'
+    /// Name of the channel: a-z, 0-9, '.', '_' and '-'
     #[arg(value_name = "CHANNEL")]
     pub(crate) channel: ChannelName,
-    /// The message; '-': all of standard input
+    /// The message; '-' reads all of standard input
     #[arg(value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) text: String,
-    /// Send once and do not wait for an answer: it may be lost, or come twice
+    /// Send once without waiting for an acknowledgement: the message may be lost or delivered twice
     #[arg(long)]
     pub(crate) datagram: bool,
     #[command(flatten)]
@@ -89,7 +91,7 @@ pub(crate) struct Send {
 /// `phalanx routes`
 #[derive(Debug, Args)]
 pub(crate) struct Routes {
-    /// The tree of this member, over which what it sends reaches all others
+    /// Show the tree over which broadcasts of this member reach all others
     #[arg(long, value_name = "NODE")]
     pub(crate) from: Option<NodeId>,
     #[command(flatten)]
@@ -99,17 +101,17 @@ pub(crate) struct Routes {
 /// `phalanx kv …`
 #[derive(Debug, Args)]
 pub(crate) struct Kv {
-    /// The channel whose map is meant
+    /// Channel that holds the map
     #[arg(long, value_name = "CHANNEL", default_value = "kv", global = true)]
     pub(crate) map: ChannelName,
     #[command(subcommand)]
     pub(crate) command: KvCommand,
 }
 
-/// What is done with a map.
+/// Operations on a map.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KvCommand {
-    /// Print a key's value; exit code 1 if it has none
+    /// Print a key's value; exit code 1 if the key has no value
     Get {
         /// The key
         #[arg(id = "entry", value_name = "KEY")]
@@ -117,12 +119,12 @@ pub(crate) enum KvCommand {
         #[command(flatten)]
         ask: Ask,
     },
-    /// Write a key; exit code 1 if it is not as expected
+    /// Write a key; exit code 1 if a condition does not hold
     Put {
         /// The key: 1 to 128 bytes
         #[arg(id = "entry", value_name = "KEY")]
         key: String,
-        /// Its value; '-': all of standard input
+        /// The value; '-' reads all of standard input
         #[arg(allow_hyphen_values = true)]
         value: String,
         #[command(flatten)]
@@ -130,7 +132,7 @@ pub(crate) enum KvCommand {
         #[command(flatten)]
         ask: Ask,
     },
-    /// Delete a key; exit code 1 if it is not as expected
+    /// Delete a key; exit code 1 if a condition does not hold
     Delete {
         /// The key
         #[arg(id = "entry", value_name = "KEY")]
@@ -142,32 +144,32 @@ pub(crate) enum KvCommand {
     },
     /// List keys and values
     List {
-        /// Only keys that begin with this
+        /// List only the keys with this prefix
         #[arg(default_value = "", hide_default_value = true)]
         prefix: String,
         #[command(flatten)]
         ask: Ask,
     },
-    /// Changes as they happen, and writes of the node that lost against another's
+    /// Print changes as they happen, and writes of this node that lost against another node's
     Watch {
         #[command(flatten)]
         listen: Listen,
     },
-    /// Compare and write several keys, all or none; exit code 1 if one is not as expected
+    /// Compare and write several keys, all or none; exit code 1 if a condition does not hold
     Txn(Txn),
 }
 
-/// What must hold for a write.
+/// Conditions of a write.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub(crate) struct OnlyIf {
-    /// Only if the key has no value
+    /// Require that the key has no value
     #[arg(long)]
     pub(crate) if_absent: bool,
-    /// Only if the key has this value
+    /// Require that the key has this value
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub(crate) if_value: Option<String>,
-    /// Only if the value was written by this version, as `list` and `get --json` show it
+    /// Require that the value has this version, as `list` and `get --json` show it
     #[arg(long, value_name = "VERSION")]
     pub(crate) if_version: Option<MapVersion>,
 }
@@ -175,16 +177,16 @@ pub(crate) struct OnlyIf {
 /// `phalanx kv txn`
 #[derive(Debug, Args)]
 pub(crate) struct Txn {
-    /// Only if this key has this value
+    /// Require that this key has this value; may be repeated
     #[arg(long = "if", value_name = "KEY=VALUE")]
     pub(crate) equal: Vec<Pair>,
-    /// Only if this key has no value
+    /// Require that this key has no value; may be repeated
     #[arg(long, value_name = "KEY")]
     pub(crate) if_absent: Vec<String>,
-    /// Write this
+    /// Write this value; may be repeated
     #[arg(long, value_name = "KEY=VALUE", required_unless_present = "delete")]
     pub(crate) put: Vec<Pair>,
-    /// Delete this key
+    /// Delete this key; may be repeated
     #[arg(long, value_name = "KEY")]
     pub(crate) delete: Vec<String>,
     #[command(flatten)]

@@ -33,8 +33,8 @@ pub(crate) fn subscribe(screen: &Screen, arguments: &Subscribe) -> Result<Verdic
     )
 }
 
-/// Shows what is heard on a channel until there was enough, the time is over, somebody presses Ctrl-C, or the node
-/// goes.
+/// Prints the events on a channel until the requested number has arrived, the time is up, the user
+/// presses Ctrl-C, or the node ends.
 pub(super) fn listen(
     screen: &Screen,
     channel: &ChannelName,
@@ -79,7 +79,7 @@ pub(super) fn listen(
     }
 }
 
-/// The next event; none if the time is over.
+/// Returns the next event, or `None` when the time is up.
 fn next(
     node: &Node,
     stream: &mut Streaming<proto::ChannelEvent>,
@@ -93,7 +93,7 @@ fn next(
     })
 }
 
-/// Shows one event; whether it counts as something heard.
+/// Prints one event; returns whether it counts towards the requested number.
 fn show(screen: &Screen, wanted: &Listen, event: Option<Event>) -> Result<bool, Failure> {
     let Some(event) = event else {
         return Ok(false);
@@ -104,7 +104,7 @@ fn show(screen: &Screen, wanted: &Listen, event: Option<Event>) -> Result<bool, 
         return Ok(counts);
     }
     let (who, paint, text) = for_people(event);
-    // All of it but the time is what another machine said.
+    // Everything except the time comes from another machine and is escaped.
     let time = screen.painted(&time_of_day(now_ms()), Paint::Dim);
     let (who, text) = (
         screen.painted(&who, paint),
@@ -119,7 +119,7 @@ fn for_people(event: Event) -> (String, Paint, String) {
         Event::Subscribed(it) => (
             it.node,
             Paint::Dim,
-            "listens from here on; Ctrl-C ends".to_owned(),
+            "subscribed; press Ctrl-C to stop".to_owned(),
         ),
         Event::Message(it) => (
             format!("{} (to you)", it.from),
@@ -145,13 +145,16 @@ fn for_people(event: Event) -> (String, Paint, String) {
             (it.key, Paint::Bad, text)
         }
         Event::Lagged(it) => {
-            let text = format!("{} were missed: this reader is too slow", it.missed);
+            let text = format!(
+                "{} events were missed: this subscriber reads too slowly",
+                it.missed
+            );
             ("lagged".to_owned(), Paint::Warn, text)
         }
     }
 }
 
-/// An object with its fields and those of another.
+/// Returns an object with the fields of both objects.
 fn with(mut object: Value, more: Value) -> Value {
     if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
         object.extend(more);

@@ -1,4 +1,4 @@
-//! `phalanx kv`: a map that every node holds.
+//! `phalanx kv`: a map that is replicated to every node.
 
 use super::value::{programs, shown, version};
 use super::{declined, hear, text_or_input};
@@ -102,7 +102,9 @@ fn transact(
                 screen.json(&json!({ "committed": false, "differs": key }))?;
             } else {
                 let key = screen.painted(&key, Paint::Bold);
-                screen.line(format!("nothing was written: {key} is not as expected"))?;
+                screen.line(format!(
+                    "nothing was written: the condition on {key} does not hold"
+                ))?;
             }
             Ok(Verdict::No)
         }
@@ -113,7 +115,7 @@ fn transact(
             Ok(Verdict::Yes)
         }
         None => Err(Failure::failed(format!(
-            "{}: the node gave no answer; is it of another version?",
+            "{}: the node's reply has no result; it may run another version",
             node.address()
         ))),
     }
@@ -126,7 +128,7 @@ fn for_programs(found: proto::KeyValue) -> Value {
     object
 }
 
-/// A key's value; none is a no.
+/// Prints a key's value; a missing value is a negative result.
 fn get(screen: &Screen, map: &ChannelName, key: &str, ask: &Ask) -> Result<Verdict, Failure> {
     let mut node = Node::reach(&ask.reach)?;
     let request = proto::GetKeyRequest {

@@ -1,10 +1,11 @@
-//! `phalanx publish`, `subscribe`, `send`, `routes`, `channels` and `kv`: uses channels through a live node.
+//! `phalanx publish`, `subscribe`, `send`, `routes`, `channels` and `kv`: use channels through a
+//! live node.
 //!
-//! - [`say`]: what goes out.
-//! - [`hear`]: what is heard.
+//! - [`say`]: how messages are published and sent.
+//! - [`hear`]: the subscriptions of the tool.
 //! - [`mod@kv`]: the map on a channel.
-//! - [`ways`]: routes, and which channels there are.
-//! - [`value`]: texts of flags and of answers.
+//! - [`ways`]: routes, and the list of channels.
+//! - [`value`]: formats of flags and of output.
 
 mod hear;
 mod kv;
@@ -24,7 +25,8 @@ use phalanx_core::channel::message::PAYLOAD_BYTES_MAX;
 use std::io::Read as _;
 use tonic::Code;
 
-/// What a node made of an order: in its own words, unless it could not be asked.
+/// Converts a refused call into a failure: with the node's own message, unless the call itself did
+/// not get through.
 fn declined(node: &Node, what: &str, status: &tonic::Status) -> Failure {
     let code = status.code();
     if matches!(
@@ -39,21 +41,21 @@ fn declined(node: &Node, what: &str, status: &tonic::Status) -> Failure {
     }
 }
 
-/// A payload that is not too large.
+/// Checks that a payload is within the size limit.
 fn payload(what: &str, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
     let found = bytes.len();
     if found > PAYLOAD_BYTES_MAX {
         return Err(Failure::usage(format!(
-            "{what}: has more than the {PAYLOAD_BYTES_MAX} bytes that are allowed"
+            "{what}: the payload exceeds the limit of {PAYLOAD_BYTES_MAX} bytes"
         )));
     }
     Ok(bytes)
 }
 
-/// All of standard input.
+/// Reads all of standard input, up to the size limit of a payload.
 fn all_input(what: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    // One more than is allowed says that it is too much.
+    // One byte above the limit is read, to detect input that is too long.
     let most = PAYLOAD_BYTES_MAX as u64 + 1;
     std::io::stdin()
         .take(most)
@@ -62,7 +64,7 @@ fn all_input(what: &str) -> Result<Vec<u8>, Failure> {
     payload(what, bytes)
 }
 
-/// A text of the command line, or standard input for `-`.
+/// Returns the bytes of a command-line text, or of standard input for `-`.
 fn text_or_input(what: &str, text: &str) -> Result<Vec<u8>, Failure> {
     if text == "-" {
         all_input(what)

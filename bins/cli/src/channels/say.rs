@@ -11,12 +11,12 @@ use std::io::BufRead as _;
 use std::time::{Duration, Instant};
 use tonic::Code;
 
-/// How long the node tries to deliver a message, at the most.
+/// Maximum time that the node retries the delivery of a message.
 const DELIVERY_MAX: Duration = Duration::from_secs(20);
-/// How long to wait before a node whose links are full is asked again.
+/// Pause before a publish is retried on a node whose links are full.
 const FULL_AFTER: Duration = Duration::from_millis(100);
 
-/// Publishes one message; while the node's links are full, waits.
+/// Publishes one message; retries while the node's links are full.
 fn publish_one(
     screen: &Screen,
     node: &mut Node,
@@ -57,7 +57,7 @@ fn publish_one(
     Ok(())
 }
 
-/// Publishes a text, all of standard input, or each of its lines.
+/// Publishes a text, all of standard input, or each line of it.
 pub(crate) fn publish(screen: &Screen, arguments: &Publish) -> Result<Verdict, Failure> {
     let mut node = Node::reach(&arguments.ask.reach)?;
     let what = format!("publish on {}", arguments.channel);
@@ -81,7 +81,7 @@ pub(crate) fn publish(screen: &Screen, arguments: &Publish) -> Result<Verdict, F
     Ok(Verdict::Yes)
 }
 
-/// Sends to one member; that it was not delivered is a failure with the reason.
+/// Sends a message to one member; a failed delivery is a failure with its reason.
 pub(crate) fn send(screen: &Screen, arguments: &Send) -> Result<Verdict, Failure> {
     let Send { to, channel, .. } = arguments;
     let what = format!("send to {to}");

@@ -1,4 +1,4 @@
-//! Texts of flags and of answers: versions, pairs, payloads.
+//! Formats of flags and of output: versions, pairs, payloads.
 
 use core::fmt;
 use core::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// `KEY=VALUE`
+/// A key and its value: `KEY=VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pair {
     pub(crate) key: String,
@@ -49,8 +49,9 @@ impl FromStr for MapVersion {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is no version; take one from `phalanx kv list`: 3.17.2@n1");
+        let wrong = || {
+            format!("`{text}` is not a valid version; copy one from `phalanx kv list`: 3.17.2@n1")
+        };
         let (numbers, origin) = text.split_once('@').ok_or_else(wrong)?;
         let numbers: Result<Vec<u64>, _> = numbers.split('.').map(str::parse).collect();
         let Ok([clock, epoch, sequence]) = numbers.as_deref() else {
@@ -72,26 +73,26 @@ impl Serialize for MapVersion {
     }
 }
 
-/// A version that every answer of a node has.
+/// Converts the version of a reply; each reply of a node has one.
 pub(super) fn version(wire: Option<proto::Version>) -> MapVersion {
     MapVersion(wire.unwrap_or_default())
 }
 
-/// Bytes for people.
+/// Formats bytes for people.
 pub(super) fn shown(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).map_or_else(
-        |_| format!("({} bytes that are no text)", bytes.len()),
+        |_| format!("({} bytes, not valid UTF-8)", bytes.len()),
         |text| text.trim_end_matches('\n').to_owned(),
     )
 }
 
-/// Bytes for programs: `{"text": …}`, or `{"hex": …}` if they are no text.
+/// Formats bytes for programs: `{"text": …}`, or `{"hex": …}` if they are not valid UTF-8.
 pub(super) fn programs(bytes: &[u8]) -> Value {
     std::str::from_utf8(bytes).map_or_else(
         |_| {
             let mut hex = String::with_capacity(bytes.len() * 2);
             for byte in bytes {
-                // Writing to a string does not fail.
+                // Writing to a string cannot fail.
                 let _fine = write!(hex, "{byte:02x}").is_ok();
             }
             json!({ "hex": hex })
@@ -123,16 +124,16 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_is_cut_at_its_first_sign() {
+    fn a_pair_is_split_at_the_first_equals_sign() {
         let pair: Pair = "a=b=c".parse().unwrap();
         assert_eq!((pair.key.as_str(), pair.value.as_str()), ("a", "b=c"));
         assert!("a".parse::<Pair>().is_err());
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_shown_as_such() {
+    fn bytes_that_are_not_valid_utf_8_are_shown_by_their_number() {
         assert_eq!(shown(b"two\nlines\n"), "two\nlines");
-        assert_eq!(shown(&[0xff, 0]), "(2 bytes that are no text)");
+        assert_eq!(shown(&[0xff, 0]), "(2 bytes, not valid UTF-8)");
         assert_eq!(programs(b"x"), json!({ "text": "x" }));
         assert_eq!(programs(&[0xff, 0]), json!({ "hex": "ff00" }));
     }

@@ -11,7 +11,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Over whom members are reached; the tree of one, if it is asked for.
+/// Prints the next hop to each member, or the broadcast tree of one source if requested.
 pub(crate) fn routes(screen: &Screen, arguments: &Routes) -> Result<Verdict, Failure> {
     let mut node = Node::reach(&arguments.ask.reach)?;
     let source = arguments.from.as_ref().map(ToString::to_string);
@@ -38,14 +38,14 @@ pub(crate) fn routes(screen: &Screen, arguments: &Routes) -> Result<Verdict, Fai
     }
     if !reply.unreachable.is_empty() {
         let to = reply.unreachable.join(" ");
-        screen.line(screen.painted(&format!("no way leads to {to}"), Paint::Warn))?;
+        screen.line(screen.painted(&format!("no route to {to}"), Paint::Warn))?;
     }
     Ok(Verdict::Yes)
 }
 
 fn table(screen: &Screen, reply: &proto::GetRoutesReply) -> Result<(), Failure> {
     if reply.ways.is_empty() {
-        return screen.line("no ways: this node has no neighbours");
+        return screen.line("no routes: this node has no neighbours");
     }
     let mut table = Table::new(&["to", "next hop", "hops"]);
     for way in &reply.ways {
@@ -63,7 +63,7 @@ fn table(screen: &Screen, reply: &proto::GetRoutesReply) -> Result<(), Failure> 
     screen.table(&table)
 }
 
-/// Who is reached over whom, indented by the number of links.
+/// Prints the broadcast tree, each member indented by its distance from the source in links.
 fn tree(screen: &Screen, reply: &proto::GetRoutesReply) -> Result<(), Failure> {
     let mut below: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for way in &reply.ways {
@@ -98,7 +98,7 @@ fn word(kind: proto::ChannelKind) -> &'static str {
     }
 }
 
-/// The channels the node knows.
+/// Lists the channels that the node knows.
 pub(crate) fn channels(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
     let mut node = Node::reach(&ask.reach)?;
     let asked = node.ask(Duration::ZERO, async |client| {
@@ -121,7 +121,7 @@ pub(crate) fn channels(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
         table.row(vec![
             Cell::new(&channel.name).paint(Paint::Bold),
             Cell::new(word(channel.kind())),
-            Cell::new(if channel.open { "open" } else { "passed on" }),
+            Cell::new(if channel.open { "open" } else { "relayed" }),
             Cell::number(channel.held),
         ]);
     }

@@ -1,4 +1,4 @@
-//! One phalanxd process of a fleet on this machine.
+//! One phalanxd process of a local fleet.
 
 use crate::failure::Failure;
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,10 +10,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A daemon told to end that takes longer is killed.
+/// Time that a daemon has to end after SIGTERM; afterwards it is killed.
 const END_GRACE: Duration = Duration::from_secs(20);
 
-/// How a daemon is started; the same each time.
+/// Arguments of a daemon; the same for each start of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
     pub(crate) program: PathBuf,
@@ -27,7 +27,7 @@ pub(crate) struct Launch {
     pub(crate) log: PathBuf,
 }
 
-/// A daemon: started, killed and started again. Dropping it leaves no process.
+/// A daemon process that can be killed and restarted. Dropping the struct kills the process.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     launch: Launch,
@@ -50,12 +50,12 @@ impl Daemon {
         self.launch.address
     }
 
-    /// The process, while one runs.
+    /// Returns the process id, while a process runs.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Starts the process; what it says goes to its log.
+    /// Starts the process; its output goes to its log file.
     pub(crate) fn start(&mut self) -> Result<(), Failure> {
         let launch = &self.launch;
         let failed = |error: std::io::Error| {
@@ -88,8 +88,9 @@ impl Daemon {
         for service in &launch.services {
             command.arg("--service").arg(service);
         }
-        // A group of its own: Ctrl-C is for us, who then end the daemons in order. We hold the other end of its input,
-        // which ends with us, however we end.
+        // The process gets a group of its own, so that Ctrl-C reaches only this tool, which then
+        // ends the daemons in order. This tool holds the write end of the daemon's standard input,
+        // which closes however the tool ends; the daemon then ends too.
         command.process_group(0).arg("--until-input-ends");
         command.stdin(Stdio::piped());
         command
@@ -99,7 +100,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Kills the process without warning.
+    /// Kills the process with SIGKILL.
     pub(crate) fn kill(&mut self) -> Result<(), Failure> {
         let Some(mut child) = self.child.take() else {
             return Ok(());
@@ -110,19 +111,20 @@ impl Daemon {
         })
     }
 
-    /// Asks the process to leave the mesh and end.
+    /// Sends SIGTERM: the process leaves the mesh and ends.
     pub(crate) fn ask_to_end(&self) {
         let pid = self
             .pid()
             .and_then(|pid| i32::try_from(pid).ok())
             .and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            // It may have ended by itself; waiting tells.
+            // The process may have ended by itself; `wait_for_end` reports that.
             let _gone = kill_process(pid, Signal::TERM);
         }
     }
 
-    /// Waits for a process that was asked to end; a late one is killed, and that is said.
+    /// Waits for a process after `ask_to_end`; kills it after [`END_GRACE`] and then returns an
+    /// error.
     pub(crate) fn wait_for_end(&mut self) -> Result<(), Failure> {
         let deadline = Instant::now() + END_GRACE;
         while self.child.is_some() && self.ended()?.is_none() {
@@ -138,7 +140,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// How the process ended, if it did.
+    /// Returns the exit status of the process if it ended.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, Failure> {
         let Some(child) = &mut self.child else {
             return Ok(None);
@@ -152,15 +154,15 @@ impl Daemon {
         Ok(status)
     }
 
-    /// The end of what the process said.
-    pub(crate) fn last_words(&self) -> String {
+    /// Returns the last lines of the process's log.
+    pub(crate) fn log_tail(&self) -> String {
         tail(&self.launch.log)
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Nobody can be told here, and the process may be gone already.
+        // A destructor cannot return an error, and the process may have ended already.
         drop(self.kill());
     }
 }

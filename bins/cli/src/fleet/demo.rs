@@ -1,16 +1,18 @@
-//! `make demo`: a mesh of real daemons forms, loses a member and gets it back; then a partition in both engines.
+//! `make demo`: a mesh of real daemons forms, loses a member and regains it; then a partition in
+//! two engines.
 //!
-//! Every fact it prints is read from what `phalanx … --json` answers at that moment ([`tool`]). A state that is not
-//! reached by its deadline ends the demo with an error; nothing is said because time has passed.
+//! Each fact that the demo prints is read from the output of `phalanx … --json` at that moment
+//! ([`tool`]). If a state is not reached by its deadline, the demo ends with an error; no step
+//! relies on elapsed time alone.
 
 mod tool;
 
 use super::Fleet;
-use super::interrupt::Interrupt;
 use crate::arguments::Demo;
 use crate::failure::{Failure, Verdict};
 use crate::mesh::answer::{Peer, Status};
 use crate::screen::{Cell, Paint, Screen, Table, count, span};
+use phalanx_sim_cli::interrupt::Interrupt;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,29 +20,30 @@ use std::time::{Duration, Instant};
 use tool::{Tool, Watching};
 
 const NODES: usize = 5;
-/// The node that is killed.
+/// Index of the node that is killed.
 const VICTIM: usize = 3;
-/// The node whose view is told.
+/// Index of the node whose view is printed.
 const WITNESS: usize = 1;
 const SERVICE: &str = "greeter/1";
-/// Real daemons on a busy machine; the states are usually reached far earlier.
+/// Deadline of each state. It allows for a busy machine; the states are usually reached far
+/// earlier.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// When the demo looks into the simulated fleet: the cut lasts from 10 s to 40 s.
+/// Instants at which the demo inspects the simulated fleet: the partition lasts from 10 s to 40 s.
 const INSTANTS: &[&str] = &["9s", "39s", "45s"];
-/// Links that stay the same for so long have settled.
+/// Links that do not change for this time count as settled.
 const QUIET_FOR: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What was looked for, or what is lacking.
+/// The awaited value, or a text that says what is missing.
 type Looked<T> = Result<T, String>;
 
-/// What the demo reads of `phalanx peers --json`.
+/// The part of `phalanx peers --json` that the demo reads.
 #[derive(Deserialize)]
 struct Peers {
     peers: Vec<Peer>,
 }
 
-/// What the demo reads of `phalanx services --json`.
+/// The part of `phalanx services --json` that the demo reads.
 #[derive(Deserialize)]
 struct Services {
     services: Vec<crate::mesh::answer::Service>,
@@ -50,7 +53,7 @@ pub(crate) fn run(screen: &Screen, arguments: &Demo) -> Result<Verdict, Failure>
     let partition = arguments.scenarios.join("partition-heals.toml");
     if !partition.is_file() {
         return Err(Failure::usage(format!(
-            "{} is missing; run the demo in the repository",
+            "{} does not exist; run the demo in the root of the repository",
             partition.display()
         )));
     }
@@ -71,13 +74,12 @@ pub(crate) fn run(screen: &Screen, arguments: &Demo) -> Result<Verdict, Failure>
     let ended = fleet.end();
     result?;
     ended?;
-    stage
-        .say("All five were asked to leave, and did; no process and no file of theirs is left.")?;
+    stage.say("All five daemons left the mesh and ended; their files are removed.")?;
     stage.simulation(&partition)?;
     Ok(Verdict::Yes)
 }
 
-/// Where the demo plays.
+/// The parts of a running demo.
 struct Stage<'a> {
     screen: &'a Screen,
     interrupt: Interrupt,
@@ -94,7 +96,7 @@ impl Stage<'_> {
         self.screen.line(format!("  {}", text.as_ref()))
     }
 
-    /// Looks again and again until something is found; how long that took since `start`.
+    /// Polls until a value is found; returns the value and the time since `start`.
     fn until<T>(
         &mut self,
         what: &str,
@@ -111,7 +113,8 @@ impl Stage<'_> {
                     return Ok((found, span(millis)));
                 }
                 Ok(Err(lacks)) => last = lacks,
-                // A daemon that does not listen yet refuses; the deadline decides.
+                // A daemon that is not listening yet refuses the connection, so the poll is
+                // repeated until the deadline.
                 Err(failure) => last = failure.to_string(),
             }
             if self.interrupt.wait(LOOK_EVERY) {
@@ -119,7 +122,7 @@ impl Stage<'_> {
             }
         }
         Err(Failure::failed(format!(
-            "{what} did not happen within {} s; {last}",
+            "{what} took longer than {} s: {last}",
             DEADLINE.as_secs()
         )))
     }
@@ -127,29 +130,31 @@ impl Stage<'_> {
     fn mesh(&mut self, fleet: &mut Fleet) -> Result<(), Failure> {
         self.forms(fleet)?;
         let watching = self.tool.watch(fleet, WITNESS)?;
-        // From here on nothing that it tells is missed.
+        // Later events of the witness are not missed once the watcher is registered.
         let asked = Instant::now();
-        self.until("that it is watched", asked, fleet, watched)?;
+        self.until("registering the watcher", asked, fleet, watched)?;
         self.loses(fleet, &watching)?;
         self.regains(fleet, &watching)
     }
 
     fn forms(&mut self, fleet: &mut Fleet) -> Result<(), Failure> {
         self.title("A mesh forms")?;
-        self.say("Five daemons start on this machine, each with a certificate of its own. Two addresses are known")?;
-        self.say("to all; every connection is encrypted, and both ends prove who they are.")?;
+        self.say("Five daemons start on this machine, each with its own certificate. All know the addresses of two")?;
+        self.say(
+            "seed nodes. Each connection is encrypted and authenticated at both ends (mutual TLS).",
+        )?;
         let start = Instant::now();
         fleet.start_all()?;
-        let (_, took) = self.until("that everyone sees everyone", start, fleet, whole_mesh)?;
+        let (_, took) = self.until("forming the mesh", start, fleet, whole_mesh)?;
         self.say(format!(
-            "After {took} each of the five sees all of them, and all hold the same view."
+            "After {took} each of the five nodes sees all five alive, and all hold the same view."
         ))?;
         let mut quiet = Quiet::default();
-        let (states, took) = self.until("that the links settle", start, fleet, |tool, fleet| {
+        let (states, took) = self.until("settling the links", start, fleet, |tool, fleet| {
             quiet.look(whole_mesh(tool, fleet)?)
         })?;
         self.say(format!(
-            "After {took} the web of links between them has not changed for a second:"
+            "After {took} the links between them have not changed for a second:"
         ))?;
         self.screen.line("")?;
         let mut table = Table::new(&["node", "process", "sees alive", "links", "view"]);
@@ -169,7 +174,7 @@ impl Stage<'_> {
         }
         let providers = self.providers(fleet)?;
         self.say(format!(
-            "Who serves {SERVICE}? {} answers: {}.",
+            "Providers of {SERVICE} according to {}: {}.",
             name(fleet, WITNESS),
             providers.join(", ")
         ))
@@ -177,38 +182,30 @@ impl Stage<'_> {
 
     fn loses(&mut self, fleet: &mut Fleet, watching: &Watching) -> Result<(), Failure> {
         let (victim, witness) = (name(fleet, VICTIM), name(fleet, WITNESS));
-        self.title(&format!("{victim} dies"))?;
+        self.title(&format!("{victim} crashes"))?;
         let pid = fleet.daemons()[VICTIM].pid().unwrap_or_default();
         self.say(format!(
-            "Process {pid} gets SIGKILL: it cannot say goodbye."
+            "Process {pid} is killed by SIGKILL, so it cannot announce that it leaves."
         ))?;
         let start = Instant::now();
         fleet.daemon(VICTIM).kill()?;
-        let (_, took) = self.until(
-            "that the others notice the death",
-            start,
-            fleet,
-            |tool, fleet| {
-                for index in (0..NODES).filter(|index| *index != VICTIM) {
-                    let status = peer(tool, fleet, index, VICTIM)?.map(|peer| peer.status);
-                    if status.as_deref() != Some("down") {
-                        let status = status.unwrap_or_else(|| "unknown".to_owned());
-                        return Ok(Err(format!(
-                            "{} says that it is {status}",
-                            name(fleet, index)
-                        )));
-                    }
+        let (_, took) = self.until("detecting the failure", start, fleet, |tool, fleet| {
+            for index in (0..NODES).filter(|index| *index != VICTIM) {
+                let status = peer(tool, fleet, index, VICTIM)?.map(|peer| peer.status);
+                if status.as_deref() != Some("down") {
+                    let status = status.unwrap_or_else(|| "unknown".to_owned());
+                    return Ok(Err(format!("{} reports {status}", name(fleet, index))));
                 }
-                Ok(Ok(()))
-            },
-        )?;
+            }
+            Ok(Ok(()))
+        })?;
         self.tell(watching, &witness, &victim, start)?;
         self.say(format!(
-            "After {took} all four others say that {victim} is down."
+            "After {took} all four other nodes report {victim} as down."
         ))?;
         let providers = self.providers(fleet)?;
         self.say(format!(
-            "Who serves {SERVICE}? {witness} answers: {}.",
+            "Providers of {SERVICE} according to {witness}: {}.",
             providers.join(", ")
         ))
     }
@@ -220,21 +217,16 @@ impl Stage<'_> {
         watching.forget();
         let start = Instant::now();
         fleet.daemon(VICTIM).start()?;
-        let (_, took) = self.until(
-            "that everyone sees everyone again",
-            start,
-            fleet,
-            whole_mesh,
-        )?;
+        let (_, took) = self.until("restoring the mesh", start, fleet, whole_mesh)?;
         self.tell(watching, &witness, &victim, start)?;
         let epoch = self.epoch(fleet)?;
         self.say(format!(
-            "After {took} all five hold one view again. {witness} knows {victim} by its new epoch {epoch}, above {before},"
+            "After {took} all five nodes hold the same view. {witness} knows {victim} with epoch {epoch}; it was {before} before the crash,"
         ))?;
-        self.say("so that no late message of its earlier life can be mistaken for news.")
+        self.say("so a delayed message from before the crash cannot be mistaken for a current one.")
     }
 
-    /// The epoch by which the witness knows the victim: it rises with each start.
+    /// Returns the epoch that the witness knows of the victim; it rises with each start.
     fn epoch(&self, fleet: &Fleet) -> Result<u64, Failure> {
         let found = peer(&self.tool, fleet, WITNESS, VICTIM)?;
         let gone = || {
@@ -247,7 +239,7 @@ impl Stage<'_> {
         found.map(|peer| peer.epoch).ok_or_else(gone)
     }
 
-    /// What the witness told of the victim while we waited.
+    /// Prints the events of the witness about the victim since `start`.
     fn tell(
         &self,
         watching: &Watching,
@@ -277,13 +269,13 @@ impl Stage<'_> {
             .collect())
     }
 
-    /// What the nodes see before, during and after the cut.
+    /// Prints what the simulated nodes see before, during and after the partition.
     fn instants(&self, partition: &Path) -> Result<(), Failure> {
         let mut table = Table::new(&[
             "virtual time",
-            "each node sees alive",
+            "alive members per node",
             "down",
-            "different views",
+            "distinct views",
         ]);
         for instant in INSTANTS {
             let views = self.tool.views(partition, instant)?;
@@ -301,7 +293,7 @@ impl Stage<'_> {
     }
 
     fn simulation(&mut self, partition: &Path) -> Result<(), Failure> {
-        self.title("A partition, before it happens to you")?;
+        self.title("A simulated partition")?;
         let story = self.tool.story(partition)?;
         for line in wrapped(&story, 100) {
             self.say(line)?;
@@ -332,7 +324,7 @@ impl Stage<'_> {
         self.screen.line("")?;
         let [model, wire] = runs.as_slice() else {
             return Err(Failure::failed(format!(
-                "two runs were expected, {} came",
+                "expected two runs, got {}",
                 runs.len()
             )));
         };
@@ -342,7 +334,7 @@ impl Stage<'_> {
             )));
         }
         self.say(format!(
-            "The model engine ran the decisions alone: {} machines, {} events, hash {}.",
+            "The model engine ran the protocol logic only: {} nodes, {} events, hash {}.",
             model.nodes, model.events, model.trace_hash
         ))?;
         self.say(format!(
@@ -355,9 +347,9 @@ impl Stage<'_> {
             ));
         }
         self.say(
-            "Both kept every promise of the scenario, and ended in the same state on every node.",
+            "Both runs met every expectation of the scenario and ended in the same state on every node.",
         )?;
-        self.say("The same seed gives the same run on every machine. Change the file and try:")?;
+        self.say("The same seed gives the same run on every machine. Edit the file and try:")?;
         self.say(format!(
             "phalanx sim run {} --seed 1..100",
             partition.display()
@@ -365,7 +357,7 @@ impl Stage<'_> {
     }
 }
 
-/// Numbers in words: the one they all are, or the lowest and the highest.
+/// Formats numbers as a range: the common value, or the lowest and the highest.
 fn range(numbers: impl Iterator<Item = usize> + Clone) -> String {
     match (numbers.clone().min(), numbers.max()) {
         (Some(low), Some(high)) if low != high => format!("{low} to {high}"),
@@ -373,7 +365,7 @@ fn range(numbers: impl Iterator<Item = usize> + Clone) -> String {
     }
 }
 
-/// Looks for links that stay as they are.
+/// Detects that links do not change for a while.
 #[derive(Default)]
 struct Quiet {
     since: Option<Instant>,
@@ -381,7 +373,7 @@ struct Quiet {
 }
 
 impl Quiet {
-    /// Passes a look on once the links have been the same for [`QUIET_FOR`].
+    /// Returns the states once the links have been the same for [`QUIET_FOR`].
     fn look(&mut self, states: Looked<Vec<Status>>) -> Result<Looked<Vec<Status>>, Failure> {
         let states = match states {
             Ok(states) => states,
@@ -398,7 +390,7 @@ impl Quiet {
         Ok(if quiet {
             Ok(states)
         } else {
-            Err("links still come and go".to_owned())
+            Err("links still change".to_owned())
         })
     }
 }
@@ -407,7 +399,8 @@ fn name(fleet: &Fleet, index: usize) -> String {
     fleet.daemons()[index].name().to_owned()
 }
 
-/// The status of every node, once all see all and hold the same view.
+/// Returns the status of every node, once each node sees all others alive and all hold the same
+/// view.
 fn whole_mesh(tool: &Tool, fleet: &Fleet) -> Result<Looked<Vec<Status>>, Failure> {
     let mut states: Vec<Status> = Vec::new();
     for index in 0..NODES {
@@ -424,7 +417,7 @@ fn whole_mesh(tool: &Tool, fleet: &Fleet) -> Result<Looked<Vec<Status>>, Failure
             .is_some_and(|first| first.hash != status.hash)
         {
             return Ok(Err(format!(
-                "{id} holds another view than {}",
+                "{id} does not hold the same view as {}",
                 states[0].node.id
             )));
         }
@@ -433,24 +426,24 @@ fn whole_mesh(tool: &Tool, fleet: &Fleet) -> Result<Looked<Vec<Status>>, Failure
     Ok(Ok(states))
 }
 
-/// Whether somebody watches the witness.
+/// Returns whether the witness has a watcher.
 fn watched(tool: &Tool, fleet: &Fleet) -> Result<Looked<()>, Failure> {
     let status: Status = tool.ask(fleet, WITNESS, &["status"])?;
     Ok(if status.watchers > 0 {
         Ok(())
     } else {
-        Err(format!("nobody watches {}", status.node.id))
+        Err(format!("{} has no watcher", status.node.id))
     })
 }
 
-/// One member as another sees it.
+/// Returns one member as another member sees it.
 fn peer(tool: &Tool, fleet: &Fleet, viewer: usize, whom: usize) -> Result<Option<Peer>, Failure> {
     let answer: Peers = tool.ask(fleet, viewer, &["peers"])?;
     let id = name(fleet, whom);
     Ok(answer.peers.into_iter().find(|peer| peer.id == id))
 }
 
-/// Words in lines of at most `width` characters.
+/// Wraps words into lines of at most `width` characters.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
@@ -472,7 +465,7 @@ mod tests {
     use super::wrapped;
 
     #[test]
-    fn lines_hold_whole_words() {
+    fn lines_are_wrapped_between_words() {
         assert_eq!(
             wrapped("one two  three\nfour", 9),
             ["one two", "three", "four"]

@@ -1,31 +1,31 @@
-//! `phalanx dev`: a mesh to play with, and a table that shows it form.
+//! `phalanx dev`: a local mesh for experiments, with a live table of its nodes.
 
 use super::Fleet;
-use super::interrupt::Interrupt;
 use crate::arguments::Dev;
 use crate::failure::{Failure, Verdict};
 use crate::mesh::answer::Status;
 use crate::mesh::reach::{Node, admin_of};
 use crate::screen::{Cell, Paint, Screen, Table, count, span};
 use phalanx_net::identity::Identity;
+use phalanx_sim_cli::interrupt::Interrupt;
 use serde_json::json;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-/// How often the nodes are asked.
+/// Interval between two polls of the nodes.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// A node that does not answer within this is shown as silent.
+/// A node that does not answer within this time is shown as silent.
 const ANSWER_WITHIN: Duration = Duration::from_millis(800);
 
-/// What is known of one daemon.
+/// The last known state of one daemon.
 struct Seen {
     connection: Option<Node>,
     status: Option<Status>,
-    /// How its process ended.
+    /// Exit status of the process, if it ended.
     ended: Option<ExitStatus>,
 }
 
-/// The watcher of a fleet.
+/// Polls the daemons of a fleet.
 struct Watcher {
     identity: Identity,
     seen: Vec<Seen>,
@@ -44,7 +44,7 @@ pub(crate) fn run(screen: &Screen, arguments: &Dev) -> Result<Verdict, Failure> 
     if arguments.json {
         screen.json(&json!({ "event": "ended" }))?;
     } else {
-        screen.line("Ended; no process and no file is left.")?;
+        screen.line("All daemons ended; their files are removed.")?;
     }
     Ok(if formed { Verdict::Yes } else { Verdict::No })
 }
@@ -74,7 +74,7 @@ fn announce(screen: &Screen, fleet: &Fleet, as_json: bool) -> Result<(), Failure
     screen.line("")
 }
 
-/// Shows the fleet until it is time to end; whether it formed one mesh.
+/// Shows the fleet until it is time to end; returns whether it formed one mesh.
 fn show(
     screen: &Screen,
     fleet: &mut Fleet,
@@ -91,7 +91,8 @@ fn show(
             return Ok(formed);
         }
         if formed {
-            // Whoever plays with the mesh may kill a node; the table shows it.
+            // A daemon may end once the mesh has formed, because users kill nodes in experiments;
+            // the table shows it.
             watcher.ended(fleet)?;
         } else {
             fleet.check_running()?;
@@ -110,7 +111,7 @@ fn show(
             } else if !screen.is_terminal() {
                 screen.table(&watcher.table(fleet))?;
                 screen.line(format!(
-                    "The mesh formed in {}: everyone sees everyone.",
+                    "The mesh formed in {}: each node sees all others alive.",
                     span(elapsed)
                 ))?;
             }
@@ -131,7 +132,7 @@ impl Watcher {
         })
     }
 
-    /// Notes whose process is gone.
+    /// Records the daemons whose process has ended.
     fn ended(&mut self, fleet: &mut Fleet) -> Result<(), Failure> {
         for (index, seen) in self.seen.iter_mut().enumerate() {
             if let Some(status) = fleet.daemon(index).ended()? {
@@ -145,7 +146,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Asks every daemon that runs.
+    /// Polls every running daemon.
     fn look(&mut self, fleet: &Fleet) {
         let running = self
             .seen
@@ -164,7 +165,7 @@ impl Watcher {
         }
     }
 
-    /// Whether all nodes hold the same view, and see all alive in it.
+    /// Returns whether all nodes hold the same view and see all members alive.
     fn is_whole(&self) -> bool {
         let nodes = u32::try_from(self.seen.len()).unwrap_or(u32::MAX);
         self.seen.iter().all(|seen| {

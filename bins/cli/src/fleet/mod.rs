@@ -1,14 +1,12 @@
-//! A mesh of real daemons on this machine, in a folder of its own that goes when it ends.
+//! A mesh of real daemons on this machine, in a temporary directory that is removed at the end.
 //!
 //! - [`daemon`]: one process.
-//! - [`interrupt`]: Ctrl-C and its like.
 //! - [`dev`]: `phalanx dev`.
-//! - [`demo`]: what `make demo` shows.
+//! - [`demo`]: `make demo`.
 
 pub(crate) mod daemon;
 pub(crate) mod demo;
 pub(crate) mod dev;
-pub(crate) mod interrupt;
 
 use crate::failure::Failure;
 use crate::programs;
@@ -23,20 +21,22 @@ use tempfile::TempDir;
 pub(crate) struct Fleet {
     daemons: Vec<Daemon>,
     cert_dir: PathBuf,
-    // Last: the daemons end before their files go.
+    // Declared last, so that the daemons end before their files are removed.
     folder: TempDir,
 }
 
 impl Fleet {
-    /// Prepares `n1` to `n<nodes>`; the first two are whom the others join by. None is started yet.
+    /// Prepares `n1` to `n<nodes>` without starting them; the first two are the seed nodes of the
+    /// others.
     pub(crate) fn prepare(
         mesh: &str,
         nodes: usize,
         service: impl Fn(usize) -> Vec<String>,
     ) -> Result<Self, Failure> {
         let program = programs::find("phalanxd", "make build")?;
-        let failed =
-            |error: std::io::Error| Failure::failed(format!("no folder for the fleet: {error}"));
+        let failed = |error: std::io::Error| {
+            Failure::failed(format!("cannot create a directory for the fleet: {error}"))
+        };
         let folder = tempfile::Builder::new()
             .prefix("phalanx-")
             .tempdir()
@@ -95,20 +95,20 @@ impl Fleet {
         self.folder.path()
     }
 
-    /// A daemon that ended though nobody asked it to is a failure.
+    /// Returns an error if a daemon ended without being asked to.
     pub(crate) fn check_running(&mut self) -> Result<(), Failure> {
         for daemon in &mut self.daemons {
             if let Some(status) = daemon.ended()? {
-                let (name, words) = (daemon.name(), daemon.last_words());
+                let (name, words) = (daemon.name(), daemon.log_tail());
                 return Err(Failure::failed(format!(
-                    "{name} ended by itself with {status}; its last words:\n{words}"
+                    "{name} ended unexpectedly with {status}; the end of its log:\n{words}"
                 )));
             }
         }
         Ok(())
     }
 
-    /// Ends all daemons in good order, then removes the files.
+    /// Ends all daemons in order, then removes the files.
     pub(crate) fn end(mut self) -> Result<(), Failure> {
         self.daemons.iter().for_each(Daemon::ask_to_end);
         let mut result = Ok(());
@@ -127,13 +127,14 @@ impl Fleet {
     }
 }
 
-/// Where ports that the system gives to whoever dials out begin, unless it says otherwise.
+/// First port of the default range from which the system assigns ports to outgoing connections.
 const EPHEMERAL: u16 = 32_768;
-/// So many ports below them are looked at.
+/// Number of ports below that range that are searched.
 const PORTS: u16 = 16_384;
 
-/// Loopback addresses with ports that were free a moment ago. All are held until all are found, and none is one that the
-/// system gives to somebody who dials out: a daemon that is started again finds its port free.
+/// Returns loopback addresses with free ports. All ports stay bound until all are found. None is in
+/// the range that the system assigns to outgoing connections, so the port of a restarted daemon is
+/// still free.
 fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, Failure> {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let end = range
@@ -141,7 +142,7 @@ fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, Failure> {
         .and_then(|range| range.split_whitespace().next()?.parse().ok())
         .filter(|first: &u16| *first > PORTS)
         .unwrap_or(EPHEMERAL);
-    // Fleets that start at once begin to look at different places.
+    // Fleets that start at the same time begin their search at different ports.
     let offset = entropy::seed().map_err(Failure::failed)? % u64::from(PORTS);
     let ports = (0..u64::from(PORTS)).map(|step| (offset + step) % u64::from(PORTS));
     let listeners: Vec<TcpListener> = ports
@@ -169,7 +170,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn ports_are_free_different_and_not_given_to_who_dials_out() {
+    fn ports_are_free_different_and_outside_the_range_of_outgoing_connections() {
         let addresses = free_addresses(20).unwrap();
         assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), 20);
         let dialled_from = {

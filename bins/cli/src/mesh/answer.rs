@@ -1,4 +1,4 @@
-//! A node's answers in the form that `--json` prints, made from what came over the wire.
+//! A node's replies in the form that `--json` prints, converted from the protocol messages.
 
 use phalanx_core::topology::record;
 use phalanx_net::wire::{address, proto};
@@ -13,23 +13,23 @@ pub(crate) struct Peer {
     pub(crate) status: String,
     pub(crate) nickname: String,
     pub(crate) kind: String,
-    /// A small number, the same in equal views; none if all are taken.
+    /// A small number that is the same in equal views; `None` if all numbers are taken.
     #[serde(default)]
     pub(crate) short_id: Option<u32>,
     pub(crate) address: Option<String>,
     pub(crate) epoch: u64,
-    /// Random for each start of the node, as hexadecimal digits.
+    /// Random for each start of the node, in hexadecimal digits.
     pub(crate) instance: String,
     pub(crate) incarnation: u64,
     pub(crate) version: u64,
     /// Seconds since 1970-01-01 UTC.
     pub(crate) joined: u64,
-    /// `name/version`.
+    /// Each as `name/version`.
     pub(crate) services: Vec<String>,
     pub(crate) metadata: BTreeMap<String, String>,
 }
 
-/// An edge that a member reports, because others would presume it wrongly.
+/// An edge that a member reports because its state differs from what other nodes assume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Edge {
     pub(crate) peer: String,
@@ -37,7 +37,7 @@ pub(crate) struct Edge {
     pub(crate) age_ms: Option<u64>,
 }
 
-/// A member with what it reports.
+/// A member with the edges that it reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Member {
     #[serde(flatten)]
@@ -59,9 +59,9 @@ pub(crate) struct Topology {
 pub(crate) struct Link {
     pub(crate) link: u64,
     pub(crate) peer: String,
-    /// Where the neighbour can be dialled; empty if it cannot be.
+    /// Address at which the neighbour can be dialled; empty if it cannot be dialled.
     pub(crate) address: String,
-    /// `out` if we dialled, `in` if we were dialled.
+    /// `out` if this node dialled, `in` if the neighbour dialled.
     pub(crate) direction: String,
     pub(crate) ring: bool,
     pub(crate) eager: bool,
@@ -69,14 +69,14 @@ pub(crate) struct Link {
     pub(crate) quiet_ms: u64,
     pub(crate) session: u32,
     pub(crate) version: u32,
-    /// `encrypted`, or `unencrypted`: then it is authenticated alone.
+    /// `encrypted`, or `unencrypted` for a link that is authenticated only.
     pub(crate) encryption: String,
-    /// Beside it, if the node has an overlay.
+    /// The data path beside the link, if the node has an overlay.
     pub(crate) data_path: Option<DataPath>,
 }
 
 impl Link {
-    /// Whether others can read what goes over it.
+    /// Returns whether the link's traffic is readable on the network.
     pub(crate) fn is_unencrypted(&self) -> bool {
         self.encryption != "encrypted"
     }
@@ -85,13 +85,13 @@ impl Link {
 /// A data path beside a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DataPath {
-    /// unfit, preparing, confirmed, established or failed.
+    /// `unfit`, `preparing`, `confirmed`, `established` or `failed`.
     pub(crate) state: String,
-    /// Why there is none; empty if there is one.
+    /// The reason for the lack of a data path; empty if there is one.
     pub(crate) reason: String,
-    /// The connection's name, the same at both ends.
+    /// The name of the connection, the same at both ends.
     pub(crate) connection: String,
-    /// What the overlay at the other end can do.
+    /// The features of the overlay at the other end.
     pub(crate) features: BTreeMap<String, String>,
     pub(crate) attributes: BTreeMap<String, String>,
 }
@@ -104,7 +104,7 @@ pub(crate) struct Overlay {
     pub(crate) diagnostics: BTreeMap<String, String>,
 }
 
-/// An address that is not reached.
+/// An address that could not be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FailedDial {
     pub(crate) address: String,
@@ -113,17 +113,17 @@ pub(crate) struct FailedDial {
     pub(crate) retry_at_ms: Option<u64>,
 }
 
-/// An address that the node was told to join by.
+/// A seed address of the node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Target {
     pub(crate) address: String,
-    /// The member found there; empty if none was reached yet.
+    /// The member found at the address; empty if the address was not reached yet.
     pub(crate) peer: String,
-    /// The last failure there; empty if there was none since.
+    /// The last failure at the address; empty if there was none since the last success.
     pub(crate) failure: String,
 }
 
-/// What went over a node's links since its start.
+/// Traffic over a node's links since its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Traffic {
     pub(crate) messages_sent: u64,
@@ -140,7 +140,7 @@ pub(crate) struct EndedLink {
     pub(crate) ended_at_ms: u64,
 }
 
-/// A service and who serves it.
+/// A service and its providers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Service {
     pub(crate) name: String,
@@ -148,7 +148,7 @@ pub(crate) struct Service {
     pub(crate) providers: Vec<String>,
 }
 
-/// Members by status.
+/// Number of members by status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counts {
     pub(crate) alive: u32,
@@ -157,7 +157,7 @@ pub(crate) struct Counts {
     pub(crate) left: u32,
 }
 
-/// What a certificate says.
+/// Contents of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Certificate {
     pub(crate) subject: String,
@@ -166,16 +166,16 @@ pub(crate) struct Certificate {
     pub(crate) not_after: u64,
 }
 
-/// A secret of the mesh, and who accepts it.
+/// A secret of the mesh, and the members that accept it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Secret {
     pub(crate) fingerprint: String,
     pub(crate) accepted_by: u32,
-    /// Live members that do not accept it.
+    /// Live members that do not accept the secret.
     pub(crate) lacking: Vec<String>,
 }
 
-/// Everything about a node's part in the mesh.
+/// The status of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Status {
     pub(crate) node: Peer,
@@ -188,13 +188,13 @@ pub(crate) struct Status {
     pub(crate) message: String,
     pub(crate) listen: String,
     pub(crate) encryption: String,
-    /// Where links need not be encrypted, if the other end says so too.
+    /// Subnets in which links are unencrypted if the other end lists the subnet too.
     pub(crate) trusted_subnets: Vec<String>,
-    /// What makes a node a member.
+    /// The proof of membership: an authority, or secrets.
     pub(crate) trust: String,
-    /// The mesh's secrets that the node accepts, the one it mints from first.
+    /// The secrets that the node accepts; it mints certificates from the first one.
     pub(crate) secrets: Vec<Secret>,
-    /// Links made before the node's certificate was replaced.
+    /// Number of links made before the node's certificate was replaced.
     pub(crate) outdated_links: u32,
     pub(crate) discovery: String,
     pub(crate) uptime_ms: u64,
@@ -208,14 +208,14 @@ pub(crate) struct Status {
     pub(crate) watchers: u32,
     pub(crate) connections: u32,
     pub(crate) traffic: Traffic,
-    /// The channels it knows, and how many of them are open here.
+    /// Number of channels that the node knows; `open_channels` of them are open on it.
     pub(crate) channels: u32,
     pub(crate) open_channels: u32,
-    /// Data paths of its own beside the links; none in daemons.
+    /// The embedder's overlay beside the links; daemons have none.
     pub(crate) overlay: Option<Overlay>,
 }
 
-/// Something that happened.
+/// An event of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Event {
     pub(crate) sequence: u64,
@@ -223,7 +223,7 @@ pub(crate) struct Event {
     pub(crate) kind: String,
     pub(crate) subject: String,
     pub(crate) text: String,
-    /// How many events were missed, with the kind `lagged`.
+    /// Number of events that were missed, for the kind `lagged`.
     pub(crate) missed: u64,
 }
 
@@ -231,7 +231,7 @@ fn hash(value: u64) -> String {
     format!("{value:016x}")
 }
 
-/// A word of a protocol enum: its name without the prefix, in lower case.
+/// Converts the name of a protocol enum value: without the prefix, in lower case.
 fn word(name: &str, prefix: &str) -> String {
     name.strip_prefix(prefix)
         .unwrap_or(name)
@@ -240,12 +240,12 @@ fn word(name: &str, prefix: &str) -> String {
 }
 
 impl Peer {
-    /// Whether this is its id, its nickname, or its short id.
+    /// Returns whether `who` is the member's id, nickname or short id.
     pub(crate) fn is_called(&self, who: &str) -> bool {
         self.id == who || self.nickname == who || self.short().is_some_and(|short| short == who)
     }
 
-    /// Its short id as people write it.
+    /// Formats the short id: `#1a2`.
     pub(crate) fn short(&self) -> Option<String> {
         self.short_id.map(|number| format!("#{number:03x}"))
     }

@@ -1,7 +1,7 @@
-//! `phalanx status`, `peers`, `links`, `topology`, `services`, `watch`: looks at a live node.
+//! `phalanx status`, `peers`, `links`, `topology`, `services`, `watch`: query a live node.
 //!
-//! - [`reach`]: who asks, and the connection; start there.
-//! - [`answer`]: what a node says, as `--json` prints it.
+//! - [`reach`]: the identity of the tool, and the connection; start there.
+//! - [`answer`]: a node's replies, as `--json` prints them.
 //! - [`show`]: the same for people.
 
 pub(crate) mod answer;
@@ -18,7 +18,7 @@ use reach::{Node, refused};
 use serde_json::json;
 use tokio::time;
 
-/// A node's status; a node that is not well is a no.
+/// Prints a node's status; an unhealthy node is a negative result.
 pub(crate) fn status(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
     let status = Node::reach(&ask.reach)?.status()?;
     if ask.json {
@@ -33,7 +33,7 @@ pub(crate) fn status(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
     })
 }
 
-/// The members, or those asked for; nobody is a no then.
+/// Lists the members, or those with a given name; a name without a member is a negative result.
 pub(crate) fn peers(screen: &Screen, arguments: &Peers) -> Result<Verdict, Failure> {
     let topology = Node::reach(&arguments.ask.reach)?.topology()?;
     let wanted = |member: &&Member| {
@@ -54,7 +54,7 @@ pub(crate) fn peers(screen: &Screen, arguments: &Peers) -> Result<Verdict, Failu
     })
 }
 
-/// The addresses a node joins by, after what is asked of it.
+/// Changes a node's seed addresses as requested, and prints them.
 pub(crate) fn targets(screen: &Screen, arguments: &Targets) -> Result<Verdict, Failure> {
     let texts = |addresses: &[Address]| addresses.iter().map(ToString::to_string).collect();
     let request = proto::UpdateTargetsRequest {
@@ -92,7 +92,7 @@ pub(crate) fn topology(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
     Ok(Verdict::Yes)
 }
 
-/// Who serves what; nobody is a no, if somebody was asked for.
+/// Lists services and their providers; a requested service without a provider is a negative result.
 pub(crate) fn services(screen: &Screen, arguments: &Services) -> Result<Verdict, Failure> {
     let wanted = arguments.service.as_ref();
     let services = Node::reach(&arguments.ask.reach)?.services(wanted)?;
@@ -108,7 +108,7 @@ pub(crate) fn services(screen: &Screen, arguments: &Services) -> Result<Verdict,
     })
 }
 
-/// Events until the time is over, somebody presses Ctrl-C, or the node goes.
+/// Prints events until the time is up, the user presses Ctrl-C, or the node ends.
 pub(crate) fn watch(screen: &Screen, arguments: &Watch) -> Result<Verdict, Failure> {
     let mut node = Node::reach(&arguments.ask.reach)?;
     let mut stream = node.watch()?;

@@ -1,4 +1,4 @@
-//! Reaches one node: which identity asks, and the connection.
+//! Connects to one node with the identity that the command line chooses.
 
 use super::answer::{FailedDial, Link, Service, Status, Target, Topology};
 use crate::arguments::Reach;
@@ -16,10 +16,10 @@ use std::time::Duration;
 use tokio::time;
 use tonic::{Code, Streaming};
 
-/// The name under which the tool asks, when a folder's authority issues its certificate.
+/// Name in the certificate that the tool issues to itself from a directory's authority.
 const ADMIN: &str = "admin";
 
-/// A connection to a node, with its own small runtime.
+/// A connection to a node, with its own single-threaded runtime.
 pub(crate) struct Node {
     runtime: Runtime,
     client: Client,
@@ -27,10 +27,11 @@ pub(crate) struct Node {
     address: String,
 }
 
-/// The runtime of one command. Its end waits for nothing: the system's resolver, for one, holds a thread until a name
-/// server answers, and a command that gave up does not wait for that.
+/// The runtime of one command. Dropping it does not wait for its threads: the system's resolver
+/// blocks a thread until a name server answers, and a command that timed out must not wait for
+/// that.
 pub(crate) struct Runtime {
-    /// None once it has ended.
+    /// `None` once the runtime was dropped.
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -39,13 +40,13 @@ impl Runtime {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        let failed = |error| Failure::failed(format!("no async runtime: {error}"));
+        let failed = |error| Failure::failed(format!("cannot start the async runtime: {error}"));
         Ok(Self {
             runtime: Some(runtime.map_err(failed)?),
         })
     }
 
-    /// Runs a task to its end.
+    /// Runs a task until it completes.
     pub(crate) fn block_on<T>(&self, task: impl Future<Output = T>) -> T {
         match &self.runtime {
             Some(runtime) => runtime.block_on(task),
@@ -62,7 +63,7 @@ impl Drop for Runtime {
     }
 }
 
-/// The identity of an administrator of the mesh whose certificates are in a folder.
+/// Returns an administrator's identity in the mesh of a certificate directory.
 pub(crate) fn admin_of(cert_dir: &Path) -> Result<Identity, Failure> {
     let mesh = mesh_of(cert_dir)?;
     let name = NodeId::new(ADMIN).map_err(Failure::usage)?;
@@ -72,7 +73,7 @@ pub(crate) fn admin_of(cert_dir: &Path) -> Result<Identity, Failure> {
     Ok(opened.identity)
 }
 
-/// The identity of PEM files.
+/// Returns the identity in PEM files.
 fn identity_of(certificate: &Path, key: &Path, ca: &Path) -> Result<Identity, Failure> {
     let facts = ca_show(certificate).map_err(Failure::usage)?;
     let subject = facts
@@ -81,7 +82,7 @@ fn identity_of(certificate: &Path, key: &Path, ca: &Path) -> Result<Identity, Fa
         .and_then(|facts| facts.subject)
         .ok_or_else(|| {
             Failure::usage(format!(
-                "{} names neither a node nor an administrator of a mesh",
+                "{} is not the certificate of a node or administrator of a mesh",
                 certificate.display()
             ))
         })?;
@@ -95,7 +96,7 @@ fn identity_of(certificate: &Path, key: &Path, ca: &Path) -> Result<Identity, Fa
         .identity)
 }
 
-/// The identity of an administrator of a mesh whose secret we know.
+/// Returns an administrator's identity, minted from a secret of the mesh.
 fn minted(secret_file: &Path, mesh: &str) -> Result<Identity, Failure> {
     let name = NodeId::new(ADMIN).map_err(Failure::usage)?;
     let subject = Subject::admin(mesh, name)
@@ -113,13 +114,13 @@ fn identity(reach: &Reach) -> Result<Identity, Failure> {
         (Some(cert_dir), None, None, None) => admin_of(cert_dir),
         (None, Some(certificate), Some(key), Some(ca)) => identity_of(certificate, key, ca),
         _ => Err(Failure::usage(format!(
-            "give --cert-dir (a folder with {CA_CERTIFICATE}), or --cert, --key and --ca, or --secret-file and --mesh"
+            "give --cert-dir (a directory with {CA_CERTIFICATE}), or --cert, --key and --ca, or --secret-file and --mesh"
         ))),
     }
 }
 
 impl Node {
-    /// Connects to the node that the command line names.
+    /// Connects to the node that the command line selects.
     pub(crate) fn reach(reach: &Reach) -> Result<Self, Failure> {
         Self::connect(&reach.node, &identity(reach)?, reach.timeout.0)
     }
@@ -145,7 +146,7 @@ impl Node {
         })
     }
 
-    /// Makes one call, within the time there is.
+    /// Makes one call within the timeout; a refused call is a failure.
     fn call<T>(
         &mut self,
         ask: impl AsyncFnOnce(&mut Client) -> Result<tonic::Response<T>, tonic::Status>,
@@ -154,7 +155,7 @@ impl Node {
         answer.map_err(|status| refused(&self.address, &status))
     }
 
-    /// One call, within the time there is and some more; what the node declines is given back.
+    /// Makes one call within the timeout plus `more`; returns the status of a refused call.
     pub(crate) fn ask<T>(
         &mut self,
         more: Duration,
@@ -171,7 +172,7 @@ impl Node {
         match answer {
             Ok(answer) => Ok(answer.map(tonic::Response::into_inner)),
             Err(_) => Err(Failure::failed(format!(
-                "{address}: no answer within {} ms",
+                "{address}: no reply within {} ms",
                 within.as_millis()
             ))),
         }
@@ -192,13 +193,14 @@ impl Node {
         .map(Into::into)
     }
 
-    /// The links, and what is not reached.
+    /// Returns the links and the failed dials.
     pub(crate) fn links(&mut self) -> Result<(Vec<Link>, Vec<FailedDial>), Failure> {
         let status = self.status()?;
         Ok((status.links, status.failed_dials))
     }
 
-    /// The addresses the node joins by after this, and whether it dials members learnt from others.
+    /// Changes the seed addresses; returns the new ones, and whether the node dials members learnt
+    /// from other nodes.
     pub(crate) fn update_targets(
         &mut self,
         request: proto::UpdateTargetsRequest,
@@ -227,7 +229,7 @@ impl Node {
         self.call(async |client| client.calls().watch(proto::WatchRequest {}).await)
     }
 
-    /// Waits on the connection's runtime.
+    /// Waits for a future on the connection's runtime.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
@@ -237,14 +239,14 @@ impl Node {
     }
 }
 
-/// A call that the node refused, in words.
+/// Converts a refused call into a failure.
 pub(crate) fn refused(address: &str, status: &tonic::Status) -> Failure {
     let message = status.message();
     let code = status.code();
     let why = if code == Code::PermissionDenied {
         "not allowed".to_owned()
     } else if matches!(code, Code::Unavailable | Code::Unknown) {
-        "the connection broke".to_owned()
+        "the connection was lost".to_owned()
     } else {
         format!("{code:?}")
     };
@@ -258,7 +260,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn a_thread_that_is_stuck_does_not_hold_up_the_end() {
+    fn a_blocked_thread_does_not_delay_the_end_of_the_runtime() {
         let (release, held) = channel::<()>();
         let stuck_for = Duration::from_secs(120);
         let begun = Instant::now();

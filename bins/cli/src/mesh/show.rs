@@ -1,4 +1,4 @@
-//! A node's answers as people read them.
+//! Prints a node's replies for people.
 
 use super::answer::{
     Certificate, Counts, DataPath, Event, FailedDial, Link, Member, Overlay, Peer, Secret, Service,
@@ -11,10 +11,10 @@ use phalanx_core::time::Wall;
 use phalanx_net::identity::iso_8601;
 use std::collections::BTreeMap;
 
-/// A certificate that ends within a week is painted.
+/// A certificate that expires within this time is shown as a warning.
 const WARN_BEFORE_MS: u64 = 7 * 86_400_000;
 
-/// How the status of a member looks.
+/// Returns the style of a member's status.
 fn status_paint(status: &str) -> Paint {
     match status {
         "alive" => Paint::Good,
@@ -82,7 +82,7 @@ pub(super) fn links(screen: &Screen, links: &[Link], failed: &[FailedDial]) -> R
             "address",
             "direction",
             "role",
-            "sends",
+            "broadcast",
             "heard",
             "encryption",
             "session",
@@ -94,7 +94,7 @@ pub(super) fn links(screen: &Screen, links: &[Link], failed: &[FailedDial]) -> R
                 or_dash(&link.address),
                 Cell::new(&link.direction),
                 Cell::new(if link.ring { "ring" } else { "extra" }),
-                Cell::new(if link.eager { "at once" } else { "announces" }),
+                Cell::new(if link.eager { "eager" } else { "lazy" }),
                 if link.silent {
                     heard.paint(Paint::Bad)
                 } else {
@@ -136,7 +136,7 @@ fn data_paths(screen: &Screen, links: &[Link]) -> Result<(), Failure> {
     screen.table(&table)
 }
 
-/// The state of a data path, and why there is none.
+/// Returns the state of a data path, with the reason if there is none.
 fn path_cell(path: &DataPath) -> Cell {
     let paint = match path.state.as_str() {
         "established" => Paint::Good,
@@ -164,10 +164,10 @@ fn failed_dials(screen: &Screen, failed: &[FailedDial]) -> Result<(), Failure> {
         return Ok(());
     }
     screen.line("")?;
-    let mut table = Table::new(&["not reached", "why", "next try"]);
+    let mut table = Table::new(&["failed address", "reason", "next retry"]);
     for dial in failed {
         let next = match dial.retry_at_ms {
-            None => "not by itself".to_owned(),
+            None => "no automatic retry".to_owned(),
             Some(at) => format!("in {}", span(at.saturating_sub(now_ms()))),
         };
         table.row(vec![
@@ -182,7 +182,7 @@ fn failed_dials(screen: &Screen, failed: &[FailedDial]) -> Result<(), Failure> {
 pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Failure> {
     let (viewer, known) = (&topology.viewer, count(topology.members.len(), "member"));
     screen.line(format!(
-        "{known} as {viewer} sees them; view {}",
+        "{known} in the view of {viewer}, hash {}",
         topology.hash
     ))?;
     for member in &topology.members {
@@ -192,7 +192,7 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Failu
             "{}  {}  {}",
             screen.painted(&peer.id, Paint::Bold),
             screen.painted(&peer.status, status_paint(&peer.status)),
-            peer.address.as_deref().unwrap_or("dials out only"),
+            peer.address.as_deref().unwrap_or("accepts no connections"),
         ))?;
         let mut facts = vec![("  rank", Cell::new(rank(peer)))];
         if !peer.nickname.is_empty() {
@@ -209,9 +209,9 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Failu
                 .age_ms
                 .map_or_else(|| "never".to_owned(), |age| format!("{} ago", span(age)));
             let (verb, paint) = if edge.down {
-                ("hears nothing from", Paint::Warn)
+                ("no contact with", Paint::Warn)
             } else {
-                ("vouches for", Paint::Good)
+                ("in contact with", Paint::Good)
             };
             facts.push((
                 "  edge",
@@ -263,7 +263,7 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
         (
             "channels",
             Cell::new(format!(
-                "{}, {} open here",
+                "{}, {} open on this node",
                 status.channels, status.open_channels
             )),
         ),
@@ -301,7 +301,7 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
         status
             .targets
             .iter()
-            .map(|target| ("joins by", target_cell(target))),
+            .map(|target| ("target", target_cell(target))),
     );
     if let Some(certificate) = &status.certificate {
         facts.push(("certificate", certificate_cell(certificate)));
@@ -312,7 +312,7 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
             .as_ref()
             .map(|it| ("overlay", overlay_cell(it, &status.links))),
     );
-    // One secret that everybody has is told by the trust.
+    // A single secret that all members accept is already described by the line `trust`.
     if status.secrets.len() > 1 || status.secrets.iter().any(|it| !it.lacking.is_empty()) {
         facts.extend(status.secrets.iter().map(|it| ("secret", secret_cell(it))));
     }
@@ -329,7 +329,7 @@ fn health_cell(status: &Status) -> Cell {
     Cell::new(text).paint(if healthy { Paint::Good } else { Paint::Bad })
 }
 
-/// An overlay, what it tells of itself, and on how many links it works.
+/// Returns the text of an overlay: its data paths, its features and its diagnostics.
 fn overlay_cell(overlay: &Overlay, links: &[Link]) -> Cell {
     let paths = || links.iter().filter_map(|link| link.data_path.as_ref());
     let established = paths().filter(|path| path.state == "established").count();
@@ -368,7 +368,7 @@ fn links_text(status: &Status) -> String {
     }
     if status.outdated_links > 0 {
         let outdated = status.outdated_links;
-        links += &format!(", {outdated} from before the certificate was replaced");
+        links += &format!(", {outdated} with a replaced certificate");
     }
     links
 }
@@ -376,11 +376,7 @@ fn links_text(status: &Status) -> String {
 pub(super) fn targets(screen: &Screen, targets: &[Target], discovery: bool) -> Result<(), Failure> {
     let discovery = if discovery { "on" } else { "off" };
     let mut facts = vec![("discovery", Cell::new(discovery))];
-    facts.extend(
-        targets
-            .iter()
-            .map(|target| ("joins by", target_cell(target))),
-    );
+    facts.extend(targets.iter().map(|target| ("target", target_cell(target))));
     screen.facts(&facts)
 }
 
@@ -391,10 +387,13 @@ fn secret_cell(secret: &Secret) -> Cell {
         lacking,
     } = secret;
     if lacking.is_empty() {
-        Cell::new(format!("{fingerprint} is accepted by all {accepted_by}"))
+        Cell::new(format!(
+            "{fingerprint} is accepted by all {accepted_by} members"
+        ))
     } else {
         let lacking = lacking.join(", ");
-        let text = format!("{fingerprint} is accepted by {accepted_by}, and not by {lacking}");
+        let text =
+            format!("{fingerprint} is accepted by {accepted_by} members, but not by {lacking}");
         Cell::new(text).paint(Paint::Warn)
     }
 }
@@ -451,7 +450,7 @@ pub(super) fn event(screen: &Screen, event: &Event) -> Result<(), Failure> {
     };
     let time = screen.painted(&time_of_day(event.at_ms), Paint::Dim);
     let kind = screen.painted(&format!("{:14}", event.kind), paint);
-    // Part of it may be what another machine said.
+    // Part of the text may come from another machine and is escaped.
     let text = screen.painted(&event.text, Paint::Plain);
     screen.line(format!("{time}  {kind}  {text}"))
 }

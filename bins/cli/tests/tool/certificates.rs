@@ -4,7 +4,7 @@ use super::{run, text};
 use std::os::unix::fs::PermissionsExt as _;
 
 #[test]
-fn certificates_are_made_and_shown() {
+fn certificates_are_created_and_shown() {
     let folder = tempfile::tempdir().unwrap();
     let pki = text(&folder.path().join("pki"));
     let made = run(&["ca", "init", "--cert-dir", &pki, "--mesh", "shop", "--json"])
@@ -17,7 +17,7 @@ fn certificates_are_made_and_shown() {
     assert_eq!(issued[0]["subject"], "spiffe://shop/node/web-1");
     let key = issued[0]["key"].as_str().unwrap();
     let mode = std::fs::metadata(key).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode, 0o600, "the key is its owner's alone");
+    assert_eq!(mode, 0o600, "the key is readable by its owner only");
     let admin = run(&[
         "ca",
         "issue",
@@ -62,12 +62,12 @@ fn an_authority_is_never_overwritten() {
 }
 
 #[test]
-fn what_cannot_be_issued_or_shown_is_named() {
+fn errors_of_issue_and_show_name_the_cause() {
     let folder = tempfile::tempdir().unwrap();
     let empty = text(folder.path());
     run(&["ca", "issue", "web-1", "--cert-dir", &empty])
-        .fails(2, &["holds no authority", "phalanx ca init"]);
-    run(&["ca", "show", "--cert-dir", &empty]).fails(2, &["holds no certificate"]);
+        .fails(2, &["does not contain an authority", "phalanx ca init"]);
+    run(&["ca", "show", "--cert-dir", &empty]).fails(2, &["does not contain a certificate"]);
     run(&["ca", "init", "--cert-dir", &empty]).fine();
     run(&["ca", "issue", "Web 1", "--cert-dir", &empty]).fails(2, &["`Web 1`", "'W'", "a-z"]);
     let broken = folder.path().join("broken.pem");
@@ -78,7 +78,7 @@ fn what_cannot_be_issued_or_shown_is_named() {
 }
 
 #[test]
-fn a_secret_is_made_once_for_its_owner_alone_and_has_a_fingerprint_for_each_mesh() {
+fn a_secret_file_is_private_and_never_overwritten_and_its_fingerprint_depends_on_the_mesh() {
     let folder = tempfile::tempdir().unwrap();
     let file = text(&folder.path().join("secret"));
     run(&["ca", "secret", "--out", &file]).fine();

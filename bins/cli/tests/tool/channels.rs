@@ -1,4 +1,4 @@
-//! Channels from the command line: real daemons, and the tool beside them.
+//! Channels on the command line: the tool against real daemons.
 
 use super::fleet::Dev;
 use super::{Answer, run, tool};
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A running `phalanx … --json` that prints what it hears; ended with the test.
+/// A running `phalanx … --json` that prints the events it receives; killed when it is dropped.
 struct Listener {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Listener {
-    /// Listens, for certain.
+    /// Starts a listener and waits for its subscription.
     fn start(words: &[&str], flags: &[&str]) -> Self {
         let mut child = tool(&[words, flags, &["--json"]].concat())
             .stdout(Stdio::piped())
@@ -28,7 +28,7 @@ impl Listener {
         listener
     }
 
-    /// The next event of this word.
+    /// Returns the next event with this word.
     fn hears(&mut self, word: &str) -> Value {
         loop {
             let line = self.lines.next().expect("there is another line").unwrap();
@@ -51,7 +51,7 @@ fn ask(words: &[&str], flags: &[&str]) -> Answer {
     run(&[words, flags].concat())
 }
 
-/// Asks again until it is answered with 0.
+/// Repeats a command until it succeeds.
 fn until_fine(words: &[&str], flags: &[&str]) -> Answer {
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -70,7 +70,7 @@ fn until_fine(words: &[&str], flags: &[&str]) -> Answer {
 }
 
 #[test]
-fn two_people_chat_and_who_comes_later_reads_it() {
+fn two_nodes_chat_and_a_later_subscriber_reads_the_history() {
     let mut dev = Dev::start("3");
     dev.formed();
     let (ada, bob) = (dev.flags(), dev.flags_of(1));
@@ -87,7 +87,7 @@ fn two_people_chat_and_who_comes_later_reads_it() {
         (&heard["from"], &heard["text"]),
         (&"n1".into(), &"only you".into())
     );
-    // Line by line.
+    // Standard input is published line by line.
     let mut typing = tool(&[&["publish", "chat", "-"], &ada[..]].concat())
         .stdin(Stdio::piped())
         .spawn()
@@ -116,12 +116,12 @@ fn two_people_chat_and_who_comes_later_reads_it() {
 }
 
 #[test]
-fn what_is_not_delivered_is_a_failure_that_says_why() {
+fn an_undelivered_message_is_a_failure_with_its_reason() {
     let mut dev = Dev::start("2");
     dev.formed();
     let flags = dev.flags();
-    ask(&["send", "nobody", "chat", "hello"], &flags)
-        .fails(1, &["send to nobody", "no member of this name is known"]);
+    ask(&["send", "unknown", "chat", "hello"], &flags)
+        .fails(1, &["send to unknown", "no member of this name is known"]);
     ask(&["send", "n2", "chat", "hello"], &flags).fails(1, &["has not opened this channel"]);
     ask(&["send", "No-Body", "chat", "hello"], &flags).fails(2, &["No-Body"]);
     ask(&["publish", "No Channel", "hello"], &flags).fails(2, &["No Channel"]);
@@ -132,14 +132,14 @@ fn what_is_not_delivered_is_a_failure_that_says_why() {
         .unwrap();
     let mut input = big.stdin.take().unwrap();
     let too_much = vec![b'x'; 10 * 1024 * 1024 + 1];
-    // The tool may stop reading before all is written.
+    // The tool may stop reading before all bytes are written.
     drop(input.write_all(&too_much));
     drop(input);
     let refused = big.wait_with_output().unwrap();
     let why = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(2), "{why}");
-    assert!(why.contains("more than the 10485760 bytes"), "{why}");
-    // Somebody uses it for messages: it is no map.
+    assert!(why.contains("the limit of 10485760 bytes"), "{why}");
+    // The channel is in use for messages, so it cannot be opened as a map.
     ask(&["publish", "chat", "hello"], &flags).fine();
     ask(&["kv", "put", "k", "v", "--map", "chat"], &flags)
         .fails(1, &["the mesh uses this channel for messages"]);
@@ -148,7 +148,7 @@ fn what_is_not_delivered_is_a_failure_that_says_why() {
 }
 
 #[test]
-fn a_map_is_compared_and_written_and_conflicts_are_shown() {
+fn a_map_is_written_conditionally_and_conflicts_are_shown() {
     let mut dev = Dev::start("2");
     dev.formed();
     let (ada, bob) = (dev.flags(), dev.flags_of(1));
@@ -160,11 +160,11 @@ fn a_map_is_compared_and_written_and_conflicts_are_shown() {
         (&changed["key"], &changed["text"]),
         (&"colour".into(), &"red".into())
     );
-    // The other node has it too: it knows better.
+    // The other node holds the key too, so the condition fails there.
     let late = ask(&["kv", "put", "colour", "blue", "--if-absent"], &bob);
     assert_eq!(late.code, 1, "{}{}", late.out, late.err);
     assert!(
-        late.out.contains("colour is not as expected"),
+        late.out.contains("the condition on colour does not hold"),
         "{}",
         late.out
     );
@@ -212,6 +212,6 @@ fn routes_show_the_next_hops_and_the_tree_of_a_source() {
         tree.starts_with("n2\n") && tree.lines().count() == 3,
         "{tree}"
     );
-    ask(&["routes", "--from", "nobody"], &flags)
-        .fails(1, &["nobody", "no member of this name is known"]);
+    ask(&["routes", "--from", "unknown"], &flags)
+        .fails(1, &["unknown", "no member of this name is known"]);
 }

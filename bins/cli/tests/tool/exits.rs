@@ -1,12 +1,12 @@
-//! What every command's exit code says: 0 fine, 1 the answer is no, 2 wrong usage or a bad file.
+//! Exit codes of every command: 0 success, 1 negative result, 2 wrong usage or a bad file.
 
 use super::fleet::Dev;
 use super::simulator::impossible;
-use super::{nobody_listens, run, scenario, text};
+use super::{run, scenario, text, unused_address};
 use phalanx_core::time::Wall;
 use phalanx_net::identity::{Validity, ca_init};
 
-/// Runs a command line, whose words are apart by blanks, with some flags after it.
+/// Runs a command line, split at blanks, with further flags, and checks its exit code.
 #[track_caller]
 fn ends(line: &str, flags: &[&str], code: i32) {
     let words: Vec<&str> = line.split(' ').chain(flags.iter().copied()).collect();
@@ -20,18 +20,18 @@ fn ends(line: &str, flags: &[&str], code: i32) {
     let complains = !answer.err.is_empty();
     assert!(
         code != 2 || complains,
-        "phalanx {shown} does not say what is wrong"
+        "phalanx {shown} prints no error message"
     );
     assert!(code != 0 || !complains, "phalanx {shown}: {}", answer.err);
 }
 
 #[test]
-fn questions_to_a_live_node() {
+fn queries_to_a_live_node() {
     let mut dev = Dev::start("1");
     dev.formed();
     let live = dev.flags();
-    let (held, nobody) = nobody_listens();
-    let gone = ["--node", &nobody, "--cert-dir", live[3]];
+    let (held, unknown) = unused_address();
+    let gone = ["--node", &unknown, "--cert-dir", live[3]];
     let empty = tempfile::tempdir().unwrap();
     let folder = text(empty.path());
     let bad = ["--node", live[1], "--cert-dir", &folder];
@@ -65,7 +65,7 @@ fn questions_to_a_live_node() {
     ends("services dev", &live, 0);
     ends("services dev/1", &live, 0);
     ends("services dev/2", &live, 1);
-    ends("services nobody", &live, 1);
+    ends("services unknown", &live, 1);
     ends("services dev@1", &live, 2);
     ends("services Dev", &live, 2);
     ends("watch --for soon", &live, 2);
@@ -76,15 +76,15 @@ fn questions_to_a_live_node() {
     for (reach, code) in [(live, 1), (gone, 1), (bad, 2)] {
         ends("send n1 lonely hello", &reach, code);
     }
-    ends("routes --from nobody", &live, 1);
+    ends("routes --from unknown", &live, 1);
     ends("subscribe chat --kind other", &live, 2);
     drop(held);
 }
 
 #[test]
-fn a_fleet_on_this_machine() {
+fn a_local_fleet() {
     ends("dev --nodes 1 --for 4s", &[], 0);
-    // Nothing forms in no time.
+    // A mesh cannot form within 0 s.
     ends("dev --nodes 2 --for 0s", &[], 1);
     ends("dev --nodes 0", &[], 2);
     ends("dev --nodes 51", &[], 2);
@@ -121,7 +121,7 @@ fn certificates() {
     let over = place.path().join("over");
     ca_init(&over, "shop", past).unwrap();
     ends("ca show", &["--cert-dir", &text(&over)], 1);
-    // Whoever asks with what is over is told so, and it is their file.
+    // A query with an expired certificate is wrong usage, because the file is the caller's own.
     ends("status", &["--cert-dir", &text(&over)], 2);
 }
 
@@ -137,7 +137,7 @@ fn simulations() {
     ends("sim run --seed 2..1", &[&good], 2);
     ends("sim run --engine steam", &[&good], 2);
     ends("sim replay --until 5s", &[&good], 0);
-    ends("sim replay --until 5s --node nobody", &[&good], 2);
+    ends("sim replay --until 5s --node unknown", &[&good], 2);
     ends("sim replay", &[&good], 2);
     ends("sim list", &[&folder], 0);
     ends("sim list /nowhere", &[], 2);

@@ -1,6 +1,6 @@
-//! `phalanx dev` and questions to its live nodes.
+//! `phalanx dev`, and queries to its live nodes.
 
-use super::{Answer, nobody_listens, run, text, tool};
+use super::{Answer, run, text, tool, unused_address};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A running `phalanx dev`; ended with the test, whatever comes of it.
+/// A running `phalanx dev`; ended when it is dropped.
 pub(super) struct Dev {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -21,7 +21,7 @@ impl Dev {
         Self::of(tool(&["dev", "--json", "--nodes", nodes]))
     }
 
-    /// The fleet of this command.
+    /// Starts a fleet with this command.
     pub(super) fn of(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
@@ -37,7 +37,7 @@ impl Dev {
         }
     }
 
-    /// Waits until everyone sees everyone; `dev` itself says so.
+    /// Waits until `dev` reports that the mesh has formed.
     pub(super) fn formed(&mut self) {
         assert_eq!(next(&mut self.lines)["event"], "formed");
     }
@@ -54,12 +54,12 @@ impl Dev {
         PathBuf::from(self.started["folder"].as_str().unwrap())
     }
 
-    /// The flags that lead to its first node.
+    /// Returns the flags that select its first node.
     pub(super) fn flags(&self) -> [&str; 4] {
         self.flags_of(0)
     }
 
-    /// The flags that lead to one of its nodes.
+    /// Returns the flags that select one of its nodes.
     pub(super) fn flags_of(&self, node: usize) -> [&str; 4] {
         let node = self.started["nodes"][node]["address"].as_str().unwrap();
         let cert_dir = self.started["cert_dir"].as_str().unwrap();
@@ -81,7 +81,7 @@ impl Dev {
         );
     }
 
-    /// Waits for the end; the exit code.
+    /// Waits for the end of the process; returns its exit code.
     fn end(&mut self) -> Option<i32> {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -110,7 +110,7 @@ fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Value {
 
 fn runs(pid: u64) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    // For an instant a new process still has the name of the one that started it.
+    // For an instant a new process still has the name of the process that started it.
     status.starts_with("Name:\tphalanx") && !status.contains("State:\tZ")
 }
 
@@ -124,7 +124,7 @@ fn dev_forms_a_mesh_and_leaves_nothing_behind() {
         assert_eq!(dev.end(), Some(0), "SIG{signal}");
         assert!(
             !dev.pids().into_iter().any(runs),
-            "SIG{signal} leaves a daemon"
+            "SIG{signal} leaves a daemon running"
         );
         assert!(
             !dev.folder().exists(),
@@ -135,7 +135,7 @@ fn dev_forms_a_mesh_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn dev_that_is_killed_leaves_no_daemon() {
+fn killing_dev_leaves_no_daemon() {
     let mut dev = Dev::start("2");
     dev.formed();
     let (pids, folder) = (dev.pids(), dev.folder());
@@ -146,12 +146,12 @@ fn dev_that_is_killed_leaves_no_daemon() {
         assert!(Instant::now() < deadline, "a daemon outlives its fleet");
         std::thread::sleep(Duration::from_millis(20));
     }
-    // Its files are nobody's any more.
+    // The files of the killed fleet are left behind and are removed here.
     std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
-fn dev_ends_by_itself_after_its_time() {
+fn dev_ends_after_the_requested_time() {
     let answer = run(&["dev", "--nodes", "2", "--for", "5s", "--json"])
         .fine()
         .json();
@@ -164,7 +164,7 @@ fn dev_ends_by_itself_after_its_time() {
 }
 
 #[test]
-fn a_live_node_answers_every_question() {
+fn a_live_node_answers_every_query() {
     let mut dev = Dev::start("3");
     dev.formed();
     let status = &dev.ask(&["status", "--json"]).fine().json()[0];
@@ -201,7 +201,7 @@ fn a_live_node_answers_every_question() {
         services["services"][0]["providers"],
         serde_json::json!(["n1", "n2", "n3"])
     );
-    assert_eq!(dev.ask(&["services", "nobody"]).code, 1);
+    assert_eq!(dev.ask(&["services", "unknown"]).code, 1);
     assert_eq!(dev.ask(&["watch", "--for", "200ms", "--json"]).code, 0);
     let people = dev.ask(&["peers"]).fine().out;
     assert!(
@@ -211,7 +211,7 @@ fn a_live_node_answers_every_question() {
 }
 
 #[test]
-fn a_node_is_not_reached_with_foreign_certificates() {
+fn certificates_of_another_authority_are_not_accepted() {
     let mut dev = Dev::start("1");
     dev.formed();
     let folder = tempfile::tempdir().unwrap();
@@ -222,19 +222,19 @@ fn a_node_is_not_reached_with_foreign_certificates() {
 }
 
 #[test]
-fn a_node_out_of_reach_is_code_1_and_a_bad_address_is_code_2() {
+fn an_unreachable_node_is_code_1_and_a_bad_address_is_code_2() {
     let folder = tempfile::tempdir().unwrap();
     let pki = text(folder.path());
     run(&["ca", "init", "--cert-dir", &pki]).fine();
-    let (held, free) = nobody_listens();
+    let (held, free) = unused_address();
     run(&["status", "--node", &free, "--cert-dir", &pki]).fails(1, &[&free, "refused"]);
     run(&["status", "--node", "nowhere", "--cert-dir", &pki]).fails(2, &["`nowhere`", "port"]);
     let empty = tempfile::tempdir().unwrap();
     run(&["status", "--node", &free, "--cert-dir", &text(empty.path())])
-        .fails(2, &["holds no authority"]);
+        .fails(2, &["does not contain an authority"]);
     assert!(
         std::fs::read_dir(empty.path()).unwrap().next().is_none(),
-        "asking makes no authority"
+        "a query does not create an authority"
     );
     drop(held);
 }

@@ -1,9 +1,9 @@
-//! Published texts that the tool prints itself: kept in docs/, written anew by `make golden`.
+//! Golden files in docs/ that the tool itself prints; `make golden` rewrites them.
 
 use super::run;
 use std::path::PathBuf;
 
-/// Compares with the published file, or with PHALANX_GOLDEN=write publishes.
+/// Compares a text with the golden file, or writes the file if PHALANX_GOLDEN=write.
 fn golden(file: &str, text: &str) {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "..", "docs", file]
         .iter()
@@ -14,7 +14,7 @@ fn golden(file: &str, text: &str) {
     let published = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         published == text,
-        "docs/{file} is not what the tool prints; run `make golden` and read the difference"
+        "docs/{file} differs from the output of the tool; run `make golden` and read the difference"
     );
 }
 

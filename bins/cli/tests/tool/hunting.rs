@@ -1,4 +1,4 @@
-//! `phalanx sim search` and `phalanx sim shrink`, as processes.
+//! `phalanx sim search` and `phalanx sim shrink` as processes.
 
 use super::{run, scenario, text, tool};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 #[test]
-fn what_search_finds_is_a_file_that_fails_and_shrink_makes_it_small() {
+fn search_writes_a_failing_scenario_and_shrink_reduces_it() {
     let folder = tempfile::tempdir().unwrap();
     let out = text(folder.path());
     let broken = ["--sabotage", "no-detection", "--json"];
@@ -43,7 +43,7 @@ fn what_search_finds_is_a_file_that_fails_and_shrink_makes_it_small() {
     words.extend(broken);
     let runs = run(&words);
     assert_eq!(runs.code, 1, "{}", runs.err);
-    // The stamp is of the file that was written.
+    // The hash in the command is that of the written file.
     assert_eq!(runs.json()[0]["failures"][0]["reproduce"], again);
 
     let sound = scenario("two-nodes.toml");
@@ -51,7 +51,7 @@ fn what_search_finds_is_a_file_that_fails_and_shrink_makes_it_small() {
 }
 
 #[test]
-fn ctrl_c_ends_a_search_with_what_it_covered() {
+fn ctrl_c_ends_a_search_with_a_summary_of_its_coverage() {
     let file = scenario("two-nodes.toml");
     let mut search = tool(&[
         "sim", "search", &file, "--for", "10min", "--jobs", "1", "--json",
@@ -68,10 +68,7 @@ fn ctrl_c_ends_a_search_with_what_it_covered() {
         child.kill().unwrap();
     }
     let output = child.wait_with_output().unwrap();
-    assert!(
-        searches && ended,
-        "it searched: {searches}, it ended: {ended}"
-    );
+    assert!(searches && ended, "searching: {searches}, ended: {ended}");
     assert_eq!(output.status.code(), Some(0));
     let tally: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(tally["found"].is_null(), "{tally}");
@@ -80,10 +77,11 @@ fn ctrl_c_ends_a_search_with_what_it_covered() {
     }
 }
 
-/// Whether a process computed for a while: a fifth of a second, which is many runs of two nodes.
+/// Returns whether a process used 0.2 s of CPU time, which is enough for many runs of two nodes.
 fn worked(child: &Child) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
-    // After the name in parentheses: the state, and ten fields before the time in hundredths of a second.
+    // After the name in parentheses follow the state and ten more fields, then the CPU time in
+    // hundredths of a second.
     let mut fields = stat
         .rsplit(')')
         .next()
@@ -93,7 +91,7 @@ fn worked(child: &Child) -> bool {
     spent.is_some_and(|ticks| ticks >= 20)
 }
 
-/// Whether something comes true within a minute.
+/// Polls a condition for up to a minute; returns whether it became true.
 fn until(mut done: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + Duration::from_secs(60);
     while Instant::now() < deadline {

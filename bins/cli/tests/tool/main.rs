@@ -1,11 +1,10 @@
-//! The tool as its users meet it: exit codes, messages, JSON, and what it leaves behind.
+//! The tool from a user's point of view: exit codes, messages, JSON, and the processes and files
+//! that it leaves.
 //!
-//! Wants `phalanxd` and `phalanx-sim-wire` built beside the tool: `make build`, which `make test` does first.
+//! Needs `phalanxd` and `phalanx-sim-wire` built beside the tool: `make build`, which `make test`
+//! runs first.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what these tests read is there, or they fail"
-)]
+#![expect(clippy::unwrap_used, reason = "a missing value fails the test")]
 
 mod certificates;
 mod channels;
@@ -23,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tokio::net::TcpSocket;
 
-/// What a command gave.
+/// Exit code and output of a command.
 struct Answer {
     code: i32,
     out: String,
@@ -31,7 +30,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// The JSON objects it printed, one a line.
+    /// Returns the JSON objects that the command printed, one per line.
     fn json(&self) -> Vec<Value> {
         let parse =
             |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
@@ -44,7 +43,7 @@ impl Answer {
         self
     }
 
-    /// A failure with this code, on one subject, whose message holds these words.
+    /// Checks that the command failed with this code and that its message contains these words.
     #[track_caller]
     fn fails(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, code, "{}{}", self.out, self.err);
@@ -77,8 +76,8 @@ fn run(arguments: &[&str]) -> Answer {
     }
 }
 
-/// A port on which nobody listens, and that nobody else gets while it is held.
-fn nobody_listens() -> (TcpSocket, String) {
+/// Returns an address without a listener; the port stays reserved while the socket is held.
+fn unused_address() -> (TcpSocket, String) {
     let socket = TcpSocket::new_v4().expect("the system gives a socket");
     let bound = socket.bind(([127, 0, 0, 1], 0).into());
     let address = bound.and_then(|()| socket.local_addr());
@@ -99,7 +98,7 @@ fn text(path: &Path) -> String {
 }
 
 #[test]
-fn wrong_usage_is_code_2_and_names_the_nearest_word() {
+fn wrong_usage_is_code_2_and_suggests_the_nearest_word() {
     run(&["stauts"]).fails(2, &["stauts", "status"]);
     run(&["sim", "run"]).fails(2, &["FILE"]);
     run(&["status"]).fails(2, &["--cert-dir"]);
@@ -108,7 +107,7 @@ fn wrong_usage_is_code_2_and_names_the_nearest_word() {
 }
 
 #[test]
-fn a_pipe_gets_no_colours() {
+fn output_to_a_pipe_has_no_colours() {
     let answer = run(&["sim", "list", &scenario("two-nodes.toml")]).fine();
     assert!(
         !answer.out.contains('\x1b') && answer.err.is_empty(),

@@ -1,13 +1,13 @@
-//! A file whose matrix makes many scenarios: every command that takes one runs all of them or the one that is chosen.
+//! A file whose matrix makes many scenarios: commands run all of them, or the selected one.
 
 use super::{run, text};
 use std::path::Path;
 
-/// With two nodes somebody is missed, with three all are there.
+/// With two nodes the expectation fails, because a third node is expected; with three it holds.
 const SWEEP: &str = r#"
 scenario = 1
 name = "sweep"
-about = "Several sizes on several networks, of which the small ones do not do what is expected."
+about = "Several sizes on several networks; the small sizes fail the expectation."
 engines = ["model", "wire"]
 duration = "4s"
 
@@ -33,7 +33,7 @@ fn sweep(folder: &Path) -> String {
 }
 
 #[test]
-fn every_run_of_a_matrix_is_run_and_named() {
+fn every_variant_of_a_matrix_is_run_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = sweep(folder.path());
     let verdicts = folder.path().join("verdicts.xml");
@@ -83,7 +83,7 @@ fn every_run_of_a_matrix_is_run_and_named() {
 }
 
 #[test]
-fn the_command_of_a_failing_run_shows_that_run_again() {
+fn the_command_of_a_failing_run_reproduces_that_run() {
     let folder = tempfile::tempdir().unwrap();
     let file = sweep(folder.path());
     let runs = run(&["sim", "run", &file, "--variant", "nodes=2", "--json"]).json();
@@ -103,7 +103,7 @@ fn the_command_of_a_failing_run_shows_that_run_again() {
 }
 
 #[test]
-fn what_takes_one_run_wants_it_chosen() {
+fn a_command_for_a_single_run_asks_for_a_variant() {
     let folder = tempfile::tempdir().unwrap();
     let file = sweep(folder.path());
     let (page, trace) = (folder.path().join("a.html"), folder.path().join("a.jsonl"));
@@ -123,7 +123,7 @@ fn what_takes_one_run_wants_it_chosen() {
         let nothing = command == "shrink" && answer.err.contains("does not fail");
         assert!(answer.code == 0 || nothing, "{}{}", answer.out, answer.err);
     }
-    // A trace knows which run it is of.
+    // A trace contains the variant of its run.
     let state = run(&["sim", "replay", &trace, "--event", "20", "--json"]).fine();
     assert_eq!(state.json().len(), 3);
     run(&[
@@ -139,7 +139,7 @@ fn what_takes_one_run_wants_it_chosen() {
 }
 
 #[test]
-fn an_engine_of_its_own_gets_the_chosen_run() {
+fn an_engine_in_another_process_gets_the_selected_variant() {
     let folder = tempfile::tempdir().unwrap();
     let file = sweep(folder.path());
     let words = [

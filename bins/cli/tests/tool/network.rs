@@ -1,4 +1,4 @@
-//! Questions over IPv6, and about links in networks that the nodes trust.
+//! Queries over IPv6, and the display of links in trusted subnets.
 
 use super::fleet::Dev;
 use super::{run, text, tool};
@@ -32,7 +32,7 @@ fn links_in_a_trusted_subnet_are_shown_as_unencrypted() {
     assert_eq!(status["links"][0]["encryption"], "unencrypted");
 }
 
-/// A daemon that ends with the test.
+/// A daemon that is ended when it is dropped.
 struct Daemon {
     child: Child,
     address: String,
@@ -58,7 +58,7 @@ impl Daemon {
             .map_while(Result::ok)
             .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
             .find(|line| line["message"] == "phalanxd has started")
-            .expect("it says where it listens");
+            .expect("the daemon logs its listening address");
         let address = started["address"].as_str().unwrap().to_owned();
         Self { child, address }
     }
@@ -72,7 +72,7 @@ impl Drop for Daemon {
 }
 
 #[test]
-fn a_node_is_asked_over_ipv6() {
+fn a_node_is_queried_over_ipv6() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), "a", "[::1]:0");
     assert!(daemon.address.starts_with("[::1]:"), "{}", daemon.address);

@@ -1,4 +1,4 @@
-//! What is made of a recorded run: a page, a timeline, XML, a replay, a difference.
+//! Outputs made from a recorded run: an HTML report, a timeline, JUnit XML, a replay, a difference.
 
 use super::{run, scenario, text, tool};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The page as a browser holds it once its script has run.
+/// Returns the page as the browser holds it after its script has run.
 fn rendered(page: &Path, folder: &Path) -> String {
     let profile = folder.join("profile");
     let output = Command::new("chromium")
@@ -21,7 +21,7 @@ fn rendered(page: &Path, folder: &Path) -> String {
 }
 
 #[test]
-fn a_report_draws_its_lanes_in_a_browser_without_an_error() {
+fn a_report_draws_a_lane_per_node_in_a_browser_without_an_error() {
     let folder = tempfile::tempdir().unwrap();
     for (name, seeds, nodes) in [("two-nodes", "1..4", 2), ("partition-heals", "1", 30)] {
         let page = folder.path().join(format!("{name}.html"));
@@ -60,15 +60,16 @@ fn a_failing_report_shows_the_failing_seed_and_its_causes() {
     let failing = ["sim", "run", &file, "--sabotage", "no-detection"];
     let answer = run(&[&failing[..], &["--report", &text(&page)]].concat());
     assert_eq!(answer.code, 1, "{}", answer.err);
-    assert!(answer.out.contains("what led to it:"), "{}", answer.out);
+    assert!(answer.out.contains("causes:"), "{}", answer.out);
     let shown = rendered(&page, folder.path());
-    assert!(shown.contains(">Failed</span>") && shown.contains("What led to the first failure"));
+    assert!(shown.contains(">Failed</span>") && shown.contains("Causes of the first failure"));
     assert!(!shown.contains("data-error=\"") && shown.contains("data-lanes=\"2\""));
-    // At first sight, above the lanes: what broke, and the end of what led to it; and in the lanes, where.
+    // Above the lanes: the failed expectation and its last causes. Within the lanes: the place of
+    // the failure.
     let (above, _) = shown.split_once("<main>").unwrap();
     let (_, broken) = above.split_once("<div class=\"failure\">").unwrap();
     assert!(
-        broken.contains("What led to it, the last 4 of") && broken.contains("<time>"),
+        broken.contains("Causes, the last 4 of") && broken.contains("<time>"),
         "{broken}"
     );
     let (_, place) = answer.out.split_once("two-nodes.toml:").unwrap();
@@ -88,8 +89,9 @@ fn lanes_thinner_than_a_pixel_keep_their_colours() {
     let page = folder.path().join("thin.html");
     let file = scenario("two-nodes.toml");
     run(&["sim", "run", &file, "--report", &text(&page)]).fine();
-    // The page of two nodes as one of a thousand: each node five hundred times, before the script reads the data; and
-    // afterwards what is in a column of pixels at rest and, once one lane stands still, in one after that.
+    // Turns the page of two nodes into a page of a thousand by repeating each node five hundred
+    // times before the script reads the data. Afterwards it compares the colours of a column of
+    // pixels at rest with those of a later column, where one lane is stopped.
     let more = r#"<script>
         const data = document.getElementById("data"), few = JSON.parse(data.textContent);
         const repeat = (list) => Array.from({ length: 1000 }, (_, node) => list[node % 2]);
@@ -127,7 +129,7 @@ fn lanes_thinner_than_a_pixel_keep_their_colours() {
 }
 
 #[test]
-fn pictures_are_of_one_scenario_in_the_model_engine() {
+fn reports_and_timelines_need_one_scenario_in_the_model_engine() {
     let (one, two) = (scenario("two-nodes.toml"), scenario("graceful-leave.toml"));
     run(&["sim", "run", &one, &two, "--report", "x.html"]).fails(2, &["--report", "one scenario"]);
     run(&["sim", "run", &one, "--engine", "wire", "--timeline"]).fails(2, &["--timeline", "model"]);
@@ -146,7 +148,7 @@ fn a_timeline_shows_lanes_and_faults_without_colours_in_a_pipe() {
 }
 
 #[test]
-fn junit_names_what_failed() {
+fn junit_names_the_failures() {
     let folder = tempfile::tempdir().unwrap();
     let xml = folder.path().join("verdicts.xml");
     let file = scenario("two-nodes.toml");
@@ -170,7 +172,8 @@ fn junit_names_what_failed() {
     let bad = std::fs::read_to_string(&xml).unwrap();
     assert!(bad.contains(r#"tests="2" failures="2""#), "{bad}");
     assert!(
-        bad.contains("<failure message=\"eventually = ") && bad.contains("again: phalanx sim run"),
+        bad.contains("<failure message=\"eventually = ")
+            && bad.contains("reproduce: phalanx sim run"),
         "{bad}"
     );
     let nowhere = text(&folder.path().join("no/verdicts.xml"));
@@ -178,7 +181,7 @@ fn junit_names_what_failed() {
 }
 
 #[test]
-fn a_broken_pipe_does_not_hide_the_verdict() {
+fn a_broken_pipe_does_not_change_the_exit_code() {
     let file = scenario("two-nodes.toml");
     let arguments = ["sim", "run", &file, "--seed", "1..8", "--json"];
     for (more, code) in [(&[][..], 0), (&["--sabotage", "no-detection"][..], 1)] {
@@ -239,7 +242,7 @@ fn a_trace_is_replayed_to_events_and_between_them() {
     run(&["sim", "replay", &trace, "--until", "4s", "--seed", "9"])
         .fails(2, &["--seed", "trace of seed 3"]);
     run(&["sim", "replay", &trace, "--event", "99999999"])
-        .fails(2, &["--event 99999999", "events within"]);
+        .fails(2, &["--event 99999999", "events in"]);
     run(&["sim", "replay", &trace]).fails(2, &["--until", "--event", "--step"]);
     run(&["sim", "replay", &trace, "--event", "1..x"]).fails(2, &["--event"]);
 
@@ -247,12 +250,12 @@ fn a_trace_is_replayed_to_events_and_between_them() {
         (
             r#""phalanx-trace":1"#,
             r#""phalanx-trace":7"#,
-            ["format 7", "write the trace anew"],
+            ["format 7", "record the trace again"],
         ),
         (
             r#""file-hash":""#,
             r#""file-hash":"0"#,
-            ["two-nodes.toml", "write the trace anew"],
+            ["two-nodes.toml", "record the trace again"],
         ),
         (
             r#""engine":"model""#,
@@ -268,7 +271,7 @@ fn a_trace_is_replayed_to_events_and_between_them() {
 }
 
 #[test]
-fn a_replay_steps_as_it_is_told() {
+fn a_replay_executes_the_commands_on_its_input() {
     let mut child = tool(&[
         "sim",
         "replay",
@@ -305,7 +308,7 @@ fn a_replay_steps_as_it_is_told() {
 }
 
 #[test]
-fn a_difference_is_code_1_and_names_the_first_event() {
+fn a_difference_is_code_1_and_names_its_first_event() {
     let folder = tempfile::tempdir().unwrap();
     let (one, same, other) = (
         trace(folder.path(), "one.jsonl", "1"),
@@ -335,7 +338,7 @@ fn a_difference_is_code_1_and_names_the_first_event() {
     assert!(
         seeds
             .out
-            .contains(&format!("differ first at event {},", found["event"])),
+            .contains(&format!("first differ at event {},", found["event"])),
         "{}",
         seeds.out
     );
@@ -351,19 +354,19 @@ fn a_difference_is_code_1_and_names_the_first_event() {
 
     run(&["sim", "diff", &one]).fails(2, &["two traces", "--seed 1 2"]);
     run(&["sim", "diff", &one, &scenario("two-nodes.toml")])
-        .fails(2, &["two-nodes.toml:1", "no trace"]);
+        .fails(2, &["two-nodes.toml:1", "not a trace"]);
     run(&["sim", "diff", &one, "nowhere.jsonl"]).fails(2, &["nowhere.jsonl", "cannot be read"]);
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named_without_a_line() {
+fn a_missing_file_is_named_without_a_line_number() {
     let answer = run(&["sim", "run", "nowhere.toml"]);
     answer.fails(2, &["nowhere.toml: cannot be read"]);
     assert!(!answer.err.contains("nowhere.toml:0"), "{}", answer.err);
 }
 
 #[test]
-fn traces_of_another_engine_are_compared_and_cannot_be_gone_through() {
+fn traces_of_another_engine_can_be_compared_but_not_replayed() {
     let folder = tempfile::tempdir().unwrap();
     let file = scenario("two-nodes.toml");
     let trace = |seed: &str| {
@@ -384,7 +387,7 @@ fn traces_of_another_engine_are_compared_and_cannot_be_gone_through() {
     let differ = run(&["sim", "diff", &one, &two]);
     assert_eq!(differ.code, 1, "{}", differ.err);
     assert!(
-        differ.out.contains("differ first at event"),
+        differ.out.contains("first differ at event"),
         "{}",
         differ.out
     );

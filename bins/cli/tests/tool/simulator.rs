@@ -3,11 +3,11 @@
 use super::{run, scenario, text};
 use std::path::Path;
 
-/// A scenario that cannot come true: nobody ever goes down in it.
+/// A scenario that fails: it expects a node to be down, and no fault occurs.
 const IMPOSSIBLE: &str = r#"
 scenario = 1
 name = "impossible"
-about = "Nothing happens, and yet something is expected."
+about = "No fault occurs, but a node is expected to be down."
 engines = ["model"]
 duration = "5s"
 
@@ -25,13 +25,13 @@ fn written(folder: &Path, name: &str, content: &str) -> String {
     text(&path)
 }
 
-/// The file of a scenario that fails.
+/// Writes a scenario that fails; returns its path.
 pub(super) fn impossible(folder: &Path) -> String {
     written(folder, "impossible.toml", IMPOSSIBLE)
 }
 
 #[test]
-fn a_run_is_one_json_object_with_the_promised_fields() {
+fn a_run_is_one_json_object_with_the_documented_fields() {
     let answer = run(&[
         "sim",
         "run",
@@ -93,7 +93,7 @@ fn the_same_seed_gives_the_same_run_in_two_processes() {
 }
 
 #[test]
-fn a_broken_expectation_is_code_1_with_the_command_that_shows_it_again() {
+fn a_failed_expectation_is_code_1_with_the_command_that_reproduces_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = impossible(folder.path());
     let answer = run(&["sim", "run", &file, "--seed", "7", "--json"]);
@@ -110,15 +110,16 @@ fn a_broken_expectation_is_code_1_with_the_command_that_shows_it_again() {
         people.code == 1
             && people.out.contains("impossible.toml:11")
             && people.out.contains("1 failed")
-            && people.out.contains("what led to it")
+            && people.out.contains("causes:")
     );
 }
 
-/// One of three is killed: which one is drawn, so each is missed in some seeds. Nobody ever leaves.
+/// One of three nodes is killed. The seed decides which, so each is alive in some seeds. No node
+/// leaves in any seed.
 const SOMETIMES: &str = r#"
 scenario = 1
 name = "sometimes"
-about = "One of three is killed, and nobody knows which before."
+about = "One of three nodes is killed; the seed decides which."
 engines = ["model"]
 duration = "12s"
 
@@ -137,7 +138,7 @@ sometimes = { sees = { who = "running", of = "n1", as = "left" } }
 "#;
 
 #[test]
-fn what_is_true_in_some_seeds_is_counted_over_all() {
+fn sometimes_expectations_are_counted_over_all_seeds() {
     let folder = tempfile::tempdir().unwrap();
     let file = written(folder.path(), "sometimes.toml", SOMETIMES);
     let verdicts = folder.path().join("verdicts.xml");
@@ -174,23 +175,23 @@ fn what_is_true_in_some_seeds_is_counted_over_all() {
     for word in [
         &format!("{reached} of 12"),
         "none of 12",
-        "1 expectation in no seed",
+        "1 expectation met in no seed",
     ] {
         assert!(people.out.contains(word), "{word}: {}", people.out);
     }
-    // One seed proves nothing against it.
+    // A single seed is not enough for a `sometimes` expectation to fail.
     run(&["sim", "run", &file]).fine();
 }
 
 #[test]
-fn a_mechanism_switched_off_is_noticed() {
+fn a_disabled_mechanism_is_detected() {
     let file = scenario("partition-heals.toml");
     let answer = run(&["sim", "run", &file, "--sabotage", "no-detection", "--json"]);
     assert_eq!(
         (answer.code, answer.json()[0]["outcome"].as_str()),
         (1, Some("fail"))
     );
-    // What is printed to see it again says all that it takes.
+    // The printed command contains everything needed to reproduce the failure.
     let broken = &answer.json()[0]["failures"][0];
     let again = broken["reproduce"].as_str().unwrap_or_default();
     let (command, _) = again.split_once("  #").unwrap();
@@ -201,12 +202,12 @@ fn a_mechanism_switched_off_is_noticed() {
 }
 
 #[test]
-fn a_run_that_fails_for_strictness_says_so() {
+fn the_command_of_a_run_that_fails_by_strict_contains_strict() {
     let folder = tempfile::tempdir().unwrap();
     let idle =
         "[[at]]\ntime = \"5s\"\nheal = true\n[[expect]]\neventually = { converged = true }\n";
     let text = format!(
-        "scenario = 1\nname = \"idle\"\nabout = \"Mends what is whole.\"\nengines = [\"model\"]\nduration = \"10s\"\n\
+        "scenario = 1\nname = \"idle\"\nabout = \"Heals a network without a fault.\"\nengines = [\"model\"]\nduration = \"10s\"\n\
          [[nodes]]\ncount = 2\n{idle}"
     );
     let file = written(folder.path(), "idle.toml", &text);
@@ -245,7 +246,7 @@ fn bad_files_and_flags_are_code_2_and_name_the_place() {
 }
 
 #[test]
-fn a_trace_is_written_and_is_not_for_a_folder() {
+fn a_trace_is_written_to_a_file_but_not_to_a_directory() {
     let folder = tempfile::tempdir().unwrap();
     let trace = text(&folder.path().join("trace.jsonl"));
     run(&["sim", "run", &scenario("two-nodes.toml"), "--trace", &trace]).fine();
@@ -292,7 +293,7 @@ fn a_replay_shows_what_nodes_see_at_an_instant() {
 }
 
 #[test]
-fn the_catalogue_and_the_schema_are_json() {
+fn the_list_and_the_schema_are_json() {
     let folder = text(Path::new(&scenario("")));
     let list = run(&["sim", "list", &folder, "--json"]).fine().json();
     assert!(
@@ -322,7 +323,7 @@ fn both_engines_end_in_the_same_state() {
 }
 
 #[test]
-fn a_scenario_runs_where_it_is_written_for() {
+fn a_scenario_runs_only_in_its_engines() {
     let files = ["certificate-expires.toml", "two-nodes.toml"].map(scenario);
     let runs = run(&["sim", "run", &files[0], &files[1], "--json"]);
     let runs = runs.fine().json();

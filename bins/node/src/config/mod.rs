@@ -1,17 +1,14 @@
-//! The configuration: a file, then the environment, then flags; the later wins.
+//! The configuration of phalanxd: its table of keys, and the checks of its values.
 //!
-//! Each source is read into a [`Layer`]: settings by [`Key`], with where each came from, so that every error can
-//! name the place. [`Settings`] are the checked result. All problems are collected and told at once.
+//! [`phalanx_net::configuration`] reads the file, the environment and the flags. [`Settings`] are the checked result;
+//! every problem is reported at once.
 
-mod environment;
-mod file;
+mod certificates;
 mod key;
-mod layer;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod tuning;
 
-pub(crate) use key::{Key, all_keys};
-pub(crate) use layer::{Given, Layer, Origin, Value};
+pub(crate) use key::all_keys;
 pub(crate) use settings::{Advertise, Discovery, Settings};

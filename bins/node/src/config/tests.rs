@@ -3,9 +3,11 @@
 use super::key::Key;
 use super::{Advertise, Settings};
 use crate::flags::Flags;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use phalanx_core::gossip::Tuning;
+use phalanx_net::configuration::{Key as _, inconsistencies};
 use phalanx_net::identity::Source;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::time::Duration;
@@ -129,6 +131,20 @@ fn each_key_has_its_own_variable() {
 }
 
 #[test]
+fn the_table_of_keys_is_consistent_and_has_the_flags_of_the_command_line() {
+    assert_eq!(inconsistencies::<Key>(), Vec::<String>::new());
+    let command = Flags::command();
+    let known = command
+        .get_arguments()
+        .filter_map(|argument| argument.get_long());
+    let own = ["config", "check-config", "until-input-ends"];
+    let settings = known.filter(|name| !own.contains(name));
+    let settings: BTreeSet<String> = settings.map(|name| format!("--{name}")).collect();
+    let flags = Key::ALL.iter().filter_map(|key| key.flag());
+    assert_eq!(settings, flags.map(str::to_owned).collect());
+}
+
+#[test]
 fn an_unknown_key_is_named_with_its_line_and_the_nearest_valid_one() {
     assert_eq!(
         problem("retry_max_ms", "retry_maks_ms"),
@@ -227,7 +243,8 @@ fn a_bad_value_is_named_with_its_place_and_the_mend() {
             .starts_with("FILE:7: services: \"Shop/1\" names a service that has 'S'")
     );
     assert!(
-        problem("\"warn\"", "\"loud\"").starts_with("FILE:12: log.level: \"loud\" is no log level")
+        problem("\"warn\"", "\"loud\"")
+            .starts_with("FILE:12: log.level: \"loud\" is not a valid log level")
     );
     assert!(
         problem("5_000", "50")
@@ -272,20 +289,20 @@ fn trusted_subnets_are_lists_and_what_is_none_is_named_with_the_mend() {
     assert_eq!(
         load(GOOD, &[("PHALANX_TRUSTED_SUBNETS", "lan")], &[]).unwrap_err(),
         [
-            "environment variable PHALANX_TRUSTED_SUBNETS: trusted_subnets: \"lan\" is no subnet; write \
+            "environment variable PHALANX_TRUSTED_SUBNETS: trusted_subnets: \"lan\" is not a valid subnet; write \
           ADDRESS/PREFIX, such as 10.0.0.0/8 or fd00::/8"
         ]
     );
     assert_eq!(
         load(GOOD, &[], &["--trusted-subnet", "10.0.0.1"]).unwrap_err(),
         [
-            "--trusted-subnet: trusted_subnets: \"10.0.0.1\" is one address; write 10.0.0.1/32 if it alone is meant"
+            "--trusted-subnet: trusted_subnets: \"10.0.0.1\" is a single address; write 10.0.0.1/32 to mean this address only"
         ]
     );
     let many: Vec<String> = (0..65).map(|n| format!("10.{n}.0.0/16")).collect();
     assert_eq!(
         problems(&with(&format!("{many:?}"))),
-        ["FILE:1: trusted_subnets: 65 subnets are too many; at most 64 are allowed"]
+        ["FILE:1: trusted_subnets: 65 subnets exceed the limit of 64"]
     );
 }
 

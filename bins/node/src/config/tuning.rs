@@ -1,17 +1,12 @@
 //! Timings and bounds.
 
 use super::key::Key;
-use super::settings::Merged;
-use core::ops::RangeInclusive;
 use phalanx_core::gossip::Tuning;
 use phalanx_core::time::Duration;
-use phalanx_core::topology::MEMBERS_LIMIT;
+use phalanx_net::configuration::{Key as _, Layers};
 
-/// The fewest links with which the overlay holds together.
-const LINKS_MIN: u64 = 8;
-
-/// The defaults with what was given instead.
-pub(super) fn read(merged: &mut Merged) -> Tuning {
+/// The defaults, replaced by the values that are given.
+pub(super) fn read(layers: &mut Layers<Key>) -> Tuning {
     let mut tuning = Tuning::default();
     let durations: [(Key, &mut Duration); 9] = [
         (
@@ -28,26 +23,25 @@ pub(super) fn read(merged: &mut Merged) -> Tuning {
         (Key::ForgetAfter, &mut tuning.forget_after),
     ];
     for (key, duration) in durations {
-        if let Some(millis) = merged.number(key, 1..=u64::MAX) {
-            *duration = Duration::from_millis(millis);
+        if let Some(given) = layers.duration(key) {
+            *duration = given;
         }
     }
-    let most = MEMBERS_LIMIT as u64;
-    let bounds: [(Key, RangeInclusive<u64>, &mut usize); 2] = [
-        (Key::LinksMax, LINKS_MIN..=most, &mut tuning.links_max),
-        (Key::MembersMax, 2..=most, &mut tuning.members_max),
+    let bounds: [(Key, &mut usize); 2] = [
+        (Key::LinksMax, &mut tuning.links_max),
+        (Key::MembersMax, &mut tuning.members_max),
     ];
-    for (key, range, bound) in bounds {
-        if let Some(number) = merged.number(key, range) {
+    for (key, bound) in bounds {
+        if let Some(number) = layers.number(key) {
             *bound = usize::try_from(number).unwrap_or(usize::MAX);
         }
     }
-    in_order(merged, &tuning);
+    in_order(layers, &tuning);
     tuning
 }
 
-/// Times that mean something only in this order.
-fn in_order(merged: &mut Merged, tuning: &Tuning) {
+/// Checks the durations that must not decrease in this order.
+fn in_order(layers: &mut Layers<Key>, tuning: &Tuning) {
     let steps = [
         (
             Key::HeartbeatIntervalMax,
@@ -82,7 +76,7 @@ fn in_order(merged: &mut Merged, tuning: &Tuning) {
                 high.name(),
                 longer.as_millis()
             );
-            merged.wrong(low, Some(high), &why);
+            layers.conflict(low, Some(high), why);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What keeps a daemon from starting: exit code 2, and a message that names the place and the mend.
+//! Tests of daemons that do not start: exit code 2, and a message that names the place and the fix.
 
 use crate::daemon::{phalanxd, refused};
 use crate::place::{Place, days, flags, node, past};
@@ -7,14 +7,14 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 
-/// The message of a daemon that was not started.
+/// Returns the message of a daemon that was not started.
 fn message(command: Command) -> String {
     let (code, said) = refused(command);
     assert_eq!(code, Some(2), "{said}");
     said
 }
 
-/// The message of a daemon `a` with these files.
+/// Returns the message of a daemon `a` with these certificate files.
 fn message_with(place: &Place, files: &IssuedFiles) -> String {
     let state = place.text("state");
     let common = [
@@ -37,7 +37,7 @@ fn message_with(place: &Place, files: &IssuedFiles) -> String {
 }
 
 #[test]
-fn an_unknown_key_and_a_bad_address_are_named_with_file_and_line() {
+fn an_unknown_key_and_a_bad_address_are_reported_with_file_and_line() {
     let place = Place::new();
     let file = place.path("phalanxd.toml");
     fs::write(
@@ -69,13 +69,14 @@ fn an_unknown_key_and_a_bad_address_are_named_with_file_and_line() {
 }
 
 #[test]
-fn a_taken_port_is_named_and_costs_no_epoch() {
+fn a_taken_port_is_reported_and_does_not_raise_the_epoch() {
     let place = Place::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let mut command = place.command("a");
     command.args(["--listen", &address]);
-    // A flag given twice is the command line's own error; the listening address is replaced by the environment.
+    // A repeated flag is an error of the command line itself; the listening address is set by the
+    // environment instead.
     let said = refused(command).1;
     assert!(said.contains("--listen"), "{said}");
     let (state, certificates) = (place.text("state"), place.text("certs"));
@@ -104,9 +105,9 @@ fn a_taken_port_is_named_and_costs_no_epoch() {
 }
 
 #[test]
-fn directories_that_cannot_be_written_are_named() {
+fn directories_that_cannot_be_written_are_reported() {
     let place = Place::new();
-    // /proc takes no directories, not even from the administrator.
+    // /proc does not accept new directories, even from root.
     let certificates = place.text("certs");
     let common = ["--id", "a", "--mesh", "test", "--listen", "127.0.0.1:0"];
     let said = message(phalanxd(common.into_iter().chain([
@@ -130,7 +131,7 @@ fn directories_that_cannot_be_written_are_named() {
 }
 
 #[test]
-fn unreadable_and_mismatched_certificates_are_named() {
+fn unreadable_and_mismatched_certificates_are_reported() {
     let place = Place::new();
     let good = place.issued("ca", &node("a"), days(365), days(90));
     let missing = IssuedFiles {
@@ -152,7 +153,7 @@ fn unreadable_and_mismatched_certificates_are_named() {
     };
     let said = message_with(&place, &swapped);
     assert!(
-        said.contains("holds no certificate in PEM form (it holds a private key)"),
+        said.contains("does not contain a certificate in PEM form (it contains a private key)"),
         "{said}"
     );
 
@@ -176,7 +177,7 @@ fn unreadable_and_mismatched_certificates_are_named() {
 }
 
 #[test]
-fn an_expired_certificate_and_one_for_somebody_else_are_named() {
+fn an_expired_certificate_and_one_for_another_node_are_reported() {
     let place = Place::new();
     let said = message_with(&place, &place.issued("ca", &node("a"), days(365), past()));
     assert!(
@@ -191,7 +192,7 @@ fn an_expired_certificate_and_one_for_somebody_else_are_named() {
 }
 
 #[test]
-fn a_damaged_state_is_named_and_kept() {
+fn a_damaged_state_is_reported_and_kept() {
     let place = Place::new();
     fs::create_dir(place.path("state-a")).unwrap();
     fs::write(place.path("state-a").join("epoch"), "garbage").unwrap();
@@ -204,7 +205,7 @@ fn a_damaged_state_is_named_and_kept() {
 }
 
 #[test]
-fn checking_the_configuration_finds_the_same_and_writes_nothing() {
+fn check_config_finds_the_same_errors_and_writes_nothing() {
     let place = Place::new();
     let check = |mut command: Command| {
         command.arg("--check-config");
@@ -213,8 +214,8 @@ fn checking_the_configuration_finds_the_same_and_writes_nothing() {
     let (code, said) = check(place.command("a"));
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        said.contains("spiffe://test/node/a is good")
-            && said.contains("the first start makes them"),
+        said.contains("spiffe://test/node/a is valid")
+            && said.contains("the first start creates them"),
         "{said}"
     );
     assert!(!place.path("certs").exists() && !place.path("state-a").exists());

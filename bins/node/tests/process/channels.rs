@@ -1,4 +1,4 @@
-//! Channels over daemons of which one only passes on.
+//! Tests of channels over three daemons, one of which only relays.
 
 use crate::daemon::{Daemon, SOON};
 use crate::place::Place;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::time;
 use tonic::{Code, Streaming};
 
-/// A daemon that nobody can dial, and that dials only one.
+/// Starts a daemon that cannot be dialled and that dials only `relay`.
 fn behind(place: &Place, id: &str, relay: &Daemon) -> Daemon {
     let mut command = place.command(id);
     let relay = relay.address.to_string();
@@ -20,7 +20,7 @@ fn behind(place: &Place, id: &str, relay: &Daemon) -> Daemon {
     Daemon::start(command)
 }
 
-/// Waits until a node reaches another over so many links.
+/// Waits until a node has a route to another node with this number of links.
 async fn reaches(client: &mut Client, to: &str, hops: u32) {
     let deadline = Instant::now() + SOON;
     loop {
@@ -30,7 +30,7 @@ async fn reaches(client: &mut Client, to: &str, hops: u32) {
         if ways.iter().any(|way| way.to == to && way.hops == hops) {
             return;
         }
-        assert!(Instant::now() < deadline, "its ways: {ways:#?}");
+        assert!(Instant::now() < deadline, "its routes: {ways:#?}");
         time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -58,7 +58,7 @@ async fn subscribed(
 async fn next(stream: &mut Streaming<ChannelEvent>) -> Event {
     let event = time::timeout(SOON, stream.message()).await;
     event
-        .expect("it comes soon")
+        .expect("the next event arrives within the deadline")
         .unwrap()
         .unwrap()
         .event
@@ -66,7 +66,7 @@ async fn next(stream: &mut Streaming<ChannelEvent>) -> Event {
 }
 
 #[tokio::test]
-async fn two_that_have_no_link_talk_over_a_third_that_only_passes_on() {
+async fn two_nodes_without_a_link_communicate_through_a_relay() {
     let place = Place::new();
     let relay = place.start("relay", &[]);
     let a = behind(&place, "a", &relay);
@@ -93,7 +93,7 @@ async fn two_that_have_no_link_talk_over_a_third_that_only_passes_on() {
         payload: payload.to_vec(),
         datagram: false,
     };
-    // Far more than goes into one message of a link.
+    // The payload is far larger than one message of a link.
     let long: Vec<u8> = (0..1_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
     at_a.channels().send(to("b", &long)).await.unwrap();
     let event = next(&mut heard).await;
@@ -107,7 +107,7 @@ async fn two_that_have_no_link_talk_over_a_third_that_only_passes_on() {
         matches!(&event, Event::Message(it) if it.from == "b" && it.payload == b"thanks"),
         "another event, or another payload"
     );
-    // It passes on, and has no application of its own.
+    // The relay has no application of its own.
     let refused = at_a
         .channels()
         .send(to("relay", b"you?"))
@@ -118,7 +118,7 @@ async fn two_that_have_no_link_talk_over_a_third_that_only_passes_on() {
 }
 
 #[tokio::test]
-async fn of_two_writes_that_did_not_know_of_each_other_one_stands_and_the_other_hears_so() {
+async fn of_two_concurrent_writes_one_wins_and_the_other_node_reports_a_conflict() {
     let place = Place::new();
     let (a, b) = (place.start("a", &[]), place.start("b", &[]));
     let (mut at_a, mut at_b) = (place.ask(&a).await, place.ask(&b).await);

@@ -1,4 +1,4 @@
-//! A running daemon that is stopped with the test.
+//! A running daemon that is stopped when the test ends.
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -8,10 +8,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// Everything a test waits for happens within this, also on a busy machine.
+/// Deadline of every condition that a test waits for; it allows for a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
-/// A daemon's command line, without this process's environment.
+/// Returns the command line of a daemon, without the environment of this process.
 pub(crate) fn phalanxd<I: AsRef<std::ffi::OsStr>>(
     arguments: impl IntoIterator<Item = I>,
 ) -> Command {
@@ -20,7 +20,7 @@ pub(crate) fn phalanxd<I: AsRef<std::ffi::OsStr>>(
     command
 }
 
-/// A daemon that was not started: its exit code and what it said.
+/// Runs a daemon that does not start; returns its exit code and its message.
 pub(crate) fn refused(mut command: Command) -> (Option<i32>, String) {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(
@@ -39,14 +39,14 @@ pub(crate) fn refused(mut command: Command) -> (Option<i32>, String) {
 pub(crate) struct Daemon {
     child: Child,
     lines: Receiver<Value>,
-    /// The address it listens on.
+    /// The listening address.
     pub(crate) address: SocketAddr,
     /// The epoch of this start.
     pub(crate) epoch: u64,
 }
 
 impl Daemon {
-    /// Starts it with JSON log lines, and waits until it says that it has started.
+    /// Starts the daemon with JSON log lines, and waits for its log line "phalanxd has started".
     pub(crate) fn start(mut command: Command) -> Self {
         command.args(["--log-format", "json", "--log-level", "debug"]);
         let mut child = command
@@ -78,12 +78,12 @@ impl Daemon {
         daemon
     }
 
-    /// Waits for a log line whose message holds `text`, or for a plain line that does.
+    /// Waits for a log line whose message contains `text`, or for a plain line that does.
     pub(crate) fn says(&self, text: &str) -> Value {
         self.says_all(&[text])
     }
 
-    /// The same, for one line that holds all of these.
+    /// Waits for a log line that contains all of these texts.
     pub(crate) fn says_all(&self, texts: &[&str]) -> Value {
         let deadline = Instant::now() + SOON;
         let mut heard = Vec::new();
@@ -100,24 +100,24 @@ impl Daemon {
             }
             heard.push(line);
         }
-        panic!("the daemon did not say {texts:?}; it said {heard:#?}");
+        panic!("the daemon did not log {texts:?}; it logged {heard:#?}");
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// The number of its process.
+    /// Returns the process id.
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it still runs.
+    /// Returns whether the process is running.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Asks it to end and waits until it has; it must leave standard output empty.
+    /// Sends SIGTERM and waits for the end of the process; standard output must be empty.
     pub(crate) fn ends(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         let status = self.waits_for_its_end();
@@ -128,7 +128,7 @@ impl Daemon {
         status
     }
 
-    /// Waits until it has ended.
+    /// Waits for the end of the process.
     pub(crate) fn waits_for_its_end(&mut self) -> ExitStatus {
         let deadline = Instant::now() + SOON;
         loop {
@@ -143,7 +143,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }

@@ -1,4 +1,4 @@
-//! Start, reload, end.
+//! Tests of start, reload and end.
 
 use crate::daemon::{Daemon, SOON, refused};
 use crate::place::Place;
@@ -13,7 +13,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Instant;
 
 #[test]
-fn it_ends_gracefully_when_told_and_each_start_has_a_higher_epoch() {
+fn sigterm_ends_the_daemon_gracefully_and_each_start_has_a_higher_epoch() {
     let place = Place::new();
     let first = place.start("a", &[]);
     let epoch = first.epoch;
@@ -25,10 +25,10 @@ fn it_ends_gracefully_when_told_and_each_start_has_a_higher_epoch() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn a_second_signal_ends_the_daemon_immediately() {
     let place = Place::new();
     let mut a = place.start("a", &[]);
-    // A peer that no longer reads, and a caller that stays, keep the graceful end waiting for seconds.
+    // A suspended peer and a caller that stays connected delay the graceful end by seconds.
     let b = place.start("b", &[&a]);
     let mut client = place.ask(&a).await;
     let watching = client.calls().watch(WatchRequest {}).await.unwrap();
@@ -45,7 +45,7 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn it_needs_a_state_directory_of_its_own() {
+fn two_daemons_cannot_share_a_state_directory() {
     let place = Place::new();
     let mut first = place.start("a", &[]);
     let (code, said) = refused(place.command("a"));
@@ -58,9 +58,10 @@ fn it_needs_a_state_directory_of_its_own() {
 }
 
 #[test]
-fn the_service_manager_hears_when_it_is_ready_and_when_it_stops() {
+fn the_service_manager_is_notified_of_ready_reload_and_stop() {
     let place = Place::new();
-    // A socket's path has at most 107 bytes, and the folder for temporary files may be deep.
+    // The path of a socket has at most 107 bytes, and the default directory for temporary files may
+    // have a long path.
     let folder = tempfile::tempdir_in("/tmp").unwrap();
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -82,7 +83,7 @@ fn the_service_manager_hears_when_it_is_ready_and_when_it_stops() {
 }
 
 #[tokio::test]
-async fn a_reload_takes_over_what_may_change_and_keeps_the_rest() {
+async fn a_reload_applies_changeable_settings_and_keeps_the_others() {
     let place = Place::new();
     let file = place.path("phalanxd.toml");
     fs::write(&file, "services = [\"shop/1\"]\n").unwrap();
@@ -97,9 +98,9 @@ async fn a_reload_takes_over_what_may_change_and_keeps_the_rest() {
     )
     .unwrap();
     daemon.signal(Signal::HUP);
-    let fixed = daemon.says("this setting changed and needs a restart");
+    let fixed = daemon.says("this setting changed; restart the daemon to apply it");
     assert_eq!(fixed["key"], "tuning");
-    daemon.says("the configuration was read again");
+    daemon.says("the configuration was reloaded");
     let services = client
         .calls()
         .list_services(ListServicesRequest::default())
@@ -122,10 +123,10 @@ async fn a_reload_takes_over_what_may_change_and_keeps_the_rest() {
     assert_eq!(record.nickname, "till");
     assert_eq!(record.address.len(), 6, "the address is kept");
 
-    // A bad file changes nothing, and the daemon stays up.
+    // An invalid file changes nothing, and the daemon keeps running.
     fs::write(&file, "servces = []\n").unwrap();
     daemon.signal(Signal::HUP);
-    let refused = daemon.says("the configuration was not taken over");
+    let refused = daemon.says("reload failed: keeping the previous configuration");
     assert!(
         refused["message"]
             .as_str()
@@ -146,7 +147,7 @@ async fn a_reload_takes_over_what_may_change_and_keeps_the_rest() {
 }
 
 #[tokio::test]
-async fn strangers_on_the_port_do_not_bring_it_down() {
+async fn unauthenticated_connections_do_not_stop_the_daemon() {
     let place = Place::new();
     let mut daemon = place.start("a", &[]);
     let noise: Vec<u8> = (0..4096_u32)

@@ -1,4 +1,4 @@
-//! The daemon as a process: what it says, how it ends, and what it makes of bad input.
+//! Tests of the daemon as a process: its log, its end, and its errors on bad input.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,9 +1,9 @@
-//! Several daemons.
+//! Tests with several daemons.
 
 use crate::daemon::{Daemon, SOON};
 use crate::place::Place;
 use phalanx_net::service::Client;
-use phalanx_net::store::FileEpoch;
+use phalanx_net::store::{FileStore, epoch};
 use phalanx_net::wire::proto::{
     GetHealthRequest, GetTopologyRequest, Member, MemberStatus, UpdateTargetsReply,
     UpdateTargetsRequest, health,
@@ -11,12 +11,12 @@ use phalanx_net::wire::proto::{
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// Asks a daemon for its view until it is right.
+/// Queries a daemon's view until a condition holds.
 pub(crate) async fn sees(place: &Place, daemon: &Daemon, right: impl Fn(&[Member]) -> bool) {
     tells(place.ask(daemon).await, right).await;
 }
 
-/// The same on a connection that there is.
+/// Queries the view over an existing connection until a condition holds.
 pub(crate) async fn tells(mut client: Client, right: impl Fn(&[Member]) -> bool) {
     let deadline = Instant::now() + SOON;
     loop {
@@ -30,7 +30,7 @@ pub(crate) async fn tells(mut client: Client, right: impl Fn(&[Member]) -> bool)
         if right(&view) {
             return;
         }
-        assert!(Instant::now() < deadline, "it sees {view:#?}");
+        assert!(Instant::now() < deadline, "its view: {view:#?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -50,7 +50,7 @@ pub(crate) fn all_alive(view: &[Member], count: usize) -> bool {
 }
 
 #[tokio::test]
-async fn three_daemons_find_each_other_from_one_address_and_a_leaver_has_left() {
+async fn three_daemons_join_through_one_seed_node_and_a_leaving_node_is_reported_as_left() {
     let place = Place::new();
     let a = place.start("a", &[]);
     let b = place.start("b", &[&a]);
@@ -68,7 +68,7 @@ async fn three_daemons_find_each_other_from_one_address_and_a_leaver_has_left() 
     assert_eq!((a.ends().code(), b.ends().code()), (Some(0), Some(0)));
 }
 
-/// Changes a daemon's targets.
+/// Changes a daemon's seed addresses.
 async fn update(
     client: &mut Client,
     request: UpdateTargetsRequest,
@@ -78,7 +78,7 @@ async fn update(
 }
 
 #[tokio::test]
-async fn targets_come_and_go_and_discovery_is_switched_while_a_daemon_runs() {
+async fn targets_and_discovery_can_be_changed_while_a_daemon_runs() {
     let place = Place::new();
     let a = place.start("a", &[]);
     let b = place.start("b", &[]);
@@ -95,7 +95,7 @@ async fn targets_come_and_go_and_discovery_is_switched_while_a_daemon_runs() {
     for daemon in [&a, &b, &c] {
         sees(&place, daemon, |view| all_alive(view, 3)).await;
     }
-    // In the view of three, each with its own.
+    // In the view of three members each has its own short id.
     sees(&place, &a, |view| {
         let mut numbers: Vec<_> = view.iter().filter_map(|member| member.short_id).collect();
         numbers.sort_unstable();
@@ -121,12 +121,12 @@ async fn targets_come_and_go_and_discovery_is_switched_while_a_daemon_runs() {
 }
 
 #[tokio::test]
-async fn a_daemon_that_dies_is_down_and_alive_again_after_its_restart() {
+async fn a_killed_daemon_is_down_and_alive_again_after_its_restart() {
     let place = Place::new();
     let a = place.start("a", &[]);
     let b = place.start("b", &[&a]);
     sees(&place, &a, |view| all_alive(view, 2)).await;
-    // Dropped: killed without a word.
+    // Dropping the daemon kills it without a graceful end.
     drop(b);
     sees(&place, &a, |view| {
         status(view, "b") == Some(MemberStatus::Down)
@@ -138,18 +138,17 @@ async fn a_daemon_that_dies_is_down_and_alive_again_after_its_restart() {
 }
 
 #[tokio::test]
-async fn the_older_of_two_daemons_with_one_id_stops_and_says_so() {
+async fn of_two_daemons_with_one_id_the_older_stops_with_name_taken() {
     let place = Place::new();
     let b = place.start("b", &[]);
     let mut older = place.start("a", &[&b]);
     let state = place.path("elsewhere");
     fs::create_dir(&state).unwrap();
-    FileEpoch::hold(&state)
-        .unwrap()
-        .write(older.epoch + 1_000)
-        .unwrap();
+    let store = FileStore::hold(&state).unwrap();
+    epoch::save(&store, older.epoch + 1_000).await.unwrap();
+    drop(store);
     sees(&place, &b, |view| all_alive(view, 2)).await;
-    // What is heard of its own id in the first two seconds would be its own past.
+    // A record with its own id in the first two seconds would count as its own past.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     let certificates = place.text("certs");
     let mut command =
@@ -161,7 +160,7 @@ async fn the_older_of_two_daemons_with_one_id_stops_and_says_so() {
         &b.address.to_string(),
     ]);
     let newer = Daemon::start(command);
-    let line = older.says("another, newer machine");
+    let line = older.says("another node with a newer epoch");
     assert_eq!(
         (line["level"].as_str(), line["event"].as_str()),
         (Some("ERROR"), Some("name-taken"))
@@ -177,20 +176,20 @@ async fn the_older_of_two_daemons_with_one_id_stops_and_says_so() {
     assert_eq!(health.status(), health::Status::Unhealthy);
     assert!(
         older.runs(),
-        "it stays up, so that no restart takes the id back"
+        "the process keeps running, so that no restart takes the id back"
     );
     sees(&place, &newer, |view| all_alive(view, 2)).await;
 }
 
 #[tokio::test]
-async fn a_daemon_of_a_foreign_ca_is_kept_out_and_both_say_why() {
+async fn a_daemon_of_a_foreign_ca_is_rejected_and_both_log_the_reason() {
     let (place, elsewhere) = (Place::new(), Place::new());
     let mut a = place.start("a", &[]);
     let mut stranger = elsewhere.start("b", &[&a]);
     let line = stranger.says("cannot reach");
     let said = line["message"].as_str().unwrap();
     assert!(
-        said.contains("not trusted") && said.contains("next try in"),
+        said.contains("not trusted") && said.contains("next attempt in"),
         "{said}"
     );
     a.says("the handshake with");

@@ -1,4 +1,4 @@
-//! What lies between daemons: IPv6, both families, and networks that they trust.
+//! Tests of the network between daemons: IPv6, both address families, and trusted subnets.
 
 use crate::daemon::{Daemon, SOON};
 use crate::mesh::{all_alive, sees};
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// A daemon that listens here and joins by the others.
+/// Starts a daemon that listens on this address, with the others as seed nodes.
 fn start_at(place: &Place, listen: &str, id: &str, others: &[&Daemon]) -> Daemon {
     Daemon::start(joining(place.command_at(listen, id), others))
 }
@@ -24,7 +24,7 @@ const V4: &str = "127.0.0.1:0";
 const V6: &str = "[::1]:0";
 
 #[tokio::test]
-async fn daemons_find_each_other_and_answer_over_ipv6() {
+async fn daemons_join_and_are_queried_over_ipv6() {
     let place = Place::new();
     let a = start_at(&place, V6, "a", &[]);
     assert!(a.address.is_ipv6());
@@ -39,12 +39,12 @@ async fn daemons_find_each_other_and_answer_over_ipv6() {
 }
 
 #[tokio::test]
-async fn daemons_of_both_families_are_one_mesh() {
+async fn daemons_of_both_address_families_form_one_mesh() {
     let place = Place::new();
     let a = start_at(&place, V4, "a", &[]);
     let b = start_at(&place, V6, "b", &[&a]);
     let c = start_at(&place, V4, "c", &[&b]);
-    // A name has addresses of either family or both.
+    // A host name has addresses of one family or of both.
     let mut command = place.command_at(V6, "d");
     command.args(["--target", &format!("localhost:{}", a.address.port())]);
     let d = Daemon::start(command);
@@ -53,7 +53,7 @@ async fn daemons_of_both_families_are_one_mesh() {
     }
 }
 
-/// A daemon's links by their neighbours, once it has links to these: whether each is unencrypted.
+/// Waits until a daemon has links to these peers; returns for each whether it is unencrypted.
 async fn links(place: &Place, daemon: &Daemon, to: &[&str]) -> BTreeMap<String, bool> {
     let deadline = Instant::now() + SOON;
     let mut client = place.ask(daemon).await;
@@ -111,12 +111,12 @@ async fn links_are_unencrypted_where_both_daemons_trust_the_subnet() {
 }
 
 #[tokio::test]
-async fn an_ipv4_neighbour_of_a_socket_for_both_families_is_in_its_ipv4_subnet() {
+async fn an_ipv4_neighbour_of_a_dual_stack_socket_is_in_its_ipv4_subnet() {
     let place = Place::new();
     let mut command = place.command_at("[::]:0", "a");
     command.args(["--advertise", "none", "--trusted-subnet", "127.0.0.0/8"]);
     let mut a = Daemon::start(command);
-    // Its clients in this test come over IPv6, its neighbour over IPv4.
+    // The clients of this test connect over IPv6, the neighbour over IPv4.
     a.address.set_ip([127, 0, 0, 1].into());
     let mut command = joining(place.command("b"), &[&a]);
     command.args(["--trusted-subnet", "127.0.0.0/8"]);

@@ -1,4 +1,4 @@
-//! A directory for one test, with a CA and a way to ask the daemons in it.
+//! The directory of one test, with a CA, and clients for the daemons in it.
 
 use crate::daemon::{Daemon, SOON, phalanxd};
 use phalanx_core::gossip::Address;
@@ -27,7 +27,7 @@ pub(crate) fn days(days: u64) -> Validity {
     Validity::days(clock::wall(), days)
 }
 
-/// Over since 2023.
+/// A validity period that ended in 2023.
 pub(crate) fn past() -> Validity {
     Validity {
         not_before: Wall(0),
@@ -50,12 +50,13 @@ impl Place {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    /// A daemon of mesh `test` with its own state directory and the common certificates.
+    /// Returns the command of a daemon in the mesh `test`, with its own state directory and the
+    /// common certificates.
     pub(crate) fn command(&self, id: &str) -> Command {
         self.command_at("127.0.0.1:0", id)
     }
 
-    /// The same, listening elsewhere.
+    /// Returns the command of such a daemon that listens on another address.
     pub(crate) fn command_at(&self, listen: &str, id: &str) -> Command {
         let (state, certificates) = (self.text(&format!("state-{id}")), self.text("certs"));
         phalanxd([
@@ -72,7 +73,7 @@ impl Place {
         ])
     }
 
-    /// Starts a daemon that joins by the others.
+    /// Starts a daemon with the others as seed nodes.
     pub(crate) fn start(&self, id: &str, others: &[&Daemon]) -> Daemon {
         let mut command = self.command(id);
         for other in others {
@@ -81,7 +82,7 @@ impl Place {
         Daemon::start(command)
     }
 
-    /// Files of a node's certificate from a CA of its own.
+    /// Issues a node's certificate files from a separate CA.
     pub(crate) fn issued(
         &self,
         ca: &str,
@@ -102,7 +103,7 @@ impl Place {
         .unwrap()
     }
 
-    /// A file of secrets that its owner alone may read.
+    /// Writes a file of secrets, readable by its owner only.
     pub(crate) fn secrets(&self, name: &str, secrets: &[&Secret]) -> PathBuf {
         let lines = secrets.iter().map(|secret| format!("{}\n", *secret.text()));
         let path = self.path(name);
@@ -111,7 +112,8 @@ impl Place {
         path
     }
 
-    /// The command of a daemon of mesh `test` that proves itself by the secrets in a file.
+    /// Returns the command of a daemon in the mesh `test` that authenticates with the secrets in a
+    /// file.
     pub(crate) fn command_with_secret(&self, id: &str, file: &Path, others: &[&Daemon]) -> Command {
         let state = self.text(&format!("state-{id}"));
         let mut command = phalanxd(["--id", id, "--mesh", "test", "--listen", "127.0.0.1:0"]);
@@ -123,12 +125,12 @@ impl Place {
         command
     }
 
-    /// A connection to a daemon as an administrator who knows the secrets in a file.
+    /// Connects to a daemon as an administrator with the secrets in a file.
     pub(crate) async fn ask_with_secret(&self, daemon: &Daemon, file: &Path) -> Client {
         ask(daemon, Source::SecretFile(file.to_owned())).await
     }
 
-    /// A connection to a daemon, as an administrator.
+    /// Connects to a daemon as an administrator.
     pub(crate) async fn ask(&self, daemon: &Daemon) -> Client {
         ask(daemon, Source::Directory(self.path("certs"))).await
     }
@@ -142,7 +144,7 @@ async fn ask(daemon: &Daemon, source: Source) -> Client {
         .unwrap()
 }
 
-/// The flags that name these files.
+/// Returns the flags that name these files.
 pub(crate) fn flags(certificate: &Path, key: &Path, ca: &Path) -> [String; 6] {
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     [

@@ -1,4 +1,4 @@
-//! Meshes whose members know a secret.
+//! Tests of meshes with a shared secret.
 
 use crate::daemon::{Daemon, SOON, phalanxd, refused};
 use crate::mesh::{all_alive, tells};
@@ -13,7 +13,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
-async fn daemons_that_know_the_secret_are_a_mesh_without_any_certificate() {
+async fn daemons_with_the_same_secret_form_a_mesh_without_certificate_files() {
     let place = Place::new();
     let secret = Secret::make().unwrap();
     let file = place.secrets("secret", &[&secret]);
@@ -38,19 +38,19 @@ async fn daemons_that_know_the_secret_are_a_mesh_without_any_certificate() {
     assert_eq!((a.ends().code(), b.ends().code()), (Some(0), Some(0)));
 }
 
-/// Both of two daemons that do not trust each other say why, in these words.
-fn quarrel(acceptor: &Daemon, dialer: &Daemon, dialer_says: &str, acceptor_says: &str) {
+/// Checks that two daemons that do not trust each other both log the reason, with these words.
+fn both_log_rejection(acceptor: &Daemon, dialer: &Daemon, dialer_says: &str, acceptor_says: &str) {
     for (daemon, event, words) in [
         (dialer, "cannot reach", dialer_says),
         (acceptor, "the handshake with", acceptor_says),
     ] {
-        // It may say the same of others, who try again.
+        // A daemon may log the same for other peers, which retry.
         daemon.says_all(&[event, "not trusted", words]);
     }
 }
 
 #[test]
-fn a_wrong_secret_and_a_missing_one_are_told_apart_on_both_sides() {
+fn a_wrong_secret_and_a_missing_secret_have_different_errors_on_both_ends() {
     let place = Place::new();
     let file = place.secrets("secret", &[&Secret::make().unwrap()]);
     let wrong = place.secrets("wrong", &[&Secret::make().unwrap()]);
@@ -58,23 +58,23 @@ fn a_wrong_secret_and_a_missing_one_are_told_apart_on_both_sides() {
         Daemon::start(place.command_with_secret(id, file, others))
     };
     let a = start("a", &file, &[]);
-    let another = "it has another secret of the mesh";
+    let another = "it has a different secret of the mesh";
     let b = start("b", &wrong, &[&a]);
-    quarrel(&a, &b, another, another);
+    both_log_rejection(&a, &b, another, another);
     drop(b);
     let without = place.start("c", &[&a]);
-    quarrel(
+    both_log_rejection(
         &a,
         &without,
-        "it has the mesh's secret, and this node has none",
-        "it has no secret of the mesh, and this node has one",
+        "it has the mesh's secret, but this node has none",
+        "it does not have the mesh's secret, but this node does",
     );
     let d = start("d", &file, &[&without]);
-    quarrel(
+    both_log_rejection(
         &without,
         &d,
-        "it has no secret of the mesh, and this node has one",
-        "it has the mesh's secret, and this node has none",
+        "it does not have the mesh's secret, but this node does",
+        "it has the mesh's secret, but this node has none",
     );
     let mut command = phalanxd(["--id", "e", "--mesh", "other", "--listen", "127.0.0.1:0"]);
     command
@@ -83,7 +83,7 @@ fn a_wrong_secret_and_a_missing_one_are_told_apart_on_both_sides() {
         .arg("--secret-file")
         .arg(&file);
     let e = Daemon::start(command);
-    quarrel(
+    both_log_rejection(
         &a,
         &e,
         "it belongs to mesh \"test\", not to \"other\"",
@@ -91,14 +91,14 @@ fn a_wrong_secret_and_a_missing_one_are_told_apart_on_both_sides() {
     );
 }
 
-/// The reasons for which a daemon's links ended.
+/// Returns the reasons for which a daemon's links ended.
 async fn losses(client: &mut Client) -> Vec<String> {
     let status = client.calls().get_status(GetStatusRequest {}).await;
     let ended = status.unwrap().into_inner().ended_links.into_iter();
     ended.map(|link| link.reason).collect()
 }
 
-/// Waits until every member accepts the first of a daemon's secrets, and its links are made with it.
+/// Waits until every member accepts a daemon's first secret, and all its links use that secret.
 async fn has_rotated(client: &mut Client, secrets: usize) {
     let deadline = Instant::now() + SOON;
     loop {
@@ -114,12 +114,12 @@ async fn has_rotated(client: &mut Client, secrets: usize) {
 }
 
 #[tokio::test]
-async fn a_secret_is_rotated_under_running_daemons_and_nobody_is_lost() {
+async fn a_secret_is_rotated_under_running_daemons_without_losing_a_member() {
     let place = Place::new();
     let (old, new) = (Secret::make().unwrap(), Secret::make().unwrap());
     let file = place.secrets("secret", &[&old]);
     let ids = ["a", "b", "c"];
-    // Each reads a file of its own: they rotate one after the other.
+    // Each daemon reads its own file: they rotate one after the other.
     let own = |id: &str| place.secrets(&format!("secret-{id}"), &[&old]);
     let a = Daemon::start(place.command_with_secret("a", &own("a"), &[]));
     let b = Daemon::start(place.command_with_secret("b", &own("b"), &[&a]));
@@ -140,7 +140,7 @@ async fn a_secret_is_rotated_under_running_daemons_and_nobody_is_lost() {
         for (id, daemon) in ids.iter().zip(daemons) {
             place.secrets(&format!("secret-{id}"), accepted);
             daemon.signal(Signal::HUP);
-            daemon.says("the node proves itself anew");
+            daemon.says("the node uses a new certificate");
         }
         for client in &mut clients {
             has_rotated(client, accepted.len()).await;
@@ -157,13 +157,13 @@ async fn a_secret_is_rotated_under_running_daemons_and_nobody_is_lost() {
             assert!(!lost.contains(&event.kind.as_str()), "{event:?}");
         }
     }
-    // Whoever has the old secret alone stays out; the new one lets in.
+    // A node with only the old secret is rejected; the new secret is accepted.
     let late = Daemon::start(place.command_with_secret("d", &file, &[&a]));
-    quarrel(
+    both_log_rejection(
         &a,
         &late,
-        "it has another secret of the mesh",
-        "it has another secret of the mesh",
+        "it has a different secret of the mesh",
+        "it has a different secret of the mesh",
     );
     place.secrets("secret", &[&new]);
     late.signal(Signal::HUP);
@@ -172,7 +172,7 @@ async fn a_secret_is_rotated_under_running_daemons_and_nobody_is_lost() {
 }
 
 #[tokio::test]
-async fn a_directory_with_the_authoritys_key_renews_a_certificate_by_itself() {
+async fn a_certificate_is_renewed_automatically_if_the_directory_has_the_authoritys_key() {
     let place = Place::new();
     let a = place.start("a", &[]);
     let now = clock::wall();
@@ -185,7 +185,7 @@ async fn a_directory_with_the_authoritys_key_renews_a_certificate_by_itself() {
     let b = place.start("b", &[&a]);
     let mut client = place.ask(&b).await;
     tells(client.clone(), |view| all_alive(view, 2)).await;
-    b.says("the node proves itself anew");
+    b.says("the node uses a new certificate");
     let deadline = Instant::now() + SOON;
     loop {
         let status = client.calls().get_status(GetStatusRequest {}).await;
@@ -198,45 +198,51 @@ async fn a_directory_with_the_authoritys_key_renews_a_certificate_by_itself() {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(clock::wall().0 < now.0 + 12, "it was too late");
+    assert!(clock::wall().0 < now.0 + 12, "the renewal was too late");
     for reason in losses(&mut client).await {
         assert_eq!(reason, "another connection won");
     }
 }
 
 #[tokio::test]
-async fn certificates_in_files_are_read_again_when_told() {
+async fn certificates_in_files_are_reloaded_on_sighup() {
     let place = Place::new();
     let mut a = place.start("a", &[]);
     let mut client = place.ask(&a).await;
     let certificates = place.path("certs");
     ca_issue(&certificates, &node("a"), &certificates, days(30)).unwrap();
     a.signal(Signal::HUP);
-    a.says("the node proves itself anew");
+    a.says("the node uses a new certificate");
     let status = client.calls().get_status(GetStatusRequest {}).await;
     let until = status.unwrap().into_inner().certificate.unwrap().not_after;
     assert!(until < clock::wall().0 + 31 * 86_400);
-    // One that is of no use changes nothing.
+    // An unusable certificate changes nothing.
     fs::write(certificates.join("a-cert.pem"), "nothing").unwrap();
     a.signal(Signal::HUP);
-    let line = a.says("the certificates were not taken over");
+    let line = a.says("reload failed: keeping the previous certificates");
     let said = line["message"].as_str().unwrap();
-    assert!(said.contains("a-cert.pem: holds no certificate"), "{said}");
+    assert!(
+        said.contains("a-cert.pem: does not contain a certificate"),
+        "{said}"
+    );
     assert!(a.runs());
 }
 
 #[test]
-fn secrets_that_cannot_be_used_keep_a_daemon_from_starting() {
+fn a_daemon_does_not_start_with_unusable_secrets() {
     let place = Place::new();
     let good = Secret::make().unwrap();
     let message = |file: &std::path::Path| {
         let (code, said) = refused(place.command_with_secret("a", file, &[]));
         assert_eq!(code, Some(2), "{said}");
-        assert!(!place.path("state-a").exists(), "it left its state");
+        assert!(
+            !place.path("state-a").exists(),
+            "the state directory was created"
+        );
         said
     };
     let empty = place.secrets("empty", &[]);
-    assert!(message(&empty).contains("empty: holds no secret; write one a line"));
+    assert!(message(&empty).contains("empty: does not contain a secret; write one per line"));
     let open = place.secrets("open", &[&good]);
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o604);
     fs::set_permissions(&open, mode).unwrap();

@@ -40,7 +40,11 @@ fn a_warm_tree_carries_one_copy_to_each() {
             .unwrap();
         world.millis(100);
     }
-    let late = world.copies.iter().filter(|(id, _)| id.sequence > 4);
+    let late = world
+        .environment
+        .copies
+        .iter()
+        .filter(|(id, _)| id.sequence > 4);
     let copies: Vec<usize> = late.map(|(_, copies)| *copies).collect();
     let sum: usize = copies.iter().sum();
     assert!(sum <= copies.len() * 30, "{copies:?}");
@@ -76,13 +80,13 @@ fn what_a_deaf_link_swallows_is_asked_for_elsewhere() {
     world.publish("n000", "chat", "warm").unwrap();
     world.millis(200);
     for link in 1..=6 {
-        world.deaf.insert(LinkId(link));
+        world.environment.deaf.insert(LinkId(link));
     }
     for turn in 0..20 {
         world.publish("n000", "chat", &format!("m{turn}")).unwrap();
         world.millis(200);
     }
-    world.deaf.clear();
+    world.environment.deaf.clear();
     world.run(Duration::from_secs(120));
     for name in world.nodes.keys().skip(1) {
         assert_eq!(world.heard(name.as_str()).len(), 21, "{name}");
@@ -99,7 +103,11 @@ fn a_payload_over_many_frames_arrives_whole_and_a_short_message_passes_it() {
     world.publish("a", "chat", &long).unwrap();
     world.publish("a", "chat", "short").unwrap();
     world.millis(5_000);
-    assert!(world.frame_max <= FRAME_BYTES_MAX, "{}", world.frame_max);
+    assert!(
+        world.environment.frame_max <= FRAME_BYTES_MAX,
+        "{}",
+        world.environment.frame_max
+    );
     for name in ["b", "c"] {
         let lengths: Vec<usize> = world.heard(name).iter().map(String::len).collect();
         assert_eq!(lengths, [900_000, 5], "{name}");
@@ -111,10 +119,10 @@ fn a_channel_that_never_rests_is_compared_all_the_same() {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open_all("chat", Kind::Messages);
-    world.deaf.insert(link);
+    world.environment.deaf.insert(link);
     world.publish("a", "chat", "lost").unwrap();
     world.millis(50);
-    world.deaf.clear();
+    world.environment.deaf.clear();
     for turn in 0..40 {
         world.publish("a", "chat", &format!("m{turn}")).unwrap();
         world.millis(300);
@@ -174,7 +182,7 @@ fn a_stalled_link_holds_the_publisher_back_and_is_made_up_for() {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open_all("chat", Kind::Messages);
-    world.stalled.insert(link);
+    world.environment.stalled.insert(link);
     let text = "x".repeat(100_000);
     let mut taken = 0;
     let refused = loop {
@@ -187,7 +195,7 @@ fn a_stalled_link_holds_the_publisher_back_and_is_made_up_for() {
     assert_eq!(refused, Refusal::Full);
     // The window and the queue, a payload more at most.
     assert!((10..=14).contains(&taken), "{taken}");
-    world.stalled.clear();
+    world.environment.stalled.clear();
     world.millis(5_000);
     assert_eq!(world.heard("b").len(), taken);
     world.publish("a", "chat", "again").unwrap();
@@ -212,7 +220,7 @@ fn a_neighbour_cannot_speak_in_our_name_nor_flood_us_with_names() {
             payload: bytes("lie"),
         }),
         repair: false,
-        rest: 0,
+        remaining: 0,
     };
     let data = |items| Input::Receive {
         link,
@@ -227,7 +235,7 @@ fn a_neighbour_cannot_speak_in_our_name_nor_flood_us_with_names() {
         from: id("b"),
         reason: Rejection::ForgedOrigin,
     };
-    assert_eq!(world.events.last().unwrap(), &(id("a"), forged));
+    assert_eq!(world.environment.events.last().unwrap(), &(id("a"), forged));
     let flood = (0..1_000).map(|index| update(&format!("c{index}"), "b", 1));
     world.step(&id("a"), data(flood.collect()));
     assert_eq!(world.nodes[&id("a")].known().count(), 192);
@@ -235,7 +243,7 @@ fn a_neighbour_cannot_speak_in_our_name_nor_flood_us_with_names() {
         from: id("b"),
         reason: Rejection::TooMany,
     };
-    assert_eq!(world.events.last().unwrap(), &(id("a"), many));
+    assert_eq!(world.environment.events.last().unwrap(), &(id("a"), many));
     assert_eq!(world.open("a", "mine", Kind::Messages), Ok(Done::Opened));
 }
 
@@ -245,7 +253,7 @@ fn a_rest_without_a_beginning_is_named_and_harms_nobody() {
     let link = world.link("a", "b");
     world.open_all("chat", Kind::Messages);
     let data = Data {
-        items: vec![Item::Rest(bytes("tail"))],
+        items: vec![Item::Segment(bytes("tail"))],
         ..Data::default()
     };
     world.step(&id("a"), Input::Receive { link, data });
@@ -253,7 +261,7 @@ fn a_rest_without_a_beginning_is_named_and_harms_nobody() {
         from: id("b"),
         reason: Rejection::BrokenPayload,
     };
-    assert_eq!(world.events.last().unwrap(), &(id("a"), broken));
+    assert_eq!(world.environment.events.last().unwrap(), &(id("a"), broken));
     world.publish("b", "chat", "fine").unwrap();
     world.millis(20);
     assert_eq!(world.heard("a"), ["fine"]);
@@ -261,7 +269,7 @@ fn a_rest_without_a_beginning_is_named_and_harms_nobody() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
-    /// Whatever links come and go, once the mesh is whole everybody has heard everything once.
+    /// Links come and go; once the mesh is whole, each node has received each broadcast once.
     #[test]
     fn links_that_come_and_go_lose_nothing(
         steps in prop::collection::vec((0_usize..10, 0_usize..10, any::<bool>(), 0_u64..400), 1..40),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 fn conflicts(world: &World, name: &str) -> usize {
     let mine = world
+        .environment
         .delivered
         .iter()
         .filter(|(node, _, _)| node.as_str() == name);
@@ -127,7 +128,7 @@ fn of_two_who_did_not_know_of_each_other_the_loser_is_told() {
         );
     }
     assert_eq!((conflicts(&world, "a"), conflicts(&world, "c")), (1, 0));
-    // Who overwrites what it has read is in nobody's way.
+    // A write over the version that its writer read does not conflict.
     world.put("a", "kv", "x", "later").unwrap();
     world.millis(50);
     assert_eq!((conflicts(&world, "a"), conflicts(&world, "c")), (1, 0));
@@ -167,17 +168,17 @@ fn a_slow_link_carries_the_latest_value_and_not_each_between() {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open_all("kv", Kind::Map);
-    world.stalled.insert(link);
+    world.environment.stalled.insert(link);
     let value = "x".repeat(50_000);
     for turn in 0..200 {
         world
             .put("a", "kv", "hot", &format!("{turn}{value}"))
             .unwrap();
     }
-    world.stalled.clear();
+    world.environment.stalled.clear();
     world.millis(5_000);
     assert!(world.value("b", "kv", "hot").unwrap().starts_with("199x"));
-    let sent: usize = world.copies.values().sum();
+    let sent: usize = world.environment.copies.values().sum();
     assert!(sent <= 40, "{sent} of 200");
 }
 
@@ -201,8 +202,8 @@ fn a_value_over_many_frames_and_a_wide_transaction_arrive() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
-    /// Whoever writes what while links come and go: all copies are equal in the end, and nobody's last word is lost
-    /// but to another's.
+    /// Nodes write while links come and go: all copies are equal in the end, and the last write of a node is lost only
+    /// against one of another node.
     #[test]
     fn all_copies_become_equal(
         steps in prop::collection::vec((0_usize..6, 0_usize..6, 0_u8..3, 0_u64..300), 1..60),

@@ -142,7 +142,7 @@ fn a_closed_channel_forgets_the_state_and_still_relays() {
     };
     world.step(&id("b"), open_again);
     assert_eq!(
-        world.answers[&(id("b"), Request(99))],
+        world.environment.answers[&(id("b"), Request(99))],
         Err(Refusal::NotOpen)
     );
 }

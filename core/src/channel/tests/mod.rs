@@ -4,5 +4,6 @@ mod broadcasting;
 mod fuzz;
 mod maps;
 mod merging;
+pub(super) mod sample;
 mod sending;
 mod world;

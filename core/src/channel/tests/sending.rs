@@ -1,7 +1,7 @@
 //! Messages to one node.
 
 use super::world::{World, bytes, channel, id};
-use crate::channel::message::{Data, Failure, Item, Kind, Parcel, Purpose};
+use crate::channel::message::{Data, Failure, Item, Kind, Packet, Purpose};
 use crate::channel::{
     Delivery, Done, Event, Input, Neighbour, Options, Output, ROOM_BYTES, Refusal, Rejection,
     Request,
@@ -23,11 +23,11 @@ fn a_message_is_handed_over_once_and_its_sender_told() {
     }
     world.open("d", "chat", Kind::Messages).unwrap();
     let sent = world.tell_one("a", "d", "chat", bytes("hello"));
-    assert_eq!(world.answers.get(&sent), None);
+    assert_eq!(world.environment.answers.get(&sent), None);
     world.millis(20);
-    assert_eq!(world.answers[&sent], Ok(Done::Delivered));
+    assert_eq!(world.environment.answers[&sent], Ok(Done::Delivered));
     assert_eq!(world.heard("d"), ["hello"]);
-    let (node, _, delivery) = &world.delivered[0];
+    let (node, _, delivery) = &world.environment.delivered[0];
     let from = Delivery::Message {
         from: id("a"),
         payload: bytes("hello"),
@@ -41,7 +41,7 @@ fn one_can_send_to_oneself() {
     let mut world = World::new(&["a"]);
     world.open_all("chat", Kind::Messages);
     let sent = world.tell_one("a", "a", "chat", bytes("note"));
-    assert_eq!(world.answers[&sent], Ok(Done::Delivered));
+    assert_eq!(world.environment.answers[&sent], Ok(Done::Delivered));
     assert_eq!(world.heard("a"), ["note"]);
 }
 
@@ -50,19 +50,31 @@ fn every_way_to_fail_has_its_name() {
     let mut world = World::new(&["a", "b", "far"]);
     world.link("a", "b");
     let nobody = world.tell_one("a", "nobody", "chat", bytes("x"));
-    assert_eq!(world.answers[&nobody], undelivered(Failure::UnknownPeer));
+    assert_eq!(
+        world.environment.answers[&nobody],
+        undelivered(Failure::UnknownPeer)
+    );
     let closed = world.tell_one("a", "b", "chat", bytes("x"));
     let far = world.tell_one("a", "far", "chat", bytes("x"));
     world.millis(50);
-    assert_eq!(world.answers[&closed], undelivered(Failure::NoSuchChannel));
-    assert_eq!(world.answers.get(&far), None);
+    assert_eq!(
+        world.environment.answers[&closed],
+        undelivered(Failure::NoSuchChannel)
+    );
+    assert_eq!(world.environment.answers.get(&far), None);
     world.run(Duration::from_secs(16));
-    assert_eq!(world.answers[&far], undelivered(Failure::NoRoute));
+    assert_eq!(
+        world.environment.answers[&far],
+        undelivered(Failure::NoRoute)
+    );
     let link = LinkId(1);
-    world.stalled.insert(link);
+    world.environment.stalled.insert(link);
     let lost = world.tell_one("a", "b", "chat", bytes("x"));
     world.run(Duration::from_secs(16));
-    assert_eq!(world.answers[&lost], undelivered(Failure::TimedOut));
+    assert_eq!(
+        world.environment.answers[&lost],
+        undelivered(Failure::TimedOut)
+    );
     assert_eq!(world.nodes[&id("a")].pending(), 0);
 }
 
@@ -79,7 +91,7 @@ fn a_way_that_breaks_under_a_message_is_replaced() {
     world.unlink("a", "b");
     world.unlink("b", "d");
     world.millis(100);
-    assert_eq!(world.answers[&first], Ok(Done::Delivered));
+    assert_eq!(world.environment.answers[&first], Ok(Done::Delivered));
     assert_eq!(world.heard("d"), ["first"]);
 }
 
@@ -94,11 +106,12 @@ fn a_lost_answer_costs_a_copy_that_nobody_sees() {
     world.unlink("a", "b");
     assert_ne!(world.link("a", "b"), link);
     world.millis(3_000);
-    assert_eq!(world.answers[&sent], Ok(Done::Delivered));
+    assert_eq!(world.environment.answers[&sent], Ok(Done::Delivered));
     assert_eq!(world.heard("b"), ["once"]);
 }
 
-/// What becomes of messages of these sizes to a node that takes so many and consumes what it is told to, after each.
+/// The answers to messages of these sizes, to a node with a receive window of `room` that consumes the given bytes after
+/// each.
 fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
@@ -107,9 +120,9 @@ fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
         ..Options::of(Kind::Messages)
     };
     world.open_with("b", "chat", options).unwrap();
-    // The world consumes at once; here nobody does.
-    let parcel = |number, size| {
-        let parcel = Parcel {
+    // The world consumes at once; this node does not.
+    let packet = |number, size| {
+        let packet = Packet {
             from: id("a"),
             to: id("b"),
             epoch: 1,
@@ -120,9 +133,9 @@ fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
             path: vec![id("a")],
             payload: vec![b'x'; size].into(),
         };
-        let items = vec![Item::Parcel {
-            parcel: Arc::new(parcel),
-            rest: 0,
+        let items = vec![Item::Packet {
+            packet: Arc::new(packet),
+            remaining: 0,
         }];
         Input::Receive {
             link,
@@ -135,7 +148,7 @@ fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
     let mut out = crate::machine::Outbox::new();
     let node = world.nodes.get_mut(&id("b")).unwrap();
     for (number, (size, consumed)) in (1..).zip(messages) {
-        crate::machine::Machine::step(node, world.now, parcel(number, *size), &mut out);
+        crate::machine::Machine::step(node, world.now, packet(number, *size), &mut out);
         if let Some(bytes) = *consumed {
             let (channel, count) = (channel("chat"), 1);
             let consumed = Input::Consumed {
@@ -147,7 +160,7 @@ fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
         }
     }
     let answers = out.drain().filter_map(|order| match order {
-        Output::Route(parcel) => Some((parcel.number, parcel.purpose)),
+        Output::Route(packet) => Some((packet.number, packet.purpose)),
         Output::Transmit { .. }
         | Output::Deliver { .. }
         | Output::Answer { .. }
@@ -181,15 +194,15 @@ fn a_sender_with_too_much_under_way_is_told_at_once() {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open("b", "chat", Kind::Messages).unwrap();
-    world.stalled.insert(link);
+    world.environment.stalled.insert(link);
     let sent: Vec<_> = (0..1_100)
         .map(|_| world.tell_one("a", "b", "chat", bytes("x")))
         .collect();
     let full = sent
         .iter()
-        .filter(|sent| world.answers.get(sent) == Some(&Err(Refusal::Full)));
+        .filter(|sent| world.environment.answers.get(sent) == Some(&Err(Refusal::Full)));
     assert_eq!(full.count(), 1_100 - crate::channel::PENDING_MAX);
-    world.stalled.clear();
+    world.environment.stalled.clear();
     world.run(Duration::from_secs(10));
     assert_eq!(world.heard("b").len(), crate::channel::PENDING_MAX);
 }
@@ -199,7 +212,7 @@ fn a_neighbour_that_lies_about_the_sender_is_named() {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open("a", "chat", Kind::Messages).unwrap();
-    let parcel = |from: &str, path: &[&str]| Parcel {
+    let packet = |from: &str, path: &[&str]| Packet {
         from: id(from),
         to: id("a"),
         epoch: 1,
@@ -211,14 +224,14 @@ fn a_neighbour_that_lies_about_the_sender_is_named() {
         payload: bytes("lie"),
     };
     for lie in [
-        parcel("c", &["b"]),
-        parcel("a", &["a", "b"]),
-        parcel("c", &["c"]),
-        parcel("b", &[]),
+        packet("c", &["b"]),
+        packet("a", &["a", "b"]),
+        packet("c", &["c"]),
+        packet("b", &[]),
     ] {
-        let items = vec![Item::Parcel {
-            parcel: Arc::new(lie),
-            rest: 0,
+        let items = vec![Item::Packet {
+            packet: Arc::new(lie),
+            remaining: 0,
         }];
         world.step(
             &id("a"),
@@ -234,13 +247,13 @@ fn a_neighbour_that_lies_about_the_sender_is_named() {
             from: id("b"),
             reason: Rejection::ForgedOrigin,
         };
-        assert_eq!(world.events.pop(), Some((id("a"), forged)));
+        assert_eq!(world.environment.events.pop(), Some((id("a"), forged)));
     }
     assert!(world.heard("a").is_empty());
 }
 
 #[test]
-fn a_parcel_that_goes_in_circles_is_stopped() {
+fn a_packet_that_goes_in_circles_is_stopped() {
     let mut world = World::new(&["b"]);
     world.step(
         &id("b"),
@@ -250,7 +263,7 @@ fn a_parcel_that_goes_in_circles_is_stopped() {
             lively: true,
         }]),
     );
-    let parcel = Parcel {
+    let packet = Packet {
         from: id("a"),
         to: id("d"),
         epoch: 1,
@@ -261,9 +274,9 @@ fn a_parcel_that_goes_in_circles_is_stopped() {
         path: vec![id("a"), id("b"), id("c")],
         payload: bytes("x"),
     };
-    let items = vec![Item::Parcel {
-        parcel: Arc::new(parcel),
-        rest: 0,
+    let items = vec![Item::Packet {
+        packet: Arc::new(packet),
+        remaining: 0,
     }];
     world.step(
         &id("b"),
@@ -280,7 +293,7 @@ fn a_parcel_that_goes_in_circles_is_stopped() {
         to: id("d"),
         failure: Failure::RelayLost,
     };
-    assert_eq!(world.events, [(id("b"), stopped)]);
+    assert_eq!(world.environment.events, [(id("b"), stopped)]);
 }
 
 #[test]
@@ -292,7 +305,7 @@ fn a_large_message_and_a_datagram_arrive() {
     let large: Arc<[u8]> = Arc::from(vec![b'x'; 2_000_000]);
     let sent = world.tell_one("a", "c", "chat", large);
     world.millis(900);
-    assert_eq!(world.answers[&sent], Ok(Done::Delivered));
+    assert_eq!(world.environment.answers[&sent], Ok(Done::Delivered));
     assert_eq!(world.heard("c")[0].len(), 2_000_000);
     world.step(
         &id("a"),
@@ -305,13 +318,16 @@ fn a_large_message_and_a_datagram_arrive() {
         },
     );
     world.millis(20);
-    assert_eq!(world.answers[&(id("a"), Request(77))], Ok(Done::Sent));
+    assert_eq!(
+        world.environment.answers[&(id("a"), Request(77))],
+        Ok(Done::Sent)
+    );
     assert_eq!(world.heard("c")[1], "quick");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-    /// While a path exists again and again, every message is delivered, and nobody gets one twice.
+    /// Paths break and return: every message is delivered, and none twice.
     #[test]
     fn messages_outlive_links(
         steps in prop::collection::vec((0_usize..8, 0_usize..8, any::<bool>(), 0_u64..200), 1..60),
@@ -339,7 +355,7 @@ proptest! {
         }
         world.run(Duration::from_secs(20));
         for sent in &sent {
-            prop_assert_eq!(world.answers.get(sent), Some(&Ok(Done::Delivered)));
+            prop_assert_eq!(world.environment.answers.get(sent), Some(&Ok(Done::Delivered)));
         }
         let mut heard: Vec<String> = world.nodes.keys().flat_map(|name| world.heard(name.as_str())).collect();
         prop_assert_eq!(heard.len(), sent.len());

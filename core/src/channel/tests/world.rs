@@ -1,14 +1,15 @@
-//! Channels of several nodes on links of a test's own: one after the other, in time.
+//! Channels of several nodes on links of the test.
 
-use crate::channel::message::{ChannelName, Data, Item, Kind, Parcel};
+pub(super) use super::sample::{channel, config, id};
+use crate::channel::message::{ChannelName, Data, Item, Kind, Packet};
 use crate::channel::{
-    Channels, Config, Delivery, Done, Event, Failure, Input, Neighbour, Options, Output, Refusal,
-    Request, Transaction, Tuning, Write,
+    Channels, Delivery, Done, Event, Failure, Input, Neighbour, Options, Output, Refusal, Request,
+    Transaction, Write,
 };
 use crate::identity::NodeId;
 use crate::link::LinkId;
-use crate::machine::{Machine, Outbox, wake_checked};
 use crate::size::Encoded;
+use crate::testing::world::{self as testing, Environment};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,123 +17,96 @@ use std::sync::Arc;
 /// How long a message takes on a link.
 const LATENCY: Duration = Duration::from_millis(1);
 
-pub(super) fn id(name: &str) -> NodeId {
-    NodeId::new(name).unwrap()
-}
-
-pub(super) fn channel(name: &str) -> ChannelName {
-    ChannelName::new(name).unwrap()
-}
-
 pub(super) fn bytes(text: &str) -> Arc<[u8]> {
     Arc::from(text.as_bytes())
 }
 
-pub(super) fn config(name: &str) -> Config {
-    Config::new(id(name), 1, 7, Tuning::default())
-}
-
-/// The nodes `a`, `b`, ... and the links between them.
-pub(super) struct World {
-    pub(super) now: Instant,
-    pub(super) nodes: BTreeMap<NodeId, Channels>,
+/// The links between nodes, and their applications.
+#[derive(Default)]
+pub(super) struct Fleet {
     /// Pairs with a link.
     links: BTreeMap<(NodeId, NodeId), LinkId>,
     last: u64,
-    mail: BTreeMap<(Instant, u64), (NodeId, LinkId, Data)>,
-    sent: u64,
     pub(super) delivered: Vec<(NodeId, ChannelName, Delivery)>,
     pub(super) answers: BTreeMap<(NodeId, Request), Result<Done, Refusal>>,
     pub(super) events: Vec<(NodeId, Event)>,
     requests: u64,
-    /// Copies of each broadcast's payload that came, those asked for included.
+    /// Copies of each broadcast that arrived, requested ones included.
     pub(super) copies: BTreeMap<crate::channel::UpdateId, usize>,
-    /// Nothing arrives on these links, either way.
+    /// Nothing arrives on these links, in either direction.
     pub(super) stalled: BTreeSet<LinkId>,
     /// Broadcasts, but no announcements, are lost on these links.
     pub(super) deaf: BTreeSet<LinkId>,
     pub(super) frame_max: usize,
-    /// Nodes that nobody knows the way to.
-    pub(super) unknown: BTreeSet<NodeId>,
 }
 
-impl World {
-    pub(super) fn new(names: &[&str]) -> Self {
-        let nodes = names.iter().enumerate().map(|(seed, name)| {
-            let node = Channels::new(config(name), seed as u64, Instant::ZERO);
-            (id(name), node)
-        });
-        Self {
-            now: Instant::ZERO,
-            nodes: nodes.collect(),
-            links: BTreeMap::new(),
-            last: 0,
-            mail: BTreeMap::new(),
-            sent: 0,
-            delivered: Vec::new(),
-            answers: BTreeMap::new(),
-            events: Vec::new(),
-            requests: 0,
-            copies: BTreeMap::new(),
-            stalled: BTreeSet::new(),
-            deaf: BTreeSet::new(),
-            frame_max: 0,
-            unknown: BTreeSet::new(),
-        }
-    }
+/// A message on a link.
+pub(super) struct Sent {
+    to: NodeId,
+    link: LinkId,
+    data: Data,
+}
 
-    /// A ring of so many nodes, with chords so that each has about four links.
-    pub(super) fn ring(count: usize) -> Self {
-        let names: Vec<String> = (0..count).map(|index| format!("n{index:03}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut world = Self::new(&names);
-        for index in 0..count {
-            world.link(names[index], names[(index + 1) % count]);
-            world.link(names[index], names[(index * 7 + 3) % count]);
-        }
-        world
-    }
+/// The channels of nodes `a`, `b`, ... and the links between them.
+pub(super) type World = testing::World<Fleet>;
 
-    pub(super) fn link(&mut self, one: &str, other: &str) -> LinkId {
-        let pair = ordered(one, other);
-        if one == other || self.links.contains_key(&pair) {
-            return LinkId(0);
-        }
-        self.last += 1;
-        let link = LinkId(self.last);
-        self.links.insert(pair, link);
-        self.tell(&[one, other]);
-        link
-    }
+impl Environment for Fleet {
+    type Node = NodeId;
+    type Machine = Channels;
+    type Event = Sent;
 
-    pub(super) fn unlink(&mut self, one: &str, other: &str) {
-        let link = self.links.remove(&ordered(one, other)).unwrap();
-        self.mail.retain(|_, (_, on, _)| *on != link);
-        self.tell(&[one, other]);
-    }
-
-    fn tell(&mut self, names: &[&str]) {
-        for name in names {
-            let me = id(name);
-            let mut neighbours = Vec::new();
-            for ((one, other), link) in &self.links {
-                let peer = if *one == me {
-                    other
-                } else if *other == me {
-                    one
+    fn perform(world: &mut World, node: &NodeId, output: Output) {
+        let fleet = &mut world.environment;
+        match output {
+            Output::Transmit { link, data } => world.send(node, link, data),
+            Output::Route(packet) => {
+                let route = if world.nodes.contains_key(&packet.to) {
+                    fleet.route(node, &packet)
                 } else {
-                    continue;
+                    Err(Failure::UnknownPeer)
                 };
-                neighbours.push(Neighbour {
-                    link: *link,
-                    peer: peer.clone(),
-                    lively: true,
-                });
+                let input = match route {
+                    Ok(link) => Input::Forward { link, packet },
+                    Err(failure) => Input::Unroutable { packet, failure },
+                };
+                world.step(node, input);
             }
-            self.step(&me, Input::Neighbours(neighbours));
+            Output::Deliver { channel, delivery } => {
+                if let Delivery::Message { payload, .. } = &delivery {
+                    let consumed = Input::Consumed {
+                        channel: channel.clone(),
+                        count: 1,
+                        bytes: payload.len(),
+                    };
+                    world.step(node, consumed);
+                }
+                let delivered = (node.clone(), channel, delivery);
+                world.environment.delivered.push(delivered);
+            }
+            Output::Answer { request, result } => {
+                let twice = fleet.answers.insert((node.clone(), request), result);
+                assert_eq!(twice, None, "answered twice");
+            }
+            Output::Report(event) => fleet.events.push((node.clone(), event)),
         }
     }
 
+    fn happen(world: &mut World, Sent { to, link, data }: Sent) {
+        for item in &data.items {
+            if let Item::Update { update, .. } = item {
+                let copies = &mut world.environment.copies;
+                *copies.entry(update.id.clone()).or_default() += 1;
+            }
+        }
+        world.step(&to, Input::Receive { link, data });
+    }
+
+    fn holds_back(&self, sent: &Sent) -> bool {
+        self.stalled.contains(&sent.link)
+    }
+}
+
+impl Fleet {
     fn neighbours(&self, me: &NodeId) -> Vec<(NodeId, LinkId)> {
         let found = self.links.iter().filter_map(|((one, other), link)| {
             if one == me {
@@ -146,126 +120,95 @@ impl World {
         found.collect()
     }
 
-    /// The link on which the shortest way begins that passes none of these.
-    fn way(&self, me: &NodeId, parcel: &Parcel) -> Result<LinkId, Failure> {
-        if self.unknown.contains(&parcel.to) || !self.nodes.contains_key(&parcel.to) {
-            return Err(Failure::UnknownPeer);
-        }
+    /// The link that the shortest route begins with that passes no node of the packet's path.
+    fn route(&self, me: &NodeId, packet: &Packet) -> Result<LinkId, Failure> {
         let mut front: Vec<(NodeId, LinkId)> = self.neighbours(me);
-        let mut seen: BTreeSet<NodeId> = parcel.path.iter().cloned().collect();
+        let mut seen: BTreeSet<NodeId> = packet.path.iter().cloned().collect();
         while !front.is_empty() {
             let mut next = Vec::new();
             for (node, link) in front {
-                if node == parcel.to {
+                if node == packet.to {
                     return Ok(link);
                 }
                 if seen.insert(node.clone()) {
-                    next.extend(
-                        self.neighbours(&node)
-                            .into_iter()
-                            .map(|(node, _)| (node, link)),
-                    );
+                    let behind = self.neighbours(&node).into_iter();
+                    next.extend(behind.map(|(node, _)| (node, link)));
                 }
             }
             front = next;
         }
         Err(Failure::NoRoute)
     }
+}
 
-    pub(super) fn step(&mut self, name: &NodeId, input: Input) {
-        let mut out = Outbox::new();
-        self.nodes
-            .get_mut(name)
-            .unwrap()
-            .step(self.now, input, &mut out);
-        self.perform(name, out);
+impl World {
+    pub(super) fn new(names: &[&str]) -> Self {
+        let mut world = Self::around(Fleet::default());
+        for (seed, name) in names.iter().enumerate() {
+            let channels = Channels::new(config(name), seed as u64, Instant::ZERO);
+            world.nodes.insert(id(name), channels);
+        }
+        world
     }
 
-    fn perform(&mut self, name: &NodeId, mut out: Outbox<Output>) {
-        for order in out.drain().collect::<Vec<_>>() {
-            match order {
-                Output::Transmit { link, data } => self.send(name, link, data),
-                Output::Route(parcel) => {
-                    let input = match self.way(name, &parcel) {
-                        Ok(link) => Input::Forward { link, parcel },
-                        Err(failure) => Input::Unroutable { parcel, failure },
-                    };
-                    self.step(name, input);
-                }
-                Output::Deliver { channel, delivery } => {
-                    if let Delivery::Message { payload, .. } = &delivery {
-                        self.step(
-                            name,
-                            Input::Consumed {
-                                channel: channel.clone(),
-                                count: 1,
-                                bytes: payload.len(),
-                            },
-                        );
-                    }
-                    self.delivered.push((name.clone(), channel, delivery));
-                }
-                Output::Answer { request, result } => {
-                    let twice = self.answers.insert((name.clone(), request), result);
-                    assert_eq!(twice, None, "answered twice");
-                }
-                Output::Report(event) => self.events.push((name.clone(), event)),
-            }
+    /// A ring of `count` nodes, with chords so that each has about four links.
+    pub(super) fn ring(count: usize) -> Self {
+        let names: Vec<String> = (0..count).map(|index| format!("n{index:03}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut world = Self::new(&names);
+        for index in 0..count {
+            world.link(names[index], names[(index + 1) % count]);
+            world.link(names[index], names[(index * 7 + 3) % count]);
+        }
+        world
+    }
+
+    pub(super) fn link(&mut self, one: &str, other: &str) -> LinkId {
+        let pair = ordered(one, other);
+        let fleet = &mut self.environment;
+        if one == other || fleet.links.contains_key(&pair) {
+            return LinkId(0);
+        }
+        fleet.last += 1;
+        let link = LinkId(fleet.last);
+        fleet.links.insert(pair, link);
+        self.tell_neighbours(&[one, other]);
+        link
+    }
+
+    pub(super) fn unlink(&mut self, one: &str, other: &str) {
+        let links = &mut self.environment.links;
+        let link = links.remove(&ordered(one, other)).unwrap();
+        self.retain_events(|sent| sent.link != link);
+        self.tell_neighbours(&[one, other]);
+    }
+
+    fn tell_neighbours(&mut self, names: &[&str]) {
+        for name in names.iter().map(|name| id(name)) {
+            let neighbours = self.environment.neighbours(&name).into_iter();
+            let neighbours = neighbours.map(|(peer, link)| Neighbour {
+                link,
+                peer,
+                lively: true,
+            });
+            let input = Input::Neighbours(neighbours.collect());
+            self.step(&name, input);
         }
     }
 
     fn send(&mut self, from: &NodeId, link: LinkId, mut data: Data) {
-        let Some((pair, _)) = self.links.iter().find(|(_, known)| **known == link) else {
+        let fleet = &mut self.environment;
+        let Some((pair, _)) = fleet.links.iter().find(|(_, known)| **known == link) else {
             return;
         };
         let to = if pair.0 == *from { &pair.1 } else { &pair.0 };
-        self.frame_max = self.frame_max.max(data.encoded_len());
-        if self.deaf.contains(&link) {
+        let to = to.clone();
+        fleet.frame_max = fleet.frame_max.max(data.encoded_len());
+        if fleet.deaf.contains(&link) {
             data.items
                 .retain(|item| !matches!(item, Item::Update { .. }));
         }
-        self.sent += 1;
-        self.mail
-            .insert((self.now + LATENCY, self.sent), (to.clone(), link, data));
-    }
-
-    /// Lets time pass.
-    pub(super) fn run(&mut self, duration: Duration) {
-        let end = self.now + duration;
-        loop {
-            let mail = self
-                .mail
-                .iter()
-                .find(|(_, (_, link, _))| !self.stalled.contains(link));
-            let mail = mail.map(|(key, _)| *key);
-            let deadlines = self
-                .nodes
-                .iter()
-                .filter_map(|(id, node)| Some((node.next_deadline()?, id.clone())));
-            let wake = deadlines.min();
-            let wakes = wake.as_ref().map(|(at, _)| *at);
-            let next = mail.map(|(at, _)| at).into_iter().chain(wakes).min();
-            let Some(at) = next.filter(|at| *at <= end) else {
-                break;
-            };
-            self.now = self.now.max(at);
-            if let Some(key) = mail.filter(|(due, _)| *due <= at) {
-                let Some((to, link, data)) = self.mail.remove(&key) else {
-                    break;
-                };
-                for item in &data.items {
-                    if let Item::Update { update, .. } = item {
-                        *self.copies.entry(update.id.clone()).or_default() += 1;
-                    }
-                }
-                self.step(&to, Input::Receive { link, data });
-            } else if let Some((_, name)) = wake {
-                let mut out = Outbox::new();
-                wake_checked(self.nodes.get_mut(&name).unwrap(), self.now, &mut out);
-                self.perform(&name, out);
-            }
-        }
-        self.now = end;
+        self.schedule(LATENCY, Sent { to, link, data });
     }
 
     pub(super) fn millis(&mut self, millis: u64) {
@@ -273,8 +216,8 @@ impl World {
     }
 
     fn request(&mut self) -> Request {
-        self.requests += 1;
-        Request(self.requests)
+        self.environment.requests += 1;
+        Request(self.environment.requests)
     }
 
     pub(super) fn open(&mut self, name: &str, on: &str, kind: Kind) -> Result<Done, Refusal> {
@@ -296,7 +239,7 @@ impl World {
                 options,
             },
         );
-        self.answers[&(id(name), request)].clone()
+        self.environment.answers[&(id(name), request)].clone()
     }
 
     /// Opens a channel everywhere.
@@ -317,7 +260,7 @@ impl World {
                 payload: bytes(text),
             },
         );
-        self.answers[&(id(name), request)].clone()
+        self.environment.answers[&(id(name), request)].clone()
     }
 
     pub(super) fn transact(
@@ -335,7 +278,7 @@ impl World {
                 transaction,
             },
         );
-        self.answers[&(id(name), request)].clone()
+        self.environment.answers[&(id(name), request)].clone()
     }
 
     pub(super) fn put(
@@ -370,9 +313,10 @@ impl World {
         (id(from), request)
     }
 
-    /// What was broadcast to a node's application, as text.
+    /// The broadcasts and messages delivered to a node's application, as text.
     pub(super) fn heard(&self, name: &str) -> Vec<String> {
         let mine = self
+            .environment
             .delivered
             .iter()
             .filter(|(node, _, _)| node.as_str() == name);

@@ -351,7 +351,7 @@ fn a_welcome_ends_the_dial_and_loses_to_a_better_link_that_came_meanwhile() {
             };
             assert!(given.iter().any(|(_, order)| *order == goodbye));
         }
-        assert_eq!(all.machine.dials.len(), 0);
+        assert_eq!(all.machine.dialer.len(), 0);
     }
 }
 

@@ -366,7 +366,7 @@ fn beside_the_rings() -> (Neighbourhood, usize) {
 }
 
 /// All whom the rings put beside a member say that they miss it.
-fn missed_by_all(all: &mut Neighbourhood, missed: usize, proof: Option<crate::time::Duration>) {
+fn missed_by_all(all: &mut Neighbourhood, missed: usize, proof: Option<Duration>) {
     for index in (1..=12).filter(|index| *index != missed) {
         let report = says(index, 2, &[(missed, true, proof)]);
         all.hears(index as u64, reports(&[report]));
@@ -520,7 +520,7 @@ fn a_forgotten_member_that_somebody_still_names_keeps_its_place() {
 }
 
 /// `n0`, which has just forgotten `n7`, of which nobody else says anything any more.
-fn with_a_forgotten_member(forget_after: crate::time::Duration) -> Neighbourhood {
+fn with_a_forgotten_member(forget_after: Duration) -> Neighbourhood {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = forget_after;
     let mut all = Neighbourhood::of(settings, 3);
@@ -665,7 +665,7 @@ fn who_is_told_of_the_gone_believes_whoever_hears_them() {
         );
         // Nothing is held against it either: its own edge is there.
         let handle = all.machine.topology().handle(&name(7)).unwrap();
-        all.machine.clear_edge(handle);
+        all.machine.self_record.clear_edge(handle);
         all.rest(ms(100));
     }
 }
@@ -687,11 +687,11 @@ fn probing_begins_anew_when_somebody_dies_after_all_were_well() {
     let mut all = Neighbourhood::new(3);
     suspect(&mut all);
     all.rest(ms(12_000));
-    assert!(all.machine.probe_from.is_some());
+    assert!(all.machine.prober.has_start());
     all.hears(1, reports(&[says(1, 3, &[(7, false, Some(ms(0)))])]));
     all.rest(ms(1_500));
-    assert!(all.machine.limbo.is_empty());
-    assert_eq!(all.machine.probe_from, None);
+    assert!(all.machine.members.down().is_empty());
+    assert!(!all.machine.prober.has_start());
 }
 
 #[test]
@@ -708,8 +708,7 @@ fn when_a_member_was_heard_outlives_the_link_it_was_heard_on() {
     let link = LinkId(1);
     let reason = CloseReason::Farewell;
     all.give(Input::Closed { link, reason });
-    all.machine
-        .drop_link(link, LinkEnd::Lost, &mut Outbox::new());
+    all.machine.drop_link(link, LinkEnd::Lost);
     assert_eq!(all.machine.last_heard(handle), heard);
     all.greet(9, 1);
     assert_eq!(all.machine.last_heard(handle), Some(all.now));

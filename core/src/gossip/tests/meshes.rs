@@ -7,41 +7,32 @@ use std::collections::BTreeMap;
 #[test]
 fn two_nodes_that_know_one_address_see_each_other() {
     let mut world = World::new(2);
-    world.run_for(secs(2));
+    world.run(secs(2));
     world.assert_whole(2);
-    assert_eq!(world.hosts[1].machine.phase(), Phase::Running);
+    assert_eq!(world.nodes[&1].phase(), Phase::Running);
 }
 
 #[test]
 fn thirty_nodes_join_through_one_seed() {
     let mut world = World::new(30);
-    world.run_for(secs(1));
+    world.run(secs(1));
     world.assert_whole(30);
-    world.run_for(secs(60));
+    world.run(secs(60));
     world.assert_whole(30);
-    for host in &world.hosts {
-        let links = host.machine.links(world.now).count();
-        assert!(
-            (3..=14).contains(&links),
-            "{} has {links} links",
-            host.machine.id()
-        );
-        assert_eq!(
-            host.events
-                .iter()
-                .filter(|event| matches!(event, Event::PeerDown { .. }))
-                .count(),
-            0
-        );
+    for (index, machine) in &world.nodes {
+        let links = machine.links(world.now).count();
+        assert!((3..=14).contains(&links), "n{index} has {links} links");
+        let deaths = world.count(*index, |event| matches!(event, Event::PeerDown { .. }));
+        assert_eq!(deaths, 0);
     }
 }
 
 #[test]
 fn a_killed_node_is_down_everywhere_within_five_seconds_and_back_after_a_restart() {
     let mut world = World::new(10);
-    world.run_for(secs(30));
+    world.run(secs(30));
     world.kill(4);
-    world.run_for(secs(5));
+    world.run(secs(5));
     for index in (0..10).filter(|index| *index != 4) {
         assert_eq!(
             world.statuses(index),
@@ -51,7 +42,7 @@ fn a_killed_node_is_down_everywhere_within_five_seconds_and_back_after_a_restart
         );
     }
     world.boot(4, config(4, 2, &[0]));
-    world.run_for(secs(2));
+    world.run(secs(2));
     for index in 0..10 {
         assert_eq!(
             world.statuses(index),
@@ -60,17 +51,17 @@ fn a_killed_node_is_down_everywhere_within_five_seconds_and_back_after_a_restart
             name(index)
         );
     }
-    world.run_for(secs(8));
+    world.run(secs(8));
     world.assert_whole(10);
 }
 
 #[test]
 fn two_halves_find_each_other_again_without_a_flicker() {
     let mut world = World::new(12);
-    world.run_for(secs(30));
+    world.run(secs(30));
     let (left, right): (Vec<usize>, Vec<usize>) = (0..12).partition(|index| index % 2 == 0);
     world.cut_between(&left, &right);
-    world.run_for(secs(40));
+    world.run(secs(40));
     for index in 0..12 {
         assert_eq!(
             world.statuses(index),
@@ -79,11 +70,9 @@ fn two_halves_find_each_other_again_without_a_flicker() {
             name(index)
         );
     }
-    for host in &mut world.hosts {
-        host.events.clear();
-    }
-    world.cut.clear();
-    world.run_for(secs(3));
+    world.environment.events.clear();
+    world.environment.cut.clear();
+    world.run(secs(3));
     for index in 0..12 {
         assert_eq!(
             world.statuses(index),
@@ -96,17 +85,17 @@ fn two_halves_find_each_other_again_without_a_flicker() {
             0
         );
     }
-    world.run_for(secs(40));
+    world.run(secs(40));
     world.assert_whole(12);
 }
 
 #[test]
 fn a_farewell_is_no_death() {
     let mut world = World::new(6);
-    world.run_for(secs(20));
-    world.step(3, Input::Leave);
-    world.run_for(secs(2));
-    assert_eq!(world.hosts[3].machine.phase(), Phase::Left);
+    world.run(secs(20));
+    world.step(&3, Input::Leave);
+    world.run(secs(2));
+    assert_eq!(world.nodes[&3].phase(), Phase::Left);
     for index in [0, 1, 2, 4, 5] {
         assert_eq!(
             world.statuses(index),
@@ -136,19 +125,19 @@ fn newcomers_do_not_keep_the_dead_remembered() {
         let seeds: &[usize] = if index == 0 { &[] } else { &[0] };
         world.boot(index, settings(index, seeds));
     }
-    world.run_for(secs(20));
+    world.run(secs(20));
     world.kill(5);
-    world.step(4, Input::Leave);
+    world.step(&4, Input::Leave);
     for index in 6..12 {
-        world.run_for(secs(12));
+        world.run(secs(12));
         let seed = if index == 6 { 0 } else { index - 1 };
         world.boot(index, settings(index, &[seed]));
     }
     for index in (0..12).filter(|index| ![4, 5].contains(index)) {
-        world.run_for(secs(1));
+        world.run(secs(1));
         for gone in [4, 5] {
             assert_eq!(
-                world.hosts[index].machine.member(&name(gone)),
+                world.nodes[&index].member(&name(gone)),
                 None,
                 "{} remembers {}",
                 name(index),
@@ -156,10 +145,10 @@ fn newcomers_do_not_keep_the_dead_remembered() {
             );
         }
     }
-    world.run_for(secs(30));
+    world.run(secs(30));
     for index in (0..12).filter(|index| ![4, 5].contains(index)) {
         for gone in [4, 5] {
-            let handle = world.hosts[index].machine.topology().handle(&name(gone));
+            let handle = world.nodes[&index].topology().handle(&name(gone));
             assert_eq!(
                 handle,
                 None,
@@ -174,9 +163,9 @@ fn newcomers_do_not_keep_the_dead_remembered() {
 #[test]
 fn a_link_that_is_wanted_is_made_and_kept_and_closed_when_it_is_not_wanted_any_more() {
     let mut world = World::new(30);
-    world.run_for(secs(60));
+    world.run(secs(60));
     let is_linked = |world: &World, peer: &NodeId| {
-        let mut links = world.hosts[3].machine.links(world.now);
+        let mut links = world.nodes[&3].links(world.now);
         links.any(|link| link.peer == *peer)
     };
     let peer = (0..30)
@@ -187,13 +176,13 @@ fn a_link_that_is_wanted_is_made_and_kept_and_closed_when_it_is_not_wanted_any_m
         peer: peer.clone(),
         wanted,
     };
-    world.step(3, want(true));
-    world.run_for(secs(1));
+    world.step(&3, want(true));
+    world.run(secs(1));
     assert!(is_linked(&world, &peer));
-    world.run_for(secs(90));
+    world.run(secs(90));
     assert!(is_linked(&world, &peer));
-    world.step(3, want(false));
-    world.run_for(secs(90));
+    world.step(&3, want(false));
+    world.run(secs(90));
     assert!(!is_linked(&world, &peer));
 }
 
@@ -205,10 +194,10 @@ fn without_discovery_only_targets_are_dialled_and_everybody_is_seen_all_the_same
         config.discovery = false;
         world.boot(index, config);
     }
-    world.run_for(secs(60));
+    world.run(secs(60));
     world.assert_whole(8);
-    for host in &world.hosts[1..] {
-        assert_eq!(host.machine.links(world.now).count(), 1);
+    for machine in world.nodes.values().skip(1) {
+        assert_eq!(machine.links(world.now).count(), 1);
     }
     let is_suspicion = |event: &Event| matches!(event, Event::PeerSuspected { .. });
     let is_death = |event: &Event| matches!(event, Event::PeerDown { .. });
@@ -221,9 +210,9 @@ fn without_discovery_only_targets_are_dialled_and_everybody_is_seen_all_the_same
         assert_eq!(world.count(index, is_death), 0);
     }
     world.kill(7);
-    world.run_for(secs(15));
+    world.run(secs(15));
     assert!((0..7).all(|index| world.count(index, is_death) == 1));
-    world.step(3, Input::Discover(true));
-    world.run_for(secs(10));
-    assert!(world.hosts[3].machine.links(world.now).count() > 1);
+    world.step(&3, Input::Discover(true));
+    world.run(secs(10));
+    assert!(world.nodes[&3].links(world.now).count() > 1);
 }

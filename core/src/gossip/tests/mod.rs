@@ -1,5 +1,6 @@
 //! The machine alone, step by step, and among its like in a small world.
 
+pub(super) mod context;
 mod doubting;
 mod greeting;
 mod listening;

@@ -8,6 +8,7 @@
 use super::super::message::{AgedReport, Frame, Hello, Sync, UpdateId};
 use super::super::*;
 use super::world::{config, name};
+use crate::testing::alone::Alone;
 use crate::time::Duration;
 use crate::topology::publication::PublicationKind;
 use crate::topology::record::{Edge, Rank, Record, Report};
@@ -15,11 +16,8 @@ use crate::topology::record::{Edge, Rank, Record, Report};
 /// An order and when it was given.
 pub(super) type Order = (Instant, Output);
 
-/// The node `n0`, and who is linked to it.
-pub(super) struct Neighbourhood {
-    pub(super) machine: Gossip,
-    pub(super) now: Instant,
-}
+/// The node `n0` among neighbours that the test plays.
+pub(super) type Neighbourhood = Alone<Gossip>;
 
 pub(super) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -190,12 +188,6 @@ impl Neighbourhood {
         })
     }
 
-    pub(super) fn give(&mut self, input: Input) -> Vec<Order> {
-        let mut out = Outbox::new();
-        self.machine.step(self.now, input, &mut out);
-        out.drain().map(|order| (self.now, order)).collect()
-    }
-
     /// The neighbour over `link` sends a frame.
     pub(super) fn hears(&mut self, link: u64, frame: Frame) -> Vec<Order> {
         self.give(Input::Receive {
@@ -204,16 +196,9 @@ impl Neighbourhood {
         })
     }
 
-    /// Lets time pass in which nobody says anything.
+    /// Lets time pass without messages of neighbours.
     pub(super) fn silence(&mut self, duration: Duration) -> Vec<Order> {
-        let end = self.now + duration;
-        let mut orders = Vec::new();
-        while let Some(at) = self.machine.next_deadline().filter(|at| *at <= end) {
-            self.now = at.max(self.now);
-            orders.extend(self.give(Input::Wake));
-        }
-        self.now = end;
-        orders
+        self.pass(duration)
     }
 
     /// Lets time pass in which these links are heard four times a second.
@@ -265,10 +250,10 @@ impl Neighbourhood {
     /// Whom the rings put beside `n0`.
     pub(super) fn ring_neighbours(&self) -> Vec<NodeId> {
         self.machine
-            .topology
-            .ring_neighbours(self.machine.me)
+            .topology()
+            .ring_neighbours(self.machine.me())
             .into_iter()
-            .filter_map(|handle| self.machine.id_of(handle))
+            .filter_map(|handle| self.machine.context.id_of(handle))
             .collect()
     }
 }

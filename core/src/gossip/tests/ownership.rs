@@ -183,8 +183,13 @@ fn no_more_edges_are_spoken_of_than_the_bound() {
     let mut all = Neighbourhood::new(1);
     let count = EDGES_MAX + 30;
     for index in 0..count {
-        let peer = all.machine.topology.intern(&name(100 + index)).unwrap();
-        all.machine.set_edge(peer, true, None);
+        let peer = all
+            .machine
+            .context
+            .topology
+            .intern(&name(100 + index))
+            .unwrap();
+        all.machine.self_record.set_edge(peer, true, None);
     }
     all.hears(1, message::Frame::default());
     assert_eq!(all.own_report().len(), EDGES_MAX);

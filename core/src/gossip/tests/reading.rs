@@ -93,13 +93,7 @@ fn random_links_begin_after_one_to_two_intervals() {
         all.hears(1, records(&[news(index, 1)]));
     }
     // Not every draw is a member that can be dialled; a ring's dials are told apart by their purpose alone.
-    let random = |all: &Neighbourhood| {
-        all.machine
-            .dials
-            .values()
-            .filter(|dial| dial.purpose == dialer::Purpose::RandomLink)
-            .count()
-    };
+    let random = |all: &Neighbourhood| all.machine.dialer.count(dialer::Purpose::RandomLink);
     let mut first = None;
     while all.now < Instant::ZERO + Duration::from_secs(400) && first.is_none() {
         all.rest(ms(250));

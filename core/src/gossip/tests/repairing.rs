@@ -214,7 +214,7 @@ fn a_hash_that_differs_while_the_view_changes_is_answered_once_it_rests() {
     assert_eq!(hashes(&all.rest(ms(5_000)), 1).len(), 0, "all is told");
     // It changes to and fro: what was told last is true again.
     let own = all.machine.hash();
-    all.machine.changed = all.now;
+    all.machine.anti_entropy.set_changed(all.now);
     all.hears(1, hash(own ^ 1));
     assert_eq!(hashes(&all.rest(ms(3_000)), 1).len(), 1);
 }

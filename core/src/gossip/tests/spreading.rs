@@ -616,7 +616,7 @@ fn a_restart_is_told_and_so_is_a_farewell_that_was_a_lie() {
 #[test]
 fn the_last_words_of_a_node_that_leaves_in_haste_go_out() {
     let mut settings = super::world::config(0, 5, &[]);
-    settings.tuning.leave_linger = core::time::Duration::from_micros(500);
+    settings.tuning.leave_linger = Duration::from_micros(500);
     let mut all = Neighbourhood::of(settings, 2);
     let mut content = all.machine.record().content().clone();
     content.nickname = "last".into();

@@ -186,8 +186,8 @@ fn the_older_of_two_machines_with_one_id_stops_and_names_the_other() {
     );
 }
 
-#[test]
-fn a_node_that_finds_its_previous_life_takes_a_higher_epoch_once_that_is_stored() {
+/// A machine at one millisecond, refused by `n1` because a previous life of `n0` is known there: the refusal's orders.
+fn refused_for_a_previous_life() -> (Gossip, Vec<Output>) {
     let mut machine = Gossip::new(config(0, 5, &[1]), 1, Instant::ZERO);
     orders(&mut machine, Instant::ZERO, Input::Start);
     let at = Instant::from_millis(1);
@@ -227,12 +227,22 @@ fn a_node_that_finds_its_previous_life_takes_a_higher_epoch_once_that_is_stored(
             message: Message::Refuse(refusal),
         },
     );
-    assert!(
-        given
-            .iter()
-            .any(|order| matches!(order, Output::Store { epoch: 10, .. })),
-        "{given:?}"
-    );
+    (machine, given)
+}
+
+fn stores(orders: &[Output]) -> Vec<(Ticket, u64)> {
+    let stores = orders.iter().filter_map(|order| match order {
+        Output::Store { ticket, epoch } => Some((*ticket, *epoch)),
+        _ => None,
+    });
+    stores.collect()
+}
+
+#[test]
+fn a_node_that_finds_its_previous_life_takes_a_higher_epoch_once_that_is_stored() {
+    let (mut machine, given) = refused_for_a_previous_life();
+    assert_eq!(stores(&given), [(Ticket(1), 10)]);
+    let at = Instant::from_millis(1);
     orders(&mut machine, at, Input::Stored { ticket: Ticket(1) });
     assert_eq!(machine.record().rank().epoch, 10);
     let dialled = orders(&mut machine, Instant::from_millis(900), Input::Wake);
@@ -242,6 +252,68 @@ fn a_node_that_finds_its_previous_life_takes_a_higher_epoch_once_that_is_stored(
             .any(|order| matches!(order, Output::Dial { .. })),
         "{dialled:?}"
     );
+}
+
+#[test]
+fn an_epoch_that_could_not_be_stored_is_ordered_again_after_a_second() {
+    let (mut machine, given) = refused_for_a_previous_life();
+    let [(ticket, epoch)] = stores(&given)[..] else {
+        panic!("{given:?}")
+    };
+    for second in 0..3 {
+        let failed_at = Instant::from_millis(1 + second * 1_000);
+        let failed = Input::StoreFailed { ticket };
+        assert_eq!(stores(&orders(&mut machine, failed_at, failed)), []);
+        // The failure of an order that was replaced changes nothing.
+        let other = Input::StoreFailed { ticket: Ticket(99) };
+        orders(
+            &mut machine,
+            Instant::from_millis(500 + second * 1_000),
+            other,
+        );
+        let early = Instant::from_millis(1_000 + second * 1_000);
+        assert_eq!(stores(&orders(&mut machine, early, Input::Wake)), []);
+        let due = Instant::from_millis(1_001 + second * 1_000);
+        assert!(machine.next_deadline().is_some_and(|at| at <= due));
+        let again = orders(&mut machine, due, Input::Wake);
+        assert_eq!(stores(&again), [(ticket, epoch)]);
+    }
+    let at = Instant::from_millis(3_500);
+    orders(&mut machine, at, Input::Stored { ticket });
+    assert_eq!(machine.record().rank().epoch, epoch);
+    for millis in [4_100, 5_100, 6_100] {
+        let given = orders(&mut machine, Instant::from_millis(millis), Input::Wake);
+        assert_eq!(stores(&given), []);
+    }
+}
+
+#[test]
+fn a_link_is_ordered_open_once_both_ends_agreed_on_it() {
+    let (mut machine, link) = with_a_neighbour();
+    let opened = |given: &[Output]| {
+        let opened = given.iter().filter_map(|order| match order {
+            Output::LinkOpened { link } => Some(*link),
+            _ => None,
+        });
+        opened.collect::<Vec<_>>()
+    };
+    let record = Record::new(name(2), rank(1, 9, 1), config(2, 1, &[]).content);
+    let (second, peer) = (LinkId(2), name(2));
+    let given = orders(
+        &mut machine,
+        Instant::ZERO,
+        Input::Accepted { link: second, peer },
+    );
+    assert_eq!(opened(&given), []);
+    let greets = |link| Input::Receive {
+        link,
+        message: hello(record.clone(), 1),
+    };
+    let given = orders(&mut machine, Instant::ZERO, greets(second));
+    assert_eq!(opened(&given), [second]);
+    // A second hello ends the link; nothing is opened again.
+    let given = orders(&mut machine, Instant::ZERO, greets(link));
+    assert_eq!(opened(&given), []);
 }
 
 #[test]

@@ -313,6 +313,36 @@ fn a_target_that_is_a_member_is_left_alone_and_dialled_again_when_that_is_down()
 }
 
 #[test]
+fn an_edit_adds_and_removes_targets_and_is_rejected_as_a_whole_if_too_many_result() {
+    let mut all = fresh(&[1, 2]);
+    all.silence(ms(1));
+    let known = |all: &Neighbourhood| {
+        let targets = all.machine.targets();
+        targets
+            .map(|(address, ..)| address.clone())
+            .collect::<Vec<_>>()
+    };
+    all.give(Input::EditTargets {
+        add: vec![to(3), to(2), to(3)],
+        remove: vec![to(1), to(9)],
+    });
+    assert_eq!(known(&all), [to(2), to(3)]);
+    let given = all.silence(ms(900));
+    assert!(dials(&given).iter().any(|(_, _, found)| *found == to(3)));
+    let numbered = |at: usize| Address::Name(format!("host-{at}:1"));
+    all.give(Input::EditTargets {
+        add: (0..TARGETS_MAX).map(numbered).collect(),
+        remove: vec![to(2)],
+    });
+    assert_eq!(known(&all), [to(2), to(3)], "one too many");
+    all.give(Input::EditTargets {
+        add: (0..TARGETS_MAX).map(numbered).collect(),
+        remove: vec![to(2), to(3)],
+    });
+    assert_eq!(known(&all).len(), TARGETS_MAX);
+}
+
+#[test]
 fn new_targets_are_added_or_take_the_place_of_the_old() {
     let mut all = fresh(&[1]);
     all.silence(ms(1));
@@ -637,8 +667,8 @@ fn whom_nobody_names_any_more_takes_no_place() {
 
 /// What `n0` dials when it looks its wants over.
 fn looks_over(all: &mut Neighbourhood) -> usize {
-    let mut out = Outbox::new();
-    all.machine.weave(&mut out);
+    all.machine.reconcile_links();
+    let mut out = core::mem::take(&mut all.machine.context.out);
     let dial = |order: &Output| matches!(order, Output::Dial { .. });
     out.drain().filter(dial).count()
 }
@@ -657,13 +687,13 @@ fn a_young_dial_keeps_the_next_on_the_ring_waiting() {
 #[test]
 fn an_id_that_is_waited_for_or_greeted_keeps_its_place() {
     let keeps = |all: &mut Neighbourhood, index| {
-        all.machine.maintain(&mut Outbox::new());
+        all.machine.maintain();
         all.machine.topology().handle(&name(index)).is_some()
     };
     let mut all = Neighbourhood::new(1);
     all.hears(1, announces(&[named(7, 1)]));
     assert!(keeps(&mut all, 7), "its record is on its way");
-    all.machine.missing.clear();
+    all.machine.dissemination.clear_missing();
     assert!(!keeps(&mut all, 7));
 
     let mut all = fresh(&[9]);

@@ -1,47 +1,109 @@
-//! A small world for machines: one latency, no loss, cuts and crashes.
+//! Whole meshes on the helper world: one latency, no loss, cuts and crashes.
 
 use super::super::*;
 use crate::random::mix;
 use crate::size::Encoded;
+use crate::testing::world::{self as testing, Environment};
 use crate::time::{Duration, Wall};
 use crate::topology::record::{Content, Service};
 use core::net::{Ipv4Addr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) const LATENCY: Duration = Duration::from_millis(1);
+const LATENCY: Duration = Duration::from_millis(1);
 
-#[derive(Debug)]
-pub(super) enum What {
-    Deliver {
-        to: usize,
-        input: Input,
-    },
-    Wake {
-        to: usize,
-    },
-    Syn {
+/// An end of a link: the host, and its number for the link.
+type End = (usize, LinkId);
+
+/// Something under way on the network.
+pub(super) enum UnderWay {
+    /// An input of the machine on a host.
+    Input(usize, Input),
+    /// A request to connect.
+    Connect {
         from: usize,
         dial: DialId,
         address: SocketAddr,
     },
 }
 
-pub(super) struct Host {
-    pub(super) machine: Gossip,
-    pub(super) up: bool,
-    /// Our link, to the other host and its link.
-    pub(super) links: BTreeMap<LinkId, (usize, LinkId)>,
-    pub(super) made: u64,
-    pub(super) events: Vec<Event>,
-    pub(super) sent: usize,
+/// The links between hosts, and the events that machines reported.
+#[derive(Default)]
+pub(super) struct Network {
+    /// Each end of a link to the other.
+    links: BTreeMap<End, End>,
+    made: BTreeMap<usize, u64>,
+    pub(super) events: BTreeMap<usize, Vec<Event>>,
+    pub(super) cut: BTreeSet<(usize, usize)>,
 }
 
-pub(super) struct World {
-    pub(super) now: Instant,
-    pub(super) order: u64,
-    pub(super) heap: BTreeMap<(Instant, u64), What>,
-    pub(super) hosts: Vec<Host>,
-    pub(super) cut: BTreeSet<(usize, usize)>,
+/// The hosts `n0`, `n1`, ... and the network between them.
+pub(super) type World = testing::World<Network>;
+
+impl Environment for Network {
+    type Node = usize;
+    type Machine = Gossip;
+    type Event = UnderWay;
+
+    fn perform(world: &mut World, index: &usize, output: Output) {
+        let from = *index;
+        match output {
+            Output::Dial {
+                dial,
+                address: Address::Socket(address),
+            } => {
+                let connect = UnderWay::Connect {
+                    from,
+                    dial,
+                    address,
+                };
+                world.schedule(3 * LATENCY, connect);
+            }
+            Output::Send { link, message } => {
+                assert!(message.encoded_len() <= message::FRAME_BYTES_MAX);
+                if let Some((to, link)) = world.environment.links.get(&(from, link)).copied() {
+                    world.send(from, to, Input::Receive { link, message });
+                }
+            }
+            Output::Close { link } => {
+                if let Some((to, link)) = world.environment.unlink((from, link)) {
+                    let reason = CloseReason::Farewell;
+                    world.send(from, to, Input::Closed { link, reason });
+                }
+            }
+            Output::Store { ticket, .. } => {
+                world.schedule(LATENCY, UnderWay::Input(from, Input::Stored { ticket }));
+            }
+            Output::Report(event) => {
+                let events = world.environment.events.entry(from).or_default();
+                events.push(event);
+            }
+            Output::Dial { .. } | Output::LinkOpened { .. } | Output::Left => {}
+        }
+    }
+
+    fn happen(world: &mut World, event: UnderWay) {
+        match event {
+            UnderWay::Input(to, input) => world.step(&to, input),
+            UnderWay::Connect {
+                from,
+                dial,
+                address,
+            } => world.connect(from, dial, address),
+        }
+    }
+}
+
+impl Network {
+    fn number(&mut self, host: usize) -> LinkId {
+        let made = self.made.entry(host).or_default();
+        *made += 1;
+        LinkId(*made)
+    }
+
+    /// Removes one end of a link. Returns the other end.
+    fn unlink(&mut self, end: End) -> Option<End> {
+        self.links.remove(&end)
+    }
 }
 
 pub(super) fn name(index: usize) -> NodeId {
@@ -72,13 +134,7 @@ pub(super) fn config(index: usize, epoch: u64, seeds: &[usize]) -> Config {
 
 impl World {
     pub(super) fn new(count: usize) -> Self {
-        let mut world = Self {
-            now: Instant::ZERO,
-            order: 0,
-            heap: BTreeMap::new(),
-            hosts: Vec::new(),
-            cut: BTreeSet::new(),
-        };
+        let mut world = Self::around(Network::default());
         for index in 0..count {
             let seeds: &[usize] = if index == 0 { &[] } else { &[0] };
             world.boot(index, config(index, 1, seeds));
@@ -88,225 +144,71 @@ impl World {
 
     pub(super) fn boot(&mut self, index: usize, config: Config) {
         let machine = Gossip::new(config, index as u64, self.now);
-        let made = self.hosts.get(index).map_or(0, |host| host.made);
-        let host = Host {
-            machine,
-            up: true,
-            links: BTreeMap::new(),
-            made,
-            events: Vec::new(),
-            sent: 0,
-        };
-        if index == self.hosts.len() {
-            self.hosts.push(host);
-        } else {
-            self.hosts[index] = host;
-        }
-        self.schedule(
-            Duration::ZERO,
-            What::Deliver {
-                to: index,
-                input: Input::Start,
-            },
-        );
-    }
-
-    pub(super) fn schedule(&mut self, after: Duration, what: What) {
-        self.order += 1;
-        self.heap.insert((self.now + after, self.order), what);
-    }
-
-    pub(super) fn passes(&self, from: usize, to: usize) -> bool {
-        !self.cut.contains(&(from, to)) && self.hosts[from].up && self.hosts[to].up
+        self.nodes.insert(index, machine);
+        self.environment.events.remove(&index);
+        self.step(&index, Input::Start);
     }
 
     pub(super) fn cut_between(&mut self, some: &[usize], others: &[usize]) {
         for one in some {
             for other in others {
-                self.cut.insert((*one, *other));
-                self.cut.insert((*other, *one));
+                self.environment.cut.insert((*one, *other));
+                self.environment.cut.insert((*other, *one));
             }
         }
     }
 
-    pub(super) fn run_for(&mut self, duration: Duration) {
-        let end = self.now + duration;
-        while let Some((&(at, order), _)) = self.heap.first_key_value() {
-            if at > end {
-                break;
-            }
-            let what = self.heap.remove(&(at, order)).unwrap();
-            self.now = at;
-            self.happen(what);
-        }
-        self.now = end;
-    }
-
-    pub(super) fn happen(&mut self, what: What) {
-        match what {
-            What::Deliver { to, input } => self.step(to, input),
-            What::Wake { to } => {
-                if self.hosts[to].up
-                    && self.hosts[to]
-                        .machine
-                        .next_deadline()
-                        .is_some_and(|at| at <= self.now)
-                {
-                    self.step(to, Input::Wake);
-                    let next = self.hosts[to].machine.next_deadline();
-                    assert!(
-                        next.is_none_or(|at| at > self.now),
-                        "would spin: {:?}",
-                        self.hosts[to].machine.timers
-                    );
-                }
-            }
-            What::Syn {
-                from,
-                dial,
-                address: wanted,
-            } => self.connect(from, dial, wanted),
+    /// Lets an input of a host that runs arrive at another, unless the network is cut there.
+    fn send(&mut self, from: usize, to: usize, input: Input) {
+        if !self.environment.cut.contains(&(from, to)) {
+            self.schedule(LATENCY, UnderWay::Input(to, input));
         }
     }
 
-    pub(super) fn connect(&mut self, from: usize, dial: DialId, wanted: SocketAddr) {
-        let Some(to) = (0..self.hosts.len()).find(|index| address(*index) == wanted) else {
+    fn connect(&mut self, from: usize, dial: DialId, wanted: SocketAddr) {
+        let hosts = self.environment.made.keys().chain(self.nodes.keys());
+        let host = hosts.copied().find(|index| address(*index) == wanted);
+        let Some(to) = host.filter(|to| !self.environment.cut.contains(&(from, *to))) else {
             return;
         };
-        if self.cut.contains(&(from, to)) || !self.hosts[from].up {
+        if !self.nodes.contains_key(&to) {
+            let reason = DialError::Refused;
+            let failed = Input::DialFailed { dial, reason };
+            self.schedule(LATENCY, UnderWay::Input(from, failed));
             return;
         }
-        if !self.hosts[to].up {
-            self.schedule(
-                LATENCY,
-                What::Deliver {
-                    to: from,
-                    input: Input::DialFailed {
-                        dial,
-                        reason: DialError::Refused,
-                    },
-                },
-            );
-            return;
-        }
-        self.hosts[from].made += 1;
-        let near = LinkId(self.hosts[from].made);
-        self.hosts[to].made += 1;
-        let far = LinkId(self.hosts[to].made);
-        self.hosts[from].links.insert(near, (to, far));
-        self.hosts[to].links.insert(far, (from, near));
-        self.step(
-            to,
-            Input::Accepted {
-                link: far,
-                peer: name(from),
-            },
-        );
-        self.schedule(
-            LATENCY,
-            What::Deliver {
-                to: from,
-                input: Input::Dialed {
-                    dial,
-                    link: near,
-                    peer: name(to),
-                },
-            },
-        );
-    }
-
-    pub(super) fn step(&mut self, index: usize, input: Input) {
-        if !self.hosts[index].up {
-            return;
-        }
-        let mut out = Outbox::new();
-        self.hosts[index].machine.step(self.now, input, &mut out);
-        for output in out.drain().collect::<Vec<_>>() {
-            match output {
-                Output::Dial {
-                    dial,
-                    address: Address::Socket(address),
-                } => {
-                    self.schedule(
-                        3 * LATENCY,
-                        What::Syn {
-                            from: index,
-                            dial,
-                            address,
-                        },
-                    );
-                }
-                Output::Send { link, message } => {
-                    assert!(message.encoded_len() <= message::FRAME_BYTES_MAX);
-                    self.hosts[index].sent += message.encoded_len();
-                    let Some((to, far)) = self.hosts[index].links.get(&link).copied() else {
-                        continue;
-                    };
-                    if self.passes(index, to) {
-                        self.schedule(
-                            LATENCY,
-                            What::Deliver {
-                                to,
-                                input: Input::Receive { link: far, message },
-                            },
-                        );
-                    }
-                }
-                Output::Close { link } => {
-                    let Some((to, far)) = self.hosts[index].links.remove(&link) else {
-                        continue;
-                    };
-                    if self.passes(index, to) {
-                        let reason = CloseReason::Farewell;
-                        self.schedule(
-                            LATENCY,
-                            What::Deliver {
-                                to,
-                                input: Input::Closed { link: far, reason },
-                            },
-                        );
-                    }
-                }
-                Output::Store { ticket, .. } => {
-                    self.schedule(
-                        LATENCY,
-                        What::Deliver {
-                            to: index,
-                            input: Input::Stored { ticket },
-                        },
-                    );
-                }
-                Output::Report(event) => self.hosts[index].events.push(event),
-                Output::Dial { .. } | Output::Left => {}
-            }
-        }
-        if let Some(at) = self.hosts[index].machine.next_deadline() {
-            let wait = at - self.now;
-            self.schedule(wait, What::Wake { to: index });
-        }
+        let near = self.environment.number(from);
+        let far = self.environment.number(to);
+        self.environment.links.insert((from, near), (to, far));
+        self.environment.links.insert((to, far), (from, near));
+        let accepted = Input::Accepted {
+            link: far,
+            peer: name(from),
+        };
+        self.step(&to, accepted);
+        let dialed = Input::Dialed {
+            dial,
+            link: near,
+            peer: name(to),
+        };
+        self.schedule(LATENCY, UnderWay::Input(from, dialed));
     }
 
     /// Kills without warning; the operating system resets its connections.
     pub(super) fn kill(&mut self, index: usize) {
-        let links = core::mem::take(&mut self.hosts[index].links);
-        for (to, far) in links.into_values() {
-            if self.passes(index, to) {
+        self.nodes.remove(&index);
+        let links = self.environment.links.keys().filter(|end| end.0 == index);
+        for end in links.copied().collect::<Vec<_>>() {
+            if let Some((to, link)) = self.environment.unlink(end) {
                 let reason = CloseReason::Reset;
-                self.schedule(
-                    LATENCY,
-                    What::Deliver {
-                        to,
-                        input: Input::Closed { link: far, reason },
-                    },
-                );
+                self.send(index, to, Input::Closed { link, reason });
             }
         }
-        self.hosts[index].up = false;
     }
 
     pub(super) fn statuses(&self, of: usize) -> BTreeMap<Status, usize> {
         let mut found = BTreeMap::new();
-        for member in self.hosts[of].machine.members() {
+        for member in self.nodes[&of].members() {
             *found.entry(member.status).or_default() += 1;
         }
         found
@@ -314,38 +216,19 @@ impl World {
 
     /// All hosts that are up hold equal views and see exactly `alive` members alive.
     pub(super) fn assert_whole(&self, alive: usize) {
-        let up: Vec<usize> = (0..self.hosts.len())
-            .filter(|index| self.hosts[*index].up)
-            .collect();
-        for index in &up {
-            let seen = self
-                .statuses(*index)
-                .get(&Status::Alive)
-                .copied()
-                .unwrap_or(0);
-            assert_eq!(
-                seen,
-                alive,
-                "{} at {:?} sees {:?}",
-                name(*index),
-                self.now,
-                self.statuses(*index)
-            );
-            assert_eq!(
-                self.hosts[*index].machine.hash(),
-                self.hosts[up[0]].machine.hash(),
-                "{}",
-                name(*index)
-            );
+        let hash = self.nodes.values().next().map(Gossip::hash);
+        for (index, machine) in &self.nodes {
+            let (host, statuses) = (name(*index), self.statuses(*index));
+            let seen = statuses.get(&Status::Alive).copied().unwrap_or(0);
+            assert_eq!(seen, alive, "{host} at {:?} sees {statuses:?}", self.now);
+            assert_eq!(Some(machine.hash()), hash, "{host}");
         }
     }
 
+    /// The number of matching events that a host reported.
     pub(super) fn count(&self, of: usize, matches: impl Fn(&Event) -> bool) -> usize {
-        self.hosts[of]
-            .events
-            .iter()
-            .filter(|event| matches(event))
-            .count()
+        let events = self.environment.events.get(&of).into_iter().flatten();
+        events.filter(|event| matches(event)).count()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The directory that fills itself, and the functions of `phalanx ca`.
+//! Tests of certificate directories, and of the functions behind `phalanx ca`.
 
 use super::super::files::lock_within;
 use super::super::{
@@ -18,7 +18,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn the_first_start_makes_certificates_and_the_next_loads_them() {
+fn the_first_start_creates_certificates_and_the_next_loads_them() {
     let place = tempfile::tempdir().unwrap();
     let directory = place.path().join("certs");
     let source = Source::Directory(directory.clone());
@@ -54,7 +54,7 @@ fn the_first_start_makes_certificates_and_the_next_loads_them() {
 }
 
 #[test]
-fn nodes_that_start_at_once_share_one_ca() {
+fn nodes_that_start_at_the_same_time_share_one_ca() {
     let place = tempfile::tempdir().unwrap();
     let source = Source::Directory(place.path().join("certs"));
     let together = Barrier::new(8);
@@ -73,7 +73,7 @@ fn nodes_that_start_at_once_share_one_ca() {
             .collect()
     });
     assert!(issuers.iter().all(Result::is_ok), "{issuers:?}");
-    // Opened again, each verifies against the one CA that stayed.
+    // When opened again, each certificate verifies against the one CA that remained.
     for n in 0..8 {
         open(&source, &node("prod", &format!("n{n}")), now()).unwrap();
     }
@@ -89,7 +89,7 @@ fn nodes_that_start_at_once_share_one_ca() {
 }
 
 #[test]
-fn a_certificate_lost_half_way_is_made_again() {
+fn a_half_written_certificate_is_created_again() {
     let place = tempfile::tempdir().unwrap();
     let source = Source::Directory(place.path().to_owned());
     let first = open(&source, &node("prod", "a"), now()).unwrap();
@@ -106,7 +106,7 @@ fn a_certificate_lost_half_way_is_made_again() {
 }
 
 #[test]
-fn files_that_others_may_read_are_warned_of() {
+fn files_readable_by_other_users_cause_a_warning() {
     let place = tempfile::tempdir().unwrap();
     let source = Source::Directory(place.path().to_owned());
     open(&source, &node("prod", "a"), now()).unwrap();
@@ -129,7 +129,7 @@ fn files_that_others_may_read_are_warned_of() {
 }
 
 #[test]
-fn a_ca_made_by_hand_issues_for_nodes_and_administrators() {
+fn a_ca_created_by_ca_init_issues_for_nodes_and_administrators() {
     let place = tempfile::tempdir().unwrap();
     let (safe, shipped) = (place.path().join("safe"), place.path().join("shipped"));
     let ca = ca_init(&safe, "prod", days(365)).unwrap();
@@ -160,7 +160,8 @@ fn a_ca_made_by_hand_issues_for_nodes_and_administrators() {
     )
     .unwrap();
 
-    // The target holds no CA key: another node's certificate cannot be made there.
+    // The target does not contain the CA's key, so another node's certificate cannot be created
+    // there.
     let error = open(
         &Source::Directory(shipped.clone()),
         &node("prod", "b"),
@@ -170,7 +171,7 @@ fn a_ca_made_by_hand_issues_for_nodes_and_administrators() {
     assert!(matches!(error, IdentityError::NoCaKey { .. }), "{error}");
     let error = ca_issue(&safe, &node("other", "a"), &shipped, days(90)).unwrap_err();
     assert!(matches!(error, IdentityError::WrongMesh { .. }), "{error}");
-    // Another CA's certificates do not mix with the first one's.
+    // A second CA does not issue into a directory that holds the first CA's certificates.
     ca_init(&place.path().join("second"), "prod", days(365)).unwrap();
     let error = ca_issue(
         &place.path().join("second"),
@@ -187,7 +188,7 @@ fn a_directory_that_cannot_be_written_is_named() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("file");
     fs::write(&file, "").unwrap();
-    // /proc takes no directories, not even from the administrator.
+    // /proc does not accept new directories, even from root.
     for directory in [file.join("certs"), "/proc/phalanx-certs".into()] {
         let error = open(
             &Source::Directory(directory.clone()),
@@ -204,7 +205,7 @@ fn a_directory_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn a_certificate_that_is_being_replaced_is_read_with_its_key() {
+fn a_certificate_is_read_with_its_key_while_it_is_replaced() {
     let place = tempfile::tempdir().unwrap();
     ca_init(place.path(), "prod", days(365)).unwrap();
     let subject = node("prod", "a");
@@ -225,14 +226,14 @@ fn a_certificate_that_is_being_replaced_is_read_with_its_key() {
             seen.insert(opened.identity.facts().fingerprint.clone());
         }
         writer.join().unwrap();
-        assert!(seen.len() > 1, "it was read while it was replaced");
+        assert!(seen.len() > 1, "the reader saw both certificates");
     });
     let key = fs::read_to_string(place.path().join("a-key.pem")).unwrap();
     assert_eq!(key.matches("BEGIN PRIVATE KEY").count(), 1);
 }
 
 #[test]
-fn a_replacement_broken_off_at_any_step_leaves_a_pair_that_fits() {
+fn a_replacement_interrupted_at_any_step_leaves_a_matching_pair() {
     let place = tempfile::tempdir().unwrap();
     ca_init(place.path(), "prod", days(365)).unwrap();
     let subject = node("prod", "a");
@@ -243,7 +244,7 @@ fn a_replacement_broken_off_at_any_step_leaves_a_pair_that_fits() {
         ca_issue(place.path(), &subject, place.path(), days(90)).unwrap();
         fs::read_to_string(&files.key).unwrap()
     });
-    // Both keys, and first the old certificate, then the new one.
+    // The key file holds both keys, first with the old certificate, then with the new one.
     let new_certificate = fs::read(&files.certificate).unwrap();
     fs::write(&files.key, format!("{new}{old}")).unwrap();
     for certificate in [old_certificate, new_certificate] {
@@ -256,7 +257,7 @@ fn a_replacement_broken_off_at_any_step_leaves_a_pair_that_fits() {
 }
 
 #[test]
-fn half_an_authority_is_an_error_and_is_not_overwritten() {
+fn an_incomplete_authority_is_an_error_and_is_not_overwritten() {
     for lost in ["ca-cert.pem", "ca-key.pem"] {
         let place = tempfile::tempdir().unwrap();
         let source = Source::Directory(place.path().to_owned());
@@ -285,7 +286,7 @@ fn half_an_authority_is_an_error_and_is_not_overwritten() {
 }
 
 #[test]
-fn certificates_without_their_authority_get_no_other_one() {
+fn no_authority_is_created_beside_certificates_of_a_missing_one() {
     let place = tempfile::tempdir().unwrap();
     let source = Source::Directory(place.path().to_owned());
     open(&source, &node("prod", "a"), now()).unwrap();
@@ -298,7 +299,7 @@ fn certificates_without_their_authority_get_no_other_one() {
 }
 
 #[test]
-fn inspecting_writes_nothing() {
+fn inspect_writes_nothing() {
     let place = tempfile::tempdir().unwrap();
     let directory = place.path().join("certs");
     let source = Source::Directory(directory.clone());
@@ -327,7 +328,7 @@ fn inspecting_writes_nothing() {
 }
 
 #[test]
-fn no_name_shares_files_with_another_holder() {
+fn two_holders_never_share_files() {
     let place = tempfile::tempdir().unwrap();
     let source = Source::Directory(place.path().to_owned());
     let holders = ["ca", "admin", "ada"]
@@ -343,7 +344,7 @@ fn no_name_shares_files_with_another_holder() {
 }
 
 #[test]
-fn a_lock_that_nobody_gives_back_is_an_error_that_names_it() {
+fn a_lock_that_is_never_released_is_an_error_that_names_it() {
     let place = tempfile::tempdir().unwrap();
     let held = lock_within(place.path(), Duration::ZERO).unwrap();
     let error = lock_within(place.path(), Duration::from_millis(30)).unwrap_err();

@@ -1,4 +1,4 @@
-//! TLS between two ends in memory: who gets through, and as whom.
+//! Tests of TLS between two ends in memory: which handshakes succeed, and with which identities.
 
 use super::super::{Authority, Encryption, Identity, Peer, PeerError, PemParts, Subject, Validity};
 use super::{admin, authority, identity, node, now};
@@ -8,10 +8,11 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// What each end learnt of the other, or its error.
+/// The identity that each end learnt, or its error.
 pub(super) type Learnt = Result<Result<Peer, PeerError>, String>;
 
-/// Shakes hands and sends a byte each way: under TLS 1.3 the dialer learns only then whether it was admitted.
+/// Performs a handshake and sends a byte each way: with TLS 1.3 only that byte tells the dialer
+/// whether it was accepted.
 async fn meet(
     dialer: Arc<rustls::ClientConfig>,
     own: &Identity,
@@ -61,7 +62,7 @@ pub(super) fn subject(learnt: &Learnt) -> Subject {
 }
 
 #[tokio::test]
-async fn both_ends_learn_who_the_other_is() {
+async fn both_ends_learn_the_identity_of_the_other() {
     let ca = authority("prod");
     let (a, b) = (
         identity(&ca, &node("prod", "a")),
@@ -79,7 +80,7 @@ async fn both_ends_learn_who_the_other_is() {
 }
 
 #[tokio::test]
-async fn an_administrator_may_dial_and_not_accept() {
+async fn an_administrator_may_dial_but_not_accept() {
     let ca = authority("prod");
     let (ada, a) = (
         identity(&ca, &admin("prod", "ada")),
@@ -96,7 +97,7 @@ async fn an_administrator_may_dial_and_not_accept() {
 }
 
 #[tokio::test]
-async fn a_dialer_without_a_certificate_is_turned_away() {
+async fn a_dialer_without_a_certificate_is_rejected() {
     let ca = authority("prod");
     let a = identity(&ca, &node("prod", "a"));
     let mut config = (*a.client_config(Encryption::Demanded).unwrap()).clone();
@@ -124,7 +125,7 @@ impl rustls::client::ResolvesClientCert for Nobody {
 }
 
 #[tokio::test]
-async fn a_foreign_ca_is_refused_by_both_ends() {
+async fn a_foreign_ca_is_rejected_by_both_ends() {
     let (ours, theirs) = (authority("prod"), authority("prod"));
     let (a, b) = (
         identity(&ours, &node("prod", "a")),
@@ -133,7 +134,7 @@ async fn a_foreign_ca_is_refused_by_both_ends() {
     let (dialer, acceptor) = meet_as(&a, &b).await;
     assert!(dialer.unwrap_err().contains("invalid peer certificate"));
     assert!(acceptor.is_err());
-    // The acceptor checks too: a dialer that would trust anyone's CA is refused.
+    // The acceptor checks too: a dialer that trusts any CA is rejected.
     let mut trusting = (*b.client_config(Encryption::Demanded).unwrap()).clone();
     trusting.client_auth_cert_resolver = Arc::clone(
         &a.client_config(Encryption::Demanded)
@@ -145,7 +146,7 @@ async fn a_foreign_ca_is_refused_by_both_ends() {
 }
 
 #[tokio::test]
-async fn an_expired_certificate_is_refused_in_the_handshake() {
+async fn an_expired_certificate_is_rejected_in_the_handshake() {
     let ca = Authority::new(
         "prod",
         Validity {
@@ -172,15 +173,15 @@ async fn an_expired_certificate_is_refused_in_the_handshake() {
 }
 
 #[tokio::test]
-async fn another_mesh_of_one_ca_is_told_apart_by_name() {
-    // Two authorities that share a key are one CA to TLS; the mesh's name is what differs.
+async fn meshes_that_share_a_ca_key_are_distinguished_by_name() {
+    // Two authorities with the same key are one CA to TLS; only the name of the mesh differs.
     let (ca, issued) = Authority::new("prod", Validity::days(now(), 1)).unwrap();
     let peer = identity(&ca, &node("prod", "b"));
     let outsider = identity(&authority("test"), &node("test", "a"));
     let presented = super::super::peer_identity(&certificate(&issued.certificate_pem));
     assert_eq!(
         presented.unwrap_err().to_string(),
-        "names \"spiffe://prod\", which has not the form spiffe://MESH/node/ID or spiffe://MESH/admin/NAME"
+        "names \"spiffe://prod\", which does not have the form spiffe://MESH/node/ID or spiffe://MESH/admin/NAME"
     );
     let (dialer, _) = meet_as(&peer, &peer).await;
     let certificate = dialer.unwrap().unwrap().certificate;

@@ -1,4 +1,4 @@
-//! What certificates are taken, and what is said of the others.
+//! Tests of accepted certificates, and of the errors for rejected ones.
 
 mod directory;
 mod handshake;
@@ -10,7 +10,7 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// This machine's time: handshakes read it themselves.
+/// This machine's time, because handshakes read the clock themselves.
 fn now() -> Wall {
     Wall(
         SystemTime::now()
@@ -67,7 +67,7 @@ fn a_subject_is_written_as_a_spiffe_id_and_read_back() {
 }
 
 #[test]
-fn certificates_from_the_environment_are_taken() {
+fn certificates_are_read_from_the_environment() {
     let (ca, subject) = (authority("prod"), node("prod", "a"));
     let parts = parts(&ca, &subject);
     let text = |pem: &[u8]| String::from_utf8(pem.to_vec()).unwrap();
@@ -78,7 +78,7 @@ fn certificates_from_the_environment_are_taken() {
     };
     assert!(
         !format!("{source:?}").contains("PRIVATE"),
-        "a printed source tells its key"
+        "the debug output of a source contains its key"
     );
     let opened = super::open(&source, &subject, now()).unwrap();
     assert_eq!(opened.identity.subject(), &subject);
@@ -95,7 +95,7 @@ fn a_certificate_does_not_outlive_its_ca() {
 }
 
 #[test]
-fn a_ca_and_certificates_of_1970_serve_a_simulated_clock() {
+fn a_ca_and_certificates_of_1970_work_with_a_simulated_clock() {
     let validity = Validity {
         not_before: Wall(0),
         not_after: Wall(7_258_118_400),
@@ -108,7 +108,7 @@ fn a_ca_and_certificates_of_1970_serve_a_simulated_clock() {
 }
 
 #[test]
-fn a_ca_that_expired_is_passed_over_beside_its_successor() {
+fn an_expired_ca_is_ignored_beside_its_successor() {
     let old = Authority::new(
         "prod",
         Validity {

@@ -1,4 +1,4 @@
-//! Bad certificates, keys and CAs: each has its own error, which names the place.
+//! Tests of bad certificates, keys and CAs: each has its own error, which names the place.
 
 use super::super::{
     Authority, Identity, IdentityError, PemParts, Role, Source, Subject, Validity, open,
@@ -8,10 +8,10 @@ use phalanx_core::time::Wall;
 use std::path::PathBuf;
 
 fn refused(parts: &PemParts, subject: &Subject) -> IdentityError {
-    let error = Identity::from_pem(parts, subject, now()).expect_err("it is no good");
+    let error = Identity::from_pem(parts, subject, now()).expect_err("the identity is not valid");
     assert!(
         !error.to_string().contains("PRIVATE KEY-----\n"),
-        "an error tells a key"
+        "an error contains a key"
     );
     error
 }
@@ -34,14 +34,14 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn what_is_not_pem_is_named_with_what_it_seems_to_be() {
+fn text_that_is_not_pem_is_named_with_its_apparent_content() {
     let (ca, subject) = (authority("prod"), node("prod", "a"));
     let good = parts(&ca, &subject);
     let cases: [(&[u8], &str); 4] = [
         (b"", "it is empty"),
-        (b"hello", "it is something else"),
-        (&[0x30, 0x82, 1], "it seems to be DER"),
-        (&good.key.pem, "it holds a private key"),
+        (b"hello", "its content is unknown"),
+        (&[0x30, 0x82, 1], "it seems to be in DER"),
+        (&good.key.pem, "it contains a private key"),
     ];
     for (pem, said) in cases {
         let mut bad = good.clone();
@@ -73,7 +73,7 @@ fn what_is_not_pem_is_named_with_what_it_seems_to_be() {
         "{error}"
     );
     assert!(
-        error.to_string().contains("it holds a certificate"),
+        error.to_string().contains("it contains a certificate"),
         "{error}"
     );
 
@@ -104,7 +104,7 @@ fn a_key_of_another_certificate_is_named() {
 }
 
 #[test]
-fn a_certificate_out_of_its_time_is_named_with_the_dates() {
+fn a_certificate_outside_its_validity_is_named_with_the_dates() {
     let (ca, subject) = (
         Authority::new(
             "prod",
@@ -165,8 +165,8 @@ fn a_foreign_ca_is_named_even_under_the_same_name() {
     let subject = node("prod", "a");
     let mut bad = parts(&authority("prod"), &subject);
     for (mesh, why) in [
-        ("prod", "the same name and another key"),
-        ("other", "another CA signed it"),
+        ("prod", "the same name but another key"),
+        ("other", "signed by another CA"),
     ] {
         bad.ca.pem = authority(mesh).certificate_pem().as_bytes().to_vec();
         let error = refused(&bad, &subject);
@@ -176,7 +176,7 @@ fn a_foreign_ca_is_named_even_under_the_same_name() {
 }
 
 #[test]
-fn a_certificate_for_somebody_else_is_named_with_both_names() {
+fn a_certificate_for_another_subject_is_named_with_both_names() {
     let ca = authority("prod");
     let error = refused(&parts(&ca, &node("prod", "b")), &node("prod", "a"));
     assert!(
@@ -203,7 +203,7 @@ fn a_certificate_for_somebody_else_is_named_with_both_names() {
 }
 
 #[test]
-fn a_certificate_that_names_nobody_and_a_node_as_ca_are_named() {
+fn a_certificate_without_a_subject_and_a_node_certificate_as_ca_are_named() {
     let (ca, subject) = (authority("prod"), node("prod", "a"));
     let good = parts(&ca, &subject);
     let mut bad = good.clone();

@@ -1,4 +1,4 @@
-//! Mesh secrets: how they are written, what is derived from them, and who then trusts whom.
+//! Tests of mesh secrets: their text form, the keys derived from them, and the resulting trust.
 
 use super::super::trust::{Claim, Trust};
 use super::super::{Identity, IdentityError, Secret, SecretError, Source, Warning, open};
@@ -25,14 +25,14 @@ fn of_secrets(texts: &[&str], id: &str) -> Identity {
     Identity::from_secrets(&secrets, &node("prod", id), days(90), now()).unwrap()
 }
 
-/// Writes a file of secrets that its owner alone may read.
+/// Writes a file of secrets, readable by its owner only.
 fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 #[test]
-fn a_made_secret_is_read_back_however_it_is_copied() {
+fn a_generated_secret_is_read_back_in_every_spelling() {
     let made = Secret::make().unwrap();
     let text = made.text();
     assert_eq!(secret(&text).text(), text);
@@ -51,7 +51,7 @@ fn a_made_secret_is_read_back_however_it_is_copied() {
 }
 
 #[test]
-fn every_slip_of_one_character_is_found() {
+fn every_change_of_one_character_is_detected() {
     for at in 5..COUNTING.len() {
         if COUNTING.as_bytes()[at] == b'-' {
             continue;
@@ -89,10 +89,10 @@ fn every_slip_of_one_character_is_found() {
     assert!(!secret(COUNTING).is_passphrase());
 }
 
-/// The values are from other implementations of HKDF, Argon2id, Ed25519 and SHA-256. They must never change: two
-/// versions of the program would not trust each other.
+/// The values come from other implementations of HKDF, Argon2id, Ed25519 and SHA-256. They must
+/// never change, because two versions of the program would then not trust each other.
 #[test]
-fn what_is_derived_from_a_secret_stays_the_same() {
+fn keys_derived_from_a_secret_are_stable() {
     for (text, mesh, seed, public, fingerprint) in [
         (
             COUNTING,
@@ -146,7 +146,7 @@ fn what_is_derived_from_a_secret_stays_the_same() {
     assert_eq!(
         one.certificate_pem(),
         other.certificate_pem(),
-        "two nodes make two CAs"
+        "two nodes derive different CAs"
     );
     assert_eq!(one.certificate_pem().len(), other.certificate_pem().len());
 }
@@ -157,7 +157,7 @@ fn key_bytes(text: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn whoever_knows_the_secret_is_a_member() {
+async fn a_node_with_the_secret_is_a_member() {
     let (a, b) = (of_secrets(&[COUNTING], "a"), of_secrets(&[COUNTING], "b"));
     let (dialer, acceptor) = meet_as(&a, &b).await;
     assert_eq!(subject(&dialer), node("prod", "b"));
@@ -171,7 +171,7 @@ async fn whoever_knows_the_secret_is_a_member() {
     );
 }
 
-/// The fingerprint of the secret from which the other end's certificate was minted.
+/// Returns the fingerprint of the secret from which the other end's certificate was minted.
 fn shown(learnt: &super::handshake::Learnt) -> String {
     let peer = learnt.as_ref().unwrap().as_ref().unwrap();
     match Claim::of_issuer(&peer.certificate) {
@@ -181,7 +181,7 @@ fn shown(learnt: &super::handshake::Learnt) -> String {
 }
 
 #[tokio::test]
-async fn each_shows_the_first_of_its_secrets_that_the_other_accepts() {
+async fn each_end_presents_its_first_secret_that_the_other_accepts() {
     let (old, new) = ("dfddc7168ba77cca", "9b4f7092ee1ccdd7");
     let only_old = of_secrets(&[COUNTING], "a");
     let both = of_secrets(&[ONES, COUNTING], "b");
@@ -215,7 +215,7 @@ async fn each_shows_the_first_of_its_secrets_that_the_other_accepts() {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_and_a_missing_one_are_told_apart() {
+async fn a_wrong_secret_and_a_missing_secret_have_different_errors() {
     let ours = of_secrets(&[COUNTING], "a");
     let wrong = of_secrets(&[ONES], "b");
     let certified = identity(&authority("prod"), &node("prod", "c"));
@@ -226,17 +226,17 @@ async fn a_wrong_secret_and_a_missing_one_are_told_apart() {
         (
             &ours,
             &wrong,
-            "it has another secret of the mesh (9b4f7092ee1ccdd7, this node accepts dfddc7168ba77cca)",
+            "it has a different secret of the mesh (9b4f7092ee1ccdd7; this node accepts dfddc7168ba77cca)",
         ),
         (
             &ours,
             &certified,
-            "it has no secret of the mesh, and this node has one",
+            "it does not have the mesh's secret, but this node does",
         ),
         (
             &certified,
             &ours,
-            "it has the mesh's secret, and this node has none",
+            "it has the mesh's secret, but this node has none",
         ),
         (
             &ours,
@@ -250,18 +250,19 @@ async fn a_wrong_secret_and_a_missing_one_are_told_apart() {
         ),
     ] {
         let error = said(meet_as(dialer, acceptor).await.0);
-        // The library prints the reason as a literal.
+        // The library prints the reason as an escaped string literal.
         assert!(error.replace('\\', "").contains(words), "{error}");
     }
-    assert_eq!(
-        ours.quarrel(&[]).unwrap()[..30],
-        *"it has no secret of the mesh, "
+    let missing = ours.quarrel(&[]).unwrap();
+    assert!(
+        missing.starts_with("it does not have the mesh's secret, "),
+        "{missing}"
     );
     assert_eq!(certified.quarrel(&[]), None);
 }
 
 #[test]
-fn a_file_of_secrets_is_read_and_each_slip_in_it_is_named() {
+fn a_file_of_secrets_is_read_and_each_error_in_it_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret");
     let source = Source::SecretFile(path.clone());
@@ -283,28 +284,32 @@ fn a_file_of_secrets_is_read_and_each_slip_in_it_is_named() {
     for (text, words) in [
         (
             "",
-            "secret: holds no secret; write one a line, made by phalanx ca secret".to_owned(),
+            "secret: does not contain a secret; write one per line, generated by phalanx ca secret"
+                .to_owned(),
         ),
-        ("# nothing\n\n", "secret: holds no secret;".to_owned()),
+        (
+            "# nothing\n\n",
+            "secret: does not contain a secret;".to_owned(),
+        ),
         (
             &slip,
-            "secret:1: is a secret that does not fit its checksum".to_owned(),
+            "secret:1: is a secret with a wrong checksum".to_owned(),
         ),
         (
             &format!("{ONES}\n{ONES}\n"),
-            "secret:2: is there twice".to_owned(),
+            "secret:2: is a duplicate".to_owned(),
         ),
         (
             &format!("{ONES}\nshort\n"),
             "secret:2: is a passphrase of 5 characters; use at least 16".to_owned(),
         ),
-        (&many, "secret:5: is one too many: at most 4".to_owned()),
+        (&many, "secret:5: exceeds the limit of 4".to_owned()),
     ] {
         let error = opened(text).unwrap_err().to_string();
         assert!(error.contains(&words), "{error}");
         assert!(
             text.is_empty() || !error.contains(text.trim()),
-            "it tells the secret: {error}"
+            "the error contains the secret: {error}"
         );
     }
     fs::write(&path, [0xff, 0xfe]).unwrap();
@@ -318,7 +323,7 @@ fn a_file_of_secrets_is_read_and_each_slip_in_it_is_named() {
 }
 
 #[test]
-fn a_passphrase_is_warned_of_and_a_file_that_everybody_may_read_is_refused() {
+fn a_passphrase_causes_a_warning_and_a_file_readable_by_all_users_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret");
     let source = Source::SecretFile(path.clone());
@@ -327,7 +332,7 @@ fn a_passphrase_is_warned_of_and_a_file_that_everybody_may_read_is_refused() {
     let warnings = open(&source, &subject, now()).unwrap().warnings;
     let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert!(
-        matches!(&said[..], [one] if one.contains("secret:1: is a passphrase: whoever can connect")),
+        matches!(&said[..], [one] if one.contains("secret:1: is a passphrase, and every host that can connect")),
         "{said:?}"
     );
     write(&path, COUNTING);
@@ -344,14 +349,14 @@ fn a_passphrase_is_warned_of_and_a_file_that_everybody_may_read_is_refused() {
     mode(0o644);
     let error = open(&source, &subject, now()).unwrap_err().to_string();
     assert!(
-        error.contains("everybody on this machine may use it (mode 0644)")
+        error.contains("all users of this machine have access (mode 0644)")
             && error.ends_with(&format!("run: chmod 0600 {}", path.display())),
         "{error}"
     );
 }
 
 #[test]
-fn a_secret_comes_from_a_variable_too() {
+fn a_secret_is_read_from_a_variable() {
     let source = Source::SecretVariable(format!("{ONES}\n{COUNTING}").into());
     let opened = open(&source, &node("prod", "a"), now()).unwrap();
     assert!(matches!(opened.identity.trust(), Trust::Secrets(all) if all.len() == 2));

@@ -1,4 +1,4 @@
-//! One question, one answer.
+//! Tests of single replies.
 
 use super::super::PING_BYTES_MAX;
 use super::{Mesh, client, until};
@@ -7,7 +7,7 @@ use phalanx_core::gossip::Address;
 use tonic::Code;
 
 #[tokio::test]
-async fn a_ping_comes_back_with_who_asked() {
+async fn a_ping_returns_the_identity_of_the_caller() {
     let mesh = Mesh::new();
     let (a, _) = mesh.start("a", vec![]).await;
     let mut client = client(&a, &mesh.admin()).await;
@@ -37,7 +37,7 @@ async fn a_ping_comes_back_with_who_asked() {
 }
 
 #[tokio::test]
-async fn the_status_says_everything_about_a_node() {
+async fn the_status_describes_the_whole_node() {
     let mesh = Mesh::new();
     let (a, _) = mesh.start("a", vec![]).await;
     let target = Address::Socket(a.address());
@@ -94,7 +94,7 @@ async fn the_status_says_everything_about_a_node() {
 }
 
 #[tokio::test]
-async fn another_node_may_not_look_inside() {
+async fn another_node_may_not_read_internal_state() {
     let mesh = Mesh::new();
     let (a, _) = mesh.start("a", vec![]).await;
     let mut other = client(&a, &mesh.node("b")).await;

@@ -1,4 +1,4 @@
-//! Channels through the port of a node.
+//! Tests of channels through the port of a node.
 
 use super::*;
 use crate::wire::proto::{
@@ -12,7 +12,7 @@ use tonic::{Code, Streaming};
 const MESSAGES: i32 = ChannelKind::Messages as i32;
 const MAP: i32 = ChannelKind::Map as i32;
 
-/// A mesh of two, and an administrator's connection to each.
+/// A mesh of two nodes, and an administrator's connection to each.
 struct Two {
     mesh: Mesh,
     nodes: [MeshNode; 2],
@@ -72,7 +72,7 @@ async fn subscribe(
 
 async fn next(stream: &mut Streaming<ChannelEvent>) -> channel_event::Event {
     let next = time::timeout(SOON, stream.message()).await;
-    next.expect("it comes soon")
+    next.expect("the next event arrives within the deadline")
         .unwrap()
         .unwrap()
         .event
@@ -104,13 +104,13 @@ async fn broadcast(stream: &mut Streaming<ChannelEvent>) -> (String, bool) {
 }
 
 #[tokio::test]
-async fn subscribers_of_a_node_share_a_channel_and_hear_what_is_published() {
+async fn subscribers_of_a_node_share_a_channel_and_receive_its_broadcasts() {
     let mut two = two().await;
     let mut one = subscribe(&mut two.a, "chat", MESSAGES, false).await;
     begun(&mut one).await;
     let mut other = subscribe(&mut two.a, "chat", MESSAGES, false).await;
     begun(&mut other).await;
-    // Nobody has it open there: it is opened for this alone.
+    // The channel is not open on this node; it is opened for this publication only.
     let published = two.b.channels().publish(publication("chat", "hi")).await;
     assert_eq!(published.unwrap().into_inner().id.unwrap().origin, "b");
     assert_eq!(broadcast(&mut one).await, ("hi".to_owned(), false));
@@ -130,7 +130,7 @@ async fn subscribers_of_a_node_share_a_channel_and_hear_what_is_published() {
 }
 
 #[tokio::test]
-async fn a_message_is_answered_for_and_a_publisher_takes_none() {
+async fn a_message_is_acknowledged_and_a_publisher_receives_none() {
     let mut two = two().await;
     let to = |to: &str, payload: Vec<u8>| SendRequest {
         to: to.to_owned(),
@@ -139,7 +139,7 @@ async fn a_message_is_answered_for_and_a_publisher_takes_none() {
         datagram: false,
     };
     let code = |result: Result<_, tonic::Status>| result.err().map(|status| status.code());
-    let unknown = two.a.channels().send(to("nobody", vec![1])).await;
+    let unknown = two.a.channels().send(to("unknown", vec![1])).await;
     assert_eq!(code(unknown), Some(Code::NotFound));
     two.b
         .channels()
@@ -170,7 +170,7 @@ async fn a_message_is_answered_for_and_a_publisher_takes_none() {
 }
 
 #[tokio::test]
-async fn keys_are_written_by_comparing_read_and_listed() {
+async fn keys_are_written_conditionally_read_and_listed() {
     let mut two = two().await;
     let write = |key: &str, value: Option<&str>, compare: Vec<Compare>| TransactRequest {
         channel: "settings".to_owned(),
@@ -226,14 +226,14 @@ async fn keys_are_written_by_comparing_read_and_listed() {
         .collect();
     assert_eq!(brief, [("settings", MAP, false, 1)]);
     let unknown = two.b.channels().get_routes(GetRoutesRequest {
-        source: "nobody".to_owned(),
+        source: "unknown".to_owned(),
     });
     assert_eq!(unknown.await.unwrap_err().code(), Code::NotFound);
     two.end().await;
 }
 
 #[tokio::test]
-async fn others_than_the_nodes_own_circle_may_use_no_channels() {
+async fn only_administrators_and_the_node_itself_may_use_channels() {
     let two = two().await;
     let stranger = two.mesh.node("c");
     let mut stranger = client(&two.nodes[0], &stranger).await;

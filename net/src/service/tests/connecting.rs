@@ -1,4 +1,4 @@
-//! Who cannot be asked, and why.
+//! Tests of failed connections and their errors.
 
 use super::super::{Client, ConnectError};
 use super::{Mesh, SOON};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpSocket;
 
 #[tokio::test]
-async fn who_cannot_be_asked_is_named_with_the_reason() {
+async fn a_failed_connection_names_the_address_and_the_reason() {
     let mesh = Mesh::new();
     let (a, _) = mesh.start("a", vec![]).await;
     let address = Address::Socket(a.address());
@@ -26,22 +26,23 @@ async fn who_cannot_be_asked_is_named_with_the_reason() {
         .await
         .unwrap_err();
     assert!(matches!(silent, ConnectError::TimedOut { .. }), "{silent}");
-    // Bound, so that nobody else gets the port, and nobody listens.
+    // The port is bound, so that no other process gets it, but it does not listen.
     let held = TcpSocket::new_v4().unwrap();
     held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let nobody = Address::Socket(held.local_addr().unwrap());
-    let error = Client::connect(&nobody, &mesh.admin(), SOON)
+    let closed = Address::Socket(held.local_addr().unwrap());
+    let error = Client::connect(&closed, &mesh.admin(), SOON)
         .await
         .unwrap_err();
-    assert_eq!(error, ConnectError::Refused { address: nobody });
+    assert_eq!(error, ConnectError::Refused { address: closed });
     a.shutdown().await;
 }
 
 #[tokio::test]
-async fn the_end_of_a_certificate_the_node_takes_is_told_by_the_alert() {
+async fn a_client_certificate_rejected_by_the_node_is_reported_by_its_alert() {
     let mesh = Mesh::new();
     let (a, _) = mesh.start("a", vec![]).await;
-    // It trusts the node's CA but shows a certificate of another one: only the node can refuse.
+    // The client trusts the node's CA but presents a certificate of another CA, so only the node
+    // can reject it.
     let other = Mesh::new();
     let subject = Subject::admin("test", NodeId::new("eve").unwrap()).unwrap();
     let issued = other
@@ -59,7 +60,7 @@ async fn the_end_of_a_certificate_the_node_takes_is_told_by_the_alert() {
         .await
         .unwrap_err();
     assert!(
-        matches!(&error, ConnectError::Untrusted { why, .. } if why.contains("does not take our certificate")),
+        matches!(&error, ConnectError::Untrusted { why, .. } if why.contains("does not accept the certificate of this end")),
         "{error}"
     );
     a.shutdown().await;

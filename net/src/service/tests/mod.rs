@@ -1,9 +1,10 @@
-//! The service of real nodes on loopback, asked over mutual TLS.
+//! Tests of the service of real nodes on loopback, queried over mutual TLS.
 
 mod answers;
 mod channels;
 mod connecting;
 mod overlay;
+mod targets;
 mod topology;
 mod watching;
 
@@ -11,7 +12,7 @@ use super::{Api, ChannelApi, Client, Journal};
 use crate::clock;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
 use crate::overlay::Overlay;
-use crate::store::MemoryEpoch;
+use crate::store::MemoryStore;
 use crate::transport::{Bound, Limits, MeshNode, Settings, Tasks, Tcp, TrustedSubnets};
 use phalanx_core::gossip::{Address, Config};
 use phalanx_core::identity::NodeId;
@@ -57,7 +58,7 @@ impl Mesh {
         self.identity(&Subject::admin("test", NodeId::new("ada").unwrap()).unwrap())
     }
 
-    /// Starts a node that serves `shop` in version 1.
+    /// Starts a node that provides version 1 of the service `shop`.
     async fn start(&self, id: &str, targets: Vec<Address>) -> (MeshNode, Journal) {
         self.start_with(id, targets, None).await
     }
@@ -89,7 +90,7 @@ impl Mesh {
             config,
             seed: 1,
             identity: identity.clone(),
-            store: MemoryEpoch::default(),
+            store: MemoryStore::default(),
             trusted: TrustedSubnets::default(),
             limits: Limits::default(),
             observer: None,
@@ -113,7 +114,7 @@ async fn client(node: &MeshNode, identity: &Identity) -> Client {
         .unwrap()
 }
 
-/// Asks again until the answer is right.
+/// Repeats a query until it returns a value.
 async fn until<T, F: Future<Output = Option<T>>>(mut question: impl FnMut() -> F) -> T {
     let asking = async {
         loop {
@@ -123,5 +124,7 @@ async fn until<T, F: Future<Output = Option<T>>>(mut question: impl FnMut() -> F
             time::sleep(Duration::from_millis(10)).await;
         }
     };
-    time::timeout(SOON, asking).await.expect("it happens soon")
+    time::timeout(SOON, asking)
+        .await
+        .expect("the condition holds within the deadline")
 }

@@ -1,4 +1,4 @@
-//! What is told of an overlay and its data paths.
+//! Tests of the status of overlays and data paths.
 
 use super::{Mesh, client, until};
 use crate::overlay::{DataPath, Offer, Overlay, OverlayLink, Unprepared};
@@ -8,7 +8,7 @@ use phalanx_core::gossip::Address;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Works at once, or refuses.
+/// An overlay that works at once, or refuses to prepare.
 struct Instant {
     works: bool,
 }
@@ -57,7 +57,7 @@ fn entry(key: &str, value: &str) -> proto::Entry {
 }
 
 #[tokio::test]
-async fn the_status_and_the_links_show_data_paths_and_watchers_hear_of_them() {
+async fn the_status_links_and_events_show_data_paths() {
     let mesh = Mesh::new();
     for (works, state, reason, kind) in [
         (true, "established", "", "data-path-up"),
@@ -108,7 +108,7 @@ async fn the_status_and_the_links_show_data_paths_and_watchers_hear_of_them() {
 }
 
 #[tokio::test]
-async fn a_node_without_an_overlay_tells_of_none() {
+async fn a_node_without_an_overlay_reports_none() {
     let mesh = Mesh::new();
     let (a, _) = mesh.start("a", vec![]).await;
     let mut admin = client(&a, &mesh.admin()).await;

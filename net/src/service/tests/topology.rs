@@ -1,4 +1,4 @@
-//! The view of two linked nodes.
+//! Tests of the view of two linked nodes.
 
 use super::super::Client;
 use super::{Mesh, client, until};
@@ -8,7 +8,7 @@ use crate::wire::proto;
 use phalanx_core::gossip::Address;
 use std::collections::BTreeMap;
 
-/// Nodes `a` and `b`, a client of each, and the view once it is the same on both.
+/// Nodes `a` and `b`, a client of each, and their view once it is the same on both.
 struct Pair {
     nodes: [MeshNode; 2],
     clients: [Client; 2],
@@ -45,7 +45,7 @@ async fn pair() -> Pair {
 }
 
 impl Pair {
-    /// What somebody with a full copy holds.
+    /// Returns the digests that a caller with a full copy holds.
     fn held(&self) -> BTreeMap<String, u64> {
         let held =
             |member: &proto::Member| Some((member.record.as_ref()?.id.clone(), member.digest));
@@ -77,7 +77,7 @@ fn ids(members: &[proto::Member]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn two_linked_nodes_tell_the_same_view_with_the_digests_of_core() {
+async fn two_linked_nodes_return_the_same_view_with_the_digests_of_core() {
     let pair = pair().await;
     assert_eq!(pair.view.viewer, "a");
     assert_eq!(ids(&pair.view.members), ["a", "b"]);
@@ -90,7 +90,7 @@ async fn two_linked_nodes_tell_the_same_view_with_the_digests_of_core() {
 }
 
 #[tokio::test]
-async fn a_copy_is_brought_up_to_date_by_what_it_lacks_alone() {
+async fn a_copy_is_updated_with_only_the_missing_members() {
     let pair = pair().await;
     let mut held = pair.held();
     let reply = pair.sync(held.clone()).await;

@@ -1,4 +1,4 @@
-//! Events as they happen.
+//! Tests of the event stream.
 
 use super::super::WATCH_LAG_MAX;
 use super::{Mesh, SOON, client};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time;
 
 #[tokio::test]
-async fn a_watcher_hears_events_in_order_and_how_many_it_missed() {
+async fn a_watcher_receives_events_in_order_and_the_number_it_missed() {
     let mesh = Mesh::new();
     let (a, journal) = mesh.start("a", vec![]).await;
     let mut admin = client(&a, &mesh.admin()).await;
@@ -34,7 +34,8 @@ async fn a_watcher_hears_events_in_order_and_how_many_it_missed() {
         (1, 5, "peer-down", "b")
     );
     assert_eq!(event.text, "b is down");
-    // In one go, so that the watcher cannot read between: it lags by exactly what is over its bound, and hears so.
+    // All events are sent at once, so that the watcher cannot read in between: it lags by exactly
+    // the number above its bound.
     let flood = WATCH_LAG_MAX as u64 + 10;
     for _ in 0..flood {
         journal.take(

@@ -1,14 +1,14 @@
-//! Certificates that end while they are in use.
+//! Tests of certificates that expire while they are in use.
 
 use super::*;
 use crate::clock;
 use phalanx_core::gossip::LinkEnd;
 
-/// Time enough to join on a busy machine.
+/// Validity in seconds: long enough to join on a busy machine.
 const LIFE: u64 = 12;
 
 #[tokio::test]
-async fn a_link_closes_before_either_certificate_ends_and_says_why() {
+async fn a_link_closes_before_either_certificate_expires_and_reports_the_reason() {
     let ca = Ca::new();
     let not_after = Wall(now().0 + LIFE);
     let mut one = start(ca.node("one"), &[]).await;
@@ -17,7 +17,7 @@ async fn a_link_closes_before_either_certificate_ends_and_says_why() {
     one.sees(&both).await;
     two.sees(&both).await;
     for member in [&mut one, &mut two] {
-        // Before that, new connections were tried, in vain: no certificate was new.
+        // New connections were tried before, without success, because no certificate was new.
         member
             .hears("a link that closes for a certificate", |notice| {
                 let wanted = LinkEnd::Expired;
@@ -29,13 +29,13 @@ async fn a_link_closes_before_either_certificate_ends_and_says_why() {
             "the link outlived the certificate"
         );
     }
-    // It is dialled again, in vain; when the certificate is over, the other end says so.
-    two.fails_to_dial("does not take our certificate: expired")
+    // The link is dialled again without success; after the expiry the other end reports the reason.
+    two.fails_to_dial("does not accept the certificate of this end: expired")
         .await;
     one.sees(&[("one", Status::Alive), ("two", Status::Down)])
         .await;
     two.ends().await;
-    // With a new certificate it is back.
+    // With a new certificate the node rejoins.
     let again = start_with(ca.node("two"), &[one.address()], Limits::default(), 101).await;
     one.sees(&both).await;
     again.ends().await;
@@ -58,7 +58,10 @@ async fn a_call_ends_with_the_certificate_of_the_caller() {
         }
     };
     time::timeout(DEADLINE, ended).await.unwrap();
-    assert!(clock::wall() > not_after, "it ended before its certificate");
+    assert!(
+        clock::wall() > not_after,
+        "the call ended before its certificate"
+    );
     drop(call);
     one.ends().await;
 }

@@ -1,4 +1,4 @@
-//! Foreign, expired, malformed: who is turned away, and that the node stays up.
+//! Tests of foreign, expired and malformed peers: each is rejected, and the node keeps running.
 
 use super::*;
 use crate::wire;
@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Request, Status, Streaming};
 
-/// Sends any bytes as if they were messages.
+/// A codec that sends any bytes as a message.
 #[derive(Clone, Copy, Default)]
 struct Raw;
 
@@ -54,7 +54,7 @@ impl Decoder for Raw {
     }
 }
 
-/// A link opened by hand.
+/// A link opened without the transport.
 pub(super) struct RawLink {
     call: Arc<Call>,
     pub(super) out: tokio::sync::mpsc::Sender<Vec<u8>>,
@@ -80,13 +80,13 @@ impl RawLink {
         Ok(Self { call, out, inbound })
     }
 
-    /// A second link on the same connection.
+    /// Opens a second link on the same connection.
     pub(super) async fn another(&self) -> Result<Self, Status> {
         Self::on(Arc::clone(&self.call)).await
     }
 }
 
-/// The node still takes new members.
+/// Checks that the node still accepts new members.
 async fn still_lives(ca: &Ca, member: Member) {
     let friend = start(ca.node("friend"), &[member.address()]).await;
     friend.sees(&[("friend", Alive), ("one", Alive)]).await;
@@ -107,13 +107,13 @@ async fn a_foreign_ca_is_not_trusted_by_either_end() {
 }
 
 #[tokio::test]
-async fn an_expired_dialer_learns_why_although_its_own_handshake_ended_well() {
+async fn an_expired_dialer_learns_the_reason_although_its_own_handshake_succeeded() {
     let ca = Ca::new();
     let mut one = start(ca.node("one"), &[]).await;
     let mut two = start(ca.expired_node("two"), &[one.address()]).await;
     let reason = two.fails_to_dial("not trusted").await;
     assert!(
-        reason.contains("does not take our certificate: expired"),
+        reason.contains("does not accept the certificate of this end: expired"),
         "{reason}"
     );
     one.turns_away("expired").await;
@@ -133,7 +133,7 @@ async fn an_expired_acceptor_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn garbage_and_plain_http_on_the_port_are_turned_away() {
+async fn garbage_and_plain_http_on_the_port_are_rejected() {
     let ca = Ca::new();
     let mut one = start(ca.node("one"), &[]).await;
     for bytes in [
@@ -146,14 +146,14 @@ async fn garbage_and_plain_http_on_the_port_are_turned_away() {
         stream.shutdown().await.unwrap();
         one.turns_away("another protocol").await;
         let mut rest = Vec::new();
-        // What comes back, an alert at most, ends.
+        // The reply, at most an alert, ends.
         let read = time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await;
         assert!(read.is_ok() && rest.len() < 100);
     }
     still_lives(&ca, one).await;
 }
 
-/// A port that answers every connection with these bytes.
+/// Starts a server that answers every connection with these bytes.
 async fn speaks(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind(loopback()).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -170,7 +170,7 @@ async fn speaks(answer: &'static [u8]) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn dialling_another_protocol_says_so_and_dialling_silence_times_out() {
+async fn dialling_another_protocol_is_reported_and_dialling_silence_times_out() {
     let ca = Ca::new();
     let http = speaks(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
     let mut one = start(ca.node("one"), &[http]).await;
@@ -182,7 +182,7 @@ async fn dialling_another_protocol_says_so_and_dialling_silence_times_out() {
 }
 
 #[tokio::test]
-async fn an_administrator_gets_no_link_and_reads_why() {
+async fn an_administrator_is_refused_a_link_with_the_reason() {
     let ca = Ca::new();
     let mut one = start(ca.node("one"), &[]).await;
     let status = raw_link(&ca.admin("ada"), &one).await.err().unwrap();
@@ -199,7 +199,7 @@ async fn an_administrator_gets_no_link_and_reads_why() {
 }
 
 #[tokio::test]
-async fn what_is_no_message_closes_its_link_and_is_reported() {
+async fn an_invalid_message_closes_its_link_and_is_reported() {
     let ca = Ca::new();
     let mut one = start(ca.node("one"), &[]).await;
     let whole = wire::encode(&Message::Mesh(gossip::Message::Frame(Frame {
@@ -226,7 +226,7 @@ async fn what_is_no_message_closes_its_link_and_is_reported() {
         };
         assert!(event.to_string().contains(reason), "{event}");
         assert!(
-            event.to_string().starts_with("two sent what is no message"),
+            event.to_string().starts_with("two sent an invalid message"),
             "{event}"
         );
         let end = time::timeout(DEADLINE, async {
@@ -238,7 +238,7 @@ async fn what_is_no_message_closes_its_link_and_is_reported() {
 }
 
 #[tokio::test]
-async fn a_message_that_may_not_come_first_ends_the_link_but_not_the_node() {
+async fn an_unexpected_first_message_ends_the_link_but_not_the_node() {
     let ca = Ca::new();
     let one = start(ca.node("one"), &[]).await;
     let mut link = raw_link(&ca.node("two"), &one).await.unwrap();
@@ -256,7 +256,7 @@ async fn a_message_that_may_not_come_first_ends_the_link_but_not_the_node() {
 }
 
 #[tokio::test]
-async fn calls_know_their_caller_and_learn_why_they_are_turned_away() {
+async fn calls_know_their_caller_and_learn_the_reason_of_a_rejection() {
     let ca = Ca::new();
     let one = start(ca.node("one"), &[]).await;
     let address = Address::Socket(one.address());
@@ -268,7 +268,7 @@ async fn calls_know_their_caller_and_learn_why_they_are_turned_away() {
     assert!(matches!(foreign, Err(DialError::Untrusted(_))));
     let expired = Call::connect(&Tcp, &ca.expired_node("two"), &address, DEADLINE).await;
     let reason = match expired {
-        // The node's verdict came while HTTP/2 started.
+        // The node rejected the certificate while HTTP/2 was starting.
         Err(reason) => reason.to_string(),
         Ok(call) => {
             let mut grpc = tonic::client::Grpc::new(call.channel.clone());
@@ -279,14 +279,14 @@ async fn calls_know_their_caller_and_learn_why_they_are_turned_away() {
         }
     };
     assert!(
-        reason.contains("does not take our certificate: expired"),
+        reason.contains("does not accept the certificate of this end: expired"),
         "{reason}"
     );
     one.ends().await;
 }
 
 #[tokio::test]
-async fn an_older_and_a_newer_protocol_learn_which_versions_would_do() {
+async fn older_and_newer_protocols_learn_the_supported_versions() {
     let ca = Ca::new();
     let one = start(ca.node("one"), &[]).await;
     for versions in [(0, VERSION_MIN - 1), (VERSION_MAX + 1, VERSION_MAX + 9)] {

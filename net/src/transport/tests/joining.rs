@@ -1,4 +1,4 @@
-//! Nodes that find each other, leave and come back.
+//! Tests of nodes that join, leave and return.
 
 use super::*;
 use phalanx_core::gossip::Status::{Alive, Left};
@@ -26,7 +26,7 @@ async fn two_nodes_join_over_mutual_tls_and_one_leaves() {
 }
 
 #[tokio::test]
-async fn three_nodes_that_know_one_seed_end_with_one_view() {
+async fn three_nodes_with_one_seed_node_converge() {
     let ca = Ca::new();
     let one = start(ca.node("one"), &[]).await;
     let two = start(ca.node("two"), &[one.address()]).await;
@@ -41,7 +41,7 @@ async fn three_nodes_that_know_one_seed_end_with_one_view() {
 }
 
 #[tokio::test]
-async fn a_node_that_comes_back_is_known_by_its_higher_epoch() {
+async fn a_returning_node_is_known_by_its_higher_epoch() {
     let ca = Ca::new();
     let mut one = start(ca.node("one"), &[]).await;
     let two = start(ca.node("two"), &[one.address()]).await;
@@ -57,7 +57,7 @@ async fn a_node_that_comes_back_is_known_by_its_higher_epoch() {
 }
 
 #[tokio::test]
-async fn a_target_may_be_a_name_and_may_come_later() {
+async fn a_target_may_be_a_host_name_and_may_start_later() {
     let ca = Ca::new();
     let one = start(ca.node("one"), &[]).await;
     let two = start(ca.node("two"), &[]).await;
@@ -76,7 +76,7 @@ async fn a_target_may_be_a_name_and_may_come_later() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_named_with_the_mend() {
+async fn a_port_in_use_is_an_error_with_its_fix() {
     let taken = Bound::bind(Tcp, loopback()).await.unwrap();
     let error = Bound::bind(Tcp, taken.local_address())
         .await
@@ -90,17 +90,17 @@ async fn a_port_that_is_taken_is_named_with_the_mend() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_a_refused_connection() {
+async fn a_closed_port_is_a_refused_connection() {
     let ca = Ca::new();
-    let (held, nobody) = nobody_listens();
-    let mut one = start(ca.node("one"), &[nobody]).await;
+    let (held, closed) = unused_address();
+    let mut one = start(ca.node("one"), &[closed]).await;
     one.fails_to_dial("refused").await;
     drop(held);
     one.ends().await;
 }
 
 #[tokio::test]
-async fn a_node_whose_loop_fails_ends_its_port_and_says_so() {
+async fn a_node_whose_loop_fails_closes_its_port_and_reports_its_end() {
     let ca = Ca::new();
     let bound = Bound::bind(Tcp, loopback()).await.unwrap();
     let identity = ca.node("one");
@@ -110,7 +110,7 @@ async fn a_node_whose_loop_fails_ends_its_port_and_says_so() {
         config,
         seed: 1,
         identity,
-        store: MemoryEpoch::default(),
+        store: MemoryStore::default(),
         trusted: TrustedSubnets::default(),
         limits: Limits::default(),
         observer: Some(Box::new(|_, _| panic!("planted"))),
@@ -120,5 +120,5 @@ async fn a_node_whose_loop_fails_ends_its_port_and_says_so() {
     time::timeout(DEADLINE, node.closed()).await.unwrap();
     assert!(node.driver().inspect(|_, _| ()).await.is_err());
     node.shutdown().await;
-    assert_eq!(node.tasks(), 0, "nothing listens or serves");
+    assert_eq!(node.tasks(), 0, "no task is running");
 }

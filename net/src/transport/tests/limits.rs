@@ -1,4 +1,4 @@
-//! Bounds: connections, rates, handshakes, queues, and the time an end takes.
+//! Tests of limits: connections, rates, handshakes, queues, and the duration of a shutdown.
 
 use super::*;
 use phalanx_core::gossip::message::{Frame, Sync};
@@ -24,7 +24,7 @@ async fn drops(member: &mut Member, limit: Limit) {
         .await;
 }
 
-/// A connection of somebody who proved who it is.
+/// Makes an authenticated connection.
 async fn call(ca: &Ca, name: &str, to: &Member) -> Call {
     let address = Address::Socket(to.address());
     Call::connect(&Tcp, &ca.admin(name), &address, DEADLINE)
@@ -32,7 +32,7 @@ async fn call(ca: &Ca, name: &str, to: &Member) -> Call {
         .unwrap()
 }
 
-/// Waits until others have so many connections to a node.
+/// Waits until a node has accepted this number of connections.
 async fn has_connections(member: &Member, wanted: usize) {
     let reached = async {
         while member.node.connections() != wanted {
@@ -44,7 +44,7 @@ async fn has_connections(member: &Member, wanted: usize) {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_are_dropped_and_counted_again_when_others_end() {
+async fn connections_above_the_limit_are_dropped_until_others_end() {
     let ca = Ca::new();
     let limits = Limits {
         connections: 2,
@@ -64,7 +64,7 @@ async fn connections_over_the_limit_are_dropped_and_counted_again_when_others_en
 }
 
 #[tokio::test]
-async fn a_member_gets_in_while_strangers_hold_hundreds_of_connections() {
+async fn a_member_connects_despite_hundreds_of_unauthenticated_connections() {
     let ca = Ca::new();
     let limits = Limits {
         accept_burst: 1_000,
@@ -82,7 +82,8 @@ async fn a_member_gets_in_while_strangers_hold_hundreds_of_connections() {
     let both = [("one", Status::Alive), ("two", Status::Alive)];
     one.sees(&both).await;
     two.sees(&both).await;
-    // The oldest were turned out; the others still wait, and the bound of connections is not theirs.
+    // The oldest handshakes were evicted; the others still wait and do not count towards the limit
+    // of connections.
     assert!(is_dropped(strangers.remove(0)).await);
     let held = one.node.connections();
     assert!(held <= limits.handshakes_from_one + 4, "{held}");
@@ -93,7 +94,7 @@ async fn a_member_gets_in_while_strangers_hold_hundreds_of_connections() {
 }
 
 #[tokio::test]
-async fn connections_over_the_rate_are_dropped() {
+async fn connections_above_the_rate_are_dropped() {
     let ca = Ca::new();
     let limits = Limits {
         accept_burst: 2,
@@ -130,7 +131,7 @@ async fn handshakes_are_bounded_in_number_and_time() {
 }
 
 #[tokio::test]
-async fn a_link_that_is_not_read_overflows_and_goes_away_alone() {
+async fn an_unread_link_overflows_and_only_this_link_closes() {
     let ca = Ca::new();
     let limits = Limits {
         queue: QueueLimits {
@@ -149,7 +150,7 @@ async fn a_link_that_is_not_read_overflows_and_goes_away_alone() {
     let Notice::Mesh(gossip::Event::LinkUp { link, .. }) = up else {
         panic!()
     };
-    // More at once than the queue holds.
+    // More messages than the queue can hold are sent at once.
     let bulk = Frame {
         sync: vec![Sync::Want(vec![1; 1000])],
         ..Frame::default()
@@ -167,7 +168,7 @@ async fn a_link_that_is_not_read_overflows_and_goes_away_alone() {
         matches!(notice, Notice::Mesh(gossip::Event::LinkDown { .. }))
     })
     .await;
-    // They find each other again.
+    // The nodes reconnect.
     one.hears("a new link", |notice| {
         matches!(notice, Notice::Mesh(gossip::Event::LinkUp { .. }))
     })
@@ -177,7 +178,7 @@ async fn a_link_that_is_not_read_overflows_and_goes_away_alone() {
 }
 
 #[tokio::test]
-async fn ending_a_node_is_bounded_although_a_peer_holds_its_connection() {
+async fn shutdown_is_bounded_although_a_peer_keeps_its_connection() {
     let ca = Ca::new();
     let limits = Limits {
         shutdown_grace: Duration::from_millis(200),
@@ -195,7 +196,7 @@ async fn ending_a_node_is_bounded_although_a_peer_holds_its_connection() {
 }
 
 #[tokio::test]
-async fn ending_a_node_ends_its_unfinished_handshakes_and_dials() {
+async fn shutdown_ends_unfinished_handshakes_and_dials() {
     let ca = Ca::new();
     let hour = Duration::from_secs(3_600);
     let limits = Limits {

@@ -1,27 +1,30 @@
-//! The transport on loopback: real sockets, real mutual TLS.
+//! Tests of the transport on loopback: real sockets, real mutual TLS.
 
 mod expiring;
 mod hostile;
 mod joining;
 mod limits;
+mod link_requests;
 mod overlay;
 mod renewing;
 mod trusted;
-mod wishing;
 
 use super::*;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
-use crate::store::MemoryEpoch;
-use phalanx_core::gossip::{Address, Config, Status, Tuning};
+use crate::store::MemoryStore;
+use phalanx_core::gossip::{self, Address, Config, Status, Tuning};
+use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpSocket;
 use tokio::sync::broadcast;
 use tokio::time;
 use tonic::service::Routes;
 
-/// Nothing on loopback takes longer than this.
+/// Deadline of every condition; loopback is never slower.
 const DEADLINE: Duration = Duration::from_secs(60);
 const YEAR: u64 = 365 * 86_400;
 
@@ -83,15 +86,15 @@ fn loopback() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
-/// A port on which nobody listens, and that nobody else gets while it is held.
-fn nobody_listens() -> (TcpSocket, SocketAddr) {
+/// Returns an address without a listener; the port stays reserved while the socket is held.
+fn unused_address() -> (TcpSocket, SocketAddr) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(loopback()).unwrap();
     let address = socket.local_addr().unwrap();
     (socket, address)
 }
 
-/// A running node and what it tells people.
+/// A running node and the notices it has published.
 pub(crate) struct Member {
     pub(crate) node: MeshNode,
     notices: broadcast::Receiver<Notice>,
@@ -126,7 +129,7 @@ async fn start_tuned(
     start_bound(bound, content, identity, targets, limits, epoch, tune)
 }
 
-/// A node that says that it cannot be dialled.
+/// Starts a node that declares that it cannot be dialled.
 async fn start_hidden(identity: Identity, targets: &[SocketAddr]) -> Member {
     let bound = Bound::bind(Tcp, loopback()).await.unwrap();
     let content = Content::default();
@@ -141,11 +144,11 @@ async fn start_hidden(identity: Identity, targets: &[SocketAddr]) -> Member {
     )
 }
 
-/// A node that is made of something else here and there.
+/// Starts a node with some of its settings changed.
 async fn start_changed(
     identity: Identity,
     targets: &[SocketAddr],
-    change: impl FnOnce(&mut Settings<MemoryEpoch>),
+    change: impl FnOnce(&mut Settings<MemoryStore>),
 ) -> Member {
     let bound = Bound::bind(Tcp, loopback()).await.unwrap();
     let content = Content {
@@ -177,7 +180,7 @@ fn settings(
     identity: Identity,
     targets: &[SocketAddr],
     epoch: u64,
-) -> Settings<MemoryEpoch> {
+) -> Settings<MemoryStore> {
     let id = identity.subject().id().clone();
     let targets = targets
         .iter()
@@ -188,7 +191,7 @@ fn settings(
         config: Config::new(id, "test", epoch, instance, content, targets),
         seed: crate::entropy::seed().unwrap(),
         identity,
-        store: MemoryEpoch::default(),
+        store: MemoryStore::default(),
         trusted: TrustedSubnets::default(),
         limits: Limits::default(),
         observer: None,
@@ -196,7 +199,7 @@ fn settings(
     }
 }
 
-fn run(bound: Bound<Tcp>, settings: Settings<MemoryEpoch>) -> Member {
+fn run(bound: Bound<Tcp>, settings: Settings<MemoryStore>) -> Member {
     let mut early = None;
     let node = bound
         .start(settings, |node| {
@@ -216,7 +219,7 @@ impl Member {
         self.node.address()
     }
 
-    /// Waits until the node tells something.
+    /// Waits until the node publishes a matching notice.
     pub(crate) async fn hears(&mut self, what: &str, wanted: impl Fn(&Notice) -> bool) -> Notice {
         let search = async {
             loop {
@@ -228,7 +231,7 @@ impl Member {
             }
         };
         let found = time::timeout(DEADLINE, search).await;
-        found.unwrap_or_else(|_| panic!("not heard: {what}; heard {:#?}", self.heard))
+        found.unwrap_or_else(|_| panic!("no notice of {what}; notices: {:#?}", self.heard))
     }
 
     /// Waits until a dial failed for this reason.
@@ -254,7 +257,7 @@ impl Member {
         }
     }
 
-    /// Waits until a handshake with somebody who connected failed for this reason.
+    /// Waits until a handshake failed at this node for this reason.
     async fn turns_away(&mut self, wanted: &str) {
         let what = format!("a failed handshake with {wanted:?}");
         self.hears(&what, |notice| match notice {
@@ -266,7 +269,7 @@ impl Member {
         .await;
     }
 
-    /// Everyone it knows, with their life.
+    /// Returns all members that the node knows, with their status.
     async fn view(&self) -> Vec<(String, Status)> {
         self.node
             .driver()
@@ -280,7 +283,7 @@ impl Member {
             .unwrap()
     }
 
-    /// Waits until it sees exactly these.
+    /// Waits until the node's view is exactly this.
     pub(crate) async fn sees(&self, wanted: &[(&str, Status)]) {
         let wanted: Vec<(String, Status)> = wanted
             .iter()
@@ -294,10 +297,13 @@ impl Member {
             }
             time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("sees {view:?}, wanted {wanted:?}; heard {:?}", self.heard);
+        panic!(
+            "the view is {view:?}, expected {wanted:?}; notices: {:?}",
+            self.heard
+        );
     }
 
-    /// Ends the node; nothing of it may be left.
+    /// Ends the node; no task or connection of it may remain.
     pub(crate) async fn ends(self) {
         time::timeout(DEADLINE, self.node.shutdown()).await.unwrap();
         assert_eq!(self.node.tasks(), 0);

@@ -1,4 +1,4 @@
-//! Certificates and secrets that are replaced while links stand.
+//! Tests of certificates and secrets that are replaced while links are open.
 
 use super::*;
 use crate::identity::Secret;
@@ -18,7 +18,7 @@ fn of_secrets(secrets: &[&Secret], id: &str) -> Identity {
 }
 
 impl Member {
-    /// Waits until the links to these peers have successors.
+    /// Waits until the links to these peers have been replaced.
     async fn changes_the_links_to(&mut self, peers: &[&str]) {
         let mut waiting: BTreeMap<&str, bool> = peers.iter().map(|peer| (*peer, false)).collect();
         while !waiting.is_empty() {
@@ -43,7 +43,7 @@ impl Member {
         }
     }
 
-    /// Waits until all its links were made with what it proves itself with now.
+    /// Waits until all links were made with the current identity.
     async fn renews_its_links(&self) {
         let renewed = async {
             while self.node.outdated_links() > 0 {
@@ -53,7 +53,7 @@ impl Member {
         time::timeout(DEADLINE, renewed).await.unwrap();
     }
 
-    /// Takes in what it told so far: nobody was lost, and no link without a successor.
+    /// Checks the notices so far: no member was lost, and no link ended without a successor.
     fn lost_nothing(&mut self) {
         while let Ok(notice) = self.notices.try_recv() {
             self.heard.push(notice);
@@ -82,18 +82,18 @@ impl Member {
 }
 
 #[tokio::test]
-async fn a_new_certificate_counts_at_once_on_links_made_before_the_old_ones_break() {
+async fn a_new_certificate_replaces_links_before_the_old_ones_close() {
     let ca = Ca::new();
     let mut one = start(ca.node("one"), &[]).await;
     let mut two = start(ca.node("two"), &[one.address()]).await;
     let both = [("one", Status::Alive), ("two", Status::Alive)];
     one.sees(&both).await;
     two.sees(&both).await;
-    // The acceptor of the link renews: it dials.
+    // The acceptor of the link renews its certificate, and then dials.
     one.node.renew(ca.node("one")).unwrap();
     two.changes_the_links_to(&["one"]).await;
     one.changes_the_links_to(&["two"]).await;
-    // The dialer renews.
+    // The dialer renews its certificate.
     two.node.renew(ca.node("two")).unwrap();
     one.changes_the_links_to(&["two"]).await;
     two.changes_the_links_to(&["one"]).await;
@@ -111,7 +111,7 @@ async fn a_new_certificate_counts_at_once_on_links_made_before_the_old_ones_brea
 }
 
 #[tokio::test]
-async fn secrets_rotate_without_a_cut_and_the_old_one_is_worth_nothing_then() {
+async fn secrets_rotate_without_interruption_and_the_old_one_is_rejected_afterwards() {
     let (old, new) = (secret(), secret());
     let mut one = start(of_secrets(&[&old], "one"), &[]).await;
     let two = start(of_secrets(&[&old], "two"), &[one.address()]).await;
@@ -133,15 +133,16 @@ async fn secrets_rotate_without_a_cut_and_the_old_one_is_worth_nothing_then() {
     }
     [one, ..] = members;
     let mut late = start(of_secrets(&[&old], "late"), &[one.address()]).await;
-    late.fails_to_dial("it has another secret of the mesh")
+    late.fails_to_dial("it has a different secret of the mesh")
         .await;
-    one.turns_away("it has another secret of the mesh").await;
+    one.turns_away("it has a different secret of the mesh")
+        .await;
     late.ends().await;
     one.ends().await;
 }
 
 #[tokio::test]
-async fn a_peer_that_is_trusted_no_longer_loses_its_link() {
+async fn a_peer_that_is_not_trusted_any_more_loses_its_link() {
     let (old, new) = (secret(), secret());
     let mut one = start(of_secrets(&[&old], "one"), &[]).await;
     let two = start(of_secrets(&[&old], "two"), &[one.address()]).await;
@@ -162,7 +163,7 @@ async fn a_peer_that_is_trusted_no_longer_loses_its_link() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_dialled_dials_anew_before_the_others_certificate_ends() {
+async fn a_node_that_cannot_be_dialled_replaces_the_link_before_the_peers_certificate_expires() {
     let ca = Ca::new();
     let not_after = Wall(now().0 + 20);
     let short = Validity {
@@ -175,7 +176,7 @@ async fn who_cannot_be_dialled_dials_anew_before_the_others_certificate_ends() {
     let both = [("one", Status::Alive), ("two", Status::Alive)];
     one.sees(&both).await;
     two.sees(&both).await;
-    // Nobody but the dialer of the link can put another in its place.
+    // Only the dialer of the link can replace it.
     one.node.renew(ca.node("one")).unwrap();
     one.changes_the_links_to(&["two"]).await;
     two.changes_the_links_to(&["one"]).await;

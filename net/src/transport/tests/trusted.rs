@@ -1,4 +1,5 @@
-//! Subnets in which links are authenticated and not encrypted, seen from the wire.
+//! Tests of links in trusted subnets, which are authenticated but not encrypted, as seen on the
+//! network.
 
 use super::*;
 use crate::identity::Secret;
@@ -12,19 +13,19 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A node says it of itself, in its first message on each link.
+/// Part of the record that a node sends in its first message on each link.
 const SAID: &[u8] = b"a sentence that nothing else on the wire looks like";
 
-/// What somebody on the wire does to a byte string that passes, dialled connections only.
+/// A change that an attacker makes to bytes on a dialled connection.
 type Meddle = fn(&mut Vec<u8>);
 
-/// Somebody between a node and those it dials, who reads everything and may change it.
+/// An attacker between a node and the nodes that it dials, who reads all bytes and may change them.
 #[derive(Clone)]
 struct Wire {
     seen: Arc<Mutex<Vec<u8>>>,
-    /// Done to what the dialer hears, once.
+    /// Applied once to the bytes that the dialer receives.
     inward: Arc<Mutex<Option<Meddle>>>,
-    /// Done to everything the dialer says.
+    /// Applied to all bytes that the dialer sends.
     outward: Meddle,
 }
 
@@ -79,7 +80,7 @@ impl Listener for Untapped {
 
 struct Tapped {
     io: TcpStream,
-    /// None if the other end dialled: its wire is tapped there.
+    /// `None` if the other end dialled: the connection is tapped there.
     wire: Option<Wire>,
 }
 
@@ -123,7 +124,8 @@ impl AsyncWrite for Tapped {
         result
     }
 
-    // All at once: of a handshake that failed TLS writes a single time, and the alert is not in the first slice.
+    // All slices are written at once: after a failed handshake TLS writes only once, and the alert
+    // is not in the first slice.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -155,7 +157,7 @@ fn subnets(texts: &[&str]) -> TrustedSubnets {
     TrustedSubnets::new(&subnets).unwrap()
 }
 
-/// A node on a wire that trusts these subnets.
+/// Starts a node on a tapped network that trusts these subnets.
 async fn start_trusting(
     wire: &Wire,
     identity: Identity,
@@ -186,7 +188,8 @@ async fn start_trusting(
 
 const BOTH: [(&str, Status); 2] = [("one", Status::Alive), ("two", Status::Alive)];
 
-/// Whether the link of two such nodes can be read on the wire, after both have said so.
+/// Returns whether the link of two such nodes is readable on the network, after both have sent
+/// their records.
 async fn is_read(ones: &[&str], twos: &[&str]) -> bool {
     let ca = Ca::new();
     let wire = Wire::new(|_| ());
@@ -214,12 +217,12 @@ fn is_unencrypted(notice: &Notice) -> bool {
 }
 
 #[tokio::test]
-async fn a_link_is_plain_on_the_wire_if_both_ends_trust_the_subnet() {
+async fn a_link_is_readable_on_the_network_if_both_ends_trust_the_subnet() {
     assert!(is_read(&["127.0.0.0/8"], &["10.0.0.0/8", "127.0.0.0/8"]).await);
 }
 
 #[tokio::test]
-async fn a_link_is_encrypted_unless_both_ends_list_where_the_other_is() {
+async fn a_link_is_encrypted_unless_each_end_lists_the_others_address() {
     assert!(!is_read(&[], &[]).await);
     assert!(!is_read(&["127.0.0.0/8"], &[]).await);
     assert!(!is_read(&[], &["127.0.0.0/8"]).await);
@@ -229,7 +232,7 @@ async fn a_link_is_encrypted_unless_both_ends_list_where_the_other_is() {
 const LOCAL: &[&str] = &["127.0.0.0/8"];
 
 #[tokio::test]
-async fn who_is_not_trusted_is_not_trusted_in_a_trusted_subnet_either() {
+async fn an_untrusted_peer_is_rejected_in_a_trusted_subnet_too() {
     let (ca, foreign) = (Ca::new(), Ca::new());
     let wire = Wire::new(|_| ());
     let mut one = start_trusting(&wire, ca.node("one"), &[], LOCAL).await;
@@ -246,7 +249,9 @@ async fn who_is_not_trusted_is_not_trusted_in_a_trusted_subnet_either() {
     let knows = start_trusting(&wire, with("knows"), &[], LOCAL).await;
     let target = [knows.address()];
     let mut guesses = start_trusting(&wire, with("guesses"), &target, LOCAL).await;
-    guesses.fails_to_dial("another secret of the mesh").await;
+    guesses
+        .fails_to_dial("a different secret of the mesh")
+        .await;
     for member in [&one, &knows, &guesses] {
         assert_eq!(member.node.links(), 0);
     }
@@ -256,14 +261,14 @@ async fn who_is_not_trusted_is_not_trusted_in_a_trusted_subnet_either() {
 }
 
 #[tokio::test]
-async fn a_byte_changed_on_the_wire_breaks_the_link() {
+async fn a_byte_changed_on_the_network_breaks_the_link() {
     let ca = Ca::new();
     let wire = Wire::new(|_| ());
     let one = start_trusting(&wire, ca.node("one"), &[], LOCAL).await;
     let mut two = start_trusting(&wire, ca.node("two"), &[one.address()], LOCAL).await;
     two.sees(&BOTH).await;
     two.hears("an unencrypted link", is_unencrypted).await;
-    // The last byte of what comes next: an authenticator's, since records come whole.
+    // The last byte of the next read belongs to an authenticator, because records arrive whole.
     *wire.inward.lock().unwrap() = Some(|heard| {
         if let Some(last) = heard.last_mut() {
             *last ^= 1;
@@ -279,13 +284,14 @@ async fn a_byte_changed_on_the_wire_breaks_the_link() {
     one.ends().await;
 }
 
-/// The suite for unencrypted links, as it is offered.
+/// The number of the suite for unencrypted links.
 const OFFER: [u8; 2] = [0xFF, 0xB4];
 
 #[tokio::test]
-async fn nobody_on_the_wire_chooses_whether_a_link_is_encrypted() {
+async fn an_attacker_cannot_choose_whether_a_link_is_encrypted() {
     let ca = Ca::new();
-    // Takes the offer out of the dialer's first message: the acceptor would choose to encrypt.
+    // Removes the offer from the dialer's first message, so that the acceptor would choose to
+    // encrypt.
     let wire = Wire::new(|said| {
         let hello = said.first() == Some(&0x16);
         let offer = said.windows(2).position(|window| window == OFFER);
@@ -318,7 +324,8 @@ async fn calls_are_encrypted_in_a_trusted_subnet_too() {
     let answer = client.ping(ping.clone()).await.unwrap().into_inner();
     assert_eq!(answer.payload, SAID);
     assert!(!wire.saw(SAID) && !wire.saw(&OFFER));
-    // A program that offers it all the same gets no answer: as an administrator no connection, as a node no call.
+    // A program that offers the suite for calls is rejected: as an administrator at the connection,
+    // as a node at the call.
     let (node, tapped) = (one.address(), wire.clone());
     let offering = |identity: Identity| {
         let (wire, address) = (tapped.clone(), node);
@@ -340,7 +347,7 @@ async fn calls_are_encrypted_in_a_trusted_subnet_too() {
             .await;
         refused.unwrap_err();
     }
-    one.turns_away("ada asked for a connection that is not encrypted")
+    one.turns_away("ada requested an unencrypted connection")
         .await;
     let call = offering(ca.node("two")).await.unwrap();
     let refused = MeshServiceClient::new(call.channel.clone())

@@ -1,11 +1,10 @@
 //! Properties of the codec: round trips, sizes, and what malformed bytes do.
 
-mod arbitrary;
 mod bounds;
-mod overlay;
+mod data_path;
 
+use super::packet::arbitrary::message;
 use super::{decode, encode};
-use arbitrary::message;
 use phalanx_core::gossip::message::FRAME_BYTES_MAX;
 use phalanx_core::size::Encoded as _;
 use proptest::collection::vec;

@@ -8,7 +8,6 @@ use phalanx_sim::adapter::Adapter;
 use phalanx_sim::address::PORT;
 use phalanx_sim::disk::Write;
 use phalanx_sim::invariant::{Invariant, Seen, Verdict};
-use phalanx_sim::scenario::command_line::run_words;
 use phalanx_sim::scenario::{Certificate, Scenario, Vocabulary, Words};
 use phalanx_sim::world::{
     self, Cast, Definition, Effect, Effects, Process, ProcessEvent, ProcessView, Program,
@@ -25,6 +24,8 @@ const VOTE_UNSYNCED: &str = "vote-unsynced";
 // guide: definition
 /// The election as a system: each host runs one node.
 pub static ELECTION: Definition = Definition {
+    name: "election",
+    command: "cargo run --",
     vocabulary: || {
         let words = Words {
             program: "election",
@@ -45,10 +46,6 @@ pub static ELECTION: Definition = Definition {
         Ok(Cast::everywhere(program, scenario))
     },
     recoverable: |_, _, _| Ok(()),
-    reproduce_command: |scenario, seed, _| {
-        let scenario = run_words(scenario);
-        format!("election run {scenario} --seeds {seed}..{seed}")
-    },
 };
 // guide: end
 

@@ -49,7 +49,10 @@ fn a_vote_that_is_not_synced_gives_a_term_two_leaders() {
             .find(|failure| failure.expectation == "invariant one-leader-a-term")
     });
     let failure = found.expect("one of ten seeds shows it");
-    assert!(failure.reproduce.starts_with("election run "), "{failure}");
+    assert!(
+        failure.reproduce.starts_with("cargo run -- run "),
+        "{failure}"
+    );
 }
 
 #[test]

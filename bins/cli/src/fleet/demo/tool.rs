@@ -1,4 +1,4 @@
-//! The tool itself, as a user would call it: another process, asked for JSON.
+//! Runs the tool as a user would: as a child process with `--json`.
 
 use crate::failure::Failure;
 use crate::fleet::Fleet;
@@ -14,15 +14,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// No question and no run takes longer.
+/// Time limit of each command.
 const TIME_MAX: Duration = Duration::from_secs(900);
 
-/// The tool's program.
+/// The path of the tool's executable.
 pub(super) struct Tool {
     program: PathBuf,
 }
 
-/// What the demo reads of a run.
+/// The part of a run's JSON object that the demo reads.
 #[derive(Debug, Deserialize)]
 pub(super) struct Run {
     pub(super) engine: String,
@@ -37,7 +37,7 @@ pub(super) struct Run {
     pub(super) same_state_as_model: Option<bool>,
 }
 
-/// What the demo reads of a node at an instant of a run.
+/// The part of a simulated node's state that the demo reads.
 #[derive(Debug, Deserialize)]
 pub(super) struct View {
     pub(super) hash: Option<String>,
@@ -51,7 +51,7 @@ struct Member {
 }
 
 impl View {
-    /// How many members have this status.
+    /// Returns the number of members with a status.
     pub(super) fn many(&self, status: &str) -> usize {
         self.members
             .iter()
@@ -60,7 +60,7 @@ impl View {
     }
 }
 
-/// What the demo reads of a scenario.
+/// The part of a scenario's JSON object that the demo reads.
 #[derive(Deserialize)]
 struct Story {
     about: String,
@@ -73,13 +73,13 @@ impl Tool {
         })
     }
 
-    /// Runs a command and reads the JSON objects it prints, one a line.
+    /// Runs a command and reads the JSON objects that it prints, one per line.
     fn run<T: DeserializeOwned>(&self, arguments: &[&OsStr]) -> Result<Vec<T>, Failure> {
         let ran = programs::run(Command::new(&self.program).args(arguments), TIME_MAX)?;
         if ran.status.is_none() {
             let seconds = TIME_MAX.as_secs();
             return Err(Failure::failed(format!(
-                "the tool did not answer within {seconds} s"
+                "the tool took longer than {seconds} s"
             )));
         }
         if ran.answer.trim().is_empty() {
@@ -91,7 +91,7 @@ impl Tool {
             .collect()
     }
 
-    /// Asks one node of a fleet.
+    /// Queries one node of a fleet.
     pub(super) fn ask<T: DeserializeOwned>(
         &self,
         fleet: &Fleet,
@@ -103,10 +103,10 @@ impl Tool {
         arguments.extend(["--json", "--node", &address, "--cert-dir"].map(OsStr::new));
         arguments.push(fleet.cert_dir().as_os_str());
         let answer = self.run(&arguments)?.into_iter().next();
-        answer.ok_or_else(|| Failure::failed("the tool gave no answer"))
+        answer.ok_or_else(|| Failure::failed("the tool printed no JSON object"))
     }
 
-    /// The story of a scenario.
+    /// Returns the story of a scenario.
     pub(super) fn story(&self, file: &Path) -> Result<String, Failure> {
         let stories: Vec<Story> = self.run(&[
             "sim".as_ref(),
@@ -120,21 +120,21 @@ impl Tool {
             .ok_or_else(|| Failure::failed("the scenario has no story"))
     }
 
-    /// What every node sees at an instant of a run in the model engine.
+    /// Returns what every node sees at an instant of a run in the model engine.
     pub(super) fn views(&self, file: &Path, until: &str) -> Result<Vec<View>, Failure> {
         let words = ["sim", "replay", "--json", "--seed", "1", "--until", until].map(OsStr::new);
         let arguments: Vec<&OsStr> = words.into_iter().chain([file.as_os_str()]).collect();
         self.run(&arguments)
     }
 
-    /// Runs a scenario in both engines.
+    /// Runs a scenario in the model and the wire engine.
     pub(super) fn simulate(&self, file: &Path) -> Result<Vec<Run>, Failure> {
         let words = ["sim", "run", "--json", "--engine", "both", "--seed", "1"].map(OsStr::new);
         let arguments: Vec<&OsStr> = words.into_iter().chain([file.as_os_str()]).collect();
         self.run(&arguments)
     }
 
-    /// Watches one node of a fleet until the watching is dropped.
+    /// Starts `phalanx watch` on one node of a fleet; it runs until the returned value is dropped.
     pub(super) fn watch(&self, fleet: &Fleet, node: usize) -> Result<Watching, Failure> {
         let failed = |error: std::io::Error| {
             Failure::failed(format!("the watcher cannot be started: {error}"))
@@ -171,14 +171,14 @@ impl Tool {
     }
 }
 
-/// A running `phalanx watch`, and what it has printed.
+/// A running `phalanx watch` and its output so far.
 pub(super) struct Watching {
     child: Child,
     heard: Arc<Mutex<Vec<(Instant, Event)>>>,
 }
 
 impl Watching {
-    /// What was told about the life of one member, and when it was heard.
+    /// Returns the events about the status of one member, each with the time of its arrival.
     pub(super) fn about(&self, subject: &str) -> Vec<(Instant, Event)> {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let told = heard
@@ -187,7 +187,7 @@ impl Watching {
         told.cloned().collect()
     }
 
-    /// Forgets what was told so far.
+    /// Discards the events so far.
     pub(super) fn forget(&self) {
         self.heard
             .lock()
@@ -198,7 +198,7 @@ impl Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        // It may have ended with the node it watched.
+        // The process may have ended with the node that it watched.
         drop(self.child.kill().and_then(|()| self.child.wait()));
     }
 }

@@ -1,9 +1,9 @@
-//! Data paths that fail, or that never are.
+//! Tests of data paths that fail or are never established.
 
 use super::*;
 
 #[tokio::test]
-async fn a_data_path_that_fails_is_told_at_both_ends_and_its_link_stays() {
+async fn a_failed_data_path_is_reported_at_both_ends_and_its_link_stays() {
     let ca = Ca::new();
     let ([mut one, mut two], links) = two(&ca).await;
     links[1].fail("no answer\nfrom the port");
@@ -28,17 +28,17 @@ async fn a_data_path_that_fails_is_told_at_both_ends_and_its_link_stays() {
 }
 
 #[tokio::test]
-async fn an_overlay_may_end_the_link_with_its_data_path_and_gets_another() {
+async fn an_overlay_may_close_the_link_and_gets_a_new_data_path() {
     let ca = Ca::new();
     let ([mut one, mut two], links) = two(&ca).await;
     let old = links[0].connection();
-    // One end fails, the other makes the best of it.
+    // One end fails without closing the link; then the other end closes the link too.
     links[0].fail("no answer");
     for end in [&mut one, &mut two] {
         assert_eq!(end.stops().await, old);
     }
-    links[1].fail_with_link("start anew");
-    // Both may dial at once, and make one link more than stays.
+    links[1].fail_with_link("a new start");
+    // Both ends may dial at the same time, which makes one link more than remains.
     let paths = |end: &Overlaid| end.member.node.overlay().unwrap().paths;
     let agree = async {
         loop {
@@ -57,7 +57,7 @@ async fn an_overlay_may_end_the_link_with_its_data_path_and_gets_another() {
 }
 
 #[tokio::test]
-async fn what_an_overlay_refuses_or_breaks_costs_the_data_path_alone() {
+async fn a_refusal_or_panic_of_an_overlay_ends_only_the_data_path() {
     let ca = Ca::new();
     for (manner, why) in [
         (Manner::Refuses, "the other end has no chacha"),
@@ -93,7 +93,7 @@ async fn what_an_overlay_refuses_or_breaks_costs_the_data_path_alone() {
 }
 
 #[tokio::test]
-async fn a_node_without_an_overlay_or_with_another_is_a_neighbour_like_any() {
+async fn a_node_without_an_overlay_or_with_another_one_is_a_regular_neighbour() {
     let ca = Ca::new();
     let bare = start(ca.node("one"), &[]).await;
     let mut two = Overlaid::start(ca.node("two"), &[bare.address()], named("udp")).await;

@@ -1,9 +1,9 @@
-//! What both ends of a data path are told, and in which order.
+//! Tests of the calls that both ends of a data path receive, and of their order.
 
 use super::*;
 
 #[tokio::test]
-async fn both_ends_know_the_same_connection_and_each_other() {
+async fn both_ends_have_the_same_connection_id_and_key_and_know_each_other() {
     let ca = Ca::new();
     let ([one, two], links) = two(&ca).await;
     let [acceptor, dialer] = &links;
@@ -35,7 +35,7 @@ async fn both_ends_know_the_same_connection_and_each_other() {
 }
 
 #[tokio::test]
-async fn a_link_that_is_not_encrypted_says_so_and_has_a_key_all_the_same() {
+async fn an_unencrypted_link_reports_it_and_has_a_key_nevertheless() {
     let ca = Ca::new();
     let start = async |id, targets: &[SocketAddr]| {
         let trusted = TrustedSubnets::new(&["127.0.0.0/8".parse().unwrap()]).unwrap();
@@ -53,7 +53,7 @@ async fn a_link_that_is_not_encrypted_says_so_and_has_a_key_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_data_path_is_established_when_both_ends_say_so_and_stops_with_its_link() {
+async fn a_data_path_is_established_when_both_ends_report_it_and_stops_with_its_link() {
     let ca = Ca::new();
     let ([mut one, mut two], links) = two(&ca).await;
     links[0].established();
@@ -98,7 +98,7 @@ async fn a_data_path_is_established_when_both_ends_say_so_and_stops_with_its_lin
 }
 
 #[tokio::test]
-async fn control_messages_arrive_in_order_both_ways_and_wait_for_room() {
+async fn control_messages_arrive_in_order_in_both_directions_and_wait_for_room() {
     let ca = Ca::new();
     let ([mut one, mut two], links) = two(&ca).await;
     let send = |link: OverlayLink| async move {
@@ -129,7 +129,7 @@ async fn control_messages_arrive_in_order_both_ways_and_wait_for_room() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_sender_sees_that_the_other_end_is_slow_and_the_link_does_not_suffer() {
+async fn back_pressure_reaches_the_sender_and_does_not_affect_the_link() {
     let ca = Ca::new();
     let (let_go, gate) = threads::channel();
     let waits = Manner::Waits(Arc::new(Mutex::new(gate)));
@@ -144,7 +144,11 @@ async fn a_sender_sees_that_the_other_end_is_slow_and_the_link_does_not_suffer()
     one.confirms().await;
     let both = [("one", Status::Alive), ("two", Status::Alive)];
     one.member.sees(&both).await;
-    assert_eq!(link.send(1, "x"), Err(SendError::Full), "nothing is taken");
+    assert_eq!(
+        link.send(1, "x"),
+        Err(SendError::Full),
+        "no message is consumed"
+    );
     for _ in 0..WINDOW {
         let_go.send(()).unwrap();
         one.gets().await;
@@ -159,7 +163,7 @@ async fn a_sender_sees_that_the_other_end_is_slow_and_the_link_does_not_suffer()
 }
 
 #[tokio::test]
-async fn a_link_that_takes_anothers_place_brings_a_new_key_after_the_old_path_stopped() {
+async fn a_replacing_link_has_a_new_key_after_the_old_data_path_stopped() {
     let ca = Ca::new();
     let ([mut one, mut two], links) = two(&ca).await;
     let old = links[0].connection();
@@ -171,7 +175,7 @@ async fn a_link_that_takes_anothers_place_brings_a_new_key_after_the_old_path_st
         assert_eq!(end.confirms().await, link.connection());
         renewed.push(link);
     }
-    // Whose certificate is new dialled.
+    // The node with the new certificate dialled.
     let [dialer, acceptor] = &renewed[..] else {
         panic!()
     };
@@ -187,7 +191,7 @@ async fn a_link_that_takes_anothers_place_brings_a_new_key_after_the_old_path_st
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_path_that_is_slow_to_stop_holds_its_successor_up_and_not_the_link() {
+async fn a_data_path_that_is_slow_to_stop_delays_its_successor_but_not_the_link() {
     let ca = Ca::new();
     let (let_go, gate) = threads::channel();
     let lingers = Manner::Lingers(Arc::new(Mutex::new(gate)));

@@ -1,7 +1,7 @@
-//! Data paths beside real links.
+//! Tests of data paths beside real links.
 
+mod byzantine;
 mod failing;
-mod liars;
 mod living;
 
 use super::*;
@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::sync::mpsc as threads;
 use tokio::sync::mpsc;
 
-/// What an overlay was told.
+/// A call that an overlay received.
 #[derive(Debug)]
 enum Told {
     Prepare(OverlayLink),
@@ -23,25 +23,25 @@ enum Told {
     Stop(ConnectionId),
 }
 
-/// Passes on what it is told.
+/// An overlay that records its calls.
 struct Recorder {
     offer: Offer,
     told: mpsc::UnboundedSender<Told>,
     manner: Manner,
 }
 
-/// What it does when it is to prepare a data path, or gets a message.
+/// Behaviour of an overlay when it prepares a data path or receives a message.
 #[derive(Clone)]
 enum Manner {
-    /// All it should.
+    /// Behaves correctly.
     Prepares,
-    /// Prepares none.
+    /// Prepares no data path.
     Refuses,
-    /// Panics when it gets a message, and when it is given back.
+    /// Panics when it receives a message, and when it is dropped.
     Panics,
-    /// Takes each message when it is let.
+    /// Waits for the gate before it consumes each message.
     Waits(Gate),
-    /// Stops when it is let.
+    /// Waits for the gate before it stops.
     Lingers(Gate),
 }
 
@@ -109,7 +109,7 @@ impl Drop for Recorded {
     }
 }
 
-/// A node with an overlay, and what that was told.
+/// A node with an overlay, and the recorded calls.
 struct Overlaid {
     member: Member,
     told: mpsc::UnboundedReceiver<Told>,
@@ -156,7 +156,8 @@ impl Overlaid {
 
     async fn next(&mut self) -> Told {
         let told = time::timeout(DEADLINE, self.told.recv()).await;
-        told.expect("it is told something").unwrap()
+        told.expect("the overlay is called within the deadline")
+            .unwrap()
     }
 
     async fn prepares(&mut self) -> OverlayLink {
@@ -189,7 +190,7 @@ impl Overlaid {
         }
     }
 
-    /// The state of its only data path, once it is as wanted.
+    /// Waits for a state of the only data path; returns the state.
     async fn is(&self, wanted: impl Fn(&PathState) -> bool) -> PathState {
         let look = async {
             loop {
@@ -211,7 +212,7 @@ impl Overlaid {
     }
 }
 
-/// Two linked nodes, the second of which dialled, whose data paths are confirmed.
+/// Returns two linked nodes with confirmed data paths; the second node dialled.
 async fn two(ca: &Ca) -> ([Overlaid; 2], [OverlayLink; 2]) {
     let offer = |cipher| named("udp").with("cipher", cipher).unwrap();
     let mut one = Overlaid::start(ca.node("one"), &[], offer("aes")).await;

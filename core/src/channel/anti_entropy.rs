@@ -1,0 +1,431 @@
+//! Anti-entropy: when a channel is compared with neighbours, and how a difference is reconciled.
+//!
+//! Hashes are compared when a link opens and once an interval with [`NEIGHBOURS_MAX`] random neighbours. When they differ,
+//! the node with the lower id sends a sketch of its state, and both send what the other lacks ([`crate::reconcile`]).
+//! State that an application merges is sent whole, and once an interval also to a random member that broadcasts on the
+//! channel, since the neighbours may only pass it on.
+//!
+//! A channel that changed less than [`QUIET_AFTER`] ago is compared rarely: what changed is probably still on its way, and
+//! would be sent twice.
+
+use super::context::{Context, Timer};
+use super::interface::INTERVAL;
+use super::message::{ChannelName, Item, Kind, Update, WANT_MAX};
+use super::store::{Element, Store};
+use crate::identity::NodeId;
+use crate::link::LinkId;
+use crate::reconcile::{self, Limits, Opening, Role, Step};
+use crate::sabotage::Switch;
+use crate::sketch::Cell;
+use crate::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A channel that did not change for this long is quiet.
+const QUIET_AFTER: Duration = Duration::from_millis(500);
+/// A link that opened less than this ago is new: its ends compare channels that are not quiet, too.
+const NEW_FOR: Duration = Duration::from_secs(2);
+/// When an incomplete comparison is continued.
+const CONTINUED_AFTER: Duration = Duration::from_secs(1);
+/// Maximum number of neighbours a channel is compared with in one interval.
+const NEIGHBOURS_MAX: usize = 2;
+const LIMITS: Limits = Limits {
+    cells_below: usize::MAX,
+    want_max: WANT_MAX,
+};
+
+/// When one channel changed and was compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Schedule {
+    changed: Instant,
+    /// When a comparison last went further than hashes.
+    compared: Option<Instant>,
+    interval: Duration,
+}
+
+/// The answer to a hash of a neighbour.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Comparison {
+    /// The hashes are equal, or the comparison is postponed.
+    Done,
+    /// Send this step.
+    Step(Item),
+    /// Send the whole state, and then this node's hash: the neighbour sends its own state if it still differs.
+    State,
+}
+
+/// The answer to a step of a neighbour.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Answer {
+    /// The next step to send.
+    pub step: Option<Item>,
+    /// Broadcasts that the neighbour lacks, in the order to send them as far as there is room.
+    pub repairs: Vec<Arc<Update>>,
+}
+
+/// The schedules of all channels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct AntiEntropy {
+    channels: BTreeMap<ChannelName, Schedule>,
+}
+
+impl AntiEntropy {
+    /// Schedules a new channel.
+    pub(super) fn learn(&mut self, context: &mut Context, channel: &ChannelName) {
+        let schedule = Schedule {
+            changed: context.now,
+            compared: None,
+            interval: INTERVAL,
+        };
+        self.channels.insert(channel.clone(), schedule);
+        let at = context.now + context.random.duration_below(INTERVAL);
+        context.timers.set(Timer::Compare(channel.clone()), at);
+    }
+
+    /// An application opens a channel and compares it once an interval.
+    pub(super) fn set_interval(
+        &mut self,
+        context: &mut Context,
+        channel: &ChannelName,
+        interval: Duration,
+    ) {
+        if let Some(schedule) = self.channels.get_mut(channel) {
+            schedule.interval = interval;
+        }
+        let at = context.now + context.random.duration_below(interval);
+        context
+            .timers
+            .set_earlier(Timer::Compare(channel.clone()), at);
+    }
+
+    /// The application closes the channel.
+    pub(super) fn reset_interval(&mut self, channel: &ChannelName) {
+        if let Some(schedule) = self.channels.get_mut(channel) {
+            schedule.interval = INTERVAL;
+        }
+    }
+
+    /// The state of a channel changed.
+    pub(super) fn note_changed(&mut self, channel: &ChannelName, now: Instant) {
+        if let Some(schedule) = self.channels.get_mut(channel) {
+            schedule.changed = now;
+        }
+    }
+
+    /// Compares a channel soon: something is known to be missing.
+    pub(super) fn continue_soon(&self, context: &mut Context, channel: &ChannelName) {
+        let at = context.now + CONTINUED_AFTER;
+        context
+            .timers
+            .set_earlier(Timer::Compare(channel.clone()), at);
+    }
+
+    /// Begins an interval: chooses the links, of those that are lively, on which to send the channel's hash.
+    pub(super) fn begin_interval(
+        &self,
+        context: &mut Context,
+        channel: &ChannelName,
+        mut lively: Vec<LinkId>,
+    ) -> Vec<LinkId> {
+        let Some(schedule) = self.channels.get(channel) else {
+            return Vec::new();
+        };
+        let interval = schedule.interval;
+        let jitter = context.random.duration_below(interval / 8);
+        let next = context.now + (interval - interval / 16) + jitter;
+        context.timers.set(Timer::Compare(channel.clone()), next);
+        context.random.shuffle(&mut lively);
+        lively.truncate(NEIGHBOURS_MAX);
+        lively
+    }
+
+    /// Chooses one of `members` at random, to send the whole state to.
+    pub(super) fn choose_member(
+        &self,
+        context: &mut Context,
+        members: &[NodeId],
+    ) -> Option<NodeId> {
+        context.random.pick(members).cloned()
+    }
+
+    /// The step that sends a channel's hash; none if there is nothing to compare.
+    pub(super) fn hash(
+        &self,
+        context: &Context,
+        channel: &ChannelName,
+        store: &Store,
+    ) -> Option<Item> {
+        let hash = store.hash().filter(|_| !context.has(Switch::NoCompare))?;
+        Some(Item::Digest {
+            channel: channel.clone(),
+            kind: store.kind(),
+            hash,
+        })
+    }
+
+    /// A neighbour sent its hash of a channel over a link of this age.
+    pub(super) fn on_hash(
+        &mut self,
+        context: &Context,
+        channel: &ChannelName,
+        store: &Store,
+        theirs: u64,
+        (peer, link_age): (&NodeId, Duration),
+    ) -> Comparison {
+        let Some(ours) = store.hash().filter(|ours| *ours != theirs) else {
+            return Comparison::Done;
+        };
+        let Some(schedule) = self.channels.get_mut(channel) else {
+            return Comparison::Done;
+        };
+        let was_compared_within = |time| {
+            schedule
+                .compared
+                .is_some_and(|compared| context.now - compared < time)
+        };
+        let restless = ours != 0 && context.now - schedule.changed < QUIET_AFTER;
+        let is_custom = store.kind() == Kind::Custom;
+        if restless && link_age >= NEW_FOR && was_compared_within(schedule.interval)
+            || is_custom && was_compared_within(QUIET_AFTER)
+        {
+            return Comparison::Done;
+        }
+        schedule.compared = Some(context.now);
+        if is_custom {
+            return Comparison::State;
+        }
+        let role = if context.config.id < *peer {
+            Role::Initiator
+        } else {
+            Role::Responder
+        };
+        let step = match reconcile::on_different_hash(role, digests(store)) {
+            Opening::Sketch(cells) => Some(sketch(channel, store, cells)),
+            Opening::Hash => self.hash(context, channel, store),
+        };
+        step.map_or(Comparison::Done, Comparison::Step)
+    }
+
+    /// A neighbour sent a sketch of its state.
+    pub(super) fn on_sketch(
+        &self,
+        context: &mut Context,
+        channel: &ChannelName,
+        store: &Store,
+        cells: &[Cell],
+    ) -> Answer {
+        let larger = |cells| {
+            Some(Item::Larger {
+                channel: channel.clone(),
+                cells,
+            })
+        };
+        match reconcile::on_sketch(|| store.elements(), cells, LIMITS) {
+            Step::AskLarger(cells) => Answer {
+                step: larger(cells),
+                repairs: Vec::new(),
+            },
+            Step::Exchange { send, want } => Answer {
+                step: (!want.is_empty()).then(|| Item::Want {
+                    channel: channel.clone(),
+                    digests: want,
+                }),
+                repairs: if send.is_empty() {
+                    Vec::new()
+                } else {
+                    repairs(context, channel, send.into_iter())
+                },
+            },
+            Step::GiveUp | Step::Everything | Step::Sketch(_) => Answer {
+                step: larger(0),
+                repairs: everything(context, channel, store),
+            },
+        }
+    }
+
+    /// A neighbour asked for a sketch of `cells` cells, or, if 0, for the whole state.
+    pub(super) fn on_larger(
+        &self,
+        context: &mut Context,
+        channel: &ChannelName,
+        store: &Store,
+        cells: u32,
+    ) -> Answer {
+        match reconcile::on_larger(|| store.elements(), cells) {
+            Step::Sketch(cells) => Answer {
+                step: Some(sketch(channel, store, cells)),
+                repairs: Vec::new(),
+            },
+            Step::Everything | Step::GiveUp | Step::AskLarger(_) | Step::Exchange { .. } => {
+                Answer {
+                    step: None,
+                    repairs: everything(context, channel, store),
+                }
+            }
+        }
+    }
+
+    /// A neighbour asked for the elements of these digests.
+    pub(super) fn on_want(
+        &self,
+        context: &mut Context,
+        channel: &ChannelName,
+        store: &Store,
+        digests: &[u64],
+    ) -> Answer {
+        let wanted = reconcile::select(store.elements(), digests.iter().copied());
+        Answer {
+            step: None,
+            repairs: repairs(context, channel, wanted.into_iter()),
+        }
+    }
+}
+
+fn digests(store: &Store) -> impl Iterator<Item = u64> {
+    store.elements().map(|(digest, _)| digest)
+}
+
+fn sketch(channel: &ChannelName, store: &Store, cells: Vec<Cell>) -> Item {
+    Item::Sketch {
+        channel: channel.clone(),
+        kind: store.kind(),
+        cells,
+    }
+}
+
+fn everything(context: &mut Context, channel: &ChannelName, store: &Store) -> Vec<Arc<Update>> {
+    repairs(
+        context,
+        channel,
+        store.elements().map(|(_, element)| element),
+    )
+}
+
+/// The elements as updates. Each round begins at another one, so that elements without room in one round are sent in
+/// another.
+fn repairs<'a>(
+    context: &mut Context,
+    channel: &ChannelName,
+    elements: impl Iterator<Item = Element<'a>>,
+) -> Vec<Arc<Update>> {
+    let mut updates: Vec<_> = elements.map(|element| element.to_update(channel)).collect();
+    let turn = context.random.below(updates.len().max(1) as u64);
+    updates.rotate_left(usize::try_from(turn).unwrap_or(0));
+    updates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::store::Rule;
+    use crate::channel::tests::sample::{channel, context, id, message};
+    use std::collections::BTreeSet;
+
+    const OLD: Duration = Duration::from_secs(9);
+
+    fn store(sequences: impl Iterator<Item = u64>) -> Store {
+        let mut store = Store::new(Kind::Messages, None);
+        for sequence in sequences {
+            store.apply(&message("a", sequence, 1), Rule::LaterWins);
+        }
+        store
+    }
+
+    /// Anti-entropy of node `me` that knows the channel `chat` since a second.
+    fn quiet() -> (Context, AntiEntropy) {
+        let (mut context, mut anti_entropy) = (context(), AntiEntropy::default());
+        anti_entropy.learn(&mut context, &channel("chat"));
+        context.now += Duration::from_secs(1);
+        (context, anti_entropy)
+    }
+
+    fn sequences(updates: &[Arc<Update>]) -> BTreeSet<u64> {
+        updates.iter().map(|update| update.id.sequence).collect()
+    }
+
+    #[test]
+    fn equal_hashes_end_a_comparison() {
+        let (context, mut anti_entropy) = quiet();
+        let (chat, store) = (channel("chat"), store(1..4));
+        let hash = store.hash().unwrap();
+        let done = anti_entropy.on_hash(&context, &chat, &store, hash, (&id("z"), OLD));
+        assert_eq!(done, Comparison::Done);
+    }
+
+    #[test]
+    fn of_two_ends_the_one_with_the_lower_id_sends_a_sketch() {
+        let (context, mut anti_entropy) = quiet();
+        let (chat, store) = (channel("chat"), store(1..4));
+        let mut step = |peer| anti_entropy.on_hash(&context, &chat, &store, 7, (&id(peer), OLD));
+        assert!(matches!(step("z"), Comparison::Step(Item::Sketch { .. })));
+        assert!(matches!(step("a"), Comparison::Step(Item::Digest { .. })));
+    }
+
+    #[test]
+    fn a_restless_channel_is_compared_once_an_interval_and_on_new_links_at_once() {
+        let (mut context, mut anti_entropy) = quiet();
+        let (chat, store) = (channel("chat"), store(1..4));
+        anti_entropy.note_changed(&chat, context.now);
+        let peer = id("z");
+        let first = anti_entropy.on_hash(&context, &chat, &store, 7, (&peer, OLD));
+        assert!(matches!(first, Comparison::Step(_)));
+        let again = anti_entropy.on_hash(&context, &chat, &store, 7, (&peer, OLD));
+        assert_eq!(again, Comparison::Done);
+        let new = anti_entropy.on_hash(&context, &chat, &store, 7, (&peer, Duration::ZERO));
+        assert!(matches!(new, Comparison::Step(_)));
+        context.now += QUIET_AFTER;
+        let quiet = anti_entropy.on_hash(&context, &chat, &store, 7, (&peer, OLD));
+        assert!(matches!(quiet, Comparison::Step(_)));
+    }
+
+    #[test]
+    fn a_channel_is_compared_with_two_neighbours_about_once_an_interval() {
+        let (mut context, anti_entropy) = quiet();
+        let (chat, timer) = (channel("chat"), Timer::Compare(channel("chat")));
+        for _ in 0..20 {
+            let links = (0..5).map(LinkId).collect();
+            let chosen = anti_entropy.begin_interval(&mut context, &chat, links);
+            assert_eq!(chosen.len(), NEIGHBOURS_MAX);
+            let next = context.timers.of(&timer).unwrap() - context.now;
+            assert!(next >= INTERVAL - INTERVAL / 16 && next <= INTERVAL + INTERVAL / 16);
+        }
+        anti_entropy.continue_soon(&mut context, &chat);
+        let next = context.timers.of(&timer).unwrap();
+        assert_eq!(next, context.now + CONTINUED_AFTER);
+    }
+
+    #[test]
+    fn two_ends_exchange_what_the_other_lacks() {
+        let (mut context, anti_entropy) = quiet();
+        let chat = channel("chat");
+        let (ours, theirs) = (store(1..60), store(4..63));
+        let cells = reconcile::first_sketch(digests(&theirs));
+        let answer = anti_entropy.on_sketch(&mut context, &chat, &ours, &cells);
+        assert_eq!(sequences(&answer.repairs), (1..4).collect());
+        let Some(Item::Want { digests, .. }) = answer.step else {
+            panic!("{:?}", answer.step);
+        };
+        let answer = anti_entropy.on_want(&mut context, &chat, &theirs, &digests);
+        assert_eq!(sequences(&answer.repairs), (60..63).collect());
+        assert_eq!(answer.step, None);
+    }
+
+    #[test]
+    fn a_sketch_that_is_too_small_is_followed_by_a_larger_one() {
+        let (mut context, anti_entropy) = quiet();
+        let chat = channel("chat");
+        let (ours, theirs) = (store(1..60), store(0..0));
+        let cells = reconcile::first_sketch(digests(&theirs));
+        let answer = anti_entropy.on_sketch(&mut context, &chat, &ours, &cells);
+        let Some(Item::Larger { cells, .. }) = answer.step else {
+            panic!("{:?}", answer.step);
+        };
+        assert!(answer.repairs.is_empty());
+        let answer = anti_entropy.on_larger(&mut context, &chat, &theirs, cells);
+        assert!(
+            matches!(answer.step, Some(Item::Sketch { cells: sent, .. }) if sent.len() == cells as usize)
+        );
+        let answer = anti_entropy.on_larger(&mut context, &chat, &ours, 0);
+        assert_eq!(sequences(&answer.repairs), (1..60).collect());
+    }
+}

@@ -1,0 +1,72 @@
+//! The parts that all components of the machine share: time, settings, randomness, timers and outputs.
+//!
+//! The timers are shared because they are one index over the whole machine. A [`Timer`] belongs to the component that
+//! names it.
+
+use super::config::{Config, Tuning};
+use super::interface::{Event, Output};
+use super::message::{ChannelName, UpdateId};
+use crate::deadlines::Deadlines;
+use crate::identity::NodeId;
+use crate::link::LinkId;
+use crate::machine::Outbox;
+use crate::random::Random;
+use crate::sabotage::Switch;
+use crate::time::Instant;
+
+/// The deadlines of the machine. Each is set by one component, and passed to it when it is due.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// A link sends its output.
+    Flush(LinkId),
+    /// A missing broadcast is requested.
+    Graft(UpdateId),
+    /// A channel is compared with neighbours.
+    Compare(ChannelName),
+    /// A message of this node is sent again, or given up.
+    Retry(u64),
+}
+
+/// The shared parts, passed to components by the coordinator.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Context {
+    /// The time of the current step.
+    pub(super) now: Instant,
+    /// The settings, which do not change.
+    pub(super) config: Config,
+    pub(super) random: Random,
+    pub(super) timers: Deadlines<Timer>,
+    /// The outputs of the current step; empty between steps.
+    pub(super) out: Outbox<Output>,
+}
+
+impl Context {
+    pub(super) fn new(config: Config, seed: u64, now: Instant) -> Self {
+        Self {
+            now,
+            config,
+            random: Random::from_seed(seed).child("channel"),
+            timers: Deadlines::new(),
+            out: Outbox::new(),
+        }
+    }
+
+    /// The id of this node.
+    pub(super) const fn me(&self) -> &NodeId {
+        &self.config.id
+    }
+
+    pub(super) const fn tuning(&self) -> &Tuning {
+        &self.config.tuning
+    }
+
+    /// Whether a mechanism is switched off, or a bug planted.
+    pub(super) const fn has(&self, switch: Switch) -> bool {
+        self.config.sabotage.has(switch)
+    }
+
+    /// Reports a fact to people.
+    pub(super) fn report(&mut self, event: Event) {
+        self.out.push(Output::Report(event));
+    }
+}

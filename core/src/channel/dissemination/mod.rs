@@ -1,0 +1,195 @@
+//! Broadcasts along one Plumtree for all channels: what this node published, keeps for neighbours, and misses.
+//!
+//! Every link begins eager. The second copy of a broadcast prunes the link it came on; an announced broadcast that does
+//! not arrive is requested from its announcers in turn; a lost link of the tree makes every lively link eager, so that
+//! the next broadcast finds a tree by itself. Each link's part of the tree is in its `LinkQueue`.
+//!
+//! Bounds: those of [`Recent`] and of [`Missing`].
+
+mod recent;
+
+use super::context::{Context, Timer};
+use super::message::{Body, ChannelName, Update, UpdateId};
+use crate::link::LinkId;
+use crate::plumtree::{Announced, Missing};
+use crate::sabotage::Switch;
+use recent::Recent;
+pub use recent::{RECENT_BYTES_MAX, RECENT_MAX};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The next step for a missing broadcast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    /// Request it on this link.
+    Graft(LinkId),
+    /// No announcer is left: reconciliation has to find it.
+    GiveUp,
+    /// It is not missing.
+    Nothing,
+}
+
+/// The broadcasts that this node published, keeps and misses.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Dissemination {
+    /// The number of this node's broadcasts on each channel.
+    published: BTreeMap<ChannelName, u64>,
+    recent: Recent,
+    missing: Missing<UpdateId, (), LinkId>,
+}
+
+impl Dissemination {
+    /// Makes the next broadcast of this node on a channel.
+    pub(super) fn publish(
+        &mut self,
+        context: &Context,
+        channel: &ChannelName,
+        body: Body,
+        payload: Arc<[u8]>,
+    ) -> Arc<Update> {
+        let sequence = self.published.entry(channel.clone()).or_default();
+        *sequence += 1;
+        let id = UpdateId {
+            channel: channel.clone(),
+            origin: context.config.id.clone(),
+            epoch: context.config.life,
+            sequence: *sequence,
+        };
+        Arc::new(Update { id, body, payload })
+    }
+
+    /// Whether this node published a broadcast of that name.
+    pub(super) fn has_published(&self, id: &UpdateId) -> bool {
+        let published = self.published.get(&id.channel).copied();
+        id.sequence <= published.unwrap_or(0)
+    }
+
+    /// Keeps a broadcast for neighbours that request it. `received_on` is the link that brought it along the tree.
+    pub(super) fn keep(&mut self, update: &Arc<Update>, received_on: Option<LinkId>) {
+        self.recent.push(update, received_on);
+    }
+
+    /// A broadcast that a neighbour requests, if it is still kept.
+    pub(super) fn kept(&self, id: &UpdateId) -> Option<&Arc<Update>> {
+        self.recent.get(id)
+    }
+
+    /// Whether a copy received on `link` shows that the tree has a cycle: another link brought the broadcast before.
+    pub(super) fn is_duplicate(&self, id: &UpdateId, link: LinkId) -> bool {
+        self.recent.came_over_another(id, link)
+    }
+
+    /// A broadcast arrived that was perhaps missing.
+    pub(super) fn note_arrived(&mut self, context: &mut Context, id: &UpdateId) {
+        self.missing.remove(id);
+        context.timers.cancel(&Timer::Graft(id.clone()));
+    }
+
+    /// A neighbour announced a broadcast that was not received. It is requested after a delay, since it is probably on
+    /// its way; the delay is random, since otherwise a whole subtree would request it at once.
+    pub(super) fn note_announced(&mut self, context: &mut Context, link: LinkId, id: UpdateId) {
+        if self.missing.note(id.clone(), (), link) != Announced::First {
+            return;
+        }
+        let tuning = context.tuning();
+        let delay = tuning.graft_after + context.random.duration_below(tuning.graft_jitter);
+        context.timers.set(Timer::Graft(id), context.now + delay);
+    }
+
+    /// An announced broadcast still has not arrived: chooses the next announcer that is usable.
+    pub(super) fn request_missing(
+        &mut self,
+        context: &mut Context,
+        id: &UpdateId,
+        is_usable: impl Fn(LinkId) -> bool,
+    ) -> Request {
+        if self.missing.announced_version(id).is_none() {
+            return Request::Nothing;
+        }
+        let grafts = !context.has(Switch::NoBroadcastGraft);
+        match self
+            .missing
+            .next_announcer(id, |link| grafts && is_usable(*link))
+        {
+            Some((link, ())) => {
+                let next = context.now + context.tuning().graft_interval;
+                context.timers.set(Timer::Graft(id.clone()), next);
+                Request::Graft(link)
+            }
+            None => Request::GiveUp,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::tests::sample::{channel, context, id, message, update_id};
+    use crate::plumtree::MISSING_MAX;
+
+    #[test]
+    fn broadcasts_of_a_channel_are_numbered_from_one() {
+        let (context, mut dissemination) = (context(), Dissemination::default());
+        let mut publish = |on| {
+            let update = dissemination.publish(&context, &channel(on), Body::Message, [].into());
+            assert_eq!(update.id.origin, id("me"));
+            update.id.sequence
+        };
+        assert_eq!((publish("one"), publish("one"), publish("two")), (1, 2, 1));
+        assert!(dissemination.has_published(&update_id("one", "me", 2)));
+        assert!(!dissemination.has_published(&update_id("two", "me", 2)));
+        assert!(!dissemination.has_published(&update_id("three", "me", 1)));
+    }
+
+    #[test]
+    fn a_missing_broadcast_is_requested_from_each_announcer_and_then_given_up() {
+        let (mut context, mut dissemination) = (context(), Dissemination::default());
+        let missing = update_id("chat", "a", 1);
+        let timer = Timer::Graft(missing.clone());
+        for link in 1..=3 {
+            dissemination.note_announced(&mut context, LinkId(link), missing.clone());
+        }
+        let delay = context.timers.of(&timer).unwrap() - context.now;
+        let (after, jitter) = (context.tuning().graft_after, context.tuning().graft_jitter);
+        assert!(delay >= after && delay < after + jitter);
+        let mut request =
+            || dissemination.request_missing(&mut context, &missing, |link| link != LinkId(2));
+        assert_eq!(request(), Request::Graft(LinkId(1)));
+        assert_eq!(request(), Request::Graft(LinkId(3)));
+        assert_eq!(request(), Request::GiveUp);
+        assert_eq!(request(), Request::Nothing);
+    }
+
+    #[test]
+    fn a_broadcast_that_arrived_is_not_requested() {
+        let (mut context, mut dissemination) = (context(), Dissemination::default());
+        let update = message("a", 1, 5);
+        dissemination.note_announced(&mut context, LinkId(1), update.id.clone());
+        dissemination.note_arrived(&mut context, &update.id);
+        assert!(context.timers.is_empty());
+        let request = dissemination.request_missing(&mut context, &update.id, |_| true);
+        assert_eq!(request, Request::Nothing);
+    }
+
+    #[test]
+    fn only_a_copy_over_another_link_of_the_tree_is_a_duplicate() {
+        let mut dissemination = Dissemination::default();
+        let (update, repaired) = (message("a", 1, 5), message("a", 2, 5));
+        dissemination.keep(&update, Some(LinkId(1)));
+        dissemination.keep(&repaired, None);
+        assert!(dissemination.is_duplicate(&update.id, LinkId(2)));
+        assert!(!dissemination.is_duplicate(&update.id, LinkId(1)));
+        assert!(!dissemination.is_duplicate(&repaired.id, LinkId(2)));
+        assert_eq!(dissemination.kept(&update.id), Some(&update));
+    }
+
+    #[test]
+    fn further_missing_broadcasts_set_no_timers() {
+        let (mut context, mut dissemination) = (context(), Dissemination::default());
+        for sequence in 0..MISSING_MAX as u64 + 5 {
+            let missing = update_id("chat", "a", sequence);
+            dissemination.note_announced(&mut context, LinkId(1), missing);
+        }
+        assert_eq!(context.timers.len(), MISSING_MAX);
+    }
+}

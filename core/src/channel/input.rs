@@ -1,0 +1,608 @@
+//! Inputs of the machine: requests of applications, changes of links, and items that neighbours sent.
+
+use super::anti_entropy::Comparison;
+use super::dedup::Noted;
+use super::dissemination::Request as Graft;
+use super::interface::{
+    Done, Event, INTERVAL_MAX, INTERVAL_MIN, Neighbour, Options, Output, Refusal, Rejection,
+    Request, Transaction,
+};
+use super::link_queue::LinkQueue;
+use super::message::{
+    Body, ChannelName, Data, Failure, Item, Kind, PAYLOAD_BYTES_MAX, Packet, Purpose, Update,
+    UpdateId,
+};
+use super::store::{Applied, Rule, Store};
+use super::{CHANNELS_MAX, Channels, relay, transaction};
+use crate::identity::NodeId;
+use crate::link::LinkId;
+use crate::sabotage::Switch;
+use crate::sketch::Cell;
+use crate::topology::record::COUNTER_MAX;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Requests of applications.
+impl Channels {
+    pub(super) fn on_open(
+        &mut self,
+        channel: &ChannelName,
+        options: Options,
+    ) -> Result<Done, Refusal> {
+        if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&options.interval) {
+            return Err(Refusal::BadInterval(options.interval));
+        }
+        if self.applications.has_open(channel) && !self.context.has(Switch::OpensTwice) {
+            return Err(Refusal::AlreadyOpen);
+        }
+        match self.stores.get(channel).map(Store::kind) {
+            None if self.stores.len() >= CHANNELS_MAX => return Err(Refusal::TooManyChannels),
+            Some(kind) if kind != options.kind => return Err(Refusal::OtherKind(kind)),
+            None | Some(_) => self.learn(channel, options.kind),
+        }
+        self.applications.open(channel, options.room);
+        if options.custom.is_some() {
+            let store = Store::new(Kind::Custom, options.custom);
+            self.stores.insert(channel.clone(), store);
+        }
+        self.anti_entropy
+            .set_interval(&mut self.context, channel, options.interval);
+        let links: Vec<LinkId> = self.queues.keys().copied().collect();
+        for link in links {
+            self.send_hash(link, channel);
+        }
+        Ok(Done::Opened)
+    }
+
+    pub(super) fn on_close(&mut self, channel: &ChannelName) {
+        self.applications.close(channel);
+        self.anti_entropy.reset_interval(channel);
+        if let Some(store) = self.stores.get_mut(channel) {
+            store.detach();
+        }
+    }
+
+    pub(super) fn on_publish(
+        &mut self,
+        channel: &ChannelName,
+        payload: Arc<[u8]>,
+    ) -> Result<Done, Refusal> {
+        check_size(&payload)?;
+        let (body, payload) = match self.open_store(channel)? {
+            Store::Messages(_) => (Body::Message, payload),
+            Store::Map(_) => return Err(Refusal::WrongKind(Kind::Map)),
+            Store::Custom(None) => (Body::Custom, payload),
+            Store::Custom(Some(custom)) => match custom.merge(&payload) {
+                Ok(Some(news)) => (Body::Custom, Arc::from(news)),
+                Ok(None) => return Ok(Done::NoNews),
+                Err(reason) => return Err(Refusal::Malformed(reason)),
+            },
+        };
+        self.check_room()?;
+        let update = self.publish(channel, body, payload);
+        if update.body == Body::Message
+            && let Some(store) = self.stores.get_mut(channel)
+        {
+            store.apply(&update, Rule::LaterWins);
+        }
+        self.broadcast_own(&update, None);
+        Ok(Done::Published(update.id.clone()))
+    }
+
+    pub(super) fn on_transact(
+        &mut self,
+        channel: &ChannelName,
+        transaction: &Transaction,
+    ) -> Result<Done, Refusal> {
+        let room = self.check_room();
+        let store = self.open_store(channel)?;
+        let Some(map) = store.as_map() else {
+            return Err(Refusal::WrongKind(store.kind()));
+        };
+        transaction::check(transaction)?;
+        if let Some(key) = transaction::first_mismatch(map, transaction) {
+            return Ok(Done::Differs(key));
+        }
+        transaction::check_size(map, transaction)?;
+        room?;
+        let (body, payload) = transaction::encode(map, transaction);
+        let update = self.publish(channel, body, payload);
+        if let Some(store) = self.stores.get_mut(channel)
+            && let Applied::Changed(changes) = store.apply(&update, Rule::LaterWins)
+        {
+            self.deliver_changes(channel, changes);
+        }
+        self.broadcast_own(&update, None);
+        Ok(Done::Committed(update.version()))
+    }
+
+    /// Sends a message to one member. Returns none for a message that is answered later.
+    pub(super) fn on_send(
+        &mut self,
+        request: Request,
+        to: NodeId,
+        channel: ChannelName,
+        payload: Arc<[u8]>,
+        datagram: bool,
+    ) -> Option<Result<Done, Refusal>> {
+        if let Err(refusal) = check_size(&payload) {
+            return Some(Err(refusal));
+        }
+        let (purpose, done) = if datagram {
+            (Purpose::Datagram, Done::Sent)
+        } else {
+            (Purpose::Message, Done::Delivered)
+        };
+        let next = self
+            .delivery
+            .next_packet(&self.context, to, channel, payload, purpose);
+        let Some(packet) = next.map(Arc::new) else {
+            return Some(Err(Refusal::Full));
+        };
+        if packet.to == *self.context.me() {
+            let taken = self.hand_over(&packet);
+            return Some(taken.map(|()| done).map_err(Refusal::Undelivered));
+        }
+        self.context.out.push(Output::Route(Arc::clone(&packet)));
+        if datagram {
+            return Some(Ok(done));
+        }
+        self.delivery.track(&mut self.context, request, packet);
+        None
+    }
+
+    /// The state of a channel that an application of this node has open.
+    fn open_store(&mut self, channel: &ChannelName) -> Result<&mut Store, Refusal> {
+        let store = self.stores.get_mut(channel);
+        let open = self.applications.has_open(channel);
+        store.filter(|_| open).ok_or(Refusal::NotOpen)
+    }
+
+    /// Broadcasts are refused while no lively link has room, even without superseded writes.
+    fn check_room(&mut self) -> Result<(), Refusal> {
+        for queue in self.queues.values_mut().filter(|queue| !queue.has_room()) {
+            queue.drop_superseded();
+        }
+        let unbounded = self.context.has(Switch::NoBackPressure);
+        let mut lively = self
+            .queues
+            .values()
+            .filter(|queue| queue.is_lively())
+            .peekable();
+        if !unbounded && lively.peek().is_some() && lively.all(|queue| !queue.has_room()) {
+            return Err(Refusal::Full);
+        }
+        Ok(())
+    }
+}
+
+/// Links and routes.
+impl Channels {
+    pub(super) fn on_neighbours(&mut self, neighbours: Vec<Neighbour>) {
+        let open: BTreeSet<LinkId> = neighbours.iter().map(|neighbour| neighbour.link).collect();
+        let closed: Vec<LinkId> = self
+            .queues
+            .keys()
+            .copied()
+            .filter(|link| !open.contains(link))
+            .collect();
+        let mut tree_link_lost = false;
+        for link in closed {
+            tree_link_lost |= self.lose_link(link);
+        }
+        for neighbour in neighbours {
+            let link = neighbour.link;
+            if let Some(queue) = self.queues.get_mut(&link) {
+                tree_link_lost |= queue.set_lively(neighbour.lively);
+                continue;
+            }
+            let queue = LinkQueue::new(neighbour, self.context.now);
+            self.queues.insert(link, queue);
+            let channels: Vec<ChannelName> = self.stores.keys().cloned().collect();
+            for channel in channels {
+                self.send_hash(link, &channel);
+            }
+        }
+        if tree_link_lost {
+            for queue in self.queues.values_mut() {
+                queue.restore();
+            }
+        }
+    }
+
+    /// Gives the packets of a lost link back to be routed. Returns whether it belonged to the broadcast tree.
+    fn lose_link(&mut self, link: LinkId) -> bool {
+        let Some(mut queue) = self.queues.remove(&link) else {
+            return false;
+        };
+        self.cancel_flush(link);
+        for packet in queue.take_packets() {
+            self.context.out.push(Output::Route(packet));
+        }
+        self.delivery.on_link_lost(&mut self.context, link);
+        queue.is_eager()
+    }
+
+    /// A packet has a link to go out on.
+    pub(super) fn on_forward(&mut self, link: LinkId, packet: &Arc<Packet>) {
+        self.delivery.note_link(&self.context, packet, link);
+        let Some(queue) = self.queues.get_mut(&link) else {
+            self.on_unroutable(packet, Failure::RelayLost);
+            return;
+        };
+        if queue.push_packet(packet) {
+            self.delivery.note_copy(&self.context, packet);
+            self.pending.mark(link);
+        } else {
+            self.on_unroutable(packet, Failure::Busy);
+        }
+    }
+
+    /// A packet cannot go on from here.
+    pub(super) fn on_unroutable(&mut self, packet: &Packet, failure: Failure) {
+        if self.delivery.is_pending(&self.context, packet) {
+            self.delivery
+                .on_failed(&mut self.context, packet.number, None, failure);
+        } else {
+            relay::on_unroutable(&mut self.context, packet, failure);
+        }
+    }
+}
+
+/// Items that neighbours sent.
+impl Channels {
+    pub(super) fn on_receive(&mut self, link: LinkId, data: Data) {
+        let Some(queue) = self.queues.get_mut(&link) else {
+            return;
+        };
+        self.pending.mark(link);
+        let Ok(items) = queue.receive(data) else {
+            self.reject(link, Rejection::BrokenPayload);
+            return;
+        };
+        for item in items {
+            match item {
+                Item::Have(id) => self.on_have(link, id),
+                Item::Graft(id) => self.on_graft(link, &id),
+                Item::Update { update, repair, .. } => self.on_update(link, &update, repair),
+                Item::Packet { packet, .. } => self.on_packet(link, &packet),
+                Item::Digest {
+                    channel,
+                    kind,
+                    hash,
+                } => self.on_hash(link, &channel, kind, hash),
+                Item::Sketch {
+                    channel,
+                    kind,
+                    cells,
+                } => self.on_sketch(link, &channel, kind, &cells),
+                Item::Larger { channel, cells } => self.on_larger(link, &channel, cells),
+                Item::Want { channel, digests } => self.on_want(link, &channel, &digests),
+                // Segments are part of reassembled items.
+                Item::Segment(_) => {}
+            }
+        }
+    }
+
+    /// Learns the channel that a neighbour used for a kind. Returns false if it is refused.
+    fn admit(&mut self, link: LinkId, channel: &ChannelName, kind: Kind) -> bool {
+        match self.stores.get(channel) {
+            Some(store) if store.kind() != kind => {
+                self.reject(link, Rejection::OtherKind);
+                false
+            }
+            Some(_) => true,
+            // The last quarter is kept for this node's own applications.
+            None if self.stores.len() >= CHANNELS_MAX / 4 * 3 => {
+                self.reject(link, Rejection::TooMany);
+                false
+            }
+            None => {
+                self.learn(channel, kind);
+                true
+            }
+        }
+    }
+
+    /// Adds a channel if it is new. The caller has checked the bound.
+    fn learn(&mut self, channel: &ChannelName, kind: Kind) {
+        if self.stores.contains_key(channel) {
+            return;
+        }
+        self.stores.insert(channel.clone(), Store::new(kind, None));
+        self.context.report(Event::Learnt {
+            channel: channel.clone(),
+            kind,
+        });
+        self.anti_entropy.learn(&mut self.context, channel);
+    }
+
+    /// A neighbour announced a broadcast.
+    fn on_have(&mut self, link: LinkId, id: UpdateId) {
+        let own = id.origin == self.context.config.id && id.epoch == self.context.config.life;
+        if own || self.dedup.has_broadcast(&id) {
+            if let Some(queue) = self.queues.get_mut(&link) {
+                queue.withdraw(&id);
+            }
+            return;
+        }
+        self.dissemination
+            .note_announced(&mut self.context, link, id);
+    }
+
+    /// An announced broadcast has not arrived.
+    pub(super) fn request_missing(&mut self, id: &UpdateId) {
+        let queues = &self.queues;
+        let is_usable = |link| queues.get(&link).is_some_and(LinkQueue::is_lively);
+        match self
+            .dissemination
+            .request_missing(&mut self.context, id, is_usable)
+        {
+            Graft::Graft(link) => {
+                if let Some(queue) = self.queues.get_mut(&link) {
+                    queue.graft(id.clone());
+                    self.pending.mark(link);
+                }
+            }
+            Graft::GiveUp => self
+                .anti_entropy
+                .continue_soon(&mut self.context, &id.channel),
+            Graft::Nothing => {}
+        }
+    }
+
+    /// A neighbour requests a broadcast that this node announced.
+    fn on_graft(&mut self, link: LinkId, id: &UpdateId) {
+        if let Some(queue) = self.queues.get_mut(&link) {
+            queue.on_graft(self.dissemination.kept(id));
+        }
+    }
+
+    fn on_update(&mut self, link: LinkId, update: &Arc<Update>, repair: bool) {
+        let id = &update.id;
+        if id.epoch > u64::MAX / 2
+            || id.sequence > COUNTER_MAX
+            || update.version().clock > COUNTER_MAX
+        {
+            self.reject(link, Rejection::CounterTooHigh);
+            return;
+        }
+        if let Some(queue) = self.queues.get_mut(&link) {
+            queue.note_held_by_peer(id);
+        }
+        if !self.admit(link, &id.channel, update.body.kind()) {
+            return;
+        }
+        let config = &self.context.config;
+        if id.origin == config.id && id.epoch == config.life {
+            if !self.dissemination.has_published(id) {
+                self.reject(link, Rejection::ForgedOrigin);
+            }
+            return;
+        }
+        let epoch = if self.context.has(Switch::LifeIgnored) {
+            0
+        } else {
+            id.epoch
+        };
+        let is_new = match self.dedup.note_broadcast(id, epoch) {
+            Noted::New => true,
+            Noted::Duplicate => false,
+            Noted::Full => {
+                self.reject(link, Rejection::TooMany);
+                return;
+            }
+        };
+        if is_new || repair || self.context.has(Switch::RepeatsMessages) {
+            self.apply(link, update, repair, is_new);
+        } else if self.dissemination.is_duplicate(id, link)
+            && let Some(queue) = self.queues.get_mut(&link)
+        {
+            queue.note_duplicate();
+        }
+    }
+
+    /// Applies a broadcast to the channel's state, and passes on the part that was new.
+    fn apply(&mut self, link: LinkId, update: &Arc<Update>, repair: bool, is_new: bool) {
+        let (id, channel) = (&update.id, &update.id.channel);
+        let rule = if self.context.has(Switch::EarlierWriteWins) {
+            Rule::EarlierWins
+        } else {
+            Rule::LaterWins
+        };
+        let Some(store) = self.stores.get_mut(channel) else {
+            return;
+        };
+        let applied = store.apply(update, rule);
+        if applied != Applied::Old {
+            self.anti_entropy.note_changed(channel, self.context.now);
+        }
+        self.dissemination.note_arrived(&mut self.context, id);
+        let open = self.applications.has_open(channel);
+        match applied {
+            Applied::Old => {
+                if open && self.context.has(Switch::RepeatsMessages) {
+                    self.deliver_broadcast(id, Arc::clone(&update.payload));
+                }
+                // Kept by name, so that a second copy prunes.
+                if !repair {
+                    self.dissemination.keep(update, Some(link));
+                }
+            }
+            Applied::Message => {
+                self.pass_on(update, link, repair);
+                if open {
+                    self.deliver_broadcast(id, Arc::clone(&update.payload));
+                }
+            }
+            // The update is not kept, but it is new all the same.
+            Applied::Full | Applied::PassedOn => {
+                if is_new {
+                    self.pass_on(update, link, repair);
+                    if open {
+                        self.deliver_broadcast(id, Arc::clone(&update.payload));
+                    }
+                }
+            }
+            Applied::Merged(news) => {
+                let news: Arc<[u8]> = Arc::from(news);
+                if repair {
+                    self.publish_news(channel, news, Some(link));
+                } else {
+                    self.pass_on(update, link, repair);
+                    if open {
+                        self.deliver_broadcast(id, news);
+                    }
+                }
+            }
+            Applied::Changed(changes) => {
+                self.pass_on(update, link, repair);
+                if open {
+                    self.deliver_changes(channel, changes);
+                }
+            }
+            Applied::Malformed(_) => self.reject(link, Rejection::Malformed),
+        }
+    }
+
+    /// A neighbour passed a packet to this node.
+    fn on_packet(&mut self, link: LinkId, packet: &Arc<Packet>) {
+        let me = &self.context.me().clone();
+        let peer = self.queues.get(&link).map(LinkQueue::peer);
+        if peer.is_none_or(|peer| !relay::is_genuine(me, packet, peer)) {
+            self.reject(link, Rejection::ForgedOrigin);
+        } else if packet.to == *me {
+            self.on_arrived(link, packet);
+        } else if let Some(onward) = relay::forward(me, packet) {
+            self.context.out.push(Output::Route(Arc::new(onward)));
+        } else {
+            self.on_unroutable(packet, Failure::RelayLost);
+        }
+    }
+
+    /// A packet reached its receiver.
+    fn on_arrived(&mut self, link: LinkId, packet: &Packet) {
+        let current = packet.epoch == self.context.config.life;
+        match packet.purpose {
+            Purpose::Delivered if current => self.delivery.on_delivered(&mut self.context, packet),
+            Purpose::Failed(failure) if current => {
+                let failed_at = Some(packet.from.clone());
+                self.delivery
+                    .on_failed(&mut self.context, packet.number, failed_at, failure);
+            }
+            // The answer is for a message of an earlier start of this node.
+            Purpose::Delivered | Purpose::Failed(_) => {}
+            Purpose::State => self.on_state(packet),
+            Purpose::Datagram => {
+                // The sender of a datagram waits for no answer.
+                let _accepted = self.hand_over(packet).is_ok();
+            }
+            Purpose::Message => self.on_message(link, packet),
+        }
+    }
+
+    fn on_message(&mut self, link: LinkId, packet: &Packet) {
+        let (from, epoch, number) = (&packet.from, packet.epoch, packet.number);
+        if !self.dedup.accepts_sender(from) {
+            self.reject(link, Rejection::TooMany);
+            return;
+        }
+        let again = self.context.has(Switch::RepeatsMessages);
+        let purpose = if self.dedup.has_message(from, epoch, number) && !again {
+            Purpose::Delivered
+        } else {
+            match self.hand_over(packet) {
+                Ok(()) => {
+                    self.dedup.note_message(from, epoch, number, packet.floor);
+                    Purpose::Delivered
+                }
+                Err(_) if self.context.has(Switch::AnswersEarly) => Purpose::Delivered,
+                Err(failure) => Purpose::Failed(failure),
+            }
+        };
+        let answer = relay::answer(self.context.me(), packet, purpose);
+        self.context.out.push(Output::Route(Arc::new(answer)));
+    }
+
+    /// A member sent its whole state of a channel: the new part is broadcast, and the member gets this node's state if it
+    /// differs.
+    fn on_state(&mut self, packet: &Packet) {
+        let channel = &packet.channel;
+        let Some(store) = self.stores.get_mut(channel) else {
+            return;
+        };
+        let Ok(news) = store.merge(&packet.payload) else {
+            return;
+        };
+        let Some(state) = store.encode() else {
+            return;
+        };
+        if let Some(news) = news {
+            self.publish_news(channel, Arc::from(news), None);
+        }
+        if state[..] != packet.payload[..] {
+            self.send_state(channel, packet.from.clone());
+        }
+    }
+
+    /// A neighbour sent the hash of its state of a channel.
+    fn on_hash(&mut self, link: LinkId, channel: &ChannelName, kind: Kind, hash: u64) {
+        if !self.admit(link, channel, kind) {
+            return;
+        }
+        let (Some(store), Some(queue)) = (self.stores.get(channel), self.queues.get(&link)) else {
+            return;
+        };
+        let neighbour = (queue.peer(), queue.age(self.context.now));
+        match self
+            .anti_entropy
+            .on_hash(&self.context, channel, store, hash, neighbour)
+        {
+            Comparison::Done => {}
+            Comparison::Step(step) => self.send_step(link, step),
+            Comparison::State => {
+                if let Some(state) = store.encode() {
+                    self.repair_with_state(link, channel, state);
+                }
+                self.send_hash(link, channel);
+            }
+        }
+    }
+
+    fn on_sketch(&mut self, link: LinkId, channel: &ChannelName, kind: Kind, cells: &[Cell]) {
+        if !self.admit(link, channel, kind) {
+            return;
+        }
+        if let Some(store) = self.stores.get(channel) {
+            let answer = self
+                .anti_entropy
+                .on_sketch(&mut self.context, channel, store, cells);
+            self.send_answer(link, channel, answer);
+        }
+    }
+
+    fn on_larger(&mut self, link: LinkId, channel: &ChannelName, cells: u32) {
+        if let Some(store) = self.stores.get(channel) {
+            let answer = self
+                .anti_entropy
+                .on_larger(&mut self.context, channel, store, cells);
+            self.send_answer(link, channel, answer);
+        }
+    }
+
+    fn on_want(&mut self, link: LinkId, channel: &ChannelName, digests: &[u64]) {
+        if let Some(store) = self.stores.get(channel) {
+            let answer = self
+                .anti_entropy
+                .on_want(&mut self.context, channel, store, digests);
+            self.send_answer(link, channel, answer);
+        }
+    }
+}
+
+const fn check_size(payload: &[u8]) -> Result<(), Refusal> {
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(Refusal::TooLarge(payload.len()));
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! What waiting payloads count as, and how much of them a link holds.
+
+/// Maximum number of bytes of broadcasts, and of packets, that wait on one link. One more payload always fits.
+pub const WAITING_BYTES_MAX: usize = 1024 * 1024;
+
+/// The size that a waiting payload counts as: its bytes and an allowance for its name.
+pub(super) fn cost(payload: &[u8]) -> usize {
+    payload.len() + 64
+}

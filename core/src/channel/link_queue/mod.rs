@@ -1,0 +1,621 @@
+//! Everything that waits to be sent on one link, cut into messages, and what is received there.
+//!
+//! Flow control holds data back here rather than in the transport: on a slow link the latest writes replace superseded
+//! ones, and the mesh's heartbeats still pass. Messages are filled in this order: the rest of a payload in segments,
+//! graft requests, announcements that are due, steps of reconciliation, then packets and broadcasts in turn.
+//!
+//! Bounds: [`WINDOW`] bytes that the neighbour has not consumed, [`WAITING_BYTES_MAX`] bytes of broadcasts and as many of
+//! packets, [`ANNOUNCEMENTS_MAX`] announcements, [`STEPS_MAX`] steps of reconciliation.
+
+mod cost;
+mod packets;
+mod segments;
+mod updates;
+
+use super::interface::Neighbour;
+use super::message::{ChannelName, Data, Item, Packet, Update, UpdateId};
+use crate::flow_control::FlowControl;
+use crate::identity::NodeId;
+use crate::pacing::{Demand, Pace, Pacer};
+use crate::plumtree::TreeLink;
+use crate::size::{Encoded, FRAME_BYTES_MAX};
+use crate::time::{Duration, Instant};
+use packets::PacketQueue;
+use segments::{BrokenPayload, Reassembly, Segmenter, item_cost, split};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use updates::UpdateQueue;
+
+pub use cost::WAITING_BYTES_MAX;
+
+/// Maximum number of bytes sent on a link that the neighbour has not consumed.
+pub const WINDOW: u32 = 256 * 1024;
+/// Maximum number of announcements that wait on one link.
+const ANNOUNCEMENTS_MAX: usize = 256;
+/// Maximum number of steps of reconciliation that wait on one link.
+const STEPS_MAX: usize = 512;
+/// Room kept for a message's own tags and lengths.
+const HEADROOM: usize = 64;
+
+/// Room left in a message.
+struct Budget {
+    left: usize,
+}
+
+impl Budget {
+    /// Takes room for an item of `len` bytes; returns false if there is none.
+    fn take(&mut self, len: usize) -> bool {
+        let cost = item_cost(len);
+        let fits = cost <= self.left;
+        if fits {
+            self.left -= cost;
+        }
+        fits
+    }
+}
+
+/// One link and what waits on it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct LinkQueue {
+    neighbour: Neighbour,
+    opened: Instant,
+    tree: TreeLink<UpdateId, UpdateId>,
+    flow: FlowControl,
+    pacer: Pacer,
+    /// Steps of reconciliation.
+    steps: VecDeque<Item>,
+    updates: UpdateQueue,
+    packets: PacketQueue,
+    outgoing: Segmenter,
+    incoming: Reassembly,
+}
+
+impl LinkQueue {
+    /// The queue of a link that was opened at `now`. It belongs to the broadcast tree.
+    pub(super) fn new(neighbour: Neighbour, now: Instant) -> Self {
+        Self {
+            neighbour,
+            opened: now,
+            tree: TreeLink::new(true),
+            flow: FlowControl::new(WINDOW),
+            pacer: Pacer::new(),
+            steps: VecDeque::new(),
+            updates: UpdateQueue::default(),
+            packets: PacketQueue::default(),
+            outgoing: Segmenter::default(),
+            incoming: Reassembly::default(),
+        }
+    }
+
+    pub(super) const fn peer(&self) -> &NodeId {
+        &self.neighbour.peer
+    }
+
+    /// Whether something was received from the neighbour recently.
+    pub(super) const fn is_lively(&self) -> bool {
+        self.neighbour.lively
+    }
+
+    /// Notes whether something was received from the neighbour recently. Returns whether a link of the broadcast tree
+    /// was lost by it.
+    pub(super) const fn set_lively(&mut self, lively: bool) -> bool {
+        let lost = self.neighbour.lively && self.tree.is_eager() && !lively;
+        self.neighbour.lively = lively;
+        lost
+    }
+
+    /// The time since the link opened.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now - self.opened
+    }
+
+    /// Whether the link belongs to the broadcast tree.
+    pub(super) const fn is_eager(&self) -> bool {
+        self.tree.is_eager()
+    }
+
+    /// Whether a new broadcast goes out on the link at once.
+    pub(super) const fn carries_broadcasts(&self) -> bool {
+        self.tree.is_eager() && self.neighbour.lively
+    }
+
+    /// Adds the link to the broadcast tree: it brought the first copy of a broadcast.
+    pub(super) const fn note_first_copy(&mut self) {
+        self.tree.make_eager();
+    }
+
+    /// Takes the link out of the broadcast tree, here and at the neighbour: it brought a duplicate.
+    pub(super) const fn note_duplicate(&mut self) {
+        self.tree.prune();
+    }
+
+    /// Adds a lively link to the broadcast tree: another link of the tree was lost.
+    pub(super) const fn restore(&mut self) {
+        if self.neighbour.lively {
+            self.tree.make_eager();
+        }
+    }
+
+    /// Sends a broadcast if the link belongs to the tree, or announces it at `due`. Returns the channels of broadcasts
+    /// dropped for it. Announcements above the bound are dropped: reconciliation finds their broadcasts.
+    pub(super) fn broadcast(
+        &mut self,
+        update: &Arc<Update>,
+        due: Instant,
+    ) -> BTreeSet<ChannelName> {
+        if self.carries_broadcasts() {
+            return self.updates.push(update, false);
+        }
+        self.tree
+            .announce(update.id.clone(), due, ANNOUNCEMENTS_MAX);
+        BTreeSet::new()
+    }
+
+    /// Requests a broadcast that the neighbour announced.
+    pub(super) fn graft(&mut self, id: UpdateId) {
+        self.tree.graft(id);
+    }
+
+    /// Answers a graft request of the neighbour; `update` is none if it is not kept any more.
+    pub(super) fn on_graft(&mut self, update: Option<&Arc<Update>>) {
+        self.tree.make_eager();
+        if let Some(update) = update {
+            self.updates.push(update, false);
+        }
+    }
+
+    /// Drops the announcement of a broadcast that the neighbour announced itself.
+    pub(super) fn withdraw(&mut self, id: &UpdateId) {
+        self.tree.withdraw(id);
+    }
+
+    /// Drops a broadcast and its announcement: the neighbour sent it.
+    pub(super) fn note_held_by_peer(&mut self, id: &UpdateId) {
+        self.tree.withdraw(id);
+        self.updates.remove(id);
+    }
+
+    /// Sends a broadcast that the neighbour lacks. It says nothing about the tree.
+    pub(super) fn repair(&mut self, update: &Arc<Update>) {
+        self.updates.push(update, true);
+    }
+
+    /// Whether broadcasts are accepted without dropping any.
+    pub(super) const fn has_room(&self) -> bool {
+        self.updates.has_room()
+    }
+
+    /// Drops the updates of maps that later waiting updates supersede.
+    pub(super) fn drop_superseded(&mut self) {
+        self.updates.drop_superseded();
+    }
+
+    /// Adds a step of reconciliation; returns false if there is no room.
+    pub(super) fn push_step(&mut self, step: Item) -> bool {
+        let fits = self.steps.len() < STEPS_MAX;
+        if fits {
+            self.steps.push_back(step);
+        }
+        fits
+    }
+
+    /// Adds a packet; returns false if there is no room.
+    pub(super) fn push_packet(&mut self, packet: &Arc<Packet>) -> bool {
+        self.packets.push(packet)
+    }
+
+    /// Takes the waiting packets: the link is lost.
+    pub(super) fn take_packets(&mut self) -> VecDeque<Arc<Packet>> {
+        self.packets.take_all()
+    }
+
+    /// The channels to reconcile: broadcasts on them were dropped, and none waits any more.
+    pub(super) fn take_needs_resync(&mut self) -> BTreeSet<ChannelName> {
+        if self.outgoing.is_active() {
+            BTreeSet::new()
+        } else {
+            self.updates.take_needs_resync()
+        }
+    }
+
+    /// Takes a message of the neighbour; returns its items that are complete.
+    ///
+    /// # Errors
+    /// When a payload is broken.
+    pub(super) fn receive(&mut self, data: Data) -> Result<Vec<Item>, BrokenPayload> {
+        if data.prune {
+            self.tree.make_lazy();
+        }
+        self.flow.add_credit(data.credit);
+        if !data.items.is_empty() || data.prune {
+            let bytes = u32::try_from(data.encoded_len()).unwrap_or(u32::MAX);
+            self.flow.note_consumed(bytes);
+        }
+        self.incoming.receive(data.items)
+    }
+
+    /// The output that waits and may be sent.
+    pub(super) fn demand(&self) -> Demand {
+        let may_send = self.flow.may_send();
+        Demand {
+            urgent: self.flow.owes_credit() || may_send && self.has_data(),
+            due: self.tree.announcements_due().filter(|_| may_send),
+        }
+    }
+
+    /// Decides whether the link sends now.
+    pub(super) fn pace(&self, now: Instant, coalesce: Duration) -> Pace {
+        self.pacer.decide(now, self.demand(), coalesce)
+    }
+
+    fn has_data(&self) -> bool {
+        self.outgoing.is_active()
+            || self.tree.is_urgent()
+            || !self.steps.is_empty()
+            || !self.updates.is_empty()
+            || !self.packets.is_empty()
+    }
+
+    /// The next message; none if nothing may be sent.
+    pub(super) fn next_message(&mut self, now: Instant) -> Option<Data> {
+        let demand = self.demand();
+        if !demand.urgent && demand.due.is_none_or(|due| due > now) {
+            return None;
+        }
+        self.pacer.note_sent(now);
+        let mut data = Data {
+            credit: self.flow.take_credit(),
+            ..Data::default()
+        };
+        if self.flow.may_send() {
+            self.fill(&mut data, now);
+            let only_credit = data.items.is_empty() && !data.prune;
+            if !only_credit {
+                let bytes = u32::try_from(data.encoded_len()).unwrap_or(u32::MAX);
+                self.flow.note_sent(bytes);
+            }
+        }
+        Some(data)
+    }
+
+    fn fill(&mut self, data: &mut Data, now: Instant) {
+        let mut budget = Budget {
+            left: FRAME_BYTES_MAX - HEADROOM,
+        };
+        data.prune = self.tree.take_prune();
+        if let Some(segment) = self.outgoing.next(budget.left) {
+            budget.left = budget.left.saturating_sub(item_cost(segment.len()));
+            data.items.push(Item::Segment(segment));
+            if self.outgoing.is_active() {
+                return;
+            }
+        }
+        if !self.fill_tree(data, &mut budget, now) {
+            return;
+        }
+        while let Some(step) = self.steps.front() {
+            if !budget.take(step.encoded_len()) {
+                return;
+            }
+            data.items.extend(self.steps.pop_front());
+        }
+        // In turn, so that neither delays the other.
+        while !self.outgoing.is_active() && (!self.packets.is_empty() || !self.updates.is_empty()) {
+            if !self.fill_packet(data, &mut budget)
+                || self.outgoing.is_active()
+                || !self.fill_update(data, &mut budget)
+            {
+                return;
+            }
+        }
+    }
+
+    /// Adds graft requests and announcements that are due; returns false if one does not fit.
+    fn fill_tree(&mut self, data: &mut Data, budget: &mut Budget, now: Instant) -> bool {
+        let grafts = self.tree.drain_grafts(|id| {
+            if !budget.take(id.encoded_len()) {
+                return Err(id);
+            }
+            data.items.push(Item::Graft(id));
+            Ok(())
+        });
+        if !grafts {
+            return false;
+        }
+        let announcements = self.tree.drain_announcements(now, |id| {
+            if !budget.take(id.encoded_len()) {
+                return Err(id);
+            }
+            data.items.push(Item::Have(id));
+            Ok(())
+        });
+        if announcements {
+            self.tree.reset_deadline_if_empty();
+        }
+        announcements
+    }
+
+    /// Adds the next packet or its first segment; returns false if it does not fit.
+    fn fill_packet(&mut self, data: &mut Data, budget: &mut Budget) -> bool {
+        let Some(packet) = self.packets.front() else {
+            return true;
+        };
+        let len = |payload, remaining| packet.cut_len(payload, remaining);
+        let Some((first, remaining)) = split(packet.payload.len(), budget.left, len) else {
+            return false;
+        };
+        budget.left = budget.left.saturating_sub(item_cost(len(first, remaining)));
+        let Some(mut packet) = self.packets.pop() else {
+            return true;
+        };
+        if remaining > 0 {
+            self.outgoing.begin(Arc::clone(&packet.payload), first);
+            packet = Arc::new(Packet {
+                payload: Arc::from(&packet.payload[..first]),
+                ..Packet::clone(&packet)
+            });
+        }
+        data.items.push(Item::Packet { packet, remaining });
+        true
+    }
+
+    /// Adds the next broadcast or its first segment; returns false if it does not fit.
+    fn fill_update(&mut self, data: &mut Data, budget: &mut Budget) -> bool {
+        let Some((update, repair)) = self.updates.front() else {
+            return true;
+        };
+        let len = |payload, remaining| update.cut_len(payload, repair, remaining);
+        let Some((first, remaining)) = split(update.payload.len(), budget.left, len) else {
+            return false;
+        };
+        budget.left = budget.left.saturating_sub(item_cost(len(first, remaining)));
+        let Some((mut update, repair)) = self.updates.pop() else {
+            return true;
+        };
+        if remaining > 0 {
+            self.outgoing.begin(Arc::clone(&update.payload), first);
+            update = Arc::new(Update {
+                payload: Arc::from(&update.payload[..first]),
+                ..Update::clone(&update)
+            });
+        }
+        data.items.push(Item::Update {
+            update,
+            repair,
+            remaining,
+        });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::message::Kind;
+    use crate::channel::tests::sample::{channel, id, message, packet, update_id, write};
+    use crate::link::LinkId;
+    use proptest::prelude::*;
+
+    const NOW: Instant = Instant::from_millis(1_000);
+
+    fn queue() -> LinkQueue {
+        let neighbour = Neighbour {
+            link: LinkId(1),
+            peer: id("b"),
+            lively: true,
+        };
+        LinkQueue::new(neighbour, NOW)
+    }
+
+    /// All messages that the queue sends before the neighbour consumes any.
+    fn sent(queue: &mut LinkQueue) -> Vec<Data> {
+        core::iter::from_fn(|| queue.next_message(NOW)).collect()
+    }
+
+    fn items(queue: &mut LinkQueue) -> Vec<Item> {
+        sent(queue)
+            .into_iter()
+            .flat_map(|data| data.items)
+            .collect()
+    }
+
+    #[test]
+    fn a_broadcast_goes_out_on_a_link_of_the_tree_and_is_announced_on_others() {
+        let (mut queue, update) = (queue(), message("a", 1, 5));
+        assert!(queue.broadcast(&update, NOW).is_empty());
+        let whole = Item::Update {
+            update: Arc::clone(&update),
+            repair: false,
+            remaining: 0,
+        };
+        assert_eq!(items(&mut queue), [whole]);
+        queue.note_duplicate();
+        queue.broadcast(&update, NOW);
+        let data = sent(&mut queue);
+        assert!(data[0].prune);
+        assert_eq!(data[0].items, [Item::Have(update.id.clone())]);
+    }
+
+    #[test]
+    fn a_silent_neighbour_gets_announcements_and_its_link_leaves_the_tree() {
+        let mut queue = queue();
+        assert!(queue.set_lively(false), "a link of the tree is lost");
+        assert!(!queue.set_lively(false));
+        assert!(queue.is_eager() && !queue.carries_broadcasts());
+        queue.broadcast(&message("a", 1, 5), NOW + Duration::from_millis(5));
+        assert_eq!(queue.demand().due, Some(NOW + Duration::from_millis(5)));
+        assert_eq!(queue.next_message(NOW), None);
+    }
+
+    #[test]
+    fn a_prune_of_the_neighbour_makes_the_link_lazy_and_its_graft_eager() {
+        let mut queue = queue();
+        let prune = Data {
+            prune: true,
+            ..Data::default()
+        };
+        assert_eq!(queue.receive(prune), Ok(Vec::new()));
+        assert!(!queue.is_eager());
+        let update = message("a", 1, 5);
+        queue.on_graft(Some(&update));
+        assert!(queue.is_eager());
+        assert_eq!(items(&mut queue).len(), 1, "the requested broadcast");
+        queue.on_graft(None);
+        assert!(items(&mut queue).is_empty());
+    }
+
+    #[test]
+    fn a_broadcast_that_the_neighbour_sent_is_not_sent_back() {
+        let (mut queue, update) = (queue(), message("a", 1, 5));
+        queue.broadcast(&update, NOW);
+        queue.note_held_by_peer(&update.id);
+        assert!(items(&mut queue).is_empty());
+        queue.note_duplicate();
+        queue.broadcast(&update, NOW);
+        queue.withdraw(&update.id);
+        assert!(items(&mut queue).is_empty());
+    }
+
+    #[test]
+    fn control_goes_before_data_and_packets_and_broadcasts_in_turn() {
+        let mut queue = queue();
+        for number in 1..=2 {
+            queue.broadcast(&message("a", number, 1), NOW);
+            queue.push_packet(&Arc::new(packet("c", &["me"], number, 1)));
+        }
+        let step = Item::Digest {
+            channel: channel("chat"),
+            kind: Kind::Messages,
+            hash: 7,
+        };
+        assert!(queue.push_step(step));
+        queue.graft(update_id("chat", "c", 9));
+        let order: Vec<&str> = items(&mut queue)
+            .iter()
+            .map(|item| match item {
+                Item::Graft(_) => "graft",
+                Item::Digest { .. } => "step",
+                Item::Packet { .. } => "packet",
+                Item::Update { .. } => "broadcast",
+                Item::Have(_)
+                | Item::Segment(_)
+                | Item::Sketch { .. }
+                | Item::Larger { .. }
+                | Item::Want { .. } => panic!("unexpected: {item:?}"),
+            })
+            .collect();
+        let expected = [
+            "graft",
+            "step",
+            "packet",
+            "broadcast",
+            "packet",
+            "broadcast",
+        ];
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn a_neighbour_that_consumes_nothing_gets_one_window() {
+        let mut queue = queue();
+        for sequence in 0..8 {
+            queue.broadcast(&message("a", sequence, 60_000), NOW);
+        }
+        let first: usize = sent(&mut queue).iter().map(Encoded::encoded_len).sum();
+        assert!(first >= WINDOW as usize && first < WINDOW as usize + FRAME_BYTES_MAX);
+        assert!(!queue.demand().urgent);
+        let credit = Data {
+            credit: u32::try_from(first).unwrap(),
+            ..Data::default()
+        };
+        assert_eq!(queue.receive(credit), Ok(Vec::new()));
+        assert!(!sent(&mut queue).is_empty(), "credit opens the window");
+    }
+
+    #[test]
+    fn credit_is_returned_without_other_output() {
+        let (mut sender, mut receiver) = (queue(), queue());
+        for sequence in 0..3 {
+            sender.broadcast(&message("a", sequence, 30_000), NOW);
+        }
+        let mut bytes = 0;
+        for data in sent(&mut sender) {
+            bytes += data.encoded_len();
+            receiver.receive(data).unwrap();
+        }
+        assert!(receiver.demand().urgent);
+        let [credit] = &sent(&mut receiver)[..] else {
+            panic!("one message returns all credit");
+        };
+        assert_eq!((credit.credit as usize, credit.items.len()), (bytes, 0));
+    }
+
+    #[test]
+    fn a_channel_is_reconciled_once_its_last_dropped_broadcast_was_followed_by_all_others() {
+        let mut queue = queue();
+        for sequence in 0..3 {
+            queue.broadcast(&message("a", sequence, WAITING_BYTES_MAX / 2), NOW);
+        }
+        assert!(!queue.has_room());
+        assert!(queue.take_needs_resync().is_empty());
+        while !queue.updates.is_empty() || queue.outgoing.is_active() {
+            for data in sent(&mut queue) {
+                let credit = Data {
+                    credit: u32::try_from(data.encoded_len()).unwrap(),
+                    ..Data::default()
+                };
+                queue.receive(credit).unwrap();
+            }
+        }
+        assert_eq!(queue.take_needs_resync(), BTreeSet::from([channel("chat")]));
+    }
+
+    proptest! {
+        /// All packets and broadcasts arrive once and in order, in messages of at most one frame.
+        #[test]
+        fn everything_arrives_in_frames(
+            sizes in prop::collection::vec((0_usize..40_000, any::<bool>()), 1..12),
+        ) {
+            let (mut sender, mut receiver) = (queue(), queue());
+            let mut expected = (Vec::new(), Vec::new());
+            for ((bytes, unicast), number) in sizes.into_iter().zip(1..) {
+                if unicast {
+                    let packet = Arc::new(packet("c", &["me"], number, bytes));
+                    prop_assert!(sender.push_packet(&packet));
+                    expected.0.push(packet);
+                } else {
+                    let update = write(number, &[&format!("k{number}")], bytes);
+                    prop_assert!(sender.broadcast(&update, NOW).is_empty());
+                    expected.1.push(update);
+                }
+            }
+            let mut arrived = (Vec::new(), Vec::new());
+            loop {
+                let messages = sent(&mut sender);
+                if messages.is_empty() {
+                    break;
+                }
+                for data in messages {
+                    prop_assert!(data.encoded_len() <= FRAME_BYTES_MAX);
+                    for item in receiver.receive(data).unwrap() {
+                        match item {
+                            Item::Packet { packet, .. } => arrived.0.push(packet),
+                            Item::Update { update, .. } => arrived.1.push(update),
+                            Item::Have(_)
+                            | Item::Graft(_)
+                            | Item::Segment(_)
+                            | Item::Digest { .. }
+                            | Item::Sketch { .. }
+                            | Item::Larger { .. }
+                            | Item::Want { .. } => prop_assert!(false, "unexpected: {item:?}"),
+                        }
+                    }
+                    for credit in sent(&mut receiver) {
+                        sender.receive(credit).unwrap();
+                    }
+                }
+            }
+            prop_assert_eq!(arrived, expected);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Outputs of the machine: broadcasts to neighbours, steps of anti-entropy, deliveries to applications, and the flush of
+//! each link.
+
+use super::Channels;
+use super::anti_entropy::Answer;
+use super::context::Timer;
+use super::interface::{Delivery, Event, Output, Rejection};
+use super::message::{Body, ChannelName, Failure, Item, Packet, Purpose, Update, UpdateId};
+use super::store::Change;
+use crate::identity::NodeId;
+use crate::link::LinkId;
+use crate::pacing::{Pace, next_batch};
+use crate::sabotage::Switch;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Broadcasts.
+impl Channels {
+    /// Makes the next broadcast of this node on a channel.
+    pub(super) fn publish(
+        &mut self,
+        channel: &ChannelName,
+        body: Body,
+        payload: Arc<[u8]>,
+    ) -> Arc<Update> {
+        self.anti_entropy.note_changed(channel, self.context.now);
+        self.dissemination
+            .publish(&self.context, channel, body, payload)
+    }
+
+    /// Sends a broadcast of this node to all neighbours but one.
+    pub(super) fn broadcast_own(&mut self, update: &Arc<Update>, except: Option<LinkId>) {
+        self.dissemination.keep(update, None);
+        self.broadcast(update, except);
+    }
+
+    /// Passes a new broadcast on to the other neighbours. A repair says nothing about the tree.
+    pub(super) fn pass_on(&mut self, update: &Arc<Update>, link: LinkId, repair: bool) {
+        if !repair && let Some(queue) = self.queues.get_mut(&link) {
+            queue.note_first_copy();
+        }
+        self.dissemination
+            .keep(update, Some(link).filter(|_| !repair));
+        self.broadcast(update, Some(link));
+    }
+
+    /// Broadcasts the new part of a whole state that a node sent.
+    pub(super) fn publish_news(
+        &mut self,
+        channel: &ChannelName,
+        news: Arc<[u8]>,
+        except: Option<LinkId>,
+    ) {
+        let update = self.publish(channel, Body::Custom, Arc::clone(&news));
+        self.broadcast_own(&update, except);
+        if self.applications.has_open(channel) {
+            self.deliver_broadcast(&update.id, news);
+        }
+    }
+
+    /// Sends a broadcast to all neighbours but one: at once on links of the tree, announced on the others.
+    fn broadcast(&mut self, update: &Arc<Update>, except: Option<LinkId>) {
+        let due = self.context.now + self.context.tuning().announce_after;
+        for (link, queue) in &mut self.queues {
+            if Some(*link) == except {
+                continue;
+            }
+            for channel in queue.broadcast(update, due) {
+                let peer = queue.peer().clone();
+                self.context.report(Event::Dropped { peer, channel });
+            }
+            self.pending.mark(*link);
+        }
+    }
+}
+
+/// Anti-entropy.
+impl Channels {
+    /// Begins an interval: compares a channel with some neighbours, and sends the application's state to one member.
+    pub(super) fn begin_interval(&mut self, channel: &ChannelName) {
+        let lively = self.queues.iter().filter(|(_, queue)| queue.is_lively());
+        let lively = lively.map(|(link, _)| *link).collect();
+        if !self.stores.contains_key(channel) {
+            return;
+        }
+        let chosen = self
+            .anti_entropy
+            .begin_interval(&mut self.context, channel, lively);
+        for link in chosen {
+            self.send_hash(link, channel);
+        }
+        let neighbours: BTreeSet<&NodeId> =
+            self.queues.values().map(|queue| queue.peer()).collect();
+        let members: Vec<NodeId> = self
+            .dedup
+            .origins(channel)
+            .filter(|id| !neighbours.contains(id))
+            .cloned()
+            .collect();
+        if let Some(to) = self.anti_entropy.choose_member(&mut self.context, &members) {
+            self.send_state(channel, to);
+        }
+    }
+
+    /// Sends the application's state of a channel to one member.
+    pub(super) fn send_state(&mut self, channel: &ChannelName, to: NodeId) {
+        let state = self.stores.get(channel).and_then(|store| store.encode());
+        let Some(state) = state else { return };
+        let (me, epoch) = (self.context.me().clone(), self.context.config.life);
+        self.context.out.push(Output::Route(Arc::new(Packet {
+            from: me.clone(),
+            to,
+            epoch,
+            number: 0,
+            floor: 0,
+            purpose: Purpose::State,
+            channel: channel.clone(),
+            path: vec![me],
+            payload: Arc::from(state),
+        })));
+    }
+
+    /// Sends the application's state of a channel to a neighbour.
+    pub(super) fn repair_with_state(
+        &mut self,
+        link: LinkId,
+        channel: &ChannelName,
+        state: Vec<u8>,
+    ) {
+        let update = self.publish(channel, Body::Custom, Arc::from(state));
+        if let Some(queue) = self.queues.get_mut(&link) {
+            queue.repair(&update);
+        }
+    }
+
+    /// Sends this node's hash of a channel to a neighbour.
+    pub(super) fn send_hash(&mut self, link: LinkId, channel: &ChannelName) {
+        let Some(store) = self.stores.get(channel) else {
+            return;
+        };
+        if let Some(step) = self.anti_entropy.hash(&self.context, channel, store) {
+            self.send_step(link, step);
+        }
+    }
+
+    /// Sends a step of reconciliation; dropped if too many wait, the next comparison begins again.
+    pub(super) fn send_step(&mut self, link: LinkId, step: Item) {
+        if let Some(queue) = self.queues.get_mut(&link)
+            && queue.push_step(step)
+        {
+            self.pending.mark(link);
+        }
+    }
+
+    /// Sends the answer to a step of a neighbour, as many of its broadcasts as there is room for.
+    pub(super) fn send_answer(&mut self, link: LinkId, channel: &ChannelName, answer: Answer) {
+        if let Some(step) = answer.step {
+            self.send_step(link, step);
+        }
+        let Some(queue) = self.queues.get_mut(&link) else {
+            return;
+        };
+        let mut complete = true;
+        for update in &answer.repairs {
+            if !queue.has_room() {
+                complete = false;
+                break;
+            }
+            queue.repair(update);
+        }
+        self.pending.mark(link);
+        if !complete {
+            self.anti_entropy.continue_soon(&mut self.context, channel);
+        }
+    }
+}
+
+/// Deliveries to applications, and reports.
+impl Channels {
+    /// Hands a message or datagram to the application.
+    pub(super) fn hand_over(&mut self, packet: &Packet) -> Result<(), Failure> {
+        self.applications
+            .accept(&packet.channel, packet.payload.len())?;
+        self.context.out.push(Output::Deliver {
+            channel: packet.channel.clone(),
+            delivery: Delivery::Message {
+                from: packet.from.clone(),
+                payload: Arc::clone(&packet.payload),
+                datagram: packet.purpose == Purpose::Datagram,
+            },
+        });
+        Ok(())
+    }
+
+    /// Delivers a broadcast to the application.
+    pub(super) fn deliver_broadcast(&mut self, id: &UpdateId, payload: Arc<[u8]>) {
+        self.context.out.push(Output::Deliver {
+            channel: id.channel.clone(),
+            delivery: Delivery::Broadcast {
+                id: id.clone(),
+                payload,
+            },
+        });
+    }
+
+    /// Delivers the changes of a map, and the conflicts: writes of this node that lost against writes made without
+    /// knowing them.
+    pub(super) fn deliver_changes(&mut self, channel: &ChannelName, changes: Vec<Change>) {
+        let me = &self.context.me().clone();
+        let silent = self.context.has(Switch::NoConflicts);
+        for Change {
+            key,
+            entry,
+            replaced,
+        } in changes
+        {
+            if let Some(lost) = replaced.filter(|_| !silent)
+                && lost.version.origin == *me
+                && entry.version.origin != *me
+                && entry.over.as_ref() != Some(&lost.version)
+            {
+                self.context.out.push(Output::Deliver {
+                    channel: channel.clone(),
+                    delivery: Delivery::Conflict {
+                        key: Arc::clone(&key),
+                        lost: lost.version,
+                        won: entry.version.clone(),
+                    },
+                });
+            }
+            self.context.out.push(Output::Deliver {
+                channel: channel.clone(),
+                delivery: Delivery::Changed {
+                    key,
+                    value: entry.value,
+                    version: entry.version,
+                },
+            });
+        }
+    }
+
+    /// Reports that something a neighbour sent was not taken.
+    pub(super) fn reject(&mut self, link: LinkId, reason: Rejection) {
+        if let Some(queue) = self.queues.get(&link) {
+            let from = queue.peer().clone();
+            self.context.report(Event::Rejected { from, reason });
+        }
+    }
+}
+
+/// The flush of links.
+impl Channels {
+    /// Sends what is ready on each link that may have output.
+    pub(super) fn flush(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let coalesce = self.context.config.tuning.coalesce;
+        let now = self.context.now;
+        let links = self.pending.take();
+        for link in &links {
+            match self.queues.get(link).map(|queue| queue.pace(now, coalesce)) {
+                None | Some(Pace::Idle) => {}
+                Some(Pace::Wait(at)) => {
+                    self.context.timers.set_earlier(Timer::Flush(*link), at);
+                }
+                Some(Pace::Send) => self.flush_link(*link),
+            }
+        }
+        self.pending.reset(links);
+    }
+
+    fn flush_link(&mut self, link: LinkId) {
+        let Some(queue) = self.queues.get_mut(&link) else {
+            return;
+        };
+        let coalesce = self.context.tuning().coalesce;
+        while let Some(data) = queue.next_message(self.context.now) {
+            self.context.out.push(Output::Transmit { link, data });
+        }
+        if let Some(at) = next_batch(self.context.now, queue.demand(), coalesce) {
+            self.context.timers.set_earlier(Timer::Flush(link), at);
+        }
+        let channels = queue.take_needs_resync();
+        if !channels.is_empty() {
+            self.context
+                .timers
+                .set_earlier(Timer::Flush(link), self.context.now + coalesce);
+        }
+        for channel in &channels {
+            self.send_hash(link, channel);
+        }
+    }
+
+    /// A link is lost.
+    pub(super) fn cancel_flush(&mut self, link: LinkId) {
+        self.context.timers.cancel(&Timer::Flush(link));
+    }
+}

@@ -1,0 +1,215 @@
+//! A replicated map: each key's value is the one of the latest write.
+//!
+//! Deleted keys are remembered with the version that deleted them, so that an older write does not bring them back.
+//!
+//! Bounds: [`KEYS_MAX`] keys and [`MAP_BYTES_MAX`] bytes for writes of this node's applications, twice of both for
+//! writes of others, which must nearly always find room; [`DELETED_MAX`] deleted keys, of which the oldest deletion is
+//! forgotten first.
+
+use super::applied::{Applied, Rule, share};
+use super::entry::{Change, MapEntry};
+use crate::channel::message::{Update, Version};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Maximum number of keys that an application may write into one map.
+pub const KEYS_MAX: usize = 16_384;
+/// Maximum number of deleted keys remembered in one map.
+const DELETED_MAX: usize = 4_096;
+/// Maximum number of bytes of values that an application may write into one map.
+pub const MAP_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Keys and their current writes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ReplicatedMap {
+    entries: BTreeMap<Arc<str>, MapEntry>,
+    /// Deleted keys by the versions that deleted them; one version may have deleted several.
+    deleted: BTreeSet<(Version, Arc<str>)>,
+    bytes: usize,
+    /// The highest clock of all writes received.
+    clock: u64,
+    hash: u64,
+}
+
+impl ReplicatedMap {
+    /// Applies the writes of an update. Writes for which there is no room are left out; the others are applied.
+    pub(super) fn apply(&mut self, update: &Update, rule: Rule) -> Applied {
+        let version = update.version();
+        self.clock = self.clock.max(version.clock);
+        let mut changes = Vec::new();
+        let mut full = false;
+        for (write, value) in update.writes() {
+            let entry = MapEntry {
+                version: version.clone(),
+                over: write.over.clone(),
+                value: value.map(Arc::from),
+            };
+            let current = self.entries.get(&write.key);
+            if current.is_some_and(|current| rule.keeps(&current.version, &entry.version)) {
+                continue;
+            }
+            let room =
+                self.entries.len() < 2 * (KEYS_MAX + DELETED_MAX) && self.bytes < 2 * MAP_BYTES_MAX;
+            if current.is_none() && !room {
+                full = true;
+                continue;
+            }
+            let replaced = self.put(&write.key, entry.clone());
+            changes.push(Change {
+                key: Arc::clone(&write.key),
+                entry,
+                replaced,
+            });
+        }
+        while self.deleted.len() > DELETED_MAX {
+            let Some((_, key)) = self.deleted.pop_first() else {
+                break;
+            };
+            if let Some(entry) = self.entries.remove(&key) {
+                self.hash = self.hash.wrapping_sub(share(entry.digest(&key)));
+            }
+        }
+        match (changes.is_empty(), full) {
+            (false, _) => Applied::Changed(changes),
+            (true, false) => Applied::Old,
+            (true, true) => Applied::Full,
+        }
+    }
+
+    fn put(&mut self, key: &Arc<str>, entry: MapEntry) -> Option<MapEntry> {
+        self.hash = self.hash.wrapping_add(share(entry.digest(key)));
+        self.bytes += entry.value.as_ref().map_or(0, |value| value.len());
+        if entry.value.is_none() {
+            self.deleted
+                .insert((entry.version.clone(), Arc::clone(key)));
+        }
+        let replaced = self.entries.insert(Arc::clone(key), entry);
+        if let Some(replaced) = &replaced {
+            self.hash = self.hash.wrapping_sub(share(replaced.digest(key)));
+            self.bytes -= replaced.value.as_ref().map_or(0, |value| value.len());
+            if replaced.value.is_none() {
+                self.deleted
+                    .remove(&(replaced.version.clone(), Arc::clone(key)));
+            }
+        }
+        replaced
+    }
+
+    /// The current write of a key, deletions included.
+    pub(crate) fn entry(&self, key: &str) -> Option<&MapEntry> {
+        self.entries.get(key)
+    }
+
+    /// All keys with their current writes, deletions included, in order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&Arc<str>, &MapEntry)> {
+        self.entries.iter()
+    }
+
+    /// The keys that have a value, with their current writes, in order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&Arc<str>, &MapEntry)> {
+        self.entries
+            .iter()
+            .filter(|(_, entry)| entry.value.is_some())
+    }
+
+    /// Whether an application may write `bytes` more bytes under `keys` more keys.
+    pub(crate) fn has_room(&self, keys: usize, bytes: usize) -> bool {
+        self.entries.len() - self.deleted.len() + keys <= KEYS_MAX
+            && self.bytes + bytes <= MAP_BYTES_MAX
+    }
+
+    /// The clock of the next write: above every clock received (Lamport, CACM 1978).
+    pub(crate) const fn next_clock(&self) -> u64 {
+        self.clock + 1
+    }
+
+    /// Order-free hash of the entries.
+    pub(super) const fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::tests::sample::{channel, deletion, write};
+    use proptest::prelude::*;
+
+    fn update(sequence: u64, keys: &[&str]) -> Arc<Update> {
+        write(sequence, keys, 1)
+    }
+
+    #[test]
+    fn writes_of_an_update_that_fit_are_applied_without_the_others() {
+        let mut map = ReplicatedMap::default();
+        let full = 2 * (KEYS_MAX + DELETED_MAX);
+        for sequence in 1..=full {
+            let key = format!("k{sequence}");
+            map.apply(&update(sequence as u64, &[&key]), Rule::LaterWins);
+        }
+        let over = update(1 << 40, &["k1", "new"]);
+        let Applied::Changed(changes) = map.apply(&over, Rule::LaterWins) else {
+            panic!("a key that is there has room");
+        };
+        assert_eq!(changes.len(), 1);
+        assert_eq!(&*changes[0].key, "k1");
+        assert_eq!(map.entry("new"), None);
+        let over = update(1 << 41, &["new"]);
+        assert_eq!(map.apply(&over, Rule::LaterWins), Applied::Full);
+    }
+
+    #[test]
+    fn a_deleted_key_is_not_brought_back_by_an_older_write() {
+        let mut map = ReplicatedMap::default();
+        map.apply(&update(1, &["k"]), Rule::LaterWins);
+        map.apply(&deletion(3, "k"), Rule::LaterWins);
+        assert_eq!(map.apply(&update(2, &["k"]), Rule::LaterWins), Applied::Old);
+        assert_eq!(map.values().count(), 0);
+        assert_eq!(map.entry("k").map(|entry| entry.version.sequence), Some(3));
+        assert_eq!(map.next_clock(), 4);
+    }
+
+    #[test]
+    fn an_element_is_an_update_with_the_same_effect() {
+        let mut map = ReplicatedMap::default();
+        map.apply(&update(5, &["one", "two"]), Rule::LaterWins);
+        map.apply(&deletion(6, "two"), Rule::LaterWins);
+        let mut copy = ReplicatedMap::default();
+        for (key, entry) in map.entries() {
+            copy.apply(&entry.to_update(&channel("kv"), key), Rule::LaterWins);
+        }
+        assert_eq!(copy, map);
+    }
+
+    proptest! {
+        /// Maps that received the same writes are equal, in whatever order the writes came, and the hash equals the
+        /// sum over the entries.
+        #[test]
+        fn the_order_of_writes_does_not_matter(
+            writes in prop::collection::vec((0_u8..6, any::<bool>()), 0..40),
+            seed in any::<u64>(),
+        ) {
+            let mut updates: Vec<_> = writes
+                .iter()
+                .zip(1..)
+                .map(|((key, deletes), sequence)| {
+                    let key = format!("k{key}");
+                    if *deletes { deletion(sequence, &key) } else { update(sequence, &[&key]) }
+                })
+                .collect();
+            let (mut one, mut other) = (ReplicatedMap::default(), ReplicatedMap::default());
+            for update in &updates {
+                one.apply(update, Rule::LaterWins);
+            }
+            crate::random::Random::from_seed(seed).shuffle(&mut updates);
+            for update in &updates {
+                other.apply(update, Rule::LaterWins);
+            }
+            let sum = one
+                .entries()
+                .fold(0_u64, |sum, (key, entry)| sum.wrapping_add(share(entry.digest(key))));
+            prop_assert_eq!(one.hash(), sum);
+            prop_assert_eq!(one, other);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! State of one channel on this node, and how an update changes it.
+//!
+//! The state is a set: of retained messages, or of a map's entries. Two nodes with equal sets have equal hashes; sets
+//! that differ are reconciled by the digests of their elements. Which messages are retained depends only on which
+//! messages were received (the latest of each origin), so nodes that received the same messages retain the same.
+//!
+//! State that an application merges itself is opaque: it is compared and sent whole.
+
+mod applied;
+mod custom;
+mod entry;
+mod log;
+mod map;
+
+use super::message::{ChannelName, Kind, Update};
+use crate::random::hash_bytes;
+pub(super) use applied::{Applied, Rule};
+pub use custom::{Custom, Mergeable};
+pub(super) use entry::Change;
+pub use entry::MapEntry;
+use log::MessageLog;
+pub use log::{RETAINED_BYTES_MAX, RETAINED_MAX};
+pub(super) use map::ReplicatedMap;
+pub use map::{KEYS_MAX, MAP_BYTES_MAX};
+use std::sync::Arc;
+
+/// The state of one channel.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Store {
+    Messages(MessageLog),
+    Map(ReplicatedMap),
+    /// None: no application of this node merges the channel's state; updates are only passed on.
+    Custom(Option<Custom>),
+}
+
+/// One element of the state, by reference.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Element<'a> {
+    Message(&'a Arc<Update>),
+    Entry(&'a Arc<str>, &'a MapEntry),
+}
+
+impl Element<'_> {
+    /// The element as an update of its own.
+    pub(super) fn to_update(self, channel: &ChannelName) -> Arc<Update> {
+        match self {
+            Self::Message(update) => Arc::clone(update),
+            Self::Entry(key, entry) => Arc::new(entry.to_update(channel, key)),
+        }
+    }
+}
+
+impl Store {
+    /// Empty state of a kind. `custom` is the application's state of a custom channel.
+    pub(super) fn new(kind: Kind, custom: Option<Custom>) -> Self {
+        match kind {
+            Kind::Messages => Self::Messages(MessageLog::default()),
+            Kind::Map => Self::Map(ReplicatedMap::default()),
+            Kind::Custom => Self::Custom(custom),
+        }
+    }
+
+    /// The channel's kind.
+    pub(super) const fn kind(&self) -> Kind {
+        match self {
+            Self::Messages(_) => Kind::Messages,
+            Self::Map(_) => Kind::Map,
+            Self::Custom(_) => Kind::Custom,
+        }
+    }
+
+    /// Order-free hash of the state; none if this node only passes updates on and has nothing to compare.
+    pub(super) fn hash(&self) -> Option<u64> {
+        match self {
+            Self::Messages(log) => Some(log.hash()),
+            Self::Map(map) => Some(map.hash()),
+            Self::Custom(custom) => custom.as_ref().map(|custom| hash_bytes(&custom.encode())),
+        }
+    }
+
+    /// Applies an update.
+    pub(super) fn apply(&mut self, update: &Arc<Update>, rule: Rule) -> Applied {
+        match self {
+            Self::Messages(log) => log.insert(update),
+            Self::Map(map) => map.apply(update, rule),
+            Self::Custom(None) => Applied::PassedOn,
+            Self::Custom(Some(custom)) => match custom.merge(&update.payload) {
+                Ok(Some(news)) => Applied::Merged(news),
+                Ok(None) => Applied::Old,
+                Err(reason) => Applied::Malformed(reason),
+            },
+        }
+    }
+
+    /// Merges an update into the application's state; returns the part that was new.
+    ///
+    /// # Errors
+    /// The reason why the application's state rejected the update.
+    pub(super) fn merge(&mut self, update: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        match self {
+            Self::Custom(Some(custom)) => custom.merge(update),
+            Self::Messages(_) | Self::Map(_) | Self::Custom(None) => Ok(None),
+        }
+    }
+
+    /// Detaches the application's state: updates are only passed on.
+    pub(super) fn detach(&mut self) {
+        if let Self::Custom(custom) = self {
+            *custom = None;
+        }
+    }
+
+    /// The application's state, encoded.
+    pub(super) fn encode(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Custom(custom) => custom.as_ref().map(Custom::encode),
+            Self::Messages(_) | Self::Map(_) => None,
+        }
+    }
+
+    /// The map, if the channel is one.
+    pub(super) const fn as_map(&self) -> Option<&ReplicatedMap> {
+        match self {
+            Self::Map(map) => Some(map),
+            Self::Messages(_) | Self::Custom(_) => None,
+        }
+    }
+
+    /// The retained messages, by origin, oldest first; none unless the channel carries messages.
+    pub(super) fn messages(&self) -> impl Iterator<Item = &Arc<Update>> {
+        let log = match self {
+            Self::Messages(log) => Some(log),
+            Self::Map(_) | Self::Custom(_) => None,
+        };
+        log.into_iter().flat_map(MessageLog::iter)
+    }
+
+    /// The elements of the state with their digests. State that an application merges has none.
+    pub(super) fn elements(&self) -> impl Iterator<Item = (u64, Element<'_>)> {
+        let messages = self
+            .messages()
+            .map(|update| (update.digest(), Element::Message(update)));
+        let entries = self
+            .as_map()
+            .into_iter()
+            .flat_map(ReplicatedMap::entries)
+            .map(|(key, entry)| (entry.digest(key), Element::Entry(key, entry)));
+        messages.chain(entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::tests::sample::{channel, deletion, message, write};
+
+    #[test]
+    fn the_elements_of_a_store_make_an_equal_store() {
+        let updates = [
+            (Kind::Messages, vec![message("a", 1, 5), message("b", 2, 5)]),
+            (Kind::Map, vec![write(1, &["x", "y"], 2), deletion(2, "y")]),
+        ];
+        for (kind, updates) in updates {
+            let (mut store, mut copy) = (Store::new(kind, None), Store::new(kind, None));
+            for update in &updates {
+                store.apply(update, Rule::LaterWins);
+            }
+            for (_, element) in store.elements() {
+                copy.apply(&element.to_update(&channel("kv")), Rule::LaterWins);
+            }
+            assert_eq!((copy.hash(), copy.kind()), (store.hash(), kind));
+        }
+    }
+
+    #[test]
+    fn a_channel_without_an_application_that_merges_only_passes_on() {
+        let mut store = Store::new(Kind::Custom, None);
+        assert_eq!(
+            store.apply(&message("a", 1, 5), Rule::LaterWins),
+            Applied::PassedOn
+        );
+        assert_eq!((store.hash(), store.encode()), (None, None));
+        assert_eq!(store.merge(b"x"), Ok(None));
+        assert_eq!(store.elements().count(), 0);
+    }
+}

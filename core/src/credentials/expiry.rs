@@ -1,0 +1,150 @@
+//! The time at which a connection must end because one of its two certificates does.
+//!
+//! Certificates are verified in the handshake, and a connection may live for months after it. A link closes shortly
+//! before the first of its two certificates expires, in order; any other connection ends with the certificate.
+
+use super::validity::Validity;
+use crate::time::Wall;
+
+/// A link closes this long before a certificate expires, to leave time to drain.
+const MARGIN_SECONDS: u64 = 2;
+/// A reading of the calendar lags by less than this, because [`Wall`] counts whole seconds.
+const READING_SECONDS: u64 = 1;
+/// Maximum difference of two machines' clocks at which both still name expiry as the cause of an end.
+const SKEW_SECONDS: u64 = 5;
+
+/// The expiry of whichever of a connection's two certificates expires first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    not_after: Wall,
+    /// When both ends had time to renew that certificate, and a new connection is worth while.
+    renewable: Wall,
+}
+
+impl Expiry {
+    /// The expiry of a connection whose two certificates are valid in these periods.
+    #[must_use]
+    pub const fn first_of(one: Validity, other: Validity) -> Self {
+        let first = if one.not_after.0 <= other.not_after.0 {
+            one
+        } else {
+            other
+        };
+        Self {
+            not_after: first.not_after,
+            // A certificate is renewed when a third of its life is left. Half of that is left for retries.
+            renewable: Wall(first.not_after.0.saturating_sub(first.seconds() / 6)),
+        }
+    }
+
+    /// The last second in which both certificates are valid.
+    #[must_use]
+    pub const fn not_after(self) -> Wall {
+        self.not_after
+    }
+
+    /// The time at which a link closes.
+    #[must_use]
+    pub const fn closes_at(self) -> Wall {
+        let before = MARGIN_SECONDS + READING_SECONDS;
+        Wall(self.not_after.0.saturating_sub(before))
+    }
+
+    /// Whether it is too late for a link: the link would close at once.
+    #[must_use]
+    pub const fn is_near(self, now: Wall) -> bool {
+        now.0 >= self.closes_at().0
+    }
+
+    /// Whether a certificate has expired.
+    #[must_use]
+    pub const fn is_over(self, now: Wall) -> bool {
+        now.0 > self.not_after.0
+    }
+
+    /// Whether the peer may have closed a link for this expiry, by a clock that is ahead.
+    #[must_use]
+    pub const fn explains_an_end(self, now: Wall) -> bool {
+        now.0.saturating_add(SKEW_SECONDS) >= self.closes_at().0
+    }
+
+    /// The time at which a replacement of a link is attempted next: when there may be a new certificate, then at half
+    /// of the remaining time each time. None when too little time remains.
+    #[must_use]
+    pub const fn next_attempt(self, now: Wall) -> Option<Wall> {
+        let last = self.not_after.0.saturating_sub(2 * MARGIN_SECONDS);
+        let left = last.saturating_sub(now.0);
+        if left <= MARGIN_SECONDS {
+            None
+        } else if now.0 < self.renewable.0 {
+            Some(self.renewable)
+        } else {
+            Some(Wall(now.0 + left / 2))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn validity(not_before: u64, not_after: u64) -> Validity {
+        Validity {
+            not_before: Wall(not_before),
+            not_after: Wall(not_after),
+        }
+    }
+
+    fn expiry(not_before: u64, not_after: u64) -> Expiry {
+        Expiry::first_of(
+            validity(not_before, not_after),
+            validity(not_before, 1 << 40),
+        )
+    }
+
+    #[test]
+    fn a_replacement_is_attempted_late_in_a_certificates_life_and_ever_more_often() {
+        let expiry = expiry(0, 6_000);
+        let next = |now| expiry.next_attempt(Wall(now)).map(|at| at.0 - now);
+        assert_eq!(next(0), Some(5_000));
+        assert_eq!(next(5_400), Some(298));
+        assert_eq!(next(5_900), Some(48));
+        assert_eq!(next(5_993), Some(1));
+        assert_eq!(next(5_994), None);
+    }
+
+    #[test]
+    fn the_first_of_two_certificates_counts_and_is_near_before_it_is_over() {
+        let (far, farther) = (validity(0, 1_000), validity(0, 2_000));
+        let first = Expiry::first_of(far, farther);
+        assert_eq!(first, Expiry::first_of(farther, far));
+        assert_eq!(first.not_after(), Wall(1_000));
+        let judged = |now: u64| {
+            let now = Wall(now);
+            [
+                first.explains_an_end(now),
+                first.is_near(now),
+                first.is_over(now),
+            ]
+        };
+        assert_eq!(judged(991), [false, false, false]);
+        assert_eq!(judged(992), [true, false, false]);
+        assert_eq!(judged(997), [true, true, false]);
+        assert_eq!(judged(1_000), [true, true, false]);
+        assert_eq!(judged(1_001), [true, true, true]);
+    }
+
+    proptest! {
+        #[test]
+        fn an_attempt_comes_later_than_now_and_before_the_link_closes(
+            not_before in 0..100_000_u64, life in 0..100_000_u64, now in 0..200_000_u64,
+        ) {
+            let expiry = expiry(not_before, not_before + life);
+            if let Some(at) = expiry.next_attempt(Wall(now)) {
+                prop_assert!(at > Wall(now));
+                prop_assert!(at < expiry.closes_at());
+            }
+        }
+    }
+}

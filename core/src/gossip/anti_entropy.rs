@@ -1,0 +1,410 @@
+//! Anti-entropy: how two views that differ become equal without sending what both hold.
+//!
+//! Each link compares order-free set hashes once it has been open for a moment, and whenever the view is quiet. A
+//! neighbour whose hash this node had a little while ago gets what changed since. Otherwise the dialer of the link sends
+//! a sketch of its view; the acceptor pushes what is missing there and asks for what is missing here. When even the
+//! largest sketch is too small, both send snapshots.
+//!
+//! Bounds: [`HISTORY_MAX`] changes remembered, [`WANT_MAX`] updates requested at once, one comparison a link each
+//! [`SYNC_INTERVAL`].
+
+use super::context::Context;
+use super::message::Sync;
+use crate::bounded::DropOldest;
+use crate::link::LinkId;
+use crate::sabotage::Switch;
+use crate::size::held;
+use crate::sketch::{Cell, Difference, SIZES, difference, size_above, size_for, sketch};
+use crate::sorted::SortedMap;
+use crate::time::{Duration, Instant};
+use crate::topology::publication::Key;
+use std::collections::BTreeSet;
+
+/// The most changes remembered, to bring a neighbour that is a little behind up to date.
+pub const HISTORY_MAX: usize = 256;
+/// Two reconciliations begun on one link are at least this far apart.
+const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+/// The most updates requested at once; more follow in the next round.
+const WANT_MAX: usize = 1_000;
+
+/// The state of comparing views over one link.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Comparison {
+    opened: Instant,
+    /// Whether this node dialled the link: the dialer begins reconciliations.
+    dialed: bool,
+    /// The hash that was last sent, and when.
+    hash_sent: Option<(u64, Instant)>,
+    /// When a reconciliation last began.
+    synced: Option<Instant>,
+    /// When the neighbour was last sent what it was a little behind with.
+    pushed: Option<Instant>,
+}
+
+/// The answer to a neighbour whose hash differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Nothing now.
+    None,
+    /// These updates.
+    Push(Vec<Key>),
+    /// The first message of a reconciliation.
+    Sync(Sync),
+    /// This node's hash, so that the dialer begins.
+    Hash,
+}
+
+/// The changes of the view, and the comparisons over one node's links.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct AntiEntropy {
+    /// The latest changes: the hash of the view before each, and what changed.
+    history: DropOldest<(u64, Key)>,
+    /// When the view last changed.
+    changed: Instant,
+    links: SortedMap<LinkId, Comparison>,
+}
+
+impl AntiEntropy {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            history: DropOldest::new(HISTORY_MAX),
+            changed: now,
+            links: SortedMap::new(),
+        }
+    }
+
+    /// A link opens now. A reconciliation may have begun on the link that it replaces.
+    pub(super) fn on_open(
+        &mut self,
+        context: &Context,
+        link: LinkId,
+        dialed: bool,
+        synced: Option<Instant>,
+    ) {
+        let comparison = Comparison {
+            opened: context.now,
+            dialed,
+            hash_sent: None,
+            synced,
+            pushed: None,
+        };
+        self.links.insert(link, comparison);
+    }
+
+    pub(super) fn on_closed(&mut self, link: LinkId) {
+        self.links.remove(&link);
+    }
+
+    /// When a reconciliation last began on a link.
+    pub(super) fn synced(&self, link: LinkId) -> Option<Instant> {
+        self.links.get(&link)?.synced
+    }
+
+    /// The view changed under a key; `before` was its hash.
+    pub(super) fn on_changed(&mut self, context: &Context, key: Key, before: u64) {
+        self.history.push((before, key));
+        self.changed = context.now;
+    }
+
+    /// Whether the view has not changed for `quiet_after`.
+    fn is_quiet(&self, context: &Context) -> bool {
+        context.now - self.changed >= context.tuning().quiet_after
+    }
+}
+
+/// Hashes.
+impl AntiEntropy {
+    /// Whether a heartbeat on a link is to carry the hash.
+    pub(super) fn hash_is_due(&self, context: &Context, link: LinkId) -> bool {
+        if context.has(Switch::NoAntiEntropy) {
+            return false;
+        }
+        let Some(comparison) = self.links.get(&link) else {
+            return false;
+        };
+        let interval = context.tuning().hash_interval;
+        // A view that is never quiet is compared all the same: once the link has been open for a moment, then rarely.
+        let waited = match comparison.hash_sent {
+            None => comparison.has_stood(context),
+            Some((_, at)) => context.now - at >= interval,
+        };
+        if !waited && !self.is_quiet(context) {
+            return false;
+        }
+        comparison.hash_sent.is_none_or(|(hash, at)| {
+            hash != context.topology.hash() || context.now - at >= interval
+        })
+    }
+
+    /// The hash goes out on a link.
+    pub(super) fn on_hash_sent(&mut self, context: &Context, link: LinkId) {
+        if let Some(comparison) = self.links.get_mut(&link) {
+            comparison.hash_sent = Some((context.topology.hash(), context.now));
+        }
+    }
+
+    /// The next heartbeat on a link carries the hash again.
+    pub(super) fn forget_hash(&mut self, link: LinkId) {
+        if let Some(comparison) = self.links.get_mut(&link) {
+            comparison.hash_sent = None;
+        }
+    }
+
+    /// A neighbour sent the hash of its view.
+    pub(super) fn on_hash(&mut self, context: &Context, link: LinkId, theirs: u64) -> Answer {
+        if theirs == context.topology.hash() || context.has(Switch::NoAntiEntropy) {
+            return Answer::None;
+        }
+        if context.has(Switch::WholeViewAlways) {
+            return Answer::Push(context.topology.digests().map(|(_, key)| key).collect());
+        }
+        let quiet = self.is_quiet(context);
+        let Some(comparison) = self.links.get_mut(&link) else {
+            return Answer::None;
+        };
+        // A recent change is on its way along the tree. A second copy would cut the tree, since a value received twice
+        // prunes. Once the view is quiet, this node sends its own hash.
+        if !quiet {
+            if !comparison.is_overdue(context) {
+                comparison.send_hash_again(context);
+                return Answer::None;
+            }
+            if !comparison.dialed {
+                comparison.synced = Some(context.now);
+            }
+        }
+        let behind = self
+            .history
+            .iter()
+            .position(|(before, _)| *before == theirs);
+        if let Some(behind) = behind {
+            if !comparison.may_push(context) {
+                comparison.send_hash_again(context);
+                return Answer::None;
+            }
+            comparison.pushed = Some(context.now);
+            if !quiet {
+                comparison.synced = Some(context.now);
+            }
+            let changes = self.history.iter().skip(behind);
+            return Answer::Push(changes.map(|(_, key)| *key).collect());
+        }
+        if !comparison.may_begin(context) {
+            comparison.send_hash_again(context);
+            return Answer::None;
+        }
+        if comparison.dialed {
+            self.begin(context, link).map_or(Answer::None, Answer::Sync)
+        } else {
+            Answer::Hash
+        }
+    }
+}
+
+impl Comparison {
+    /// Whether the link is old enough that updates broadcast at its opening have arrived. Values that its ends held
+    /// before are broadcast by no node: parts of a mesh that grew apart become equal by comparing, before the view is
+    /// quiet.
+    fn has_stood(&self, context: &Context) -> bool {
+        context.now - self.opened >= context.tuning().quiet_after
+    }
+
+    /// Whether views that are not quiet are to be compared all the same.
+    fn is_overdue(&self, context: &Context) -> bool {
+        match self.synced {
+            None => self.has_stood(context),
+            Some(at) => context.now - at >= context.tuning().hash_interval,
+        }
+    }
+
+    fn may_push(&self, context: &Context) -> bool {
+        self.pushed
+            .is_none_or(|at| context.now - at >= SYNC_INTERVAL)
+    }
+
+    fn may_begin(&self, context: &Context) -> bool {
+        if self.dialed {
+            return self
+                .synced
+                .is_none_or(|at| context.now - at >= SYNC_INTERVAL);
+        }
+        self.hash_sent.is_none_or(|(sent, at)| {
+            sent != context.topology.hash() || context.now - at >= SYNC_INTERVAL
+        })
+    }
+
+    /// The neighbour's view differs, and nothing can be done about it in this step: a later heartbeat carries the hash,
+    /// even if it was sent before. The neighbour may not have been ready for it either.
+    fn send_hash_again(&mut self, context: &Context) {
+        let hash = context.topology.hash();
+        if self.hash_sent.is_some_and(|(sent, _)| sent == hash) {
+            self.hash_sent = None;
+        }
+    }
+}
+
+/// Reconciliation.
+impl AntiEntropy {
+    /// Begins a reconciliation on a link. Returns its first message.
+    pub(super) fn begin(&mut self, context: &Context, link: LinkId) -> Option<Sync> {
+        if context.has(Switch::NoAntiEntropy) {
+            return None;
+        }
+        if let Some(comparison) = self.links.get_mut(&link) {
+            comparison.synced = Some(context.now);
+        }
+        Some(Self::sketch(context, SIZES[0]))
+    }
+
+    /// The view as a sketch of at least this many cells, or of the maximum.
+    pub(super) fn sketch_of(context: &Context, cells: u32) -> Sync {
+        Self::sketch(context, size_for(cells))
+    }
+
+    fn sketch(context: &Context, cells: u32) -> Sync {
+        let digests = context.topology.digests().map(|(digest, _)| digest);
+        Sync::Sketch(sketch(digests, cells))
+    }
+
+    /// Compares the view with a neighbour's sketch.
+    ///
+    /// # Errors
+    /// The request for a larger sketch, or a snapshot, if this one is too small.
+    pub(super) fn compare(context: &Context, cells: &[Cell]) -> Result<Difference, Sync> {
+        let ours = context.topology.digests().map(|(digest, _)| digest);
+        let found = difference(ours, cells).ok_or_else(|| {
+            let larger = size_above(cells.len());
+            // Beyond half the view, a snapshot is smaller than the sketches that lead to it.
+            let members = context.topology.len().max(16);
+            let worth = larger.filter(|size| (*size as usize) < 4 * members);
+            Sync::Larger(worth.unwrap_or(0))
+        });
+        found.map(|mut found| {
+            found.theirs.truncate(WANT_MAX);
+            found
+        })
+    }
+
+    /// The updates with these digests.
+    pub(super) fn keys_of(context: &Context, digests: &BTreeSet<u64>) -> Vec<Key> {
+        let held = context.topology.digests();
+        held.filter(|(digest, _)| digests.contains(digest))
+            .map(|(_, key)| key)
+            .collect()
+    }
+
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        held::<(u64, Key)>(self.history.len()) + held::<(LinkId, Comparison)>(self.links.len())
+    }
+
+    /// The view counts as changed at a time.
+    #[cfg(test)]
+    pub(super) const fn set_changed(&mut self, at: Instant) {
+        self.changed = at;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gossip::tests::context::{context, learn};
+
+    const LINK: LinkId = LinkId(1);
+
+    fn open(dialed: bool) -> (Context, AntiEntropy) {
+        let context = context();
+        let mut views = AntiEntropy::new(context.now);
+        views.on_open(&context, LINK, dialed, None);
+        (context, views)
+    }
+
+    /// Adds a member to the view, as a change. Returns the hash before.
+    fn change(context: &mut Context, views: &mut AntiEntropy, index: usize) -> u64 {
+        let before = context.topology.hash();
+        let member = learn(context, index);
+        views.on_changed(context, Key::Record(member), before);
+        before
+    }
+
+    fn rest(context: &mut Context) {
+        context.now += context.tuning().quiet_after;
+    }
+
+    #[test]
+    fn a_hash_is_due_when_the_view_is_quiet_and_then_once_an_interval() {
+        let (mut context, mut views) = open(true);
+        change(&mut context, &mut views, 1);
+        assert!(!views.hash_is_due(&context, LINK));
+        rest(&mut context);
+        assert!(views.hash_is_due(&context, LINK));
+        views.on_hash_sent(&context, LINK);
+        assert!(!views.hash_is_due(&context, LINK));
+        context.now += context.tuning().hash_interval;
+        assert!(views.hash_is_due(&context, LINK));
+    }
+
+    #[test]
+    fn a_neighbour_a_little_behind_gets_what_changed_since() {
+        let (mut context, mut views) = open(false);
+        change(&mut context, &mut views, 1);
+        let behind = change(&mut context, &mut views, 2);
+        change(&mut context, &mut views, 3);
+        rest(&mut context);
+        let Answer::Push(keys) = views.on_hash(&context, LINK, behind) else {
+            panic!("its hash is remembered");
+        };
+        assert_eq!(keys.len(), 2);
+        assert_eq!(
+            views.on_hash(&context, LINK, behind),
+            Answer::None,
+            "a moment later"
+        );
+    }
+
+    #[test]
+    fn the_dialer_begins_a_reconciliation_and_the_acceptor_sends_its_hash() {
+        for dialed in [true, false] {
+            let (mut context, mut views) = open(dialed);
+            rest(&mut context);
+            let answer = views.on_hash(&context, LINK, 42);
+            match answer {
+                Answer::Sync(Sync::Sketch(ref cells)) => {
+                    assert!(dialed && cells.len() == SIZES[0] as usize);
+                    assert_eq!(views.on_hash(&context, LINK, 42), Answer::None);
+                    context.now += SYNC_INTERVAL;
+                    assert!(matches!(views.on_hash(&context, LINK, 42), Answer::Sync(_)));
+                }
+                Answer::Hash => assert!(!dialed),
+                Answer::None | Answer::Push(_) | Answer::Sync(_) => panic!("{answer:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn views_that_change_are_left_to_the_tree() {
+        let (mut context, mut views) = open(true);
+        change(&mut context, &mut views, 1);
+        assert_eq!(views.on_hash(&context, LINK, 42), Answer::None);
+    }
+
+    #[test]
+    fn a_sketch_that_is_too_small_is_answered_by_a_request_for_more() {
+        let mut context = context();
+        for index in 1..100 {
+            learn(&mut context, index);
+        }
+        let Sync::Sketch(own) = AntiEntropy::sketch_of(&context, 1) else {
+            panic!("it is a sketch");
+        };
+        assert!(
+            AntiEntropy::compare(&context, &own)
+                .unwrap()
+                .ours
+                .is_empty()
+        );
+        let empty = vec![Cell::default(); SIZES[0] as usize];
+        let larger = AntiEntropy::compare(&context, &empty);
+        assert_eq!(larger, Err(Sync::Larger(SIZES[1])));
+    }
+}

@@ -1,0 +1,100 @@
+//! The context of a step, which all components of the machine share: the time, the settings, one stream of random
+//! choices, one wheel of timers, the view, and the orders of the step.
+//!
+//! The view and the timers are shared because each is one index over the whole machine. A [`Timer`] belongs to the
+//! component that names it; the view is written by dissemination, the failure detector and the self record alone.
+
+use super::config::{Config, Tuning};
+use super::event::Event;
+use super::interface::Output;
+use super::timer::Timers;
+use crate::identity::NodeId;
+use crate::machine::Outbox;
+use crate::random::Random;
+use crate::sabotage::Switch;
+use crate::time::{Duration, Instant};
+use crate::topology::{Handle, Topology};
+
+/// The shared state that components work with.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Context {
+    /// The time of the current step.
+    pub(super) now: Instant,
+    /// The settings, which do not change.
+    pub(super) config: Config,
+    /// The node's own place in its view.
+    pub(super) me: Handle,
+    pub(super) random: Random,
+    pub(super) timers: Timers,
+    pub(super) topology: Topology,
+    /// The orders of the current step; empty between steps.
+    pub(super) out: Outbox<Output>,
+}
+
+impl Context {
+    /// The context of a node with these settings, which knows no member but itself by name.
+    pub(super) fn new(config: Config, seed: u64, now: Instant) -> Self {
+        let mut topology = Topology::new(config.tuning.members_max.max(2), config.sabotage);
+        let me = topology
+            .intern(&config.id)
+            .expect("an empty view has room for its own node");
+        topology.set_centre(me);
+        Self {
+            now,
+            me,
+            random: Random::from_seed(seed).child("gossip"),
+            timers: Timers::new(),
+            topology,
+            out: Outbox::new(),
+            config,
+        }
+    }
+
+    pub(super) const fn tuning(&self) -> &Tuning {
+        &self.config.tuning
+    }
+
+    /// Whether a mechanism is switched off, or a bug planted.
+    pub(super) const fn has(&self, switch: Switch) -> bool {
+        self.config.sabotage.has(switch)
+    }
+
+    /// The time this long after the current step.
+    pub(super) fn after(&self, duration: Duration) -> Instant {
+        self.now + duration
+    }
+
+    /// The soonest time at which a timer set in this step can be due.
+    pub(super) fn at_once(&self) -> Instant {
+        self.after(Duration::from_nanos(1))
+    }
+
+    /// The id of a member, unless its place in the view was freed.
+    pub(super) fn id_of(&self, member: Handle) -> Option<NodeId> {
+        self.topology.id_at(member).cloned()
+    }
+
+    /// Reports an event.
+    pub(super) fn report(&mut self, event: Event) {
+        self.out.push(Output::Report(event));
+    }
+
+    /// Reports an event about a member, unless its place in the view was freed.
+    pub(super) fn report_of(&mut self, member: Handle, event: impl FnOnce(NodeId) -> Event) {
+        if let Some(id) = self.id_of(member) {
+            self.report(event(id));
+        }
+    }
+
+    /// A member with a record, drawn at random; none if eight draws found none.
+    pub(super) fn random_member(&mut self) -> Option<Handle> {
+        let bound = self.topology.handle_bound() as u64;
+        for _ in 0..8 {
+            let member = Handle::try_from(self.random.below(bound)).ok()?;
+            if self.topology.is_known(member) {
+                return Some(member);
+            }
+        }
+        None
+    }
+}

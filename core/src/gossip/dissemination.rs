@@ -1,0 +1,579 @@
+//! Dissemination: how an update reaches all members: at once along a tree, announced on the other links, repaired on
+//! demand.
+//!
+//! Plumtree (Leitão et al., SRDS 2007) over the overlay, with one tree for the whole mesh: an eager link carries values,
+//! a lazy link only their names. A value received twice prunes the link on which it came last; a value that is announced
+//! and not received grafts the link that announced it. A graft waits a little and draws a jitter, since otherwise a
+//! whole subtree grafts at once.
+//!
+//! Bounds: [`MISSING_MAX`] announced updates awaited, with [`ANNOUNCERS_MAX`] announcers each.
+
+use super::config::Config;
+use super::context::Context;
+use super::frame_builder::Schedule;
+use super::message::AgedReport;
+use super::provenance::Provenance;
+use super::timer::Timer;
+use crate::identity::NodeId;
+use crate::link::LinkId;
+use crate::paged::Paged;
+use crate::sabotage::Switch;
+use crate::size::held;
+use crate::sorted::SortedMap;
+use crate::time::{Duration, Instant};
+use crate::topology::publication::{Key, UpdateId};
+use crate::topology::record::{COUNTER_MAX, Content, Record};
+use crate::topology::{Applied, Batch, Handle};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The most announced updates awaited at one time; more announcements are left to anti-entropy.
+pub const MISSING_MAX: usize = 1_024;
+/// The most announcers remembered for each.
+pub const ANNOUNCERS_MAX: usize = 8;
+/// More announcements of records than this waiting on one link say no more than a hash does: many members join at once.
+const NAMES_MAX: usize = 48;
+/// More announcements of reports than this, too: a report that comes late, since the tree ends before a member, may be a
+/// false death.
+const REPORT_NAMES_MAX: usize = 512;
+/// Reports are announced this long after they went out on the tree.
+const REPORT_ANNOUNCED_AFTER: Duration = Duration::from_millis(100);
+
+/// An announced update that has not arrived.
+#[derive(Clone, Debug, PartialEq)]
+struct Missing {
+    id: UpdateId,
+    announcers: Vec<LinkId>,
+}
+
+/// A record that was merged into the view.
+#[derive(Clone, Debug)]
+pub(super) struct Merged {
+    /// The outcome in the view.
+    pub(super) applied: Applied,
+    /// The key under which the view holds it.
+    pub(super) key: Key,
+    /// The hash of the view before.
+    pub(super) before: u64,
+    /// The record that was held before.
+    pub(super) replaced: Option<Arc<Record>>,
+    pub(super) record: Arc<Record>,
+}
+
+impl Merged {
+    /// Whether it is of a later start than the record held before, or the first.
+    pub(super) fn is_reborn(&self) -> bool {
+        let theirs = self.record.rank();
+        let held = self.replaced.as_ref().map(|held| held.rank());
+        held.is_none_or(|held| (held.epoch, held.instance) < (theirs.epoch, theirs.instance))
+    }
+
+    /// Whether its content differs from that of the record held before.
+    pub(super) fn is_updated(&self) -> bool {
+        let held = self.replaced.as_ref();
+        held.is_some_and(|held| held.content() != self.record.content())
+    }
+}
+
+/// The outcome of a received record.
+#[derive(Clone, Debug)]
+pub(super) enum Received {
+    /// It is of this node's own id.
+    Own,
+    /// It was merged into the view.
+    Merged(Merged),
+    /// It was not merged.
+    Unmerged(Unmerged),
+}
+
+/// Why a received value was not merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unmerged {
+    /// A counter is above the allowed maximum.
+    CounterTooHigh,
+    /// The view is full.
+    TooMany,
+}
+
+/// The broadcast tree at one node, and what it awaits from it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Dissemination {
+    /// Whether each link is eager, in the order of [`Links`](super::links::Links).
+    eager: SortedMap<LinkId, bool>,
+    missing: BTreeMap<Key, Missing>,
+    /// Provenance of the records received by broadcast, by handle.
+    record_provenance: Paged<Provenance>,
+    /// Provenance of the reports received by broadcast.
+    report_provenance: BTreeMap<Handle, Provenance>,
+}
+
+/// The tree.
+impl Dissemination {
+    pub(super) const fn new() -> Self {
+        Self {
+            eager: SortedMap::new(),
+            missing: BTreeMap::new(),
+            record_provenance: Paged::new(),
+            report_provenance: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn on_open(&mut self, link: LinkId, eager: bool) {
+        self.eager.insert(link, eager);
+    }
+
+    /// A link is gone. Returns whether it was eager.
+    pub(super) fn on_closed(&mut self, link: LinkId) -> bool {
+        self.eager.remove(&link) == Some(true)
+    }
+
+    pub(super) fn set_eager(&mut self, link: LinkId, eager: bool) {
+        if let Some(held) = self.eager.get_mut(&link) {
+            *held = eager;
+        }
+    }
+
+    /// Makes a link lazy that carries nothing now. Returns whether it was eager.
+    pub(super) fn cut(&mut self, link: LinkId) -> bool {
+        let eager = self.eager.get_mut(&link);
+        eager.is_some_and(core::mem::take)
+    }
+
+    /// An eager link is gone: the next update floods over all links that are alive, and what arrives twice prunes again.
+    /// That costs a few copies once; waiting for announcements would cost every update until then a graft.
+    pub(super) fn flood(&mut self, is_alive: impl Fn(LinkId) -> bool) {
+        for (link, eager) in self.eager.iter_mut() {
+            *eager |= is_alive(*link);
+        }
+    }
+
+    pub(super) fn is_eager(&self, link: LinkId) -> bool {
+        self.eager.get(&link) == Some(&true)
+    }
+
+    /// Whether each link is eager, in order of the links.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (LinkId, bool)> {
+        self.eager.iter().map(|(link, eager)| (*link, *eager))
+    }
+
+    /// When an update goes out that is broadcast now.
+    pub(super) fn schedule(context: &Context, key: Key) -> Schedule {
+        let tuning = context.tuning();
+        // Reports take their time along the tree: announced at once, they would be requested in vain.
+        let (wait, names_max) = match key {
+            Key::Record(_) => (tuning.announce_after, NAMES_MAX),
+            Key::EdgeReport(_) => (REPORT_ANNOUNCED_AFTER, REPORT_NAMES_MAX),
+        };
+        Schedule {
+            report_due: context.after(tuning.report_after),
+            name_due: context.after(wait),
+            names_max,
+        }
+    }
+
+    /// Takes note of what a link brought by broadcast. Returns whether it was new, and whether another link had brought
+    /// the very same before. A value that came by anti-entropy, or twice on one link (a snapshot and a broadcast
+    /// crossing), says nothing about the tree.
+    pub(super) fn weigh(&mut self, key: Key, applied: Applied, link: LinkId) -> (bool, bool) {
+        match applied {
+            Applied::Newer => {
+                self.set_provenance(key, Provenance::link(link));
+                (true, false)
+            }
+            Applied::Same => (false, self.provenance(key).is_another_than(link)),
+            Applied::Older | Applied::Full => (false, false),
+        }
+    }
+
+    fn provenance(&self, key: Key) -> Provenance {
+        let found = match key {
+            Key::EdgeReport(member) => self.report_provenance.get(&member),
+            Key::Record(member) => self.record_provenance.get(member as usize),
+        };
+        found.copied().unwrap_or_default()
+    }
+
+    fn set_provenance(&mut self, key: Key, from: Provenance) {
+        match key {
+            Key::Record(member) => {
+                let place = member as usize;
+                *self.record_provenance.reach(place, Provenance::default()) = from;
+            }
+            Key::EdgeReport(member) if from == Provenance::default() => {
+                self.report_provenance.remove(&member);
+            }
+            Key::EdgeReport(member) => {
+                self.report_provenance.insert(member, from);
+            }
+        }
+    }
+
+    /// A newer value came by anti-entropy.
+    pub(super) fn clear_provenance(&mut self, key: Key) {
+        self.set_provenance(key, Provenance::default());
+    }
+
+    /// The place of a member is free.
+    pub(super) fn forget(&mut self, member: Handle) {
+        for key in [Key::Record(member), Key::EdgeReport(member)] {
+            self.missing.remove(&key);
+            self.clear_provenance(key);
+        }
+    }
+}
+
+/// Merging into the view.
+impl Dissemination {
+    /// The place of an id in the view, made if the id is new; none when the view is full.
+    pub(super) fn place_of(context: &mut Context, id: &NodeId) -> Option<Handle> {
+        context.topology.intern(id)
+    }
+
+    /// Merges received records into the view.
+    pub(super) fn merge_records(context: &mut Context, records: &[Arc<Record>]) -> Vec<Received> {
+        if records.is_empty() {
+            return Vec::new();
+        }
+        let (config, now) = (&context.config, context.now);
+        let mut batch = context.topology.batch();
+        let merged = records.iter().map(|record| {
+            if !has_room(record) {
+                return Received::Unmerged(Unmerged::CounterTooHigh);
+            }
+            if *record.id() == config.id {
+                return Received::Own;
+            }
+            let altered = sabotaged(config, now, &batch, record);
+            let record = altered.unwrap_or_else(|| Arc::clone(record));
+            let before = batch.hash();
+            match batch.merge(&record) {
+                None => Received::Unmerged(Unmerged::TooMany),
+                Some((member, replaced, applied)) => Received::Merged(Merged {
+                    applied,
+                    key: Key::Record(member),
+                    before,
+                    replaced,
+                    record,
+                }),
+            }
+        });
+        merged.collect()
+    }
+
+    /// Whether a report is well formed, and its counters leave room for its reporter to refute others.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub(super) fn check_report(aged: &AgedReport) -> Result<(), Unmerged> {
+        let report = &aged.report;
+        if report.epoch.max(report.version) > COUNTER_MAX || aged.ages.len() != report.edges.len() {
+            return Err(Unmerged::CounterTooHigh);
+        }
+        Ok(())
+    }
+
+    /// Merges the report of another member. Returns the outcome, the key under which the view holds it, and the hash of
+    /// the view before.
+    ///
+    /// # Errors
+    /// If the view is full.
+    pub(super) fn merge_report(
+        context: &mut Context,
+        aged: &AgedReport,
+    ) -> Result<(Applied, Key, u64), Unmerged> {
+        let (now, proof_is_now) = (context.now, context.has(Switch::ProofIsNow));
+        let proof = |age| {
+            if proof_is_now {
+                now
+            } else {
+                now.saturating_sub(age)
+            }
+        };
+        let proofs = aged.ages.iter().map(|age| age.map(proof));
+        let before = context.topology.hash();
+        let member = context.topology.intern(&aged.report.reporter);
+        let member = member.ok_or(Unmerged::TooMany)?;
+        let topology = &mut context.topology;
+        match topology.apply_report_at(member, &aged.report, proofs) {
+            Applied::Full => Err(Unmerged::TooMany),
+            applied @ (Applied::Same | Applied::Older | Applied::Newer) => {
+                Ok((applied, Key::EdgeReport(member), before))
+            }
+        }
+    }
+}
+
+/// Whether a record's counters leave room for its owner to refute others.
+fn has_room(record: &Record) -> bool {
+    let rank = record.rank();
+    rank.epoch.max(rank.version).max(rank.incarnation) <= COUNTER_MAX
+}
+
+/// A received record as a planted bug alters it, if one does.
+fn sabotaged(
+    config: &Config,
+    now: Instant,
+    batch: &Batch<'_>,
+    record: &Arc<Record>,
+) -> Option<Arc<Record>> {
+    if config.sabotage.is_none() {
+        return None;
+    }
+    let mut content: Content = record.content().clone();
+    if config.sabotage.has(Switch::DeltaDropsServices) && batch.is_known(record.id()) {
+        content.services.clear();
+    }
+    if config.sabotage.has(Switch::JoinTimeReset) {
+        content.joined.0 = content.joined.0.max(1) + now.as_millis() / 1_000;
+    }
+    (content != *record.content())
+        .then(|| Arc::new(Record::new(record.id().clone(), record.rank(), content)))
+}
+
+/// Announcements and grafts.
+impl Dissemination {
+    /// The view changed under a key: an announced update may have arrived.
+    pub(super) fn on_changed(&mut self, context: &mut Context, key: Key) {
+        if let Some(missing) = self.missing.get(&key)
+            && context.topology.holds(&missing.id)
+        {
+            self.missing.remove(&key);
+            context.timers.cancel(&Timer::Graft(key));
+        }
+    }
+
+    /// A neighbour announced updates. Those that the view holds are handed to `held`, the others are awaited.
+    pub(super) fn on_announced(
+        &mut self,
+        context: &mut Context,
+        link: LinkId,
+        have: &[UpdateId],
+        mut held: impl FnMut(Key),
+    ) {
+        let mut wait = None;
+        for id in have {
+            let known = context.topology.handle(&id.origin);
+            if let Some(member) = known {
+                let topology = &context.topology;
+                let any_will_do = context.has(Switch::SequenceIgnored);
+                if topology.holds_at(member, id) || any_will_do && topology.is_known(member) {
+                    held(Key::new(member, id.kind));
+                    continue;
+                }
+            }
+            if context.has(Switch::NoGraft) {
+                continue;
+            }
+            let full = self.missing.len() >= MISSING_MAX;
+            if full && known.is_none() {
+                continue;
+            }
+            let Some(member) = known.or_else(|| context.topology.intern(&id.origin)) else {
+                continue;
+            };
+            let key = Key::new(member, id.kind);
+            if let Some(missing) = self.missing.get_mut(&key) {
+                missing.on_announced(id, link);
+                continue;
+            }
+            if full {
+                continue;
+            }
+            // One draw for the whole message: what was announced together is requested together.
+            let tuning = &context.config.tuning;
+            let jitter =
+                *wait.get_or_insert_with(|| context.random.duration_below(tuning.graft_jitter));
+            let at = context.now + tuning.graft_after + jitter;
+            let missing = Missing {
+                id: id.clone(),
+                announcers: vec![link],
+            };
+            self.missing.insert(key, missing);
+            context.timers.set(Timer::Graft(key), at);
+        }
+    }
+
+    /// An announced update has not arrived. Returns the next link that announced it and that is alive, and its name: the
+    /// link is eager from now on.
+    pub(super) fn on_missing(
+        &mut self,
+        context: &mut Context,
+        key: Key,
+        is_alive: impl Fn(LinkId) -> bool,
+    ) -> Option<(LinkId, UpdateId)> {
+        let missing = self.missing.get_mut(&key)?;
+        if !context.topology.holds(&missing.id) {
+            while !missing.announcers.is_empty() {
+                let link = missing.announcers.remove(0);
+                if is_alive(link) {
+                    let id = missing.id.clone();
+                    self.set_eager(link, true);
+                    let at = context.after(context.tuning().graft_interval);
+                    context.timers.set(Timer::Graft(key), at);
+                    return Some((link, id));
+                }
+            }
+        }
+        self.missing.remove(&key);
+        None
+    }
+
+    /// A neighbour requests updates, since it did not receive them: the link is eager from now on. Returns the updates
+    /// that the view holds.
+    pub(super) fn on_graft(
+        &mut self,
+        context: &Context,
+        link: LinkId,
+        graft: &[UpdateId],
+    ) -> Vec<Key> {
+        let mut keys = Vec::new();
+        for id in graft {
+            let Some(member) = context.topology.handle(&id.origin) else {
+                continue;
+            };
+            self.set_eager(link, true);
+            if context.topology.holds_at(member, id) {
+                keys.push(Key::new(member, id.kind));
+            }
+        }
+        keys
+    }
+
+    /// Whether an update of a member is awaited.
+    pub(super) fn awaits(&self, member: Handle) -> bool {
+        let keys = [Key::Record(member), Key::EdgeReport(member)];
+        keys.iter().any(|key| self.missing.contains_key(key))
+    }
+
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        held::<(LinkId, bool)>(self.eager.len())
+            + held::<(Key, Missing)>(self.missing.len())
+            + held::<Provenance>(self.record_provenance.len())
+            + held::<(Handle, Provenance)>(self.report_provenance.len())
+    }
+
+    /// Awaits nothing.
+    #[cfg(test)]
+    pub(super) fn clear_missing(&mut self) {
+        self.missing.clear();
+    }
+}
+
+impl Missing {
+    fn on_announced(&mut self, id: &UpdateId, link: LinkId) {
+        if (id.epoch, id.version) > (self.id.epoch, self.id.version) {
+            *self = Self {
+                id: id.clone(),
+                announcers: vec![link],
+            };
+        } else if self.announcers.len() < ANNOUNCERS_MAX && !self.announcers.contains(&link) {
+            self.announcers.push(link);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gossip::tests::context::{context, id, learn};
+    use crate::topology::publication::PublicationKind;
+    use crate::topology::record::Rank;
+
+    const ONE: LinkId = LinkId(1);
+    const OTHER: LinkId = LinkId(2);
+
+    fn tree() -> Dissemination {
+        let mut tree = Dissemination::new();
+        tree.on_open(ONE, true);
+        tree.on_open(OTHER, false);
+        tree
+    }
+
+    fn named(index: usize, version: u64) -> UpdateId {
+        UpdateId {
+            origin: id(index),
+            kind: PublicationKind::Record,
+            epoch: 1,
+            version,
+        }
+    }
+
+    fn announce(tree: &mut Dissemination, context: &mut Context, link: LinkId, id: &UpdateId) {
+        tree.on_announced(context, link, core::slice::from_ref(id), |_| {});
+    }
+
+    #[test]
+    fn a_value_that_comes_again_on_another_link_is_a_repetition() {
+        let mut tree = tree();
+        let key = Key::Record(3);
+        assert_eq!(tree.weigh(key, Applied::Newer, ONE), (true, false));
+        assert_eq!(tree.weigh(key, Applied::Same, ONE), (false, false));
+        assert_eq!(tree.weigh(key, Applied::Same, OTHER), (false, true));
+        tree.clear_provenance(key);
+        assert_eq!(tree.weigh(key, Applied::Same, OTHER), (false, false));
+    }
+
+    #[test]
+    fn an_announced_update_is_requested_from_each_announcer_in_turn() {
+        let (mut context, mut tree) = (context(), tree());
+        announce(&mut tree, &mut context, OTHER, &named(1, 1));
+        announce(&mut tree, &mut context, ONE, &named(1, 1));
+        let member = context.topology.handle(&id(1)).unwrap();
+        let key = Key::Record(member);
+        assert!(tree.awaits(member));
+        let request = tree.on_missing(&mut context, key, |_| true);
+        assert_eq!(request, Some((OTHER, named(1, 1))));
+        assert!(tree.is_eager(OTHER), "its announcer grafts it");
+        let request = tree.on_missing(&mut context, key, |link| link != ONE);
+        assert_eq!(request, None);
+        assert!(!tree.awaits(member));
+    }
+
+    #[test]
+    fn an_update_that_arrives_is_not_requested() {
+        let (mut context, mut tree) = (context(), tree());
+        announce(&mut tree, &mut context, OTHER, &named(1, 1));
+        let member = learn(&mut context, 1);
+        tree.on_changed(&mut context, Key::Record(member));
+        assert!(!tree.awaits(member));
+        assert_eq!(context.timers.next(), None);
+        let mut held = Vec::new();
+        tree.on_announced(&mut context, OTHER, &[named(1, 1)], |key| held.push(key));
+        assert_eq!(held, [Key::Record(member)]);
+    }
+
+    #[test]
+    fn awaited_updates_are_bounded() {
+        let (mut context, mut tree) = (context(), tree());
+        for index in 1..=MISSING_MAX + 50 {
+            announce(&mut tree, &mut context, OTHER, &named(index, 1));
+        }
+        assert_eq!(tree.missing.len(), MISSING_MAX);
+    }
+
+    #[test]
+    fn after_a_loss_the_next_update_floods_over_links_that_are_alive() {
+        let mut tree = tree();
+        assert!(tree.on_closed(ONE));
+        tree.on_open(LinkId(3), false);
+        tree.flood(|link| link == OTHER);
+        assert!(tree.iter().eq([(OTHER, true), (LinkId(3), false)]));
+        assert!(tree.cut(OTHER));
+        assert!(!tree.cut(OTHER));
+    }
+
+    #[test]
+    fn a_record_with_a_counter_beyond_the_maximum_is_not_merged() {
+        let rank = Rank {
+            version: COUNTER_MAX + 1,
+            ..Rank::default()
+        };
+        let record = Arc::new(Record::new(id(1), rank, Content::default()));
+        let mut context = context();
+        let received = Dissemination::merge_records(&mut context, &[record]);
+        let refused = Received::Unmerged(Unmerged::CounterTooHigh);
+        assert_eq!(format!("{received:?}"), format!("[{refused:?}]"));
+        assert_eq!(context.topology.handle(&id(1)), None);
+    }
+}

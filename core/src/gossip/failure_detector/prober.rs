@@ -1,0 +1,139 @@
+//! Probes: dials to members that are down, so that the parts of a mesh that was split find each other.
+//!
+//! On average [`PROBERS`] nodes of the mesh dial each such member each second, whatever the size of the mesh.
+
+use super::super::context::Context;
+use super::super::timer::Timer;
+use crate::sabotage::Switch;
+use crate::time::{Duration, Instant};
+use crate::topology::Handle;
+use std::collections::BTreeSet;
+
+/// Each member that is down is probed by this many nodes a second, mesh-wide.
+const PROBERS: u64 = 2;
+/// Time between two rounds of probes by one node.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// The most probes of one round.
+const PROBES_MAX: u64 = 8;
+
+/// The rounds of probes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Prober {
+    /// When the first round is, or would be if a member were down. Random below a second, so that nodes that lose a
+    /// member at once do not probe it at once.
+    first: Instant,
+    running: bool,
+    /// The member at which the next round begins; drawn when the first member goes down.
+    next: Option<Handle>,
+}
+
+impl Prober {
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self {
+            first: now,
+            running: false,
+            next: None,
+        }
+    }
+
+    /// Draws the time of the rounds.
+    pub(crate) fn start(&mut self, context: &mut Context) {
+        let wait = context.random.duration_below(PROBE_INTERVAL);
+        self.first = context.after(Duration::from_millis(1) + wait);
+    }
+
+    /// A member is down: rounds begin, if they did not yet.
+    pub(crate) fn begin(&mut self, context: &mut Context) {
+        if core::mem::replace(&mut self.running, true) {
+            return;
+        }
+        let rounds = if context.now < self.first {
+            0
+        } else {
+            (context.now - self.first).as_secs() + 1
+        };
+        let at = self.first + Duration::from_secs(rounds);
+        context.timers.set(Timer::Probe, at);
+    }
+
+    /// A round is due. Returns the members to dial, of those that are `down`: in turn from a random start, so that each
+    /// is dialled as often as every other.
+    pub(crate) fn on_due(&mut self, context: &mut Context, down: &BTreeSet<Handle>) -> Vec<Handle> {
+        let mut members = Vec::new();
+        if down.is_empty() || context.has(Switch::NoLimboProbe) {
+            self.running = false;
+            self.next = None;
+            return members;
+        }
+        let at = context.after(PROBE_INTERVAL);
+        context.timers.set(Timer::Probe, at);
+        let count = down.len() as u64;
+        let others = (context.topology.len() as u64).saturating_sub(count).max(1);
+        let millionths = PROBERS * 1_000_000 * count / others;
+        let rest = u32::try_from(millionths % 1_000_000).unwrap_or(0);
+        let extra = context.random.chance_ppm(rest);
+        let probes = (millionths / 1_000_000 + u64::from(extra))
+            .min(PROBES_MAX)
+            .min(count);
+        let bound = context.topology.handle_bound() as u64;
+        let mut from = match self.next {
+            Some(from) => from,
+            None => Handle::try_from(context.random.below(bound)).unwrap_or(0),
+        };
+        for _ in 0..probes {
+            let next = down.range(from..).next();
+            let Some(member) = next.or_else(|| down.first()).copied() else {
+                break;
+            };
+            from = member + 1;
+            members.push(member);
+        }
+        self.next = Some(from);
+        members
+    }
+
+    /// Whether a start was drawn, which lasts while members are down.
+    #[cfg(test)]
+    pub(crate) const fn has_start(&self) -> bool {
+        self.next.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gossip::tests::context::{context, learn};
+
+    #[test]
+    fn rounds_keep_the_nodes_own_second_and_end_when_no_member_is_down() {
+        let mut context = context();
+        let mut prober = Prober::new(context.now);
+        prober.start(&mut context);
+        let first = prober.first;
+        context.now = first + Duration::from_millis(2_500);
+        prober.begin(&mut context);
+        prober.begin(&mut context);
+        assert_eq!(context.timers.next(), Some(first + Duration::from_secs(3)));
+        assert_eq!(prober.on_due(&mut context, &BTreeSet::new()), []);
+        assert!(!prober.running && !prober.has_start());
+    }
+
+    #[test]
+    fn every_member_that_is_down_is_probed_equally_often() {
+        let mut context = context();
+        let down: BTreeSet<Handle> = (1..=5).map(|index| learn(&mut context, index)).collect();
+        let mut prober = Prober::new(context.now);
+        let mut probed = Vec::new();
+        for _ in 0..10 {
+            let round = prober.on_due(&mut context, &down);
+            assert!(!round.is_empty() && round.len() as u64 <= PROBES_MAX);
+            probed.extend(round);
+        }
+        let counts: BTreeSet<usize> = down
+            .iter()
+            .map(|member| probed.iter().filter(|probed| *probed == member).count())
+            .collect();
+        let (least, most) = (counts.first().unwrap(), counts.last().unwrap());
+        assert!(most - least <= 1, "{counts:?}");
+    }
+}

@@ -1,0 +1,346 @@
+//! The verdict that a member is down.
+//!
+//! A member to which no path leads in the view is suspect. A node that hears a suspect, or heard it later than its ring
+//! neighbours report, publishes that. A suspect is down `down_after` after the latest evidence of life, and not before
+//! other nodes had [`EVIDENCE_GRACE`] to answer the suspicion. Paths are computed from the whole view, so changes of
+//! `judge_after` are judged together.
+
+use super::super::context::Context;
+use super::super::members::Members;
+use super::super::timer::Timer;
+use super::super::view::Status;
+use crate::sabotage::Switch;
+use crate::size::held;
+use crate::time::{Duration, Instant};
+use crate::topology::Handle;
+use std::collections::BTreeMap;
+
+/// The time that evidence of life has to arrive after a suspicion that rests on an old report.
+const EVIDENCE_GRACE: Duration = Duration::from_millis(300);
+/// The maximum number of times a repeatedly stopped node postpones its verdict on a suspect. Postponing longer would let
+/// it re-announce members that the rest of the mesh has forgotten.
+const POSTPONED_MAX: u8 = 2;
+/// Time between two looks at a verdict that a lagging node postpones.
+const DOUBT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A suspicion.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Suspicion {
+    since: Instant,
+    until: Instant,
+    /// The number of times this node was stopped meanwhile.
+    postponed: u8,
+}
+
+/// The result of the search for paths, for one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// A path leads to a member that other nodes lost.
+    Reached,
+    /// A path leads to a suspect again.
+    Cleared,
+    /// A path leads to a member again that was down.
+    Found,
+    /// No path leads to a member. The latest evidence of life that its ring neighbours report, if they do.
+    Unreached(Option<Instant>),
+}
+
+/// The suspicions of one node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Verdict {
+    suspicions: BTreeMap<Handle, Suspicion>,
+}
+
+impl Verdict {
+    /// Has the view judged before long.
+    pub(crate) fn schedule(&self, context: &mut Context) {
+        let at = context.after(context.tuning().judge_after);
+        context.timers.set_if_unset(Timer::Judge, at);
+    }
+
+    /// Computes to which members paths lead, and what that changes, in order of handles. O(members).
+    pub(crate) fn judge(&self, context: &mut Context, members: &Members) -> Vec<(Handle, Finding)> {
+        let mut findings = Vec::new();
+        if context.has(Switch::NoDetection) {
+            return findings;
+        }
+        // While no report accuses a member, the rings reach all: a joining mesh needs no search.
+        let reported: Vec<Handle> = members.reported_gone().collect();
+        let calm = self.suspicions.is_empty() && members.down().is_empty() && reported.is_empty();
+        if calm && context.topology.is_unaccused() {
+            context.timers.cancel(&Timer::Suspicion);
+            return findings;
+        }
+        let lost = members.unreachable().chain(reported.iter().copied());
+        let reach = context.topology.reach(context.me, lost);
+        let reached = reported.into_iter().filter(|it| reach.is_reached(*it));
+        findings.extend(reached.map(|member| (member, Finding::Reached)));
+        // A member that is alive and reached stays so.
+        let unreached = context.topology.on_rings();
+        let mut judged: Vec<Handle> = unreached
+            .filter(|member| !reach.is_reached(*member))
+            .chain(self.suspicions.keys().copied())
+            .chain(members.down().iter().copied())
+            .filter(|member| *member != context.me)
+            .collect();
+        judged.sort_unstable();
+        judged.dedup();
+        for member in judged {
+            let reached = reach.is_reached(member);
+            let finding = match (members.status(context, member), reached) {
+                (Status::Left, _) | (Status::Alive, true) | (Status::Down, false) => continue,
+                (Status::Suspect, true) => Finding::Cleared,
+                (Status::Down, true) => Finding::Found,
+                (Status::Alive | Status::Suspect, false) => Finding::Unreached(reach.proof(member)),
+            };
+            findings.push((member, finding));
+        }
+        findings
+    }
+
+    /// No path leads to a member; `proof` is the latest evidence of life reported of it, `fresh` when something new was
+    /// last learnt from it, and `resumed` the end of this node's latest pause. Returns whether the suspicion is new.
+    pub(crate) fn suspect(
+        &mut self,
+        context: &Context,
+        member: Handle,
+        proof: Option<Instant>,
+        fresh: Instant,
+        resumed: Instant,
+    ) -> bool {
+        let known = self.suspicions.get(&member);
+        let (since, postponed) = known.map_or((context.now, 0), |it| (it.since, it.postponed));
+        let newly = known.is_none();
+        let fresh = if postponed > POSTPONED_MAX {
+            fresh
+        } else {
+            fresh.max(resumed)
+        };
+        let down_after = context.tuning().down_after;
+        let grace = if proof.is_some() {
+            EVIDENCE_GRACE
+        } else {
+            down_after
+        };
+        let latest = proof.unwrap_or(Instant::ZERO).max(fresh);
+        let suspicion = Suspicion {
+            since,
+            until: (latest + down_after).max(since + grace),
+            postponed,
+        };
+        self.suspicions.insert(member, suspicion);
+        newly
+    }
+
+    /// A member published something after it was declared down: it has the time of a suspect to be heard.
+    pub(crate) fn on_returned(&mut self, context: &mut Context, member: Handle) {
+        let until = context.after(context.tuning().down_after);
+        let suspicion = Suspicion {
+            since: context.now,
+            until,
+            postponed: 0,
+        };
+        self.suspicions.insert(member, suspicion);
+        context.timers.set_earlier(Timer::Suspicion, until);
+    }
+
+    /// A member is no longer suspect.
+    pub(crate) fn acquit(&mut self, member: Handle) {
+        self.suspicions.remove(&member);
+    }
+
+    /// Schedules the first verdict, after suspicions changed.
+    pub(crate) fn schedule_first(&self, context: &mut Context) {
+        match self.first() {
+            Some(first) => {
+                let at = first.max(context.at_once());
+                context.timers.set(Timer::Suspicion, at);
+            }
+            None => context.timers.cancel(&Timer::Suspicion),
+        }
+    }
+
+    fn first(&self) -> Option<Instant> {
+        let until = self.suspicions.values().map(|suspicion| suspicion.until);
+        until.min()
+    }
+
+    /// A verdict is due. Returns the members that are down; none while the node is isolated (`held_until`). A lagging node
+    /// waits for its `doubt` longer.
+    pub(crate) fn on_due(
+        &mut self,
+        context: &mut Context,
+        held_until: Option<Instant>,
+        doubt: Duration,
+    ) -> Vec<Handle> {
+        if let Some(until) = held_until {
+            context.timers.set(Timer::Suspicion, until);
+            return Vec::new();
+        }
+        let due = self.suspicions.iter();
+        let due: Vec<Handle> = due
+            .filter(|(_, suspicion)| suspicion.until + doubt <= context.now)
+            .map(|(member, _)| *member)
+            .collect();
+        for member in &due {
+            self.suspicions.remove(member);
+        }
+        if let Some(first) = self.first() {
+            // A doubt that shrinks is looked at again before long.
+            let at = (first + doubt).min(context.now + DOUBT_INTERVAL).max(first);
+            let at = at.max(context.at_once());
+            context.timers.set(Timer::Suspicion, at);
+        }
+        due
+    }
+
+    /// This node was stopped: suspects get their whole time again, at most [`POSTPONED_MAX`] times.
+    pub(crate) fn on_pause(&mut self, context: &mut Context) {
+        let until = context.after(context.tuning().down_after);
+        for suspicion in self.suspicions.values_mut() {
+            suspicion.postponed = suspicion.postponed.saturating_add(1);
+            if suspicion.postponed <= POSTPONED_MAX {
+                suspicion.until = suspicion.until.max(until);
+            }
+        }
+        if let Some(first) = self.first() {
+            let at = first.max(context.now + DOUBT_INTERVAL);
+            context.timers.set(Timer::Suspicion, at);
+        }
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn memory(&self) -> usize {
+        held::<(Handle, Suspicion)>(self.suspicions.len())
+    }
+}
+
+/// Shows in the view whether a member is alive.
+pub(crate) fn set_alive(context: &mut Context, member: Handle, alive: bool) {
+    context.topology.set_well(member, alive);
+}
+
+/// Shows in the view whether a member is among the providers of its services.
+pub(crate) fn set_listed(context: &mut Context, member: Handle, listed: bool) {
+    context.topology.set_listed(member, listed);
+}
+
+/// Takes a member out of the view, but keeps its record, so that outdated news does not bring it back. Returns the hash
+/// of the view before.
+pub(crate) fn retire(context: &mut Context, member: Handle) -> u64 {
+    let before = context.topology.hash();
+    context.topology.retire(member);
+    before
+}
+
+/// Frees the place of a member in the view.
+pub(crate) fn release(context: &mut Context, member: Handle) {
+    context.topology.set_well(member, true);
+    context.topology.release(member);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gossip::tests::context::{context, id, learn};
+    use crate::topology::record::{Edge, Report};
+    use std::sync::Arc;
+
+    fn suspect(verdict: &mut Verdict, context: &Context, proof: Option<Instant>) -> bool {
+        verdict.suspect(context, 1, proof, Instant::ZERO, Instant::ZERO)
+    }
+
+    #[test]
+    fn a_suspect_is_down_when_its_latest_evidence_of_life_is_old() {
+        let (mut context, mut verdict) = (context(), Verdict::default());
+        let proof = context.now.saturating_sub(Duration::from_secs(1));
+        assert!(suspect(&mut verdict, &context, Some(proof)));
+        assert!(!suspect(&mut verdict, &context, Some(proof)));
+        verdict.schedule_first(&mut context);
+        let due = proof + context.tuning().down_after;
+        assert_eq!(context.timers.next(), Some(due));
+        context.now = due;
+        assert_eq!(verdict.on_due(&mut context, None, Duration::ZERO), [1]);
+        assert_eq!(verdict.on_due(&mut context, None, Duration::ZERO), []);
+    }
+
+    #[test]
+    fn a_suspicion_that_rests_on_old_evidence_leaves_time_for_an_answer() {
+        let (mut context, mut verdict) = (context(), Verdict::default());
+        suspect(&mut verdict, &context, Some(Instant::ZERO));
+        verdict.schedule_first(&mut context);
+        let due = context.after(EVIDENCE_GRACE);
+        assert_eq!(context.timers.next(), Some(due));
+    }
+
+    #[test]
+    fn a_stopped_node_postpones_its_verdict_no_more_than_twice() {
+        let (mut context, mut verdict) = (context(), Verdict::default());
+        suspect(&mut verdict, &context, Some(context.now));
+        let down_after = context.tuning().down_after;
+        let mut until = context.now;
+        for pause in 1..=4 {
+            context.now += Duration::from_secs(1);
+            verdict.on_pause(&mut context);
+            if pause <= 2 {
+                until = context.after(down_after);
+            }
+            assert_eq!(verdict.first(), Some(until), "after {pause} pauses");
+        }
+    }
+
+    #[test]
+    fn an_isolated_node_waits_and_a_lagging_node_waits_longer() {
+        let (mut context, mut verdict) = (context(), Verdict::default());
+        suspect(&mut verdict, &context, Some(context.now));
+        context.now += context.tuning().down_after;
+        let held = context.after(Duration::from_millis(700));
+        assert_eq!(verdict.on_due(&mut context, Some(held), Duration::ZERO), []);
+        assert_eq!(context.timers.next(), Some(held));
+        let doubt = Duration::from_secs(1);
+        assert_eq!(verdict.on_due(&mut context, None, doubt), []);
+        assert_eq!(context.timers.next(), Some(context.after(DOUBT_INTERVAL)));
+        context.now += doubt;
+        assert_eq!(verdict.on_due(&mut context, None, doubt), [1]);
+    }
+
+    #[test]
+    fn a_member_that_all_its_ring_neighbours_accuse_is_unreached_until_one_hears_it() {
+        let (mut context, verdict) = (context(), Verdict::default());
+        let members: Vec<Handle> = (1..6).map(|index| learn(&mut context, index)).collect();
+        let lost = members[0];
+        let mut views = Members::new(context.now);
+        assert_eq!(verdict.judge(&mut context, &views), []);
+        accuse(&mut context, 1, true);
+        assert_eq!(
+            verdict.judge(&mut context, &views),
+            [(lost, Finding::Unreached(None))]
+        );
+        accuse(&mut context, 1, false);
+        assert_eq!(verdict.judge(&mut context, &views), []);
+        views.set_status(lost, Status::Suspect);
+        set_alive(&mut context, lost, false);
+        let mut verdict = verdict;
+        suspect(&mut verdict, &context, None);
+        assert_eq!(
+            verdict.judge(&mut context, &views),
+            [(lost, Finding::Cleared)]
+        );
+    }
+
+    /// All other members report their edges to one as down, or as heard.
+    fn accuse(context: &mut Context, about: usize, down: bool) {
+        for reporter in (0..6).filter(|reporter| *reporter != about) {
+            let report = Report {
+                epoch: 1,
+                version: 2 + u64::from(!down),
+                edges: vec![Edge {
+                    peer: id(about),
+                    down,
+                }],
+                reporter: id(reporter),
+            };
+            context.topology.apply_report(&Arc::new(report), vec![None]);
+        }
+    }
+}

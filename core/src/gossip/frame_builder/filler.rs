@@ -1,0 +1,143 @@
+//! The values of a frame: looked up by name when the frame goes out, and counted in bytes.
+
+use super::super::context::Context;
+use super::super::members::Members;
+use super::super::message::{AgedReport, Gone};
+use crate::size::{self, Encoded, FRAME_BYTES_MAX};
+use crate::topology::Handle;
+use crate::topology::publication::{Key, PublicationKind, UpdateId};
+use crate::topology::record::Record;
+use std::sync::Arc;
+
+/// Room kept for a frame's own tags and lengths.
+const HEADROOM: usize = 64;
+
+/// Looks up the values of one frame, as many as fit.
+pub(super) struct Filler<'a> {
+    context: &'a Context,
+    members: &'a Members,
+    /// Bytes left.
+    left: usize,
+}
+
+impl<'a> Filler<'a> {
+    /// The filler of an empty frame.
+    pub(super) const fn new(context: &'a Context, members: &'a Members) -> Self {
+        Self {
+            context,
+            members,
+            left: FRAME_BYTES_MAX - HEADROOM,
+        }
+    }
+
+    pub(super) const fn context(&self) -> &'a Context {
+        self.context
+    }
+
+    /// Keeps room for the tags and lengths of a chunk.
+    pub(super) const fn keep(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+    }
+
+    /// Takes room for one element; false if there is none.
+    pub(super) fn take(&mut self, encoded: usize) -> bool {
+        let cost = size::delimited(encoded);
+        if cost > self.left {
+            return false;
+        }
+        self.left -= cost;
+        true
+    }
+
+    /// Puts the current value of a key into a message; false if it does not fit.
+    pub(super) fn put(
+        &mut self,
+        key: Key,
+        records: &mut Vec<Arc<Record>>,
+        reports: &mut Vec<AgedReport>,
+    ) -> bool {
+        let Some(slot) = self.context.topology.slot(key.member()) else {
+            return true;
+        };
+        if slot.retired {
+            return true;
+        }
+        if let Key::Record(_) = key {
+            let Some(record) = slot.record else {
+                return true;
+            };
+            let fits = self.take(record.encoded_len());
+            if fits {
+                records.push(Arc::clone(record));
+            }
+            return fits;
+        }
+        let Some(standing) = slot.report else {
+            return true;
+        };
+        let now = self.context.now;
+        let edges = standing.edges.iter();
+        let aged = AgedReport {
+            report: Arc::clone(&standing.report),
+            ages: edges.map(|edge| edge.proof.map(|at| now - at)).collect(),
+        };
+        let fits = self.take(aged.encoded_len());
+        if fits {
+            reports.push(aged);
+        }
+        fits
+    }
+
+    /// Puts a member's record into a message of reconciliation, and if it is gone, for how long.
+    pub(super) fn put_known(
+        &mut self,
+        member: Handle,
+        records: &mut Vec<Arc<Record>>,
+        gone: &mut Vec<Gone>,
+    ) -> bool {
+        let Some(since) = self.gone(member) else {
+            return self.put(Key::Record(member), records, &mut Vec::new());
+        };
+        let before = self.left;
+        let fits = self.take(since.encoded_len())
+            && self.put(Key::Record(member), records, &mut Vec::new());
+        if fits {
+            gone.push(since);
+        } else {
+            self.left = before;
+        }
+        fits
+    }
+
+    /// For how long a member has been down or left, if it is, or if this node knows nothing else of it.
+    fn gone(&self, member: Handle) -> Option<Gone> {
+        Some(Gone {
+            age: self.members.gone_for(self.context, member)?,
+            id: self.context.id_of(member)?,
+        })
+    }
+
+    /// The name of the current value of a key.
+    pub(super) fn name_of(&self, key: Key) -> Option<UpdateId> {
+        let slot = self.context.topology.slot(key.member())?;
+        if slot.retired {
+            return None;
+        }
+        let (kind, epoch, version) = match key {
+            Key::EdgeReport(_) => {
+                let report = &slot.report?.report;
+                (PublicationKind::EdgeReport, report.epoch, report.version)
+            }
+            Key::Record(_) => {
+                let rank = slot.record?.rank();
+                (PublicationKind::Record, rank.epoch, rank.version)
+            }
+        };
+        Some(UpdateId {
+            origin: slot.id.clone(),
+            kind,
+            epoch,
+            version,
+        })
+    }
+}

@@ -1,0 +1,681 @@
+//! The frames that go out on each link, and their times: an idle link sends at once, then gathers for `coalesce`.
+//!
+//! One message a flush, at most `FRAME_BYTES_MAX` bytes; what does not fit follows in the next. Control goes before
+//! data, broadcasts before reconciliation. Values are named while they wait, and looked up when they go: a value that is
+//! replaced while it waits is never sent.
+
+mod filler;
+
+use super::context::Context;
+use super::interface::Output;
+use super::links::Links;
+use super::members::Members;
+use super::message::{Frame, Message, Sync};
+use super::timer::Timer;
+use crate::identity::NodeId;
+use crate::link::LinkId;
+use crate::size::{Encoded, held};
+use crate::sorted::{SortedMap, SortedSet};
+use crate::time::Instant;
+use crate::topology::Handle;
+use crate::topology::publication::{Key, UpdateId};
+use filler::Filler;
+use std::collections::BTreeSet;
+
+/// The most steps of reconciliation taken from one message, and waiting on one link.
+pub(super) const SYNCS_MAX: usize = 4;
+
+/// How far a snapshot has been sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Cursor {
+    /// The last id sent.
+    after: Option<NodeId>,
+    /// The receiver is to send its own in return.
+    reply: bool,
+}
+
+/// Updates that wait for others of their kind, or for any message.
+#[derive(Clone, Debug, PartialEq)]
+struct Batch<T> {
+    waiting: SortedSet<T>,
+    /// When they go out at the latest.
+    due: Option<Instant>,
+}
+
+impl<T: Ord> Batch<T> {
+    const fn new() -> Self {
+        Self {
+            waiting: SortedSet::new(),
+            due: None,
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.due.filter(|_| !self.waiting.is_empty())
+    }
+
+    fn settle(&mut self) {
+        if self.waiting.is_empty() {
+            self.due = None;
+        }
+    }
+}
+
+/// Output that waits to be sent on one link.
+#[derive(Clone, Debug, PartialEq)]
+struct Outgoing {
+    /// When the latest frame went out.
+    flushed: Option<Instant>,
+    /// A frame goes out, be it empty.
+    heartbeat: bool,
+    /// The hash of the view goes out.
+    hash: bool,
+    prune: bool,
+    announcements: Batch<Key>,
+    graft: SortedSet<UpdateId>,
+    updates: SortedSet<Key>,
+    reports: Batch<Handle>,
+    reconciliation: Reconciliation,
+}
+
+/// Messages of anti-entropy that wait to be sent on one link.
+#[derive(Clone, Debug, PartialEq)]
+struct Reconciliation {
+    /// Updates that the neighbour lacks.
+    push: BTreeSet<Key>,
+    steps: Vec<Sync>,
+    snapshot: Option<Cursor>,
+}
+
+impl Outgoing {
+    const fn new() -> Self {
+        Self {
+            flushed: None,
+            heartbeat: false,
+            hash: false,
+            prune: false,
+            announcements: Batch::new(),
+            graft: SortedSet::new(),
+            updates: SortedSet::new(),
+            reports: Batch::new(),
+            reconciliation: Reconciliation {
+                push: BTreeSet::new(),
+                steps: Vec::new(),
+                snapshot: None,
+            },
+        }
+    }
+
+    /// Whether something must go out without waiting for batches to fill.
+    fn is_urgent(&self) -> bool {
+        self.heartbeat
+            || self.hash
+            || self.prune
+            || !self.graft.is_empty()
+            || !self.updates.is_empty()
+            || !self.reconciliation.push.is_empty()
+            || !self.reconciliation.steps.is_empty()
+            || self.reconciliation.snapshot.is_some()
+    }
+
+    /// When the batches go out at the latest.
+    fn due(&self) -> Option<Instant> {
+        let (one, other) = (self.announcements.due(), self.reports.due());
+        one.into_iter().chain(other).min()
+    }
+}
+
+/// How a value that is broadcast goes out on one link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// Not at all.
+    None,
+    /// Its value.
+    Value,
+    /// Its name.
+    Name,
+}
+
+/// When a value that is broadcast goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Schedule {
+    /// A report goes out at this time at the latest, together with others. A record goes out at once.
+    pub(super) report_due: Instant,
+    /// A name goes out at this time at the latest.
+    pub(super) name_due: Instant,
+    /// The most names that wait on one link.
+    pub(super) names_max: usize,
+}
+
+/// Pending output of all links of a node, in the order of [`Links`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct FrameBuilder {
+    links: SortedMap<LinkId, Outgoing>,
+    /// Links with possibly pending output. May contain duplicates.
+    dirty: Vec<LinkId>,
+}
+
+/// Queueing.
+impl FrameBuilder {
+    pub(super) fn on_open(&mut self, link: LinkId) {
+        self.links.insert(link, Outgoing::new());
+    }
+
+    pub(super) fn on_closed(&mut self, context: &mut Context, link: LinkId) {
+        context.timers.cancel(&Timer::Flush(link));
+        self.links.remove(&link);
+    }
+
+    /// The timer of a link fired.
+    pub(super) fn on_due(&mut self, link: LinkId) {
+        self.dirty.push(link);
+    }
+
+    fn queue(&mut self, link: LinkId, change: impl FnOnce(&mut Outgoing)) {
+        if let Some(outgoing) = self.links.get_mut(&link) {
+            change(outgoing);
+            self.dirty.push(link);
+        }
+    }
+
+    /// Sends a heartbeat, with or without the hash of the view.
+    pub(super) fn heartbeat(&mut self, link: LinkId, hash: bool) {
+        self.queue(link, |outgoing| {
+            outgoing.heartbeat = true;
+            outgoing.hash |= hash;
+        });
+    }
+
+    /// Sends the hash of the view.
+    pub(super) fn hash(&mut self, link: LinkId) {
+        self.queue(link, |outgoing| outgoing.hash = true);
+    }
+
+    /// Asks the neighbour to announce updates instead of sending them.
+    pub(super) fn prune(&mut self, link: LinkId) {
+        self.queue(link, |outgoing| outgoing.prune = true);
+    }
+
+    /// Asks the neighbour for an update that it announced.
+    pub(super) fn graft(&mut self, link: LinkId, id: UpdateId) {
+        self.queue(link, |outgoing| {
+            outgoing.graft.insert(id);
+        });
+    }
+
+    /// Sends an update that the neighbour asked for.
+    pub(super) fn update(&mut self, link: LinkId, key: Key) {
+        self.queue(link, |outgoing| {
+            outgoing.updates.insert(key);
+        });
+    }
+
+    /// Sends an update to one neighbour without broadcasting it.
+    pub(super) fn push(&mut self, link: LinkId, key: Key) {
+        if let Some(outgoing) = self.links.get_mut(&link)
+            && !outgoing.updates.contains(&key)
+        {
+            outgoing.reconciliation.push.insert(key);
+            self.dirty.push(link);
+        }
+    }
+
+    /// Sends a step of a reconciliation.
+    pub(super) fn sync(&mut self, link: LinkId, step: Sync) {
+        self.queue(link, |outgoing| outgoing.reconciliation.steps.push(step));
+    }
+
+    /// Whether [`SYNCS_MAX`] steps of reconciliation wait on a link: the neighbour's requests are not answered then.
+    pub(super) fn is_syncing(&self, link: LinkId) -> bool {
+        let outgoing = self.links.get(&link);
+        outgoing.is_some_and(|outgoing| outgoing.reconciliation.steps.len() >= SYNCS_MAX)
+    }
+
+    /// Sends the whole view. A snapshot in progress is not begun again.
+    pub(super) fn snapshot(&mut self, link: LinkId, reply: bool) {
+        self.queue(link, |outgoing| {
+            let cursor = outgoing.reconciliation.snapshot.get_or_insert(Cursor {
+                after: None,
+                reply: false,
+            });
+            cursor.reply |= reply;
+        });
+    }
+
+    /// Queues a broadcast. `routes` are those of all links, in their order. A link with too many names to announce drops
+    /// them all, and is handed to `overflow`.
+    pub(super) fn broadcast(
+        &mut self,
+        key: Key,
+        schedule: Schedule,
+        routes: impl Iterator<Item = (LinkId, Route)>,
+        mut overflow: impl FnMut(LinkId),
+    ) {
+        for ((link, outgoing), (id, route)) in self.links.iter_mut().zip(routes) {
+            debug_assert_eq!(*link, id, "the links are in another order");
+            match route {
+                Route::None => continue,
+                Route::Value => {
+                    outgoing.announcements.waiting.remove(&key);
+                    if let Key::EdgeReport(member) = key {
+                        outgoing.reports.waiting.insert(member);
+                        outgoing.reports.due.get_or_insert(schedule.report_due);
+                    } else {
+                        outgoing.updates.insert(key);
+                    }
+                }
+                Route::Name if outgoing.announcements.waiting.len() < schedule.names_max => {
+                    let names = &mut outgoing.announcements;
+                    names.waiting.insert(key);
+                    let due = schedule.name_due;
+                    names.due = Some(names.due.map_or(due, |at| at.min(due)));
+                }
+                Route::Name => {
+                    outgoing.announcements.waiting.clear();
+                    outgoing.announcements.due = None;
+                    overflow(id);
+                }
+            }
+            self.dirty.push(id);
+        }
+    }
+
+    /// A neighbour has shown to hold an update: it is neither sent nor announced there.
+    pub(super) fn on_held_there(&mut self, link: LinkId, key: Key) {
+        if let Some(outgoing) = self.links.get_mut(&link) {
+            outgoing.announcements.waiting.remove(&key);
+            outgoing.updates.remove(&key);
+            if let Key::EdgeReport(member) = key {
+                outgoing.reports.waiting.remove(&member);
+            }
+        }
+    }
+
+    /// A neighbour announced an update: it need not be announced there.
+    pub(super) fn on_announced_there(&mut self, link: LinkId, key: Key) {
+        if let Some(outgoing) = self.links.get_mut(&link) {
+            outgoing.announcements.waiting.remove(&key);
+        }
+    }
+
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        let waiting = self.links.values().map(|outgoing| {
+            let keys = outgoing.announcements.waiting.len()
+                + outgoing.updates.len()
+                + outgoing.reconciliation.push.len();
+            held::<Key>(keys)
+                + held::<UpdateId>(outgoing.graft.len())
+                + held::<Handle>(outgoing.reports.waiting.len())
+        });
+        held::<(LinkId, Outgoing)>(self.links.len())
+            + waiting.sum::<usize>()
+            + held::<LinkId>(self.dirty.len())
+    }
+}
+
+/// Sending.
+impl FrameBuilder {
+    /// Sends what is due on each open link. The links on which the hash of the view goes out are handed to `on_hash`.
+    pub(super) fn flush(
+        &mut self,
+        context: &mut Context,
+        links: &Links,
+        members: &Members,
+        mut on_hash: impl FnMut(&Context, LinkId),
+    ) {
+        if self.dirty.is_empty() {
+            return;
+        }
+        let mut dirty = core::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        dirty.dedup();
+        for link in dirty.drain(..) {
+            let Some(outgoing) = self.links.get_mut(&link) else {
+                continue;
+            };
+            let (urgent, later) = (outgoing.is_urgent(), outgoing.due());
+            if !urgent && later.is_none() || !links.is_open(link) {
+                continue;
+            }
+            let ready = outgoing
+                .flushed
+                .map(|at| at + context.tuning().coalesce)
+                .filter(|at| *at > context.now);
+            let due = if urgent {
+                context.now
+            } else {
+                later.unwrap_or(context.now)
+            };
+            let at = ready.map_or(due, |ready| ready.max(due));
+            if at > context.now {
+                context.timers.set_earlier(Timer::Flush(link), at);
+                continue;
+            }
+            if outgoing.send(context, members, link) {
+                on_hash(context, link);
+            }
+        }
+        // Its memory serves the next step.
+        self.dirty = dirty;
+    }
+
+    /// Sends everything on every open link, as the last message.
+    pub(super) fn flush_now(
+        &mut self,
+        context: &mut Context,
+        links: &Links,
+        members: &Members,
+        mut on_hash: impl FnMut(&Context, LinkId),
+    ) {
+        for (link, outgoing) in self.links.iter_mut() {
+            if links.is_open(*link)
+                && (outgoing.is_urgent() || outgoing.due().is_some())
+                && outgoing.send(context, members, *link)
+            {
+                on_hash(context, *link);
+            }
+        }
+    }
+}
+
+impl Outgoing {
+    /// Sends one frame. Returns whether it carries the hash of the view.
+    fn send(&mut self, context: &mut Context, members: &Members, link: LinkId) -> bool {
+        let frame = self.fill(Filler::new(context, members));
+        let hash = frame.hash.is_some();
+        self.flushed = Some(context.now);
+        let (urgent, later) = (self.is_urgent(), self.due());
+        if urgent || later.is_some() {
+            let soonest = context.after(context.tuning().coalesce);
+            let at = later.filter(|_| !urgent);
+            let at = at.map_or(soonest, |at| at.max(soonest));
+            context.timers.set(Timer::Flush(link), at);
+        } else {
+            context.timers.cancel(&Timer::Flush(link));
+        }
+        context.out.push(Output::Send {
+            link,
+            message: Message::Frame(frame),
+        });
+        hash
+    }
+
+    /// Takes what is due, as much as fits.
+    fn fill(&mut self, mut filler: Filler<'_>) -> Frame {
+        let mut frame = Frame::default();
+        if core::mem::take(&mut self.hash) {
+            frame.hash = Some(filler.context().topology.hash());
+        }
+        frame.prune = core::mem::take(&mut self.prune);
+        self.heartbeat = false;
+        while let Some(graft) = self.graft.pop_first() {
+            if !filler.take(graft.encoded_len()) {
+                self.graft.insert(graft);
+                break;
+            }
+            frame.graft.push(graft);
+        }
+        self.announcements.fill(&mut filler, &mut frame);
+        while let Some(key) = self.updates.pop_first() {
+            if !filler.put(key, &mut frame.records, &mut frame.reports) {
+                self.updates.insert(key);
+                break;
+            }
+        }
+        let reports = &mut self.reports;
+        while let Some(member) = reports.waiting.pop_first() {
+            if !filler.put(
+                Key::EdgeReport(member),
+                &mut frame.records,
+                &mut frame.reports,
+            ) {
+                reports.waiting.insert(member);
+                break;
+            }
+        }
+        reports.settle();
+        self.reconciliation.fill(&mut filler, &mut frame);
+        frame
+    }
+}
+
+impl Batch<Key> {
+    /// Puts the names into a frame, if they are due.
+    fn fill(&mut self, filler: &mut Filler<'_>, frame: &mut Frame) {
+        if self.due.is_none_or(|at| at > filler.context().now) {
+            return;
+        }
+        while let Some(key) = self.waiting.pop_first() {
+            let Some(name) = filler.name_of(key) else {
+                continue;
+            };
+            if !filler.take(name.encoded_len()) {
+                self.waiting.insert(key);
+                break;
+            }
+            frame.have.push(name);
+        }
+        self.settle();
+    }
+}
+
+impl Reconciliation {
+    fn fill(&mut self, filler: &mut Filler<'_>, frame: &mut Frame) {
+        while let Some(step) = self.steps.first() {
+            if !filler.take(step.encoded_len()) {
+                return;
+            }
+            frame.sync.push(self.steps.remove(0));
+        }
+        if !self.push.is_empty() {
+            self.fill_push(filler, frame);
+        }
+        if let Some(cursor) = &mut self.snapshot
+            && cursor.fill(filler, frame)
+        {
+            self.snapshot = None;
+        }
+    }
+
+    fn fill_push(&mut self, filler: &mut Filler<'_>, frame: &mut Frame) {
+        // The chunk's own tag and length.
+        filler.keep(8);
+        let (mut records, mut reports) = (Vec::new(), Vec::new());
+        while let Some(key) = self.push.pop_first() {
+            let fits = match key {
+                Key::EdgeReport(_) => filler.put(key, &mut records, &mut reports),
+                Key::Record(member) => filler.put_known(member, &mut records, &mut frame.gone),
+            };
+            if !fits {
+                self.push.insert(key);
+                break;
+            }
+        }
+        if !records.is_empty() || !reports.is_empty() {
+            frame.sync.push(Sync::Push { records, reports });
+        }
+    }
+}
+
+impl Cursor {
+    /// Puts the next chunk of a snapshot into a frame. Returns whether it is the last.
+    fn fill(&mut self, filler: &mut Filler<'_>, frame: &mut Frame) -> bool {
+        filler.keep(16);
+        let (mut records, mut reports) = (Vec::new(), Vec::new());
+        let mut last = true;
+        let context = filler.context();
+        for member in context.topology.handles_after(self.after.as_ref()) {
+            if !filler.put_known(member, &mut records, &mut frame.gone)
+                || !filler.put(Key::EdgeReport(member), &mut records, &mut reports)
+            {
+                last = false;
+                break;
+            }
+            self.after = context.id_of(member);
+        }
+        if last || !records.is_empty() || !reports.is_empty() {
+            let reply = self.reply;
+            frame.sync.push(Sync::Snapshot {
+                records,
+                reports,
+                last,
+                reply,
+            });
+        }
+        last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::links::Link;
+    use super::*;
+    use crate::gossip::tests::context::{context, id, learn};
+    use crate::time::Duration;
+
+    const LINK: LinkId = LinkId(1);
+
+    struct Bench {
+        context: Context,
+        links: Links,
+        members: Members,
+        frames: FrameBuilder,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let mut context = context();
+            let member = learn(&mut context, 1);
+            let (mut links, mut frames) = (Links::default(), FrameBuilder::default());
+            links.insert(LINK, Link::new(id(1), member, true, 1, 1, context.now));
+            frames.on_open(LINK);
+            Self {
+                members: Members::new(context.now),
+                context,
+                links,
+                frames,
+            }
+        }
+
+        /// The frames that go out now.
+        fn flush(&mut self) -> Vec<Frame> {
+            let Self {
+                context,
+                links,
+                members,
+                frames,
+            } = self;
+            frames.flush(context, links, members, |_, _| {});
+            let sent = self.context.out.drain().filter_map(|output| match output {
+                Output::Send {
+                    message: Message::Frame(frame),
+                    ..
+                } => Some(frame),
+                Output::Dial { .. }
+                | Output::Send { .. }
+                | Output::Close { .. }
+                | Output::Store { .. }
+                | Output::LinkOpened { .. }
+                | Output::Left
+                | Output::Report(_) => None,
+            });
+            sent.collect()
+        }
+
+        fn broadcast(&mut self, key: Key, route: Route) {
+            let schedule = Schedule {
+                report_due: self.context.after(Duration::from_millis(8)),
+                name_due: self.context.after(Duration::from_millis(5)),
+                names_max: 2,
+            };
+            let routes = [(LINK, route)].into_iter();
+            self.frames.broadcast(key, schedule, routes, |_| {});
+        }
+    }
+
+    #[test]
+    fn an_idle_link_sends_at_once_and_then_gathers() {
+        let mut bench = Bench::new();
+        bench.frames.heartbeat(LINK, true);
+        let sent = bench.flush();
+        assert_eq!(sent[0].hash, Some(bench.context.topology.hash()));
+        bench.frames.heartbeat(LINK, false);
+        assert_eq!(bench.flush(), []);
+        let at = bench.context.after(bench.context.tuning().coalesce);
+        assert_eq!(bench.context.timers.next(), Some(at));
+        bench.context.now = at;
+        bench.frames.on_due(LINK);
+        assert_eq!(bench.flush(), [Frame::default()]);
+    }
+
+    #[test]
+    fn a_value_is_looked_up_when_it_goes_and_a_name_waits_for_others() {
+        let mut bench = Bench::new();
+        let member = learn(&mut bench.context, 2);
+        bench.broadcast(Key::Record(member), Route::Name);
+        assert_eq!(bench.flush(), []);
+        bench.context.now = bench.context.timers.next().unwrap();
+        bench.frames.on_due(LINK);
+        assert_eq!(bench.flush()[0].have[0].origin, id(2));
+        bench.broadcast(Key::Record(member), Route::Value);
+        bench.frames.on_held_there(LINK, Key::Record(member));
+        assert_eq!(bench.flush(), [], "the neighbour holds it");
+    }
+
+    #[test]
+    fn too_many_names_are_dropped_and_reported() {
+        let mut bench = Bench::new();
+        let schedule = Schedule {
+            report_due: bench.context.now,
+            name_due: bench.context.now,
+            names_max: 2,
+        };
+        let mut dropped = Vec::new();
+        for member in 1..=3 {
+            let routes = [(LINK, Route::Name)].into_iter();
+            let key = Key::Record(member);
+            bench
+                .frames
+                .broadcast(key, schedule, routes, |link| dropped.push(link));
+        }
+        assert_eq!(dropped, [LINK]);
+        assert_eq!(bench.flush(), []);
+    }
+
+    #[test]
+    fn a_snapshot_goes_in_chunks_that_fit_and_a_broken_link_sends_nothing() {
+        let mut bench = Bench::new();
+        for index in 2..2_000 {
+            learn(&mut bench.context, index);
+        }
+        bench.frames.snapshot(LINK, false);
+        let (mut records, mut chunks) = (0, 0);
+        loop {
+            let frame = bench.flush().remove(0);
+            assert!(frame.encoded_len() <= crate::size::FRAME_BYTES_MAX);
+            let Sync::Snapshot {
+                records: some,
+                last,
+                ..
+            } = &frame.sync[0]
+            else {
+                panic!("it is a snapshot");
+            };
+            (records, chunks) = (records + some.len(), chunks + 1);
+            if *last {
+                break;
+            }
+            bench.context.now = bench.context.timers.next().unwrap();
+            bench.frames.on_due(LINK);
+        }
+        assert!(
+            records == 2_000 && chunks > 1,
+            "{records} in {chunks} chunks"
+        );
+        bench.links.set_broken(LINK);
+        bench.frames.heartbeat(LINK, false);
+        bench.context.now += Duration::from_secs(1);
+        assert_eq!(bench.flush(), []);
+    }
+}

@@ -1,0 +1,349 @@
+//! Handshakes: how two nodes agree on one connection.
+//!
+//! The dialer sends a `Hello`, the acceptor answers `Welcome` or `Refuse`. Connections between one pair are ordered by
+//! session, then by the dialer's id; the highest wins on both ends. A dialer proposes a session above all it knows with
+//! the peer, so a new dial replaces a stalled connection.
+//!
+//! ```text
+//!   dialled ──Hello──► AwaitsWelcome ──Welcome──► (an open link)
+//!   accepted ────────► AwaitsHello   ──Hello────► (an open link)
+//!   either ──Refuse, a broken protocol, or HANDSHAKE_TIMEOUT──► (closed)
+//! ```
+//!
+//! Bounds: [`HANDSHAKES_MAX`] handshakes at one time, beside the links.
+
+use super::context::Context;
+use super::interface::Output;
+use super::message::{Hello, Message, Refusal, RefusalReason, VERSION_MAX, VERSION_MIN, Welcome};
+use super::timer::Timer;
+use crate::identity::NodeId;
+use crate::link::LinkId;
+use crate::size::held;
+use crate::sorted::SortedMap;
+use crate::time::Duration;
+use crate::topology::Handle;
+use crate::topology::record::Record;
+use std::sync::Arc;
+
+/// A connection whose handshake takes longer is closed.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most handshakes at one time, beside the links; further connections are closed at once.
+const HANDSHAKES_MAX: usize = 1_024;
+
+/// A handshake in progress.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Handshake {
+    peer: NodeId,
+    /// The peer and the proposed session, if this node dialled the connection.
+    proposed: Option<(Handle, u32)>,
+}
+
+impl Handshake {
+    pub(super) const fn peer(&self) -> &NodeId {
+        &self.peer
+    }
+
+    /// The peer and the proposed session, if this node dialled the connection and awaits a `Welcome`.
+    pub(super) const fn proposed(&self) -> Option<(Handle, u32)> {
+        self.proposed
+    }
+}
+
+/// The handshakes of one node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Handshakes {
+    pending: SortedMap<LinkId, Handshake>,
+}
+
+impl Handshakes {
+    /// A peer connected; it is to send a `Hello`. With `links` beside them, further handshakes than [`HANDSHAKES_MAX`] are refused.
+    pub(super) fn accept(
+        &mut self,
+        context: &mut Context,
+        link: LinkId,
+        peer: NodeId,
+        links: usize,
+    ) {
+        if links + self.pending.len() >= context.tuning().links_max + HANDSHAKES_MAX {
+            context.out.push(Output::Close { link });
+            return;
+        }
+        let proposed = None;
+        self.begin(context, link, Handshake { peer, proposed });
+    }
+
+    fn begin(&mut self, context: &mut Context, link: LinkId, handshake: Handshake) {
+        self.pending.insert(link, handshake);
+        let at = context.after(HANDSHAKE_TIMEOUT);
+        context.timers.set(Timer::Handshake(link), at);
+    }
+
+    /// This node connected to a peer: sends a `Hello` with the node's `own` record, and proposes a session.
+    pub(super) fn greet(
+        &mut self,
+        context: &mut Context,
+        link: LinkId,
+        peer: NodeId,
+        proposed: (Handle, u32),
+        own: &Arc<Record>,
+    ) {
+        let hello = Hello {
+            mesh: context.config.mesh.clone(),
+            version_min: VERSION_MIN,
+            version_max: VERSION_MAX,
+            session: proposed.1,
+            joining: context.topology.len() <= 1,
+            hash: context.topology.hash(),
+            record: Arc::clone(own),
+        };
+        let proposed = Some(proposed);
+        self.begin(context, link, Handshake { peer, proposed });
+        context.out.push(Output::Send {
+            link,
+            message: Message::Hello(hello),
+        });
+    }
+
+    /// Answers a `Hello` that is accepted.
+    pub(super) fn welcome(context: &mut Context, link: LinkId, hello: &Hello, own: &Arc<Record>) {
+        let welcome = Welcome {
+            version: version(hello),
+            session: hello.session,
+            hash: context.topology.hash(),
+            record: Arc::clone(own),
+        };
+        context.out.push(Output::Send {
+            link,
+            message: Message::Welcome(welcome),
+        });
+    }
+
+    /// Answers a `Hello` that is not accepted, and closes the connection.
+    pub(super) fn refuse(&mut self, context: &mut Context, link: LinkId, refusal: Refusal) {
+        self.end(context, link);
+        context.out.push(Output::Send {
+            link,
+            message: Message::Refuse(refusal),
+        });
+        context.out.push(Output::Close { link });
+    }
+
+    /// Ends a handshake; its connection is a link, or gone.
+    pub(super) fn end(&mut self, context: &mut Context, link: LinkId) -> Option<Handshake> {
+        let handshake = self.pending.remove(&link)?;
+        context.timers.cancel(&Timer::Handshake(link));
+        Some(handshake)
+    }
+
+    pub(super) fn get(&self, link: LinkId) -> Option<&Handshake> {
+        self.pending.get(&link)
+    }
+
+    /// Whether a handshake is in progress that this node began with a member.
+    pub(super) fn is_greeting(&self, member: Handle) -> bool {
+        let mut proposed = self.pending.values().filter_map(Handshake::proposed);
+        proposed.any(|(peer, _)| peer == member)
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = LinkId> {
+        self.pending.keys().copied()
+    }
+
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        held::<(LinkId, Handshake)>(self.pending.len())
+    }
+}
+
+/// The protocol version of a link that begins with this `Hello`.
+pub(super) fn version(hello: &Hello) -> u32 {
+    hello.version_max.min(VERSION_MAX)
+}
+
+/// A refusal that gives a reason alone.
+pub(super) const fn refusal(reason: RefusalReason) -> Refusal {
+    Refusal {
+        reason,
+        session: 0,
+        versions: (0, 0),
+        others: Vec::new(),
+        yours: None,
+    }
+}
+
+/// Why a `Hello` is refused for what it says of its sender, if it is. `own` is this node's record; a node that is
+/// `closing` refuses all.
+pub(super) fn objection(
+    context: &Context,
+    peer: &NodeId,
+    hello: &Hello,
+    own: &Arc<Record>,
+    closing: bool,
+) -> Option<Refusal> {
+    if hello.mesh != context.config.mesh {
+        return Some(refusal(RefusalReason::WrongMesh));
+    }
+    if hello.version_min > VERSION_MAX || hello.version_max < VERSION_MIN {
+        return Some(Refusal {
+            versions: (VERSION_MIN, VERSION_MAX),
+            ..refusal(RefusalReason::Version)
+        });
+    }
+    if closing {
+        return Some(refusal(RefusalReason::Leaving));
+    }
+    if peer == own.id() {
+        if hello.record.rank().instance == own.rank().instance {
+            return Some(refusal(RefusalReason::Myself));
+        }
+        // Another machine under the node's id: it takes a higher epoch or stops. This node hears of that from others.
+        return Some(Refusal {
+            yours: Some(Arc::clone(own)),
+            ..refusal(RefusalReason::NameTaken)
+        });
+    }
+    // Also the record of a member that was forgotten: it would outrank the new one unseen.
+    let slot = context.topology.handle(peer);
+    let known = slot.and_then(|member| context.topology.slot(member)?.record)?;
+    let (held, theirs) = (known.rank(), hello.record.rank());
+    ((held.epoch, held.instance) > (theirs.epoch, theirs.instance)).then(|| Refusal {
+        yours: Some(Arc::clone(known)),
+        ..refusal(RefusalReason::NameTaken)
+    })
+}
+
+/// Why a `Hello` of this node was refused, for people.
+pub(super) fn explain(context: &Context, refusal: &Refusal) -> String {
+    match refusal.reason {
+        RefusalReason::Busy => "is busy; it named other members".to_owned(),
+        RefusalReason::Full => "has all the links it may have".to_owned(),
+        RefusalReason::Superseded => "is connected to us another way".to_owned(),
+        RefusalReason::Myself => "is this node itself".to_owned(),
+        RefusalReason::WrongMesh => {
+            format!("belongs to another mesh than {:?}", context.config.mesh)
+        }
+        RefusalReason::Version => {
+            let (oldest, newest) = refusal.versions;
+            format!("speaks protocol versions {oldest} to {newest}")
+        }
+        RefusalReason::NameTaken => {
+            format!("knows a newer machine under the id {}", context.config.id)
+        }
+        RefusalReason::Leaving => "is leaving the mesh".to_owned(),
+    }
+}
+
+/// Whether a newer machine under this node's own id greets it; `own` is this node's record.
+pub(super) fn is_successor(peer: &NodeId, record: &Record, own: &Record) -> bool {
+    let (held, theirs) = (own.rank(), record.rank());
+    peer == own.id()
+        && held.instance != theirs.instance
+        && (theirs.epoch, theirs.instance) > (held.epoch, held.instance)
+}
+
+/// Whether a record is of a later start of a member than the record that this view holds.
+pub(super) fn is_later_start(context: &Context, member: Handle, record: &Record) -> bool {
+    let slot = context.topology.slot(member);
+    let known = slot.and_then(|slot| slot.record).map(|held| held.rank());
+    let theirs = record.rank();
+    known.is_none_or(|held| (theirs.epoch, theirs.instance) > (held.epoch, held.instance))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gossip::tests::context::{context, id, learn};
+    use crate::topology::record::Rank;
+
+    fn own(context: &Context) -> Arc<Record> {
+        Arc::clone(context.topology.record(&id(0)).unwrap())
+    }
+
+    fn hello(index: usize, rank: Rank) -> Hello {
+        Hello {
+            mesh: "test".into(),
+            version_min: VERSION_MIN,
+            version_max: VERSION_MAX,
+            session: 1,
+            joining: false,
+            hash: 0,
+            record: Arc::new(Record::new(id(index), rank, Default::default())),
+        }
+    }
+
+    fn reason(context: &Context, index: usize, hello: &Hello) -> Option<RefusalReason> {
+        let refusal = objection(context, &id(index), hello, &own(context), false);
+        refusal.map(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn a_hello_is_refused_for_mesh_version_id_and_an_outdated_start() {
+        let mut context = context();
+        learn(&mut context, 1);
+        let rank = own(&context).rank();
+        assert_eq!(reason(&context, 1, &hello(1, rank)), None);
+        let mesh = Hello {
+            mesh: "other".into(),
+            ..hello(1, rank)
+        };
+        assert_eq!(reason(&context, 1, &mesh), Some(RefusalReason::WrongMesh));
+        let version = Hello {
+            version_min: VERSION_MAX + 1,
+            ..hello(1, rank)
+        };
+        assert_eq!(reason(&context, 1, &version), Some(RefusalReason::Version));
+        assert_eq!(
+            reason(&context, 0, &hello(0, rank)),
+            Some(RefusalReason::Myself)
+        );
+        let other = Rank {
+            instance: 9,
+            ..rank
+        };
+        assert_eq!(
+            reason(&context, 0, &hello(0, other)),
+            Some(RefusalReason::NameTaken)
+        );
+        let outdated = Rank { epoch: 0, ..rank };
+        assert_eq!(
+            reason(&context, 1, &hello(1, outdated)),
+            Some(RefusalReason::NameTaken)
+        );
+        let closing = objection(&context, &id(1), &hello(1, rank), &own(&context), true);
+        assert_eq!(closing.unwrap().reason, RefusalReason::Leaving);
+    }
+
+    #[test]
+    fn a_newer_machine_under_the_own_id_is_a_successor() {
+        let context = context();
+        let own = own(&context);
+        let rank = own.rank();
+        let newer = Rank {
+            instance: 9,
+            ..rank
+        };
+        assert!(is_successor(&id(0), &hello(0, newer).record, &own));
+        assert!(!is_successor(&id(1), &hello(1, newer).record, &own));
+        assert!(!is_successor(&id(0), &hello(0, rank).record, &own));
+    }
+
+    #[test]
+    fn a_handshake_times_out_and_handshakes_are_bounded() {
+        let (mut context, mut handshakes) = (context(), Handshakes::default());
+        let most = context.tuning().links_max + HANDSHAKES_MAX;
+        for link in 0..most as u64 + 5 {
+            handshakes.accept(&mut context, LinkId(link), id(1), 0);
+        }
+        assert_eq!((handshakes.len(), context.out.len()), (most, 5));
+        let at = context.after(HANDSHAKE_TIMEOUT);
+        assert_eq!(context.timers.next(), Some(at));
+        for link in 0..most as u64 {
+            assert!(handshakes.end(&mut context, LinkId(link)).is_some());
+        }
+        assert_eq!(context.timers.next(), None);
+    }
+}

@@ -1,0 +1,795 @@
+//! Incoming connections and messages, and what the components make of them.
+
+use super::admission;
+use super::anti_entropy::{Answer, AntiEntropy};
+use super::dialer::Purpose;
+use super::dissemination::{Dissemination, Merged, Received, Unmerged};
+use super::frame_builder::SYNCS_MAX;
+use super::handshake::{self, Handshakes};
+use super::links::{Link, Precedence};
+use super::message::{
+    AgedReport, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Sync, Welcome,
+};
+use super::{
+    CloseReason, DialId, Event, Gossip, Input, LinkEnd, LinkId, LocalClose, Message, Output, Phase,
+    Rejection, Status, Switch,
+};
+use crate::identity::NodeId;
+use crate::time::Duration;
+use crate::topology::publication::Key;
+use crate::topology::record::Record;
+use crate::topology::{Applied, Handle};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A node that found the mesh learns within this time what any member knows of its past.
+const ECHO_TIME: Duration = Duration::from_secs(2);
+
+/// Connections and handshakes.
+impl Gossip {
+    pub(super) fn on_accepted(&mut self, link: LinkId, peer: NodeId) {
+        let links = self.links.len();
+        self.handshakes.accept(&mut self.context, link, peer, links);
+    }
+
+    pub(super) fn on_dialed(&mut self, dial: DialId, link: LinkId, peer: NodeId) {
+        let Some(attempt) = self.dialer.get(dial) else {
+            self.context.out.push(Output::Close { link });
+            return;
+        };
+        // The expected member may have been forgotten since the dial began: then any peer is as good.
+        let expected = attempt.peer().and_then(|peer| self.context.id_of(peer));
+        if let Some(expected) = expected.filter(|expected| *expected != peer) {
+            let address = attempt.address().clone();
+            self.context.report(Event::WrongPeer {
+                address,
+                expected,
+                found: peer,
+            });
+            self.context.out.push(Output::Close { link });
+            self.on_dial_ended(dial, "another node answered");
+            return;
+        }
+        let Some(member) = Dissemination::place_of(&mut self.context, &peer) else {
+            self.context.out.push(Output::Close { link });
+            self.on_dial_ended(dial, "the view is full");
+            return;
+        };
+        let session = self.members.begin_session(member);
+        self.dialer.connected(dial, link, member, session);
+        let own = self.self_record.record();
+        self.handshakes
+            .greet(&mut self.context, link, peer, (member, session), own);
+    }
+
+    pub(super) fn on_handshake_due(&mut self, link: LinkId) {
+        if self.handshakes.end(&mut self.context, link).is_none() {
+            return;
+        }
+        self.context.out.push(Output::Close { link });
+        if let Some(dial) = self.dialer.over(link) {
+            self.on_dial_ended(dial, "no answer to the handshake");
+        }
+    }
+
+    fn on_hello(&mut self, link: LinkId, peer: &NodeId, hello: &Hello) {
+        if hello.record.id() != peer {
+            self.close_for_protocol(link, Rejection::WrongRecord);
+            return;
+        }
+        if handshake::is_successor(peer, &hello.record, self.record()) {
+            self.handshakes.end(&mut self.context, link);
+            self.context.out.push(Output::Close { link });
+            self.on_newer_self(&hello.record, true);
+            return;
+        }
+        if let Some(refusal) = self.reason_to_refuse(peer, hello) {
+            self.handshakes.refuse(&mut self.context, link, refusal);
+            return;
+        }
+        let Some(member) = Dissemination::place_of(&mut self.context, peer) else {
+            self.close_for_protocol(link, Rejection::TooMany);
+            return;
+        };
+        if handshake::is_later_start(&self.context, member, &hello.record) {
+            self.members.reset_sessions(member);
+        }
+        self.members.note_session(member, hello.session);
+        self.handshakes.end(&mut self.context, link);
+        Handshakes::welcome(&mut self.context, link, hello, self.self_record.record());
+        let fresh = Link::new(
+            peer.clone(),
+            member,
+            false,
+            hello.session,
+            handshake::version(hello),
+            self.context.now,
+        );
+        self.open(link, fresh, (&hello.record, hello.hash), hello.joining);
+        if hello.joining {
+            self.frames.snapshot(link, false);
+        }
+    }
+
+    fn reason_to_refuse(&mut self, peer: &NodeId, hello: &Hello) -> Option<Refusal> {
+        let closing = self.self_record.phase() == Phase::Leaving || self.self_record.is_raising();
+        let own = self.self_record.record();
+        let objection = handshake::objection(&self.context, peer, hello, own, closing);
+        objection.or_else(|| self.reason_to_refuse_connection(peer, hello))
+    }
+
+    fn reason_to_refuse_connection(&mut self, peer: &NodeId, hello: &Hello) -> Option<Refusal> {
+        let member = self.context.topology.handle(peer);
+        if let Some(member) = member
+            && !handshake::is_later_start(&self.context, member, &hello.record)
+            && let Some(session) = self.better_session(member, (hello.session, peer))
+        {
+            return Some(Refusal {
+                session,
+                ..handshake::refusal(RefusalReason::Superseded)
+            });
+        }
+        let known = member.is_some_and(|member| {
+            self.links.is_neighbour(member)
+                || self.context.topology.is_known(member) && !hello.joining
+        });
+        if !known && !self.admission.take_token(&self.context) {
+            return Some(self.referral(RefusalReason::Busy, peer));
+        }
+        if self.context.has(Switch::NoReferral) {
+            return None;
+        }
+        // The link that this connection is to replace does not count.
+        let others = self.links.iter_open();
+        let open = others
+            .filter(|(_, link)| Some(link.member()) != member)
+            .count();
+        if open >= self.context.tuning().links_max && !self.context.has(Switch::Unbounded) {
+            return Some(self.referral(RefusalReason::Full, peer));
+        }
+        None
+    }
+
+    /// The session of a connection with a member, open or in a handshake that this node began, that wins over one that the
+    /// peer dialled.
+    fn better_session(&self, member: Handle, (session, peer): (u32, &NodeId)) -> Option<u32> {
+        if self.context.has(Switch::NoTieBreak) {
+            return None;
+        }
+        let me = self.id();
+        let dialed = self.dialer.session(member);
+        if self.context.has(Switch::TieBreakBySide) {
+            return dialed;
+        }
+        let theirs: Precedence<'_> = (session, core::cmp::Reverse(peer));
+        let dialed = dialed.map(|session| (session, core::cmp::Reverse(me)));
+        let held = self.live_link_to(member).map(|link| link.precedence(me));
+        let ours = held.into_iter().chain(dialed);
+        let better = ours.filter(|ours| *ours >= theirs);
+        better.map(|(session, _)| session).max()
+    }
+
+    /// The open link to a member, if it is not silent.
+    fn live_link_to(&self, member: Handle) -> Option<&Link> {
+        let (id, link) = self.links.open_to(member)?;
+        (!self.silence.is_silent(id)).then_some(link)
+    }
+
+    /// A refusal that names other members to try.
+    fn referral(&mut self, reason: RefusalReason, dialer: &NodeId) -> Refusal {
+        Refusal {
+            others: admission::referrals(&mut self.context, &self.members, dialer),
+            ..handshake::refusal(reason)
+        }
+    }
+
+    fn on_welcome(&mut self, link: LinkId, (member, session): (Handle, u32), welcome: &Welcome) {
+        let Some(peer) = self.handshakes.get(link).map(|held| held.peer().clone()) else {
+            return;
+        };
+        if welcome.record.id() != &peer {
+            self.close_for_protocol(link, Rejection::WrongRecord);
+            return;
+        }
+        let purpose = self.finish_dial(link);
+        let fresh = Link::new(
+            peer,
+            member,
+            true,
+            session,
+            welcome.version,
+            self.context.now,
+        );
+        let me = self.id();
+        let beaten = self
+            .live_link_to(member)
+            .is_some_and(|open| open.precedence(me) > fresh.precedence(me));
+        if beaten && !self.context.has(Switch::NoTieBreak) {
+            self.say_goodbye(link, Goodbye::Superseded);
+            return;
+        }
+        let joining = self.context.topology.len() <= 1;
+        let replaced = self.links.open_to(member);
+        let was_random = replaced.is_some_and(|(open, _)| self.overlay.is_random(open));
+        if purpose == Some(Purpose::RandomLink) || purpose == Some(Purpose::Renewal) && was_random {
+            self.overlay.mark_random(link);
+        }
+        self.handshakes.end(&mut self.context, link);
+        self.open(link, fresh, (&welcome.record, welcome.hash), joining);
+    }
+
+    /// The handshake on a dialled connection is over: it is the link now.
+    fn finish_dial(&mut self, link: LinkId) -> Option<Purpose> {
+        let dial = self.dialer.over(link)?;
+        let attempt = self.dialer.end(&mut self.context, dial)?;
+        if let Purpose::Seed(index) = attempt.purpose() {
+            let peer = attempt.peer().and_then(|peer| self.context.id_of(peer));
+            self.bootstrap.on_linked(&self.context, index, peer);
+        }
+        Some(attempt.purpose())
+    }
+
+    /// Both ends agree: the connection becomes the link to its peer.
+    fn open(
+        &mut self,
+        link: LinkId,
+        fresh: Link,
+        (record, hash): (&Arc<Record>, u64),
+        joining: bool,
+    ) {
+        let (member, dialed, session) = (fresh.member(), fresh.is_dialed(), fresh.session());
+        let peer = fresh.peer().clone();
+        let replaced = self.links.current(member).filter(|old| *old != link);
+        let eager = joining || !self.has_eager_link();
+        // A node that received nothing for a while has missed broadcasts, and no later message says so.
+        let was_cut_off = !self.has_link_heard_within(self.context.tuning().redial_after);
+        let doubted =
+            self.status(member) != Status::Alive || self.self_record.edge(member).is_some();
+        let lost = replaced.is_some_and(|old| !self.is_link_alive(old));
+        let unwell = doubted || lost;
+        // A comparison that began a moment ago on the replaced connection need not be repeated.
+        let synced = replaced.and_then(|old| self.anti_entropy.synced(old));
+        let eager = eager || replaced.is_some_and(|old| self.dissemination.is_eager(old));
+        self.links.insert(link, fresh);
+        self.silence.on_open(&mut self.context, link);
+        self.dissemination.on_open(link, eager);
+        self.anti_entropy
+            .on_open(&self.context, link, dialed, synced.filter(|_| !unwell));
+        self.frames.on_open(link);
+        if let Some(old) = replaced
+            && !self.context.has(Switch::NoTieBreak)
+        {
+            self.drop_link(old, LinkEnd::Superseded);
+        }
+        self.context.out.push(Output::LinkOpened { link });
+        self.context.report(Event::LinkUp { peer, link, dialed });
+        // The neighbour may know no more of this node's past than the node itself; news of it arrives within this time.
+        let since = self.context.after(ECHO_TIME);
+        self.self_record.establish(since);
+        self.dialer.reset_back_off(member);
+        self.members.on_linked(member);
+        let records = core::slice::from_ref(record);
+        for received in Dissemination::merge_records(&mut self.context, records) {
+            let (applied, key) = self.on_record(record, received, link);
+            self.relay(key, applied, link);
+        }
+        // The record of a later start resets the sessions: not below the one just opened.
+        self.members.note_session(member, session);
+        self.on_link_heard(link);
+        let edge = self.self_record.edge(member);
+        if edge.is_some_and(|edge| edge.is_down()) || self.status(member) != Status::Alive {
+            self.self_record
+                .set_edge(member, false, Some(self.context.now));
+        }
+        let reconciles = was_cut_off || unwell && dialed;
+        if reconciles && !joining && hash != self.hash() {
+            self.begin_sync(link);
+        }
+        self.overlay.schedule(&mut self.context);
+    }
+
+    fn has_eager_link(&self) -> bool {
+        let links = self.iter_links();
+        let mut alive = links.filter(|(_, _, alive)| *alive);
+        alive.any(|(id, ..)| self.dissemination.is_eager(id))
+    }
+
+    fn has_link_heard_within(&self, duration: Duration) -> bool {
+        let now = self.context.now;
+        let links = self.iter_links();
+        let mut alive = links.filter(|(_, _, alive)| *alive);
+        alive.any(|(id, ..)| {
+            let heard = self.silence.heard(id);
+            heard.is_some_and(|heard| now - heard < duration)
+        })
+    }
+
+    fn on_refused(&mut self, link: LinkId, member: Handle, refusal: &Refusal) {
+        self.handshakes.end(&mut self.context, link);
+        self.context.out.push(Output::Close { link });
+        let dial = self.dialer.over(link);
+        if refusal.reason == RefusalReason::Superseded {
+            self.members.note_session(member, refusal.session);
+        }
+        if refusal.reason == RefusalReason::NameTaken
+            && let Some(yours) = refusal.yours.as_ref()
+            && yours.id() == self.id()
+        {
+            let (own, theirs) = (self.record().rank(), yours.rank());
+            let newer = (theirs.epoch, theirs.instance) > (own.epoch, own.instance);
+            if newer || !self.self_record.is_established(self.context.now) {
+                self.on_newer_self(yours, false);
+            }
+        }
+        if self.is_over() {
+            return;
+        }
+        if let Some(dial) = dial {
+            self.on_dial_refused(dial, refusal);
+        }
+    }
+
+    fn close_for_protocol(&mut self, link: LinkId, reason: Rejection) {
+        self.report_rejected(link, reason);
+        let dial = self.dialer.over(link);
+        self.say_goodbye(link, Goodbye::Protocol);
+        if let Some(dial) = dial {
+            self.on_dial_ended(dial, "it broke the protocol");
+        }
+    }
+
+    fn on_goodbye(&mut self, link: LinkId, goodbye: Goodbye) {
+        let end = match goodbye {
+            Goodbye::Leaving => LinkEnd::PeerLeft,
+            Goodbye::Superseded => LinkEnd::Superseded,
+            Goodbye::Surplus | Goodbye::NameTaken | Goodbye::Protocol => LinkEnd::PeerClosed,
+        };
+        let theirs = match (self.links.get(link), self.handshakes.get(link)) {
+            (Some(held), _) => !held.is_dialed(),
+            (None, held) => held.is_some_and(|held| held.proposed().is_none()),
+        };
+        self.drop_link(link, end);
+        self.overlay.schedule(&mut self.context);
+        if goodbye == Goodbye::Surplus && theirs {
+            // The neighbour dialled it and does not need it. If it is requested here, this node dials and keeps it.
+            self.dial_requested();
+        }
+    }
+
+    pub(super) fn on_closed(&mut self, link: LinkId, reason: CloseReason) {
+        if let Some(handshake) = self.handshakes.end(&mut self.context, link) {
+            if handshake.proposed().is_some()
+                && let Some(dial) = self.dialer.over(link)
+            {
+                self.on_dial_ended(dial, "the connection closed during the handshake");
+            }
+            return;
+        }
+        let Some(held) = self.links.get(link).filter(|held| held.is_open()) else {
+            return;
+        };
+        let (member, peer) = (held.member(), held.peer().clone());
+        // During a renewal, the peer took the new connection, and its answer is on the way.
+        let renewing = self.dialer.is_renewing(member);
+        let end = match reason {
+            _ if renewing => LinkEnd::Superseded,
+            CloseReason::Local(LocalClose::Malformed) => LinkEnd::Protocol,
+            CloseReason::Local(LocalClose::Expired) => LinkEnd::Expired,
+            CloseReason::Local(LocalClose::Untrusted) => LinkEnd::Untrusted,
+            CloseReason::Local(LocalClose::Overflow | LocalClose::GivenUp)
+            | CloseReason::Farewell
+            | CloseReason::Fin
+            | CloseReason::Reset
+            | CloseReason::TimedOut => LinkEnd::Lost,
+        };
+        self.context.report(Event::LinkDown {
+            peer,
+            link,
+            reason: end,
+        });
+        let evidence = !renewing
+            && self.context.topology.is_ring_edge(self.context.me, member)
+            && self.status(member) != Status::Left;
+        if evidence {
+            self.links.set_broken(link);
+            if self.dissemination.cut(link) {
+                self.flood();
+            }
+            self.silence.on_broken(&mut self.context, link);
+        } else {
+            self.remove_link(link);
+        }
+        self.overlay.schedule(&mut self.context);
+    }
+
+    /// After the node left or gave its id up: new connections are closed, everything else is ignored.
+    pub(super) fn after_the_end(&mut self, input: Input) {
+        match input {
+            Input::Accepted { link, .. } | Input::Dialed { link, .. } => {
+                self.context.out.push(Output::Close { link });
+            }
+            Input::Leave if self.self_record.phase() == Phase::NameTaken => {
+                self.self_record.on_left(&mut self.context);
+            }
+            Input::Start
+            | Input::DialFailed { .. }
+            | Input::Receive { .. }
+            | Input::Heard { .. }
+            | Input::Closed { .. }
+            | Input::Stored { .. }
+            | Input::StoreFailed { .. }
+            | Input::Announce(_)
+            | Input::Targets { .. }
+            | Input::EditTargets { .. }
+            | Input::Discover(_)
+            | Input::Want { .. }
+            | Input::Renew { .. }
+            | Input::Leave
+            | Input::Wake => {}
+        }
+    }
+}
+
+/// Messages.
+impl Gossip {
+    pub(super) fn on_receive(&mut self, link: LinkId, message: Message) {
+        match self.links.get(link).map(Link::is_open) {
+            Some(open) => self.on_link_message(link, open, message),
+            None => self.on_handshake_message(link, message),
+        }
+    }
+
+    fn on_link_message(&mut self, link: LinkId, open: bool, message: Message) {
+        match message {
+            Message::Goodbye(goodbye) => self.on_goodbye(link, goodbye),
+            Message::Frame(frame) if open => self.on_frame(link, frame),
+            Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) if open => {
+                self.close_for_protocol(link, Rejection::SecondHello);
+            }
+            // Late messages of a broken connection.
+            Message::Frame(_) | Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) => {}
+        }
+    }
+
+    fn on_handshake_message(&mut self, link: LinkId, message: Message) {
+        let Some(handshake) = self.handshakes.get(link) else {
+            return;
+        };
+        match (message, handshake.proposed()) {
+            (Message::Hello(hello), None) => {
+                let peer = handshake.peer().clone();
+                self.on_hello(link, &peer, &hello);
+            }
+            (Message::Welcome(welcome), Some(proposed)) => {
+                self.on_welcome(link, proposed, &welcome);
+            }
+            (Message::Refuse(refusal), Some((member, _))) => {
+                self.on_refused(link, member, &refusal);
+            }
+            (Message::Goodbye(goodbye), _) => self.on_goodbye(link, goodbye),
+            (Message::Hello(_), Some(_))
+            | (Message::Welcome(_) | Message::Refuse(_), None)
+            | (Message::Frame(_), _) => self.close_for_protocol(link, Rejection::BeforeHello),
+        }
+    }
+
+    /// A message for another machine proves that the peer is alive, and that both ends completed the handshake.
+    pub(super) fn on_heard(&mut self, link: LinkId) {
+        if self.links.is_open(link) {
+            self.on_link_heard(link);
+        } else if self.handshakes.get(link).is_some() {
+            self.close_for_protocol(link, Rejection::BeforeHello);
+        }
+    }
+
+    fn on_frame(&mut self, link: LinkId, frame: Frame) {
+        self.on_link_heard(link);
+        if frame.prune {
+            self.dissemination.set_eager(link, false);
+        }
+        if !frame.records.is_empty() || !frame.reports.is_empty() {
+            self.on_updates(link, &frame.records, &frame.reports);
+        }
+        let frames = &mut self.frames;
+        self.dissemination
+            .on_announced(&mut self.context, link, &frame.have, |key| {
+                frames.on_announced_there(link, key);
+            });
+        for key in self
+            .dissemination
+            .on_graft(&self.context, link, &frame.graft)
+        {
+            self.frames.update(link, key);
+        }
+        self.on_gone(&frame.gone);
+        // Each step of a reconciliation may cost a look at the whole view.
+        for step in frame.sync.into_iter().take(SYNCS_MAX) {
+            self.on_sync(link, step);
+        }
+        if let Some(hash) = frame.hash {
+            self.on_hash(link, hash);
+        }
+    }
+
+    /// Reports that a message of a neighbour was rejected, unless the connection closed meanwhile.
+    pub(super) fn report_rejected(&mut self, link: LinkId, reason: Rejection) {
+        if let Some(from) = self.peer_of(link) {
+            self.context.report(Event::Rejected { from, reason });
+        }
+    }
+
+    /// The peer of a connection, unless it closed.
+    pub(super) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
+        let linked = self.links.get(link).map(Link::peer);
+        let greeted = || self.handshakes.get(link).map(|held| held.peer());
+        linked.or_else(greeted).cloned()
+    }
+}
+
+/// Updates.
+impl Gossip {
+    /// Updates that were broadcast.
+    fn on_updates(&mut self, link: LinkId, records: &[Arc<Record>], reports: &[AgedReport]) {
+        let (mut useful, mut repeated) = (false, false);
+        let received = Dissemination::merge_records(&mut self.context, records);
+        for (record, received) in records.iter().zip(received) {
+            let (applied, key) = self.on_record(record, received, link);
+            let (new, again) = self.weigh(key, applied, link);
+            (useful, repeated) = (useful || new, repeated || again);
+            self.relay(key, applied, link);
+        }
+        for report in reports {
+            let (applied, key) = self.take_report(report, link);
+            let (new, again) = self.weigh(key, applied, link);
+            (useful, repeated) = (useful || new, repeated || again);
+            self.relay(key, applied, link);
+        }
+        if useful {
+            self.dissemination.set_eager(link, true);
+        } else if repeated {
+            self.dissemination.set_eager(link, false);
+            self.frames.prune(link);
+        }
+    }
+
+    fn weigh(&mut self, key: Option<Key>, applied: Applied, link: LinkId) -> (bool, bool) {
+        key.map_or((false, false), |key| {
+            self.dissemination.weigh(key, applied, link)
+        })
+    }
+
+    /// Updates that came by anti-entropy, to be broadcast or not.
+    fn on_pushed(
+        &mut self,
+        link: LinkId,
+        records: &[Arc<Record>],
+        reports: &[AgedReport],
+        broadcast: bool,
+    ) {
+        let received = Dissemination::merge_records(&mut self.context, records);
+        for (record, received) in records.iter().zip(received) {
+            let (applied, key) = self.on_record(record, received, link);
+            self.on_pushed_value(link, key, applied, broadcast);
+        }
+        for report in reports {
+            let (applied, key) = self.take_report(report, link);
+            self.on_pushed_value(link, key, applied, broadcast);
+        }
+    }
+
+    fn on_pushed_value(
+        &mut self,
+        link: LinkId,
+        key: Option<Key>,
+        applied: Applied,
+        broadcast: bool,
+    ) {
+        if let (Some(key), Applied::Newer) = (key, applied) {
+            self.dissemination.clear_provenance(key);
+        }
+        if broadcast {
+            self.relay(key, applied, link);
+        }
+    }
+
+    /// Passes a new value on; what the neighbour has shown to hold need not be announced to it.
+    fn relay(&mut self, key: Option<Key>, applied: Applied, from: LinkId) {
+        let Some(key) = key else { return };
+        self.frames.on_held_there(from, key);
+        if applied == Applied::Newer {
+            self.broadcast(key, Some(from));
+        }
+    }
+
+    /// A record was received. Returns what the view did with it, and the key it is held under.
+    fn on_record(
+        &mut self,
+        record: &Arc<Record>,
+        received: Received,
+        from: LinkId,
+    ) -> (Applied, Option<Key>) {
+        match received {
+            Received::Own => (self.on_own_record(record, from), None),
+            Received::Unmerged(why) => (self.on_unmerged(why, from), None),
+            Received::Merged(merged) => {
+                if merged.applied == Applied::Newer {
+                    self.on_renewed(&merged);
+                    self.on_view_changed(merged.key, merged.before);
+                }
+                (merged.applied, Some(merged.key))
+            }
+        }
+    }
+
+    fn on_unmerged(&mut self, why: Unmerged, from: LinkId) -> Applied {
+        let (reason, applied) = match why {
+            Unmerged::CounterTooHigh => (Rejection::CounterTooHigh, Applied::Older),
+            Unmerged::TooMany => (Rejection::TooMany, Applied::Full),
+        };
+        self.report_rejected(from, reason);
+        applied
+    }
+
+    /// A member published something newer than this view held.
+    fn on_renewed(&mut self, merged: &Merged) {
+        let (member, record) = (merged.key.member(), &merged.record);
+        let (id, rank) = (record.id().clone(), record.rank());
+        let (epoch, leaves) = (rank.epoch, rank.leaving);
+        let was = self.status(member);
+        let reborn = merged.is_reborn();
+        let known = merged.replaced.is_some();
+        let remains_gone = was == Status::Left && leaves;
+        self.members
+            .on_renewed(&self.context, member, known, reborn, remains_gone);
+        if reborn {
+            self.dialer.reset_back_off(member);
+        }
+        if leaves {
+            if was != Status::Left {
+                self.set_status(member, Status::Left);
+                self.verdict.acquit(member);
+                self.self_record.clear_edge(member);
+                self.members.on_left(&mut self.context, member);
+                self.context.report(Event::PeerLeft { id });
+            }
+        } else if reborn || was == Status::Left {
+            self.set_status(member, Status::Alive);
+            self.members.on_returned(&mut self.context, member);
+            self.verdict.acquit(member);
+            self.context.report(Event::PeerUp { id, epoch });
+        } else if was == Status::Down {
+            // It published after it was declared down: it has the time of a suspect to be heard.
+            self.set_status(member, Status::Suspect);
+            self.members.on_returned(&mut self.context, member);
+            self.verdict.on_returned(&mut self.context, member);
+            self.context.report(Event::PeerUp { id, epoch });
+        } else if merged.is_updated() {
+            self.context.report(Event::PeerUpdated { id });
+        }
+        if reborn || leaves {
+            self.overlay.schedule(&mut self.context);
+        }
+        self.verdict.schedule(&mut self.context);
+    }
+
+    /// Merges a received report. Returns the outcome and the key it is held under.
+    fn take_report(&mut self, aged: &AgedReport, from: LinkId) -> (Applied, Option<Key>) {
+        if let Err(why) = Dissemination::check_report(aged) {
+            return (self.on_unmerged(why, from), None);
+        }
+        if aged.report.reporter == *self.id() {
+            return (self.on_own_report(&aged.report, from), None);
+        }
+        let (applied, key, before) = match Dissemination::merge_report(&mut self.context, aged) {
+            Ok(merged) => merged,
+            Err(why) => return (self.on_unmerged(why, from), None),
+        };
+        if applied == Applied::Newer {
+            self.on_view_changed(key, before);
+            if self.status(key.member()) == Status::Down {
+                self.members.assume_reachable(key.member());
+            }
+            self.verdict.schedule(&mut self.context);
+        }
+        (applied, Some(key))
+    }
+
+    /// The view changed under a key; `before` was its hash.
+    pub(super) fn on_view_changed(&mut self, key: Key, before: u64) {
+        self.anti_entropy.on_changed(&self.context, key, before);
+        self.dissemination.on_changed(&mut self.context, key);
+    }
+
+    /// An announced update has not arrived: requests it from the next link that announced it.
+    pub(super) fn request_missing(&mut self, key: Key) {
+        let (links, silence) = (&self.links, &self.silence);
+        let is_alive = |link| links.is_open(link) && !silence.is_silent(link);
+        let request = self
+            .dissemination
+            .on_missing(&mut self.context, key, is_alive);
+        if let Some((link, id)) = request {
+            self.frames.graft(link, id);
+        }
+    }
+
+    /// A neighbour passes on the records of members that it holds for gone. That counts for members of which this node
+    /// holds no record: of others it knows better.
+    fn on_gone(&mut self, gone: &[Gone]) {
+        for Gone { id, age } in gone {
+            if self.context.topology.record(id).is_some() {
+                continue;
+            }
+            if let Some(member) = Dissemination::place_of(&mut self.context, id) {
+                self.members.on_reported_gone(&self.context, member, *age);
+                self.verdict.schedule(&mut self.context);
+            }
+        }
+    }
+}
+
+/// Anti-entropy.
+impl Gossip {
+    fn begin_sync(&mut self, link: LinkId) {
+        if let Some(step) = self.anti_entropy.begin(&self.context, link) {
+            self.frames.sync(link, step);
+        }
+    }
+
+    fn on_hash(&mut self, link: LinkId, theirs: u64) {
+        match self.anti_entropy.on_hash(&self.context, link, theirs) {
+            Answer::None => {}
+            Answer::Push(keys) => self.push(link, keys),
+            Answer::Sync(step) => self.frames.sync(link, step),
+            Answer::Hash => self.frames.hash(link),
+        }
+    }
+
+    fn push(&mut self, link: LinkId, keys: Vec<Key>) {
+        for key in keys {
+            self.frames.push(link, key);
+        }
+    }
+
+    fn on_sync(&mut self, link: LinkId, step: Sync) {
+        let asks = matches!(step, Sync::Sketch(_) | Sync::Larger(_) | Sync::Want(_));
+        if asks && self.frames.is_syncing(link) {
+            return;
+        }
+        match step {
+            Sync::Sketch(cells) => match AntiEntropy::compare(&self.context, &cells) {
+                Err(larger) => self.frames.sync(link, larger),
+                Ok(found) => {
+                    let ours = found.ours.into_iter().collect();
+                    self.push(link, AntiEntropy::keys_of(&self.context, &ours));
+                    if !found.theirs.is_empty() {
+                        self.frames.sync(link, Sync::Want(found.theirs));
+                    }
+                }
+            },
+            Sync::Larger(0) => self.frames.snapshot(link, true),
+            Sync::Larger(cells) => {
+                let sketch = AntiEntropy::sketch_of(&self.context, cells);
+                self.frames.sync(link, sketch);
+            }
+            Sync::Want(digests) => {
+                let wanted: BTreeSet<u64> = digests.into_iter().collect();
+                self.push(link, AntiEntropy::keys_of(&self.context, &wanted));
+            }
+            Sync::Push { records, reports } => self.on_pushed(link, &records, &reports, true),
+            Sync::Snapshot {
+                records,
+                reports,
+                last,
+                reply,
+            } => {
+                // A newcomer's contact has told all others already; what a snapshot brings may be new to this node's
+                // other neighbours all the same.
+                let broadcast = reply || self.links.open_count() > 1;
+                self.on_pushed(link, &records, &reports, broadcast);
+                if last && reply {
+                    self.frames.snapshot(link, false);
+                }
+            }
+        }
+    }
+}

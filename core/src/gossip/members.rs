@@ -1,0 +1,457 @@
+//! Members: the life of each member in this view, beside its record.
+//!
+//! ```text
+//!   (unknown) ──record──► Alive ──no path──► Suspect ──evidence too old──► Down ──forgotten──► (unknown)
+//!                           ▲  ▲────path─────────┘                          │
+//!                           └──────────── path, or a newer record ──────────┘
+//!   any ──record that leaves──► Left ──newer epoch──► Alive
+//! ```
+//!
+//! A view of thousands keeps four bytes for every member: when something new was last learnt from it. More is kept of
+//! the members alone that are not plainly alive, or that this node was linked to or dialled.
+
+use super::config::MAINTAIN_INTERVAL;
+use super::context::Context;
+use super::timer::Timer;
+use super::view::Status;
+use crate::paged::Paged;
+use crate::sabotage::Switch;
+use crate::size::held;
+use crate::time::{Duration, Instant};
+use crate::topology::Handle;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A forgotten member that a report still names when its place is to be freed keeps it for this share of the time until
+/// members are forgotten, and then again.
+const STILL_NAMED_SHARE: u32 = 8;
+
+/// When something new was last learnt from a member itself.
+///
+/// In milliseconds, modulo 2^32: after 49 days without news a member looks recent for a moment, and a death that falls
+/// into that moment is noticed seconds later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LastUpdate(u32);
+
+impl LastUpdate {
+    const fn new(at: Instant) -> Self {
+        Self(at.as_millis() as u32)
+    }
+
+    fn at(self, now: Instant) -> Instant {
+        let now = now.as_millis();
+        let age = (now as u32).wrapping_sub(self.0);
+        Instant::from_millis(now.saturating_sub(age.into()))
+    }
+}
+
+/// State of a member that is not plainly alive, or that this node has linked to or dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Member {
+    status: Status,
+    /// When this node last heard it on a link that closed.
+    heard: Option<Instant>,
+    /// The highest session of the connections with it.
+    session: u32,
+    /// The member is down, but it published something since, or members that were lost together with it are back: its
+    /// ring edges count again unless they are reported down.
+    assumed_reachable: bool,
+    /// When it is forgotten, if it is down or left. For other members: when the neighbours that know of its loss forget
+    /// it, which counts if this node loses it too before it hears from it.
+    forget_at: Option<Instant>,
+}
+
+impl Member {
+    /// A member that is alive, and that this node never interacted with.
+    const DEFAULT: Self = Self {
+        status: Status::Alive,
+        heard: None,
+        session: 0,
+        assumed_reachable: false,
+        forget_at: None,
+    };
+}
+
+/// A step of forgetting a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forgetting {
+    /// The member counts nowhere any more; its place is kept, so that outdated news does not bring it back.
+    Retire,
+    /// Its place is free.
+    Release,
+}
+
+/// The members of one view.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Members {
+    /// By handle.
+    last_updates: Paged<LastUpdate>,
+    members: BTreeMap<Handle, Member>,
+    /// The members that are down and not forgotten.
+    down: BTreeSet<Handle>,
+}
+
+/// Status.
+impl Members {
+    /// A view that holds the node itself, whose handle is 0.
+    pub(super) fn new(now: Instant) -> Self {
+        let mut last_updates = Paged::new();
+        last_updates.push(LastUpdate::new(now));
+        Self {
+            last_updates,
+            members: BTreeMap::new(),
+            down: BTreeSet::new(),
+        }
+    }
+
+    fn get(&self, member: Handle) -> &Member {
+        self.members.get(&member).unwrap_or(&Member::DEFAULT)
+    }
+
+    fn change(&mut self, member: Handle, change: impl FnOnce(&mut Member)) {
+        change(self.members.entry(member).or_insert(Member::DEFAULT));
+    }
+
+    pub(super) fn status(&self, context: &Context, member: Handle) -> Status {
+        if context.topology.is_well(member) {
+            return Status::Alive;
+        }
+        self.get(member).status
+    }
+
+    /// Sets a member's status; nothing is kept of a member that is plainly alive.
+    pub(super) fn set_status(&mut self, member: Handle, status: Status) {
+        if status != Status::Alive || self.members.contains_key(&member) {
+            self.change(member, |member| member.status = status);
+        }
+    }
+
+    /// A member is declared down.
+    pub(super) fn on_down(&mut self, context: &mut Context, member: Handle) {
+        self.down.insert(member);
+        self.change(member, |member| member.assumed_reachable = false);
+        self.forget_in_time(context, member);
+    }
+
+    /// A path leads to a member again that was down. Returns whether members that were lost together with it are assumed
+    /// reachable from now on.
+    pub(super) fn on_found(&mut self, context: &mut Context, member: Handle) -> bool {
+        self.on_returned(context, member);
+        let assumed = self.assume_reachable_those_lost_with(context, member);
+        self.change(member, |member| member.forget_at = None);
+        assumed
+    }
+
+    /// A member is no longer down or gone.
+    pub(super) fn on_returned(&mut self, context: &mut Context, member: Handle) {
+        self.down.remove(&member);
+        context.timers.cancel(&Timer::Forget(member));
+    }
+
+    /// A member left the mesh.
+    pub(super) fn on_left(&mut self, context: &mut Context, member: Handle) {
+        self.down.remove(&member);
+        self.forget_in_time(context, member);
+    }
+
+    /// A path leads to a member; that other nodes lost it counts no more.
+    pub(super) fn on_reached(&mut self, member: Handle) {
+        self.change(member, |member| member.forget_at = None);
+    }
+
+    /// The handshake with a member is complete.
+    pub(super) fn on_linked(&mut self, member: Handle) {
+        self.change(member, |member| {
+            if member.status == Status::Alive {
+                member.forget_at = None;
+            }
+        });
+    }
+
+    /// A member published something newer than this view held. It is `reborn` if the publication is of a later start,
+    /// and `remains_gone` if it had left and still leaves.
+    pub(super) fn on_renewed(
+        &mut self,
+        context: &Context,
+        member: Handle,
+        was_known: bool,
+        reborn: bool,
+        remains_gone: bool,
+    ) {
+        self.refresh(context, member, context.now);
+        if let Some(member) = self.members.get_mut(&member) {
+            if reborn && was_known {
+                member.session = 0;
+            }
+            if was_known && !remains_gone {
+                member.forget_at = None;
+            }
+        }
+    }
+
+    /// A member that is down published something: the report of its neighbours may be outdated.
+    pub(super) fn assume_reachable(&mut self, member: Handle) {
+        self.change(member, |member| member.assumed_reachable = true);
+    }
+
+    /// A member returned that had not died, so members lost within `down_after` of it may not have died either: they were
+    /// probably behind the same partition. Their ring edges count again; the dead among them are accused by their ring
+    /// neighbours. Returns whether there are such members.
+    fn assume_reachable_those_lost_with(&mut self, context: &Context, member: Handle) -> bool {
+        let Some(lost) = self.get(member).forget_at else {
+            return false;
+        };
+        let window = context.tuning().down_after;
+        let together = |at: Instant| at.since(lost).max(lost.since(at)) <= window;
+        let mut found = false;
+        for other in &self.down {
+            let Some(other) = self.members.get_mut(other) else {
+                continue;
+            };
+            if !other.assumed_reachable && other.forget_at.is_some_and(together) {
+                other.assumed_reachable = true;
+                found = true;
+            }
+        }
+        found
+    }
+
+    /// Resets a member to the default: its place is free.
+    pub(super) fn reset(&mut self, context: &Context, member: Handle) {
+        self.refresh(context, member, context.now);
+        self.members.remove(&member);
+    }
+}
+
+/// Forgetting.
+impl Members {
+    /// A member is down or left: it is forgotten `forget_after` from now, or when the nodes forget it that lost it first.
+    fn forget_in_time(&mut self, context: &mut Context, member: Handle) {
+        let whole = context.after(context.tuning().forget_after);
+        let at = self.get(member).forget_at;
+        let at = at.map_or(whole, |at| at.min(whole));
+        self.change(member, |member| member.forget_at = Some(at));
+        let at = at.max(context.at_once());
+        context.timers.set(Timer::Forget(member), at);
+    }
+
+    /// A neighbour lost a member this long ago of which this view holds no record.
+    pub(super) fn on_reported_gone(&mut self, context: &Context, member: Handle, age: Duration) {
+        // Counted forwards: this node's clock may not reach back that far.
+        let left = context.tuning().forget_after.saturating_sub(age);
+        let at = context.after(left);
+        self.change(member, |member| member.forget_at = Some(at));
+    }
+
+    /// The time has come to forget a member. Members are forgotten in two steps, so that outdated news does not bring them
+    /// back.
+    pub(super) fn on_forget(&mut self, context: &Context, member: Handle) -> Option<Forgetting> {
+        if !matches!(self.status(context, member), Status::Down | Status::Left) {
+            return None;
+        }
+        let retired = context.topology.slot(member)?.retired;
+        self.down.remove(&member);
+        Some(if retired {
+            Forgetting::Release
+        } else {
+            Forgetting::Retire
+        })
+    }
+
+    /// A retired member keeps its place until no node can need it. A node that learnt of the member last, from the last
+    /// node that still knew it, needs the accusations of others until it finds out for itself: its own ring edge missing
+    /// at two reconciliations, and the time of a suspect; three times that, since it may have passed
+    /// the record on. Returns whether the place is kept.
+    pub(super) fn keep_place(&self, context: &mut Context, member: Handle) -> bool {
+        if context.has(Switch::Resurrects) {
+            return false;
+        }
+        let found_out = 2 * MAINTAIN_INTERVAL + context.tuning().down_after;
+        let wait = context.tuning().forget_after.max(3 * found_out);
+        let at = context.after(wait);
+        context.timers.set(Timer::Forget(member), at);
+        true
+    }
+
+    /// A retired member is still named or linked: its place is kept for a while more.
+    pub(super) fn keep_place_longer(&self, context: &mut Context, member: Handle) {
+        let share = context.tuning().forget_after / STILL_NAMED_SHARE;
+        let at = context.after(share.max(MAINTAIN_INTERVAL));
+        context.timers.set(Timer::Forget(member), at);
+    }
+}
+
+/// Evidence and sessions.
+impl Members {
+    /// Something new was learnt from a member itself.
+    pub(super) fn refresh(&mut self, context: &Context, member: Handle, at: Instant) {
+        let now = LastUpdate::new(context.now);
+        *self.last_updates.reach(member as usize, now) = LastUpdate::new(at);
+    }
+
+    /// When something new was last learnt from a member itself, to the millisecond; it is not down before this is old.
+    pub(super) fn last_update(&self, context: &Context, member: Handle) -> Instant {
+        let update = self.last_updates.get(member as usize);
+        update.map_or(context.now, |update| update.at(context.now))
+    }
+
+    /// A link closed on which a member was last heard at this time.
+    pub(super) fn on_link_closed(&mut self, member: Handle, heard: Instant) {
+        self.change(member, |member| {
+            member.heard = member.heard.max(Some(heard))
+        });
+    }
+
+    /// The next session of a connection with a member, above all that this node knows.
+    pub(super) fn begin_session(&mut self, member: Handle) -> u32 {
+        let session = self.get(member).session.saturating_add(1);
+        self.change(member, |member| member.session = session);
+        session
+    }
+
+    /// A session of a connection with a member is known.
+    pub(super) fn note_session(&mut self, member: Handle, session: u32) {
+        self.change(member, |member| {
+            member.session = member.session.max(session)
+        });
+    }
+
+    /// A member started again: sessions count from 0.
+    pub(super) fn reset_sessions(&mut self, member: Handle) {
+        self.change(member, |member| member.session = 0);
+    }
+}
+
+/// Reading.
+impl Members {
+    /// The members that are down and not forgotten.
+    pub(super) const fn down(&self) -> &BTreeSet<Handle> {
+        &self.down
+    }
+
+    /// The members that are down, and whose ring edges do not count.
+    pub(super) fn unreachable(&self) -> impl Iterator<Item = Handle> + '_ {
+        let down = self.down.iter().copied();
+        down.filter(|member| !self.get(*member).assumed_reachable)
+    }
+
+    /// The members that this view holds for alive or suspect, and that neighbours lost. Their ring edges do not count
+    /// unless a node hears them: their ring neighbours may not know of them.
+    pub(super) fn reported_gone(&self) -> impl Iterator<Item = Handle> + '_ {
+        let gone = self.members.iter().filter(|(_, member)| {
+            member.forget_at.is_some() && matches!(member.status, Status::Alive | Status::Suspect)
+        });
+        gone.map(|(member, _)| *member)
+    }
+
+    /// When this node last heard a member on a link that closed.
+    pub(super) fn heard(&self, member: Handle) -> Option<Instant> {
+        self.get(member).heard
+    }
+
+    /// For how long a member has been down or gone, here or, if this node knows nothing else of it, elsewhere.
+    pub(super) fn gone_for(&self, context: &Context, member: Handle) -> Option<Duration> {
+        let member = self.members.get(&member)?;
+        if member.assumed_reachable {
+            return None;
+        }
+        let left = member.forget_at? - context.now;
+        Some(context.tuning().forget_after.saturating_sub(left))
+    }
+
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        held::<LastUpdate>(self.last_updates.len())
+            + held::<(Handle, Member)>(self.members.len())
+            + held::<Handle>(self.down.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gossip::tests::context::{context, learn};
+
+    fn lose(members: &mut Members, context: &mut Context, member: Handle) {
+        members.set_status(member, Status::Down);
+        context.topology.set_well(member, false);
+        members.on_down(context, member);
+    }
+
+    #[test]
+    fn the_last_update_is_known_to_the_millisecond_beyond_what_its_counter_holds() {
+        let mut context = context();
+        let mut members = Members::new(context.now);
+        let at = Instant::from_millis;
+        context.now = at(9_000);
+        members.refresh(&context, 3, at(5_000));
+        assert_eq!(members.last_update(&context, 3), at(5_000));
+        let late = u64::from(u32::MAX) + 10;
+        context.now = at(late + 700);
+        members.refresh(&context, 3, at(late));
+        assert_eq!(members.last_update(&context, 3), at(late));
+    }
+
+    #[test]
+    fn a_member_that_is_down_is_forgotten_in_time_unless_it_returns() {
+        let mut context = context();
+        let member = learn(&mut context, 1);
+        let mut members = Members::new(context.now);
+        assert_eq!(members.on_forget(&context, member), None);
+        lose(&mut members, &mut context, member);
+        let at = context.after(context.tuning().forget_after);
+        assert_eq!(context.timers.next(), Some(at));
+        assert_eq!(
+            members.on_forget(&context, member),
+            Some(Forgetting::Retire)
+        );
+        context.topology.retire(member);
+        assert_eq!(
+            members.on_forget(&context, member),
+            Some(Forgetting::Release)
+        );
+        members.on_returned(&mut context, member);
+        assert_eq!(context.timers.next(), None);
+    }
+
+    #[test]
+    fn a_member_that_neighbours_lost_first_is_forgotten_when_they_forget_it() {
+        let mut context = context();
+        let member = learn(&mut context, 1);
+        let mut members = Members::new(context.now);
+        let age = context.tuning().forget_after / 2;
+        members.on_reported_gone(&context, member, age);
+        assert!(members.reported_gone().eq([member]));
+        context.now += Duration::from_secs(1);
+        lose(&mut members, &mut context, member);
+        let left = age - Duration::from_secs(1);
+        assert_eq!(context.timers.next(), Some(context.after(left)));
+        assert_eq!(
+            members.gone_for(&context, member),
+            Some(age + Duration::from_secs(1))
+        );
+    }
+
+    #[test]
+    fn members_lost_together_are_assumed_reachable_when_one_returns() {
+        let mut context = context();
+        let [one, other, earlier] = [1, 2, 3].map(|index| learn(&mut context, index));
+        let mut members = Members::new(context.now);
+        lose(&mut members, &mut context, earlier);
+        context.now += 2 * context.tuning().down_after;
+        lose(&mut members, &mut context, one);
+        lose(&mut members, &mut context, other);
+        assert!(members.on_found(&mut context, one));
+        assert!(members.unreachable().eq([earlier]));
+        assert!(members.down().iter().copied().eq([other, earlier]));
+    }
+
+    #[test]
+    fn sessions_rise_until_the_member_starts_again() {
+        let mut members = Members::new(Instant::ZERO);
+        members.note_session(1, 7);
+        members.note_session(1, 3);
+        assert_eq!(members.begin_session(1), 8);
+        members.reset_sessions(1);
+        assert_eq!(members.begin_session(1), 1);
+    }
+}

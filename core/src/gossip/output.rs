@@ -1,0 +1,568 @@
+//! Outgoing values, dials and farewells: what this node publishes, which members it dials, and which links it closes.
+
+use super::bootstrap::JOIN_STAGGER;
+use super::dialer::{Dial, Purpose};
+use super::dissemination::Dissemination;
+use super::frame_builder::Route;
+use super::handshake;
+use super::links::Link;
+use super::message::{Goodbye, Refusal, RefusalReason};
+use super::self_record::{Claim, Succession};
+use super::timer::Timers;
+use super::{
+    Address, DialId, Event, Gossip, LinkEnd, LinkId, Message, Neighbourhood, Output, Phase,
+    Rejection, Status, Switch, Ticket,
+};
+use crate::identity::NodeId;
+use crate::time::{Duration, Instant};
+use crate::topology::Applied;
+use crate::topology::Handle;
+use crate::topology::publication::Key;
+use crate::topology::record::{Rank, Record, Report};
+use core::net::SocketAddr;
+use std::sync::Arc;
+
+/// How long a busy or full member is not dialled again.
+const REFUSED_FOR: Duration = Duration::from_millis(500);
+
+/// Publishing and sending.
+impl Gossip {
+    /// Publishes what this step changed: the record once, the report once.
+    pub(super) fn publish(&mut self) {
+        let me = self.context.me;
+        if let Some(before) = self.self_record.publish_record(&mut self.context) {
+            self.on_view_changed(Key::Record(me), before);
+            self.broadcast(Key::Record(me), None);
+        }
+        // An isolated node accuses no member, for a while.
+        if self.local_health.held_until(&self.context).is_none()
+            && let Some(before) = self.self_record.publish_report(&mut self.context)
+        {
+            self.on_view_changed(Key::EdgeReport(me), before);
+            self.broadcast(Key::EdgeReport(me), None);
+            self.verdict.schedule(&mut self.context);
+        }
+    }
+
+    /// Sends the current value of a key to all neighbours but one: its value on eager links, its name on others.
+    pub(super) fn broadcast(&mut self, key: Key, except: Option<LinkId>) {
+        let schedule = Dissemination::schedule(&self.context, key);
+        let links = self.links.iter().zip(self.silence.iter());
+        let links = links.zip(self.dissemination.iter());
+        let routes = links.map(|(((id, link), (_, silent)), (_, eager))| {
+            let route = if !link.is_open() || Some(id) == except {
+                Route::None
+            } else if eager && !silent {
+                Route::Value
+            } else {
+                Route::Name
+            };
+            (id, route)
+        });
+        let anti_entropy = &mut self.anti_entropy;
+        // Too much to announce: the next heartbeat's hash says so.
+        self.frames
+            .broadcast(key, schedule, routes, |link| anti_entropy.forget_hash(link));
+    }
+
+    /// Sends heartbeats on the links whose turn has come.
+    pub(super) fn send_heartbeats(&mut self, due: Instant) {
+        let open = self.links.open_count();
+        for _ in 0..self.heartbeat.on_due(&mut self.context, due, open) {
+            let Some(link) = self.heartbeat.next(|last| self.links.next_open(last)) else {
+                return;
+            };
+            let hash = self.anti_entropy.hash_is_due(&self.context, link);
+            self.frames.heartbeat(link, hash);
+        }
+    }
+
+    /// Sends what is due on each link.
+    pub(super) fn flush(&mut self) {
+        let anti_entropy = &mut self.anti_entropy;
+        self.frames.flush(
+            &mut self.context,
+            &self.links,
+            &self.members,
+            |context, link| anti_entropy.on_hash_sent(context, link),
+        );
+    }
+
+    /// Sends everything on every link.
+    fn flush_now(&mut self) {
+        let anti_entropy = &mut self.anti_entropy;
+        self.frames.flush_now(
+            &mut self.context,
+            &self.links,
+            &self.members,
+            |context, link| anti_entropy.on_hash_sent(context, link),
+        );
+    }
+}
+
+/// Values under the node's own id.
+impl Gossip {
+    /// A record under the node's own id.
+    pub(super) fn on_own_record(&mut self, heard: &Arc<Record>, from: LinkId) -> Applied {
+        let same = heard == self.record();
+        let me = Key::Record(self.context.me);
+        match self.self_record.claim(&self.context, heard) {
+            Claim::Known => {}
+            Claim::Outdated => self.frames.push(from, me),
+            Claim::Newer => self.on_newer_self(heard, false),
+            Claim::Forged if self.context.has(Switch::AdoptsLie) => {
+                let before = self.self_record.adopt(&mut self.context, heard);
+                self.on_view_changed(me, before);
+            }
+            Claim::Forged => {
+                let from = self.peer_of(from);
+                self.self_record.refute(&mut self.context, heard, from);
+            }
+        }
+        if same { Applied::Same } else { Applied::Older }
+    }
+
+    /// A report under the node's own id.
+    pub(super) fn on_own_report(&mut self, heard: &Arc<Report>, from: LinkId) -> Applied {
+        let same = self.context.topology.report(self.id()) == Some(heard);
+        if self.self_record.refute_report(&self.context, heard) {
+            self.report_rejected(from, Rejection::ForgedReport);
+        }
+        if same { Applied::Same } else { Applied::Older }
+    }
+
+    /// A newer machine, or an earlier start of this node, holds the node's id. It is another machine if it `greets` this
+    /// node itself.
+    pub(super) fn on_newer_self(&mut self, heard: &Record, greets: bool) {
+        match self.self_record.succession(&self.context, heard, greets) {
+            Succession::Stays => {}
+            Succession::Raises(above) => self.self_record.raise_epoch(&mut self.context, above),
+            Succession::GivesUp => self.give_up_id(heard.rank()),
+        }
+    }
+
+    pub(super) fn on_stored(&mut self, ticket: Ticket) {
+        if self.self_record.on_stored(ticket) {
+            self.bootstrap.schedule_at_once(&mut self.context);
+        }
+    }
+}
+
+/// Dials.
+impl Gossip {
+    pub(super) fn dial(&mut self, purpose: Purpose, address: Address, peer: Option<Handle>) {
+        if self.self_record.phase() != Phase::Leaving {
+            self.dialer.begin(&mut self.context, purpose, address, peer);
+        }
+    }
+
+    /// Dials a member, if it can be dialled.
+    pub(super) fn dial_member(&mut self, purpose: Purpose, member: Handle) {
+        let learnt = match purpose {
+            Purpose::Ring | Purpose::Probe | Purpose::RandomLink | Purpose::Requested => true,
+            Purpose::Seed(_) | Purpose::Referral | Purpose::Redial | Purpose::Renewal => false,
+        };
+        if learnt && !self.bootstrap.discovers() {
+            return;
+        }
+        let slot = self.context.topology.slot(member);
+        let record = slot.and_then(|slot| slot.record);
+        if let Some(address) = record.and_then(|record| record.content().address) {
+            self.dial(purpose, Address::Socket(address), Some(member));
+        }
+    }
+
+    /// Dials the requested members that have no link, unless that failed recently.
+    pub(super) fn dial_requested(&mut self) {
+        let near = Neighbourhood {
+            members: &self.members,
+            links: &self.links,
+            silence: &self.silence,
+            dialer: &self.dialer,
+        };
+        for member in self.overlay.requested_missing(&self.context, &near) {
+            self.dial_member(Purpose::Requested, member);
+        }
+    }
+
+    /// Reconciles links with the rings: dials missing neighbours and closes links without a purpose.
+    pub(super) fn reconcile_links(&mut self) {
+        let near = self.neighbourhood();
+        let needed = self.overlay.ring_links(&self.context, &near);
+        for member in needed.dial() {
+            self.dial_member(Purpose::Ring, *member);
+        }
+        if !needed.is_complete() && self.dialer.len() > 0 {
+            self.overlay.schedule_next_candidate(&mut self.context);
+        }
+        if needed.is_complete() && self.bootstrap.discovers() {
+            let reported = |member| self.self_record.edge(member).is_some();
+            let near = self.neighbourhood();
+            let unneeded = self
+                .overlay
+                .unneeded(&self.context, &near, &needed, reported);
+            for link in unneeded {
+                self.say_goodbye(link, Goodbye::Surplus);
+            }
+        }
+    }
+
+    fn neighbourhood(&self) -> Neighbourhood<'_> {
+        Neighbourhood {
+            members: &self.members,
+            links: &self.links,
+            silence: &self.silence,
+            dialer: &self.dialer,
+        }
+    }
+
+    pub(super) fn replace_random_link(&mut self) {
+        let near = Neighbourhood {
+            members: &self.members,
+            links: &self.links,
+            silence: &self.silence,
+            dialer: &self.dialer,
+        };
+        if let Some(member) = self.overlay.on_random_due(&mut self.context, &near) {
+            self.dial_member(Purpose::RandomLink, member);
+        }
+    }
+
+    /// Looks everything over: reported edges, links, unknown ids, requested links.
+    pub(super) fn maintain(&mut self) {
+        self.overlay.schedule_maintenance(&mut self.context);
+        self.tidy_edges();
+        for member in self.overlay.unlinked_twice(&self.context, &self.links) {
+            let heard = self.last_heard(member);
+            self.self_record.set_edge(member, true, heard);
+        }
+        self.release_unknown();
+        self.reconcile_links();
+        self.dial_requested();
+    }
+
+    /// Takes back what need not be reported any more: edges to members that left, accusations beside the rings, and
+    /// confirmations that no node needs. A report about a forgotten member ends with the second step of forgetting it.
+    fn tidy_edges(&mut self) {
+        let edges = self.self_record.edges();
+        let edges: Vec<(Handle, bool)> = edges.map(|(peer, edge)| (peer, edge.is_down())).collect();
+        let (topology, me) = (&self.context.topology, self.context.me);
+        // While edges of this node are down, its confirmations may be what joins it to the others.
+        let hangs_by_them = edges.iter().any(|(_, down)| *down) || topology.is_accused(me);
+        for (peer, down) in edges {
+            let topology = &self.context.topology;
+            if topology.is_retired(peer) {
+                continue;
+            }
+            let status = self.status(peer);
+            let needless = if down {
+                // Beside the rings it says when a suspect was last heard.
+                !topology.is_ring_edge(me, peer) && status != Status::Suspect
+            } else {
+                let whole = !topology.is_accused(peer) && !hangs_by_them;
+                self.links.open_to(peer).is_none() || (status == Status::Alive && whole)
+            };
+            if !topology.is_known(peer) || status == Status::Left || needless {
+                self.self_record.clear_edge(peer);
+            }
+        }
+    }
+}
+
+/// Requests of the node layer.
+impl Gossip {
+    pub(super) fn on_seeds(&mut self, addresses: Vec<Address>, replace: bool) {
+        if replace {
+            self.dialer.forget_seeds();
+        }
+        self.bootstrap
+            .set_seeds(&mut self.context, addresses, replace);
+    }
+
+    /// Adds and removes seed addresses in one step. An edit that leaves too many is rejected as a whole.
+    pub(super) fn on_edited_seeds(&mut self, add: Vec<Address>, remove: &[Address]) {
+        if let Some(addresses) = self.bootstrap.edited(add, remove) {
+            self.on_seeds(addresses, true);
+        }
+    }
+
+    /// Dials the seed addresses that are due and do not lead to live members.
+    pub(super) fn dial_seeds(&mut self) {
+        if self.self_record.is_raising() {
+            return;
+        }
+        let joining = self.context.topology.len() <= 1;
+        let own = self.record().content().address;
+        for index in 0..self.bootstrap.len() {
+            if !self.bootstrap.is_due(&self.context, index) || self.dialer.is_dialing_seed(index) {
+                continue;
+            }
+            if self.bootstrap.is_settled(&self.context, index, own) {
+                continue;
+            }
+            if joining && self.dialer.has_begun_since(&self.context, JOIN_STAGGER) {
+                break;
+            }
+            if let Some(address) = self.bootstrap.address(index).cloned() {
+                self.dial(Purpose::Seed(index), address, None);
+            }
+        }
+        self.bootstrap.schedule(&mut self.context, joining);
+    }
+
+    pub(super) fn on_discover(&mut self, discovery: bool) {
+        self.bootstrap.set_discovery(discovery);
+        self.overlay.schedule(&mut self.context);
+    }
+
+    /// A link to a member is requested, or no longer.
+    pub(super) fn on_requested(&mut self, peer: &NodeId, requested: bool) {
+        let Some(member) = self.context.topology.handle(peer) else {
+            return;
+        };
+        if self.overlay.request(&self.context, member, requested) {
+            self.dial_requested();
+        }
+    }
+
+    /// A new connection is to replace an open link. A neighbour that cannot be dialled must dial itself.
+    pub(super) fn on_renew(&mut self, link: LinkId) {
+        let open = self.links.get(link).filter(|held| held.is_open());
+        if let Some(member) = open.map(Link::member)
+            && !self.dialer.is_dialing(member)
+            && !self.context.has(Switch::NoRenewal)
+        {
+            self.dial_member(Purpose::Renewal, member);
+        }
+    }
+}
+
+/// The ends of dials.
+impl Gossip {
+    /// A dial ended without a link.
+    pub(super) fn on_dial_ended(&mut self, dial: DialId, why: &str) {
+        let Some(attempt) = self.end_dial(dial) else {
+            return;
+        };
+        match attempt.purpose() {
+            Purpose::Seed(index) => self.bootstrap.on_failed(&mut self.context, index, why),
+            Purpose::Referral => self.bootstrap.schedule_at_once(&mut self.context),
+            Purpose::Ring | Purpose::RandomLink => {
+                let Some(member) = attempt.peer() else {
+                    return;
+                };
+                self.dialer.back_off(&self.context, member);
+                let topology = &self.context.topology;
+                if attempt.purpose() == Purpose::Ring
+                    && self.links.open_to(member).is_none()
+                    && self.status(member) != Status::Left
+                    && topology.is_ring_edge(self.context.me, member)
+                {
+                    let heard = self.last_heard(member);
+                    self.self_record.set_edge(member, true, heard);
+                }
+                self.overlay.schedule_at_once(&mut self.context);
+            }
+            Purpose::Requested => {
+                if let Some(member) = attempt.peer() {
+                    self.dialer.back_off(&self.context, member);
+                }
+            }
+            Purpose::Redial | Purpose::Probe => {}
+            // The link that it was to replace may have closed for it.
+            Purpose::Renewal => self.overlay.schedule_at_once(&mut self.context),
+        }
+    }
+
+    fn end_dial(&mut self, dial: DialId) -> Option<Dial> {
+        let attempt = self.dialer.end(&mut self.context, dial)?;
+        if let Some(link) = attempt.link()
+            && self.handshakes.end(&mut self.context, link).is_some()
+        {
+            self.context.out.push(Output::Close { link });
+        }
+        Some(attempt)
+    }
+
+    /// A dial was answered, and refused.
+    pub(super) fn on_dial_refused(&mut self, dial: DialId, refusal: &Refusal) {
+        let Some(attempt) = self.end_dial(dial) else {
+            return;
+        };
+        let until = self.context.after(REFUSED_FOR);
+        if let (Some(member), Purpose::Ring | Purpose::RandomLink | Purpose::Requested) =
+            (attempt.peer(), attempt.purpose())
+        {
+            self.dialer.back_off_until(member, until);
+            self.overlay.schedule_until(&mut self.context, until);
+        }
+        if matches!(refusal.reason, RefusalReason::Busy | RefusalReason::Full) {
+            self.follow_referral(attempt.purpose(), &refusal.others);
+        }
+        let myself = refusal.reason == RefusalReason::Myself;
+        if myself {
+            let address = attempt.address().clone();
+            self.context.report(Event::DialedMyself { address });
+        }
+        let Purpose::Seed(index) = attempt.purpose() else {
+            return;
+        };
+        if !myself {
+            let why = handshake::explain(&self.context, refusal);
+            self.bootstrap.on_failed(&mut self.context, index, &why);
+        } else if self.bootstrap.on_myself(index) {
+            self.self_record.establish(self.context.now);
+        }
+    }
+
+    /// Tries one of the members that a refusal named and that are not alive here: a newcomer's way in, and the way to the
+    /// rest of the mesh of a part that was cut off.
+    fn follow_referral(&mut self, refused: Purpose, others: &[SocketAddr]) {
+        // A referral that is refused in its turn is followed by a newcomer only: other nodes come back to the seed, or
+        // probe.
+        let follows = match refused {
+            Purpose::Seed(_) | Purpose::Probe => true,
+            Purpose::Referral => self.context.topology.len() <= 1,
+            Purpose::Ring
+            | Purpose::Redial
+            | Purpose::RandomLink
+            | Purpose::Requested
+            | Purpose::Renewal => false,
+        };
+        if !follows || !self.bootstrap.discovers() {
+            return;
+        }
+        let topology = &self.context.topology;
+        let is_alive = |address: SocketAddr| {
+            let mut there = topology
+                .records()
+                .filter(|record| record.content().address == Some(address));
+            there.any(|record| {
+                let member = topology.handle(record.id());
+                member.is_some_and(|member| self.status(member) == Status::Alive)
+            })
+        };
+        let others: Vec<SocketAddr> = others.iter().copied().filter(|it| !is_alive(*it)).collect();
+        if let Some(other) = self.context.random.pick(&others).copied() {
+            self.dial(Purpose::Referral, Address::Socket(other), None);
+        }
+    }
+}
+
+/// Closing links.
+impl Gossip {
+    /// Ends a link or a handshake in order, from this end.
+    pub(super) fn say_goodbye(&mut self, link: LinkId, goodbye: Goodbye) {
+        let end = match goodbye {
+            Goodbye::Surplus => LinkEnd::Surplus,
+            Goodbye::Superseded => LinkEnd::Superseded,
+            Goodbye::Protocol => LinkEnd::Protocol,
+            Goodbye::Leaving | Goodbye::NameTaken => LinkEnd::Leaving,
+        };
+        if self.links.is_open(link) || self.handshakes.get(link).is_some() {
+            self.context.out.push(Output::Send {
+                link,
+                message: Message::Goodbye(goodbye),
+            });
+        }
+        self.drop_link(link, end);
+    }
+
+    /// Removes a link or a handshake, and closes its connection if there is one.
+    pub(super) fn drop_link(&mut self, link: LinkId, end: LinkEnd) {
+        if self.handshakes.end(&mut self.context, link).is_some() {
+            self.context.out.push(Output::Close { link });
+            return;
+        }
+        let Some(held) = self.links.get(link) else {
+            return;
+        };
+        if held.is_open() {
+            let peer: NodeId = held.peer().clone();
+            self.context.out.push(Output::Close { link });
+            self.context.report(Event::LinkDown {
+                peer,
+                link,
+                reason: end,
+            });
+        }
+        self.remove_link(link);
+    }
+
+    /// Forgets a link; a confirmation that rested on it is taken back.
+    pub(super) fn remove_link(&mut self, link: LinkId) {
+        let Some((held, current)) = self.links.remove(link) else {
+            return;
+        };
+        let member = held.member();
+        let silence = self.silence.on_closed(&mut self.context, link);
+        let eager = self.dissemination.on_closed(link);
+        self.anti_entropy.on_closed(link);
+        self.frames.on_closed(&mut self.context, link);
+        self.overlay.on_closed(link);
+        let (heard, received) = silence.unzip();
+        if let Some(received) = received.flatten() {
+            self.members.on_link_closed(member, received);
+        }
+        if !current {
+            return;
+        }
+        if eager && held.is_open() {
+            self.flood();
+        }
+        let edge = self.self_record.edge(member);
+        if edge.is_some_and(|edge| !edge.is_down()) {
+            self.self_record.set_edge(member, true, heard);
+        }
+    }
+
+    fn end_all_links(&mut self, goodbye: Goodbye) {
+        let links = self.links.iter().map(|(id, _)| id);
+        let mut all: Vec<LinkId> = links.chain(self.handshakes.keys()).collect();
+        all.sort_unstable();
+        if goodbye == Goodbye::Leaving {
+            self.publish();
+            self.flush_now();
+        }
+        for link in all {
+            self.say_goodbye(link, goodbye);
+        }
+        self.dialer.clear();
+    }
+}
+
+/// The end of the node.
+impl Gossip {
+    pub(super) fn on_leave(&mut self) {
+        if self.self_record.phase() == Phase::Leaving {
+            return;
+        }
+        self.self_record.leave();
+        if self.context.has(Switch::NoFarewell) || !self.has_live_link() {
+            self.finish_leaving();
+            return;
+        }
+        self.self_record.say_farewell(&mut self.context);
+    }
+
+    pub(super) fn finish_leaving(&mut self) {
+        self.end_all_links(Goodbye::Leaving);
+        self.context.timers = Timers::new();
+        self.self_record.on_left(&mut self.context);
+    }
+
+    /// Another machine holds the node's id: the node stops.
+    pub(super) fn give_up_id(&mut self, rank: Rank) {
+        self.context.report(Event::NameTaken {
+            epoch: rank.epoch,
+            instance: rank.instance,
+        });
+        self.end_all_links(Goodbye::NameTaken);
+        let leaving = self.self_record.phase() == Phase::Leaving;
+        self.self_record.on_name_taken();
+        self.context.timers = Timers::new();
+        if leaving {
+            self.self_record.on_left(&mut self.context);
+        }
+    }
+}

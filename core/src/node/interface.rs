@@ -1,0 +1,94 @@
+//! Inputs and outputs of a node.
+
+use super::message::Message;
+use crate::channel;
+use crate::gossip::{self, Event};
+use crate::link::{Address, DialId, LinkId, Ticket};
+use crate::machine::Wake;
+
+/// An input of the machine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// An input of the node's part in the mesh.
+    Mesh(gossip::Input),
+    /// A message arrived on a link.
+    Receive {
+        /// The link.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
+    /// An input of the node's channels: a request of an application.
+    Channel(channel::Input),
+    /// Start or stop reporting [`Output::RoutesChanged`].
+    WatchRoutes(bool),
+    /// A deadline has arrived.
+    Wake,
+}
+
+impl From<Wake> for Input {
+    fn from(_: Wake) -> Self {
+        Self::Wake
+    }
+}
+
+/// An order to the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Connect; answer with `Dialed` or `DialFailed`.
+    Dial {
+        /// The attempt.
+        dial: DialId,
+        /// The address.
+        address: Address,
+    },
+    /// Send a message on a link.
+    Send {
+        /// The link.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
+    /// Close a link after the messages already sent on it; no `Closed` is expected.
+    Close {
+        /// The link.
+        link: LinkId,
+    },
+    /// A link is open: both ends agreed on it. Its data path may be prepared.
+    LinkOpened {
+        /// The link.
+        link: LinkId,
+    },
+    /// Store the node's epoch durably; answer with `Stored` or `StoreFailed`.
+    Store {
+        /// Repeated in the answer.
+        ticket: Ticket,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// The node left the mesh, and has sent its last message.
+    Left,
+    /// A fact about the mesh, for people.
+    Report(Event),
+    /// An output of the channels for applications.
+    Channel(channel::Output),
+    /// Routes changed; reported after [`Input::WatchRoutes`], at most once in [`ROUTES_INTERVAL`](super::ROUTES_INTERVAL).
+    RoutesChanged,
+}
+
+impl From<gossip::Output> for Output {
+    fn from(output: gossip::Output) -> Self {
+        match output {
+            gossip::Output::Dial { dial, address } => Self::Dial { dial, address },
+            gossip::Output::Send { link, message } => Self::Send {
+                link,
+                message: Message::Mesh(message),
+            },
+            gossip::Output::Close { link } => Self::Close { link },
+            gossip::Output::LinkOpened { link } => Self::LinkOpened { link },
+            gossip::Output::Store { ticket, epoch } => Self::Store { ticket, epoch },
+            gossip::Output::Left => Self::Left,
+            gossip::Output::Report(event) => Self::Report(event),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Helpers for tests of this crate's machines.
+
+pub(crate) mod alone;
+pub(crate) mod world;

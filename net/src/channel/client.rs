@@ -1,0 +1,143 @@
+//! Orders to a node's channels, by name.
+
+use super::error::Error;
+use crate::applications::registry::ChannelRegistry;
+use crate::driver::{Handle, Stopped};
+use crate::transport::MeshNode;
+use phalanx_core::channel::{ChannelName, Done, Input, Request, Transaction, UpdateId, Version};
+use phalanx_core::identity::NodeId;
+use phalanx_core::node::{self, Node};
+use std::sync::Arc;
+
+/// The outcome of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything was written, by this version.
+    Committed(Version),
+    /// Nothing was written, because this key is not as expected.
+    Differs(Arc<str>),
+}
+
+/// Sends orders to a node's channels by name, open or not. Cloning is cheap.
+///
+/// A message to a member needs no open channel; a broadcast and a transaction do. [`Channel`](super::Channel) gives
+/// the same orders for a channel of one's own.
+#[derive(Clone, Debug)]
+pub struct ChannelClient {
+    pub(super) registry: ChannelRegistry,
+    pub(super) driver: Handle<Node>,
+}
+
+impl MeshNode {
+    /// A client of the node's channels.
+    #[must_use]
+    pub fn channel_client(&self) -> ChannelClient {
+        ChannelClient {
+            registry: self.channel_registry().clone(),
+            driver: self.driver().clone(),
+        }
+    }
+}
+
+impl ChannelClient {
+    /// Gives the machine an order and waits for what it came to.
+    pub(super) async fn ask(&self, order: impl FnOnce(Request) -> Input) -> Result<Done, Error> {
+        let mut asked = self.registry.begin_request();
+        let order = node::Input::Channel(order(asked.request()));
+        self.driver.send(order).await?;
+        let answer = asked.answer().await.ok_or(Stopped)?;
+        Ok(answer?)
+    }
+
+    /// See [`Channel::publish`](super::Channel::publish).
+    ///
+    /// # Errors
+    /// Those named there, and when nobody here has the channel open.
+    pub async fn publish(
+        &self,
+        channel: ChannelName,
+        payload: Arc<[u8]>,
+    ) -> Result<Option<UpdateId>, Error> {
+        let done = self.ask(|request| Input::Publish {
+            request,
+            channel,
+            payload,
+        });
+        match done.await? {
+            Done::Published(id) => Ok(Some(id)),
+            Done::NoNews
+            | Done::Opened
+            | Done::Committed(_)
+            | Done::Differs(_)
+            | Done::Delivered
+            | Done::Sent => Ok(None),
+        }
+    }
+
+    /// See [`Channel::send`](super::Channel::send).
+    ///
+    /// # Errors
+    /// Those named there.
+    pub async fn send(
+        &self,
+        channel: ChannelName,
+        to: NodeId,
+        payload: Arc<[u8]>,
+    ) -> Result<(), Error> {
+        self.dispatch(channel, to, payload, false).await
+    }
+
+    /// See [`Channel::send_datagram`](super::Channel::send_datagram).
+    ///
+    /// # Errors
+    /// Those named there.
+    pub async fn send_datagram(
+        &self,
+        channel: ChannelName,
+        to: NodeId,
+        payload: Arc<[u8]>,
+    ) -> Result<(), Error> {
+        self.dispatch(channel, to, payload, true).await
+    }
+
+    async fn dispatch(
+        &self,
+        channel: ChannelName,
+        to: NodeId,
+        payload: Arc<[u8]>,
+        datagram: bool,
+    ) -> Result<(), Error> {
+        self.ask(|request| Input::Send {
+            request,
+            to,
+            channel,
+            payload,
+            datagram,
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// See [`Channel::transact`](super::Channel::transact).
+    ///
+    /// # Errors
+    /// Those named there, and when nobody here has the channel open.
+    pub async fn transact(
+        &self,
+        channel: ChannelName,
+        transaction: Transaction,
+    ) -> Result<Outcome, Error> {
+        let done = self.ask(|request| Input::Transact {
+            request,
+            channel,
+            transaction,
+        });
+        match done.await? {
+            Done::Committed(version) => Ok(Outcome::Committed(version)),
+            Done::Differs(key) => Ok(Outcome::Differs(key)),
+            Done::Opened | Done::Published(_) | Done::NoNews | Done::Delivered | Done::Sent => {
+                unreachable!("a transaction is committed or differs")
+            }
+        }
+    }
+}

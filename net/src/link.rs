@@ -1,0 +1,222 @@
+//! The interface between the transport and the parts beside it: events, and the sending end of a link.
+
+use crate::identity::iso_8601;
+use crate::transport::queue::Queue;
+use crate::transport::traffic::Counters;
+use crate::wire::Parts;
+use phalanx_core::channel;
+use phalanx_core::data_path::Signal;
+use phalanx_core::gossip::{self, LinkId};
+use phalanx_core::identity::NodeId;
+use phalanx_core::time::Wall;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The sending end of one link for the signals of its data path.
+pub(crate) struct Outgoing {
+    queue: Arc<Queue>,
+    counters: Counters,
+}
+
+impl Outgoing {
+    /// The sending end of the link with this queue; its messages are counted.
+    pub(crate) const fn new(queue: Arc<Queue>, counters: Counters) -> Self {
+        Self { queue, counters }
+    }
+
+    /// Sends a signal. On a link that is gone nothing happens.
+    pub(crate) fn say(&self, signal: Signal) {
+        let parts = Parts::from(signal);
+        self.counters.sent(parts.encoded_len());
+        self.queue.push(parts);
+    }
+
+    /// Ends the link after the messages that wait on it.
+    pub(crate) fn give_up(&self) {
+        self.queue.give_up();
+    }
+}
+
+/// A fact for people, from any part of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// An event of the mesh.
+    Mesh(gossip::Event),
+    /// An event of the channels.
+    Channel(channel::Event),
+    /// The routes to some members changed. Sent once an interval, after a subscription to it
+    /// ([`MeshNode::watch_routes`](crate::transport::MeshNode::watch_routes)).
+    RoutesChanged,
+    /// An event of the transport.
+    Transport(Event),
+}
+
+/// An event of the transport. Never needed for correctness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An incoming connection was dropped before its handshake.
+    ConnectionDropped {
+        /// The address of the other end.
+        remote: SocketAddr,
+        /// The limit that was exceeded.
+        limit: Limit,
+    },
+    /// The TLS handshake of an incoming connection failed.
+    HandshakeFailed {
+        /// The address of the other end.
+        remote: SocketAddr,
+        /// The reason.
+        reason: String,
+    },
+    /// Further connections were dropped or failed in their handshake, without an event for each.
+    MoreTurnedAway {
+        /// Their number.
+        count: u64,
+    },
+    /// A caller that may not have a link asked for one.
+    LinkDenied {
+        /// The address of the other end.
+        remote: SocketAddr,
+        /// The reason.
+        reason: String,
+    },
+    /// A peer sent a packet that is not a valid message; its link is closed.
+    Malformed {
+        /// The peer.
+        peer: NodeId,
+        /// The link.
+        link: LinkId,
+        /// The fault of the packet.
+        reason: String,
+    },
+    /// A link is opened that is authenticated and not encrypted: both ends trust the other's subnet.
+    Unencrypted {
+        /// The peer.
+        peer: NodeId,
+        /// The link.
+        link: LinkId,
+        /// The peer's address.
+        remote: SocketAddr,
+    },
+    /// The data path beside a link is established at both ends.
+    DataPathUp {
+        /// The peer.
+        peer: NodeId,
+        /// The link.
+        link: LinkId,
+    },
+    /// The data path beside a link failed, or an established one ended with its link.
+    DataPathDown {
+        /// The peer.
+        peer: NodeId,
+        /// The link.
+        link: LinkId,
+        /// The reason.
+        reason: String,
+    },
+    /// The two ends of a link have no overlay in common: it has no data path.
+    DataPathUnfit {
+        /// The peer.
+        peer: NodeId,
+        /// The link.
+        link: LinkId,
+        /// The reason.
+        reason: String,
+    },
+    /// No connection could be accepted from the port. Accepting is retried.
+    AcceptFailed {
+        /// The reason.
+        reason: String,
+    },
+    /// A new certificate could not be obtained. The request is retried.
+    RenewalFailed {
+        /// The reason.
+        reason: String,
+        /// The number of failures in sequence.
+        failures: u32,
+    },
+    /// This machine's calendar was set.
+    CalendarStepped {
+        /// The time that was expected.
+        expected: Wall,
+        /// The time that was read.
+        found: Wall,
+    },
+    /// The epoch could not be stored. The machine orders it again.
+    StoreFailed {
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// A limit of the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Too many connections.
+    Connections,
+    /// Too many connections a second.
+    Rate,
+    /// Too many handshakes at one time.
+    Handshakes,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connections => "too many connections",
+            Self::Rate => "too many connections a second",
+            Self::Handshakes => "too many handshakes at one time",
+        })
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConnectionDropped { remote, limit } => {
+                write!(f, "a connection from {remote} was dropped: {limit}")
+            }
+            Self::HandshakeFailed { remote, reason } => {
+                write!(f, "the handshake with {remote} failed: {reason}")
+            }
+            Self::MoreTurnedAway { count } => {
+                write!(f, "{count} more connections were rejected before this")
+            }
+            Self::LinkDenied { remote, reason } => {
+                write!(f, "the link requested by {remote} was rejected: {reason}")
+            }
+            Self::Malformed { peer, link, reason } => {
+                write!(
+                    f,
+                    "{peer} sent an invalid message on link {}: {reason}",
+                    link.0
+                )
+            }
+            Self::Unencrypted { peer, link, remote } => write!(
+                f,
+                "link {} to {peer} at {remote} is unencrypted: both ends trust the network between them",
+                link.0
+            ),
+            Self::DataPathUp { peer, .. } => write!(f, "the data path to {peer} is established"),
+            Self::DataPathDown { peer, reason, .. } => {
+                write!(f, "the data path to {peer} ended: {reason}")
+            }
+            Self::DataPathUnfit { peer, reason, .. } => {
+                write!(f, "no data path to {peer}: {reason}")
+            }
+            Self::AcceptFailed { reason } => write!(f, "cannot accept connections: {reason}"),
+            Self::RenewalFailed { reason, failures } => write!(
+                f,
+                "no new certificate was obtained ({failures} attempts): {reason}"
+            ),
+            Self::CalendarStepped { expected, found } => write!(
+                f,
+                "this machine's clock was set from {} to {}",
+                iso_8601(*expected),
+                iso_8601(*found)
+            ),
+            Self::StoreFailed { reason } => write!(f, "cannot store the epoch: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Messages to one member, on their way over relays.
+
+use super::broadcast::payload_len;
+use super::name::channel;
+use crate::wire::error::{Fault, WireError};
+use crate::wire::field::{Parsed, at_most, counter, id};
+use crate::wire::proto::{self, parcel};
+use phalanx_core::channel::Failure;
+use phalanx_core::channel::message::{HOPS_MAX, Item, Packet, Purpose};
+use std::sync::Arc;
+
+fn failure(number: i32) -> Parsed<Failure> {
+    let unknown = || WireError::new("failure", Fault::UnknownNumber(number));
+    Ok(
+        match proto::Undelivered::try_from(number).map_err(|_| unknown())? {
+            proto::Undelivered::Unspecified => return Err(unknown()),
+            proto::Undelivered::UnknownPeer => Failure::UnknownPeer,
+            proto::Undelivered::PeerDown => Failure::PeerDown,
+            proto::Undelivered::NoRoute => Failure::NoRoute,
+            proto::Undelivered::RelayLost => Failure::RelayLost,
+            proto::Undelivered::NoSuchChannel => Failure::NoSuchChannel,
+            proto::Undelivered::Busy => Failure::Busy,
+            proto::Undelivered::TimedOut => Failure::TimedOut,
+        },
+    )
+}
+
+pub(super) fn parse(wire: proto::Parcel) -> Parsed<Item> {
+    payload_len(&wire.payload, wire.rest)?;
+    let unknown = || WireError::new("purpose", Fault::UnknownNumber(wire.purpose));
+    let purpose = match parcel::Purpose::try_from(wire.purpose).map_err(|_| unknown())? {
+        parcel::Purpose::Unspecified => return Err(unknown()),
+        parcel::Purpose::Message => Purpose::Message,
+        parcel::Purpose::Datagram => Purpose::Datagram,
+        parcel::Purpose::State => Purpose::State,
+        parcel::Purpose::Delivered => Purpose::Delivered,
+        parcel::Purpose::Failed => Purpose::Failed(failure(wire.failure)?),
+    };
+    at_most("path", wire.path.len(), HOPS_MAX, "nodes")?;
+    let path = wire.path.iter().map(|node| id("path", node));
+    let packet = Packet {
+        from: id("from", &wire.from)?,
+        to: id("to", &wire.to)?,
+        epoch: wire.epoch,
+        number: counter("number", wire.number)?,
+        floor: counter("floor", wire.floor)?,
+        purpose,
+        channel: channel("channel", &wire.channel)?,
+        path: path.collect::<Parsed<_>>()?,
+        payload: Arc::from(wire.payload),
+    };
+    Ok(Item::Packet {
+        packet: Arc::new(packet),
+        remaining: wire.rest,
+    })
+}
+
+impl From<Failure> for proto::Undelivered {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::UnknownPeer => Self::UnknownPeer,
+            Failure::PeerDown => Self::PeerDown,
+            Failure::NoRoute => Self::NoRoute,
+            Failure::RelayLost => Self::RelayLost,
+            Failure::NoSuchChannel => Self::NoSuchChannel,
+            Failure::Busy => Self::Busy,
+            Failure::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
+pub(super) fn compose(packet: &Packet, remaining: u32) -> proto::Parcel {
+    let failed = |failure: Failure| proto::Undelivered::from(failure);
+    let (purpose, failure) = match packet.purpose {
+        Purpose::Message => (parcel::Purpose::Message, None),
+        Purpose::Datagram => (parcel::Purpose::Datagram, None),
+        Purpose::State => (parcel::Purpose::State, None),
+        Purpose::Delivered => (parcel::Purpose::Delivered, None),
+        Purpose::Failed(failure) => (parcel::Purpose::Failed, Some(failed(failure))),
+    };
+    let path = packet.path.iter().map(|id| id.as_str().to_owned());
+    proto::Parcel {
+        from: packet.from.as_str().to_owned(),
+        to: packet.to.as_str().to_owned(),
+        epoch: packet.epoch,
+        number: packet.number,
+        floor: packet.floor,
+        purpose: purpose.into(),
+        failure: failure.map_or(0, Into::into),
+        channel: packet.channel.as_str().to_owned(),
+        path: path.collect(),
+        payload: packet.payload.to_vec(),
+        rest: remaining,
+    }
+}
+
+/// Any message to one member.
+#[cfg(test)]
+pub(super) mod arbitrary {
+    use crate::wire::channel::name::arbitrary::name;
+    use crate::wire::field::arbitrary::{counter, hash, id};
+    use phalanx_core::channel::Failure;
+    use phalanx_core::channel::message::{HOPS_MAX, Item, Packet, Purpose};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn purpose() -> impl Strategy<Value = Purpose> {
+        let failures = Failure::ALL.map(|(failure, _)| Purpose::Failed(failure));
+        let others = [
+            Purpose::Message,
+            Purpose::Datagram,
+            Purpose::State,
+            Purpose::Delivered,
+        ];
+        prop::sample::select(failures.into_iter().chain(others).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn parcel() -> impl Strategy<Value = Item> {
+        let ends = (id(), id(), name(), vec(id(), 0..=HOPS_MAX));
+        let payload = (vec(any::<u8>(), 0..300), 0_u32..3);
+        (ends, hash(), counter(), counter(), purpose(), payload).prop_map(
+            |((from, to, channel, path), epoch, number, floor, purpose, (payload, rest))| {
+                Item::Packet {
+                    packet: Arc::new(Packet {
+                        from,
+                        to,
+                        epoch,
+                        number,
+                        floor,
+                        purpose,
+                        channel,
+                        path,
+                        payload: Arc::from(payload),
+                    }),
+                    remaining: rest,
+                }
+            },
+        )
+    }
+}

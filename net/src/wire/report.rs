@@ -1,0 +1,102 @@
+//! Reports of edges, with the ages of their evidence.
+
+use super::error::{Fault, WireError};
+use super::field::{Parsed, at_most, counter, id};
+use super::proto;
+use phalanx_core::gossip::message::AgedReport;
+use phalanx_core::time::Duration;
+use phalanx_core::topology::record::{EDGES_MAX, Edge, Report};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+pub(super) fn parse(wire: proto::Report) -> Parsed<AgedReport> {
+    at_most("edges", wire.edges.len(), EDGES_MAX, "edges")?;
+    let mut peers = BTreeSet::new();
+    let (mut edges, mut ages) = (
+        Vec::with_capacity(wire.edges.len()),
+        Vec::with_capacity(wire.edges.len()),
+    );
+    for edge in wire.edges {
+        let peer = id("edges.peer", &edge.peer)?;
+        if !peers.insert(peer.clone()) {
+            return Err(WireError::new("edges", Fault::Twice(edge.peer)));
+        }
+        edges.push(Edge {
+            peer,
+            down: edge.down,
+        });
+        ages.push(edge.age_ms.map(Duration::from_millis));
+    }
+    let report = Report {
+        epoch: counter("epoch", wire.epoch)?,
+        version: counter("version", wire.version)?,
+        edges,
+        reporter: id("reporter", &wire.reporter)?,
+    };
+    Ok(AgedReport {
+        report: Arc::new(report),
+        ages,
+    })
+}
+
+/// A report's edges with their ages. An edge without an age in `ages` was never heard.
+#[must_use]
+pub fn edges(report: &Report, ages: &[Option<Duration>]) -> Vec<proto::Edge> {
+    let ages = ages.iter().copied().chain(core::iter::repeat(None));
+    let edge = |(edge, age): (&Edge, Option<Duration>)| proto::Edge {
+        peer: edge.peer.as_str().to_owned(),
+        down: edge.down,
+        age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+    };
+    report.edges.iter().zip(ages).map(edge).collect()
+}
+
+impl From<&AgedReport> for proto::Report {
+    fn from(aged: &AgedReport) -> Self {
+        let report = &aged.report;
+        Self {
+            reporter: report.reporter.as_str().to_owned(),
+            epoch: report.epoch,
+            version: report.version,
+            edges: edges(report, &aged.ages),
+        }
+    }
+}
+
+/// Any report.
+#[cfg(test)]
+pub(super) mod arbitrary {
+    use crate::wire::field::arbitrary::{counter, id};
+    use phalanx_core::gossip::message::AgedReport;
+    use phalanx_core::time::Duration;
+    use phalanx_core::topology::record::{Edge, Report};
+    use proptest::collection::btree_map;
+    use proptest::option;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    pub(crate) fn report() -> impl Strategy<Value = AgedReport> {
+        let age = option::of(prop_oneof![0_u64..3, any::<u64>()]);
+        let halves = btree_map(id(), (any::<bool>(), age), 0..5);
+        (id(), counter(), counter(), halves).prop_map(|(reporter, epoch, version, halves)| {
+            let ages = halves
+                .values()
+                .map(|(_, age)| age.map(Duration::from_millis))
+                .collect();
+            let edges = halves
+                .into_iter()
+                .map(|(peer, (down, _))| Edge { peer, down })
+                .collect();
+            let report = Report {
+                epoch,
+                version,
+                edges,
+                reporter,
+            };
+            AgedReport {
+                report: Arc::new(report),
+                ages,
+            }
+        })
+    }
+}

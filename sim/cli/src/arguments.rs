@@ -1,0 +1,182 @@
+//! The command line of the simulator, as parsed by clap. The module of the same name implements each command.
+
+use crate::scale::{Engines, Reach, Seeds, Span};
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// The commands of the simulator.
+#[derive(Debug, Subcommand)]
+pub enum Sim {
+    /// Run scenarios and check their expectations
+    Run(SimRun),
+    /// Step through one run, to an instant or an event, and show its nodes
+    Replay(SimReplay),
+    /// Find the first event in which two runs differ; exit code 1 if there is one
+    Diff(SimDiff),
+    /// Search for a failing seed, with random faults added to those of the scenarios
+    Search(SimSearch),
+    /// Reduce a failing run to a small scenario file that fails in the same way
+    Shrink(SimShrink),
+    /// List scenarios with their descriptions
+    List {
+        /// Files or directories
+        #[arg(value_name = "FILE", default_value = "scenarios")]
+        files: Vec<PathBuf>,
+        /// Print JSON, one object per scenario
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of scenario files
+    Schema,
+}
+
+/// The command `run`.
+#[derive(Debug, Args)]
+pub struct SimRun {
+    /// Scenario files
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Run only the variants of the file's `[[matrix]]` that have these values
+    #[arg(long, value_name = "WORD=VALUE,...")]
+    pub(crate) variant: Option<String>,
+    /// A seed, or a range that includes both ends: 1..50
+    #[arg(long, value_name = "N or A..B", default_value = "1")]
+    pub(crate) seed: Seeds,
+    /// model, wire, madsim, or both (model and wire, comparing the final states of confluent
+    /// scenarios) [default: the scenario's engine, or model]
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<Engines>,
+    /// Print JSON, one object per run
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Run each seed twice, in two processes, and compare the runs; exit code 3 if they differ
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Write every event to this file (single run only)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Write an HTML report: timelines, faults, causes, metrics (one scenario in the model engine)
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+    /// Draw timelines and faults in the terminal (one scenario in the model engine)
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) timeline: bool,
+    /// Write the verdicts as JUnit XML
+    #[arg(long, value_name = "FILE.xml")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Fail a run in which a fault affected nothing
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Switch a mechanism off, or plant a bug, in every node
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) sabotage: Vec<String>,
+}
+
+/// The command `search`.
+#[derive(Debug, Args)]
+pub struct SimSearch {
+    /// Scenario files to start from
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Run only the variants of the file's `[[matrix]]` that have these values
+    #[arg(long, value_name = "WORD=VALUE,...")]
+    pub(crate) variant: Option<String>,
+    /// Time limit; a failure ends the search earlier
+    #[arg(long = "for", value_name = "TIME", default_value = "60s")]
+    pub(crate) length: Span,
+    /// Stop after this number of runs
+    #[arg(long, value_name = "N")]
+    pub(crate) runs: Option<u64>,
+    /// Number of parallel runs [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// Directory to write the failing scenario to
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) out: PathBuf,
+    /// Seed of the search: a different seed draws different trials
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Switch a mechanism off, or plant a bug, in every node
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) sabotage: Vec<String>,
+}
+
+/// The command `shrink`.
+#[derive(Debug, Args)]
+pub struct SimShrink {
+    /// The scenario file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Values that select the variant of the file's `[[matrix]]`
+    #[arg(long, value_name = "WORD=VALUE,...")]
+    pub(crate) variant: Option<String>,
+    /// The seed that fails
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: u64,
+    /// File to write the small scenario to [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Stop after this time and print the smallest scenario found so far
+    #[arg(long = "for", value_name = "TIME", default_value = "10min")]
+    pub(crate) length: Span,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Switch a mechanism off, or plant a bug, in every node
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) sabotage: Vec<String>,
+}
+
+/// The command `replay`.
+#[derive(Debug, Args)]
+pub struct SimReplay {
+    /// A scenario file, or the trace of a run
+    pub(crate) file: PathBuf,
+    /// Values that select the variant of the file's `[[matrix]]`
+    #[arg(long, value_name = "WORD=VALUE,...")]
+    pub(crate) variant: Option<String>,
+    /// The seed; a trace contains its own
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Stop at this instant: 12.5s; a range such as 10s..12.5s shows the changes between both
+    /// instants
+    #[arg(long, value_name = "TIME", conflicts_with = "event")]
+    pub(crate) until: Option<Reach<Span>>,
+    /// Stop at the event with this number; a range such as 100..200 shows the changes between both
+    /// events
+    #[arg(long, value_name = "N")]
+    pub(crate) event: Option<Reach<u64>>,
+    /// Continue from there interactively: Enter for the next event, a number for that many events,
+    /// ? for help
+    #[arg(long)]
+    pub(crate) step: bool,
+    /// Show only this node
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The command `diff`.
+#[derive(Debug, Args)]
+pub struct SimDiff {
+    /// Two traces, or one scenario file with --seed A B
+    #[arg(value_name = "FILE", required = true, num_args = 1..=2)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Values that select the variant of the file's `[[matrix]]`
+    #[arg(long, value_name = "WORD=VALUE,...")]
+    pub(crate) variant: Option<String>,
+    /// Compare these two seeds of one scenario
+    #[arg(long, value_name = "N", num_args = 2)]
+    pub(crate) seed: Vec<u64>,
+    /// Number of events to show before the first difference
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) context: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,155 @@
+//! Scenario files: read all before any is run, so that a bad one is found at once.
+
+use crate::failure::{Failure, Verdict};
+use crate::screen::{Cell, Paint, Screen, Table, span};
+use crate::tool::Tool;
+use phalanx_sim::scenario::Scenario;
+use phalanx_sim::scenario::command_line::Reproduction;
+use phalanx_sim::world::Definition;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A scenario, its file and its system.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) path: PathBuf,
+    pub(crate) system: &'static Definition,
+    pub(crate) scenario: Arc<Scenario>,
+}
+
+impl Entry {
+    fn new(path: &Path, system: &'static Definition, scenario: Scenario) -> Self {
+        Self {
+            path: path.to_owned(),
+            system,
+            scenario: Arc::new(scenario),
+        }
+    }
+}
+
+/// Reads scenario files: every run of their matrices, or those with the values of `variant`.
+pub(crate) fn load(
+    tool: &Tool<'_>,
+    files: &[PathBuf],
+    variant: Option<&str>,
+) -> Result<Vec<Entry>, Failure> {
+    let mut entries = Vec::new();
+    for path in files {
+        let loaded = tool.systems.load_all(path, variant);
+        let (system, scenarios) = loaded.map_err(Failure::usage)?;
+        let scenarios = scenarios.into_iter();
+        entries.extend(scenarios.map(|scenario| Entry::new(path, system, scenario)));
+    }
+    Ok(entries)
+}
+
+/// Reads a scenario file of which one run is needed.
+pub(crate) fn one(tool: &Tool<'_>, path: &Path, variant: Option<&str>) -> Result<Entry, Failure> {
+    let loaded = tool.systems.load_one(path, variant);
+    let (system, scenario) = loaded.map_err(Failure::usage)?;
+    Ok(Entry::new(path, system, scenario))
+}
+
+/// The command that runs a scenario file which this program wrote, with these bugs planted.
+pub(crate) fn again(
+    tool: &Tool<'_>,
+    path: &Path,
+    seed: u64,
+    sabotage: &[String],
+) -> Result<String, Failure> {
+    let entry = one(tool, path, None)?;
+    Ok(entry.system.reproduce_command(&Reproduction {
+        sabotage,
+        ..Reproduction::new(&entry.scenario, seed)
+    }))
+}
+
+/// The scenario files of a folder, by name; a file stands for itself.
+fn expand(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let unreadable = |error: std::io::Error| {
+        Failure::usage(format!("{} cannot be read: {error}", path.display()))
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(Failure::usage(format!(
+            "{} holds no scenario (*.toml)",
+            path.display()
+        )));
+    }
+    Ok(files)
+}
+
+pub(crate) fn list(
+    screen: &Screen,
+    tool: &Tool<'_>,
+    files: &[PathBuf],
+    as_json: bool,
+) -> Result<Verdict, Failure> {
+    let mut paths = Vec::new();
+    for path in files {
+        paths.extend(expand(path)?);
+    }
+    let entries = load(tool, &paths, None)?;
+    let files: Vec<&[Entry]> = entries.chunk_by(|one, two| one.path == two.path).collect();
+    if as_json {
+        for runs in &files {
+            let Entry { path, scenario, .. } = &runs[0];
+            let variants = runs.iter().map(|run| &run.scenario.variant);
+            let variants: Vec<_> = variants.filter(|variant| !variant.is_empty()).collect();
+            screen.json(&json!({
+                "name": scenario.plain_name(),
+                "file": path,
+                "about": scenario.about,
+                "engines": scenario.engines,
+                "confluent": scenario.confluent,
+                "nodes": scenario.hosts.len(),
+                "duration_ms": u64::try_from(scenario.duration.as_millis()).unwrap_or(u64::MAX),
+                "steps": scenario.steps.len(),
+                "expectations": scenario.expectations.len(),
+                "variants": variants,
+            }))?;
+        }
+        return Ok(Verdict::Yes);
+    }
+    let mut table = Table::new(&["scenario", "nodes", "length", "engines", "story"]);
+    for runs in &files {
+        let scenario = &runs[0].scenario;
+        let name = match scenario.variant.is_empty() {
+            true => scenario.name.clone(),
+            false => format!("{} ({} runs)", scenario.plain_name(), runs.len()),
+        };
+        let engines: Vec<String> = scenario.engines.iter().map(ToString::to_string).collect();
+        let length = u64::try_from(scenario.duration.as_millis()).unwrap_or(u64::MAX);
+        table.row(vec![
+            Cell::new(name).paint(Paint::Bold),
+            Cell::number(scenario.hosts.len()),
+            Cell::new(span(length)),
+            Cell::new(engines.join(" ")),
+            Cell::new(first_sentence(&scenario.about)),
+        ]);
+    }
+    screen.table(&table)?;
+    Ok(Verdict::Yes)
+}
+
+/// Enough of a story for one line.
+fn first_sentence(about: &str) -> String {
+    let words: Vec<&str> = about.split_whitespace().collect();
+    let text = words.join(" ");
+    let end = text.find(". ").map_or(text.len(), |at| at + 1);
+    text[..end].to_owned()
+}

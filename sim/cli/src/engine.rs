@@ -1,0 +1,253 @@
+//! Starts one run: the model engine in this process, or an engine as a process of its own.
+
+use crate::catalogue::Entry;
+use crate::failure::Failure;
+use crate::programs;
+use crate::record::{Broken, Record};
+use crate::tool::Tool;
+use phalanx_sim::Options;
+use phalanx_sim::record::{Header, Recorder, Writer};
+use phalanx_sim::scenario::Engine;
+use phalanx_sim::scenario::command_line::Reproduction;
+use serde_json::Value;
+use std::any::Any;
+use std::fs::File;
+use std::io::BufWriter;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// A process of an engine that runs longer than this is ended.
+const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
+
+/// How runs differ from the ordinary.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) strict: bool,
+    pub(crate) trace: Option<PathBuf>,
+    pub(crate) sabotage: Vec<String>,
+}
+
+impl Settings {
+    /// Returns the command that reproduces a run with these settings; `engine` is the value of the flag `--engine`.
+    pub(crate) fn reproduce(&self, entry: &Entry, engine: &str, seed: u64) -> String {
+        entry.system.reproduce_command(&Reproduction {
+            scenario: &entry.scenario,
+            engine,
+            seed,
+            strict: self.strict,
+            sabotage: &self.sabotage,
+        })
+    }
+}
+
+/// Runs one seed in one engine.
+pub(crate) fn run(
+    tool: &Tool<'_>,
+    entry: &Entry,
+    engine: Engine,
+    seed: u64,
+    settings: &Settings,
+) -> Result<Record, Failure> {
+    match engine {
+        Engine::Model => in_process(entry, seed, settings),
+        Engine::Wire | Engine::Madsim => as_process(tool, entry, engine, seed, settings),
+    }
+}
+
+/// The same run in another process, without its trace.
+pub(crate) fn run_elsewhere(
+    tool: &Tool<'_>,
+    entry: &Entry,
+    engine: Engine,
+    seed: u64,
+    settings: &Settings,
+) -> Result<Record, Failure> {
+    let settings = Settings {
+        trace: None,
+        ..settings.clone()
+    };
+    as_process(tool, entry, engine, seed, &settings)
+}
+
+fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, Failure> {
+    let scenario = &entry.scenario;
+    let mut writer = match &settings.trace {
+        None => None,
+        Some(path) => {
+            let file = File::create(path).map_err(|error| unwritable(path, &error))?;
+            let plan = scenario.plan(seed).map_err(Failure::usage)?;
+            let header = Header::of(scenario, seed, Engine::Model, &settings.sabotage);
+            Some(Writer::new(BufWriter::new(file), scenario, plan, &header))
+        }
+    };
+    let options = Options {
+        sabotage: settings.sabotage.clone(),
+        strict: settings.strict,
+        recorder: writer.as_mut().map(|writer| writer as &mut dyn Recorder),
+    };
+    let start = Instant::now();
+    // A machine whose assertion fails has a bug; the seed that shows it must not be lost with the others.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        phalanx_sim::run(entry.system, &entry.scenario, seed, options)
+    }));
+    let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let mut outcome = match outcome {
+        Ok(outcome) => outcome.map_err(Failure::usage)?,
+        Err(panic) => {
+            return Ok(panicked(
+                entry,
+                (Engine::Model, seed),
+                settings,
+                &said(&*panic),
+            ));
+        }
+    };
+    if let (Some(writer), Some(path)) = (writer, &settings.trace) {
+        writer.finish().map_err(|error| unwritable(path, &error))?;
+    }
+    outcome.wall_ms = wall_ms;
+    let value = serde_json::to_value(&outcome).map_err(Failure::failed)?;
+    Record::read(value).map_err(Failure::failed)
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!(
+        "the trace {} cannot be written: {error}",
+        path.display()
+    ))
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without words".to_owned())
+}
+
+/// A run that ended in a bug of ours.
+fn panicked(
+    entry: &Entry,
+    (engine, seed): (Engine, u64),
+    settings: &Settings,
+    why: &str,
+) -> Record {
+    let read = crate::record::Parts {
+        scenario: entry.scenario.name.clone(),
+        engine: engine.to_string(),
+        seed,
+        outcome: "fail".to_owned(),
+        trace_hash: String::new(),
+        virtual_ms: 0,
+        wall_ms: 0,
+        events: 0,
+        messages: 0,
+        bytes: 0,
+        nodes: entry.scenario.hosts.len() as u64,
+        metrics: std::collections::BTreeMap::new(),
+        failures: Vec::new(),
+        expected: Vec::new(),
+        effects: Vec::new(),
+        vacuous: Vec::new(),
+    };
+    let value = serde_json::json!({
+        "scenario": read.scenario, "engine": read.engine, "seed": seed, "outcome": "fail", "trace_hash": "",
+        "virtual_ms": 0, "wall_ms": 0, "events": 0, "messages": 0, "bytes": 0, "nodes": read.nodes,
+        "metrics": {}, "failures": [], "vacuous": [],
+    });
+    let mut record = Record { value, read };
+    record.fail(Broken {
+        file: entry.path.display().to_string(),
+        line: 0,
+        expectation: "no machine breaks its own rules".to_owned(),
+        at_ms: 0,
+        why: why.to_owned(),
+        reproduce: settings.reproduce(entry, engine.name(), seed),
+        causes: Vec::new(),
+    });
+    record
+}
+
+/// The command line of an engine's own process.
+fn command(
+    tool: &Tool<'_>,
+    entry: &Entry,
+    engine: Engine,
+    seed: u64,
+    settings: &Settings,
+) -> Result<Command, Failure> {
+    let mut command = match engine {
+        Engine::Model => {
+            let mut command = Command::new(programs::this()?);
+            command.args(tool.subcommand);
+            command.args(["run", "--json", "--engine", "model"]);
+            command
+        }
+        Engine::Wire | Engine::Madsim => {
+            let external = tool.external(engine)?;
+            Command::new(programs::find(external.program, external.built_by)?)
+        }
+    };
+    command.arg(&entry.path).arg("--seed").arg(seed.to_string());
+    let variant = &entry.scenario.variant;
+    if !variant.is_empty() {
+        command.arg("--variant").arg(variant.to_string());
+    }
+    if settings.strict {
+        command.arg("--strict");
+    }
+    for name in &settings.sabotage {
+        command.arg("--sabotage").arg(name);
+    }
+    if let Some(path) = &settings.trace {
+        command.arg("--trace").arg(path);
+    }
+    Ok(command)
+}
+
+fn as_process(
+    tool: &Tool<'_>,
+    entry: &Entry,
+    engine: Engine,
+    seed: u64,
+    settings: &Settings,
+) -> Result<Record, Failure> {
+    let mut command = command(tool, entry, engine, seed, settings)?;
+    let start = Instant::now();
+    let ran = programs::run(&mut command, PROCESS_TIME_MAX)?;
+    let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let Some(status) = ran.status else {
+        let why = format!(
+            "did not end within {} s of real time",
+            PROCESS_TIME_MAX.as_secs()
+        );
+        return Ok(panicked(entry, (engine, seed), settings, &why));
+    };
+    if status.code() == Some(2) {
+        return Err(Failure::usage(ran.complaint()));
+    }
+    match serde_json::from_str::<Value>(&ran.answer)
+        .map_err(|error| error.to_string())
+        .and_then(Record::read)
+    {
+        Ok(mut record) => {
+            record.note("wall_ms", wall_ms);
+            record.read.wall_ms = wall_ms;
+            Ok(record)
+        }
+        Err(error) => {
+            let why = format!(
+                "ended with {status} and no result ({error}); it said: {}",
+                tail(ran.complaint())
+            );
+            Ok(panicked(entry, (engine, seed), settings, &why))
+        }
+    }
+}
+
+/// The last lines of what a process said.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().rev().take(6).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+}

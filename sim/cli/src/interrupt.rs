@@ -1,0 +1,70 @@
+//! Ctrl-C, SIGTERM and SIGHUP as a flag that a waiting loop polls.
+
+use crate::failure::Failure;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Receives the signals that ask this process to end.
+#[derive(Debug)]
+pub struct Interrupt {
+    receiver: Receiver<()>,
+    heard: bool,
+}
+
+impl Interrupt {
+    /// Installs the signal handlers. Signals no longer end the process; callers must poll
+    /// [`Self::wait`].
+    ///
+    /// # Errors
+    /// The system rejects a handler.
+    pub fn listen() -> Result<Self, Failure> {
+        let (sender, receiver) = sync_channel(1);
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime
+            .map_err(|error| Failure::failed(format!("cannot start the async runtime: {error}")))?;
+        let mut signals = runtime
+            .block_on(async { handlers() })
+            .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
+        // The thread ends with the process, or when the receiver is dropped.
+        thread::spawn(move || {
+            runtime.block_on(async {
+                let [terminate, interrupt, hang_up] = &mut signals;
+                loop {
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                        _ = hang_up.recv() => {}
+                    }
+                    if sender.send(()).is_err() {
+                        return;
+                    }
+                }
+            });
+        });
+        Ok(Self {
+            receiver,
+            heard: false,
+        })
+    }
+
+    /// Waits for `time` or for a signal; returns whether a signal has arrived since `listen`.
+    pub fn wait(&mut self, time: Duration) -> bool {
+        self.heard = self.heard
+            || match self.receiver.recv_timeout(time) {
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
+                Err(RecvTimeoutError::Timeout) => false,
+            };
+        self.heard
+    }
+}
+
+fn handlers() -> std::io::Result<[Signal; 3]> {
+    Ok([
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::hangup())?,
+    ])
+}

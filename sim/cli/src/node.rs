@@ -1,0 +1,173 @@
+//! Prints the state of a mesh node, for people and as JSON.
+
+use crate::failure::Failure;
+use crate::screen::{Cell, Paint, Screen, Table, span};
+use phalanx_core::gossip::{MemberView, Status};
+use phalanx_sim::mesh::{NodeState, NodeView};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const fn status_paint(status: Status) -> Paint {
+    match status {
+        Status::Alive => Paint::Good,
+        Status::Suspect => Paint::Warn,
+        Status::Down => Paint::Bad,
+        Status::Left => Paint::Dim,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn services(member: &MemberView) -> Vec<String> {
+    let services = &member.record.content().services;
+    services
+        .iter()
+        .map(|service| format!("{}/{}", service.name, service.version))
+        .collect()
+}
+
+pub(crate) fn as_value(state: &NodeState) -> Value {
+    let mut value =
+        json!({ "node": state.name, "at_ms": millis(state.at), "running": state.view.is_some() });
+    if let Some(view) = &state.view {
+        value["phase"] = view.phase.word().into();
+        value["hash"] = format!("{:016x}", view.hash).into();
+        let member = |member: &MemberView| {
+            let rank = member.record.rank();
+            json!({
+                "id": member.record.id().as_str(),
+                "status": member.status.word(),
+                "epoch": rank.epoch,
+                "incarnation": rank.incarnation,
+                "version": rank.version,
+                "services": services(member),
+            })
+        };
+        value["members"] = view.members.iter().map(member).collect();
+        let links = view.links.iter().map(|link| {
+            json!({
+                "peer": link.peer.as_str(),
+                "direction": if link.dialed { "out" } else { "in" },
+                "ring": link.ring,
+                "eager": link.eager,
+                "silent": link.silent,
+                "quiet_ms": millis(link.quiet),
+                "session": link.session,
+            })
+        });
+        value["links"] = links.collect();
+    }
+    value
+}
+
+pub(crate) fn overview(screen: &Screen, states: &[&NodeState]) -> Result<(), Failure> {
+    let mut table = Table::new(&[
+        "node", "phase", "alive", "suspect", "down", "left", "links", "view",
+    ]);
+    for state in states {
+        let name = Cell::new(&state.name).paint(Paint::Bold);
+        let Some(view) = &state.view else {
+            let mut row = vec![name, Cell::new("stopped").paint(Paint::Dim)];
+            row.resize(8, Cell::new(""));
+            table.row(row);
+            continue;
+        };
+        let many = |status: Status, paint: Paint| {
+            let number = view
+                .members
+                .iter()
+                .filter(|member| member.status == status)
+                .count();
+            Cell::number(number).paint(if number == 0 { Paint::Dim } else { paint })
+        };
+        table.row(vec![
+            name,
+            Cell::new(view.phase.word()),
+            many(Status::Alive, Paint::Good),
+            many(Status::Suspect, Paint::Warn),
+            many(Status::Down, Paint::Bad),
+            many(Status::Left, Paint::Plain),
+            Cell::number(view.links.len()),
+            Cell::new(format!("{:016x}", view.hash)).paint(Paint::Dim),
+        ]);
+    }
+    screen.table(&table)
+}
+
+pub(crate) fn in_full(screen: &Screen, state: &NodeState) -> Result<(), Failure> {
+    let at = span(millis(state.at));
+    let Some(view) = &state.view else {
+        return screen.line(format!("{} is not running at {at}", state.name));
+    };
+    screen.line(format!(
+        "{} at {at}: {}, view {:016x}",
+        state.name,
+        view.phase.word(),
+        view.hash
+    ))?;
+    screen.line("")?;
+    members(screen, view)?;
+    screen.line("")?;
+    let mut table = Table::new(&[
+        "link to",
+        "direction",
+        "role",
+        "broadcast",
+        "heard",
+        "session",
+    ]);
+    for link in &view.links {
+        let heard = Cell::new(format!("{} ago", span(millis(link.quiet))));
+        table.row(vec![
+            Cell::new(link.peer.as_str()).paint(Paint::Bold),
+            Cell::new(if link.dialed { "out" } else { "in" }),
+            Cell::new(if link.ring { "ring" } else { "extra" }),
+            Cell::new(if link.eager { "eager" } else { "lazy" }),
+            if link.silent {
+                heard.paint(Paint::Bad)
+            } else {
+                heard
+            },
+            Cell::number(link.session),
+        ]);
+    }
+    screen.table(&table)
+}
+
+fn members(screen: &Screen, view: &NodeView) -> Result<(), Failure> {
+    let mut table = Table::new(&[
+        "member",
+        "status",
+        "epoch",
+        "publication",
+        "no contact with",
+        "in contact with",
+        "services",
+    ]);
+    for member in &view.members {
+        let rank = member.record.rank();
+        let edges = |down: bool| {
+            let edges = member
+                .report
+                .iter()
+                .flat_map(|report| &report.edges)
+                .filter(|edge| edge.down == down);
+            edges
+                .map(|edge| edge.peer.as_str())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        table.row(vec![
+            Cell::new(member.record.id().as_str()).paint(Paint::Bold),
+            Cell::new(member.status.word()).paint(status_paint(member.status)),
+            Cell::number(rank.epoch),
+            Cell::number(rank.version),
+            Cell::new(edges(true)),
+            Cell::new(edges(false)),
+            Cell::new(services(member).join(" ")),
+        ]);
+    }
+    screen.table(&table)
+}

@@ -1,0 +1,173 @@
+//! A recorded run: as a page, as a timeline, as the causes of a failure.
+
+use crate::catalogue::Entry;
+use crate::engine::Settings;
+use crate::failure::Failure;
+use crate::record::Record;
+use crate::report::Report;
+use crate::screen::{Paint, Screen};
+use phalanx_sim::outcome::Outcome;
+use phalanx_sim::record::{Recording, causes};
+use phalanx_sim::report::{self, Seed};
+use phalanx_sim::scenario::Engine;
+use phalanx_sim::timeline::{FAULT, Row, rows};
+use phalanx_sim::{Options, run};
+use std::fs::File;
+use std::io::BufWriter;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::Instant;
+
+/// Causes that a failure shows.
+const CAUSES_MAX: usize = 8;
+/// The width when it is not known.
+const WIDTH: usize = 100;
+
+/// Does a run again and keeps it; none when a machine broke its own rules in it.
+fn recorded<'a>(
+    entry: &'a Entry,
+    seed: u64,
+    settings: &Settings,
+) -> Result<Option<(Recording<'a>, Outcome)>, Failure> {
+    let scenario = &*entry.scenario;
+    let plan = scenario.plan(seed).map_err(Failure::usage)?;
+    let mut recording = Recording::new(scenario, plan);
+    let options = Options {
+        sabotage: settings.sabotage.clone(),
+        strict: settings.strict,
+        recorder: Some(&mut recording),
+    };
+    match catch_unwind(AssertUnwindSafe(|| {
+        run(entry.system, scenario, seed, options)
+    })) {
+        Ok(outcome) => Ok(Some((recording, outcome.map_err(Failure::usage)?))),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Adds to each failure of a run in the model engine what led to it.
+pub(crate) fn explain(
+    entry: &Entry,
+    settings: &Settings,
+    record: &mut Record,
+) -> Result<(), Failure> {
+    if record.read.engine != Engine::Model.to_string() || record.read.failures.is_empty() {
+        return Ok(());
+    }
+    if let Some((recording, outcome)) = recorded(entry, record.read.seed, settings)? {
+        add_causes(&recording, &outcome, record);
+    }
+    Ok(())
+}
+
+fn add_causes(recording: &Recording<'_>, outcome: &Outcome, record: &mut Record) {
+    for (index, failure) in outcome.failures.iter().enumerate() {
+        let culprit = causes::culprit(recording, failure);
+        let chain = culprit.map_or_else(Vec::new, |event| {
+            causes::chain(recording, event, CAUSES_MAX)
+        });
+        let lines: Vec<String> = chain
+            .iter()
+            .map(|event| causes::describe(recording, event))
+            .collect();
+        record.value["failures"][index]["causes"] = lines.clone().into();
+        if let Some(broken) = record.read.failures.get_mut(index) {
+            broken.causes = lines;
+        }
+    }
+}
+
+/// What a picture is drawn to.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) page: Option<&'a Path>,
+    pub(crate) timeline: bool,
+}
+
+/// Runs a single seed and draws it, in one go; nothing when a machine broke its own rules in it.
+pub(crate) fn alone(
+    screen: &Screen,
+    entry: &Entry,
+    seed: u64,
+    settings: &Settings,
+    wanted: Wanted<'_>,
+    report: &mut Report<'_>,
+) -> Result<bool, Failure> {
+    let start = Instant::now();
+    let Some((recording, mut outcome)) = recorded(entry, seed, settings)? else {
+        return Ok(false);
+    };
+    outcome.wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let value = serde_json::to_value(&outcome).map_err(Failure::failed)?;
+    let mut record = Record::read(value).map_err(Failure::failed)?;
+    add_causes(&recording, &outcome, &mut record);
+    report.add(&record)?;
+    match draw(screen, &recording, &outcome, report.seeds(), wanted) {
+        // The verdict stands, whoever listens.
+        Ok(()) | Err(Failure::ReaderGone) => Ok(true),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Shows one run of a sweep: the first that failed, else the first.
+pub(crate) fn show(
+    screen: &Screen,
+    entry: &Entry,
+    settings: &Settings,
+    seeds: &[Seed],
+    wanted: Wanted<'_>,
+) -> Result<(), Failure> {
+    let Some(shown) = seeds.iter().find(|seed| !seed.passed).or(seeds.first()) else {
+        return Ok(());
+    };
+    let Some((recording, outcome)) = recorded(entry, shown.seed, settings)? else {
+        return screen.line(format!(
+            "seed {} broke off, so there is nothing to draw",
+            shown.seed
+        ));
+    };
+    draw(screen, &recording, &outcome, seeds, wanted)
+}
+
+fn draw(
+    screen: &Screen,
+    recording: &Recording<'_>,
+    outcome: &Outcome,
+    seeds: &[Seed],
+    wanted: Wanted<'_>,
+) -> Result<(), Failure> {
+    if wanted.timeline {
+        let end = outcome.virtual_ms * 1_000_000;
+        for row in rows(recording, end, screen.width().unwrap_or(WIDTH)) {
+            screen.line(coloured(screen, &row))?;
+        }
+    }
+    if let Some(path) = wanted.page {
+        let unwritable = |error: std::io::Error| {
+            Failure::usage(format!(
+                "--report: {} cannot be written: {error}",
+                path.display()
+            ))
+        };
+        let file = File::create(path).map_err(unwritable)?;
+        report::write(BufWriter::new(file), recording, outcome, seeds).map_err(unwritable)?;
+    }
+    Ok(())
+}
+
+/// A row with its colours; characters of one colour together.
+fn coloured(screen: &Screen, row: &Row) -> String {
+    let mut line = screen.painted(&row.label, Paint::Dim) + " ";
+    for group in row.cells.chunk_by(|one, two| one.1 == two.1) {
+        let text: String = group.iter().map(|(character, _)| character).collect();
+        let paint = match group[0].1 {
+            0 => Paint::Plain,
+            1 => Paint::Dim,
+            FAULT => Paint::Bad,
+            12.. => Paint::Dim,
+            state => Paint::State(state - 2),
+        };
+        line += &screen.painted(&text, paint);
+    }
+    line.trim_end().to_owned()
+}

@@ -1,0 +1,146 @@
+//! Child programs of Phalanx: found beside this executable, then on PATH, and run until they exit.
+
+use crate::failure::Failure;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Exit status and output of a program.
+#[derive(Debug)]
+pub struct Ran {
+    /// `None` if the program exceeded its time limit and was killed.
+    pub status: Option<ExitStatus>,
+    /// Standard output.
+    pub answer: String,
+    /// Standard error.
+    errors: String,
+    /// The program's file name.
+    program: String,
+}
+
+impl Ran {
+    /// Returns the error text, without the program's name.
+    pub fn complaint(&self) -> &str {
+        let errors = self.errors.trim();
+        let own = errors.strip_prefix(&self.program);
+        let own = own.and_then(|rest| rest.strip_prefix(": "));
+        own.unwrap_or_else(|| errors.trim_start_matches("phalanx: "))
+    }
+}
+
+/// Returns the file name of this executable.
+#[must_use]
+pub fn name() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    let stem = path.file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
+}
+
+/// Returns the path of this executable.
+pub fn this() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| {
+        Failure::failed(format!(
+            "the path of this executable cannot be determined: {error}"
+        ))
+    })
+}
+
+/// Finds a program; `target` is the command that builds it, for the error message.
+pub fn find(name: &str, target: &str) -> Result<PathBuf, Failure> {
+    let beside = this()?.parent().map(Path::to_path_buf);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = beside.into_iter().chain(std::env::split_paths(&path));
+    folders
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+        .ok_or_else(|| {
+            Failure::usage(format!(
+                "{name} is neither beside this program nor on PATH; build it with `{target}`"
+            ))
+        })
+}
+
+/// Runs a program until it exits, or kills it after `within`.
+pub fn run(command: &mut Command, within: Duration) -> Result<Ran, Failure> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let failed =
+        |what: &str, error: std::io::Error| Failure::failed(format!("{name} {what}: {error}"));
+    let deadline = Instant::now() + within;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed("cannot be started", error))?;
+    let (answer, errors) = (drain(child.stdout.take()), drain(child.stderr.take()));
+    let status = wait(&mut child, deadline).map_err(|error| failed("was lost", error))?;
+    Ok(Ran {
+        status,
+        answer: text_of(answer),
+        errors: text_of(errors),
+        program: file_name(command.get_program()),
+    })
+}
+
+fn file_name(program: &OsStr) -> String {
+    let name = Path::new(program).file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// Reads a pipe to its end in a thread of its own.
+fn drain(pipe: Option<impl std::io::Read + Send + 'static>) -> Option<JoinHandle<Vec<u8>>> {
+    pipe.map(|mut pipe| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            // The bytes that arrived before an error are still shown.
+            drop(pipe.read_to_end(&mut bytes));
+            bytes
+        })
+    })
+}
+
+fn text_of(reader: Option<JoinHandle<Vec<u8>>>) -> String {
+    let bytes = reader
+        .and_then(|reader| reader.join().ok())
+        .unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Waits for a program to exit; kills it at the deadline and then returns no status.
+fn wait(child: &mut Child, deadline: Instant) -> std::io::Result<Option<ExitStatus>> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_runs_until_it_exits_or_is_killed_at_its_deadline() {
+        let shell = |script: &str, within| run(Command::new("sh").args(["-c", script]), within);
+        let long = Duration::from_secs(60);
+        let ran = shell("echo yes; echo phalanx: no >&2; exit 3", long).unwrap();
+        assert_eq!(ran.status.and_then(|it| it.code()), Some(3));
+        assert_eq!((ran.answer.as_str(), ran.complaint()), ("yes\n", "no"));
+        let begun = Instant::now();
+        let late = shell("exec sleep 100", Duration::from_millis(50)).unwrap();
+        assert!(late.status.is_none() && begun.elapsed() < long);
+        let missing = run(&mut Command::new("/nowhere/program"), long).unwrap_err();
+        assert!(
+            missing.to_string().contains("/nowhere/program"),
+            "{missing}"
+        );
+    }
+}

@@ -1,0 +1,372 @@
+//! `phalanx sim replay`: replays one run to an instant or an event, or event by event.
+
+use crate::arguments::SimReplay;
+use crate::catalogue;
+use crate::failure::{Failure, Verdict};
+use crate::screen::{Paint, Screen};
+use crate::state::{self, State, changes};
+use crate::tool::Tool;
+use phalanx_sim::diff::Change;
+use phalanx_sim::model::{Replay, host_named};
+use phalanx_sim::record::{Header, Line, Reader, VERSION};
+use phalanx_sim::scenario::{Engine, Scenario, text};
+use phalanx_sim::world::Definition;
+use serde_json::json;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A run that can be reproduced.
+pub(crate) struct Run {
+    pub(crate) system: &'static Definition,
+    pub(crate) scenario: Arc<Scenario>,
+    pub(crate) seed: u64,
+    pub(crate) sabotage: Vec<String>,
+}
+
+/// Returns whether a file is a trace. A trace begins with a brace; a scenario file does not.
+pub(crate) fn is_trace(path: &Path) -> Result<bool, Failure> {
+    let mut start = String::new();
+    let read = File::open(path).map(BufReader::new).and_then(|mut file| {
+        let buffer = file.fill_buf()?;
+        start.push_str(&String::from_utf8_lossy(buffer));
+        Ok(())
+    });
+    read.map_err(|error| Failure::usage(format!("{}: cannot be read: {error}", path.display())))?;
+    Ok(start.trim_start().starts_with('{'))
+}
+
+/// Opens a trace.
+pub(crate) fn open(path: &Path) -> Result<Reader<BufReader<File>>, Failure> {
+    let name = path.display().to_string();
+    let file = File::open(path)
+        .map_err(|error| Failure::usage(format!("{name}: cannot be read: {error}")))?;
+    Reader::new(&name, BufReader::new(file)).map_err(Failure::usage)
+}
+
+/// Returns the run of a trace, if this program can reproduce it.
+pub(crate) fn run_of(tool: &Tool<'_>, trace: &str, header: &Header) -> Result<Run, String> {
+    if header.engine != Engine::Model.to_string() {
+        return Err(format!(
+            "{trace}: the run is of the engine {}; only runs of the model engine can be replayed",
+            header.engine
+        ));
+    }
+    if header.version != VERSION {
+        return Err(format!(
+            "{trace}: the trace was written by phalanx {}, this is {VERSION}; use that version, or record the trace again with this one",
+            header.version
+        ));
+    }
+    let variant = (!header.variant.is_empty()).then_some(header.variant.as_str());
+    let entry = catalogue::one(tool, Path::new(&header.file), variant).map_err(|error| {
+        format!("{trace}: the scenario of the trace is needed for the replay: {error}")
+    })?;
+    let (system, scenario) = (entry.system, entry.scenario);
+    let hash = format!("{:016x}", scenario.hash);
+    if hash != header.file_hash {
+        return Err(format!(
+            "{trace}: the trace was recorded from {} with hash {}, but the file now has hash {hash}; record the trace again",
+            header.file, header.file_hash
+        ));
+    }
+    Ok(Run {
+        system,
+        scenario,
+        seed: header.seed,
+        sabotage: header.sabotage.clone(),
+    })
+}
+
+fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<Run, Failure> {
+    let file = &arguments.file;
+    if is_trace(file)? {
+        let reader = open(file)?;
+        let run =
+            run_of(tool, &file.display().to_string(), reader.header()).map_err(Failure::usage)?;
+        if arguments.seed.is_some_and(|seed| seed != run.seed) {
+            return Err(Failure::usage(format!(
+                "--seed: {} is a trace of seed {}; omit --seed, or give the scenario file",
+                file.display(),
+                run.seed
+            )));
+        }
+        if let Some(variant) = &arguments.variant {
+            return Err(Failure::usage(format!(
+                "--variant {variant}: {} is a trace of one run; omit --variant",
+                file.display()
+            )));
+        }
+        return Ok(run);
+    }
+    let entry = catalogue::one(tool, file, arguments.variant.as_deref())?;
+    Ok(Run {
+        system: entry.system,
+        scenario: entry.scenario,
+        seed: arguments.seed.unwrap_or(1),
+        sabotage: Vec::new(),
+    })
+}
+
+/// Position at which the replay stops.
+#[derive(Clone, Copy)]
+enum Stop {
+    Instant(Duration),
+    Event(u64),
+}
+
+pub(crate) fn run(
+    screen: &Screen,
+    tool: &Tool<'_>,
+    arguments: &SimReplay,
+) -> Result<Verdict, Failure> {
+    let run = chosen(tool, arguments)?;
+    let scenario = &*run.scenario;
+    scenario
+        .check_engine(Engine::Model)
+        .map_err(Failure::usage)?;
+    let plan = scenario.plan(run.seed).map_err(Failure::usage)?;
+    let node = match &arguments.node {
+        Some(name) => Some(host_named(scenario, name).map_err(Failure::usage)?),
+        None => None,
+    };
+    let (from, to) = match (&arguments.until, &arguments.event) {
+        (Some(reach), _) => (
+            reach.from.map(|from| Stop::Instant(from.0)),
+            Stop::Instant(reach.to.0),
+        ),
+        (None, Some(reach)) => (reach.from.map(Stop::Event), Stop::Event(reach.to)),
+        (None, None) if arguments.step => (None, Stop::Event(0)),
+        (None, None) => {
+            return Err(Failure::usage(
+                "give a position to stop at: --until 12.5s or --event 1200; or --step to start at the first event",
+            ));
+        }
+    };
+    let mut session = Session {
+        screen,
+        scenario,
+        replay: Replay::new(run.system, scenario, &plan, &run.sabotage).map_err(Failure::usage)?,
+        end: plan.end,
+        node,
+        json: arguments.json,
+    };
+    match from {
+        Some(from) => session.between(from, to)?,
+        None => {
+            session.go(to)?;
+            if !arguments.step {
+                session.show()?;
+            }
+        }
+    }
+    if arguments.step {
+        session.steps(&mut std::io::stdin().lock())?;
+    }
+    Ok(Verdict::Yes)
+}
+
+/// A replay in progress.
+struct Session<'a> {
+    screen: &'a Screen,
+    scenario: &'a Scenario,
+    replay: Replay<'a>,
+    end: Duration,
+    node: Option<usize>,
+    json: bool,
+}
+
+const HELP: &str = "\
+Enter     go to the next event (of the chosen node) and show its changes
+N         go through the next N events
+t 12.5s   go to an instant
+e 1200    go to an event
+s [NAME]  show the state of all nodes, or of one
+q         quit";
+
+impl Session<'_> {
+    fn go(&mut self, to: Stop) -> Result<(), Failure> {
+        match to {
+            Stop::Instant(instant) => self.replay.to_instant(instant),
+            Stop::Event(event) => {
+                if !self.replay.to_event(event, self.end) {
+                    return Err(Failure::usage(format!(
+                        "--event {event}: the run has only {} events in {}",
+                        self.replay.event(),
+                        text::show(self.end)
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hosts(&self) -> Vec<usize> {
+        match self.node {
+            Some(host) => vec![host],
+            None => (0..self.scenario.hosts.len()).collect(),
+        }
+    }
+
+    fn states(&self) -> Vec<State> {
+        let hosts = self.hosts().into_iter();
+        State::all(&self.replay, hosts)
+    }
+
+    /// Prints the state of the nodes at the current position.
+    fn show(&self) -> Result<(), Failure> {
+        let states = self.states();
+        if self.json {
+            for state in &states {
+                let mut value = state.as_value();
+                value["event"] = self.replay.event().into();
+                self.screen.json(&value)?;
+            }
+            return Ok(());
+        }
+        if let Some(line) = self.replay.latest() {
+            let stands = format!("after {} at {}", line, at(line));
+            self.screen.line(self.screen.painted(&stands, Paint::Dim))?;
+        }
+        state::show(self.screen, &states)
+    }
+
+    /// Prints the changes between two positions.
+    fn between(&mut self, from: Stop, to: Stop) -> Result<(), Failure> {
+        self.go(from)?;
+        let before = self.states();
+        self.go(to)?;
+        let mut unchanged = 0;
+        for (before, after) in before.iter().zip(&self.states()) {
+            let changes = changes(before, after);
+            if self.json {
+                let value = json!({
+                    "node": after.name(), "from_ms": millis(before.at()), "to_ms": millis(after.at()), "changes": changes,
+                });
+                self.screen.json(&value)?;
+            } else if changes.is_empty() && self.node.is_none() {
+                unchanged += 1;
+            } else {
+                state::show_changes(self.screen, after.name(), ["before", "after"], &changes)?;
+            }
+        }
+        if unchanged > 0 {
+            self.screen
+                .line(format!("{unchanged} more nodes: unchanged"))?;
+        }
+        Ok(())
+    }
+
+    /// Executes commands, one per line, until the input ends.
+    fn steps(&mut self, orders: &mut dyn BufRead) -> Result<(), Failure> {
+        loop {
+            let mut order = String::new();
+            let read = orders.read_line(&mut order).map_err(|error| {
+                Failure::failed(format!("standard input cannot be read: {error}"))
+            })?;
+            if read == 0 {
+                return Ok(());
+            }
+            let order = order.trim();
+            let (word, rest) = order.split_once(' ').unwrap_or((order, ""));
+            let done = match (word, rest.trim()) {
+                ("q", "") => return Ok(()),
+                ("", _) | ("n", "") => self.steps_on(1),
+                ("s", "") => self.show(),
+                ("s", name) => match host_named(self.scenario, name) {
+                    Ok(host) => {
+                        let before = self.node.replace(host);
+                        let shown = self.show();
+                        self.node = before;
+                        shown
+                    }
+                    Err(error) => Err(Failure::usage(error)),
+                },
+                ("t", instant) => match text::duration(instant) {
+                    Ok(instant) => self.go(Stop::Instant(instant)).and_then(|()| self.stands()),
+                    Err(why) => Err(Failure::usage(why)),
+                },
+                ("e", number) => match number.parse() {
+                    Ok(event) => self.go(Stop::Event(event)).and_then(|()| self.stands()),
+                    Err(_) => Err(Failure::usage(format!(
+                        "`{number}` is not a valid event number"
+                    ))),
+                },
+                (number, "") if number.parse::<u64>().is_ok() => {
+                    self.steps_on(number.parse().unwrap_or(1))
+                }
+                _ => self.screen.line(HELP),
+            };
+            match done {
+                // A wrong command is reported, and the next command is read.
+                Err(Failure::Usage(message)) => self.screen.line(message)?,
+                other => other?,
+            }
+        }
+    }
+
+    fn stands(&self) -> Result<(), Failure> {
+        match self.replay.latest() {
+            Some(line) => self.event(line, &[]),
+            None => self.screen.line("nothing has happened yet"),
+        }
+    }
+
+    /// Prints the next events, each with its changes.
+    fn steps_on(&mut self, many: u64) -> Result<(), Failure> {
+        let wanted = self.node.map(|host| self.scenario.hosts[host].name.clone());
+        for _ in 0..many {
+            // An event changes only the node that executes it, so that node's state is compared
+            // before and after.
+            let mut before = self.states();
+            let line = loop {
+                let Some(line) = self.replay.next_event(self.end) else {
+                    return self.screen.line("the run has ended");
+                };
+                if wanted.is_none() || line.node.as_deref() == wanted.as_deref() {
+                    break line;
+                }
+            };
+            let changed = before
+                .iter_mut()
+                .find(|state| line.node.as_deref() == Some(state.name()));
+            let changes = match changed {
+                Some(before) => {
+                    let host = host_named(self.scenario, before.name()).map_err(Failure::usage)?;
+                    changes(before, &State::of(&self.replay, host))
+                }
+                None => Vec::new(),
+            };
+            self.event(&line, &changes)?;
+        }
+        Ok(())
+    }
+
+    fn event(&self, line: &Line<'_>, changes: &[Change]) -> Result<(), Failure> {
+        if self.json {
+            return self
+                .screen
+                .json(&json!({ "event": line, "changes": changes }));
+        }
+        self.screen.line(format!("{} {line}", at(line)))?;
+        for change in changes {
+            let none = || "none".to_owned();
+            let before = change.before.clone().unwrap_or_else(none);
+            let after = change.after.clone().unwrap_or_else(none);
+            self.screen
+                .line(format!("    {}: {before} → {after}", change.what))?;
+        }
+        Ok(())
+    }
+}
+
+/// Formats the instant of an event.
+pub(crate) fn at(line: &Line<'_>) -> String {
+    text::show(Duration::from_nanos(line.at))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

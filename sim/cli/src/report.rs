@@ -1,0 +1,414 @@
+//! Output of a sweep: a progress bar while it runs, failures in detail, and a table at the end; or
+//! one JSON object per run.
+
+use crate::failure::{Failure, Verdict};
+use crate::junit::Junit;
+use crate::record::{Broken, Record};
+use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
+use crate::sometimes::{self, Sometimes};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use phalanx_sim::report::Seed;
+use serde_json::json;
+use std::io::IsTerminal as _;
+use std::time::Instant;
+
+/// Maximum number of failing runs shown in detail for one scenario and engine; the others are
+/// counted.
+const SHOWN_MAX: usize = 3;
+
+/// The runs of one scenario in one engine.
+struct Group {
+    scenario: String,
+    engine: String,
+    nodes: u64,
+    runs: usize,
+    passed: usize,
+    differ: usize,
+    virtual_ms: u64,
+    wall_ms: u64,
+    messages: u64,
+    vacuous: Vec<String>,
+    sometimes: Vec<Sometimes>,
+}
+
+pub(crate) struct Report<'a> {
+    screen: &'a Screen,
+    json: bool,
+    total: usize,
+    bar: ProgressBar,
+    start: Instant,
+    groups: Vec<Group>,
+    failed: usize,
+    differ: usize,
+    last: Option<Record>,
+    /// Whether the reader of standard output closed it. The exit code is still that of the runs.
+    gone: bool,
+    /// Every run, for the HTML report and the timeline.
+    seeds: Vec<Seed>,
+    junit: Option<Junit>,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(screen: &'a Screen, json: bool, total: usize, junit: Option<Junit>) -> Self {
+        let visible = total > 1 && std::io::stderr().is_terminal();
+        let target = if visible {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
+        if let Ok(style) = ProgressStyle::with_template(
+            "{bar:40} {pos}/{len} runs  {elapsed} of about {duration}  {msg}",
+        ) {
+            bar.set_style(style.progress_chars("━╸─"));
+        }
+        Self {
+            screen,
+            json,
+            total,
+            bar,
+            start: Instant::now(),
+            groups: Vec::new(),
+            failed: 0,
+            differ: 0,
+            last: None,
+            gone: false,
+            seeds: Vec::new(),
+            junit,
+        }
+    }
+
+    /// Advances the progress bar by a number of finished runs.
+    pub(crate) fn progress(&self, runs: usize) {
+        self.bar.inc(runs as u64);
+    }
+
+    /// Adds the next run, in order.
+    pub(crate) fn add(&mut self, record: &Record) -> Result<(), Failure> {
+        let differs = record.value["check"] == "differs";
+        let shown = self.count(record, differs);
+        if !record.passed() {
+            self.failed += 1;
+            self.bar.set_message(format!("{} failed", self.failed));
+        }
+        self.differ += usize::from(differs);
+        self.seeds.push(record.seed());
+        if let Some(junit) = &mut self.junit {
+            junit.add(record, differs);
+        }
+        let bar = self.bar.clone();
+        let shown = bar.suspend(|| self.show(record, differs, shown));
+        self.unless_gone(shown)?;
+        self.last = Some(record.clone());
+        Ok(())
+    }
+
+    /// Returns whether the next failing run of the same scenario and engine is shown in detail.
+    pub(crate) fn shows_failures_of(&self, record: &Record) -> bool {
+        let read = &record.read;
+        let same = |group: &&Group| group.scenario == read.scenario && group.engine == read.engine;
+        let group = self.groups.iter().find(same);
+        group.is_none_or(|group| group.runs - group.passed < SHOWN_MAX)
+    }
+
+    /// Returns every run so far, in order.
+    pub(crate) fn seeds(&self) -> &[Seed] {
+        &self.seeds
+    }
+
+    /// Notes that the reader of standard output closed it, which is not a failure of the sweep.
+    fn unless_gone(&mut self, written: Result<(), Failure>) -> Result<(), Failure> {
+        match written {
+            Err(Failure::ReaderGone) => {
+                self.gone = true;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Counts a run; returns whether it is shown in detail if it failed.
+    fn count(&mut self, record: &Record, differs: bool) -> bool {
+        let read = &record.read;
+        let found = self
+            .groups
+            .iter()
+            .position(|it| it.scenario == read.scenario && it.engine == read.engine);
+        let index = found.unwrap_or_else(|| {
+            self.groups.push(Group {
+                scenario: read.scenario.clone(),
+                engine: read.engine.clone(),
+                nodes: read.nodes,
+                runs: 0,
+                passed: 0,
+                differ: 0,
+                virtual_ms: 0,
+                wall_ms: 0,
+                messages: 0,
+                vacuous: Vec::new(),
+                sometimes: Vec::new(),
+            });
+            self.groups.len() - 1
+        });
+        let group = &mut self.groups[index];
+        group.runs += 1;
+        group.passed += usize::from(record.passed());
+        group.differ += usize::from(differs);
+        group.virtual_ms += read.virtual_ms;
+        group.wall_ms += read.wall_ms;
+        group.messages += read.messages;
+        sometimes::count(&mut group.sometimes, record);
+        for fault in &read.vacuous {
+            let text = format!(
+                "{} line {}: the step `{}` affected nothing: {}",
+                read.scenario, fault.line, fault.step, fault.why
+            );
+            if !group.vacuous.contains(&text) {
+                group.vacuous.push(text);
+            }
+        }
+        group.runs - group.passed <= SHOWN_MAX
+    }
+
+    fn show(&self, record: &Record, differs: bool, in_full: bool) -> Result<(), Failure> {
+        if self.gone {
+            return Ok(());
+        }
+        if self.json {
+            return self.screen.json(&record.value);
+        }
+        let read = &record.read;
+        let title = format!(
+            "{}, seed {}, engine {}",
+            read.scenario, read.seed, read.engine
+        );
+        if differs {
+            let word = self.screen.painted("differs", Paint::Bad);
+            let (one, two) = (&read.trace_hash, &record.value["check_trace_hash"]);
+            self.screen.line(format!(
+                "{word}  {title}: two processes gave the trace hashes {one} and {two}"
+            ))?;
+        }
+        if record.passed() || !in_full {
+            return Ok(());
+        }
+        self.screen.line(format!(
+            "{}  {title}",
+            self.screen.painted("failed", Paint::Bad)
+        ))?;
+        for broken in &read.failures {
+            self.broken(broken)?;
+        }
+        Ok(())
+    }
+
+    /// Prints a failure: its place, time, reason, causes, and the command that reproduces it.
+    fn broken(&self, broken: &Broken) -> Result<(), Failure> {
+        let screen = self.screen;
+        screen.line(format!("  {}: {}", broken.place(), broken.expectation))?;
+        let (at, why) = (broken.at_ms, &broken.why);
+        screen.line(format!(
+            "    at {}.{:03}s of virtual time: {why}",
+            at / 1_000,
+            at % 1_000
+        ))?;
+        if !broken.causes.is_empty() {
+            screen.line("    causes:")?;
+        }
+        for cause in &broken.causes {
+            screen.line(screen.painted(&format!("      {cause}"), Paint::Dim))?;
+        }
+        let again = screen.painted(&broken.reproduce, Paint::Bold);
+        screen.line(format!("    reproduce: {again}"))
+    }
+
+    /// Ends the sweep: prints the summary, unless the output is JSON, and returns the verdict.
+    pub(crate) fn finish(mut self, result: Result<(), Failure>) -> Result<Verdict, Failure> {
+        self.bar.finish_and_clear();
+        self.unless_gone(result)?;
+        if let Some(junit) = &mut self.junit {
+            for group in &self.groups {
+                junit.add_sometimes(&group.scenario, &group.engine, &group.sometimes);
+            }
+            junit.write()?;
+        }
+        if !self.gone {
+            let shown = if self.json {
+                self.over_all_seeds()
+            } else {
+                self.summary()
+            };
+            self.unless_gone(shown)?;
+        }
+        Ok(match (self.failed + self.missed(), self.differ) {
+            (_, 1..) => Verdict::Differs,
+            (1.., 0) => Verdict::No,
+            (0, 0) => Verdict::Yes,
+        })
+    }
+
+    /// Returns the number of `sometimes` expectations that held in no run.
+    fn missed(&self) -> usize {
+        let sometimes = self.groups.iter().flat_map(|group| &group.sometimes);
+        sometimes.filter(|it| it.is_missed()).count()
+    }
+
+    /// Prints an object for each scenario with `sometimes` expectations, after all runs.
+    fn over_all_seeds(&self) -> Result<(), Failure> {
+        let groups = self.groups.iter();
+        for group in groups.filter(|group| !group.sometimes.is_empty()) {
+            self.screen.json(&json!({
+                "scenario": group.scenario,
+                "engine": group.engine,
+                "runs": group.runs,
+                "sometimes": group.sometimes,
+            }))?;
+        }
+        Ok(())
+    }
+
+    fn summary(&self) -> Result<(), Failure> {
+        if let (1, Some(record)) = (self.total, &self.last) {
+            self.details(record)?;
+        } else {
+            self.table()?;
+        }
+        self.sometimes()?;
+        for text in self.groups.iter().flat_map(|group| &group.vacuous) {
+            self.screen.line(format!(
+                "{}  {text}",
+                self.screen.painted("warning", Paint::Warn)
+            ))?;
+        }
+        let wall = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut text = format!(
+            "{}, {} passed",
+            count(self.total, "run"),
+            self.total - self.failed
+        );
+        if self.failed > 0 {
+            text += &format!(", {} failed", self.failed);
+        }
+        if self.differ > 0 {
+            text += &format!(", {} not reproducible", self.differ);
+        }
+        let missed = self.missed();
+        if missed > 0 {
+            text += &format!(", {} met in no seed", count(missed, "expectation"));
+        }
+        let paint = if self.failed + self.differ + missed == 0 {
+            Paint::Good
+        } else {
+            Paint::Bad
+        };
+        self.screen.line(format!(
+            "{} in {}",
+            self.screen.painted(&text, paint),
+            span(wall)
+        ))
+    }
+
+    /// Prints all measurements of a single run.
+    fn details(&self, record: &Record) -> Result<(), Failure> {
+        let read = &record.read;
+        let mut facts = vec![
+            (
+                "scenario",
+                Cell::new(format!(
+                    "{} with seed {} in engine {}",
+                    read.scenario, read.seed, read.engine
+                )),
+            ),
+            ("outcome", outcome_cell(record.passed())),
+            ("nodes", Cell::new(read.nodes.to_string())),
+            (
+                "time",
+                Cell::new(format!(
+                    "{} virtual in {} real",
+                    span(read.virtual_ms),
+                    span(read.wall_ms)
+                )),
+            ),
+            ("events", Cell::new(read.events.to_string())),
+            (
+                "messages",
+                Cell::new(format!("{}, {}", read.messages, size(read.bytes))),
+            ),
+            ("trace", Cell::new(&read.trace_hash)),
+        ];
+        if let Some(check) = record.value["check"].as_str() {
+            facts.push(("check", Cell::new(format!("{check} in another process"))));
+        }
+        let metrics: Vec<(String, u64)> = read
+            .metrics
+            .iter()
+            .map(|(name, value)| (name.clone(), *value))
+            .collect();
+        facts.extend(
+            metrics
+                .iter()
+                .map(|(name, value)| (name.as_str(), Cell::new(value.to_string()))),
+        );
+        self.screen.facts(&facts)
+    }
+
+    /// Prints each `sometimes` expectation, and the number of runs in which it held.
+    fn sometimes(&self) -> Result<(), Failure> {
+        if self.groups.iter().all(|group| group.sometimes.is_empty()) {
+            return Ok(());
+        }
+        let mut table = Table::new(&["scenario", "line", "seeds", "first", "sometimes"]);
+        for group in &self.groups {
+            for it in &group.sometimes {
+                let paint = match (it.is_missed(), it.reached) {
+                    (true, _) => Paint::Bad,
+                    (false, 0) => Paint::Plain,
+                    (false, _) => Paint::Good,
+                };
+                let first = it
+                    .first
+                    .map_or_else(|| "-".to_owned(), |seed| seed.to_string());
+                let text = it.text.strip_prefix("sometimes = ").unwrap_or(&it.text);
+                table.row(vec![
+                    Cell::new(format!("{} on {}", group.scenario, group.engine)),
+                    Cell::number(it.line),
+                    Cell::new(it.share()).paint(paint),
+                    Cell::number(first),
+                    Cell::new(text),
+                ]);
+            }
+        }
+        self.screen.table(&table)
+    }
+
+    fn table(&self) -> Result<(), Failure> {
+        let mut table = Table::new(&[
+            "scenario", "engine", "nodes", "passed", "virtual", "speed", "messages",
+        ]);
+        for group in &self.groups {
+            let paint = if group.passed == group.runs && group.differ == 0 {
+                Paint::Good
+            } else {
+                Paint::Bad
+            };
+            table.row(vec![
+                Cell::new(&group.scenario).paint(Paint::Bold),
+                Cell::new(&group.engine),
+                Cell::number(group.nodes),
+                Cell::number(format!("{}/{}", group.passed, group.runs)).paint(paint),
+                Cell::number(span(group.virtual_ms / group.runs.max(1) as u64)),
+                Cell::number(format!("{}x", group.virtual_ms / group.wall_ms.max(1))),
+                Cell::number(group.messages / group.runs.max(1) as u64),
+            ]);
+        }
+        self.screen.table(&table)
+    }
+}
+
+fn outcome_cell(passed: bool) -> Cell {
+    if passed {
+        Cell::new("pass").paint(Paint::Good)
+    } else {
+        Cell::new("fail").paint(Paint::Bad)
+    }
+}

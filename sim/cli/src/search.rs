@@ -1,0 +1,309 @@
+//! `phalanx sim search`: trials on all cores until one fails, the time is over, or somebody has seen enough.
+
+use crate::arguments::SimSearch;
+use crate::catalogue::{self, again};
+use crate::failure::{Failure, Verdict};
+use crate::interrupt::Interrupt;
+use crate::screen::{Paint, Screen, span};
+use crate::sweep;
+use crate::tool::Tool;
+use indicatif::{ProgressBar, ProgressDrawTarget};
+use phalanx_sim::outcome::Failure as Broken;
+use phalanx_sim::runner::Model;
+use phalanx_sim::scenario::command_line::sabotage_flags;
+use phalanx_sim::scenario::{Engine, Scenario};
+use phalanx_sim::search::{Coverage, Hunt, Subject, Trial, attempt};
+use serde_json::json;
+use std::io::IsTerminal as _;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often the clock and the signals are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The state that the workers share.
+struct Shared<'a> {
+    tool: &'a Tool<'a>,
+    hunt: Mutex<Hunt>,
+    found: Mutex<Option<Found>>,
+    trouble: Mutex<Option<Failure>>,
+    over: AtomicBool,
+    runs: Option<u64>,
+}
+
+/// A trial that failed.
+struct Found {
+    trial: Trial,
+    scenario: Scenario,
+    failures: Vec<Broken>,
+}
+
+/// What the hunt came to.
+struct Tally {
+    runs: u64,
+    kept: usize,
+    covered: usize,
+    took: Duration,
+}
+
+pub(crate) fn run(
+    screen: &Screen,
+    tool: &Tool<'_>,
+    arguments: &SimSearch,
+) -> Result<Verdict, Failure> {
+    let mut bases = Vec::new();
+    let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
+    for entry in &entries {
+        entry
+            .scenario
+            .check_engine(Engine::Model)
+            .map_err(Failure::usage)?;
+        bases.push(Scenario::clone(&entry.scenario));
+    }
+    let sabotage = sweep::sabotage(&arguments.sabotage, &entries)?;
+    let shared = Shared {
+        tool,
+        hunt: Mutex::new(Hunt::new(bases, arguments.seed)),
+        found: Mutex::new(None),
+        trouble: Mutex::new(None),
+        over: AtomicBool::new(false),
+        runs: arguments.runs,
+    };
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let jobs = arguments.jobs.map_or(cores, usize::from);
+    let start = Instant::now();
+    hunt(&shared, jobs, &sabotage, start + arguments.length.0)?;
+    if let Some(failure) = take(&shared.trouble) {
+        return Err(failure);
+    }
+    let found = take(&shared.found);
+    let hunt = shared.hunt.lock().unwrap_or_else(PoisonError::into_inner);
+    let tally = Tally {
+        runs: hunt.drawn(),
+        kept: hunt.kept(),
+        covered: hunt.covered(),
+        took: start.elapsed(),
+    };
+    drop(hunt);
+    let written = match found {
+        Some(found) => Some(write(tool, &arguments.out, found, &sabotage)?),
+        None => None,
+    };
+    report(screen, arguments, &tally, written.as_ref())?;
+    Ok(if written.is_some() {
+        Verdict::No
+    } else {
+        Verdict::Yes
+    })
+}
+
+/// Runs trials until something ends the hunt.
+fn hunt(
+    shared: &Shared<'_>,
+    jobs: usize,
+    sabotage: &[String],
+    deadline: Instant,
+) -> Result<(), Failure> {
+    let mut interrupt = Interrupt::listen()?;
+    let target = if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let bar = ProgressBar::new_spinner();
+    bar.set_draw_target(target);
+    // A machine that panics is a finding, told once and at the end.
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs)
+            .map(|_| scope.spawn(|| work(shared, sabotage)))
+            .collect();
+        while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
+            if interrupt.wait(LOOK) || Instant::now() >= deadline {
+                shared.over.store(true, Ordering::Relaxed);
+            }
+            let hunt = shared.hunt.lock().unwrap_or_else(PoisonError::into_inner);
+            bar.set_message(progress(hunt.drawn(), hunt.covered()));
+        }
+    });
+    std::panic::set_hook(usual);
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn progress(runs: u64, covered: usize) -> String {
+    format!("{runs} runs, {covered} behaviours seen")
+}
+
+/// Draws, runs and learns.
+fn work(shared: &Shared<'_>, sabotage: &[String]) {
+    while !shared.over.load(Ordering::Relaxed) {
+        let mut hunt = shared.hunt.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.runs.is_some_and(|runs| hunt.drawn() >= runs) {
+            return;
+        }
+        let trial = hunt.draw();
+        let scenario = hunt.scenario(&trial);
+        drop(hunt);
+        let tried = shared
+            .tool
+            .runner(&scenario)
+            .and_then(|runner| try_once(&runner, sabotage, &scenario, trial.seed));
+        match tried {
+            Ok((failures, coverage)) => {
+                let mut hunt = shared.hunt.lock().unwrap_or_else(PoisonError::into_inner);
+                hunt.learn(&trial, &coverage);
+                drop(hunt);
+                if !failures.is_empty() {
+                    shared.over.store(true, Ordering::Relaxed);
+                    let mut found = shared.found.lock().unwrap_or_else(PoisonError::into_inner);
+                    // Two workers may find something at once: the earlier trial counts.
+                    if found
+                        .as_ref()
+                        .is_none_or(|found| trial.number < found.trial.number)
+                    {
+                        *found = Some(Found {
+                            trial,
+                            scenario,
+                            failures,
+                        });
+                    }
+                }
+            }
+            Err(why) => {
+                shared.over.store(true, Ordering::Relaxed);
+                let mut trouble = shared
+                    .trouble
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                *trouble = Some(why);
+            }
+        }
+    }
+}
+
+/// Runs one trial.
+fn try_once(
+    runner: &Model,
+    sabotage: &[String],
+    scenario: &Scenario,
+    seed: u64,
+) -> Result<(Vec<Broken>, Coverage), Failure> {
+    attempt(Subject { runner, sabotage }, scenario, seed).map_err(Failure::usage)
+}
+
+fn take<T>(shared: &Mutex<Option<T>>) -> Option<T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// A trial that failed, as a file.
+struct Written {
+    path: PathBuf,
+    /// The command that shows the failure again.
+    again: String,
+    /// The command of the tool.
+    command: &'static str,
+    found: Found,
+}
+
+/// Writes the failing scenario; by itself, with its seed, it fails again.
+fn write(
+    tool: &Tool<'_>,
+    folder: &Path,
+    mut found: Found,
+    sabotage: &[String],
+) -> Result<Written, Failure> {
+    let name = found.scenario.plain_name();
+    let path = folder.join(format!("{name}-{}.toml", found.trial.seed));
+    let shown = path.display();
+    let why = found
+        .failures
+        .first()
+        .map_or("", |broken| broken.expectation.as_str());
+    let command = tool.runner(&found.scenario)?.0.command;
+    let text = format!(
+        "# Found by search: {why}\n# {command} run {shown} --seed {}{}\n{}",
+        found.trial.seed,
+        sabotage_flags(sabotage),
+        found.scenario.to_toml()
+    );
+    let unwritable = |error| Failure::usage(format!("{shown} cannot be written: {error}"));
+    std::fs::create_dir_all(folder).map_err(unwritable)?;
+    std::fs::write(&path, text).map_err(unwritable)?;
+    let again = again(tool, &path, found.trial.seed, sabotage)?;
+    let failures = std::mem::take(&mut found.failures).into_iter();
+    found.failures = failures
+        .map(|broken| broken.reproduced_by(&again))
+        .collect();
+    Ok(Written {
+        path,
+        again,
+        command,
+        found,
+    })
+}
+
+fn report(
+    screen: &Screen,
+    arguments: &SimSearch,
+    tally: &Tally,
+    written: Option<&Written>,
+) -> Result<(), Failure> {
+    let took = u64::try_from(tally.took.as_millis()).unwrap_or(u64::MAX);
+    if arguments.json {
+        let failure = written.map(|written| {
+            let Written {
+                path, again, found, ..
+            } = written;
+            json!({
+                "file": path,
+                "reproduce": again,
+                "seed": found.trial.seed,
+                "trial": found.trial.number,
+                "failures": found.failures,
+            })
+        });
+        return screen.json(&json!({
+            "runs": tally.runs,
+            "kept": tally.kept,
+            "covered": tally.covered,
+            "wall_ms": took,
+            "found": failure,
+        }));
+    }
+    if let Some(written) = written {
+        let Written {
+            path,
+            again,
+            command,
+            found,
+        } = written;
+        let (seed, path) = (found.trial.seed, path.display());
+        let head = format!("{}, seed {seed}, fails", found.scenario.name);
+        screen.line(screen.painted(&head, Paint::Bad))?;
+        for broken in &found.failures {
+            let (seconds, millis) = (broken.at_ms / 1_000, broken.at_ms % 1_000);
+            screen.line(format!("  {}", broken.expectation))?;
+            screen.line(format!(
+                "    broken at {seconds}.{millis:03}s: {}",
+                broken.why
+            ))?;
+        }
+        screen.line(format!("  again:   {again}"))?;
+        let planted = sabotage_flags(&arguments.sabotage);
+        screen.line(format!(
+            "  smaller: {command} shrink {path} --seed {seed}{planted} -o small.toml"
+        ))?;
+    }
+    let (runs, covered, kept) = (tally.runs, tally.covered, tally.kept);
+    screen.line(format!(
+        "{runs} runs in {}, {covered} behaviours seen, {kept} runs showed something new",
+        span(took)
+    ))
+}

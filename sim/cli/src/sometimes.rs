@@ -1,0 +1,59 @@
+//! Expectations that must hold in at least one run of a sweep (`sometimes`), with the number of
+//! runs in which they held.
+
+use crate::record::Record;
+use serde::Serialize;
+
+/// One such expectation, over the runs of one scenario in one engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Sometimes {
+    /// The line of the expectation in its file.
+    pub(crate) line: usize,
+    /// The text of the expectation.
+    pub(crate) text: String,
+    /// Number of runs in which it held.
+    pub(crate) reached: usize,
+    /// Number of runs.
+    pub(crate) runs: usize,
+    /// The first seed in which it held.
+    pub(crate) first: Option<u64>,
+}
+
+impl Sometimes {
+    /// Returns whether the expectation held in none of several runs. A single run is not enough to
+    /// decide.
+    pub(crate) const fn is_missed(&self) -> bool {
+        self.reached == 0 && self.runs > 1
+    }
+
+    /// Formats the number of runs in which it held.
+    pub(crate) fn share(&self) -> String {
+        let Self { reached, runs, .. } = self;
+        match reached {
+            0 => format!("none of {runs}"),
+            _ => format!("{reached} of {runs}"),
+        }
+    }
+}
+
+/// Counts one more run.
+pub(crate) fn count(all: &mut Vec<Sometimes>, record: &Record) {
+    let sometimes = record.read.expected.iter().filter(|it| it.sometimes);
+    for expected in sometimes {
+        let same = |it: &Sometimes| it.line == expected.line && it.text == expected.text;
+        let index = all.iter().position(same).unwrap_or_else(|| {
+            all.push(Sometimes {
+                line: expected.line,
+                text: expected.text.clone(),
+                reached: 0,
+                runs: 0,
+                first: None,
+            });
+            all.len() - 1
+        });
+        let one = &mut all[index];
+        one.runs += 1;
+        one.reached += usize::from(expected.met);
+        one.first = one.first.or(expected.met.then_some(record.read.seed));
+    }
+}

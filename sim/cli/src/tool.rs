@@ -1,0 +1,162 @@
+//! A tool: the systems that it knows, and the engines that it offers.
+
+use crate::arguments::Sim;
+use crate::failure::{Failure, Verdict};
+use crate::screen::{Screen, shown_lines};
+use crate::{catalogue, diff, programs, replay, search, shrink, sweep};
+use clap::{FromArgMatches as _, Subcommand as _};
+use phalanx_sim::scenario::{self, Engine, Scenario};
+use phalanx_sim::world::Definition;
+use phalanx_sim::{Model, Systems};
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// The systems and engines of a command-line tool.
+#[derive(Clone, Copy, Debug)]
+pub struct Tool<'a> {
+    /// The systems that scenario files may name.
+    pub systems: Systems<'a>,
+    /// The engines besides the model.
+    pub engines: &'a [ExternalEngine],
+    /// The arguments of this executable that come before the commands of the simulator.
+    pub subcommand: &'a [&'a str],
+}
+
+/// An engine that is a program of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct ExternalEngine {
+    /// The engine.
+    pub engine: Engine,
+    /// The program's file name. It is beside this executable or on PATH.
+    pub program: &'static str,
+    /// The command that builds the program.
+    pub built_by: &'static str,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 success; 1 negative result (an expectation failed);
+2 wrong usage or a bad file; 3 the same seed gave two different runs.";
+
+/// Runs the command line of a crate that has systems of its own, in the model engine.
+#[must_use]
+pub fn main(systems: &[&'static Definition]) -> ExitCode {
+    let tool = Tool {
+        systems: Systems(systems),
+        engines: &[],
+        subcommand: &[],
+    };
+    let name = programs::name();
+    let command = Sim::augment_subcommands(clap::Command::new("simulator"))
+        .bin_name(name.clone())
+        .about("Run scenarios, search for failing seeds, and explain failures")
+        .after_help(AFTER_HELP)
+        .max_term_width(100)
+        .subcommand_required(true)
+        .arg_required_else_help(true);
+    let matches = command.get_matches();
+    let done = Sim::from_arg_matches(&matches)
+        .map_err(Failure::usage)
+        .and_then(|command| tool.run(command, &Screen::new()));
+    exit(&name, done)
+}
+
+/// Returns the exit code of a command; prints the message of a failure after the name of the program.
+#[must_use]
+pub fn exit(name: &str, done: Result<Verdict, Failure>) -> ExitCode {
+    match done {
+        Ok(verdict) => ExitCode::from(verdict.code()),
+        Err(failure) => {
+            let message = failure.to_string();
+            if !message.is_empty() {
+                let message = shown_lines(&message);
+                // The error is dropped if standard error is closed too: no other output is left.
+                drop(writeln!(std::io::stderr(), "{name}: {message}"));
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+impl Tool<'_> {
+    /// Runs one command.
+    ///
+    /// # Errors
+    /// The reason why the command failed.
+    pub fn run(&self, command: Sim, screen: &Screen) -> Result<Verdict, Failure> {
+        match command {
+            Sim::Run(arguments) => sweep::run(screen, self, &arguments),
+            Sim::Replay(arguments) => replay::run(screen, self, &arguments),
+            Sim::Diff(arguments) => diff::run(screen, self, &arguments),
+            Sim::Search(arguments) => search::run(screen, self, &arguments),
+            Sim::Shrink(arguments) => shrink::run(screen, self, &arguments),
+            Sim::List { files, json } => catalogue::list(screen, self, &files, json),
+            Sim::Schema => {
+                let schema = scenario::schema(&self.systems.vocabulary());
+                screen.line(format!("{schema:#}"))?;
+                Ok(Verdict::Yes)
+            }
+        }
+    }
+
+    /// Returns the beginning of the tool's own commands: `phalanx sim`.
+    pub(crate) fn command(&self) -> &'static str {
+        self.systems.0.first().map_or("", |system| system.command)
+    }
+
+    /// Returns the model engine for the system of a scenario.
+    ///
+    /// # Errors
+    /// The tool does not know the system.
+    pub(crate) fn runner(&self, scenario: &Scenario) -> Result<Model, Failure> {
+        let system = self.systems.named(&scenario.system);
+        system.map(Model).map_err(Failure::usage)
+    }
+
+    /// Returns the program of an engine.
+    ///
+    /// # Errors
+    /// The tool does not offer the engine.
+    pub(crate) fn external(&self, engine: Engine) -> Result<&ExternalEngine, Failure> {
+        let found = self.engines.iter().find(|it| it.engine == engine);
+        found.ok_or_else(|| {
+            let others = self.engines.iter().map(|it| it.engine.name());
+            let names: Vec<&str> = [Engine::Model.name()].into_iter().chain(others).collect();
+            Failure::usage(format!(
+                "--engine: this tool does not offer the engine {engine}; there is {}",
+                names.join(", ")
+            ))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use phalanx_sim::mesh::MESH;
+
+    #[test]
+    fn the_command_line_definition_is_valid() {
+        Sim::augment_subcommands(clap::Command::new("simulator")).debug_assert();
+    }
+
+    #[test]
+    fn an_engine_that_the_tool_does_not_offer_is_an_error_with_the_list() {
+        let wire = ExternalEngine {
+            engine: Engine::Wire,
+            program: "phalanx-sim-wire",
+            built_by: "make wire",
+        };
+        let tool = Tool {
+            systems: Systems(&[&MESH]),
+            engines: &[wire],
+            subcommand: &["sim"],
+        };
+        assert_eq!(tool.command(), "phalanx sim");
+        assert!(tool.external(Engine::Wire).is_ok());
+        let why = tool.external(Engine::Madsim).unwrap_err().to_string();
+        assert!(
+            why.contains("does not offer the engine madsim; there is model, wire"),
+            "{why}"
+        );
+    }
+}

@@ -1,0 +1,159 @@
+//! Changes to names that are not durable yet.
+//!
+//! A sync makes some changes durable, with all earlier ones that concern the same paths: so the changes to one path
+//! become durable in their order, as a journalling file system has it.
+
+use super::tree::{Tree, put};
+use phalanx_core::random::Random;
+
+/// The most changes that wait. The oldest becomes durable when there are more: kernels write back by themselves.
+const CHANGES_MAX: usize = 4_096;
+
+/// A change to the names of a tree. Paths are canonical: they pass through no link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// A file was made; its bytes are another matter.
+    Create(String),
+    /// A folder was made, with those above it.
+    Folder(String),
+    /// A symbolic link was made.
+    Link { target: String, path: String },
+    /// An entry was moved.
+    Rename { old: String, new: String },
+    /// An entry was removed.
+    Remove(String),
+}
+
+impl Change {
+    fn paths(&self) -> [&str; 2] {
+        match self {
+            Self::Rename { old, new } => [old, new],
+            Self::Create(path)
+            | Self::Folder(path)
+            | Self::Link { path, .. }
+            | Self::Remove(path) => [path, path],
+        }
+    }
+
+    /// Whether two changes concern one path, or a path and one below it.
+    fn relates(&self, other: &Self) -> bool {
+        let mine = self.paths();
+        mine.iter()
+            .any(|one| other.paths().iter().any(|two| same_line(one, two)))
+    }
+
+    /// Whether the run draws if the change survives: a file that was made and never synced does not.
+    const fn is_drawn(&self) -> bool {
+        matches!(self, Self::Rename { .. } | Self::Link { .. })
+    }
+
+    fn replay(self, durable: &mut Tree) {
+        // The bytes of an entry that the durable tree lacks were never synced.
+        match self {
+            Self::Create(path) => {
+                if durable.entry(&path, false).is_err() {
+                    put(durable, &path, b"");
+                }
+            }
+            Self::Folder(path) => {
+                let _blocked = durable.make_folders(&path);
+            }
+            Self::Link { target, path } => {
+                make_way(durable, &path);
+                let _blocked = durable.make_link(&target, &path);
+            }
+            Self::Rename { old, new } => {
+                make_way(durable, &new);
+                if durable.rename(&old, &new).is_err() && durable.entry(&new, false).is_err() {
+                    put(durable, &new, b"");
+                }
+            }
+            Self::Remove(path) => {
+                let _gone = durable.remove(&path);
+            }
+        }
+    }
+}
+
+/// Makes the folder of a path.
+fn make_way(durable: &mut Tree, path: &str) {
+    let folder = path.rfind('/').map_or("", |at| &path[..at]);
+    let _blocked = durable.make_folders(folder);
+}
+
+/// Whether a path is another, or one of both is above the other.
+fn same_line(one: &str, two: &str) -> bool {
+    let above = |upper: &str, lower: &str| {
+        lower
+            .strip_prefix(upper)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    above(one, two) || above(two, one)
+}
+
+/// The changes in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Journal {
+    changes: Vec<Change>,
+}
+
+impl Journal {
+    pub(super) fn record(&mut self, change: Change, durable: &mut Tree) {
+        self.changes.push(change);
+        if self.changes.len() > CHANGES_MAX {
+            self.flush(durable, |at, _| at == 0);
+        }
+    }
+
+    /// Makes durable all changes that concern a path.
+    pub(super) fn flush_path(&mut self, path: &str, durable: &mut Tree) {
+        self.flush(durable, |_, change| {
+            change
+                .paths()
+                .iter()
+                .any(|changed| same_line(changed, path) && changed.len() <= path.len())
+        });
+    }
+
+    /// Makes durable all changes to the names of a folder.
+    pub(super) fn flush_folder(&mut self, folder: &str, durable: &mut Tree) {
+        let inside = |path: &str| path.rfind('/').is_some_and(|at| &path[..at] == folder);
+        self.flush(durable, |_, change| {
+            let [one, two] = change.paths();
+            inside(one) || inside(two) || same_line(one, folder) && one.len() <= folder.len()
+        });
+    }
+
+    fn flush(&mut self, durable: &mut Tree, chosen: impl Fn(usize, &Change) -> bool) {
+        let changes = core::mem::take(&mut self.changes);
+        let mut needed: Vec<bool> = changes
+            .iter()
+            .enumerate()
+            .map(|(at, change)| chosen(at, change))
+            .collect();
+        for at in (0..changes.len()).rev() {
+            let later = (at + 1..changes.len())
+                .any(|later| needed[later] && changes[at].relates(&changes[later]));
+            needed[at] |= later;
+        }
+        for (change, needed) in changes.into_iter().zip(needed) {
+            if needed {
+                change.replay(durable);
+            } else {
+                self.changes.push(change);
+            }
+        }
+    }
+
+    /// Power is lost: a beginning of the changes, drawn, survives.
+    pub(super) fn survive(&mut self, durable: &mut Tree, random: &mut Random) {
+        let changes = core::mem::take(&mut self.changes);
+        if !changes.iter().any(Change::is_drawn) {
+            return;
+        }
+        let kept = random.below(changes.len() as u64 + 1);
+        for change in changes.into_iter().take(usize::try_from(kept).unwrap_or(0)) {
+            change.replay(durable);
+        }
+    }
+}

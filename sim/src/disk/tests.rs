@@ -1,0 +1,147 @@
+//! The disk by single steps.
+
+use super::*;
+
+fn written(files: &mut Files, write: Write, synced: bool) {
+    let (number, _) = files.begin(0, 0, write, synced);
+    assert_eq!(files.end(number), Some(Ok(())));
+}
+
+fn replace(text: &str) -> Write {
+    Write::Replace("vote".into(), text.as_bytes().to_vec())
+}
+
+#[test]
+fn what_was_not_synced_outlives_the_process_and_not_the_power() {
+    let mut random = Random::from_seed(1);
+    let mut files = Files::default();
+    written(&mut files, replace("old"), true);
+    written(&mut files, replace("new"), false);
+    files.crash(Left::Written, &mut random);
+    assert_eq!(files.read("vote"), Some(&b"new"[..]));
+    assert_eq!(files.crash(Left::Synced, &mut random), 1);
+    assert_eq!(files.read("vote"), Some(&b"old"[..]));
+    written(&mut files, replace("new"), false);
+    written(&mut files, Write::Sync, true);
+    assert_eq!(files.crash(Left::Synced, &mut random), 0);
+    assert_eq!(files.read("vote"), Some(&b"new"[..]));
+    files.crash(Left::Nothing, &mut random);
+    assert_eq!(files.names().count(), 0);
+}
+
+#[test]
+fn a_write_under_way_at_a_crash_did_not_happen() {
+    let mut files = Files::default();
+    let (number, _) = files.begin(0, 0, replace("new"), true);
+    files.crash(Left::Written, &mut Random::from_seed(1));
+    assert_eq!(files.end(number), None);
+    assert_eq!(files.read("vote"), None);
+}
+
+#[test]
+fn writes_complete_in_order() {
+    let mut files = Files::default();
+    let (_, slow) = files.begin(0, 0, replace("one"), true);
+    let (_, quick) = files.begin(1, 0, replace("two"), false);
+    assert_eq!((slow, quick), (2_000_000, 2_000_000));
+}
+
+#[test]
+fn a_full_disk_refuses_what_grows_and_a_failing_one_everything() {
+    let mut files = Files::default();
+    written(&mut files, replace("one"), true);
+    files.set_fault(Some(DiskFault::Full), None);
+    let (number, _) = files.begin(0, 0, replace("two"), true);
+    assert_eq!(
+        files.end(number),
+        Some(Err((DiskError::Full, replace("two"), true)))
+    );
+    written(&mut files, Write::Sync, true);
+    files.set_fault(Some(DiskFault::IoError), None);
+    let (number, _) = files.begin(0, 0, Write::Sync, true);
+    assert_eq!(
+        files.end(number),
+        Some(Err((DiskError::Io, Write::Sync, true)))
+    );
+    files.set_fault(None, None);
+    assert_eq!(files.read("vote"), Some(&b"one"[..]));
+}
+
+#[test]
+fn a_torn_write_leaves_a_beginning_of_it_and_all_that_was_durable() {
+    let append = |text: &str| Write::Append("log".into(), text.as_bytes().to_vec());
+    let mut lengths = BTreeSet::new();
+    for seed in 0..64 {
+        let mut files = Files::default();
+        written(&mut files, append("safe"), true);
+        files.set_fault(Some(DiskFault::TornWrite), None);
+        let _under_way = files.begin(0, 0, append("more"), true);
+        files.crash(Left::Synced, &mut Random::from_seed(seed));
+        let left = files.read("log").unwrap();
+        assert!(b"safemore".starts_with(left) && left.starts_with(b"safe"));
+        lengths.insert(left.len());
+    }
+    assert_eq!(lengths, (4..8).collect());
+}
+
+/// Does a write that must succeed, without a sync.
+fn change(files: &mut Files, write: Write) {
+    written(files, write, false);
+}
+
+fn link(files: &mut Files, target: &'static str) {
+    let path = "/.next".into();
+    let target = target.into();
+    change(files, Write::Link { target, path });
+    let (old, new) = ("/.next".into(), "/current".into());
+    change(files, Write::Rename { old, new });
+}
+
+#[test]
+fn a_swapped_link_is_the_old_or_the_new_one_until_the_folder_is_synced() {
+    let mut seen = BTreeSet::new();
+    for seed in 0..64 {
+        let mut files = Files::default();
+        change(&mut files, Write::Folder("/gen".into()));
+        link(&mut files, "gen/v1");
+        written(&mut files, Write::SyncFolder("/".into()), true);
+        link(&mut files, "gen/v2");
+        assert_eq!(files.tree().read_link("/current"), Ok("gen/v2"));
+        let mut synced = files.clone();
+        written(&mut synced, Write::SyncFolder("/".into()), true);
+        synced.crash(Left::Synced, &mut Random::from_seed(seed));
+        assert_eq!(synced.tree().read_link("/current"), Ok("gen/v2"));
+        files.crash(Left::Synced, &mut Random::from_seed(seed));
+        seen.insert(files.tree().read_link("/current").unwrap().to_owned());
+    }
+    assert_eq!(seen, ["gen/v1".to_owned(), "gen/v2".to_owned()].into());
+}
+
+#[test]
+fn a_sync_of_one_folder_leaves_changes_of_another_open() {
+    let mut lost = 0;
+    for seed in 0..32 {
+        let mut files = Files::default();
+        for path in ["/a/f", "/b/f"] {
+            files.put(path, b"x".to_vec());
+        }
+        for folder in ["a", "b"] {
+            let (old, new) = (format!("/{folder}/f").into(), format!("/{folder}/g").into());
+            change(&mut files, Write::Rename { old, new });
+        }
+        written(&mut files, Write::SyncFolder("/a".into()), true);
+        files.crash(Left::Synced, &mut Random::from_seed(seed));
+        assert_eq!(files.read("/a/g"), Some(&b"x"[..]));
+        lost += u32::from(files.read("/b/g").is_none());
+    }
+    assert!(lost > 0 && lost < 32, "{lost}");
+}
+
+#[test]
+fn a_path_that_leads_nowhere_is_an_error() {
+    let mut files = Files::default();
+    let write = Write::Replace("/none/f".into(), Vec::new());
+    let (number, _) = files.begin(0, 0, write.clone(), true);
+    let error = DiskError::Path(TreeError::NotFound);
+    assert_eq!(files.end(number), Some(Err((error, write, true))));
+}

@@ -1,0 +1,124 @@
+//! Zones: the records that an authority holds, and how it behaves.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The type of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+}
+
+/// The content of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// An IPv4 address.
+    A(Ipv4Addr),
+    /// An IPv6 address.
+    Aaaa(Ipv6Addr),
+    /// CNAME: the name stands for another.
+    Alias(String),
+}
+
+impl Data {
+    /// The address, if it is of this type.
+    pub(super) fn address(&self, kind: Kind) -> Option<IpAddr> {
+        match (self, kind) {
+            (Self::A(address), Kind::A) => Some((*address).into()),
+            (Self::Aaaa(address), Kind::Aaaa) => Some((*address).into()),
+            (Self::A(_) | Self::Aaaa(_) | Self::Alias(_), _) => None,
+        }
+    }
+}
+
+/// A record. Names are absolute, without a dot at their end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The name.
+    pub name: String,
+    /// The time to live in seconds.
+    pub ttl: u32,
+    /// The content.
+    pub data: Data,
+}
+
+/// How an authority behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// It answers.
+    #[default]
+    Answers,
+    /// It cannot answer: clients get SERVFAIL.
+    Fails,
+    /// It never answers.
+    Silent,
+}
+
+/// A zone: a name and all below it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Zone {
+    /// The zone's name.
+    pub name: String,
+    /// How long the absence of a name or type is kept, in seconds.
+    pub negative_ttl: u32,
+    /// The records, in the order in which the authority gives them.
+    pub records: Vec<Record>,
+    /// How the authority behaves.
+    pub state: State,
+}
+
+/// An authority's statement about a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// It stands for another name, for a number of seconds.
+    Alias(String, u32),
+    /// It has these addresses, for a number of seconds.
+    Addresses(Vec<IpAddr>, u32),
+    /// It has no records of the type.
+    NoData(u32),
+    /// It does not exist.
+    NoName(u32),
+}
+
+impl Zone {
+    /// Whether a name in lower case belongs to the zone.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        let above = name.strip_suffix(&self.name.to_ascii_lowercase());
+        above.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    }
+
+    /// The answer for a name in lower case.
+    pub(super) fn say(&self, name: &str, kind: Kind) -> Said {
+        let named = || {
+            let records = self.records.iter();
+            records.filter(|record| record.name.eq_ignore_ascii_case(name))
+        };
+        let alias = named().find_map(|record| match &record.data {
+            Data::Alias(target) => Some(Said::Alias(target.to_ascii_lowercase(), record.ttl)),
+            Data::A(_) | Data::Aaaa(_) => None,
+        });
+        if let Some(alias) = alias {
+            return alias;
+        }
+        let addresses: Vec<IpAddr> = named().filter_map(|it| it.data.address(kind)).collect();
+        let ttl = named()
+            .filter(|record| record.data.address(kind).is_some())
+            .map(|record| record.ttl)
+            .min();
+        if let Some(ttl) = ttl {
+            return Said::Addresses(addresses, ttl);
+        }
+        let below = format!(".{name}");
+        let exists = self.records.iter().any(|record| {
+            let known = record.name.to_ascii_lowercase();
+            known == name || known.ends_with(&below)
+        });
+        if exists || name == self.name {
+            Said::NoData(self.negative_ttl)
+        } else {
+            Said::NoName(self.negative_ttl)
+        }
+    }
+}

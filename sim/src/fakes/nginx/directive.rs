@@ -1,0 +1,197 @@
+//! The directives that the fake knows: where each may stand, how many arguments it takes, and how they are checked.
+//!
+//! A directive that is not in the table is answered as nginx answers an unknown one.
+
+/// The blocks in which a directive may stand, as a set of bits.
+pub(super) type Contexts = u8;
+
+/// Outside of every block.
+pub(super) const MAIN: Contexts = 1;
+/// In `events`.
+pub(super) const EVENTS: Contexts = 2;
+/// In `http`.
+pub(super) const HTTP: Contexts = 4;
+/// In `server`.
+pub(super) const SERVER: Contexts = 8;
+/// In `location`.
+pub(super) const LOCATION: Contexts = 16;
+/// In `upstream`.
+pub(super) const UPSTREAM: Contexts = 32;
+
+const SITES: Contexts = HTTP | SERVER | LOCATION;
+const SERVERS: Contexts = HTTP | SERVER;
+const ANYWHERE: Contexts = MAIN | EVENTS | HTTP | SERVER | LOCATION | UPSTREAM;
+
+/// How a directive's arguments are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A block; at most one in its context.
+    SingleBlock,
+    /// A block.
+    Block,
+    /// `on` or `off`; at most one in its block.
+    Flag,
+    /// A number; at most one in its block.
+    Number,
+    /// A size such as `16k`; at most one in its block.
+    Size,
+    /// A time such as `10s`; at most one in its block.
+    Time,
+    /// Free words; at most one in its block.
+    Once,
+    /// Free words, as often as wanted.
+    Any,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub(super) struct Directive {
+    pub(super) name: &'static str,
+    pub(super) contexts: Contexts,
+    /// The fewest and the most arguments.
+    pub(super) arguments: (usize, usize),
+    pub(super) kind: Kind,
+}
+
+impl Directive {
+    pub(super) const fn is_block(&self) -> bool {
+        matches!(self.kind, Kind::SingleBlock | Kind::Block)
+    }
+}
+
+const MANY: usize = usize::MAX;
+
+const fn row(
+    name: &'static str,
+    contexts: Contexts,
+    arguments: (usize, usize),
+    kind: Kind,
+) -> Directive {
+    Directive {
+        name,
+        contexts,
+        arguments,
+        kind,
+    }
+}
+
+/// The table. [`super`] lists those that have an effect; the others are checked and have none.
+pub(super) const DIRECTIVES: &[Directive] = &[
+    row("include", ANYWHERE, (1, 1), Kind::Any),
+    row("daemon", MAIN, (1, 1), Kind::Flag),
+    row("error_log", MAIN, (1, 2), Kind::Once),
+    row("events", MAIN, (0, 0), Kind::SingleBlock),
+    row("http", MAIN, (0, 0), Kind::SingleBlock),
+    row("pid", MAIN, (1, 1), Kind::Once),
+    row("user", MAIN, (1, 2), Kind::Any),
+    row("worker_processes", MAIN, (1, 1), Kind::Once),
+    row("worker_rlimit_nofile", MAIN, (1, 1), Kind::Number),
+    row("worker_shutdown_timeout", MAIN, (1, 1), Kind::Time),
+    row("multi_accept", EVENTS, (1, 1), Kind::Flag),
+    row("worker_connections", EVENTS, (1, 1), Kind::Number),
+    row("server", HTTP, (0, 0), Kind::Block),
+    row("server", UPSTREAM, (1, MANY), Kind::Any),
+    row("upstream", HTTP, (1, 1), Kind::Block),
+    row("location", SERVER | LOCATION, (1, 2), Kind::Block),
+    row("types", SITES, (0, 0), Kind::Block),
+    row("limit_req_zone", HTTP, (3, 3), Kind::Any),
+    row("proxy_cache_path", HTTP, (2, MANY), Kind::Any),
+    row("log_format", HTTP, (2, MANY), Kind::Any),
+    row("server_names_hash_bucket_size", HTTP, (1, 1), Kind::Number),
+    row("server_names_hash_max_size", HTTP, (1, 1), Kind::Number),
+    row("types_hash_max_size", SITES, (1, 1), Kind::Number),
+    row("listen", SERVER, (1, MANY), Kind::Any),
+    row("server_name", SERVER, (1, MANY), Kind::Any),
+    row("client_header_timeout", SERVERS, (1, 1), Kind::Time),
+    row("ssl_certificate", SERVERS, (1, 1), Kind::Any),
+    row("ssl_certificate_key", SERVERS, (1, 1), Kind::Any),
+    row("ssl_protocols", SERVERS, (1, MANY), Kind::Any),
+    row("ssl_ciphers", SERVERS, (1, 1), Kind::Once),
+    row("ssl_session_cache", SERVERS, (1, 2), Kind::Any),
+    row("ssl_session_timeout", SERVERS, (1, 1), Kind::Time),
+    row("ssl_session_tickets", SERVERS, (1, 1), Kind::Flag),
+    row("ssl_prefer_server_ciphers", SERVERS, (1, 1), Kind::Flag),
+    row("access_log", SITES, (1, MANY), Kind::Any),
+    row("add_header", SITES, (2, 3), Kind::Any),
+    row("alias", LOCATION, (1, 1), Kind::Once),
+    row("chunked_transfer_encoding", SITES, (1, 1), Kind::Flag),
+    row("client_body_temp_path", SITES, (1, 4), Kind::Once),
+    row("client_body_timeout", SITES, (1, 1), Kind::Time),
+    row("client_max_body_size", SITES, (1, 1), Kind::Size),
+    row("default_type", SITES, (1, 1), Kind::Once),
+    row("fastcgi_temp_path", SITES, (1, 4), Kind::Once),
+    row("gzip", SITES, (1, 1), Kind::Flag),
+    row("gzip_types", SITES, (1, MANY), Kind::Any),
+    row("index", SITES, (1, MANY), Kind::Any),
+    row("internal", LOCATION, (0, 0), Kind::Any),
+    row("keepalive", UPSTREAM, (1, 1), Kind::Once),
+    row("keepalive_timeout", SITES | UPSTREAM, (1, 2), Kind::Once),
+    row("limit_req", SITES, (1, 3), Kind::Any),
+    row("proxy_buffering", SITES, (1, 1), Kind::Flag),
+    row("proxy_buffers", SITES, (2, 2), Kind::Once),
+    row("proxy_cache", SITES, (1, 1), Kind::Once),
+    row("proxy_cache_valid", SITES, (1, MANY), Kind::Any),
+    row("proxy_connect_timeout", SITES, (1, 1), Kind::Time),
+    row("proxy_http_version", SITES, (1, 1), Kind::Once),
+    row("proxy_next_upstream", SITES, (1, MANY), Kind::Any),
+    row("proxy_next_upstream_tries", SITES, (1, 1), Kind::Number),
+    row("proxy_pass", LOCATION, (1, 1), Kind::Once),
+    row("proxy_read_timeout", SITES, (1, 1), Kind::Time),
+    row("proxy_send_timeout", SITES, (1, 1), Kind::Time),
+    row("proxy_set_header", SITES, (2, 2), Kind::Any),
+    row("proxy_temp_path", SITES, (1, 4), Kind::Once),
+    row("return", SERVER | LOCATION, (1, 2), Kind::Any),
+    row("root", SITES, (1, 1), Kind::Once),
+    row("scgi_temp_path", SITES, (1, 4), Kind::Once),
+    row("send_timeout", SITES, (1, 1), Kind::Time),
+    row("sendfile", SITES, (1, 1), Kind::Flag),
+    row("server_tokens", SITES, (1, 1), Kind::Once),
+    row("stub_status", SERVER | LOCATION, (0, 1), Kind::Any),
+    row("tcp_nodelay", SITES, (1, 1), Kind::Flag),
+    row("tcp_nopush", SITES, (1, 1), Kind::Flag),
+    row("uwsgi_temp_path", SITES, (1, 4), Kind::Once),
+];
+
+/// The row for a name in a context.
+///
+/// # Errors
+/// The text of nginx's message.
+pub(super) fn find(name: &str, context: Contexts) -> Result<&'static Directive, String> {
+    let mut known = false;
+    for directive in DIRECTIVES.iter().filter(|row| row.name == name) {
+        if directive.contexts & context != 0 {
+            return Ok(directive);
+        }
+        known = true;
+    }
+    Err(if known {
+        format!("\"{name}\" directive is not allowed here")
+    } else {
+        format!("unknown directive \"{name}\"")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_looked_up_for_its_context() {
+        assert!(find("server", HTTP).is_ok_and(Directive::is_block));
+        assert!(find("server", UPSTREAM).is_ok_and(|row| !row.is_block()));
+        let elsewhere = "\"server\" directive is not allowed here";
+        assert_eq!(find("server", MAIN).err().as_deref(), Some(elsewhere));
+        let unknown = "unknown directive \"retrun\"";
+        assert_eq!(find("retrun", SERVER).err().as_deref(), Some(unknown));
+    }
+
+    #[test]
+    fn no_two_rows_share_a_name_and_a_context() {
+        for (at, row) in DIRECTIVES.iter().enumerate() {
+            for other in &DIRECTIVES[at + 1..] {
+                let clash = row.name == other.name && row.contexts & other.contexts != 0;
+                assert!(!clash, "{} stands twice in the table", row.name);
+            }
+        }
+    }
+}

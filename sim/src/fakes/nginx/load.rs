@@ -1,0 +1,405 @@
+//! Reads a configuration from its files, in nginx's order of checks.
+//!
+//! The loader walks the blocks; [`super::site`] takes what stands in servers, locations and upstreams; [`super::finish`]
+//! does what nginx does at the end of the `http` block. The first fault ends the reading, as in nginx.
+
+use super::configuration::{Configuration, Location, Settings, Target, Zone};
+use super::cost::Blocks;
+use super::directive::{
+    Contexts, Directive, EVENTS, HTTP, Kind, LOCATION, MAIN, SERVER, UPSTREAM, find,
+};
+use super::host::Host;
+use super::log::{Level, Note};
+use super::token::{Lexer, Piece};
+use super::value;
+use crate::disk::tree::has_wildcard;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The deepest nesting of includes and blocks that the fake follows.
+const DEPTH_MAX: usize = 64;
+
+/// Where a configuration is read from.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    /// The prefix, with a slash at its end.
+    pub(super) prefix: String,
+    /// The absolute path of the main file.
+    pub(super) file: String,
+}
+
+/// The configuration, or the fault that ended the reading, with what was written before.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) notes: Vec<Note>,
+    pub(super) result: Result<Configuration, Note>,
+}
+
+impl Loaded {
+    /// The blocks that were read; none when the reading failed.
+    pub(super) fn blocks(&self) -> Blocks {
+        self.result
+            .as_ref()
+            .map_or_else(|_| Blocks::default(), Configuration::blocks)
+    }
+}
+
+/// Reads a configuration.
+pub(super) fn load(source: &Source, host: &Host) -> Loaded {
+    let mut loader = Loader::new(source, host);
+    let result = loader.file(&source.file, &mut Frame::new(MAIN), Ending::File);
+    Loaded {
+        result: result.map(|()| loader.configuration),
+        notes: loader.notes,
+    }
+}
+
+/// A block under way.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) context: Contexts,
+    /// The directives that may stand once and did.
+    seen: BTreeSet<&'static str>,
+    pub(super) settings: Settings,
+}
+
+impl Frame {
+    fn new(context: Contexts) -> Self {
+        Self {
+            context,
+            seen: BTreeSet::new(),
+            settings: Settings::default(),
+        }
+    }
+}
+
+/// The end of the text that is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    File,
+    Brace,
+}
+
+/// The reading of one configuration.
+pub(super) struct Loader<'a> {
+    pub(super) source: &'a Source,
+    pub(super) host: &'a Host,
+    pub(super) configuration: Configuration,
+    pub(super) notes: Vec<Note>,
+    /// The file and line of the directive that is taken.
+    pub(super) place: (String, u32),
+    /// The variables that were named, in the order of their naming.
+    pub(super) variables: Vec<String>,
+    /// The caches that locations use, for the check at the end of `http`.
+    pub(super) caches_used: Vec<String>,
+    /// The locations whose blocks are open, the innermost last.
+    pub(super) open: Vec<Location>,
+    /// The upstream whose block is open.
+    pub(super) filling: usize,
+    /// The addresses that have a default server by `default_server`.
+    pub(super) defaults: BTreeSet<Target>,
+    depth: usize,
+}
+
+impl<'a> Loader<'a> {
+    fn new(source: &'a Source, host: &'a Host) -> Self {
+        Self {
+            source,
+            host,
+            configuration: Configuration {
+                worker_processes: 1,
+                daemon: true,
+                pid: "/run/nginx.pid".to_owned(),
+                error_log: "/var/log/nginx/error.log".to_owned(),
+                error_level: Level::Error,
+                shutdown_timeout: None,
+                has_events: false,
+                temporary: Vec::new(),
+                access_logs: Vec::new(),
+                servers: Vec::new(),
+                upstreams: Vec::new(),
+                zones: BTreeMap::new(),
+                listeners: BTreeMap::new(),
+            },
+            notes: Vec::new(),
+            place: (source.file.clone(), 1),
+            variables: Vec::new(),
+            caches_used: Vec::new(),
+            open: Vec::new(),
+            filling: 0,
+            defaults: BTreeSet::new(),
+            depth: 0,
+        }
+    }
+
+    /// A fault at the place of the directive that is taken.
+    pub(super) fn fault(&self, text: impl Into<String>) -> Note {
+        Note::at(Level::Emergency, text.into(), &self.place.0, self.place.1)
+    }
+
+    /// An absolute path for one that may be relative to the prefix.
+    pub(super) fn absolute(&self, path: &str) -> String {
+        absolute(&self.source.prefix, path)
+    }
+
+    /// An absolute path for one that may be relative to the folder of the main file.
+    pub(super) fn beside(&self, path: &str) -> String {
+        let folder = self.source.file.rfind('/').map_or(0, |at| at + 1);
+        absolute(&self.source.file[..folder], path)
+    }
+
+    fn file(&mut self, path: &str, frame: &mut Frame, ending: Ending) -> Result<(), Note> {
+        let open = |error| format!("open() \"{path}\" failed ({error})");
+        let text = match self.host.tree.read(path) {
+            Ok(text) => text,
+            Err(error) => {
+                let text = open(format!("{}: {error}", error.number()));
+                // The main file has no place that names it.
+                return Err(if self.depth == 0 {
+                    Note::emergency(text)
+                } else {
+                    self.fault(text)
+                });
+            }
+        };
+        let mut lexer = Lexer::new(text);
+        let outer = core::mem::replace(&mut self.place, (path.to_owned(), 1));
+        self.block(&mut lexer, frame, ending)?;
+        self.place = outer;
+        Ok(())
+    }
+
+    /// Reads directives up to the end of the block or file.
+    fn block(&mut self, lexer: &mut Lexer, frame: &mut Frame, ending: Ending) -> Result<(), Note> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(self.fault("too many nested blocks and includes"));
+        }
+        loop {
+            let piece = lexer.next();
+            self.place.1 = lexer.line();
+            let (words, opens) = match piece {
+                Err(text) => return Err(self.fault(text)),
+                Ok(Piece::BlockEnd) if ending == Ending::File => {
+                    return Err(self.fault("unexpected \"}\""));
+                }
+                Ok(Piece::End) if ending == Ending::Brace => {
+                    return Err(self.fault("unexpected end of file, expecting \"}\""));
+                }
+                Ok(Piece::BlockEnd | Piece::End) => break,
+                Ok(Piece::Statement(words)) => (words, false),
+                Ok(Piece::BlockStart(words)) => (words, true),
+            };
+            self.directive(lexer, frame, &words, opens)?;
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn directive(
+        &mut self,
+        lexer: &mut Lexer,
+        frame: &mut Frame,
+        words: &[String],
+        opens: bool,
+    ) -> Result<(), Note> {
+        let name = &words[0];
+        let directive = find(name, frame.context).map_err(|text| self.fault(text))?;
+        if opens && !directive.is_block() {
+            let text = format!("directive \"{name}\" is not terminated by \";\"");
+            return Err(self.fault(text));
+        }
+        if !opens && directive.is_block() {
+            return Err(self.fault(format!("directive \"{name}\" has no opening \"{{\"")));
+        }
+        let given = words.len() - 1;
+        if given < directive.arguments.0 || given > directive.arguments.1 {
+            let text = format!("invalid number of arguments in \"{name}\" directive");
+            return Err(self.fault(text));
+        }
+        self.check(directive, frame, words)?;
+        if directive.name == "include" {
+            return self.include(frame, &words[1]);
+        }
+        if directive.is_block() {
+            return self.open(lexer, frame, directive.name, words);
+        }
+        match frame.context {
+            MAIN => self.main(directive.name, words),
+            EVENTS => Ok(()),
+            _ => self.site(frame, directive.name, words),
+        }
+    }
+
+    /// Checks that a directive stands once where it may stand once, and that its argument is of its kind.
+    fn check(
+        &self,
+        directive: &'static Directive,
+        frame: &mut Frame,
+        words: &[String],
+    ) -> Result<(), Note> {
+        let name = directive.name;
+        match directive.kind {
+            Kind::Any | Kind::Block => return Ok(()),
+            Kind::SingleBlock
+            | Kind::Flag
+            | Kind::Number
+            | Kind::Size
+            | Kind::Time
+            | Kind::Once => {
+                if !frame.seen.insert(name) {
+                    return Err(self.fault(format!("\"{name}\" directive is duplicate")));
+                }
+            }
+        }
+        let wrong = |why| Err(self.fault(format!("\"{name}\" directive {why}")));
+        let given = words.get(1).map_or("", String::as_str);
+        match directive.kind {
+            Kind::Flag if !["on", "off"].contains(&given.to_ascii_lowercase().as_str()) => {
+                Err(self.fault(format!(
+                    "invalid value \"{given}\" in \"{name}\" directive, it must be \"on\" or \"off\""
+                )))
+            }
+            Kind::Number if value::number(given).is_none() => wrong("invalid number"),
+            Kind::Size if value::size(given).is_none() => wrong("invalid value"),
+            Kind::Time if value::time(given).is_none() => wrong("invalid value"),
+            Kind::Flag | Kind::Number | Kind::Size | Kind::Time => Ok(()),
+            Kind::SingleBlock | Kind::Block | Kind::Once | Kind::Any => Ok(()),
+        }
+    }
+
+    fn include(&mut self, frame: &mut Frame, pattern: &str) -> Result<(), Note> {
+        let pattern = self.beside(pattern);
+        if !has_wildcard(&pattern) {
+            return self.file(&pattern, frame, Ending::File);
+        }
+        for path in self.host.tree.glob(&pattern) {
+            self.file(&path, frame, Ending::File)?;
+        }
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        lexer: &mut Lexer,
+        frame: &mut Frame,
+        name: &str,
+        words: &[String],
+    ) -> Result<(), Note> {
+        match name {
+            "events" => {
+                self.configuration.has_events = true;
+                self.block(lexer, &mut Frame::new(EVENTS), Ending::Brace)
+            }
+            "http" => {
+                let mut inner = Frame::new(HTTP);
+                self.block(lexer, &mut inner, Ending::Brace)?;
+                self.finish(&inner.settings)
+            }
+            "server" => {
+                self.begin_server();
+                let mut inner = Frame::new(SERVER);
+                self.block(lexer, &mut inner, Ending::Brace)?;
+                self.end_server(inner.settings)
+            }
+            "upstream" => {
+                self.begin_upstream(&words[1])?;
+                self.block(lexer, &mut Frame::new(UPSTREAM), Ending::Brace)?;
+                self.end_upstream()
+            }
+            "location" => {
+                self.begin_location(frame.context, &words[1..])?;
+                let mut inner = Frame::new(LOCATION);
+                self.block(lexer, &mut inner, Ending::Brace)?;
+                self.end_location(inner.settings);
+                Ok(())
+            }
+            _ => self.types(lexer, frame),
+        }
+    }
+
+    /// Reads `types`, in which the first word of a statement is not a directive.
+    fn types(&mut self, lexer: &mut Lexer, frame: &mut Frame) -> Result<(), Note> {
+        let mut types = BTreeMap::new();
+        loop {
+            let piece = lexer.next();
+            self.place.1 = lexer.line();
+            match piece {
+                Err(text) => return Err(self.fault(text)),
+                Ok(Piece::End) => {
+                    return Err(self.fault("unexpected end of file, expecting \"}\""));
+                }
+                Ok(Piece::BlockEnd) => break,
+                Ok(Piece::BlockStart(_)) => return Err(self.fault("unexpected \"{\"")),
+                Ok(Piece::Statement(words)) => {
+                    for extension in &words[1..] {
+                        types.insert(extension.to_ascii_lowercase(), words[0].clone());
+                    }
+                }
+            }
+        }
+        frame.settings.types = Some(types);
+        Ok(())
+    }
+
+    /// Takes a directive that stands outside of every block.
+    fn main(&mut self, name: &str, words: &[String]) -> Result<(), Note> {
+        let given = words[1].as_str();
+        match name {
+            "daemon" => self.configuration.daemon = given.eq_ignore_ascii_case("on"),
+            "pid" => self.configuration.pid = self.absolute(given),
+            "worker_processes" => {
+                self.configuration.worker_processes = if given == "auto" {
+                    2
+                } else {
+                    value::number(given)
+                        .ok_or_else(|| self.fault("\"worker_processes\" directive invalid value"))?
+                };
+            }
+            "worker_shutdown_timeout" => {
+                self.configuration.shutdown_timeout = value::time(given);
+            }
+            "error_log" => self.error_log(given, words.get(2).map(String::as_str))?,
+            "user" if !self.host.privileged => {
+                let text = "the \"user\" directive makes sense only if the master process runs \
+                            with super-user privileges, ignored";
+                let note = Note::at(Level::Warning, text.to_owned(), &self.place.0, self.place.1);
+                self.notes.push(note);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn error_log(&mut self, path: &str, level: Option<&str>) -> Result<(), Note> {
+        self.configuration.error_log = if path == "stderr" {
+            path.to_owned()
+        } else {
+            self.absolute(path)
+        };
+        if let Some(word) = level {
+            self.configuration.error_level = Level::of(word)
+                .ok_or_else(|| self.fault(format!("invalid log level \"{word}\"")))?;
+        }
+        Ok(())
+    }
+
+    /// Adds a zone, or the mention of one that may be defined later (size zero).
+    pub(super) fn zone(&mut self, name: &str, zone: Zone) {
+        let zones = &mut self.configuration.zones;
+        match zones.get(name) {
+            Some(known) if zone.size == 0 || known.size != 0 => {}
+            Some(_) | None => {
+                zones.insert(name.to_owned(), zone);
+            }
+        }
+    }
+}
+
+/// An absolute path for one that may be relative to a folder (with a slash at its end).
+pub(super) fn absolute(folder: &str, path: &str) -> String {
+    if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("{folder}{path}")
+    }
+}

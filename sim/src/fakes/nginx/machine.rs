@@ -1,0 +1,433 @@
+//! All nginx processes of one host as one state machine.
+//!
+//! This file holds what goes in and comes out, the processes, and the agenda of what comes later. [`super::command`]
+//! runs commands, [`super::master`] starts, reloads and ends masters, [`super::worker`] serves connections.
+
+use super::command::Options;
+use super::configuration::{Configuration, Target, Upstream};
+use super::host::Host;
+use super::load::Loaded;
+use super::log::{Level, Note};
+use super::route::{Request, Response};
+use super::worker::{Connection, Exchange, Kind, Worker};
+use crate::world::Signal;
+use core::time::Duration;
+use phalanx_core::random::Random;
+use phalanx_core::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// The outcome of a request at a member of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It answered.
+    Answered(Response),
+    /// It refused the connection.
+    Refused,
+    /// It closed the connection before it answered.
+    Closed,
+}
+
+/// Why a client cannot connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nothing listens there (111).
+    Refused,
+    /// The socket's file does not exist (2).
+    NotFound,
+}
+
+/// An event for the host's nginx processes.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A command runs: its arguments without the program's name.
+    Run {
+        /// The caller's number for it.
+        invocation: u64,
+        /// The arguments.
+        arguments: Vec<String>,
+    },
+    /// A process gets a signal.
+    Signal {
+        /// The receiver.
+        pid: u32,
+        /// Which.
+        signal: Signal,
+        /// The sender's process number.
+        sender: u32,
+    },
+    /// A client connects.
+    Connect {
+        /// The caller's number for the connection.
+        connection: u64,
+        /// Where to.
+        target: Target,
+    },
+    /// A client sent the beginning of a request's header.
+    Partial {
+        /// On which connection.
+        connection: u64,
+    },
+    /// A client sent a request.
+    Request {
+        /// On which connection.
+        connection: u64,
+        /// The request.
+        request: Request,
+    },
+    /// A client closed its connection.
+    Close {
+        /// Which.
+        connection: u64,
+    },
+    /// A member of an upstream did something with a request.
+    Backend {
+        /// The number in [`Output::Forward`].
+        exchange: u64,
+        /// The outcome.
+        outcome: Outcome,
+    },
+    /// Time has passed.
+    Wake,
+}
+
+/// An effect of the nginx processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A command ended.
+    Finished {
+        /// The caller's number for it.
+        invocation: u64,
+        /// The exit code.
+        code: i32,
+        /// The lines that it wrote to standard error.
+        stderr: Vec<String>,
+    },
+    /// A connection was not accepted.
+    Refused {
+        /// Which.
+        connection: u64,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A request is answered.
+    Respond {
+        /// On which connection.
+        connection: u64,
+        /// The answer.
+        response: Response,
+    },
+    /// The server closed a connection.
+    Closed {
+        /// Which.
+        connection: u64,
+    },
+    /// A request goes to a member of an upstream.
+    Forward {
+        /// The number to answer with.
+        exchange: u64,
+        /// The member.
+        to: Target,
+        /// The request.
+        request: Request,
+    },
+}
+
+/// A child of a master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// Its number.
+    pub pid: u32,
+    /// Its title, as `/proc/PID/cmdline` shows it.
+    pub title: &'static str,
+}
+
+/// The counters of `stub_status`: of connections and requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counters {
+    pub(super) accepted: u64,
+    pub(super) requests: u64,
+}
+
+/// A master process.
+#[derive(Debug)]
+pub(super) struct Master {
+    pub(super) options: Options,
+    /// The configuration that runs; none while the first one is read and bound.
+    pub(super) cycle: Option<Rc<Configuration>>,
+    /// The change under way: the master then takes no signal.
+    pub(super) change: Option<Change>,
+    /// Whether old workers are about to be told to quit: the master then takes no signal.
+    pub(super) mixing: bool,
+    /// Signals that wait; equal ones count once.
+    pub(super) pending: BTreeMap<Signal, u32>,
+    /// Children that ended and are not reaped.
+    pub(super) ended: Vec<Corpse>,
+    /// The signal by which it is ending.
+    pub(super) ending: Option<Signal>,
+    /// The command that waits for it to end (`daemon off`).
+    pub(super) foreground: Option<u64>,
+}
+
+/// A child that ended.
+#[derive(Debug)]
+pub(super) struct Corpse {
+    pub(super) pid: u32,
+    pub(super) kind: Kind,
+    pub(super) how: Ended,
+    /// Whether the master starts another in its place.
+    pub(super) respawn: bool,
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// By itself, with code 0.
+    Exited,
+    /// By a signal.
+    Killed(u32),
+}
+
+/// A start or reload under way.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) loaded: Option<Loaded>,
+    pub(super) configuration: Option<Rc<Configuration>>,
+    /// How often binding was tried.
+    pub(super) tries: u32,
+    /// The addresses that were bound.
+    pub(super) opened: BTreeSet<Target>,
+    /// The command that waits for the start; none: a reload.
+    pub(super) start: Option<(u64, Vec<String>)>,
+}
+
+/// A step that is due later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// A command ends.
+    Finish(u64, i32, Vec<String>),
+    /// A master has read its configuration.
+    Read(u32),
+    /// A master tries to bind again.
+    Bind(u32),
+    /// A master tells the workers of older configurations to quit.
+    QuitOld(u32),
+    /// A worker begins to accept.
+    Accept(u32),
+    /// The cache loader has ended its work.
+    Loaded(u32),
+    /// A connection's header did not come in time.
+    Header(u64),
+    /// A member of an upstream did not answer in time.
+    Backend(u64),
+    /// The workers of a configuration close what is left.
+    Shutdown(u32),
+}
+
+/// All nginx processes of one host.
+#[derive(Debug)]
+pub struct Nginx {
+    pub(super) random: Random,
+    pub(super) masters: BTreeMap<u32, Master>,
+    pub(super) workers: BTreeMap<u32, Worker>,
+    pub(super) connections: BTreeMap<u64, Connection>,
+    pub(super) exchanges: BTreeMap<u64, Exchange>,
+    pub(super) counters: Counters,
+    pub(super) last_exchange: u64,
+    agenda: BTreeMap<(Instant, u64), Task>,
+    ordered: u64,
+}
+
+impl Nginx {
+    /// No process runs.
+    #[must_use]
+    pub const fn new(random: Random) -> Self {
+        Self {
+            random,
+            masters: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
+            counters: Counters {
+                accepted: 0,
+                requests: 0,
+            },
+            last_exchange: 0,
+            agenda: BTreeMap::new(),
+            ordered: 0,
+        }
+    }
+
+    /// Takes one input. The caller sends [`Input::Wake`] at [`Self::next_deadline`].
+    pub fn step(&mut self, now: Instant, input: Input, host: &mut Host, out: &mut Vec<Output>) {
+        match input {
+            Input::Run {
+                invocation,
+                arguments,
+            } => self.run(now, invocation, &arguments, host, out),
+            Input::Signal {
+                pid,
+                signal,
+                sender,
+            } => self.signal(now, pid, signal, sender, host, out),
+            Input::Connect { connection, target } => {
+                self.connect(now, connection, target, host, out);
+            }
+            Input::Partial { connection } => self.partial(connection),
+            Input::Request {
+                connection,
+                request,
+            } => self.request(now, connection, request, host, out),
+            Input::Close { connection } => self.closed(now, connection, host, out),
+            Input::Backend { exchange, outcome } => {
+                self.backend(now, exchange, outcome, host, out);
+            }
+            Input::Wake => {}
+        }
+        while let Some(due) = self.agenda.first_entry().filter(|due| due.key().0 <= now) {
+            let task = due.remove();
+            self.perform(now, task, host, out);
+        }
+    }
+
+    /// When [`Input::Wake`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.agenda.keys().next().map(|(at, _)| *at)
+    }
+
+    /// The masters that run, by their process numbers.
+    pub fn masters(&self) -> impl Iterator<Item = u32> {
+        let running = self
+            .masters
+            .iter()
+            .filter(|(_, master)| master.cycle.is_some());
+        running.map(|(pid, _)| *pid)
+    }
+
+    /// The addresses on which some process listens.
+    #[must_use]
+    pub fn targets(&self) -> BTreeSet<Target> {
+        let masters = self.masters.values();
+        let masters = masters
+            .filter(|master| master.ending.is_none())
+            .filter_map(|master| master.cycle.as_deref());
+        let workers = self.workers.values();
+        let workers = workers
+            .filter(|worker| !worker.leaving)
+            .map(|worker| &*worker.configuration);
+        let all = masters.chain(workers);
+        all.flat_map(Configuration::bound).cloned().collect()
+    }
+
+    /// Whether a process runs, as a master or as a child of one.
+    #[must_use]
+    pub fn runs(&self, pid: u32) -> bool {
+        self.masters.contains_key(&pid) || self.workers.contains_key(&pid)
+    }
+
+    /// The children of a process, in ascending order; of process 1: the orphans.
+    #[must_use]
+    pub fn children(&self, parent: u32) -> Vec<Child> {
+        let children = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.parent == parent);
+        children
+            .map(|(&pid, worker)| Child {
+                pid,
+                title: worker.title(),
+            })
+            .collect()
+    }
+
+    fn perform(&mut self, now: Instant, task: Task, host: &mut Host, out: &mut Vec<Output>) {
+        match task {
+            Task::Finish(invocation, code, stderr) => out.push(Output::Finished {
+                invocation,
+                code,
+                stderr,
+            }),
+            Task::Read(pid) => self.configured(now, pid, host, out),
+            Task::Bind(pid) => self.bind(now, pid, host, out),
+            Task::QuitOld(pid) => self.quit_old(now, pid, host, out),
+            Task::Accept(pid) => self.accept(now, pid, host, out),
+            Task::Loaded(pid) => self.loader_done(now, pid, host, out),
+            Task::Header(connection) => self.header_timeout(now, connection, host, out),
+            Task::Backend(exchange) => self.backend_timeout(now, exchange, host, out),
+            Task::Shutdown(pid) => self.shutdown_timeout(now, pid, host, out),
+        }
+    }
+
+    /// Puts a task on the agenda.
+    pub(super) fn after(&mut self, now: Instant, delay: Duration, task: Task) {
+        self.ordered += 1;
+        self.agenda.insert((now + delay, self.ordered), task);
+    }
+
+    /// Takes tasks from the agenda.
+    pub(super) fn cancel(&mut self, unwanted: &Task) {
+        self.agenda.retain(|_, task| task != unwanted);
+    }
+}
+
+/// Where a process writes its messages.
+#[derive(Clone, Debug)]
+pub(super) struct Sink {
+    pub(super) path: String,
+    pub(super) threshold: Level,
+    pub(super) pid: u32,
+}
+
+impl Sink {
+    /// The log of a configuration.
+    pub(super) fn of(configuration: &Configuration, pid: u32) -> Self {
+        Self {
+            path: configuration.error_log.clone(),
+            threshold: configuration.error_level,
+            pid,
+        }
+    }
+
+    /// Writes a message to the log file. A file that cannot be written loses it.
+    pub(super) fn write(&self, now: Instant, host: &mut Host, note: &Note) {
+        if note.level <= self.threshold && self.path != "stderr" {
+            let line = self.line(now, host, note) + "\n";
+            let _lost = host.tree.append(&self.path, line.as_bytes());
+        }
+    }
+
+    /// Writes a notice.
+    pub(super) fn notice(&self, now: Instant, host: &mut Host, text: impl Into<String>) {
+        self.write(now, host, &Note::new(Level::Notice, text.into()));
+    }
+
+    /// Writes a message of a command: to the log file, and to standard error if it is severe.
+    pub(super) fn tell(
+        &self,
+        now: Instant,
+        host: &mut Host,
+        stderr: &mut Vec<String>,
+        note: &Note,
+    ) {
+        if self.path == "stderr" {
+            stderr.push(self.line(now, host, note));
+            return;
+        }
+        self.write(now, host, note);
+        if note.level <= Level::Warning {
+            stderr.push(format!("nginx: [{}] {note}", note.level.word()));
+        }
+    }
+
+    fn line(&self, now: Instant, host: &Host, note: &Note) -> String {
+        let (stamp, word, pid) = (host.stamp(now), note.level.word(), self.pid);
+        format!("{stamp} [{word}] {pid}#{pid}: {note}")
+    }
+}
+
+/// The states of round robin of a worker that serves a configuration.
+pub(super) fn balances(upstreams: &[Upstream]) -> Vec<super::balance::Balance> {
+    let balance = |upstream: &Upstream| super::balance::Balance::new(&upstream.members);
+    upstreams.iter().map(balance).collect()
+}

@@ -1,0 +1,546 @@
+//! The life of a master: start, reload, the mixed window, reaping, end.
+//!
+//! A reload passes through these states; the master takes signals in `idle` only, and equal ones that wait count once.
+//!
+//! ```text
+//! idle ─SIGHUP─► reading ─► binding ─► new workers exist ─► mixed window ─► old workers told to quit ─► idle
+//!                   │          │ (5 tries, 500 ms apart)
+//!                   └──────────┴─ fault: one [emerg], the old workers go on serving ─► idle
+//! ```
+
+use super::command::prepare;
+use super::configuration::{Configuration, Target};
+use super::host::Host;
+use super::load::load;
+use super::log::{Level, Note};
+use super::machine::{Change, Corpse, Ended, Nginx, Output, Sink, Task};
+use super::timing::{BIND_PAUSE, BIND_TRIES, START};
+use super::worker::Kind;
+use crate::world::Signal;
+use core::time::Duration;
+use phalanx_core::time::Instant;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+impl Nginx {
+    pub(super) fn signal(
+        &mut self,
+        now: Instant,
+        pid: u32,
+        signal: Signal,
+        sender: u32,
+        host: &mut Host,
+        out: &mut Vec<Output>,
+    ) {
+        if self.workers.contains_key(&pid) {
+            return self.signal_worker(now, pid, signal, sender, host, out);
+        }
+        let Some(master) = self.masters.get_mut(&pid) else {
+            return;
+        };
+        if signal == Signal::Kill || master.cycle.is_none() {
+            return self.kill(pid, signal, out);
+        }
+        match master.ending {
+            Some(Signal::Quit) if signal == Signal::Terminate => {}
+            Some(_) => return,
+            None => {}
+        }
+        if master.change.is_some() || master.mixing {
+            master.pending.insert(signal, sender);
+        } else {
+            self.take(now, pid, signal, sender, host, out);
+        }
+    }
+
+    /// A master, or a command that starts one, ends without cleaning up. Its workers become children of process 1.
+    fn kill(&mut self, pid: u32, signal: Signal, out: &mut Vec<Output>) {
+        let Some(master) = self.masters.remove(&pid) else {
+            return;
+        };
+        for worker in self
+            .workers
+            .values_mut()
+            .filter(|worker| worker.parent == pid)
+        {
+            worker.parent = 1;
+        }
+        let (invocation, stderr) = match master.change.and_then(|change| change.start) {
+            Some((invocation, stderr)) => (Some(invocation), stderr),
+            None => (master.foreground, Vec::new()),
+        };
+        if let Some(invocation) = invocation {
+            let code = 128 + i32::try_from(signal.name().0).unwrap_or(0);
+            out.push(Output::Finished {
+                invocation,
+                code,
+                stderr,
+            });
+        }
+    }
+
+    /// A master that waits for signals takes one.
+    fn take(
+        &mut self,
+        now: Instant,
+        pid: u32,
+        signal: Signal,
+        sender: u32,
+        host: &mut Host,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(cycle) = self
+            .masters
+            .get(&pid)
+            .and_then(|master| master.cycle.clone())
+        else {
+            return;
+        };
+        let sink = Sink::of(&cycle, pid);
+        let (number, name) = signal.name();
+        let does = match signal {
+            Signal::HangUp => "reconfiguring",
+            Signal::Quit => "shutting down",
+            Signal::Terminate | Signal::Kill => "exiting",
+        };
+        let text = format!("signal {number} ({name}) received from {sender}, {does}");
+        sink.notice(now, host, text);
+        if signal == Signal::HangUp {
+            sink.notice(now, host, "reconfiguring");
+            return self.reload(now, pid, host);
+        }
+        if let Some(master) = self.masters.get_mut(&pid) {
+            master.ending = Some(signal);
+        }
+        if signal == Signal::Quit {
+            unlink(host, &cycle, None);
+        }
+        let children = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.parent == pid);
+        for child in children.map(|(child, _)| *child).collect::<Vec<_>>() {
+            if signal == Signal::Quit {
+                self.told(now, child, host, out);
+            } else {
+                self.exit_worker(now, child, true, host, out);
+            }
+        }
+        self.reap(now, pid, host, out);
+    }
+
+    fn reload(&mut self, now: Instant, pid: u32, host: &Host) {
+        let Some(master) = self.masters.get_mut(&pid) else {
+            return;
+        };
+        let loaded = load(&master.options.source, host);
+        let took = match &loaded.result {
+            Ok(read) => read.blocks().spawned(),
+            Err(_) => loaded.blocks().test(),
+        };
+        master.change = Some(Change {
+            loaded: Some(loaded),
+            configuration: None,
+            tries: 0,
+            opened: BTreeSet::new(),
+            start: None,
+        });
+        self.after(now, took, Task::Read(pid));
+    }
+
+    /// The configuration of a start or reload is read.
+    pub(super) fn configured(
+        &mut self,
+        now: Instant,
+        pid: u32,
+        host: &mut Host,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(master) = self.masters.get_mut(&pid) else {
+            return;
+        };
+        let Some(loaded) = master
+            .change
+            .as_mut()
+            .and_then(|change| change.loaded.take())
+        else {
+            return;
+        };
+        for note in &loaded.notes {
+            self.tell(now, pid, None, note, host);
+        }
+        let running = self
+            .masters
+            .get(&pid)
+            .and_then(|master| master.cycle.clone());
+        let read = loaded.result.and_then(|read| {
+            prepare(&read, running.as_deref(), false, host)?;
+            Ok(read)
+        });
+        match read {
+            Err(note) => {
+                self.tell(now, pid, None, &note, host);
+                self.fail(now, pid, host, out);
+            }
+            Ok(read) => {
+                if let Some(change) = self.change(pid) {
+                    change.configuration = Some(Rc::new(read));
+                }
+                self.bind(now, pid, host, out);
+            }
+        }
+    }
+
+    fn change(&mut self, pid: u32) -> Option<&mut Change> {
+        self.masters.get_mut(&pid)?.change.as_mut()
+    }
+
+    /// Writes a message of a start or reload: to the log of `opened`, or to the one before it.
+    fn tell(
+        &mut self,
+        now: Instant,
+        pid: u32,
+        opened: Option<&Configuration>,
+        note: &Note,
+        host: &mut Host,
+    ) {
+        let Some(master) = self.masters.get_mut(&pid) else {
+            return;
+        };
+        let sink = match (opened, &master.cycle) {
+            (Some(opened), _) => Sink::of(opened, pid),
+            (None, Some(cycle)) => Sink::of(cycle, pid),
+            (None, None) => master.options.sink(pid),
+        };
+        match master
+            .change
+            .as_mut()
+            .and_then(|change| change.start.as_mut())
+        {
+            Some((_, stderr)) => sink.tell(now, host, stderr, note),
+            None => sink.write(now, host, note),
+        }
+    }
+
+    /// A start or reload failed; what went wrong is written already.
+    fn fail(&mut self, now: Instant, pid: u32, host: &mut Host, out: &mut Vec<Output>) {
+        let Some(master) = self.masters.get_mut(&pid) else {
+            return;
+        };
+        match master.change.take().and_then(|change| change.start) {
+            Some((invocation, stderr)) => {
+                self.masters.remove(&pid);
+                out.push(Output::Finished {
+                    invocation,
+                    code: 1,
+                    stderr,
+                });
+            }
+            None => self.idle(now, pid, host, out),
+        }
+    }
+
+    /// Why an address cannot be bound by a master.
+    pub(super) fn refusal(&self, pid: u32, target: &Target, host: &Host) -> Option<String> {
+        const IN_USE: &str = "98: Address already in use";
+        match target {
+            Target::Tcp(address) => {
+                if let Some(why) = host.refusal(*address) {
+                    return Some(why.to_owned());
+                }
+                let taken = host.taken.contains(&address.port()) || self.held(pid, target);
+                taken.then(|| IN_USE.to_owned())
+            }
+            Target::Unix(path) => match host.tree.resolve(path, false) {
+                Err(error) => Some(format!("{}: {error}", error.number())),
+                Ok(_) => host
+                    .tree
+                    .entry(path, false)
+                    .is_ok()
+                    .then(|| IN_USE.to_owned()),
+            },
+        }
+    }
+
+    /// Whether a process that does not belong to a master holds an address.
+    fn held(&self, pid: u32, target: &Target) -> bool {
+        let bound = |configuration: &Configuration| {
+            configuration
+                .bound()
+                .iter()
+                .any(|other| overlap(other, target))
+        };
+        let by_master = self.masters.iter().any(|(other, master)| {
+            let opened = master.change.as_ref().map(|change| &change.opened);
+            *other != pid
+                && (master.cycle.as_ref().is_some_and(|cycle| bound(cycle))
+                    || opened.is_some_and(|all| all.iter().any(|other| overlap(other, target))))
+        });
+        let by_worker = self.workers.values().any(|worker| {
+            worker.parent != pid
+                && worker.kind == Kind::Worker
+                && !worker.leaving
+                && bound(&worker.configuration)
+        });
+        by_master || by_worker
+    }
+
+    /// Binds what is not bound yet; tries again after a pause where another process listens.
+    pub(super) fn bind(&mut self, now: Instant, pid: u32, host: &mut Host, out: &mut Vec<Output>) {
+        let Some(change) = self.change(pid) else {
+            return;
+        };
+        let (Some(read), tries) = (change.configuration.clone(), change.tries) else {
+            return;
+        };
+        if tries == BIND_TRIES {
+            let note = Note::emergency("still could not bind()".to_owned());
+            self.tell(now, pid, Some(&read), &note, host);
+            return self.fail(now, pid, host, out);
+        }
+        change.tries += 1;
+        let running = self
+            .masters
+            .get(&pid)
+            .and_then(|master| master.cycle.clone());
+        let inherited: BTreeSet<Target> = running
+            .iter()
+            .flat_map(|cycle| cycle.bound())
+            .cloned()
+            .collect();
+        let mut failed = false;
+        for target in read.bound() {
+            let known = inherited.contains(target)
+                || self
+                    .change(pid)
+                    .is_some_and(|change| change.opened.contains(target));
+            if known {
+                continue;
+            }
+            let Some(why) = self.refusal(pid, target, host) else {
+                if let Target::Unix(path) = target {
+                    // The refusal above covers every error.
+                    let _made = host.tree.make_socket(path);
+                }
+                if let Some(change) = self.change(pid) {
+                    change.opened.insert(target.clone());
+                }
+                continue;
+            };
+            let note = Note::emergency(format!("bind() to {target} failed ({why})"));
+            self.tell(now, pid, Some(&read), &note, host);
+            if !why.starts_with("98") {
+                return self.fail(now, pid, host, out);
+            }
+            failed = true;
+        }
+        if failed {
+            let text = "try again to bind() after 500ms".to_owned();
+            self.tell(now, pid, Some(&read), &Note::new(Level::Notice, text), host);
+            return self.after(now, BIND_PAUSE, Task::Bind(pid));
+        }
+        self.succeed(now, pid, read, host, out);
+    }
+
+    /// A start or reload has all that it needs.
+    fn succeed(
+        &mut self,
+        now: Instant,
+        pid: u32,
+        read: Rc<Configuration>,
+        host: &mut Host,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(mut master) = self.masters.remove(&pid) else {
+            return;
+        };
+        let log = Sink::of(&read, pid);
+        log.notice(now, host, "using the \"epoll\" event method");
+        let old = master.cycle.replace(Rc::clone(&read));
+        let start = master.change.take().and_then(|change| change.start);
+        let mut at = pid;
+        if let Some((invocation, stderr)) = start {
+            log.notice(now, host, "nginx/1.22.1");
+            log.notice(now, host, "OS: Linux");
+            log.notice(now, host, "getrlimit(RLIMIT_NOFILE): 1024:1024");
+            if read.daemon {
+                at = host.next_pid();
+                out.push(Output::Finished {
+                    invocation,
+                    code: 0,
+                    stderr,
+                });
+            } else {
+                master.foreground = Some(invocation);
+            }
+        }
+        let blocks = read.blocks();
+        let (accept, quit) = match &old {
+            Some(_) => (blocks.first_new(), blocks.old_gone()),
+            None => (blocks.spawned() + START, Duration::ZERO),
+        };
+        if old.as_ref().is_none_or(|old| old.pid != read.pid) {
+            // A process number that cannot be written is lost; nginx runs all the same.
+            let _lost = host.tree.write(&read.pid, format!("{at}\n").as_bytes());
+        }
+        if let Some(old) = &old {
+            if old.pid != read.pid {
+                let _gone = host.tree.remove(&old.pid);
+            }
+            unlink(host, old, Some(&read));
+        }
+        master.mixing = old.is_some();
+        let prefix = master.options.source.prefix.clone();
+        self.masters.insert(at, master);
+        Sink::of(&read, at).notice(now, host, "start worker processes");
+        for _ in 0..read.worker_processes {
+            self.spawn(
+                now,
+                at,
+                Kind::Worker,
+                accept - blocks.spawned(),
+                &prefix,
+                host,
+            );
+        }
+        if read.has_cache() {
+            self.spawn(now, at, Kind::CacheManager, Duration::ZERO, &prefix, host);
+            self.spawn(now, at, Kind::CacheLoader, Duration::ZERO, &prefix, host);
+        }
+        if old.is_some() {
+            self.after(now, quit - blocks.spawned(), Task::QuitOld(at));
+        }
+    }
+
+    /// The mixed window ends.
+    pub(super) fn quit_old(
+        &mut self,
+        now: Instant,
+        pid: u32,
+        host: &mut Host,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(master) = self.masters.get_mut(&pid) else {
+            return;
+        };
+        master.mixing = false;
+        let Some(cycle) = master.cycle.clone() else {
+            return;
+        };
+        let old = self.workers.iter().filter(|(_, worker)| {
+            worker.parent == pid && !Rc::ptr_eq(&worker.configuration, &cycle)
+        });
+        for worker in old.map(|(worker, _)| *worker).collect::<Vec<_>>() {
+            self.told(now, worker, host, out);
+        }
+        self.idle(now, pid, host, out);
+    }
+
+    /// A master is free: it reaps its children, and takes the signals that waited.
+    fn idle(&mut self, now: Instant, pid: u32, host: &mut Host, out: &mut Vec<Output>) {
+        self.reap(now, pid, host, out);
+        while let Some(master) = self.masters.get_mut(&pid) {
+            if master.change.is_some() || master.mixing {
+                return;
+            }
+            let Some((signal, sender)) = master.pending.pop_first() else {
+                return;
+            };
+            self.take(now, pid, signal, sender, host, out);
+        }
+    }
+
+    /// A child of a master ended.
+    pub(super) fn ended(
+        &mut self,
+        now: Instant,
+        parent: u32,
+        corpse: Corpse,
+        host: &mut Host,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(master) = self.masters.get_mut(&parent) {
+            master.ended.push(corpse);
+            self.reap(now, parent, host, out);
+        }
+    }
+
+    /// Reaps children, starts others for those that ended unasked, and ends a master that has none left and is ending.
+    fn reap(&mut self, now: Instant, pid: u32, host: &mut Host, out: &mut Vec<Output>) {
+        let Some(master) = self.masters.get_mut(&pid) else {
+            return;
+        };
+        if master.change.is_some() || master.mixing {
+            return;
+        }
+        let Some(cycle) = master.cycle.clone() else {
+            return;
+        };
+        let (log, ending) = (Sink::of(&cycle, pid), master.ending.is_some());
+        let ended = core::mem::take(&mut master.ended);
+        let prefix = master.options.source.prefix.clone();
+        if let Some(first) = ended.first() {
+            let text = format!("signal 17 (SIGCHLD) received from {}", first.pid);
+            log.notice(now, host, text);
+        }
+        for corpse in ended {
+            let (name, child) = (corpse.kind.name(), corpse.pid);
+            match corpse.how {
+                Ended::Exited => {
+                    log.notice(
+                        now,
+                        host,
+                        format!("{name} process {child} exited with code 0"),
+                    );
+                }
+                Ended::Killed(number) => {
+                    let text = format!("{name} process {child} exited on signal {number}");
+                    log.write(now, host, &Note::new(Level::Alert, text));
+                }
+            }
+            if corpse.respawn && !ending {
+                self.spawn(now, pid, corpse.kind, START, &prefix, host);
+            }
+        }
+        let alive = self.workers.values().any(|worker| worker.parent == pid);
+        if ending
+            && !alive
+            && let Some(master) = self.masters.remove(&pid)
+        {
+            log.notice(now, host, "exit");
+            unlink(host, &cycle, None);
+            let _gone = host.tree.remove(&cycle.pid);
+            if let Some(invocation) = master.foreground {
+                out.push(Output::Finished {
+                    invocation,
+                    code: 0,
+                    stderr: Vec::new(),
+                });
+            }
+        }
+    }
+}
+
+/// Whether two addresses cannot be bound at the same time.
+fn overlap(one: &Target, other: &Target) -> bool {
+    match (one, other) {
+        (Target::Tcp(one), Target::Tcp(other)) => {
+            let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+            one.port() == other.port() && (any || one.ip() == other.ip())
+        }
+        (Target::Unix(one), Target::Unix(other)) => one == other,
+        (Target::Tcp(_), Target::Unix(_)) | (Target::Unix(_), Target::Tcp(_)) => false,
+    }
+}
+
+/// Removes the files of the Unix sockets that a configuration listens on and the next one does not.
+fn unlink(host: &mut Host, configuration: &Configuration, next: Option<&Configuration>) {
+    for target in configuration.bound() {
+        if let Target::Unix(path) = target
+            && next.is_none_or(|next| !next.listeners.contains_key(target))
+        {
+            // The file may be gone already.
+            let _gone = host.tree.remove(path);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A fake nginx: all nginx processes of one simulated host as one state machine without input or output.
+//!
+//! [`Nginx`] takes commands, signals, connections and requests, and a [`Host`] that holds the files; it decides exit
+//! codes, lines on standard error and in the error log, which worker of which configuration answers, and when. It follows
+//! nginx 1.22.1 of Debian 12; the conformance suite (tests/conformance) runs on both.
+//!
+//! [`NginxProgram`] makes a program of it.
+//!
+//! **Commands.** A start (also with `daemon off`), `-t`, `-q`, `-v`, `-s stop|quit|reload`, with `-p`, `-c` and `-e`. The
+//! virtual costs are those of [`Blocks`].
+//!
+//! **Signals.** HUP, QUIT, TERM and KILL, to masters and workers. USR1, USR2 and WINCH are left out: neither logs are
+//! reopened nor binaries replaced.
+//!
+//! **Directives with an effect.** `include` (with globs), `daemon`, `error_log` (path, level), `events`, `http`, `pid`,
+//! `user` (the warning), `worker_processes`, `worker_shutdown_timeout`, `server`, `upstream` (`weight`, `max_fails`,
+//! `fail_timeout`, `down`, `backup`), `location` (exact and prefix, nested), `types`, `limit_req_zone`, `limit_req`,
+//! `proxy_cache_path`, `proxy_cache`, `listen` (addresses, ports, `unix:`, `default_server`, `ssl`), `server_name` (exact
+//! and wildcard), `client_header_timeout`, `ssl_certificate`, `ssl_certificate_key`, `access_log` (that the file can be
+//! opened), `alias`, `root`, `index`, `default_type`, `internal`, `return`, `proxy_pass`, `proxy_read_timeout`,
+//! `stub_status`, the five `*_temp_path`.
+//!
+//! **Directives that are checked and have no effect.** The rest of the table in `directive.rs`. A directive outside of the
+//! table is answered as nginx answers an unknown one.
+//!
+//! **Left out.** Regular expressions, named locations and variables in `proxy_pass` are refused by an `[emerg]` that says
+//! so. `limit_req` limits nothing and a cache stores nothing: their zones count only for the checks of a reload. TLS is
+//! checked as far as the files of a certificate go; requests to a TLS listener are answered without it. A log that was
+//! renamed is written under its old name. Idle connections are kept until one side closes them.
+
+mod balance;
+mod command;
+mod configuration;
+mod cost;
+mod directive;
+mod finish;
+mod host;
+mod load;
+mod log;
+mod machine;
+mod master;
+mod program;
+mod route;
+mod site;
+mod timing;
+mod tls;
+mod token;
+mod value;
+mod worker;
+
+pub use configuration::Target;
+pub use cost::Blocks;
+pub use host::Host;
+pub use log::Level;
+pub use machine::{Child, Input, Nginx, Outcome, Output, Refusal};
+pub use program::{HttpRequest, HttpResponse, NAMES, NGINX, NginxProgram, SOCKETS};
+pub use route::{Request, Response};
+pub use timing::{BIND_PAUSE, BIND_TRIES, MIXED_WINDOW};

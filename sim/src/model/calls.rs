@@ -1,0 +1,78 @@
+//! Events within a host that come later, and the commands and queries that wait for an answer.
+
+use crate::world::{Invocation, ProcessEvent, Query, Reading, ResolveError, Ticket};
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+
+/// Something within a host that comes later.
+#[derive(Debug)]
+pub(super) enum Local {
+    /// A read is done.
+    Read(Reading),
+    /// A process gets an event.
+    Deliver(ProcessEvent),
+    /// A command reaches its program, which is booted if it does not run.
+    Invoke(Invocation),
+    /// A query reaches the resolver.
+    Query(Query),
+    /// The answer of the resolver reaches the process that asked.
+    Answer(u64, Result<Vec<IpAddr>, ResolveError>),
+}
+
+/// A command or query that waits for its answer.
+#[derive(Debug)]
+struct Call {
+    /// The place and life of the process that waits.
+    caller: (usize, u32),
+    ticket: Ticket,
+    /// The place of the process that answers.
+    answers: usize,
+}
+
+/// The commands and queries that wait for their answers.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    open: BTreeMap<u64, Call>,
+    last: u64,
+}
+
+impl Calls {
+    /// Notes a call of `caller`, a place and its life, that the process at the place `answers` answers. Returns its number.
+    pub(super) fn begin(&mut self, caller: (usize, u32), ticket: Ticket, answers: usize) -> u64 {
+        self.last += 1;
+        let call = Call {
+            caller,
+            ticket,
+            answers,
+        };
+        self.open.insert(self.last, call);
+        self.last
+    }
+
+    /// Whether a call waits for its answer.
+    pub(super) fn is_open(&self, number: u64) -> bool {
+        self.open.contains_key(&number)
+    }
+
+    /// The place of the process that waits for the answer to a call.
+    pub(super) fn caller(&self, number: u64) -> Option<usize> {
+        Some(self.open.get(&number)?.caller.0)
+    }
+
+    /// Ends a call. Returns the place and life of its caller, and the ticket.
+    pub(super) fn end(&mut self, number: u64) -> Option<((usize, u32), Ticket)> {
+        let call = self.open.remove(&number)?;
+        Some((call.caller, call.ticket))
+    }
+
+    /// The calls that the process at a place answers, by number.
+    pub(super) fn answered_by(&self, slot: usize) -> Vec<u64> {
+        let open = self.open.iter().filter(|(_, call)| call.answers == slot);
+        open.map(|(number, _)| *number).collect()
+    }
+
+    /// Drops the calls of the process at a place.
+    pub(super) fn end_ordered_by(&mut self, slot: usize) {
+        self.open.retain(|_, call| call.caller.0 != slot);
+    }
+}
