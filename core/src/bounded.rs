@@ -1,8 +1,8 @@
-//! Collections that cannot outgrow their bound. What happens when one is full is in its name and its return value.
+//! Bounded collections. The name and the return value tell what happens when a collection is full.
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// A queue that, when full, drops its oldest element and hands it back.
+/// A queue that drops and returns its oldest element when it is full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DropOldest<T> {
     items: VecDeque<T>,
@@ -10,7 +10,7 @@ pub struct DropOldest<T> {
 }
 
 impl<T> DropOldest<T> {
-    /// An empty queue of at most `bound` elements (at least one).
+    /// An empty queue of at most `bound` elements (at least 1).
     #[must_use]
     pub fn new(bound: usize) -> Self {
         Self {
@@ -19,7 +19,7 @@ impl<T> DropOldest<T> {
         }
     }
 
-    /// Appends; returns the oldest element when it had to go.
+    /// Appends an element. Returns the oldest element if the queue was full.
     pub fn push(&mut self, item: T) -> Option<T> {
         let dropped = if self.items.len() == self.bound {
             self.items.pop_front()
@@ -30,7 +30,7 @@ impl<T> DropOldest<T> {
         dropped
     }
 
-    /// Takes the oldest element.
+    /// Removes the oldest element and returns it.
     pub fn pop(&mut self) -> Option<T> {
         self.items.pop_front()
     }
@@ -40,7 +40,7 @@ impl<T> DropOldest<T> {
         self.items.iter()
     }
 
-    /// Whether it is empty.
+    /// Whether the queue is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -58,7 +58,7 @@ impl<T> DropOldest<T> {
     }
 }
 
-/// A map that, when full, rejects new keys.
+/// A map that rejects new keys when it is full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectNew<K, V> {
     items: BTreeMap<K, V>,
@@ -75,10 +75,10 @@ impl<K: Ord, V> RejectNew<K, V> {
         }
     }
 
-    /// Inserts or replaces; `Err` gives the value back when the key is new and the map full.
+    /// Inserts or replaces a value.
     ///
     /// # Errors
-    /// The value, when it was rejected; the map is unchanged then.
+    /// The value, if the key is new and the map is full. The map is then unchanged.
     pub fn insert(&mut self, key: K, value: V) -> Result<Option<V>, V> {
         if self.items.len() >= self.bound && !self.items.contains_key(&key) {
             return Err(value);
@@ -92,7 +92,7 @@ impl<K: Ord, V> RejectNew<K, V> {
         self.items.get(key)
     }
 
-    /// The value of a key, to change.
+    /// The value of a key, for changes.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         self.items.get_mut(key)
     }
@@ -118,7 +118,7 @@ impl<K: Ord, V> RejectNew<K, V> {
         self.items.len()
     }
 
-    /// Whether it is empty.
+    /// Whether the map is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()

@@ -1,19 +1,18 @@
-//! Timers as data: which key is due when.
+//! Timers as data: the deadline of each key.
 //!
-//! A machine has a dozen timers nearly always, and thousands in bad hours. Few are kept in one short list, which is
-//! read through faster than a tree is descended; when there are more than `FEW`, the latest go into trees, in
-//! O(log n).
+//! A machine usually has a dozen timers, and thousands under heavy load. A few deadlines are kept in one short list,
+//! because scanning it is faster than searching a tree. Beyond `FEW` deadlines, the latest go into trees, in O(log n).
 
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most deadlines in the list.
+/// Maximum number of deadlines in the list.
 const FEW: usize = 32;
 
-/// A set of deadlines, one a key, ordered by time and then by key.
+/// A set of deadlines, one for each key, ordered by time and then by key.
 #[derive(Clone, Debug)]
 pub struct Deadlines<K> {
-    /// The latest first, so that the next is taken from the end.
+    /// In descending order, so that the next deadline is removed from the end.
     few: Vec<(Instant, K)>,
     more: BTreeMap<K, Instant>,
     more_by_time: BTreeSet<(Instant, K)>,
@@ -25,7 +24,7 @@ impl<K: Ord + Clone> Default for Deadlines<K> {
     }
 }
 
-/// What they hold counts, not where.
+/// Two sets are equal if they hold the same deadlines, whether in the list or in the trees.
 impl<K: Ord + Clone> PartialEq for Deadlines<K> {
     fn eq(&self, other: &Self) -> bool {
         let sorted = |set: &Self| {
@@ -51,7 +50,7 @@ impl<K: Ord + Clone> Deadlines<K> {
     }
 
     fn place(&self, key: &K) -> Option<usize> {
-        // What is set anew was mostly due a moment ago.
+        // A timer that is set again was usually due a moment ago, at the end of the list.
         self.few.iter().rposition(|(_, other)| other == key)
     }
 
@@ -66,7 +65,7 @@ impl<K: Ord + Clone> Deadlines<K> {
         }
     }
 
-    /// Sets `key` to `at` if `replaces` says so of its present deadline.
+    /// Sets `key` to `at` if `replaces` returns true for its current deadline.
     fn set_if(&mut self, key: K, at: Instant, replaces: impl FnOnce(Instant) -> bool) {
         if let Some(place) = self.place(&key) {
             if !replaces(self.few[place].0) {
@@ -87,17 +86,17 @@ impl<K: Ord + Clone> Deadlines<K> {
         self.set_if(key, at, |old| old != at);
     }
 
-    /// Sets `key` to `at` unless it is already due earlier.
+    /// Sets `key` to `at` unless its current deadline is earlier.
     pub fn set_earlier(&mut self, key: K, at: Instant) {
         self.set_if(key, at, |old| at < old);
     }
 
-    /// Sets `key` to `at` unless it has a deadline.
+    /// Sets `key` to `at` if it has no deadline.
     pub fn set_if_unset(&mut self, key: K, at: Instant) {
         self.set_if(key, at, |_| false);
     }
 
-    /// Removes the deadline of `key`; whether there was one.
+    /// Removes the deadline of `key`. Returns whether there was one.
     pub fn cancel(&mut self, key: &K) -> bool {
         if let Some(place) = self.place(key) {
             self.few.remove(place);
@@ -131,7 +130,7 @@ impl<K: Ord + Clone> Deadlines<K> {
         self.first().map(|(at, _)| *at)
     }
 
-    /// Takes the earliest key whose deadline is at or before `now`, with that deadline.
+    /// Removes and returns the earliest key whose deadline is at or before `now`, with that deadline.
     pub fn pop_due(&mut self, now: Instant) -> Option<(Instant, K)> {
         let first = self.first().filter(|(at, _)| *at <= now)?;
         if self.few.last() == Some(first) {
@@ -148,7 +147,7 @@ impl<K: Ord + Clone> Deadlines<K> {
         self.few.len() + self.more.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no deadlines.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.few.is_empty() && self.more.is_empty()

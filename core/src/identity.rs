@@ -1,15 +1,15 @@
-//! Names of nodes, and what a certificate says about its holder.
+//! Names of nodes, and the identity data of a certificate.
 
 use core::fmt;
 use std::sync::Arc;
 
-/// The longest node id, in bytes (a DNS label).
+/// Maximum length of a node id, in bytes (a DNS label).
 pub const NODE_ID_BYTES_MAX: usize = 63;
 
-/// The characters that go into the prefix of an id.
+/// The number of characters in the prefix of an id.
 const PREFIX: usize = 6;
 
-/// The place of each character of an id in the order of all of them, from one.
+/// The rank of each character among all characters of ids, counted from one.
 const DIGITS: [u8; 256] = {
     let mut digits = [0; 256];
     let order = *b"-.0123456789_abcdefghijklmnopqrstuvwxyz";
@@ -27,23 +27,23 @@ const DIGITS: [u8; 256] = {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(Arc<str>);
 
-/// Why a text is no name.
+/// Reasons why a text is not a valid name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {
-    /// It is empty.
+    /// The text is empty.
     Empty,
-    /// It is longer than the bound, in bytes.
+    /// The text is longer than the bound.
     TooLong {
-        /// Its length.
+        /// The text's length, in bytes.
         bytes: usize,
-        /// The bound.
+        /// The bound, in bytes.
         max: usize,
     },
-    /// It holds, or begins or ends with, a character that may not stand there.
+    /// The text holds a character that names do not allow, or one that is not allowed at the beginning or the end.
     BadCharacter {
         /// The character.
         character: char,
-        /// Its position in bytes.
+        /// Its position, in bytes.
         at: usize,
     },
 }
@@ -90,7 +90,8 @@ pub fn check_name(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Whether a character only shows: it neither commands a terminal nor turns the direction of the text around it.
+/// Whether a character is printable: it is neither a control character nor one that changes the direction of the text
+/// around it.
 #[must_use]
 pub fn only_shows(character: char) -> bool {
     let turns = matches!(
@@ -101,18 +102,18 @@ pub fn only_shows(character: char) -> bool {
 }
 
 impl NodeId {
-    /// The id of this text.
+    /// Parses an id.
     ///
     /// # Errors
-    /// When the text breaks the rules of names.
+    /// The text breaks the rules of names.
     pub fn new(text: &str) -> Result<Self, NameError> {
         check_name(text)?;
         Ok(Self(text.into()))
     }
 
-    /// The first six characters as a number: ids that differ in them are ordered as their prefixes are.
+    /// The first six characters as a number. Ids that differ in them have the same order as their prefixes.
     pub(crate) fn prefix(&self) -> u32 {
-        // With the end there are forty characters, and 40^6 is below 2^32.
+        // With the end of the text there are 40 characters, and 40^6 is below 2^32.
         let bytes = self.0.as_bytes();
         let digit = |at| {
             let byte: Option<&u8> = bytes.get(at);

@@ -1,8 +1,8 @@
-//! Lanes: the order in which the messages that wait on one link are sent.
+//! Lanes: the order in which the messages waiting on one link are sent.
 //!
 //! A link has four lanes. A message of an earlier [`Lane`] overtakes those of later lanes, so that a snapshot does not
-//! delay heartbeats and application data delays neither. Within a lane messages keep their order. Some messages must not
-//! overtake what was sent before them; [`Placement`] says which.
+//! delay heartbeats, and application data delays neither. Within a lane messages keep their order. Some messages must
+//! not overtake messages sent before them; [`Placement`] marks those.
 
 use std::collections::VecDeque;
 
@@ -20,7 +20,7 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// All lanes, the first to be sent first.
+    /// All lanes, in the order of sending.
     pub const ALL: [Self; 4] = [Self::Control, Self::Bulk, Self::DataPath, Self::Channel];
 
     const fn index(self) -> usize {
@@ -33,7 +33,7 @@ impl Lane {
     }
 }
 
-/// Where a message waits on its link.
+/// The lane in which a message waits, and the lanes that it must not overtake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
     lane: Lane,
@@ -47,7 +47,7 @@ impl Placement {
         Self { lane, last: lane }
     }
 
-    /// A message of `lane` that does not overtake messages that wait in lanes up to `last`.
+    /// A message of `lane` that does not overtake messages waiting in lanes up to `last`.
     #[must_use]
     pub const fn behind(lane: Lane, last: Lane) -> Self {
         Self { lane, last }
@@ -60,7 +60,7 @@ impl Placement {
     }
 }
 
-/// The messages that wait on one link, by lane. The caller bounds them.
+/// The messages waiting on one link, by lane. The caller bounds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lanes<T> {
     queues: [VecDeque<T>; Lane::ALL.len()],
@@ -81,7 +81,7 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// Appends a message to the lane where it waits.
+    /// Appends a message to its lane.
     pub fn push(&mut self, placement: Placement, message: T) {
         let Placement { lane, last } = placement;
         let overtaken = lane.index() + 1..=last.index();
@@ -92,7 +92,7 @@ impl<T> Lanes<T> {
         self.queues[at].push_back(message);
     }
 
-    /// Takes the next message to send.
+    /// Removes the next message to send.
     pub fn pop(&mut self) -> Option<T> {
         self.queues.iter_mut().find_map(VecDeque::pop_front)
     }
@@ -109,7 +109,7 @@ impl<T> Lanes<T> {
         self.queues.iter().map(VecDeque::len).sum()
     }
 
-    /// Whether no message waits.
+    /// Whether no messages are waiting.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.queues.iter().all(VecDeque::is_empty)

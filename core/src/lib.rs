@@ -1,10 +1,10 @@
-//! Every decision of Phalanx, and no side effect.
+//! All decisions of Phalanx, without side effects.
 //!
-//! Start with [`machine`], the one shape of everything that decides; then [`node`], the machine of one mesh
-//! daemon; then [`gossip`], the protocol, and [`topology`], the state it moves.
+//! Start with [`machine`], the interface of every state machine in this crate. [`node`] is the machine of one mesh
+//! daemon, [`gossip`] is the protocol, and [`topology`] is the state that the protocol replicates.
 //!
-//! This crate reads no clock, opens no socket, starts no thread, writes no log and draws no ambient randomness.
-//! Time, seeds and messages come in as data; orders go out as data.
+//! This crate reads no clock, opens no socket, starts no thread, writes no log and uses no ambient randomness. Time,
+//! seeds and messages are inputs; orders to the caller are outputs.
 
 pub mod bounded;
 pub mod channel;

@@ -1,9 +1,9 @@
-//! The vocabulary of connections that the transport and all machines share: links, dials, addresses, and their errors.
+//! The types that the transport and all machines share: links, dials, addresses, and their errors.
 
 use core::fmt;
 use core::net::SocketAddr;
 
-/// A connection, numbered by the adapter; never used again after it closed.
+/// A connection, numbered by the adapter. The number is not reused after the connection closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
@@ -11,11 +11,11 @@ pub struct LinkId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DialId(pub u64);
 
-/// Names one order whose completion is an input.
+/// Identifies an order whose completion is an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// Something that can be dialled.
+/// An address that can be dialled.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Address {
     /// An IP address and port.
@@ -53,12 +53,12 @@ impl core::str::FromStr for Address {
     }
 }
 
-/// Why a text is not a valid address.
+/// Reasons why a text is not a valid address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressError {
-    /// There is no `:port`.
+    /// The text has no `:port`.
     NoPort,
-    /// The host is empty or holds a character that no host name has.
+    /// The host is empty or holds a character that host names do not allow.
     BadHost,
     /// The port is not a number from 1 to 65535.
     BadPort,
@@ -76,7 +76,7 @@ impl fmt::Display for AddressError {
 
 impl core::error::Error for AddressError {}
 
-/// Why a dial failed.
+/// Reasons why a dial failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DialError {
     /// No process listens at the address.
@@ -85,9 +85,9 @@ pub enum DialError {
     TimedOut,
     /// No route, or a name that does not resolve.
     Unreachable,
-    /// The certificates do not fit (foreign CA, expired, wrong name): the text says which.
+    /// The certificates do not match (foreign CA, expired, wrong name); the text gives the reason.
     Untrusted(String),
-    /// It speaks another protocol.
+    /// The peer speaks another protocol.
     Protocol(String),
 }
 
@@ -103,22 +103,22 @@ impl fmt::Display for DialError {
     }
 }
 
-/// Why a link closed without the machine's order.
+/// Reasons why a link closed without an order of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CloseReason {
-    /// The peer ended the link in order, on purpose.
+    /// The peer ended the link in an orderly way, on purpose.
     Farewell,
-    /// The peer's end of the connection closed (FIN), and the link on it had not ended: the process may have died.
+    /// The peer's end of the connection closed (FIN) before the link ended: the process may have died.
     Fin,
     /// The connection was reset (RST).
     Reset,
-    /// The peer acknowledged nothing for too long.
+    /// The peer acknowledged no data within the time limit.
     TimedOut,
     /// This node's transport closed the link.
     Local(LocalClose),
 }
 
-/// Why this node's transport closed a link without the machine's order.
+/// Reasons why this node's transport closed a link without an order of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LocalClose {
     /// The peer sent bytes that are not a valid message.
@@ -129,6 +129,6 @@ pub enum LocalClose {
     Expired,
     /// One of the two certificates is no longer trusted.
     Untrusted,
-    /// An overlay gave the link up.
+    /// An overlay abandoned the link.
     GivenUp,
 }

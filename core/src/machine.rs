@@ -1,20 +1,19 @@
-//! The one shape of every machine in this crate.
+//! The interface of every state machine in this crate.
 //!
-//! A machine is a value that changes in one method, [`Machine::step`]: an input says what happened, the
-//! outputs are orders for the caller. It never waits, sends or reads a clock. Whoever owns it (the driver in
-//! `phalanx-net`, the event heap in `phalanx-sim`, a parent machine) performs the outputs in order and calls
-//! again.
+//! A machine is a value that changes in one method, [`Machine::step`]: an input states what happened, and the outputs
+//! are orders for the caller. A machine does not wait, send or read a clock. Its owner (the driver in `phalanx-net`,
+//! the event heap in `phalanx-sim`, a parent machine) performs the outputs in order and calls `step` again.
 //!
-//! Rules a caller keeps:
+//! Rules for the caller:
 //! - `now` never goes backwards;
 //! - the outbox is empty when `step` is called;
-//! - inputs that wait are delivered before a [`Wake`] (in bounded batches), so that a process that was paused
-//!   hears its mail before it accuses anyone;
+//! - waiting inputs are delivered before a [`Wake`] (in bounded batches), so that a process that was paused
+//!   processes the messages it received before it accuses a member;
 //! - a `Wake` is delivered no earlier than [`Machine::next_deadline`].
 
 use crate::time::Instant;
 
-/// The input every machine understands: a deadline it asked for has arrived.
+/// The input that every machine accepts: a deadline that the machine requested has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wake;
 
@@ -57,23 +56,23 @@ pub struct Wake;
 /// assert_eq!(out.drain().collect::<Vec<_>>(), [Ring]);
 /// ```
 pub trait Machine {
-    /// What can happen to the machine.
+    /// The events that the machine reacts to.
     type Input: From<Wake>;
-    /// What it orders its caller to do.
+    /// The orders to the caller.
     type Output;
 
-    /// Applies one input; appends, in the order to be done, what the caller must do.
+    /// Applies one input and appends the resulting orders, in the order to be performed.
     fn step(&mut self, now: Instant, input: Self::Input, out: &mut Outbox<Self::Output>);
 
-    /// When the machine next wants a [`Wake`]. After a `Wake`: later than its `now`. After another input it
-    /// may be overdue.
+    /// The time at which the machine next needs a [`Wake`]. After a `Wake` it is later than that step's `now`; after
+    /// another input it may be overdue.
     fn next_deadline(&self) -> Option<Instant>;
 }
 
-/// Memory is kept for this many orders: a step that takes a snapshot reports every member in it, once.
+/// Number of orders for which memory is kept. A step that applies a snapshot reports every member in it, once only.
 const KEPT: usize = 16;
 
-/// The orders one step gave, in the order to be done.
+/// The orders of one step, in the order to be performed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outbox<T> {
     items: Vec<T>,
@@ -97,17 +96,17 @@ impl<T> Outbox<T> {
         self.items.push(item);
     }
 
-    /// Takes all orders, first first; the outbox keeps its memory.
+    /// Removes and returns all orders, in order. The outbox keeps its memory.
     pub fn drain(&mut self) -> std::vec::Drain<'_, T> {
         self.items.drain(..)
     }
 
-    /// Gives memory back beyond that for a few orders: one message may bring a thousand.
+    /// Releases memory beyond that for a few orders, because one message may cause a thousand orders.
     pub fn shrink(&mut self) {
         self.items.shrink_to(KEPT);
     }
 
-    /// Whether nothing was ordered.
+    /// Whether there are no orders.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -119,17 +118,17 @@ impl<T> Outbox<T> {
         self.items.len()
     }
 
-    /// The orders, first first.
+    /// The orders, in order.
     #[must_use]
     pub fn as_slice(&self) -> &[T] {
         &self.items
     }
 }
 
-/// Wakes a machine and checks the contract: it must not ask for another wake at or before `now`.
+/// Wakes a machine and checks that it does not request another wake at or before `now`.
 ///
 /// # Panics
-/// In debug builds when the outbox was not drained, or when the machine would spin its caller.
+/// In debug builds, if the outbox was not drained, or if the next deadline is not later than `now`.
 pub fn wake_checked<M: Machine>(machine: &mut M, now: Instant, out: &mut Outbox<M::Output>) {
     debug_assert!(out.is_empty(), "the previous step was not drained");
     machine.step(now, Wake.into(), out);

@@ -1,21 +1,21 @@
 //! Output pacing: an idle link sends at once, then output coalesces for a given time.
 //!
-//! [`Pacer`] decides when one link sends. [`Pending`] lists the links that may have output, so that a step looks at no
-//! other. The content of messages and the timers stay with the caller.
+//! [`Pacer`] decides when one link sends. [`Pending`] lists the links that may have output, so that a step examines
+//! only those. The content of messages and the timers belong to the caller.
 
 use crate::time::{Duration, Instant};
 
-/// The output that waits on a link.
+/// The output waiting on a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
-    /// Something waits that is sent as soon as pacing allows.
+    /// Whether output waits that is sent as soon as pacing allows.
     pub urgent: bool,
-    /// When output that may wait for more must be sent.
+    /// The latest time at which output that may wait for more is sent.
     pub due: Option<Instant>,
 }
 
 impl Demand {
-    /// When the link would send without pacing; none if nothing waits.
+    /// The time at which the link would send without pacing; none if nothing waits.
     const fn at(self, now: Instant) -> Option<Instant> {
         if self.urgent { Some(now) } else { self.due }
     }
@@ -45,7 +45,7 @@ impl Pacer {
         Self { sent: None }
     }
 
-    /// Decides what the link does with the output that waits.
+    /// Decides what the link does with the waiting output.
     #[must_use]
     pub fn decide(&self, now: Instant, demand: Demand, coalesce: Duration) -> Pace {
         let Some(due) = demand.at(now) else {
@@ -61,7 +61,7 @@ impl Pacer {
     }
 }
 
-/// When the output that is left after a batch is sent; none if nothing is left.
+/// The time at which output left after a batch is sent; none if nothing is left.
 #[must_use]
 pub fn next_batch(now: Instant, left: Demand, coalesce: Duration) -> Option<Instant> {
     left.at(now).map(|at| at.max(now + coalesce))
@@ -115,8 +115,8 @@ impl<L: Ord> Pending<L> {
         links
     }
 
-    /// Gives the memory of a list that [`take`](Self::take) returned back, and drops the links marked meanwhile: the
-    /// caller has looked at them.
+    /// Returns the memory of a list obtained from [`take`](Self::take), and drops the links marked meanwhile, because
+    /// the caller has examined them.
     pub fn reset(&mut self, mut links: Vec<L>) {
         links.clear();
         self.links = links;
@@ -197,7 +197,8 @@ mod tests {
     }
 
     proptest! {
-        /// Batches are `coalesce` apart, nothing urgent waits longer than that, and a link that waits says until when.
+        /// Batches are `coalesce` apart, urgent output waits no longer than that, and a waiting link returns the time
+        /// at which it sends.
         #[test]
         fn batches_keep_their_distance(steps in prop::collection::vec((0_u64..3_000_000, any::<bool>(), prop::option::of(0_u64..4_000_000)), 0..100)) {
             let (mut pacer, mut now, mut last) = (Pacer::new(), Instant::ZERO, None::<Instant>);

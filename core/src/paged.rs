@@ -1,14 +1,15 @@
 //! A long list in pages of one size.
 //!
-//! A view of thousands holds six of them, and a simulation thousands of views that grow side by side. A list in one piece
-//! leaves a hole behind each time it grows, which is too small for the next: that was a quarter of all memory.
+//! A view of thousands of members holds six such lists, and a simulation holds thousands of views that grow side by
+//! side. A contiguous list leaves a hole behind each time it grows, and the hole is too small for the next list: such
+//! holes took a quarter of all memory.
 
-/// The elements of a page.
+/// Number of elements in a page.
 const PAGE: usize = 256;
-/// From so many on, elements that come together are put in in one pass.
+/// Minimum number of elements that are inserted in one pass.
 const MANY: usize = 16;
 
-/// A list whose pages are full, but for the last.
+/// A list in which all pages except the last are full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Paged<T> {
     pages: Vec<Vec<T>>,
@@ -42,7 +43,7 @@ impl<T> Paged<T> {
         self.pages.iter().flatten()
     }
 
-    /// The elements from one on.
+    /// The elements from index `at` on.
     pub(crate) fn iter_from(&self, at: usize) -> impl Iterator<Item = &T> {
         let first = self.pages.get(at / PAGE);
         let first = first.and_then(|page| page.get(at % PAGE..));
@@ -54,7 +55,8 @@ impl<T> Paged<T> {
         match self.pages.last_mut() {
             Some(page) if page.len() < PAGE => {
                 if page.len() == page.capacity() {
-                    // The first page begins small, and so does the last of a copy; all others are made whole.
+                    // The first page starts small, and so does the last page of a copy; other pages are allocated in
+                    // full.
                     page.reserve_exact(page.len().max(4).min(PAGE - page.len()));
                 }
                 page.push(item);
@@ -68,15 +70,15 @@ impl<T> Paged<T> {
         }
     }
 
-    /// Inserts before an element. O(n), of which most moves in whole pages.
+    /// Inserts an element before index `at`. O(n), moving mostly whole pages.
     ///
     /// # Panics
-    /// When `at` is beyond the end.
+    /// If `at` is beyond the end.
     pub(crate) fn insert(&mut self, at: usize, item: T) {
         assert!(at <= self.len(), "beyond the end");
         self.push(item);
         let first = at / PAGE;
-        // The last of each page goes to the front of the next.
+        // The last element of each page moves to the front of the next page.
         for page in (first + 1..self.pages.len()).rev() {
             let (before, from) = self.pages.split_at_mut(page);
             from[0].rotate_right(1);
@@ -87,10 +89,10 @@ impl<T> Paged<T> {
         self.pages[first][at % PAGE..].rotate_right(1);
     }
 
-    /// Takes an element out. O(n), of which most moves in whole pages.
+    /// Removes the element at index `at`. O(n), moving mostly whole pages.
     ///
     /// # Panics
-    /// When there is none.
+    /// If there is no element at `at`.
     pub(crate) fn remove(&mut self, at: usize) -> T {
         let first = at / PAGE;
         let item = self.pages[first].remove(at % PAGE);
@@ -102,7 +104,8 @@ impl<T> Paged<T> {
         item
     }
 
-    /// Where an element stands in a list in order, or should. As of slices.
+    /// The index of an element in a sorted list, or the index at which it would be inserted. Like
+    /// `slice::binary_search_by`.
     pub(crate) fn binary_search_by(
         &self,
         order: impl Fn(&T) -> core::cmp::Ordering,
@@ -119,7 +122,7 @@ impl<T> Paged<T> {
 }
 
 impl<T: Copy> Paged<T> {
-    /// The first of these elements for which `before` does not hold, in a list in which it holds for the first ones only.
+    /// The first index of the range for which `before` does not hold. `before` must hold for a prefix of the list only.
     pub(crate) fn partition_point(
         &self,
         among: core::ops::Range<usize>,
@@ -137,7 +140,7 @@ impl<T: Copy> Paged<T> {
         low
     }
 
-    /// Inserts each item before the element of its index; these are in order. O(n + k).
+    /// Inserts each item before the element at its index. The indexes must be in ascending order. O(n + k).
     pub(crate) fn insert_all(&mut self, items: &[(usize, T)]) {
         if items.len() < MANY {
             for (before, (at, item)) in items.iter().enumerate() {
@@ -149,7 +152,8 @@ impl<T: Copy> Paged<T> {
         for (_, item) in items {
             self.push(*item);
         }
-        // From the back: what follows the last of them moves by their number, what follows the one before by one less.
+        // From the back: elements after the last insertion move by the number of items, those before it by one less,
+        // and so on.
         for (before, (at, item)) in items.iter().enumerate().rev() {
             for from in (*at..end).rev() {
                 self.put(from + before + 1, self.pages[from / PAGE][from % PAGE]);
@@ -159,7 +163,7 @@ impl<T: Copy> Paged<T> {
         }
     }
 
-    /// An element; if the list is shorter, it is filled up to there.
+    /// The element at index `at`. A shorter list is first filled up to that index.
     pub(crate) fn reach(&mut self, at: usize, filling: T) -> &mut T {
         while self.len() <= at {
             self.push(filling);
@@ -188,7 +192,7 @@ mod tests {
                 match what {
                     0 => { paged.push(item); plain.push(item); }
                     1 => { paged.insert(at, item); plain.insert(at, item); }
-                    // A copy has no room to spare.
+                    // A copy has no spare capacity.
                     5 => paged = paged.clone(),
                     2 if at < plain.len() => prop_assert_eq!(paged.remove(at), plain.remove(at)),
                     _ => {

@@ -1,9 +1,8 @@
 //! One broadcast tree over the links of an overlay.
 //!
-//! [`TreeLink`] decides whether a link carries publications at once (eager) or only announces them (lazy), and holds the
-//! announcements, graft requests and the prune that wait for the next message. [`Missing`] decides which announcer an
-//! announced publication that has not arrived is requested from. Values, timers and the layout of messages stay with
-//! the caller.
+//! [`TreeLink`] decides whether a link carries publications at once (eager) or only announces them (lazy), and holds
+//! the announcements, graft requests and the prune that wait for the next message. [`Missing`] decides from which
+//! announcer a missing publication is requested. Values, timers and the layout of messages belong to the caller.
 //!
 //! ```text
 //!           duplicate received, prune received
@@ -12,8 +11,8 @@
 //!           first copy received, graft sent, graft received, another link of the tree lost
 //! ```
 //!
-//! Bounds: [`MISSING_MAX`] missing publications with [`ANNOUNCERS_MAX`] announcers each; announcements on a link up to a
-//! limit of the caller.
+//! Bounds: [`MISSING_MAX`] missing publications with [`ANNOUNCERS_MAX`] announcers each; announcements on a link up to
+//! a limit of the caller.
 //!
 //! Source: Plumtree (Leitão, Pereira, Rodrigues: Epidemic Broadcast Trees, SRDS 2007).
 
@@ -21,7 +20,7 @@ use crate::sorted::SortedSet;
 use crate::time::Instant;
 use std::collections::BTreeMap;
 
-/// Maximum number of announced publications that are waited for; further ones are left to anti-entropy.
+/// Maximum number of announced publications awaited; further ones are left to anti-entropy.
 pub const MISSING_MAX: usize = 1_024;
 /// Maximum number of announcers kept for each missing publication.
 pub const ANNOUNCERS_MAX: usize = 8;
@@ -32,7 +31,7 @@ pub const ANNOUNCERS_MAX: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeLink<A, G> {
     eager: bool,
-    /// A prune waits to be sent.
+    /// Whether a prune waits to be sent.
     prune: bool,
     announcements: SortedSet<A>,
     announce_at: Option<Instant>,
@@ -40,7 +39,7 @@ pub struct TreeLink<A, G> {
 }
 
 impl<A, G> TreeLink<A, G> {
-    /// A link with nothing to send.
+    /// A link without waiting output.
     #[must_use]
     pub const fn new(eager: bool) -> Self {
         Self {
@@ -52,13 +51,13 @@ impl<A, G> TreeLink<A, G> {
         }
     }
 
-    /// Whether publications go out on the link at once.
+    /// Whether publications are sent on the link at once.
     #[must_use]
     pub const fn is_eager(&self) -> bool {
         self.eager
     }
 
-    /// Adds the link to the tree: a first copy came over it, the neighbour sent a graft, or another link of the tree
+    /// Adds the link to the tree: it delivered a first copy, the neighbour sent a graft, or another link of the tree
     /// was lost.
     pub const fn make_eager(&mut self) {
         self.eager = true;
@@ -81,7 +80,7 @@ impl<A, G> TreeLink<A, G> {
         self.prune || !self.grafts.is_empty()
     }
 
-    /// When the waiting announcements go out; none without announcements.
+    /// The time at which the waiting announcements are sent; none without announcements.
     #[must_use]
     pub fn announcements_due(&self) -> Option<Instant> {
         self.announce_at.filter(|_| !self.announcements.is_empty())
@@ -105,15 +104,15 @@ impl<A, G> TreeLink<A, G> {
         self.announce_at = None;
     }
 
-    /// Drops the deadline of announcements if none waits. Otherwise announcements that follow within the old deadline
-    /// keep it.
+    /// Drops the deadline of announcements if none is waiting. Otherwise announcements that are added before the old
+    /// deadline keep that deadline.
     pub fn reset_deadline_if_empty(&mut self) {
         if self.announcements.is_empty() {
             self.announce_at = None;
         }
     }
 
-    /// Takes the waiting prune.
+    /// Removes the waiting prune. Returns whether there was one.
     pub const fn take_prune(&mut self) -> bool {
         core::mem::replace(&mut self.prune, false)
     }
@@ -142,14 +141,14 @@ impl<A: Ord, G: Ord> TreeLink<A, G> {
         self.grafts.insert(id);
     }
 
-    /// Gives the waiting graft requests to `put`, in order, until it returns one that does not fit. Returns whether all
-    /// fitted.
+    /// Passes the waiting graft requests to `put`, in order, until `put` returns one that does not fit. Returns whether
+    /// all fitted.
     pub fn drain_grafts(&mut self, put: impl FnMut(G) -> Result<(), G>) -> bool {
         drain(&mut self.grafts, put)
     }
 
-    /// Gives the announcements that are due to `put`, in order, until it returns one that does not fit. Returns whether
-    /// all that are due fitted.
+    /// Passes the due announcements to `put`, in order, until `put` returns one that does not fit. Returns whether all
+    /// due announcements fitted.
     pub fn drain_announcements(
         &mut self,
         now: Instant,
@@ -164,7 +163,7 @@ impl<A: Ord, G: Ord> TreeLink<A, G> {
     }
 }
 
-/// Takes elements while `put` accepts them; one that it returns goes back.
+/// Removes elements while `put` accepts them. A rejected element goes back into the set.
 fn drain<T: Ord>(set: &mut SortedSet<T>, mut put: impl FnMut(T) -> Result<(), T>) -> bool {
     while let Some(item) = set.pop_first() {
         if let Err(item) = put(item) {
@@ -178,7 +177,7 @@ fn drain<T: Ord>(set: &mut SortedSet<T>, mut put: impl FnMut(T) -> Result<(), T>
 /// Outcome of an announcement of a publication that is not held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Announced {
-    /// It is the first: the caller sets the graft timer.
+    /// The announcement is the first: the caller sets the graft timer.
     First,
     /// The publication was announced before.
     Again,
@@ -198,7 +197,7 @@ pub struct Missing<K, I, L> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Awaited<I, L> {
     id: I,
-    /// Links that announced it and were not asked, oldest first.
+    /// Links that announced the publication and were not asked for it, oldest first.
     announcers: Vec<L>,
 }
 
@@ -229,7 +228,7 @@ impl<K, I, L> Missing<K, I, L> {
         self.awaited.is_empty()
     }
 
-    /// Whether no further publication is waited for.
+    /// Whether no further publication can be awaited.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.awaited.len() >= MISSING_MAX
@@ -237,14 +236,14 @@ impl<K, I, L> Missing<K, I, L> {
 }
 
 impl<K: Ord, I: Ord + Clone, L: PartialEq> Missing<K, I, L> {
-    /// The latest version of a missing publication that was announced.
+    /// The latest announced version of a missing publication.
     #[must_use]
     pub fn announced_version(&self, key: &K) -> Option<&I> {
         self.awaited.get(key).map(|awaited| &awaited.id)
     }
 
-    /// Notes that `link` announced a version of a publication that is not held. Only announcers of the latest version
-    /// count.
+    /// Notes that `link` announced a version of a publication that is not held. A later version replaces the announcers
+    /// of an earlier one.
     pub fn note(&mut self, key: K, id: I, link: L) -> Announced {
         if let Some(awaited) = self.awaited.get_mut(&key) {
             if id > awaited.id {
@@ -266,8 +265,8 @@ impl<K: Ord, I: Ord + Clone, L: PartialEq> Missing<K, I, L> {
     }
 
     /// Chooses the announcer to request a publication from: the oldest that was not asked and that `is_usable`. The
-    /// caller sends the graft and sets the timer again. Returns none, and forgets the publication, when no announcer is
-    /// left or nothing of that key is missing.
+    /// caller sends the graft and sets the timer again. Returns none, and drops the publication, if no announcer is
+    /// left or no publication of that key is missing.
     pub fn next_announcer(
         &mut self,
         key: &K,
@@ -284,7 +283,7 @@ impl<K: Ord, I: Ord + Clone, L: PartialEq> Missing<K, I, L> {
         None
     }
 
-    /// Forgets a publication: it arrived, or its publisher was forgotten. Returns whether it was missing.
+    /// Drops a publication: it arrived, or its publisher was forgotten. Returns whether it was missing.
     pub fn remove(&mut self, key: &K) -> bool {
         self.awaited.remove(key).is_some()
     }
@@ -405,7 +404,8 @@ mod tests {
         missing.note('a', 1, 30);
         assert_eq!(missing.announced_version(&'a'), Some(&2));
         assert_eq!(missing.next_announcer(&'a', |_| true), Some((20, 2)));
-        // The third announcement was of a version that does not help, but its link has at least that.
+        // The third announcement was of an older version. Its link is asked too, because it holds at least that
+        // version.
         assert_eq!(missing.next_announcer(&'a', |_| true), Some((30, 2)));
     }
 
@@ -462,7 +462,7 @@ mod tests {
                             sent.push(id);
                             Ok(())
                         });
-                        // Announcements withdrawn since their deadline was set leave it without any.
+                        // All announcements may have been withdrawn since the deadline was set.
                         let expected: Vec<u8> = plain.iter().copied().take(room).collect();
                         prop_assert_eq!(&sent, &expected);
                         plain.retain(|id| !sent.contains(id));
@@ -474,8 +474,8 @@ mod tests {
             }
         }
 
-        /// However announcements come, requests for one publication go to links that announced it, and none is asked
-        /// twice without a further announcement.
+        /// Requests for one publication go to links that announced it, and each link is asked at most once for each of
+        /// its announcements.
         #[test]
         fn requests_go_to_announcers_only(
             all in prop::collection::vec((0_u8..4, 0_u8..3, 0_u8..12, any::<bool>()), 0..200),

@@ -1,8 +1,8 @@
-//! One concrete seeded generator with named child streams.
+//! A seeded generator with named child streams.
 //!
-//! The algorithm is pinned here (xoshiro256**, Blackman and Vigna 2018, seeded by SplitMix64), so that a seed
-//! means the same run for ever. A machine draws from its own child: a new draw in one machine does not shift
-//! another's stream. Not for secrets.
+//! The algorithm is fixed here (xoshiro256**, Blackman and Vigna 2018, seeded by SplitMix64), so that a seed gives the
+//! same run in every release. A machine draws from its own child stream: a new draw in one machine does not shift the
+//! stream of another. Not for secrets.
 
 /// A deterministic generator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub const fn hash_bytes(bytes: &[u8]) -> u64 {
 }
 
 impl Random {
-    /// The generator of a seed.
+    /// The generator seeded with `seed`.
     #[must_use]
     pub const fn from_seed(seed: u64) -> Self {
         let a = mix(seed);
@@ -43,13 +43,13 @@ impl Random {
         }
     }
 
-    /// An independent stream named `name`; does not advance this one.
+    /// An independent stream named `name`. Does not advance this generator.
     #[must_use]
     pub const fn child(&self, name: &str) -> Self {
         Self::from_seed(mix(self.state[0] ^ self.state[3]) ^ hash_bytes(name.as_bytes()))
     }
 
-    /// An independent numbered stream; does not advance this one.
+    /// An independent numbered stream. Does not advance this generator.
     #[must_use]
     pub const fn nth_child(&self, name: &str, index: u64) -> Self {
         Self::from_seed(
@@ -70,12 +70,13 @@ impl Random {
         result
     }
 
-    /// A number in `0..bound`; 0 when `bound` is 0. (Multiply-shift, Lemire 2019; bias below 2^-32 for our bounds.)
+    /// A number in `0..bound`; 0 if `bound` is 0. (Multiply-shift, Lemire 2019; bias below 2^-32 for the bounds in
+    /// use.)
     pub const fn below(&mut self, bound: u64) -> u64 {
         ((self.next_u64() as u128 * bound as u128) >> 64) as u64
     }
 
-    /// Whether an event of probability `parts_per_million / 1 000 000` happens.
+    /// Draws whether an event of probability `parts_per_million / 1 000 000` happens.
     pub const fn chance_ppm(&mut self, parts_per_million: u32) -> bool {
         self.below(1_000_000) < parts_per_million as u64
     }
@@ -85,7 +86,7 @@ impl Random {
         core::time::Duration::from_nanos(self.below(crate::time::nanos(bound)))
     }
 
-    /// One element, or none of an empty slice.
+    /// A random element; none if the slice is empty.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         let index = usize::try_from(self.below(items.len() as u64)).ok()?;
         items.get(index)

@@ -1,8 +1,8 @@
 //! Set reconciliation between two neighbours: hash, then sketches of growing size, then everything.
 //!
 //! Two ends that hold sets with different order-free hashes find the difference in messages proportional to it. This
-//! module decides the next step of one end from a message of the other; it holds no state. When hashes are compared, and
-//! how items are sent, stays with the caller.
+//! module decides the next step of one end from a message of the other; it holds no state. The caller decides when
+//! hashes are compared, and how items are sent.
 //!
 //! ```text
 //!   initiator                          responder
@@ -22,12 +22,12 @@
 use crate::sketch::{Cell, SIZES, difference, size_above, size_for, sketch};
 use std::collections::BTreeSet;
 
-/// Which end of a pair sends sketches. Each pair needs one of each, chosen by the caller the same way on both ends.
+/// The end of a pair that sends sketches. Each pair needs one of each role, chosen consistently by both callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Sends a sketch when hashes differ.
     Initiator,
-    /// Sends its hash when hashes differ, so that the initiator begins.
+    /// Sends its hash when hashes differ, so that the initiator starts.
     Responder,
 }
 
@@ -45,17 +45,17 @@ pub enum Opening {
 pub enum Step<T> {
     /// Send this sketch.
     Sketch(Vec<Cell>),
-    /// The peer's sketch is too small: ask for one of this many cells.
+    /// The peer's sketch is too small: request one of this many cells.
     AskLarger(u32),
-    /// No sketch is worth sending: tell the peer by asking for one of 0 cells, and exchange everything.
+    /// No sketch is worth sending: notify the peer by requesting one of 0 cells, and exchange everything.
     GiveUp,
     /// The peer gave up: send everything.
     Everything,
     /// The difference is known.
     Exchange {
-        /// Items that only this end holds: send them.
+        /// Items that only this end holds, to be sent.
         send: Vec<T>,
-        /// Digests of items that only the peer holds: ask for them.
+        /// Digests of items that only the peer holds, to be requested.
         want: Vec<u64>,
     },
 }
@@ -63,13 +63,13 @@ pub enum Step<T> {
 /// Bounds of one reconciliation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Sketches of this many cells and more are not worth sending.
+    /// Number of cells from which a sketch is not worth sending.
     pub cells_below: usize,
-    /// Maximum number of digests asked for at once; the others follow in the next reconciliation.
+    /// Maximum number of digests requested at once; the others follow in the next reconciliation.
     pub want_max: usize,
 }
 
-/// The smallest sketch, which begins a reconciliation.
+/// The smallest sketch, which starts a reconciliation.
 pub fn first_sketch(digests: impl Iterator<Item = u64>) -> Vec<Cell> {
     sketch(digests, SIZES[0])
 }
@@ -82,7 +82,7 @@ pub fn on_different_hash(role: Role, digests: impl Iterator<Item = u64>) -> Open
     }
 }
 
-/// The peer sent a sketch. `items` iterates over the set of this end with the items' digests; it is called twice.
+/// The peer sent a sketch. `items` iterates over the set of this end with the items' digests, and is called twice.
 pub fn on_sketch<T, I>(items: impl Fn() -> I, cells: &[Cell], limits: Limits) -> Step<T>
 where
     I: Iterator<Item = (u64, T)>,
@@ -103,7 +103,7 @@ where
     }
 }
 
-/// The peer asked for a sketch of `cells` cells, or gave up (0).
+/// The peer requested a sketch of `cells` cells, or gave up (0).
 pub fn on_larger<T, I>(items: impl FnOnce() -> I, cells: u32) -> Step<T>
 where
     I: Iterator<Item = (u64, T)>,
@@ -115,7 +115,7 @@ where
     Step::Sketch(sketch(digests, size_for(cells)))
 }
 
-/// The items of these digests, in the order of the set.
+/// The items with these digests, in the order of the set.
 pub fn select<T>(
     items: impl Iterator<Item = (u64, T)>,
     digests: impl IntoIterator<Item = u64>,
@@ -141,7 +141,7 @@ mod tests {
         want_max: 1_000,
     };
 
-    /// A set of numbers; each item is its own name.
+    /// A set of numbers; each item identifies itself.
     #[derive(Clone, Debug, PartialEq)]
     struct Numbers(BTreeSet<u32>);
 

@@ -1,96 +1,96 @@
-//! Mechanisms switched off and bugs planted, so that the simulator can prove that it would notice.
+//! Mechanisms to switch off and bugs to plant, which show that the simulator detects such faults.
 //!
-//! A shipped daemon cannot switch anything: without the crate feature `test-support` the set is always empty.
+//! A shipped daemon cannot turn a switch on: without the crate feature `test-support` the set is always empty.
 
-/// One thing that can be broken on purpose.
+/// A mechanism to switch off or a bug to plant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Switch {
     /// Mechanism off: views are never compared.
     NoAntiEntropy,
-    /// Mechanism off: announced updates that stay away are not asked for.
+    /// Mechanism off: announced updates that do not arrive are not requested.
     NoGraft,
     /// Mechanism off: silent neighbours are not redialled.
     NoRedial,
     /// Mechanism off: members that are down are not probed.
     NoLimboProbe,
-    /// Mechanism off: nobody vouches for a suspect it hears.
+    /// Mechanism off: nodes that hear a suspect do not report it reachable.
     NoVouch,
-    /// Mechanism off: lies about oneself are not refuted.
+    /// Mechanism off: a node does not refute false claims about itself.
     NoRefute,
-    /// Mechanism off: a node that was paused judges at once.
+    /// Mechanism off: a node that was paused judges silence at once.
     NoPauseGuard,
-    /// Mechanism off: a node whose edges all fall silent accuses everyone.
+    /// Mechanism off: a node whose edges all fall silent accuses all its neighbours.
     NoIsolationGuard,
     /// Mechanism off: failed targets are not dialled again.
     NoRetry,
-    /// Mechanism off: a node that leaves says nothing.
+    /// Mechanism off: a leaving node does not announce it.
     NoFarewell,
-    /// Mechanism off: a clone is not noticed.
+    /// Mechanism off: clones are not detected.
     NoCloneCheck,
-    /// Mechanism off: two connections between one pair both stay.
+    /// Mechanism off: two connections between the same two nodes both stay.
     NoTieBreak,
     /// Mechanism off: members never become suspect or down.
     NoDetection,
-    /// Mechanism off: dials that fail are not passed over; the next on the ring is not tried.
+    /// Mechanism off: after a failed dial, the next candidate on the ring is not tried.
     NoFallback,
-    /// Mechanism off: a busy node names no other members, and looks no further at its number of links.
+    /// Mechanism off: a busy node refers dialers to no other members, and the limit on links does not apply.
     NoReferral,
-    /// Mechanism off: links get no successors when certificates change.
+    /// Mechanism off: links are not replaced when certificates change.
     NoRenewal,
     /// Planted bug: the lower record wins.
     MergeLowerWins,
-    /// Planted bug: equal versions with different content are both kept as they are.
+    /// Planted bug: records of equal version with different content are not merged; each view keeps its own.
     MergeIgnoresContent,
-    /// Planted bug: a restart keeps its old epoch.
+    /// Planted bug: a restart reuses the old epoch.
     EpochStands,
-    /// Planted bug: the provider index forgets to remove.
+    /// Planted bug: the provider index does not remove entries.
     ProviderIndexStale,
     /// Planted bug: relayed updates lose their services.
     DeltaDropsServices,
-    /// Planted bug: a lie about oneself is adopted.
+    /// Planted bug: a node adopts a false claim about itself.
     AdoptsLie,
     /// Planted bug: each end keeps the connection it dialled itself.
     TieBreakBySide,
     /// Planted bug: members that are down are forgotten at once and never probed.
     LimboForgets,
-    /// Planted bug: the time of proof of a relayed report is taken as now.
+    /// Planted bug: the last-heard time of a relayed report is taken as the current time.
     ProofIsNow,
     /// Planted bug: every anti-entropy exchange carries the whole view.
     WholeViewAlways,
-    /// Planted bug: forgotten members come back with old news.
+    /// Planted bug: old updates bring forgotten members back.
     Resurrects,
-    /// Planted bug: the joining time of others is set to the time of hearing.
+    /// Planted bug: the joining time of other members is set to the time of receipt.
     JoinTimeReset,
     /// Planted bug: a collection grows without bound.
     Unbounded,
-    /// Planted bug: the next deadline is always this very instant.
+    /// Planted bug: the next deadline is always the current instant.
     DeadlineStays,
-    /// Planted bug: whatever comes last wins, older or newer.
+    /// Planted bug: the value received last wins, older or newer.
     OlderReplaces,
-    /// Planted bug: an announced update is taken for held when an older one of its origin is.
+    /// Planted bug: an announced update counts as held if an older update of its origin is held.
     SequenceIgnored,
-    /// Mechanism off: what neighbours hold of channels is never compared.
+    /// Mechanism off: the channel data of neighbours is never compared.
     NoCompare,
-    /// Mechanism off: announced broadcasts that stay away are not asked for.
+    /// Mechanism off: announced broadcasts that do not arrive are not requested.
     NoBroadcastGraft,
-    /// Mechanism off: messages that are not answered are not sent again.
+    /// Mechanism off: unacknowledged messages are not resent.
     NoResend,
-    /// Mechanism off: a broadcast or message is taken whatever waits already.
+    /// Mechanism off: broadcasts and messages are accepted however many are waiting.
     NoBackPressure,
-    /// Mechanism off: a parcel goes on by the shortest way even where it was.
+    /// Mechanism off: a packet takes the shortest route even through hops that it has passed.
     NoDetour,
-    /// Mechanism off: writes that lost against others are not told.
+    /// Mechanism off: writes that lost a conflict are not reported.
     NoConflicts,
-    /// Planted bug: copies of a message or broadcast are handed over again.
+    /// Planted bug: duplicates of a message or broadcast are delivered.
     RepeatsMessages,
-    /// Planted bug: a message is answered before it is handed over.
+    /// Planted bug: a message is acknowledged before it is delivered.
     AnswersEarly,
     /// Planted bug: the earlier write of a map wins.
     EarlierWriteWins,
-    /// Planted bug: broadcasts of a new life have the numbers of the last one.
+    /// Planted bug: deduplication ignores the epoch, so broadcasts after a restart collide with earlier ones.
     LifeIgnored,
-    /// Planted bug: a channel opens a second time.
+    /// Planted bug: a channel can be opened twice.
     OpensTwice,
 }
 
@@ -148,7 +148,7 @@ impl Switch {
 pub struct Sabotage(u64);
 
 impl Sabotage {
-    /// Nothing broken.
+    /// No switch is on.
     pub const NONE: Self = Self(0);
 
     /// This set with one more switch on.
@@ -164,7 +164,7 @@ impl Sabotage {
         self.0 & (1 << switch as u8) != 0
     }
 
-    /// Whether none is on.
+    /// Whether no switch is on.
     #[must_use]
     pub const fn is_none(self) -> bool {
         self.0 == 0

@@ -1,18 +1,18 @@
-//! What a message costs encoded, without encoding it.
+//! Encoded sizes of messages, computed without encoding.
 //!
-//! The wire format is Protocol Buffers (net/proto/mesh.proto). Core decides how much fits in a frame and the
-//! simulator counts bytes, so both need sizes; `phalanx-net` proves by property that these formulas equal the
-//! real encoder's. Field numbers are all below 16: a tag is one byte.
+//! The wire format is Protocol Buffers (net/proto/mesh.proto). Core decides how much fits in a frame, and the simulator
+//! counts bytes, so both need sizes. Property tests in `phalanx-net` check that these formulas equal the real encoder's
+//! sizes. All field numbers are below 16, so a tag is one byte.
 
-/// The most bytes one message takes encoded.
+/// Maximum encoded size of one message, in bytes.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024;
-/// Something with an encoded size.
+/// A value with an encoded size.
 pub trait Encoded {
     /// The size of the Protocol Buffers encoding, in bytes, without a length prefix.
     fn encoded_len(&self) -> usize;
 }
 
-/// Bytes in memory of so many values, without what they point to.
+/// Bytes of `count` values in memory, without the data that they point to.
 pub(crate) const fn held<T>(count: usize) -> usize {
     count * size_of::<T>()
 }

@@ -1,8 +1,8 @@
 //! Set sketches: the difference of two sets in space proportional to the difference.
 //!
-//! An invertible Bloom lookup table (Goodrich and Mitzenmacher 2011) with three cells an element, one in each
-//! third of the table. Subtracting two tables leaves the difference; cells with one element are peeled until
-//! nothing is left. About 1.5 cells an element suffice for larger differences.
+//! An invertible Bloom lookup table (Goodrich and Mitzenmacher 2011) with three cells for each element, one in each
+//! third of the table. Subtracting two tables leaves the difference. Cells with one element are then peeled until the
+//! table is empty. About 1.5 cells an element suffice for larger differences.
 
 use crate::random::mix;
 use crate::size::{self, Encoded};
@@ -10,7 +10,7 @@ use crate::size::{self, Encoded};
 /// One cell of a set sketch (invertible Bloom lookup table, Goodrich and Mitzenmacher 2011).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
-    /// Elements in the cell (wrapping; negative after subtraction).
+    /// Number of elements in the cell (wrapping; negative after subtraction).
     pub count: i32,
     /// Exclusive or of the elements' digests.
     pub sum: u64,
@@ -28,26 +28,26 @@ impl Encoded for Cell {
     }
 }
 
-/// The sizes tried in turn, in cells; after the last, a snapshot. The largest fits a frame.
+/// The sketch sizes tried in turn, in cells; a snapshot follows the largest. The largest sketch fits in a frame.
 pub(crate) const SIZES: [u32; 3] = [24, 126, 600];
 
-/// The next size after a sketch of so many cells; none after the largest.
+/// The next size after a sketch of `cells` cells; none after the largest.
 pub(crate) fn size_above(cells: usize) -> Option<u32> {
     SIZES.into_iter().find(|size| *size as usize > cells)
 }
 
-/// The smallest size of at least so many cells, or else the largest.
+/// The smallest size of at least `cells` cells, or else the largest size.
 pub(crate) fn size_for(cells: u32) -> u32 {
     let fits = SIZES.into_iter().find(|size| *size >= cells);
     fits.unwrap_or(SIZES[SIZES.len() - 1])
 }
 
-/// What subtracting a peer's sketch showed.
+/// The difference of two sets, as found by subtracting a peer's sketch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// Digests only we have.
+    /// Digests that only this node has.
     pub(crate) ours: Vec<u64>,
-    /// Digests only the peer has.
+    /// Digests that only the peer has.
     pub(crate) theirs: Vec<u64>,
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn sketch(digests: impl Iterator<Item = u64>, cells: u32) -> Vec<Cell
     table
 }
 
-/// The difference between our set and a peer's sketch; none if the sketch is too small for it.
+/// The difference between this node's set and a peer's sketch; none if the sketch is too small for it.
 pub(crate) fn difference(ours: impl Iterator<Item = u64>, theirs: &[Cell]) -> Option<Difference> {
     if theirs.len() < 3 || !theirs.len().is_multiple_of(3) {
         return None;
@@ -110,7 +110,7 @@ pub(crate) fn difference(ours: impl Iterator<Item = u64>, theirs: &[Cell]) -> Op
         if !one && !minus_one || !places(cell.sum, table.len()).contains(&place) {
             continue;
         }
-        // A hostile table could be peeled for ever; an honest one yields fewer elements than cells.
+        // A crafted table could be peeled without end; a valid one yields fewer elements than cells.
         if found.ours.len() + found.theirs.len() >= table.len() {
             return None;
         }

@@ -1,11 +1,12 @@
-//! A set and a map for a handful of elements: one list in order, read through faster than a tree is descended.
+//! A set and a map for a few elements: a sorted list, which is faster to scan than a tree is to search.
 //!
-//! Elements of a set that arrive in order, and leave from the front, cost O(log n) each; one that arrives out of order
-//! moves at most half of the others. Entries of a map that arrive out of order, or leave, move those behind them.
+//! Elements of a set that arrive in order, and leave from the front, cost O(log n) each. An element that arrives out of
+//! order moves at most half of the others. Entries of a map that arrive out of order, or leave, move the entries behind
+//! them.
 
 use std::collections::VecDeque;
 
-/// An empty list keeps memory for this many elements at most.
+/// Maximum number of elements for which an empty list keeps memory.
 const KEPT: usize = 16;
 
 /// A set in the order of its elements.
@@ -52,7 +53,7 @@ impl<T> SortedSet<T> {
         self.items.shrink_to(KEPT);
     }
 
-    /// Takes the least element.
+    /// Removes and returns the least element.
     pub fn pop_first(&mut self) -> Option<T> {
         let first = self.items.pop_front();
         if self.items.is_empty() && self.items.capacity() > KEPT {
@@ -63,7 +64,7 @@ impl<T> SortedSet<T> {
 }
 
 impl<T: Ord> SortedSet<T> {
-    /// Adds an element; whether it is new.
+    /// Adds an element. Returns whether it is new.
     pub fn insert(&mut self, item: T) -> bool {
         let place = match self.items.back() {
             Some(last) if *last >= item => self.items.binary_search(&item),
@@ -78,7 +79,7 @@ impl<T: Ord> SortedSet<T> {
         }
     }
 
-    /// Removes an element; whether it was there.
+    /// Removes an element. Returns whether it was present.
     pub fn remove(&mut self, item: &T) -> bool {
         match self.items.binary_search(item) {
             Ok(at) => self.items.remove(at).is_some(),
@@ -86,7 +87,7 @@ impl<T: Ord> SortedSet<T> {
         }
     }
 
-    /// Whether an element is there.
+    /// Whether the set holds an element.
     #[must_use]
     pub fn contains(&self, item: &T) -> bool {
         self.items.binary_search(item).is_ok()
@@ -120,7 +121,7 @@ impl<K, V> SortedMap<K, V> {
         self.entries.len()
     }
 
-    /// Whether it is empty.
+    /// Whether the map is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -131,7 +132,7 @@ impl<K, V> SortedMap<K, V> {
         self.entries.iter().map(|(key, value)| (key, value))
     }
 
-    /// The entries in order, with their values to be changed.
+    /// The entries in order, with mutable values.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
         self.entries.iter_mut().map(|(key, value)| (&*key, value))
     }
@@ -159,13 +160,13 @@ impl<K: Ord, V> SortedMap<K, V> {
         Some(&self.entries[at].1)
     }
 
-    /// The value of a key, to be changed.
+    /// The value of a key, for changes.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let at = self.place(key).ok()?;
         Some(&mut self.entries[at].1)
     }
 
-    /// Inserts an entry; returns the value that it replaces.
+    /// Inserts an entry. Returns the value that it replaces.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.place(&key) {
             Ok(at) => Some(core::mem::replace(&mut self.entries[at].1, value)),
@@ -176,13 +177,13 @@ impl<K: Ord, V> SortedMap<K, V> {
         }
     }
 
-    /// Takes an entry out.
+    /// Removes an entry. Returns its value.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         let at = self.place(key).ok()?;
         Some(self.entries.remove(at).1)
     }
 
-    /// All entries, once round: the first is the one that follows a key.
+    /// All entries in one full turn, starting with the entry that follows a key.
     pub fn after(&self, key: &K) -> impl Iterator<Item = (&K, &V)> {
         let at = self.entries.partition_point(|(other, _)| other <= key);
         let (before, after) = self.entries.split_at(at);

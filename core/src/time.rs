@@ -1,8 +1,7 @@
 //! Time as a number.
 //!
-//! [`Instant`] counts nanoseconds of one node's own clock since that node's start: it means nothing to another
-//! node and is never sent. [`Wall`] is calendar time, comes only as data inside an input, and is never compared
-//! with an `Instant`.
+//! [`Instant`] counts nanoseconds of one node's own clock since that node's start. It has no meaning on another node
+//! and is never sent. [`Wall`] is calendar time, is only data inside an input, and is never compared with an `Instant`.
 
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
@@ -42,13 +41,13 @@ impl Instant {
         self.0 / 1_000_000
     }
 
-    /// How long `earlier` lies before this instant; zero when it does not.
+    /// The time from `earlier` to this instant; zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// This instant moved back by `duration`, not before the start.
+    /// This instant minus `duration`, but not before the start.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(duration)))
@@ -97,6 +96,6 @@ impl fmt::Debug for Instant {
     }
 }
 
-/// Calendar time: whole seconds since 1970-01-01 UTC. Data, never a timer.
+/// Calendar time: whole seconds since 1970-01-01 UTC. Used as data only, never as a timer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Wall(pub u64);

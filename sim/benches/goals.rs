@@ -1,9 +1,10 @@
-//! The mesh's goals, measured by the model engine: virtual time, messages and bytes, the same on every machine.
+//! Measures the goals of the mesh on the model engine: virtual time, messages and bytes. The figures are the same on
+//! every computer.
 //!
-//! Prints one row a goal and size. Instants are read every 20, 50 or 100 ms (up to 50, 300, more machines), so a
-//! time is at most that much too long; faults strike a millisecond before the clock starts. `SIZES=30,100` chooses the
-//! sizes (10 000, which takes half an hour and five gigabytes, only if named there), `ROWS=update` the rows whose name has
-//! the word.
+//! Prints one row for each goal and mesh size. Conditions are checked every 20, 50 or 100 ms (for up to 50, up to 300,
+//! and more nodes), so a time is too long by at most this interval. Faults begin 1 ms before the measured window.
+//! `SIZES=30,100` selects the sizes; 10 000 runs only if it is named there, and takes half an hour and 5 GB.
+//! `ROWS=update` selects the rows whose name contains the word.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -12,21 +13,21 @@ use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Expected;
 use phalanx_sim::scenario::Scenario;
 
-/// A bound that every figure meets: the figure itself is wanted.
+/// A bound that every figure meets, because the benchmark reads the figure itself.
 const ANY: &str = "max = 1000000000";
 
-/// Instead of a metric: until everybody holds who crashed for down.
+/// A pseudo-metric: the time until every node sees the crashed node as down.
 const DOWN: &str = "down";
 
-/// From this many machines on, they join by ten instead of by one.
+/// The mesh size from which nodes join through ten seed nodes instead of one.
 const LARGE: usize = 10_000;
 
-/// One row: a figure of a course, and what it should be by size.
+/// One row: a figure of a course, and its target for each size.
 struct Row {
     name: &'static str,
     unit: &'static str,
     metric: &'static str,
-    /// Seconds of virtual time between which it is taken; without an end: until it is found.
+    /// The window of the measurement, in seconds of virtual time; without an end, until the figure is found.
     window: (u64, Option<u64>),
     targets: &'static [(usize, Target)],
 }
@@ -35,13 +36,13 @@ struct Row {
 enum Target {
     AtMost(u64),
     AtLeast(u64),
-    /// The figure is wanted, and nothing was promised.
+    /// The figure has no target.
     None,
 }
 
 use Target::{AtLeast, AtMost};
 
-/// A scenario by size, and what is measured in it.
+/// A scenario for each size, and the figures measured in it.
 struct Course {
     scenario: fn(usize) -> String,
     rows: &'static [Row],
@@ -75,7 +76,7 @@ fn crashed(nodes: usize) -> String {
     format!("n{}", nodes / 2)
 }
 
-/// All join within a tenth of a second, rest, and lose one.
+/// All nodes join within 0.1 s and come to rest, and then one node crashes.
 fn life(nodes: usize) -> String {
     let crash = format!(
         "[[at]]\ntime = \"59999ms\"\npower-loss = \"{}\"\n",
@@ -102,17 +103,17 @@ fn talking(nodes: usize, duration: u64) -> String {
     head(nodes, duration) + "channels = { chat = \"messages\" }\n"
 }
 
-/// Who publishes when: of a mesh that has found its tree.
+/// Makes nodes publish in a mesh whose broadcast tree has formed.
 fn publish(who: &str, every: &str, times: u32) -> String {
     format!(
         "[[at]]\ntime = \"40s\"\nevery = \"{every}\"\ntimes = {times}\ncommand = {{ who = \"{who}\", name = \"publish\", with = {{ channel = \"chat\" }} }}\n"
     )
 }
 
-/// Words before, so that there is a tree.
+/// Broadcasts before the measurement, which form the broadcast tree.
 const WARM: &str = "[[at]]\ntime = \"30s\"\nevery = \"500ms\"\ntimes = 10\ncommand = { who = \"n1\", name = \"publish\", with = { channel = \"chat\" } }\n";
 
-/// When what is published is counted.
+/// The window in which broadcasts are measured, in seconds.
 const TALK: (u64, Option<u64>) = (40, Some(60));
 
 fn loss(percent: u32) -> String {
@@ -180,7 +181,7 @@ fn deaths_at_blocked_pairs(nodes: usize) -> String {
     )
 }
 
-/// The deaths of a course of 140 s.
+/// The false deaths in a course of 140 s.
 const fn deaths(name: &'static str) -> Row {
     Row {
         name,
@@ -470,7 +471,7 @@ const COURSES: &[Course] = &[
     },
 ];
 
-/// Runs a course; the figures of these rows of it.
+/// Runs a course and returns the figures of these rows.
 fn measure(course: &Course, rows: &[&Row], nodes: usize) -> Result<Vec<Option<u64>>, String> {
     let expectations: String = rows.iter().map(|row| expectation(row, nodes)).collect();
     let text = (course.scenario)(nodes) + &expectations;

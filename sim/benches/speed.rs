@@ -1,7 +1,7 @@
-//! How fast the model engine is, in CPU time of this process, with invariants and trace hash on.
+//! Measures the speed of the model engine in CPU time of this process, with invariants and trace hash enabled.
 //!
-//! Prints one row a goal. `SEEDS=1000` runs all the seeds that the first goal speaks of, instead of a tenth of them;
-//! `NODES=1000` sets the size of the large mesh, `ROWS=seeds,hall,rest` chooses the rows.
+//! Prints one row for each goal. `SEEDS=1000` runs all seeds of the first goal instead of a tenth of them, `NODES=1000`
+//! sets the size of the large mesh, and `ROWS=seeds,hall,rest` selects the rows.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -13,24 +13,24 @@ use phalanx_sim::{Options, model};
 use rustix::time::{ClockId, clock_gettime};
 use std::path::Path;
 
-/// When the large mesh has come to rest, and when it has been seen for long enough, in virtual seconds.
+/// The window in which the large mesh is at rest, in seconds of virtual time.
 const REST: (u64, u64) = (40, 70);
-/// The CPU seconds that a thousand seeds of `partition-heals` may take.
+/// The maximum CPU seconds for 1 000 seeds of `partition-heals`.
 const SEEDS_TARGET: f64 = 20.0;
-/// How much faster than real time the large mesh shall rest.
+/// The minimum speed of the large mesh at rest, as a multiple of real time.
 const REST_TARGET: f64 = 10.0;
-/// The memory it may take, in MiB.
+/// The maximum memory of the large mesh, in MiB.
 const MEMORY_TARGET: u64 = 4_096;
-/// The memory that a node may take in a mesh of a thousand, in KiB.
+/// The maximum memory of a node in a mesh of 1 000 nodes, in KiB.
 const NODE_TARGET: u64 = 100;
 
-/// CPU seconds of this process so far.
+/// The CPU seconds that this process has used.
 fn cpu() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// A line of this process's status, in KiB; 0 where there is none.
+/// A value of this process's status, in KiB; 0 if the status or the key does not exist.
 fn status(key: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with(key));
@@ -40,7 +40,7 @@ fn status(key: &str) -> u64 {
         .unwrap_or_default()
 }
 
-/// Lets the peak of memory start anew; where that cannot be done, it stays that of all rows so far.
+/// Resets the peak of memory. If the system does not support this, the peak covers all rows so far.
 fn reset_peak() {
     drop(std::fs::write("/proc/self/clear_refs", "5"));
 }
@@ -58,7 +58,7 @@ fn run(scenario: &Scenario, seed: u64, recorder: Option<&mut dyn Recorder>) -> O
     outcome
 }
 
-/// What one row measured.
+/// The result of one row.
 struct Row {
     name: String,
     figure: f64,
@@ -95,7 +95,7 @@ fn from_env(name: &str, default: u64) -> u64 {
     text.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Many seeds of one partition.
+/// Runs one partition with many seeds.
 fn seeds() {
     let scenario = load("partition-heals.toml");
     let count = from_env("SEEDS", 100);
@@ -122,7 +122,7 @@ fn seeds() {
     plain("  virtual seconds a CPU second", virtual_s / took, "");
 }
 
-/// A thousand nodes, fifty of which die at once.
+/// Runs 1 000 nodes, of which 50 lose power at once.
 fn hall() {
     let scenario = load("thousand-nodes.toml");
     reset_peak();
@@ -144,7 +144,7 @@ fn hall() {
     });
 }
 
-/// Reads the CPU clock when the large mesh has come to rest, and at the end of the window.
+/// Reads the CPU clock at the start and at the end of the window.
 #[derive(Default)]
 struct Window {
     from: Option<f64>,
@@ -166,7 +166,7 @@ impl Recorder for Window {
     fn order(&mut self, _: &Done<'_>) {}
 }
 
-/// A large mesh that joined by ten seeds, at rest.
+/// Runs a large mesh at rest that joined through ten seed nodes.
 fn rest() {
     let nodes = from_env("NODES", 10_000);
     let end = REST.1 + 1;

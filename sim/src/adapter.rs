@@ -1,6 +1,6 @@
 //! Runs a machine of `phalanx_core::machine::Machine`'s shape as a [`Process`].
 //!
-//! The adapter translates in both directions, by two functions: an event becomes an input of the machine, or none; an
+//! The adapter translates in both directions with two functions: an event becomes an input of the machine, or none; an
 //! output of the machine becomes effects. A wake needs no translation.
 
 use crate::world::{Effect, Effects, Process, ProcessEvent, ProcessView};
@@ -25,8 +25,8 @@ where
     O: Fn(M::Output, &mut Effects) + 'static,
     M::Output: 'static,
 {
-    /// Wraps a machine. `input` translates an event; an event without an input does not concern the machine. `effect`
-    /// translates an output.
+    /// Wraps a machine. `input` translates an event; it returns none for an event that does not concern the machine.
+    /// `effect` translates an output.
     pub const fn new(machine: M, input: I, effect: O) -> Self {
         Self {
             machine,
@@ -38,14 +38,14 @@ where
         }
     }
 
-    /// Listens on a port from the start on.
+    /// Makes the process listen on a port from its start.
     #[must_use]
     pub fn listening_on(mut self, port: u16) -> Self {
         self.ports.push(port);
         self
     }
 
-    /// Proves to be this node on all of its links.
+    /// Sets the identity that the process proves on all of its links.
     #[must_use]
     pub fn identified_as(mut self, id: NodeId) -> Self {
         self.identity = Some(id);

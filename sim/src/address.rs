@@ -1,27 +1,27 @@
-//! Where hosts are to be found, on every engine.
+//! The addresses of hosts, on every engine.
 
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-/// The port every node listens on.
+/// The port that every node listens on.
 pub const PORT: u16 = 7_000;
 
-/// The first host's.
+/// The IP address of the first host.
 const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 
-/// A host's IP address.
+/// Returns a host's IP address.
 #[must_use]
 pub fn ip(host: usize) -> Ipv4Addr {
     let host = u32::try_from(host).unwrap_or(u32::MAX);
     Ipv4Addr::from(u32::from(FIRST).saturating_add(host))
 }
 
-/// The address that a host listens at.
+/// Returns the address that a host listens at.
 #[must_use]
 pub fn address(host: usize) -> SocketAddr {
     SocketAddr::V4(SocketAddrV4::new(ip(host), PORT))
 }
 
-/// The host that has an address, whatever the port, of `hosts` in all.
+/// Returns the host of an IP address, whatever the port; `hosts` is the number of hosts.
 #[must_use]
 pub fn host_at(address: SocketAddr, hosts: usize) -> Option<usize> {
     let SocketAddr::V4(address) = address else {

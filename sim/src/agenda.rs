@@ -40,8 +40,8 @@ impl<'a> Agenda<'a> {
         }
     }
 
-    /// Returns the next due action; `runs` tells which hosts' processes run. Triggered actions that
-    /// are not applicable any more are skipped.
+    /// Returns the next due action; `runs` tells which hosts' processes run. Triggered actions that are no longer
+    /// applicable are skipped.
     pub fn next(&mut self, now: Duration, runs: impl Fn(usize) -> bool) -> Option<&'a Planned> {
         loop {
             let planned = self.plan.orders.get(self.next);
@@ -63,7 +63,7 @@ impl<'a> Agenda<'a> {
         }
     }
 
-    /// A process reported an event: the actions that it triggers become due.
+    /// Schedules the actions that a reported event triggers.
     pub fn heard(&mut self, now: Duration, by: Reporter, event: &dyn ReportedEvent) {
         let end = self.plan.faults_end;
         if now >= end {
@@ -149,7 +149,7 @@ eventually = { converged = true }
             power_loss: false,
         };
         assert_eq!(drain(&mut agenda, 5 * second, [true; 3]), [stop]);
-        // The node was started by another action meanwhile.
+        // Another action started the node first.
         assert!(drain(&mut agenda, 9 * second, [true; 3]).is_empty());
     }
 }

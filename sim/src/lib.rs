@@ -1,11 +1,12 @@
-//! The simulator of Phalanx: scenarios, the model engine, invariants; for the mesh and for any other system of
+//! The simulator of Phalanx: scenarios, the model engine and invariants, for the mesh and for any other system of
 //! machines.
 //!
-//! Start with [`scenario`], what a run is asked; then [`scenario::plan`], the same with every random choice made;
-//! [`judge`], which watches a run of any engine; [`outcome`], what came of it; [`model`], the engine
-//! that runs it; [`world`], what a world is made of, with [`mesh`] as the first; [`runner`], runs as a value.
+//! Start with [`scenario`], the input of a run; then [`scenario::plan`], a scenario with every random choice made;
+//! [`judge`], which checks a run of any engine; [`outcome`], the result of a run; [`model`], the engine that executes
+//! it; [`world`], the parts of a simulated world, with [`mesh`] as the first system; [`runner`], the interface to runs.
 //!
-//! On top of runs: [`search`], which looks for a seed that fails, and [`shrink`], which makes a small scenario of it.
+//! Two modules build on runs: [`search`] looks for a failing seed, and [`shrink`] reduces a failing run to a small
+//! scenario.
 
 pub mod adapter;
 pub mod address;

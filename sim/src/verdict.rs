@@ -4,54 +4,54 @@ use core::fmt;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// Whether everything came true.
+/// Whether all expectations held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// It did.
+    /// All expectations held.
     Pass,
-    /// It did not.
+    /// At least one expectation failed.
     Fail,
 }
 
 /// The result of an expectation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
-    /// Its line.
+    /// The line of the expectation.
     pub line: usize,
-    /// The demand.
+    /// The text of the expectation.
     pub text: String,
-    /// Whether it was.
+    /// Whether the expectation held.
     pub met: bool,
-    /// Whether it is enough if it is so in one of many runs.
+    /// Whether it is sufficient that the expectation holds in one of many runs.
     pub sometimes: bool,
-    /// When that was decided, in virtual milliseconds.
+    /// The time at which the result was decided, in virtual milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_ms: Option<u64>,
-    /// The figure, of a metric.
+    /// The value of the metric, if the expectation is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figure: Option<u64>,
 }
 
-/// Something that had to be true and was not.
+/// A failed expectation or invariant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// The scenario file.
     pub file: String,
-    /// The line of the expectation; 0 for what always holds (invariants, recovery).
+    /// The line of the expectation; 0 for properties that always hold (invariants, recovery).
     pub line: usize,
-    /// The demand.
+    /// The property that was expected.
     pub expectation: String,
-    /// When it was found broken, in virtual milliseconds.
+    /// The time at which the violation was found, in virtual milliseconds.
     pub at_ms: u64,
     /// The reason.
     pub why: String,
-    /// The command that shows it again.
+    /// The command that reproduces the failure.
     pub reproduce: String,
 }
 
 impl Failure {
-    /// A failure; [`Self::reproduced_by`] adds the command.
+    /// Creates a failure; [`Self::reproduced_by`] adds the command.
     #[must_use]
     pub fn new(file: &str, line: usize, expectation: &str, at: Duration, why: &str) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl Failure {
         }
     }
 
-    /// The same with the command that shows it again.
+    /// Returns the failure with the command that reproduces it.
     #[must_use]
     pub fn reproduced_by(mut self, command: &str) -> Self {
         command.clone_into(&mut self.reproduce);

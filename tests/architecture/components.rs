@@ -205,8 +205,8 @@ fn a_component_and_the_machine_are_implemented_in_their_own_files() {
                 let heads = source.code.split("impl").skip(1);
                 heads.filter_map(|rest| rest.split('{').next()).any(|head| {
                     let implemented = head.rsplit(" for ").next().unwrap_or_default();
-                    let words = implemented.split(|it: char| !it.is_alphanumeric());
-                    words.filter(|word| !word.is_empty()).next() == Some(name)
+                    let mut words = implemented.split(|it: char| !it.is_alphanumeric());
+                    words.find(|word| !word.is_empty()) == Some(name)
                 })
             };
             for name in components.iter().filter(|name| of(name)) {

@@ -43,9 +43,9 @@ fn code_of(text: &str) -> String {
             rest.find('\n').unwrap_or(rest.len())
         } else if rest.starts_with("/*") {
             rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if rest.starts_with('"') {
+        } else if let Some(text) = rest.strip_prefix('"') {
             code.push('"');
-            1 + end_of_string(&rest[1..])
+            1 + end_of_string(text)
         } else if let Some(length) = length_of_character(rest) {
             length
         } else {

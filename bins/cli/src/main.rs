@@ -10,7 +10,7 @@
 //! - [`mesh`]: `status`, `peers`, `links`, `topology`, `services`, `watch`: queries to a live node.
 //! - [`phalanx_sim_cli`]: `sim`: scenarios in the model engine in this process, in other engines as child
 //!   processes; also output ([`screen`]), child programs ([`programs`]) and exit codes ([`failure`]).
-//! - [`calendar`]: time.
+//! - [`calendar`], for the time.
 
 mod arguments;
 mod authority;

@@ -277,7 +277,7 @@ impl Daemon {
             .map_err(stopped)
     }
 
-    /// Replaces the node's credentials by those that their source holds, if these are better. Whether it did.
+    /// Replaces the node's credentials by those of their source, if these are better. Returns whether it replaced them.
     fn take_certificates(&self, settings: &Settings) -> Result<bool, IdentityError> {
         let now = clock::wall();
         let opened = identity::open(&settings.certificates, &self.settings.subject, now)?;

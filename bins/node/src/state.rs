@@ -15,7 +15,7 @@ fn start(error: impl std::fmt::Display) -> Failure {
 pub(crate) struct State {
     /// The durable items.
     pub(crate) store: FileStore,
-    /// The epoch of this start, stored already.
+    /// The epoch of this start, which is already durable.
     pub(crate) epoch: u64,
 }
 

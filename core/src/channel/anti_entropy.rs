@@ -1,12 +1,12 @@
-//! Anti-entropy: when a channel is compared with neighbours, and how a difference is reconciled.
+//! Anti-entropy: when a channel's state is compared with neighbours, and how a difference is reconciled.
 //!
-//! Hashes are compared when a link opens and once an interval with [`NEIGHBOURS_MAX`] random neighbours. When they differ,
-//! the node with the lower id sends a sketch of its state, and both send what the other lacks ([`crate::reconcile`]).
-//! State that an application merges is sent whole, and once an interval also to a random member that broadcasts on the
-//! channel, since the neighbours may only pass it on.
+//! Hashes are compared when a link opens, and once an interval with [`NEIGHBOURS_MAX`] random neighbours. If they
+//! differ, the node with the lower id sends a sketch of its state, and both ends send the elements that the other lacks
+//! ([`crate::reconcile`]). State that an application merges is sent whole, and once an interval also to a random member
+//! that broadcasts on the channel, since the neighbours may only relay the channel.
 //!
-//! A channel that changed less than [`QUIET_AFTER`] ago is compared rarely: what changed is probably still on its way, and
-//! would be sent twice.
+//! A channel that changed less than [`QUIET_AFTER`] ago is compared rarely, because recent changes are probably still
+//! on their way and would be sent twice.
 
 use super::context::{Context, Timer};
 use super::interface::INTERVAL;
@@ -21,11 +21,11 @@ use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A channel that did not change for this long is quiet.
+/// Time without changes after which a channel is quiet.
 const QUIET_AFTER: Duration = Duration::from_millis(500);
-/// A link that opened less than this ago is new: its ends compare channels that are not quiet, too.
+/// Age up to which a link is new. The ends of a new link compare channels that are not quiet, too.
 const NEW_FOR: Duration = Duration::from_secs(2);
-/// When an incomplete comparison is continued.
+/// Time after which an incomplete comparison continues.
 const CONTINUED_AFTER: Duration = Duration::from_secs(1);
 /// Maximum number of neighbours a channel is compared with in one interval.
 const NEIGHBOURS_MAX: usize = 2;
@@ -34,11 +34,11 @@ const LIMITS: Limits = Limits {
     want_max: WANT_MAX,
 };
 
-/// When one channel changed and was compared.
+/// The times at which one channel changed and was compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Schedule {
     changed: Instant,
-    /// When a comparison last went further than hashes.
+    /// Time of the latest comparison that went further than hashes.
     compared: Option<Instant>,
     interval: Duration,
 }
@@ -112,7 +112,7 @@ impl AntiEntropy {
         }
     }
 
-    /// Compares a channel soon: something is known to be missing.
+    /// Schedules a comparison of a channel soon, because the channel is known to lack data.
     pub(super) fn continue_soon(&self, context: &mut Context, channel: &ChannelName) {
         let at = context.now + CONTINUED_AFTER;
         context
@@ -120,7 +120,7 @@ impl AntiEntropy {
             .set_earlier(Timer::Compare(channel.clone()), at);
     }
 
-    /// Begins an interval: chooses the links, of those that are lively, on which to send the channel's hash.
+    /// Starts an interval: chooses the lively links on which to send the channel's hash.
     pub(super) fn begin_interval(
         &self,
         context: &mut Context,
@@ -139,7 +139,7 @@ impl AntiEntropy {
         lively
     }
 
-    /// Chooses one of `members` at random, to send the whole state to.
+    /// Chooses one of `members` at random as the receiver of the whole state.
     pub(super) fn choose_member(
         &self,
         context: &mut Context,
@@ -163,7 +163,7 @@ impl AntiEntropy {
         })
     }
 
-    /// A neighbour sent its hash of a channel over a link of this age.
+    /// A neighbour sent its hash of a channel over a link of age `link_age`.
     pub(super) fn on_hash(
         &mut self,
         context: &Context,
@@ -243,7 +243,7 @@ impl AntiEntropy {
         }
     }
 
-    /// A neighbour asked for a sketch of `cells` cells, or, if 0, for the whole state.
+    /// A neighbour requested a sketch of `cells` cells, or, if 0, the whole state.
     pub(super) fn on_larger(
         &self,
         context: &mut Context,
@@ -265,7 +265,7 @@ impl AntiEntropy {
         }
     }
 
-    /// A neighbour asked for the elements of these digests.
+    /// A neighbour requested the elements with these digests.
     pub(super) fn on_want(
         &self,
         context: &mut Context,
@@ -301,8 +301,8 @@ fn everything(context: &mut Context, channel: &ChannelName, store: &Store) -> Ve
     )
 }
 
-/// The elements as updates. Each round begins at another one, so that elements without room in one round are sent in
-/// another.
+/// The elements as updates. Each round starts at another element, so that elements without room in one round are sent
+/// in a later one.
 fn repairs<'a>(
     context: &mut Context,
     channel: &ChannelName,
@@ -331,7 +331,7 @@ mod tests {
         store
     }
 
-    /// Anti-entropy of node `me` that knows the channel `chat` since a second.
+    /// Anti-entropy of node `me`, which has known the channel `chat` for one second.
     fn quiet() -> (Context, AntiEntropy) {
         let (mut context, mut anti_entropy) = (context(), AntiEntropy::default());
         anti_entropy.learn(&mut context, &channel("chat"));

@@ -1,7 +1,8 @@
-//! The applications of this node that have a channel open, and how much each accepts.
+//! The applications of this node that have a channel open, and the number of messages that each accepts.
 //!
-//! Each channel has at most one. It gives a bound of messages handed over and not consumed, its receive window; above it,
-//! or [`ROOM_BYTES`] bytes, messages are refused as [`Failure::Busy`] and their senders try again.
+//! Each channel has at most one application. The application sets its receive window: the maximum number of messages
+//! handed over and not consumed. Above the window, or above [`ROOM_BYTES`], messages are refused as [`Failure::Busy`],
+//! and their senders retry.
 
 use super::interface::ROOM_BYTES;
 use super::message::{ChannelName, Failure};
@@ -28,7 +29,7 @@ impl Applications {
         self.opened.contains_key(channel)
     }
 
-    /// An application opens a channel, and accepts up to `messages_max` messages that it has not consumed.
+    /// An application opens a channel, with a receive window of `messages_max` messages.
     pub(super) fn open(&mut self, channel: &ChannelName, messages_max: u32) {
         let window = ReceiveWindow {
             messages_max,
@@ -43,11 +44,11 @@ impl Applications {
         self.opened.remove(channel);
     }
 
-    /// Takes room for a message of `bytes` bytes.
+    /// Reserves room for a message of `bytes` bytes.
     ///
     /// # Errors
     /// [`Failure::NoSuchChannel`] if no application accepts messages on the channel, [`Failure::Busy`] if its window is
-    /// full; nothing changes then.
+    /// full. The state is then unchanged.
     pub(super) fn accept(&mut self, channel: &ChannelName, bytes: usize) -> Result<(), Failure> {
         let window = self
             .opened

@@ -4,7 +4,7 @@ use crate::identity::NodeId;
 use crate::sabotage::Sabotage;
 use crate::time::Duration;
 
-/// The most channels a node knows; a quarter is kept for its own applications.
+/// Maximum number of channels that a node knows; a quarter is reserved for its own applications.
 pub const CHANNELS_MAX: usize = 256;
 
 /// The identity of this start of a node, and the settings of its channels.
@@ -12,11 +12,11 @@ pub const CHANNELS_MAX: usize = 256;
 pub struct Config {
     /// The node's id.
     pub id: NodeId,
-    /// Tells this start of the node from every other.
+    /// Distinguishes this start of the node from all others.
     pub life: u64,
     /// Timings.
     pub tuning: Tuning,
-    /// Mechanisms switched off and bugs planted; empty outside the simulator.
+    /// Switched-off mechanisms and planted bugs; empty outside the simulator.
     pub sabotage: Sabotage,
 }
 
@@ -36,19 +36,19 @@ impl Config {
 /// Timings of channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tuning {
-    /// Smallest time between two batches on one link.
+    /// Minimum time between two batches on one link.
     pub coalesce: Duration,
-    /// Announcements wait this long for others.
+    /// Delay of announcements, so that several are sent together.
     pub announce_after: Duration,
     /// A missing announced broadcast is requested after this time plus a uniform draw below `graft_jitter`.
     pub graft_after: Duration,
-    /// See `graft_after`.
+    /// Maximum random addition to `graft_after`.
     pub graft_jitter: Duration,
     /// Time between the requests to two announcers.
     pub graft_interval: Duration,
-    /// An unanswered message is sent again after this time, which doubles with each attempt.
+    /// Time after which an unanswered message is resent; doubles with each attempt.
     pub answer_after: Duration,
-    /// An unanswered message fails after this time.
+    /// Time after which an unanswered message fails.
     pub give_up_after: Duration,
 }
 

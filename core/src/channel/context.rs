@@ -1,7 +1,7 @@
 //! The parts that all components of the machine share: time, settings, randomness, timers and outputs.
 //!
 //! The timers are shared because they are one index over the whole machine. A [`Timer`] belongs to the component that
-//! names it.
+//! defines it.
 
 use super::config::{Config, Tuning};
 use super::interface::{Event, Output};
@@ -14,16 +14,16 @@ use crate::random::Random;
 use crate::sabotage::Switch;
 use crate::time::Instant;
 
-/// The deadlines of the machine. Each is set by one component, and passed to it when it is due.
+/// The deadlines of the machine. Each is set by one component, and passed to that component when due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
-    /// A link sends its output.
+    /// A link sends its pending output.
     Flush(LinkId),
     /// A missing broadcast is requested.
     Graft(UpdateId),
     /// A channel is compared with neighbours.
     Compare(ChannelName),
-    /// A message of this node is sent again, or given up.
+    /// A message of this node is resent or fails.
     Retry(u64),
 }
 
@@ -32,7 +32,7 @@ pub(super) enum Timer {
 pub(super) struct Context {
     /// The time of the current step.
     pub(super) now: Instant,
-    /// The settings, which do not change.
+    /// The settings, which are constant.
     pub(super) config: Config,
     pub(super) random: Random,
     pub(super) timers: Deadlines<Timer>,
@@ -60,12 +60,12 @@ impl Context {
         &self.config.tuning
     }
 
-    /// Whether a mechanism is switched off, or a bug planted.
+    /// Whether a switch is on: a mechanism off, or a planted bug.
     pub(super) const fn has(&self, switch: Switch) -> bool {
         self.config.sabotage.has(switch)
     }
 
-    /// Reports a fact to people.
+    /// Reports an event.
     pub(super) fn report(&mut self, event: Event) {
         self.out.push(Output::Report(event));
     }

@@ -1,39 +1,40 @@
-//! Duplicate detection: which broadcasts and messages of each sender were received.
+//! Duplicate detection: the broadcasts and messages received from each sender.
 //!
-//! Senders number their broadcasts and messages, from 1 in each epoch. A [`ReplayWindow`] distinguishes the latest [`WINDOW`] numbers of
-//! an epoch exactly and counts all lower ones as received, like the replay window of IPsec (RFC 4303).
+//! Senders number their broadcasts and messages, from 1 in each epoch. A [`ReplayWindow`] distinguishes the latest
+//! [`WINDOW`] numbers of an epoch exactly and counts all lower ones as received, like the replay window of IPsec (RFC
+//! 4303).
 //!
-//! Bounds: [`TRACKED_MAX`] origins of broadcasts in all channels together, and as many senders of messages; further ones
-//! are refused. [`EPOCHS_MAX`] epochs of each, of which the oldest is forgotten first.
+//! Bounds: [`TRACKED_MAX`] origins of broadcasts in all channels together, and as many senders of messages; data of
+//! further ones is refused. [`EPOCHS_MAX`] epochs of each, of which the oldest is dropped first.
 
 use super::message::{ChannelName, UpdateId};
 use crate::identity::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Maximum number of origins of broadcasts that are distinguished, in all channels together, and of senders of messages.
-/// Those of further ones are refused.
+/// Maximum number of tracked origins of broadcasts, in all channels together, and of tracked senders of messages. Data
+/// of further ones is refused.
 pub const TRACKED_MAX: usize = 131_072;
 
-/// Maximum number of numbers of one epoch that are kept one by one.
+/// Maximum number of tracked numbers of one epoch.
 const WINDOW: usize = 512;
-/// Maximum number of epochs of one sender that are kept.
+/// Maximum number of tracked epochs of one sender.
 const EPOCHS_MAX: usize = 3;
 
 /// Outcome of noting a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Noted {
-    /// It was not received before.
+    /// The number was not received before.
     New,
-    /// It was received before.
+    /// The number was received before.
     Duplicate,
-    /// No further sender is distinguished.
+    /// The maximum number of senders is tracked.
     Full,
 }
 
 /// The numbers received from one sender.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct ReplayWindow {
-    /// The epoch that was first received last comes last.
+    /// In the order in which the epochs were first received.
     epochs: Vec<Epoch>,
 }
 
@@ -143,7 +144,7 @@ impl Dedup {
         origins.into_iter().flat_map(BTreeMap::keys)
     }
 
-    /// Whether messages of a sender are distinguished.
+    /// Whether a sender of messages is tracked.
     pub(super) fn accepts_sender(&self, sender: &NodeId) -> bool {
         self.messages.contains_key(sender) || self.messages.len() < TRACKED_MAX
     }

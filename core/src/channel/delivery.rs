@@ -1,7 +1,8 @@
-//! Delivery of this node's messages to single members, at least once on the way and once to the application.
+//! Delivery of this node's messages to single members: at least once on the network, once to the application.
 //!
-//! The tracker keeps a message until it is answered, and sends it again by another route when a node on the way failed,
-//! the link it went out on is lost, or no answer comes in time. The receiver hands over one copy (`Dedup`).
+//! The tracker keeps a message until it is answered. It resends the message by another route if a node on the path
+//! failed, if the link of the last copy is lost, or if no answer arrives in time. The receiver hands one copy to its
+//! application (`Dedup`).
 //!
 //! ```text
 //!            link lost, relay failed, no answer
@@ -12,7 +13,7 @@
 //! ```
 //!
 //! Bounds: [`PENDING_MAX`] messages and [`PENDING_BYTES_MAX`] bytes, above which messages are refused;
-//! [`EXCLUDED_HOPS_MAX`] hops excluded from the route of each, of which the oldest is used again first.
+//! [`EXCLUDED_HOPS_MAX`] excluded hops for the route of each message, of which the oldest is readmitted first.
 
 use super::context::{Context, Timer};
 use super::interface::{Done, Event, Output, Refusal, Request};
@@ -24,41 +25,41 @@ use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Maximum number of messages of this node without an answer.
+/// Maximum number of unanswered messages of this node.
 pub const PENDING_MAX: usize = 1_024;
-/// Maximum number of bytes of them; one more payload always fits.
+/// Maximum number of bytes of unanswered messages; one more payload always fits.
 pub const PENDING_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Maximum number of hops excluded from a message's route after failing to forward it.
 const EXCLUDED_HOPS_MAX: usize = 6;
-/// Maximum wait for an answer before a message is sent again.
+/// Maximum wait for an answer before a message is resent.
 const ANSWER_AFTER_MAX: Duration = Duration::from_secs(2);
-/// The wait after a node on the way failed; multiplied by the number of attempts.
+/// Wait after a node on the path failed; multiplied by the number of attempts.
 const REROUTE_AFTER: Duration = Duration::from_millis(20);
-/// The wait when no route is known, or the receiver is busy.
+/// Wait if no route is known, or the receiver is busy.
 const BUSY_AFTER: Duration = Duration::from_millis(250);
-/// Maximum difference between the numbers of two pending messages: receivers keep a window of numbers.
+/// Maximum difference between the numbers of two pending messages, because receivers keep a window of numbers.
 const NUMBERS_MAX: u64 = 4 * PENDING_MAX as u64;
 
-/// A message of this node that is not answered.
+/// An unanswered message of this node.
 #[derive(Clone, Debug, PartialEq)]
 struct Pending {
     packet: Arc<Packet>,
     request: Request,
     give_up: Instant,
     attempts: u32,
-    /// Nodes that failed to forward it, oldest first.
+    /// Nodes that failed to forward the message, oldest first.
     excluded_hops: Vec<NodeId>,
     /// The failure to report if no answer arrives.
     last_failure: Failure,
-    /// The link that the last copy went out on.
+    /// The link on which the last copy was sent.
     link: Option<LinkId>,
-    /// Copies that went out without an answer: one of them may be delivered.
+    /// Number of copies sent without an answer. One of them may have been delivered.
     copies: u32,
 }
 
 impl Pending {
-    /// Excludes a node from the route of further copies.
+    /// Excludes a node from the routes of further copies.
     fn exclude_hop(&mut self, node: NodeId) {
         if self.excluded_hops.contains(&node) {
             return;
@@ -70,7 +71,7 @@ impl Pending {
     }
 }
 
-/// The messages of this node that are not answered.
+/// The unanswered messages of this node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct DeliveryTracker {
     /// The number of the latest message.
@@ -81,7 +82,7 @@ pub(super) struct DeliveryTracker {
 }
 
 impl DeliveryTracker {
-    /// The number of messages without an answer.
+    /// The number of unanswered messages.
     pub(super) fn len(&self) -> usize {
         self.pending.len()
     }
@@ -91,7 +92,7 @@ impl DeliveryTracker {
         self.pending.keys().next().copied().unwrap_or(self.last)
     }
 
-    /// The next message or datagram of this node; none if too many messages are pending.
+    /// Numbers the next message or datagram of this node; none if too many messages are pending.
     pub(super) fn next_packet(
         &mut self,
         context: &Context,
@@ -121,7 +122,7 @@ impl DeliveryTracker {
         })
     }
 
-    /// Keeps a message that is sent for the first time.
+    /// Stores a message that is sent for the first time.
     pub(super) fn track(&mut self, context: &mut Context, request: Request, packet: Arc<Packet>) {
         self.bytes += packet.payload.len();
         let retry_at = context.now + context.tuning().answer_after;
@@ -146,7 +147,7 @@ impl DeliveryTracker {
         is_own(context, packet) && self.pending.contains_key(&packet.number)
     }
 
-    /// A copy of a pending message was given to a link.
+    /// A copy of a pending message is passed to a link.
     pub(super) fn note_link(&mut self, context: &Context, packet: &Packet, link: LinkId) {
         if let Some(pending) = self.pending.get_mut(&packet.number)
             && is_own(context, packet)
@@ -155,7 +156,7 @@ impl DeliveryTracker {
         }
     }
 
-    /// The link took the copy of a pending message.
+    /// A link accepted a copy of a pending message.
     pub(super) fn note_copy(&mut self, context: &Context, packet: &Packet) {
         if let Some(pending) = self.pending.get_mut(&packet.number)
             && is_own(context, packet)
@@ -172,7 +173,7 @@ impl DeliveryTracker {
         }
     }
 
-    /// A copy of a message failed: at the node `failed_at`, or at this node.
+    /// A copy of a message failed, at the node `failed_at` or at this node.
     pub(super) fn on_failed(
         &mut self,
         context: &mut Context,
@@ -195,7 +196,7 @@ impl DeliveryTracker {
             }
             Failure::Busy => BUSY_AFTER,
             Failure::NoRoute if pending.excluded_hops.is_empty() => BUSY_AFTER,
-            // An excluded hop may be on the only route.
+            // An excluded hop may be on the only remaining route.
             Failure::NoRoute => {
                 pending.excluded_hops.clear();
                 REROUTE_AFTER
@@ -213,7 +214,7 @@ impl DeliveryTracker {
         context.report(Event::Rerouted { to, failure });
     }
 
-    /// Sends a message again, or gives it up. `peer_of` names the neighbour on a link.
+    /// Resends a message, or fails it. `peer_of` returns the neighbour on a link.
     pub(super) fn retry(
         &mut self,
         context: &mut Context,
@@ -233,7 +234,7 @@ impl DeliveryTracker {
             return;
         }
         pending.attempts += 1;
-        // The first hop of a copy without an answer is excluded, unless it is the receiver.
+        // The first hop of an unanswered copy is excluded, unless the hop is the receiver.
         let silent = pending.link.take().and_then(peer_of);
         if let Some(silent) = silent.filter(|peer| *peer != pending.packet.to) {
             pending.exclude_hop(silent);
@@ -252,7 +253,7 @@ impl DeliveryTracker {
         context.timers.set(Timer::Retry(number), at);
     }
 
-    /// A link is lost: messages whose last copy went out on it are sent again.
+    /// A link is lost: messages whose last copy was sent on it are resent.
     pub(super) fn on_link_lost(&mut self, context: &mut Context, link: LinkId) {
         for (number, pending) in &mut self.pending {
             if pending.link == Some(link) {

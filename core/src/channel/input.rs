@@ -1,4 +1,4 @@
-//! Inputs of the machine: requests of applications, changes of links, and items that neighbours sent.
+//! Inputs of the machine: requests of applications, changes of links, and items from neighbours.
 
 use super::anti_entropy::Comparison;
 use super::dedup::Noted;
@@ -116,7 +116,7 @@ impl Channels {
         Ok(Done::Committed(update.version()))
     }
 
-    /// Sends a message to one member. Returns none for a message that is answered later.
+    /// Sends a message to one member. Returns none for a message whose answer follows later.
     pub(super) fn on_send(
         &mut self,
         request: Request,
@@ -158,7 +158,7 @@ impl Channels {
         store.filter(|_| open).ok_or(Refusal::NotOpen)
     }
 
-    /// Broadcasts are refused while no lively link has room, even without superseded writes.
+    /// Broadcasts are refused if no lively link has room, even after superseded writes are dropped.
     fn check_room(&mut self) -> Result<(), Refusal> {
         for queue in self.queues.values_mut().filter(|queue| !queue.has_room()) {
             queue.drop_superseded();
@@ -210,7 +210,7 @@ impl Channels {
         }
     }
 
-    /// Gives the packets of a lost link back to be routed. Returns whether it belonged to the broadcast tree.
+    /// Returns the packets of a lost link for routing. Returns whether the link belonged to the broadcast tree.
     fn lose_link(&mut self, link: LinkId) -> bool {
         let Some(mut queue) = self.queues.remove(&link) else {
             return false;
@@ -223,7 +223,7 @@ impl Channels {
         queue.is_eager()
     }
 
-    /// A packet has a link to go out on.
+    /// The next hop of a packet is known.
     pub(super) fn on_forward(&mut self, link: LinkId, packet: &Arc<Packet>) {
         self.delivery.note_link(&self.context, packet, link);
         let Some(queue) = self.queues.get_mut(&link) else {
@@ -238,7 +238,7 @@ impl Channels {
         }
     }
 
-    /// A packet cannot go on from here.
+    /// A packet cannot be forwarded.
     pub(super) fn on_unroutable(&mut self, packet: &Packet, failure: Failure) {
         if self.delivery.is_pending(&self.context, packet) {
             self.delivery
@@ -249,7 +249,7 @@ impl Channels {
     }
 }
 
-/// Items that neighbours sent.
+/// Items from neighbours.
 impl Channels {
     pub(super) fn on_receive(&mut self, link: LinkId, data: Data) {
         let Some(queue) = self.queues.get_mut(&link) else {
@@ -278,13 +278,13 @@ impl Channels {
                 } => self.on_sketch(link, &channel, kind, &cells),
                 Item::Larger { channel, cells } => self.on_larger(link, &channel, cells),
                 Item::Want { channel, digests } => self.on_want(link, &channel, &digests),
-                // Segments are part of reassembled items.
+                // Segments were consumed by the reassembly.
                 Item::Segment(_) => {}
             }
         }
     }
 
-    /// Learns the channel that a neighbour used for a kind. Returns false if it is refused.
+    /// Adds a channel that a neighbour uses with this kind. Returns false if the channel is refused.
     fn admit(&mut self, link: LinkId, channel: &ChannelName, kind: Kind) -> bool {
         match self.stores.get(channel) {
             Some(store) if store.kind() != kind => {
@@ -292,7 +292,7 @@ impl Channels {
                 false
             }
             Some(_) => true,
-            // The last quarter is kept for this node's own applications.
+            // The last quarter is reserved for this node's own applications.
             None if self.stores.len() >= CHANNELS_MAX / 4 * 3 => {
                 self.reject(link, Rejection::TooMany);
                 false
@@ -330,7 +330,7 @@ impl Channels {
             .note_announced(&mut self.context, link, id);
     }
 
-    /// An announced broadcast has not arrived.
+    /// An announced broadcast did not arrive.
     pub(super) fn request_missing(&mut self, id: &UpdateId) {
         let queues = &self.queues;
         let is_usable = |link| queues.get(&link).is_some_and(LinkQueue::is_lively);
@@ -402,7 +402,7 @@ impl Channels {
         }
     }
 
-    /// Applies a broadcast to the channel's state, and passes on the part that was new.
+    /// Applies a broadcast to the channel's state, and relays the new part.
     fn apply(&mut self, link: LinkId, update: &Arc<Update>, repair: bool, is_new: bool) {
         let (id, channel) = (&update.id, &update.id.channel);
         let rule = if self.context.has(Switch::EarlierWriteWins) {
@@ -424,7 +424,7 @@ impl Channels {
                 if open && self.context.has(Switch::RepeatsMessages) {
                     self.deliver_broadcast(id, Arc::clone(&update.payload));
                 }
-                // Kept by name, so that a second copy prunes.
+                // The name is kept, so that a second copy prunes the tree.
                 if !repair {
                     self.dissemination.keep(update, Some(link));
                 }
@@ -435,7 +435,7 @@ impl Channels {
                     self.deliver_broadcast(id, Arc::clone(&update.payload));
                 }
             }
-            // The update is not kept, but it is new all the same.
+            // The update is not stored, but is relayed if it is new.
             Applied::Full | Applied::PassedOn => {
                 if is_new {
                     self.pass_on(update, link, repair);
@@ -490,11 +490,11 @@ impl Channels {
                 self.delivery
                     .on_failed(&mut self.context, packet.number, failed_at, failure);
             }
-            // The answer is for a message of an earlier start of this node.
+            // The answer belongs to a message of an earlier start of this node.
             Purpose::Delivered | Purpose::Failed(_) => {}
             Purpose::State => self.on_state(packet),
             Purpose::Datagram => {
-                // The sender of a datagram waits for no answer.
+                // The sender of a datagram expects no answer.
                 let _accepted = self.hand_over(packet).is_ok();
             }
             Purpose::Message => self.on_message(link, packet),
@@ -524,8 +524,8 @@ impl Channels {
         self.context.out.push(Output::Route(Arc::new(answer)));
     }
 
-    /// A member sent its whole state of a channel: the new part is broadcast, and the member gets this node's state if it
-    /// differs.
+    /// A member sent its whole state of a channel. The new part is broadcast; if the states differ, the member gets
+    /// this node's state.
     fn on_state(&mut self, packet: &Packet) {
         let channel = &packet.channel;
         let Some(store) = self.stores.get_mut(channel) else {

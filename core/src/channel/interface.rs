@@ -9,7 +9,7 @@ use crate::time::Duration;
 use core::fmt;
 use std::sync::Arc;
 
-/// Identifies a request of an application; numbered by the adapter.
+/// Identifies a request of an application. Numbered by the adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Request(pub u64);
 
@@ -20,19 +20,19 @@ pub struct Neighbour {
     pub link: LinkId,
     /// The node at the other end.
     pub peer: NodeId,
-    /// Whether something was received on it recently.
+    /// Whether data was received on the link recently.
     pub lively: bool,
 }
 
-/// How an application opens a channel.
+/// The options with which an application opens a channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// The kind of its broadcasts.
     pub kind: Kind,
     /// Interval of anti-entropy with neighbours.
     pub interval: Duration,
-    /// Receive window: maximum number of unicast messages handed to the application that it has not consumed, in at most
-    /// [`ROOM_BYTES`]. With 0 it accepts none, and their senders get [`Failure::NoSuchChannel`].
+    /// Receive window: maximum number of unicast messages handed to the application that it has not consumed, in at
+    /// most [`ROOM_BYTES`]. With 0 the application accepts none, and their senders get [`Failure::NoSuchChannel`].
     pub room: u32,
     /// The application's own state, if the kind is [`Kind::Custom`].
     pub custom: Option<Custom>,
@@ -53,7 +53,7 @@ pub const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 pub const INTERVAL: Duration = Duration::from_secs(30);
 
 impl Options {
-    /// The default options of a kind. A custom channel without the application's state passes all updates on.
+    /// The default options of a kind. A custom channel without the application's state only relays updates.
     #[must_use]
     pub const fn of(kind: Kind) -> Self {
         Self {
@@ -85,7 +85,7 @@ pub struct Write {
     pub value: Option<Arc<[u8]>>,
 }
 
-/// Reads and writes of a map, applied together or not at all on this node's copy.
+/// Reads and writes of a map, applied to this node's copy together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
     /// Conditions by key, all of which must hold.
@@ -97,7 +97,7 @@ pub struct Transaction {
 /// An input of the machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// All open links, whenever they or their state changed.
+    /// All open links. Sent whenever the set of links or their state changed.
     Neighbours(Vec<Neighbour>),
     /// A message arrived on an open link.
     Receive {
@@ -106,14 +106,14 @@ pub enum Input {
         /// The message.
         data: Data,
     },
-    /// The answer to [`Output::Route`]: the packet goes on over this link.
+    /// The answer to [`Output::Route`]: the packet is sent on this link.
     Forward {
         /// The link.
         link: LinkId,
         /// The packet.
         packet: Arc<Packet>,
     },
-    /// The answer to [`Output::Route`]: the packet cannot go on.
+    /// The answer to [`Output::Route`]: the packet cannot be forwarded.
     Unroutable {
         /// The packet.
         packet: Arc<Packet>,
@@ -129,7 +129,7 @@ pub enum Input {
         /// Its options.
         options: Options,
     },
-    /// The application closes a channel; the node still relays it.
+    /// The application closes a channel. The node still relays the channel.
     Close {
         /// The channel.
         channel: ChannelName,
@@ -154,7 +154,7 @@ pub enum Input {
     },
     /// Send to one member.
     Send {
-        /// Repeated in the answer, which comes when the message was handed to the receiving application, or failed.
+        /// Repeated in the answer, which is given when the message was handed to the receiving application, or failed.
         request: Request,
         /// The receiver.
         to: NodeId,
@@ -162,7 +162,7 @@ pub enum Input {
         channel: ChannelName,
         /// The message.
         payload: Arc<[u8]>,
-        /// Send once, unacknowledged: the answer comes at once.
+        /// Whether to send once, unacknowledged. The answer is then given at once.
         datagram: bool,
     },
     /// The application consumed unicast messages.
@@ -184,18 +184,18 @@ impl From<Wake> for Input {
     }
 }
 
-/// The result of a request that was carried out.
+/// The result of a successful request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
     /// The channel is open.
     Opened,
     /// The broadcast was queued on all links.
     Published(UpdateId),
-    /// The update changed nothing: nothing was broadcast.
+    /// The update changed nothing, and was not broadcast.
     NoNews,
     /// The writes were applied and broadcast, as this version.
     Committed(Version),
-    /// A comparison failed, at this key: nothing was written.
+    /// The condition on this key failed, and nothing was written.
     Differs(Arc<str>),
     /// The message was handed to the receiving application.
     Delivered,
@@ -203,7 +203,7 @@ pub enum Done {
     Sent,
 }
 
-/// Why a request of an application was not carried out. State is unchanged, unless the variant says otherwise.
+/// Reasons why a request of an application failed. State is unchanged, unless the variant says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Another application of this node has the channel open.
@@ -218,7 +218,7 @@ pub enum Refusal {
     TooManyChannels,
     /// More than [`PAYLOAD_BYTES_MAX`](super::message::PAYLOAD_BYTES_MAX) bytes.
     TooLarge(usize),
-    /// Queues or the map are full; try again. Custom state was merged all the same.
+    /// The queues or the map are full; the request may be retried. Custom state was merged nevertheless.
     Full,
     /// A key is empty, too long or holds a control character.
     BadKey(Arc<str>),
@@ -284,11 +284,11 @@ impl core::error::Error for Refusal {}
 pub enum Delivery {
     /// A unicast message.
     Message {
-        /// The sender, as the nodes on the path claim.
+        /// The sender, as claimed by the nodes on the path.
         from: NodeId,
         /// The message.
         payload: Arc<[u8]>,
-        /// The message is unacknowledged.
+        /// Whether the message is unacknowledged.
         datagram: bool,
     },
     /// A broadcast message, or the new part of an update of custom state.
@@ -344,11 +344,11 @@ pub enum Output {
         /// Its result.
         result: Result<Done, Refusal>,
     },
-    /// Report a fact to people.
+    /// Report an event.
     Report(Event),
 }
 
-/// A fact for people. Never needed for correctness.
+/// A fact for users. Never needed for correctness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A channel became known.
@@ -365,14 +365,14 @@ pub enum Event {
         /// The reason.
         reason: Rejection,
     },
-    /// A message of this node failed on its path and is sent again, by another route if there is one.
+    /// A message of this node failed on its path, and is resent by another route if there is one.
     Rerouted {
         /// The receiver.
         to: NodeId,
-        /// Why it failed.
+        /// The reason.
         failure: Failure,
     },
-    /// A packet of another node could not be passed on; its sender is notified.
+    /// A packet of another node could not be forwarded; its sender is notified.
     RelayFailed {
         /// The sender.
         from: NodeId,
@@ -391,7 +391,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The event's word.
+    /// The kind of the event, as logs and metrics name it.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
@@ -415,14 +415,14 @@ impl Event {
     }
 }
 
-/// Why an item of a neighbour was rejected.
+/// Reasons why an item from a neighbour was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rejection {
-    /// A packet or broadcast that the neighbour itself made names another node, or this node, as its origin.
+    /// A packet or broadcast created by the neighbour names another node, or this node, as its origin.
     ForgedOrigin,
     /// The channel has another kind.
     OtherKind,
-    /// The node knows the maximum number of channels, or of origins.
+    /// The node knows the maximum number of channels or of origins.
     TooMany,
     /// A segment without its beginning, or a payload above its bound.
     BrokenPayload,

@@ -19,7 +19,7 @@ pub const ENTRIES_MAX: usize = 64;
 pub const KEY_BYTES_MAX: usize = 128;
 /// Maximum number of nodes that a packet passes.
 pub const HOPS_MAX: usize = 24;
-/// Maximum number of digests asked for at once.
+/// Maximum number of digests requested at once.
 pub const WANT_MAX: usize = 1_000;
 
 /// A channel's name: the rules of [`NodeId`]. Cloning is cheap.
@@ -27,10 +27,10 @@ pub const WANT_MAX: usize = 1_000;
 pub struct ChannelName(Arc<str>);
 
 impl ChannelName {
-    /// The name of this text.
+    /// Parses a channel name.
     ///
     /// # Errors
-    /// When the text breaks the rules of names.
+    /// The text breaks the rules of names.
     pub fn new(text: &str) -> Result<Self, NameError> {
         check_name(text)?;
         Ok(Self(text.into()))
@@ -65,16 +65,16 @@ impl fmt::Debug for ChannelName {
 /// The kind of a channel's broadcasts. All nodes of a mesh use one kind for one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Messages, each delivered once; the latest of each origin are kept for members that join later.
+    /// Messages, each delivered once. The latest of each origin are kept for members that join later.
     Messages,
-    /// A map from keys to values that every node holds; the later write wins.
+    /// A map from keys to values that every node holds. The latest write of a key wins.
     Map,
     /// State that the application merges itself ([`Mergeable`](super::Mergeable)).
     Custom,
 }
 
 impl Kind {
-    /// Its word in configurations, logs and answers.
+    /// The kind's name in configurations, logs and answers.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -100,11 +100,11 @@ pub struct UpdateId {
     pub origin: NodeId,
     /// The origin's epoch.
     pub epoch: u64,
-    /// Rises by one with each broadcast of the origin on the channel.
+    /// Increases by one with each broadcast of the origin on the channel.
     pub sequence: u64,
 }
 
-/// Orders the writes of a map: the greatest wins.
+/// Orders the writes of a map: the greatest version wins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     /// Above every clock the writer had seen on the channel (Lamport 1978).
@@ -113,7 +113,7 @@ pub struct Version {
     pub origin: NodeId,
     /// The writer's epoch.
     pub epoch: u64,
-    /// The writer's broadcast.
+    /// The number of the writer's broadcast.
     pub sequence: u64,
 }
 
@@ -225,32 +225,32 @@ impl Update {
 pub enum Purpose {
     /// Bytes for the application; answered by `Delivered` or `Failed`.
     Message,
-    /// Bytes for the application, unanswered: they may be lost or arrive twice.
+    /// Bytes for the application, unanswered: they may be lost or duplicated.
     Datagram,
     /// The sender's whole state of a custom channel, unanswered.
     State,
-    /// The message of this number was handed to the application.
+    /// The message of this number was handed to the receiving application.
     Delivered,
     /// The message of this number was not delivered.
     Failed(Failure),
 }
 
-/// Why a message was not delivered.
+/// Reasons why a message was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
-    /// No member of this name is known.
+    /// No member with this id is known.
     UnknownPeer,
     /// The peer is down or has left.
     PeerDown,
-    /// No path leads there.
+    /// No path leads to the receiver.
     NoRoute,
-    /// A node on the path could not pass the message on, and no other route was found in time.
+    /// A node on the path could not forward the message, and no other route was found in time.
     RelayLost,
     /// The peer has no application on the channel.
     NoSuchChannel,
     /// The receiving application, or a queue on the path, is full.
     Busy,
-    /// No answer came in time: the message may have been delivered.
+    /// No answer arrived in time; the message may have been delivered.
     TimedOut,
 }
 
@@ -283,7 +283,7 @@ impl fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
-/// A message, or its answer, that is routed from one node to another over relays.
+/// A message, or its answer, that is routed from one node to another through relays.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Packet {
     /// The sender.
@@ -294,13 +294,13 @@ pub struct Packet {
     pub epoch: u64,
     /// The sender's number for the message; an answer repeats it.
     pub number: u64,
-    /// The sender waits for no answer below this number.
+    /// The lowest number for which the sender still expects an answer.
     pub floor: u64,
     /// Its purpose.
     pub purpose: Purpose,
     /// The channel.
     pub channel: ChannelName,
-    /// The hops to avoid, then the nodes that it passed, beginning with its sender; at most [`HOPS_MAX`].
+    /// The hops to avoid, then the nodes that the packet passed, starting with its sender; at most [`HOPS_MAX`].
     pub path: Vec<NodeId>,
     /// At most [`PAYLOAD_BYTES_MAX`] bytes.
     pub payload: Arc<[u8]>,
@@ -309,15 +309,15 @@ pub struct Packet {
 /// One item of a message about channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
-    /// The sender holds this broadcast and may be asked for it (IHAVE of Plumtree).
+    /// The sender holds this broadcast, which may be requested (IHAVE of Plumtree).
     Have(UpdateId),
-    /// The sender asks for this broadcast; the link becomes eager.
+    /// The sender requests this broadcast; the link becomes eager (GRAFT of Plumtree).
     Graft(UpdateId),
     /// A broadcast.
     Update {
         /// The broadcast, with the first segment of its payload.
         update: Arc<Update>,
-        /// Anti-entropy sends it: it says nothing about the broadcast tree.
+        /// Whether anti-entropy sends it. A broadcast sent by anti-entropy is not evidence about the broadcast tree.
         repair: bool,
         /// Bytes of the payload that follow in segments.
         remaining: u32,
@@ -329,7 +329,7 @@ pub enum Item {
         /// Bytes of the payload that follow in segments.
         remaining: u32,
     },
-    /// The next segment of the payload before.
+    /// The next segment of the preceding payload.
     Segment(Arc<[u8]>),
     /// Order-free hash of the sender's state of a channel.
     Digest {
@@ -349,14 +349,14 @@ pub enum Item {
         /// The cells of the sketch.
         cells: Vec<Cell>,
     },
-    /// The sketch could not be decoded: send a larger one, or the whole state.
+    /// The sketch could not be decoded: the receiver is to send a larger one, or the whole state.
     Larger {
         /// The channel.
         channel: ChannelName,
         /// The number of cells; 0 for the whole state.
         cells: u32,
     },
-    /// Send the elements with these digests.
+    /// The receiver is to send the elements with these digests.
     Want {
         /// The channel.
         channel: ChannelName,
@@ -368,7 +368,7 @@ pub enum Item {
 /// One message about channels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Data {
-    /// Window credit: the number of further bytes of [`Data`] that may be sent in return.
+    /// Window credit: the number of further bytes of [`Data`] that the receiver may send.
     pub credit: u32,
     /// The receiver is to announce broadcasts on this link instead of sending them (PRUNE of Plumtree).
     pub prune: bool,

@@ -1,7 +1,7 @@
-//! Applications' data on the mesh: named channels, to one member and to all.
+//! Application data on the mesh: named channels, with unicast to one member and broadcast to all.
 //!
-//! [`Channels`] is a coordinator: it passes inputs to its components and the result of one component to the next. The mesh
-//! beneath ([`crate::gossip`]) decides which members are there, and the node above chooses the routes of packets.
+//! [`Channels`] is a coordinator: it passes inputs to its components, and the result of one component to the next. The
+//! mesh layer below ([`crate::gossip`]) decides the membership, and the node layer above chooses the routes of packets.
 //!
 //! | component | decides |
 //! |---|---|
@@ -13,11 +13,11 @@
 //! | `delivery` | how a message reaches one member: answers, retries, other routes |
 //! | `link_queue` | what waits on a link, and when it is sent: flow control, segments, pacing |
 //!
-//! A node relays channels that no application of its own has open, and holds their messages and maps for members that
-//! join later. Start with [`Input`] and [`Output`].
+//! A node relays channels that none of its own applications has open, and keeps their messages and maps for members
+//! that join later. Start with [`Input`] and [`Output`].
 //!
-//! Bounds: channels [`CHANNELS_MAX`], origins [`TRACKED_MAX`], messages under way [`PENDING_MAX`] and
-//! [`PENDING_BYTES_MAX`] bytes; the others stand in the components.
+//! Bounds: channels [`CHANNELS_MAX`], origins [`TRACKED_MAX`], pending messages [`PENDING_MAX`] with
+//! [`PENDING_BYTES_MAX`] bytes; the others are documented in the components.
 //!
 //! Sources: Plumtree (Leitão et al., SRDS 2007) for the tree and its repair; rateless set reconciliation (Yang et al.,
 //! SIGCOMM 2024); Lamport (CACM 1978) for the clocks of maps.
@@ -103,7 +103,7 @@ impl Channels {
         }
     }
 
-    /// Whether a mechanism is switched off, or a bug planted.
+    /// Whether a switch is on: a mechanism off, or a planted bug.
     pub(crate) const fn sabotaged(&self, switch: Switch) -> bool {
         self.context.config.sabotage.has(switch)
     }
@@ -128,7 +128,7 @@ impl Channels {
     }
 }
 
-/// Reading. None of these changes anything.
+/// Queries, without side effects.
 impl Channels {
     /// The known channels with their kind, and whether an application of this node has each open, in order.
     pub fn known(&self) -> impl Iterator<Item = (&ChannelName, Kind, bool)> + '_ {
@@ -136,7 +136,7 @@ impl Channels {
         stores.map(|(name, store)| (name, store.kind(), self.applications.has_open(name)))
     }
 
-    /// Order-free hash of a channel's state; none if this node holds none, or does not know the channel.
+    /// Order-free hash of a channel's state. None if this node holds no state, or does not know the channel.
     #[must_use]
     pub fn hash(&self, channel: &ChannelName) -> Option<u64> {
         self.stores.get(channel)?.hash()
@@ -182,7 +182,7 @@ impl Channels {
         eager.map(|(link, queue)| (*link, queue.peer()))
     }
 
-    /// The number of this node's messages without an answer.
+    /// The number of unanswered messages of this node.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.delivery.len()

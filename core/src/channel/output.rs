@@ -1,5 +1,5 @@
-//! Outputs of the machine: broadcasts to neighbours, steps of anti-entropy, deliveries to applications, and the flush of
-//! each link.
+//! Outputs of the machine: broadcasts to neighbours, steps of anti-entropy, deliveries to applications, and the flush
+//! of each link.
 
 use super::Channels;
 use super::anti_entropy::Answer;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// Broadcasts.
 impl Channels {
-    /// Makes the next broadcast of this node on a channel.
+    /// Creates the next broadcast of this node on a channel.
     pub(super) fn publish(
         &mut self,
         channel: &ChannelName,
@@ -34,7 +34,7 @@ impl Channels {
         self.broadcast(update, except);
     }
 
-    /// Passes a new broadcast on to the other neighbours. A repair says nothing about the tree.
+    /// Relays a new broadcast to the other neighbours. A repair is not evidence about the tree.
     pub(super) fn pass_on(&mut self, update: &Arc<Update>, link: LinkId, repair: bool) {
         if !repair && let Some(queue) = self.queues.get_mut(&link) {
             queue.note_first_copy();
@@ -44,7 +44,7 @@ impl Channels {
         self.broadcast(update, Some(link));
     }
 
-    /// Broadcasts the new part of a whole state that a node sent.
+    /// Broadcasts the new part of a whole state received from a node.
     pub(super) fn publish_news(
         &mut self,
         channel: &ChannelName,
@@ -76,7 +76,7 @@ impl Channels {
 
 /// Anti-entropy.
 impl Channels {
-    /// Begins an interval: compares a channel with some neighbours, and sends the application's state to one member.
+    /// Starts an interval: compares a channel with some neighbours, and sends the application's state to one member.
     pub(super) fn begin_interval(&mut self, channel: &ChannelName) {
         let lively = self.queues.iter().filter(|(_, queue)| queue.is_lively());
         let lively = lively.map(|(link, _)| *link).collect();
@@ -143,7 +143,7 @@ impl Channels {
         }
     }
 
-    /// Sends a step of reconciliation; dropped if too many wait, the next comparison begins again.
+    /// Sends a step of reconciliation. The step is dropped if too many wait; the next comparison starts over.
     pub(super) fn send_step(&mut self, link: LinkId, step: Item) {
         if let Some(queue) = self.queues.get_mut(&link)
             && queue.push_step(step)
@@ -152,7 +152,7 @@ impl Channels {
         }
     }
 
-    /// Sends the answer to a step of a neighbour, as many of its broadcasts as there is room for.
+    /// Sends the answer to a step of a neighbour, with as many of the broadcasts as fit.
     pub(super) fn send_answer(&mut self, link: LinkId, channel: &ChannelName, answer: Answer) {
         if let Some(step) = answer.step {
             self.send_step(link, step);
@@ -204,7 +204,7 @@ impl Channels {
     }
 
     /// Delivers the changes of a map, and the conflicts: writes of this node that lost against writes made without
-    /// knowing them.
+    /// knowledge of them.
     pub(super) fn deliver_changes(&mut self, channel: &ChannelName, changes: Vec<Change>) {
         let me = &self.context.me().clone();
         let silent = self.context.has(Switch::NoConflicts);
@@ -239,7 +239,7 @@ impl Channels {
         }
     }
 
-    /// Reports that something a neighbour sent was not taken.
+    /// Reports that an item from a neighbour was rejected.
     pub(super) fn reject(&mut self, link: LinkId, reason: Rejection) {
         if let Some(queue) = self.queues.get(&link) {
             let from = queue.peer().clone();

@@ -1,8 +1,8 @@
-//! Relaying of packets: how a packet goes on, and what its sender is told when it cannot.
+//! Relaying of packets: whether a packet is forwarded, and the failure reported to its sender if not.
 //!
-//! A packet names every node that it passed; each passes it on to the next hop of its own view that is not among them.
-//! The receiver answers `Delivered` or `Failed`, and so does a node that knows no route on. Answers avoid the nodes
-//! that the packet was to avoid.
+//! A packet lists every node that it passed; each node forwards it to the next hop in its own view that is not in the
+//! list. The receiver answers `Delivered` or `Failed`, and so does a node without a further route. Answers avoid the
+//! nodes that the packet was to avoid.
 
 use super::context::Context;
 use super::interface::{Event, Output};
@@ -10,14 +10,15 @@ use super::message::{Failure, HOPS_MAX, Packet, Purpose};
 use crate::identity::NodeId;
 use std::sync::Arc;
 
-/// Whether a packet can come from this neighbour: it passed the packet last, and the sender is on the path.
+/// Whether a packet can come from this neighbour: the neighbour is the last node on the path, and the sender is on the
+/// path.
 pub(super) fn is_genuine(me: &NodeId, packet: &Packet, neighbour: &NodeId) -> bool {
     packet.path.last() == Some(neighbour)
         && packet.from != *me
         && packet.path.contains(&packet.from)
 }
 
-/// The packet as this node passes it on; none if it was here before or passed too many nodes.
+/// The packet as this node forwards it; none if it was here before or passed too many nodes.
 pub(super) fn forward(me: &NodeId, packet: &Packet) -> Option<Packet> {
     if packet.path.contains(me) || packet.path.len() >= HOPS_MAX {
         return None;
@@ -44,12 +45,12 @@ pub(super) fn answer(me: &NodeId, packet: &Packet, purpose: Purpose) -> Packet {
     }
 }
 
-/// A packet that is not a pending message of this node cannot go on from here.
+/// This node cannot forward a packet that is not a pending message of its own.
 pub(super) fn on_unroutable(context: &mut Context, packet: &Packet, failure: Failure) {
     let me = &context.config.id;
     let is_answer = matches!(packet.purpose, Purpose::Delivered | Purpose::Failed(_));
     if is_answer && packet.from == *me && packet.path.len() > 1 {
-        // An excluded node may be on the only route.
+        // An excluded node may be on the only remaining route.
         let mut straight = packet.clone();
         straight.path = vec![me.clone()];
         context.out.push(Output::Route(Arc::new(straight)));
@@ -58,7 +59,7 @@ pub(super) fn on_unroutable(context: &mut Context, packet: &Packet, failure: Fai
     if packet.purpose != Purpose::Message || packet.from == *me {
         return;
     }
-    // The sender asks its own view whether the receiver is known and up; this node's may be behind.
+    // The sender checks in its own view whether the receiver is known and up, because this node's view may be outdated.
     let failure = if failure == Failure::Busy {
         Failure::Busy
     } else {

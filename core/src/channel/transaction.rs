@@ -1,4 +1,4 @@
-//! Transactions on a map: checked against this node's copy, and turned into one broadcast.
+//! Transactions on a map: checked against this node's copy, and converted to one broadcast.
 
 use super::interface::{Expected, Refusal, Transaction, Write};
 use super::message::{Body, ENTRIES_MAX, Entry, KEY_BYTES_MAX, PAYLOAD_BYTES_MAX};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Checks the form of a transaction.
 ///
 /// # Errors
-/// When a key is not allowed, a key is written twice, or the number of writes is out of bounds.
+/// A key is invalid, a key is written twice, or the number of writes is out of bounds.
 pub(super) fn check(transaction: &Transaction) -> Result<(), Refusal> {
     let keys = transaction.compare.iter().map(|(key, _)| key);
     for key in keys.chain(transaction.write.iter().map(|write| &write.key)) {
@@ -26,7 +26,7 @@ pub(super) fn check(transaction: &Transaction) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The first key of which the transaction expects something else than the map holds.
+/// The first key for which the transaction's condition does not hold in the map.
 pub(super) fn first_mismatch(map: &ReplicatedMap, transaction: &Transaction) -> Option<Arc<str>> {
     let mut compared = transaction.compare.iter();
     let mismatch = compared.find(|(key, expected)| {
@@ -46,7 +46,7 @@ pub(super) fn first_mismatch(map: &ReplicatedMap, transaction: &Transaction) -> 
 /// Checks the size of a transaction.
 ///
 /// # Errors
-/// When its values exceed one payload, or the map has no room for them.
+/// The values exceed one payload, or the map has no room for them.
 pub(super) fn check_size(map: &ReplicatedMap, transaction: &Transaction) -> Result<(), Refusal> {
     let values = transaction
         .write
@@ -62,7 +62,7 @@ pub(super) fn check_size(map: &ReplicatedMap, transaction: &Transaction) -> Resu
     Ok(())
 }
 
-/// The writes of a transaction as the body and payload of an update.
+/// Converts the writes of a transaction to the body and payload of an update.
 pub(super) fn encode(map: &ReplicatedMap, transaction: &Transaction) -> (Body, Arc<[u8]>) {
     let mut writes = transaction.write.clone();
     writes.sort_by(|one, other| one.key.cmp(&other.key));

@@ -8,7 +8,7 @@
 //!   reach the other end, which may already have a new certificate.
 //!
 //! A link that was not replaced closes shortly before a certificate expires. A link whose peer the current credentials
-//! do not trust closes after [`GRACE`](super::GRACE).
+//! do not trust closes after [`GRACE`].
 
 use super::context::{Context, Timer};
 use super::expiry::Expiry;

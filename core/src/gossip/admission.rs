@@ -1,8 +1,8 @@
-//! Admission: how many connections from unknown nodes are accepted at a time.
+//! Admission: the rate at which connections from unknown nodes are accepted.
 //!
 //! A token bucket: each connection from a node that is not yet a neighbour or a known member takes a token. The bucket
-//! holds `accept_burst` tokens and gains one each `accept_interval`. A connection without a token is refused as busy, and
-//! its dialer is referred to other members.
+//! holds `accept_burst` tokens and gains one each `accept_interval`. A connection without a token is refused as busy,
+//! and its dialer is referred to other members.
 
 use super::context::Context;
 use super::members::Members;

@@ -1,9 +1,9 @@
 //! Anti-entropy: how two views that differ become equal without sending what both hold.
 //!
-//! Each link compares order-free set hashes once it has been open for a moment, and whenever the view is quiet. A
-//! neighbour whose hash this node had a little while ago gets what changed since. Otherwise the dialer of the link sends
-//! a sketch of its view; the acceptor pushes what is missing there and asks for what is missing here. When even the
-//! largest sketch is too small, both send snapshots.
+//! The ends of each link compare order-free set hashes once the link has been open for a moment, and whenever the view
+//! is quiet. If a neighbour's hash equals a recent hash of this node, this node sends the changes since then. Otherwise
+//! the dialer of the link sends a sketch of its view; the acceptor pushes the updates that the dialer lacks and
+//! requests those that it lacks itself. If even the largest sketch is too small, both send snapshots.
 //!
 //! Bounds: [`HISTORY_MAX`] changes remembered, [`WANT_MAX`] updates requested at once, one comparison a link each
 //! [`SYNC_INTERVAL`].
@@ -20,46 +20,46 @@ use crate::time::{Duration, Instant};
 use crate::topology::publication::Key;
 use std::collections::BTreeSet;
 
-/// The most changes remembered, to bring a neighbour that is a little behind up to date.
+/// Maximum number of changes remembered, for neighbours whose view is slightly outdated.
 pub const HISTORY_MAX: usize = 256;
-/// Two reconciliations begun on one link are at least this far apart.
+/// Minimum time between the starts of two reconciliations on one link.
 const SYNC_INTERVAL: Duration = Duration::from_millis(500);
-/// The most updates requested at once; more follow in the next round.
+/// Maximum number of updates requested at once; more follow in the next round.
 const WANT_MAX: usize = 1_000;
 
-/// The state of comparing views over one link.
+/// The state of comparisons over one link.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Comparison {
     opened: Instant,
     /// Whether this node dialled the link: the dialer begins reconciliations.
     dialed: bool,
-    /// The hash that was last sent, and when.
+    /// The hash sent last, and the time.
     hash_sent: Option<(u64, Instant)>,
-    /// When a reconciliation last began.
+    /// Start of the latest reconciliation.
     synced: Option<Instant>,
-    /// When the neighbour was last sent what it was a little behind with.
+    /// Time at which recent changes were last sent to the neighbour.
     pushed: Option<Instant>,
 }
 
-/// The answer to a neighbour whose hash differs.
+/// The answer to a neighbour with a different hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Nothing now.
+    /// No answer in this step.
     None,
-    /// These updates.
+    /// Send these updates.
     Push(Vec<Key>),
-    /// The first message of a reconciliation.
+    /// Send this first message of a reconciliation.
     Sync(Sync),
-    /// This node's hash, so that the dialer begins.
+    /// Send this node's hash, so that the dialer starts a reconciliation.
     Hash,
 }
 
-/// The changes of the view, and the comparisons over one node's links.
+/// The changes of the view, and the comparisons over a node's links.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct AntiEntropy {
-    /// The latest changes: the hash of the view before each, and what changed.
+    /// The latest changes, each with the hash of the view before it.
     history: DropOldest<(u64, Key)>,
-    /// When the view last changed.
+    /// Time of the latest change of the view.
     changed: Instant,
     links: SortedMap<LinkId, Comparison>,
 }
@@ -73,7 +73,7 @@ impl AntiEntropy {
         }
     }
 
-    /// A link opens now. A reconciliation may have begun on the link that it replaces.
+    /// A link opened. A reconciliation may have started on the link that it replaces.
     pub(super) fn on_open(
         &mut self,
         context: &Context,
@@ -95,7 +95,7 @@ impl AntiEntropy {
         self.links.remove(&link);
     }
 
-    /// When a reconciliation last began on a link.
+    /// Start of the latest reconciliation on a link.
     pub(super) fn synced(&self, link: LinkId) -> Option<Instant> {
         self.links.get(&link)?.synced
     }
@@ -123,7 +123,7 @@ impl AntiEntropy {
             return false;
         };
         let interval = context.tuning().hash_interval;
-        // A view that is never quiet is compared all the same: once the link has been open for a moment, then rarely.
+        // A view that is never quiet is compared too: once the link has been open for a moment, then rarely.
         let waited = match comparison.hash_sent {
             None => comparison.has_stood(context),
             Some((_, at)) => context.now - at >= interval,
@@ -136,14 +136,14 @@ impl AntiEntropy {
         })
     }
 
-    /// The hash goes out on a link.
+    /// The hash is being sent on a link.
     pub(super) fn on_hash_sent(&mut self, context: &Context, link: LinkId) {
         if let Some(comparison) = self.links.get_mut(&link) {
             comparison.hash_sent = Some((context.topology.hash(), context.now));
         }
     }
 
-    /// The next heartbeat on a link carries the hash again.
+    /// Resets a link, so that its next heartbeat carries the hash.
     pub(super) fn forget_hash(&mut self, link: LinkId) {
         if let Some(comparison) = self.links.get_mut(&link) {
             comparison.hash_sent = None;
@@ -203,13 +203,13 @@ impl AntiEntropy {
 
 impl Comparison {
     /// Whether the link is old enough that updates broadcast at its opening have arrived. Values that its ends held
-    /// before are broadcast by no node: parts of a mesh that grew apart become equal by comparing, before the view is
-    /// quiet.
+    /// before are not broadcast: parts of a mesh that diverged become equal only by comparison, which does not wait
+    /// until the view is quiet.
     fn has_stood(&self, context: &Context) -> bool {
         context.now - self.opened >= context.tuning().quiet_after
     }
 
-    /// Whether views that are not quiet are to be compared all the same.
+    /// Whether a comparison is due although the views are not quiet.
     fn is_overdue(&self, context: &Context) -> bool {
         match self.synced {
             None => self.has_stood(context),
@@ -233,8 +233,8 @@ impl Comparison {
         })
     }
 
-    /// The neighbour's view differs, and nothing can be done about it in this step: a later heartbeat carries the hash,
-    /// even if it was sent before. The neighbour may not have been ready for it either.
+    /// The neighbour's view differs, and this step has no answer. A later heartbeat carries the hash, even if it was
+    /// sent before, because the neighbour may not have been ready for it either.
     fn send_hash_again(&mut self, context: &Context) {
         let hash = context.topology.hash();
         if self.hash_sent.is_some_and(|(sent, _)| sent == hash) {
@@ -274,7 +274,7 @@ impl AntiEntropy {
         let ours = context.topology.digests().map(|(digest, _)| digest);
         let found = difference(ours, cells).ok_or_else(|| {
             let larger = size_above(cells.len());
-            // Beyond half the view, a snapshot is smaller than the sketches that lead to it.
+            // Beyond half the view, a snapshot is smaller than the sketches needed.
             let members = context.topology.len().max(16);
             let worth = larger.filter(|size| (*size as usize) < 4 * members);
             Sync::Larger(worth.unwrap_or(0))
@@ -298,7 +298,7 @@ impl AntiEntropy {
         held::<(u64, Key)>(self.history.len()) + held::<(LinkId, Comparison)>(self.links.len())
     }
 
-    /// The view counts as changed at a time.
+    /// Sets the time of the latest change of the view.
     #[cfg(test)]
     pub(super) const fn set_changed(&mut self, at: Instant) {
         self.changed = at;
@@ -319,7 +319,7 @@ mod tests {
         (context, views)
     }
 
-    /// Adds a member to the view, as a change. Returns the hash before.
+    /// Adds a member to the view, as a change. Returns the hash before the change.
     fn change(context: &mut Context, views: &mut AntiEntropy, index: usize) -> u64 {
         let before = context.topology.hash();
         let member = learn(context, index);

@@ -1,8 +1,8 @@
-//! Bootstrap: seed addresses, which operators configured, and whether members learnt from others are dialled.
+//! Bootstrap: seed addresses configured by operators, and whether members learnt from other members are dialled.
 //!
-//! A seed address is dialled until a live member is found there. A failed dial is repeated after a wait that grows by
-//! half each time from `retry_min` to `retry_max`, with jitter; a seed whose member left or is down is dialled again
-//! after a few seconds, since a name may lead elsewhere by then.
+//! A seed address is dialled until it leads to a live member. A failed dial is repeated after a delay that grows by
+//! half each time from `retry_min` to `retry_max`, with jitter. A seed whose member left or is down is dialled again
+//! after a few seconds, because the name may then resolve to another node.
 
 use super::config::Config;
 use super::context::Context;
@@ -16,8 +16,8 @@ use crate::size::held;
 use crate::time::{Duration, Instant};
 use core::net::SocketAddr;
 
-/// About how long a seed address is left alone once its member is gone: most members that leave come back at once, and
-/// dial by themselves.
+/// Approximate pause before a seed address is dialled again once its member is gone. Most members that leave come back
+/// at once, and dial by themselves.
 const LOST_SEED_WAIT: Duration = Duration::from_secs(2);
 /// Time between two dials to seed addresses by a node that has not joined yet.
 pub(super) const JOIN_STAGGER: Duration = Duration::from_millis(250);
@@ -36,7 +36,7 @@ struct Seed {
     failures: u32,
     /// Not dialled before this time.
     next: Instant,
-    /// The address leads to this node itself.
+    /// Whether the address leads to this node itself.
     myself: bool,
 }
 
@@ -75,7 +75,7 @@ impl Bootstrap {
         }
     }
 
-    /// Adds seed addresses, or replaces all; they are dialled at once.
+    /// Adds seed addresses, or replaces all of them. They are dialled at once.
     pub(super) fn set_seeds(
         &mut self,
         context: &mut Context,
@@ -106,12 +106,12 @@ impl Bootstrap {
         (addresses.len() <= TARGETS_MAX).then_some(addresses)
     }
 
-    /// Whether members learnt from others are dialled, from now on.
+    /// Sets whether members learnt from other members are dialled.
     pub(super) const fn set_discovery(&mut self, discovery: bool) {
         self.discovery = discovery;
     }
 
-    /// Has the seed addresses looked over in the next step.
+    /// Schedules a pass over the seed addresses for the next step.
     pub(super) fn schedule_at_once(&self, context: &mut Context) {
         let at = context.at_once();
         context.timers.set(Timer::Seeds, at);
@@ -137,7 +137,7 @@ impl Bootstrap {
             seed.myself = true;
             return true;
         }
-        // The scan is for an address at which no member was found yet; the member found there is looked up.
+        // The scan finds a member at an address to which no dial has led yet. A member that was found is looked up.
         let peer = seed.peer.clone().or_else(|| {
             let mut records = context.topology.records();
             let there = records.find(|record| {
@@ -178,7 +178,7 @@ impl Bootstrap {
         let Some(seed) = self.seeds.get_mut(index) else {
             return;
         };
-        // Grows by half each time; jitter from half to one and a half.
+        // The delay grows by half each time; jitter scales it by 0.5 to 1.5.
         let mut wait = min;
         for _ in 0..seed.failures.min(32) {
             wait = (wait + wait / 2).min(max);
@@ -202,7 +202,7 @@ impl Bootstrap {
         context.timers.set_earlier(Timer::Seeds, next);
     }
 
-    /// A seed address leads to this node itself. Returns whether all do.
+    /// A seed address leads to this node itself. Returns whether all seed addresses do.
     pub(super) fn on_myself(&mut self, index: usize) -> bool {
         if let Some(seed) = self.seeds.get_mut(index) {
             seed.myself = true;
@@ -211,8 +211,8 @@ impl Bootstrap {
         self.seeds.iter().all(|seed| seed.myself)
     }
 
-    /// A member left, or is down: a seed address that led to it is tried again soon. No other node looks for a member
-    /// that left.
+    /// A member left or is down: seed addresses that led to it are dialled again soon. No other component dials a
+    /// member that left.
     pub(super) fn on_member_gone(&mut self, context: &mut Context, peer: &NodeId) {
         let led_there = |seed: &&mut Seed| seed.peer.as_ref() == Some(peer);
         for seed in self.seeds.iter_mut().filter(led_there) {
@@ -223,7 +223,7 @@ impl Bootstrap {
     }
 }
 
-/// Reading.
+/// Queries.
 impl Bootstrap {
     pub(super) const fn discovers(&self) -> bool {
         self.discovery

@@ -1,4 +1,4 @@
-//! Settings of a node: its own facts, and the timings and bounds of the protocol.
+//! Settings of a node: its identity and seed addresses, and the timings and limits of the protocol.
 
 use crate::identity::NodeId;
 use crate::link::Address;
@@ -9,26 +9,26 @@ use crate::topology::record::Content;
 /// Time between two reconciliations of edges, links and requested links.
 pub(super) const MAINTAIN_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A node's own facts and its protocol's settings.
+/// The identity of a node, and the settings of its protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The node's id, as in its certificate.
     pub id: NodeId,
-    /// The mesh's name: links to other meshes are refused.
+    /// The mesh's name. Links to other meshes are refused.
     pub mesh: String,
-    /// The epoch of this start: above the stored one, durable before the start.
+    /// The epoch of this start. It is above all stored epochs, and durable before the start.
     pub epoch: u64,
     /// Random for this start, not 0.
     pub instance: u32,
     /// The content of the node's own record.
     pub content: Content,
-    /// Addresses of members to join by.
+    /// Addresses of members through which the node joins.
     pub targets: Vec<Address>,
-    /// Whether members learnt from others are dialled; otherwise only the targets are.
+    /// Whether members learnt from other members are dialled; if false, only the targets are.
     pub discovery: bool,
-    /// Timings and bounds; every node of a mesh should have the same timings.
+    /// Timings and limits. All nodes of a mesh should have the same timings.
     pub tuning: Tuning,
-    /// Mechanisms switched off, bugs planted: nothing, outside the simulator.
+    /// Switched-off mechanisms and planted bugs; empty outside the simulator.
     pub sabotage: Sabotage,
 }
 
@@ -57,66 +57,66 @@ impl Config {
     }
 }
 
-/// Timings and bounds of the protocol.
+/// Timings and limits of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tuning {
-    /// The longest time between two heartbeats on one link.
+    /// Maximum time between two heartbeats on one link.
     pub heartbeat_interval_max: Duration,
-    /// The shortest time between two heartbeats of one node.
+    /// Minimum time between two heartbeats of one node.
     pub heartbeat_spacing: Duration,
-    /// Silence after which a neighbour is redialled on a fresh connection.
+    /// Silence after which a neighbour is redialled over a new connection.
     pub redial_after: Duration,
     /// Time between two such redials.
     pub redial_interval: Duration,
     /// Silence after which an edge is published as down.
     pub silent_after: Duration,
-    /// Age of the latest proof of life after which an unreachable member is down.
+    /// Age of the latest evidence of life after which an unreachable member is down.
     pub down_after: Duration,
-    /// How long a silent link is kept, and redialled.
+    /// Silence after which a link is removed. Until then its neighbour is redialled.
     pub silent_kept: Duration,
-    /// Smallest time between two batches on one link.
+    /// Minimum time between two batches on one link.
     pub coalesce: Duration,
-    /// Announcements wait this long, so that what the neighbour has meanwhile said need not be announced.
+    /// Delay of announcements, so that updates that the neighbour sends meanwhile are not announced to it.
     pub announce_after: Duration,
-    /// Reports wait this long at each hop, so that bursts of them (a crash of many, a heal) travel together.
+    /// Delay of reports at each hop, so that bursts of reports (many crashes, a healed partition) are sent together.
     pub report_after: Duration,
-    /// A missing announced update is asked for after this plus a uniform draw below `graft_jitter`.
+    /// Delay before a missing announced update is requested; a uniform draw below `graft_jitter` is added.
     pub graft_after: Duration,
-    /// See `graft_after`.
+    /// Maximum random addition to `graft_after`.
     pub graft_jitter: Duration,
-    /// Time between asking two announcers.
+    /// Time between the requests to two announcers.
     pub graft_interval: Duration,
-    /// Updates that arrive within this time are judged together.
+    /// Updates that arrive within this time cause one computation of reachability.
     pub judge_after: Duration,
-    /// A view unchanged for this long announces its hash.
+    /// The hash of a view that did not change for this long is announced.
     pub quiet_after: Duration,
-    /// The hash is announced at least this often on each link.
+    /// Maximum time between two hashes on one link.
     pub hash_interval: Duration,
-    /// A dial without answer counts as failed after this.
+    /// Time after which an unanswered dial counts as failed.
     pub dial_timeout: Duration,
-    /// A member that could not be dialled is passed over for this long.
+    /// Back-off from a member after a failed dial.
     pub dial_failed_for: Duration,
-    /// The first wait before a failed target is dialled again; grows by half each time, with jitter.
+    /// Delay before a failed target is dialled again; grows by half with each failure, with jitter.
     pub retry_min: Duration,
-    /// The longest such wait.
+    /// Maximum of that delay.
     pub retry_max: Duration,
-    /// A link the overlay does not need is closed after this.
+    /// Time after which a link that serves no purpose is closed.
     pub surplus_kept: Duration,
-    /// The extra random link is replaced this often.
+    /// Time after which the extra random link is replaced.
     pub random_link_interval: Duration,
-    /// Members down or gone for this long are forgotten.
+    /// Time after which members that are down or left are forgotten.
     pub forget_after: Duration,
-    /// A timer this late means that we were stopped.
+    /// A timer that fires at least this late shows that the process was paused.
     pub pause_threshold: Duration,
-    /// How long a leaving node waits for its last record to spread.
+    /// Time that a leaving node waits for its last record to spread.
     pub leave_linger: Duration,
-    /// The most links at one time.
+    /// Maximum number of links.
     pub links_max: usize,
-    /// The most members (alive, down or gone) known at one time; from 2 to [`crate::topology::MEMBERS_LIMIT`].
+    /// Maximum number of members known (alive, down or left); from 2 to [`crate::topology::MEMBERS_LIMIT`].
     pub members_max: usize,
-    /// Links accepted at once; after that one each `accept_interval`.
+    /// Number of links from unknown nodes accepted at once; one more is accepted each `accept_interval`.
     pub accept_burst: u32,
-    /// See `accept_burst`.
+    /// Time after which one more link is accepted.
     pub accept_interval: Duration,
 }
 

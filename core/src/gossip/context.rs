@@ -1,8 +1,8 @@
-//! The context of a step, which all components of the machine share: the time, the settings, one stream of random
-//! choices, one wheel of timers, the view, and the orders of the step.
+//! The context of a step, shared by all components of the machine: the time, the settings, one stream of random
+//! choices, one set of timers, the view, and the orders of the step.
 //!
-//! The view and the timers are shared because each is one index over the whole machine. A [`Timer`] belongs to the
-//! component that names it; the view is written by dissemination, the failure detector and the self record alone.
+//! The view and the timers are shared because each is one index over the whole machine. A [`Timer`](super::timer::Timer) belongs to the
+//! component that defines it. Only dissemination, the failure detector and the self record write the view.
 
 use super::config::{Config, Tuning};
 use super::event::Event;
@@ -15,14 +15,14 @@ use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
 use crate::topology::{Handle, Topology};
 
-/// The shared state that components work with.
+/// The state that components share.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Context {
     /// The time of the current step.
     pub(super) now: Instant,
-    /// The settings, which do not change.
+    /// The settings, which are constant.
     pub(super) config: Config,
-    /// The node's own place in its view.
+    /// The node's own handle in its view.
     pub(super) me: Handle,
     pub(super) random: Random,
     pub(super) timers: Timers,
@@ -32,7 +32,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// The context of a node with these settings, which knows no member but itself by name.
+    /// The context of a node with these settings, which knows no other member.
     pub(super) fn new(config: Config, seed: u64, now: Instant) -> Self {
         let mut topology = Topology::new(config.tuning.members_max.max(2), config.sabotage);
         let me = topology
@@ -54,7 +54,7 @@ impl Context {
         &self.config.tuning
     }
 
-    /// Whether a mechanism is switched off, or a bug planted.
+    /// Whether a switch is on: a mechanism off, or a planted bug.
     pub(super) const fn has(&self, switch: Switch) -> bool {
         self.config.sabotage.has(switch)
     }
@@ -64,12 +64,12 @@ impl Context {
         self.now + duration
     }
 
-    /// The soonest time at which a timer set in this step can be due.
+    /// The earliest time at which a timer set in this step may be due.
     pub(super) fn at_once(&self) -> Instant {
         self.after(Duration::from_nanos(1))
     }
 
-    /// The id of a member, unless its place in the view was freed.
+    /// The id of a member, unless its slot in the view was freed.
     pub(super) fn id_of(&self, member: Handle) -> Option<NodeId> {
         self.topology.id_at(member).cloned()
     }
@@ -79,7 +79,7 @@ impl Context {
         self.out.push(Output::Report(event));
     }
 
-    /// Reports an event about a member, unless its place in the view was freed.
+    /// Reports an event about a member, unless its slot in the view was freed.
     pub(super) fn report_of(&mut self, member: Handle, event: impl FnOnce(NodeId) -> Event) {
         if let Some(id) = self.id_of(member) {
             self.report(event(id));

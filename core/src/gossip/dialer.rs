@@ -5,8 +5,8 @@
 //!     └──────adapter: failed, time-out, refused, or the connection closed──► (ended)
 //! ```
 //!
-//! The purpose of a dial decides what its end leads to; that is up to the machine. Bounds: [`DIALS_MAX`] dials, and one
-//! back-off a member.
+//! The machine decides what follows the end of a dial, by the dial's purpose. Bounds: [`DIALS_MAX`] dials, and one
+//! back-off for each member.
 
 use super::context::Context;
 use super::interface::Output;
@@ -17,15 +17,15 @@ use crate::time::{Duration, Instant};
 use crate::topology::Handle;
 use std::collections::BTreeMap;
 
-/// The most dials in progress at one time.
+/// Maximum number of dials in progress.
 pub const DIALS_MAX: usize = 32;
 
 /// The reason of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// A seed address, to join or to find a part of the mesh that split off: index into the seed addresses.
+    /// A seed address, to join or to find a split-off part of the mesh; index into the seed addresses.
     Seed(usize),
-    /// An address that a refusal named.
+    /// An address named in a refusal.
     Referral,
     /// A ring neighbour.
     Ring,
@@ -35,7 +35,7 @@ pub(super) enum Purpose {
     Probe,
     /// The extra random link.
     RandomLink,
-    /// A member to which applications' data asks for a link.
+    /// A member to which applications need a link.
     Requested,
     /// A neighbour whose open link a new connection replaces.
     Renewal,
@@ -46,9 +46,9 @@ pub(super) enum Purpose {
 pub(super) struct Dial {
     purpose: Purpose,
     address: Address,
-    /// The expected peer; after the connection, the peer that answered.
+    /// The expected peer; once connected, the peer that answered.
     peer: Option<Handle>,
-    /// The connection, once there is one, and the session that this node proposed on it.
+    /// The connection, once established, and the session that this node proposed on it.
     connection: Option<(LinkId, u32)>,
     started: Instant,
 }
@@ -71,11 +71,11 @@ impl Dial {
     }
 }
 
-/// A pause in dialling one member.
+/// A back-off from one member.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct BackOff {
     until: Instant,
-    /// Failed dials in a row.
+    /// Number of consecutive failed dials.
     failures: u32,
 }
 
@@ -83,14 +83,14 @@ struct BackOff {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Dialer {
     dials: BTreeMap<DialId, Dial>,
-    /// The number of dials ever begun.
+    /// Number of dials ever started.
     begun: u64,
     back_offs: BTreeMap<Handle, BackOff>,
 }
 
 /// Dials.
 impl Dialer {
-    /// Begins a dial, unless too many are in progress.
+    /// Starts a dial, unless too many are in progress.
     pub(super) fn begin(
         &mut self,
         context: &mut Context,
@@ -120,14 +120,14 @@ impl Dialer {
         context.timers.set(Timer::Dial(dial), at);
     }
 
-    /// Gives every dial its whole time again, after a pause of this node.
+    /// Restarts the timeout of every dial, after a pause of this node.
     pub(super) fn restart_time_outs(&self, context: &mut Context) {
         for dial in self.dials.keys() {
             self.set_time_out(context, *dial);
         }
     }
 
-    /// A dial led to a connection with a peer; this node proposes a session on it.
+    /// A dial is connected to a peer; this node proposes a session on the connection.
     pub(super) fn connected(&mut self, dial: DialId, link: LinkId, peer: Handle, session: u32) {
         if let Some(attempt) = self.dials.get_mut(&dial) {
             attempt.connection = Some((link, session));
@@ -159,7 +159,8 @@ impl Dialer {
 
 /// Back-off.
 impl Dialer {
-    /// Backs off from a member after a failed dial: twice as long after a second failure, four times from the third on.
+    /// Backs off from a member after a failed dial, for `dial_failed_for`; twice as long after the second consecutive
+    /// failure, four times from the third on.
     pub(super) fn back_off(&mut self, context: &Context, member: Handle) {
         let base = context.tuning().dial_failed_for;
         let entry = self.back_offs.entry(member).or_default();
@@ -167,7 +168,7 @@ impl Dialer {
         entry.failures = entry.failures.saturating_add(1);
     }
 
-    /// Backs off from a member until a time; its failures stay.
+    /// Backs off from a member until a time. Its count of failures is unchanged.
     pub(super) fn back_off_until(&mut self, member: Handle, until: Instant) {
         self.back_offs.entry(member).or_default().until = until;
     }
@@ -183,13 +184,13 @@ impl Dialer {
     }
 }
 
-/// Reading.
+/// Queries.
 impl Dialer {
     pub(super) fn get(&self, dial: DialId) -> Option<&Dial> {
         self.dials.get(&dial)
     }
 
-    /// The dial whose handshake goes over a connection.
+    /// The dial whose handshake uses a connection.
     pub(super) fn over(&self, link: LinkId) -> Option<DialId> {
         let mut dials = self.dials.iter();
         dials
@@ -213,7 +214,7 @@ impl Dialer {
         dials.filter(move |dial| dial.peer == Some(member))
     }
 
-    /// The number of dials to a member in progress.
+    /// The number of dials in progress to a member.
     pub(super) fn attempts(&self, member: Handle) -> usize {
         self.to(member).count()
     }
@@ -227,7 +228,7 @@ impl Dialer {
         dials.any(|dial| dial.purpose == Purpose::Seed(index))
     }
 
-    /// Whether a dial to a member began less than this long ago.
+    /// Whether a dial to a member started less than this long ago.
     pub(super) fn is_dialing_since(
         &self,
         context: &Context,
@@ -238,19 +239,19 @@ impl Dialer {
         dials.any(|dial| context.now - dial.started < patience)
     }
 
-    /// Whether any dial began less than this long ago.
+    /// Whether any dial started less than this long ago.
     pub(super) fn has_begun_since(&self, context: &Context, duration: Duration) -> bool {
         let mut dials = self.dials.values();
         dials.any(|dial| context.now - dial.started < duration)
     }
 
-    /// Whether a neighbour is in the handshake of a connection that replaces its open link.
+    /// Whether the handshake of a connection that replaces the open link to a neighbour is in progress.
     pub(super) fn is_renewing(&self, member: Handle) -> bool {
         self.to(member)
             .any(|dial| dial.purpose == Purpose::Renewal && dial.connection.is_some())
     }
 
-    /// The highest session that this node proposed in a handshake in progress with a member.
+    /// The highest session that this node proposed to a member in a handshake in progress.
     pub(super) fn session(&self, member: Handle) -> Option<u32> {
         let connections = self.to(member).filter_map(|dial| dial.connection);
         connections.map(|(_, session)| session).max()

@@ -1,10 +1,10 @@
-//! Dissemination: how an update reaches all members: at once along a tree, announced on the other links, repaired on
-//! demand.
+//! Dissemination: spreads an update to all members. An update is sent at once along a tree, announced on other links,
+//! and repaired on demand.
 //!
-//! Plumtree (Leitão et al., SRDS 2007) over the overlay, with one tree for the whole mesh: an eager link carries values,
-//! a lazy link only their names. A value received twice prunes the link on which it came last; a value that is announced
-//! and not received grafts the link that announced it. A graft waits a little and draws a jitter, since otherwise a
-//! whole subtree grafts at once.
+//! Plumtree (Leitão et al., SRDS 2007) over the overlay, with one tree for the whole mesh. An eager link carries
+//! values; a lazy link carries only their names. A value received twice prunes the link that delivered the second copy.
+//! A value that is announced and not received grafts the link that announced it. A graft is delayed by a jitter,
+//! because otherwise a whole subtree would graft at once.
 //!
 //! Bounds: [`MISSING_MAX`] announced updates awaited, with [`ANNOUNCERS_MAX`] announcers each.
 
@@ -27,16 +27,17 @@ use crate::topology::{Applied, Batch, Handle};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The most announced updates awaited at one time; more announcements are left to anti-entropy.
+/// Maximum number of announced updates awaited; further announcements are left to anti-entropy.
 pub const MISSING_MAX: usize = 1_024;
-/// The most announcers remembered for each.
+/// Maximum number of announcers kept for each.
 pub const ANNOUNCERS_MAX: usize = 8;
-/// More announcements of records than this waiting on one link say no more than a hash does: many members join at once.
+/// Maximum number of record announcements waiting on one link. Beyond it, many members are joining, and a hash conveys
+/// the same.
 const NAMES_MAX: usize = 48;
-/// More announcements of reports than this, too: a report that comes late, since the tree ends before a member, may be a
-/// false death.
+/// Maximum number of report announcements waiting on one link. It is higher, because a late report at a member that the
+/// tree does not reach may cause a false death.
 const REPORT_NAMES_MAX: usize = 512;
-/// Reports are announced this long after they went out on the tree.
+/// Delay between sending a report along the tree and announcing it.
 const REPORT_ANNOUNCED_AFTER: Duration = Duration::from_millis(100);
 
 /// An announced update that has not arrived.
@@ -46,29 +47,29 @@ struct Missing {
     announcers: Vec<LinkId>,
 }
 
-/// A record that was merged into the view.
+/// A record merged into the view.
 #[derive(Clone, Debug)]
 pub(super) struct Merged {
     /// The outcome in the view.
     pub(super) applied: Applied,
-    /// The key under which the view holds it.
+    /// The key of the record in the view.
     pub(super) key: Key,
     /// The hash of the view before.
     pub(super) before: u64,
-    /// The record that was held before.
+    /// The record held before.
     pub(super) replaced: Option<Arc<Record>>,
     pub(super) record: Arc<Record>,
 }
 
 impl Merged {
-    /// Whether it is of a later start than the record held before, or the first.
+    /// Whether the record is of a later start than the record held before, or the first.
     pub(super) fn is_reborn(&self) -> bool {
         let theirs = self.record.rank();
         let held = self.replaced.as_ref().map(|held| held.rank());
         held.is_none_or(|held| (held.epoch, held.instance) < (theirs.epoch, theirs.instance))
     }
 
-    /// Whether its content differs from that of the record held before.
+    /// Whether the record's content differs from that of the record held before.
     pub(super) fn is_updated(&self) -> bool {
         let held = self.replaced.as_ref();
         held.is_some_and(|held| held.content() != self.record.content())
@@ -78,15 +79,15 @@ impl Merged {
 /// The outcome of a received record.
 #[derive(Clone, Debug)]
 pub(super) enum Received {
-    /// It is of this node's own id.
+    /// The record is under this node's own id.
     Own,
-    /// It was merged into the view.
+    /// The record was merged into the view.
     Merged(Merged),
-    /// It was not merged.
+    /// The record was not merged.
     Unmerged(Unmerged),
 }
 
-/// Why a received value was not merged.
+/// Reasons why a received value was not merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unmerged {
     /// A counter is above the allowed maximum.
@@ -95,7 +96,7 @@ pub(super) enum Unmerged {
     TooMany,
 }
 
-/// The broadcast tree at one node, and what it awaits from it.
+/// The broadcast tree at one node, and the updates awaited from it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Dissemination {
     /// Whether each link is eager, in the order of [`Links`](super::links::Links).
@@ -122,7 +123,7 @@ impl Dissemination {
         self.eager.insert(link, eager);
     }
 
-    /// A link is gone. Returns whether it was eager.
+    /// A link was removed. Returns whether it was eager.
     pub(super) fn on_closed(&mut self, link: LinkId) -> bool {
         self.eager.remove(&link) == Some(true)
     }
@@ -133,14 +134,14 @@ impl Dissemination {
         }
     }
 
-    /// Makes a link lazy that carries nothing now. Returns whether it was eager.
+    /// Makes a link lazy if it carries no traffic. Returns whether it was eager.
     pub(super) fn cut(&mut self, link: LinkId) -> bool {
         let eager = self.eager.get_mut(&link);
         eager.is_some_and(core::mem::take)
     }
 
-    /// An eager link is gone: the next update floods over all links that are alive, and what arrives twice prunes again.
-    /// That costs a few copies once; waiting for announcements would cost every update until then a graft.
+    /// An eager link was removed: the next update floods over all live links, and duplicates prune them again. Flooding
+    /// costs a few copies once; relying on announcements would cost a graft for every update until then.
     pub(super) fn flood(&mut self, is_alive: impl Fn(LinkId) -> bool) {
         for (link, eager) in self.eager.iter_mut() {
             *eager |= is_alive(*link);
@@ -151,15 +152,15 @@ impl Dissemination {
         self.eager.get(&link) == Some(&true)
     }
 
-    /// Whether each link is eager, in order of the links.
+    /// Whether each link is eager, in the order of the links.
     pub(super) fn iter(&self) -> impl Iterator<Item = (LinkId, bool)> {
         self.eager.iter().map(|(link, eager)| (*link, *eager))
     }
 
-    /// When an update goes out that is broadcast now.
+    /// The time at which a broadcast update is sent.
     pub(super) fn schedule(context: &Context, key: Key) -> Schedule {
         let tuning = context.tuning();
-        // Reports take their time along the tree: announced at once, they would be requested in vain.
+        // A report takes time along the tree: if it were announced at once, it would be requested needlessly.
         let (wait, names_max) = match key {
             Key::Record(_) => (tuning.announce_after, NAMES_MAX),
             Key::EdgeReport(_) => (REPORT_ANNOUNCED_AFTER, REPORT_NAMES_MAX),
@@ -171,9 +172,9 @@ impl Dissemination {
         }
     }
 
-    /// Takes note of what a link brought by broadcast. Returns whether it was new, and whether another link had brought
-    /// the very same before. A value that came by anti-entropy, or twice on one link (a snapshot and a broadcast
-    /// crossing), says nothing about the tree.
+    /// Notes a value received by broadcast. Returns whether the value was new, and whether another link had delivered
+    /// the same value before. A value received by anti-entropy, or twice on one link (a snapshot and a broadcast
+    /// crossing), is not evidence about the tree.
     pub(super) fn weigh(&mut self, key: Key, applied: Applied, link: LinkId) -> (bool, bool) {
         match applied {
             Applied::Newer => {
@@ -208,12 +209,12 @@ impl Dissemination {
         }
     }
 
-    /// A newer value came by anti-entropy.
+    /// A newer value was received by anti-entropy.
     pub(super) fn clear_provenance(&mut self, key: Key) {
         self.set_provenance(key, Provenance::default());
     }
 
-    /// The place of a member is free.
+    /// The slot of a member was freed.
     pub(super) fn forget(&mut self, member: Handle) {
         for key in [Key::Record(member), Key::EdgeReport(member)] {
             self.missing.remove(&key);
@@ -224,7 +225,7 @@ impl Dissemination {
 
 /// Merging into the view.
 impl Dissemination {
-    /// The place of an id in the view, made if the id is new; none when the view is full.
+    /// The handle of an id, assigned if the id is new; none if the view is full.
     pub(super) fn place_of(context: &mut Context, id: &NodeId) -> Option<Handle> {
         context.topology.intern(id)
     }
@@ -263,7 +264,7 @@ impl Dissemination {
     /// Whether a report is well formed, and its counters leave room for its reporter to refute others.
     ///
     /// # Errors
-    /// If it is not.
+    /// The report is malformed, or its counters are too high.
     pub(super) fn check_report(aged: &AgedReport) -> Result<(), Unmerged> {
         let report = &aged.report;
         if report.epoch.max(report.version) > COUNTER_MAX || aged.ages.len() != report.edges.len() {
@@ -272,8 +273,8 @@ impl Dissemination {
         Ok(())
     }
 
-    /// Merges the report of another member. Returns the outcome, the key under which the view holds it, and the hash of
-    /// the view before.
+    /// Merges the report of another member. Returns the outcome, the key of the report in the view, and the hash of the
+    /// view before.
     ///
     /// # Errors
     /// If the view is full.
@@ -309,7 +310,7 @@ fn has_room(record: &Record) -> bool {
     rank.epoch.max(rank.version).max(rank.incarnation) <= COUNTER_MAX
 }
 
-/// A received record as a planted bug alters it, if one does.
+/// A received record, altered if a planted bug is on.
 fn sabotaged(
     config: &Config,
     now: Instant,
@@ -332,7 +333,7 @@ fn sabotaged(
 
 /// Announcements and grafts.
 impl Dissemination {
-    /// The view changed under a key: an announced update may have arrived.
+    /// The view changed at a key: an awaited update may have arrived.
     pub(super) fn on_changed(&mut self, context: &mut Context, key: Key) {
         if let Some(missing) = self.missing.get(&key)
             && context.topology.holds(&missing.id)
@@ -342,7 +343,7 @@ impl Dissemination {
         }
     }
 
-    /// A neighbour announced updates. Those that the view holds are handed to `held`, the others are awaited.
+    /// A neighbour announced updates. Updates that the view holds are passed to `held`; the others are awaited.
     pub(super) fn on_announced(
         &mut self,
         context: &mut Context,
@@ -379,7 +380,7 @@ impl Dissemination {
             if full {
                 continue;
             }
-            // One draw for the whole message: what was announced together is requested together.
+            // One draw for the whole message, so that updates announced together are requested together.
             let tuning = &context.config.tuning;
             let jitter =
                 *wait.get_or_insert_with(|| context.random.duration_below(tuning.graft_jitter));
@@ -393,8 +394,8 @@ impl Dissemination {
         }
     }
 
-    /// An announced update has not arrived. Returns the next link that announced it and that is alive, and its name: the
-    /// link is eager from now on.
+    /// An announced update has not arrived. Returns the next live link that announced it, and the update's name. The
+    /// link becomes eager.
     pub(super) fn on_missing(
         &mut self,
         context: &mut Context,
@@ -418,8 +419,8 @@ impl Dissemination {
         None
     }
 
-    /// A neighbour requests updates, since it did not receive them: the link is eager from now on. Returns the updates
-    /// that the view holds.
+    /// A neighbour requests updates that it did not receive; the link becomes eager. Returns the updates that the view
+    /// holds.
     pub(super) fn on_graft(
         &mut self,
         context: &Context,
@@ -453,7 +454,7 @@ impl Dissemination {
             + held::<(Handle, Provenance)>(self.report_provenance.len())
     }
 
-    /// Awaits nothing.
+    /// Drops all awaited updates.
     #[cfg(test)]
     pub(super) fn clear_missing(&mut self) {
         self.missing.clear();

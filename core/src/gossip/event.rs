@@ -1,21 +1,21 @@
-//! Events: facts about the mesh for people, in logs and metrics. No behaviour depends on one.
+//! Events: facts about the mesh for users, in logs and metrics. No behaviour depends on an event.
 
 use crate::identity::NodeId;
 use crate::link::{Address, LinkId};
 use crate::time::Duration;
 use crate::topology::record::ContentError;
 
-/// A fact for people: logs, metrics, a watching user. Never needed for correctness.
+/// A fact for users: logs, metrics, live views. Never needed for correctness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A member is known for the first time, or again after it was down, or restarted.
+    /// A member became alive: it is new, returned after it was down, or restarted.
     PeerUp {
         /// The member.
         id: NodeId,
         /// Its epoch.
         epoch: u64,
     },
-    /// No path leads to a member for now; it may be declared down.
+    /// No path leads to a member; the member may be declared down.
     PeerSuspected {
         /// The member.
         id: NodeId,
@@ -40,7 +40,7 @@ pub enum Event {
         /// The member.
         id: NodeId,
     },
-    /// A member that was down or had left for long is forgotten.
+    /// A member that was down or had left for `forget_after` is forgotten.
     PeerForgotten {
         /// The member.
         id: NodeId,
@@ -49,35 +49,35 @@ pub enum Event {
     LinkUp {
         /// The neighbour.
         peer: NodeId,
-        /// Which link.
+        /// The link.
         link: LinkId,
         /// Whether this node dialled it.
         dialed: bool,
     },
-    /// A link is gone.
+    /// A link ended.
     LinkDown {
         /// The neighbour.
         peer: NodeId,
-        /// Which link.
+        /// The link.
         link: LinkId,
-        /// Why.
+        /// The reason.
         reason: LinkEnd,
     },
     /// A dial failed or was refused.
     DialFailed {
-        /// Where to.
+        /// The address.
         address: Address,
-        /// Why, for people.
+        /// The reason, for users.
         reason: String,
-        /// When it will be tried again, counted from now; none if it will not by itself.
+        /// The time until the next attempt; none if no attempt is scheduled.
         retry_in: Option<Duration>,
     },
-    /// The address is that of this node itself; it is not dialled again.
+    /// The address leads to this node itself; it is not dialled again.
     DialedMyself {
         /// The address.
         address: Address,
     },
-    /// The peer at an address is not who it should be.
+    /// The peer at an address is not the expected member.
     WrongPeer {
         /// The address.
         address: Address,
@@ -86,15 +86,15 @@ pub enum Event {
         /// The peer that answered.
         found: NodeId,
     },
-    /// All of this node's links fell silent at once: it accuses no member until one is heard.
+    /// All links of this node fell silent at once: the node publishes no accusations for one second.
     Isolated,
-    /// A link was heard again.
+    /// A link of an isolated node was heard again.
     Rejoined,
-    /// Another, newer machine runs under our id: we stopped. Give one of the two another id.
+    /// Another, newer machine runs under this node's id: this node stopped. One of the two needs another id.
     NameTaken {
-        /// The other's epoch.
+        /// The other machine's epoch.
         epoch: u64,
-        /// The other's instance.
+        /// The other machine's instance.
         instance: u32,
     },
     /// A neighbour sent a record under this node's id that the node did not publish; the node published over it.
@@ -102,7 +102,7 @@ pub enum Event {
         /// The neighbour that sent it.
         from: NodeId,
     },
-    /// A message of a neighbour was rejected.
+    /// A message from a neighbour was rejected.
     Rejected {
         /// The neighbour.
         from: NodeId,
@@ -111,12 +111,12 @@ pub enum Event {
     },
     /// The announced content exceeds a limit; the previous content stays in effect.
     AnnounceRejected {
-        /// The bound.
+        /// The limit.
         why: ContentError,
     },
-    /// This node was stopped for this long, or its clock jumped; all silence timers start again.
+    /// This node was paused, or its clock jumped; all silence timers restart.
     Paused {
-        /// How long.
+        /// The duration of the pause.
         late: Duration,
     },
 }
@@ -148,7 +148,7 @@ impl Event {
         }
     }
 
-    /// The member that the event is about, if it is about one.
+    /// The member that the event is about, if any.
     #[must_use]
     pub const fn subject(&self) -> Option<&NodeId> {
         match self {
@@ -184,32 +184,32 @@ pub enum LinkEnd {
     PeerClosed,
     /// The peer left the mesh.
     PeerLeft,
-    /// It broke.
+    /// The connection broke.
     Lost,
-    /// Nothing was heard on it for long.
+    /// The link was silent for too long.
     Silent,
     /// The peer broke the protocol.
     Protocol,
-    /// One of the two certificates ends.
+    /// One of the two certificates expires.
     Expired,
-    /// One of the two certificates is trusted no longer.
+    /// One of the two certificates is not trusted any more.
     Untrusted,
-    /// This node leaves, or gave its id up.
+    /// This node leaves the mesh, or gave up its id.
     Leaving,
 }
 
-/// Why a message of a neighbour was rejected.
+/// Reasons why a message from a neighbour was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rejection {
-    /// The link was not established yet.
+    /// The link is not established yet.
     BeforeHello,
-    /// A message that may come only first came later.
+    /// A handshake message arrived after the handshake.
     SecondHello,
-    /// The record in the handshake is not that of the certificate's holder.
+    /// The record in the handshake does not belong to the id in the certificate.
     WrongRecord,
     /// A counter above the allowed maximum.
     CounterTooHigh,
-    /// A bound on members, edges or requests was hit.
+    /// A limit on members, edges or requests is reached.
     TooMany,
     /// A report under the id of this node that the node did not publish.
     ForgedReport,

@@ -1,8 +1,8 @@
 //! Handshakes: how two nodes agree on one connection.
 //!
-//! The dialer sends a `Hello`, the acceptor answers `Welcome` or `Refuse`. Connections between one pair are ordered by
-//! session, then by the dialer's id; the highest wins on both ends. A dialer proposes a session above all it knows with
-//! the peer, so a new dial replaces a stalled connection.
+//! The dialer sends a `Hello`, and the acceptor answers `Welcome` or `Refuse`. Connections between the same two nodes
+//! are ordered by session, then by the dialer's id; the highest wins on both ends. A dialer proposes a session above
+//! all sessions it knows with the peer, so a new dial replaces a stalled connection.
 //!
 //! ```text
 //!   dialled ──Hello──► AwaitsWelcome ──Welcome──► (an open link)
@@ -25,9 +25,9 @@ use crate::topology::Handle;
 use crate::topology::record::Record;
 use std::sync::Arc;
 
-/// A connection whose handshake takes longer is closed.
+/// Time after which a connection in the handshake is closed.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most handshakes at one time, beside the links; further connections are closed at once.
+/// Maximum number of handshakes in progress, in addition to the links. Further connections are closed at once.
 const HANDSHAKES_MAX: usize = 1_024;
 
 /// A handshake in progress.
@@ -56,7 +56,8 @@ pub(super) struct Handshakes {
 }
 
 impl Handshakes {
-    /// A peer connected; it is to send a `Hello`. With `links` beside them, further handshakes than [`HANDSHAKES_MAX`] are refused.
+    /// A peer connected and must send a `Hello`. The connection is closed if `links` and the handshakes in progress
+    /// together reach `links_max` plus [`HANDSHAKES_MAX`].
     pub(super) fn accept(
         &mut self,
         context: &mut Context,
@@ -78,7 +79,7 @@ impl Handshakes {
         context.timers.set(Timer::Handshake(link), at);
     }
 
-    /// This node connected to a peer: sends a `Hello` with the node's `own` record, and proposes a session.
+    /// This node connected to a peer: sends a `Hello` with the node's `own` record that proposes a session.
     pub(super) fn greet(
         &mut self,
         context: &mut Context,
@@ -104,7 +105,7 @@ impl Handshakes {
         });
     }
 
-    /// Answers a `Hello` that is accepted.
+    /// Accepts a `Hello`.
     pub(super) fn welcome(context: &mut Context, link: LinkId, hello: &Hello, own: &Arc<Record>) {
         let welcome = Welcome {
             version: version(hello),
@@ -118,7 +119,7 @@ impl Handshakes {
         });
     }
 
-    /// Answers a `Hello` that is not accepted, and closes the connection.
+    /// Refuses a `Hello`, and closes the connection.
     pub(super) fn refuse(&mut self, context: &mut Context, link: LinkId, refusal: Refusal) {
         self.end(context, link);
         context.out.push(Output::Send {
@@ -128,7 +129,7 @@ impl Handshakes {
         context.out.push(Output::Close { link });
     }
 
-    /// Ends a handshake; its connection is a link, or gone.
+    /// Ends a handshake; its connection has become a link, or is closed.
     pub(super) fn end(&mut self, context: &mut Context, link: LinkId) -> Option<Handshake> {
         let handshake = self.pending.remove(&link)?;
         context.timers.cancel(&Timer::Handshake(link));
@@ -139,7 +140,7 @@ impl Handshakes {
         self.pending.get(&link)
     }
 
-    /// Whether a handshake is in progress that this node began with a member.
+    /// Whether a handshake that this node dialled is in progress with a member.
     pub(super) fn is_greeting(&self, member: Handle) -> bool {
         let mut proposed = self.pending.values().filter_map(Handshake::proposed);
         proposed.any(|(peer, _)| peer == member)
@@ -159,12 +160,12 @@ impl Handshakes {
     }
 }
 
-/// The protocol version of a link that begins with this `Hello`.
+/// The protocol version of a link for this `Hello`.
 pub(super) fn version(hello: &Hello) -> u32 {
     hello.version_max.min(VERSION_MAX)
 }
 
-/// A refusal that gives a reason alone.
+/// A refusal with only a reason.
 pub(super) const fn refusal(reason: RefusalReason) -> Refusal {
     Refusal {
         reason,
@@ -175,8 +176,8 @@ pub(super) const fn refusal(reason: RefusalReason) -> Refusal {
     }
 }
 
-/// Why a `Hello` is refused for what it says of its sender, if it is. `own` is this node's record; a node that is
-/// `closing` refuses all.
+/// The reason to refuse a `Hello` because of its sender's data, if any. `own` is this node's record. A node that is
+/// `closing` refuses every `Hello`.
 pub(super) fn objection(
     context: &Context,
     peer: &NodeId,
@@ -200,13 +201,14 @@ pub(super) fn objection(
         if hello.record.rank().instance == own.rank().instance {
             return Some(refusal(RefusalReason::Myself));
         }
-        // Another machine under the node's id: it takes a higher epoch or stops. This node hears of that from others.
+        // Another machine uses the node's id: it takes a higher epoch or stops. This node learns of that from other
+        // nodes.
         return Some(Refusal {
             yours: Some(Arc::clone(own)),
             ..refusal(RefusalReason::NameTaken)
         });
     }
-    // Also the record of a member that was forgotten: it would outrank the new one unseen.
+    // The record of a forgotten member counts too: it would outrank the new record unnoticed.
     let slot = context.topology.handle(peer);
     let known = slot.and_then(|member| context.topology.slot(member)?.record)?;
     let (held, theirs) = (known.rank(), hello.record.rank());
@@ -216,7 +218,7 @@ pub(super) fn objection(
     })
 }
 
-/// Why a `Hello` of this node was refused, for people.
+/// The reason why a `Hello` of this node was refused, as shown to users.
 pub(super) fn explain(context: &Context, refusal: &Refusal) -> String {
     match refusal.reason {
         RefusalReason::Busy => "is busy; it named other members".to_owned(),
@@ -237,7 +239,7 @@ pub(super) fn explain(context: &Context, refusal: &Refusal) -> String {
     }
 }
 
-/// Whether a newer machine under this node's own id greets it; `own` is this node's record.
+/// Whether the peer is a newer machine with this node's id; `own` is this node's record.
 pub(super) fn is_successor(peer: &NodeId, record: &Record, own: &Record) -> bool {
     let (held, theirs) = (own.rank(), record.rank());
     peer == own.id()
@@ -245,7 +247,7 @@ pub(super) fn is_successor(peer: &NodeId, record: &Record, own: &Record) -> bool
         && (theirs.epoch, theirs.instance) > (held.epoch, held.instance)
 }
 
-/// Whether a record is of a later start of a member than the record that this view holds.
+/// Whether a record is of a later start of a member than the record in this view.
 pub(super) fn is_later_start(context: &Context, member: Handle, record: &Record) -> bool {
     let slot = context.topology.slot(member);
     let known = slot.and_then(|slot| slot.record).map(|held| held.rank());

@@ -1,4 +1,4 @@
-//! Incoming connections and messages, and what the components make of them.
+//! Incoming connections and messages, and the reactions of the components to them.
 
 use super::admission;
 use super::anti_entropy::{Answer, AntiEntropy};
@@ -22,7 +22,7 @@ use crate::topology::{Applied, Handle};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A node that found the mesh learns within this time what any member knows of its past.
+/// Time within which a node that found the mesh learns everything that the members know of its past.
 const ECHO_TIME: Duration = Duration::from_secs(2);
 
 /// Connections and handshakes.
@@ -37,7 +37,7 @@ impl Gossip {
             self.context.out.push(Output::Close { link });
             return;
         };
-        // The expected member may have been forgotten since the dial began: then any peer is as good.
+        // The expected member may have been forgotten since the dial began: any peer is then accepted.
         let expected = attempt.peer().and_then(|peer| self.context.id_of(peer));
         if let Some(expected) = expected.filter(|expected| *expected != peer) {
             let address = attempt.address().clone();
@@ -139,7 +139,7 @@ impl Gossip {
         if self.context.has(Switch::NoReferral) {
             return None;
         }
-        // The link that this connection is to replace does not count.
+        // The link that this connection would replace does not count.
         let others = self.links.iter_open();
         let open = others
             .filter(|(_, link)| Some(link.member()) != member)
@@ -150,8 +150,8 @@ impl Gossip {
         None
     }
 
-    /// The session of a connection with a member, open or in a handshake that this node began, that wins over one that the
-    /// peer dialled.
+    /// The session of a connection with a member, open or in a handshake that this node dialled, that takes precedence
+    /// over a session that the peer proposed.
     fn better_session(&self, member: Handle, (session, peer): (u32, &NodeId)) -> Option<u32> {
         if self.context.has(Switch::NoTieBreak) {
             return None;
@@ -218,7 +218,7 @@ impl Gossip {
         self.open(link, fresh, (&welcome.record, welcome.hash), joining);
     }
 
-    /// The handshake on a dialled connection is over: it is the link now.
+    /// The handshake on a dialled connection is complete: the connection becomes the link.
     fn finish_dial(&mut self, link: LinkId) -> Option<Purpose> {
         let dial = self.dialer.over(link)?;
         let attempt = self.dialer.end(&mut self.context, dial)?;
@@ -229,7 +229,7 @@ impl Gossip {
         Some(attempt.purpose())
     }
 
-    /// Both ends agree: the connection becomes the link to its peer.
+    /// Both ends agreed: the connection becomes the link to its peer.
     fn open(
         &mut self,
         link: LinkId,
@@ -241,13 +241,13 @@ impl Gossip {
         let peer = fresh.peer().clone();
         let replaced = self.links.current(member).filter(|old| *old != link);
         let eager = joining || !self.has_eager_link();
-        // A node that received nothing for a while has missed broadcasts, and no later message says so.
+        // A node that received nothing for a while has missed broadcasts, and later messages do not reveal it.
         let was_cut_off = !self.has_link_heard_within(self.context.tuning().redial_after);
         let doubted =
             self.status(member) != Status::Alive || self.self_record.edge(member).is_some();
         let lost = replaced.is_some_and(|old| !self.is_link_alive(old));
         let unwell = doubted || lost;
-        // A comparison that began a moment ago on the replaced connection need not be repeated.
+        // A comparison that began a moment ago on the replaced connection is not repeated.
         let synced = replaced.and_then(|old| self.anti_entropy.synced(old));
         let eager = eager || replaced.is_some_and(|old| self.dissemination.is_eager(old));
         self.links.insert(link, fresh);
@@ -263,7 +263,8 @@ impl Gossip {
         }
         self.context.out.push(Output::LinkOpened { link });
         self.context.report(Event::LinkUp { peer, link, dialed });
-        // The neighbour may know no more of this node's past than the node itself; news of it arrives within this time.
+        // The neighbour may know no more of this node's past than the node itself. Further updates about that past
+        // arrive within this time.
         let since = self.context.after(ECHO_TIME);
         self.self_record.establish(since);
         self.dialer.reset_back_off(member);
@@ -273,7 +274,7 @@ impl Gossip {
             let (applied, key) = self.on_record(record, received, link);
             self.relay(key, applied, link);
         }
-        // The record of a later start resets the sessions: not below the one just opened.
+        // The record of a later start resets the sessions, but not below the session just opened.
         self.members.note_session(member, session);
         self.on_link_heard(link);
         let edge = self.self_record.edge(member);
@@ -351,7 +352,8 @@ impl Gossip {
         self.drop_link(link, end);
         self.overlay.schedule(&mut self.context);
         if goodbye == Goodbye::Surplus && theirs {
-            // The neighbour dialled it and does not need it. If it is requested here, this node dials and keeps it.
+            // The neighbour dialled the link and does not need it. If this node requested the link, it dials and keeps
+            // its own.
             self.dial_requested();
         }
     }
@@ -369,7 +371,7 @@ impl Gossip {
             return;
         };
         let (member, peer) = (held.member(), held.peer().clone());
-        // During a renewal, the peer took the new connection, and its answer is on the way.
+        // During a renewal, the peer accepted the new connection, and its answer is on the way.
         let renewing = self.dialer.is_renewing(member);
         let end = match reason {
             _ if renewing => LinkEnd::Superseded,
@@ -402,7 +404,7 @@ impl Gossip {
         self.overlay.schedule(&mut self.context);
     }
 
-    /// After the node left or gave its id up: new connections are closed, everything else is ignored.
+    /// After the node left or gave up its id: new connections are closed, all other inputs are ignored.
     pub(super) fn after_the_end(&mut self, input: Input) {
         match input {
             Input::Accepted { link, .. } | Input::Dialed { link, .. } => {
@@ -446,7 +448,7 @@ impl Gossip {
             Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) if open => {
                 self.close_for_protocol(link, Rejection::SecondHello);
             }
-            // Late messages of a broken connection.
+            // Late messages of a broken connection are dropped.
             Message::Frame(_) | Message::Hello(_) | Message::Welcome(_) | Message::Refuse(_) => {}
         }
     }
@@ -473,7 +475,7 @@ impl Gossip {
         }
     }
 
-    /// A message for another machine proves that the peer is alive, and that both ends completed the handshake.
+    /// A message for another machine proves that the peer is alive and that both ends completed the handshake.
     pub(super) fn on_heard(&mut self, link: LinkId) {
         if self.links.is_open(link) {
             self.on_link_heard(link);
@@ -502,7 +504,7 @@ impl Gossip {
             self.frames.update(link, key);
         }
         self.on_gone(&frame.gone);
-        // Each step of a reconciliation may cost a look at the whole view.
+        // Each step of a reconciliation may require a scan of the whole view.
         for step in frame.sync.into_iter().take(SYNCS_MAX) {
             self.on_sync(link, step);
         }
@@ -558,7 +560,7 @@ impl Gossip {
         })
     }
 
-    /// Updates that came by anti-entropy, to be broadcast or not.
+    /// Updates received by anti-entropy, to be broadcast or not.
     fn on_pushed(
         &mut self,
         link: LinkId,
@@ -592,7 +594,7 @@ impl Gossip {
         }
     }
 
-    /// Passes a new value on; what the neighbour has shown to hold need not be announced to it.
+    /// Relays a new value. A value that the neighbour is known to hold is not announced to it.
     fn relay(&mut self, key: Option<Key>, applied: Applied, from: LinkId) {
         let Some(key) = key else { return };
         self.frames.on_held_there(from, key);
@@ -601,7 +603,7 @@ impl Gossip {
         }
     }
 
-    /// A record was received. Returns what the view did with it, and the key it is held under.
+    /// A record was received. Returns the outcome in the view, and the record's key there.
     fn on_record(
         &mut self,
         record: &Arc<Record>,
@@ -630,7 +632,7 @@ impl Gossip {
         applied
     }
 
-    /// A member published something newer than this view held.
+    /// A member published an update newer than the one in this view.
     fn on_renewed(&mut self, merged: &Merged) {
         let (member, record) = (merged.key.member(), &merged.record);
         let (id, rank) = (record.id().clone(), record.rank());
@@ -658,7 +660,7 @@ impl Gossip {
             self.verdict.acquit(member);
             self.context.report(Event::PeerUp { id, epoch });
         } else if was == Status::Down {
-            // It published after it was declared down: it has the time of a suspect to be heard.
+            // The member published after it was declared down: it gets the timeout of a suspect to be heard.
             self.set_status(member, Status::Suspect);
             self.members.on_returned(&mut self.context, member);
             self.verdict.on_returned(&mut self.context, member);
@@ -672,7 +674,7 @@ impl Gossip {
         self.verdict.schedule(&mut self.context);
     }
 
-    /// Merges a received report. Returns the outcome and the key it is held under.
+    /// Merges a received report. Returns the outcome and the report's key in the view.
     fn take_report(&mut self, aged: &AgedReport, from: LinkId) -> (Applied, Option<Key>) {
         if let Err(why) = Dissemination::check_report(aged) {
             return (self.on_unmerged(why, from), None);
@@ -694,7 +696,7 @@ impl Gossip {
         (applied, Some(key))
     }
 
-    /// The view changed under a key; `before` was its hash.
+    /// The view changed at a key; `before` was its hash.
     pub(super) fn on_view_changed(&mut self, key: Key, before: u64) {
         self.anti_entropy.on_changed(&self.context, key, before);
         self.dissemination.on_changed(&mut self.context, key);
@@ -712,8 +714,8 @@ impl Gossip {
         }
     }
 
-    /// A neighbour passes on the records of members that it holds for gone. That counts for members of which this node
-    /// holds no record: of others it knows better.
+    /// A neighbour passed on records of members that it considers down or left. Only members without a record in this
+    /// view are affected: this node has its own evidence about the others.
     fn on_gone(&mut self, gone: &[Gone]) {
         for Gone { id, age } in gone {
             if self.context.topology.record(id).is_some() {
@@ -782,8 +784,8 @@ impl Gossip {
                 last,
                 reply,
             } => {
-                // A newcomer's contact has told all others already; what a snapshot brings may be new to this node's
-                // other neighbours all the same.
+                // A newcomer's first contact has already broadcast the newcomer. Other content of a snapshot may still
+                // be new to this node's other neighbours.
                 let broadcast = reply || self.links.open_count() > 1;
                 self.on_pushed(link, &records, &reports, broadcast);
                 if last && reply {

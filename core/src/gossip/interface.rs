@@ -7,13 +7,13 @@ use crate::link::{Address, CloseReason, DialError, DialId, LinkId, Ticket};
 use crate::machine::Wake;
 use crate::topology::record::Content;
 
-/// The maximum number of targets after an edit.
+/// Maximum number of targets after an edit.
 pub const TARGETS_MAX: usize = 256;
 
-/// An event outside the machine.
+/// An input of the machine: an event, or a request of the node layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// The adapter is ready: begin to dial.
+    /// The adapter is ready: start dialling.
     Start,
     /// A peer connected to this node, and its certificate proves its id.
     Accepted {
@@ -24,7 +24,7 @@ pub enum Input {
     },
     /// A dial succeeded; the acceptor proved with its certificate to be `peer`.
     Dialed {
-        /// The attempt.
+        /// The dial.
         dial: DialId,
         /// The new link.
         link: LinkId,
@@ -33,14 +33,14 @@ pub enum Input {
     },
     /// A dial failed.
     DialFailed {
-        /// The attempt.
+        /// The dial.
         dial: DialId,
-        /// Why.
+        /// The reason.
         reason: DialError,
     },
     /// A message arrived.
     Receive {
-        /// On which link.
+        /// The link.
         link: LinkId,
         /// The message.
         message: Message,
@@ -50,52 +50,53 @@ pub enum Input {
         /// The link.
         link: LinkId,
     },
-    /// A link is gone without our order.
+    /// A link closed without an order of the machine.
     Closed {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// Why.
+        /// The reason.
         reason: CloseReason,
     },
-    /// An epoch we asked to store is durable.
+    /// An epoch that the machine ordered to store is durable.
     Stored {
         /// The order's ticket.
         ticket: Ticket,
     },
-    /// An epoch we asked to store could not be stored. The machine orders it again after a second.
+    /// An epoch that the machine ordered to store could not be stored. The order is repeated after a second.
     StoreFailed {
         /// The order's ticket.
         ticket: Ticket,
     },
-    /// Publish new content about ourselves. The address, and when we joined, are kept if absent.
+    /// Publish new content of this node. The address and the time of joining are kept if absent.
     Announce(Content),
-    /// Dial these from now on too (`replace`: instead of the earlier ones).
+    /// Dial these targets too (`replace`: instead of the earlier ones).
     Targets {
         /// The addresses.
         targets: Vec<Address>,
-        /// Forget the earlier ones.
+        /// Whether to drop the earlier targets.
         replace: bool,
     },
-    /// Add and remove targets in one step, so that concurrent edits do not undo each other. Targets that are not known are
-    /// not removed. An edit that would leave more than [`TARGETS_MAX`] is rejected as a whole.
+    /// Add and remove targets in one step, so that concurrent edits do not undo each other. Unknown targets to remove
+    /// are ignored. An edit that would leave more than [`TARGETS_MAX`] targets is rejected as a whole.
     EditTargets {
         /// The addresses to add.
         add: Vec<Address>,
         /// The addresses to remove, before any is added.
         remove: Vec<Address>,
     },
-    /// Dial members learnt from others from now on, or only the targets.
+    /// Whether to dial members learnt from other members, or the targets only.
     Discover(bool),
-    /// Have a link to a member beside those the mesh needs, if it can be dialled; or no longer.
+    /// Request or release a link to a member, in addition to the links that the mesh needs. The member must be
+    /// dialable.
     Want {
         /// The member.
         peer: NodeId,
-        /// Whether it is wanted.
+        /// Whether the link is requested.
         wanted: bool,
     },
-    /// Put a new connection in the place of an open link: what proved one of its ends is replaced.
+    /// Replace an open link by a new connection: the certificate of one of its ends was replaced.
     Renew {
-        /// Which.
+        /// The link.
         link: LinkId,
     },
     /// Leave the mesh gracefully; ends with [`Output::Left`].
@@ -113,39 +114,39 @@ impl From<Wake> for Input {
 /// An order to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Connect; answer with `Dialed` or `DialFailed`.
+    /// Connect to an address; answer with `Dialed` or `DialFailed`.
     Dial {
-        /// The attempt.
+        /// The dial.
         dial: DialId,
-        /// Where.
+        /// The address.
         address: Address,
     },
-    /// Send on a link.
+    /// Send a message on a link.
     Send {
-        /// Which.
+        /// The link.
         link: LinkId,
         /// The message.
         message: Message,
     },
-    /// Close a link after what was sent on it; no `Closed` is expected.
+    /// Close a link after the messages sent on it; no `Closed` is expected.
     Close {
-        /// Which.
+        /// The link.
         link: LinkId,
     },
-    /// A link is open: both ends agreed on it. Parts beside the mesh may begin to use it.
+    /// A link is open: both ends completed the handshake. Other machines may use the link from here on.
     LinkOpened {
         /// The link.
         link: LinkId,
     },
-    /// Store our epoch durably; answer with `Stored` or `StoreFailed`.
+    /// Store the node's epoch durably; answer with `Stored` or `StoreFailed`.
     Store {
-        /// To answer with.
+        /// The ticket for the answer.
         ticket: Ticket,
         /// The epoch.
         epoch: u64,
     },
-    /// We left: everything that had to be said is sent.
+    /// The node left the mesh: all messages are sent.
     Left,
-    /// Tell people.
+    /// Report an event.
     Report(Event),
 }

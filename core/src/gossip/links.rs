@@ -5,9 +5,9 @@
 //!                  └──closed, by either end──► (removed)     └──silent for long──► (removed)
 //! ```
 //!
-//! A broken link is kept because the silence on it is evidence. At most one link to a member is its current one; a new
-//! link replaces it. A node has a handful of links, so one short list in order of their numbers is searched faster than
-//! a tree. The other components keep what they know of each link in lists of the same order.
+//! A broken link is kept because its silence is evidence. At most one link to a member is current; a new link replaces
+//! it. A node has few links, so a short list in order of their numbers is faster to search than a tree. The other
+//! components keep their state of each link in lists of the same order.
 
 use crate::identity::NodeId;
 use crate::link::LinkId;
@@ -31,12 +31,12 @@ pub(super) struct Link {
     opened: Instant,
 }
 
-/// Orders two connections between one pair, the same on both ends: the higher session wins, then the connection whose
-/// dialer has the lower id.
+/// Orders two connections between the same two nodes, equally on both ends: the higher session wins, then the
+/// connection whose dialer has the lower id.
 pub(super) type Precedence<'a> = (u32, Reverse<&'a NodeId>);
 
 impl Link {
-    /// A link that opens now.
+    /// A link that opens in this step.
     pub(super) const fn new(
         peer: NodeId,
         member: Handle,
@@ -85,7 +85,7 @@ impl Link {
         self.opened
     }
 
-    /// Its precedence; `me` is this node's id.
+    /// The link's precedence; `me` is this node's id.
     pub(super) const fn precedence<'a>(&'a self, me: &'a NodeId) -> Precedence<'a> {
         (
             self.session,
@@ -100,12 +100,12 @@ pub(super) struct Links {
     links: SortedMap<LinkId, Link>,
     /// The current link to each neighbour.
     by_member: BTreeMap<Handle, LinkId>,
-    /// The number of links that are open.
+    /// The number of open links.
     open: usize,
 }
 
 impl Links {
-    /// Adds a link that opens now; it is the current link to its member from now on.
+    /// Adds a link that opens in this step. It becomes the current link to its member.
     pub(super) fn insert(&mut self, id: LinkId, link: Link) {
         self.by_member.insert(link.member, id);
         self.open += 1;
@@ -121,7 +121,7 @@ impl Links {
         }
     }
 
-    /// Removes a link. Returns it, and whether it was the current link to its member.
+    /// Removes a link. Returns the link, and whether it was the current link to its member.
     pub(super) fn remove(&mut self, id: LinkId) -> Option<(Link, bool)> {
         let link = self.links.remove(&id)?;
         self.open -= usize::from(link.is_open());
@@ -136,7 +136,7 @@ impl Links {
         self.links.len()
     }
 
-    /// The number of links that are open.
+    /// The number of open links.
     pub(super) const fn open_count(&self) -> usize {
         self.open
     }
@@ -175,7 +175,7 @@ impl Links {
         self.iter().filter(|(_, link)| link.is_open())
     }
 
-    /// The open link that follows another in order of their numbers, once round.
+    /// The open link after a given one in order of their numbers, or the first after the last.
     pub(super) fn next_open(&self, after: LinkId) -> Option<LinkId> {
         let mut round = self.links.after(&after);
         round.find(|(_, link)| link.is_open()).map(|(id, _)| *id)

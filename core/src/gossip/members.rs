@@ -1,4 +1,4 @@
-//! Members: the life of each member in this view, beside its record.
+//! Members: the status of each member in this view, and the data kept about it besides its record.
 //!
 //! ```text
 //!   (unknown) ──record──► Alive ──no path──► Suspect ──evidence too old──► Down ──forgotten──► (unknown)
@@ -7,8 +7,8 @@
 //!   any ──record that leaves──► Left ──newer epoch──► Alive
 //! ```
 //!
-//! A view of thousands keeps four bytes for every member: when something new was last learnt from it. More is kept of
-//! the members alone that are not plainly alive, or that this node was linked to or dialled.
+//! For each member, a view keeps four bytes: the time of the latest update from the member itself. More is kept only
+//! about members that are not plainly alive, or that this node has linked to or dialled.
 
 use super::config::MAINTAIN_INTERVAL;
 use super::context::Context;
@@ -21,14 +21,14 @@ use crate::time::{Duration, Instant};
 use crate::topology::Handle;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A forgotten member that a report still names when its place is to be freed keeps it for this share of the time until
-/// members are forgotten, and then again.
+/// A forgotten member that is still named in a report when its slot is due to be freed keeps the slot for a further 1/8
+/// of `forget_after`, repeatedly.
 const STILL_NAMED_SHARE: u32 = 8;
 
-/// When something new was last learnt from a member itself.
+/// The time of the latest update from a member itself.
 ///
-/// In milliseconds, modulo 2^32: after 49 days without news a member looks recent for a moment, and a death that falls
-/// into that moment is noticed seconds later.
+/// In milliseconds, modulo 2^32. A member without updates for 49 days briefly looks recent, and a death at that moment
+/// is detected seconds late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LastUpdate(u32);
 
@@ -48,20 +48,20 @@ impl LastUpdate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Member {
     status: Status,
-    /// When this node last heard it on a link that closed.
+    /// The time at which this node last heard the member on a link that has closed.
     heard: Option<Instant>,
-    /// The highest session of the connections with it.
+    /// The highest session of connections with the member.
     session: u32,
-    /// The member is down, but it published something since, or members that were lost together with it are back: its
-    /// ring edges count again unless they are reported down.
+    /// The member is down, but it published an update since, or members lost together with it have returned. Its ring
+    /// edges count again unless they are reported down.
     assumed_reachable: bool,
-    /// When it is forgotten, if it is down or left. For other members: when the neighbours that know of its loss forget
-    /// it, which counts if this node loses it too before it hears from it.
+    /// When the member is forgotten, if it is down or left. For other members: when the neighbours that know of its
+    /// loss forget it; used if this node loses the member too before it hears from it.
     forget_at: Option<Instant>,
 }
 
 impl Member {
-    /// A member that is alive, and that this node never interacted with.
+    /// A member that is alive and that this node never interacted with.
     const DEFAULT: Self = Self {
         status: Status::Alive,
         heard: None,
@@ -74,16 +74,16 @@ impl Member {
 /// A step of forgetting a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Forgetting {
-    /// The member counts nowhere any more; its place is kept, so that outdated news does not bring it back.
+    /// The member is removed from the view; its slot is kept, so that outdated updates do not bring it back.
     Retire,
-    /// Its place is free.
+    /// The slot is freed.
     Release,
 }
 
 /// The members of one view.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Members {
-    /// By handle.
+    /// State of members, by handle.
     last_updates: Paged<LastUpdate>,
     members: BTreeMap<Handle, Member>,
     /// The members that are down and not forgotten.
@@ -92,7 +92,7 @@ pub(super) struct Members {
 
 /// Status.
 impl Members {
-    /// A view that holds the node itself, whose handle is 0.
+    /// The members of a view that holds only the local node, with handle 0.
     pub(super) fn new(now: Instant) -> Self {
         let mut last_updates = Paged::new();
         last_updates.push(LastUpdate::new(now));
@@ -118,7 +118,7 @@ impl Members {
         self.get(member).status
     }
 
-    /// Sets a member's status; nothing is kept of a member that is plainly alive.
+    /// Sets a member's status. No state is kept of a member that is plainly alive.
     pub(super) fn set_status(&mut self, member: Handle, status: Status) {
         if status != Status::Alive || self.members.contains_key(&member) {
             self.change(member, |member| member.status = status);
@@ -132,8 +132,8 @@ impl Members {
         self.forget_in_time(context, member);
     }
 
-    /// A path leads to a member again that was down. Returns whether members that were lost together with it are assumed
-    /// reachable from now on.
+    /// A path leads again to a member that was down. Returns whether members lost together with it are now assumed
+    /// reachable.
     pub(super) fn on_found(&mut self, context: &mut Context, member: Handle) -> bool {
         self.on_returned(context, member);
         let assumed = self.assume_reachable_those_lost_with(context, member);
@@ -141,7 +141,7 @@ impl Members {
         assumed
     }
 
-    /// A member is no longer down or gone.
+    /// A member is not down or left any more.
     pub(super) fn on_returned(&mut self, context: &mut Context, member: Handle) {
         self.down.remove(&member);
         context.timers.cancel(&Timer::Forget(member));
@@ -153,7 +153,7 @@ impl Members {
         self.forget_in_time(context, member);
     }
 
-    /// A path leads to a member; that other nodes lost it counts no more.
+    /// A path leads to a member: reports of its loss by other nodes are dropped.
     pub(super) fn on_reached(&mut self, member: Handle) {
         self.change(member, |member| member.forget_at = None);
     }
@@ -167,8 +167,8 @@ impl Members {
         });
     }
 
-    /// A member published something newer than this view held. It is `reborn` if the publication is of a later start,
-    /// and `remains_gone` if it had left and still leaves.
+    /// A member published an update newer than the one in this view. It is `reborn` if the update is of a later start,
+    /// and `remains_gone` if it had left and is still leaving.
     pub(super) fn on_renewed(
         &mut self,
         context: &Context,
@@ -188,14 +188,14 @@ impl Members {
         }
     }
 
-    /// A member that is down published something: the report of its neighbours may be outdated.
+    /// A member that is down published an update: the reports of its neighbours may be outdated.
     pub(super) fn assume_reachable(&mut self, member: Handle) {
         self.change(member, |member| member.assumed_reachable = true);
     }
 
-    /// A member returned that had not died, so members lost within `down_after` of it may not have died either: they were
-    /// probably behind the same partition. Their ring edges count again; the dead among them are accused by their ring
-    /// neighbours. Returns whether there are such members.
+    /// A member returned without a restart. Members lost within `down_after` of it may be alive too, because they were
+    /// probably behind the same partition. Their ring edges count again; those that are dead are reported down by their
+    /// ring neighbours. Returns whether there are such members.
     fn assume_reachable_those_lost_with(&mut self, context: &Context, member: Handle) -> bool {
         let Some(lost) = self.get(member).forget_at else {
             return false;
@@ -215,7 +215,7 @@ impl Members {
         found
     }
 
-    /// Resets a member to the default: its place is free.
+    /// Resets a member to the default state: its slot was freed.
     pub(super) fn reset(&mut self, context: &Context, member: Handle) {
         self.refresh(context, member, context.now);
         self.members.remove(&member);
@@ -224,7 +224,7 @@ impl Members {
 
 /// Forgetting.
 impl Members {
-    /// A member is down or left: it is forgotten `forget_after` from now, or when the nodes forget it that lost it first.
+    /// A member is down or left: it is forgotten after `forget_after`, or when the nodes that lost it first forget it.
     fn forget_in_time(&mut self, context: &mut Context, member: Handle) {
         let whole = context.after(context.tuning().forget_after);
         let at = self.get(member).forget_at;
@@ -234,16 +234,16 @@ impl Members {
         context.timers.set(Timer::Forget(member), at);
     }
 
-    /// A neighbour lost a member this long ago of which this view holds no record.
+    /// A neighbour reported that it lost a member without a record in this view this long ago.
     pub(super) fn on_reported_gone(&mut self, context: &Context, member: Handle, age: Duration) {
-        // Counted forwards: this node's clock may not reach back that far.
+        // Counted forwards, because this node's clock may not reach back that far.
         let left = context.tuning().forget_after.saturating_sub(age);
         let at = context.after(left);
         self.change(member, |member| member.forget_at = Some(at));
     }
 
-    /// The time has come to forget a member. Members are forgotten in two steps, so that outdated news does not bring them
-    /// back.
+    /// The timer to forget a member fired. Members are forgotten in two steps, so that outdated updates do not bring
+    /// them back.
     pub(super) fn on_forget(&mut self, context: &Context, member: Handle) -> Option<Forgetting> {
         if !matches!(self.status(context, member), Status::Down | Status::Left) {
             return None;
@@ -257,10 +257,10 @@ impl Members {
         })
     }
 
-    /// A retired member keeps its place until no node can need it. A node that learnt of the member last, from the last
-    /// node that still knew it, needs the accusations of others until it finds out for itself: its own ring edge missing
-    /// at two reconciliations, and the time of a suspect; three times that, since it may have passed
-    /// the record on. Returns whether the place is kept.
+    /// Keeps the slot of a retired member until no node can need the reports about it. A node that learns of the member
+    /// late, from the last node that knew it, needs other nodes' accusations until it detects the loss itself: after
+    /// two reconciliations without the ring edge, plus the timeout of a suspect. The wait is three times that, since
+    /// the node may have passed the record on. Returns whether the slot is kept.
     pub(super) fn keep_place(&self, context: &mut Context, member: Handle) -> bool {
         if context.has(Switch::Resurrects) {
             return false;
@@ -272,7 +272,7 @@ impl Members {
         true
     }
 
-    /// A retired member is still named or linked: its place is kept for a while more.
+    /// A retired member is still named in a report, or linked: its slot is kept for another share of `forget_after`.
     pub(super) fn keep_place_longer(&self, context: &mut Context, member: Handle) {
         let share = context.tuning().forget_after / STILL_NAMED_SHARE;
         let at = context.after(share.max(MAINTAIN_INTERVAL));
@@ -282,13 +282,14 @@ impl Members {
 
 /// Evidence and sessions.
 impl Members {
-    /// Something new was learnt from a member itself.
+    /// An update was received from a member itself.
     pub(super) fn refresh(&mut self, context: &Context, member: Handle, at: Instant) {
         let now = LastUpdate::new(context.now);
         *self.last_updates.reach(member as usize, now) = LastUpdate::new(at);
     }
 
-    /// When something new was last learnt from a member itself, to the millisecond; it is not down before this is old.
+    /// The time of the latest update from a member itself, to the millisecond. The member is not down before this time
+    /// is `down_after` ago.
     pub(super) fn last_update(&self, context: &Context, member: Handle) -> Instant {
         let update = self.last_updates.get(member as usize);
         update.map_or(context.now, |update| update.at(context.now))
@@ -308,34 +309,34 @@ impl Members {
         session
     }
 
-    /// A session of a connection with a member is known.
+    /// Notes the session of a connection with a member.
     pub(super) fn note_session(&mut self, member: Handle, session: u32) {
         self.change(member, |member| {
             member.session = member.session.max(session)
         });
     }
 
-    /// A member started again: sessions count from 0.
+    /// A member restarted: sessions count from 0.
     pub(super) fn reset_sessions(&mut self, member: Handle) {
         self.change(member, |member| member.session = 0);
     }
 }
 
-/// Reading.
+/// Queries.
 impl Members {
     /// The members that are down and not forgotten.
     pub(super) const fn down(&self) -> &BTreeSet<Handle> {
         &self.down
     }
 
-    /// The members that are down, and whose ring edges do not count.
+    /// The members that are down and whose ring edges do not count.
     pub(super) fn unreachable(&self) -> impl Iterator<Item = Handle> + '_ {
         let down = self.down.iter().copied();
         down.filter(|member| !self.get(*member).assumed_reachable)
     }
 
-    /// The members that this view holds for alive or suspect, and that neighbours lost. Their ring edges do not count
-    /// unless a node hears them: their ring neighbours may not know of them.
+    /// The members that are alive or suspect in this view, and that neighbours reported lost. Their ring edges do not
+    /// count unless a node hears them, because their ring neighbours may not know them.
     pub(super) fn reported_gone(&self) -> impl Iterator<Item = Handle> + '_ {
         let gone = self.members.iter().filter(|(_, member)| {
             member.forget_at.is_some() && matches!(member.status, Status::Alive | Status::Suspect)
@@ -343,12 +344,13 @@ impl Members {
         gone.map(|(member, _)| *member)
     }
 
-    /// When this node last heard a member on a link that closed.
+    /// The time at which this node last heard a member on a link that closed.
     pub(super) fn heard(&self, member: Handle) -> Option<Instant> {
         self.get(member).heard
     }
 
-    /// For how long a member has been down or gone, here or, if this node knows nothing else of it, elsewhere.
+    /// The time since a member was lost or left, in this view or, if this node has no other data about it, as reported
+    /// by a neighbour.
     pub(super) fn gone_for(&self, context: &Context, member: Handle) -> Option<Duration> {
         let member = self.members.get(&member)?;
         if member.assumed_reachable {

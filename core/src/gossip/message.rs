@@ -14,7 +14,7 @@ pub use crate::size::FRAME_BYTES_MAX;
 pub use crate::sketch::Cell;
 pub use crate::topology::publication::{PublicationKind, UpdateId};
 
-/// The most other members a refusal names.
+/// Maximum number of other members that a refusal names.
 pub const REFERRALS_MAX: usize = 8;
 /// The oldest protocol version this build speaks.
 pub const VERSION_MIN: u32 = 1;
@@ -24,11 +24,11 @@ pub const VERSION_MAX: u32 = 1;
 /// A message of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// The dialer's first message.
+    /// The first message of the dialer.
     Hello(Hello),
-    /// The acceptor's answer: the link is established.
+    /// The acceptor's answer: the link is accepted.
     Welcome(Welcome),
-    /// The acceptor's answer: no link.
+    /// The acceptor's answer: the link is refused.
     Refuse(Refusal),
     /// The sender closes the link on purpose.
     Goodbye(Goodbye),
@@ -36,14 +36,14 @@ pub enum Message {
     Frame(Frame),
 }
 
-/// How a node introduces itself.
+/// The first message of a node on a connection it dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    /// The mesh the sender belongs to.
+    /// The mesh that the sender belongs to.
     pub mesh: String,
-    /// The oldest protocol version it speaks.
+    /// The oldest protocol version that the sender speaks.
     pub version_min: u32,
-    /// The newest protocol version it speaks.
+    /// The newest protocol version that the sender speaks.
     pub version_max: u32,
     /// Orders the connections between one pair; the highest wins on both ends.
     pub session: u32,
@@ -58,7 +58,7 @@ pub struct Hello {
 /// The answer to a [`Hello`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Welcome {
-    /// The protocol version both speak from here on.
+    /// The protocol version that both ends use from here on.
     pub version: u32,
     /// The session of the `Hello` that is answered.
     pub session: u32,
@@ -68,12 +68,12 @@ pub struct Welcome {
     pub record: Arc<Record>,
 }
 
-/// Why a link is refused.
+/// Reasons why a link is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RefusalReason {
-    /// Too many connections a second; try a member named in the refusal, or later.
+    /// Too many connections for now; retry at a member named in the refusal, or later.
     Busy,
-    /// The acceptor has all the links it may have; try a member named in the refusal.
+    /// The acceptor has its maximum number of links; retry at a member named in the refusal.
     Full,
     /// A connection with a higher session exists or is being made; `session` names it.
     Superseded,
@@ -81,110 +81,110 @@ pub enum RefusalReason {
     Myself,
     /// The dialer belongs to another mesh.
     WrongMesh,
-    /// No protocol version in common.
+    /// The two nodes have no protocol version in common.
     Version,
     /// Another, newer machine holds the dialer's id.
     NameTaken,
-    /// The acceptor is about to leave.
+    /// The acceptor is leaving the mesh.
     Leaving,
 }
 
-/// The answer to a [`Hello`] that gets no link.
+/// The answer to a refused [`Hello`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why.
+    /// The reason.
     pub reason: RefusalReason,
-    /// With `Superseded`: the highest session the acceptor knows with the dialer.
+    /// With `Superseded`: the highest session that the acceptor knows with the dialer.
     pub session: u32,
-    /// With `Version`: the oldest and newest version the acceptor speaks.
+    /// With `Version`: the oldest and newest version that the acceptor speaks.
     pub versions: (u32, u32),
     /// Other members to try; at most [`REFERRALS_MAX`].
     pub others: Vec<SocketAddr>,
-    /// With `NameTaken`: the record the acceptor holds of the dialer's id, of the dialer's previous life or of
-    /// another machine.
+    /// With `NameTaken`: the acceptor's record of the dialer's id, from an earlier start of the dialer or from another
+    /// machine.
     pub yours: Option<Arc<Record>>,
 }
 
-/// Why a link is closed on purpose.
+/// Reasons why a link is closed on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Goodbye {
-    /// The overlay no longer needs it.
+    /// The sender's overlay does not need the link.
     Surplus,
     /// The sender leaves the mesh.
     Leaving,
-    /// Another connection between the same two nodes has won.
+    /// Another connection between the same two nodes takes precedence.
     Superseded,
-    /// The sender gave its id up to another machine.
+    /// The sender gave up its id to another machine.
     NameTaken,
     /// The receiver broke the protocol.
     Protocol,
 }
 
-/// A batch of what there is to say. Control fields come before data on the wire.
+/// A batch of pending output. Control fields come before data on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frame {
     /// Set hash of the sender's view. An empty frame is a heartbeat.
     pub hash: Option<u64>,
-    /// The receiver shall announce instead of sending updates on this link.
+    /// The receiver is to announce updates on this link instead of sending them (PRUNE of Plumtree).
     pub prune: bool,
-    /// Updates the sender has and may be asked for.
+    /// Updates that the sender holds and that may be requested (IHAVE of Plumtree).
     pub have: Vec<UpdateId>,
-    /// Updates the sender asks for; the link becomes eager.
+    /// Updates that the sender requests (GRAFT of Plumtree); the link becomes eager.
     pub graft: Vec<UpdateId>,
-    /// Records, broadcast.
+    /// Broadcast records.
     pub records: Vec<Arc<Record>>,
-    /// Reports, broadcast.
+    /// Broadcast reports.
     pub reports: Vec<AgedReport>,
-    /// Reconciliation.
+    /// Steps of reconciliation.
     pub sync: Vec<Sync>,
-    /// Those of its records' owners whom the sender holds for down or gone.
+    /// Owners of records in this frame that are down or left in the sender's view.
     pub gone: Vec<Gone>,
 }
 
-/// A member that is down or gone in the view of the sender, so that a receiver that learns of it only now forgets it when
-/// the other nodes do.
+/// A member that is down or left in the sender's view. Its age lets a receiver that learns of it forget it at the same
+/// time as other nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gone {
     /// The member.
     pub id: NodeId,
-    /// For how long. Millisecond resolution on the wire.
+    /// The time since the member was lost or left, in milliseconds on the wire.
     pub age: Duration,
 }
 
-/// A report with the age of each edge's proof at the time of sending.
+/// A report with the age of each edge's last-heard time at sending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgedReport {
     /// The report.
     pub report: Arc<Report>,
-    /// For each edge: how long ago its reporter last heard the peer; none if never. Millisecond resolution on the wire.
+    /// For each edge, the time since its reporter last heard the peer; none if never. In milliseconds on the wire.
     pub ages: Vec<Option<Duration>>,
 }
 
 /// One step of a reconciliation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sync {
-    /// The sender's view as a sketch; the receiver answers with `Push` and `Want`, or `Larger`.
+    /// The sender's view as a sketch. The receiver answers with `Push` and `Want`, or with `Larger`.
     Sketch(Vec<Cell>),
-    /// The sketch could not be decoded: send one of this many cells, or, if 0, a snapshot.
+    /// The sketch could not be decoded: the receiver is to send one of this many cells, or, if 0, a snapshot.
     Larger(u32),
-    /// Please push the updates with these digests.
+    /// The receiver is to push the updates with these digests.
     Want(Vec<u64>),
-    /// Updates the receiver lacks, not broadcast: the sender's delta log or a reconciliation's result.
+    /// Updates that the receiver lacks, not to be broadcast: recent changes, or the result of a reconciliation.
     Push {
         /// Records.
         records: Vec<Arc<Record>>,
         /// Reports.
         reports: Vec<AgedReport>,
     },
-    /// One chunk of the sender's whole view, for a joining or far behind node.
+    /// A chunk of the sender's whole view, for a node that joins or lacks much.
     Snapshot {
         /// Records.
         records: Vec<Arc<Record>>,
         /// Reports.
         reports: Vec<AgedReport>,
-        /// No chunk follows.
+        /// Whether this is the last chunk.
         last: bool,
-        /// The sender asks for the receiver's whole view in return (repair).
+        /// Whether the sender requests the receiver's whole view in return (repair).
         reply: bool,
     },
 }

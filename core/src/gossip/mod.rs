@@ -1,31 +1,32 @@
 //! Gossip: membership, failure detection and dissemination of one node, eventually consistent.
 //!
-//! [`Gossip`] is a coordinator of components. Each component owns one part of the state, behind methods; components do
-//! not hold each other, and share a `Context` alone. The coordinator passes what one component found to the others:
-//! here for timers and for members, in `input` for connections and messages, in `output` for what the node sends.
+//! [`Gossip`] is a coordinator of components. Each component owns one part of the state, behind methods. Components do
+//! not hold each other, and share only a `Context`. The coordinator passes one component's results to the others: in
+//! this file for timers and members, in `input` for connections and messages, in `output` for the data that the node
+//! sends.
 //!
 //! | component | decides |
 //! |---|---|
 //! | `handshake`, `admission` | which connections become links |
-//! | `links` | which links there are |
+//! | `links` | the set of established links |
 //! | `dialer`, `bootstrap` | dials in progress and back-off; seed addresses and discovery |
 //! | `overlay` | which members to keep links to |
-//! | `failure_detector` | whose silence is evidence, and which members are down |
-//! | `members` | what is held of each member's life |
+//! | `failure_detector` | which silence is evidence, and which members are down |
+//! | `members` | the status of each member, and the state kept about it |
 //! | `dissemination` | how updates spread along the broadcast tree |
 //! | `anti_entropy` | how views that differ become equal |
-//! | `self_record` | what the node publishes of itself |
-//! | `frame_builder` | what goes out on each link, and when |
+//! | `self_record` | the node's own record, edge report and phase |
+//! | `frame_builder` | the content and time of each message on a link |
 //!
-//! The state that all this changes is [`crate::topology`]. The machine opens no connection and reads no clock: see
+//! The state that the components change is [`crate::topology`]. The machine opens no connection and reads no clock: see
 //! [`Input`] and [`Output`].
 //!
-//! Bounds: links `links_max`, members `members_max`, dials [`DIALS_MAX`], requested links [`REQUESTED_MAX`], awaited updates
-//! [`MISSING_MAX`] with [`ANNOUNCERS_MAX`] announcers each, remembered changes [`HISTORY_MAX`].
+//! Bounds: links `links_max`, members `members_max`, dials [`DIALS_MAX`], requested links [`REQUESTED_MAX`], awaited
+//! updates [`MISSING_MAX`] with [`ANNOUNCERS_MAX`] announcers each, remembered changes [`HISTORY_MAX`].
 //!
-//! Sources: Plumtree (Leitão et al., SRDS 2007) for the broadcast tree and its repair; Rapid (Suresh et al., ATC 2018) for
-//! rings of observers; Lifeguard (Dadgar et al., 2018) for local health; SWIM (Das et al., DSN 2002) for suspicion before
-//! death.
+//! Sources: Plumtree (Leitão et al., SRDS 2007) for the broadcast tree and its repair; Rapid (Suresh et al., ATC 2018)
+//! for rings of observers; Lifeguard (Dadgar et al., 2018) for local health; SWIM (Das et al., DSN 2002) for suspicion
+//! before death.
 
 mod admission;
 mod anti_entropy;
@@ -93,7 +94,7 @@ use self_record::SelfRecord;
 use std::sync::Arc;
 use timer::{Timer, Timers};
 
-/// The most dials in progress to one silent neighbour: enough that a lost one costs no time.
+/// Maximum number of dials in progress to one silent neighbour. More than one, so that a lost dial does not cost time.
 const REDIALS_MAX: usize = 3;
 
 /// The gossip machine of one node.
@@ -198,7 +199,7 @@ impl Gossip {
         self.publish();
         self.flush();
         if self.is_over() {
-            // Timers that the closed links scheduled are moot.
+            // Timers that the closed links scheduled are not needed.
             self.context.timers = Timers::new();
         }
     }
@@ -247,7 +248,7 @@ impl Gossip {
         }
     }
 
-    /// This node was stopped: its own observations of the others start again.
+    /// This node was paused: its observations of other members restart.
     fn on_pause(&mut self, late: Duration) {
         self.local_health.on_pause(&mut self.context, late);
         self.silence.on_pause(&self.context);
@@ -258,7 +259,7 @@ impl Gossip {
 
 /// Silence of links.
 impl Gossip {
-    /// A message came on a link: the neighbour is alive.
+    /// A message arrived on a link: the neighbour is alive.
     fn on_link_heard(&mut self, link: LinkId) {
         let Some(was_silent) = self.silence.on_received(&mut self.context, link) else {
             return;
@@ -279,7 +280,7 @@ impl Gossip {
         }
     }
 
-    /// The silence of a link is due to be looked at.
+    /// The silence of a link is due for a check.
     fn on_silence_due(&mut self, link: LinkId) {
         let Some(held) = self.links.get(link) else {
             return;
@@ -321,7 +322,7 @@ impl Gossip {
         }
     }
 
-    /// An eager link is gone: the next update floods from here.
+    /// An eager link was removed: the next update floods from this node.
     fn flood(&mut self) {
         let (links, silence) = (&self.links, &self.silence);
         self.dissemination
@@ -347,7 +348,7 @@ impl Gossip {
         self.iter_links().any(|(_, _, alive)| alive)
     }
 
-    /// When this node last heard a member on a link of its own.
+    /// The time at which this node last heard a member on a link of its own.
     fn last_heard(&self, member: Handle) -> Option<Instant> {
         let links = self
             .links
@@ -358,13 +359,13 @@ impl Gossip {
     }
 }
 
-/// The lives of members.
+/// The status of members.
 impl Gossip {
     fn status(&self, member: Handle) -> Status {
         self.members.status(&self.context, member)
     }
 
-    /// Every change of a member's status goes through here: readers see it by the view's revision.
+    /// The only place where a member's status changes. Readers notice a change by the view's revision.
     fn set_status(&mut self, member: Handle, status: Status) {
         self.members.set_status(member, status);
         verdict::set_alive(&mut self.context, member, status == Status::Alive);
@@ -377,7 +378,7 @@ impl Gossip {
         }
     }
 
-    /// Computes to which members paths lead, and suspects, clears and finds members accordingly.
+    /// Computes which members are reachable, and suspects, clears and revives members accordingly.
     fn judge(&mut self) {
         let mut newly_suspect = Vec::new();
         for (member, finding) in self.verdict.judge(&mut self.context, &self.members) {
@@ -413,9 +414,9 @@ impl Gossip {
         newly
     }
 
-    /// Publishes this node's evidence about a new suspect: that it hears the suspect, or when it last did if that is later
-    /// than `reported` by the suspect's ring neighbours. The silence of a link beside the rings says nothing, but a message
-    /// on it proves life.
+    /// Publishes this node's evidence about a new suspect: that the suspect is heard, or the time at which it was last
+    /// heard if that is later than `reported` by its ring neighbours. Silence of a link outside the rings is not
+    /// evidence, but a message on such a link proves life.
     fn publish_evidence(&mut self, member: Handle, reported: Option<Instant>) {
         let open = self.links.open_to(member);
         if let Some(heard) =
@@ -427,7 +428,7 @@ impl Gossip {
             }
             return;
         }
-        // Evidence older than a suspect's time postpones nothing.
+        // Evidence older than `down_after` does not postpone a verdict.
         let (now, down_after) = (self.context.now, self.context.tuning().down_after);
         let heard = self.last_heard(member);
         let heard = heard.filter(|heard| now - *heard < down_after);
@@ -458,7 +459,7 @@ impl Gossip {
         self.overlay.schedule(&mut self.context);
     }
 
-    /// Declares the suspects down whose time is over.
+    /// Declares suspects down whose timeout has passed.
     fn declare_down(&mut self) {
         let held_until = self.local_health.held_until(&self.context);
         let doubt = self.local_health.doubt(&self.context);
@@ -490,7 +491,7 @@ impl Gossip {
         }
     }
 
-    /// A member has been down or gone for long: forgets it, in two steps.
+    /// A member has been down or left for `forget_after`: forgets it, in two steps.
     fn forget(&mut self, member: Handle) {
         let Some(step) = self.members.on_forget(&self.context, member) else {
             return;
@@ -504,19 +505,20 @@ impl Gossip {
                 return;
             }
         }
-        // Here alone, and not before the second step: on nodes that have not forgotten the member yet, a withdrawn
-        // accusation would make it reachable.
+        // The accusation is withdrawn only in the second step: on nodes that have not forgotten the member yet, an
+        // earlier withdrawal would make the member reachable.
         self.self_record.clear_edge(member);
         let used = self.context.topology.is_named(member) || self.links.is_neighbour(member);
         if step == Forgetting::Release && used {
-            // The report that goes out with this step no longer names the member; those of other nodes change about now.
+            // The report sent in this step does not name the member; the reports of other nodes change at about the
+            // same time.
             self.members.keep_place_longer(&mut self.context, member);
             return;
         }
         self.release(member);
     }
 
-    /// Frees the place of a member.
+    /// Frees the slot of a member.
     fn release(&mut self, member: Handle) {
         self.members.reset(&self.context, member);
         self.dissemination.forget(member);
@@ -524,7 +526,7 @@ impl Gossip {
         verdict::release(&mut self.context, member);
     }
 
-    /// Frees the places of ids without a record to which nothing refers any more.
+    /// Frees the slots of ids without a record to which nothing refers.
     fn release_unknown(&mut self) {
         for member in self.context.topology.placeholders() {
             let linked = self.links.iter().any(|(_, link)| link.member() == member)
@@ -544,7 +546,7 @@ impl Gossip {
     }
 }
 
-/// Reading. None of these changes anything.
+/// Queries, without side effects.
 impl Gossip {
     /// The node's id.
     #[must_use]
@@ -552,7 +554,7 @@ impl Gossip {
         &self.context.config.id
     }
 
-    /// The node's own place in its view.
+    /// The node's own handle in its view.
     pub(crate) const fn me(&self) -> Handle {
         self.context.me
     }
@@ -563,13 +565,13 @@ impl Gossip {
         &self.context.config
     }
 
-    /// The node's own record as it stands.
+    /// The node's own record.
     #[must_use]
     pub const fn record(&self) -> &Arc<Record> {
         self.self_record.record()
     }
 
-    /// Where the node is in its own life.
+    /// The phase of the node's life.
     #[must_use]
     pub const fn phase(&self) -> Phase {
         let phase = self.self_record.phase();
@@ -591,7 +593,7 @@ impl Gossip {
         &self.context.topology
     }
 
-    /// Everyone this node knows, itself included, in id order. O(n).
+    /// All members that this node knows, itself included, in id order. O(n).
     pub fn members(&self) -> impl Iterator<Item = MemberView> + '_ {
         self.context
             .topology
@@ -599,7 +601,7 @@ impl Gossip {
             .filter_map(|handle| self.member_at(handle))
     }
 
-    /// One member.
+    /// One member of the view.
     #[must_use]
     pub fn member(&self, id: &NodeId) -> Option<MemberView> {
         self.member_at(self.context.topology.handle(id)?)
@@ -617,7 +619,7 @@ impl Gossip {
         })
     }
 
-    /// The established links, in order of their numbers. `now` is only for the durations.
+    /// The established links, in order of their numbers. `now` is only used for durations.
     pub fn links(&self, now: Instant) -> impl Iterator<Item = LinkView> + '_ {
         self.iter_links().map(move |(id, link, alive)| LinkView {
             link: id,
@@ -664,7 +666,7 @@ impl Gossip {
         self.links.len() + self.handshakes.len()
     }
 
-    /// The addresses the node was told to dial, with what came of it: the peer found there, or the last failure.
+    /// The seed addresses of the node, each with the peer found there, or the latest failure.
     pub fn targets(&self) -> impl Iterator<Item = (&Address, Option<&NodeId>, Option<&str>)> + '_ {
         self.bootstrap.views()
     }
@@ -680,13 +682,13 @@ impl Gossip {
         self.context.topology.services()
     }
 
-    /// Bytes of everything this node remembers, as if nothing were shared with other nodes of the process. Counted from
-    /// the entries, not asked of an allocator: the same on every machine, without the room that collections keep.
+    /// Bytes of the machine's whole state, counting data shared with other nodes of the process in full. Computed from
+    /// the entries, without spare capacity, so that the value is the same on every machine.
     #[must_use]
     pub fn memory(&self) -> usize {
         held::<Self>(1)
             + self.context.topology.memory()
-            // Each timer stands in two orders.
+            // Each timer is kept in two orders.
             + held::<(Instant, Timer)>(2 * self.context.timers.len())
             + self.self_record.memory()
             + self.members.memory()

@@ -1,4 +1,4 @@
-//! Outgoing values, dials and farewells: what this node publishes, which members it dials, and which links it closes.
+//! Outgoing values, dials and closes: the data this node publishes, the members it dials, and the links it closes.
 
 use super::bootstrap::JOIN_STAGGER;
 use super::dialer::{Dial, Purpose};
@@ -22,19 +22,19 @@ use crate::topology::record::{Rank, Record, Report};
 use core::net::SocketAddr;
 use std::sync::Arc;
 
-/// How long a busy or full member is not dialled again.
+/// Back-off from a member that refused a link as busy or full.
 const REFUSED_FOR: Duration = Duration::from_millis(500);
 
 /// Publishing and sending.
 impl Gossip {
-    /// Publishes what this step changed: the record once, the report once.
+    /// Publishes the changes of this step: the record at most once, the report at most once.
     pub(super) fn publish(&mut self) {
         let me = self.context.me;
         if let Some(before) = self.self_record.publish_record(&mut self.context) {
             self.on_view_changed(Key::Record(me), before);
             self.broadcast(Key::Record(me), None);
         }
-        // An isolated node accuses no member, for a while.
+        // An isolated node does not accuse members for a while.
         if self.local_health.held_until(&self.context).is_none()
             && let Some(before) = self.self_record.publish_report(&mut self.context)
         {
@@ -44,7 +44,7 @@ impl Gossip {
         }
     }
 
-    /// Sends the current value of a key to all neighbours but one: its value on eager links, its name on others.
+    /// Sends the current value of a key to all neighbours but one: the value on eager links, its name on lazy links.
     pub(super) fn broadcast(&mut self, key: Key, except: Option<LinkId>) {
         let schedule = Dissemination::schedule(&self.context, key);
         let links = self.links.iter().zip(self.silence.iter());
@@ -60,12 +60,12 @@ impl Gossip {
             (id, route)
         });
         let anti_entropy = &mut self.anti_entropy;
-        // Too much to announce: the next heartbeat's hash says so.
+        // Too many announcements: the next heartbeat carries the hash instead.
         self.frames
             .broadcast(key, schedule, routes, |link| anti_entropy.forget_hash(link));
     }
 
-    /// Sends heartbeats on the links whose turn has come.
+    /// Sends heartbeats on the links whose turn it is.
     pub(super) fn send_heartbeats(&mut self, due: Instant) {
         let open = self.links.open_count();
         for _ in 0..self.heartbeat.on_due(&mut self.context, due, open) {
@@ -77,7 +77,7 @@ impl Gossip {
         }
     }
 
-    /// Sends what is due on each link.
+    /// Sends the due output of each link.
     pub(super) fn flush(&mut self) {
         let anti_entropy = &mut self.anti_entropy;
         self.frames.flush(
@@ -88,7 +88,7 @@ impl Gossip {
         );
     }
 
-    /// Sends everything on every link.
+    /// Sends all output of every link.
     fn flush_now(&mut self) {
         let anti_entropy = &mut self.anti_entropy;
         self.frames.flush_now(
@@ -131,8 +131,8 @@ impl Gossip {
         if same { Applied::Same } else { Applied::Older }
     }
 
-    /// A newer machine, or an earlier start of this node, holds the node's id. It is another machine if it `greets` this
-    /// node itself.
+    /// A newer machine, or an earlier start of this node, holds the node's id. With `greets`, the record comes from a
+    /// handshake with this node itself, so it belongs to another machine.
     pub(super) fn on_newer_self(&mut self, heard: &Record, greets: bool) {
         match self.self_record.succession(&self.context, heard, greets) {
             Succession::Stays => {}
@@ -156,7 +156,7 @@ impl Gossip {
         }
     }
 
-    /// Dials a member, if it can be dialled.
+    /// Dials a member, if it is dialable.
     pub(super) fn dial_member(&mut self, purpose: Purpose, member: Handle) {
         let learnt = match purpose {
             Purpose::Ring | Purpose::Probe | Purpose::RandomLink | Purpose::Requested => true,
@@ -172,7 +172,7 @@ impl Gossip {
         }
     }
 
-    /// Dials the requested members that have no link, unless that failed recently.
+    /// Dials the requested members that have no link, except those in back-off.
     pub(super) fn dial_requested(&mut self) {
         let near = Neighbourhood {
             members: &self.members,
@@ -228,7 +228,7 @@ impl Gossip {
         }
     }
 
-    /// Looks everything over: reported edges, links, unknown ids, requested links.
+    /// Periodic maintenance of reported edges, links, unknown ids and requested links.
     pub(super) fn maintain(&mut self) {
         self.overlay.schedule_maintenance(&mut self.context);
         self.tidy_edges();
@@ -241,13 +241,13 @@ impl Gossip {
         self.dial_requested();
     }
 
-    /// Takes back what need not be reported any more: edges to members that left, accusations beside the rings, and
+    /// Withdraws reports that are not needed: edges to members that left, accusations outside the rings, and
     /// confirmations that no node needs. A report about a forgotten member ends with the second step of forgetting it.
     fn tidy_edges(&mut self) {
         let edges = self.self_record.edges();
         let edges: Vec<(Handle, bool)> = edges.map(|(peer, edge)| (peer, edge.is_down())).collect();
         let (topology, me) = (&self.context.topology, self.context.me);
-        // While edges of this node are down, its confirmations may be what joins it to the others.
+        // While edges of this node are down, its confirmations may be all that connects it to the others.
         let hangs_by_them = edges.iter().any(|(_, down)| *down) || topology.is_accused(me);
         for (peer, down) in edges {
             let topology = &self.context.topology;
@@ -256,7 +256,7 @@ impl Gossip {
             }
             let status = self.status(peer);
             let needless = if down {
-                // Beside the rings it says when a suspect was last heard.
+                // Outside the rings, an accusation only states when a suspect was last heard.
                 !topology.is_ring_edge(me, peer) && status != Status::Suspect
             } else {
                 let whole = !topology.is_accused(peer) && !hangs_by_them;
@@ -279,7 +279,7 @@ impl Gossip {
             .set_seeds(&mut self.context, addresses, replace);
     }
 
-    /// Adds and removes seed addresses in one step. An edit that leaves too many is rejected as a whole.
+    /// Adds and removes seed addresses in one step. An edit that would leave too many is rejected as a whole.
     pub(super) fn on_edited_seeds(&mut self, add: Vec<Address>, remove: &[Address]) {
         if let Some(addresses) = self.bootstrap.edited(add, remove) {
             self.on_seeds(addresses, true);
@@ -315,7 +315,7 @@ impl Gossip {
         self.overlay.schedule(&mut self.context);
     }
 
-    /// A link to a member is requested, or no longer.
+    /// A link to a member is requested or released.
     pub(super) fn on_requested(&mut self, peer: &NodeId, requested: bool) {
         let Some(member) = self.context.topology.handle(peer) else {
             return;
@@ -325,7 +325,7 @@ impl Gossip {
         }
     }
 
-    /// A new connection is to replace an open link. A neighbour that cannot be dialled must dial itself.
+    /// An open link is to be replaced by a new connection. A neighbour that is not dialable must dial by itself.
     pub(super) fn on_renew(&mut self, link: LinkId) {
         let open = self.links.get(link).filter(|held| held.is_open());
         if let Some(member) = open.map(Link::member)
@@ -369,7 +369,7 @@ impl Gossip {
                 }
             }
             Purpose::Redial | Purpose::Probe => {}
-            // The link that it was to replace may have closed for it.
+            // The link to replace may have closed in favour of this dial.
             Purpose::Renewal => self.overlay.schedule_at_once(&mut self.context),
         }
     }
@@ -384,7 +384,7 @@ impl Gossip {
         Some(attempt)
     }
 
-    /// A dial was answered, and refused.
+    /// A dial was answered with a refusal.
     pub(super) fn on_dial_refused(&mut self, dial: DialId, refusal: &Refusal) {
         let Some(attempt) = self.end_dial(dial) else {
             return;
@@ -415,11 +415,11 @@ impl Gossip {
         }
     }
 
-    /// Tries one of the members that a refusal named and that are not alive here: a newcomer's way in, and the way to the
-    /// rest of the mesh of a part that was cut off.
+    /// Tries one of the members that a refusal named and that are not alive in this view. This lets a newcomer join,
+    /// and a split-off part reach the rest of the mesh.
     fn follow_referral(&mut self, refused: Purpose, others: &[SocketAddr]) {
-        // A referral that is refused in its turn is followed by a newcomer only: other nodes come back to the seed, or
-        // probe.
+        // Only a newcomer follows a referral from a node that it was referred to itself: other nodes return to the
+        // seed, or probe.
         let follows = match refused {
             Purpose::Seed(_) | Purpose::Probe => true,
             Purpose::Referral => self.context.topology.len() <= 1,
@@ -451,7 +451,7 @@ impl Gossip {
 
 /// Closing links.
 impl Gossip {
-    /// Ends a link or a handshake in order, from this end.
+    /// Ends a link or a handshake in an orderly way, from this end.
     pub(super) fn say_goodbye(&mut self, link: LinkId, goodbye: Goodbye) {
         let end = match goodbye {
             Goodbye::Surplus => LinkEnd::Surplus,
@@ -489,7 +489,7 @@ impl Gossip {
         self.remove_link(link);
     }
 
-    /// Forgets a link; a confirmation that rested on it is taken back.
+    /// Removes a link. A confirmation that depended on it is withdrawn.
     pub(super) fn remove_link(&mut self, link: LinkId) {
         let Some((held, current)) = self.links.remove(link) else {
             return;
@@ -531,7 +531,7 @@ impl Gossip {
     }
 }
 
-/// The end of the node.
+/// The end of the node's participation.
 impl Gossip {
     pub(super) fn on_leave(&mut self) {
         if self.self_record.phase() == Phase::Leaving {

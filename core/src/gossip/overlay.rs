@@ -1,9 +1,9 @@
 //! The overlay: selects which members this node keeps links to.
 //!
-//! On each ring a node dials the first following member that can be dialled, is not down and did not just fail. One more
-//! link goes to a random member and is replaced from time to time, so that an overlay that happens to be cut does not
-//! stay so. Links that serve none of this, and that applications' data does not ask for, are closed after `surplus_kept`
-//! by the node that dialled them.
+//! On each ring a node dials the first following member that is dialable, is not down and did not just fail. One more
+//! link goes to a random member and is replaced from time to time, so that an overlay that happens to be partitioned
+//! becomes connected. Links that serve none of these purposes, and that applications do not need, are closed after
+//! `surplus_kept` by the node that dialled them.
 //!
 //! Bounds: [`REQUESTED_MAX`] requested links, [`HOPS_MAX`] members considered on each ring.
 
@@ -22,11 +22,11 @@ use crate::time::{Duration, Instant};
 use crate::topology::{Handle, RINGS};
 use std::collections::BTreeSet;
 
-/// The most links requested at one time beside those that the mesh needs; further requests are ignored.
+/// Maximum number of links requested in addition to those that the mesh needs; further requests are ignored.
 pub const REQUESTED_MAX: usize = 16;
-/// Membership changes within this time trigger one reconciliation.
+/// Debounce interval: membership changes within it trigger one reconciliation of links.
 const RECONCILE_AFTER: Duration = Duration::from_millis(100);
-/// How many members of a ring a node considers dialling.
+/// Maximum number of members considered for a dial on each ring.
 const HOPS_MAX: usize = 16;
 /// A dial pending longer than this no longer prevents dialling the next candidate on the ring.
 const DIAL_PATIENCE: Duration = Duration::from_millis(300);
@@ -45,14 +45,14 @@ impl Neighbourhood<'_> {
     }
 }
 
-/// The links that the rings ask for.
+/// The links required by the rings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RingLinks {
     /// The selected members.
     members: BTreeSet<Handle>,
-    /// Those of them to be dialled, in order.
+    /// The selected members to dial, in order.
     dial: Vec<Handle>,
-    /// Every ring has its link.
+    /// Whether every ring has its link.
     complete: bool,
 }
 
@@ -88,30 +88,30 @@ impl Overlay {
         self.schedule_maintenance(context);
     }
 
-    /// Has everything looked over after [`MAINTAIN_INTERVAL`].
+    /// Schedules maintenance after [`MAINTAIN_INTERVAL`].
     pub(super) fn schedule_maintenance(&self, context: &mut Context) {
         let at = context.after(MAINTAIN_INTERVAL);
         context.timers.set(Timer::Maintain, at);
     }
 
-    /// Has links reconciled with the rings before long.
+    /// Schedules a reconciliation of links with the rings after the debounce interval.
     pub(super) fn schedule(&self, context: &mut Context) {
         let at = context.after(RECONCILE_AFTER);
         context.timers.set_if_unset(Timer::Overlay, at);
     }
 
-    /// Has links reconciled in the next step.
+    /// Schedules a reconciliation of links for the next step.
     pub(super) fn schedule_at_once(&self, context: &mut Context) {
         let at = context.at_once();
         context.timers.set(Timer::Overlay, at);
     }
 
-    /// Has links reconciled at a time at the latest.
+    /// Schedules a reconciliation of links for this time at the latest.
     pub(super) fn schedule_until(&self, context: &mut Context, at: Instant) {
         context.timers.set_earlier(Timer::Overlay, at);
     }
 
-    /// A ring misses its link while dials are in progress: the next candidate is dialled after a while.
+    /// A ring has no link while dials are in progress: schedules a reconciliation that may dial the next candidate.
     pub(super) fn schedule_next_candidate(&self, context: &mut Context) {
         let at = context.after(DIAL_PATIENCE);
         context.timers.set_earlier(Timer::Overlay, at);
@@ -120,7 +120,7 @@ impl Overlay {
 
 /// Ring links.
 impl Overlay {
-    /// Selects the members that the rings ask for.
+    /// Selects the members that the rings require links to.
     pub(super) fn ring_links(&self, context: &Context, near: &Neighbourhood<'_>) -> RingLinks {
         let mut selected = RingLinks {
             complete: true,
@@ -141,7 +141,7 @@ impl Overlay {
         selected
     }
 
-    /// The member to be linked to on a ring, and whether it is.
+    /// The member to link to on a ring, and whether it is linked.
     fn on_ring(context: &Context, near: &Neighbourhood<'_>, ring: usize) -> Option<(Handle, bool)> {
         let only_first = context.has(Switch::NoFallback);
         let hops = if only_first { 1 } else { HOPS_MAX };
@@ -166,8 +166,8 @@ impl Overlay {
         None
     }
 
-    /// The links that serve no purpose: `needed` are those that the rings ask for, and `reported` says whether this node
-    /// reports its edge to a member.
+    /// The links without a purpose. `needed` are the links required by the rings, and `reported` tells whether this
+    /// node reports its edge to a member.
     pub(super) fn unneeded(
         &self,
         context: &Context,
@@ -190,8 +190,8 @@ impl Overlay {
         links.map(|(id, _)| id).collect()
     }
 
-    /// The ring neighbours that had no link at this reconciliation and the last. All nodes would assume their edges up:
-    /// a member that died before its first links, or around which the rings changed.
+    /// The ring neighbours that had no link at this reconciliation and the one before. Without a report, all nodes
+    /// would assume these edges up: the member died before its first links, or the rings around it changed.
     pub(super) fn unlinked_twice(&mut self, context: &Context, links: &Links) -> Vec<Handle> {
         let neighbours = context.topology.ring_neighbours(context.me).into_iter();
         let unlinked = neighbours.filter(|member| !links.is_neighbour(*member));
@@ -204,7 +204,7 @@ impl Overlay {
 
 /// Requested and random links.
 impl Overlay {
-    /// A link to a member is requested, or no longer. Returns whether it is from now on.
+    /// A link to a member is requested or released. Returns whether a request is granted.
     pub(super) fn request(&mut self, context: &Context, member: Handle, requested: bool) -> bool {
         if !requested {
             self.requested.remove(&member);
@@ -217,7 +217,7 @@ impl Overlay {
         granted
     }
 
-    /// The requested members to be dialled.
+    /// The requested members to dial.
     pub(super) fn requested_missing(
         &mut self,
         context: &Context,
@@ -234,7 +234,7 @@ impl Overlay {
         missing.collect()
     }
 
-    /// The random link is to be replaced. Returns the member to be dialled, if the draw is one.
+    /// The random link is due to be replaced. Returns the member to dial, if the draw found one.
     pub(super) fn on_random_due(
         &mut self,
         context: &mut Context,
@@ -252,7 +252,7 @@ impl Overlay {
         eligible.then_some(member)
     }
 
-    /// A link is the extra link to a random member.
+    /// Notes that a link is the extra link to a random member.
     pub(super) fn mark_random(&mut self, link: LinkId) {
         self.random.insert(link);
     }

@@ -1,8 +1,8 @@
-//! The node's own record, its report of edges, and its phase.
+//! The node's own record, its edge report, and its phase.
 //!
-//! A node publishes two values: its record, and a report of those edges that other nodes would otherwise assume wrongly.
-//! Both are published at most once a step. A value under the node's id that it did not publish is a forgery, an echo of
-//! an earlier start, or the value of another machine under the same id:
+//! A node publishes two values: its record, and a report of the edges that other nodes would otherwise assume wrongly.
+//! Each is published at most once a step. A received value under the node's id that the node did not publish is a
+//! forgery, an echo of an earlier start, or the value of another machine with the same id:
 //!
 //! | epoch and instance | the value is | answer |
 //! |---|---|---|
@@ -11,8 +11,8 @@
 //! | lower | outdated | send the neighbour the current record |
 //! | higher | another machine's, or this node's own past | stop; or take a higher epoch, stored first |
 //!
-//! A higher value is the node's own past if the node has only just started, or if the other is at this node's address:
-//! the node lost its disk, and learns late of its past.
+//! A higher value is the node's own past if the node started only recently, or if the value has this node's address.
+//! That happens when the node lost its disk and learns of its past late.
 //!
 //! ```text
 //!   Joining ──established──► Running ──leave──► Leaving ──sent──► Left
@@ -35,18 +35,18 @@ use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, Rank, Recor
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How often a node that has just started takes a higher epoch before it accepts that the other value is not its own
-/// past. Bounds two machines that start under one id at once.
+/// Number of times that a node takes a higher epoch before it treats a higher value as another machine's. Bounds the
+/// epochs raised when two machines start under one id at once.
 const RAISES_MAX: u64 = 3;
 
-/// The pause before an epoch that could not be stored is ordered again.
+/// Delay before the order for an epoch that could not be stored is repeated.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
-/// One edge as this node observes it, where other nodes would assume wrongly.
+/// An edge as this node observes it, if other nodes would assume it wrongly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct OwnEdge {
     down: bool,
-    /// When this node last heard the peer.
+    /// The time at which this node last heard the peer.
     proof: Option<Instant>,
 }
 
@@ -56,7 +56,7 @@ impl OwnEdge {
     }
 }
 
-/// The judgement of a received record under the node's own id.
+/// The classification of a received record under the node's own id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
     /// The node's current record, or an older one of this start.
@@ -69,7 +69,7 @@ pub(super) enum Claim {
     Newer,
 }
 
-/// The node's answer to a record of a higher epoch or instance.
+/// The node's reaction to a record of a higher epoch or instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Succession {
     /// The node keeps its id.
@@ -80,7 +80,7 @@ pub(super) enum Succession {
     GivesUp,
 }
 
-/// The node's own record, the publication state of record and report, and the node's phase.
+/// The node's own record, the publication state of its record and report, and its phase.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SelfRecord {
     phase: Phase,
@@ -88,16 +88,16 @@ pub(super) struct SelfRecord {
     /// The publication counter, shared by records and reports.
     version: u64,
     edges: BTreeMap<Handle, OwnEdge>,
-    /// The record changed in this step.
+    /// Whether the record changed in this step.
     record_due: bool,
-    /// The edges changed since the last report.
+    /// Whether the edges changed since the last report.
     report_due: bool,
-    /// From when on other nodes have seen the epoch and hold nothing against it. A later conflict is not with the node's
-    /// own past.
+    /// The time from which other nodes have seen the epoch and reported no conflict. A later conflict is not with the
+    /// node's own past.
     established: Option<Instant>,
-    /// A higher epoch that is being stored.
+    /// The higher epoch that is being stored.
     raising: Option<(Ticket, u64)>,
-    /// The number of epochs ever raised.
+    /// Number of epochs raised since the start.
     raised: u64,
 }
 
@@ -128,7 +128,7 @@ impl SelfRecord {
         self.record_due = true;
     }
 
-    /// The application publishes new content. The address, and the time of joining, are kept if absent.
+    /// The application publishes new content. The address and the time of joining are kept if absent.
     pub(super) fn announce(&mut self, context: &mut Context, mut content: Content) {
         let held = self.record.content();
         content.address = content.address.or(held.address);
@@ -158,7 +158,7 @@ impl SelfRecord {
         Some(self.apply(context))
     }
 
-    /// Puts the record into the view. Returns the hash of the view before.
+    /// Stores the record in the view. Returns the hash of the view before.
     pub(super) fn apply(&self, context: &mut Context) -> u64 {
         let before = context.topology.hash();
         context.topology.apply_record(&self.record);
@@ -192,7 +192,8 @@ impl SelfRecord {
         Some(before)
     }
 
-    /// Reports the edge to a peer as down, or as heard. The first such report of a kind stays, with its proof.
+    /// Reports the edge to a peer as down, or as heard. A repeated report of the same state keeps the first one, with
+    /// its last-heard time.
     pub(super) fn set_edge(&mut self, peer: Handle, down: bool, proof: Option<Instant>) {
         match self.edges.get(&peer) {
             Some(edge) if edge.down == down => return,
@@ -204,7 +205,7 @@ impl SelfRecord {
         self.report_due = true;
     }
 
-    /// Takes back what was reported of the edge to a peer.
+    /// Withdraws the report of the edge to a peer.
     pub(super) fn clear_edge(&mut self, peer: Handle) {
         if self.edges.remove(&peer).is_some() {
             self.report_due = true;
@@ -212,9 +213,9 @@ impl SelfRecord {
     }
 }
 
-/// The node's id in the records of others.
+/// Claims of other nodes about this node's id.
 impl SelfRecord {
-    /// Judges a received record under the node's own id.
+    /// Classifies a received record under the node's own id.
     pub(super) fn claim(&self, context: &Context, heard: &Record) -> Claim {
         let (own, theirs) = (self.record.rank(), heard.rank());
         match (theirs.epoch, theirs.instance).cmp(&(own.epoch, own.instance)) {
@@ -229,7 +230,7 @@ impl SelfRecord {
         }
     }
 
-    /// Publishes over a forged record, which `from` sent.
+    /// Publishes over a forged record that `from` sent.
     pub(super) fn refute(&mut self, context: &mut Context, heard: &Record, from: Option<NodeId>) {
         if let Some(from) = from {
             context.report(Event::Refuted { from });
@@ -251,14 +252,14 @@ impl SelfRecord {
         );
     }
 
-    /// The planted bug [`Switch::AdoptsLie`]: takes a forged record over. Returns the hash of the view before.
+    /// The planted bug [`Switch::AdoptsLie`]: adopts a forged record. Returns the hash of the view before.
     pub(super) fn adopt(&mut self, context: &mut Context, heard: &Record) -> u64 {
         self.version = self.version.max(heard.rank().version);
         self.record = Arc::new(heard.clone());
         self.apply(context)
     }
 
-    /// Judges a received report under the node's own id; publishes over a forged one. Returns whether it is forged.
+    /// Checks a received report under the node's own id, and publishes over a forged one. Returns whether it is forged.
     pub(super) fn refute_report(&mut self, context: &Context, heard: &Report) -> bool {
         let held = context.topology.report(self.record.id());
         let newest = held.map_or((0, 0), |held| (held.epoch, held.version));
@@ -274,11 +275,11 @@ impl SelfRecord {
         true
     }
 
-    /// Decides between a record of a higher epoch or instance and this node. The record is surely another machine's if
-    /// that machine `greets` this node itself.
+    /// Decides how this node reacts to a record of a higher epoch or instance. With `greets`, the record comes from a
+    /// handshake with this node itself, so it belongs to another machine.
     pub(super) fn succession(&self, context: &Context, heard: &Record, greets: bool) -> Succession {
         let epoch = heard.rank().epoch;
-        // An echo of a value that is being outranked already.
+        // An echo of a value that a pending epoch outranks already.
         if self.raising.is_some_and(|(_, raising)| raising > epoch) {
             return Succession::Stays;
         }
@@ -294,14 +295,14 @@ impl SelfRecord {
         Succession::Raises(epoch)
     }
 
-    /// Whether a record under the node's id comes from the node's own address, where no other machine can be. Not
-    /// accepted for ever, since an address may be misconfigured on two machines.
+    /// Whether a record under the node's id has the node's own address, where no other machine can run. Accepted
+    /// [`RAISES_MAX`] times at most, because two machines may be configured with one address.
     fn is_own_past(&self, heard: &Record) -> bool {
         let address = self.record.content().address;
         self.raised < RAISES_MAX && address.is_some() && heard.content().address == address
     }
 
-    /// Takes an epoch above another, once it is stored.
+    /// Takes an epoch higher than `above`, once it is stored.
     pub(super) fn raise_epoch(&mut self, context: &mut Context, above: u64) {
         if above >= COUNTER_MAX || self.raising.is_some_and(|(_, epoch)| epoch > above) {
             return;
@@ -329,7 +330,7 @@ impl SelfRecord {
         }
     }
 
-    /// An epoch is stored. Returns whether it takes effect now.
+    /// An epoch is stored. Returns whether it takes effect.
     pub(super) fn on_stored(&mut self, ticket: Ticket) -> bool {
         let Some((_, epoch)) = self.raising.filter(|(expected, _)| *expected == ticket) else {
             return false;
@@ -356,7 +357,7 @@ impl SelfRecord {
 
 /// The node's phase.
 impl SelfRecord {
-    /// A node without seed addresses is a mesh of its own.
+    /// A node without seed addresses forms a mesh by itself.
     pub(super) const fn start_alone(&mut self) {
         self.phase = Phase::Running;
     }
@@ -369,12 +370,12 @@ impl SelfRecord {
         }
     }
 
-    /// Begins to leave the mesh.
+    /// Starts to leave the mesh.
     pub(super) const fn leave(&mut self) {
         self.phase = Phase::Leaving;
     }
 
-    /// Publishes that the node leaves; its edges are not evidence from now on. The record has `leave_linger` to spread.
+    /// Publishes that the node leaves, and withdraws its edges as evidence. The record has `leave_linger` to spread.
     pub(super) fn say_farewell(&mut self, context: &mut Context) {
         let content = self.record.content().clone();
         let rank = Rank {
@@ -394,13 +395,13 @@ impl SelfRecord {
         context.out.push(Output::Left);
     }
 
-    /// Another machine holds the id.
+    /// Another machine holds the node's id.
     pub(super) fn on_name_taken(&mut self) {
         self.phase = Phase::NameTaken;
     }
 }
 
-/// Reading.
+/// Queries.
 impl SelfRecord {
     pub(super) const fn record(&self) -> &Arc<Record> {
         &self.record
@@ -410,17 +411,18 @@ impl SelfRecord {
         self.phase
     }
 
-    /// Whether the node left, or gave its id up.
+    /// Whether the node left or gave up its id.
     pub(super) const fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Left | Phase::NameTaken)
     }
 
-    /// Whether the epoch is established. Two machines that start under one id at once do not outbid each other for ever.
+    /// Whether the epoch is established. Bounded by [`RAISES_MAX`], so that two machines that start under one id at
+    /// once do not outbid each other without end.
     pub(super) fn is_established(&self, now: Instant) -> bool {
         self.raised >= RAISES_MAX || self.established.is_some_and(|since| since <= now)
     }
 
-    /// Whether a higher epoch is being stored: until then, the node greets no peer.
+    /// Whether a higher epoch is being stored. Until it is, the node sends no handshakes.
     pub(super) const fn is_raising(&self) -> bool {
         self.raising.is_some()
     }

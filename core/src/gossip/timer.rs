@@ -1,4 +1,4 @@
-//! The timers of the machine. Each belongs to the component that names it.
+//! The timers of the machine. Each belongs to the component that defines it.
 
 use crate::deadlines::Deadlines;
 use crate::link::{DialId, LinkId};
@@ -6,7 +6,7 @@ use crate::time::Instant;
 use crate::topology::Handle;
 use crate::topology::publication::Key;
 
-/// The subject of a deadline. Deadlines of one instant are due in the order of the variants.
+/// The subject of a deadline. Deadlines at the same instant are due in the order of the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     Heartbeat,
@@ -28,7 +28,7 @@ pub(super) enum Timer {
     StoreRetry,
 }
 
-/// A timer in two numbers, in the order of the timers, so that timers are compared without a match on their variants.
+/// A timer as two numbers in the order of the timers, so that timers are compared without a match on their variants.
 type Code = (u8, u64);
 
 impl Timer {

@@ -9,18 +9,18 @@ use std::sync::Arc;
 /// The status of a member in one view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
-    /// A path leads to it.
+    /// A path leads to the member.
     Alive,
-    /// No path leads to it, and its latest proof of life is recent.
+    /// No path leads to the member, and its latest evidence of life is recent.
     Suspect,
-    /// No path leads to it, and its latest proof of life is old.
+    /// No path leads to the member, and its latest evidence of life is old.
     Down,
-    /// It left on purpose.
+    /// The member left on purpose.
     Left,
 }
 
 impl Status {
-    /// The state as people and scenario files name it.
+    /// The status as shown to users and in scenario files.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -32,25 +32,25 @@ impl Status {
     }
 }
 
-/// Where a node is in its own life.
+/// The phase of a node's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// It has targets, and has reached none yet.
+    /// The node has targets, and has reached none yet.
     Joining,
-    /// It is a member.
+    /// The node is a member of the mesh.
     Running,
-    /// It is a member, and hears no other member.
+    /// The node is a member, and hears no other member.
     Isolated,
-    /// It announces that it leaves.
+    /// The node announces that it leaves.
     Leaving,
-    /// It left.
+    /// The node left.
     Left,
-    /// It gave its id up to another machine.
+    /// The node gave up its id to another machine.
     NameTaken,
 }
 
 impl Phase {
-    /// The phase as people and scenario files name it.
+    /// The phase as shown to users and in scenario files.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -64,36 +64,36 @@ impl Phase {
     }
 }
 
-/// One member as one node sees it.
+/// One member in the view of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberView {
-    /// Its record.
+    /// The member's record.
     pub record: Arc<Record>,
-    /// Its life.
+    /// The member's status.
     pub status: Status,
-    /// Its report of edges.
+    /// The member's edge report.
     pub report: Option<Arc<Report>>,
 }
 
 /// One established link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkView {
-    /// Which.
+    /// The link.
     pub link: LinkId,
     /// The neighbour.
     pub peer: NodeId,
-    /// Whether we dialled it.
+    /// Whether this node dialled the link.
     pub dialed: bool,
-    /// Updates go out on it at once; otherwise they are announced.
+    /// Whether updates are sent on the link at once; otherwise they are announced.
     pub eager: bool,
-    /// An edge of the rings: it counts as evidence.
+    /// Whether the link is a ring edge, whose silence is evidence.
     pub ring: bool,
-    /// Nothing was heard on it for `silent_after`.
+    /// Whether the link was silent for `silent_after`.
     pub silent: bool,
-    /// How long nothing was heard on it.
+    /// The time since the last message on the link.
     pub quiet: Duration,
     /// The session of the connection.
     pub session: u32,
-    /// The protocol version both speak.
+    /// The protocol version that both ends speak.
     pub version: u32,
 }

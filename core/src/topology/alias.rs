@@ -1,9 +1,9 @@
 //! Short ids: a small number for each member, the same in equal views.
 //!
-//! Nothing is agreed on and nothing is stored: the numbers follow from the names. In the order of names, each member
-//! takes the number that its name hashes to, or the next free one. So of two whose names hash to one number, the
-//! higher moves on when the lower comes; when all numbers are taken, further members have none. Nothing depends on
-//! having one.
+//! The numbers are derived from the names: they are neither agreed on nor stored. In name order, each member takes the
+//! number that its name hashes to, or the next free number. If two names hash to the same number, the higher name gets
+//! another number once the lower name is present. When all numbers are taken, further members have none. No function
+//! depends on a member having a number.
 
 use super::Topology;
 use crate::identity::NodeId;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// The usual length of short ids, in bits.
 pub const BITS: u32 = 12;
-/// The longest, in bits.
+/// The maximum length, in bits.
 pub const BITS_MAX: u32 = 16;
 
 /// The short ids of one view.
@@ -24,7 +24,7 @@ pub struct Aliases {
 }
 
 impl Aliases {
-    /// The short ids of these names, which come in order; of at least 1 and at most [`BITS_MAX`] bits.
+    /// The short ids of these names, which must be in order, of at least 1 and at most [`BITS_MAX`] bits.
     pub fn of<'i>(names: impl Iterator<Item = &'i NodeId>, bits: u32) -> Self {
         let size = 1_u64 << bits.clamp(1, BITS_MAX);
         let mut aliases = Self::default();
@@ -43,7 +43,7 @@ impl Aliases {
         aliases
     }
 
-    /// Whose number it is.
+    /// The name of the member with this number.
     #[must_use]
     pub fn name(&self, number: u16) -> Option<&NodeId> {
         self.names.get(&number)
@@ -55,7 +55,7 @@ impl Aliases {
         self.numbers.get(name).copied()
     }
 
-    /// How many members have none.
+    /// The number of members without a short id.
     #[must_use]
     pub const fn without(&self) -> usize {
         self.without
@@ -67,7 +67,7 @@ fn short(place: u64) -> u16 {
 }
 
 impl Topology {
-    /// The short ids of everybody who is known. O(n log n).
+    /// The short ids of all known members. O(n log n).
     #[must_use]
     pub fn aliases(&self, bits: u32) -> Aliases {
         Aliases::of(self.records().map(|record| record.id()), bits)

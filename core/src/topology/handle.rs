@@ -1,9 +1,10 @@
-//! Numbers of members: small integers that stand for ids within one view.
+//! Handles: small integers that stand for ids within one view.
 
-/// A member's place in one view; another view numbers otherwise.
+/// A member's handle in one view; another view assigns other handles.
 pub(crate) type Handle = u32;
 
-/// A member's number in three bytes: a view of ten thousand holds each four times, and a simulation ten thousand views.
+/// A handle in three bytes. A view of ten thousand members holds each handle four times, and a simulation holds ten
+/// thousand views.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Packed([u8; 3]);
 

@@ -1,7 +1,7 @@
-//! Which number each id has in one view, and its record: what a view of thousands holds for every one of them.
+//! The handle and the record of each id in one view.
 //!
-//! Fifteen bytes a member: numbers in order of their ids, and pointers to the shared records by number. An id that was
-//! only named is kept by itself until its record comes.
+//! Takes fifteen bytes a member: handles in order of their ids, and pointers to the shared records by handle. An id
+//! that was only named is kept separately until its record arrives.
 
 use super::handle::{Handle, Packed};
 use super::record::Record;
@@ -11,10 +11,10 @@ use crate::size::held;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The most ids that one view holds, whatever its bound.
+/// Maximum number of ids in one view, whatever its configured bound.
 pub const MEMBERS_LIMIT: usize = 1 << 24;
 
-/// Where an id stands in the order of all. Its beginning tells most apart, without a look at the record.
+/// An entry of the id order. The id's prefix decides most comparisons without a look at the record.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Place {
     prefix: [u8; 4],
@@ -34,10 +34,10 @@ impl Place {
     }
 }
 
-/// Ids, their numbers and their records.
+/// Ids, their handles and their records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Members {
-    /// The numbers, in order of the ids.
+    /// The handles, in order of their ids.
     index: Paged<Place>,
     records: Paged<Option<Arc<Record>>>,
     /// The ids without a record.
@@ -60,7 +60,7 @@ impl Members {
         self.index.len()
     }
 
-    /// One above the highest number ever given.
+    /// One above the highest handle ever assigned.
     pub(super) fn bound(&self) -> usize {
         self.records.len()
     }
@@ -86,12 +86,12 @@ impl Members {
         }
     }
 
-    /// The ids without a record, by number.
+    /// The ids without a record, by handle.
     pub(super) const fn unheard(&self) -> &BTreeMap<Handle, NodeId> {
         &self.unheard
     }
 
-    /// Where an id stands in the index, or should.
+    /// The index of an id, or the index at which it would be inserted.
     fn place(&self, id: &NodeId) -> Result<usize, usize> {
         let prefix = id.prefix();
         if id.is_its_prefix() {
@@ -114,12 +114,12 @@ impl Members {
         self.number_at(at)
     }
 
-    /// The numbers in order of their ids.
+    /// The handles in order of their ids.
     pub(super) fn handles(&self) -> impl Iterator<Item = Handle> + '_ {
         self.index.iter().map(|place| place.number.handle())
     }
 
-    /// The numbers of the ids after one, in order of the ids.
+    /// The handles of the ids after one, in order of the ids.
     pub(super) fn handles_after(&self, id: Option<&NodeId>) -> impl Iterator<Item = Handle> + '_ {
         let from = id.map_or(0, |id| match self.place(id) {
             Ok(at) => at + 1,
@@ -130,7 +130,7 @@ impl Members {
             .map(|place| place.number.handle())
     }
 
-    /// The number of an id, made if the id is new; none when it is new and there are `max` already.
+    /// The handle of an id, assigned if the id is new; none if it is new and the view holds `max` ids already.
     pub(super) fn intern(&mut self, id: &NodeId, max: usize) -> Option<Handle> {
         let at = match self.place(id) {
             Ok(at) => return self.number_at(at),
@@ -157,7 +157,7 @@ impl Members {
         }
     }
 
-    /// Forgets an id, with its record; its number may be given to another.
+    /// Removes an id with its record. Its handle may be reused.
     pub(super) fn release(&mut self, handle: Handle) {
         let Some(id) = self.id(handle).cloned() else {
             return;

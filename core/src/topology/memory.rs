@@ -1,11 +1,11 @@
-//! What a view holds in memory, counted from what is in it, not asked of an allocator: the same on every machine.
+//! Memory of a view, computed from its contents and not measured at the allocator: the same on every machine.
 
 use super::record::{Edge, Record, Report};
 use super::{Half, Handle, Standing, Topology};
 use crate::size::{Encoded as _, held};
 
 impl Topology {
-    /// Bytes, as if nothing were shared with other views of the process.
+    /// Bytes in memory, counting values shared with other views of the process in full.
     pub(crate) fn memory(&self) -> usize {
         let records = self
             .records()

@@ -1,16 +1,16 @@
-//! What one node knows of the mesh: values and pure functions.
+//! One node's view of the mesh: values and pure functions.
 //!
-//! Decides which of two values about a node wins ([`Topology::apply_record`], `Topology::apply_report`), who
-//! serves what ([`Topology::providers`]), who watches whom (`rings`) and to whom a path leads (`reach`). It does
-//! not decide who is alive: that needs time, and lives in `gossip`, which tells it by `Topology::set_listed`.
+//! Decides which of two values about a node wins ([`Topology::apply_record`], `Topology::apply_report`), which nodes
+//! provide a service ([`Topology::providers`]), which member watches which (`rings`), and which members are reachable
+//! (`reach`). Liveness is decided by `gossip`, because it depends on time; `gossip` passes the result to
+//! `Topology::set_listed`.
 //!
-//! Both kinds of value are merged by lexicographic maximum, so that views that heard the same things are equal
-//! whatever the order. A report stands only while its reporter's record is not of a later epoch: a restart takes it
-//! away. Values that arrive before the record of whom they are about are kept in a slot
-//! without record (a placeholder).
+//! Both kinds of value are merged by lexicographic maximum, so views that received the same values are equal whatever
+//! the order. A report is void once its reporter's record has a later epoch: a restart removes it. Values that arrive
+//! before the record of the member they name are kept in a slot without a record (a placeholder).
 //!
-//! Bounds: at most `members_max` slots; further members are rejected. Values are shared (`Arc`), so that a
-//! thousand views of one simulation hold one body.
+//! Bounds: at most `members_max` slots; further members are rejected. Values are shared (`Arc`), so that a thousand
+//! views in one simulation hold each value once.
 
 pub mod alias;
 mod handle;
@@ -43,45 +43,45 @@ use rings::Rings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What a view holds about one id.
+/// The contents of a view for one id.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot<'a> {
     pub(crate) id: &'a NodeId,
     pub(crate) record: Option<&'a Arc<Record>>,
     pub(crate) report: Option<&'a Standing>,
-    /// Forgotten: kept only so that old news does not bring it back.
+    /// The member is forgotten: the slot is kept only so that old updates do not bring the member back.
     pub(crate) retired: bool,
 }
 
-/// A report and what this view made of it.
+/// A report with the data that this view derives from it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Standing {
     pub(crate) report: Arc<Report>,
-    /// Its hash, which takes long to compute.
+    /// The report's hash, cached because it is expensive to compute.
     digest: u64,
     /// The report's edges, in its order.
     pub(crate) edges: Box<[Half]>,
 }
 
-/// One edge of a report, in this view's numbers and time.
+/// One edge of a report, with this view's handles and this node's clock.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Half {
     pub(crate) peer: Handle,
     pub(crate) down: bool,
-    /// When the reporter last heard the peer, on this node's clock.
+    /// The time at which the reporter last heard the peer, on this node's clock.
     pub(crate) proof: Option<Instant>,
 }
 
-/// What applying a value did.
+/// The outcome of applying a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Applied {
-    /// It is what the view holds.
+    /// The view already holds this value.
     Same,
-    /// The view holds something newer, or something that outranks it.
+    /// The view holds a newer value, or one that outranks it.
     Older,
-    /// It took the place of something older, or of nothing.
+    /// The value was stored. It replaced an older value, or the view held none.
     Newer,
-    /// It was not taken: the view is full.
+    /// The value was rejected: the view is full.
     Full,
 }
 
@@ -89,31 +89,31 @@ pub enum Applied {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Topology {
     members: Members,
-    /// The standing reports; few members need to say anything.
+    /// The current reports. Few members need to publish one.
     reports: BTreeMap<Handle, Standing>,
-    /// Whose record is kept though it is forgotten.
+    /// Forgotten members whose record is kept.
     retired: BTreeSet<Handle>,
     rings: Rings,
     providers: Providers,
-    /// Whose report names an edge.
+    /// Reporters whose report has at least one edge.
     reporting: BTreeSet<Handle>,
     hash: u64,
     count: usize,
-    /// Sum of the first places of those who are known and alive.
+    /// Sum of the positions on the first ring of the known members that are alive.
     alive: u64,
-    /// Whoever is not alive, known or not.
+    /// Members that are not alive, known or not.
     unwell: BTreeSet<Handle>,
     revision: u64,
     members_max: usize,
     sabotage: Sabotage,
 }
 
-/// What one value adds to the order-free set hash.
+/// The contribution of one value to the order-free set hash.
 const fn share(digest: u64) -> u64 {
     mix(digest ^ 0x7068_616c_616e_7821)
 }
 
-/// Where a member with a record stands on a ring.
+/// The position of a member with a record on a ring.
 fn place(members: &Members, handle: Handle, ring: usize) -> (u64, Handle) {
     (
         members
@@ -144,36 +144,36 @@ impl Topology {
         }
     }
 
-    /// Order-free hash of all records and reports that count: equal on equal views.
+    /// Order-free hash of all records and reports in effect: equal views have equal hashes.
     #[must_use]
     pub const fn hash(&self) -> u64 {
         self.hash
     }
 
-    /// Rises whenever a record comes, goes or changes, and whenever somebody's life in this view does: while it stays,
-    /// so do the members, their status and the provider index.
+    /// Increases whenever a record is added, removed or changed, and whenever a member's liveness in this view changes.
+    /// While the revision is equal, the members, their status and the provider index are equal too.
     #[must_use]
     pub const fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// Order-free hash of the ids that this view knows and holds for alive.
+    /// Order-free hash of the ids that are known and alive in this view.
     #[must_use]
     pub const fn alive(&self) -> u64 {
         self.alive
     }
 
-    /// What [`Self::alive`] is of a view that holds exactly these for alive.
+    /// The value of [`Self::alive`] in a view where exactly these ids are alive.
     pub fn alive_if<'i>(ids: impl Iterator<Item = &'i NodeId>) -> u64 {
         ids.fold(0, |sum, id| sum.wrapping_add(position::places(id)[0]))
     }
 
-    /// Whether a member is alive, if it is known.
+    /// Whether a member is alive in this view, known or not.
     pub(crate) fn is_well(&self, handle: Handle) -> bool {
         !self.unwell.contains(&handle)
     }
 
-    /// A member's life in this view changed: whether it is alive.
+    /// Sets whether a member is alive in this view.
     pub(crate) fn set_well(&mut self, handle: Handle, well: bool) {
         self.revision += 1;
         let changed = if well {
@@ -197,7 +197,7 @@ impl Topology {
         self.count
     }
 
-    /// Whether nobody is known.
+    /// Whether no member is known.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
@@ -223,7 +223,8 @@ impl Topology {
             .filter_map(|handle| self.known_record(handle))
     }
 
-    /// The nodes that are listed and serve `name` in `version`, or in any version; in id order. A look-up, not a scan.
+    /// The listed nodes that serve `name` in `version`, or in any version, in id order. Uses the provider index,
+    /// without a scan of the members.
     #[must_use]
     pub fn providers(&self, name: &str, version: Option<&str>) -> Vec<NodeId> {
         self.providers.of(name, version)
@@ -247,7 +248,7 @@ impl Topology {
         self.members.handles_after(id)
     }
 
-    /// The ids that somebody named and of which neither record nor report is held, in order.
+    /// Handles of the ids for which the view holds neither a record nor a report, in id order.
     pub(crate) fn placeholders(&self) -> Vec<Handle> {
         let unheard = self.members.unheard().iter();
         let mut empty: Vec<(&NodeId, Handle)> = unheard
@@ -263,22 +264,22 @@ impl Topology {
         self.known_record(handle).is_some()
     }
 
-    /// Whether a member is forgotten, and its record kept so that old news does not bring it back.
+    /// Whether a member is forgotten while its record is kept so that old updates do not bring the member back.
     pub(crate) fn is_retired(&self, handle: Handle) -> bool {
         self.retired.contains(&handle)
     }
 
-    /// Whether a standing report names this member.
+    /// Whether a current report names this member.
     pub(crate) fn is_named(&self, handle: Handle) -> bool {
         self.reported_edges().any(|(_, edge)| edge.peer == handle)
     }
 
-    /// One above the highest handle ever given.
+    /// One above the highest handle ever assigned.
     pub(crate) fn handle_bound(&self) -> usize {
         self.members.bound()
     }
 
-    /// Whose view it is.
+    /// Sets the local member, the owner of this view.
     pub(crate) const fn set_centre(&mut self, handle: Handle) {
         self.rings.set_centre(handle);
     }
@@ -292,7 +293,7 @@ impl Topology {
         })
     }
 
-    /// The record of a member, be it forgotten or not.
+    /// The record of a member, forgotten or not.
     fn held(&self, handle: Handle) -> Option<&Arc<Record>> {
         self.members.record(handle)
     }
@@ -308,12 +309,12 @@ impl Topology {
         self.members.id(handle)
     }
 
-    /// Where a member with a record stands on a ring.
+    /// The position of a member with a record on a ring.
     fn place(&self, handle: Handle, ring: usize) -> (u64, Handle) {
         place(&self.members, handle, ring)
     }
 
-    /// The handle of an id, made if the id is new; none when the view is full.
+    /// The handle of an id, assigned if the id is new; none if the view is full.
     pub(crate) fn intern(&mut self, id: &NodeId) -> Option<Handle> {
         let bounded = !self.sabotage.has(Switch::Unbounded);
         let max = if bounded {
@@ -324,14 +325,15 @@ impl Topology {
         self.members.intern(id, max)
     }
 
-    /// Begins to merge many records. New members are placed on the rings together, when the batch is dropped: to make room
-    /// for one moves half of all. Until then no query about rings is possible.
+    /// Begins a batch of record merges. New members are placed on the rings together, when the batch is dropped,
+    /// because one insertion moves half of a ring's entries on average. The batch borrows the view, so ring queries are
+    /// not possible before that.
     pub(crate) const fn batch(&mut self) -> Batch<'_> {
         self.rings.gather();
         Batch { topology: self }
     }
 
-    /// Merges a record: the greater stays.
+    /// Merges a record: the greater one is kept.
     pub fn apply_record(&mut self, record: &Arc<Record>) -> Applied {
         self.intern(record.id())
             .map_or(Applied::Full, |handle| self.apply_record_at(handle, record))
@@ -378,7 +380,7 @@ impl Topology {
         self.enter(handle, !stood);
     }
 
-    /// Takes a record out of everything derived from it; off the rings unless it is about to be replaced there.
+    /// Removes a record from all derived data. The member leaves the rings unless its record is about to be replaced.
     fn withdraw(&mut self, handle: Handle, off_rings: bool) {
         self.revision += 1;
         let Some(record) = self.members.record(handle) else {
@@ -402,7 +404,7 @@ impl Topology {
         }
     }
 
-    /// Puts a record into everything derived from it; onto the rings unless it was replaced there.
+    /// Adds a record to all derived data. The member is placed on the rings unless it is there already.
     fn enter(&mut self, handle: Handle, onto_rings: bool) {
         self.revision += 1;
         let Some(record) = self.members.record(handle) else {
@@ -425,7 +427,7 @@ impl Topology {
         }
     }
 
-    /// Whether a member is listed among the providers of its services (it is alive or suspect).
+    /// Sets whether a member is listed among the providers of its services (it is alive or suspect).
     pub(crate) fn set_listed(&mut self, handle: Handle, listed: bool) {
         self.revision += 1;
         let Some(record) = self.members.record(handle) else {
@@ -438,8 +440,8 @@ impl Topology {
         }
     }
 
-    /// Merges a report: the greater (epoch, version) stays; one that its reporter's record outranks is old.
-    /// `proofs` are the edges' proofs on this node's clock.
+    /// Merges a report: the one with the greater (epoch, version) is kept. A report that its reporter's record outranks
+    /// counts as old. `proofs` are the edges' last-heard times on this node's clock.
     pub(crate) fn apply_report(
         &mut self,
         report: &Arc<Report>,
@@ -458,7 +460,7 @@ impl Topology {
         report: &Arc<Report>,
         proofs: impl IntoIterator<Item = Option<Instant>>,
     ) -> Applied {
-        // A forgotten reporter's word would be hashed and never sent on.
+        // A forgotten reporter's report would be part of the hash and never be sent on.
         let old = self
             .held(handle)
             .is_some_and(|record| outranked(report.epoch, record.rank()));
@@ -505,13 +507,13 @@ impl Topology {
         }
     }
 
-    /// Whether the view holds this publication or a newer one of the same kind and node.
+    /// Whether the view holds this publication or a newer one of the same kind and origin.
     pub(crate) fn holds(&self, id: &UpdateId) -> bool {
         self.handle(&id.origin)
             .is_some_and(|handle| self.holds_at(handle, id))
     }
 
-    /// The same, of a publication whose origin has this handle.
+    /// Like [`Self::holds`], for a publication whose origin has this handle.
     pub(crate) fn holds_at(&self, handle: Handle, id: &UpdateId) -> bool {
         let reports = id.kind == PublicationKind::EdgeReport;
         if let Some(record) = self.held(handle) {
@@ -529,7 +531,8 @@ impl Topology {
             })
     }
 
-    /// Forgets a member: it counts nowhere, but its slot stays so that old news does not bring it back.
+    /// Forgets a member: removes it from the hash, the rings and the provider index, and drops its report. Its slot is
+    /// kept so that old updates do not bring the member back.
     pub(crate) fn retire(&mut self, handle: Handle) {
         self.withdraw(handle, true);
         self.drop_report(handle);
@@ -538,7 +541,7 @@ impl Topology {
         }
     }
 
-    /// Frees the slot of a member that was retired long ago.
+    /// Frees the slot of a retired member.
     pub(crate) fn release(&mut self, handle: Handle) {
         self.withdraw(handle, true);
         self.drop_report(handle);
@@ -561,7 +564,7 @@ impl Topology {
     }
 }
 
-/// A view into which many records are merged.
+/// A batch of record merges into a view.
 #[derive(Debug)]
 pub(crate) struct Batch<'a> {
     topology: &'a mut Topology,
@@ -573,13 +576,13 @@ impl Batch<'_> {
         self.topology.hash
     }
 
-    /// Whether the view holds a record of an id.
+    /// Whether the view has a record of an id that is not forgotten.
     pub(crate) fn is_known(&self, id: &NodeId) -> bool {
         self.topology.record(id).is_some()
     }
 
-    /// Merges a record: the greater stays. Returns the place of its owner, the record held before, and the outcome; none
-    /// if the view is full.
+    /// Merges a record: the greater one is kept. Returns the owner's handle, the record held before, and the outcome;
+    /// none if the view is full.
     pub(crate) fn merge(
         &mut self,
         record: &Arc<Record>,
@@ -600,8 +603,8 @@ impl Drop for Batch<'_> {
     }
 }
 
-/// Whether a record's rank voids reports of `epoch` by the same node. By epoch alone: that only ever rises, so that
-/// the order of arrival does not matter, while a farewell can be outranked by a clone of the same epoch.
+/// Whether a record's rank voids reports of `epoch` by the same node. Only the epoch counts: it never decreases, so the
+/// order of arrival does not matter. A leaving record can be outranked by a record of a clone with the same epoch.
 const fn outranked(epoch: u64, rank: record::Rank) -> bool {
     epoch < rank.epoch
 }

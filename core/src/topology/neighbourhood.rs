@@ -6,7 +6,7 @@ use super::position::RINGS;
 use std::collections::BTreeSet;
 
 impl Topology {
-    /// The other members of a ring, once round from `handle`; none if it has no record.
+    /// The other members of a ring, in one full turn after `handle`; none if `handle` has no record.
     fn around(&self, handle: Handle, ring: usize) -> impl DoubleEndedIterator<Item = Handle> + '_ {
         let places = self.rings.settled(ring);
         let centre = self.rings.known_place(handle, ring);
@@ -35,7 +35,8 @@ impl Topology {
             .filter(|other| self.rings.is_dialable(*other))
     }
 
-    /// The members that watch `handle` on a ring: the preceding dialable member, and the undialable members between.
+    /// The members that watch `handle` on a ring: the preceding dialable member, and the undialable members between
+    /// them.
     fn watchers(&self, handle: Handle, ring: usize) -> impl Iterator<Item = Handle> + '_ {
         let watched = self.rings.is_dialable(handle);
         let mut found = !watched;
@@ -63,7 +64,7 @@ impl Topology {
         })
     }
 
-    /// Whether the rings' edges join all members, which they do if at least one member can be dialled.
+    /// Whether the ring edges connect all members, which holds if at least one member can be dialled.
     pub(super) fn rings_join_all(&self) -> bool {
         self.rings.has_dialable()
     }

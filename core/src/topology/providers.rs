@@ -1,4 +1,4 @@
-//! Who serves what, indexed: a look-up costs O(log services), never a scan of the members.
+//! Index of services by provider: a look-up costs O(log services), without a scan of the members.
 
 use super::record::Record;
 use crate::identity::NodeId;
@@ -33,7 +33,7 @@ impl Providers {
         }
     }
 
-    /// Lists a record's owner under each of its services; again is once.
+    /// Lists a record's owner under each of its services. Idempotent.
     pub(super) fn insert(&mut self, record: &Record) {
         for service in &record.content().services {
             let versions = self.by_name.entry(service.name.clone()).or_default();
@@ -44,7 +44,7 @@ impl Providers {
         }
     }
 
-    /// Takes a record's owner off each of its services.
+    /// Removes a record's owner from each of its services.
     pub(super) fn remove(&mut self, record: &Record) {
         for service in &record.content().services {
             let Some(versions) = self.by_name.get_mut(&service.name) else {

@@ -13,7 +13,7 @@ pub enum PublicationKind {
     EdgeReport,
 }
 
-/// The publication of one kind that a member of this view currently has.
+/// The current publication of one kind by a member of this view.
 ///
 /// Ordered by member, then by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Key {
         }
     }
 
-    /// One number for each key, in the order of keys.
+    /// A number for each key, in the order of keys.
     pub(crate) const fn code(self) -> u64 {
         match self {
             Self::Record(member) => (member as u64) << 1,

@@ -1,8 +1,8 @@
-//! To whom a path leads, in one view.
+//! Reachability: the members to which a path of edges leads, in one view.
 //!
-//! An edge of the rings counts unless either end reports it down. An edge that is no edge of the rings counts
-//! only where an end vouches for it, and then only from the one who vouches to the one it hears: a stale vouch
-//! must not hide a death. O(members + reported edges), and computed only when a report or a member changed.
+//! A ring edge counts unless either end reports it down. An edge outside the rings counts only if one end reports that
+//! it hears the other, and only from that reporter to the member it hears, because a stale report must not hide a
+//! death. O(members + reported edges); computed only when a report or a member changed.
 
 use super::handle::Handle;
 use super::position::RINGS;
@@ -10,25 +10,25 @@ use super::{Half, Topology};
 use crate::time::Instant;
 use std::collections::BTreeMap;
 
-/// The result: who is reached, and the latest proof of life of those who are not.
+/// The result: the members reached, and the latest last-heard time of those not reached.
 #[derive(Clone, Debug)]
 pub(crate) struct Reach {
     /// Union-find parents, then roots, by handle.
     roots: Vec<Handle>,
     /// Whether the component of a root is reached, by root.
     reached: Vec<bool>,
-    /// The latest proof that somebody heard a member of the component of an unreached root, by root.
+    /// The latest time at which any reporter heard a member of an unreached component, by the component's root.
     proofs: BTreeMap<Handle, Instant>,
 }
 
-/// What may stand against an edge of the rings, by member.
+/// Conditions under which ring edges of a member do not count, by member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Doubt {
-    /// This view holds the member for down.
+    /// The member is down in this view.
     down: bool,
-    /// It accuses somebody, or somebody accuses it.
+    /// The member reports an edge down, or is the peer of an edge reported down.
     named: bool,
-    /// One more than the place of the first accusation between it and a member of a higher number; 0: there is none.
+    /// One more than the index of the first accusation between this member and one with a higher handle; 0 if none.
     accusations: u32,
 }
 
@@ -38,7 +38,7 @@ impl Reach {
         self.reached[self.roots[handle as usize] as usize]
     }
 
-    /// The latest proof of life of anybody in the unreached part that `handle` is in.
+    /// The latest last-heard time of any member of the unreached component that contains `handle`.
     pub(crate) fn proof(&self, handle: Handle) -> Option<Instant> {
         self.proofs.get(&self.roots[handle as usize]).copied()
     }
@@ -59,7 +59,7 @@ impl Reach {
         }
     }
 
-    /// Nobody joined to anybody, for handles below `bound`.
+    /// Every handle below `bound` in a component of its own.
     fn new(bound: usize) -> Self {
         Self {
             roots: (0..Handle::try_from(bound).unwrap_or(Handle::MAX)).collect(),
@@ -68,7 +68,7 @@ impl Reach {
         }
     }
 
-    /// Follows vouches, as (reporter, peer), from what is reached until nothing more is.
+    /// Marks components as reached along edges reported up, given as (reporter, peer), until nothing changes.
     fn spread(&mut self, mut vouches: Vec<(Handle, Handle)>) {
         loop {
             let before = vouches.len();
@@ -88,17 +88,18 @@ impl Reach {
 }
 
 impl Topology {
-    /// Computes to whom paths lead from `me`.
+    /// Computes which members are reachable from `me`.
     ///
-    /// `down` are the members that this view holds for down: an edge of the rings between such a member and another
-    /// is not presumed up. The rings may have changed since it died, and the edge may never have been.
+    /// `down` lists the members that are down in this view. A ring edge between such a member and one that is not down
+    /// is not presumed up: the rings may have changed since the member died, and the edge may never have existed.
     pub(crate) fn reach(&self, me: Handle, down: impl Iterator<Item = Handle>) -> Reach {
         let mut reach = Reach::new(self.handle_bound());
         let mut doubts = vec![Doubt::default(); self.handle_bound()];
         for handle in down {
             doubts[handle as usize].down = true;
         }
-        // Each accusation has the member of the higher number, and where the next between the lower and another stands.
+        // Each accusation holds the higher handle, and the position (plus one) of the next accusation with the same
+        // lower handle.
         let mut accused = Vec::<(Handle, u32)>::with_capacity(4 * self.reporting.len());
         let mut vouches = Vec::new();
         self.reported_edges().for_each(|(reporter, edge)| {
@@ -124,7 +125,7 @@ impl Topology {
         };
         for ring in 0..RINGS {
             for (one, other) in self.ring_edges(ring) {
-                // Nearly all hang from one root already.
+                // Nearly all members share one root already.
                 if reach.roots[one as usize] == reach.roots[other as usize] {
                     continue;
                 }
@@ -153,9 +154,9 @@ impl Topology {
         reach
     }
 
-    /// Every edge of every standing report, with its reporter.
+    /// Every edge of every current report, with its reporter.
     pub(super) fn reported_edges(&self) -> impl Iterator<Item = (Handle, &Half)> {
-        // Where most reports name an edge, all are read through; where few do, these are looked up.
+        // If most reports name an edge, all are iterated; otherwise those that do are looked up.
         let all = self.reports.len() <= 4 * self.reporting.len();
         let (read, looked_up) = if all {
             (Some(self.reports.iter()), None)
@@ -173,12 +174,12 @@ impl Topology {
         })
     }
 
-    /// Whether no edge is reported down and the rings join everybody. O(reported edges).
+    /// Whether no edge is reported down and the ring edges connect all members. O(reported edges).
     pub(crate) fn is_unaccused(&self) -> bool {
         self.rings_join_all() && self.reported_edges().all(|(_, edge)| !edge.down)
     }
 
-    /// Whether any reporter says that an edge of the rings to `peer` is down. O(reported edges).
+    /// Whether any reporter says that a ring edge to `peer` is down. O(reported edges).
     pub(crate) fn is_accused(&self, peer: Handle) -> bool {
         self.reported_edges().any(|(reporter, edge)| {
             edge.down && edge.peer == peer && self.is_ring_edge(reporter, peer)

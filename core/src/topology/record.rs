@@ -1,8 +1,8 @@
-//! What a node says of itself, and what it says of its edges.
+//! The records and edge reports that nodes publish.
 //!
-//! A [`Record`] has one writer, its owner; so has a [`Report`]. Both are merged by lexicographic maximum, so
-//! merging commutes, associates and repeats without harm, whoever relays what in which order, even when two
-//! machines claim one id (clones) or a relay invents a value (a liar).
+//! A [`Record`] has one writer, its owner, and a [`Report`] has one writer, its reporter. Both are merged by
+//! lexicographic maximum, so merging is commutative, associative and idempotent, whatever the relays and the order.
+//! This holds even if two machines claim one id (clones) or a relay invents a value (a byzantine node).
 
 use super::position::{self, RINGS};
 use crate::identity::{NameError, NodeId, check_name, only_shows};
@@ -12,35 +12,35 @@ use crate::time::Wall;
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The class of a node that says none.
+/// The class of a node that states none.
 const GENERIC: &str = "generic";
-/// The most services one record carries.
+/// Maximum number of services in a record.
 pub const SERVICES_MAX: usize = 64;
-/// The most metadata entries one record carries.
+/// Maximum number of metadata entries in a record.
 pub const METADATA_MAX: usize = 64;
-/// The most bytes a record's content may take encoded.
+/// Maximum encoded size of a record's content, in bytes.
 pub const CONTENT_BYTES_MAX: usize = 8 * 1024;
-/// The most edges one report carries.
+/// Maximum number of edges in a report.
 pub const EDGES_MAX: usize = 64;
-/// The highest epoch, version and incarnation a node accepts; leaves room to refute.
+/// The highest epoch, version and incarnation that a node accepts. Leaves room to refute.
 pub const COUNTER_MAX: u64 = 1 << 62;
 
-/// The order of a node's records: the greatest wins.
+/// The order of a node's records: the greatest rank wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    /// Rises with each start of the node.
+    /// Increases with each start of the node.
     pub epoch: u64,
-    /// Random per start: tells two machines with one id apart.
+    /// Random for each start: distinguishes two machines with one id.
     pub instance: u32,
-    /// Rises when the owner refutes what others say of it.
+    /// Increases when the owner refutes a claim about itself.
     pub incarnation: u64,
-    /// The owner leaves on purpose.
+    /// The owner is leaving on purpose.
     pub leaving: bool,
-    /// Rises with each publication of the owner (records and reports share the counter).
+    /// Increases with each publication of the owner. Records and reports share the counter.
     pub version: u64,
 }
 
-/// A service a node serves.
+/// A service that a node provides.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Service {
     /// The service's name.
@@ -49,16 +49,16 @@ pub struct Service {
     pub version: String,
 }
 
-/// Why a text names no service.
+/// Reasons why a text is not a valid service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceError {
     /// Its name breaks the rules of names.
     Name(NameError),
     /// Its version breaks the rules of names.
     Version(NameError),
-    /// Name and version are apart by `@`.
+    /// The text separates name and version by `@`.
     Spelling {
-        /// How it is written.
+        /// The correct spelling.
         right: String,
     },
 }
@@ -124,44 +124,44 @@ impl core::str::FromStr for Service {
     }
 }
 
-/// A node's class as people read it.
+/// A node's class as shown to users.
 #[must_use]
 pub const fn class(kind: &str) -> &str {
     if kind.is_empty() { GENERIC } else { kind }
 }
 
-/// A class as a node says it: `generic` is not said.
+/// A class as published by a node: `generic` is encoded as an empty text.
 #[must_use]
 pub fn said(class: &str) -> &str {
     if class == GENERIC { "" } else { class }
 }
 
-/// What a node says of itself.
+/// The data that a node publishes about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Content {
-    /// A name for people; need not be unique.
+    /// A name for display; need not be unique.
     pub nickname: String,
-    /// The node's class (`gateway`, ...), for filters; empty: `generic`, which most are: unsaid it takes no bytes. See
-    /// [`class`] and [`said`].
+    /// The node's class (`gateway`, ...), for filters. Empty stands for `generic`, the most common class, which then
+    /// takes no bytes. See [`class`] and [`said`].
     pub kind: String,
-    /// Where it can be dialled; none behind NAT: it then dials out only.
+    /// The address at which the node can be dialled. None behind NAT: the node only dials out.
     pub address: Option<SocketAddr>,
-    /// When its owner started it, by the owner's calendar.
+    /// The time at which the owner started the node, by the owner's calendar clock.
     pub joined: Wall,
-    /// What it serves; at most [`SERVICES_MAX`].
+    /// The services it provides; at most [`SERVICES_MAX`].
     pub services: BTreeSet<Service>,
-    /// Free data; at most [`METADATA_MAX`] entries.
+    /// Free-form data; at most [`METADATA_MAX`] entries.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Why content is refused.
+/// Reasons why content is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContentError {
     /// A service's name or version breaks the rules of names.
     Service(ServiceError),
-    /// A text holds a character that does more than show.
+    /// A text holds a control character or one that changes the direction of the text.
     Character {
-        /// Which text.
+        /// The text that holds it.
         of: &'static str,
         /// The character.
         character: char,
@@ -195,7 +195,8 @@ impl core::fmt::Display for ContentError {
 impl core::error::Error for ContentError {}
 
 impl Content {
-    /// Checks the bounds, the names of services, and that every text only shows: people read them on terminals.
+    /// Checks the bounds, the service names, and that every text has printable characters only, because users read them
+    /// on terminals.
     ///
     /// # Errors
     /// The first bound or rule that is broken.
@@ -262,7 +263,7 @@ impl Encoded for Content {
     }
 }
 
-/// One node's record: its rank, then its content; ordered by both.
+/// One node's record: its rank and its content; ordered by rank, then by content.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Record {
     rank: Rank,
@@ -270,7 +271,7 @@ pub struct Record {
     id: NodeId,
     digest: u64,
     encoded: usize,
-    /// The id's places on the rings: asked for in every comparison of a search.
+    /// The id's positions on the rings, cached because every comparison of a search needs them.
     places: [u64; RINGS],
 }
 
@@ -296,25 +297,25 @@ impl Record {
         }
     }
 
-    /// Whose record it is.
+    /// The owner.
     #[must_use]
     pub const fn id(&self) -> &NodeId {
         &self.id
     }
 
-    /// Its place in the order.
+    /// The record's rank.
     #[must_use]
     pub const fn rank(&self) -> Rank {
         self.rank
     }
 
-    /// What the owner says.
+    /// The content that the owner published.
     #[must_use]
     pub const fn content(&self) -> &Content {
         &self.content
     }
 
-    /// Where the id stands on each ring.
+    /// The id's position on each ring.
     pub(super) const fn places(&self) -> &[u64; RINGS] {
         &self.places
     }
@@ -381,16 +382,16 @@ fn digest(id: &NodeId, rank: &Rank, content: &Content) -> u64 {
     digest.0
 }
 
-/// One half of an edge, as its reporter sees it.
+/// One edge as its reporter sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edge {
     /// The other end.
     pub peer: NodeId,
-    /// Whether the reporter hears nothing from the peer; otherwise it vouches that it does.
+    /// Whether the reporter hears nothing from the peer. If false, the reporter hears the peer.
     pub down: bool,
 }
 
-/// All the exceptions of one node: the edges that others would presume wrongly. One writer, replaced whole.
+/// A node's edges whose state differs from the assumed one. Has one writer and is replaced as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Report {
     /// The reporter's epoch.
@@ -399,7 +400,7 @@ pub struct Report {
     pub version: u64,
     /// The edges, by peer; at most [`EDGES_MAX`].
     pub edges: Vec<Edge>,
-    /// Whose report it is.
+    /// The reporter.
     pub reporter: NodeId,
 }
 

@@ -1,8 +1,8 @@
-//! Who watches whom: the members on three rings, each ordered by another hash of their ids.
+//! The watch relation: three rings of members, each ordered by a different hash of their ids.
 //!
-//! On each ring a member watches the first following member that can be dialled. Everybody computes the same
-//! rings from the same records, so everybody knows whose silence is evidence about whom. Members that are down
-//! stay on the rings; those that left do not.
+//! On each ring a member watches the first following member that can be dialled. All nodes compute the same rings from
+//! the same records, so each node knows which members' silence is evidence about which others. Members that are down
+//! stay on the rings; members that left do not.
 //!
 //! Source: rings of observers as in Rapid (Suresh et al., USENIX ATC 2018).
 
@@ -12,26 +12,28 @@ use crate::paged::Paged;
 use crate::size::held;
 use std::collections::BTreeSet;
 
-/// A position on a ring, and who stands there.
+/// A position on a ring, and the member at it.
 type Place = (u64, Handle);
 
 /// The rings of one view.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rings {
-    /// In order of their places, which their records know.
+    /// Members by ring position; their records hold the positions.
     rings: [Paged<Packed>; RINGS],
-    /// Members that cannot be dialled: they watch, and nobody watches them.
+    /// Members that cannot be dialled: they watch others and are not watched.
     mute: BTreeSet<Handle>,
-    /// Whose view it is, and where it stands on each ring: its surroundings are asked for all the time.
+    /// The local member, the owner of the view. Its index on each ring is cached, because its neighbours are queried
+    /// often.
     centre: Option<Handle>,
     at_centre: [Option<usize>; RINGS],
-    /// Who comes goes onto the rings with all others that come at once: to make room for one moves half of all.
+    /// Whether a batch is under way. Its members are inserted together, because one insertion moves half of a ring's
+    /// entries on average.
     gathering: bool,
-    /// Who has come, and is on no ring yet.
+    /// New members that are not on the rings yet.
     coming: Vec<Handle>,
 }
 
-/// Those who come, each with where it goes in a list; both are in order.
+/// The new members, each with its insertion index in a list. Both the list and `coming` are in order.
 fn places_among(
     list: &Paged<Packed>,
     coming: &[Place],
@@ -41,7 +43,7 @@ fn places_among(
     let mut from = 0;
     let places = coming.iter().map(|own| {
         let stands_before = |other| place(other) < *own;
-        // About as far from the one before as if all stood evenly; else twice as far, and so on.
+        // The first step assumes evenly spaced insertions; each further step is twice as long.
         let mut step = stride;
         while list
             .get(from + step)
@@ -75,7 +77,7 @@ impl Rings {
         }
     }
 
-    /// Says whose view it is; before it stands on the rings.
+    /// Sets the local member, before it is on the rings.
     pub(super) const fn set_centre(&mut self, handle: Handle) {
         self.centre = Some(handle);
     }
@@ -88,7 +90,7 @@ impl Rings {
         }
     }
 
-    /// Somebody comes who is on no ring.
+    /// Adds a member that is on no ring.
     pub(super) fn insert(&mut self, handle: Handle, place: impl Fn(Handle, usize) -> Place) {
         self.coming.push(handle);
         if !self.gathering {
@@ -96,24 +98,24 @@ impl Rings {
         }
     }
 
-    /// From now on who comes is gathered, until [`Self::settle`]. Nobody may ask about the rings before.
+    /// Begins a batch: new members are collected until [`Self::settle`]. Ring queries before that are not allowed.
     pub(super) const fn gather(&mut self) {
         self.gathering = true;
     }
 
-    /// Whoever was gathered goes onto the rings.
+    /// Ends the batch and places the collected members on the rings.
     pub(super) fn settle(&mut self, place: impl Fn(Handle, usize) -> Place) {
         self.gathering = false;
         self.take_in(place);
     }
 
-    /// A ring, on which everybody stands who shall.
+    /// A ring with all of its members placed.
     pub(super) fn settled(&self, ring: usize) -> &Paged<Packed> {
         debug_assert!(self.coming.is_empty(), "asked for before all are settled");
         &self.rings[ring]
     }
 
-    /// O(n + k log n) for k who come.
+    /// O(n + k log n) for k new members.
     fn take_in(&mut self, place: impl Fn(Handle, usize) -> Place) {
         let coming = core::mem::take(&mut self.coming);
         if coming.is_empty() {
@@ -161,11 +163,11 @@ impl Rings {
 
     /// Whether a member can be dialled.
     pub(super) fn is_dialable(&self, handle: Handle) -> bool {
-        // Nearly always all can.
+        // Nearly always all members can be dialled.
         self.mute.is_empty() || !self.mute.contains(&handle)
     }
 
-    /// The place of a member on a ring, if this is known without a search: it is for the centre.
+    /// The index of a member on a ring, if it is known without a search. It is known for the local member only.
     pub(super) fn known_place(&self, handle: Handle, ring: usize) -> Option<usize> {
         self.at_centre[ring].filter(|_| self.centre == Some(handle))
     }
@@ -175,11 +177,11 @@ impl Rings {
         self.mute.len() < self.settled(0).len()
     }
 
-    /// All edges of a ring: each member and whom it watches. O(n).
+    /// All edges of a ring: each member and the member it watches. O(n).
     pub(super) fn edges(&self, ring: usize) -> impl Iterator<Item = (Handle, Handle)> + '_ {
         let handles = self.settled(ring).iter().map(|place| place.handle());
         let first = handles.clone().find(|handle| self.is_dialable(*handle));
-        // From the last place backwards, the next member that can be dialled is known at each place.
+        // Walking backwards from the last index, the next dialable member is known at each index.
         let mut next = first;
         handles.rev().filter_map(move |handle| {
             let edge = next

@@ -1,39 +1,39 @@
-//! Which way leads to whom, in one view.
+//! Routes to all members, in one view.
 //!
-//! A pair of members is linked if an edge of the rings joins them that neither end reports down, or if one of them
-//! vouches that it hears the other; every other pair is untried. What a node's own links are it knows itself. Routes
-//! are shortest paths over linked pairs (breadth first), ties by the lowest name of the first hop. O(members +
-//! reported edges) for all routes of one node.
+//! A pair of members counts as linked if a ring edge that neither end reports down joins them, or if one of them
+//! reports that it hears the other; every other pair is untried. A node knows its own links directly. Routes are
+//! shortest paths over linked pairs (breadth first); among equal lengths, the lowest name of the first hop wins.
+//! O(members + reported edges) for all routes of one node.
 
 use super::Topology;
 use super::handle::Handle;
 use super::position::RINGS;
 use std::collections::{BTreeSet, VecDeque};
 
-/// The ways from one node to all others.
+/// The routes from one node to all others.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Routes {
-    /// By handle; none: no way leads there.
+    /// By handle; none if no route leads there.
     ways: Vec<Option<Way>>,
 }
 
-/// The way to one member.
+/// The route to one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Way {
-    /// The first member on it.
+    /// The first hop.
     pub(crate) first: Handle,
-    /// The last before the member itself.
+    /// The last hop before the member itself.
     pub(crate) last: Handle,
     /// The number of links.
     pub(crate) hops: u32,
 }
 
-/// The linked pairs, both ways, in order.
+/// The linked pairs, each in both directions, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pairs(Vec<(Handle, Handle)>);
 
 impl Pairs {
-    /// With whom a member is linked.
+    /// The members that a member is linked with.
     pub(crate) fn neighbours(&self, handle: Handle) -> impl Iterator<Item = Handle> + '_ {
         let from = self.0.partition_point(|(one, _)| *one < handle);
         let pairs = self.0[from..].iter();
@@ -79,7 +79,7 @@ impl Topology {
         Pairs(pairs)
     }
 
-    /// The ways from `me`, whose links lead to `neighbours`, around those to be avoided.
+    /// The routes from `me`, whose links lead to `neighbours`, that pass none of the members in `avoid`.
     pub(crate) fn routes(
         &self,
         pairs: &Pairs,
@@ -139,7 +139,7 @@ mod tests {
         NodeId::new(&format!("n{index:03}")).unwrap()
     }
 
-    /// A view of so many members, with these edges reported down.
+    /// A view of `count` members with these edges reported down.
     fn view(count: usize, failed: &[(usize, usize)]) -> Topology {
         let mut topology = Topology::new(1_000, Sabotage::NONE);
         let centre = topology.intern(&id(0)).unwrap();
@@ -183,7 +183,7 @@ mod tests {
         topology
     }
 
-    /// Distances by relaxation, over and over.
+    /// Distances by repeated relaxation.
     fn distances(pairs: &Pairs, bound: usize, me: Handle, first: &[Handle]) -> Vec<Option<u32>> {
         let mut distances = vec![None; bound];
         for neighbour in first {
@@ -230,7 +230,7 @@ mod tests {
                     let before = if way.last == me { Some(0) } else { routes.to(way.last).map(|it| it.hops) };
                     prop_assert_eq!(before, Some(way.hops - 1));
                     prop_assert!(first.contains(&way.first));
-                    // Of all first hops that are as short, the one of the lowest name.
+                    // Among equally short first hops, the one with the lowest name is chosen.
                     let alternatives = first.iter().filter(|hop| {
                         let only = distances(&pairs, topology.handle_bound(), me, &[**hop]);
                         only[handle as usize] == Some(way.hops)

@@ -1,11 +1,11 @@
-//! The laws of merging: views that heard the same things are equal, whatever the order, repetition or route.
+//! Merge laws: views that received the same values are equal, whatever the order, repetition or route.
 
 use super::record::{Content, Edge, Rank, Report, Service};
 use super::*;
 use crate::time::Wall;
 use proptest::prelude::*;
 
-/// One thing a view can hear.
+/// One value that a view can receive.
 #[derive(Clone, Debug)]
 enum Heard {
     Record(Arc<Record>),
@@ -17,7 +17,8 @@ fn id(index: u8) -> NodeId {
 }
 
 prop_compose! {
-    /// Small ranges, so that clones (equal epochs, two instances) and liars (equal ranks, other content) are common.
+    /// Small ranges, so that clones (equal epochs, two instances) and byzantine values (equal ranks, other content) are
+    /// common.
     fn record()(
         who in 0_u8..4, epoch in 1_u64..3, instance in 1_u32..3, incarnation in 0_u64..2,
         leaving in prop::bool::weighted(0.2), version in 1_u64..4, service in 0_u8..3, joined in 0_u64..2,
@@ -64,13 +65,13 @@ fn view_of(heard: &[Heard]) -> Topology {
 
 type Contents = (Vec<Arc<Record>>, Vec<Option<Arc<Report>>>, u64);
 
-/// What two equal views have in common: their numbers may differ.
+/// The parts that equal views have in common; their handles may differ.
 fn contents(view: &Topology) -> Contents {
     let reports = (0..4).map(|who| view.report(&id(who)).cloned()).collect();
     (view.records().cloned().collect(), reports, view.hash())
 }
 
-/// Everything a view holds, as something to hear.
+/// All contents of a view, as values to receive.
 fn everything(view: &Topology) -> Vec<Heard> {
     let records = view.records().cloned().map(Heard::Record);
     let reports = (0..4)
@@ -122,7 +123,8 @@ proptest! {
 
     #[test]
     fn sending_only_what_was_news_equals_sending_everything(ours in heard(), theirs in heard()) {
-        // A delta is what changed a third party's view; it must bring a copy of that view to the same place.
+        // A delta holds the values that changed a third party's view. It must bring a copy of that view to the same
+        // state.
         let mut relay = view_of(&ours);
         let mut receiver = relay.clone();
         for one in &theirs {
@@ -191,7 +193,7 @@ proptest! {
     }
 }
 
-/// The same question, asked of every pair until nothing changes.
+/// Reachability by brute force: checks every pair until nothing changes.
 fn brute_force_reach(view: &Topology) -> Vec<bool> {
     let says = |from: u8, to: u8, down: bool| {
         view.report(&id(from)).is_some_and(|report| {

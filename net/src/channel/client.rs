@@ -1,4 +1,4 @@
-//! Orders to a node's channels, by name.
+//! Requests to a node's channels, by name.
 
 use super::error::Error;
 use crate::applications::registry::ChannelRegistry;
@@ -12,16 +12,16 @@ use std::sync::Arc;
 /// The outcome of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything was written, by this version.
+    /// All writes were applied, with this version.
     Committed(Version),
-    /// Nothing was written, because this key is not as expected.
+    /// No write was applied, because the value of this key is not the expected one.
     Differs(Arc<str>),
 }
 
-/// Sends orders to a node's channels by name, open or not. Cloning is cheap.
+/// Sends requests to a node's channels by name, open or not. Cloning is cheap.
 ///
-/// A message to a member needs no open channel; a broadcast and a transaction do. [`Channel`](super::Channel) gives
-/// the same orders for a channel of one's own.
+/// A message to a member needs no open channel; a broadcast and a transaction do. [`Channel`](super::Channel) has
+/// the same methods for a channel that the application opened itself.
 #[derive(Clone, Debug)]
 pub struct ChannelClient {
     pub(super) registry: ChannelRegistry,
@@ -40,7 +40,7 @@ impl MeshNode {
 }
 
 impl ChannelClient {
-    /// Gives the machine an order and waits for what it came to.
+    /// Sends a request to the machine and waits for its outcome.
     pub(super) async fn ask(&self, order: impl FnOnce(Request) -> Input) -> Result<Done, Error> {
         let mut asked = self.registry.begin_request();
         let order = node::Input::Channel(order(asked.request()));
@@ -52,7 +52,7 @@ impl ChannelClient {
     /// See [`Channel::publish`](super::Channel::publish).
     ///
     /// # Errors
-    /// Those named there, and when nobody here has the channel open.
+    /// The errors named there, and an error if the channel is not open on this node.
     pub async fn publish(
         &self,
         channel: ChannelName,
@@ -77,7 +77,7 @@ impl ChannelClient {
     /// See [`Channel::send`](super::Channel::send).
     ///
     /// # Errors
-    /// Those named there.
+    /// The errors named there.
     pub async fn send(
         &self,
         channel: ChannelName,
@@ -90,7 +90,7 @@ impl ChannelClient {
     /// See [`Channel::send_datagram`](super::Channel::send_datagram).
     ///
     /// # Errors
-    /// Those named there.
+    /// The errors named there.
     pub async fn send_datagram(
         &self,
         channel: ChannelName,
@@ -121,7 +121,7 @@ impl ChannelClient {
     /// See [`Channel::transact`](super::Channel::transact).
     ///
     /// # Errors
-    /// Those named there, and when nobody here has the channel open.
+    /// The errors named there, and an error if the channel is not open on this node.
     pub async fn transact(
         &self,
         channel: ChannelName,

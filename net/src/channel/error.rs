@@ -1,12 +1,12 @@
-//! Errors of orders to channels.
+//! Errors of requests to channels.
 
 use crate::driver::Stopped;
 use phalanx_core::channel::Refusal;
 
-/// The reason why an order to a channel was not performed.
+/// The reason why a request to a channel was not performed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The node refused it, or could not do it.
+    /// The node refused the request or could not perform it.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The node has stopped.

@@ -1,4 +1,4 @@
-//! What an application holds of a channel.
+//! Handles of channels for applications: an open channel, its readers, and copies of its retained state.
 
 use super::client::{ChannelClient, Outcome};
 use super::error::Error;
@@ -19,9 +19,10 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use tokio_stream::Stream;
 
-/// An open channel. Share it in an [`Arc`]; dropped, it is closed, and the node goes on passing on what others say.
+/// An open channel, which can be shared in an [`Arc`]. Dropping it closes the channel; the node still relays the
+/// channel's data of other members.
 ///
-/// As a [`Stream`] it gives what was [heard](Heard), and ends with the node.
+/// As a [`Stream`] it yields each [delivery](Heard) and ends with the node.
 #[derive(Debug)]
 pub struct Channel {
     client: ChannelClient,
@@ -29,10 +30,10 @@ pub struct Channel {
     reader: Option<Reader>,
 }
 
-/// One of the readers of a channel: each hears everything.
+/// One reader of a channel. Each reader receives every delivery.
 ///
-/// A message to this node counts as taken when the first of them has taken it; a reader that is slower by the
-/// opening's `room` misses it, and hears so.
+/// A message to this node counts as consumed when the first reader has taken it. A reader that lags behind by more
+/// than the `room` of the channel's options loses messages and is notified of the number lost.
 #[derive(Debug)]
 pub struct Reader {
     client: ChannelClient,
@@ -40,14 +41,14 @@ pub struct Reader {
     mailbox: Arc<Mailbox>,
 }
 
-/// What a node holds of a channel.
+/// A copy of the state of a channel that a node retains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Retained {
     /// The latest messages of each origin, by origin, oldest first.
     Messages(Vec<Arc<Update>>),
-    /// The keys that have a value, with it, in order.
+    /// The keys that have a value, each with its value, in order.
     Values(Vec<(Arc<str>, MapEntry)>),
-    /// The application's own state, encoded; none if the opening brought none.
+    /// The application's own state, encoded; `None` if the channel was opened without state.
     State(Option<Vec<u8>>),
 }
 
@@ -79,33 +80,34 @@ impl Reader {
         }
     }
 
-    /// A reader of a channel that is open on the node, whoever opened it.
+    /// Returns a new reader of a channel that is open on the node; `None` if the channel is not open.
     pub(crate) fn of(node: &MeshNode, name: &ChannelName) -> Option<Self> {
         let client = node.channel_client();
         let open = client.registry.open_channel(name)?;
         Some(Self::new(client, open))
     }
 
-    /// The channel's kind.
+    /// Returns the channel's kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.open.kind
     }
 
-    /// The next that is heard; none once the channel is closed or the node has stopped. Cancelling it loses nothing.
+    /// Waits for the next delivery; `None` once the channel is closed or the node has stopped. Cancel-safe: no delivery
+    /// is lost.
     pub async fn recv(&self) -> Option<Heard> {
         poll_fn(|context| self.mailbox.poll_take(context)).await
     }
 
-    /// What the node holds, and from now on only what comes after it: what waits to be read and is part of it is
-    /// taken away.
+    /// Returns a copy of the retained state. Unread deliveries that the copy contains are removed, so the next delivery
+    /// is newer than the copy.
     ///
     /// # Errors
-    /// When the node has stopped.
+    /// If the node has stopped.
     pub async fn catch_up(&self) -> Result<Retained, Stopped> {
         let (open, mailbox) = (Arc::clone(&self.open), Arc::clone(&self.mailbox));
         let copy = move |node: &Node, _| {
-            // Nothing is delivered meanwhile: everything that waits is older than the copy.
+            // No delivery happens during the copy, so all unread deliveries are older than it.
             let retained = Retained::of(node, &open.name, open.kind);
             match &retained {
                 Retained::Messages(updates) => {
@@ -137,10 +139,11 @@ impl Stream for Reader {
 }
 
 impl MeshNode {
-    /// Opens a channel. Each channel is open at most once on a node; an opening waits while the channel is being closed.
+    /// Opens a channel. Each channel is open at most once on a node; the call waits while the channel is being closed.
     ///
     /// # Errors
-    /// When it is open here, the mesh uses it for another kind, or the node knows as many as it may.
+    /// If the channel is open on this node, the mesh uses it with another kind, or the node knows the maximum number of
+    /// channels.
     pub async fn open(&self, name: ChannelName, options: Options) -> Result<Channel, Error> {
         Channel::open(self, name, options).await
     }
@@ -153,7 +156,7 @@ impl Channel {
         Ok(channel)
     }
 
-    /// Opens a channel that does not read; the reader reads from the first moment.
+    /// Opens a channel, and returns it apart from its reader, which receives every delivery from the opening on.
     pub(crate) async fn begin(
         node: &MeshNode,
         name: ChannelName,
@@ -166,7 +169,7 @@ impl Channel {
                 Acquired::Open => return Err(Refusal::AlreadyOpen.into()),
                 Acquired::Stopped => return Err(Stopped.into()),
                 Acquired::Closing(mut gone) => {
-                    // An error means that it is gone too.
+                    // An error means that the sender is dropped, so the channel is closed as well.
                     let _gone = gone.wait_for(|gone| *gone).await.is_err();
                 }
             }
@@ -177,7 +180,7 @@ impl Channel {
                 .clone()
                 .report(client.driver.clone(), Arc::clone(&open)),
         );
-        // Made first, so that the channel is closed in the end whatever happens.
+        // Created first, so that dropping it closes the channel on every path.
         let channel = Self {
             client: client.clone(),
             open: Arc::clone(&open),
@@ -194,23 +197,24 @@ impl Channel {
         Ok((channel, reader))
     }
 
-    /// Its name.
+    /// Returns the channel's name.
     #[must_use]
     pub fn name(&self) -> &ChannelName {
         &self.open.name
     }
 
-    /// What its broadcasts are.
+    /// Returns the channel's kind, which determines the meaning of its broadcasts.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.open.kind
     }
 
-    /// Broadcasts a message, or merges an update into custom state and broadcasts what was news: none if nothing was.
+    /// Broadcasts a message, or merges an update into custom state and broadcasts the part that changed it. Returns
+    /// `None` if the update changed nothing.
     ///
     /// # Errors
-    /// When the channel is a map's, the message is too large, or all links are full: then try again shortly, or use
-    /// a [`publisher`](Self::publisher), which waits.
+    /// If the channel is a map, the message is too large, or all links are full. In the last case the caller retries
+    /// shortly, or uses a [`publisher`](Self::publisher), which waits.
     pub async fn publish(
         &self,
         payload: impl AsRef<[u8]> + Send,
@@ -219,25 +223,26 @@ impl Channel {
         self.client.publish(self.name().clone(), payload).await
     }
 
-    /// A sink of broadcasts, which waits while the links are full.
+    /// Returns a sink of broadcasts that waits while all links are full.
     #[must_use]
     pub fn publisher(&self) -> Publisher {
         Publisher::new(self.client.clone(), self.name().clone())
     }
 
-    /// Sends to one member and returns when the message was handed to its application.
+    /// Sends to one member and returns once the message was handed to the application there.
     ///
     /// # Errors
-    /// When it was not: nobody has this name, no path leads there, the channel is not open there, or no answer came.
+    /// If the message was not handed over: no member has this name, no path leads to the member, the channel is not
+    /// open there, or no acknowledgement arrived in time.
     pub async fn send(&self, to: NodeId, payload: impl AsRef<[u8]> + Send) -> Result<(), Error> {
         let payload = Arc::from(payload.as_ref());
         self.client.send(self.name().clone(), to, payload).await
     }
 
-    /// Sends to one member and returns at once: it may be lost, or come twice.
+    /// Sends to one member and returns at once. The message may be lost or arrive twice.
     ///
     /// # Errors
-    /// When it is too large.
+    /// If the message is too large.
     pub async fn send_datagram(
         &self,
         to: NodeId,
@@ -248,41 +253,42 @@ impl Channel {
         self.client.send_datagram(name, to, payload).await
     }
 
-    /// Compares and writes on this node's copy of a map, everything or nothing.
+    /// Compares and writes atomically on this node's copy of a map.
     ///
     /// # Errors
-    /// When the channel is no map, a key or the number of writes is not allowed, the map is full, or all links are.
+    /// If the channel is not a map, a key or the number of writes is out of bounds, the map is full, or all links are
+    /// full.
     pub async fn transact(&self, transaction: Transaction) -> Result<Outcome, Error> {
         self.client.transact(self.name().clone(), transaction).await
     }
 
-    /// What stands under a key of the map, be it that it was deleted; none if nothing was ever written.
+    /// Returns the entry of a key of the map, also a deletion; `None` if the key was never written.
     ///
     /// # Errors
-    /// When the node has stopped.
+    /// If the node has stopped.
     pub async fn get(&self, key: &str) -> Result<Option<MapEntry>, Stopped> {
         let (name, key) = (self.name().clone(), key.to_owned());
         let look = move |node: &Node, _| node.channels().value(&name, &key).cloned();
         self.client.driver.inspect(look).await
     }
 
-    /// What the node holds.
+    /// Returns a copy of the retained state.
     ///
     /// # Errors
-    /// When the node has stopped.
+    /// If the node has stopped.
     pub async fn retained(&self) -> Result<Retained, Stopped> {
         let (name, kind) = (self.name().clone(), self.kind());
         let look = move |node: &Node, _| Retained::of(node, &name, kind);
         self.client.driver.inspect(look).await
     }
 
-    /// One more reader, which hears everything from now on.
+    /// Adds a reader, which receives every later delivery.
     #[must_use]
     pub fn reader(&self) -> Reader {
         Reader::new(self.client.clone(), Arc::clone(&self.open))
     }
 
-    /// The next that is heard; none once the node has stopped. Cancelling it loses nothing.
+    /// Waits for the next delivery; `None` once the node has stopped. Cancel-safe: no delivery is lost.
     pub async fn recv(&self) -> Option<Heard> {
         match &self.reader {
             Some(reader) => reader.recv().await,
@@ -293,7 +299,7 @@ impl Channel {
     /// See [`Reader::catch_up`].
     ///
     /// # Errors
-    /// When the node has stopped.
+    /// If the node has stopped.
     pub async fn catch_up(&self) -> Result<Retained, Stopped> {
         match &self.reader {
             Some(reader) => reader.catch_up().await,

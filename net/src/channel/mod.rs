@@ -1,7 +1,8 @@
 //! Channels for applications: publish to all members, send to one, keep a map that every node holds.
 //!
-//! Start with [`MeshNode::open`](crate::transport::MeshNode::open), which gives a [`Channel`]: it publishes, sends and writes, and it is a
-//! [`Stream`](tokio_stream::Stream) of what others said ([`Heard`]). Dropping it closes the channel.
+//! Start with [`MeshNode::open`](crate::transport::MeshNode::open), which returns a [`Channel`]. A channel publishes,
+//! sends and writes, and is a [`Stream`](tokio_stream::Stream) of deliveries ([`Heard`]). Dropping it closes the
+//! channel.
 //!
 //! ```no_run
 //! # async fn chat(node: &phalanx_net::transport::MeshNode) -> Result<(), Box<dyn std::error::Error>> {
@@ -9,8 +10,8 @@
 //! use phalanx_net::channel::Heard;
 //!
 //! let channel = node.open("chat".parse()?, Options::of(Kind::Messages)).await?;
-//! channel.publish("hello, everybody").await?;
-//! channel.send("node-7".parse()?, "hello, you").await?; // returns when it was delivered
+//! channel.publish("hello, all").await?;
+//! channel.send("node-7".parse()?, "hello, you").await?; // returns once the message was delivered
 //! while let Some(heard) = channel.recv().await {
 //!     if let Heard::Delivery(Delivery::Broadcast { id, payload }) = heard {
 //!         println!("{}: {}", id.origin, String::from_utf8_lossy(&payload));
@@ -20,13 +21,15 @@
 //! # }
 //! ```
 //!
-//! [`PacketSocket`] sends datagrams to members by name; [`Publisher`] is a sink that waits while the links are full;
-//! [`MeshNode::on_unknown_channel`](crate::transport::MeshNode::on_unknown_channel) opens channels that others begin.
+//! [`PacketSocket`] sends datagrams to members by name. [`Publisher`] is a sink that waits while the links are full.
+//! [`MeshNode::on_unknown_channel`](crate::transport::MeshNode::on_unknown_channel) opens channels that other members
+//! create.
 //!
-//! Back-pressure: a message to this node counts against the opening's `room`, and against
-//! [`ROOM_BYTES`](phalanx_core::channel::ROOM_BYTES), until it is taken here, and when the room is full its sender waits, then hears that we are busy; messages are never dropped. Broadcasts and changes that are
-//! not taken are dropped, oldest first, beyond [`BROADCASTS_WAITING_MAX`] or [`BROADCAST_BYTES_WAITING_MAX`], and the
-//! reader hears how many ([`Heard::Lagged`]); [`Channel::catch_up`] brings it up to date.
+//! Back-pressure: a message to this node counts against the `room` of the channel's options, and against
+//! [`ROOM_BYTES`](phalanx_core::channel::ROOM_BYTES), until the application takes it. When the room is full, senders
+//! retry for a time and then get the error that this node is busy; messages are never dropped. Untaken broadcasts and
+//! changes beyond [`BROADCASTS_WAITING_MAX`] or [`BROADCAST_BYTES_WAITING_MAX`] are dropped, oldest first. The reader
+//! receives the number dropped ([`Heard::Lagged`]), and [`Channel::catch_up`] brings it up to date.
 
 mod client;
 mod error;

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time;
 
-/// How long a broadcast waits when all links are full, before it is tried again.
+/// Interval between attempts to broadcast while all links are full.
 const FULL_AFTER: Duration = Duration::from_millis(20);
 
 type Publishing = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// A sink of broadcasts: one at a time, and while all links are full it waits.
+/// A sink that sends one broadcast at a time and waits while all links are full.
 pub struct Publisher {
     client: ChannelClient,
     channel: ChannelName,

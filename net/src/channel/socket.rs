@@ -8,13 +8,14 @@ use phalanx_core::channel::{ChannelName, Delivery, Kind, Options, Refusal};
 use phalanx_core::identity::NodeId;
 use std::io;
 
-/// The most bytes of one packet.
+/// Maximum size of one packet, in bytes.
 pub const PACKET_BYTES_MAX: usize = 64 * 1024;
 
-/// A socket on the mesh: its port is a channel's name, its addresses are members' names.
+/// A datagram socket on the mesh. Its port is the name of a channel, and its addresses are the ids of members.
 ///
-/// As with UDP, a packet arrives whole, or not at all, perhaps twice, and not always in order. Who has no link to the
-/// receiver reaches it over others. At most the opening's `room` of packets wait (256); more are dropped.
+/// As with UDP, a packet arrives whole or not at all, possibly twice, and not always in order. Packets to a member
+/// without a link pass over relays. At most 256 received packets wait to be read (the `room` of the channel's
+/// options); further ones are dropped.
 #[derive(Debug)]
 pub struct PacketSocket {
     channel: Channel,
@@ -28,10 +29,10 @@ fn io_error(error: Error) -> io::Error {
 }
 
 impl PacketSocket {
-    /// Binds a channel of this node.
+    /// Binds a socket to a channel of this node.
     ///
     /// # Errors
-    /// `AddrInUse` when it is open here already; another when the node cannot open it.
+    /// `AddrInUse` if the channel is already open on this node; another error if the node cannot open it.
     pub async fn bind(node: &MeshNode, channel: ChannelName) -> io::Result<Self> {
         let opened = node.open(channel, Options::of(Kind::Messages)).await;
         let channel = opened.map_err(|error| match error {
@@ -44,7 +45,7 @@ impl PacketSocket {
     /// Sends a packet to a member that has a socket on the channel.
     ///
     /// # Errors
-    /// `InvalidInput` when it has more than [`PACKET_BYTES_MAX`] bytes; `NotConnected` when the node has stopped.
+    /// `InvalidInput` if the packet has more than [`PACKET_BYTES_MAX`] bytes; `NotConnected` if the node has stopped.
     pub async fn send_to(&self, packet: &[u8], to: &NodeId) -> io::Result<usize> {
         if packet.len() > PACKET_BYTES_MAX {
             let found = packet.len();
@@ -58,10 +59,11 @@ impl PacketSocket {
         Ok(packet.len())
     }
 
-    /// The next packet, and whose it is; what of it does not fit is cut off. Cancelling it loses nothing.
+    /// Waits for the next packet; returns its length in the buffer and its sender. Bytes that exceed the buffer are cut
+    /// off. Cancel-safe: no packet is lost.
     ///
     /// # Errors
-    /// `NotConnected` when the node has stopped.
+    /// `NotConnected` if the node has stopped.
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, NodeId)> {
         while let Some(heard) = self.channel.recv().await {
             if let Heard::Delivery(Delivery::Message { from, payload, .. }) = heard {
@@ -73,7 +75,7 @@ impl PacketSocket {
         Err(io_error(Error::Stopped(crate::driver::Stopped)))
     }
 
-    /// The channel it is bound to.
+    /// Returns the channel that the socket is bound to.
     #[must_use]
     pub fn channel(&self) -> &ChannelName {
         self.channel.name()

@@ -107,7 +107,7 @@ async fn what_is_published_reaches_who_is_there_and_who_opens_later() {
     assert_eq!(first.unwrap().origin, id("a"));
     assert_eq!(broadcast(&there).await, ("a".to_owned(), b"one".to_vec()));
     drop(there);
-    // Held meanwhile, though nobody has it open there.
+    // The node retains the message although the channel is not open there.
     here.publish("two").await.unwrap();
     let later = messages(&b, "chat").await;
     let texts = async {
@@ -151,7 +151,7 @@ async fn a_message_is_delivered_or_its_sender_hears_why_not() {
         here.send(id("b"), &too_big).await,
         Err(Error::Refused(Refusal::TooLarge(too_big.len())))
     );
-    // To oneself it is as short a way as any.
+    // A message to the sending node itself is delivered as well.
     assert_eq!(soon(here.send(id("a"), "me")).await, Ok(()));
     assert_eq!(message(&here).await, b"me");
     a.ends().await;
@@ -196,7 +196,7 @@ async fn large_messages_that_are_not_taken_hold_their_sender_back_however_few() 
     assert_eq!(soon(small).await, Ok(()));
     assert_eq!(message(&there).await, large);
     assert_eq!(message(&there).await, b"small");
-    // Another reader, which took none, lost the first: there is no more room for it than for the others.
+    // The other reader took no message and lost the first, since every reader has the same room.
     assert_eq!(soon(slow.recv()).await, Some(Heard::Lagged { missed: 1 }));
     a.ends().await;
     b.ends().await;

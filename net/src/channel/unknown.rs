@@ -1,4 +1,4 @@
-//! Channels that others begin.
+//! Channels that other members use and this node has not opened.
 
 use super::error::Error;
 use super::handle::{Channel, Reader};
@@ -8,7 +8,7 @@ use phalanx_core::node::Node;
 use std::collections::BTreeSet;
 use tokio::sync::broadcast::error::RecvError;
 
-/// A channel that this node has not opened, and others use.
+/// A channel that other members use and this node has not opened.
 #[derive(Clone, Debug)]
 pub struct UnknownChannel {
     node: MeshNode,
@@ -17,19 +17,19 @@ pub struct UnknownChannel {
 }
 
 impl UnknownChannel {
-    /// Its name.
+    /// Returns the channel's name.
     #[must_use]
     pub const fn name(&self) -> &ChannelName {
         &self.name
     }
 
-    /// What its broadcasts are.
+    /// Returns the channel's kind, which determines the meaning of its broadcasts.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Opens it.
+    /// Opens the channel.
     ///
     /// # Errors
     /// See [`MeshNode::open`].
@@ -39,8 +39,9 @@ impl UnknownChannel {
 }
 
 impl MeshNode {
-    /// Calls `handle` once for each channel that others use and nobody here has opened: those known already, and
-    /// each when it is first heard of. What `handle` returns runs as a task of the node.
+    /// Calls `handle` once for each channel that other members use and no application of this node has opened: at once
+    /// for known channels, and for each further channel when the node learns of it. The future that `handle` returns
+    /// runs as a task of the node.
     pub fn on_unknown_channel<F>(&self, handle: impl Fn(UnknownChannel) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -58,7 +59,7 @@ impl MeshNode {
                         node.spawn(handle(unknown));
                     }
                 }
-                // Which it is does not matter: all that are known are gone through.
+                // The channel of the event does not matter: all known channels are scanned.
                 loop {
                     match notices.recv().await {
                         Ok(Notice::Channel(Event::Learnt { .. })) | Err(RecvError::Lagged(_)) => {
@@ -80,7 +81,7 @@ async fn not_open(node: &MeshNode) -> Vec<(ChannelName, Kind)> {
         closed.map(|(name, kind, _)| (name.clone(), kind)).collect()
     };
     let known: Vec<(ChannelName, Kind)> = node.driver().inspect(known).await.unwrap_or_default();
-    // Those that are being opened are nobody's surprise.
+    // Channels that an application is opening are not reported.
     let ours = |name: &ChannelName| Reader::of(node, name).is_some();
     known.into_iter().filter(|(name, _)| !ours(name)).collect()
 }

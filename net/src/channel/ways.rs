@@ -1,4 +1,4 @@
-//! Over whom members are reached, and when that changes.
+//! Routes to members, and notification when they change.
 
 use crate::driver::Stopped;
 use crate::transport::{MeshNode, Notice};
@@ -7,34 +7,34 @@ use phalanx_core::node::{Input, Node, Route};
 use tokio::sync::broadcast::error::RecvError;
 
 impl MeshNode {
-    /// The ways to all members that one leads to, by id.
+    /// Returns the routes to all reachable members, by id.
     ///
     /// # Errors
-    /// When the node has stopped.
+    /// If the node has stopped.
     pub async fn routes(&self) -> Result<Vec<Route>, Stopped> {
         self.driver().inspect(|node, _| node.routes()).await
     }
 
-    /// The tree of shortest paths from a member to all others, as this node sees it: of each who is reached, the node
-    /// before it ([`Route::last`]) and the number of links.
+    /// Returns the tree of shortest paths from a member to all others in this node's view: for each reachable member,
+    /// the node before it ([`Route::last`]) and the number of links.
     ///
     /// # Errors
-    /// When the node has stopped.
+    /// If the node has stopped.
     pub async fn tree_of(&self, source: NodeId) -> Result<Vec<Route>, Stopped> {
         let tree = move |node: &Node, _| node.tree_of(&source);
         self.driver().inspect(tree).await
     }
 
-    /// From now on tells when ways change ([`Notice::RoutesChanged`]), changes of one interval together.
+    /// Enables notices of changed routes ([`Notice::RoutesChanged`]). Changes within one interval give one notice.
     ///
     /// # Errors
-    /// When the node has stopped.
+    /// If the node has stopped.
     pub async fn watch_routes(&self) -> Result<(), Stopped> {
         self.driver().send(Input::WatchRoutes(true)).await
     }
 
-    /// Calls `handle` with all ways, now and whenever they changed, changes of one interval together. It runs in a task
-    /// of the node.
+    /// Calls `handle` with all routes, at once and after each change. Changes within one interval give one call. The
+    /// calls run in a task of the node.
     pub fn on_routes_changed(&self, mut handle: impl FnMut(Vec<Route>) + Send + 'static) {
         let node = self.clone();
         let mut notices = self.subscribe();

@@ -119,7 +119,7 @@ impl Setting {
     }
 }
 
-/// The settings of one daemon. [`keys!`](super::keys) makes an enum that implements it.
+/// The settings of one daemon. [`keys!`](macro@super::keys) makes an enum that implements it.
 pub trait Key: Copy + Ord + fmt::Debug + 'static {
     /// Every key, in the order in which people read them.
     const ALL: &'static [Self];

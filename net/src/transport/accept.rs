@@ -64,7 +64,7 @@ where
         })
         .await;
         let dropped = |remote, limit| gate.warn(Event::ConnectionDropped { remote, limit });
-        // Strangers have places of their own: they take none from those who proved who they are.
+        // Unauthenticated connections have a limit of their own, so they take no place of authenticated ones.
         let proven = gate
             .connections
             .accepted()
@@ -119,7 +119,8 @@ where
         let shaken = time::timeout(timeout, shake).await;
         drop(place);
         let reason = match shaken {
-            // It was turned out, or the node ends: neither is its doing.
+            // This node killed the connection, for a newer handshake or because the node ends. This is not an error
+            // of the peer.
             Ok(Err(_)) if connection.is_killed() => return,
             Err(_) => format!("no TLS handshake within {timeout:?}"),
             Ok(Err(error)) => {

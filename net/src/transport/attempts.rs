@@ -2,7 +2,7 @@
 //!
 //! Follows RFC 8305 (Happy Eyeballs): the address families alternate; the next address is tried
 //! when the previous one failed or did not respond for a moment; the first established connection
-//! is used. An address that drops packets therefore delays the dial by a moment only.
+//! is used. An address that drops packets therefore delays the dial by at most [`MOMENT_MAX`].
 //!
 //! Bounds: at most [`ADDRESSES_MAX`] addresses, all of which are tried within [`SPREAD`].
 

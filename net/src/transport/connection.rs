@@ -249,7 +249,7 @@ pub(crate) struct Guarded<Io> {
 }
 
 impl<Io> Guarded<Io> {
-    /// The means to end it.
+    /// Returns the shared state of the connection, with which it can be ended.
     pub(crate) fn connection(&self) -> ConnectionState {
         self.connection.clone()
     }

@@ -42,7 +42,7 @@ pub(crate) struct Dialer<N> {
 }
 
 impl<N: Network> Dialer<N> {
-    /// Carries out one dial, and tells the machine how it ended.
+    /// Performs one dial and sends its outcome to the machine.
     pub(crate) async fn dial(self, dial: DialId, address: Address) {
         let links = self.links.clone();
         let reason = match time::timeout(self.timeout, self.link(dial, &address)).await {
@@ -133,7 +133,7 @@ impl Call {
     /// Connects to the node at an address, as `identity`, within `timeout`.
     ///
     /// # Errors
-    /// Why it cannot be reached or trusted.
+    /// The reason why the node cannot be reached or trusted.
     pub async fn connect<N: Network>(
         network: &N,
         identity: &Identity,

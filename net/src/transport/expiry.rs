@@ -6,7 +6,7 @@ use phalanx_core::credentials::{Expiry, READ_INTERVAL};
 use std::time::Duration;
 use tokio::time;
 
-/// Why a connection ends, or is not opened, for people.
+/// Describes for operators why a connection ends, or is not opened.
 pub(crate) fn in_words(expiry: Expiry) -> String {
     format!(
         "one of the two certificates expires at {}; issue a new one",

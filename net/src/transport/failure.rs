@@ -82,7 +82,7 @@ fn is_timeout(status: &Status) -> bool {
     status.code() == Code::DeadlineExceeded
 }
 
-/// What a failed handshake means.
+/// Converts an error of a TLS handshake.
 fn of_tls(error: &Tls) -> DialError {
     match error {
         Tls::InvalidCertificate(why) => DialError::Untrusted(of_certificate(why)),

@@ -149,7 +149,7 @@ impl Handshakes {
         }
     }
 
-    /// A place for one more, and who was turned out for it.
+    /// Admits one more handshake. Returns its guard, and the address whose handshake was killed for it, if any.
     pub(crate) fn begin(
         &self,
         remote: SocketAddr,

@@ -1,7 +1,7 @@
 //! Links that applications request, beside those the mesh needs: reference counts by member.
 //!
-//! Bound: [`WISHES_MAX`] members at one time. The machine is told of a request each time, since the request may come
-//! before its member is known.
+//! Bound: [`WISHES_MAX`] members at one time. Each request is passed to the machine, since a request may precede the
+//! first record of its member.
 
 use crate::driver::{Handle, Stopped};
 use phalanx_core::gossip;
@@ -14,15 +14,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Clone, Default)]
 pub(crate) struct LinkRequests {
     held: Arc<Mutex<BTreeMap<NodeId, usize>>>,
-    /// The members that the machine was told of. The lock is held while the machine is told, so that the last word is
-    /// the one that holds.
+    /// The members whose requests were passed to the machine. The lock is held while inputs are sent, so that the
+    /// machine receives them in the order of the changes.
     told: Arc<tokio::sync::Mutex<BTreeSet<NodeId>>>,
 }
 
 /// The reason why a link cannot be requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkRequestError {
-    /// Links to as many members as allowed are requested.
+    /// The maximum number of members with a requested link is reached.
     #[error("links to {WISHES_MAX} members are requested; drop one first")]
     TooMany,
     /// The link is to the node itself.
@@ -48,7 +48,7 @@ impl LinkRequests {
         Ok(())
     }
 
-    /// Counts one request less. Returns whether it was the last for its member.
+    /// Removes one request. Returns whether it was the last for its member.
     pub(super) fn remove(&self, peer: &NodeId) -> bool {
         let mut held = self.lock();
         let Some(count) = held.get_mut(peer) else {
@@ -62,11 +62,11 @@ impl LinkRequests {
         last
     }
 
-    /// Tells the machine what is requested: first the requests that are over, since the machine has room for no more
-    /// than are held, then the one for this member.
+    /// Passes changes to the machine: first the withdrawn requests, since the machine's capacity equals the bound, then
+    /// the request for this member.
     pub(super) async fn tell(&self, driver: &Handle<Node>, peer: &NodeId) -> Result<(), Stopped> {
         let mut told = self.told.lock().await;
-        // Read once: the caller of each later change tells the machine itself.
+        // Read once: the caller of each later change passes that change to the machine itself.
         let (over, requested) = {
             let held = self.lock();
             let over = told.iter().filter(|it| !held.contains_key(*it));

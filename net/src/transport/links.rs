@@ -261,7 +261,7 @@ impl Links {
         }
     }
 
-    /// Closes a link for the sake of a certificate, after its waiting messages are sent.
+    /// Closes a link because of a certificate, after its waiting messages are sent.
     pub(crate) fn close_for(&self, link: LinkId, reason: LocalClose) {
         let queue = self.lock().queues.get(&link).cloned();
         if let Some(queue) = queue {
@@ -294,7 +294,7 @@ impl Links {
         table.queues.remove(&link).is_some()
     }
 
-    /// Forgets the properties of a link, once the machine knows of its end.
+    /// Removes the properties of a link, once the machine has been notified of its end.
     fn retire(&self, link: LinkId) {
         self.lock().unencrypted.remove(&link);
     }

@@ -124,13 +124,13 @@ pub struct MeshNode {
     channel_registry: ChannelRegistry,
     connections: Connections,
     credentials: CurrentProof,
-    /// Whether a new certificate was requested and the request was not taken.
+    /// Whether a new certificate was requested and the request is not yet taken.
     requested: watch::Sender<bool>,
     left: watch::Receiver<bool>,
     closing: watch::Sender<bool>,
     address: SocketAddr,
     pub(super) link_requests: LinkRequests,
-    /// What it runs on: what is held of it may be dropped elsewhere.
+    /// The runtime of the node. Handles of the node may be dropped outside of this runtime.
     runtime: runtime::Handle,
 }
 
@@ -167,7 +167,7 @@ impl<N: Network> Bound<N> {
     /// the extensions of the request as [`Caller`](super::Caller).
     ///
     /// # Errors
-    /// When the identity is of no use for TLS.
+    /// If the identity cannot be used for TLS.
     pub fn start<S: Store>(
         self,
         settings: Settings<S>,
@@ -319,7 +319,7 @@ impl MeshNode {
         &self.driver
     }
 
-    /// The open channels of the applications on the node.
+    /// Returns the open channels of the applications on the node.
     pub(crate) const fn channel_registry(&self) -> &ChannelRegistry {
         &self.channel_registry
     }

@@ -39,7 +39,7 @@ pub(crate) enum Ending {
     Overflowed,
     /// An overlay closed the link: waiting messages are still sent.
     GivenUp,
-    /// This node closed the link for the sake of a certificate: waiting messages are still sent.
+    /// This node closed the link because of a certificate: waiting messages are still sent.
     ForCertificate(LocalClose),
 }
 
@@ -117,7 +117,7 @@ impl Queue {
         self.end(Ending::GivenUp);
     }
 
-    /// The same, for the sake of a certificate.
+    /// The same, because of a certificate.
     pub(crate) fn close_for(&self, reason: LocalClose) {
         self.end(Ending::ForCertificate(reason));
     }

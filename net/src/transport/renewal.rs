@@ -14,7 +14,7 @@ use phalanx_core::gossip::{self, LinkId};
 use phalanx_core::time::Instant;
 use tokio::sync::watch;
 
-/// Performs for the credentials of one node.
+/// The performer of the credentials machine of one node.
 pub(crate) struct CredentialsPerformer {
     pub(crate) links: Links,
     pub(crate) proof: CurrentProof,
@@ -64,7 +64,7 @@ impl CredentialsPerformer {
     }
 }
 
-/// Tells the machine of each proof that takes the place of another.
+/// Notifies the machine of each replacement of the proof.
 pub(crate) async fn follow(proof: CurrentProof, links: Links) {
     let mut proofs = proof.follow();
     while proofs.changed().await.is_ok() {

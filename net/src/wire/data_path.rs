@@ -1,4 +1,4 @@
-//! Signals of data paths, which ride beside a message of the mesh or alone.
+//! Signals of data paths, sent beside a message of the mesh or alone.
 
 use super::error::{Fault, WireError};
 use super::field::{Parsed, at_most, required};
@@ -10,7 +10,7 @@ fn offer(wire: proto::Offer) -> Parsed<Offer> {
     let broken = |error| WireError::new("offer", Fault::Offer(error));
     let bare = Offer::new(wire.name).map_err(broken)?;
     let mut features = wire.features.into_iter();
-    // Stops at the first feature beyond the bounds, so that an oversized offer is not taken in.
+    // Parsing stops at the first feature beyond the bounds, so that an oversized offer is not built in memory.
     let whole = features.try_fold(bare, |offer, entry| offer.with(entry.key, entry.value));
     whole.map_err(broken)
 }
@@ -95,7 +95,7 @@ pub(super) mod arbitrary {
         })
     }
 
-    /// Any signal but an offer.
+    /// Any signal except an offer.
     pub(crate) fn signal() -> impl Strategy<Value = Signal> {
         let payload = vec(any::<u8>(), 0..200);
         prop_oneof![

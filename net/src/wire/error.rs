@@ -1,11 +1,11 @@
-//! What can be wrong with a packet.
+//! Errors of malformed packets.
 
 use core::fmt;
 use phalanx_core::data_path::OfferError;
 use phalanx_core::identity::NameError;
 use phalanx_core::topology::record::ContentError;
 
-/// A packet that is no message: which field, and why. The link it came on is closed.
+/// A packet that is not a valid message: the field and the cause. The link on which the packet arrived is closed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path} {fault}")]
 pub struct WireError {
@@ -14,7 +14,7 @@ pub struct WireError {
 }
 
 impl WireError {
-    /// The fault of the field `path`.
+    /// The error of the field `path`.
     #[must_use]
     pub fn new(path: impl Into<String>, fault: Fault) -> Self {
         Self {
@@ -23,7 +23,7 @@ impl WireError {
         }
     }
 
-    /// The same fault, `path` being inside `parent`.
+    /// The same error, with its path inside `parent`.
     #[must_use]
     pub fn inside(mut self, parent: &str) -> Self {
         self.path.insert(0, '.');
@@ -31,65 +31,65 @@ impl WireError {
         self
     }
 
-    /// The field, with dots from the outermost to the innermost: `hello.record.id`.
+    /// The path of the field, from the outermost to the innermost, separated by dots: `hello.record.id`.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What is wrong with it.
+    /// The cause.
     #[must_use]
     pub const fn fault(&self) -> &Fault {
         &self.fault
     }
 }
 
-/// What is wrong with one field.
+/// The cause of an error of one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The bytes are no packet of this protocol: truncated, random, or another protocol's.
+    /// The bytes are not a packet of this protocol: truncated, random, or of another protocol.
     Malformed(String),
-    /// A field that must be there is not.
+    /// A required field is missing.
     Missing,
-    /// A number that names nothing.
+    /// A number that is not a value of its enumeration.
     UnknownNumber(i32),
-    /// A text that is no name.
+    /// A text that is not a valid name.
     Name(NameError),
     /// More elements than allowed.
     TooMany {
-        /// How many there are.
+        /// The number received.
         found: usize,
-        /// How many there may be.
+        /// The maximum number.
         max: usize,
-        /// Of what.
+        /// The name of the elements.
         what: &'static str,
     },
-    /// A counter so high that its owner could not refute it.
+    /// A counter above the maximum, which its owner could not exceed to refute it.
     CounterTooHigh(u64),
-    /// An address that has neither 6 nor 18 bytes.
+    /// An address whose length is neither 6 nor 18 bytes.
     AddressLength(usize),
     /// An address with port 0.
     NoPort,
-    /// The same element twice.
+    /// A duplicate element.
     Twice(String),
     /// An element out of order.
     Unordered(String),
-    /// Bytes that are not as many as what they belong to says.
+    /// A number of bytes that differs from the declared number.
     Length {
-        /// How many there are.
+        /// The number received.
         found: usize,
-        /// How many there should be.
+        /// The declared number.
         expected: usize,
     },
-    /// A record's content out of bounds.
+    /// The content of a record is out of bounds.
     Content(ContentError),
-    /// What is no overlay's offer.
+    /// An invalid offer of an overlay.
     Offer(OfferError),
-    /// A number above its highest.
+    /// A number above its maximum: the number, then the maximum.
     TooHigh(u32, u32),
-    /// A text with a character that commands a terminal.
+    /// A text with a control character.
     Character(char),
-    /// An overlay's offer that is not beside a greeting, or something else that is beside a message.
+    /// An overlay's offer outside of a handshake message, or another signal beside a message.
     Misplaced,
 }
 

@@ -1,11 +1,11 @@
-//! Fields that many messages have: ids, counters, addresses, lists.
+//! Fields that occur in many messages: ids, counters, addresses, lists.
 
 use super::error::{Fault, WireError};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use phalanx_core::identity::NodeId;
 use phalanx_core::topology::record::COUNTER_MAX;
 
-/// A parsed value, or the field that is at fault.
+/// A parsed value, or the error of a field.
 pub(super) type Parsed<T> = Result<T, WireError>;
 
 pub(super) fn id(path: &str, text: &str) -> Parsed<NodeId> {
@@ -49,10 +49,10 @@ pub(super) fn all<'a, T: 'a, P: From<&'a T>>(items: &'a [T]) -> Vec<P> {
     items.iter().map(Into::into).collect()
 }
 
-/// The address of 4 or 16 bytes of IP address and 2 of the port.
+/// Parses an address: 4 or 16 bytes of IP address, then 2 bytes of port, big-endian.
 ///
 /// # Errors
-/// When there are more or fewer bytes, or the port is 0.
+/// If the number of bytes is another, or the port is 0.
 pub fn address(path: &str, bytes: &[u8]) -> Result<SocketAddr, WireError> {
     let length = || WireError::new(path, Fault::AddressLength(bytes.len()));
     let (ip, port) = bytes.split_last_chunk::<2>().ok_or_else(length)?;
@@ -69,7 +69,7 @@ pub fn address(path: &str, bytes: &[u8]) -> Result<SocketAddr, WireError> {
     }
 }
 
-/// An address on the wire: 4 or 16 bytes of IP address, then 2 of the port, big-endian.
+/// Encodes an address: 4 or 16 bytes of IP address, then 2 bytes of port, big-endian.
 #[must_use]
 pub fn address_bytes(address: SocketAddr) -> Vec<u8> {
     let mut bytes = match address {
@@ -93,7 +93,7 @@ pub(super) mod arbitrary {
         "[a-z0-9]([a-z0-9._-]{0,8}[a-z0-9])?".prop_map(|text| NodeId::new(&text).unwrap())
     }
 
-    /// Small numbers, numbers around every varint length, and the largest a node accepts.
+    /// Small numbers, numbers around every boundary of varint lengths, and the maximum that a node accepts.
     pub(crate) fn counter() -> impl Strategy<Value = u64> {
         prop_oneof![
             0_u64..4,
@@ -102,7 +102,7 @@ pub(super) mod arbitrary {
         ]
     }
 
-    /// Numbers that are absent on the wire, and any others.
+    /// Zero, which is absent on the wire, and any other number.
     pub(crate) fn hash() -> impl Strategy<Value = u64> {
         prop_oneof![Just(0), any::<u64>()]
     }

@@ -1,15 +1,16 @@
-//! The wire format, and the only parser of what arrives on a link.
+//! The wire format, and the only parser of bytes from links.
 //!
 //! [`proto`] is generated from `net/proto/mesh.proto`. A [`Message`](phalanx_core::node::Message) becomes a
-//! [`proto::Packet`] with `From`; a packet becomes a message with `TryFrom`, which checks every bound a machine relies on,
-//! so that malformed data never reaches one. A signal of a data path beside the message is the other of a packet's
-//! [`Parts`]. Whether a *well-formed* message is true or allowed is for core to judge.
+//! [`proto::Packet`] with `From`; a packet becomes a message with `TryFrom`, which checks every bound that a machine
+//! relies on, so that malformed data never reaches a machine. A packet has two [`Parts`], a message and a signal of a
+//! data path, of which at least one is present. Whether a *well-formed* message is true or allowed is decided in core.
 //!
-//! Start with [`decode`] and [`encode`]. Each message has a file of its own, in which it is parsed, composed and, for
-//! tests, drawn at random: `hello`, `welcome`, `refuse`, `goodbye`, `frame`, `channel/data`, `data_path`; so have the parts that several messages share. `packet` joins them.
+//! Start with [`decode`] and [`encode`]. Each message has a file of its own with its parser, its encoder and, for
+//! tests, its random generator: `hello`, `welcome`, `refuse`, `goodbye`, `frame`, `channel/data`, `data_path`. Parts
+//! that several messages share have files of their own as well. `packet` joins them.
 //!
-//! Bounds: a packet takes at most [`FRAME_BYTES_MAX`](phalanx_core::size::FRAME_BYTES_MAX) bytes, and so do all
-//! collections in it together.
+//! Bounds: a packet takes at most [`FRAME_BYTES_MAX`](phalanx_core::size::FRAME_BYTES_MAX) bytes; so do all collections
+//! in it together.
 
 mod cell;
 mod channel;

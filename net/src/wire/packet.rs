@@ -11,16 +11,16 @@ use phalanx_core::node::Message;
 use phalanx_core::size::{Encoded, FRAME_BYTES_MAX};
 use prost::Message as _;
 
-/// The bytes of a message.
+/// Encodes a message.
 #[must_use]
 pub fn encode(message: &Message) -> Vec<u8> {
     proto::Packet::from(message).encode_to_vec()
 }
 
-/// The message of these bytes.
+/// Decodes a message.
 ///
 /// # Errors
-/// When there are too many, or they are not a packet within the bounds.
+/// If there are too many bytes, or they are not a packet within the bounds.
 pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
     if bytes.len() > FRAME_BYTES_MAX {
         return Err(WireError::new(
@@ -88,7 +88,7 @@ impl From<&Message> for proto::Packet {
     }
 }
 
-/// The content of one packet: at least one of the two.
+/// The content of one packet. At least one of the two parts is present.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts {
     /// A message for the machine.
@@ -98,7 +98,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The bytes of the packet.
+    /// Returns the encoded size of the packet, in bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         let message = self.message.as_ref().map_or(0, Encoded::encoded_len);

@@ -8,7 +8,7 @@ use phalanx_core::topology::record::{Content, METADATA_MAX, Rank, Record, SERVIC
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The record of its wire form.
+/// Parses a record.
 ///
 /// # Errors
 /// The first field that is out of bounds.
@@ -29,7 +29,7 @@ pub(super) fn shared(wire: proto::Record) -> Parsed<Arc<Record>> {
     record(wire).map(Arc::new)
 }
 
-/// The sender's own record, which a handshake must have.
+/// Parses the sender's own record, which is required in a handshake message.
 pub(super) fn own(wire: Option<proto::Record>) -> Parsed<Arc<Record>> {
     let wire = required("record", wire)?;
     shared(wire).map_err(|error| error.inside("record"))

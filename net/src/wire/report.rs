@@ -1,4 +1,4 @@
-//! Reports of edges, with the ages of their evidence.
+//! Edge reports, with the ages of their evidence.
 
 use super::error::{Fault, WireError};
 use super::field::{Parsed, at_most, counter, id};
@@ -39,7 +39,7 @@ pub(super) fn parse(wire: proto::Report) -> Parsed<AgedReport> {
     })
 }
 
-/// A report's edges with their ages. An edge without an age in `ages` was never heard.
+/// Returns the edges of a report with the ages of their evidence. An edge without an age in `ages` has no evidence.
 #[must_use]
 pub fn edges(report: &Report, ages: &[Option<Duration>]) -> Vec<proto::Edge> {
     let ages = ages.iter().copied().chain(core::iter::repeat(None));

@@ -1,4 +1,4 @@
-//! Scenario files: read all before any is run, so that a bad one is found at once.
+//! Reads and lists scenario files. All files are read before the first run, so that an error is reported early.
 
 use crate::failure::{Failure, Verdict};
 use crate::screen::{Cell, Paint, Screen, Table, span};
@@ -28,7 +28,7 @@ impl Entry {
     }
 }
 
-/// Reads scenario files: every run of their matrices, or those with the values of `variant`.
+/// Reads scenario files: every variant of their matrices, or those with the values of `variant`.
 pub(crate) fn load(
     tool: &Tool<'_>,
     files: &[PathBuf],
@@ -44,14 +44,14 @@ pub(crate) fn load(
     Ok(entries)
 }
 
-/// Reads a scenario file of which one run is needed.
+/// Reads a scenario file, and selects exactly one variant.
 pub(crate) fn one(tool: &Tool<'_>, path: &Path, variant: Option<&str>) -> Result<Entry, Failure> {
     let loaded = tool.systems.load_one(path, variant);
     let (system, scenario) = loaded.map_err(Failure::usage)?;
     Ok(Entry::new(path, system, scenario))
 }
 
-/// The command that runs a scenario file which this program wrote, with these bugs planted.
+/// Returns the command that runs a scenario file written by this program, with these bugs planted.
 pub(crate) fn again(
     tool: &Tool<'_>,
     path: &Path,
@@ -65,7 +65,7 @@ pub(crate) fn again(
     }))
 }
 
-/// The scenario files of a folder, by name; a file stands for itself.
+/// Returns the scenario files of a directory, ordered by name; a path of a file is returned as it is.
 fn expand(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -146,7 +146,7 @@ pub(crate) fn list(
     Ok(Verdict::Yes)
 }
 
-/// Enough of a story for one line.
+/// Returns the first sentence of a description, for one line of output.
 fn first_sentence(about: &str) -> String {
     let words: Vec<&str> = about.split_whitespace().collect();
     let text = words.join(" ");

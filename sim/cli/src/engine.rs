@@ -1,4 +1,4 @@
-//! Starts one run: the model engine in this process, or an engine as a process of its own.
+//! Executes one run: with the model engine in this process, or with another engine in a child process.
 
 use crate::catalogue::Entry;
 use crate::failure::Failure;
@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// A process of an engine that runs longer than this is ended.
+/// Time limit of an engine's process, after which it is killed.
 const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
 
-/// How runs differ from the ordinary.
+/// The options of runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) strict: bool,
@@ -42,7 +42,7 @@ impl Settings {
     }
 }
 
-/// Runs one seed in one engine.
+/// Executes one seed in one engine.
 pub(crate) fn run(
     tool: &Tool<'_>,
     entry: &Entry,
@@ -56,7 +56,7 @@ pub(crate) fn run(
     }
 }
 
-/// The same run in another process, without its trace.
+/// Executes the same run in another process, without its trace.
 pub(crate) fn run_elsewhere(
     tool: &Tool<'_>,
     entry: &Entry,
@@ -88,7 +88,8 @@ fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, F
         recorder: writer.as_mut().map(|writer| writer as &mut dyn Recorder),
     };
     let start = Instant::now();
-    // A machine whose assertion fails has a bug; the seed that shows it must not be lost with the others.
+    // A failed assertion is a bug of a machine. The panic is caught, so that the other seeds still run and this seed is
+    // reported.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         phalanx_sim::run(entry.system, &entry.scenario, seed, options)
     }));
@@ -119,14 +120,14 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
     ))
 }
 
-/// What a panic said.
+/// Returns the message of a panic.
 fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without words".to_owned())
 }
 
-/// A run that ended in a bug of ours.
+/// Returns the record of a run that panicked.
 fn panicked(
     entry: &Entry,
     (engine, seed): (Engine, u64),
@@ -169,7 +170,7 @@ fn panicked(
     record
 }
 
-/// The command line of an engine's own process.
+/// Returns the command line of an engine's process.
 fn command(
     tool: &Tool<'_>,
     entry: &Entry,
@@ -246,7 +247,7 @@ fn as_process(
     }
 }
 
-/// The last lines of what a process said.
+/// Returns the last lines of a process's output.
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().rev().take(6).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join(" | ")

@@ -1,6 +1,8 @@
 //! Ctrl-C, SIGTERM and SIGHUP as a flag that a waiting loop polls.
 
 use crate::failure::Failure;
+use core::future::poll_fn;
+use core::task::Poll;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -31,13 +33,16 @@ impl Interrupt {
         // The thread ends with the process, or when the receiver is dropped.
         thread::spawn(move || {
             runtime.block_on(async {
-                let [terminate, interrupt, hang_up] = &mut signals;
                 loop {
-                    tokio::select! {
-                        _ = terminate.recv() => {}
-                        _ = interrupt.recv() => {}
-                        _ = hang_up.recv() => {}
-                    }
+                    poll_fn(|context| {
+                        let arrived = |signal: &mut Signal| signal.poll_recv(context).is_ready();
+                        if signals.iter_mut().any(arrived) {
+                            Poll::Ready(())
+                        } else {
+                            Poll::Pending
+                        }
+                    })
+                    .await;
                     if sender.send(()).is_err() {
                         return;
                     }

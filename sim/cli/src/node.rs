@@ -1,4 +1,4 @@
-//! Prints the state of a mesh node, for people and as JSON.
+//! Prints the state of a mesh node, as text and as JSON.
 
 use crate::failure::Failure;
 use crate::screen::{Cell, Paint, Screen, Table, span};

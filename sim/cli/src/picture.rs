@@ -1,4 +1,4 @@
-//! A recorded run: as a page, as a timeline, as the causes of a failure.
+//! Presents a recorded run: as an HTML page, as a timeline, and as the causes of a failure.
 
 use crate::catalogue::Entry;
 use crate::engine::Settings;
@@ -18,12 +18,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Instant;
 
-/// Causes that a failure shows.
+/// Maximum number of causes shown for a failure.
 const CAUSES_MAX: usize = 8;
-/// The width when it is not known.
+/// Width of a timeline, in columns, if the terminal's width is unknown.
 const WIDTH: usize = 100;
 
-/// Does a run again and keeps it; none when a machine broke its own rules in it.
+/// Repeats a run and records it; returns `None` if a machine panicked.
 fn recorded<'a>(
     entry: &'a Entry,
     seed: u64,
@@ -45,7 +45,7 @@ fn recorded<'a>(
     }
 }
 
-/// Adds to each failure of a run in the model engine what led to it.
+/// Adds to each failure of a run in the model engine the events that led to it.
 pub(crate) fn explain(
     entry: &Entry,
     settings: &Settings,
@@ -77,14 +77,14 @@ fn add_causes(recording: &Recording<'_>, outcome: &Outcome, record: &mut Record)
     }
 }
 
-/// What a picture is drawn to.
+/// The requested outputs.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) page: Option<&'a Path>,
     pub(crate) timeline: bool,
 }
 
-/// Runs a single seed and draws it, in one go; nothing when a machine broke its own rules in it.
+/// Runs a single seed, records it and draws it; returns `false` if a machine panicked.
 pub(crate) fn alone(
     screen: &Screen,
     entry: &Entry,
@@ -103,13 +103,13 @@ pub(crate) fn alone(
     add_causes(&recording, &outcome, &mut record);
     report.add(&record)?;
     match draw(screen, &recording, &outcome, report.seeds(), wanted) {
-        // The verdict stands, whoever listens.
+        // The verdict stands even if the reader of standard output closed it.
         Ok(()) | Err(Failure::ReaderGone) => Ok(true),
         Err(failure) => Err(failure),
     }
 }
 
-/// Shows one run of a sweep: the first that failed, else the first.
+/// Draws one run of a sweep: the first that failed, or else the first.
 pub(crate) fn show(
     screen: &Screen,
     entry: &Entry,
@@ -155,7 +155,7 @@ fn draw(
     Ok(())
 }
 
-/// A row with its colours; characters of one colour together.
+/// Formats a row with its colours; consecutive characters of one colour share an escape sequence.
 fn coloured(screen: &Screen, row: &Row) -> String {
     let mut line = screen.painted(&row.label, Paint::Dim) + " ";
     for group in row.cells.chunk_by(|one, two| one.1 == two.1) {

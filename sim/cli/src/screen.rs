@@ -235,6 +235,12 @@ pub struct Screen {
     colours: bool,
 }
 
+impl Default for Screen {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Screen {
     /// Creates a screen with colours if standard output is a terminal and NO_COLOR is unset or
     /// empty.

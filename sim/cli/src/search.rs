@@ -1,4 +1,4 @@
-//! `phalanx sim search`: trials on all cores until one fails, the time is over, or somebody has seen enough.
+//! `phalanx sim search`: runs trials on all cores until one fails, the time is over, or the search is interrupted.
 
 use crate::arguments::SimSearch;
 use crate::catalogue::{self, again};
@@ -23,10 +23,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often the clock and the signals are looked at.
+/// Interval at which the clock and the signals are polled.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The state that the workers share.
+/// The state shared by the workers.
 struct Shared<'a> {
     tool: &'a Tool<'a>,
     hunt: Mutex<Hunt>,
@@ -43,7 +43,7 @@ struct Found {
     failures: Vec<Broken>,
 }
 
-/// What the hunt came to.
+/// The result of the search.
 struct Tally {
     runs: u64,
     kept: usize,
@@ -102,7 +102,7 @@ pub(crate) fn run(
     })
 }
 
-/// Runs trials until something ends the hunt.
+/// Runs trials until one fails, a limit is reached, or a signal arrives.
 fn hunt(
     shared: &Shared<'_>,
     jobs: usize,
@@ -117,7 +117,7 @@ fn hunt(
     };
     let bar = ProgressBar::new_spinner();
     bar.set_draw_target(target);
-    // A machine that panics is a finding, told once and at the end.
+    // A panic of a machine is a finding. It is reported once at the end, so the panic hook prints nothing.
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     thread::scope(|scope| {
@@ -141,7 +141,7 @@ fn progress(runs: u64, covered: usize) -> String {
     format!("{runs} runs, {covered} behaviours seen")
 }
 
-/// Draws, runs and learns.
+/// Draws trials, runs them, and updates the coverage.
 fn work(shared: &Shared<'_>, sabotage: &[String]) {
     while !shared.over.load(Ordering::Relaxed) {
         let mut hunt = shared.hunt.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,7 +163,7 @@ fn work(shared: &Shared<'_>, sabotage: &[String]) {
                 if !failures.is_empty() {
                     shared.over.store(true, Ordering::Relaxed);
                     let mut found = shared.found.lock().unwrap_or_else(PoisonError::into_inner);
-                    // Two workers may find something at once: the earlier trial counts.
+                    // If several workers find failures at the same time, the trial with the lowest number counts.
                     if found
                         .as_ref()
                         .is_none_or(|found| trial.number < found.trial.number)
@@ -202,17 +202,17 @@ fn take<T>(shared: &Mutex<Option<T>>) -> Option<T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// A trial that failed, as a file.
+/// A failed trial, written as a file.
 struct Written {
     path: PathBuf,
-    /// The command that shows the failure again.
+    /// The command that reproduces the failure.
     again: String,
     /// The command of the tool.
     command: &'static str,
     found: Found,
 }
 
-/// Writes the failing scenario; by itself, with its seed, it fails again.
+/// Writes the failing scenario. The file alone, with its seed, reproduces the failure.
 fn write(
     tool: &Tool<'_>,
     folder: &Path,

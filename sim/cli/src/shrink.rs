@@ -1,4 +1,4 @@
-//! `phalanx sim shrink`: a failing run as a small scenario file.
+//! `phalanx sim shrink`: reduces a failing run to a small scenario file.
 
 use crate::arguments::SimShrink;
 use crate::failure::{Failure, Verdict};

@@ -1,4 +1,4 @@
-//! The state of the hosts of a run, for any system: mesh nodes in detail, other processes by their state as JSON.
+//! The state of the hosts of a run, for any system: mesh nodes in detail, other processes as JSON.
 
 use crate::failure::Failure;
 use crate::node;
@@ -10,12 +10,12 @@ use phalanx_sim::model::Replay;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The longest state in a table of all hosts.
+/// Maximum length of a state in a table of all hosts, in characters.
 const SHOWN_MAX: usize = 100;
 
 /// One host at one instant.
 pub(crate) enum State {
-    /// A host of a run in which every host runs a mesh daemon alone.
+    /// A host of a run in which every host runs only a mesh daemon.
     Node(NodeState),
     /// A host of any other run.
     Host(HostState),
@@ -31,7 +31,7 @@ pub(crate) struct HostState {
 /// One process of a host.
 struct ProcessState {
     program: &'static str,
-    /// The digest and the state; none if the process does not run.
+    /// The digest and the state; `None` if the process does not run.
     running: Option<(u64, Value)>,
     /// The details of a mesh node.
     node: Option<NodeState>,
@@ -226,7 +226,7 @@ impl ProcessState {
     }
 }
 
-/// Adds the inner values of a state, with their paths in dots: `log.length`, `peers.0`.
+/// Adds the leaf values of a state, with dots in their paths: `log.length`, `peers.0`.
 fn leaves(facts: &mut Facts, path: &str, value: &Value) {
     let inner = |key: &str| match path {
         "" => key.to_owned(),

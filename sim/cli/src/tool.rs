@@ -1,4 +1,4 @@
-//! A tool: the systems that it knows, and the engines that it offers.
+//! A tool: its systems and its engines.
 
 use crate::arguments::Sim;
 use crate::failure::{Failure, Verdict};
@@ -16,13 +16,13 @@ use std::process::ExitCode;
 pub struct Tool<'a> {
     /// The systems that scenario files may name.
     pub systems: Systems<'a>,
-    /// The engines besides the model.
+    /// The engines in addition to the model.
     pub engines: &'a [ExternalEngine],
-    /// The arguments of this executable that come before the commands of the simulator.
+    /// The arguments of this executable that precede the commands of the simulator.
     pub subcommand: &'a [&'a str],
 }
 
-/// An engine that is a program of its own.
+/// An engine that is a separate program.
 #[derive(Clone, Copy, Debug)]
 pub struct ExternalEngine {
     /// The engine.
@@ -37,7 +37,7 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 success; 1 negative result (an expectation failed);
 2 wrong usage or a bad file; 3 the same seed gave two different runs.";
 
-/// Runs the command line of a crate that has systems of its own, in the model engine.
+/// Runs the command line of a crate with its own systems, in the model engine.
 #[must_use]
 pub fn main(systems: &[&'static Definition]) -> ExitCode {
     let tool = Tool {

@@ -1,4 +1,5 @@
-//! The loop: does what the plan orders, lets time pass, hears what hosts report, lets the judge look.
+//! The loop of a run: performs the actions of the plan, lets time pass, takes the reports of hosts, and has the judge
+//! check the conditions.
 
 use crate::Run;
 use crate::fabric::Fabric;
@@ -24,10 +25,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time;
 
-/// Who was started is for selectors that draw; a final state draws nobody.
+/// No hosts. Only selectors that draw read the set of started hosts, and a final state has none of them.
 static NOBODY: BTreeSet<usize> = BTreeSet::new();
 
-/// How finely orders, reports and checks are timed.
+/// Granularity of actions, reports and checks.
 const TICK: Duration = Duration::from_millis(10);
 
 /// A run in progress.
@@ -38,26 +39,26 @@ pub(super) struct Engine {
     pub(super) nodes: Vec<NodeHandle>,
     /// Whether a host's process was started and not stopped.
     pub(super) runs: Vec<bool>,
-    /// How often it was started.
+    /// The number of starts of each host's process.
     pub(super) lives_of: Vec<u64>,
-    /// Until when it stands still.
+    /// The end of each host's pause.
     pub(super) paused: Vec<Option<Duration>>,
     pub(super) lives: Lives,
     pub(super) seeds: Random,
-    /// The latest look at each machine.
+    /// The latest copy of each machine.
     seen: Vec<Option<Node>>,
 }
 
 /// The network of a scenario.
 pub(crate) fn config(scenario: &Scenario) -> Config {
     let mut config = Config::default();
-    // What has no bounds is refused before the run: `Scenario::check_engine`.
+    // A latency without bounds is refused before the run: `Scenario::check_engine`.
     let (least, most) = scenario.network.latency.bounds().unwrap_or_default();
     config.net.send_latency = least..most.max(least + Duration::from_nanos(1));
     config
 }
 
-/// Runs what is ready.
+/// Performs the prepared run.
 pub(crate) async fn run(run: Arc<Run>) -> Result<Outcome, String> {
     let Run {
         scenario,
@@ -109,7 +110,7 @@ impl Engine {
         })
     }
 
-    /// Runs until everything is decided.
+    /// Runs until the judge has decided every expectation.
     async fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
         let run = Arc::clone(&self.run);
         let mut agenda = Agenda::new(&run.scenario, &run.plan);

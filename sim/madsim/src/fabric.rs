@@ -1,4 +1,4 @@
-//! What is between the hosts, and what the engine sees of them. Cloning shares it.
+//! The network between the hosts, and the state of the hosts that the engine reads. Clones share it.
 
 use crate::host::Slot;
 use core::time::Duration;
@@ -13,7 +13,7 @@ use phalanx_sim::world::Traffic;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
-/// The bytes of an attempt to connect.
+/// Size of a connection attempt, in bytes.
 const SYN: u64 = 60;
 
 /// The network, and the hosts as the engine sees them.
@@ -31,14 +31,14 @@ struct Host {
 
 struct State {
     cuts: Vec<Cut>,
-    /// Cuts that hold, each with the step that made it.
+    /// The active cuts, each with the step that made it.
     active: Vec<(usize, Option<usize>)>,
-    /// The step that made a host stand still.
+    /// For each paused host, the step that paused it.
     paused: Vec<Option<Option<usize>>>,
-    /// How much each step bit.
+    /// The number of effects of each step.
     bites: Vec<u64>,
     sent: Vec<Traffic>,
-    /// What the engine has not taken note of.
+    /// Observations that the engine has not taken.
     heard: Vec<Heard>,
     trace: Trace,
 }
@@ -92,32 +92,32 @@ impl Fabric {
         self.hosts[host].id.clone()
     }
 
-    /// A cut begins.
+    /// Begins a cut.
     pub(crate) fn cut(&self, cut: usize, step: Option<usize>) {
         self.lock().active.push((cut, step));
     }
 
-    /// A cut ends.
+    /// Ends a cut.
     pub(crate) fn mend(&self, cut: usize) {
         self.lock().active.retain(|(active, _)| *active != cut);
     }
 
-    /// A host stands still for this step, or goes on.
+    /// Pauses a host because of a step, or resumes it.
     pub(crate) fn pause(&self, host: usize, step: Option<Option<usize>>) {
         self.lock().paused[host] = step;
     }
 
-    /// A step did something.
+    /// Counts effects of a step.
     pub(crate) fn bite(&self, step: Option<usize>, by: u64) {
         self.lock().bite(step, by);
     }
 
-    /// How much each step bit.
+    /// The number of effects of each step.
     pub(crate) fn bites(&self) -> Vec<u64> {
         self.lock().bites.clone()
     }
 
-    /// Whether what one host sends does not reach another.
+    /// Returns whether packets from one host to another are blocked.
     pub(crate) fn blocks(&self, from: usize, to: usize) -> bool {
         let state = self.lock();
         from != to
@@ -127,7 +127,7 @@ impl Fabric {
                 .any(|(cut, _)| state.cuts[*cut].blocks(from, to))
     }
 
-    /// Counts a message under way, and what it meets.
+    /// Counts a sent message, and the faults that affect it.
     pub(crate) fn carry(&self, from: usize, to: usize, bytes: usize) {
         let mut state = self.lock();
         state.sent[from].bytes += bytes as u64;
@@ -135,17 +135,17 @@ impl Fabric {
         state.meet(from, to, bytes as u64);
     }
 
-    /// Counts an attempt to connect that nobody answers.
+    /// Counts a connection attempt that gets no answer.
     pub(crate) fn swallow(&self, from: usize, to: usize) {
         self.lock().meet(from, to, SYN);
     }
 
-    /// What a host has sent.
+    /// Returns the traffic that a host has sent.
     pub(crate) fn sent(&self, host: usize) -> Traffic {
         self.lock().sent[host]
     }
 
-    /// A node, or an application on its host, reported something.
+    /// Adds a report of a node or of an application on its host.
     pub(crate) fn report(&self, host: usize, event: Event) {
         let mut state = self.lock();
         state.trace.report(host, &event);
@@ -153,12 +153,12 @@ impl Fabric {
         state.heard.push(Heard { at, host, what });
     }
 
-    /// What was heard since the last look, in order.
+    /// Takes the observations since the last call, in order.
     pub(crate) fn heard(&self) -> Vec<Heard> {
         core::mem::take(&mut self.lock().heard)
     }
 
-    /// Adds to the trace what happened to a host's node.
+    /// Adds an input of a host's node to the trace.
     pub(crate) fn input(&self, host: usize, input: &node::Input) {
         let at = self.now();
         let mut state = self.lock();
@@ -169,20 +169,20 @@ impl Fabric {
         state.trace.input(at, host, input);
     }
 
-    /// Adds to the trace that a host's applications are given an order.
+    /// Adds an order to a host's applications to the trace.
     pub(crate) fn ordered(&self, host: usize) {
         let now = self.now();
         self.lock().trace.ordered(now, host);
     }
 
-    /// Looks at the trace.
+    /// Accesses the trace.
     pub(crate) fn trace<T>(&self, look: impl FnOnce(&mut Trace) -> T) -> T {
         look(&mut self.lock().trace)
     }
 }
 
 impl State {
-    /// What is sent meets the faults that hold.
+    /// Counts sent bytes as effects of the active faults that affect them.
     fn meet(&mut self, from: usize, to: usize, bytes: u64) {
         for (cut, step) in self.active.clone() {
             if self.cuts[cut].blocks(from, to) {

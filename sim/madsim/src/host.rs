@@ -1,4 +1,4 @@
-//! One machine: its driver, its links, its disk.
+//! One simulated host: its driver, its links, its disk.
 
 use crate::driver::{self, Handle, Inbox, Performer};
 use crate::fabric::Fabric;
@@ -23,14 +23,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio::time;
 
-/// Messages that wait to be sent on one link.
+/// Maximum number of messages that wait to be sent on one link.
 const QUEUE: usize = 1_024;
-/// How long an epoch takes to become durable.
+/// Time until an epoch is durable.
 const FSYNC: Duration = Duration::from_millis(2);
-/// How often a connection that ended behind a cut looks whether its end can be told.
+/// Interval at which a connection that ended behind a cut checks whether its end can reach the peer.
 const TOLD_AFTER: Duration = Duration::from_millis(50);
 
-/// What the next life of a process starts with.
+/// The initial state of the next life of a process.
 pub(crate) struct Boot {
     pub(crate) config: Config,
     pub(crate) seed: u64,
@@ -38,7 +38,7 @@ pub(crate) struct Boot {
     pub(crate) opens: BTreeMap<ChannelName, Opening>,
 }
 
-/// What the engine and the process share. Cloning shares it.
+/// The state that the engine and the process share. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Slot {
     inner: Arc<Mutex<Shared>>,
@@ -59,32 +59,32 @@ impl Slot {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The machine as it stands now, also of a process that stands still.
+    /// Returns a copy of the machine, also of a paused process.
     pub(crate) fn look(&self) -> Option<Node> {
         let shown = self.lock().machine.clone()?;
         let daemon = shown.lock();
         Some(daemon.node().clone())
     }
 
-    /// The links the machine holds.
+    /// Returns the number of links of the machine.
     pub(crate) fn links(&self) -> u64 {
         let shown = self.lock().machine.clone();
         shown.map_or(0, |shown| shown.lock().node().mesh().link_count() as u64)
     }
 
-    /// The way to the running machine.
+    /// Returns the handle of the running machine.
     pub(crate) fn handle(&self) -> Option<Handle<Shown>> {
         self.lock().handle.clone()
     }
 
-    /// The process is gone.
+    /// Removes the machine of an ended process.
     pub(crate) fn clear(&self) {
         let mut shared = self.lock();
         (shared.machine, shared.handle) = (None, None);
     }
 }
 
-/// A daemon, with the applications on its host, that can be looked at while the driver runs it.
+/// A daemon with the applications on its host. The engine can read it while the driver runs it.
 #[derive(Clone)]
 pub(crate) struct Shown(Arc<Mutex<Daemon>>);
 
@@ -107,11 +107,11 @@ impl Machine for Shown {
     }
 }
 
-/// What travels on a connection.
+/// An item on a connection.
 enum Parcel {
     /// A message, and the step of the sender in which it was sent.
     Message(Message, u64),
-    /// The sender closed it in order.
+    /// The sender closed the connection in order.
     End,
 }
 
@@ -122,7 +122,7 @@ struct Connection {
     reader: AbortHandle,
 }
 
-/// The connections of one process. Cloning shares them.
+/// The connections of one process. Clones share them.
 #[derive(Clone, Default)]
 struct Links {
     inner: Arc<Mutex<Table>>,
@@ -140,7 +140,7 @@ impl Links {
     }
 }
 
-/// A process: what its tasks share.
+/// The state that the tasks of a process share.
 #[derive(Clone)]
 struct Process {
     fabric: Fabric,
@@ -150,8 +150,8 @@ struct Process {
     links: Links,
 }
 
-/// One life of a host's process: a node until it leaves, then nothing until it is started again. Without a boot nothing
-/// runs.
+/// Runs one life of a host's process: a node until it leaves, then no process until the next start. Without a boot no
+/// process runs.
 pub(crate) async fn process(fabric: Fabric, host: usize) {
     let Some(boot) = fabric.slot(host).lock().boot.take() else {
         return;
@@ -182,7 +182,7 @@ pub(crate) async fn process(fabric: Fabric, host: usize) {
         return;
     }
     let accepting = task::spawn(process.clone().accept());
-    // The node stays to be looked at when it has left.
+    // The state of a node that has left stays readable.
     let (_, hands) = driver::run(shown, process, inbox, origin).await;
     accepting.abort();
     let closed = core::mem::take(&mut hands.links.lock().open);
@@ -190,12 +190,12 @@ pub(crate) async fn process(fabric: Fabric, host: usize) {
         connection.reader.abort();
     }
     fabric.slot(host).lock().handle = None;
-    // A node of madsim whose first task ends keeps the others, and their port, from the next life.
+    // If the first task of a madsim node ended, the other tasks and their port would last into the next life.
     core::future::pending().await
 }
 
 impl Process {
-    /// Takes connections.
+    /// Accepts connections.
     async fn accept(self) {
         while let Ok((sender, receiver, from)) = self.endpoint.accept1().await {
             let Some(peer) = host_at(from, self.fabric.len()) else {
@@ -207,7 +207,7 @@ impl Process {
         }
     }
 
-    /// Makes a connection. Behind a cut nothing answers.
+    /// Dials an address. Behind a cut no answer arrives.
     async fn dial(self, dial: DialId, to: Address) {
         let reached = match &to {
             Address::Socket(address) => host_at(*address, self.fabric.len()),
@@ -235,13 +235,13 @@ impl Process {
         }
     }
 
-    /// Gives the machine an input; one that has ended needs none.
+    /// Sends an input to the machine; ignored if the machine has ended.
     async fn tell(&self, input: gossip::Input) {
         let input = Input::Node(node::Input::Mesh(input));
         let _ended = self.handle.send(input).await.is_err();
     }
 
-    /// A connection is there: tasks that write to it and read from it.
+    /// Starts the tasks that write to and read from a new connection.
     fn open(
         &self,
         peer: usize,
@@ -258,7 +258,7 @@ impl Process {
                     return;
                 }
             }
-            // What cannot be told any more need not be.
+            // An error means that the connection is gone, and its peer needs no end.
             let _gone = sender.send(Box::new(Parcel::End)).await.is_err();
         });
         let reader = task::spawn(self.clone().read(peer, link, receiver)).abort_handle();
@@ -273,7 +273,7 @@ impl Process {
         link
     }
 
-    /// Reads a connection to its end.
+    /// Reads a connection until its end.
     async fn read(self, peer: usize, link: LinkId, mut receiver: madsim::net::Receiver) {
         let reason = loop {
             let parcel: Result<Box<dyn Any + Send + Sync>, _> = receiver.recv().await;
@@ -298,7 +298,7 @@ impl Process {
         self.tell(gossip::Input::Closed { link, reason }).await;
     }
 
-    /// Queues a message; a link that does not take it ends.
+    /// Queues a message; a link whose queue is full ends.
     fn send(&self, link: LinkId, message: Message) {
         let mut table = self.links.lock();
         let Some(connection) = table.open.get(&link) else {
@@ -328,7 +328,7 @@ impl Performer<Shown> for Process {
             }
             Output::Send { link, message } => self.send(link, message),
             Output::Close { link } => {
-                // The writer sends what waits, then the end.
+                // The writer sends the waiting messages, then the end.
                 if let Some(connection) = self.links.lock().open.remove(&link) {
                     connection.reader.abort();
                 }

@@ -1,11 +1,11 @@
 //! Runs one scenario with one seed on madsim: the production driver, with tasks scheduled at random.
 //!
-//! The driver is phalanx-net's own file, included by path; its tokio is madsim's. Under it each host is one driver
-//! with its machine, and tasks that carry messages between hosts. What an event heap orders once and for all, who runs
-//! first when two could, is drawn anew with each seed. Start with `engine`; `host` is one machine, `fabric` what is
-//! between them.
+//! The driver is phalanx-net's own file, included by path; its tokio is madsim's. Each host is one driver with its
+//! machine, and tasks that carry messages between hosts. The order of tasks that are ready at the same time, which an
+//! event heap fixes, is drawn from the seed. Start with `engine`; `host` is one host, `fabric` the network between
+//! hosts.
 //!
-//! Exit codes: 0 everything came true, 1 it did not, 2 wrong usage, a bad file, or a step this engine cannot do.
+//! Exit codes: 0 the run passed, 1 it failed, 2 wrong usage, a bad file, or a step that this engine does not support.
 
 #[path = "../../../net/src/driver.rs"]
 #[expect(
@@ -35,10 +35,10 @@ const PROGRAM: EngineBinary = EngineBinary {
             pause nodes. `phalanx sim run --engine madsim` starts it, once a seed.",
 };
 
-/// What is run: a determinism check takes a function without captures.
+/// The run, in a static because a determinism check takes a function without captures.
 static RUN: OnceLock<Arc<Run>> = OnceLock::new();
 
-/// One run, ready.
+/// One prepared run.
 struct Run {
     scenario: Scenario,
     plan: Plan,
@@ -47,7 +47,7 @@ struct Run {
 
 fn main() -> ExitCode {
     if let Some(text) = PROGRAM.introduction(std::env::args().skip(1)) {
-        // Whoever asked and did not wait for the answer does not miss it.
+        // The error is ignored: the caller has closed standard output.
         let _unread = writeln!(std::io::stdout(), "{text}");
         return ExitCode::SUCCESS;
     }
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs what the arguments say: the result as JSON, and the verdict.
+/// Performs the run that the arguments describe. Returns the result as JSON, and the verdict.
 fn run() -> Result<(String, Verdict), String> {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
     let twice = words.iter().position(|word| word == "--twice");
@@ -101,7 +101,7 @@ fn run() -> Result<(String, Verdict), String> {
     Ok((json, outcome.outcome))
 }
 
-/// The run that was made ready.
+/// Performs the prepared run.
 async fn the_run() -> Result<Outcome, String> {
     match RUN.get() {
         Some(run) => engine::run(Arc::clone(run)).await,

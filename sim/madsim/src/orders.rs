@@ -1,4 +1,4 @@
-//! Does what the plan orders: to the network, and to machines.
+//! Performs the actions of the plan on the network and on hosts.
 
 use crate::engine::Engine;
 use crate::host::Boot;
@@ -14,7 +14,7 @@ use phalanx_sim::model::WALL_ZERO;
 use phalanx_sim::scenario::Disk;
 use phalanx_sim::scenario::plan::{Order, Plan, Planned};
 
-/// Whether a plan makes nodes stand still.
+/// Returns whether a plan pauses nodes.
 pub(crate) fn pauses(plan: &Plan) -> bool {
     let triggered = plan.triggers.iter().flat_map(|waiting| &waiting.orders);
     plan.orders
@@ -24,7 +24,7 @@ pub(crate) fn pauses(plan: &Plan) -> bool {
 }
 
 impl Engine {
-    /// Does what the plan orders.
+    /// Performs one action of the plan.
     pub(super) async fn order(&mut self, planned: &Planned) -> Result<(), String> {
         let step = planned.step;
         let now = self.fabric.now();
@@ -81,7 +81,7 @@ impl Engine {
                     self.give(*host, Input::Order(order)).await;
                 }
             }
-            // Lifted at the end of every scenario.
+            // Every scenario lifts all faults at its end, also faults that it never makes.
             Order::Loss(None) | Order::Latency(None) => {}
             Order::Slow { by, .. } if by.is_zero() => {}
             Order::Stop { .. }
@@ -101,7 +101,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Lets go on who stood still for long enough.
+    /// Resumes the hosts whose pause is over.
     pub(super) fn resume(&mut self) {
         let now = self.fabric.now();
         for host in 0..self.paused.len() {
@@ -113,7 +113,7 @@ impl Engine {
         }
     }
 
-    /// Gives madsim's network the cuts that hold now.
+    /// Applies the active cuts to madsim's network.
     fn clog(&self) {
         let net = NetSim::current();
         let count = self.nodes.len();
@@ -133,7 +133,7 @@ impl Engine {
 
     async fn give(&self, host: usize, input: Input) {
         if let Some(handle) = self.fabric.slot(host).handle() {
-            // A node that ended needs no orders.
+            // A node that has ended needs no inputs.
             let _ended = handle.send(input).await.is_err();
         }
     }
@@ -141,7 +141,7 @@ impl Engine {
     fn start(&mut self, host: usize, disk: Disk) {
         let run = self.run.clone();
         let spec = &run.scenario.hosts[host];
-        // A clone is a copy of the other machine's disk.
+        // A clone starts with a copy of the other host's disk.
         let copied = spec
             .clone_of
             .filter(|_| self.lives_of[host] == 0)

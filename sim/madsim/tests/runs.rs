@@ -1,17 +1,17 @@
-//! Whole runs of the program: scenarios pass, equal seeds give equal runs, and what it cannot do is named.
+//! Whole runs of the program: scenarios pass, equal seeds give equal runs, and unsupported steps are named.
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// What the program and the scenarios' folder promise each other: these run here, on these seeds.
+/// The seeds with which every scenario for this engine runs.
 const SEEDS: [u64; 3] = [1, 2, 3];
 
 fn scenarios() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
 }
 
-/// The scenarios that say they are for this engine.
+/// Returns the scenarios that list this engine.
 fn ours() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(scenarios()).unwrap() {
@@ -128,7 +128,7 @@ fn what_it_cannot_do_is_named_with_line_and_engine() {
     assert!(said.contains("power-loss.toml:"), "{said}");
 }
 
-/// A second machine is killed because the first was missed.
+/// A scenario in which the crash of a second host is triggered by the report that the first is down.
 const CHAIN: &str = r#"
 scenario = 1
 name = "made"

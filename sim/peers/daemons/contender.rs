@@ -1,4 +1,4 @@
-//! The programs that are measured, and how each is started.
+//! The measured programs, and the command that starts each.
 
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -12,13 +12,13 @@ const MESH: &str = "bench";
 /// A program that forms meshes.
 #[derive(Debug)]
 pub(crate) enum Contender {
-    /// Ours, and the tool that asks it.
+    /// Phalanx's daemon, and the tool that queries it.
     Phalanxd {
         daemon: PathBuf,
         tool: PathBuf,
         release: bool,
     },
-    /// A Go program of ours around a library.
+    /// A small Go program of this repository around a library.
     Library {
         name: &'static str,
         program: PathBuf,
@@ -28,10 +28,10 @@ pub(crate) enum Contender {
 impl Contender {
     pub(crate) const NAMES: [&'static str; 3] = ["phalanxd", "weave", "memberlist"];
 
-    /// The program of this name, built if need be.
+    /// Returns the program of this name, and builds it if necessary.
     ///
     /// # Errors
-    /// What is missing.
+    /// The missing file or program.
     pub(crate) fn find(name: &str, top: &Path) -> Result<Self, String> {
         match name {
             "weave" => built("weave", "golang-github-weaveworks-mesh-dev", top),
@@ -63,7 +63,7 @@ impl Contender {
         }
     }
 
-    /// What to know when its figures are read.
+    /// Returns a note on the interpretation of its figures.
     pub(crate) const fn note(&self) -> Option<&'static str> {
         match self {
             Self::Phalanxd { release: false, .. } => {
@@ -73,24 +73,24 @@ impl Contender {
         }
     }
 
-    /// Where a node listens.
+    /// Returns the listening address of a node.
     pub(crate) fn address(host: usize) -> SocketAddr {
         SocketAddr::from(([127, 0, 1, u8::try_from(host + 1).unwrap_or(u8::MAX)], PORT))
     }
 
-    /// What a node is called.
+    /// Returns the name of a node.
     pub(crate) fn node(&self, host: usize) -> String {
         match self {
-            // Its names are hardware addresses.
+            // Names of weave are hardware addresses.
             Self::Library { name: "weave", .. } => format!("02:00:00:00:00:{:02x}", host + 1),
             Self::Phalanxd { .. } | Self::Library { .. } => format!("n{}", host + 1),
         }
     }
 
-    /// Makes in a folder what its nodes share.
+    /// Creates the files that its nodes share, in a folder.
     ///
     /// # Errors
-    /// What went wrong.
+    /// The cause of the failure.
     pub(crate) fn prepare(&self, folder: &Path) -> Result<(), String> {
         let Self::Phalanxd { tool, .. } = self else {
             return Ok(());
@@ -100,7 +100,7 @@ impl Contender {
         output(init.arg(folder.join("pki"))).map(drop)
     }
 
-    /// The command that starts a node of a mesh of so many; it ends with its input.
+    /// Returns the command that starts one node of a mesh of `nodes`. The process ends when its standard input ends.
     pub(crate) fn command(&self, host: usize, nodes: usize, folder: &Path) -> Command {
         let (me, first) = (
             Self::address(host).to_string(),
@@ -133,10 +133,10 @@ impl Contender {
         command
     }
 
-    /// The encoded bytes that a node says it has sent, if it says so.
+    /// Returns the number of encoded bytes that a node reports as sent; `None` if the program does not report it.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// If the node does not answer.
     pub(crate) fn encoded_sent(&self, host: usize, folder: &Path) -> Result<Option<u64>, String> {
         let Self::Phalanxd { tool, .. } = self else {
             return Ok(None);
@@ -175,7 +175,7 @@ fn built(name: &'static str, package: &str, top: &Path) -> Result<Contender, Str
     Ok(Contender::Library { name, program })
 }
 
-/// What a command prints.
+/// Runs a command and returns its standard output.
 fn output(command: &mut Command) -> Result<Vec<u8>, String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command

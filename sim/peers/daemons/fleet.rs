@@ -1,4 +1,4 @@
-//! Runs the processes of a mesh, and reads from what they say who knows whom.
+//! Runs the processes of a mesh, and reads from their output which members each node knows.
 
 use crate::contender::Contender;
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,12 +10,12 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-/// How often what they say is read.
+/// Interval at which the output of the processes is read.
 const LOOK: Duration = Duration::from_millis(20);
-/// A process whose input ended and that still runs after it is killed.
+/// Time after the end of its input at which a running process is killed.
 const END_GRACE: Duration = Duration::from_secs(20);
 
-/// One process, and what it has said so far.
+/// One process, and its output so far.
 #[derive(Debug)]
 struct Process {
     child: Child,
@@ -26,7 +26,7 @@ struct Process {
     lost: BTreeSet<String>,
 }
 
-/// A mesh. Dropping it leaves no process and no file.
+/// A mesh. Dropping it ends all processes and removes all files.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     processes: Vec<Process>,
@@ -34,10 +34,10 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Starts all.
+    /// Starts all processes.
     ///
     /// # Errors
-    /// When one cannot be started.
+    /// If a process cannot be started.
     pub(crate) fn start(contender: &Contender, nodes: usize) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|why| format!("no folder: {why}"))?;
         contender.prepare(folder.path())?;
@@ -83,15 +83,15 @@ impl Fleet {
         &self.folder
     }
 
-    /// The numbers of the processes.
+    /// Returns the ids of the processes.
     pub(crate) fn ids(&self) -> impl Iterator<Item = u32> {
         self.processes.iter().map(|process| process.child.id())
     }
 
-    /// Waits for something; how long it took, or none if it took too long.
+    /// Waits for a condition; returns the time it took, or `None` if it took too long.
     ///
     /// # Errors
-    /// When a process ended.
+    /// If a process has ended.
     pub(crate) fn wait(
         &mut self,
         longest: Duration,
@@ -117,11 +117,11 @@ impl Fleet {
             .all(|process| process.knows.len() - process.lost.len() == others)
     }
 
-    /// Stops a process dead, so that nothing of it answers any more and nobody is told; how long until all others
-    /// know, or none if it took too long.
+    /// Stops a process with a signal, so that it does not answer and its peers are not notified. Returns the time until
+    /// all other nodes have detected this, or `None` if it took too long.
     ///
     /// # Errors
-    /// When a process ended.
+    /// If a process has ended.
     pub(crate) fn stop_one_dead(&mut self, longest: Duration) -> Result<Option<Duration>, String> {
         let at = self.processes.len() / 2;
         let victim = self.processes[at].name.clone();
@@ -139,10 +139,10 @@ impl Fleet {
         known
     }
 
-    /// Ends all.
+    /// Ends all processes.
     ///
     /// # Errors
-    /// When one had to be killed.
+    /// If a process had to be killed.
     pub(crate) fn end(mut self) -> Result<(), String> {
         for process in &mut self.processes {
             drop(process.child.stdin.take());
@@ -163,7 +163,7 @@ impl Fleet {
 impl Drop for Fleet {
     fn drop(&mut self) {
         for process in &mut self.processes {
-            // Most have ended by then: nothing is left to be done about those.
+            // The error of a process that has ended is ignored.
             drop(process.child.kill());
             drop(process.child.wait());
         }
@@ -182,7 +182,7 @@ impl Process {
         kill_process(pid, signal).map_err(|why| format!("{}: {why}", self.name))
     }
 
-    /// Reads what it said since.
+    /// Reads the output since the last call.
     fn look(&mut self, folder: &Path) -> Result<(), String> {
         if let Some(status) = self.has_ended()? {
             let name = &self.name;

@@ -1,11 +1,11 @@
-//! Reads what processes cost, from /proc.
+//! Reads the resource usage of processes from /proc.
 
 use crate::contender::Contender;
 use crate::fleet::Fleet;
 use std::path::Path;
 use std::time::Duration;
 
-/// What passed the loopback interface.
+/// Counters of the loopback interface.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wire {
     pub(crate) bytes: f64,
@@ -16,7 +16,7 @@ impl Wire {
     /// Reads the counters.
     ///
     /// # Errors
-    /// When there are none.
+    /// If the counters do not exist.
     pub(crate) fn read() -> Result<Self, String> {
         let text = read(Path::new("/proc/net/dev"))?;
         let line = text
@@ -42,35 +42,36 @@ impl Wire {
 #[derive(Debug)]
 pub(crate) struct Gauge {
     processes: f64,
-    /// On a processor, in nanoseconds.
+    /// Processor time, in nanoseconds.
     ran: f64,
-    /// Resident memory in kB, and the same where what several processes share counts a share for each.
+    /// Resident memory, in kB.
     resident: f64,
+    /// Proportional set size, in kB: shared pages are divided among the processes.
     shared_out: f64,
-    /// What the processes say they sent, if they do.
+    /// Encoded bytes that the processes report as sent, if they report it.
     encoded: Option<u64>,
-    /// The wire, before and after the processes were asked: asking them costs bytes, too.
+    /// The counters before and after the processes were queried, since the queries cost bytes as well.
     wire: [Wire; 2],
 }
 
-/// The means of a process, each second.
+/// The mean usage of a process per second.
 #[derive(Debug)]
 pub(crate) struct Cost {
     pub(crate) processor_ms: f64,
     pub(crate) resident_mb: f64,
     pub(crate) shared_out_mb: f64,
-    /// Encoded messages, without framing and encryption.
+    /// Bytes of encoded messages, without framing and encryption.
     pub(crate) encoded: Option<f64>,
-    /// Everything, down to the headers of IP.
+    /// All bytes, including IP headers.
     pub(crate) wire_bytes: f64,
     pub(crate) wire_packets: f64,
 }
 
 impl Gauge {
-    /// Reads everything.
+    /// Reads all figures.
     ///
     /// # Errors
-    /// When something cannot be read.
+    /// If a figure cannot be read.
     pub(crate) fn read(contender: &Contender, fleet: &Fleet) -> Result<Self, String> {
         let before = Wire::read()?;
         let mut encoded = None;
@@ -98,7 +99,7 @@ impl Gauge {
         Ok(gauge)
     }
 
-    /// What was spent since an earlier reading.
+    /// Returns the usage since an earlier reading.
     pub(crate) fn since(&self, earlier: &Self, took: Duration) -> Cost {
         let each = self.processes * took.as_secs_f64();
         let wire = self.wire[0].since(&earlier.wire[1]);
@@ -114,7 +115,7 @@ impl Gauge {
     }
 }
 
-/// How long a process's threads have run, in nanoseconds.
+/// Returns the processor time of a process's threads, in nanoseconds.
 fn ran(process: &Path) -> Result<f64, String> {
     let tasks = process.join("task");
     let entries = std::fs::read_dir(&tasks).map_err(|why| format!("{}: {why}", tasks.display()))?;
@@ -128,7 +129,7 @@ fn ran(process: &Path) -> Result<f64, String> {
     Ok(sum)
 }
 
-/// A number of kB after its name.
+/// Reads the number of kB that follows a name.
 fn field(text: &str, name: &str) -> Result<f64, String> {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|rest| rest.split_whitespace().next())

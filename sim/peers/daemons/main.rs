@@ -1,12 +1,12 @@
-//! Real daemons on real sockets: what each costs at rest, beside programs for the same purpose.
+//! Real daemons on real sockets: the cost of each at rest, compared with other programs for the same purpose.
 //!
-//! Starts a mesh of processes on this machine, each at a loopback address of its own; waits until all see all; lets
-//! them settle; measures processor time, memory and bytes on the wire for a while; stops one of them dead and waits
-//! until all others know; ends all. [`contender`] says which programs there are, [`fleet`] runs them, [`gauge`] reads
-//! what they cost.
+//! The program starts a mesh of processes on this machine, each at a loopback address of its own; waits until all
+//! nodes know all others; lets them settle; measures processor time, memory and bytes on the wire; stops one process
+//! and waits until all others have detected it; and ends all. [`contender`] lists the programs, [`fleet`] runs them,
+//! [`gauge`] reads their resource usage.
 //!
-//! Run by `make bench-daemons`. It moves into a network of its own first (`unshare`), so that nothing else is counted
-//! on the loopback interface.
+//! Run by `make bench-daemons`. The program first moves into a network namespace of its own (`unshare`), so that the
+//! loopback interface carries no other traffic.
 
 mod contender;
 mod fleet;
@@ -26,19 +26,19 @@ const USAGE: &str = "Usage: daemons [--nodes N] [--for SECONDS] [--only NAME,NAM
   --for    how long the steady state is measured, 5 to 3600 (60)
   --only   phalanxd, weave, memberlist (all; the latter two need Go and Debian's libraries)";
 
-/// Said to ourselves once we run in a network of our own.
+/// The argument with which the program runs itself inside its own network namespace.
 const INSIDE: &str = "--in-a-network-of-its-own";
 
-/// From all seeing all until the measurement: late links and full exchanges are over.
+/// Time between the formation of the mesh and the measurement, in which late links and full exchanges complete.
 const SETTLE: Duration = Duration::from_secs(35);
 
-/// A mesh that does not form within it is given up.
+/// Maximum time for the mesh to form.
 const FORM_MAX: Duration = Duration::from_secs(300);
 
-/// A death that is not known to all by then is given up.
+/// Maximum time for all nodes to detect the stopped process.
 const DEATH_MAX: Duration = Duration::from_secs(120);
 
-/// What is asked for.
+/// The command line.
 struct Arguments {
     nodes: usize,
     length: Duration,
@@ -85,7 +85,8 @@ fn number(flag: &str, text: &str, min: usize, max: usize) -> Result<usize, Strin
         .ok_or_else(|| format!("{flag} {text}: write a number from {min} to {max}"))
 }
 
-/// Runs this program again, in its own place, in a network of its own; returns to say why it cannot.
+/// Replaces this process by the same program in a network namespace of its own. Returns only on failure, with the
+/// reason.
 fn move_out() -> String {
     let mut up = Command::new("unshare");
     up.args(["--map-root-user", "--net", "ip", "link", "set", "lo", "up"]);
@@ -102,13 +103,13 @@ fn move_out() -> String {
     format!("unshare: {}", again.exec())
 }
 
-/// What one program's mesh did and cost.
+/// The figures of one program's mesh.
 struct Figures {
     formed: Duration,
-    /// On the wire until it had formed, a node.
+    /// Bytes on the wire per node until the mesh had formed.
     forming_bytes: f64,
     cost: Cost,
-    /// Until all knew of the silent death; none: not in time.
+    /// Time until all nodes detected the stopped process; `None` if not in time.
     death: Option<Duration>,
 }
 
@@ -198,7 +199,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
                 print(name, &figures);
                 contender
             }
-            // What others' programs cannot do is a finding; ours has to.
+            // A failure of another project's program is a finding; a failure of phalanxd is an error.
             Err(why) if name != "phalanxd" => {
                 println!("{name:<12}not measured: {why}");
                 continue;

@@ -1,84 +1,84 @@
-//! What is done to a mesh while it is measured: the same to each library.
+//! The course of a measured run: starts, faults and updates, equal for each library.
 
 use core::time::Duration;
 
-/// One way, between any two nodes.
+/// One-way latency between any two nodes.
 pub const LATENCY: Duration = Duration::from_millis(1);
-/// Nodes start at a random time within it.
+/// Nodes start at a random time within this span.
 pub const SPREAD: Duration = Duration::from_millis(100);
-/// The size of an update.
+/// The size of an update, in bytes.
 pub const UPDATE_BYTES: usize = 64;
-/// How long an update has before the next comes; one that is not everywhere by then has missed somebody.
+/// Time between two updates. An update that has not reached every node by then counts as incomplete.
 pub const UPDATE_PATIENCE: Duration = Duration::from_secs(6);
 
-/// Loss from here on, of every datagram or segment by itself.
+/// Loss from an instant on, drawn independently for every datagram or segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// When it begins.
+    /// The start of the loss.
     pub from: Duration,
-    /// In percent.
+    /// The share of lost packets, in percent.
     pub percent: u32,
 }
 
-/// A node publishes something small.
+/// A node publishes a small update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Update {
-    /// When.
+    /// The time.
     pub at: Duration,
-    /// Who.
+    /// The node.
     pub host: usize,
 }
 
-/// A machine loses its power: nobody is told.
+/// A host loses power, so its peers are not notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crash {
-    /// When.
+    /// The time.
     pub at: Duration,
-    /// Whose.
+    /// The host.
     pub host: usize,
 }
 
 /// No packet passes between two halves for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Split {
-    /// Since when.
+    /// The start of the split.
     pub from: Duration,
-    /// Until when.
+    /// The end of the split.
     pub to: Duration,
 }
 
-/// When a run may end before its time.
+/// The condition under which a run may end early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enough {
-    /// Everybody sees everybody, at or after this instant.
+    /// Every node holds every other node for alive, at or after this instant.
     AllSeeAll(Duration),
-    /// Nobody takes the crashed node for alive.
+    /// No node holds the crashed node for alive.
     CrashKnown,
 }
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Course {
-    /// How many nodes, all of which start together and know the first.
+    /// The number of nodes. All start together, with the first as seed.
     pub nodes: usize,
-    /// What is lost.
+    /// The loss, if any.
     pub loss: Option<Loss>,
-    /// What is published.
+    /// The published updates.
     pub updates: Vec<Update>,
-    /// Who dies.
+    /// The crash, if any.
     pub crash: Option<Crash>,
-    /// How the network splits.
+    /// The split of the network, if any.
     pub split: Option<Split>,
-    /// When it is over.
+    /// The end of the run.
     pub end: Duration,
-    /// When it may be over earlier.
+    /// The condition for an earlier end.
     pub enough: Enough,
     /// The time over which the bytes that nodes send are counted.
     pub counted: (Duration, Duration),
 }
 
 impl Course {
-    /// Nodes start, and nothing else happens until `end`.
+    /// A course in which nodes start and no other event happens until `end`.
     #[must_use]
     pub fn join(nodes: usize, end: Duration) -> Self {
         Self {
@@ -93,14 +93,14 @@ impl Course {
         }
     }
 
-    /// The payload of an update: unlike any other's, and found in bytes.
+    /// Returns the payload of an update, which is unique and can be found in encoded bytes.
     #[must_use]
     pub fn payload(index: usize) -> String {
         format!("{:<UPDATE_BYTES$}", format!("{MARK}{index:04}")).replace(' ', "x")
     }
 }
 
-/// How every payload begins.
+/// The beginning of every payload.
 pub const MARK: &str = "update-";
 
 #[cfg(test)]

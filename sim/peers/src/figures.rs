@@ -1,4 +1,4 @@
-//! What is measured, of each library in the same way.
+//! The measured figures, computed in the same way for each library.
 
 use crate::course::{Course, Crash, Enough, Loss, Split, UPDATE_PATIENCE, Update};
 use crate::tape::{Reach, Tape};
@@ -8,18 +8,19 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The longest that a join is waited for.
+/// Maximum time for a join.
 const JOIN_MAX: Duration = seconds(240);
-/// When loss begins, or the split: the mesh has formed.
+/// The start of loss or of the split, when the mesh has formed.
 const FORMED: Duration = seconds(20);
-/// How long after it the steady state is measured.
+/// Duration of the steady state that is measured after [`FORMED`].
 const REST: Duration = seconds(40);
-/// How many updates each run publishes.
+/// Number of updates that each run publishes.
 const UPDATES: u32 = 5;
-/// How long a split lasts.
+/// Duration of a split.
 const SPLIT: Duration = seconds(90);
-/// How long its end is waited for, and a crash to be known.
+/// Maximum time for the views to heal after a split.
 const PATIENCE: Duration = seconds(240);
+/// Maximum time for a crash to be detected.
 const CRASH_PATIENCE: Duration = seconds(120);
 
 /// Shares of packets lost, in percent.
@@ -28,12 +29,12 @@ pub const LOSSES: [u32; 3] = [0, 10, 25];
 /// Runs a course of a library under a seed.
 pub type Run<'a> = dyn Fn(&Course, u64) -> Result<Tape, String> + 'a;
 
-/// Times of several runs, of which some may never have ended.
+/// Times of several runs. In some runs the awaited state may not have been reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Times {
-    /// How many there were.
+    /// The number of runs.
     pub runs: usize,
-    /// Of those that ended, sorted.
+    /// The times of the runs that reached the state, sorted.
     pub ended: Vec<Duration>,
 }
 
@@ -44,45 +45,45 @@ impl Times {
         self.ended.sort_unstable();
     }
 
-    /// The middle one, where those that never ended are the longest; none: it never ended.
+    /// Returns the median. Runs that did not reach the state count as the longest; `None` if the median is one of them.
     #[must_use]
     pub fn median(&self) -> Option<Duration> {
         self.ended.get(self.runs.checked_sub(1)? / 2).copied()
     }
 }
 
-/// Under one share of loss.
+/// The figures under one share of loss.
 #[derive(Clone, Debug, Default)]
 pub struct UnderLoss {
-    /// Bytes that a node sends in a second.
+    /// Bytes that a node sends per second.
     pub rest: f64,
-    /// How often a running node was declared dead, in a node-minute.
+    /// False verdicts on running nodes, per node-minute.
     pub false_deaths: f64,
-    /// Until an update was everywhere.
+    /// Time until an update had reached every node.
     pub update: Times,
-    /// How often an update arrived, a node.
+    /// Copies of an update that arrived, per node.
     pub copies: f64,
-    /// Until a crash was known everywhere.
+    /// Time until every node had detected a crash.
     pub crash: Times,
 }
 
 /// All figures of a library at one size.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
-    /// Until everybody sees everybody, from the first start on.
+    /// Time from the first start until every node holds every other for alive.
     pub join: Times,
-    /// The bytes that a node has sent by then.
+    /// Bytes that a node had sent by then.
     pub join_bytes: f64,
-    /// By the shares of [`LOSSES`].
+    /// The figures for each share in [`LOSSES`].
     pub losses: [UnderLoss; 3],
-    /// Until everybody sees everybody after a split.
+    /// Time from the end of a split until every node holds every other for alive.
     pub heal: Times,
 }
 
 /// Measures a library.
 ///
 /// # Errors
-/// When a run fails.
+/// If a run fails.
 pub fn measure(nodes: usize, seeds: u64, run: &Run<'_>) -> Result<Figures, String> {
     let mut figures = Figures::default();
     for seed in 1..=seeds {
@@ -108,7 +109,7 @@ pub fn measure(nodes: usize, seeds: u64, run: &Run<'_>) -> Result<Figures, Strin
     Ok(figures)
 }
 
-/// The join, run twice: bytes are counted until the end of the first.
+/// Measures the join in two runs; the second counts bytes until the end of the first.
 fn join(
     nodes: usize,
     seed: u64,
@@ -125,7 +126,7 @@ fn join(
     Ok(())
 }
 
-/// Loss once the mesh has formed, then rest, updates of several nodes, a crash.
+/// A course with loss once the mesh has formed, a steady state, updates of several nodes, and a crash.
 fn lossy(nodes: usize, percent: u32) -> Course {
     let rested = FORMED + REST;
     let updates: Vec<Update> = (0..UPDATES)
@@ -161,7 +162,7 @@ impl UnderLoss {
         let (from, to) = course.counted;
         let time = (to - from).as_secs_f64();
         self.rest += mean(tape.sent, nodes) / time / seeds;
-        // Until the crash, every death is false.
+        // Until the crash, every verdict that a node is dead is false.
         let until = course.crash.map_or(to, |crash| crash.at);
         let minutes = (until - from).as_secs_f64() / 60.0 * nodes as f64;
         self.false_deaths += tape.false_deaths(from, until) as f64 / minutes / seeds;

@@ -1,4 +1,4 @@
-//! Runs a course on Phalanx's model engine: the mesh itself, and any system whose nodes report the same words.
+//! Runs a course on Phalanx's model engine, for the mesh and for any system whose nodes report the same events.
 
 use crate::course::{Course, LATENCY, SPREAD};
 use crate::tape::{Event, Found, Tape};
@@ -10,10 +10,10 @@ use phalanx_sim::world::Definition;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// Runs a course; `carries` names the words of messages that carry an update.
+/// Runs a course. `carries` lists the kinds of messages that carry an update.
 ///
 /// # Errors
-/// When the engine cannot run it.
+/// If the engine cannot run the course.
 pub fn run(
     definition: &Definition,
     course: &Course,
@@ -46,7 +46,7 @@ fn text(duration: Duration) -> String {
     format!("{}ms", duration.as_millis())
 }
 
-/// A course as a scenario file.
+/// Returns a course as the text of a scenario file.
 fn scenario(course: &Course) -> String {
     let mut file = format!(
         "scenario = 1\nname = \"course\"\nabout = \"A course.\"\nengines = [\"model\"]\nduration = \"{}\"\n\
@@ -87,7 +87,7 @@ fn scenario(course: &Course) -> String {
     file
 }
 
-/// Writes down what nodes report.
+/// Records the reports of nodes.
 struct Ear {
     hosts: BTreeMap<String, usize>,
     carries: &'static [&'static str],

@@ -1,9 +1,9 @@
 //! chitchat (Scuttlebutt anti-entropy with phi-accrual failure detection) on a simulated network of its own.
 //!
-//! chitchat is written for tokio, so its nodes are tasks of a single-threaded runtime whose clock stands still while
-//! there is work and else jumps to the next timer: one process, virtual time. Its transport is replaced by one with
-//! the latency, loss and cuts of the [`Course`]. It draws from the operating system's generator: unlike the others'
-//! rows, its own differ a little from run to run.
+//! chitchat is written for tokio, so its nodes are tasks of a single-threaded runtime with virtual time: the clock
+//! stands still while a task is ready and then jumps to the next timer. Its transport is replaced by one with the
+//! latency, loss and cuts of the [`Course`]. chitchat draws from the operating system's generator, so its figures
+//! differ slightly between runs, unlike those of the other libraries.
 
 #![expect(
     clippy::disallowed_methods,
@@ -27,19 +27,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
-/// chitchat's own default.
+/// chitchat's default gossip interval.
 const TICK: Duration = Duration::from_secs(1);
-/// The largest datagram of UDP.
+/// Maximum size of a UDP datagram, in bytes.
 const DATAGRAM_MAX: usize = 65_507;
-/// How often a run looks whether it has enough.
+/// Interval between checks of the condition for an early end.
 const LOOK: Duration = Duration::from_millis(100);
-/// The far end of the scale, which is nobody's address.
+/// The address of the far end of the pair that measures sizes. No node has this address.
 const SCALE: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1);
 
 /// Runs a course.
 ///
 /// # Errors
-/// When chitchat refuses to start.
+/// If chitchat refuses to start.
 pub fn run(course: &Course, seed: u64) -> Result<Tape, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -64,7 +64,7 @@ fn host_at(address: SocketAddr) -> Option<usize> {
     usize::try_from(u32::from(*address.ip()).checked_sub(base)?).ok()
 }
 
-/// Everything that nodes share: the network and what is written down.
+/// The state that nodes share: the network and the record of the run.
 struct World {
     course: Course,
     began: Instant,
@@ -74,7 +74,7 @@ struct World {
     views: Views,
 }
 
-/// The world, shared by tasks of one thread.
+/// The world, shared between tasks of one thread.
 #[derive(Clone)]
 struct Net(Arc<Mutex<World>>);
 
@@ -109,7 +109,7 @@ impl World {
         crash.is_some_and(|crash| crash.host == host && self.now() >= crash.at)
     }
 
-    /// Whether the network takes a datagram, and counts it.
+    /// Counts a datagram and returns whether the network carries it.
     fn departs(&mut self, from: usize, to: usize, bytes: usize) -> bool {
         let now = self.now();
         if self.is_dead(from) {
@@ -139,13 +139,13 @@ impl World {
             self.tape.copies.push(now);
         }
         if let Some(inbox) = self.inboxes.get(to).and_then(Option::as_ref) {
-            // A node that is gone hears nothing.
+            // A node that has ended receives no datagram.
             drop(inbox.send(mail));
         }
     }
 }
 
-/// Whether a message brings somebody an update.
+/// Returns whether a message carries an update.
 fn carries(message: &ChitchatMessage) -> bool {
     match message {
         ChitchatMessage::SynAck { delta, .. } | ChitchatMessage::Ack { delta } => {
@@ -177,8 +177,8 @@ struct Port {
     host: usize,
     net: Net,
     inbox: UnboundedReceiver<RecvOutcome>,
-    /// Two ends of a transport of chitchat's own that encodes what is sent through it: nobody else may do so, and
-    /// the size is wanted.
+    /// Both ends of a transport of chitchat's own, which encodes messages. Only chitchat can encode them, and the
+    /// encoded size is needed.
     scale: [Box<dyn Socket>; 2],
 }
 
@@ -217,7 +217,7 @@ impl Socket for Port {
     }
 }
 
-/// Starts the nodes, does to them what the course says, and waits for its end.
+/// Starts the nodes, performs the course, and waits for its end.
 async fn act(course: Course, seed: u64) -> anyhow::Result<Tape> {
     let random = Random::from_seed(seed);
     let mut starts = random.child("starts");
@@ -270,7 +270,7 @@ async fn act(course: Course, seed: u64) -> anyhow::Result<Tape> {
     Ok(tape)
 }
 
-/// Starts a node, and writes down what it finds out.
+/// Starts a node and records its observations.
 async fn start(net: &Net, host: usize) -> anyhow::Result<ChitchatHandle> {
     let id = |host: usize| ChitchatId::new(format!("n{}", host + 1), 0, address(host));
     let config = ChitchatConfig {

@@ -1,7 +1,7 @@
 //! foca (SWIM with suspicion and infection-style dissemination) as a system of the model engine.
 //!
-//! Its nodes run the settings that it recommends for a local network of the mesh's size. An update is a custom
-//! broadcast. A node that is declared dead comes back under its next generation, as foca's documentation proposes.
+//! The nodes use foca's recommended settings for a local network of the mesh's size. An update is a custom broadcast. A
+//! node that is declared dead returns with its next generation, as foca's documentation proposes.
 
 use crate::course::MARK;
 use core::net::{SocketAddr, SocketAddrV4};
@@ -28,10 +28,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// A node that is alone asks the seed again so often: what an application would do.
+/// Interval at which a node without members contacts the seed again, as an application would.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Who a node is: where it listens, and the how manieth life.
+/// The identity of a node: its listening address and the number of its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     address: SocketAddrV4,
@@ -57,7 +57,7 @@ impl Identity for Member {
     }
 }
 
-/// The key of a custom broadcast: whose, and which.
+/// The key of a custom broadcast: its owner and its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Key {
     owner: u32,
@@ -70,11 +70,11 @@ impl Invalidates for Key {
     }
 }
 
-/// Keeps the latest update of each node; tells once of each.
+/// Keeps the latest update of each node and reports each update once.
 #[derive(Debug, Default)]
 struct Updates {
     latest: BTreeMap<u32, u32>,
-    /// Whose came; the node takes it from here.
+    /// The owners of new updates, which the node takes from this list.
     fresh: Rc<RefCell<Vec<u32>>>,
 }
 
@@ -129,7 +129,7 @@ impl Message for Datagram {
     }
 }
 
-/// What a node found out.
+/// An observation of a node.
 #[derive(Debug)]
 struct Found {
     word: &'static str,
@@ -156,7 +156,7 @@ pub struct Swim {
     names: Rc<Names>,
 }
 
-/// All nodes there are.
+/// All nodes of the run.
 #[derive(Debug)]
 struct Names {
     members: Vec<(Member, NodeId)>,
@@ -175,7 +175,7 @@ impl Swim {
         let mut data = self.me.to_le_bytes().to_vec();
         data.extend(self.published.to_le_bytes());
         data.extend(payload.as_bytes());
-        // What cannot be published is not, and counts as missed.
+        // An update that cannot be published counts as missed.
         drop(self.foca.add_broadcast(&data));
         self.fresh.borrow_mut().clear();
     }
@@ -187,7 +187,7 @@ impl Swim {
             .filter(|entry| entry.key().0 <= now)
         {
             let timer = entry.remove();
-            // Timers of an earlier life of its own are refused: nothing is to be done about them.
+            // foca refuses timers of an earlier life; the error is ignored.
             drop(self.foca.handle_timer(timer, &mut self.runtime));
         }
         if self.ask_at <= now {
@@ -246,7 +246,7 @@ impl Process for Swim {
             }
             ProcessEvent::Datagram { message, .. } => {
                 if let Some(Datagram(data)) = message.take() {
-                    // Malformed and outdated datagrams are refused: nothing is to be done about them.
+                    // foca refuses malformed and outdated datagrams; the error is ignored.
                     drop(self.foca.handle_data(&data, &mut self.runtime));
                 }
             }
@@ -283,7 +283,7 @@ impl ProcessView for Swim {
     }
 }
 
-/// A mesh of them.
+/// A mesh of foca nodes.
 pub struct Swims {
     names: Rc<Names>,
 }
@@ -303,7 +303,7 @@ pub static FOCA: Definition = Definition {
         let words = Words {
             program: "foca",
             events: vec!["peer-up", "peer-down", "peer-updated"],
-            // Its nodes publish at the same steps as those of the mesh.
+            // foca's nodes publish at the same steps as those of the mesh.
             steps: &STEPS,
             planning: Some(publishing),
             ..Words::default()

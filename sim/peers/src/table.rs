@@ -1,15 +1,15 @@
-//! Prints figures side by side.
+//! Prints the figures of several libraries side by side.
 
 use crate::figures::{Figures, LOSSES, Times};
 use core::fmt;
 
-/// A figure of a row.
+/// One figure of a row.
 enum Cell {
-    /// Of several runs.
+    /// Times of several runs.
     Times(Times),
     /// A number.
     Number(f64),
-    /// It was not measured.
+    /// Not measured.
     Missing,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Cell {
     }
 }
 
-/// A number with as many digits as say something.
+/// Formats a number with its significant digits.
 fn number(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),
@@ -52,7 +52,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// How many times ours theirs is.
+/// Formats the ratio of another library's figure to Phalanx's.
 fn ratio(ours: &Cell, theirs: &Cell) -> String {
     match (ours.value(), theirs.value()) {
         (Some(ours), Some(theirs)) if ours > 0.0 => format!("{}x", number(theirs / ours)),
@@ -60,7 +60,7 @@ fn ratio(ours: &Cell, theirs: &Cell) -> String {
     }
 }
 
-/// One figure: its name, its unit, and where it is.
+/// One figure: its name, its unit, and the function that reads it.
 type Row = (String, &'static str, Box<dyn Fn(&Figures) -> Cell>);
 
 fn rows() -> Vec<Row> {
@@ -115,7 +115,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// The table of one size: ours, then each of the others with its ratio to ours.
+/// Returns the table of one mesh size: Phalanx, then each other library with its ratio to Phalanx.
 #[must_use]
 pub fn table(nodes: usize, ours: &Figures, others: &[(&str, Option<Figures>)]) -> String {
     let mut lines = vec![format!(

@@ -1,55 +1,55 @@
-//! What happened in a run, and what is read off it: the same for each library.
+//! The observations of a run and the figures derived from them, equal for each library.
 
 use crate::course::{Course, Crash, Enough, UPDATE_PATIENCE, Update};
 use core::time::Duration;
 
-/// What a node found out about another.
+/// An observation of one node about another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// It is there, for the first time or again.
+    /// The other node is alive, for the first time or after a verdict.
     Up,
-    /// It is dead.
+    /// The other node is dead.
     Down,
-    /// It published something.
+    /// The other node published an update.
     Updated,
 }
 
-/// A node found something out.
+/// An observation with its time and node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When.
+    /// The time.
     pub at: Duration,
-    /// Who.
+    /// The observing node.
     pub host: usize,
-    /// About whom.
+    /// The observed node.
     pub about: usize,
-    /// What.
+    /// The observation.
     pub found: Found,
 }
 
 /// A run.
 #[derive(Clone, Debug, Default)]
 pub struct Tape {
-    /// In the order of time.
+    /// The observations in order of time.
     pub events: Vec<Event>,
-    /// When each message with an update in it arrived somewhere.
+    /// The arrival times of all messages that carry an update.
     pub copies: Vec<Duration>,
-    /// What all nodes sent in the counted time, in bytes.
+    /// Bytes that all nodes sent in the counted time.
     pub sent: u64,
 }
 
-/// What became of an update.
+/// The outcome of an update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reach {
-    /// Until the last of those whom it reached had it.
+    /// Time until the last node that it reached had it.
     pub took: Duration,
-    /// Whether it reached everybody.
+    /// Whether it reached every node.
     pub complete: bool,
-    /// How often it arrived, a node.
+    /// Copies that arrived, per node.
     pub copies: f64,
 }
 
-/// Who takes whom for alive.
+/// The members that each node holds for alive.
 #[derive(Clone, Debug)]
 pub struct Views {
     nodes: usize,
@@ -58,7 +58,7 @@ pub struct Views {
 }
 
 impl Views {
-    /// Nobody knows anybody.
+    /// Views in which no node knows another.
     #[must_use]
     pub fn new(nodes: usize) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl Views {
         }
     }
 
-    /// Takes note of what a node found.
+    /// Applies an observation.
     pub fn take(&mut self, event: &Event) {
         let up = match event.found {
             Found::Up => true,
@@ -85,13 +85,13 @@ impl Views {
         }
     }
 
-    /// Whether everybody takes everybody for alive.
+    /// Returns whether every node holds every other for alive.
     #[must_use]
     pub const fn all_see_all(&self) -> bool {
         self.count == self.nodes * (self.nodes - 1)
     }
 
-    /// Whether nobody but itself takes a node for alive.
+    /// Returns whether no other node holds a node for alive.
     #[must_use]
     pub fn nobody_sees(&self, about: usize) -> bool {
         let others = (0..self.nodes).filter(|host| *host != about);
@@ -100,7 +100,7 @@ impl Views {
             .all(|host| !self.up[host * self.nodes + about])
     }
 
-    /// Whether a course has brought what it is run for.
+    /// Returns whether the condition of a course for an early end holds.
     #[must_use]
     pub fn are_enough(&self, course: &Course, now: Duration) -> bool {
         match (course.enough, course.crash) {
@@ -112,19 +112,19 @@ impl Views {
 }
 
 impl Tape {
-    /// How long after `from` everybody takes everybody for alive; none: not in this run.
+    /// Returns the time after `from` until every node holds every other for alive; `None` if not in this run.
     #[must_use]
     pub fn all_see_all(&self, nodes: usize, from: Duration) -> Option<Duration> {
         self.when(nodes, from, Views::all_see_all)
     }
 
-    /// How long after a crash nobody takes the dead node for alive; none: not in this run.
+    /// Returns the time after a crash until no node holds the dead node for alive; `None` if not in this run.
     #[must_use]
     pub fn crash_known(&self, nodes: usize, crash: Crash) -> Option<Duration> {
         self.when(nodes, crash.at, |views| views.nobody_sees(crash.host))
     }
 
-    /// The first time from `from` on at which the views are as wanted, counted from there.
+    /// Returns the time after `from` until the views satisfy a condition; `None` if not in this run.
     fn when(
         &self,
         nodes: usize,
@@ -145,7 +145,7 @@ impl Tape {
         })
     }
 
-    /// How often a node that ran was declared dead between two instants, counted at every node that did so.
+    /// Returns the number of false verdicts between two instants, counted at every node that reached one.
     #[must_use]
     pub fn false_deaths(&self, from: Duration, to: Duration) -> usize {
         let inside = |event: &&Event| event.at >= from && event.at < to;
@@ -153,7 +153,7 @@ impl Tape {
         deaths.filter(|event| event.found == Found::Down).count()
     }
 
-    /// What became of an update.
+    /// The outcome of an update.
     #[must_use]
     pub fn reach(&self, nodes: usize, update: Update) -> Reach {
         let over = update.at + UPDATE_PATIENCE;

@@ -1,8 +1,10 @@
-//! What always holds, whatever the scenario. One invariant a file: its property, its reason, its source.
+//! Invariants: properties that hold in every scenario. Each file has one invariant with its property, its reason and
+//! its source.
 //!
-//! After each step of a process, what the step touched is checked (O(change)); at checkpoints, what is global; at
-//! the end, when all faults are lifted and all is well, what must be true at rest. A system adds its own
-//! ([`Program::invariants`]) to those here, which hold for every machine.
+//! After each step of a process, invariants check the state that the step touched, in O(change). At checkpoints they
+//! check global properties. At the end, when all faults are lifted and the system has recovered, they check properties
+//! of a world at rest. A system adds its own invariants ([`Program::invariants`]) to those of this module, which hold
+//! for every machine.
 
 mod promises;
 
@@ -15,7 +17,7 @@ use core::time::Duration;
 use phalanx_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One step of one process, just done.
+/// A completed step of one process.
 pub struct Seen<'a> {
     /// True time, in nanoseconds since the start of the run.
     pub now: u64,
@@ -25,7 +27,7 @@ pub struct Seen<'a> {
     pub process: &'a dyn Process,
     /// The view of the process.
     pub view: &'a dyn ProcessView,
-    /// The process's own time.
+    /// The local time of the process.
     pub local: Instant,
     /// The step was a wake.
     pub woke: bool,
@@ -33,7 +35,7 @@ pub struct Seen<'a> {
     pub message: bool,
     /// The effects of the step.
     pub effects: &'a [Effect],
-    /// Of each effect that sends a message, its encoded bytes; of others 0.
+    /// For each effect, the encoded bytes of the message that it sends; 0 for effects that send none.
     pub sizes: &'a [usize],
 }
 
@@ -46,21 +48,21 @@ impl core::fmt::Debug for Seen<'_> {
     }
 }
 
-/// Which steps an invariant looks at: most steps do nothing that most invariants are about.
+/// The steps that an invariant checks. Most invariants do not concern most steps, so a narrow choice saves time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Steps {
-    /// None: it looks at the whole world, or at reports.
+    /// No steps: the invariant checks the whole world or reports.
     None,
-    /// Those that take a message.
+    /// Steps that take a message.
     Messages,
-    /// Those that take a message, or anything else but a wake, or order something.
+    /// Steps that take an input other than a wake, or that have effects.
     Busy,
-    /// All.
+    /// All steps.
     All,
 }
 
 impl Seen<'_> {
-    /// The narrowest kind of steps that this one belongs to.
+    /// The narrowest kind that includes this step.
     fn kind(&self) -> Steps {
         if self.message {
             Steps::Messages
@@ -72,13 +74,13 @@ impl Seen<'_> {
     }
 }
 
-/// Something that a process reported.
+/// An event that a process reported.
 pub struct Report<'a> {
     /// True time, in nanoseconds since the start of the run.
     pub now: u64,
     /// The host of the process.
     pub host: usize,
-    /// What.
+    /// The event.
     pub event: &'a dyn ReportedEvent,
 }
 
@@ -92,39 +94,39 @@ impl core::fmt::Debug for Report<'_> {
     }
 }
 
-/// Whether an invariant holds; if not, what stands against it.
+/// Whether an invariant holds; if not, the violation in words.
 pub type Verdict = Result<(), String>;
 
-/// One thing that always holds.
+/// A property that always holds.
 pub trait Invariant {
-    /// Its name, as failures show it.
+    /// The name of the invariant in failures.
     fn name(&self) -> &'static str;
 
-    /// The steps that [`Self::after_step`] is asked about.
+    /// The steps for which [`Self::after_step`] is called.
     fn steps(&self) -> Steps {
         Steps::All
     }
 
-    /// Checks what one step touched.
+    /// Checks the state that one step touched.
     ///
     /// # Errors
-    /// What stands against it.
+    /// The violation.
     fn after_step(&mut self, _seen: &Seen<'_>, _system: &dyn Program) -> Verdict {
         Ok(())
     }
 
-    /// Checks what a process reported, on every engine.
+    /// Checks an event that a process reported. Every engine calls this.
     ///
     /// # Errors
-    /// What stands against it.
+    /// The violation.
     fn on_report(&mut self, _report: &Report<'_>, _system: &dyn Program) -> Verdict {
         Ok(())
     }
 
-    /// Checks everything.
+    /// Checks the whole world.
     ///
     /// # Errors
-    /// What stands against it.
+    /// The violation.
     fn checkpoint(&mut self, _scene: &Scene<'_>) -> Verdict {
         Ok(())
     }
@@ -132,19 +134,19 @@ pub trait Invariant {
     /// Checks a world at rest.
     ///
     /// # Errors
-    /// What stands against it.
+    /// The violation.
     fn at_rest(&mut self, _scene: &Scene<'_>) -> Verdict {
         Ok(())
     }
 
-    /// A host's process starts.
+    /// Records that a host's process starts.
     fn on_start(&mut self, _host: usize) {}
 }
 
-/// The names of all invariants that watch a run of a system, as failures show them.
+/// The names of all invariants that watch a run of a system, as in failures.
 ///
 /// # Errors
-/// When the scenario does not fit the system.
+/// The scenario does not fit the system.
 pub fn names(
     definition: &Definition,
     scenario: &Scenario,
@@ -158,11 +160,12 @@ pub fn names(
     Ok(names)
 }
 
-/// All of them, watching one run.
+/// All invariants of one run, with the first violation of each.
 pub struct Invariants {
-    /// Those that look at fewer steps last.
+    /// The invariants, sorted so that those that check fewer steps come last.
     all: Vec<Box<dyn Invariant>>,
-    /// How many of them look at all steps, how many at least at busy ones, and so on.
+    /// The number of invariants that check all steps. `at_busy` and `at_messages` count those that check at least these
+    /// steps.
     at_all: usize,
     at_busy: usize,
     at_messages: usize,
@@ -178,7 +181,7 @@ impl core::fmt::Debug for Invariants {
 }
 
 impl Invariants {
-    /// Nothing seen yet.
+    /// The invariants of a run before its first step.
     #[must_use]
     pub fn new(scenario: &Scenario, system: &dyn Program) -> Self {
         let mut all = system.invariants(scenario);
@@ -194,7 +197,7 @@ impl Invariants {
         }
     }
 
-    /// A host's process is about to start.
+    /// Records that a host's process is about to start.
     pub fn on_start(&mut self, host: usize) {
         for invariant in &mut self.all {
             invariant.on_start(host);
@@ -216,7 +219,7 @@ impl Invariants {
         }
     }
 
-    /// A process of this name reported something: the system takes note of it, and then it is looked at.
+    /// Records an event of the process with this name: first in the system, then in each invariant.
     pub fn on_report(&mut self, report: &Report<'_>, system: &mut dyn Program, name: &str) {
         system.on_report(report);
         for invariant in &mut self.all {
@@ -248,7 +251,7 @@ impl Invariants {
         }
     }
 
-    /// What was broken, of a scenario file.
+    /// The violations, as failures of a scenario file.
     pub fn failures(&self, file: &str) -> impl Iterator<Item = Failure> {
         self.broken.iter().map(move |(name, (at, why))| {
             Failure::new(file, 0, &format!("invariant {name}"), *at, why)

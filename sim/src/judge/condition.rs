@@ -1,14 +1,14 @@
-//! Whether a condition holds at one instant, and if not, what stands against it.
+//! Evaluates conditions at one instant.
 
 use crate::scenario::{Bound, Condition, Selector};
 use crate::world::{Scene, value};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Whether a condition holds, of which matching events came so often.
+/// Whether a condition holds; `events` is the number of matching events so far.
 ///
 /// # Errors
-/// What stands against it.
+/// The reason why the condition does not hold.
 pub(super) fn holds(scene: &Scene<'_>, condition: &Condition, events: u32) -> Result<(), String> {
     match condition {
         Condition::Converged => scene.settled(),
@@ -29,10 +29,10 @@ pub(super) fn holds(scene: &Scene<'_>, condition: &Condition, events: u32) -> Re
     }
 }
 
-/// Whether it is clear which processes a condition is about.
+/// Whether the processes that a condition is about are unambiguous.
 ///
 /// # Errors
-/// The programs in question.
+/// The programs that the condition may refer to.
 pub(super) fn is_unambiguous(scene: &Scene<'_>, condition: &Condition) -> Result<(), String> {
     match condition {
         Condition::State { who, key, .. } => scene.is_unambiguous(who, Some(key)),
@@ -41,7 +41,7 @@ pub(super) fn is_unambiguous(scene: &Scene<'_>, condition: &Condition) -> Result
     }
 }
 
-/// The same, where nobody asks what stands against it.
+/// Like `holds`, without a reason. Events are compared without building a text.
 pub(super) fn is_so(scene: &Scene<'_>, condition: &Condition, events: u32) -> bool {
     if let Condition::Event(_, _, _, min) = condition {
         return events >= *min;
@@ -49,7 +49,8 @@ pub(super) fn is_so(scene: &Scene<'_>, condition: &Condition, events: u32) -> bo
     holds(scene, condition, events).is_ok()
 }
 
-/// Whether all of `who`, or so many of them, hold this under this key of their state.
+/// Whether the state of the processes chosen by `who` has this value under this key: all hosts without `count`, else a
+/// number of hosts within `count`.
 fn state(
     scene: &Scene<'_>,
     who: &Selector,
@@ -58,7 +59,7 @@ fn state(
     count: Option<Bound>,
 ) -> Result<(), String> {
     let Some(bound) = count else {
-        // A host counts by those of its processes that hold such a key; if none does, it holds null.
+        // The value of a host is that of a process whose state has the key; null if no process has it.
         let mut held: BTreeMap<usize, Value> = BTreeMap::new();
         for (host, view) in scene.observers(who)? {
             let found = value(&view.state(), key);

@@ -1,4 +1,4 @@
-//! The end of a run: from what an engine and a judge know to the outcome.
+//! The end of a run: builds the outcome from the results of the engine and the judge.
 
 use super::{Judge, Judged};
 use crate::outcome::{Effect, Outcome, vacuous};
@@ -10,10 +10,10 @@ use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A run at its end, as its engine knows it.
+/// The engine's results at the end of a run.
 #[derive(Clone, Debug)]
 pub struct Ending<'a> {
-    /// The system that ran.
+    /// The system of the run.
     pub definition: &'a Definition,
     /// The engine.
     pub engine: Engine,
@@ -21,26 +21,26 @@ pub struct Ending<'a> {
     pub strict: bool,
     /// The names of the planted bugs and disabled mechanisms.
     pub sabotage: &'a [String],
-    /// Virtual time.
+    /// The virtual time at the end.
     pub now: Duration,
-    /// One number for everything that happened.
+    /// The hash of all events of the run.
     pub trace_hash: u64,
-    /// Events processed.
+    /// The number of processed events.
     pub events: u64,
-    /// Bytes on the wire beyond encoded messages.
+    /// The bytes on the wire in addition to encoded messages.
     pub overhead_bytes: u64,
-    /// How much each step affected.
+    /// For each step of the scenario, how much it affected.
     pub bites: &'a [u64],
     /// The failures that the engine found.
     pub broken: Vec<Failure>,
-    /// Figures of the engine's own.
+    /// The engine's own figures.
     pub metrics: BTreeMap<String, u64>,
     /// The final state, for confluent scenarios.
     pub projection: Option<Value>,
 }
 
 impl Ending<'_> {
-    /// The outcome, from the judge's verdict on the world at its end and the engine's own figures.
+    /// The outcome of the run, from the judge's verdict on the final world and the engine's results.
     #[must_use]
     pub fn judged(self, judge: Judge<'_>, world: &dyn World) -> Outcome {
         let (scenario, plan) = (judge.scenario, judge.plan);

@@ -1,8 +1,8 @@
-//! Watches a run and says what of its expectations came true. The same for every engine.
+//! Watches a run and decides which of its expectations hold. The judge is the same for every engine.
 //!
 //! An engine calls [`Judge::event`] for each reported event, [`Judge::check`] at (or soon after) every
-//! [`Judge::next_check`], and ends the run when [`Judge::is_over`] or at [`Plan::end`](crate::scenario::plan::Plan);
-//! then [`Judge::finish`] gives what failed.
+//! [`Judge::next_check`], and ends the run when [`Judge::is_over`] or at [`Plan::end`](crate::scenario::plan::Plan).
+//! [`Judge::finish`] then returns the verdict.
 
 mod condition;
 pub mod ending;
@@ -16,7 +16,7 @@ use condition::{holds, is_so, is_unambiguous};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The recovered state must last this long to count.
+/// The minimum duration of the recovered state before it counts.
 const HOLD: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,29 +29,30 @@ enum Verdict {
 #[derive(Clone, Debug)]
 struct Watch {
     expectation: Expectation,
-    /// Matching events since `from`.
+    /// The number of matching events since `from`.
     events: u32,
-    /// A metric's figure at `from`, then over the whole window.
+    /// The figure of a metric. A traffic metric keeps its counter at `from` here until the window ends.
     figure: Option<u64>,
-    /// For the percentile of convergence: since when each node's view has been right; none: it is not.
+    /// For percentiles of convergence: for each host, the time since which its view has been correct; none while it is
+    /// not.
     right_since: BTreeMap<usize, Option<Duration>>,
     /// Why the condition did not hold at the latest check.
     latest: String,
     verdict: Verdict,
 }
 
-/// What a judge found.
+/// The results of a judge.
 #[derive(Clone, Debug)]
 pub struct Judged {
-    /// What failed.
+    /// The failed expectations.
     pub failures: Vec<Failure>,
-    /// Figures by name.
+    /// The figures, by name.
     pub metrics: BTreeMap<String, u64>,
-    /// What came of each expectation, in the order of the file.
+    /// The result of each expectation, in the order of the file.
     pub expected: Vec<Expected>,
 }
 
-/// Watches one run.
+/// The judge of one run.
 pub struct Judge<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) plan: &'a Plan,
@@ -59,9 +60,9 @@ pub struct Judge<'a> {
     watches: Vec<Watch>,
     started: BTreeSet<usize>,
     recovered: Option<Duration>,
-    /// The last thing that was done to nodes or network.
+    /// The time of the last change of nodes or network.
     calm: Duration,
-    /// Since when, after that, all views are right.
+    /// The time after `calm` since which all views have been correct.
     settled: Option<Duration>,
     latest_recovery: String,
     next_order: usize,
@@ -78,14 +79,15 @@ impl core::fmt::Debug for Judge<'_> {
     }
 }
 
-/// Whether a figure is what was sent since the very beginning: nobody looks before that.
+/// Whether a figure is a traffic counter from the start of the run. Such a figure starts at 0, because no check
+/// precedes the first message.
 fn counts_from_zero(expectation: &Expectation) -> bool {
     let traffic = matches!(expectation.mode, Mode::Metric(metric, ..) if metric.is_of_traffic());
     traffic && expectation.from.is_zero()
 }
 
 impl<'a> Judge<'a> {
-    /// A judge that checks conditions every `interval`.
+    /// Creates a judge that checks conditions every `interval`.
     #[must_use]
     pub fn new(scenario: &'a Scenario, plan: &'a Plan, interval: Duration) -> Self {
         let watch = |expectation: &Expectation| Watch {
@@ -114,13 +116,13 @@ impl<'a> Judge<'a> {
         judge
     }
 
-    /// When conditions are checked next.
+    /// The time of the next check.
     #[must_use]
     pub const fn next_check(&self) -> Duration {
         self.next
     }
 
-    /// Whether everything is decided: the run may end.
+    /// Whether all expectations are decided, so that the run may end.
     #[must_use]
     pub fn is_over(&self, now: Duration) -> bool {
         self.recovered.is_some_and(|since| now >= since + HOLD)
@@ -131,7 +133,7 @@ impl<'a> Judge<'a> {
             })
     }
 
-    /// Takes note of an event that a process reported.
+    /// Records an event that a process reported.
     pub fn event(
         &mut self,
         now: Duration,
@@ -184,7 +186,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Checks what is due at `now`.
+    /// Checks the expectations that are due at `now`.
     pub fn check(&mut self, now: Duration, world: &dyn World) {
         self.note_starts(now);
         let scene = Scene {
@@ -197,8 +199,8 @@ impl<'a> Judge<'a> {
             watch.check(now, &scene);
         }
         let quiet = now >= self.plan.faults_end;
-        // Views that were right once are looked at again when it counts.
-        // What is done at an instant shows after it.
+        // Correct views are not checked again before the faults end. An action at an instant takes effect after that
+        // instant, so a check at `calm` itself does not count.
         if quiet || now > self.calm && self.settled.is_none() {
             match scene.settled() {
                 Ok(()) => {
@@ -249,7 +251,7 @@ impl<'a> Judge<'a> {
         self.next = next.min(recovery);
     }
 
-    /// Ends the run: what failed, the figures, and what came of each expectation.
+    /// Ends the run. Returns the failures, the figures and the result of each expectation.
     #[must_use]
     pub fn finish(mut self, now: Duration, world: &dyn World) -> Judged {
         self.check(now, world);
@@ -304,7 +306,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// The last thing that the plan does to nodes or network; from there on all views may come right.
+/// The time of the plan's last change of nodes or network, from which all views may become correct.
 fn calm(plan: &Plan) -> Duration {
     let mut open = BTreeSet::new();
     let mut calm = Duration::ZERO;
@@ -328,7 +330,7 @@ fn calm(plan: &Plan) -> Duration {
 }
 
 impl Watch {
-    /// What came of it.
+    /// The result of the expectation.
     fn expected(&self) -> Expected {
         let sometimes = matches!(self.expectation.mode, Mode::Sometimes(_));
         let (met, at) = match &self.verdict {
@@ -356,7 +358,7 @@ impl Watch {
         }
         let to = expectation.to.unwrap_or(Duration::MAX);
         match expectation.mode {
-            // Figures are read at both ends alone.
+            // Most figures are read only at the two ends of the window.
             Mode::Metric(Metric::ConvergeMs, ..) if self.figure.is_none() => regular.min(to),
             Mode::Metric(Metric::ConvergeP99Ms | Metric::AllRightMs | Metric::Gauge(_), ..)
                 if to > now =>
@@ -370,7 +372,7 @@ impl Watch {
                     regular
                 }
             }
-            // At the very end of the window `always` and `never` are still open: look again later than now.
+            // `always` and `never` are still open at the very end of the window, so the next check is after it.
             Mode::Eventually(_) | Mode::Always(_) | Mode::Never(_) | Mode::Sometimes(_) => {
                 if to > now { regular.min(to) } else { regular }
             }
@@ -423,7 +425,7 @@ impl Watch {
                     self.verdict = Verdict::Met(now);
                 }
             }
-            // One run proves nothing against it.
+            // One run cannot refute a `sometimes` expectation.
             Mode::Sometimes(_) => {}
             Mode::Always(_) | Mode::Never(_) => self.verdict = Verdict::Met(now),
             Mode::Metric(..) => self.measure(now, over, scene),
@@ -491,7 +493,7 @@ impl Watch {
         }
     }
 
-    /// False: this was the beginning of the window.
+    /// Measures traffic over the window. Returns false at the start of the window.
     fn measure_traffic(
         &mut self,
         metric: Metric,
@@ -508,7 +510,7 @@ impl Watch {
         let sum: u64 = sent
             .map(|sent| if messages { sent.messages } else { sent.bytes })
             .sum();
-        // The figure at the beginning of the window is kept until its end.
+        // The counter at the start of the window is kept until the end.
         let Some(before) = self.figure else {
             self.figure = Some(sum);
             return false;
@@ -570,7 +572,8 @@ fn correct_views(scene: &Scene<'_>) -> Vec<(usize, bool)> {
         .collect()
 }
 
-/// The time after `from` at which so many of 100 views were right; none when one of them is not.
+/// The time after `from`, in milliseconds, at which `percent` of 100 views were correct; none if one of these views is
+/// not correct.
 fn percentile(
     percent: usize,
     since: &BTreeMap<usize, Option<Duration>>,

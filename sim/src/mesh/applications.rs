@@ -1,8 +1,8 @@
-//! The applications on one host: what each order of the scenario comes to, whoever carries it out.
+//! The applications on one host: turns each order of the scenario into requests to the daemon.
 //!
-//! Every engine has the same applications do the same: they number what they send, so that it can be told apart where
-//! it arrives, and draw what the scenario leaves open. What they ask for is an [`Act`]; how it is carried out, and how
-//! its answer comes back, is the engine's.
+//! The applications behave the same on every engine. They number their messages, so that receivers can tell them apart,
+//! and draw what the scenario leaves open. Each request is an [`Act`]. The engine performs the request and returns the
+//! answer.
 
 use super::event::{Asked, Event};
 use super::opening::Opening;
@@ -19,61 +19,61 @@ use std::sync::Arc;
 pub struct Applications {
     host: usize,
     life: u32,
-    /// The ids of all hosts, in their order.
+    /// The ids of all hosts, by host index.
     ids: Arc<[NodeId]>,
     random: Random,
-    /// Messages and values made so far.
+    /// The number of messages and values created in this lifetime.
     count: u64,
-    /// Whose turn it is to be sent to.
+    /// The number of round-robin sends so far plus the host index; it determines the receiver.
     turn: usize,
 }
 
-/// Something that an application asks of its daemon.
+/// A request of an application to its daemon.
 #[derive(Debug)]
 pub enum Act {
     /// Opens a channel.
     Open {
         /// Its name.
         channel: ChannelName,
-        /// How.
+        /// The options of the channel.
         options: Options,
-        /// How long it takes for each message sent to it.
+        /// The time that the application takes to consume each message sent to it.
         takes: Duration,
     },
-    /// Closes it.
+    /// Closes a channel.
     Close(ChannelName),
-    /// Broadcasts.
+    /// Broadcasts a message.
     Publish {
-        /// On which channel.
+        /// The channel.
         channel: ChannelName,
-        /// What: see [`payload`].
+        /// The number in the payload: see [`payload`].
         number: u64,
-        /// So many bytes.
+        /// The length of the payload, in bytes.
         bytes: usize,
     },
-    /// Sends to one member.
+    /// Sends a message to one member.
     Send {
-        /// On which channel.
+        /// The channel.
         channel: ChannelName,
-        /// To whom.
+        /// The receiver.
         to: NodeId,
-        /// What: see [`payload`].
+        /// The number in the payload: see [`payload`].
         number: u64,
-        /// So many bytes.
+        /// The length of the payload, in bytes.
         bytes: usize,
-        /// Once, without an answer.
+        /// The message is sent at most once and is not answered.
         datagram: bool,
     },
-    /// Compares and writes in a map.
+    /// Compares and writes keys of a map.
     Transact {
-        /// In which.
+        /// The channel of the map.
         channel: ChannelName,
-        /// What.
+        /// The comparisons and writes.
         transaction: Transaction,
     },
 }
 
-/// The payload of this number.
+/// Builds the payload with this number. The payload has at least `BYTES_MIN` bytes.
 #[must_use]
 pub fn payload(number: u64, bytes: usize) -> Arc<[u8]> {
     let mut payload = vec![0x5a; bytes.max(BYTES_MIN)];
@@ -81,14 +81,14 @@ pub fn payload(number: u64, bytes: usize) -> Arc<[u8]> {
     payload.into()
 }
 
-/// The number that a payload carries.
+/// Returns the number that a payload carries.
 pub(super) fn number_in(payload: &[u8]) -> Option<u64> {
     let first: [u8; 8] = payload.get(..8)?.try_into().ok()?;
     Some(u64::from_le_bytes(first))
 }
 
 impl Act {
-    /// The opening of a channel.
+    /// The request to open a channel.
     #[must_use]
     pub fn open(channel: ChannelName, opening: &Opening) -> Self {
         let mut options = Options::of(opening.kind);
@@ -101,7 +101,7 @@ impl Act {
         }
     }
 
-    /// What is reported when it is done.
+    /// The event that is reported when the request is made.
     #[must_use]
     pub fn reported(&self) -> Option<Event> {
         match self {
@@ -120,7 +120,7 @@ impl Act {
         }
     }
 
-    /// What is answered; nothing answers a closing.
+    /// The request as its answer refers to it; none for a close, which is not answered.
     #[must_use]
     pub fn asked(&self) -> Option<Asked> {
         match self {
@@ -140,7 +140,7 @@ impl Applications {
         scenario.hosts.iter().map(|host| host.id.clone()).collect()
     }
 
-    /// Those of a host, among hosts of these ids; `random` draws what they leave open.
+    /// The applications of one host; `ids` are the ids of all hosts, and `random` draws what orders leave open.
     #[must_use]
     pub const fn new(ids: Arc<[NodeId]>, host: usize, life: u32, random: Random) -> Self {
         Self {
@@ -153,19 +153,19 @@ impl Applications {
         }
     }
 
-    /// A number that no other thing of the run has.
+    /// Returns a number that is unique in the run.
     fn number(&mut self) -> u64 {
         self.count += 1;
         let host = self.host as u64 + 1;
         host << 44 | u64::from(self.life & 0xfff) << 32 | self.count
     }
 
-    /// Draws what an order leaves open.
+    /// The random stream for choices that an order leaves open.
     pub(super) const fn random(&mut self) -> &mut Random {
         &mut self.random
     }
 
-    /// What an order comes to.
+    /// Translates an order into requests to the daemon.
     pub fn acts(&mut self, order: Order) -> Vec<Act> {
         match order {
             Order::Open(channel, opening) => vec![Act::open(channel, &opening)],
@@ -197,7 +197,7 @@ impl Applications {
                 expects,
                 value,
             } => vec![self.write(channel, key, expects, value)],
-            // The daemon does these.
+            // The daemon performs these orders itself.
             Order::Lie(_) | Order::Announce(_) => Vec::new(),
         }
     }

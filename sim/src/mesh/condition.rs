@@ -1,4 +1,4 @@
-//! Whether one of the mesh's conditions holds at one instant, and if not, what stands against it.
+//! Evaluates the mesh's conditions at one instant.
 
 use super::condition_words::{Question, SeenAs};
 use super::memory::Mesh;
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Whether a condition holds.
 ///
 /// # Errors
-/// The first node at which it does not.
+/// The first node at which the condition does not hold.
 pub(super) fn holds(
     mesh: &Mesh,
     scene: &Scene<'_>,
@@ -87,7 +87,7 @@ fn sees(scene: &Scene<'_>, who: &Selector, of: &Selector, wanted: SeenAs) -> Res
             }
         }
     }
-    // A node that looks at itself alone sees nobody.
+    // A node does not count as its own observer. The condition fails if no other node observes.
     if seen {
         Ok(())
     } else {
@@ -117,13 +117,13 @@ fn providers(
     Ok(())
 }
 
-/// Exactly the nodes that take part are alive in all of their views, all views have one hash, and nobody gave its name
-/// up for nobody.
+/// Whether the mesh has converged: every view holds exactly the participating nodes as alive, all views have the same
+/// hash, and every node that yielded its name yielded to a running node.
 ///
 /// # Errors
-/// The first view that is not so.
+/// The first view that differs.
 pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
-    // By hashes first: this is asked dozens of times a second, of all views.
+    // Hashes are compared first, because this check runs dozens of times a second over all views.
     let alive = Topology::alive_if(scene.of::<Node>().map(|(_, node)| node.mesh().id()));
     let mut views = scene.of::<Node>().map(|(_, node)| node.mesh());
     let hash = views.next().map_or(0, Gossip::hash);
@@ -134,7 +134,8 @@ pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
     nobody_yielded_to_nobody(scene)
 }
 
-/// Who gave its name up did so for another machine under its id. It takes no part, so that no view misses it.
+/// Checks that each node that yielded its name did so to another running node with the same id. A node that yielded
+/// does not participate, so views do not show the loss of both.
 fn nobody_yielded_to_nobody(scene: &Scene<'_>) -> Result<(), String> {
     let phase = |host: usize| scene.one::<Node>(host).map(|node| node.mesh().phase());
     let yielded = |host: &usize| phase(*host) == Some(Phase::NameTaken);
@@ -151,7 +152,7 @@ fn nobody_yielded_to_nobody(scene: &Scene<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// The first view that is not as all should be.
+/// Finds the first view that is wrong.
 fn find_wrong(scene: &Scene<'_>) -> Result<(), String> {
     let mut alive = BTreeMap::new();
     let mut first: Option<(usize, u64)> = None;
@@ -200,7 +201,7 @@ fn find_wrong(scene: &Scene<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Of each node that takes part, whether it knows exactly those as alive.
+/// For each participating node, whether its view holds exactly the participating nodes as alive.
 pub(super) fn right_views(scene: &Scene<'_>) -> Vec<(usize, bool)> {
     let ids: BTreeSet<&NodeId> = scene
         .of::<Node>()
@@ -247,7 +248,7 @@ fn list(ids: &[NodeId]) -> String {
         .join(", ")
 }
 
-/// A condition on channels.
+/// Whether a condition on channels holds.
 fn of_channels(
     mesh: &Mesh,
     scene: &Scene<'_>,

@@ -1,4 +1,4 @@
-//! The conditions of the mesh in scenario files, and the questions that they ask.
+//! The conditions of the mesh in scenario files, and the questions that they ask about nodes.
 
 use super::workload::Asked;
 use crate::scenario::{
@@ -109,7 +109,7 @@ static PHASE: Form = Form {
 const MIN: Field = Field::optional("min", "At least.", Shape::U32);
 const MAX: Field = Field::optional("max", "At most.", Shape::U32);
 
-/// Checks that a bound is one that can be missed.
+/// Checks that the bound can be violated.
 fn bounded(arguments: &Arguments) -> Result<(), String> {
     let (min, max) = (arguments.number("min"), arguments.number("max"));
     if min.is_none() && max.is_none() {
@@ -133,9 +133,9 @@ fn bound(arguments: &Arguments) -> Bound {
 pub(super) enum SeenAs {
     /// Exactly this state.
     Status(Status),
-    /// The member is not known.
+    /// The member is unknown.
     Unknown,
-    /// The member is neither alive nor suspect, or not known.
+    /// The member is unknown, or neither alive nor suspect.
     Gone,
 }
 
@@ -153,7 +153,7 @@ impl SeenAs {
         word_of("state", &Self::ALL, word)
     }
 
-    /// Whether a member of this status (none: unknown) is in this state.
+    /// Whether a member with this status is in this state; a status of none means that the member is unknown.
     pub(super) fn fits(self, status: Option<Status>) -> bool {
         match self {
             Self::Status(wanted) => status == Some(wanted),
@@ -183,15 +183,15 @@ fn phase(word: &str) -> Result<String, String> {
 /// The question that a condition asks of the chosen nodes.
 #[derive(Debug)]
 pub(super) enum Question<'a> {
-    /// Whether they see these in this state.
+    /// Whether the nodes see these members in this state.
     Sees(&'a Selector, SeenAs),
-    /// Whether they know this many members in this state.
+    /// Whether the nodes know this many members in this state.
     Members(Option<SeenAs>, Bound),
-    /// Whether they find exactly these providers of a service (name, version).
+    /// Whether the nodes find exactly these providers of a service (name, version).
     Providers(&'a str, Option<&'a str>, &'a Selector),
-    /// Whether they have this many links.
+    /// Whether the nodes have this many links.
     Links(Bound),
-    /// Whether they are in this phase.
+    /// Whether the nodes are in this phase.
     Phase(Phase),
     /// A question about channels.
     Channels(Asked),
@@ -201,7 +201,7 @@ impl<'a> Question<'a> {
     /// Reads a condition.
     ///
     /// # Errors
-    /// The condition is none of the mesh, or lacks an argument.
+    /// The mesh does not define the condition, or the condition lacks an argument.
     pub(super) fn of(condition: &'a OwnCondition) -> Result<Self, String> {
         let word = condition.word;
         let with = match &condition.said {

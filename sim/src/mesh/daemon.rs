@@ -1,6 +1,6 @@
 //! A mesh daemon and the applications on its host, as one machine.
 //!
-//! The applications do what the scenario orders, and consume what arrives at the pace that the scenario gives them.
+//! The applications perform the scenario's orders, and consume messages at the pace that the scenario sets.
 
 use super::applications::{Act, Applications, payload};
 use super::event::{Asked, Event};
@@ -20,12 +20,12 @@ use std::collections::{BTreeMap, VecDeque};
 /// The file that holds the epoch.
 pub(super) const EPOCH: &str = "epoch";
 
-/// What can happen to a host's daemon and applications.
+/// An input of a host's daemon and applications.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// To the daemon.
+    /// An input for the daemon's node.
     Node(node::Input),
-    /// The scenario has an application do something.
+    /// The scenario gives an application an order.
     Order(Order),
     /// A deadline has arrived.
     Wake,
@@ -37,7 +37,7 @@ impl From<Wake> for Input {
     }
 }
 
-/// What they do to the world.
+/// An output of a host's daemon and applications.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Connect; answer with `Dialed` or `DialFailed`.
@@ -68,7 +68,7 @@ pub enum Output {
     },
     /// The daemon left the mesh.
     Left,
-    /// What daemon and applications tell.
+    /// The daemon or an application reports an event.
     Report(Event),
 }
 
@@ -77,17 +77,17 @@ pub enum Output {
 pub struct Daemon {
     node: Node,
     applications: Applications,
-    /// What was asked for, by the number of the request.
+    /// The requests that await an answer, by request number.
     asked: BTreeMap<u64, Asked>,
     requests: u64,
-    /// The channels whose application takes its time.
+    /// The channels whose application consumes slowly, with the time it takes for each message.
     slow: BTreeMap<ChannelName, Duration>,
-    /// What they are still to consume, and when.
+    /// The messages still to be consumed: the time, the channel and the length in bytes.
     unread: VecDeque<(Instant, ChannelName, usize)>,
 }
 
 impl Daemon {
-    /// A daemon with nothing open.
+    /// A daemon without open channels.
     const fn new(node: Node, applications: Applications) -> Self {
         Self {
             node,
@@ -109,14 +109,14 @@ impl Daemon {
     ) -> Self {
         let mut daemon = Self::new(node, applications);
         for (channel, opening) in opens {
-            // Nothing else is there yet: it opens, and there is nobody to tell.
+            // The outputs are dropped: no links exist yet, and no caller awaits the answer.
             let mut out = Outbox::new();
             daemon.act(now, Act::open(channel.clone(), opening), &mut out);
         }
         daemon
     }
 
-    /// The daemon.
+    /// The node of the daemon.
     #[must_use]
     pub const fn node(&self) -> &Node {
         &self.node
@@ -130,7 +130,7 @@ impl Daemon {
         Request(self.requests)
     }
 
-    /// An application does something.
+    /// Makes an application's request.
     fn act(&mut self, now: Instant, act: Act, out: &mut impl Orders) {
         if let Some(event) = act.reported() {
             out.push(Output::Report(event));
@@ -207,13 +207,13 @@ impl Daemon {
                 node::Output::Left => out.push(Output::Left),
                 node::Output::Report(event) => out.push(Output::Report(Event::Mesh(event))),
                 node::Output::Channel(order) => self.tell(now, order, out),
-                // No application asks for it.
+                // No simulated application watches routes.
                 node::Output::RoutesChanged => {}
             }
         }
     }
 
-    /// The channels say something to the applications.
+    /// Takes an output of the channels for the applications.
     fn tell(&mut self, now: Instant, order: channel::Output, out: &mut impl Orders) {
         match order {
             channel::Output::Deliver { channel, delivery } => {
@@ -241,7 +241,7 @@ impl Daemon {
         }
     }
 
-    /// An application takes a message that was sent to it.
+    /// An application receives a message. It consumes the message at once, or queues it if the channel is slow.
     fn take(&mut self, now: Instant, channel: ChannelName, bytes: usize, out: &mut impl Orders) {
         let Some(takes) = self.slow.get(&channel) else {
             self.consume(now, channel, bytes, out);
@@ -308,7 +308,7 @@ impl Daemon {
             .min()
     }
 
-    /// Translates an event into an input; none if it does not concern the daemon.
+    /// Translates an event into an input; none if the event does not concern the daemon.
     fn input(&self, what: ProcessEvent) -> Option<Input> {
         Some(Input::Node(node::Input::Mesh(match what {
             ProcessEvent::Start => gossip::Input::Start,
@@ -347,7 +347,7 @@ impl Daemon {
     }
 }
 
-/// For engines that have their own world: the daemon as a machine.
+/// The daemon as a machine, for engines that have their own world.
 impl Machine for Daemon {
     type Input = Input;
     type Output = Output;
@@ -361,7 +361,7 @@ impl Machine for Daemon {
     }
 }
 
-/// For the model engine: the daemon as a process of a host.
+/// The daemon as a process of a host, for the model engine.
 impl Process for Daemon {
     fn concerns(&self, what: &ProcessEvent) -> bool {
         match what {
@@ -419,9 +419,9 @@ impl Process for Daemon {
     }
 }
 
-/// Where a daemon's orders go.
+/// A sink for the outputs of a daemon.
 pub trait Orders {
-    /// Appends one.
+    /// Appends an output.
     fn push(&mut self, order: Output);
 }
 

@@ -1,4 +1,4 @@
-//! What nodes and the applications on their hosts report, and the words for it.
+//! The events that nodes and their hosts' applications report, and the words for them.
 
 use phalanx_core::channel::message::Item;
 use phalanx_core::channel::{self, ChannelName, Data, Delivery, Done, Failure, Refusal};
@@ -6,33 +6,33 @@ use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Message;
 
-/// Something that a host reports.
+/// An event that a host reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The daemon, of its part in the mesh.
+    /// The daemon reports an event of the gossip machine.
     Mesh(gossip::Event),
-    /// The daemon, of its channels.
+    /// The daemon reports an event of its channels.
     Channel(channel::Event),
     /// An application sends a message.
     Sent {
-        /// Its number.
+        /// The number in the payload.
         number: u64,
-        /// To whom.
+        /// The receiver.
         to: NodeId,
-        /// It is sent once and not answered.
+        /// The message is sent at most once and is not answered.
         datagram: bool,
     },
     /// An application closes a channel.
     Closed(ChannelName),
-    /// Something was handed to an application.
+    /// The daemon delivers a message or a change to an application.
     Handed(ChannelName, Delivery),
-    /// A message was not delivered to this member, for this reason.
+    /// A message to this member was not delivered, for this reason.
     Failed(NodeId, Failure),
-    /// What an application asked for was answered.
+    /// The daemon answers an application's request.
     Answered(Asked, Result<Done, Refusal>),
 }
 
-/// The words for what is reported of channels.
+/// The words for events of channels.
 const OF_CHANNELS: [&str; 28] = [
     "sent",
     "delivered",
@@ -64,14 +64,14 @@ const OF_CHANNELS: [&str; 28] = [
     "dispatched",
 ];
 
-/// Every word.
+/// The words for all events.
 pub(super) fn words() -> Vec<&'static str> {
     let mesh = EventKind::ALL.iter().map(|(_, word)| *word);
     mesh.chain(OF_CHANNELS).collect()
 }
 
 impl Event {
-    /// Its word, and whom it is about.
+    /// The word of the event, and the member that the event is about.
     pub(super) fn described(&self) -> (&'static str, Option<&NodeId>) {
         match self {
             Self::Mesh(event) => {
@@ -102,7 +102,7 @@ impl Event {
 const fn failed(failure: Failure) -> &'static str {
     match failure {
         Failure::UnknownPeer => "unknown-peer",
-        // `peer-down` is what the mesh reports.
+        // `peer-down` is the word of a mesh event.
         Failure::PeerDown => "no-peer",
         Failure::NoRoute => "no-route",
         Failure::RelayLost => "relay-lost",
@@ -138,7 +138,7 @@ const fn answered(result: &Result<Done, Refusal>) -> &'static str {
     }
 }
 
-/// What a node reported, without the particulars.
+/// The kind of an event that a node reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum EventKind {
     /// `peer-up`
@@ -182,7 +182,7 @@ enum EventKind {
 }
 
 impl EventKind {
-    /// Every kind and its word.
+    /// All kinds with their words.
     const ALL: &'static [(Self, &'static str)] = &[
         (Self::PeerUp, "peer-up"),
         (Self::PeerSuspected, "peer-suspected"),
@@ -205,13 +205,13 @@ impl EventKind {
         (Self::Paused, "paused"),
     ];
 
-    /// Its word.
+    /// The word of the kind.
     fn word(self) -> &'static str {
         let known = Self::ALL.iter().find(|(kind, _)| *kind == self);
         known.map_or("unnamed", |(_, word)| word)
     }
 
-    /// The kind of an event, and whom it is about.
+    /// The kind of an event, and the member that the event is about.
     const fn of(event: &gossip::Event) -> (Self, Option<&NodeId>) {
         use gossip::Event;
         match event {
@@ -238,7 +238,7 @@ impl EventKind {
     }
 }
 
-/// What a message carries, in the word for its weightiest part.
+/// The word for the most significant part of a message.
 pub(super) fn content(message: &Message) -> &'static str {
     let frame = match message {
         Message::Mesh(gossip::Message::Frame(frame)) => frame,
@@ -258,7 +258,7 @@ pub(super) fn content(message: &Message) -> &'static str {
     found.map_or("heartbeat", |(word, _)| word)
 }
 
-/// What is said about channels, in the word for its weightiest part.
+/// The word for the most significant part of a channel message.
 fn carried(data: &Data) -> &'static str {
     const WORDS: [&str; 6] = [
         "broadcast",
@@ -280,21 +280,21 @@ fn carried(data: &Data) -> &'static str {
     first.map_or("credit", |rank| WORDS[rank])
 }
 
-/// A request of an application that awaits its answer.
+/// A request of an application that awaits an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// To open a channel.
+    /// The request to open a channel.
     Open(ChannelName),
-    /// To broadcast on it.
+    /// The request to broadcast on a channel.
     Publish(ChannelName),
-    /// To write into it.
+    /// The request to write keys of a map.
     Write(ChannelName),
-    /// To send the message of this number to this member.
+    /// The request to send the message with this number to this member.
     Send(u64, NodeId),
 }
 
 impl Asked {
-    /// The events that the answer is reported by.
+    /// The events that report the answer.
     pub fn answered(self, result: Result<Done, Refusal>) -> impl Iterator<Item = Event> {
         let failed = match (&result, &self) {
             (Err(Refusal::Undelivered(failure)), Self::Send(_, to)) => {
@@ -306,7 +306,7 @@ impl Asked {
     }
 }
 
-/// A word for a message.
+/// The word for the type of a message.
 pub(super) const fn word(message: &Message) -> &'static str {
     match message {
         Message::Mesh(message) => mesh_word(message),
@@ -314,7 +314,7 @@ pub(super) const fn word(message: &Message) -> &'static str {
     }
 }
 
-/// A word for a message of the gossip machine.
+/// The word for the type of a gossip message.
 pub(super) const fn mesh_word(message: &gossip::Message) -> &'static str {
     match message {
         gossip::Message::Hello(_) => "hello",

@@ -8,7 +8,8 @@ impl Scenario {
     /// Reads a scenario of the mesh from a file's text.
     ///
     /// # Errors
-    /// The first thing that is wrong, with file, line and key; or that it has a matrix, which is many scenarios.
+    /// The text is invalid (the first error, with file, line and key), or has a matrix, which expands to several
+    /// scenarios.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
         Self::parse_with(file, text, &vocabulary())
     }
@@ -16,7 +17,7 @@ impl Scenario {
     /// Reads a scenario file of the mesh.
     ///
     /// # Errors
-    /// When the file cannot be read (line 0), or what is wrong in it; or that it has a matrix, which is many
+    /// The file cannot be read (line 0), is invalid (the first error), or has a matrix, which expands to several
     /// scenarios.
     pub fn load(path: &Path) -> Result<Self, ScenarioError> {
         Self::load_one(path, &vocabulary(), None)

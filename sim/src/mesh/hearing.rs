@@ -1,5 +1,6 @@
-//! What engines hear that run the daemon by its driver: they see no steps, but what comes to machines and what
-//! applications say. It is enough for the workload's ledger, its figures and conditions, and the invariants of reports.
+//! Observes runs of engines that run the daemon through its driver. Such engines expose no steps, only the inputs of
+//! machines and the reports of applications. These suffice for the delivery log, its figures and conditions, and the
+//! invariants on reports.
 
 use super::event::Event;
 use super::ledger;
@@ -11,30 +12,30 @@ use core::time::Duration;
 use phalanx_core::channel::UpdateId;
 use phalanx_core::node::{Input, Message};
 
-/// What is heard of a host, in the order in which it happened.
+/// One observation of a host. Observations of a host are in the order of their occurrence.
 #[derive(Debug)]
 pub struct Heard {
-    /// When, since the start of the run.
+    /// The time since the start of the run.
     pub at: Duration,
-    /// Whose.
+    /// The index of the host.
     pub host: usize,
-    /// What.
+    /// The observation.
     pub what: Said,
 }
 
-/// Something that is heard of a host.
+/// The content of an observation.
 #[derive(Debug)]
 pub enum Said {
-    /// Payloads of these broadcasts are about to come to its daemon.
+    /// Payloads of these broadcasts are about to reach the host's daemon.
     Came(Vec<UpdateId>),
-    /// An application there takes its time, so that what is delivered waits for it.
+    /// An application on the host consumes slowly, so that deliveries wait for it.
     Slow,
-    /// It reported something.
+    /// The host reports an event.
     Reported(Event),
 }
 
 impl Said {
-    /// What is to be heard of an input; none: nothing.
+    /// The observation that an input of a node yields, if any.
     #[must_use]
     pub fn of(input: &Input) -> Option<Self> {
         let Input::Receive {
@@ -49,7 +50,7 @@ impl Said {
     }
 }
 
-/// What was heard in one run.
+/// The observer of one run.
 #[derive(Debug)]
 pub struct Hearing {
     mesh: Mesh,
@@ -57,10 +58,10 @@ pub struct Hearing {
 }
 
 impl Hearing {
-    /// Nothing heard yet.
+    /// An observer without observations.
     ///
     /// # Errors
-    /// The word of `sabotage` that names nothing.
+    /// A word of `sabotage` is unknown.
     pub fn new(scenario: &Scenario, sabotage: &[String]) -> Result<Self, String> {
         let mesh = memory::new(scenario, sabotage)?;
         Ok(Self {
@@ -75,7 +76,7 @@ impl Hearing {
         self.invariants.on_start(host);
     }
 
-    /// Takes note of what is heard.
+    /// Records an observation.
     pub fn take(&mut self, scenario: &Scenario, heard: &Heard) {
         let Heard { at, host, what } = heard;
         match what {
@@ -93,13 +94,13 @@ impl Hearing {
         }
     }
 
-    /// What remembers what happened.
+    /// The state of the mesh as observed in the run.
     #[must_use]
     pub const fn mesh(&self) -> &Mesh {
         &self.mesh
     }
 
-    /// What was broken that always holds, of a scenario file.
+    /// The invariants that do not hold, as failures of a scenario file.
     #[must_use]
     pub fn broken(&self, file: &str) -> Vec<Failure> {
         self.invariants.failures(file).collect()

@@ -1,4 +1,4 @@
-//! What a scenario file says of a mesh node and of the protocol's settings.
+//! The keys of scenario files for mesh nodes and the protocol's settings.
 
 use super::opening::Opening;
 use crate::scenario::{Arguments, Field, Form, Host, Shape, any_arguments, any_text, text};
@@ -97,7 +97,7 @@ fn read_opening(words: &str) -> Result<String, String> {
     any_text(words)
 }
 
-/// Services from their texts.
+/// Parses services from texts of the form `name/version`.
 pub(super) fn parsed_services<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeSet<Service> {
     let service = |text: &str| {
         let (name, version) = text.split_once('/')?;
@@ -109,7 +109,7 @@ pub(super) fn parsed_services<'a>(texts: impl Iterator<Item = &'a str>) -> BTree
     texts.filter_map(service).collect()
 }
 
-/// The class that a host's node publishes; empty: the usual one.
+/// The class that a host's node publishes; empty for the default class.
 pub(super) fn kind(host: &Host) -> String {
     host.own.text("kind").unwrap_or_default().to_owned()
 }
@@ -125,7 +125,7 @@ pub(super) fn metadata(host: &Host) -> BTreeMap<String, String> {
     host.own.pairs("metadata").cloned().unwrap_or_default()
 }
 
-/// Whether a host publishes an address to be dialled at.
+/// Whether a host's node publishes an address, so that other nodes can dial it.
 pub(super) fn is_dialable(host: &Host) -> bool {
     host.own.flag("dialable").unwrap_or(true)
 }
@@ -140,7 +140,7 @@ pub fn channels(host: &Host) -> BTreeMap<ChannelName, Opening> {
     pairs.filter_map(read).collect()
 }
 
-/// The protocol's settings, but for what single hosts change.
+/// The protocol's settings, without the changes of single hosts.
 pub(super) fn tuning(settings: &Arguments) -> Tuning {
     changed(Tuning::default(), settings.table("tuning"))
 }
@@ -150,8 +150,8 @@ pub(super) fn tuning_of(settings: &Arguments, host: &Host) -> Tuning {
     changed(tuning(settings), host.own.table("tuning"))
 }
 
-/// A part of the time for which members are remembered: a node that is away for longer may bring old news back, and
-/// that is no fault of the mesh.
+/// The longest fault that the search may add: a quarter of the shortest `forget_after`. A node that is away for
+/// longer may return with outdated records of forgotten members, which is not a fault of the mesh.
 pub(super) fn longest_fault(settings: &Arguments, hosts: &[Host]) -> Duration {
     let remembered = hosts
         .iter()

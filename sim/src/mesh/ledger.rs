@@ -1,7 +1,7 @@
-//! What was broadcast and sent in a run, and what came of it.
+//! The delivery log: the broadcasts and messages of a run, and their deliveries and answers.
 //!
-//! Fed by what daemons report and receive; read by invariants, conditions and figures. Broadcasts are those of
-//! channels of messages: writes of a map may overtake each other, so that not each is handed over.
+//! The reports and inputs of daemons fill the log. Invariants, conditions and figures read it. The log holds broadcasts
+//! on channels of messages only, because a later write of a map may supersede an earlier one before it is delivered.
 
 use super::applications::number_in;
 use super::event::{Asked, Event};
@@ -11,20 +11,21 @@ use phalanx_core::channel::{ChannelName, Data, Delivery, Done, Failure, Refusal,
 use phalanx_core::identity::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Everything of one run.
+/// The delivery log of one run.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    /// How often each host has started.
+    /// The number of starts of each host.
     lives: Vec<u32>,
-    /// Who has which channel open: the host, the life it did so in, and when.
+    /// The hosts that have each channel open, with the lifetime in which the host opened it and the time in
+    /// nanoseconds.
     open: BTreeMap<ChannelName, BTreeMap<usize, (u32, u64)>>,
     broadcasts: BTreeMap<UpdateId, Broadcast>,
     sends: BTreeMap<u64, Send>,
-    /// Members whose applications take their time.
+    /// Members whose applications consume slowly.
     slow: BTreeSet<NodeId>,
-    /// What the latest report tells of that may not be.
+    /// A duplicate delivery that the latest report shows.
     pub(super) twice: Option<String>,
-    /// Likewise: an answer that was not true.
+    /// A false answer that the latest report shows.
     pub(super) lie: Option<String>,
 }
 
@@ -32,9 +33,9 @@ pub(super) struct Ledger {
 struct Broadcast {
     host: usize,
     at: u64,
-    /// Of each host: the life in which it was handed over, and how many microseconds after.
+    /// For each host, the lifetime in which the broadcast was delivered and the delay in microseconds.
     heard: Vec<(u32, u32)>,
-    /// How often its payload came to each host.
+    /// For each host, the number of copies of the payload that it received.
     copies: Vec<u8>,
 }
 
@@ -44,7 +45,7 @@ struct Send {
     at: u64,
     to: NodeId,
     datagram: bool,
-    /// The lives of hosts that it was handed over in.
+    /// The hosts and lifetimes in which the message was delivered.
     handed: Vec<(usize, u32)>,
     answer: Option<Result<u64, Failure>>,
 }
@@ -62,7 +63,7 @@ impl Ledger {
         }
     }
 
-    /// A host's process starts.
+    /// Records that a host's process starts.
     pub(super) fn starts(&mut self, host: usize) {
         self.lives[host] += 1;
         for open in self.open.values_mut() {
@@ -70,13 +71,13 @@ impl Ledger {
         }
     }
 
-    /// A channel is open on a host.
+    /// Records that a channel is open on a host.
     pub(super) fn opens(&mut self, host: usize, channel: &ChannelName, at: u64) {
         let open = self.open.entry(channel.clone()).or_default();
         open.insert(host, (self.lives[host], at));
     }
 
-    /// Something is about to come to a host.
+    /// Records payloads of broadcasts that are about to reach a host.
     pub(super) fn comes<'a>(&mut self, host: usize, updates: impl Iterator<Item = &'a UpdateId>) {
         for id in updates {
             if let Some(known) = self.broadcasts.get_mut(id) {
@@ -85,13 +86,13 @@ impl Ledger {
         }
     }
 
-    /// What is delivered to this member waits there for an application that takes its time: whoever sent it hears so
-    /// before it is handed over.
+    /// Records that the applications of this member consume slowly. The sender may then receive its answer before the
+    /// application receives the message.
     pub(super) fn waits_for(&mut self, id: NodeId) {
         self.slow.insert(id);
     }
 
-    /// Takes note of what a host reports.
+    /// Records an event that a host reports.
     pub(super) fn event(&mut self, host: usize, now: u64, event: &Event) {
         (self.twice, self.lie) = (None, None);
         match event {
@@ -180,7 +181,7 @@ impl Ledger {
                     return;
                 };
                 known.answer = Some(Ok(now));
-                // To itself: it is handed over in the same step.
+                // A message to the sender itself is delivered in the same step.
                 if known.handed.is_empty() && !self.slow.contains(&known.to) {
                     let to = &known.to;
                     self.lie = Some(format!(
@@ -199,7 +200,7 @@ impl Ledger {
                     ));
                 }
             }
-            // It never went out.
+            // The message was never sent.
             (Asked::Send(number, _), Err(_)) => {
                 self.sends.remove(number);
             }
@@ -207,7 +208,8 @@ impl Ledger {
         }
     }
 
-    /// Of a broadcast: how long after each who stayed has heard it; none for who has not.
+    /// For each host that kept the channel open since before the broadcast, the delay of the delivery in microseconds;
+    /// none if the broadcast was not delivered.
     fn heard<'a>(
         &'a self,
         scene: &'a Scene<'_>,
@@ -234,10 +236,11 @@ impl Ledger {
         all.filter(move |(_, it)| who.contains(&it.host) && from <= it.at && it.at < to)
     }
 
-    /// Whether each broadcast on a channel was handed to all who had it open before and stayed.
+    /// Whether each broadcast on a channel was delivered to all hosts that kept the channel open since before the
+    /// broadcast.
     ///
     /// # Errors
-    /// The first who has not heard one.
+    /// A host lacks a broadcast (the first such host is named), or the channel has no broadcasts.
     pub(super) fn all_heard(&self, scene: &Scene<'_>, channel: &ChannelName) -> Result<(), String> {
         let mut any = false;
         for (id, broadcast) in self
@@ -262,7 +265,7 @@ impl Ledger {
         }
     }
 
-    /// A figure by its word.
+    /// The figure with this word.
     pub(super) fn figure(
         &self,
         scene: &Scene<'_>,
@@ -305,7 +308,8 @@ impl Ledger {
         }
     }
 
-    /// The time from a broadcast until the last who stayed had heard it, of this share of the broadcasts.
+    /// The percentile `percent` of the times from a broadcast to its last delivery, in milliseconds; none if a broadcast
+    /// was not delivered to all its receivers.
     fn update_ms(
         &self,
         scene: &Scene<'_>,
@@ -320,7 +324,7 @@ impl Ledger {
                 .map(|(_, after)| after.map(u64::from))
                 .max_by_key(|after| after.unwrap_or(u64::MAX))
         });
-        // What nobody could hear says nothing.
+        // Broadcasts without receivers are left out.
         let last: Option<Vec<u64>> = last.flatten().collect();
         percentile(last?, percent)
     }
@@ -339,7 +343,7 @@ impl Ledger {
     }
 }
 
-/// The broadcasts of which something carries the payload.
+/// The ids of the broadcasts whose payload a message carries.
 pub(super) fn updates(data: &Data) -> impl Iterator<Item = &UpdateId> {
     data.items.iter().filter_map(|item| {
         if let Item::Update { update, .. } = item {
@@ -350,7 +354,7 @@ pub(super) fn updates(data: &Data) -> impl Iterator<Item = &UpdateId> {
     })
 }
 
-/// The least number of microseconds that so many of a hundred do not exceed, in milliseconds.
+/// The percentile `percent` (nearest rank) of times in microseconds, in milliseconds, rounded up; none without times.
 fn percentile(mut micros: Vec<u64>, percent: usize) -> Option<u64> {
     micros.sort_unstable();
     let at = (micros.len() * percent).div_ceil(100).checked_sub(1)?;

@@ -1,7 +1,7 @@
-//! What a hostile member says to its neighbours: it holds a certificate of the mesh, and lies.
+//! The forged messages of a Byzantine member: a hostile node that holds a valid certificate of the mesh.
 //!
-//! The lies go out on the member's own links beside what its daemon says, so that they meet the same links, losses
-//! and queues. Each is one that the threat model names (docs: the mesh, hostile members).
+//! The forged messages travel on the member's own links beside the messages of its daemon, and so share their latency,
+//! losses and queues. The threat model lists each kind (docs: the mesh, hostile members).
 
 use phalanx_core::channel::message::{Item, Kind};
 use phalanx_core::channel::{ChannelName, Data};
@@ -14,34 +14,34 @@ use phalanx_core::time::Instant;
 use phalanx_core::topology::record::{COUNTER_MAX, Content, Edge, Rank, Record, Report, Service};
 use std::sync::Arc;
 
-/// The most names, members or channels that one lie invents.
+/// The maximum number of names, members or channels that one order forges.
 pub(super) const COUNT_MAX: u64 = 10_000;
-/// The invented things in one message: it stays below what a link takes.
+/// The maximum number of forged items in one message. The message stays below the limit of a link.
 const PER_MESSAGE: usize = 50;
 
-/// A way to lie.
+/// A kind of forgery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
-    /// Another member's record, changed.
+    /// The record of another member, changed.
     Forged,
-    /// The neighbour's own record, changed, told to the neighbour.
+    /// The neighbour's own record, changed and sent to that neighbour.
     Yours,
-    /// Another member's record from a future that no counter reaches.
+    /// The record of another member, with a version above the maximum of the counter.
     Jump,
-    /// A report in the neighbour's name that holds another member for dead.
+    /// A report in the neighbour's name that states that another member is down.
     Signed,
-    /// What was true once: the oldest records again, newest first.
+    /// All known records with their previous version, in reverse order.
     Stale,
-    /// Members that do not exist.
+    /// Records of members that do not exist.
     Strangers,
-    /// Announcements of invented origins.
+    /// Announcements of updates from origins that do not exist.
     Names,
-    /// Something new on channels that nobody opened.
+    /// Digests of channels that no node opened.
     Channels,
 }
 
 impl Lie {
-    /// All, with their words.
+    /// All kinds with their words.
     pub(super) const ALL: [(Self, &'static str); 8] = [
         (Self::Forged, "forged"),
         (Self::Yours, "yours"),
@@ -53,24 +53,25 @@ impl Lie {
         (Self::Channels, "channels"),
     ];
 
-    /// Whether what only a record's owner may write is written by the liar, and believed until the owner hears of it.
+    /// Whether the liar writes records that only the owner may write, and that other nodes accept until the owner
+    /// refutes them.
     pub(super) const fn forges(self) -> bool {
         matches!(self, Self::Forged | Self::Yours | Self::Strangers)
     }
 }
 
-/// One lie, to be told to every neighbour.
+/// One forgery, sent to every neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     pub(super) lie: Lie,
-    /// Of whom; another member unless named.
+    /// The member that the forgery is about; if not given, a random member other than the liar and the receiver.
     pub(super) about: Option<NodeId>,
-    /// How many names it invents.
+    /// The number of names to invent.
     pub(super) count: usize,
 }
 
 impl Told {
-    /// The messages, each with its link.
+    /// The forged messages, each with its link.
     pub(super) fn messages(&self, node: &Node, random: &mut Random) -> Vec<(LinkId, Message)> {
         let mut messages = Vec::new();
         for link in node.mesh().links(Instant::ZERO) {
@@ -138,7 +139,7 @@ impl Told {
         }
     }
 
-    /// Whom it lies about: another member than the liar and the one that is told.
+    /// The record of the member that the forgery is about.
     fn victim(&self, node: &Node, neighbour: &NodeId, random: &mut Random) -> Option<Arc<Record>> {
         let topology = node.mesh().topology();
         if let Some(about) = &self.about {
@@ -172,7 +173,7 @@ impl Told {
         })))
     }
 
-    /// Messages of invented names, so many in each.
+    /// Messages of invented names, with at most `PER_MESSAGE` names each.
     fn invented(
         &self,
         random: &mut Random,
@@ -188,7 +189,7 @@ impl Told {
     }
 }
 
-/// A changed record in a message of its own, if there is one to change.
+/// A message with the changed record; empty if the record is unknown.
 fn lies(of: Option<Arc<Record>>, change: impl FnOnce(&mut Rank)) -> Vec<Message> {
     of.map(|of| records(vec![changed(&of, change)]))
         .into_iter()
@@ -202,7 +203,7 @@ fn records(records: Vec<Arc<Record>>) -> Message {
     }))
 }
 
-/// A record with another rank, that serves what its owner does not.
+/// A record with a changed rank, and with a service that its owner does not provide.
 fn changed(record: &Record, change: impl FnOnce(&mut Rank)) -> Arc<Record> {
     let (mut rank, mut content) = (record.rank(), record.content().clone());
     change(&mut rank);

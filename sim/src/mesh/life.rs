@@ -1,4 +1,4 @@
-//! What a life of a node begins with, the same on every engine.
+//! The start of a node: its configuration and randomness, the same on every engine.
 
 use super::host_words;
 use super::publishing::Published;
@@ -9,26 +9,26 @@ use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
 
-/// The mesh that every scenario is about.
+/// The name of the mesh in every scenario.
 pub const MESH: &str = "sim";
 
 /// One start of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct Life<'a> {
-    /// What runs.
+    /// The scenario.
     pub scenario: &'a Scenario,
-    /// On which host.
+    /// The host of the node.
     pub host: usize,
-    /// Which start it is, as the disk says.
+    /// The epoch of this start, as stored on the host's disk.
     pub epoch: u64,
-    /// The calendar.
+    /// The calendar time at the start.
     pub wall: Wall,
-    /// What is broken on purpose.
+    /// The planted bugs and disabled mechanisms.
     pub sabotage: Sabotage,
 }
 
 impl Life<'_> {
-    /// What the node is started with; its instance is the first draw of this life's randomness.
+    /// The node's configuration. The instance is the first draw of this lifetime's randomness.
     pub fn config(&self, random: &mut Random) -> Config {
         let instance = u32::try_from(random.next_u64() >> 32).unwrap_or(1).max(1);
         let Self { scenario, host, .. } = *self;
@@ -51,13 +51,13 @@ impl Life<'_> {
     }
 }
 
-/// The randomness of one life of a host: a draw in one shifts no other's.
+/// The randomness of one lifetime of a host. A draw in one lifetime does not shift the draws of another.
 #[must_use]
 pub fn randomness(seeds: &Random, host: usize, life: u64) -> Random {
     seeds.nth_child("host", host as u64).nth_child("life", life)
 }
 
-/// Other content for a running node, which keeps its address and its time of joining by itself.
+/// New content for a running node. The node itself keeps its address and its time of joining.
 #[must_use]
 pub fn announced(scenario: &Scenario, host: usize, published: Published) -> Content {
     Content {

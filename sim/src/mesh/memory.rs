@@ -1,4 +1,4 @@
-//! The memory of all mesh daemons of one run.
+//! The simulator's knowledge of all mesh daemons of one run.
 
 use super::applications::Applications;
 use super::host_words::channels;
@@ -15,30 +15,30 @@ use phalanx_core::topology::record::Record;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The mesh, for one run.
+/// The simulator's knowledge of the mesh in one run.
 #[derive(Debug)]
 pub struct Mesh {
     pub(super) sabotage: Sabotage,
     pub(super) lives: Lives,
     pub(super) ledger: Ledger,
-    /// The records in the message that is stepped.
+    /// The records in the message of the present step.
     pub(super) received: Vec<Received>,
     pub(super) shared: Shared,
-    /// Of all hosts, in their order.
+    /// The ids of all hosts, by host index.
     pub(super) ids: Arc<[NodeId]>,
 }
 
-/// A record in a message, and its effect on the view that received it.
+/// A record in a message, and its effect on the view of the receiver.
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) id: NodeId,
-    /// The record in the view before the step, and after it.
+    /// The record in the view before the step. `held` is the record after the step.
     pub(super) before: Option<Arc<Record>>,
     pub(super) held: Option<Arc<Record>>,
 }
 
 impl Mesh {
-    /// A host's process starts, and opens its channels.
+    /// Records that a host's process starts and opens its channels.
     pub(super) fn begins(&mut self, scenario: &Scenario, host: usize) {
         self.shared.starts(host);
         self.ledger.starts(host);
@@ -48,10 +48,10 @@ impl Mesh {
     }
 }
 
-/// The mesh for one run.
+/// Creates the knowledge of one run, without observations.
 ///
 /// # Errors
-/// The word that names nothing.
+/// The first unknown word.
 pub fn new(scenario: &Scenario, words: &[String]) -> Result<Mesh, String> {
     let mut lives = Lives::new(WALL_ZERO);
     for (index, host) in scenario.hosts.iter().enumerate() {
@@ -70,13 +70,13 @@ pub fn new(scenario: &Scenario, words: &[String]) -> Result<Mesh, String> {
 /// Facts that several invariants need.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    /// Every record that an owner published, by digest, and when.
+    /// Every record that an owner published, by digest, with the time of its publication in nanoseconds.
     pub(super) published: HashMap<u64, (Arc<Record>, u64)>,
-    /// The newest that each owner published.
+    /// The newest record of each owner.
     pub(super) newest: HashMap<NodeId, Arc<Record>>,
-    /// The record that each host's node last said of itself.
+    /// The latest own record of each host's node.
     pub(super) own: Vec<Option<Arc<Record>>>,
-    /// When each host started; none: at its next step.
+    /// The start time of each host's process in nanoseconds; none until its first step.
     pub(super) started: Vec<Option<u64>>,
 }
 
@@ -89,22 +89,22 @@ impl Shared {
         }
     }
 
-    /// A host's process is about to start.
+    /// Records that a host's process is about to start.
     pub(super) fn starts(&mut self, host: usize) {
         self.started[host] = None;
     }
 
-    /// When a host's process started.
+    /// The start time of a host's process, in nanoseconds.
     pub(super) fn started(&self, host: usize) -> u64 {
         self.started[host].unwrap_or_default()
     }
 
-    /// Remembers what the node says of itself.
+    /// Records the node's own record.
     pub(super) fn note(&mut self, seen: &Seen<'_>, node: &Node) {
         self.started[seen.host].get_or_insert(seen.now);
         let own = node.mesh().record();
         let known = &mut self.own[seen.host];
-        // Told by the place alone: records are not looked into at every step.
+        // The comparison is by pointer only, so that steps without a new record stay cheap.
         if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, own)) {
             return;
         }

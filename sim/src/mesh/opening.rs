@@ -4,21 +4,21 @@ use crate::scenario::{suggestion, text};
 use core::time::Duration;
 use phalanx_core::channel::{INTERVAL_MAX, INTERVAL_MIN, Kind};
 
-/// How a channel is opened.
+/// The parameters of opening a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
-    /// What its broadcasts are.
+    /// The kind of the channel.
     pub kind: Kind,
-    /// Time between two comparisons with neighbours; none: the usual.
+    /// The time between two comparisons with neighbours; none for the default.
     pub interval: Option<Duration>,
-    /// The most messages handed over and not consumed; none: the usual.
+    /// The maximum number of delivered messages that the application has not consumed; none for the default.
     pub room: Option<u32>,
-    /// How long the application takes for each message sent to it.
+    /// The time that the application takes to consume each message sent to it.
     pub takes: Duration,
 }
 
 impl Opening {
-    /// The usual way to open a channel of a kind.
+    /// The default parameters for a channel of this kind.
     #[must_use]
     pub const fn of(kind: Kind) -> Self {
         Self {
@@ -29,10 +29,10 @@ impl Opening {
         }
     }
 
-    /// The kind of this word.
+    /// The kind with this word.
     ///
     /// # Errors
-    /// That there is none.
+    /// The word does not name a kind.
     pub(super) fn kind_named(word: &str) -> Result<Kind, String> {
         const KINDS: [Kind; 3] = [Kind::Messages, Kind::Map, Kind::Custom];
         let found = KINDS.into_iter().find(|kind| kind.word() == word);
@@ -42,10 +42,10 @@ impl Opening {
         })
     }
 
-    /// What a text such as `map every 2s` says.
+    /// Parses a text such as `map every 2s`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The text is malformed, names an unknown kind, or has an interval outside the bounds.
     pub(super) fn read(words: &str) -> Result<Self, String> {
         let (kind, interval) = match words.split_once(" every ") {
             Some((kind, interval)) => (kind, Some(text::duration(interval)?)),

@@ -19,10 +19,10 @@ use phalanx_core::time::Instant;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// The stream of a life's randomness from which its applications draw.
+/// The name of the random stream for the applications of one lifetime.
 pub const APPLICATIONS: &str = "applications";
 
-/// The mesh, by its words.
+/// The system in which every host runs a mesh daemon.
 pub static MESH: Definition = Definition {
     name: PROGRAM,
     command: "phalanx sim",
@@ -123,7 +123,7 @@ impl Program for Mesh {
         self.ledger.figure(scene, word, who, window)
     }
 
-    /// The one metric that counts events is that of members reported down although they run.
+    /// Counts false deaths: reports that a running member is down. The mesh has no other metric that counts events.
     fn counts(&self, scene: &Scene<'_>, _: &str, event: &dyn ReportedEvent) -> bool {
         let Some(Event::Mesh(gossip::Event::PeerDown { id })) = event.of() else {
             return false;

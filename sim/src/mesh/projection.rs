@@ -1,9 +1,9 @@
-//! The final state of a run in a form that two engines can be compared by.
+//! The final state of a run, in a normalised form that is comparable between engines.
 //!
-//! Normalisation, the whole of it:
-//! - a life is the number of the start of its host that published it (from 1), instead of epoch and instance;
-//! - a counter (incarnation, version) is `current` if it is the one the owner itself holds, else `stale`;
-//!   the last life of a host that no longer runs is compared with what the first observer holds;
+//! All normalisation rules:
+//! - a life is the number of the host's start that published the record (from 1), instead of epoch and instance;
+//! - a counter (incarnation, version) is `current` if the owner's own record has it, else `stale`;
+//!   a record of a host that does not run at the end is compared with the record in the first observer's view;
 //! - an address is the name of the host that listens there, or `elsewhere`;
 //! - the time of joining is in whole seconds since the start of the run.
 
@@ -17,64 +17,64 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a run's final state is.
+/// The final state of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Projection {
-    /// What each running node holds, by host name.
+    /// The view of each running node, by host name.
     pub nodes: BTreeMap<String, View>,
 }
 
-/// What one node holds.
+/// The view of one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct View {
     /// The members, by id.
     pub members: BTreeMap<String, Member>,
     /// The provider index: `name/version` to ids.
     pub providers: BTreeMap<String, Vec<String>>,
-    /// The channels that it knows.
+    /// The channels that the node knows.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub channels: BTreeMap<String, Channel>,
 }
 
-/// What a node holds of one channel.
+/// The state of one channel on a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Channel {
     /// `messages`, `map` or `custom`.
     pub kind: &'static str,
     /// Whether an application has it open.
     pub open: bool,
-    /// The retained messages: who broadcast them, in which life, the number of the broadcast, the bytes.
+    /// The retained messages: the origin, the origin's lifetime, the number of the broadcast, and the length in bytes.
     pub messages: Vec<(String, u32, u64, usize)>,
-    /// The values.
+    /// The values, by key.
     pub values: BTreeMap<String, String>,
 }
 
-/// One member.
+/// One member in a view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Member {
-    /// Which start of its host published the record; 0 if none did.
+    /// The number of the host's start that published the record; 0 if the start is unknown.
     pub life: u32,
     /// Whether the record is the owner's newest.
     pub current: bool,
-    /// Whether it leaves.
+    /// Whether the member is leaving the mesh.
     pub leaving: bool,
     /// `alive`, `suspect`, `down` or `left`.
     pub status: &'static str,
-    /// As published.
+    /// The published nickname.
     pub nickname: String,
-    /// As published.
+    /// The published class.
     pub kind: String,
     /// The host that listens at the published address.
     pub address: Option<String>,
-    /// In seconds since the start of the run.
+    /// The time of joining, in seconds since the start of the run.
     pub joined: i64,
-    /// `name/version`.
+    /// The published services: `name/version`.
     pub services: Vec<String>,
-    /// As published.
+    /// The published metadata.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// What an engine notes so that its ids and epochs can be normalised.
+/// The starts and addresses of a run, from which ids and epochs are normalised.
 #[derive(Clone, Debug, Default)]
 pub struct Lives {
     of: BTreeMap<NodeId, Vec<(u64, u32)>>,
@@ -83,7 +83,7 @@ pub struct Lives {
 }
 
 impl Lives {
-    /// Nothing noted; `zero` is the calendar time at the start of the run, in seconds.
+    /// No starts and addresses; `zero` is the calendar time at the start of the run, in seconds.
     #[must_use]
     pub const fn new(zero: u64) -> Self {
         Self {
@@ -93,7 +93,7 @@ impl Lives {
         }
     }
 
-    /// A node starts under this id with this epoch and instance.
+    /// Records that a node starts under this id with this epoch and instance.
     pub fn start(&mut self, id: &NodeId, epoch: u64, instance: u32) {
         self.of
             .entry(id.clone())
@@ -101,7 +101,7 @@ impl Lives {
             .push((epoch, instance));
     }
 
-    /// A host listens at this address.
+    /// Records that a host listens at this address.
     pub fn listens(&mut self, host: &str, address: SocketAddr) {
         self.addresses.insert(address, host.to_owned());
     }
@@ -118,7 +118,7 @@ impl Lives {
 }
 
 impl Projection {
-    /// The state of a world.
+    /// The final state of a world.
     #[must_use]
     pub fn of(scene: &Scene<'_>, lives: &Lives) -> Self {
         let mut newest: BTreeMap<NodeId, Arc<Record>> = BTreeMap::new();
@@ -158,7 +158,7 @@ impl Projection {
     }
 }
 
-/// A value for people.
+/// A value as readable text.
 pub(super) fn text_of(value: &[u8]) -> String {
     String::from_utf8_lossy(value).into_owned()
 }
@@ -168,7 +168,7 @@ fn channels(node: &Node, lives: &Lives) -> BTreeMap<String, Channel> {
     let known = channels.known().map(|(name, kind, open)| {
         let messages = channels.messages(name).map(|update| {
             let id = &update.id;
-            // A channel's epoch is that of the node with its instance behind it.
+            // The epoch of a channel has the node's epoch in its upper 32 bits and the instance in its lower 32 bits.
             let (epoch, instance) = (id.epoch >> 32, id.epoch as u32);
             let life = lives.life_of(&id.origin, epoch, instance);
             (

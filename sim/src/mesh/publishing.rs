@@ -1,7 +1,7 @@
-//! What mesh nodes publish in the course of a plan.
+//! The publications of mesh nodes in the course of a plan.
 //!
-//! A publication replaces all services and all metadata of a node. The planning therefore remembers what each host
-//! publishes, so that a step may change a part of it.
+//! A publication replaces all services and all metadata of a node. The planning therefore remembers each host's latest
+//! publication, so that a step may change a part of it.
 
 use super::host_words;
 use super::step_words::{ANNOUNCE, FLAP, UPDATES, UPGRADE};
@@ -12,7 +12,7 @@ use phalanx_core::topology::record::Service;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All that a node publishes by the scenario's order.
+/// The services and metadata that a node publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
     /// All services.
@@ -22,7 +22,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// What a host publishes at its start.
+    /// The publication of a host at its start.
     fn of(host: &Host) -> Self {
         Self {
             services: host_words::services(host),
@@ -30,10 +30,10 @@ impl Published {
         }
     }
 
-    /// Reads the arguments of an order.
+    /// Parses the arguments of an order.
     ///
     /// # Errors
-    /// The arguments are not those of a publication.
+    /// The arguments do not describe a publication.
     pub fn read(with: &Value) -> Result<Self, String> {
         let (services, metadata) = (&with["services"], &with["metadata"]);
         let lacks = |key: &str| format!("`{ANNOUNCE}` lacks `{key}`");
@@ -49,7 +49,7 @@ impl Published {
         })
     }
 
-    /// The order that has a program's process publish this.
+    /// The order that makes a process of the program publish this.
     fn action(&self, program: &'static str) -> OwnAction {
         let services = self.services.iter();
         let services = services.map(|service| format!("{}/{}", service.name, service.version));
@@ -67,15 +67,15 @@ impl Published {
 #[derive(Debug)]
 struct Publishing {
     program: &'static str,
-    /// Of each host, the publication that its process makes at its start by itself.
+    /// For each host, the publication that its process makes at its start without an order.
     spec: Vec<Published>,
-    /// Of each host, the publication at a start from here on.
+    /// For each host, the publication at its next start.
     base: Vec<Published>,
-    /// Of each host, the latest publication.
+    /// For each host, the latest publication.
     latest: Vec<Published>,
 }
 
-/// The planning of the steps [`STEPS`](super::STEPS), for the processes of a program.
+/// The planning of the steps [`STEPS`](super::STEPS) for the processes of a program.
 #[must_use]
 pub fn publishing(program: &'static str, hosts: &[Host]) -> Box<dyn Planning> {
     let spec: Vec<Published> = hosts.iter().map(Published::of).collect();
@@ -88,7 +88,7 @@ pub fn publishing(program: &'static str, hosts: &[Host]) -> Box<dyn Planning> {
 }
 
 impl Publishing {
-    /// The order to publish what is the latest at a host.
+    /// The order to publish the latest publication of a host.
     fn publish(&self, host: usize) -> Task {
         let action = self.latest[host].action(self.program);
         Task::Order { host, action }
@@ -105,7 +105,7 @@ impl Publishing {
         vec![self.publish(host)]
     }
 
-    /// Registers or withdraws services; publishes what the host's node serves if it runs.
+    /// Registers or withdraws services, and publishes the change if the host's node runs.
     fn flap(
         &mut self,
         host: usize,
@@ -188,7 +188,7 @@ impl Planning for Publishing {
         vec![self.publish(host)]
     }
 
-    /// A node serves something more, or nothing any more.
+    /// Makes a node add or withdraw one service of the name `chaos`.
     fn strike(&mut self, strike: Strike<'_>, random: &mut Random) -> Option<Struck> {
         let host = *strike.free.first()?;
         let services = &mut self.latest[host].services;
@@ -213,7 +213,7 @@ fn services_of(arguments: &Arguments) -> Option<BTreeSet<Service>> {
     ))
 }
 
-/// The times of something that happens every so often for so long, with their numbers.
+/// The times of an event that repeats every `every` for `length`, each with its number.
 fn times(every: Duration, length: Duration) -> impl Iterator<Item = (u64, Duration)> {
     let count = u32::try_from(length.as_nanos() / every.as_nanos().max(1)).unwrap_or(u32::MAX);
     (0..count).map(move |number| (u64::from(number), every * number))

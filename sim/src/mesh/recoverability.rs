@@ -1,31 +1,33 @@
-//! Whether a mesh can come through what a plan does to it at all.
+//! Decides whether a mesh can recover from a plan.
 //!
-//! Search and shrinking change scenarios at random. What they come to may be more than any mesh could mend: cut in two
-//! for good, all of its seeds dead while others start anew, apart until each side forgot the other. That such a run
-//! does not recover says nothing. What is followed here: who runs, who can reach whom, and who knows of whom; nodes that
-//! can find each other are taken to do so at once. What waits for an event is not followed: then there is hope.
+//! Search and shrinking change scenarios at random. The result may be a plan that no mesh can recover from: a permanent
+//! partition, restarts while all seed nodes are down, or a separation that lasts until each side has forgotten the
+//! other. A run of such a plan that does not recover is not a failure. The analysis follows the running hosts, their
+//! reachability and the hosts that each of them knows. Hosts that can find each other are assumed to do so at once.
+//! Plans with triggers are not analysed and count as recoverable.
 
 use super::host_words;
 use crate::scenario::Scenario;
 use crate::scenario::plan::{Order, Plan};
 use core::time::Duration;
 
-/// In larger meshes nobody looks: it costs the square of the nodes for each order.
+/// The maximum number of hosts to analyse: the cost of each order grows with the square of the hosts. Larger meshes
+/// count as recoverable.
 const HOSTS_MAX: usize = 200;
-/// Who meets for a shorter time may not have met.
+/// The minimum time for new hosts to meet. Hosts that can reach each other for a shorter time may not have met.
 const MEETING: Duration = Duration::from_secs(1);
 
-/// Why no mesh could be well at `at`.
+/// Whether a mesh can be healthy at `at`.
 ///
 /// # Errors
-/// What stands against it.
+/// The reason why no mesh can recover.
 pub(super) fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
     if scenario.hosts.len() > HOSTS_MAX || !plan.triggers.is_empty() {
         return Ok(());
     }
     let mut world = World::new(scenario, plan);
     for planned in &plan.orders {
-        // What is done at the very end has no time to show.
+        // Orders at `at` or later have no time to take effect.
         if planned.at >= at {
             break;
         }
@@ -45,19 +47,20 @@ struct World<'a> {
     scenario: &'a Scenario,
     plan: &'a Plan,
     now: Duration,
-    /// Of each host, how long its node remembers members that are down.
+    /// For each host, how long its node remembers members that are down.
     remembers: Vec<Duration>,
-    /// Of each host, whether others can dial it.
+    /// For each host, whether other hosts can dial it.
     dialable: Vec<bool>,
-    /// Which start of each host runs, if one does.
+    /// The number of the start that runs on each host, if any.
     runs: Vec<Option<u32>>,
     starts: Vec<u32>,
-    /// Until when each stands still.
+    /// The time at which the pause of each host ends.
     still: Vec<Duration>,
     cuts: Vec<usize>,
-    /// When the running process of one was last in touch with another, and with which start of it.
+    /// When the running process of the first host was last in touch with the second, and with which start of the
+    /// second.
     met: Vec<Vec<Option<(Duration, u32)>>>,
-    /// Two processes that were apart for longer than they remember each other.
+    /// Pairs of processes (host and start) that were apart for longer than the first remembers the second.
     apart: Vec<(usize, u32, usize, u32)>,
 }
 
@@ -85,10 +88,10 @@ impl<'a> World<'a> {
         0..self.runs.len()
     }
 
-    /// Lets time pass in which nothing is ordered.
+    /// Advances the time, during which the plan has no orders.
     fn advance(&mut self, to: Duration) {
         loop {
-            // A process that goes on is an event of its own.
+            // The end of a pause is an event of its own.
             let woken = self
                 .still
                 .iter()
@@ -105,7 +108,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Nothing changes until `until`: who can find each other meets.
+    /// Advances the time to `until` without a change of the world. Hosts of one group meet.
     fn meet(&mut self, until: Duration) {
         let groups = self.groups(until - self.now >= MEETING);
         for one in self.hosts() {
@@ -129,7 +132,7 @@ impl<'a> World<'a> {
         self.remembers[host]
     }
 
-    /// Whether two running hosts could have a link.
+    /// Whether two running hosts can have a link.
     fn is_open(&self, one: usize, other: usize) -> bool {
         let awake = |host: usize| self.runs[host].is_some() && self.still[host] <= self.now;
         let blocked = |cut: &usize| {
@@ -143,7 +146,8 @@ impl<'a> World<'a> {
         self.met[one][other].is_some_and(|(last, _)| self.now - last < self.remembers(one))
     }
 
-    /// The group of each host: those that are in touch, over others too, after new ones met if they may.
+    /// The group of each host: hosts in one group are in touch, directly or through others. With `strangers`, hosts
+    /// also meet through seed addresses.
     fn groups(&self, strangers: bool) -> Vec<usize> {
         let mut groups: Vec<usize> = self.hosts().collect();
         loop {
@@ -169,7 +173,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Whether one has heard of the other, by people or by its group, and can dial it; or the reverse.
+    /// Whether one of two hosts knows the other, from its seed addresses or through its group, and can dial it.
     fn find_each_other(&self, groups: &[usize], one: usize, other: usize, strangers: bool) -> bool {
         let dials = |from: usize, to: usize| {
             let mut group = self.hosts().filter(|host| groups[*host] == groups[from]);
@@ -190,7 +194,7 @@ impl<'a> World<'a> {
             Order::Stop { host, .. } => self.runs[*host] = None,
             Order::Leave(host) => {
                 self.runs[*host] = None;
-                // Nobody looks for who said goodbye.
+                // Nodes do not dial a member that left.
                 for met in &mut self.met {
                     met[*host] = None;
                 }

@@ -1,4 +1,4 @@
-//! Mesh nodes of a run that is replayed.
+//! The state of mesh nodes in a replayed run.
 
 use crate::diff::Facts;
 use crate::model::Replay;
@@ -8,31 +8,31 @@ use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
 use std::collections::BTreeMap;
 
-/// One node at one instant.
+/// The state of one node at one instant.
 #[derive(Clone, Debug)]
 pub struct NodeState {
     /// The host's name.
     pub name: String,
-    /// When, since the start of the run.
+    /// The time since the start of the run.
     pub at: Duration,
-    /// Its view; none if it does not run.
+    /// The view of the node; none if the node does not run.
     pub view: Option<NodeView>,
 }
 
 /// The state of a running node.
 #[derive(Clone, Debug)]
 pub struct NodeView {
-    /// Where it is in its life.
+    /// The phase of the node.
     pub phase: Phase,
     /// The hash of its view.
     pub hash: u64,
-    /// Everyone it knows.
+    /// The members that the node knows.
     pub members: Vec<MemberView>,
-    /// Its links.
+    /// The links of the node.
     pub links: Vec<LinkView>,
 }
 
-/// The mesh node of a host, where a replay stands.
+/// The state of a host's mesh node at the present time of a replay.
 #[must_use]
 pub fn node_state(replay: &Replay<'_>, host: usize) -> NodeState {
     let node = replay.view::<Node>(host);

@@ -1,4 +1,4 @@
-//! The steps and faults of the mesh in scenario files: what nodes publish, and with which version they start again.
+//! The steps and faults of the mesh in scenario files: publications, and restarts with another version.
 
 use super::host_words::read_service;
 use crate::scenario::{
@@ -6,18 +6,18 @@ use crate::scenario::{
     text,
 };
 
-/// The word of a publication.
+/// The word of the step that publishes services or metadata.
 pub(super) const ANNOUNCE: &str = "announce";
-/// The word of steady publishing.
+/// The word of the step that publishes updates at a steady rate.
 pub(super) const UPDATES: &str = "updates";
-/// The word of services that come and go.
+/// The word of the step that registers and withdraws services in turn.
 pub(super) const FLAP: &str = "flap";
-/// The word of another version of the software.
+/// The word of the step that restarts nodes with another version of the software.
 pub(super) const UPGRADE: &str = "upgrade";
 
 const EVERYWHERE: &[Engine] = &[Engine::Model, Engine::Wire, Engine::Madsim];
 
-/// The steps.
+/// The steps of the mesh.
 pub static STEPS: [StepWord; 4] = [
     step(
         UPGRADE,
@@ -30,7 +30,7 @@ pub static STEPS: [StepWord; 4] = [
         &ANNOUNCE_FORM,
     ),
     StepWord {
-        // It is one thing to read, and each of its publications is alike.
+        // Shrinking keeps the step whole, because all its publications are alike.
         steady: true,
         ..step(UPDATES, "Nodes publish updates steadily.", &UPDATES_FORM)
     },
@@ -41,7 +41,7 @@ pub static STEPS: [StepWord; 4] = [
     ),
 ];
 
-/// The faults of chaos.
+/// The faults that chaos may inject.
 pub(super) static FAULTS: [FaultWord; 1] = [FaultWord {
     word: ANNOUNCE,
     engines: EVERYWHERE,

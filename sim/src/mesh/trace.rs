@@ -1,7 +1,7 @@
-//! What happens to the mesh's machines where a driver runs them: a running hash, and if wanted a trace as a file.
+//! Traces a run on engines that run machines through their driver: a running hash, and on request a trace file.
 //!
-//! A driver shows inputs before the machine takes them, so there are no digests; the causes of messages are known where
-//! the engine tells who sent them in which step.
+//! A driver shows inputs before the machine takes them, so the trace has no digests. The cause of a message is known if
+//! the engine states which step of which host sent it.
 
 use super::event::Event;
 use super::view::node_input_info;
@@ -28,29 +28,29 @@ pub struct Trace {
     scenario: Scenario,
     plan: Plan,
     bands: Bands,
-    /// What happened so far: inputs and orders.
+    /// The number of inputs and orders so far.
     events: u64,
     inputs: u64,
     hash: u64,
     hosts: Vec<Host>,
     sink: Option<BufWriter<File>>,
-    /// The latest step: what it reports comes after it.
+    /// The latest step. Its reports arrive after it.
     latest: Option<Step>,
     failed: Option<io::Error>,
 }
 
-/// What is known of a host's present life.
+/// The state of a host's present lifetime.
 #[derive(Debug, Default)]
 struct Host {
     links: BTreeMap<LinkId, Link>,
-    /// Its latest step.
+    /// The latest step of the host.
     step: u64,
 }
 
 #[derive(Debug, Default)]
 struct Link {
     peer: Option<usize>,
-    /// The steps that sent what is still to be taken.
+    /// The steps that sent the messages still to be received.
     sent: VecDeque<u64>,
 }
 
@@ -67,10 +67,10 @@ struct Step {
 }
 
 impl Trace {
-    /// Nothing yet; with a path, also as a file.
+    /// An empty trace; with a path, the trace is also written to a file.
     ///
     /// # Errors
-    /// When the file cannot be made.
+    /// The file cannot be created.
     pub fn new(
         scenario: &Scenario,
         plan: &Plan,
@@ -99,7 +99,7 @@ impl Trace {
         Ok(trace)
     }
 
-    /// A node is about to take an input.
+    /// Records an input that a node is about to take.
     pub fn input(&mut self, at: Duration, host: usize, input: &node::Input) {
         let bytes = if let node::Input::Receive { message, .. } = input {
             message.encoded_len()
@@ -109,7 +109,7 @@ impl Trace {
         self.taken(at, host, node_input_info(input, bytes), Some(input));
     }
 
-    /// The applications on a host are about to be given an order.
+    /// Records that the applications on a host are about to receive an order.
     pub fn ordered(&mut self, at: Duration, host: usize) {
         self.taken(at, host, InputInfo::of("order"), None);
     }
@@ -140,7 +140,7 @@ impl Trace {
         });
     }
 
-    /// A host reported something, in its latest step.
+    /// Records an event that a host reports in its latest step.
     pub fn report(&mut self, host: usize, event: &Event) {
         if let Some(step) = self.latest.as_mut().filter(|step| step.host == host) {
             let (word, about) = event.described();
@@ -148,13 +148,13 @@ impl Trace {
         }
     }
 
-    /// The latest step of a host: the one that sends what it sends now.
+    /// The latest step of a host, which is the cause of the messages that the host is sending.
     #[must_use]
     pub fn step_of(&self, host: usize) -> u64 {
         self.hosts[host].step
     }
 
-    /// A message that this step sent waits to be taken.
+    /// Records that a message of this step waits on a link to be received.
     pub fn arrives(&mut self, host: usize, link: LinkId, sent: u64) {
         if self.sink.is_some() {
             let link = self.hosts[host].links.entry(link).or_default();
@@ -162,7 +162,7 @@ impl Trace {
         }
     }
 
-    /// An order of the plan is done.
+    /// Records that an order of the plan was performed.
     pub fn order(&mut self, at: Duration, planned: &Planned) {
         self.flush();
         self.events += 1;
@@ -202,22 +202,22 @@ impl Trace {
         write(&mut self.sink, &mut self.failed, &line);
     }
 
-    /// The inputs of all machines so far.
+    /// The number of inputs of all machines so far.
     #[must_use]
     pub const fn inputs(&self) -> u64 {
         self.inputs
     }
 
-    /// One number for all inputs.
+    /// The hash of all inputs so far.
     #[must_use]
     pub const fn hash(&self) -> u64 {
         self.hash
     }
 
-    /// Ends the file.
+    /// Finishes the trace file.
     ///
     /// # Errors
-    /// Why it did not take everything.
+    /// A write to the file failed.
     pub fn finish(&mut self) -> Result<(), String> {
         self.flush();
         let flushed = self.sink.as_mut().map_or(Ok(()), Write::flush);
@@ -229,7 +229,7 @@ impl Trace {
 }
 
 impl Host {
-    /// Who sent an input, and in which step.
+    /// Returns the sender of an input and the step that sent it. Follows the links of the host.
     fn takes(&mut self, input: &node::Input, scenario: &Scenario) -> (Option<usize>, u64) {
         let place = |id: &NodeId| scenario.hosts.iter().position(|host| host.id == *id);
         let input = match input {
@@ -243,7 +243,7 @@ impl Host {
             }
         };
         match input {
-            // Another life has other links.
+            // A new lifetime starts without links.
             Input::Start => *self = Self::default(),
             Input::Accepted { link, peer } | Input::Dialed { link, peer, .. } => {
                 self.links.entry(*link).or_default().peer = place(peer);

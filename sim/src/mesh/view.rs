@@ -1,4 +1,4 @@
-//! Nodes, messages and events of the mesh, as the simulator looks at them.
+//! The views of mesh nodes, and the words of messages, inputs and events in traces.
 
 use super::event::{self, Event, mesh_word, word};
 use super::projection::text_of;
@@ -84,7 +84,7 @@ impl ReportedEvent for Event {
     }
 }
 
-/// An input of a node as traces show it; `bytes` is the size of its message.
+/// The description of a node's input in traces; `bytes` is the size of its message.
 pub(super) fn node_input_info(input: &node::Input, bytes: usize) -> InputInfo {
     match input {
         node::Input::Mesh(input) => gossip_input_info(input),
@@ -99,7 +99,7 @@ pub(super) fn node_input_info(input: &node::Input, bytes: usize) -> InputInfo {
     }
 }
 
-/// An input of the gossip machine as traces show it.
+/// The description of a gossip machine's input in traces.
 fn gossip_input_info(input: &gossip::Input) -> InputInfo {
     match input {
         gossip::Input::Start => InputInfo::of("start"),
@@ -122,7 +122,7 @@ fn gossip_input_info(input: &gossip::Input) -> InputInfo {
     }
 }
 
-/// The channels that a node knows.
+/// The state of the channels that a node knows, by name.
 fn channels(node: &Node) -> serde_json::Map<String, Value> {
     let channels = node.channels();
     let known = channels.known().map(|(name, kind, open)| {

@@ -13,19 +13,19 @@ use phalanx_core::gossip::{Sabotage, Switch};
 /// The name of the mesh daemon as a program.
 pub const PROGRAM: &str = "mesh";
 
-/// The mesh daemon of a host, as it reports events.
+/// The mesh daemon of a host, as the reporter of events.
 #[must_use]
 pub const fn daemon_of(host: usize) -> Reporter {
     let program = PROGRAM;
     Reporter { host, program }
 }
-/// The metric of a node's memory, in bytes.
+/// The word for the metric of a node's memory, in bytes.
 pub(super) const MEMORY: &str = "memory";
 
 /// The set of switches with these words.
 ///
 /// # Errors
-/// The word that names none, with the nearest that does.
+/// The first unknown word, with the nearest known one.
 pub fn sabotage(words: &[String]) -> Result<Sabotage, String> {
     let mut sabotage = Sabotage::NONE;
     for word in words {
@@ -73,10 +73,10 @@ pub fn words() -> Words {
         counters: vec!["false-deaths"],
         gauges: vec![MEMORY],
         commands: workload::COMMANDS.to_vec(),
-        // Real daemons cannot be made to send forged records.
+        // A real daemon cannot send forged records.
         simulated_commands: vec![LIE],
         check: Some(workload::check),
-        // The transport checks certificates; the simulated daemon has none that could expire.
+        // The transport checks certificates. The simulated daemon has no certificate that could expire.
         certificates: false,
         sabotage: Switch::ALL.iter().map(|(_, word)| *word).collect(),
     }

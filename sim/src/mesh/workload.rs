@@ -1,7 +1,7 @@
-//! What scenario files may have applications do with channels, in words.
+//! The commands and conditions of scenario files for channels and applications.
 //!
-//! A command is read twice by the same code: when the file is read, so that a mistake names its line, and when it is
-//! carried out.
+//! The same code reads a command twice: when the file is read, so that an error names its line, and when the command is
+//! performed.
 
 use super::liar::{COUNT_MAX, Lie, Told};
 use super::opening::Opening;
@@ -14,87 +14,88 @@ use phalanx_core::identity::NodeId;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// The words.
+/// The words of the commands.
 pub(super) const COMMANDS: [&str; 8] = [
     "open", "close", "publish", "send", "put", "delete", "cas", LIE,
 ];
-/// The word of a daemon that lies.
+/// The word of the command that sends forged messages.
 pub(crate) const LIE: &str = "lie";
-/// The conditions on channels.
+/// The words of the conditions on channels.
 pub(super) const CONDITIONS: [&str; 3] = ["channel-agrees", "all-heard", "value"];
 
-/// The least bytes of a payload: it carries the number by which it is told from others.
+/// The minimum length of a payload, in bytes: the payload carries the number that identifies it.
 pub(super) const BYTES_MIN: usize = 8;
-/// The most bytes that a file may ask for; more than a node takes.
+/// The maximum length of a payload that a file may request, in bytes. It exceeds the limit of a node.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// The bytes of a payload unless the file says otherwise.
+/// The default length of a payload, in bytes.
 const BYTES: usize = 64;
 
-/// Something an application does with a channel.
+/// An order to the applications or to the daemon of a host.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
-    /// Opens it.
+    /// Opens a channel.
     Open(ChannelName, Opening),
-    /// Closes it.
+    /// Closes a channel.
     Close(ChannelName),
-    /// Broadcasts so many bytes.
+    /// Broadcasts a message with this length in bytes.
     Publish(ChannelName, usize),
-    /// Sends to members.
+    /// Sends a message to one or more members.
     Send {
-        /// On which channel.
+        /// The channel.
         channel: ChannelName,
-        /// To whom.
+        /// The receivers.
         to: Target,
-        /// So many bytes.
+        /// The length of the payload, in bytes.
         bytes: usize,
-        /// Once, without an answer.
+        /// The message is sent at most once and is not answered.
         datagram: bool,
     },
-    /// Writes a map.
+    /// Writes or deletes a key of a map.
     Write {
-        /// Which.
+        /// The channel of the map.
         channel: ChannelName,
-        /// The key, and among how many of its beginning the writes are spread.
+        /// The key. With a number, each write appends a random number below it to the key.
         key: (String, Option<u64>),
-        /// What must stand there: nothing, or this value; without it: whatever.
+        /// The value that the key must have for the write to succeed, or no value; without it, the write is
+        /// unconditional.
         expects: Option<Option<Arc<[u8]>>>,
-        /// What is written.
+        /// The new value.
         value: Written,
     },
-    /// Lies to its neighbours.
+    /// Sends forged messages to all neighbours.
     Lie(Told),
-    /// The daemon publishes other content.
+    /// Publishes other services and metadata.
     Announce(Published),
 }
 
-/// What is written under a key.
+/// The new value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// Nothing: it is deleted.
+    /// The key is deleted.
     Nothing,
-    /// This.
+    /// This text.
     This(String),
-    /// A value of its own for each write.
+    /// A value that is unique to the write.
     Numbered,
 }
 
-/// To whom.
+/// The receivers of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// To this id.
+    /// The member with this id.
     Id(String),
-    /// To one other after another, one with each command.
+    /// The other members in turn, one for each command.
     Each,
-    /// To another that is drawn.
+    /// One random other member.
     Any,
-    /// To all others.
+    /// All other members.
     Others,
 }
 
-/// Checks what goes with a command or a condition.
+/// Checks the arguments of a command or a condition.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The name is unknown, or an argument is invalid.
 pub(super) fn check(name: &str, with: &Value) -> Result<(), String> {
     if CONDITIONS.contains(&name) {
         return Asked::read(name, with).map(|_| ());
@@ -105,11 +106,11 @@ pub(super) fn check(name: &str, with: &Value) -> Result<(), String> {
 /// A condition on channels.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Asked {
-    /// All hold the same of it.
+    /// All nodes that hold the channel hold the same state of it.
     Agrees(ChannelName),
-    /// Every broadcast was handed to everyone who had the channel open and stayed.
+    /// Every broadcast was delivered to all hosts that kept the channel open since before the broadcast.
     AllHeard(ChannelName),
-    /// This stands under a key of it, or nothing.
+    /// The key of the map has this value, or has no value.
     Value(ChannelName, String, Option<String>),
 }
 
@@ -128,10 +129,10 @@ impl Asked {
 }
 
 impl Order {
-    /// Reads a command.
+    /// Parses a command.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The name is unknown, or an argument is invalid.
     pub fn read(name: &str, with: &Value) -> Result<Self, String> {
         if name == ANNOUNCE {
             return Published::read(with).map(Self::Announce);
@@ -180,12 +181,12 @@ impl Order {
     }
 }
 
-/// A node's id.
+/// Parses a node's id.
 fn node(key: &str, id: &str) -> Result<NodeId, String> {
     NodeId::new(id).map_err(|why| format!("`{key}`: the name `{id}` {why}"))
 }
 
-/// What goes with a command, taken out key by key.
+/// The arguments of a command, which are taken out key by key.
 struct With<'a> {
     name: &'a str,
     left: Map<String, Value>,
@@ -289,7 +290,7 @@ impl<'a> With<'a> {
         Ok(opening)
     }
 
-    /// Every key must have been asked for.
+    /// Checks that no argument is left.
     fn done(self) -> Result<(), String> {
         let Some(key) = self.left.keys().next() else {
             return Ok(());

@@ -4,32 +4,32 @@ use crate::world::{Invocation, ProcessEvent, Query, Reading, ResolveError, Ticke
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
-/// Something within a host that comes later.
+/// A delayed action within a host.
 #[derive(Debug)]
 pub(super) enum Local {
-    /// A read is done.
+    /// Completes a read.
     Read(Reading),
-    /// A process gets an event.
+    /// Delivers an event to a process.
     Deliver(ProcessEvent),
-    /// A command reaches its program, which is booted if it does not run.
+    /// Delivers a command to its program, which is booted if it does not run.
     Invoke(Invocation),
-    /// A query reaches the resolver.
+    /// Delivers a query to the resolver.
     Query(Query),
-    /// The answer of the resolver reaches the process that asked.
+    /// Delivers the answer of a resolver to the process that sent the query.
     Answer(u64, Result<Vec<IpAddr>, ResolveError>),
 }
 
-/// A command or query that waits for its answer.
+/// A command or query without an answer yet.
 #[derive(Debug)]
 struct Call {
-    /// The place and life of the process that waits.
+    /// The slot and life of the process that waits.
     caller: (usize, u32),
     ticket: Ticket,
-    /// The place of the process that answers.
+    /// The slot of the process that answers.
     answers: usize,
 }
 
-/// The commands and queries that wait for their answers.
+/// The commands and queries without an answer yet.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     open: BTreeMap<u64, Call>,

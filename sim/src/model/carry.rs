@@ -1,4 +1,4 @@
-//! Carries parcels over connections: transmission, loss, arrival in order, and how connections end.
+//! Carries parcels over connections: transmission, loss, in-order delivery, and the ends of connections.
 
 use super::engine::{Engine, Event};
 use super::network::LOOPBACK;
@@ -28,7 +28,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Hands an item to the operating system of one end.
+    /// Sends an item from one end of a connection.
     pub(super) fn send(&mut self, connection: u32, end: usize, item: Item, bytes: usize) {
         let Some(Some(held)) = self.connections.get_mut(connection as usize) else {
             return;
@@ -113,7 +113,7 @@ impl Engine<'_, '_> {
         };
         let attempts = parcel.attempts;
         if !powered || self.fabric.is_blocked(from, to) {
-            // It was under way when the cut began, or nobody is there.
+            // The parcel was in flight when the cut began, or the receiver has no power.
             parcel.segments = parcel.segments.max(1);
             let bytes = parcel.bytes;
             if attempts == 1 && matches!(parcel.item, Some(Item::Message(_))) {
@@ -136,7 +136,7 @@ impl Engine<'_, '_> {
             self.fabric.swallowed(from, to, bytes);
             return;
         }
-        // The kernel answers a SYN; everything after it needs the process.
+        // The kernel answers a SYN; later flights need the process.
         let needs_process = matches!(parcel.item, Some(Item::Flight(flight)) if flight > 2);
         let slot = held.ends[receiver].slot;
         let paused_until = slot.map_or(0, |slot| self.slots[slot].paused_until);
@@ -253,7 +253,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// The process that listens where a connection leads.
+    /// Returns the process that listens at the target of a connection.
     fn listener(&self, connection: u32, end: usize) -> Option<usize> {
         let held = self.connections.get(connection as usize)?.as_ref()?;
         self.listens(held.ends[end].host, held.port)
@@ -263,7 +263,7 @@ impl Engine<'_, '_> {
         Some(self.connections.get(connection as usize)?.as_ref()?.dial)
     }
 
-    /// A segment for a connection that this machine does not know: it answers with a reset.
+    /// Answers a segment of a connection unknown to the receiving machine with a reset.
     fn reset(&mut self, connection: u32, end: usize) {
         let (Some(to), Some(from)) = (
             self.host_of(connection, end),
@@ -326,7 +326,7 @@ impl Engine<'_, '_> {
         self.transmit(connection, end, number, 0);
     }
 
-    /// One end learns that the connection is gone.
+    /// Notifies one end that the connection broke.
     fn broken(&mut self, connection: u32, end: usize, reason: CloseReason, error: DialError) {
         let Some(state) = self.state_of(connection, end) else {
             return;
@@ -360,7 +360,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// An end closes in order: what was sent goes out first.
+    /// Closes an end gracefully: pending data is sent first.
     pub(super) fn close(&mut self, connection: u32, end: usize, reason: CloseReason) {
         if matches!(
             self.state_of(connection, end),
@@ -371,7 +371,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// A machine that lost its power forgets its ends.
+    /// Removes the ends of a machine that lost power, silently.
     pub(super) fn vanish(&mut self, connection: u32, host: usize) {
         for end in 0..2 {
             if self.host_of(connection, end) == Some(host) {
@@ -381,7 +381,7 @@ impl Engine<'_, '_> {
         self.tidy(connection);
     }
 
-    /// Frees a connection on which nothing can happen any more.
+    /// Frees a connection on which no event can occur any more.
     fn tidy(&mut self, connection: u32) {
         let slot = self.connections.get_mut(connection as usize);
         let Some(slot) = slot.filter(|slot| slot.as_ref().is_some_and(|held| held.is_over()))

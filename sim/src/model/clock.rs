@@ -1,24 +1,24 @@
-//! A node's own clock: how its instants follow true time.
+//! A node's monotonic clock as a function of true time.
 
 use core::time::Duration;
 use phalanx_core::time::{Instant, nanos};
 
-/// The calendar at the start of every run, in seconds since 1970.
+/// The wall clock at the start of every run, in seconds since the Unix epoch.
 pub const WALL_ZERO: u64 = 1_700_000_000;
 
 const MILLION: i128 = 1_000_000;
 
-/// Monotonic, started at the process's start; may run fast or slow, and jump forward.
+/// A monotonic clock that starts with its process. Its rate may differ from true time, and it may jump forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NodeClock {
-    /// True time and the clock's reading when it last changed its course.
+    /// The true time and the reading at the latest change of the clock.
     since: u64,
     reading: u64,
     drift_ppm: i32,
 }
 
 impl NodeClock {
-    /// A clock that reads zero at `now`.
+    /// Creates a clock that reads zero at `now`.
     pub(crate) const fn started(now: u64, drift_ppm: i32) -> Self {
         Self {
             since: now,
@@ -27,7 +27,7 @@ impl NodeClock {
         }
     }
 
-    /// What it reads at a true time.
+    /// Returns the reading at a true time.
     pub(crate) fn read(&self, now: u64) -> Instant {
         let passed = now.saturating_sub(self.since);
         let passed = if self.drift_ppm == 0 {
@@ -38,7 +38,7 @@ impl NodeClock {
         Instant::from_nanos(self.reading.saturating_add(passed))
     }
 
-    /// The first true time at which it reads `at` or later.
+    /// Returns the first true time at which the clock reads `at` or later.
     pub(crate) fn when(&self, at: Instant) -> u64 {
         let left = at.as_nanos().saturating_sub(self.reading);
         let passed = if self.drift_ppm == 0 {
@@ -50,7 +50,7 @@ impl NodeClock {
         self.since.saturating_add(passed)
     }
 
-    /// It jumps forward by `jump` and drifts anew from here on.
+    /// Makes the clock jump forward by `jump`, and sets the drift from `now` on; `None` keeps the drift.
     pub(crate) fn change(&mut self, now: u64, jump: Duration, drift_ppm: Option<i32>) {
         let reading = self.read(now) + jump;
         self.reading = reading.as_nanos();
@@ -63,7 +63,7 @@ fn clamp(wide: i128) -> u64 {
     u64::try_from(wide).unwrap_or(if wide < 0 { 0 } else { u64::MAX })
 }
 
-/// A duration as nanoseconds of true time.
+/// Converts a duration to nanoseconds.
 pub(crate) const fn ns(duration: Duration) -> u64 {
     nanos(duration)
 }

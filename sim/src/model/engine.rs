@@ -1,4 +1,4 @@
-//! The loop: takes the next event, gives a machine its input, performs what it orders.
+//! The event loop: takes the next event, passes the input to a machine, and performs the effects.
 
 use super::calls::{Calls, Local};
 use super::clock::ns;
@@ -24,67 +24,67 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// How long a process takes the mail that waits before it looks at its timers again, as the driver of `net` has it, in
-/// nanoseconds: its mail comes first, but does not stop its clock.
+/// Maximum time, in nanoseconds, that waiting inputs delay a due timer of a process, as in the driver of `net`: inputs
+/// come first, but cannot starve timers.
 const MAIL_FIRST: u64 = 100_000_000;
 
-/// When a machine is woken that wants, after a wake, another at once.
+/// Delay, in nanoseconds, of the next wake of a machine whose deadline is already due after a wake.
 const BROKEN_PROMISE: u64 = 1_000_000;
 
-/// What happens. Thousands are planned at one time: what is large and rare is boxed.
+/// A scheduled event. Thousands are scheduled at a time, so large and rare variants are boxed.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// An order of the plan.
+    /// An action of the plan.
     Order(usize),
-    /// An order that waited for a report.
+    /// An action that a report triggered.
     Triggered { trigger: usize, order: usize },
-    /// A process's deadline.
+    /// The deadline of a process.
     Wake { slot: usize, life: u32 },
-    /// A process that stood still or is slow takes its mail.
+    /// A paused or slow process handles its waiting inputs.
     Mail { slot: usize, life: u32 },
-    /// A parcel's last segment reaches the other machine.
+    /// The last segment of a parcel arrives at the other machine.
     Arrive {
         connection: u32,
         lane: u8,
         number: u64,
     },
-    /// A lost parcel is sent again.
+    /// A lost parcel is retransmitted.
     Retransmit {
         connection: u32,
         lane: u8,
         number: u64,
     },
-    /// A reset reaches this end.
+    /// A reset arrives at an end.
     Reset { connection: u32, end: u8 },
-    /// A handshake took too long.
+    /// The handshake of a connection times out.
     DialTimeout { connection: u32 },
-    /// A dial led nowhere.
+    /// A dial to an unreachable address fails.
     Unreachable {
         slot: usize,
         life: u32,
         dial: DialId,
     },
-    /// A write or sync of a process comes to its end.
+    /// A write or sync of a process completes.
     Disk {
         slot: usize,
         life: u32,
         operation: Box<Operation>,
     },
-    /// A failed write is tried again.
+    /// A failed write is retried.
     Again {
         slot: usize,
         life: u32,
         write: Box<Writing>,
     },
-    /// A datagram reaches a host.
+    /// A datagram arrives at a host.
     Datagram(Box<Datagram>),
-    /// Something within a host comes due.
+    /// A delayed action within a host is due.
     Local {
         slot: usize,
         life: u32,
         local: Box<Local>,
     },
-    /// A process learns that it cannot listen on a port.
+    /// A process is notified that it cannot listen on a port.
     ListenFailed {
         slot: usize,
         life: u32,
@@ -93,10 +93,10 @@ pub(super) enum Event {
     },
 }
 
-/// The heap holds thousands of events: each field costs memory and cache.
+/// The heap holds thousands of events, so their size affects memory use and cache misses.
 const _: () = assert!(size_of::<Event>() <= 24, "box what is large");
 
-/// A datagram under way.
+/// A datagram in flight.
 #[derive(Debug)]
 pub(super) struct Datagram {
     pub(super) from: usize,
@@ -105,7 +105,7 @@ pub(super) struct Datagram {
     pub(super) message: Rc<dyn Message>,
 }
 
-/// A write or sync under way.
+/// A write or sync in progress.
 #[derive(Debug)]
 pub(super) struct Operation {
     pub(super) number: u64,
@@ -118,45 +118,45 @@ pub(super) struct Engine<'a, 't> {
     pub(super) scenario: &'a Scenario,
     pub(super) plan: &'a Plan,
     pub(super) programs: Vec<Box<dyn Program>>,
-    /// Whether nothing is broken on purpose.
+    /// Whether no mechanism is broken deliberately.
     sound: bool,
     pub(super) now: u64,
     pub(super) sequence: u64,
     pub(super) heap: Heap<Event>,
     pub(super) fabric: Fabric<'a>,
     pub(super) hosts: Vec<Host>,
-    /// The processes, host by host.
+    /// The processes, ordered by host.
     pub(super) slots: Vec<Slot>,
-    /// The listening process of each port, by host.
+    /// The listening process of each port, by host and port.
     pub(super) ports: BTreeMap<(usize, u16), usize>,
     pub(super) connections: Vec<Option<Box<Connection>>>,
-    /// The hosts whose process was started at least once.
+    /// The hosts whose processes were started at least once.
     pub(super) started: BTreeSet<usize>,
     pub(super) seeds: Random,
-    /// Draws what crashes leave of torn writes.
+    /// The random stream for the remains of torn writes after a crash.
     pub(super) tears: Random,
     pub(super) trace: Trace<'t>,
-    /// Of each program.
+    /// The invariants of each program.
     pub(super) invariants: Vec<Invariants>,
-    /// What nodes reported, until the judge has heard it.
+    /// The reported events that the judge has not received yet.
     pub(super) reports: Vec<(Reporter, Box<dyn ReportedEvent>)>,
-    /// Errors of programs that no process handled, with their instants.
+    /// Errors of programs that no process handles, with their instants in nanoseconds.
     pub(super) errors: Vec<(u64, String)>,
-    /// The commands and queries under way.
+    /// The commands and queries in progress.
     pub(super) calls: Calls,
     /// The triggers of the plan that fired.
     pub(super) fired: BTreeSet<usize>,
     pub(super) segments: u64,
     pub(super) events: u64,
-    /// What the latest step does to the world.
+    /// The effects of the latest step.
     pub(super) effects: Effects,
-    /// The encoded bytes of each of these that sends a message.
+    /// The encoded bytes of the message that each effect sends; 0 if it sends none.
     sizes: Vec<usize>,
 }
 
 impl<'a, 't> Engine<'a, 't> {
     /// # Errors
-    /// When the scenario does not fit the system, or `sabotage` names nothing that can be broken.
+    /// The scenario does not fit the system, or a name in `sabotage` is unknown.
     pub(super) fn new(
         definition: &Definition,
         scenario: &'a Scenario,
@@ -224,7 +224,7 @@ impl<'a, 't> Engine<'a, 't> {
         })
     }
 
-    /// The world with its names.
+    /// Returns the world with the names of the scenario.
     pub(super) fn scene(&self) -> Scene<'_> {
         Scene {
             world: self,
@@ -234,7 +234,7 @@ impl<'a, 't> Engine<'a, 't> {
         }
     }
 
-    /// Processes the next event if it comes before `until`; whether it did.
+    /// Processes the next event if it is due before `until`; returns whether it was.
     pub(super) fn advance(&mut self, until: u64) -> bool {
         if self.heap.next().is_none_or(|at| at >= until) {
             self.now = until;
@@ -309,12 +309,13 @@ impl<'a, 't> Engine<'a, 't> {
         }
     }
 
-    /// Something happens to a process; whether it concerned one.
+    /// Delivers an event to a process; returns whether the event concerns the process.
     pub(super) fn notify(&mut self, slot: usize, what: ProcessEvent) -> bool {
         self.notify_of_message(slot, what, 0)
     }
 
-    /// The same, of something that brings a message of so many bytes.
+    /// Delivers an event that contains a message of `bytes` encoded bytes.
+    /// Returns whether the event concerns the process.
     pub(super) fn notify_of_message(
         &mut self,
         slot: usize,
@@ -339,7 +340,7 @@ impl<'a, 't> Engine<'a, 't> {
         concerns
     }
 
-    /// Gives a process an input, at once or when it gets to it.
+    /// Passes an input to a process immediately, or queues it if the process is paused, slow or busy.
     fn input(&mut self, slot: usize, waiting: Waiting) {
         let state = &mut self.slots[slot];
         if state.process.is_none() {
@@ -450,7 +451,7 @@ impl<'a, 't> Engine<'a, 't> {
             }
             let process = self.slots[slot].process.as_ref();
             let deadline = process.and_then(|process| process.machine.next_deadline());
-            // A planted bug is for the invariants to catch, not for an assertion.
+            // Planted bugs must be caught by invariants, not by this assertion.
             debug_assert!(
                 !self.sound || deadline.is_none_or(|at| at > local),
                 "would spin the caller"
@@ -477,7 +478,7 @@ impl<'a, 't> Engine<'a, 't> {
         self.stepped(slot, local, taken, false);
     }
 
-    /// After a step: trace, invariants, effects, the next wake.
+    /// Completes a step: trace, invariants, effects, the next wake.
     fn stepped(&mut self, slot: usize, local: Instant, taken: InputInfo, woke: bool) {
         let state = &self.slots[slot];
         let (host, program) = (state.host, state.program);
@@ -539,14 +540,14 @@ impl<'a, 't> Engine<'a, 't> {
         self.plan_wake(slot, woke);
     }
 
-    /// The hash of the views of some processes.
+    /// Returns the hash of the views of some processes.
     fn digest(&self, processes: Range<usize>) -> u64 {
         let running = self.slots[processes].iter();
         let running = running.filter_map(|slot| slot.process.as_ref());
         running.fold(0, |sum, process| mix(sum ^ process.machine.view().digest()))
     }
 
-    /// A process by name: its host's id, and its program if the host runs several.
+    /// Returns the name of a process: its host's id, and its program if the host runs several.
     pub(super) fn process_name(&self, slot: usize) -> Cow<'a, str> {
         let state = &self.slots[slot];
         let id = self.scenario.hosts[state.host].id.as_str();
@@ -556,18 +557,18 @@ impl<'a, 't> Engine<'a, 't> {
         Cow::Owned(format!("{id}/{}", self.programs[state.program].name()))
     }
 
-    /// The process that listens on a port of a host.
+    /// Returns the process that listens on a port of a host.
     pub(super) fn listens(&self, host: usize, port: u16) -> Option<usize> {
         let slot = *self.ports.get(&(host, port))?;
         (self.hosts[host].powered && self.slots[slot].runs()).then_some(slot)
     }
 
-    /// Plans the next wake anew.
+    /// Reschedules the next wake of a process.
     pub(super) fn replan(&mut self, slot: usize) {
         self.plan_wake(slot, false);
     }
 
-    /// Plans the next wake of a process, which was woken just now or not.
+    /// Schedules the next wake of a process; `woke` tells whether the latest step was a wake.
     fn plan_wake(&mut self, slot: usize, woke: bool) {
         let state = &mut self.slots[slot];
         let Some(process) = &state.process else {
@@ -577,7 +578,7 @@ impl<'a, 't> Engine<'a, 't> {
             return;
         };
         let due = process.clock.when(deadline);
-        // A machine that breaks its promise must not stop the run that reports it.
+        // A machine whose deadline is still due after its wake must not stall the run that reports the bug.
         let broken = woke && due <= self.now;
         let at = due.max(self.now + if broken { BROKEN_PROMISE } else { 0 });
         if at < state.wake_at {
@@ -592,13 +593,13 @@ impl<'a, 't> Engine<'a, 't> {
         }
     }
 
-    /// Starts a process whose machine is made.
+    /// Installs a new process and starts it.
     pub(super) fn boot(&mut self, slot: usize, process: Process) {
         self.install(slot, process);
         self.step(slot, ProcessEvent::Start, 0);
     }
 
-    /// Puts a process into its place.
+    /// Installs a new process in its slot.
     pub(super) fn install(&mut self, slot: usize, process: Process) {
         let state = &mut self.slots[slot];
         let host = state.host;
@@ -634,12 +635,12 @@ impl World for Engine<'_, '_> {
     }
 }
 
-/// The instant as the judge counts it.
+/// Converts an instant to the time since the start of the run.
 pub(super) const fn since_start(now: u64) -> Duration {
     Duration::from_nanos(now)
 }
 
-/// The encoded bytes of the message that an effect sends; 0 if it sends none.
+/// Returns the encoded bytes of the message that an effect sends; 0 if it sends none.
 fn size(effect: &Effect) -> usize {
     match effect {
         Effect::Send { message, .. } | Effect::Datagram { message, .. } => message.encoded_len(),
@@ -659,7 +660,7 @@ fn size(effect: &Effect) -> usize {
     }
 }
 
-/// What a process reports, if an effect is a report.
+/// Returns the report of a process, if an effect is a report.
 fn said(effect: &Effect) -> Option<Said<'_>> {
     let Effect::Report(event) = effect else {
         return None;

@@ -1,14 +1,13 @@
-//! What happens when: events ordered by time, then by the order in which they were planned.
+//! The event heap: events ordered by time, then by the order in which they were scheduled.
 
 use crate::record::Cause;
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// The bits of an entry that say where its event is kept.
+/// Number of bits of an entry that hold the index of the event.
 const SLOT_BITS: u32 = 24;
 
-/// When an event happens, its number, and where it is kept, in one number that is in the order of events: 64 bits, 40,
-/// and 24.
+/// The time of an event, its number and its index as one number with the order of events: 64 bits, 40 bits and 24 bits.
 type Entry = u128;
 
 /// An event heap. Times are nanoseconds of true time.
@@ -18,7 +17,7 @@ pub(crate) struct Heap<E> {
     slots: Vec<Option<(E, Cause)>>,
     free: Vec<u32>,
     planned: u64,
-    /// What leads to the events planned from here on; after `pop`, what led to the event.
+    /// The cause of the events scheduled next; `pop` sets it to the cause of the event that it returns.
     pub(crate) cause: Cause,
 }
 
@@ -33,10 +32,10 @@ impl<E> Heap<E> {
         }
     }
 
-    /// Plans an event.
+    /// Schedules an event.
     ///
     /// # Panics
-    /// When 2^24 events are planned at one time, or 2^40 in all.
+    /// More than 2^24 events are scheduled at a time, or 2^40 in total.
     pub(crate) fn push(&mut self, at: u64, event: E) {
         let event = (event, self.cause);
         let slot = match self.free.pop() {
@@ -58,12 +57,12 @@ impl<E> Heap<E> {
         self.order.push(Reverse(entry));
     }
 
-    /// When the next event happens.
+    /// Returns the time of the next event.
     pub(crate) fn next(&self) -> Option<u64> {
         self.order.peek().map(|Reverse(entry)| (entry >> 64) as u64)
     }
 
-    /// Takes the next event, with its time and number.
+    /// Removes the next event, and returns it with its time and number.
     pub(crate) fn pop(&mut self) -> Option<(u64, u64, E)> {
         let Reverse(first) = self.order.pop()?;
         let slot = first as u32 & ((1 << SLOT_BITS) - 1);

@@ -1,4 +1,4 @@
-//! One simulated machine, and the processes on it with their mail.
+//! A simulated machine, and its processes with their queues of inputs.
 
 use super::clock::NodeClock;
 use crate::disk::Files;
@@ -9,36 +9,36 @@ use core::ops::Range;
 use phalanx_core::identity::NodeId;
 use std::collections::{BTreeSet, VecDeque};
 
-/// No instant.
+/// A time that is never reached.
 pub(crate) const NEVER: u64 = u64::MAX;
 
 /// A running process.
 pub(crate) struct Process {
     pub(crate) machine: Box<dyn Runs>,
     pub(crate) clock: NodeClock,
-    /// It left and ended; kept to be looked at.
+    /// Whether the process left and ended. Its last state remains readable.
     pub(crate) exited: bool,
-    /// Whether it takes events with its host at hand.
+    /// Whether the process accesses its host directly within a step.
     pub(crate) acts_on_host: bool,
 }
 
-/// An input that waits.
+/// A queued input.
 pub(crate) struct Waiting {
     pub(crate) input: ProcessEvent,
-    /// The encoded bytes of the message that it brings, if it brings one.
+    /// The encoded bytes of the input's message; 0 without a message.
     pub(crate) bytes: usize,
-    /// What led to it.
+    /// The cause of the input.
     pub(crate) cause: Cause,
 }
 
-/// One host.
+/// A host.
 pub(crate) struct Host {
     pub(crate) powered: bool,
     pub(crate) disk: Files,
     /// The state of its certificate.
     pub(crate) certificate: Certificate,
     pub(crate) traffic: Traffic,
-    /// The slots of its processes.
+    /// The slots of the host's processes.
     pub(crate) processes: Range<usize>,
 }
 
@@ -57,32 +57,32 @@ impl Host {
     }
 }
 
-/// The place of one process on a host; it outlives the lives of the process.
+/// The slot of one process on a host; it persists over restarts of the process.
 pub(crate) struct Slot {
     pub(crate) host: usize,
-    /// The place of the program in the list of programs.
+    /// The index of the program in the run's list.
     pub(crate) program: usize,
     pub(crate) process: Option<Process>,
-    /// The number of starts.
+    /// Number of starts.
     pub(crate) life: u32,
-    /// The identity that the latest life proves.
+    /// The identity that the process proves to peers since its latest start.
     pub(crate) identity: Option<NodeId>,
-    /// The ports it listens on.
+    /// The ports that the process listens on.
     pub(crate) ports: Vec<u16>,
     /// The connections with an end in this process.
     pub(crate) connections: BTreeSet<u32>,
-    /// When its earliest planned wake comes.
+    /// The time of the earliest scheduled wake.
     pub(crate) wake_at: u64,
     pub(crate) wake_waits: bool,
-    /// When a wake that waits for the mail waits no longer.
+    /// The time until which queued inputs may delay a due wake.
     pub(crate) wakes_by: u64,
     pub(crate) paused_until: u64,
-    /// What each input costs.
+    /// The delay of each input, in nanoseconds.
     pub(crate) slow: u64,
     pub(crate) busy_until: u64,
-    /// The step that delays its inputs.
+    /// The step that delays the inputs.
     pub(crate) delayed_by: Option<usize>,
-    /// Inputs that wait.
+    /// Queued inputs.
     pub(crate) mailbox: VecDeque<Waiting>,
     pub(crate) mail_at: u64,
 }
@@ -109,12 +109,12 @@ impl Slot {
         }
     }
 
-    /// Whether a process runs that has not ended by itself.
+    /// Returns whether the process runs and has not ended by itself.
     pub(crate) fn runs(&self) -> bool {
         self.process.as_ref().is_some_and(|process| !process.exited)
     }
 
-    /// The process is gone, with everything it had in memory.
+    /// Discards the process with all of its memory.
     pub(crate) fn stop(&mut self) {
         self.process = None;
         self.ports.clear();

@@ -1,14 +1,14 @@
-//! Latency drawn in integers alone: the same numbers on every machine.
+//! Random latencies, computed in integer arithmetic only, so that every machine gets the same numbers.
 
 use super::clock::ns;
 use crate::scenario::Latency;
 use phalanx_core::random::Random;
 
-/// The natural logarithm of 2, with 32 binary places.
+/// The natural logarithm of 2, with 32 fractional bits.
 const LN_2: u64 = 2_977_044_472;
-/// How many standard deviations lie below the 99th percentile of a normal distribution, with 32 binary places.
+/// The 99th percentile of the standard normal distribution, with 32 fractional bits.
 const P99: u64 = 9_991_596_412;
-/// Binary places of [`ROOTS`].
+/// Number of fractional bits of [`ROOTS`].
 const PLACES: u32 = 62;
 /// 2 to the power of 1/2, 1/4, 1/8, ...
 const ROOTS: [u128; 32] = {
@@ -22,7 +22,7 @@ const ROOTS: [u128; 32] = {
     roots
 };
 
-/// One way's latency, in nanoseconds.
+/// Draws a one-way latency, in nanoseconds.
 pub(crate) fn draw(latency: Latency, random: &mut Random) -> u64 {
     match latency {
         Latency::Constant(time) => ns(time),
@@ -31,7 +31,7 @@ pub(crate) fn draw(latency: Latency, random: &mut Random) -> u64 {
             least + random.below(most - least + 1)
         }
         Latency::Exponential { least, mean } => {
-            // The mean times minus the logarithm of a number between 0 and 1.
+            // Inverse transform sampling: the mean times the negative logarithm of a uniform number in (0, 1).
             let bits = (64 << 32) - log2(random.next_u64().max(1));
             let nepers = (u128::from(bits) * u128::from(LN_2)) >> 32;
             let more = (u128::from(ns(mean)) * nepers) >> 32;
@@ -46,13 +46,14 @@ pub(crate) fn draw(latency: Latency, random: &mut Random) -> u64 {
     }
 }
 
-/// A standard normal number with 32 binary places: the sum of twelve even ones (its tails end at six).
+/// Draws a standard normal number with 32 fractional bits, as the sum of twelve uniform ones. Its absolute value is at
+/// most six.
 fn normal(random: &mut Random) -> i128 {
     let sum: i128 = (0..12).map(|_| i128::from(random.next_u64() >> 32)).sum();
     sum - (6 << 32)
 }
 
-/// The binary logarithm of a number above 0, with 32 binary places.
+/// Returns the binary logarithm of a number above 0, with 32 fractional bits.
 fn log2(number: u64) -> u64 {
     let zeros = number.leading_zeros();
     let mut log = u64::from(63 - zeros) << 32;
@@ -67,7 +68,7 @@ fn log2(number: u64) -> u64 {
     log
 }
 
-/// 2 to the power of a number with 32 binary places; at most what an hour has in nanoseconds.
+/// Returns 2 to the power of a number with 32 fractional bits; at most one hour in nanoseconds.
 fn exp2(power: i128) -> u64 {
     const HOUR: u64 = 3_600_000_000_000;
     let Ok(power) = u64::try_from(power) else {

@@ -1,4 +1,4 @@
-//! Performs what processes order within their host: reads, commands, signals; and names, which a resolver answers.
+//! Performs the effects within a host: reads, commands, signals; and the resolution of names.
 
 use super::calls::Local;
 use super::clock::{WALL_ZERO, ns};
@@ -12,9 +12,9 @@ use crate::world::{
 use core::net::IpAddr;
 use phalanx_core::time::Wall;
 
-/// The exit code of a command whose program was killed.
+/// Exit code of a command whose program was killed.
 const KILLED: i32 = 137;
-/// The code of an answer when the host has no resolver: after a look at its configuration.
+/// Time until a process without a resolver gets its answer, in nanoseconds: the time to read its configuration.
 const WITHOUT_RESOLVER: u64 = 1_000_000;
 
 impl Engine<'_, '_> {
@@ -48,7 +48,7 @@ impl Engine<'_, '_> {
         self.calls.begin(caller, ticket, answers)
     }
 
-    /// Begins a read: it is done after the writes that were ordered before it.
+    /// Starts a read. It completes after the writes that were ordered before it.
     pub(super) fn read(&mut self, slot: usize, reading: Reading) {
         let done = self.hosts[self.slots[slot].host].disk.read_done(self.now);
         self.later(done - self.now, slot, Local::Read(reading));
@@ -80,7 +80,7 @@ impl Engine<'_, '_> {
         .map_err(DiskError::Path)
     }
 
-    /// The place of the process of a program on the host of another.
+    /// Returns the slot of a program's process on the host of another process.
     fn beside(&self, slot: usize, program: &'static str) -> Option<usize> {
         let host = self.slots[slot].host;
         self.chosen(host, Some(program)).first().copied()
@@ -126,7 +126,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// A command ended.
+    /// Ends a command.
     pub(super) fn finish(&mut self, finished: Finished) {
         let Some(((slot, life), ticket)) = self.calls.end(finished.number) else {
             return;
@@ -142,7 +142,8 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// A process ended: the commands that it ran end with it, and its own orders have no receiver any more.
+    /// Ends the calls of a process that ended: the commands that it executes end with it, and the answers to its own
+    /// are dropped.
     pub(super) fn end_calls(&mut self, slot: usize) {
         let answered = self.calls.answered_by(slot);
         self.calls.end_ordered_by(slot);
@@ -178,8 +179,8 @@ impl Engine<'_, '_> {
         self.later(ns(HAND_OVER), slot, Local::Deliver(answer));
     }
 
-    /// A process asks for the addresses of a name: the first resolver of its own host, or else of the first host that
-    /// has one.
+    /// Resolves a name for a process. The resolver is the first on its own host, or else on the first host that has
+    /// one.
     pub(super) fn resolve(&mut self, slot: usize, ticket: Ticket, name: &str) {
         let host = self.slots[slot].host;
         let resolves = |slot: &usize| self.programs[self.slots[*slot].program].resolves_names();
@@ -199,7 +200,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// The latency of a packet between two hosts; none: it is lost.
+    /// Returns the latency of a packet between two hosts; `None` if it is lost.
     fn packet(&mut self, from: usize, to: usize) -> Option<u64> {
         if from == to {
             return Some(ns(HAND_OVER));
@@ -215,7 +216,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// A resolver answers.
+    /// Delivers the answer of a resolver.
     pub(super) fn answer(&mut self, slot: usize, answered: Answered) {
         let Some(caller) = self.calls.caller(answered.number) else {
             return;
@@ -237,7 +238,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// The wall clock of a host.
+    /// Returns the wall clock of a host.
     pub(super) fn wall(&self, host: usize) -> Wall {
         let seconds = i64::try_from(self.now / 1_000_000_000).unwrap_or(0);
         let offset = self.scenario.hosts[host].clock.offset / 1_000_000_000;
@@ -245,7 +246,7 @@ impl Engine<'_, '_> {
         Wall(u64::try_from(zero + seconds + offset).unwrap_or(0))
     }
 
-    /// Gives an event to a process that acts on its host within the step.
+    /// Passes an event to a process that accesses its host directly within the step.
     pub(super) fn act_on_host(
         &mut self,
         slot: usize,
@@ -270,7 +271,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Listens on a port no longer.
+    /// Stops listening on a port.
     pub(super) fn unlisten(&mut self, slot: usize, port: u16) {
         let host = self.slots[slot].host;
         if self.ports.get(&(host, port)) == Some(&slot) {

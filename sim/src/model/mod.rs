@@ -1,12 +1,12 @@
 //! The model engine: core's machines on an event heap, with links that behave as streams.
 //!
-//! No clock, no thread, no ambient randomness: a scenario and a seed give the same run, event for event, on every
-//! machine. Start with [`run`]; `engine` is the loop, `perform` does what machines order, `carry` moves parcels
-//! over connections (`stream`) through the network (`network`).
+//! It uses no clock, no thread and no ambient randomness: a scenario and a seed give the same run, event for event, on
+//! every machine. Start with [`run`]. `engine` is the event loop, `perform` performs the effects of machines, `carry`
+//! moves parcels over connections (`stream`) through the network (`network`).
 //!
-//! What is modelled, and what not: latency, bandwidth of one connection, loss with TCP's retransmission, cuts as
-//! black holes, resets, handshakes of TCP and TLS 1.3 in round trips; not: congestion windows, acknowledgements,
-//! fast retransmission, processor time (but for `slow`).
+//! The model includes latency, bandwidth of one connection, loss with TCP's retransmission, cuts that drop traffic
+//! silently, resets, and round trips of the handshakes of TCP and TLS 1.3. It excludes congestion windows,
+//! acknowledgements, fast retransmission and processor time (except for `slow`).
 
 mod calls;
 mod carry;
@@ -43,11 +43,11 @@ use engine::{Engine, since_start};
 use std::collections::BTreeMap;
 use trace::Trace;
 
-/// Runs a scenario of a system's processes.
+/// Runs a scenario of a system.
 ///
 /// # Errors
-/// When the scenario is not for this engine, does not fit the system or cannot be planned for this seed, when
-/// nothing is known by a word of sabotage, or when the trace cannot be written.
+/// The scenario is not for this engine, does not fit the system or cannot be planned for this seed; a name in
+/// `sabotage` is unknown; or the trace cannot be written.
 pub fn run(
     definition: &Definition,
     scenario: &Scenario,
@@ -82,7 +82,7 @@ pub fn run(
     ))
 }
 
-/// Processes events up to an instant; the judge hears what nodes report.
+/// Processes events up to an instant, and passes reported events to the judge.
 fn drive(engine: &mut Engine<'_, '_>, judge: &mut Judge<'_>, until: u64) {
     while engine.advance(until) {
         if engine.reports.is_empty() {
@@ -96,7 +96,7 @@ fn drive(engine: &mut Engine<'_, '_>, judge: &mut Judge<'_>, until: u64) {
     }
 }
 
-/// Lets the invariants look at the whole world.
+/// Checks invariants on the whole world.
 fn check(engine: &mut Engine<'_, '_>, look: impl Fn(&mut Invariants, u64, &Scene<'_>)) {
     let mut invariants = std::mem::take(&mut engine.invariants);
     for of in &mut invariants {
@@ -146,7 +146,7 @@ fn finish(
     ending.judged(judge, &engine)
 }
 
-/// How often conditions are checked: finely where it is cheap.
+/// Returns the interval between checks of conditions; it grows with the number of hosts.
 const fn interval(hosts: usize) -> Duration {
     Duration::from_millis(match hosts {
         0..=50 => 20,
@@ -155,7 +155,7 @@ const fn interval(hosts: usize) -> Duration {
     })
 }
 
-/// How often global invariants are checked.
+/// Returns the interval between checks of global invariants.
 const fn checkpoint_interval(hosts: usize) -> Duration {
     Duration::from_millis(if hosts <= 100 { 500 } else { 10_000 })
 }

@@ -1,16 +1,16 @@
-//! Between hosts: latency, loss, bandwidth, and who cannot reach whom.
+//! The network between hosts: latency, loss, bandwidth, and blocked pairs.
 
 use super::latency;
 use crate::scenario::plan::Cut;
 use crate::scenario::{Latency, Network, Scenario};
 use phalanx_core::random::Random;
 
-/// What became of one transmission.
+/// The outcome of one transmission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Transit {
-    /// Segments that did not arrive.
+    /// Number of lost segments.
     pub(crate) lost: u32,
-    /// When the others do, from the transmission on.
+    /// The time until the other segments arrive, in nanoseconds.
     pub(crate) latency: u64,
 }
 
@@ -20,21 +20,21 @@ pub(crate) const LOOPBACK: Transit = Transit {
     latency: 20_000,
 };
 
-/// The network's state.
+/// The state of the network.
 #[derive(Debug)]
 pub(crate) struct Fabric<'a> {
     scenario: &'a Scenario,
     hosts: usize,
     random: Random,
-    /// One bit for each ordered pair.
+    /// One bit for each ordered pair: whether traffic is blocked.
     blocked: Vec<u64>,
-    /// Active cuts, each with the step that made it.
+    /// Active cuts, each with the step that caused it.
     active: Vec<(usize, &'a Cut, Option<usize>)>,
     loss: Option<(u32, Option<usize>)>,
     latency: Option<(Latency, Option<usize>)>,
-    /// What is held back: until when, between whom, by which step.
+    /// Active holds: the end, the pairs, and the step that caused it.
     holds: Vec<(u64, &'a Cut, Option<usize>)>,
-    /// How much each step bit.
+    /// Number of items that each step affected.
     pub(crate) bites: Vec<u64>,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Fabric<'a> {
         }
     }
 
-    /// A step did something.
+    /// Adds to the number of items that a step affected.
     pub(crate) fn bite(&mut self, step: Option<usize>, by: u64) {
         if let Some(bites) = step.and_then(|step| self.bites.get_mut(step)) {
             *bites += by;
@@ -95,13 +95,13 @@ impl<'a> Fabric<'a> {
         };
     }
 
-    /// What the pairs of a cut send from `now` on arrives at `until`.
+    /// Delays traffic between the pairs of a cut, from `now` on, until `until`.
     pub(crate) fn hold(&mut self, now: u64, until: u64, cut: &'a Cut, step: Option<usize>) {
         self.holds.retain(|(until, ..)| *until > now);
         self.holds.push((until, cut, step));
     }
 
-    /// How long what one host sends to another at `now` is held back.
+    /// Returns the delay by holds of traffic that one host sends to another at `now`.
     pub(crate) fn held(&mut self, now: u64, from: usize, to: usize) -> u64 {
         let mut longest = 0;
         for at in 0..self.holds.len() {
@@ -114,13 +114,13 @@ impl<'a> Fabric<'a> {
         longest
     }
 
-    /// Whether what one host sends does not reach another.
+    /// Returns whether traffic from one host to another is blocked.
     pub(crate) fn is_blocked(&self, from: usize, to: usize) -> bool {
         let bit = from * self.hosts + to;
         self.blocked[bit / 64] >> (bit % 64) & 1 == 1
     }
 
-    /// Counts what the cuts between two hosts swallowed.
+    /// Counts the bytes or segments that the cuts between two hosts dropped, for the steps that caused the cuts.
     pub(crate) fn swallowed(&mut self, from: usize, to: usize, bytes: usize) {
         for at in 0..self.active.len() {
             let (_, cut, step) = self.active[at];
@@ -130,7 +130,7 @@ impl<'a> Fabric<'a> {
         }
     }
 
-    /// The settings between two hosts as they stand.
+    /// Returns the current settings of the network between two hosts.
     pub(crate) fn settings(&self, from: usize, to: usize) -> Network {
         let mut settings = if self.scenario.links.is_empty() {
             self.scenario.network
@@ -146,12 +146,12 @@ impl<'a> Fabric<'a> {
         settings
     }
 
-    /// One way's latency, drawn.
+    /// Draws a one-way latency.
     pub(crate) fn latency(&mut self, settings: &Network) -> u64 {
         latency::draw(settings.latency, &mut self.random)
     }
 
-    /// Sends so many segments from one host to another.
+    /// Transmits a number of segments from one host to another.
     pub(crate) fn transmit(
         &mut self,
         from: usize,

@@ -1,14 +1,14 @@
-//! How a run differs from the ordinary.
+//! The options of a run.
 
 use crate::record::Recorder;
 use core::fmt;
 
-/// How a run differs from the ordinary.
+/// The options of a run.
 #[derive(Default)]
 pub struct Options<'a> {
-    /// The mechanisms broken on purpose in every process, by their words in the system's vocabulary.
+    /// The names of the mechanisms that are broken deliberately in every process, from the system's vocabulary.
     pub sabotage: Vec<String>,
-    /// A fault without effect fails the run.
+    /// Whether a fault that affects nothing fails the run.
     pub strict: bool,
     /// The recorder of the run.
     pub recorder: Option<&'a mut dyn Recorder>,

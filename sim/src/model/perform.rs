@@ -1,4 +1,4 @@
-//! Performs what machines order, and what the plan orders.
+//! Performs the effects of machines and the actions of the plan.
 
 use super::clock::{NodeClock, ns};
 use super::engine::{Datagram, Engine, Event, Operation};
@@ -21,11 +21,11 @@ use core::time::Duration;
 use std::collections::btree_map::Entry;
 use std::rc::Rc;
 
-/// How long it takes to learn that an address leads nowhere.
+/// The time until a dial to an unreachable address fails, in nanoseconds.
 const UNREACHABLE_AFTER: u64 = 1_000_000;
 
 impl<'a> Engine<'a, '_> {
-    /// Does what a machine ordered; `bytes` are those of the message, if it sends one.
+    /// Performs an effect of a machine; `bytes` is the encoded size of the message that it sends, if any.
     pub(super) fn perform(&mut self, slot: usize, effect: Effect, bytes: usize) {
         match effect {
             Effect::Listen { port } => self.listen(slot, port),
@@ -73,7 +73,7 @@ impl<'a> Engine<'a, '_> {
         }
     }
 
-    /// Listens on a port, unless another process of the host does.
+    /// Listens on a port, unless another process of the host listens on it.
     fn listen(&mut self, slot: usize, port: u16) {
         let host = self.slots[slot].host;
         match self.ports.entry((host, port)) {
@@ -96,7 +96,7 @@ impl<'a> Engine<'a, '_> {
         }
     }
 
-    /// A process learns that another listens on a port; one that cannot handle this fails the run.
+    /// Notifies a process that another one listens on a port. The run fails if the process does not handle this.
     pub(super) fn on_listen_failed(&mut self, slot: usize, port: u16, holder: usize) {
         let holder = self.programs[self.slots[holder].program].name();
         if self.slots[slot].process.is_some()
@@ -116,7 +116,7 @@ impl<'a> Engine<'a, '_> {
         self.segments += u64::from(segments(bytes));
     }
 
-    /// Sends a datagram: whole or not at all, by itself, however it comes.
+    /// Sends a datagram. It arrives whole or not at all, in any order with others.
     fn datagram(&mut self, slot: usize, to: SocketAddr, message: Rc<dyn Message>, bytes: usize) {
         let host = self.slots[slot].host;
         let target = self.machine_at(host, to);
@@ -179,7 +179,7 @@ impl<'a> Engine<'a, '_> {
         }
     }
 
-    /// Begins a write.
+    /// Starts a write.
     pub(super) fn write(&mut self, slot: usize, ordered: Writing) {
         let state = &self.slots[slot];
         let disk = &mut self.hosts[state.host].disk;
@@ -227,7 +227,7 @@ impl<'a> Engine<'a, '_> {
             .push(self.now + ns(after), Event::Again { slot, life, write });
     }
 
-    /// The machine at an address, seen from a host: each is its own loopback.
+    /// Returns the machine at an address, as seen from a host: a loopback address means the host itself.
     fn machine_at(&self, host: usize, to: SocketAddr) -> Option<usize> {
         if to.ip().is_loopback() {
             return Some(host);
@@ -266,7 +266,7 @@ impl<'a> Engine<'a, '_> {
         self.send(connection, 0, Item::Flight(1), FLIGHTS[0]);
     }
 
-    /// Does an order of the plan.
+    /// Performs an action of the plan.
     pub(super) fn order(&mut self, planned: &'a Planned) {
         let (step, program) = (planned.step, planned.program);
         match &planned.order {
@@ -322,7 +322,7 @@ impl<'a> Engine<'a, '_> {
         }
     }
 
-    /// Gives the event of an order to the processes that it concerns; whether there is one.
+    /// Delivers the event of an action to the processes that it concerns; returns whether there is one.
     fn order_event(&mut self, planned: &'a Planned) -> bool {
         let program = planned.program;
         match &planned.order {
@@ -364,7 +364,7 @@ impl<'a> Engine<'a, '_> {
         }
     }
 
-    /// Does an order to the network.
+    /// Performs an action on the network.
     fn order_network(&mut self, planned: &'a Planned) {
         let (plan, step) = (self.plan, planned.step);
         match &planned.order {
@@ -378,7 +378,7 @@ impl<'a> Engine<'a, '_> {
                 self.fabric.hold(self.now, until, &plan.cuts[*cut], step);
             }
             Order::Loss(ppm) => {
-                // The end of loss has no effect that could be counted.
+                // A step that sets the loss to zero drops no segments, so it counts as one affected item.
                 self.fabric.bite(step, u64::from(*ppm == Some(0)));
                 self.fabric.set_loss(*ppm, step);
             }
@@ -390,7 +390,7 @@ impl<'a> Engine<'a, '_> {
         }
     }
 
-    /// A process reported something: what waited for it comes due.
+    /// Schedules the actions that a reported event triggers.
     fn fire(&mut self, by: Reporter, event: &dyn ReportedEvent) {
         let plan = self.plan;
         if plan.triggers.is_empty() || self.now >= ns(plan.faults_end) {
@@ -403,14 +403,14 @@ impl<'a> Engine<'a, '_> {
                 continue;
             }
             for (order, planned) in waiting.orders.iter().enumerate() {
-                // What lifts a fault comes with the lifting of all at the latest.
+                // An action that lifts a fault is due at the latest when all faults are lifted.
                 let at = (self.now + ns(planned.at)).min(ns(plan.faults_end));
                 self.heap.push(at, Event::Triggered { trigger, order });
             }
         }
     }
 
-    /// Does what waited for a report, if it still makes sense.
+    /// Performs a triggered action, unless it has no effect any more.
     pub(super) fn on_triggered(&mut self, trigger: usize, order: usize) {
         let planned = &self.plan.triggers[trigger].orders[order];
         let runs = |host: usize, program| {
@@ -439,7 +439,7 @@ impl<'a> Engine<'a, '_> {
             };
             process.clock.change(self.now, jump, drift_ppm);
             self.fabric.bite(step, 1);
-            // The wake planned by the old clock would come too late or too early.
+            // The wake scheduled by the old clock would be too late or too early.
             state.wake_at = super::host::NEVER;
             self.replan(slot);
         }
@@ -448,7 +448,7 @@ impl<'a> Engine<'a, '_> {
     fn start(&mut self, host: usize, disk: Disk) {
         let scenario = self.scenario;
         let spec = &scenario.hosts[host];
-        // A clone is a copy of the other machine's disk.
+        // A clone starts with a copy of the other machine's disk.
         if let (Some(of), 0) = (
             spec.clone_of,
             self.slots[self.hosts[host].processes.start].life,
@@ -471,7 +471,7 @@ impl<'a> Engine<'a, '_> {
         }
     }
 
-    /// Starts a process for a command of its program: the program is not told to start by itself.
+    /// Starts a process for a command of its program, without the event `Start`.
     pub(super) fn boot_for_command(&mut self, slot: usize) {
         let process = self.make_process(self.slots[slot].host, slot);
         self.install(slot, process);
@@ -507,12 +507,12 @@ impl<'a> Engine<'a, '_> {
         }
     }
 
-    /// The places of the processes of a host.
+    /// Returns the slots of a host's processes.
     fn slots_of(&self, host: usize) -> Range<usize> {
         self.hosts[host].processes.clone()
     }
 
-    /// The places of a host's processes of one program, or of all of its processes.
+    /// Returns the slots of a host's processes of one program, or of all of its processes.
     pub(super) fn chosen(&self, host: usize, program: Option<&'static str>) -> Vec<usize> {
         let runs = |slot: &usize| self.programs[self.slots[*slot].program].name();
         let slots = self.slots_of(host);
@@ -521,13 +521,13 @@ impl<'a> Engine<'a, '_> {
             .collect()
     }
 
-    /// The connections with an end in one of these processes.
+    /// Returns the number of connections with an end in one of these processes.
     fn linked(&self, slots: &[usize]) -> u64 {
         let connections = slots.iter().map(|slot| self.slots[*slot].connections.len());
         connections.sum::<usize>() as u64
     }
 
-    /// Gives an event to each of these processes that it concerns; whether there is one.
+    /// Delivers an event to each of these processes that it concerns; returns whether there is one.
     fn notify_all(&mut self, slots: &[usize], event: impl Fn() -> ProcessEvent) -> bool {
         let mut heard = false;
         for slot in slots {
@@ -536,7 +536,7 @@ impl<'a> Engine<'a, '_> {
         heard
     }
 
-    /// Stops one process of a host that goes on: its writes under way are not done.
+    /// Stops one process of a running host; its writes in progress are dropped.
     fn stop_process(&mut self, slot: usize) {
         let host = self.slots[slot].host;
         self.hosts[host].disk.forget(slot);
@@ -568,7 +568,7 @@ impl<'a> Engine<'a, '_> {
         }
     }
 
-    /// The operating system closes everything that a process had open.
+    /// Closes all ports and connections of a process, as the operating system does.
     fn close_all(&mut self, slot: usize, reason: CloseReason) {
         self.ports.retain(|_, of| *of != slot);
         let connections: Vec<u32> = self.slots[slot].connections.iter().copied().collect();

@@ -1,4 +1,4 @@
-//! A run again, event by event, to look at its nodes.
+//! Replays a run event by event, and shows the state of its nodes.
 
 use super::clock::ns;
 use super::engine::{Engine, since_start};
@@ -13,15 +13,15 @@ use phalanx_core::time::Instant;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// A run that stands still wherever one wants to look.
+/// A run that can be stopped at any event.
 pub struct Replay<'a> {
     engine: Engine<'a, 'a>,
     heard: Rc<RefCell<VecDeque<Line<'a>>>>,
-    /// The latest event given out.
+    /// The latest event that was returned.
     latest: Option<Line<'a>>,
 }
 
-/// Keeps the lines of what just happened.
+/// Collects the lines of the latest events.
 struct Ear<'a> {
     lines: Lines<'a>,
     heard: Rc<RefCell<VecDeque<Line<'a>>>>,
@@ -39,10 +39,10 @@ impl Recorder for Ear<'_> {
 }
 
 impl<'a> Replay<'a> {
-    /// A run that has not begun, of a scenario with its plan, with these mechanisms broken on purpose.
+    /// Creates a replay of a scenario and its plan, before the first event, with these mechanisms broken deliberately.
     ///
     /// # Errors
-    /// When nothing is known by a word of sabotage.
+    /// A name in `sabotage` is unknown.
     pub fn new(
         definition: &Definition,
         scenario: &'a Scenario,
@@ -67,7 +67,7 @@ impl<'a> Replay<'a> {
         })
     }
 
-    /// The next event before `until`; none when there is none.
+    /// Returns the next event before `until`, if there is one.
     pub fn next_event(&mut self, until: Duration) -> Option<Line<'a>> {
         loop {
             let line = self.heard.borrow_mut().pop_front();
@@ -82,12 +82,12 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Goes on to an instant.
+    /// Continues to an instant.
     pub fn to_instant(&mut self, until: Duration) {
         while self.next_event(until).is_some() {}
     }
 
-    /// Goes on to an event; whether the run has one of this number.
+    /// Continues to an event; returns whether the run has an event of this number.
     pub fn to_event(&mut self, number: u64, end: Duration) -> bool {
         while self.event() < number {
             if self.next_event(end).is_none() {
@@ -97,31 +97,31 @@ impl<'a> Replay<'a> {
         true
     }
 
-    /// The number of the latest event.
+    /// Returns the number of the latest event.
     #[must_use]
     pub fn event(&self) -> u64 {
         self.latest.as_ref().map_or(0, |line| line.event)
     }
 
-    /// The latest event.
+    /// Returns the latest event.
     #[must_use]
     pub const fn latest(&self) -> Option<&Line<'a>> {
         self.latest.as_ref()
     }
 
-    /// When it stands.
+    /// Returns the current position in virtual time.
     #[must_use]
     pub const fn now(&self) -> Duration {
         since_start(self.engine.now)
     }
 
-    /// The scenario that runs.
+    /// Returns the scenario of the run.
     #[must_use]
     pub const fn scenario(&self) -> &'a Scenario {
         self.engine.scenario
     }
 
-    /// The programs of a host in the order in which they start, each with the view of its process if it runs.
+    /// Returns the programs of a host in the order in which they start, each with the view of its process if it runs.
     pub fn processes(
         &self,
         host: usize,
@@ -133,8 +133,8 @@ impl<'a> Replay<'a> {
         })
     }
 
-    /// The view of this type of a running process of a host, with the process's own time. Events of one host at one
-    /// instant (mail after a pause) are one: the view is that after the last.
+    /// Returns the view of this type of a running process of a host, with the process's own time. Events of one host at
+    /// the same instant (inputs after a pause) are executed together: the view is the one after the last.
     #[must_use]
     pub fn view<V: ProcessView>(&self, host: usize) -> Option<(&V, Instant)> {
         let processes = &self.engine.slots[self.engine.hosts[host].processes.clone()];
@@ -147,10 +147,10 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// The host of this name.
+/// Returns the host of this name.
 ///
 /// # Errors
-/// When the scenario has no such node.
+/// The scenario has no such node.
 pub fn host_named(scenario: &Scenario, name: &str) -> Result<usize, ScenarioError> {
     scenario.host_named(name).ok_or_else(|| {
         let names: Vec<&str> = scenario

@@ -1,37 +1,38 @@
-//! One TCP connection as two queues of what is under way.
+//! One TCP connection as two queues of parcels in flight.
 //!
-//! Bytes arrive in order. Each segment is lost by itself; what is lost is sent again after max(200 ms,
-//! srtt + 4 rttvar), doubling; what was sent later waits. Once something sent again has arrived, all that is missing
-//! behind it follows a round trip later, and the doubling begins anew (RFC 6298, RFC 6582). Other acknowledgements
-//! are not modelled, nor fast retransmission: both are small against the times that decide anything here.
+//! Bytes arrive in order. Segments are lost independently. A lost segment is retransmitted after
+//! max(200 ms, srtt + 4 rttvar), doubled each time, and later segments wait for it. When a retransmission arrives, all missing segments
+//! after it follow one round trip later, and the backoff is reset (RFC 6298, RFC 6582). Other acknowledgements and fast
+//! retransmission are not modelled, because their effect is small compared with the timeouts of the protocols under
+//! test.
 
 use crate::record::Cause;
 use crate::world::{CloseReason, DialId, LinkId, Message};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// The payload of one segment.
+/// Payload of one segment, in bytes.
 pub(crate) const SEGMENT_BYTES: usize = 1_400;
-/// What TLS, HTTP/2, gRPC add to one message; estimated.
+/// Overhead of TLS, HTTP/2 and gRPC per message, in bytes; estimated.
 pub(crate) const FRAMING_BYTES: usize = 36;
-/// What TCP and IP add to one segment.
+/// Overhead of TCP and IP per segment, in bytes.
 pub(crate) const SEGMENT_OVERHEAD_BYTES: usize = 52;
-/// The shortest retransmission timeout (Linux).
+/// Minimum retransmission timeout (Linux), in nanoseconds.
 const RTO_MIN: u64 = 200_000_000;
-/// The timeout before any round trip was measured (RFC 6298).
+/// Retransmission timeout before the first measured round trip (RFC 6298), in nanoseconds.
 const RTO_FIRST: u64 = 1_000_000_000;
-/// What is unacknowledged for this long breaks the connection (keepalive's backstop in production).
+/// A connection with data unacknowledged for this time, in nanoseconds, breaks (the keepalive limit in production).
 pub(crate) const GIVES_UP_AFTER: u64 = 30_000_000_000;
-/// A handshake that is not finished by now has failed.
+/// Timeout of a handshake, in nanoseconds.
 pub(crate) const DIAL_GIVES_UP_AFTER: u64 = 10_000_000_000;
 
-/// Bytes of the flights of TCP, TLS 1.3 with both certificates, and the opening of the stream.
+/// Sizes of the flights of TCP, TLS 1.3 with both certificates, and the opening of the stream, in bytes.
 pub(crate) const FLIGHTS: [usize; 6] = [60, 60, 300, 1_000, 1_000, 100];
 
-/// Something under way.
+/// An item in flight.
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
-    /// One flight of the handshake, from 1; odd ones go from the dialer to the acceptor.
+    /// A flight of the handshake, from 1. Flights with odd numbers go from the dialer to the acceptor.
     Flight(u8),
     /// A message.
     Message(Rc<dyn Message>),
@@ -39,26 +40,26 @@ pub(crate) enum Item {
     Fin(CloseReason),
 }
 
-/// An item and how it fares.
+/// An item and the state of its transmission.
 #[derive(Debug)]
 pub(crate) struct Parcel {
     pub(crate) item: Option<Item>,
     /// Encoded bytes of a message; of a flight, all bytes.
     pub(crate) bytes: usize,
-    /// Segments not known to have arrived.
+    /// Number of segments not known to have arrived.
     pub(crate) segments: u32,
     pub(crate) attempts: u32,
-    /// How often the timeout was doubled.
+    /// Number of times that the retransmission timeout was doubled.
     pub(crate) backoff: u32,
-    /// When it is sent again, unless it arrives before; other orders to do so are void.
+    /// The time of the next retransmission. Earlier scheduled retransmissions are void.
     pub(crate) again_at: u64,
     pub(crate) sent_at: u64,
     pub(crate) arrived: bool,
-    /// What led to its sending.
+    /// The cause of the transmission.
     pub(crate) cause: Cause,
 }
 
-/// Parcels in order. Mostly there is one at a time, which is held in place.
+/// Parcels in order. There is rarely more than one, so the first is stored inline.
 #[derive(Debug)]
 pub(crate) struct Parcels {
     head: Option<Parcel>,
@@ -108,7 +109,7 @@ impl Parcels {
     fn pop_front(&mut self) -> Option<Parcel> {
         let next = self.tail.pop_front();
         if next.is_some() && self.tail.is_empty() {
-            // An idle lane holds no memory.
+            // An idle lane allocates no memory.
             self.tail = VecDeque::new();
         }
         std::mem::replace(&mut self.head, next)
@@ -119,16 +120,16 @@ impl Parcels {
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) parcels: Parcels,
-    /// The number of the first parcel in the queue.
+    /// Number of the first parcel in the queue.
     pub(crate) first: u64,
-    /// When the sender's bandwidth is free again.
+    /// The time from which the sender's bandwidth is free.
     pub(crate) free_at: u64,
     srtt: u64,
     rttvar: u64,
 }
 
 impl Lane {
-    /// Nothing under way.
+    /// Creates a lane without parcels.
     pub(crate) const fn new() -> Self {
         Self {
             parcels: Parcels::new(),
@@ -163,13 +164,13 @@ impl Lane {
         number
     }
 
-    /// The parcel of this number, unless it was delivered.
+    /// Returns the parcel of this number, unless it was delivered.
     pub(crate) fn parcel(&mut self, number: u64) -> Option<&mut Parcel> {
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         self.parcels.get_mut(index)
     }
 
-    /// Takes the first parcel if it has arrived.
+    /// Removes and returns the first parcel if it has arrived.
     pub(crate) fn pop_arrived(&mut self) -> Option<Parcel> {
         if !self.parcels.front()?.arrived {
             return None;
@@ -178,7 +179,7 @@ impl Lane {
         self.parcels.pop_front()
     }
 
-    /// A round trip was measured (RFC 6298).
+    /// Updates the round-trip estimate with a measurement (RFC 6298).
     pub(crate) const fn measured(&mut self, rtt: u64) {
         if self.srtt == 0 {
             self.srtt = rtt;
@@ -189,7 +190,7 @@ impl Lane {
         }
     }
 
-    /// When what did not arrive by now is sent again: each time it waits for twice as long.
+    /// Returns the time of the next retransmission of a parcel that has not arrived; doubles its timeout.
     pub(crate) fn again_at(&mut self, number: u64, now: u64) -> u64 {
         let first = if self.srtt == 0 {
             RTO_FIRST
@@ -204,8 +205,8 @@ impl Lane {
         parcel.again_at
     }
 
-    /// What was sent again has arrived: all that waits to be sent again is, one round trip from now. Their numbers,
-    /// and when.
+    /// Schedules all missing parcels for one round trip from now, because a retransmission arrived. Returns their
+    /// numbers and the time.
     pub(crate) fn hurry(&mut self, now: u64) -> (Vec<u64>, u64) {
         let at = now + self.srtt.max(1);
         let first = self.first;
@@ -220,16 +221,16 @@ impl Lane {
     }
 }
 
-/// How one end of a connection stands.
+/// The state of one end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EndState {
-    /// The handshake is not finished for this end.
+    /// The handshake is not complete at this end.
     Opening,
-    /// The process holds it.
+    /// The process holds the end.
     Open,
-    /// The process closed it; what it sent still goes out.
+    /// The process closed the end; pending data is still sent.
     Closed,
-    /// The process or machine that held it is gone.
+    /// The process or machine that held the end is gone.
     Gone,
 }
 
@@ -237,23 +238,23 @@ pub(crate) enum EndState {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End {
     pub(crate) host: usize,
-    /// The slot of the process; none: no process has accepted yet.
+    /// The slot of the process; `None`: no process has accepted yet.
     pub(crate) slot: Option<usize>,
     pub(crate) state: EndState,
 }
 
-/// A connection: end 0 dialled, end 1 accepted; lane 0 leads from end 0 to end 1.
+/// A connection. End 0 is the dialer, end 1 the acceptor; lane 0 leads from end 0 to end 1.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) dial: DialId,
-    /// The port that was dialled.
+    /// The dialled port.
     pub(crate) port: u16,
     pub(crate) ends: [End; 2],
     pub(crate) lanes: [Lane; 2],
 }
 
 impl Connection {
-    /// Whether nothing can happen on it any more.
+    /// Returns whether no event can occur on the connection any more.
     pub(crate) fn is_over(&self) -> bool {
         let gone = |end: usize| match self.ends[end].state {
             EndState::Opening | EndState::Open => false,
@@ -264,17 +265,17 @@ impl Connection {
     }
 }
 
-/// The connection and end that a link id means.
+/// Returns the connection and end of a link id.
 pub(crate) const fn place(link: LinkId) -> (u32, usize) {
     ((link.0 >> 1) as u32, (link.0 & 1) as usize)
 }
 
-/// The link id of a connection's end.
+/// Returns the link id of a connection's end.
 pub(crate) const fn link(connection: u32, end: usize) -> LinkId {
     LinkId((connection as u64) << 1 | end as u64)
 }
 
-/// Segments that a message of this size takes.
+/// Returns the number of segments of a message of this size.
 pub(crate) fn segments(bytes: usize) -> u32 {
     u32::try_from((bytes + FRAMING_BYTES).div_ceil(SEGMENT_BYTES)).unwrap_or(u32::MAX)
 }
@@ -290,7 +291,7 @@ mod tests {
         let numbers: Vec<u64> = (0..3)
             .map(|at| lane.push(Item::Flight(at), 10, 1, 0, Cause::NONE))
             .collect();
-        // The first two were lost, twice; the third is under way.
+        // The first two parcels were lost twice; the third is in flight.
         for at in [0, 200_000_000] {
             let waits: Vec<u64> = numbers[..2].iter().map(|n| lane.again_at(*n, at)).collect();
             assert_eq!(waits, [2 * at + 200_000_000; 2]);
@@ -304,7 +305,7 @@ mod tests {
         );
         let now = 590_000_000;
         assert_eq!(lane.hurry(now), (vec![1], now + 2_000_000));
-        // The next time it waits for the shortest time again.
+        // The backoff was reset: the next timeout is the minimum.
         assert_eq!(lane.again_at(1, now + 2_000_000), now + 202_000_000);
     }
 }

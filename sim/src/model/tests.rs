@@ -1,4 +1,4 @@
-//! The engine with the real machines, small.
+//! Small runs of the engine with the machines of the core.
 
 use super::run;
 use crate::mesh::MESH;
@@ -13,7 +13,7 @@ fn scenario(name: &str) -> Scenario {
     Scenario::load(&path).unwrap()
 }
 
-/// What came of seed 1 of a scenario.
+/// Returns the outcome of seed 1 of a scenario.
 fn ran(text: &str, options: Options<'_>) -> Outcome {
     let scenario = Scenario::parse("x.toml", text).unwrap();
     run(&MESH, &scenario, 1, options).unwrap()
@@ -83,7 +83,7 @@ fn what_is_sent_at_the_very_beginning_counts() {
     let &[joined, rested] = &*figures else {
         panic!("{figures:?}");
     };
-    // Each is a mean rounded up.
+    // Each metric is a mean, rounded up.
     let mean = outcome.bytes.div_ceil(3);
     assert!(
         (mean..=mean + 1).contains(&(joined + rested)),

@@ -1,4 +1,4 @@
-//! What happened, as a running hash, and numbered for whoever records it.
+//! The trace of a run: a running hash of all events, and numbered events for a recorder.
 
 use crate::record::{Cause, Done, Held, Recorder, Said, Step};
 use crate::scenario::plan::Planned;
@@ -6,20 +6,20 @@ use crate::world::InputInfo;
 use phalanx_core::random::mix;
 use std::collections::BTreeMap;
 
-/// One step of a node.
+/// One step of a process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line {
     /// True time, in nanoseconds.
     pub(crate) at: u64,
-    /// The number of the planned event that it is part of.
+    /// The number of the scheduled event that the step belongs to.
     pub(crate) seq: u64,
     /// The host of the process.
     pub(crate) host: usize,
-    /// The place of the process on its host.
+    /// The index of the process on its host.
     pub(crate) place: usize,
-    /// What it took.
+    /// The input.
     pub(crate) taken: InputInfo,
-    /// The hash of the process's view afterwards.
+    /// The hash of the process's view after the step.
     pub(crate) view: u64,
 }
 
@@ -28,12 +28,12 @@ pub(crate) struct Trace<'a> {
     hash: u64,
     /// The number of the latest event.
     event: u64,
-    /// Of each host that runs several programs, their names.
+    /// The names of the programs of each host that runs several.
     programs: BTreeMap<usize, Vec<&'static str>>,
     recorder: Ear<'a>,
 }
 
-/// Who listens.
+/// The recorder, if any: borrowed or owned.
 enum Ear<'a> {
     Nobody,
     Lent(&'a mut dyn Recorder),
@@ -60,7 +60,7 @@ impl<'a> Trace<'a> {
         }
     }
 
-    /// A trace with a recorder of its own.
+    /// Creates a trace that owns its recorder.
     pub(crate) fn owning(recorder: Box<dyn Recorder + 'a>) -> Self {
         Self {
             recorder: Ear::Own(recorder),
@@ -117,7 +117,7 @@ impl<'a> Trace<'a> {
         Cause::step(self.event, line.host, line.place)
     }
 
-    /// Numbers an order of the plan; gives what its effects are caused by.
+    /// Numbers an action of the plan; returns the cause of its effects.
     pub(crate) fn order(&mut self, at: u64, planned: &Planned) -> Cause {
         self.event += 1;
         let event = self.event;
@@ -127,7 +127,7 @@ impl<'a> Trace<'a> {
         Cause::order(event)
     }
 
-    /// A message did not arrive at once.
+    /// Records a message that was delayed or dropped by a cut or by loss.
     pub(crate) fn held(&mut self, held: Held) {
         if let Some(recorder) = self.recorder.get() {
             recorder.held(held);

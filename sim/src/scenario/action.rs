@@ -1,4 +1,4 @@
-//! What a step does: to the network, or to nodes.
+//! The actions of steps: changes to the network, and actions on nodes.
 
 use super::argument::Arguments;
 use super::host::Disk;
@@ -9,111 +9,112 @@ use crate::disk::DiskFault;
 use core::time::Duration;
 use serde_json::Value;
 
-/// What happens.
+/// The action of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Something to the network.
+    /// A change to the network.
     Network(NetworkAction),
-    /// Something to these nodes.
+    /// An action on the selected nodes.
     Nodes(Selector, NodeAction),
-    /// A clone starts: this host.
+    /// Starts a clone: the host at this index.
     Clone(usize),
 }
 
-/// What happens to the network.
+/// A change to the network.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NetworkAction {
-    /// It splits.
+    /// Splits the network.
     Partition(Sides, Direction),
-    /// All partitions end.
+    /// Ends all partitions.
     Heal,
-    /// Single pairs cannot reach each other; `true`: for good.
+    /// Blocks traffic between single pairs; `true`: for good.
     Cut(Pairs, Direction, bool),
-    /// All cuts end.
+    /// Ends all cuts.
     Restore,
-    /// What single pairs send waits until the step ends.
+    /// Delays traffic between single pairs until the step ends.
     Hold(Pairs, Direction),
-    /// What these send and get waits until the step ends.
+    /// Delays all traffic to and from the selected nodes until the step ends.
     Clog(Selector),
-    /// These are clogged one after another and freed in another order.
+    /// Clogs the selected nodes one after another and frees them in another order.
     Swizzle(Selector),
-    /// The share of segments lost from here on, in parts per million.
+    /// Sets the share of lost segments from the step on, in parts per million.
     Loss(u32),
-    /// The latency from here on.
+    /// Sets the latency from the step on.
     Latency(Latency),
 }
 
-/// What happens to nodes.
+/// An action on nodes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NodeAction {
-    /// Their processes are killed.
+    /// Kills the processes.
     Crash,
-    /// Their machines lose power.
+    /// Cuts the power of the machines.
     PowerLoss,
-    /// They start again.
+    /// Starts stopped nodes.
     Restart(Disk),
-    /// Their processes stop for a while.
+    /// Pauses the processes for this duration.
     Pause(Duration),
-    /// Their processes take longer for each input.
+    /// Delays each input of the processes.
     Slow {
-        /// By how much.
+        /// The delay of an input.
         by: Duration,
-        /// How long; none: until the faults are lifted.
+        /// The duration of the fault; `None`: until all faults are lifted.
         length: Option<Duration>,
     },
-    /// Their clocks change.
+    /// Changes the clocks.
     Clock {
-        /// They jump forward.
+        /// The forward jump.
         jump: Duration,
-        /// They drift from here on.
+        /// The drift from the step on, in parts per million; `None`: the drift does not change.
         drift_ppm: Option<i32>,
     },
-    /// Their disks fail.
+    /// Makes the disks fail.
     Disk(DiskFault),
-    /// Their certificates end or change.
+    /// Changes the certificates.
     Certificate(Certificate),
-    /// They waited and start.
+    /// Starts nodes for the first time.
     Join,
-    /// They leave gracefully.
+    /// Nodes leave gracefully.
     Leave,
-    /// They do something that is a step of their program's own.
+    /// A step of the nodes' program, in its own vocabulary.
     Own(OwnAction),
-    /// They do something in the words of their system.
+    /// A command in the vocabulary of the system.
     Command {
-        /// The word.
+        /// The command's name.
         name: String,
-        /// What goes with it.
+        /// The command's arguments.
         with: Value,
     },
 }
 
-/// A step of a program's own, but for its nodes.
+/// A step of a program's own vocabulary, without its nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnAction {
     /// The name of the program.
     pub program: &'static str,
-    /// The step's word.
+    /// The name of the step.
     pub word: &'static str,
-    /// Whether it begins something that lasts.
+    /// The extent of the step: instantaneous, or one end of a lasting condition.
     pub extent: Extent,
     /// The arguments.
     pub arguments: Arguments,
 }
 
-/// Whether a step of a program's own begins or ends something that lasts.
+/// The extent of a program's own step in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Extent {
-    /// It is done at once.
+    /// The step is instantaneous.
     #[default]
     Once,
-    /// It lasts until the program's step of this word. The steps' `for` and the end of the fault phase bring that.
+    /// The step lasts until the program's step of this name. The key `for` and the end of the fault phase schedule that
+    /// step.
     Until(&'static str),
-    /// It ends what the program's step of this word began.
+    /// The step ends the effect of the program's step of this name.
     Ends(&'static str),
 }
 
 impl OwnAction {
-    /// A step without arguments that is done at once.
+    /// Creates an instantaneous step without arguments.
     #[must_use]
     pub const fn new(program: &'static str, word: &'static str) -> Self {
         Self {
@@ -124,7 +125,7 @@ impl OwnAction {
         }
     }
 
-    /// The step that ends this one; none: it does not last.
+    /// Returns the step that ends this one; `None` if this step does not last.
     #[must_use]
     pub fn end(&self) -> Option<Self> {
         match self.extent {
@@ -137,56 +138,56 @@ impl OwnAction {
     }
 }
 
-/// What becomes of a certificate.
+/// A change to a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certificate {
-    /// Its time is over: no new connection.
+    /// The certificate expires: no new connections.
     Expired,
-    /// It is called back: no connection at all.
+    /// The certificate is revoked: no connections, existing or new.
     Revoked,
-    /// It is replaced by a valid one.
+    /// The certificate is replaced by a valid one.
     Rotated,
 }
 
 impl Certificate {
-    /// Every fate and its word.
+    /// Every change and its name.
     pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::Expired, "expired"),
         (Self::Revoked, "revoked"),
         (Self::Rotated, "rotated"),
     ];
 
-    /// Its word.
+    /// Returns the name of the change.
     #[must_use]
     pub fn word(self) -> &'static str {
         word_for(self, Self::ALL)
     }
 }
 
-/// How the network splits.
+/// The sides of a partition.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sides {
-    /// Into these.
+    /// One side for each selector.
     Sets(Vec<Selector>),
-    /// Into two random halves.
+    /// Two random halves.
     Halves,
-    /// Into two random sides of random size.
+    /// Two random sides of random size.
     Random,
-    /// These against all others.
+    /// The selected nodes against all others.
     Isolate(Selector),
 }
 
-/// Which pairs.
+/// The pairs of a cut or hold.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pairs {
-    /// Those between two choices.
+    /// The pairs between two sets of nodes.
     Between(Selector, Selector),
-    /// A drawn share of all, in parts per million.
+    /// A random share of all pairs, in parts per million.
     Fraction(u32),
 }
 
 impl Action {
-    /// The word for it in scenario files.
+    /// Returns the name of the action in scenario files.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
@@ -196,7 +197,7 @@ impl Action {
         }
     }
 
-    /// Whether it is a fault that a step can lift by itself (`for`).
+    /// Returns whether the action is a fault that the step itself can lift (`for`).
     pub(super) const fn can_end(&self) -> bool {
         match self {
             Self::Network(action) => {

@@ -1,4 +1,4 @@
-//! The arguments of a program's own words, as a file gives them.
+//! The arguments of a program's own vocabulary, as a file states them.
 
 use super::names::{Named, Selector};
 use super::text::short;
@@ -9,21 +9,21 @@ use std::collections::BTreeMap;
 /// An argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Argument {
-    /// A choice of nodes. Without any node the word means something else.
+    /// A set of nodes. The key changes its meaning if the set is empty.
     Who(Selector),
-    /// A choice of nodes that may be empty.
+    /// A set of nodes that may be empty.
     WhoOrNobody(Selector),
     /// A text.
     Text(String),
     /// A list of texts.
     Texts(Vec<String>),
-    /// Texts by free keys.
+    /// Texts by arbitrary keys.
     Pairs(BTreeMap<String, String>),
     /// A time span.
     Time(Duration),
     /// A number.
     Number(u64),
-    /// Yes or no.
+    /// A boolean.
     Flag(bool),
     /// A table of arguments.
     Table(Arguments),
@@ -36,38 +36,38 @@ pub enum Argument {
 pub struct Arguments(Vec<(&'static str, Argument)>);
 
 impl Arguments {
-    /// No arguments.
+    /// Creates an empty list of arguments.
     #[must_use]
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// These arguments and one more.
+    /// Returns the arguments with one appended.
     #[must_use]
     pub fn with(mut self, key: &'static str, argument: Argument) -> Self {
         self.0.push((key, argument));
         self
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no arguments.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The arguments by key.
+    /// Iterates over the arguments with their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Argument)> {
         self.0.iter().map(|(key, argument)| (*key, argument))
     }
 
-    /// The argument under a key.
+    /// Returns the argument of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Argument> {
         let found = self.0.iter().find(|(known, _)| *known == key);
         found.map(|(_, argument)| argument)
     }
 
-    /// The nodes under a key.
+    /// Returns the nodes of a key.
     #[must_use]
     pub fn who(&self, key: &str) -> Option<&Selector> {
         match self.get(key) {
@@ -76,7 +76,7 @@ impl Arguments {
         }
     }
 
-    /// The text under a key.
+    /// Returns the text of a key.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&str> {
         match self.get(key) {
@@ -85,7 +85,7 @@ impl Arguments {
         }
     }
 
-    /// The list of texts under a key.
+    /// Returns the list of texts of a key.
     #[must_use]
     pub fn texts(&self, key: &str) -> Option<&[String]> {
         match self.get(key) {
@@ -94,7 +94,7 @@ impl Arguments {
         }
     }
 
-    /// The texts by free keys under a key.
+    /// Returns the texts by arbitrary keys that a key holds.
     #[must_use]
     pub fn pairs(&self, key: &str) -> Option<&BTreeMap<String, String>> {
         match self.get(key) {
@@ -103,7 +103,7 @@ impl Arguments {
         }
     }
 
-    /// The time span under a key.
+    /// Returns the time span of a key.
     #[must_use]
     pub fn time(&self, key: &str) -> Option<Duration> {
         match self.get(key) {
@@ -112,7 +112,7 @@ impl Arguments {
         }
     }
 
-    /// The time span under a key, to change it.
+    /// Returns the time span of a key, mutable.
     pub fn time_mut(&mut self, key: &str) -> Option<&mut Duration> {
         let found = self.0.iter_mut().find(|(known, _)| *known == key);
         match found {
@@ -121,7 +121,7 @@ impl Arguments {
         }
     }
 
-    /// The number under a key.
+    /// Returns the number of a key.
     #[must_use]
     pub fn number(&self, key: &str) -> Option<u64> {
         match self.get(key) {
@@ -130,7 +130,7 @@ impl Arguments {
         }
     }
 
-    /// The flag under a key.
+    /// Returns the flag of a key.
     #[must_use]
     pub fn flag(&self, key: &str) -> Option<bool> {
         match self.get(key) {
@@ -139,7 +139,7 @@ impl Arguments {
         }
     }
 
-    /// The table under a key.
+    /// Returns the table of a key.
     #[must_use]
     pub fn table(&self, key: &str) -> Option<&Self> {
         match self.get(key) {
@@ -148,7 +148,7 @@ impl Arguments {
         }
     }
 
-    /// The value under a key, which the program reads by itself.
+    /// Returns the value of a key that the program parses itself.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&Value> {
         match self.get(key) {
@@ -157,23 +157,24 @@ impl Arguments {
         }
     }
 
-    /// Takes the nodes under a key out.
+    /// Removes the argument of a key, and returns its nodes.
     pub(super) fn take_who(&mut self, key: &str) -> Option<Selector> {
         let place = self.0.iter().position(|(known, _)| *known == key)?;
-        match self.0.remove(place).1 {
-            Argument::Who(who) | Argument::WhoOrNobody(who) => Some(who),
-            _ => None,
-        }
+        let (_, removed) = self.0.remove(place);
+        let (Argument::Who(who) | Argument::WhoOrNobody(who)) = removed else {
+            return None;
+        };
+        Some(who)
     }
 
-    /// The arguments without that of one key.
+    /// Returns the arguments without the one of a key.
     #[must_use]
     pub fn without(&self, key: &str) -> Self {
         let rest = self.0.iter().filter(|(known, _)| *known != key);
         Self(rest.cloned().collect())
     }
 
-    /// The same arguments about other nodes.
+    /// Returns the arguments with each set of nodes replaced.
     #[must_use]
     pub fn mapped(&self, map: &dyn Fn(&Selector) -> Selector) -> Self {
         let mapped = |argument: &Argument| match argument {
@@ -191,7 +192,7 @@ impl Arguments {
         )
     }
 
-    /// Whether a choice of nodes that may not be empty is empty.
+    /// Returns whether a set of nodes is empty that must not be.
     #[must_use]
     pub fn lacks_nodes(&self) -> bool {
         self.0.iter().any(|(_, argument)| match argument {
@@ -203,7 +204,7 @@ impl Arguments {
         })
     }
 
-    /// The arguments as a process takes them: nodes by name, time spans as they are written.
+    /// Returns the arguments in the form that a process receives: nodes by name, time spans in the notation of files.
     #[must_use]
     pub fn to_json(&self, hosts: &[impl Named]) -> Value {
         let names = |who: &Selector| match who.fixed() {

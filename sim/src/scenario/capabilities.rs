@@ -5,11 +5,11 @@ use super::{
     Action, Certificate, Engine, NetworkAction, NodeAction, Scenario, ScenarioError, Step, When,
 };
 
-/// The most machines the engines other than the model run in bearable time.
+/// Maximum number of machines in an engine other than the model, to limit the real time of a run.
 const HOSTS_MAX: usize = 50;
 
 impl Engine {
-    /// Which engine to use instead.
+    /// Returns the end of an error message about an unsupported setting: a suggestion of another engine.
     const fn instead(self) -> &'static str {
         match self {
             Self::Model => "",
@@ -17,7 +17,7 @@ impl Engine {
         }
     }
 
-    /// The end of the message that a system's step cannot be done on the engine.
+    /// Returns the end of an error message about an unsupported step: the reason, or a suggestion of another engine.
     fn instead_for(self, system: &str, step: &Step) -> String {
         match step.action {
             Action::Nodes(_, NodeAction::Certificate(Certificate::Revoked)) => {
@@ -34,7 +34,7 @@ impl Engine {
         }
     }
 
-    /// The word of a step that the engine does not support.
+    /// Returns the name of a step's action if the engine does not support it.
     fn lacks(self, vocabulary: &Vocabulary, step: &Step) -> Option<&'static str> {
         let lacks_action = match (self, &step.action) {
             (Self::Wire, Action::Nodes(_, NodeAction::Certificate(is))) => match is {
@@ -82,10 +82,10 @@ impl Engine {
 }
 
 impl Scenario {
-    /// Whether an engine can run this scenario.
+    /// Checks that an engine can run this scenario.
     ///
     /// # Errors
-    /// The first step or setting that it cannot do, or that the scenario is not written for it.
+    /// The first unsupported step or setting, or that `engines` does not list the engine.
     pub fn check_engine(&self, engine: Engine) -> Result<(), ScenarioError> {
         let error = |line, key: &str, message| ScenarioError {
             file: self.file.clone(),
@@ -141,7 +141,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// The command that a step gives, if real daemons cannot be given it.
+    /// Returns the name of a step's command if real daemons cannot execute it.
     fn simulated_command(&self, step: &Step) -> Option<&'static str> {
         let Action::Nodes(_, NodeAction::Command { name, .. }) = &step.action else {
             return None;
@@ -150,10 +150,10 @@ impl Scenario {
         simulated.find(|word| word == name)
     }
 
-    /// Whether a system understands this scenario's steps on the model engine.
+    /// Checks that a system understands this scenario's steps on the model engine.
     ///
     /// # Errors
-    /// The first step that it cannot do.
+    /// The first unsupported step.
     pub fn check_system(&self, vocabulary: &Vocabulary) -> Result<(), ScenarioError> {
         let certificate =
             |step: &&Step| matches!(step.action, Action::Nodes(_, NodeAction::Certificate(_)));
@@ -173,7 +173,7 @@ impl Scenario {
         }
     }
 
-    /// A setting of the world that an engine with real network code does not support: its key, and the message.
+    /// Returns a setting of the world that engines with real network code do not support: its key, and the message.
     fn check_small_world(&self, engine: Engine) -> Result<(), (&'static str, String)> {
         let rules = self.links.iter().map(|rule| rule.network);
         if rules.chain([self.network]).any(|network| {

@@ -1,4 +1,4 @@
-//! Random faults within a budget: what may happen, how much at once, how long, and when it ends.
+//! Random faults within a budget: their kinds, their number and duration, and the time in which they occur.
 
 use super::engine::Engine;
 use super::error::{ScenarioError, Source};
@@ -12,17 +12,17 @@ use core::time::Duration;
 /// One kind of random fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChaosKind {
-    /// A process is killed and starts again later.
+    /// A process is killed and restarts later.
     Crash,
-    /// A machine loses power and comes back later.
+    /// A machine loses power and restarts later.
     PowerLoss,
-    /// A machine loses power and its disk, and comes back later.
+    /// A machine loses power and its disk, and restarts later.
     Wipe,
-    /// A node leaves and starts again later.
+    /// A node leaves and restarts later.
     Leave,
-    /// A process stands still.
+    /// A process is paused.
     Pause,
-    /// A process takes longer for each input.
+    /// Each input of a process is delayed.
     Slow,
     /// A clock jumps forward.
     Jump,
@@ -30,25 +30,25 @@ pub enum ChaosKind {
     Drift,
     /// The network splits.
     Partition,
-    /// Single pairs cannot reach each other.
+    /// Traffic between single pairs is blocked.
     Cut,
-    /// What single pairs send waits.
+    /// Traffic between single pairs is delayed.
     Hold,
-    /// Segments are lost everywhere.
+    /// Segments are lost on all links.
     Loss,
-    /// Latency rises everywhere.
+    /// Latency rises on all links.
     Latency,
     /// A fault of a program's own.
     Own {
-        /// The fault's word.
+        /// The name of the fault.
         word: &'static str,
-        /// The engines that can do it.
+        /// The engines that support the fault.
         engines: &'static [Engine],
     },
 }
 
 impl ChaosKind {
-    /// Every kind that any system can suffer, and its word.
+    /// Every kind that all systems have, and its name.
     pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::Crash, "crash"),
         (Self::PowerLoss, "power-loss"),
@@ -65,16 +65,17 @@ impl ChaosKind {
         (Self::Latency, "latency"),
     ];
 
-    /// Its word in scenario files.
+    /// Returns the name of the kind in scenario files.
     #[must_use]
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Own { word, .. } => word,
-            _ => word_for(self, Self::ALL),
+        if let Self::Own { word, .. } = self {
+            word
+        } else {
+            word_for(self, Self::ALL)
         }
     }
 
-    /// Every kind that a system can suffer: those that any can, then its programs' own.
+    /// Returns every kind that a system has: those of all systems, then those of its programs.
     pub(super) fn all(vocabulary: &Vocabulary) -> Vec<Self> {
         let own = vocabulary.programs.iter().flat_map(|words| words.faults);
         let own = own.map(|fault| Self::Own {
@@ -85,14 +86,14 @@ impl ChaosKind {
         general.chain(own).collect()
     }
 
-    /// Its place among all that a system can suffer.
+    /// Returns the index of the kind among all kinds of a system.
     pub(super) fn index(self, vocabulary: &Vocabulary) -> usize {
         let all = Self::all(vocabulary);
         let place = all.iter().position(|kind| *kind == self);
         place.unwrap_or_default()
     }
 
-    /// Whether an engine can do it.
+    /// Returns whether an engine supports the kind.
     #[must_use]
     pub fn is_for(self, engine: Engine) -> bool {
         if let Self::Own { engines, .. } = self {
@@ -120,28 +121,28 @@ impl ChaosKind {
 /// A budget of random faults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chaos {
-    /// The line of `[chaos]`; 0 when the search added it.
+    /// The line of `[chaos]`; 0 if the search added the budget.
     pub line: usize,
-    /// What may happen.
+    /// The kinds of faults.
     pub kinds: Vec<ChaosKind>,
-    /// The most faults at once.
+    /// Maximum number of simultaneous faults.
     pub at_once: usize,
-    /// The mean time between the beginnings of two faults.
+    /// Mean interval between the starts of two faults.
     pub every: Duration,
-    /// The shortest fault.
+    /// Minimum duration of a fault.
     pub shortest: Duration,
-    /// The longest fault.
+    /// Maximum duration of a fault.
     pub longest: Duration,
-    /// How many nodes no fault may touch at any time.
+    /// Minimum number of nodes that no fault affects, at any time.
     pub stay_up: usize,
-    /// No fault before this.
+    /// The earliest start of a fault.
     pub from: Duration,
-    /// No fault from here on.
+    /// The time by which every fault is lifted; none starts from then on.
     pub quiet: Duration,
 }
 
 impl Chaos {
-    /// The budget that a scenario gets which has none: `hosts` machines, a fault phase of `duration`.
+    /// Returns the default budget for `hosts` machines and a fault phase of `duration`.
     #[must_use]
     pub fn usual(
         vocabulary: &Vocabulary,

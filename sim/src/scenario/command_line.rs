@@ -6,7 +6,7 @@ use super::engine::Engine;
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// A run that a command reproduces.
+/// A run, as the command that reproduces it describes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Reproduction<'a> {
     /// The scenario.
@@ -22,7 +22,7 @@ pub struct Reproduction<'a> {
 }
 
 impl<'a> Reproduction<'a> {
-    /// A run of the model engine without flags.
+    /// Describes a run of the model engine without flags.
     #[must_use]
     pub const fn new(scenario: &'a Scenario, seed: u64) -> Self {
         Self {
@@ -34,8 +34,8 @@ impl<'a> Reproduction<'a> {
         }
     }
 
-    /// The command of a tool that begins with `prefix` (`phalanx sim`). The comment at its end identifies the file and
-    /// the version of the simulator.
+    /// Returns the command, for a tool whose commands begin with `prefix` (`phalanx sim`). The comment at its end
+    /// identifies the file and the version of the simulator.
     #[must_use]
     pub fn command(&self, prefix: &str) -> String {
         let Self { engine, seed, .. } = self;
@@ -47,14 +47,14 @@ impl<'a> Reproduction<'a> {
     }
 }
 
-/// The flags that plant bugs and disable mechanisms of these names, each preceded by a space.
+/// Returns the flags that plant bugs and disable mechanisms of these names, each preceded by a space.
 #[must_use]
 pub fn sabotage_flags(names: &[String]) -> String {
     let flags = names.iter().map(|name| format!(" --sabotage {name}"));
     flags.collect()
 }
 
-/// The words of a command that say which scenario is meant: its file, and which run of its matrix.
+/// Returns the arguments that name the scenario: its file, and the variant of its matrix.
 #[must_use]
 pub fn run_words(scenario: &Scenario) -> String {
     let file = quoted(&scenario.file);
@@ -64,13 +64,13 @@ pub fn run_words(scenario: &Scenario) -> String {
     format!("{file} --variant {}", quoted(&scenario.variant.to_string()))
 }
 
-/// The comment behind a command that reproduces a run: the hash of the file, and the version of the program.
+/// Returns the comment of a command that reproduces a run: the hash of the file, and the version of the program.
 #[must_use]
 pub fn stamp(scenario: &Scenario) -> String {
     format!("  # file {:016x}, phalanx {VERSION}", scenario.hash)
 }
 
-/// A word as a shell takes it.
+/// Quotes an argument for a shell, if necessary.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

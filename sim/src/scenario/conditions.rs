@@ -1,4 +1,4 @@
-//! What must come of it: expectations, their conditions and their bounds in time.
+//! Expectations, their conditions and their time windows.
 
 use super::argument::Arguments;
 use super::names::Selector;
@@ -7,90 +7,90 @@ use super::words::{word_for, word_of};
 use core::time::Duration;
 use serde_json::Value;
 
-/// One thing that must come of it.
+/// An expectation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {
-    /// The file it stands in.
+    /// The file of the expectation.
     pub file: String,
-    /// Its line there.
+    /// The line in that file.
     pub line: usize,
-    /// As people read it.
+    /// The expectation as text, for messages.
     pub text: String,
-    /// What is demanded.
+    /// The required property.
     pub mode: Mode,
-    /// From when.
+    /// Start of the time window.
     pub from: Duration,
-    /// Until when; none: the end of the run.
+    /// End of the time window; `None`: the end of the run.
     pub to: Option<Duration>,
 }
 
-/// What is demanded of a condition or a figure.
+/// The property that an expectation requires of a condition or metric.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Mode {
-    /// It becomes true.
+    /// The condition becomes true.
     Eventually(Condition),
-    /// It is true at every check.
+    /// The condition is true at every check.
     Always(Condition),
-    /// It is false at every check.
+    /// The condition is false at every check.
     Never(Condition),
-    /// It is true at some check, in at least one of many runs.
+    /// The condition is true at one check or more, in at least one of many runs.
     Sometimes(Condition),
-    /// A figure lies within a bound.
+    /// A metric lies within a bound.
     Metric(Metric, Selector, Bound),
 }
 
-/// The least and the most.
+/// A range of numbers, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// The least.
+    /// The minimum.
     pub min: u64,
-    /// The most.
+    /// The maximum.
     pub max: u64,
 }
 
 impl Bound {
-    /// Whether a number lies within.
+    /// Returns whether a number lies within the bound.
     #[must_use]
     pub const fn holds(&self, value: u64) -> bool {
         self.min <= value && value <= self.max
     }
 }
 
-/// Something that is true or false of a world at one instant.
+/// A predicate on a world at one instant.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
-    /// All views are equal and right.
+    /// All views are equal and correct.
     Converged,
-    /// This event was reported this often: by whom, about whom.
+    /// An event was reported at least this often. The selectors restrict the reporting and the reported nodes.
     Event(&'static str, Selector, Option<Selector>, u32),
-    /// Their states hold this under this key: all of theirs, or so many.
+    /// The states of the selected nodes have this value under a key, at all of the nodes or at a number of them.
     State {
-        /// Whose.
+        /// The nodes.
         who: Selector,
         /// The key.
         key: String,
-        /// What it is.
+        /// The expected value.
         is: Value,
-        /// At how many of them; none: at all.
+        /// The number of nodes with the value; `None`: all of them.
         count: Option<Bound>,
     },
-    /// Their states are equal, or what these hold under a key.
+    /// The states of the selected nodes are equal, or their values under a key are.
     Agree {
-        /// Whose.
+        /// The nodes.
         who: Selector,
-        /// The key.
+        /// The key; `None`: the whole states.
         key: Option<String>,
     },
-    /// A condition of a program's own.
+    /// A condition in a program's own vocabulary.
     Own(OwnCondition),
 }
 
-/// A condition of a program's own.
+/// A condition in a program's own vocabulary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnCondition {
     /// The name of the program.
     pub program: &'static str,
-    /// The condition's word.
+    /// The name of the condition.
     pub word: &'static str,
     /// The nodes.
     pub who: Selector,
@@ -101,14 +101,14 @@ pub struct OwnCondition {
 /// The arguments of a condition besides its nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// Those of a condition with a key of its own.
+    /// The arguments of a condition with its own key.
     Keyed(Arguments),
     /// The value of `with` of a condition under `holds`.
     With(Value),
 }
 
 impl OwnCondition {
-    /// The same condition on other nodes.
+    /// Returns the condition for other nodes.
     #[must_use]
     pub fn mapped(&self, map: &dyn Fn(&Selector) -> Selector) -> Self {
         let said = match &self.said {
@@ -119,7 +119,7 @@ impl OwnCondition {
         Self { who, said, ..*self }
     }
 
-    /// Whether it is about nobody.
+    /// Returns whether a set of nodes is empty that must not be.
     #[must_use]
     pub fn lacks_nodes(&self) -> bool {
         let nobody = self.who.fixed().is_some_and(|hosts| hosts.is_empty());
@@ -127,42 +127,42 @@ impl OwnCondition {
     }
 }
 
-/// A figure.
+/// A metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
-    /// Encoded bytes sent between the two instants, a node.
+    /// Encoded bytes per node, sent within the time window.
     BytesPerNode,
-    /// The same, a second.
+    /// Encoded bytes per node and second, sent within the time window.
     BytesPerNodeSecond,
-    /// Messages sent between the two instants, a node.
+    /// Messages per node, sent within the time window.
     MessagesPerNode,
-    /// The same, a second.
+    /// Messages per node and second, sent within the time window.
     MessagesPerNodeSecond,
-    /// Milliseconds from the first instant until all views were right.
+    /// Milliseconds from the start of the time window until all views were correct.
     ConvergeMs,
-    /// Milliseconds from the first instant until 99 of 100 views were right to stay so.
+    /// Milliseconds from the start of the time window until 99 % of the views were correct and stayed so.
     ConvergeP99Ms,
-    /// Milliseconds from the first instant until every view was right to stay so.
+    /// Milliseconds from the start of the time window until every view was correct and stayed so.
     AllRightMs,
-    /// A figure of a program's own.
+    /// A metric in a program's own vocabulary.
     Own(OwnMetric),
-    /// How many events a program counts between the two instants.
+    /// Number of events that a program counts within the time window.
     Counter(OwnMetric),
-    /// A figure of a program's processes: the highest of any at any check between the two instants.
+    /// Maximum of a figure of a program's processes, over all processes and all checks within the time window.
     Gauge(OwnMetric),
 }
 
-/// A metric of a program's own.
+/// A metric in a program's own vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnMetric {
     /// The name of the program.
     pub program: &'static str,
-    /// The metric's word.
+    /// The name of the metric.
     pub word: &'static str,
 }
 
 impl Metric {
-    /// Every metric that any system has, and its name.
+    /// Every metric that all systems have, and its name.
     pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::BytesPerNode, "bytes-per-node"),
         (Self::BytesPerNodeSecond, "bytes-per-node-second"),
@@ -173,7 +173,7 @@ impl Metric {
         (Self::AllRightMs, "all-right-ms"),
     ];
 
-    /// The metric of this name, if a system has it; `program` is the one whose processes it is asked of, if one alone.
+    /// Returns the metric of a name, if the system has it; `program` is the program that the selector names, if any.
     pub(super) fn named(
         vocabulary: &Vocabulary,
         word: &str,
@@ -204,7 +204,7 @@ impl Metric {
         }
     }
 
-    /// The metric of a program's own, if it is one.
+    /// Returns the metric of a program's own, if this is one.
     const fn own(self) -> Option<OwnMetric> {
         match self {
             Self::Own(own) | Self::Counter(own) | Self::Gauge(own) => Some(own),
@@ -214,7 +214,7 @@ impl Metric {
         }
     }
 
-    /// Whether it counts what is sent.
+    /// Returns whether the metric measures traffic.
     pub(crate) const fn is_of_traffic(self) -> bool {
         match self {
             Self::BytesPerNode | Self::BytesPerNodeSecond => true,
@@ -224,7 +224,7 @@ impl Metric {
         }
     }
 
-    /// Its name.
+    /// Returns the name of the metric.
     #[must_use]
     pub fn name(self) -> &'static str {
         if let Some(own) = self.own() {
@@ -234,7 +234,7 @@ impl Metric {
     }
 }
 
-/// The metrics of one kind that programs have, each with its word.
+/// Iterates over the programs' metrics of one kind, each with its name.
 fn own<'a>(
     vocabulary: &'a Vocabulary,
     kind: impl Fn(&'a Words) -> &'a [&'static str],

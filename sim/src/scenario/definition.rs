@@ -12,65 +12,65 @@ use super::vocabulary::Vocabulary;
 use core::time::Duration;
 use std::sync::Arc;
 
-/// The system of a scenario file that names none.
+/// The system of a scenario file without the key `system`.
 pub const DEFAULT_SYSTEM: &str = "mesh";
 
-/// A situation, as read from a file.
+/// A scenario, as read from a file.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// The file, as it was named by the caller.
+    /// The file, as the caller named it.
     pub file: String,
-    /// The scenario's name; of a run of a matrix with its values: `sweep[loss=10%,nodes=30]`.
+    /// The scenario's name. A variant of a matrix has its values in the name: `sweep[loss=10%,nodes=30]`.
     pub name: String,
-    /// Which run of the file's matrix it is.
+    /// The variant of the file's matrix.
     pub variant: Variant,
     /// The name of the simulated system.
     pub system: String,
-    /// Its story.
+    /// A description: the events, and why they matter.
     pub about: String,
-    /// The engines it is written for.
+    /// The engines that the scenario supports.
     pub engines: Vec<Engine>,
-    /// Whether it ends in one state whatever the order of events.
+    /// Whether the final state is independent of the order of events.
     pub confluent: bool,
-    /// The time of faults and workload.
+    /// Duration of the fault phase, with faults and workload.
     pub duration: Duration,
-    /// The time after which, with all faults lifted, all views must be right.
+    /// Maximum duration, after all faults are lifted, until all views are correct.
     pub recovery: Duration,
-    /// All machines; clones last.
+    /// All machines; clones are last.
     pub hosts: Vec<Host>,
-    /// The machines that everyone else joins by.
+    /// The indices of the machines whose addresses the other nodes have at their start (seed nodes).
     pub seeds: Vec<usize>,
-    /// Nodes start at a random time within this.
+    /// Nodes start at random times within this duration.
     pub spread: Duration,
-    /// The network between all.
+    /// The default network between all hosts.
     pub network: Network,
-    /// Exceptions; the last that fits wins.
+    /// Exceptions for single pairs; the last matching rule applies.
     pub links: Vec<LinkRule>,
-    /// The tables of settings in the words of programs.
+    /// The settings of programs.
     pub settings: Arguments,
-    /// Random faults within a budget.
+    /// The budget of random faults, if any.
     pub chaos: Option<Chaos>,
-    /// The steps in time order.
+    /// The steps, ordered by time.
     pub steps: Vec<Step>,
     /// The expectations.
     pub expectations: Vec<Expectation>,
-    /// The words of the system that it is about.
+    /// The vocabulary of the system.
     pub vocabulary: Arc<Vocabulary>,
-    /// The hash of the file's text: the same file gives the same run.
+    /// The hash of the file's text. Equal files give equal runs.
     pub hash: u64,
     /// The line of `engines`.
     pub engines_line: usize,
 }
 
 impl Scenario {
-    /// The name in its file: without the values of its matrix.
+    /// Returns the name in the file, without the values of a matrix.
     #[must_use]
     pub fn plain_name(&self) -> &str {
         let values = format!("[{}]", self.variant);
         self.name.strip_suffix(&values).unwrap_or(&self.name)
     }
 
-    /// The same as a file of its own would hold it: no longer one run of a matrix.
+    /// Returns the scenario as its own file would hold it, independent of a matrix.
     #[must_use]
     pub fn alone(mut self) -> Self {
         self.plain_name().to_owned().clone_into(&mut self.name);
@@ -78,7 +78,7 @@ impl Scenario {
         self
     }
 
-    /// The longest time that a fault which the search adds may last: longer ones are more than a program can mend.
+    /// Returns the maximum duration of a fault that the search adds. Programs may not recover from longer faults.
     #[must_use]
     pub fn longest_fault(&self) -> Duration {
         let programs = self.vocabulary.programs.iter();
@@ -87,13 +87,13 @@ impl Scenario {
         limits.min().unwrap_or(Duration::MAX)
     }
 
-    /// Every kind of fault that chaos may draw.
+    /// Returns every kind of fault that chaos may draw.
     #[must_use]
     pub fn chaos_kinds(&self) -> Vec<ChaosKind> {
         ChaosKind::all(&self.vocabulary)
     }
 
-    /// The network from one host to another, before any step changes it.
+    /// Returns the network from one host to another, before any step changes it.
     #[must_use]
     pub fn network_between(&self, from: usize, to: usize) -> Network {
         let fits = |rule: &&LinkRule| {
@@ -107,7 +107,7 @@ impl Scenario {
             .map_or(self.network, |rule| rule.network)
     }
 
-    /// The host of this name.
+    /// Returns the host of this name.
     #[must_use]
     pub fn host_named(&self, name: &str) -> Option<usize> {
         self.hosts.iter().position(|host| host.name == name)

@@ -4,15 +4,15 @@ use super::suggestion::suggestion;
 use core::fmt;
 use serde::Serialize;
 
-/// What runs a scenario.
+/// An engine, which runs scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
-    /// The core's machines on an event heap.
+    /// Machines of the core on an event heap.
     Model,
-    /// The production adapters on a simulated network.
+    /// Production adapters on a simulated network.
     Wire,
-    /// The production driver with tasks scheduled at random.
+    /// The production driver with randomly scheduled tasks.
     Madsim,
 }
 
@@ -24,7 +24,7 @@ impl Engine {
         (Self::Madsim, "madsim"),
     ];
 
-    /// The engine's name.
+    /// Returns the engine's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -34,10 +34,10 @@ impl Engine {
         }
     }
 
-    /// The engine of this name.
+    /// Returns the engine of this name.
     ///
     /// # Errors
-    /// A message with the engines there are.
+    /// A message that lists the engines.
     pub fn named(name: &str) -> Result<Self, String> {
         let words = Self::ALL.iter().map(|(_, name)| *name);
         Self::ALL

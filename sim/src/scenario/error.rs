@@ -1,20 +1,20 @@
-//! What is wrong with a scenario file, and where.
+//! Errors in scenario files, with their positions.
 
 use super::file::words_beside;
 use super::suggestion::suggestion;
 use super::vocabulary::Vocabulary;
 use core::fmt;
 
-/// A scenario file that cannot be used: it names file, line and key, and how to mend it.
+/// An error in a scenario file: its file, line and key, the reason, and the correction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScenarioError {
-    /// The file, as it was named by the caller.
+    /// The file, as the caller named it.
     pub file: String,
-    /// The line, from 1; 0 when the file as a whole is meant.
+    /// The line, from 1; 0 if the error concerns the file as a whole.
     pub line: usize,
-    /// The key, when one is to blame.
+    /// The key; empty if the error concerns no single key.
     pub key: String,
-    /// What is wrong and what would be right.
+    /// The reason and the correction.
     pub message: String,
 }
 
@@ -34,30 +34,30 @@ impl fmt::Display for ScenarioError {
 
 impl core::error::Error for ScenarioError {}
 
-/// One file's text, and after it those of the files that it includes, to turn positions into files, lines and keys.
+/// The text of a file, followed by the texts of its included files. Converts byte positions to files, lines and keys.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'a> {
     pub(crate) file: &'a str,
     pub(crate) text: &'a str,
-    /// Where the text of each included file begins, and its name.
+    /// The start of each included file's text, with the file's name.
     pub(crate) included: &'a [(usize, String)],
-    /// The words of the system that it is about.
+    /// The vocabulary of the system.
     pub(crate) vocabulary: &'a Vocabulary,
 }
 
 impl Source<'_> {
-    /// The file of a byte position, and where its text begins.
+    /// Returns the start of the text that contains a byte position, and the file's name.
     fn part(&self, at: usize) -> (usize, &str) {
         let part = self.included.iter().rev().find(|(start, _)| *start <= at);
         part.map_or((0, self.file), |(start, file)| (*start, file))
     }
 
-    /// The file of a byte position.
+    /// Returns the file of a byte position.
     pub(crate) fn file_at(&self, at: usize) -> &str {
         self.part(at).1
     }
 
-    /// The line of a byte position in its file, from 1.
+    /// Returns the line of a byte position in its file, from 1.
     pub(crate) fn line(&self, at: usize) -> usize {
         let at = at.min(self.text.len());
         let start = self.part(at).0;
@@ -65,7 +65,8 @@ impl Source<'_> {
         1 + before.iter().filter(|byte| **byte == b'\n').count()
     }
 
-    /// Where a key stands in the table that begins at a byte position; the table's own place if it does not.
+    /// Returns the position of a key in the table at a byte position, or the table's position if the table lacks the
+    /// key.
     pub(crate) fn place_of(&self, at: usize, key: &str) -> usize {
         let mut place = at.min(self.text.len());
         for line in self.text[place..].split_inclusive('\n') {
@@ -82,7 +83,7 @@ impl Source<'_> {
         at
     }
 
-    /// The key that the value at a byte position belongs to: the last `key =` before it on its line.
+    /// Returns the key of the value at a byte position: the last `key =` before it on its line.
     fn key(&self, at: usize) -> String {
         let at = at.min(self.text.len());
         let start = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
@@ -96,7 +97,7 @@ impl Source<'_> {
         name[from..].to_owned()
     }
 
-    /// An error about the value at a byte position.
+    /// Creates an error about the value at a byte position.
     pub(crate) fn error(&self, at: usize, key: &str, message: impl Into<String>) -> ScenarioError {
         let key = if key.is_empty() {
             self.key(at)
@@ -111,7 +112,7 @@ impl Source<'_> {
         }
     }
 
-    /// The TOML parser's error, with a suggestion when it met an unknown word.
+    /// Converts an error of the TOML parser, with a suggestion for an unknown key or value.
     pub(crate) fn parse_error(&self, error: &toml::de::Error) -> ScenarioError {
         let at = error.span().map_or(0, |span| span.start);
         let message = error

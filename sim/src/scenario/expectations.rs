@@ -1,4 +1,4 @@
-//! From the tables of expectations in a file to expectations.
+//! Converts the tables of expectations in a file to expectations.
 
 use super::conditions::{Bound, Condition, Expectation, Metric, Mode, OwnCondition, Said};
 use super::error::{ScenarioError, Source};
@@ -71,7 +71,7 @@ pub(crate) fn read(
     })
 }
 
-/// The table as it stands in the file, on one line.
+/// Formats a table of a file on one line.
 fn describe(source: &Source<'_>, expect: &At<ExpectTable>) -> String {
     let span = expect.span();
     let from = span.start.min(source.text.len());
@@ -103,7 +103,7 @@ impl Reader<'_> {
         who_or_all(self.source, self.names, self.at, text)
     }
 
-    /// A figure and its bound.
+    /// Converts a metric and its bound.
     fn metric(&self, table: &ExpectTable, metric: &Text) -> Result<Mode, ScenarioError> {
         let who = self.who(table.who.as_ref())?;
         let metric = with(self.source, metric, |word| {
@@ -130,7 +130,7 @@ impl Reader<'_> {
         Ok(Mode::Metric(metric, who, bound))
     }
 
-    /// A condition with a key of a program's own.
+    /// Converts a condition with a key of a program's own vocabulary.
     fn own_condition(&self, key: OwnKey<'_>) -> Result<Condition, ScenarioError> {
         let (program, word) = (key.program, key.field.key);
         let reader = own_words::Reader {
@@ -147,7 +147,7 @@ impl Reader<'_> {
         }))
     }
 
-    /// Reported events.
+    /// Converts a condition on reported events.
     fn event(
         &self,
         table: &ConditionTable,
@@ -168,7 +168,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// States, agreement, and what a system has of its own.
+    /// Converts conditions on states and agreement, and conditions of programs.
     fn conditions_of_systems(
         &self,
         table: &ConditionTable,
@@ -187,7 +187,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The condition of a table, or the one under a program's own key in it.
+    /// Converts the condition of a table, or the one under a program's own key in it.
     fn condition(
         &self,
         table: &ConditionTable,

@@ -1,7 +1,7 @@
-//! A scenario file as it is written: the shape that `phalanx sim schema` publishes.
+//! The structure of a scenario file; `phalanx sim schema` publishes it.
 //!
-//! What may be found wrong later keeps its position ([`At`]), so that it still names its line. Steps and
-//! expectations have files of their own.
+//! Values that are validated after parsing keep their position ([`At`]), so that errors can name their line. Steps and
+//! expectations have their own files.
 
 mod expect;
 mod own;

@@ -1,14 +1,14 @@
-//! Tables that describe a program's own words: which keys a file may write, and what stands under them.
+//! Tables that describe a program's own vocabulary: the keys that a file may contain, and their values.
 //!
-//! The file's reader, its writer, the JSON schema and the shrinker all go by these tables.
+//! The reader and the writer of files, the JSON schema and the shrinker use these tables.
 
 use super::argument::Arguments;
 use core::time::Duration;
 
-/// Checks a text and gives it as it is kept; the error says what is wrong with it.
+/// Validates a text and returns its normalised form; the error gives the reason.
 pub type Read = fn(&str) -> Result<String, String>;
 
-/// A key of a program's own.
+/// A key of a program's own vocabulary.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// The key.
@@ -17,68 +17,68 @@ pub struct Field {
     pub about: &'static str,
     /// The kind of value.
     pub shape: Shape,
-    /// Whether the key may be left out.
+    /// Whether the key is optional.
     pub presence: Presence,
 }
 
-/// Whether a key may be left out.
+/// Whether a key is optional.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// The key must be there.
+    /// The key is required.
     Needed,
-    /// The key may be left out. Without it `who` is all nodes.
+    /// The key is optional. The default of `who` is all nodes.
     Optional,
-    /// Without the key the value is empty; an empty value is as good as none.
+    /// The key is optional and its default is an empty value. An explicit empty value is equivalent.
     Empty,
 }
 
-/// The kind of value that stands under a key.
+/// The kind of value of a key.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
-    /// A choice of hosts.
+    /// A set of hosts.
     Hosts,
-    /// A choice of hosts that may be empty.
+    /// A set of hosts that may be empty.
     HostsOrNobody,
-    /// A choice of hosts, or of one program's processes on hosts.
+    /// A set of hosts, or of one program's processes on hosts.
     Processes,
-    /// A text. A text that is read as empty is as good as none.
+    /// A text. A text whose normalised form is empty is equivalent to an absent key.
     Text(Read),
     /// A list of texts.
     Texts(Read),
-    /// Any texts by free keys.
+    /// Arbitrary texts by arbitrary keys.
     FreePairs,
-    /// Texts by keys, both checked.
+    /// Texts by keys, both validated.
     Pairs {
-        /// Checks a key.
+        /// Validates a key.
         key: fn(&str) -> Result<(), String>,
-        /// Checks a text.
+        /// Validates a text.
         text: Read,
     },
     /// A time span.
     Time(fn(&str) -> Result<Duration, String>),
-    /// A number of 16 bits.
+    /// A 16-bit number.
     U16,
-    /// A number of 32 bits.
+    /// A 32-bit number.
     U32,
-    /// Yes or no; the value that is as good as none.
+    /// A boolean; the given value is equivalent to an absent key.
     Flag(bool),
     /// A table.
     Table(&'static Form),
 }
 
-/// A table of a program's own.
+/// A table of a program's own vocabulary.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
     /// The description in the JSON schema.
     pub about: &'static str,
-    /// The keys, in the order in which they are written.
+    /// The keys, in the order in which they are written to files.
     pub fields: &'static [Field],
-    /// Checks the arguments together; the error says what is wrong with them.
+    /// Validates the arguments together; the error gives the reason.
     pub check: fn(&Arguments) -> Result<(), String>,
 }
 
 impl Field {
-    /// A key that must be there.
+    /// Creates a required key.
     #[must_use]
     pub const fn needed(key: &'static str, about: &'static str, shape: Shape) -> Self {
         let presence = Presence::Needed;
@@ -90,7 +90,7 @@ impl Field {
         }
     }
 
-    /// A key that may be left out.
+    /// Creates an optional key.
     #[must_use]
     pub const fn optional(key: &'static str, about: &'static str, shape: Shape) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl Field {
         }
     }
 
-    /// A key whose value is empty where it is left out.
+    /// Creates an optional key with an empty default.
     #[must_use]
     pub const fn empty(key: &'static str, about: &'static str, shape: Shape) -> Self {
         Self {
@@ -109,7 +109,7 @@ impl Field {
     }
 }
 
-/// Any text.
+/// Accepts any text.
 ///
 /// # Errors
 /// Never.
@@ -117,7 +117,7 @@ pub fn any_text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Any arguments.
+/// Accepts any arguments.
 ///
 /// # Errors
 /// Never.

@@ -1,52 +1,52 @@
-//! A host of a scenario: what it is, its clock, and what its programs' own words say of it.
+//! A host of a scenario: its identity, location and clock, and the settings of its programs.
 
 use super::argument::Arguments;
 use super::names::Named;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
 
-/// The content of a node's disk after a restart.
+/// The state of a node's disk after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disk {
     /// All written data.
     Keep,
     /// Only synced data.
     Synced,
-    /// Nothing.
+    /// No data.
     Lose,
 }
 
 /// How a node's clock differs from true time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clock {
-    /// The calendar is off by this, in nanoseconds.
+    /// The offset of the wall clock, in nanoseconds.
     pub offset: i64,
-    /// It runs fast (or, negative, slow) by this many millionths.
+    /// The drift in parts per million; negative if the clock runs slow.
     pub drift_ppm: i32,
 }
 
 /// One machine of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// Its name in the file.
+    /// The host's name in the file.
     pub name: String,
-    /// The node id it runs under: its name, but for clones.
+    /// The node id; equal to the name, except for clones.
     pub id: NodeId,
     /// The role.
     pub role: Option<String>,
-    /// Where it stands.
+    /// The region.
     pub region: Option<String>,
-    /// Where it stands, closer.
+    /// The zone within the region.
     pub zone: Option<String>,
-    /// What its programs' own words say of it.
+    /// The host's settings in the vocabulary of its programs.
     pub own: Arguments,
-    /// The word for its group.
+    /// The name of the host's group.
     pub group: Option<String>,
-    /// Its clock.
+    /// The host's clock.
     pub clock: Clock,
-    /// When it starts; none when only a step starts it.
+    /// The start time; `None` if only a step starts the host.
     pub start: Option<Duration>,
-    /// The host whose id it copies.
+    /// The host whose id this clone uses.
     pub clone_of: Option<usize>,
 }
 

@@ -1,7 +1,7 @@
-//! What a file is made of besides its own text: the files it includes, and the values of its matrix.
+//! Assembles the text of a file: includes other files, and substitutes the values of a matrix.
 //!
-//! Both work on text, so that every line keeps its number: included files are read as if they stood at the end, and
-//! a matrix replaces words.
+//! Both operate on text, so that every line keeps its number. Included texts are appended to the file's own, and a
+//! matrix replaces placeholders.
 
 use super::definition::Scenario;
 use super::error::{ScenarioError, Source};
@@ -14,10 +14,10 @@ use serde_spanned::Spanned;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The most runs of one matrix.
+/// Maximum number of variants of one matrix.
 const RUNS_MAX: usize = 1_000;
 
-/// The keys that make up the text itself.
+/// The keys that control the assembly of the text.
 #[derive(Deserialize)]
 struct Head {
     #[serde(default)]
@@ -26,13 +26,13 @@ struct Head {
     matrix: Vec<Spanned<BTreeMap<String, Vec<MatrixValue>>>>,
 }
 
-/// One scenario of a file.
+/// The text of one scenario of a file.
 pub(super) struct Run {
     vocabulary: Vocabulary,
     file: String,
     text: String,
     included: Vec<(usize, String)>,
-    /// Its values.
+    /// The values of the matrix.
     variant: Variant,
 }
 
@@ -52,7 +52,7 @@ impl Run {
     }
 }
 
-/// The texts of a file's scenarios.
+/// Returns the texts of a file's scenarios.
 pub(super) fn runs_of(
     file: &str,
     text: &str,
@@ -89,7 +89,8 @@ pub(super) fn runs_of(
     runs.iter().map(|run| substitute(&source, run)).collect()
 }
 
-/// An included file has no keys of its own: at the end of another they would belong to its last table.
+/// Checks that an included file has no top-level keys. After another file's text, such keys would belong to its last
+/// table.
 fn tables_alone(file: &str, text: &str, vocabulary: &Vocabulary) -> Result<(), ScenarioError> {
     let source = Source {
         file,
@@ -115,7 +116,7 @@ fn tables_alone(file: &str, text: &str, vocabulary: &Vocabulary) -> Result<(), S
 
 type Values = Vec<(String, MatrixValue)>;
 
-/// Every combination of a matrix table's values; several tables are run one after another.
+/// Returns every combination of the values of each matrix table; the tables' combinations are concatenated.
 fn runs(
     source: &Source<'_>,
     matrix: &[Spanned<BTreeMap<String, Vec<MatrixValue>>>],
@@ -163,15 +164,15 @@ fn runs(
     Ok(all)
 }
 
-/// Values as they are written.
+/// Formats the values as the file states them.
 fn shown(run: &Values) -> impl Iterator<Item = (String, String)> {
     let values = run.iter();
     values.map(|(word, value)| (word.clone(), value.to_string()))
 }
 
-/// The text of one run.
+/// Returns the text of one variant.
 fn substitute(source: &Source<'_>, run: &Values) -> Result<Run, ScenarioError> {
-    // Each part by itself, so that it is known where it begins afterwards.
+    // Each part is substituted separately, because this determines its new start.
     let starts: Vec<usize> = source.included.iter().map(|(start, _)| *start).collect();
     let ends = starts.iter().copied().chain([source.text.len()]);
     let begins = [0].into_iter().chain(starts.iter().copied());
@@ -214,7 +215,7 @@ fn substitute(source: &Source<'_>, run: &Values) -> Result<Run, ScenarioError> {
     }
 }
 
-/// The first `${word}` outside of comments.
+/// Returns the first `${word}` outside of comments.
 fn unknown_word(text: &str) -> Option<(usize, &str)> {
     let mut start = 0;
     for line in text.split_inclusive('\n') {

@@ -1,4 +1,4 @@
-//! Reads scenarios from texts and files.
+//! Reads scenarios from text and from files.
 
 use super::definition::Scenario;
 use super::error::ScenarioError;
@@ -7,10 +7,10 @@ use super::{include, selection};
 use std::path::Path;
 
 impl Scenario {
-    /// Reads a scenario from a file's text, in the words of a system.
+    /// Reads a scenario from a file's text, with the vocabulary of a system.
     ///
     /// # Errors
-    /// The first thing that is wrong, with file, line and key; or that it has a matrix, which is many scenarios.
+    /// The first error, with file, line and key; or that the file has a matrix and therefore several scenarios.
     pub fn parse_with(
         file: &str,
         text: &str,
@@ -19,10 +19,10 @@ impl Scenario {
         selection::only(Self::parse_all(file, text, vocabulary)?, None)
     }
 
-    /// Reads every scenario of a file's text: one, or one for each run of its matrix.
+    /// Reads every scenario of a file's text: one, or one for each variant of its matrix.
     ///
     /// # Errors
-    /// The first thing that is wrong, with file, line and key.
+    /// The first error, with file, line and key.
     pub fn parse_all(
         file: &str,
         text: &str,
@@ -34,12 +34,12 @@ impl Scenario {
             .collect()
     }
 
-    /// Reads the one scenario of a file that a selection allows (`loss=10%,nodes=30`), in the words of a system;
-    /// without a matrix there is only one.
+    /// Reads the one scenario of a file that a selection (`loss=10%,nodes=30`) matches, with the vocabulary of a
+    /// system. A file without a matrix has only one.
     ///
     /// # Errors
-    /// When the file cannot be read (line 0), or what is wrong in it; or when the selection fits no run of its
-    /// matrix, or several.
+    /// The file cannot be read (line 0) or contains an error; or the selection matches no variant of its matrix, or
+    /// several.
     pub fn load_one(
         path: &Path,
         vocabulary: &Vocabulary,
@@ -48,11 +48,10 @@ impl Scenario {
         selection::only(Self::load_all(path, vocabulary, None)?, selection)
     }
 
-    /// Reads every scenario of a file that a selection allows: one, or one for each run of its matrix.
+    /// Reads every scenario of a file that a selection matches: one, or one for each variant of its matrix.
     ///
     /// # Errors
-    /// When the file cannot be read (line 0), or what is wrong in it; or when the selection fits no run of its
-    /// matrix.
+    /// The file cannot be read (line 0) or contains an error; or the selection matches no variant of its matrix.
     pub fn load_all(
         path: &Path,
         vocabulary: &Vocabulary,

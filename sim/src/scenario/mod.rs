@@ -1,8 +1,8 @@
-//! Scenarios: who is there, what happens when, and what must come of it.
+//! Scenarios: hosts, a timeline of steps, and expectations.
 //!
-//! A scenario file (TOML) is read into a [`Scenario`], which knows nothing of engines; with a seed it becomes a
-//! [`Plan`](plan::Plan), in which every random choice is made, so that every engine does the same. Start with
-//! [`Scenario::parse_with`].
+//! A scenario file (TOML) is read into a [`Scenario`], which is independent of engines. A seed turns it into a
+//! [`Plan`](plan::Plan), in which every random choice is made, so that every engine executes the same actions. Start
+//! with [`Scenario::parse_with`].
 
 mod action;
 mod argument;
@@ -56,5 +56,5 @@ pub use schema::schema;
 pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
-pub use vocabulary::{Check, FaultWord, StepWord, Vocabulary, Words};
+pub use vocabulary::{Check, FaultWord, MakePlanning, StepWord, Vocabulary, Words};
 pub use words::{word_for, word_of};

@@ -1,57 +1,57 @@
-//! Words for nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a word a step gave; and for the
-//! processes of one program on them: `n3/agent`.
+//! Selectors of nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a name that a step defines; and
+//! of the processes of one program on them: `n3/agent`.
 
 use super::suggestion::suggestion;
 use phalanx_core::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Something that a file gives a name.
+/// An item that a file names.
 pub trait Named {
-    /// The name.
+    /// Returns the name.
     fn name(&self) -> &str;
 }
 
-/// A choice of nodes.
+/// A set of nodes, given by a selector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     terms: Vec<Term>,
-    /// The program whose processes are chosen; none: the whole hosts.
+    /// The program whose processes are selected; `None`: whole hosts.
     program: Option<&'static str>,
-    /// As it was read; empty when it was made.
+    /// The selector's text in the file; empty if the selector was not read from a file.
     text: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Term {
-    /// These.
+    /// The given hosts.
     Hosts(Vec<usize>),
-    /// So many of these, drawn.
+    /// A number of hosts, drawn from others.
     Draw { count: usize, of: Vec<Self> },
-    /// The nodes a step gave this name.
+    /// The nodes that a step gave this name.
     Named(String),
-    /// Those that were stopped and not started again.
+    /// The nodes that were stopped and not restarted.
     Down,
-    /// Those that run.
+    /// The running nodes.
     Running,
 }
 
-/// Everything a selector may name.
+/// All names that selectors may contain.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    /// The system's programs.
+    /// The programs of the system.
     programs: Vec<&'static str>,
     hosts: BTreeMap<String, usize>,
     groups: BTreeMap<String, Vec<usize>>,
-    /// `role:web`, `region:eu`, `zone:a`.
+    /// Hosts by location and role: `role:web`, `region:eu`, `zone:a`.
     places: BTreeMap<String, Vec<usize>>,
     given: BTreeSet<String>,
 }
 
-/// The words that mean something by themselves.
+/// Reserved words.
 const RESERVED: [&str; 3] = ["all", "down", "running"];
 
 impl Names {
-    /// Names of a system with these programs, and no host.
+    /// Creates the names of a system with these programs, without hosts.
     pub(crate) fn new(programs: impl Iterator<Item = &'static str>) -> Self {
         Self {
             programs: programs.collect(),
@@ -59,7 +59,7 @@ impl Names {
         }
     }
 
-    /// Adds a host and the word for its group.
+    /// Adds a host and the name of its group.
     pub(crate) fn add(&mut self, name: &str, group: Option<&str>) -> Result<(), String> {
         if RESERVED.contains(&name) || self.groups.contains_key(name) {
             return Err(format!(
@@ -87,7 +87,7 @@ impl Names {
         hosts.push(self.hosts.len().saturating_sub(1));
     }
 
-    /// Adds a word that a step gives to the nodes it draws.
+    /// Adds a name that a step gives to the nodes it draws.
     pub(crate) fn give(&mut self, word: &str) -> Result<(), String> {
         let taken = self.hosts.contains_key(word)
             || self.groups.contains_key(word)
@@ -100,7 +100,7 @@ impl Names {
         Ok(())
     }
 
-    /// Reads a selector.
+    /// Parses a selector.
     pub(crate) fn selector(&self, text: &str) -> Result<Selector, String> {
         let terms = text
             .split(',')
@@ -115,7 +115,7 @@ impl Names {
         })
     }
 
-    /// Reads a selector of hosts (`m1..m4`), or of one program's processes on hosts (`m1..m4/agent`).
+    /// Parses a selector of hosts (`m1..m4`), or of one program's processes on hosts (`m1..m4/agent`).
     pub(crate) fn processes(&self, text: &str) -> Result<Selector, String> {
         let mut program = None;
         let mut terms = Vec::new();
@@ -149,7 +149,7 @@ impl Names {
         })
     }
 
-    /// Reads a selector that must name fixed nodes.
+    /// Parses a selector that must not depend on the run.
     pub(crate) fn fixed(&self, text: &str) -> Result<Vec<usize>, String> {
         let selector = self.selector(text)?;
         let mut hosts = BTreeSet::new();
@@ -229,7 +229,7 @@ impl Names {
     }
 }
 
-/// A name's beginning and the number at its end.
+/// Splits a name into a prefix and the number at its end.
 pub(super) fn numbered(name: &str) -> Option<(&str, usize)> {
     let digits = |c: char| !c.is_ascii_digit();
     let (prefix, number) = name.split_at(name.rfind(digits).map_or(0, |at| at + 1));
@@ -239,7 +239,7 @@ pub(super) fn numbered(name: &str) -> Option<(&str, usize)> {
     number.parse().ok().map(|number| (prefix, number))
 }
 
-/// Nodes by name, with ranges for those that follow each other; `all` for all.
+/// Formats hosts as a selector: names, ranges of consecutive hosts, or `all`.
 fn show_hosts(chosen: &[usize], hosts: &[impl Named]) -> String {
     let chosen: BTreeSet<usize> = chosen.iter().copied().collect();
     if chosen.len() == hosts.len() && chosen.len() > 1 {
@@ -266,7 +266,7 @@ fn show_hosts(chosen: &[usize], hosts: &[impl Named]) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// What a selector is resolved against.
+/// The state that selectors are resolved against.
 pub(crate) struct Situation<'a> {
     /// The number of hosts.
     pub(crate) hosts: usize,
@@ -276,7 +276,7 @@ pub(crate) struct Situation<'a> {
 }
 
 impl Selector {
-    /// Every node that this may choose among or chooses for sure, in order.
+    /// Returns the selected nodes in order; draws them where the selector requires it.
     pub(crate) fn resolve(&self, situation: &Situation<'_>, random: &mut Random) -> Vec<usize> {
         let chosen: BTreeSet<usize> = self
             .terms
@@ -340,7 +340,7 @@ impl Term {
 }
 
 impl Selector {
-    /// These hosts.
+    /// Creates a selector of the given hosts.
     #[must_use]
     pub fn of(hosts: &[usize]) -> Self {
         Self {
@@ -350,7 +350,7 @@ impl Selector {
         }
     }
 
-    /// The same hosts, and of them the processes of this program; none: the whole hosts.
+    /// Returns the selector restricted to the processes of a program on the same hosts; `None`: whole hosts.
     #[must_use]
     pub fn running(mut self, program: Option<&'static str>) -> Self {
         self.program = program;
@@ -358,13 +358,13 @@ impl Selector {
         self
     }
 
-    /// The program whose processes it chooses; none: it chooses whole hosts.
+    /// Returns the program whose processes are selected; `None`: whole hosts.
     #[must_use]
     pub const fn program(&self) -> Option<&'static str> {
         self.program
     }
 
-    /// The hosts it chooses in every situation; none when it depends on one.
+    /// Returns the selected hosts if they do not depend on the run.
     #[must_use]
     pub fn fixed(&self) -> Option<Vec<usize>> {
         let mut hosts = BTreeSet::new();
@@ -377,7 +377,8 @@ impl Selector {
         Some(hosts.into_iter().collect())
     }
 
-    /// The same with the words that steps gave replaced by their nodes, and every host by another or by none.
+    /// Returns the selector with the names that steps define replaced by their nodes, and with every host mapped to
+    /// another or removed.
     #[must_use]
     pub fn mapped(
         &self,
@@ -395,7 +396,7 @@ impl Selector {
         }
     }
 
-    /// As it stands in a file: as it was read, or its nodes by name.
+    /// Formats the selector: its text in the file, or its nodes by name.
     #[must_use]
     pub fn show(&self, hosts: &[impl Named]) -> String {
         if !self.text.is_empty() {
@@ -411,7 +412,7 @@ impl Selector {
         each.collect::<Vec<String>>().join(", ")
     }
 
-    /// The nodes it chooses in a running world.
+    /// Returns the nodes selected at one instant of a run.
     pub(crate) fn resolve_now(
         &self,
         hosts: usize,

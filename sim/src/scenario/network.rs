@@ -5,39 +5,39 @@ use core::time::Duration;
 /// The direction in which a fault blocks traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Neither side hears the other.
+    /// Neither side receives from the other.
     Both,
-    /// The second side does not hear the first.
+    /// The second side does not receive from the first.
     Out,
-    /// The first side does not hear the second.
+    /// The first side does not receive from the second.
     In,
 }
 
-/// How long a segment takes, one way.
+/// The one-way latency of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Latency {
-    /// Always the same.
+    /// A constant.
     Constant(Duration),
-    /// Anything between the shortest and the longest.
+    /// Uniformly distributed between the minimum and the maximum.
     Uniform(Duration, Duration),
-    /// The least, and exponentially distributed time on top of it.
+    /// The minimum plus an exponentially distributed time.
     Exponential {
-        /// The least.
+        /// The minimum.
         least: Duration,
-        /// The mean of what comes on top.
+        /// The mean of the exponentially distributed time.
         mean: Duration,
     },
-    /// Log-normally distributed: mostly near the median, sometimes much longer.
+    /// Log-normally distributed.
     LogNormal {
-        /// Half are shorter.
+        /// The median.
         median: Duration,
-        /// One in a hundred is longer.
+        /// The 99th percentile.
         p99: Duration,
     },
 }
 
 impl Latency {
-    /// The shortest and the longest; none when there is no longest.
+    /// Returns the minimum and the maximum; `None` if the distribution has no maximum.
     #[must_use]
     pub const fn bounds(self) -> Option<(Duration, Duration)> {
         match self {
@@ -48,14 +48,14 @@ impl Latency {
     }
 }
 
-/// The network between two nodes, in one direction.
+/// The network from one node to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// How long a segment takes.
+    /// The one-way latency.
     pub latency: Latency,
-    /// The share of TCP segments that are lost, in parts per million.
+    /// The share of lost TCP segments, in parts per million.
     pub loss_ppm: u32,
-    /// Bits a second of one connection; none for unlimited.
+    /// The bandwidth of one connection, in bits per second; `None`: unlimited.
     pub bandwidth: Option<u64>,
 }
 
@@ -69,12 +69,12 @@ impl Default for Network {
     }
 }
 
-/// The network between some nodes, in both directions.
+/// The network between two sets of nodes, in both directions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkRule {
-    /// One end.
+    /// The nodes of one end.
     pub from: Vec<usize>,
-    /// The other end.
+    /// The nodes of the other end.
     pub to: Vec<usize>,
     /// The settings.
     pub network: Network,

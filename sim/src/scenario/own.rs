@@ -1,5 +1,4 @@
-//! What a file says in the words of the system that it is about: conditions on its state, conditions and commands
-//! of its own.
+//! Reads the vocabulary of a system in a file: conditions on states, and the conditions and commands of its programs.
 
 use super::action::{Action, NodeAction};
 use super::conditions::{Bound, Condition, OwnCondition, Said};
@@ -95,7 +94,7 @@ pub(crate) fn command(
     Ok(Action::Nodes(who, action))
 }
 
-/// The programs that know a word; of them the one that the nodes' selector names, if it names one.
+/// Returns the programs that define a word; if the nodes' selector names a program, only that one.
 fn owners<'a>(
     source: &Source<'a>,
     kind: impl Fn(&Words) -> &[&'static str],
@@ -119,7 +118,7 @@ fn owners<'a>(
     Err(source.error(name.span().start, "name", message))
 }
 
-/// Has programs check the arguments of a word of theirs.
+/// Validates the arguments of a word with the programs that define it.
 fn check(
     source: &Source<'_>,
     owners: &[&Words],
@@ -132,7 +131,7 @@ fn check(
         .map_err(|why| source.error(name.span().start, "with", why))
 }
 
-/// The word of the system that a text is.
+/// Returns the word of the system's vocabulary that equals a text.
 pub(crate) fn known(
     source: &Source<'_>,
     what: &str,

@@ -1,4 +1,4 @@
-//! From what stands under a program's own keys in a file to arguments.
+//! Converts the values of a program's own keys in a file to arguments.
 
 use super::argument::{Argument, Arguments};
 use super::error::{ScenarioError, Source};
@@ -13,21 +13,21 @@ use serde_spanned::Spanned;
 use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-/// Reads the keys of one table of the file.
+/// Reads the program-specific keys of one table of a file.
 pub(crate) struct Reader<'a> {
     pub(crate) source: &'a Source<'a>,
-    /// The nodes that may be named; none: none may.
+    /// The names that selectors may contain; `None`: selectors are not allowed.
     pub(crate) names: Option<&'a Names>,
     /// The byte position of the table.
     pub(crate) at: usize,
 }
 
-/// What a table is read as, to see that it is one.
+/// Verifies that a value is a table.
 #[derive(Deserialize)]
 struct Table {}
 
 impl Reader<'_> {
-    /// Reads all keys.
+    /// Reads all program-specific keys.
     pub(crate) fn keys(&self, keys: OwnKeys<'_>) -> Result<Arguments, ScenarioError> {
         let mut arguments = Arguments::new();
         for OwnKey {
@@ -43,7 +43,7 @@ impl Reader<'_> {
         Ok(arguments)
     }
 
-    /// Reads a key whose value is a table about nodes: which nodes, and the other arguments.
+    /// Reads a key whose value is a table with a selector: returns the selected nodes and the other arguments.
     pub(crate) fn about(&self, key: OwnKey<'_>) -> Result<(Selector, Arguments), ScenarioError> {
         let OwnKey {
             program,
@@ -58,7 +58,7 @@ impl Reader<'_> {
         Ok((who.unwrap_or_else(|| Selector::of(&[])), arguments))
     }
 
-    /// Reads a value; none: it is as good as none.
+    /// Reads a value; `None` if it is equivalent to an absent key.
     fn argument(
         &self,
         program: &'static str,
@@ -130,7 +130,7 @@ impl Reader<'_> {
         with(self.source, &text, |word| names.selector(word))
     }
 
-    /// Reads a choice of a program's processes; another program's processes do not know its words.
+    /// Reads a selector of a program's processes; another program's processes do not have the key.
     fn processes(
         &self,
         program: &'static str,

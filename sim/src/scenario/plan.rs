@@ -1,8 +1,8 @@
-//! A scenario with every random choice made: the same orders for every engine.
+//! A scenario with every random choice made. Every engine executes the same actions.
 //!
-//! The choices are drawn from the seed, one stream a step, so that a new step does not shift another's draws.
-//! Which nodes run, stand still or have left is known while planning, so `down` and `running` are resolved here;
-//! only what waits for an event waits for the run.
+//! The choices are drawn from the seed, with one random stream per step, so that a new step does not shift the draws of
+//! others. The planner tracks which nodes run, are paused or have left, so `down` and `running` are resolved here. Only
+//! actions that wait for an event depend on the run.
 
 mod chaos;
 mod cuts;
@@ -24,44 +24,44 @@ use phalanx_core::random::Random;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Everything that an engine does, in time order.
+/// All actions of a run, in time order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The seed it was drawn from.
+    /// The seed of the random choices.
     pub seed: u64,
-    /// What to do, in time order.
+    /// The scheduled actions, in time order.
     pub orders: Vec<Planned>,
-    /// What to do when something is reported.
+    /// The actions that reported events trigger.
     pub triggers: Vec<Triggered>,
-    /// The cuts that orders refer to.
+    /// The cuts that actions refer to by index.
     pub cuts: Vec<Cut>,
-    /// The nodes that steps drew and gave a word.
+    /// The nodes that steps drew and named.
     pub named: BTreeMap<String, Vec<usize>>,
-    /// All faults are lifted here.
+    /// The time at which all faults are lifted.
     pub faults_end: Duration,
-    /// All views must be right by here.
+    /// The time by which all views must be correct.
     pub end: Duration,
 }
 
-/// One order and its time.
+/// An action and its time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Planned {
-    /// When.
+    /// The time.
     pub at: Duration,
-    /// The step (index into `Scenario::steps`) it comes from, or behind all steps the kind of chaos
-    /// ([`Scenario::causes`]); none for starts and the lifting of faults.
+    /// The cause: the step (index into `Scenario::steps`), or after all steps the kind of chaos ([`Scenario::causes`]);
+    /// `None` for starts and the lifting of faults.
     pub step: Option<usize>,
-    /// Whether chaos ordered it.
+    /// Whether the cause is chaos.
     pub chaos: bool,
-    /// The program whose process on the host the order concerns; none: the whole host.
+    /// The program whose process on the host the action concerns; `None`: the whole host.
     pub program: Option<&'static str>,
-    /// What.
+    /// The action.
     pub order: Order,
 }
 
 impl Planned {
-    /// Whether there is nothing to do: a start of a host or process that runs, a stop of one that does not. `runs`
-    /// tells whether a host runs, or its process of a program.
+    /// Returns whether the action has no effect: it starts a host or process that runs, or stops one that does not run.
+    /// `runs` tells whether a host, or its process of a program, runs.
     pub(crate) fn is_idle(&self, runs: impl Fn(usize, Option<&'static str>) -> bool) -> bool {
         let program = self.program;
         matches!(self.order, Order::Start { host, .. } if runs(host, program))
@@ -69,34 +69,34 @@ impl Planned {
     }
 }
 
-/// Orders that wait for an event.
+/// Actions that an event triggers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Triggered {
-    /// The step (index into `Scenario::steps`) they come from.
+    /// The step (index into `Scenario::steps`) that causes the actions.
     pub step: usize,
-    /// Which event.
+    /// The event.
     pub event: &'static str,
-    /// The hosts that report it.
+    /// The hosts whose report of the event triggers the actions.
     pub by: Vec<usize>,
-    /// The program that reports it; none: any of a host's.
+    /// The program that reports the event; `None`: any program of the host.
     pub program: Option<&'static str>,
-    /// About whom; none: anyone.
+    /// The hosts that the event concerns; `None`: any.
     pub about: Option<Vec<usize>>,
-    /// What to do, in time order; the times count from the event.
+    /// The actions in time order, relative to the event.
     pub orders: Vec<Planned>,
 }
 
 /// The process that reports an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reporter {
-    /// Its host.
+    /// The host of the process.
     pub host: usize,
-    /// The name of its program.
+    /// The name of the process's program.
     pub program: &'static str,
 }
 
 impl Triggered {
-    /// Whether a report is what is waited for.
+    /// Returns whether a report triggers the actions.
     pub(crate) fn fits(
         &self,
         hosts: &[Host],
@@ -113,92 +113,93 @@ impl Triggered {
     }
 }
 
-/// What an engine does.
+/// An action that an engine executes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Starts a host that does not run.
     Start {
-        /// Which.
+        /// The host.
         host: usize,
-        /// What it finds on its disk.
+        /// The state of the host's disk.
         disk: Disk,
     },
     /// Stops a running host.
     Stop {
-        /// Which.
+        /// The host.
         host: usize,
-        /// Silently, instead of by kill -9: what was not synced to the disk is lost.
+        /// Whether the host loses power: unsynced data on its disk is lost, and its connections vanish without a FIN.
+        /// Otherwise the processes are killed (kill -9).
         power_loss: bool,
     },
-    /// A cut begins.
+    /// Begins a cut.
     Cut(usize),
-    /// A cut ends; connections that lived through it go on.
+    /// Ends a cut; connections that survived it continue.
     Mend(usize),
-    /// What the pairs of a cut send from here on arrives when this time has come.
+    /// Delays traffic between the pairs of a cut until the duration has passed.
     Hold {
-        /// Which pairs.
+        /// The cut that defines the pairs.
         cut: usize,
-        /// How long, from here on.
+        /// The duration, from the time of the action.
         length: Duration,
     },
-    /// A process stands still.
+    /// Pauses a process.
     Pause {
-        /// Which.
+        /// The host.
         host: usize,
-        /// How long.
+        /// The duration.
         length: Duration,
     },
-    /// A process takes this much longer for each input; zero: as before.
+    /// Delays each input of a process; zero ends the delay.
     Slow {
-        /// Which.
+        /// The host.
         host: usize,
-        /// How much.
+        /// The delay of an input.
         by: Duration,
     },
-    /// A clock changes.
+    /// Changes a clock.
     Clock {
-        /// Whose.
+        /// The host.
         host: usize,
-        /// It jumps forward.
+        /// The forward jump.
         jump: Duration,
-        /// It drifts from here on, in millionths.
+        /// The drift from the action on, in parts per million; `None`: the drift does not change.
         drift_ppm: Option<i32>,
     },
-    /// A disk fails, or works again.
+    /// Makes a disk fail, or ends its failure.
     Disk {
-        /// Whose.
+        /// The host.
         host: usize,
-        /// How; none: it works.
+        /// The fault; `None`: the disk works.
         fault: Option<DiskFault>,
     },
-    /// A certificate ends or changes.
+    /// Changes a certificate.
     Certificate {
-        /// Whose.
+        /// The host.
         host: usize,
-        /// What becomes of it.
+        /// The change.
         is: Certificate,
     },
-    /// A node leaves gracefully.
+    /// Makes a node leave gracefully.
     Leave(usize),
-    /// A node's process does something in the words of its program.
+    /// Executes a step of a program's own vocabulary at a node.
     Own {
-        /// Which.
+        /// The host.
         host: usize,
-        /// What.
+        /// The step.
         action: OwnAction,
     },
-    /// A node does something in the words of its system.
+    /// Executes a command of the system's vocabulary at a node.
     Command {
-        /// Which.
+        /// The host.
         host: usize,
-        /// The word.
+        /// The command's name.
         name: String,
-        /// What goes with it.
+        /// The command's arguments.
         with: Value,
     },
-    /// Segments are lost everywhere, in parts per million; none: as the scenario's network says.
+    /// Sets the share of lost segments on all links, in parts per million; `None` restores the scenario's values.
     Loss(Option<u32>),
-    /// Latency everywhere; none: as the scenario's network says.
+    /// Sets the latency of all links; `None` restores the scenario's values.
     Latency(Option<Latency>),
 }
 
@@ -210,12 +211,12 @@ enum Life {
     Left,
 }
 
-/// Something that a program's planning put off.
+/// A task that a program's planning postponed.
 #[derive(Clone, Copy, Debug)]
 struct Later {
-    /// The place of the program in the vocabulary.
+    /// The index of the program in the vocabulary.
     program: usize,
-    /// The step that put it off.
+    /// The step that postponed the task.
     step: Option<usize>,
     due: Due,
     from: Origin,
@@ -223,28 +224,28 @@ struct Later {
 
 #[derive(Clone, Debug)]
 enum Work {
-    /// A step, for all nodes it chooses or for one of them.
+    /// A step, for all nodes that it selects or for one of them.
     Step { step: usize, only: Option<usize> },
-    /// What a program's planning put off.
+    /// A task that a program's planning postponed.
     Own(Later),
-    /// An order comes due.
+    /// An action that is due.
     Order(Order, Origin),
-    /// A cut is mended if it still lasts.
+    /// Ends a cut that is still in effect.
     Mend(usize, Origin),
-    /// A host that was stopped, or left, starts again.
+    /// Restarts a host that was stopped or left.
     Revive(usize, Disk, Origin),
-    /// Chaos strikes.
+    /// A fault of chaos.
     Chaos { number: u64 },
-    /// All faults are lifted.
+    /// Lifts all faults.
     Calm,
 }
 
-/// Where an order comes from.
+/// The cause of an action.
 #[derive(Clone, Copy, Debug, Default)]
 struct Origin {
     step: Option<usize>,
     chaos: bool,
-    /// The program that the step names.
+    /// The program that the step's selector names.
     program: Option<&'static str>,
 }
 
@@ -262,47 +263,36 @@ impl Origin {
     }
 }
 
-/// Something that a program's planning put off.
-#[derive(Clone, Copy, Debug)]
-struct Later {
-    /// The place of the program in the vocabulary.
-    program: usize,
-    /// The step that put it off.
-    step: Option<usize>,
-    due: Due,
-    from: Origin,
-}
-
 struct Planner<'a> {
     scenario: &'a Scenario,
     random: Random,
     queue: BTreeMap<(Duration, u64), Work>,
     queued: u64,
     lives: Vec<Life>,
-    /// The processes that were stopped by themselves and not started again, on hosts that run.
+    /// The processes that were stopped without their hosts and not restarted.
     stopped: BTreeSet<(usize, &'static str)>,
-    /// Of each program of the vocabulary.
+    /// The planning of each program of the vocabulary.
     plannings: Vec<Box<dyn Planning>>,
-    /// The cuts that last, and whether they stay at the end.
+    /// The cuts in effect, and whether they outlast the fault phase.
     active: Vec<(usize, bool)>,
-    /// The faults of chaos that last: until when, and whom they touch.
+    /// The faults of chaos in effect: their ends and the hosts that they touch.
     chaos: Vec<(Duration, Vec<usize>)>,
-    /// The trigger whose orders are being planned.
+    /// The trigger whose actions are being planned.
     trigger: Option<usize>,
     plan: Plan,
 }
 
 impl Scenario {
-    /// How many causes an order may have: each step, then each kind of chaos.
+    /// Returns the number of possible causes of an action: each step, then each kind of chaos.
     #[must_use]
     pub fn causes(&self) -> usize {
         self.steps.len() + self.chaos_kinds().len()
     }
 
-    /// The scenario with every random choice of `seed` made.
+    /// Creates the plan of the scenario for a seed.
     ///
     /// # Errors
-    /// When a step cannot be planned: a share of pairs that leaves no path, a start of a node that runs.
+    /// A step cannot be planned: a share of pairs that leaves no path, or a start of a node that runs.
     pub fn plan(&self, seed: u64) -> Result<Plan, ScenarioError> {
         let programs = self.vocabulary.programs.iter();
         let plannings = programs.map(|words| words.planning_of(&self.hosts));
@@ -362,7 +352,7 @@ impl Planner<'_> {
             let (every, times) = step.repeat.unwrap_or((Duration::ZERO, Some(1)));
             let mut time = first;
             for _ in 0..times.unwrap_or(u32::MAX) {
-                // What a repetition moves behind the fault phase no longer happens.
+                // A repetition that falls after the fault phase is dropped.
                 if time >= self.plan.faults_end {
                     break;
                 }
@@ -383,7 +373,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Plans what waits for an event: its orders count from the event on.
+    /// Plans the actions that an event triggers, with times relative to the event.
     fn trigger(&mut self, index: usize) -> Result<(), ScenarioError> {
         let scenario = self.scenario;
         let step = &scenario.steps[index];
@@ -424,7 +414,7 @@ impl Planner<'_> {
         self.queue.insert((at, self.queued), work);
     }
 
-    /// Gives an order for this very instant.
+    /// Adds an action at the current time.
     fn order(&mut self, at: Duration, from: Origin, order: Order) {
         let Origin {
             step,
@@ -444,7 +434,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Gives an order for later.
+    /// Adds an action at a later time.
     fn later(&mut self, at: Duration, from: Origin, order: Order) {
         if self.trigger.is_some() {
             self.order(at, from, order);
@@ -462,7 +452,7 @@ impl Planner<'_> {
                 }
                 self.order(at, from, order);
             }
-            // What a delay moved behind the fault phase no longer happens.
+            // Steps and faults that a delay moves after the fault phase are dropped.
             Work::Step { .. } | Work::Chaos { .. } if at >= end => {}
             Work::Own(later) if at >= end && !later.due.late => {}
             Work::Step { step, only } => self.step(at, step, only)?,
@@ -509,7 +499,7 @@ impl Planner<'_> {
         self.calm_own(at);
     }
 
-    /// Every order so far, of triggers too.
+    /// Iterates over all planned actions, including triggered ones.
     fn ordered(&self) -> impl Iterator<Item = &Order> {
         let triggered = self
             .plan
@@ -552,7 +542,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether a host runs, or its process of a program.
+    /// Returns whether a host, or its process of a program, runs.
     fn runs(&self, host: usize, program: Option<&'static str>) -> bool {
         let stopped = program.is_some_and(|program| self.stopped.contains(&(host, program)));
         self.lives[host] == Life::Running && !stopped

@@ -1,90 +1,90 @@
-//! How a program plans its own steps and faults.
+//! Planning of a program's own steps and faults.
 //!
-//! While a plan is drawn, each program has a [`Planning`] that remembers what earlier steps did to its processes. It is
-//! told what happens to hosts and answers with tasks; it sees neither the clock nor the orders of others.
+//! Each program has a [`Planning`] while a plan is drawn. It keeps the effects of earlier steps on the program's
+//! processes. It is notified of events of hosts and returns tasks; it has no access to the clock or to other actions.
 
 use super::action::{Extent, OwnAction};
 use core::time::Duration;
 use phalanx_core::random::Random;
 use std::collections::BTreeMap;
 
-/// Something that a program's planning wants done.
+/// A task that a program's planning requests.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
-    /// The program's process on a host takes an order at once. The order's word is one of the program's steps.
+    /// Executes a step at the program's process on a host immediately. The step is one of the program's own.
     Order {
         /// The host.
         host: usize,
-        /// The order.
+        /// The step.
         action: OwnAction,
     },
-    /// [`Planning::due`] is called later.
+    /// Calls [`Planning::due`] later.
     Later {
-        /// The time from now.
+        /// The delay.
         after: Duration,
-        /// What comes due.
+        /// The postponed task.
         due: Due,
     },
-    /// A host stops and starts again.
+    /// Stops a host and starts it again.
     Restart(usize),
 }
 
-/// Something that a planning put off.
+/// A postponed task of a planning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// The host that it is about.
+    /// The host that the task concerns.
     pub host: usize,
-    /// A number of the planning's own.
+    /// An identifier that the planning chooses.
     pub number: u64,
-    /// Whether it happens even after the fault phase, as what lifts a fault does.
+    /// Whether the task is executed even after the fault phase, as for the lifting of a fault.
     pub late: bool,
 }
 
-/// A fault that chaos wants done.
+/// A fault that chaos requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Strike<'a> {
-    /// The fault's word.
+    /// The name of the fault.
     pub fault: &'static str,
-    /// The hosts that run and that no other fault touches, in random order.
+    /// The running hosts that no other fault touches, in random order.
     pub free: &'a [usize],
-    /// The first few of these, which the fault may take down.
+    /// A prefix of these hosts, which the fault may take down.
     pub victims: &'a [usize],
 }
 
-/// What a fault of chaos comes to.
+/// The result of a fault of chaos.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Struck {
     /// The tasks.
     pub tasks: Vec<Task>,
-    /// The hosts that no other fault may touch meanwhile.
+    /// The hosts that no other fault may touch until this one ends.
     pub touched: Vec<usize>,
 }
 
 /// Plans the steps and faults of one program, for one plan.
 pub trait Planning {
-    /// A step is done to the host at a place among all hosts that it chose.
+    /// Plans a step for one host; `place` is its index among the selected hosts.
     fn step(&mut self, action: &OwnAction, hosts: &[usize], place: usize) -> Vec<Task>;
 
-    /// Something that was put off comes due; `action` is the step that put it off, `runs` whether the host runs.
+    /// Plans a postponed task. `action` is the step that postponed the task; `runs` tells whether the host runs.
     fn due(&mut self, _action: Option<&OwnAction>, _due: Due, _runs: bool) -> Vec<Task> {
         Vec::new()
     }
 
-    /// A host starts.
+    /// Plans the start of a host.
     fn start(&mut self, _host: usize) -> Vec<Task> {
         Vec::new()
     }
 
-    /// Chaos strikes; none: it cannot now.
+    /// Plans a fault of chaos; `None` if the fault cannot occur.
     fn strike(&mut self, strike: Strike<'_>, random: &mut Random) -> Option<Struck>;
 }
 
-/// The planning of a program that has none of its own: each step, and each fault at each victim, is one order.
+/// The default planning of a program: each step, and each fault at each victim, is one action.
 #[derive(Debug)]
 pub(super) struct Plain {
     /// The name of the program.
     pub(super) program: &'static str,
-    /// How long each of its steps lasts.
+    /// The extent of each of the program's steps.
     pub(super) extents: BTreeMap<&'static str, Extent>,
 }
 

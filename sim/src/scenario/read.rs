@@ -1,4 +1,4 @@
-//! From a file's tables to a scenario: every word resolved, every mistake named.
+//! Converts the tables of a file to a scenario: resolves names, and reports each error with its position.
 
 use super::definition::DEFAULT_SYSTEM;
 use super::error::{ScenarioError, Source};
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 use toml::de::DeTable;
 
-/// The most machines of one scenario.
+/// Maximum number of machines of one scenario.
 const HOSTS_MAX: usize = 20_000;
 
 pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
@@ -75,7 +75,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
     })
 }
 
-/// The file's tables, and what stands in them in the words of programs.
+/// Parses a file: its generic tables, and the program-specific keys in them.
 fn read_file<'i>(source: &Source<'i>) -> Result<(ScenarioFile, OwnTables<'i>), ScenarioError> {
     let wrong = |error: toml::de::Error| source.parse_error(&error);
     let mut file = DeTable::parse(source.text).map_err(wrong)?;
@@ -216,7 +216,7 @@ fn read_hosts(
     Ok(hosts)
 }
 
-/// What stands in a table in the words of programs.
+/// Reads the program-specific keys of a table.
 fn own_words(
     source: &Source<'_>,
     at: usize,

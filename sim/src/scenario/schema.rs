@@ -1,13 +1,13 @@
-//! The published shape of scenario files: the tables that every system has, and in them the keys of its programs.
+//! The JSON Schema of scenario files: the tables of all systems, with the keys of a system's programs in them.
 
 use super::form::{Field, Form, Presence, Shape};
 use super::vocabulary::Vocabulary;
 use serde_json::{Map, Value, json};
 
-/// The JSON Schema of a system's scenario files.
+/// Returns the JSON Schema of a system's scenario files.
 ///
 /// # Panics
-/// When a program's key is one that every system has.
+/// A program has a key that every system has.
 #[must_use]
 pub fn schema(vocabulary: &Vocabulary) -> Value {
     let schema = schemars::schema_for!(super::file::ScenarioFile);
@@ -34,7 +34,7 @@ pub fn schema(vocabulary: &Vocabulary) -> Value {
     schema.0
 }
 
-/// A schema that grows.
+/// A schema under construction.
 struct Schema(Value);
 
 impl Schema {
@@ -45,7 +45,7 @@ impl Schema {
         inner?.as_object_mut()
     }
 
-    /// Adds a key to the properties at a place.
+    /// Adds a key to the properties at a path.
     fn add(&mut self, place: &[&str], program: &str, field: &'static Field) {
         let property = self.property(program, field);
         if let Some(properties) = self.object(place) {
@@ -97,7 +97,7 @@ impl Schema {
         property
     }
 
-    /// Defines a table; the reference to its definition.
+    /// Defines a table, and returns a reference to its definition.
     fn table(&mut self, program: &str, key: &str, form: &'static Form) -> String {
         let mut properties = Map::new();
         for field in form.fields {
@@ -119,7 +119,7 @@ impl Schema {
         let Some(definitions) = self.object(&["$defs"]) else {
             return String::new();
         };
-        // Two kinds of tables may have one key.
+        // Tables of two different forms may have the same key.
         let name = match definitions.get(&name) {
             Some(other) if *other != table => format!("{}{name}", pascal(program)),
             Some(_) | None => name,
@@ -128,7 +128,7 @@ impl Schema {
         format!("#/$defs/{name}")
     }
 
-    /// Names a fault among those that chaos may draw.
+    /// Adds a fault to the kinds in the description of chaos.
     fn name_fault(&mut self, word: &str) {
         let kinds = ["$defs", "ChaosTable", "properties", "kinds"];
         let Some(kinds) = self.object(&kinds) else {
@@ -141,7 +141,7 @@ impl Schema {
     }
 }
 
-/// `flap-hard` as `FlapHard`.
+/// Converts a key to Pascal case: `flap-hard` to `FlapHard`.
 fn pascal(key: &str) -> String {
     let parts = key.split(['-', '_']);
     let part = |part: &str| {

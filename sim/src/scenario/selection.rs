@@ -1,15 +1,15 @@
-//! How a selection chooses runs of a matrix.
+//! Selects variants of a matrix.
 
 use super::definition::Scenario;
 use super::error::ScenarioError;
 use super::suggestion::suggestion;
 use super::variant::Variant;
 
-/// The runs of a file that a selection allows: `loss=10%` all with this loss, `loss=10%,nodes=30` one of them, none
-/// all.
+/// Returns the variants of a file that a selection matches: `loss=10%` matches all with this loss, `loss=10%,nodes=30`
+/// one of them, no selection all.
 ///
 /// # Errors
-/// When the selection fits no run.
+/// The selection matches no variant.
 pub(super) fn chosen(
     runs: Vec<Scenario>,
     selection: Option<&str>,
@@ -57,10 +57,10 @@ pub(super) fn chosen(
     Ok(runs.into_iter().filter(fits).collect())
 }
 
-/// The one run that a selection allows.
+/// Returns the one variant that a selection matches.
 ///
 /// # Errors
-/// When it fits no run, or several.
+/// The selection matches no variant, or several.
 pub(super) fn only(
     runs: Vec<Scenario>,
     selection: Option<&str>,
@@ -81,7 +81,8 @@ pub(super) fn only(
     Ok(runs.swap_remove(0))
 }
 
-/// Words and values of a selection. A comma that no word of the matrix follows belongs to the value before it.
+/// Parses the words and values of a selection. A comma that no `WORD=` follows is part of the value before
+/// it.
 fn pairs(text: &str, variant: &Variant) -> Result<Vec<(String, String)>, String> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for part in text.split(',') {

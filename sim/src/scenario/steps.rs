@@ -1,4 +1,4 @@
-//! What happens when: the timeline.
+//! The timeline: steps and their times.
 
 use super::action::{Action, Certificate, NetworkAction, NodeAction, OwnAction, Pairs, Sides};
 use super::error::{ScenarioError, Source};
@@ -14,40 +14,40 @@ use super::{own, own_words, text};
 use crate::disk::DiskFault;
 use core::time::Duration;
 
-/// One entry of the timeline.
+/// A step of the timeline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// The file it stands in.
+    /// The file of the step.
     pub file: String,
-    /// Its line there.
+    /// The line in that file.
     pub line: usize,
-    /// When it happens first.
+    /// The time of the first occurrence.
     pub when: When,
-    /// Again, this far apart: how often in all; none: until the faults are lifted.
+    /// Interval and total number of repetitions; no number: until all faults are lifted.
     pub repeat: Option<(Duration, Option<u32>)>,
-    /// From node to node, this far apart.
+    /// Delay from node to node.
     pub stagger: Option<Duration>,
-    /// The fault is lifted after this.
+    /// Duration after which the fault is lifted.
     pub length: Option<Duration>,
-    /// A word for the nodes it draws.
+    /// A name for the nodes that the step draws.
     pub named: Option<String>,
-    /// What happens.
+    /// The action.
     pub action: Action,
 }
 
-/// When a step happens.
+/// The time of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum When {
-    /// At this time.
+    /// A fixed time.
     At(Duration),
-    /// At a time between these, drawn.
+    /// A random time within a range.
     Between(Duration, Duration),
-    /// When this is reported first.
+    /// The first report of an event.
     After(Trigger),
 }
 
 impl When {
-    /// The earliest time; the start of the run for what waits for an event.
+    /// Returns the earliest time; the start of the run for a step that waits for an event.
     #[must_use]
     pub const fn earliest(&self) -> Duration {
         match self {
@@ -60,13 +60,13 @@ impl When {
 /// An event that a step waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trigger {
-    /// Which.
+    /// The event.
     pub event: &'static str,
-    /// Who reports it.
+    /// The nodes that report the event.
     pub by: Selector,
-    /// About whom; none: anyone.
+    /// The nodes that the event concerns; `None`: any.
     pub about: Option<Selector>,
-    /// The step follows this much later.
+    /// Delay of the step after the event.
     pub delay: Duration,
 }
 
@@ -110,7 +110,7 @@ impl Reader<'_> {
         with(self.source, text, |word| self.names.selector(word))
     }
 
-    /// Hosts, or processes of one program on them.
+    /// Parses a selector of hosts, or of processes of one program on them.
     fn processes(&self, text: &Text) -> Result<Selector, ScenarioError> {
         with(self.source, text, |word| self.names.processes(word))
     }
@@ -255,7 +255,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A key that is there or not.
+    /// Reads a key that is either `true` or absent.
     fn flag(&self, flag: Option<&At<bool>>, key: &str) -> Result<bool, ScenarioError> {
         match flag {
             None => Ok(false),
@@ -266,7 +266,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Nodes end and begin.
+    /// Converts the steps that stop and start nodes.
     fn stops(&self, table: &StepTable, found: &mut Vec<Action>) -> Result<(), ScenarioError> {
         for (who, action) in [
             (&table.crash, NodeAction::Crash),
@@ -306,7 +306,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Nodes run, and not well.
+    /// Converts the steps that impair running nodes.
     fn trouble(&self, table: &StepTable, found: &mut Vec<Action>) -> Result<(), ScenarioError> {
         if let Some(pause) = &table.pause {
             let action = NodeAction::Pause(self.duration(&pause.length)?);
@@ -364,7 +364,7 @@ impl Reader<'_> {
         ))
     }
 
-    /// What programs do in words of their own.
+    /// Converts the steps in the vocabulary of programs.
     fn workload(
         &self,
         table: &StepTable,
@@ -380,7 +380,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A step with a key of a program's own.
+    /// Converts a step with a key of a program's own vocabulary.
     fn own(&self, key: OwnKey<'_>) -> Result<Action, ScenarioError> {
         let (program, word) = (key.program, key.field.key);
         let step = self.source.vocabulary.step(program, word);

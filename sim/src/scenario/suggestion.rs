@@ -1,6 +1,6 @@
-//! The nearest known word to one that is not known.
+//! Suggests the nearest known word for an unknown one.
 
-/// The word nearest to `word`, if one is near enough to be meant.
+/// Returns the word nearest to `word`, if the distance is small enough for a typing error.
 #[must_use]
 pub fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = 1 + word.chars().count() / 3;
@@ -12,7 +12,7 @@ pub fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// "; did you mean `x`?", or the whole list when nothing is near and it is short.
+/// Returns "; did you mean `x`?", or all words if none is near and the list is short.
 #[must_use]
 pub fn suggestion<'a>(word: &str, words: impl IntoIterator<Item = &'a str> + Clone) -> String {
     if let Some(near) = nearest(word, words.clone()) {

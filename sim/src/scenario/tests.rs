@@ -1,4 +1,4 @@
-//! Reading, planning, and what is said about mistakes.
+//! Reading, planning, and error messages.
 
 use super::plan::Order;
 use super::{Engine, Scenario};
@@ -154,7 +154,7 @@ fn the_schema_knows_every_step() {
     }
 }
 
-/// Everything that a file may say, once.
+/// A file that uses every key.
 const EVERYTHING: &str = r#"scenario = 1
 name = "everything"
 about = "One of each: \"quoted\"."

@@ -1,12 +1,12 @@
-//! Quantities as people write them: durations, shares, rates.
+//! Parses and formats quantities: durations, shares, rates.
 
 use super::network::Latency;
 use core::time::Duration;
 
-/// A duration such as `250ms`, `3s`, `1.5s`, `2min`, `1h`.
+/// Parses a duration such as `250ms`, `3s`, `1.5s`, `2min`, `1h`.
 ///
 /// # Errors
-/// How to write it.
+/// A message that describes the notation.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let how = || {
         format!(
@@ -31,10 +31,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(how)
 }
 
-/// A duration that is longer than nothing.
+/// Parses a duration greater than zero.
 ///
 /// # Errors
-/// How to write it.
+/// A message that describes the notation.
 pub fn positive(text: &str) -> Result<Duration, String> {
     let found = duration(text)?;
     if found.is_zero() {
@@ -43,10 +43,10 @@ pub fn positive(text: &str) -> Result<Duration, String> {
     Ok(found)
 }
 
-/// A latency: `1ms`, `1ms..5ms`, `exponential 5ms from 1ms`, `log-normal 5ms p99 80ms`.
+/// Parses a latency: `1ms`, `1ms..5ms`, `exponential 5ms from 1ms`, `log-normal 5ms p99 80ms`.
 ///
 /// # Errors
-/// How to write it.
+/// A message that describes the notation.
 pub fn latency(text: &str) -> Result<Latency, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
@@ -83,7 +83,7 @@ pub fn latency(text: &str) -> Result<Latency, String> {
     }
 }
 
-/// A latency as people write it.
+/// Formats a latency in the notation of files.
 #[must_use]
 pub fn show_latency(latency: Latency) -> String {
     match latency {
@@ -98,7 +98,7 @@ pub fn show_latency(latency: Latency) -> String {
     }
 }
 
-/// A duration in the largest unit in which it is a whole number.
+/// Formats a duration in the largest unit in which it is a whole number.
 #[must_use]
 pub fn short(duration: Duration) -> String {
     let nanos = duration.as_nanos();
@@ -115,7 +115,7 @@ pub fn short(duration: Duration) -> String {
     format!("{}{word}", nanos / unit)
 }
 
-/// A share as people write it, without loss.
+/// Formats a share in the notation of files, without loss of precision.
 #[must_use]
 pub fn show_share(ppm: u32) -> String {
     let (whole, rest) = (ppm / 10_000, ppm % 10_000);
@@ -126,7 +126,7 @@ pub fn show_share(ppm: u32) -> String {
     format!("{whole}.{}%", fraction.trim_end_matches('0'))
 }
 
-/// A rate as people write it.
+/// Formats a rate in the notation of files.
 #[must_use]
 pub fn show_rate(bits: u64) -> String {
     let kilobits = bits / 1_000;
@@ -138,10 +138,10 @@ pub fn show_rate(bits: u64) -> String {
     format!("{}{word}", kilobits / unit)
 }
 
-/// A duration with a sign: `-3s`, `+250ms`, `1s`; in nanoseconds.
+/// Parses a signed duration: `-3s`, `+250ms`, `1s`. Returns nanoseconds.
 ///
 /// # Errors
-/// How to write it.
+/// A message that describes the notation.
 pub fn signed_duration(text: &str) -> Result<i64, String> {
     let (sign, rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
@@ -153,10 +153,10 @@ pub fn signed_duration(text: &str) -> Result<i64, String> {
         .map_err(|_| format!("`{text}` is too long"))
 }
 
-/// A share such as `25%` or `0.5%`, in parts per million.
+/// Parses a share such as `25%` or `0.5%`. Returns parts per million.
 ///
 /// # Errors
-/// How to write it.
+/// A message that describes the notation.
 pub fn share(text: &str) -> Result<u32, String> {
     let how = || format!("`{text}` is no share; write 0% to 100%, such as 25%");
     let number = text.strip_suffix('%').ok_or_else(how)?;
@@ -167,10 +167,10 @@ pub fn share(text: &str) -> Result<u32, String> {
         .ok_or_else(how)
 }
 
-/// A rate such as `10Mbit`, `1Gbit`, `512kbit`, in bits a second.
+/// Parses a rate such as `10Mbit`, `1Gbit`, `512kbit`. Returns bits per second.
 ///
 /// # Errors
-/// How to write it.
+/// A message that describes the notation.
 pub fn rate(text: &str) -> Result<u64, String> {
     let how =
         || format!("`{text}` is no rate; write a number with kbit, Mbit or Gbit, such as 100Mbit");
@@ -189,7 +189,7 @@ pub fn rate(text: &str) -> Result<u64, String> {
         .ok_or_else(how)
 }
 
-/// `number * unit` for a decimal number, rounded down, in integers alone.
+/// Computes `number * unit` for a decimal number with integer arithmetic, rounded down.
 fn scaled(number: &str, unit: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() || fraction.len() > 9 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
@@ -207,7 +207,7 @@ fn scaled(number: &str, unit: u64) -> Option<u64> {
         .checked_add(u64::try_from(part).ok()?)
 }
 
-/// A duration as people write it, without loss.
+/// Formats a duration in the notation of files, without loss of precision.
 #[must_use]
 pub fn show(duration: Duration) -> String {
     let nanos = duration.as_nanos();

@@ -1,13 +1,13 @@
-//! Reads single values of a file; a mistake names its place.
+//! Reads single values of a file; errors name the position.
 
 use super::error::{ScenarioError, Source};
 use super::file::{At, Text};
 use super::names::{Names, Selector};
 
-/// The strongest clock drift, in millionths.
+/// Maximum clock drift, in parts per million.
 const DRIFT_MAX: i32 = 100_000;
 
-/// Reads a text by `read`; a mistake names the text's place.
+/// Parses a text with `read`; errors name the text's position.
 pub(crate) fn with<T>(
     source: &Source<'_>,
     text: &Text,
@@ -16,7 +16,7 @@ pub(crate) fn with<T>(
     read(text.get_ref()).map_err(|why| source.error(text.span().start, "", why))
 }
 
-/// The same for a text that may be absent.
+/// Parses an optional text with `read`; errors name the text's position.
 pub(crate) fn optional<T>(
     source: &Source<'_>,
     text: Option<&Text>,
@@ -25,7 +25,7 @@ pub(crate) fn optional<T>(
     text.map(|text| with(source, text, read)).transpose()
 }
 
-/// Reads a selector of hosts or processes that may be absent: then all hosts.
+/// Reads an optional selector of hosts or processes; the default is all hosts.
 pub(crate) fn who_or_all(
     source: &Source<'_>,
     names: &Names,
@@ -40,7 +40,7 @@ pub(crate) fn who_or_all(
     }
 }
 
-/// Reads a clock's drift.
+/// Reads the drift of a clock.
 pub(crate) fn drift(source: &Source<'_>, drift: &At<i32>) -> Result<i32, ScenarioError> {
     let ppm = *drift.get_ref();
     if ppm.abs() > DRIFT_MAX {

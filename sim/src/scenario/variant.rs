@@ -1,9 +1,9 @@
-//! The values of one run of a matrix.
+//! The values of one variant of a matrix.
 
 use core::fmt;
 
-/// The values of one run of a `[[matrix]]`, by word; none of a file without one. Shown as `loss=10%,nodes=30`, which
-/// is also what `--variant` takes.
+/// The values of one variant of a `[[matrix]]`, by word; empty for a file without a matrix. Displayed as
+/// `loss=10%,nodes=30`, the notation of `--variant`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variant {
     values: Vec<(String, String)>,
@@ -16,7 +16,7 @@ impl Variant {
         }
     }
 
-    /// Whether the file has no matrix.
+    /// Returns whether the file has no matrix.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
@@ -27,7 +27,7 @@ impl Variant {
         values.any(|(known, held)| known == word && held == value)
     }
 
-    /// The values by word.
+    /// Returns the values with their words.
     pub(super) fn values(&self) -> &[(String, String)] {
         &self.values
     }

@@ -1,4 +1,4 @@
-//! The words of programs and systems: what scenario files and command lines may ask of them.
+//! The vocabularies of programs and systems: the words that scenario files and command lines may contain.
 
 use super::action::{Extent, OwnAction};
 use super::argument::Arguments;
@@ -11,80 +11,83 @@ use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Checks the arguments of a command, or of a condition under `holds`; the error says what is wrong with them.
+/// Validates the arguments of a command, or of a condition under `holds`; the error gives the reason.
 pub type Check = fn(&str, &Value) -> Result<(), String>;
 
-/// The words of one program.
+/// The vocabulary of one program.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
     /// The name of the program, as [`Program::name`](crate::world::Program::name) gives it.
     pub program: &'static str,
     /// The events that its processes report.
     pub events: Vec<&'static str>,
-    /// The tables of settings at the top of a file.
+    /// The tables of settings at the top level of a file.
     pub settings: &'static [Field],
     /// The keys of a group of nodes.
     pub hosts: &'static [Field],
-    /// The steps, each a table with `who`.
+    /// The steps, each with a table that contains `who`.
     pub steps: &'static [StepWord],
-    /// The conditions that have a key of their own, whose value is a table with `who`.
+    /// The conditions with a key of their own, whose value is a table that contains `who`.
     pub conditions: &'static [Field],
-    /// The conditions that files write under `holds`.
+    /// The conditions under the key `holds`.
     pub holds: Vec<&'static str>,
-    /// The metrics that are read once, at the end of their window.
+    /// The metrics that are read once, at the end of their time window.
     pub metrics: Vec<&'static str>,
     /// The metrics that count events.
     pub counters: Vec<&'static str>,
-    /// The metrics that are the highest figure of any process in their window (`ProcessView::gauge`).
+    /// The metrics whose value is the maximum of a figure of any process in their time window (`ProcessView::gauge`).
     pub gauges: Vec<&'static str>,
     /// The commands of a workload.
     pub commands: Vec<&'static str>,
-    /// Those of the commands that real daemons cannot be given, so that the engine `wire` refuses them.
+    /// The commands that real daemons cannot execute. The engine `wire` refuses them.
     pub simulated_commands: Vec<&'static str>,
-    /// Whether its processes have certificates, to which the step `certificate` can do something.
+    /// Whether the processes have certificates, which the step `certificate` can change.
     pub certificates: bool,
-    /// Checks what goes with a command or with a condition under `holds`.
+    /// Validates the arguments of a command or of a condition under `holds`.
     pub check: Option<Check>,
-    /// The faults that chaos may draw besides those of every system.
+    /// The faults that chaos may draw besides those of all systems.
     pub faults: &'static [FaultWord],
-    /// The planning of the steps and faults; none: each is one order, with the arguments of the step.
-    pub planning: Option<fn(&'static str, &[Host]) -> Box<dyn Planning>>,
-    /// The longest time, by settings and hosts, that a fault which the search adds may last.
+    /// The planning of the steps and faults; `None`: each is one action, with the arguments of the step.
+    pub planning: Option<MakePlanning>,
+    /// Returns the maximum duration of a fault that the search adds, given settings and hosts.
     pub longest_fault: Option<fn(&Arguments, &[Host]) -> Duration>,
-    /// The mechanisms that can be broken on purpose.
+    /// The mechanisms that can be broken deliberately.
     pub sabotage: Vec<&'static str>,
 }
 
-/// A step of a program's own.
+/// Makes the planning of a program, by its name and the hosts of the scenario.
+pub type MakePlanning = fn(&'static str, &[Host]) -> Box<dyn Planning>;
+
+/// A step of a program's own vocabulary.
 #[derive(Clone, Copy, Debug)]
 pub struct StepWord {
-    /// The key, whose value is a table with `who`.
+    /// The key, whose value is a table that contains `who`.
     pub field: Field,
-    /// Whether it begins or ends something that lasts.
+    /// The extent of the step in time.
     pub extent: Extent,
-    /// Whether shrinking keeps it as it is. Otherwise each order that it comes to becomes a step of its own.
+    /// Whether shrinking keeps the step unchanged. Otherwise each of its actions becomes a step of its own.
     pub steady: bool,
-    /// The engines that can do it.
+    /// The engines that support the step.
     pub engines: &'static [Engine],
 }
 
-/// A fault of a program's own. A program without a planning has a step of the same word.
+/// A fault of a program's own vocabulary. A program without a planning has a step of the same name.
 #[derive(Clone, Copy, Debug)]
 pub struct FaultWord {
-    /// The word.
+    /// The name of the fault.
     pub word: &'static str,
-    /// The engines that can do it.
+    /// The engines that support the fault.
     pub engines: &'static [Engine],
 }
 
 impl Words {
-    /// The step of this word.
+    /// Returns the step of this name.
     #[must_use]
     pub fn step(&self, word: &str) -> Option<&'static StepWord> {
         self.steps.iter().find(|step| step.field.key == word)
     }
 
-    /// The arguments that a step of this word may lack.
+    /// Returns the optional arguments of a step.
     #[must_use]
     pub fn optional_arguments(&self, step: &str) -> Vec<&'static str> {
         let Some(Shape::Table(form)) = self.step(step).map(|step| step.field.shape) else {
@@ -96,7 +99,7 @@ impl Words {
         optional.map(|field| field.key).collect()
     }
 
-    /// Whether a step with these arguments could stand in a file.
+    /// Returns whether a file may contain the step with these arguments.
     #[must_use]
     pub fn allow(&self, action: &OwnAction) -> bool {
         match self.step(action.word).map(|step| step.field.shape) {
@@ -105,7 +108,7 @@ impl Words {
         }
     }
 
-    /// The planning of one plan.
+    /// Creates the planning of the program for one plan.
     pub(super) fn planning_of(&self, hosts: &[Host]) -> Box<dyn Planning> {
         if let Some(planning) = self.planning {
             return planning(self.program, hosts);
@@ -118,20 +121,21 @@ impl Words {
     }
 }
 
-/// The words of a system: those of its programs together.
+/// The vocabulary of a system: those of its programs together.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
-    /// The name of the system, as errors write it.
+    /// The name of the system, as error messages write it.
     pub name: &'static str,
-    /// The words of each program.
+    /// The vocabulary of each program.
     pub programs: Vec<Words>,
 }
 
 impl Vocabulary {
-    /// The words of a system of these programs.
+    /// Creates the vocabulary of a system of these programs.
     ///
     /// # Panics
-    /// When a step or a condition has no `who`, or two programs have the same setting, key of nodes, step, condition, metric, fault or planted bug.
+    /// A step or a condition has no `who`, or two programs have the same setting, key of nodes, step, condition,
+    /// metric, fault or planted bug.
     #[must_use]
     pub fn of(name: &'static str, programs: impl IntoIterator<Item = Words>) -> Self {
         let programs = programs.into_iter().collect();
@@ -153,13 +157,13 @@ impl Vocabulary {
         vocabulary
     }
 
-    /// The words of the program of this name.
+    /// Returns the vocabulary of the program of this name.
     #[must_use]
     pub fn program(&self, name: &str) -> Option<&Words> {
         self.programs.iter().find(|words| words.program == name)
     }
 
-    /// The words of one kind, of all programs.
+    /// Iterates over the words of one kind, of all programs.
     pub(crate) fn every<'a>(
         &'a self,
         kind: impl Fn(&'a Words) -> &'a [&'static str] + 'a,
@@ -169,26 +173,26 @@ impl Vocabulary {
             .flat_map(move |words| kind(words).iter().copied())
     }
 
-    /// A program's step of this word.
+    /// Returns a program's step of this name.
     pub(crate) fn step(&self, program: &str, word: &str) -> Option<&'static StepWord> {
         self.program(program)?.step(word)
     }
 
-    /// The events that any process reports.
+    /// Returns the events that processes of any program report.
     pub(crate) fn events(&self) -> Vec<&'static str> {
         self.every(|words| &words.events).collect()
     }
 
-    /// Whether any program's processes have certificates.
+    /// Returns whether any program's processes have certificates.
     #[must_use]
     pub fn has_certificates(&self) -> bool {
         self.programs.iter().any(|words| words.certificates)
     }
 
-    /// Checks the words of planted bugs.
+    /// Validates the names of planted bugs.
     ///
     /// # Errors
-    /// The first word that no program has, with the nearest that one has.
+    /// The first name that no program defines, with the nearest that one defines.
     pub fn check_sabotage(&self, words: &[String]) -> Result<(), String> {
         let known: BTreeSet<&str> = self.every(|words| &words.sabotage).collect();
         match words.iter().find(|word| !known.contains(word.as_str())) {
@@ -200,7 +204,7 @@ impl Vocabulary {
         }
     }
 
-    /// Those of the words of planted bugs that one program has.
+    /// Returns those names of planted bugs that one program defines.
     #[must_use]
     pub fn sabotage_of(&self, program: &str, words: &[String]) -> Vec<String> {
         let own = self
@@ -224,7 +228,7 @@ fn keys(fields: &'static [Field]) -> impl Iterator<Item = &'static str> {
     fields.iter().map(|field| field.key)
 }
 
-/// A word that two programs share would mean one of them alone.
+/// Asserts that words are unique: a word of two programs would be ambiguous.
 fn unique(words: impl Iterator<Item = &'static str>) {
     let mut known = BTreeSet::new();
     for word in words {

@@ -1,15 +1,15 @@
-//! Tables of words: from a word to its value and back.
+//! Tables of words: conversion between words and values.
 
 use super::suggestion::suggestion;
 
-/// The word of a value.
+/// Returns the word of a value.
 #[must_use]
 pub fn word_for<T: Copy + PartialEq>(value: T, words: &[(T, &'static str)]) -> &'static str {
     let found = words.iter().find(|(known, _)| *known == value);
     found.map_or("", |(_, word)| *word)
 }
 
-/// The value of a word; the error names the nearest word.
+/// Returns the value of a word; the error names the nearest word.
 ///
 /// # Errors
 /// No value has the word.

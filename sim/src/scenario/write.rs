@@ -1,6 +1,6 @@
-//! A scenario as a file: what reading it gives again.
+//! Writes a scenario as a file. Reading the file gives the same scenario.
 //!
-//! Words that steps give (`named`), includes and matrices are resolved before; comments are the caller's.
+//! Names that steps define, includes and matrices are resolved before; the caller adds comments.
 
 use super::definition::DEFAULT_SYSTEM;
 use super::names::numbered;
@@ -54,7 +54,7 @@ impl Table {
     }
 }
 
-/// A text as TOML has it.
+/// Formats a text as a TOML string.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
@@ -66,7 +66,7 @@ fn quoted(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
             c if c.is_control() => {
-                // Writing to a text cannot fail.
+                // Writing to a string cannot fail.
                 _ = write!(quoted, "\\u{:04X}", u32::from(c));
             }
             c => quoted.push(c),
@@ -90,7 +90,7 @@ fn pairs_inline(pairs: &BTreeMap<String, String>) -> String {
 }
 
 impl Scenario {
-    /// The text of a file that reads as this scenario.
+    /// Returns the text of a file that reads as this scenario.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let writer = Writer { hosts: &self.hosts };
@@ -166,7 +166,7 @@ impl Scenario {
     }
 }
 
-/// Tables below each other, with an empty line before another kind of table.
+/// Joins tables, with an empty line between tables of different kinds.
 fn join(tables: &[(String, Table)]) -> String {
     let (mut text, mut before) = (String::new(), "");
     for (name, table) in tables {
@@ -218,7 +218,7 @@ fn show_chaos(chaos: &Chaos) -> Table {
     table
 }
 
-/// Hosts that one table describes; clones are made by their steps.
+/// Groups the hosts that one table describes; clones are created by their steps.
 fn groups(hosts: &[Host]) -> Vec<Vec<&Host>> {
     let mut groups: Vec<Vec<&Host>> = Vec::new();
     for host in hosts.iter().filter(|host| host.clone_of.is_none()) {
@@ -457,7 +457,7 @@ impl Writer<'_> {
         table
     }
 
-    /// What a condition of systems holds, and its key.
+    /// Writes the value of a condition on states, and returns its key.
     fn own_condition(&self, condition: &Condition, table: &mut Table) -> &'static str {
         match condition {
             Condition::State {
@@ -525,7 +525,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes a condition of a program's own; its key.
+    /// Writes a condition of a program's own vocabulary, and returns its key.
     fn own_word(&self, own: &OwnCondition, table: &mut Table) -> &'static str {
         let who = own.who.show(self.hosts);
         match &own.said {
@@ -545,7 +545,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes arguments of a program's word.
+    /// Writes the arguments of a program's word.
     fn arguments(&self, arguments: &Arguments, table: &mut Table) {
         for (key, argument) in arguments.iter() {
             match argument {
@@ -569,7 +569,7 @@ impl Writer<'_> {
     }
 }
 
-/// A value as TOML has it; TOML has no null.
+/// Formats a value as TOML, which has no null.
 fn show_value(value: &Value) -> String {
     match value {
         Value::String(text) => quoted(text),

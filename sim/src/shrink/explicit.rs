@@ -310,10 +310,7 @@ impl Writer<'_> {
             Extent::Once => None,
             Extent::Until(_) => {
                 let end = action.end();
-                let ends = |order: &Order| match order {
-                    Order::Own { host: of, action } => *of == host && Some(action) == end.as_ref(),
-                    _ => false,
-                };
+                let ends = |order: &Order| matches!(order, Order::Own { host: of, action } if *of == host && Some(action) == end.as_ref());
                 let end = self.until(index, ends);
                 let end = end.filter(|end| *end < self.plan.faults_end);
                 end.map(|end| end - at)
@@ -339,9 +336,12 @@ impl Writer<'_> {
     fn hosts_of(&self, step: usize) -> Vec<usize> {
         let orders = self.plan.orders.iter();
         let orders = orders.filter(|planned| planned.step == Some(step));
-        let hosts = orders.filter_map(|planned| match planned.order {
-            Order::Own { host, .. } => Some(host),
-            _ => None,
+        let hosts = orders.filter_map(|planned| {
+            if let Order::Own { host, .. } = planned.order {
+                Some(host)
+            } else {
+                None
+            }
         });
         let hosts: BTreeSet<usize> = hosts.collect();
         hosts.into_iter().collect()

@@ -1,8 +1,8 @@
-//! Effects and events within a host: files, commands, signals, names.
+//! Effects and events within a host: files, commands, signals, name resolution.
 //!
-//! A process orders them by [`Effect`](super::Effect) and gets one answer for each, with its ticket. Commands, signals
-//! and queries reach another process as a [`ProcessEvent`](super::ProcessEvent); the fakes of nginx and of a resolver
-//! are such processes.
+//! A process issues them as an [`Effect`](super::Effect) and gets one answer for each, with its ticket. Commands,
+//! signals and queries reach another process as a [`ProcessEvent`](super::ProcessEvent); the fakes of nginx and of a
+//! resolver are such processes.
 
 use crate::disk::{DiskError, Files};
 use core::fmt;
@@ -12,19 +12,19 @@ use phalanx_core::link::Ticket;
 use phalanx_core::time::Wall;
 use std::collections::BTreeSet;
 
-/// The time from an order to run a command until the program has it.
+/// The time from the effect that runs a command until the program receives the command.
 pub const EXEC: Duration = Duration::from_micros(500);
-/// The time that a signal, and the answer of another process of the host, takes.
+/// The latency of a signal, and of an answer of another process of the host.
 pub const HAND_OVER: Duration = Duration::from_micros(20);
-/// The longest that a process waits for the addresses of a name: one try of glibc's.
+/// Maximum time that a process waits for the addresses of a name: one attempt of glibc's resolver.
 pub const RESOLVE_TIME_OUT: Duration = Duration::from_secs(5);
 /// The exit code of a command whose program the host does not run.
 pub const NOT_FOUND: i32 = 127;
 
-/// The part of an entry that is read.
+/// The kind of content to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadOf {
-    /// The bytes of a file, links followed.
+    /// The bytes of a file; symbolic links are followed.
     File,
     /// The names in a folder, sorted.
     Folder,
@@ -32,14 +32,14 @@ pub enum ReadOf {
     Link,
 }
 
-/// An order to read. Paths below `/proc/` are answered by the host's processes.
+/// A request to read. The host's processes answer paths below `/proc/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// The ticket of the answer.
     pub ticket: Ticket,
     /// The path.
     pub path: String,
-    /// The part of the entry.
+    /// The kind of content.
     pub of: ReadOf,
 }
 
@@ -59,11 +59,11 @@ pub enum Content {
 pub struct Read {
     /// The ticket of the order.
     pub ticket: Ticket,
-    /// The content, or the reason why there is none.
+    /// The content, or the reason for its absence.
     pub content: Result<Content, DiskError>,
 }
 
-/// An order to run a command of a program of the host. A program that does not run is booted for it.
+/// A request to run a command of a program of the host. A program that does not run is booted for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
     /// The ticket of the answer.
@@ -83,7 +83,7 @@ pub struct Invocation {
     pub arguments: Vec<String>,
 }
 
-/// The end of a command, as its program orders it.
+/// The end of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
     /// The number of the [`Invocation`].
@@ -108,18 +108,18 @@ pub struct Ran {
 /// A signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Signal {
-    /// SIGKILL: the process ends at once and cleans up nothing.
+    /// SIGKILL: immediate end without cleanup.
     Kill,
-    /// SIGTERM: a fast end.
+    /// SIGTERM: fast shutdown.
     Terminate,
-    /// SIGQUIT: an end after the requests under way.
+    /// SIGQUIT: shutdown after the requests in progress.
     Quit,
-    /// SIGHUP: a reload.
+    /// SIGHUP: reload.
     HangUp,
 }
 
 impl Signal {
-    /// The number and the name.
+    /// Returns the number and the name.
     #[must_use]
     pub const fn name(self) -> (u32, &'static str) {
         match self {
@@ -131,20 +131,20 @@ impl Signal {
     }
 }
 
-/// An order to send a signal to a process of the host.
+/// A request to send a signal to a process of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signalling {
     /// The ticket of the answer.
     pub ticket: Ticket,
-    /// The name of the receiver's program.
+    /// The name of the receiving program.
     pub program: &'static str,
-    /// The process number, for programs that have several.
+    /// The process id, for programs that have several processes.
     pub pid: u32,
     /// The signal.
     pub signal: Signal,
 }
 
-/// A name that a resolver is asked for.
+/// A query for the addresses of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// The number to answer with ([`Answered`]).
@@ -153,16 +153,16 @@ pub struct Query {
     pub name: String,
 }
 
-/// Why a name has no addresses.
+/// The reason why a name has no addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResolveError {
     /// The name does not exist.
     NotFound,
-    /// The name exists and has no address.
+    /// The name exists without an address.
     NoAddress,
-    /// The resolver could not find out.
+    /// The resolver failed to resolve the name.
     Failed,
-    /// No answer came in [`RESOLVE_TIME_OUT`].
+    /// No answer arrived within [`RESOLVE_TIME_OUT`].
     TimedOut,
     /// No host runs a resolver.
     NoResolver,
@@ -180,14 +180,14 @@ impl fmt::Display for ResolveError {
     }
 }
 
-/// A resolver's answer to a [`Query`]. A resolver that gives none lets the process wait.
+/// A resolver's answer to a [`Query`]. Without an answer the querying process waits until its timeout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
     /// The number of the query.
     pub number: u64,
     /// The addresses in the resolver's order.
     pub addresses: Result<Vec<IpAddr>, ResolveError>,
-    /// The time that the resolver needs.
+    /// The time that the resolver takes.
     pub took: Duration,
 }
 
@@ -200,7 +200,8 @@ pub struct Resolved {
     pub addresses: Result<Vec<IpAddr>, ResolveError>,
 }
 
-/// The host of a process that acts on files and ports within one step, as a fake of an operating-system part does.
+/// Direct access to the host of a process that acts on files and ports within one step, such as a fake of an
+/// operating-system part.
 #[derive(Debug)]
 pub struct LocalHost<'a> {
     /// The host's disk.

@@ -1,10 +1,10 @@
 //! Simulated worlds: hosts, programs and processes.
 //!
-//! A world is hosts that run programs. The engine knows hosts, clocks, disks, connections, datagrams and time: it
-//! delivers a [`ProcessEvent`] to a [`Process`], takes its [`Effects`], and schedules it. A [`Program`] makes the
-//! processes of one kind, remembers what their conditions and invariants need, and says what settled means for them.
-//! A system is a [`Definition`]: its words ([`Vocabulary`](crate::scenario::Vocabulary)), and the [`Cast`] of
-//! programs over hosts. A [`Scene`] is a world at one instant, with the names of the scenario.
+//! A world consists of hosts that run programs. The engine handles hosts, clocks, disks, connections, datagrams and
+//! time: it delivers a [`ProcessEvent`] to a [`Process`], performs its [`Effects`], and schedules it. A [`Program`]
+//! creates the processes of one kind, keeps the data that their conditions and invariants need, and defines when they
+//! have settled. A system is a [`Definition`]: its vocabulary ([`Vocabulary`](crate::scenario::Vocabulary)), and the
+//! [`Cast`] of programs over hosts. A [`Scene`] is a world at one instant, with the names of the scenario.
 //!
 //! The mesh ([`MESH`](crate::mesh::MESH)) is a system; docs/your-own-machine.md shows how to write another.
 

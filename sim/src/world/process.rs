@@ -1,4 +1,4 @@
-//! A process on a simulated host: the events that reach it, its effects on the world, and its view.
+//! A process on a simulated host: its events, its effects on the world, and its view.
 
 use super::local::{
     Answered, Finished, Invocation, LocalHost, Query, Ran, Read, ReadOf, Reading, Resolved,
@@ -19,26 +19,26 @@ pub use phalanx_core::gossip::{CloseReason, DialError, DialId, LinkId, Ticket};
 
 /// A message between processes.
 pub trait Message: Any + Debug {
-    /// The encoded size, in bytes.
+    /// Returns the encoded size, in bytes.
     fn encoded_len(&self) -> usize;
 
-    /// The message's kind; the trace hash counts it.
+    /// Returns the message's kind, which is part of the trace hash.
     fn kind(&self) -> &'static str;
 
-    /// The message's name in recordings: its kind, or the kind of its content.
+    /// Returns the message's name in recordings: its kind, or the kind of its content.
     fn word(&self) -> &'static str {
         self.kind()
     }
 }
 
 impl dyn Message {
-    /// The message, if it is of this type.
+    /// Returns the message, if it is of this type.
     #[must_use]
     pub fn of<M: Message>(&self) -> Option<&M> {
         (self as &dyn Any).downcast_ref()
     }
 
-    /// Takes the message out, if it is of this type.
+    /// Returns the owned message, if it is of this type.
     #[must_use]
     pub fn take<M: Message + Clone>(self: Rc<Self>) -> Option<M> {
         let any: Rc<dyn Any> = self;
@@ -46,41 +46,41 @@ impl dyn Message {
     }
 }
 
-/// An event that a process reports. It is for people, and for scenarios that wait for it.
+/// An event that a process reports, for people and for steps that wait for it.
 pub trait ReportedEvent: Any + Debug {
-    /// The event's word, and the id of the node that it is about.
+    /// Returns the event's name, and the id of the node that the event concerns.
     fn described(&self) -> (&'static str, Option<&NodeId>);
 }
 
 impl dyn ReportedEvent {
-    /// The event, if it is of this type.
+    /// Returns the event, if it is of this type.
     #[must_use]
     pub fn of<N: ReportedEvent>(&self) -> Option<&N> {
         (self as &dyn Any).downcast_ref()
     }
 }
 
-/// The part of a process that conditions, invariants and reports look at.
+/// The part of a process that conditions, invariants and reports read.
 pub trait ProcessView: Any {
-    /// A hash of the state; two processes agree when their hashes are equal.
+    /// Returns a hash of the state; two processes agree if their hashes are equal.
     fn digest(&self) -> u64;
 
-    /// The state for people and for the conditions `state` and `agree`.
+    /// Returns the state, for people and for the conditions `state` and `agree`.
     fn state(&self) -> Value;
 
-    /// Whether a running process counts for conditions. A process that gave up or is leaving does not.
+    /// Returns whether a running process counts for conditions. A process that gave up or is leaving does not.
     fn participates(&self) -> bool {
         true
     }
 
-    /// The value of a gauge, by its word in the vocabulary's `gauges`.
+    /// Returns the value of a gauge, by its name in the vocabulary's `gauges`.
     fn gauge(&self, _name: &str) -> Option<u64> {
         None
     }
 }
 
 impl dyn ProcessView {
-    /// The view, if it is of this type.
+    /// Returns the view, if it is of this type.
     #[must_use]
     pub fn of<V: ProcessView>(&self) -> Option<&V> {
         (self as &dyn Any).downcast_ref()
@@ -89,20 +89,20 @@ impl dyn ProcessView {
 
 /// A process on a host.
 pub trait Process: Any {
-    /// Whether an event concerns the process. An event that does not is not delivered, and an order of the plan that
-    /// concerns no process had no effect.
+    /// Returns whether an event concerns the process. Other events are not delivered, and an action of the plan that
+    /// concerns no process has no effect.
     fn concerns(&self, event: &ProcessEvent) -> bool;
 
-    /// Takes an event; writes its effects in the order in which they are to be done.
+    /// Handles an event, and appends its effects in the order in which they are performed.
     fn on_event(&mut self, now: Instant, event: ProcessEvent, out: &mut Effects);
 
-    /// Whether the process takes events by [`Self::on_event_at`]. The engine asks once for each life.
+    /// Returns whether the process handles events with [`Self::on_event_at`]. The engine calls this once per life.
     fn acts_on_host(&self) -> bool {
         false
     }
 
-    /// Takes an event, with the host at hand. A fake of a part that reads and writes files within one step has it;
-    /// machines whose decisions are in core order effects instead.
+    /// Handles an event with direct access to the host. Fakes of parts that read and write files within one step
+    /// implement this; machines whose decisions are in the core issue effects instead.
     fn on_event_at(
         &mut self,
         now: Instant,
@@ -113,36 +113,36 @@ pub trait Process: Any {
         self.on_event(now, event, out);
     }
 
-    /// The content of a file below `/proc/`, if the process answers for it.
+    /// Returns the content of a file below `/proc/`, if the process provides it.
     fn proc_file(&self, _path: &str) -> Option<Vec<u8>> {
         None
     }
 
-    /// The instant of the next `Wake`; none: no timer is set.
+    /// Returns the instant of the next `Wake`; `None` if no timer is set.
     fn next_deadline(&self) -> Option<Instant>;
 
-    /// The part of the process that conditions, invariants and reports look at.
+    /// Returns the part of the process that conditions, invariants and reports read.
     fn view(&self) -> &dyn ProcessView;
 
-    /// The identity that the process proves to peers on its links; none: it has no certificate.
+    /// Returns the identity that the process proves to peers on its links; `None` if it has no certificate.
     fn identity(&self) -> Option<&NodeId> {
         None
     }
 }
 
-/// An event that a process takes, as traces show it.
+/// An event that a process handles, as traces show it.
 #[derive(Clone, Copy, Debug)]
 pub struct InputInfo {
-    /// The event's kind; the trace hash counts it.
+    /// The event's kind, which is part of the trace hash.
     pub kind: &'static str,
     /// The event's name in recordings: its kind, or the kind of a message's content.
     pub word: &'static str,
-    /// Encoded bytes of the message; 0 without one.
+    /// Encoded bytes of the message; 0 without a message.
     pub size: usize,
 }
 
 impl InputInfo {
-    /// An event without a message.
+    /// Describes an event without a message.
     #[must_use]
     pub const fn of(kind: &'static str) -> Self {
         Self {
@@ -152,7 +152,7 @@ impl InputInfo {
         }
     }
 
-    /// An event that brings a message.
+    /// Describes an event with a message.
     #[must_use]
     pub const fn message(kind: &'static str, size: usize) -> Self {
         Self {
@@ -166,10 +166,10 @@ impl InputInfo {
 /// An event that the engine delivers to a process.
 #[derive(Debug)]
 pub enum ProcessEvent {
-    /// The process runs.
+    /// The process has started.
     Start,
-    /// An `Effect::Listen` failed: another program of the host listens on the port. A process that this does not
-    /// concern fails the run.
+    /// `Effect::Listen` failed because another program of the host listens on the port. A process that this event does
+    /// not concern fails the run.
     ListenFailed {
         /// The port.
         port: u16,
@@ -180,7 +180,7 @@ pub enum ProcessEvent {
     Accepted {
         /// The new link.
         link: LinkId,
-        /// The identity that the peer proved; none: it has no certificate.
+        /// The identity that the peer proved; `None` if it has no certificate.
         peer: Option<NodeId>,
     },
     /// A dial succeeded.
@@ -189,14 +189,14 @@ pub enum ProcessEvent {
         dial: DialId,
         /// The new link.
         link: LinkId,
-        /// The identity that the acceptor proved; none: it has no certificate.
+        /// The identity that the acceptor proved; `None` if it has no certificate.
         peer: Option<NodeId>,
     },
     /// A dial failed.
     DialFailed {
         /// The attempt.
         dial: DialId,
-        /// Why.
+        /// The reason.
         reason: DialError,
     },
     /// A message arrived on a link.
@@ -206,11 +206,11 @@ pub enum ProcessEvent {
         /// The message.
         message: Rc<dyn Message>,
     },
-    /// A link ended without an order of this process.
+    /// A link ended without a request of this process.
     Closed {
         /// The link.
         link: LinkId,
-        /// Why.
+        /// The reason.
         reason: CloseReason,
     },
     /// A datagram arrived.
@@ -220,65 +220,65 @@ pub enum ProcessEvent {
         /// The message.
         message: Rc<dyn Message>,
     },
-    /// A write or sync is done.
+    /// A write or sync completed.
     Written {
-        /// The order's ticket.
+        /// The ticket of the write.
         ticket: Ticket,
     },
-    /// A write or sync failed; nothing of it is durable.
+    /// A write or sync failed; none of it is durable.
     WriteFailed {
-        /// The order's ticket.
+        /// The ticket of the write.
         ticket: Ticket,
-        /// Why.
+        /// The reason.
         reason: DiskError,
     },
-    /// A read is done.
+    /// A read completed.
     Read(Box<Read>),
-    /// A command that this process ordered has ended.
+    /// A command that this process ran has ended.
     Ran(Box<Ran>),
-    /// A command of this process's program runs; answered by `Effect::Finish`.
+    /// A command of this process's program was run; answered by `Effect::Finish`.
     Invoked(Box<Invocation>),
-    /// A signal of this process was delivered, or had no receiver.
+    /// A signal from this process was delivered, or had no receiver.
     Signalled {
-        /// The order's ticket.
+        /// The ticket of the signal.
         ticket: Ticket,
         /// Whether there was a receiver.
         delivered: bool,
     },
     /// Another process of the host sent a signal.
     Signal {
-        /// The process number that it is for.
+        /// The process id of the receiver.
         pid: u32,
         /// The signal.
         signal: Signal,
     },
-    /// A name that this process asked for was resolved, or not.
+    /// The resolution of a name succeeded or failed.
     Resolved(Box<Resolved>),
-    /// A process asks this resolver for a name; answered by `Effect::Answer`.
+    /// Another process queries this resolver for a name; answered by `Effect::Answer`.
     Query(Box<Query>),
-    /// The scenario orders a graceful leave.
+    /// The scenario requests a graceful leave.
     Leave,
-    /// The certificate expired, was revoked or was rotated. Its meaning is the program's.
+    /// The certificate expired, was revoked or was rotated. The program defines the reaction.
     Certificate(Certificate),
-    /// An order of the scenario, in the program's own words.
+    /// A step or command of the scenario, in the program's own vocabulary.
     Command(Box<Command>),
     /// A deadline has arrived.
     Wake,
 }
 
-/// An order in a program's own words.
+/// A step or command in a program's own vocabulary.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// The event's kind: the word of a step, and `order` for a command of a workload.
+    /// The event's kind: the name of a step, or `order` for a command of a workload.
     pub kind: &'static str,
-    /// The order's word.
+    /// The name of the step or command.
     pub name: String,
-    /// The order's arguments.
+    /// The arguments.
     pub with: Value,
 }
 
 impl ProcessEvent {
-    /// The event as traces show it; `bytes` is the size of its message, if it brings one.
+    /// Returns the event as traces show it; `bytes` is the size of its message, if it has one.
     #[must_use]
     pub fn info(&self, bytes: usize) -> InputInfo {
         InputInfo::of(match self {
@@ -315,12 +315,13 @@ impl ProcessEvent {
 /// An effect of a process on the world.
 #[derive(Debug)]
 pub enum Effect {
-    /// Listens on a port of the host until the process ends; answered by `ListenFailed` if another program does.
+    /// Listens on a port of the host until the process ends; answered by `ListenFailed` if another program listens on
+    /// it.
     Listen {
         /// The port.
         port: u16,
     },
-    /// Listens on a port no longer.
+    /// Stops listening on a port.
     Unlisten {
         /// The port.
         port: u16,
@@ -329,31 +330,31 @@ pub enum Effect {
     Dial {
         /// The attempt.
         dial: DialId,
-        /// The address; none: a name that does not resolve.
+        /// The address; `None` if a name does not resolve.
         to: Option<SocketAddr>,
     },
-    /// Sends on a link, in order and without loss while the link lives.
+    /// Sends on a link. Delivery is in order and without loss while the link is open.
     Send {
         /// The link.
         link: LinkId,
         /// The message.
         message: Rc<dyn Message>,
     },
-    /// Closes a link after the messages sent on it; this process gets no `Closed`.
+    /// Closes a link after the messages sent on it. This process gets no `Closed`.
     Close {
         /// The link.
         link: LinkId,
     },
-    /// Sends a datagram: it may be lost or overtaken.
+    /// Sends a datagram, which may be lost or reordered.
     Datagram {
         /// The address.
         to: SocketAddr,
         /// The message.
         message: Rc<dyn Message>,
     },
-    /// Writes to the host's disk, renames, links, makes folders or syncs; answered by `Written` or `WriteFailed`.
+    /// Writes to the host's disk, renames, links, creates directories or syncs; answered by `Written` or `WriteFailed`.
     Write(Box<Writing>),
-    /// Reads a file, a folder or a link of the host; answered by `Read`.
+    /// Reads a file, directory or link of the host; answered by `Read`.
     Read(Box<Reading>),
     /// Runs a command of a program of the host; answered by `Ran`.
     Run(Box<Running>),
@@ -361,14 +362,14 @@ pub enum Effect {
     Finish(Box<Finished>),
     /// Sends a signal to a process of the host; answered by `Signalled`.
     Signal(Signalling),
-    /// Asks for the addresses of a name; answered by `Resolved`.
+    /// Resolves a name; answered by `Resolved`.
     Resolve {
         /// The ticket of the answer.
         ticket: Ticket,
         /// The name.
         name: Box<str>,
     },
-    /// Answers a name that reached this process as `Query`.
+    /// Answers a `Query` for a name.
     Answer(Box<Answered>),
     /// Reports an event.
     Report(Box<dyn ReportedEvent>),
@@ -385,18 +386,18 @@ pub struct Writing {
     pub write: Write,
     /// Whether the write is durable when it is answered.
     pub synced: bool,
-    /// The interval at which a failed write is repeated until it succeeds; none: a failure is answered.
+    /// The interval at which a failed write is retried until it succeeds; `None`: the failure is answered.
     pub retry: Option<Duration>,
 }
 
-/// The effects of one step of a process, in the order in which they are done.
+/// The effects of one step of a process, in the order in which they are performed.
 #[derive(Debug, Default)]
 pub struct Effects {
     list: Vec<Effect>,
 }
 
 impl Effects {
-    /// No effects.
+    /// Creates an empty list.
     #[must_use]
     pub const fn new() -> Self {
         Self { list: Vec::new() }
@@ -419,13 +420,13 @@ impl Effects {
         self.push(Effect::Datagram { to, message });
     }
 
-    /// Reads a file, a folder or a link.
+    /// Reads a file, directory or link.
     pub fn read(&mut self, ticket: Ticket, path: &str, of: ReadOf) {
         let path = path.to_owned();
         self.push(Effect::Read(Box::new(Reading { ticket, path, of })));
     }
 
-    /// Does a change of the disk; `synced`: it is durable when it is answered.
+    /// Writes to the disk; with `synced` the write is durable when it is answered.
     pub fn write(&mut self, ticket: Ticket, write: Write, synced: bool) {
         self.push(Effect::Write(Box::new(Writing {
             ticket,
@@ -450,19 +451,19 @@ impl Effects {
         self.push(Effect::Report(Box::new(notice)));
     }
 
-    /// All effects in order.
+    /// Returns all effects in order.
     #[must_use]
     pub fn as_slice(&self) -> &[Effect] {
         &self.list
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no effects.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Takes all effects; the allocation is kept.
+    /// Removes all effects and keeps the allocation.
     pub fn drain(&mut self) -> std::vec::Drain<'_, Effect> {
         self.list.drain(..)
     }

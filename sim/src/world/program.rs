@@ -14,41 +14,41 @@ use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
 use serde_json::Value;
 
-/// A system: its words, and the functions that make a run of it.
+/// A system: its vocabulary, and the functions that create a run of it.
 #[derive(Debug)]
 pub struct Definition {
     /// The name, as the key `system` of scenario files writes it.
     pub name: &'static str,
-    /// The command of the tool that knows the system, without the subcommand: `phalanx sim`, `cargo run --`. It begins
-    /// each command that the tool prints.
+    /// The command of the tool that contains the system, without the subcommand: `phalanx sim`, `cargo run --`. Each
+    /// command that the tool prints begins with it.
     pub command: &'static str,
-    /// The words that scenario files and command lines may use.
+    /// Returns the vocabulary of scenario files and command lines.
     pub vocabulary: fn() -> Vocabulary,
-    /// Makes the programs of one run, with the mechanisms broken that the words name.
+    /// Creates the programs of one run. The names select mechanisms to break.
     pub build: fn(&Scenario, &[String]) -> Result<Cast, String>,
-    /// Whether the system can have recovered at an instant from all that a plan does to it. Search and shrinking do
-    /// not count a missing recovery as a failure where it is impossible.
+    /// Checks whether the system can have recovered at an instant from all faults of a plan. Search and shrinking do
+    /// not count a missing recovery as a failure where recovery is impossible.
     pub recoverable: fn(&Scenario, &Plan, Duration) -> Result<(), String>,
 }
 
 impl Definition {
-    /// The command that reproduces a run.
+    /// Returns the command that reproduces a run.
     #[must_use]
     pub fn reproduce_command(&self, run: &Reproduction<'_>) -> String {
         run.command(self.command)
     }
 }
 
-/// The programs of one run, and which of them each host runs.
+/// The programs of one run, and their assignment to hosts.
 pub struct Cast {
     /// The programs.
     pub programs: Vec<Box<dyn Program>>,
-    /// For each host, the places of its programs in the list, in the order in which they start.
+    /// For each host, the indices of its programs in the list, in the order in which they start.
     pub hosts: Vec<Vec<usize>>,
 }
 
 impl Cast {
-    /// One program that every host runs.
+    /// Creates a cast of one program that every host runs.
     #[must_use]
     pub fn everywhere(program: impl Program, scenario: &Scenario) -> Self {
         Self {
@@ -58,36 +58,36 @@ impl Cast {
     }
 }
 
-/// A program that hosts run, and the memory of all its processes. One value lives for one run.
+/// A program that hosts run, with the data that all of its processes share. A value is used for one run.
 pub trait Program: Any {
-    /// The program's name, as selectors (`m3/agent`) and recordings write it.
+    /// Returns the program's name, as selectors (`m3/agent`) and recordings write it.
     fn name(&self) -> &'static str;
 
-    /// Makes a process that starts.
+    /// Creates a process that starts.
     fn start(&mut self, start: Start<'_>) -> Box<dyn Process>;
 
-    /// Whether the program's processes answer for names (`Effect::Resolve`).
+    /// Returns whether the program's processes resolve names (`Effect::Resolve`).
     fn resolves_names(&self) -> bool {
         false
     }
 
-    /// A process is about to take an event.
+    /// Called before a process handles an event.
     fn before_event(&mut self, _host: usize, _view: &dyn ProcessView, _event: &ProcessEvent) {}
 
-    /// A process took a step; called before the invariants check it.
+    /// Called after a step of a process, before the invariants check it.
     fn after_step(&mut self, _seen: &Seen<'_>) {}
 
-    /// A process reported an event; called before the invariants check it. Every engine passes reports on, also those
-    /// that do not see single steps.
+    /// Called when a process reported an event, before the invariants check it. Every engine passes reports on,
+    /// including those that do not observe single steps.
     fn on_report(&mut self, _report: &Report<'_>) {}
 
-    /// The invariants of this program's processes.
+    /// Returns the invariants of this program's processes.
     fn invariants(&self, _scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
         Vec::new()
     }
 
-    /// Whether the program's processes have settled: the condition `converged`, and the state that every run must
-    /// reach after its faults are lifted. By default all of them agree.
+    /// Checks whether the program's processes have settled. This is the condition `converged`, and the state that every
+    /// run must reach after its faults are lifted. By default all processes must agree.
     ///
     /// # Errors
     /// The first process or property that has not settled.
@@ -95,14 +95,15 @@ pub trait Program: Any {
         scene.agree(scene.nodes_of(self.name()), None)
     }
 
-    /// Of each participating process, whether its view is correct (the metrics `converge-p99-ms` and `all-right-ms`).
+    /// Returns for each participating process whether its view is correct (the metrics `converge-p99-ms` and
+    /// `all-right-ms`).
     fn correct_views(&self, scene: &Scene<'_>) -> Vec<(usize, bool)> {
         let settled = self.settled(scene).is_ok();
         let own = scene.nodes_of(self.name());
         own.map(|(host, _)| (host, settled)).collect()
     }
 
-    /// Whether a condition in the words of this program holds.
+    /// Checks a condition in the vocabulary of this program.
     ///
     /// # Errors
     /// The reason that the condition does not hold.
@@ -110,7 +111,7 @@ pub trait Program: Any {
         Err(format!("{} cannot judge `{}`", self.name(), condition.word))
     }
 
-    /// A metric of the program's own, over these hosts and between two instants (nanoseconds since the start).
+    /// Returns a metric of the program's own, over these hosts and between two instants (nanoseconds since the start).
     fn metric(
         &self,
         _scene: &Scene<'_>,
@@ -121,19 +122,19 @@ pub trait Program: Any {
         None
     }
 
-    /// Whether a metric that counts events counts this one, which a process just reported.
+    /// Returns whether a metric that counts events counts this one, which a process just reported.
     fn counts(&self, _scene: &Scene<'_>, _metric: &str, _event: &dyn ReportedEvent) -> bool {
         false
     }
 
-    /// The final state in a form that two engines can be compared by.
+    /// Returns the final state in a form that can be compared between engines.
     fn projection(&self, _scene: &Scene<'_>) -> Option<Value> {
         None
     }
 }
 
 impl dyn Program {
-    /// The program, if it is of this type.
+    /// Returns the program, if it is of this type.
     #[must_use]
     pub fn of<P: Program>(&self) -> Option<&P> {
         (self as &dyn Any).downcast_ref()
@@ -145,36 +146,36 @@ impl dyn Program {
 pub struct Start<'a> {
     /// The scenario.
     pub scenario: &'a Scenario,
-    /// The place of the host in the scenario.
+    /// The index of the host in the scenario.
     pub host: usize,
-    /// The place of the process on its host, in the order of starts.
+    /// The index of the process on its host, in the order of starts.
     pub program: usize,
-    /// The number of starts of this process, this one included.
+    /// Number of starts of this process, including this one.
     pub life: u32,
-    /// The host's wall clock, with the offset that the scenario gives it.
+    /// The host's wall clock, including the scenario's offset.
     pub wall: Wall,
     /// The state of the host's certificate.
     pub certificate: Certificate,
     /// The random stream of this life.
     pub random: Random,
-    /// The host's disk. Files put on it here are durable before the process runs.
+    /// The host's disk. Files written to it here are durable before the process runs.
     pub disk: &'a mut Files,
 }
 
 impl Start<'_> {
-    /// The host, as the scenario describes it.
+    /// Returns the host, as the scenario describes it.
     #[must_use]
     pub fn spec(&self) -> &Host {
         &self.scenario.hosts[self.host]
     }
 
-    /// The address that a host listens at.
+    /// Returns the address that a host listens at.
     #[must_use]
     pub fn address_of(&self, host: usize) -> SocketAddr {
         crate::address::address(host)
     }
 
-    /// All other hosts.
+    /// Iterates over all other hosts.
     pub fn others(&self) -> impl Iterator<Item = (usize, &Host)> {
         let me = self.host;
         let hosts = self.scenario.hosts.iter().enumerate();

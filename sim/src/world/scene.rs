@@ -1,4 +1,4 @@
-//! A running world at one instant, as every engine shows it.
+//! A running world at one instant, in the form that every engine provides.
 
 use super::process::ProcessView;
 use super::program::Program;
@@ -9,34 +9,34 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The messages that a host sent to other hosts since the start of the run, over all its lives.
+/// The messages that a host sent to other hosts since the start of the run, over all of its lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Traffic {
-    /// Encoded messages, in bytes; without framing.
+    /// Bytes of encoded messages, without framing.
     pub bytes: u64,
-    /// Messages.
+    /// Number of messages.
     pub messages: u64,
 }
 
 /// A world at one instant.
 pub trait World {
-    /// The view of a process, if it runs. A process that left or gave up may still have one.
+    /// Returns the view of a process, if it runs. A process that left or gave up may still have a view.
     fn view(&self, process: usize) -> Option<&dyn ProcessView>;
 
-    /// The processes of a host. Engines that run one program a host number them like the hosts.
+    /// Returns the processes of a host. Engines that run one program per host number processes like hosts.
     fn processes(&self, host: usize) -> Range<usize> {
         host..host + 1
     }
 
-    /// The place in the run's list of the program that a process runs.
+    /// Returns the index in the run's list of the program that a process runs.
     fn program_of(&self, _process: usize) -> usize {
         0
     }
 
-    /// The traffic of a host.
+    /// Returns the traffic of a host.
     fn traffic(&self, host: usize) -> Traffic;
 
-    /// The program at a place in the run's list; none beyond its end.
+    /// Returns the program at an index of the run's list; `None` beyond its end.
     fn program(&self, index: usize) -> Option<&dyn Program>;
 }
 
@@ -44,11 +44,11 @@ pub trait World {
 pub struct Scene<'a> {
     /// The world.
     pub world: &'a dyn World,
-    /// Its hosts.
+    /// The hosts.
     pub hosts: &'a [Host],
     /// The nodes that steps drew and named.
     pub named: &'a BTreeMap<String, Vec<usize>>,
-    /// The hosts whose process was started at least once.
+    /// The hosts whose processes were started at least once.
     pub started: &'a BTreeSet<usize>,
 }
 
@@ -59,24 +59,24 @@ impl core::fmt::Debug for Scene<'_> {
 }
 
 impl Scene<'_> {
-    /// The programs of the run.
+    /// Iterates over the programs of the run.
     pub fn programs(&self) -> impl Iterator<Item = &dyn Program> {
         (0..).map_while(|index| self.world.program(index))
     }
 
-    /// A host's name.
+    /// Returns a host's name.
     #[must_use]
     pub fn name(&self, host: usize) -> &str {
         &self.hosts[host].name
     }
 
-    /// The name of the program that a process runs.
+    /// Returns the name of the program that a process runs.
     fn program_name(&self, process: usize) -> Option<&'static str> {
         let program = self.world.program_of(process);
         Some(self.world.program(program)?.name())
     }
 
-    /// The views of a host's running processes: of one program, or of all.
+    /// Iterates over the views of a host's running processes: those of one program, or all.
     pub fn views_of(
         &self,
         host: usize,
@@ -88,12 +88,12 @@ impl Scene<'_> {
         })
     }
 
-    /// The views of a host's running processes.
+    /// Iterates over the views of a host's running processes.
     pub fn views(&self, host: usize) -> impl Iterator<Item = &dyn ProcessView> {
         self.views_of(host, None)
     }
 
-    /// The view of this type among those of a host's running processes.
+    /// Returns the view of this type among those of a host's running processes.
     #[must_use]
     pub fn one<V: ProcessView>(&self, host: usize) -> Option<&V> {
         self.views(host).find_map(|view| view.of())
@@ -108,12 +108,12 @@ impl Scene<'_> {
             .filter(|(_, view)| view.participates())
     }
 
-    /// The participating processes, with their hosts.
+    /// Iterates over the participating processes, with their hosts.
     pub fn nodes(&self) -> impl Iterator<Item = (usize, &dyn ProcessView)> {
         self.participating(None)
     }
 
-    /// The participating processes of one program, with their hosts.
+    /// Iterates over the participating processes of one program, with their hosts.
     pub fn nodes_of(
         &self,
         program: &'static str,
@@ -121,28 +121,28 @@ impl Scene<'_> {
         self.participating(Some(program))
     }
 
-    /// Those of the participating processes whose view is of this type.
+    /// Iterates over the participating processes whose view is of this type.
     pub fn of<V: ProcessView>(&self) -> impl Iterator<Item = (usize, &V)> {
         self.nodes()
             .filter_map(|(host, view)| Some((host, view.of()?)))
     }
 
-    /// Whether all programs have settled.
+    /// Checks whether all programs have settled.
     ///
     /// # Errors
-    /// The first process or property that has not.
+    /// The first process or property that has not settled.
     pub fn settled(&self) -> Result<(), String> {
         self.programs()
             .try_for_each(|program| program.settled(self))
     }
 
-    /// The program of this name, if one runs.
+    /// Returns the program of this name, if the run has it.
     #[must_use]
     pub fn program(&self, name: &str) -> Option<&dyn Program> {
         self.programs().find(|program| program.name() == name)
     }
 
-    /// Whether a condition of a program's own holds.
+    /// Checks a condition in a program's own vocabulary.
     ///
     /// # Errors
     /// The reason that the condition does not hold.
@@ -153,16 +153,17 @@ impl Scene<'_> {
         }
     }
 
-    /// Whether a process of a host participates.
+    /// Returns whether a process of a host participates.
     #[must_use]
     pub fn participates(&self, host: usize) -> bool {
         self.views(host).any(ProcessView::participates)
     }
 
-    /// The hosts that a selector chooses at this instant.
+    /// Returns the hosts that a selector selects at this instant.
     #[must_use]
     pub fn select(&self, selector: &Selector) -> Vec<usize> {
-        // Expectations do not draw; the generator is only asked when a scenario draws in an expectation.
+        // Expectations normally do not draw hosts. The generator is used only if an expectation contains a random
+        // selector.
         let mut random = Random::from_seed(0);
         let views = |host| self.views_of(host, selector.program());
         selector.resolve_now(
@@ -174,10 +175,10 @@ impl Scene<'_> {
         )
     }
 
-    /// The participating processes that a selector chooses, with their hosts.
+    /// Returns the participating processes that a selector selects, with their hosts.
     ///
     /// # Errors
-    /// When there is none.
+    /// No such process participates.
     pub fn observers(&self, who: &Selector) -> Result<Vec<(usize, &dyn ProcessView)>, String> {
         let chosen = self.select(who).into_iter();
         let observers: Vec<_> = chosen
@@ -194,10 +195,10 @@ impl Scene<'_> {
         }
     }
 
-    /// The chosen processes whose view is of this type.
+    /// Returns the selected processes whose view is of this type.
     ///
     /// # Errors
-    /// When there is none.
+    /// No such process participates.
     pub fn observers_of<V: ProcessView>(&self, who: &Selector) -> Result<Vec<(usize, &V)>, String> {
         let observers = self.observers(who)?.into_iter();
         let observers: Vec<_> = observers
@@ -210,11 +211,11 @@ impl Scene<'_> {
         }
     }
 
-    /// Whether a selector that names no program leaves no doubt which program's states are meant: of the chosen
-    /// processes, those of one program alone hold this key, or are there at all.
+    /// Checks that a selector which names no program is unambiguous: among the selected processes, only those of one
+    /// program hold this key, or, without a key, only those of one program exist.
     ///
     /// # Errors
-    /// The programs in question.
+    /// A message that names the programs.
     pub fn is_unambiguous(&self, who: &Selector, key: Option<&str>) -> Result<(), String> {
         if who.program().is_some() || self.world.program(1).is_none() {
             return Ok(());
@@ -243,10 +244,10 @@ impl Scene<'_> {
         ))
     }
 
-    /// Whether these processes have one state, or one value under a key of it.
+    /// Checks that these processes have equal states, or equal values under a key.
     ///
     /// # Errors
-    /// The first two that differ.
+    /// The first two processes that differ.
     pub fn agree<'v>(
         &self,
         nodes: impl IntoIterator<Item = (usize, &'v dyn ProcessView)>,
@@ -281,7 +282,8 @@ impl Scene<'_> {
     }
 }
 
-/// The value of a state under a key; keys of inner objects follow after dots. Null if there is none.
+/// Returns the value of a state under a key. Dots separate the keys of nested objects and the indices of arrays.
+/// Returns null if there is no value.
 #[must_use]
 pub fn value(state: &Value, key: &str) -> Value {
     let mut at = state;

@@ -10,25 +10,30 @@ use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start};
 use phalanx_sim::{Options, run};
 use probe::Probes;
 
-const COMMANDS: [&str; 18] = [
-    "read",
-    "list",
-    "read-link",
-    "replace",
-    "remove",
-    "rename",
-    "symlink",
-    "folder",
-    "sync-folder",
-    "sync-file",
-    "run",
-    "signal",
-    "resolve",
-    "get",
-    "listen",
-    "dns-set",
-    "dns-state",
-    "nginx-names",
+/// The commands of the probe, of nginx and of the resolver.
+const COMMANDS: [(&str, &[&str]); 3] = [
+    (
+        "probe",
+        &[
+            "read",
+            "list",
+            "read-link",
+            "replace",
+            "remove",
+            "rename",
+            "symlink",
+            "folder",
+            "sync-folder",
+            "sync-file",
+            "run",
+            "signal",
+            "resolve",
+            "get",
+            "listen",
+        ],
+    ),
+    ("nginx", &["nginx-names"]),
+    ("dns", &["dns-set", "dns-state"]),
 ];
 
 /// A program whose processes settle at once: the suite's expectations are about the probe.
@@ -101,13 +106,9 @@ static HOSTS: Definition = Definition {
     name: "hosts",
     command: "hosts",
     vocabulary: || {
-        let words = ["probe", "nginx", "dns"].map(|program| Words {
+        let words = COMMANDS.map(|(program, commands)| Words {
             program,
-            commands: if program == "probe" {
-                COMMANDS.to_vec()
-            } else {
-                Vec::new()
-            },
+            commands: commands.to_vec(),
             ..Words::default()
         });
         Vocabulary::of("the hosts", words)

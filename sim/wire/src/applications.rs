@@ -1,5 +1,5 @@
-//! The applications on one host: they do what the scenario orders through net's own channels, as a program does that
-//! embeds a node.
+//! The applications on one host. They execute the scenario's requests through the channels of `phalanx-net`, like a
+//! program that embeds a node.
 
 use crate::fabric::Fabric;
 use core::pin::Pin;
@@ -16,14 +16,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 use tokio_stream::Stream;
 
-/// What one life of a host's applications begins with.
+/// The initial state of the applications of one life of a host.
 pub(crate) struct Program {
     pub(crate) applications: Applications,
     pub(crate) opens: BTreeMap<ChannelName, Opening>,
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
 }
 
-/// The applications of a running node. Cloning shares what they stand on.
+/// The applications of a running node. Clones share the node and the fabric.
 #[derive(Clone)]
 struct Host {
     node: MeshNode,
@@ -34,13 +34,13 @@ struct Host {
 
 /// A channel that is read.
 struct Reading {
-    /// Dropped, it ends the reading.
+    /// Dropping it ends the reading.
     close: oneshot::Sender<()>,
     /// Ends when the channel is closed.
     closed: oneshot::Receiver<()>,
 }
 
-/// Runs the applications of a host, for as long as anyone gives them orders.
+/// Runs the applications of a host until the sender of their orders is dropped.
 pub(crate) async fn run(
     program: Program,
     node: MeshNode,
@@ -67,7 +67,7 @@ pub(crate) async fn run(
             takes,
         } = Act::open(channel.clone(), opening)
         {
-            // Nothing else is there yet: it opens, and there is nobody to tell.
+            // The opening happens at the start of a life, so it succeeds and its result is not reported.
             let _opened = host.open(&mut open, channel, options, takes).await;
         }
     }
@@ -83,7 +83,7 @@ impl Host {
         self.fabric.said(self.host, Said::Reported(event));
     }
 
-    /// An application does something. What takes time to be answered is a task of its own; they begin in order.
+    /// Performs one request of an application. A request whose answer takes time runs as a task; tasks start in order.
     async fn act(&self, open: &mut BTreeMap<ChannelName, Reading>, act: Act) {
         if let Some(event) = act.reported() {
             self.reports(event);
@@ -113,7 +113,7 @@ impl Host {
         });
     }
 
-    /// Opens a channel and reads it; no answer: the node has stopped.
+    /// Opens a channel and reads it; returns `None` if the node has stopped.
     async fn open(
         &self,
         open: &mut BTreeMap<ChannelName, Reading>,
@@ -139,7 +139,7 @@ impl Host {
         Some(Ok(Done::Opened))
     }
 
-    /// Takes what is heard on a channel until it is closed, by whomever.
+    /// Takes the deliveries of a channel until it is closed, by either side.
     async fn read(
         &self,
         mut channel: Channel,
@@ -147,7 +147,7 @@ impl Host {
         mut closing: oneshot::Receiver<()>,
     ) {
         loop {
-            // What is there already is taken in any case: its sender was told that it was delivered.
+            // Deliveries in the mailbox are taken in any case, since their senders were notified of the delivery.
             let next = poll_fn(|context| match Pin::new(&mut channel).poll_next(context) {
                 Poll::Pending => Pin::new(&mut closing).poll(context).map(|_| None),
                 ready @ Poll::Ready(_) => ready,
@@ -160,13 +160,13 @@ impl Host {
                         time::sleep(takes).await;
                     }
                 }
-                // What was dropped was not handed over, and the figures show it.
+                // Dropped deliveries were not handed over, and the metrics count them as missing.
                 Some(Heard::Lagged { .. }) => {}
             }
         }
     }
 
-    /// Asks for what is answered later; no answer: the node has stopped.
+    /// Sends a request that is answered later; returns `None` if the node has stopped.
     async fn ask(&self, act: Act) -> Option<Result<Done, Refusal>> {
         let client = self.node.channel_client();
         let done = match act {
@@ -222,7 +222,7 @@ impl Host {
 async fn close(reading: Option<Reading>) {
     if let Some(Reading { close, closed }) = reading {
         drop(close);
-        // Its other half is dropped, never used.
+        // The other half is dropped and never sends.
         let _closed = closed.await.is_err();
     }
 }

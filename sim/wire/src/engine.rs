@@ -1,4 +1,5 @@
-//! The loop: does what the plan orders, lets the hosts run for one tick, hears what they report, lets the judge look.
+//! The loop of a run: performs the actions of the plan, runs the hosts for one tick, takes their reports, and has the
+//! judge check the conditions.
 
 use crate::fabric::Fabric;
 use crate::host::process;
@@ -27,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-/// Connections and segments that wait at one socket.
+/// Maximum number of connections or segments that wait at one socket.
 const TCP_CAPACITY: usize = 4096;
 
 /// A run in progress.
@@ -65,7 +66,7 @@ pub(crate) fn run(
     engine.finish(judge, arguments, &said)
 }
 
-/// Notes what panics say, whichever task they end.
+/// Records the messages of panics in all tasks.
 fn listen_for_panics() -> Arc<Mutex<Vec<String>>> {
     let panics = Arc::new(Mutex::new(Vec::new()));
     let noted = panics.clone();
@@ -78,7 +79,7 @@ fn listen_for_panics() -> Arc<Mutex<Vec<String>>> {
     panics
 }
 
-/// How often conditions are checked: each check copies every machine.
+/// Interval between checks of conditions. Each check copies every machine.
 const fn check_interval(hosts: usize) -> Duration {
     Duration::from_millis(match hosts {
         0..=12 => 50,
@@ -86,7 +87,7 @@ const fn check_interval(hosts: usize) -> Duration {
     })
 }
 
-/// Turmoil looks at every pair of hosts in every tick: many hosts get longer ones.
+/// Length of a tick. Turmoil visits every pair of hosts in each tick, so runs with many hosts have longer ticks.
 const fn tick(hosts: usize) -> Duration {
     Duration::from_millis(match hosts {
         0..=10 => 1,
@@ -102,7 +103,7 @@ impl<'a> Engine<'a> {
         arguments: &Arguments,
         trace: Trace,
     ) -> Result<Self, String> {
-        // What has no bounds is refused before the run: `Scenario::check_engine`.
+        // A latency without bounds is refused before the run: `Scenario::check_engine`.
         let (least, most) = scenario.network.latency.bounds().unwrap_or_default();
         let mut sim = turmoil::Builder::new()
             .rng_seed(plan.seed)
@@ -149,7 +150,7 @@ impl<'a> Engine<'a> {
         Ok(engine)
     }
 
-    /// Runs until everything is decided.
+    /// Runs until the judge has decided every expectation.
     fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
         let tick = tick(self.hosts.len());
         let mut agenda = Agenda::new(self.scenario, self.plan);
@@ -177,7 +178,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Passes on what nodes reported.
+    /// Passes the reports of nodes to the judge and the agenda.
     fn hear(&mut self, now: Duration, judge: &mut Judge<'_>, agenda: &mut Agenda<'_>) {
         for heard in self.fabric.heard() {
             self.hearing.take(self.scenario, &heard);
@@ -210,7 +211,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// A link that ended with a certificate is what the step did that has it end.
+    /// Counts a link that ended with a certificate as an effect of the step that makes the certificate expire.
     fn note_expiry(&self, now: Duration, host: usize, event: &Event) {
         let Event::Mesh(gossip::Event::LinkDown { peer, reason, .. }) = event else {
             return;

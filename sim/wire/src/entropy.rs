@@ -1,8 +1,8 @@
 //! Every random byte of the process, from one seed.
 //!
-//! mad-turmoil overrides the C library's `getrandom` and clocks. ring draws through `syscall(SYS_getrandom, ..)`,
-//! which it does not reach; the override here does. It exists on x86-64 Linux alone: elsewhere runs are equal in
-//! events and sizes, not in bytes, and the trace hash leaves the bytes out.
+//! mad-turmoil overrides the C library's `getrandom` and clocks. ring draws through `syscall(SYS_getrandom, ..)`, which
+//! mad-turmoil does not override; this module does. The override exists on x86-64 Linux alone. On other platforms runs
+//! are equal in events and sizes, not in bytes, and the trace hash leaves the bytes out.
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 /// Whether every byte of a run follows from the seed.
 pub(crate) const BYTES_FOLLOW: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
 
-/// Draws everything from `seed` from here on.
+/// Makes every later random byte of the process follow from `seed`.
 pub(crate) fn seed(seed: u64) {
     mad_turmoil::rand::set_rng(StdRng::seed_from_u64(seed));
 }
@@ -25,7 +25,7 @@ mod system_call {
     use std::arch::asm;
 
     const GETRANDOM: i64 = 318;
-    /// The highest error number a system call gives, negated.
+    /// The results of a system call that are negated error numbers.
     const ERRORS: std::ops::Range<i64> = -4095..0;
 
     unsafe extern "C" {

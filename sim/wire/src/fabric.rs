@@ -1,9 +1,9 @@
-//! What is between the hosts: who reaches whom, who has power, who listens.
+//! The network between the hosts: cuts, the power of each host, and listening processes.
 //!
-//! Turmoil's own partition makes new connections fail at once and loses bytes out of streams for good, which no
-//! network does. A cut here is a black hole, in one direction or both: what is written waits, as in a kernel that
-//! sends it again and again, a connection attempt gets no answer, and the end of a connection is not told. When
-//! the cut is mended the bytes go on. A host without power is cut off from everyone.
+//! Turmoil's own partition makes new connections fail at once and loses bytes of streams permanently, which no real
+//! network does. A cut here is a black hole, in one direction or both: written bytes wait, as in a kernel that
+//! retransmits them, a connection attempt gets no answer, and the peer does not learn of the end of a connection. When
+//! the cut heals, the bytes are sent. A host without power is cut off from all others.
 
 use crate::entropy::BYTES_FOLLOW;
 use core::task::{Context, Waker};
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use turmoil::net::TcpStream;
 
-/// What TCP and IP put around each segment.
+/// Bytes of TCP and IP headers of each segment.
 const SEGMENT_OVERHEAD: u64 = 52;
 
 /// The network and the machines' power. Cloning shares it.
@@ -29,19 +29,19 @@ pub(crate) struct Fabric {
 struct State {
     hosts: Vec<Machine>,
     cuts: Vec<Cut>,
-    /// Cuts that hold, each with the step that made it.
+    /// The active cuts, each with the step that made it.
     active: Vec<(usize, Option<usize>)>,
     /// The step that changed the latency.
     latency: Option<usize>,
-    /// How much each step bit.
+    /// The number of effects of each step.
     bites: Vec<u64>,
-    /// Whoever waits for a change, by number.
+    /// The wakers of tasks that wait for a change, by number.
     waiting: BTreeMap<u64, Waker>,
     waiters: u64,
     trace: Trace,
-    /// What the engine has not taken note of.
+    /// Observations that the engine has not taken.
     heard: Vec<Heard>,
-    /// A running hash of what was written and read.
+    /// A running hash of written and read bytes.
     bytes: u64,
     /// Bytes on the wire, with TLS, HTTP/2, TCP and IP.
     written: u64,
@@ -51,18 +51,18 @@ struct State {
 struct Machine {
     unpowered: bool,
     listens: bool,
-    /// Connections whose end cannot be told to the other side.
+    /// Closed connections whose end cannot reach the peer because of a cut.
     graves: Vec<(usize, TcpStream)>,
 }
 
-/// What a connection attempt meets.
+/// The outcome of a connection attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// Somebody listens.
+    /// A process listens.
     Open,
-    /// The machine is there and nobody listens.
+    /// The host is reachable and no process listens.
     Refused,
-    /// Nothing comes back.
+    /// No answer arrives.
     Silent,
 }
 
@@ -90,7 +90,7 @@ impl Fabric {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A number to wait under.
+    /// Returns an unused waiter number.
     pub(crate) fn waiter(&self) -> u64 {
         let mut state = self.lock();
         state.waiters += 1;
@@ -102,12 +102,12 @@ impl Fabric {
         self.lock().waiting.insert(waiter, context.waker().clone());
     }
 
-    /// Forgets a waiter.
+    /// Removes a waiter.
     pub(crate) fn leave(&self, waiter: u64) {
         drop(self.lock().waiting.remove(&waiter));
     }
 
-    /// Changes something and wakes everyone who waits for that.
+    /// Changes the state and wakes all waiters.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let result = change(&mut state);
@@ -117,47 +117,47 @@ impl Fabric {
         result
     }
 
-    /// A cut begins.
+    /// Begins a cut.
     pub(crate) fn cut(&self, cut: usize, step: Option<usize>) {
         self.change(|state| state.active.push((cut, step)));
     }
 
-    /// A cut ends.
+    /// Ends a cut.
     pub(crate) fn mend(&self, cut: usize) {
         self.change(|state| state.active.retain(|(active, _)| *active != cut));
     }
 
-    /// A host has power, or has none.
+    /// Sets whether a host has power.
     pub(crate) fn power(&self, host: usize, powered: bool) {
         self.change(|state| state.hosts[host].unpowered = !powered);
     }
 
-    /// A host's process listens, or does not.
+    /// Sets whether a host's process listens.
     pub(crate) fn listen(&self, host: usize, listens: bool) {
         self.change(|state| state.hosts[host].listens = listens);
     }
 
-    /// The latency was changed by this step.
+    /// Records the step that changed the latency.
     pub(crate) fn latency_by(&self, step: Option<usize>) {
         self.lock().latency = step;
     }
 
-    /// A step did something.
+    /// Counts effects of a step.
     pub(crate) fn bite(&self, step: Option<usize>, by: u64) {
         self.lock().bite(step, by);
     }
 
-    /// How much each step bit.
+    /// The number of effects of each step.
     pub(crate) fn bites(&self) -> Vec<u64> {
         self.lock().bites.clone()
     }
 
-    /// Whether what one host sends does not reach another.
+    /// Returns whether packets from one host to another are blocked.
     pub(crate) fn blocks(&self, from: usize, to: usize) -> bool {
         self.lock().blocks(from, to)
     }
 
-    /// Counts what the cuts between two hosts swallowed.
+    /// Counts bytes that cuts between two hosts block, as effects of their steps.
     pub(crate) fn swallow(&self, from: usize, to: usize, bytes: usize) {
         let mut state = self.lock();
         for (cut, step) in state.active.clone() {
@@ -167,7 +167,7 @@ impl Fabric {
         }
     }
 
-    /// What a connection attempt meets.
+    /// The outcome of a connection attempt.
     pub(crate) fn way(&self, from: usize, to: usize) -> Way {
         let state = self.lock();
         if state.blocks(from, to) || state.blocks(to, from) {
@@ -179,12 +179,12 @@ impl Fabric {
         }
     }
 
-    /// Keeps a connection whose end cannot be told.
+    /// Keeps a closed connection whose end cannot reach the peer.
     pub(crate) fn bury(&self, from: usize, to: usize, stream: TcpStream) {
         self.lock().hosts[from].graves.push((to, stream));
     }
 
-    /// The connections of a host whose end can be told again.
+    /// Removes and returns the closed connections of a host whose end can reach the peer again.
     pub(crate) fn exhume(&self, host: usize) -> Vec<TcpStream> {
         let mut state = self.lock();
         let graves = std::mem::take(&mut state.hosts[host].graves);
@@ -195,7 +195,7 @@ impl Fabric {
         told.into_iter().map(|(_, stream)| stream).collect()
     }
 
-    /// Adds to the trace what a host wrote to or read from a connection.
+    /// Adds bytes that a host wrote to or read from a connection to the trace.
     pub(crate) fn io(&self, host: usize, wrote: bool, bytes: &[u8]) {
         let at = turmoil::sim_elapsed().unwrap_or_default();
         let mut state = self.lock();
@@ -210,7 +210,7 @@ impl Fabric {
         }
     }
 
-    /// Adds to the trace what happened to a host's node.
+    /// Adds an input of a host's node to the trace.
     pub(crate) fn input(&self, host: usize, input: &node::Input) {
         let at = turmoil::sim_elapsed().unwrap_or_default();
         if let Some(said) = Said::of(input) {
@@ -219,7 +219,7 @@ impl Fabric {
         self.lock().trace.input(at, host, input);
     }
 
-    /// Something is heard of a host.
+    /// Adds an observation of a host.
     pub(crate) fn said(&self, host: usize, what: Said) {
         let at = turmoil::sim_elapsed().unwrap_or_default();
         let mut state = self.lock();
@@ -229,17 +229,17 @@ impl Fabric {
         state.heard.push(Heard { at, host, what });
     }
 
-    /// What was heard since the last time, in order.
+    /// Takes the observations since the last call, in order.
     pub(crate) fn heard(&self) -> Vec<Heard> {
         std::mem::take(&mut self.lock().heard)
     }
 
-    /// Looks at the trace.
+    /// Accesses the trace.
     pub(crate) fn trace<T>(&self, look: impl FnOnce(&mut Trace) -> T) -> T {
         look(&mut self.lock().trace)
     }
 
-    /// One number for every input, and every byte written and read.
+    /// Returns the hash of all inputs, and of all bytes written and read.
     pub(crate) fn hash(&self) -> u64 {
         let state = self.lock();
         mix(state.trace.hash() ^ mix(state.bytes))
@@ -270,5 +270,5 @@ impl State {
     }
 }
 
-/// How long a refusal takes to come back.
+/// Time until the refusal of a connection attempt arrives.
 pub(crate) const REFUSAL: Duration = Duration::from_millis(2);

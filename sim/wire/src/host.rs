@@ -1,4 +1,4 @@
-//! One machine: its disk, its process, and what the engine sees of them.
+//! One simulated host: its disk, its process, and the state that the engine shares with them.
 
 use crate::applications::{self, Program};
 use crate::fabric::Fabric;
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 use tonic::service::Routes;
 
-/// What the next life of a process starts with.
+/// The initial state of the next life of a process.
 pub(crate) struct Boot {
     pub(crate) config: Config,
     pub(crate) seed: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Boot {
     pub(crate) program: Program,
 }
 
-/// What the engine and the process share. Cloning shares it.
+/// The state that the engine and the process share. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Slot {
     inner: Arc<Mutex<Shared>>,
@@ -48,7 +48,7 @@ impl Slot {
     }
 }
 
-/// One life of a host's process: a node until it leaves. Without a boot nothing runs.
+/// Runs one life of a host's process: a node until it leaves. Without a boot no process runs.
 pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result {
     let Some(boot) = slot.lock().boot.take() else {
         return Ok(());
@@ -93,7 +93,7 @@ pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result
     Ok(())
 }
 
-/// Waits for `end`, and meanwhile ends connections whose end can be told again.
+/// Waits for `end`, and meanwhile ends closed connections whose end can reach the peer again.
 async fn burying(fabric: &Fabric, host: usize, end: impl Future<Output = ()>) {
     let waiter = fabric.waiter();
     let mut end = pin!(end);

@@ -1,4 +1,4 @@
-//! One machine as the engine sees it from outside: asked for a look between two ticks, told what to do.
+//! One host as the engine sees it: its machine is copied between two ticks, and it gets inputs and orders.
 
 use crate::host::Slot;
 use core::task::{Context, Poll, Waker};
@@ -13,23 +13,23 @@ use std::future::Future;
 use std::pin::Pin;
 use tokio::sync::mpsc;
 
-/// A question to a running node, and its answer when it comes.
+/// A pending request for a copy of a running node.
 pub(super) type Question = Pin<Box<dyn Future<Output = Result<Node, Stopped>>>>;
 
-/// One machine.
+/// One host.
 pub(super) struct Machine {
     pub(super) slot: Slot,
     pub(super) store: MemoryStore,
-    /// How often its process was started.
+    /// The number of starts of its process.
     pub(super) life: u32,
-    /// Its process was started and not stopped.
+    /// Whether its process was started and not stopped.
     pub(super) runs: bool,
-    /// The latest look at its machine.
+    /// The latest copy of its machine.
     pub(super) seen: Option<Node>,
     pub(super) question: Option<Question>,
-    /// The way to its applications.
+    /// The sender of orders to its applications.
     pub(super) orders: Option<mpsc::UnboundedSender<Order>>,
-    /// What its earlier lives sent.
+    /// The traffic that its earlier lives sent.
     pub(super) sent_before: Traffic,
 }
 
@@ -59,7 +59,7 @@ impl Machine {
         }
     }
 
-    /// Asks the machine to show itself; the answer comes with the next tick.
+    /// Requests a copy of the machine; the answer arrives with the next tick.
     pub(super) fn ask(&mut self) {
         self.question = self.node().filter(|_| self.runs).map(|node| {
             let question: Question =
@@ -69,7 +69,7 @@ impl Machine {
         self.look();
     }
 
-    /// Takes the answer, if it is there.
+    /// Takes the answer, if it has arrived.
     pub(super) fn look(&mut self) {
         let Some(question) = &mut self.question else {
             return;
@@ -79,7 +79,7 @@ impl Machine {
             .poll(&mut Context::from_waker(Waker::noop()))
         {
             Poll::Ready(Ok(mesh)) => self.seen = Some(mesh),
-            // The node left: it is shown as it was then.
+            // The node left: its last state is kept.
             Poll::Ready(Err(Stopped)) => {
                 let left = self.slot.lock().left.clone();
                 self.seen = left.or_else(|| self.seen.take());
@@ -89,17 +89,17 @@ impl Machine {
         self.question = None;
     }
 
-    /// Gives its applications an order, which they get to with the next tick; whether there are any.
+    /// Sends an order to its applications, which receive it in the next tick. Returns whether applications run.
     pub(super) fn order(&self, order: Order) -> bool {
         let orders = self.orders.as_ref().filter(|_| self.runs);
         orders.is_some_and(|orders| orders.send(order).is_ok())
     }
 
-    /// Delivers an input; it is taken with the next tick.
+    /// Delivers an input, which the machine takes in the next tick.
     pub(super) fn tell(&self, input: Input) {
         if let Some(node) = self.node() {
             let mut sending = Box::pin(async move { node.send(input).await });
-            // The inbox is far from full, so that one poll delivers; a node that ended needs no orders.
+            // The inbox is far from full, so one poll delivers the input; a node that has ended needs no inputs.
             let _delivered = sending
                 .as_mut()
                 .poll(&mut Context::from_waker(Waker::noop()));
@@ -107,7 +107,7 @@ impl Machine {
     }
 }
 
-/// The machines as the judge sees them, and what was heard of them.
+/// The hosts as the judge sees them, with the observations of them.
 pub(super) struct Seen<'a>(pub(super) &'a [Machine], pub(super) &'a Mesh);
 
 impl World for Seen<'_> {

@@ -1,15 +1,15 @@
 //! Runs one scenario with one seed on the production adapters, in one process.
 //!
 //! The nodes are phalanx-net's own: driver, transport, mutual TLS, HTTP/2, wire format, on turmoil hosts that share
-//! this thread. Start with `engine`; `fabric` is the network between the hosts, `network` puts it under the
-//! transport, `host` is one machine from inside, `applications` what runs on it beside
-//! the node, `machine` the same from outside.
+//! this thread. Start with `engine`; `fabric` is the network between the hosts, `network` connects the transport to
+//! it, `host` runs the process of one host, `applications` are the applications beside its node, and `machine` is the
+//! host as the engine sees it.
 //!
 //! Determinism: the clock is turmoil's (mad-turmoil overrides the C library's), every random byte comes from one
-//! seeded generator (mad-turmoil, and `entropy` for what it does not reach), and nothing draws from the hash of an
-//! address. Since the overrides are process-wide, a process runs one seed.
+//! seeded generator (mad-turmoil, and `entropy` for system calls that it does not override), and nothing depends on
+//! the hash of an address. Since the overrides are process-wide, a process runs one seed.
 //!
-//! Exit codes: 0 everything came true, 1 it did not, 2 wrong usage, a bad file, or a step this engine cannot do.
+//! Exit codes: 0 the run passed, 1 it failed, 2 wrong usage, a bad file, or a step that this engine does not support.
 
 mod applications;
 mod engine;
@@ -36,7 +36,7 @@ const PROGRAM: EngineBinary = EngineBinary {
 
 fn main() -> ExitCode {
     if let Some(text) = PROGRAM.introduction(std::env::args().skip(1)) {
-        // Whoever asked and did not wait for the answer does not miss it.
+        // The error is ignored: the caller has closed standard output.
         let _unread = writeln!(std::io::stdout(), "{text}");
         return ExitCode::SUCCESS;
     }
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs what the arguments say: the result as JSON, and the verdict.
+/// Performs the run that the arguments describe. Returns the result as JSON, and the verdict.
 fn run() -> Result<(String, Verdict), String> {
     let arguments = Arguments::parse(PROGRAM, std::env::args().skip(1))?;
     let scenario = arguments.scenario().map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Puts the fabric under the transport: connections on which a cut is a black hole.
+//! Connects the transport to the fabric: connections on which a cut is a black hole.
 
 use crate::fabric::{Fabric, REFUSAL, Way};
 use phalanx_core::gossip::Address;
@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
-/// What a connection holds back for a host that is not reached, before it takes nothing more.
+/// Maximum bytes that a connection holds back for an unreachable host; above it, writes wait.
 const HELD_MAX: usize = 256 * 1024;
 
 /// One host's network.
@@ -117,12 +117,12 @@ impl Listener for HostListener {
 
 /// One end of a connection.
 pub(crate) struct WireStream {
-    /// None only while it is dropped.
+    /// `None` only while the stream is dropped.
     inner: Option<TcpStream>,
     fabric: Fabric,
     from: usize,
     to: usize,
-    /// Written and not sent: the other host is not reached.
+    /// Bytes written and not sent, because the other host is unreachable.
     held: Vec<u8>,
     waiter: u64,
 }
@@ -135,7 +135,7 @@ impl WireStream {
             .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Sends what was held back, as far as it goes.
+    /// Sends held-back bytes, as many as the connection takes.
     fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.held.is_empty() {
             if self.fabric.blocks(self.from, self.to) {
@@ -199,7 +199,7 @@ impl AsyncWrite for WireStream {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // What is held back is the kernel's: to the process it is sent.
+        // Held-back bytes are in the kernel; for the process they are sent.
         if let Poll::Ready(Err(error)) = this.poll_held(context) {
             return Poll::Ready(Err(error));
         }

@@ -1,4 +1,4 @@
-//! Does what the plan orders: to the network, and to machines.
+//! Performs the actions of the plan on the network and on hosts.
 
 use crate::applications::Program;
 use crate::engine::Engine;
@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use tokio::sync::mpsc;
 
 impl Engine<'_> {
-    /// Does what the plan orders.
+    /// Performs one action of the plan.
     pub(super) fn order(&mut self, planned: &Planned) -> Result<(), String> {
         let step = planned.step;
         let now = self.sim.elapsed();
@@ -60,7 +60,7 @@ impl Engine<'_> {
                 self.fabric.bite(step, u64::from(given));
             }
             Order::Certificate { host, is } => self.certificate(*host, *is, step)?,
-            // Lifted at the end of every scenario.
+            // Every scenario lifts all faults at its end, also faults that it never makes.
             Order::Loss(None) => {}
             Order::Slow { by, .. } if by.is_zero() => {}
             Order::Loss(_)
@@ -78,7 +78,7 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// What becomes of a host's certificate.
+    /// Performs a change of a host's certificate.
     fn certificate(
         &mut self,
         host: usize,
@@ -86,7 +86,7 @@ impl Engine<'_> {
         step: Option<usize>,
     ) -> Result<(), String> {
         match is {
-            // It was issued with this end.
+            // The certificate was issued with this expiry.
             Certificate::Expired => Ok(()),
             Certificate::Rotated => {
                 let linked = self.linked(host).max(1);
@@ -114,7 +114,7 @@ impl Engine<'_> {
         for (from, to) in (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))) {
             let network = self.scenario.network_between(from, to);
             let latency = latency.unwrap_or(network.latency);
-            // What has no bounds is refused before the run: `Scenario::check_engine`.
+            // A latency without bounds is refused before the run: `Scenario::check_engine`.
             let (min, max) = latency.bounds().unwrap_or_default();
             let (from, to) = (ip(from).into(), ip(to).into());
             let ends: (IpAddr, IpAddr) = (from, to);
@@ -125,7 +125,7 @@ impl Engine<'_> {
 
     fn start(&mut self, host: usize, disk: Disk) {
         let spec = &self.scenario.hosts[host];
-        // A clone is a copy of the other machine's disk.
+        // A clone starts with a copy of the other host's disk.
         if let (Some(of), 0) = (spec.clone_of, self.hosts[host].life) {
             self.hosts[host].store = self.hosts[of].store.copy();
         }
@@ -135,7 +135,7 @@ impl Engine<'_> {
         let state = &mut self.hosts[host];
         state.sent_before = state.sent();
         state.life += 1;
-        // An earlier life, whose writes may still be under way, does not share the disk.
+        // An earlier life, whose writes may still be in progress, does not share the disk.
         state.store = state.store.copy();
         let epoch = stored_epoch(&state.store) + 1;
         state.store.set(EPOCH, epoch::encode(epoch));
@@ -194,7 +194,7 @@ impl Engine<'_> {
     }
 }
 
-/// The epoch that a machine's last life stored; 0 before its first.
+/// Returns the epoch that the last life of a host stored; 0 before its first life.
 fn stored_epoch(store: &MemoryStore) -> u64 {
     let stored = store.item(EPOCH).map(|bytes| epoch::decode(&bytes));
     stored.map_or(0, |epoch| {

@@ -1,8 +1,8 @@
-//! The certificates of a run: when each ends, and what takes its place.
+//! The certificates of a run: their expiry and their replacement.
 //!
-//! The simulated calendar of TLS begins at 1970-01-01, so that is when the first become valid: earlier dates cannot be
-//! encoded, later ones have not come. The end of a certificate is written into it, so the plan is read ahead: one that
-//! a step has expire is issued with that end.
+//! The simulated calendar of TLS begins at 1970-01-01, and the first certificates become valid at this date: earlier
+//! dates cannot be encoded, and later dates lie in the future. The expiry is part of a certificate, so the plan is read
+//! ahead: a certificate that a step makes expire is issued with that expiry.
 
 use core::time::Duration;
 use phalanx_core::time::Wall;
@@ -11,12 +11,12 @@ use phalanx_sim::mesh::life::MESH;
 use phalanx_sim::scenario::plan::{Order, Plan, Planned};
 use phalanx_sim::scenario::{Certificate, Host};
 
-/// From the beginning of the calendar to an end that no run reaches.
+/// Validity from the beginning of the calendar to a date that no run reaches.
 const ALWAYS: Validity = Validity {
     not_before: Wall(0),
     not_after: Wall(50 * 365 * 86_400),
 };
-/// Links close at most so long before a certificate ends.
+/// Maximum time before the expiry of a certificate at which links close.
 const CLOSING: Duration = Duration::from_secs(3);
 
 /// The certificates of a run.
@@ -25,13 +25,13 @@ pub(crate) struct Certificates {
     hosts: Vec<Held>,
 }
 
-/// The certificate that a host has.
+/// The certificate of a host.
 struct Held {
     subject: Subject,
     identity: Identity,
-    /// When certificates of this host end, and by which step.
+    /// The expiries of this host's certificates, with the step that causes each.
     ends: Vec<End>,
-    /// When this one does.
+    /// The expiry of the current certificate.
     end: Option<End>,
 }
 
@@ -42,7 +42,7 @@ struct End {
 }
 
 impl Certificates {
-    /// One for each host; a clone has its own key and the other's id.
+    /// Issues a certificate for each host. A clone has a key of its own and the id of the other host.
     pub(crate) fn issue(hosts: &[Host], plan: &Plan) -> Result<Self, String> {
         let (authority, _) = Authority::new(MESH, ALWAYS).map_err(failed)?;
         let held = |(index, host): (usize, &Host)| {
@@ -62,12 +62,12 @@ impl Certificates {
         Ok(Self { authority, hosts })
     }
 
-    /// What a host proves itself with.
+    /// Returns the identity of a host.
     pub(crate) fn of(&self, host: usize) -> &Identity {
         &self.hosts[host].identity
     }
 
-    /// A new certificate and key for a host.
+    /// Issues a new certificate and key for a host.
     pub(crate) fn rotate(&mut self, host: usize, now: Duration) -> Result<&Identity, String> {
         let held = &mut self.hosts[host];
         held.end = held.ends.iter().find(|end| end.at > now).copied();
@@ -75,7 +75,7 @@ impl Certificates {
         Ok(&held.identity)
     }
 
-    /// The step that has the certificate of one of these hosts end about now.
+    /// Returns the step that makes the certificate of one of these hosts expire at about this time.
     pub(crate) fn ending(&self, hosts: [usize; 2], now: Duration) -> Option<usize> {
         let ends = hosts.into_iter().filter_map(|host| self.hosts[host].end);
         let mut near = ends.filter(|end| now + CLOSING >= end.at);
@@ -83,7 +83,7 @@ impl Certificates {
     }
 }
 
-/// When the plan has certificates of a host end.
+/// Returns the expiries of a host's certificates in the plan.
 fn ends(plan: &Plan, of: usize) -> Vec<End> {
     let end = |planned: &Planned| {
         let expired = Order::Certificate {
@@ -98,7 +98,7 @@ fn ends(plan: &Plan, of: usize) -> Vec<End> {
     plan.orders.iter().filter_map(end).collect()
 }
 
-/// A certificate that is valid from now until it ends.
+/// Creates a certificate that is valid from this time until its expiry.
 fn made(
     authority: &Authority,
     subject: &Subject,

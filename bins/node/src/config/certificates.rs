@@ -1,4 +1,4 @@
-//! The choice of where certificates come from.
+//! The choice of the source of certificates.
 
 use super::key::Key;
 use phalanx_net::configuration::{Key as _, Layers, Source as Layer};

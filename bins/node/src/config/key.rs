@@ -9,9 +9,9 @@ pub(super) const PROGRAM: Program = Program::new("phalanxd", "PHALANX_")
     .documents(&[CERT_VARIABLE, KEY_VARIABLE, CA_VARIABLE, SECRET_VARIABLE])
     .read_elsewhere(&["PHALANX_CONFIG"]);
 
-/// The lowest bound of links with which the overlay holds together.
+/// Minimum of the bound of links; with fewer the overlay may become disconnected.
 const LINKS_MIN: u64 = 8;
-/// The highest bound of links and members: what a view can number.
+/// Maximum of the bounds of links and members: the capacity of a view.
 const MEMBERS_MAX: u64 = MEMBERS_LIMIT as u64;
 
 /// A duration of at least a millisecond.
@@ -19,7 +19,7 @@ const fn millis(name: &'static str, variable: &'static str) -> Setting {
     Setting::number(name, variable, Unit::Milliseconds, 1..=u64::MAX)
 }
 
-/// A bound from `min` to what a view can number.
+/// A bound from `min` to the capacity of a view.
 const fn count(name: &'static str, variable: &'static str, min: u64) -> Setting {
     Setting::number(name, variable, Unit::Count, min..=MEMBERS_MAX)
 }

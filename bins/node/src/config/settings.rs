@@ -16,24 +16,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Where others dial this node.
+/// The address at which other nodes dial this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Advertise {
-    /// Where it listens.
+    /// The listening address.
     Listen,
-    /// Elsewhere.
+    /// Another address.
     At(SocketAddr),
-    /// Nowhere: it only dials out.
+    /// None: the node only dials out.
     Nowhere,
 }
 
 /// Whether members learnt from others are dialled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Discovery {
-    /// They are.
+    /// All members are dialled.
     #[default]
     On,
-    /// Only the targets are.
+    /// Only the targets are dialled.
     Off,
 }
 
@@ -52,37 +52,37 @@ impl FromStr for Discovery {
 /// The checked settings of one daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
-    /// Whom the node claims to be; the certificate must say the same.
+    /// The id and mesh of the node; they must equal those of the certificate.
     pub(crate) subject: Subject,
     /// The address to listen on.
     pub(crate) listen: SocketAddr,
-    /// Where others dial it.
+    /// The address at which other nodes dial it.
     pub(crate) advertise: Advertise,
-    /// Addresses of members to join by.
+    /// Seed addresses.
     pub(crate) targets: Vec<Address>,
     /// Whether members learnt from others are dialled.
     pub(crate) discovery: Discovery,
-    /// A name for people.
+    /// A human-readable name.
     pub(crate) nickname: String,
-    /// Its class; empty: the usual one.
+    /// The class of the node; empty for the default class.
     pub(crate) kind: String,
-    /// What it serves.
+    /// The services that the node publishes.
     pub(crate) services: BTreeSet<Service>,
-    /// Free data.
+    /// Free-form metadata.
     pub(crate) metadata: BTreeMap<String, String>,
-    /// Where links need not be encrypted, if the other end says so too.
+    /// Subnets in which links are unencrypted if the other end lists the subnet too.
     pub(crate) trusted: TrustedSubnets,
-    /// Where it keeps its state.
+    /// The directory of the node's durable state.
     pub(crate) state_dir: PathBuf,
-    /// Where its certificates come from.
+    /// The source of the node's certificates.
     pub(crate) certificates: Source,
-    /// How log lines look.
+    /// The format of log lines.
     pub(crate) log_format: Format,
-    /// Which are written.
+    /// The filter of log lines.
     pub(crate) log_filter: Filter,
     /// Timings and bounds.
     pub(crate) tuning: Tuning,
-    /// What should be mended though it works.
+    /// Problems that do not prevent the start.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -90,7 +90,7 @@ impl Settings {
     /// Reads all sources and checks them.
     ///
     /// # Errors
-    /// Every problem, each with its place.
+    /// All problems, each with its source.
     pub(crate) fn load(
         flags: &Flags,
         variables: impl Iterator<Item = (OsString, OsString)>,

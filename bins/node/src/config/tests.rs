@@ -1,4 +1,4 @@
-//! What is taken, what is refused, and with which words.
+//! Accepted and rejected configurations, and the texts of problems.
 
 use super::key::Key;
 use super::{Advertise, Settings};
@@ -28,7 +28,7 @@ level = "warn"
 retry_max_ms = 5_000
 "#;
 
-/// What a file, variables and flags give together. The file is named `FILE` in problems.
+/// Loads settings from a file, environment variables and flags. The file is named `FILE` in problems.
 fn load(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Settings, Vec<String>> {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("phalanxd.toml");
@@ -46,7 +46,7 @@ fn problems(file: &str) -> Vec<String> {
     load(file, &[], &[]).expect_err("the file is bad")
 }
 
-/// The one problem of a good file with this line changed.
+/// Returns the only problem of a valid file with this line changed.
 fn problem(line: &str, instead: &str) -> String {
     assert!(GOOD.contains(line), "{line:?} is not in the good file");
     let problems = problems(&GOOD.replace(line, instead));
@@ -462,7 +462,7 @@ fn the_example_is_good_and_shows_every_key_with_its_default() {
             "{last}"
         );
     }
-    // With what is commented out taken in (but other sources of certificates), nothing is different.
+    // The commented-out lines of the example are the defaults, except those for other sources of certificates.
     let other = |line: &&str| line.starts_with("# cert_dir") || line.starts_with("# secret_file");
     let shown: Vec<_> = example.lines().filter(|line| !other(line)).collect();
     let whole = shown.iter().map(|line| {

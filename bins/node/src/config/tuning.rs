@@ -5,7 +5,7 @@ use phalanx_core::gossip::Tuning;
 use phalanx_core::time::Duration;
 use phalanx_net::configuration::{Key as _, Layers};
 
-/// The defaults, replaced by the values that are given.
+/// Returns the defaults, overridden by the given values.
 pub(super) fn read(layers: &mut Layers<Key>) -> Tuning {
     let mut tuning = Tuning::default();
     let durations: [(Key, &mut Duration); 9] = [

@@ -1,8 +1,9 @@
-//! Broadcasts along one Plumtree for all channels: what this node published, keeps for neighbours, and misses.
+//! Broadcasts along one Plumtree for all channels: the broadcasts that this node published, keeps for neighbours, and
+//! misses.
 //!
-//! Every link begins eager. The second copy of a broadcast prunes the link it came on; an announced broadcast that does
-//! not arrive is requested from its announcers in turn; a lost link of the tree makes every lively link eager, so that
-//! the next broadcast finds a tree by itself. Each link's part of the tree is in its `LinkQueue`.
+//! Every link starts eager. The second copy of a broadcast prunes the link that delivered it. An announced broadcast
+//! that does not arrive is requested from its announcers in turn. The loss of a link of the tree makes every lively
+//! link eager, so that the next broadcast forms a new tree. Each link's part of the tree is in its `LinkQueue`.
 //!
 //! Bounds: those of [`Recent`] and of [`Missing`].
 
@@ -23,9 +24,9 @@ use std::sync::Arc;
 pub(super) enum Request {
     /// Request it on this link.
     Graft(LinkId),
-    /// No announcer is left: reconciliation has to find it.
+    /// No announcer is left; the broadcast is left to reconciliation.
     GiveUp,
-    /// It is not missing.
+    /// The broadcast is not missing.
     Nothing,
 }
 
@@ -39,7 +40,7 @@ pub(super) struct Dissemination {
 }
 
 impl Dissemination {
-    /// Makes the next broadcast of this node on a channel.
+    /// Creates the next broadcast of this node on a channel.
     pub(super) fn publish(
         &mut self,
         context: &Context,
@@ -58,35 +59,35 @@ impl Dissemination {
         Arc::new(Update { id, body, payload })
     }
 
-    /// Whether this node published a broadcast of that name.
+    /// Whether this node published a broadcast with this name.
     pub(super) fn has_published(&self, id: &UpdateId) -> bool {
         let published = self.published.get(&id.channel).copied();
         id.sequence <= published.unwrap_or(0)
     }
 
-    /// Keeps a broadcast for neighbours that request it. `received_on` is the link that brought it along the tree.
+    /// Keeps a broadcast for neighbours that request it. `received_on` is the link of the tree that delivered it.
     pub(super) fn keep(&mut self, update: &Arc<Update>, received_on: Option<LinkId>) {
         self.recent.push(update, received_on);
     }
 
-    /// A broadcast that a neighbour requests, if it is still kept.
+    /// A broadcast requested by a neighbour, if it is still kept.
     pub(super) fn kept(&self, id: &UpdateId) -> Option<&Arc<Update>> {
         self.recent.get(id)
     }
 
-    /// Whether a copy received on `link` shows that the tree has a cycle: another link brought the broadcast before.
+    /// Whether a copy received on `link` shows that the tree has a cycle: another link delivered the broadcast before.
     pub(super) fn is_duplicate(&self, id: &UpdateId, link: LinkId) -> bool {
         self.recent.came_over_another(id, link)
     }
 
-    /// A broadcast arrived that was perhaps missing.
+    /// A broadcast arrived that may have been missing.
     pub(super) fn note_arrived(&mut self, context: &mut Context, id: &UpdateId) {
         self.missing.remove(id);
         context.timers.cancel(&Timer::Graft(id.clone()));
     }
 
-    /// A neighbour announced a broadcast that was not received. It is requested after a delay, since it is probably on
-    /// its way; the delay is random, since otherwise a whole subtree would request it at once.
+    /// A neighbour announced a broadcast that was not received. The broadcast is requested after a delay, since it is
+    /// probably on its way. The delay is random, because otherwise a whole subtree would request it at once.
     pub(super) fn note_announced(&mut self, context: &mut Context, link: LinkId, id: UpdateId) {
         if self.missing.note(id.clone(), (), link) != Announced::First {
             return;
@@ -96,7 +97,7 @@ impl Dissemination {
         context.timers.set(Timer::Graft(id), context.now + delay);
     }
 
-    /// An announced broadcast still has not arrived: chooses the next announcer that is usable.
+    /// An announced broadcast has not arrived: chooses the next usable announcer.
     pub(super) fn request_missing(
         &mut self,
         context: &mut Context,

@@ -1,7 +1,7 @@
 //! Recent broadcasts, kept for neighbours that request them.
 //!
-//! Bounds: [`RECENT_MAX`] broadcasts and [`RECENT_BYTES_MAX`] bytes of payload, of which the oldest is dropped first; the
-//! latest is always kept.
+//! Bounds: [`RECENT_MAX`] broadcasts and [`RECENT_BYTES_MAX`] bytes of payload, of which the oldest is dropped first;
+//! the latest is always kept.
 
 use crate::channel::message::{Update, UpdateId};
 use crate::link::LinkId;
@@ -16,7 +16,7 @@ pub const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The latest broadcasts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Recent {
-    /// Each with the link that brought the first copy along the tree.
+    /// Each with the link of the tree that delivered the first copy.
     kept: BTreeMap<UpdateId, (Arc<Update>, Option<LinkId>)>,
     /// Oldest first.
     order: VecDeque<UpdateId>,
@@ -24,7 +24,7 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    /// Keeps a broadcast. `received_on` is the link that brought it along the tree; none for this node's own broadcasts
+    /// Keeps a broadcast. `received_on` is the link of the tree that delivered it; none for this node's own broadcasts
     /// and for repairs.
     pub(super) fn push(&mut self, update: &Arc<Update>, received_on: Option<LinkId>) {
         let replaced = self
@@ -52,7 +52,7 @@ impl Recent {
         self.kept.get(id).map(|(update, _)| update)
     }
 
-    /// Whether the broadcast came along the tree over another link than `link`.
+    /// Whether a link of the tree other than `link` delivered the broadcast.
     pub(super) fn came_over_another(&self, id: &UpdateId, link: LinkId) -> bool {
         let received_on = self.kept.get(id).and_then(|(_, received_on)| *received_on);
         received_on.is_some_and(|received_on| received_on != link)

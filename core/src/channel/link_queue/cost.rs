@@ -1,4 +1,4 @@
-//! What waiting payloads count as, and how much of them a link holds.
+//! The byte cost of waiting payloads, and the limit of a link.
 
 /// Maximum number of bytes of broadcasts, and of packets, that wait on one link. One more payload always fits.
 pub const WAITING_BYTES_MAX: usize = 1024 * 1024;

@@ -1,11 +1,11 @@
-//! Everything that waits to be sent on one link, cut into messages, and what is received there.
+//! All data waiting on one link, its division into messages, and the reassembly of received messages.
 //!
-//! Flow control holds data back here rather than in the transport: on a slow link the latest writes replace superseded
-//! ones, and the mesh's heartbeats still pass. Messages are filled in this order: the rest of a payload in segments,
-//! graft requests, announcements that are due, steps of reconciliation, then packets and broadcasts in turn.
+//! Flow control holds data back in this queue rather than in the transport, so that on a slow link the latest writes
+//! replace superseded ones, and the mesh's heartbeats still pass. Messages are filled in this order: remaining segments
+//! of a payload, graft requests, due announcements, steps of reconciliation, then packets and broadcasts alternately.
 //!
-//! Bounds: [`WINDOW`] bytes that the neighbour has not consumed, [`WAITING_BYTES_MAX`] bytes of broadcasts and as many of
-//! packets, [`ANNOUNCEMENTS_MAX`] announcements, [`STEPS_MAX`] steps of reconciliation.
+//! Bounds: [`WINDOW`] bytes that the neighbour has not consumed, [`WAITING_BYTES_MAX`] bytes of broadcasts and as many
+//! of packets, [`ANNOUNCEMENTS_MAX`] announcements, [`STEPS_MAX`] steps of reconciliation.
 
 mod cost;
 mod packets;
@@ -30,20 +30,20 @@ pub use cost::WAITING_BYTES_MAX;
 
 /// Maximum number of bytes sent on a link that the neighbour has not consumed.
 pub const WINDOW: u32 = 256 * 1024;
-/// Maximum number of announcements that wait on one link.
+/// Maximum number of announcements waiting on one link.
 const ANNOUNCEMENTS_MAX: usize = 256;
-/// Maximum number of steps of reconciliation that wait on one link.
+/// Maximum number of reconciliation steps waiting on one link.
 const STEPS_MAX: usize = 512;
-/// Room kept for a message's own tags and lengths.
+/// Space reserved for a message's own tags and lengths, in bytes.
 const HEADROOM: usize = 64;
 
-/// Room left in a message.
+/// The space left in a message, in bytes.
 struct Budget {
     left: usize,
 }
 
 impl Budget {
-    /// Takes room for an item of `len` bytes; returns false if there is none.
+    /// Reserves space for an item of `len` bytes. Returns false if there is none.
     fn take(&mut self, len: usize) -> bool {
         let cost = item_cost(len);
         let fits = cost <= self.left;
@@ -54,7 +54,7 @@ impl Budget {
     }
 }
 
-/// One link and what waits on it.
+/// One link and the data waiting on it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LinkQueue {
     neighbour: Neighbour,
@@ -71,7 +71,7 @@ pub(super) struct LinkQueue {
 }
 
 impl LinkQueue {
-    /// The queue of a link that was opened at `now`. It belongs to the broadcast tree.
+    /// The queue of a link opened at `now`, as part of the broadcast tree.
     pub(super) fn new(neighbour: Neighbour, now: Instant) -> Self {
         Self {
             neighbour,
@@ -91,13 +91,13 @@ impl LinkQueue {
         &self.neighbour.peer
     }
 
-    /// Whether something was received from the neighbour recently.
+    /// Whether data was received from the neighbour recently.
     pub(super) const fn is_lively(&self) -> bool {
         self.neighbour.lively
     }
 
-    /// Notes whether something was received from the neighbour recently. Returns whether a link of the broadcast tree
-    /// was lost by it.
+    /// Sets whether data was received from the neighbour recently. Returns whether the broadcast tree lost a link by
+    /// the change.
     pub(super) const fn set_lively(&mut self, lively: bool) -> bool {
         let lost = self.neighbour.lively && self.tree.is_eager() && !lively;
         self.neighbour.lively = lively;
@@ -114,17 +114,17 @@ impl LinkQueue {
         self.tree.is_eager()
     }
 
-    /// Whether a new broadcast goes out on the link at once.
+    /// Whether a new broadcast is sent on the link at once.
     pub(super) const fn carries_broadcasts(&self) -> bool {
         self.tree.is_eager() && self.neighbour.lively
     }
 
-    /// Adds the link to the broadcast tree: it brought the first copy of a broadcast.
+    /// Adds the link to the broadcast tree: it delivered the first copy of a broadcast.
     pub(super) const fn note_first_copy(&mut self) {
         self.tree.make_eager();
     }
 
-    /// Takes the link out of the broadcast tree, here and at the neighbour: it brought a duplicate.
+    /// Takes the link out of the broadcast tree, on both ends: it delivered a duplicate.
     pub(super) const fn note_duplicate(&mut self) {
         self.tree.prune();
     }
@@ -136,8 +136,9 @@ impl LinkQueue {
         }
     }
 
-    /// Sends a broadcast if the link belongs to the tree, or announces it at `due`. Returns the channels of broadcasts
-    /// dropped for it. Announcements above the bound are dropped: reconciliation finds their broadcasts.
+    /// Sends a broadcast if the link belongs to the tree; otherwise announces it at `due`. Returns the channels of
+    /// broadcasts dropped to make room. Announcements above the bound are dropped; reconciliation finds their
+    /// broadcasts.
     pub(super) fn broadcast(
         &mut self,
         update: &Arc<Update>,
@@ -156,7 +157,7 @@ impl LinkQueue {
         self.tree.graft(id);
     }
 
-    /// Answers a graft request of the neighbour; `update` is none if it is not kept any more.
+    /// Answers a graft request of the neighbour. `update` is none if it is not kept any more.
     pub(super) fn on_graft(&mut self, update: Option<&Arc<Update>>) {
         self.tree.make_eager();
         if let Some(update) = update {
@@ -175,12 +176,12 @@ impl LinkQueue {
         self.updates.remove(id);
     }
 
-    /// Sends a broadcast that the neighbour lacks. It says nothing about the tree.
+    /// Sends a broadcast that the neighbour lacks. The broadcast is not evidence about the tree.
     pub(super) fn repair(&mut self, update: &Arc<Update>) {
         self.updates.push(update, true);
     }
 
-    /// Whether broadcasts are accepted without dropping any.
+    /// Whether a broadcast is accepted without dropping another.
     pub(super) const fn has_room(&self) -> bool {
         self.updates.has_room()
     }
@@ -190,7 +191,7 @@ impl LinkQueue {
         self.updates.drop_superseded();
     }
 
-    /// Adds a step of reconciliation; returns false if there is no room.
+    /// Adds a step of reconciliation. Returns false if there is no room.
     pub(super) fn push_step(&mut self, step: Item) -> bool {
         let fits = self.steps.len() < STEPS_MAX;
         if fits {
@@ -199,17 +200,17 @@ impl LinkQueue {
         fits
     }
 
-    /// Adds a packet; returns false if there is no room.
+    /// Adds a packet. Returns false if there is no room.
     pub(super) fn push_packet(&mut self, packet: &Arc<Packet>) -> bool {
         self.packets.push(packet)
     }
 
-    /// Takes the waiting packets: the link is lost.
+    /// Removes and returns the waiting packets: the link is lost.
     pub(super) fn take_packets(&mut self) -> VecDeque<Arc<Packet>> {
         self.packets.take_all()
     }
 
-    /// The channels to reconcile: broadcasts on them were dropped, and none waits any more.
+    /// The channels to reconcile: broadcasts on them were dropped, and none is waiting any more.
     pub(super) fn take_needs_resync(&mut self) -> BTreeSet<ChannelName> {
         if self.outgoing.is_active() {
             BTreeSet::new()
@@ -218,10 +219,10 @@ impl LinkQueue {
         }
     }
 
-    /// Takes a message of the neighbour; returns its items that are complete.
+    /// Processes a message from the neighbour. Returns its items that are complete.
     ///
     /// # Errors
-    /// When a payload is broken.
+    /// A payload is invalid.
     pub(super) fn receive(&mut self, data: Data) -> Result<Vec<Item>, BrokenPayload> {
         if data.prune {
             self.tree.make_lazy();
@@ -234,7 +235,7 @@ impl LinkQueue {
         self.incoming.receive(data.items)
     }
 
-    /// The output that waits and may be sent.
+    /// The waiting output that may be sent.
     pub(super) fn demand(&self) -> Demand {
         let may_send = self.flow.may_send();
         Demand {
@@ -299,7 +300,7 @@ impl LinkQueue {
             }
             data.items.extend(self.steps.pop_front());
         }
-        // In turn, so that neither delays the other.
+        // Packets and broadcasts alternate, so that neither delays the other.
         while !self.outgoing.is_active() && (!self.packets.is_empty() || !self.updates.is_empty()) {
             if !self.fill_packet(data, &mut budget)
                 || self.outgoing.is_active()
@@ -310,7 +311,7 @@ impl LinkQueue {
         }
     }
 
-    /// Adds graft requests and announcements that are due; returns false if one does not fit.
+    /// Adds graft requests and due announcements. Returns false if one does not fit.
     fn fill_tree(&mut self, data: &mut Data, budget: &mut Budget, now: Instant) -> bool {
         let grafts = self.tree.drain_grafts(|id| {
             if !budget.take(id.encoded_len()) {
@@ -335,7 +336,7 @@ impl LinkQueue {
         announcements
     }
 
-    /// Adds the next packet or its first segment; returns false if it does not fit.
+    /// Adds the next packet or its first segment. Returns false if it does not fit.
     fn fill_packet(&mut self, data: &mut Data, budget: &mut Budget) -> bool {
         let Some(packet) = self.packets.front() else {
             return true;
@@ -359,7 +360,7 @@ impl LinkQueue {
         true
     }
 
-    /// Adds the next broadcast or its first segment; returns false if it does not fit.
+    /// Adds the next broadcast or its first segment. Returns false if it does not fit.
     fn fill_update(&mut self, data: &mut Data, budget: &mut Budget) -> bool {
         let Some((update, repair)) = self.updates.front() else {
             return true;

@@ -19,7 +19,7 @@ impl PacketQueue {
         self.packets.is_empty()
     }
 
-    /// Adds a packet; returns false if there is no room.
+    /// Adds a packet. Returns false if there is no room.
     pub(super) fn push(&mut self, packet: &Arc<Packet>) -> bool {
         if self.bytes >= WAITING_BYTES_MAX {
             return false;
@@ -34,14 +34,14 @@ impl PacketQueue {
         self.packets.front().map(Arc::as_ref)
     }
 
-    /// Takes the oldest packet.
+    /// Removes and returns the oldest packet.
     pub(super) fn pop(&mut self) -> Option<Arc<Packet>> {
         let packet = self.packets.pop_front()?;
         self.bytes -= cost(&packet.payload);
         Some(packet)
     }
 
-    /// Takes all packets: the link is lost.
+    /// Removes and returns all packets: the link is lost.
     pub(super) fn take_all(&mut self) -> VecDeque<Arc<Packet>> {
         self.bytes = 0;
         core::mem::take(&mut self.packets)

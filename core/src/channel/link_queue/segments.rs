@@ -1,7 +1,7 @@
 //! Payloads larger than a message: cut into segments at the sender, reassembled at the receiver.
 //!
-//! The first segment travels in its item with the number of bytes that follow; the others follow right behind it on the
-//! same link. No other item comes in between.
+//! The first segment is sent in its item, with the number of bytes that follow. The other segments follow directly on
+//! the same link, without other items in between.
 
 use crate::channel::message::{Item, PAYLOAD_BYTES_MAX, Packet, Update};
 use crate::size;
@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 /// A payload is cut only if a first segment of at least this many bytes fits.
 const SEGMENT_BYTES_MIN: usize = 512;
-/// Room for the tags and lengths of a further segment.
+/// Space for the tags and lengths of a further segment, in bytes.
 const SEGMENT_HEADROOM: usize = 16;
 
-/// The payload that is being sent on a link.
+/// The payload in transmission on a link.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Segmenter {
     /// The payload and the number of bytes sent.
@@ -20,12 +20,12 @@ pub(super) struct Segmenter {
 }
 
 impl Segmenter {
-    /// Whether segments of a payload are still to be sent.
+    /// Whether segments of a payload are pending.
     pub(super) const fn is_active(&self) -> bool {
         self.payload.is_some()
     }
 
-    /// Begins a payload whose first `sent` bytes go out with their item.
+    /// Starts a payload whose first `sent` bytes are sent in their item.
     pub(super) fn begin(&mut self, payload: Arc<[u8]>, sent: usize) {
         self.payload = Some((payload, sent));
     }
@@ -44,7 +44,7 @@ impl Segmenter {
     }
 }
 
-/// A payload of which segments are missing.
+/// A payload with missing segments.
 #[derive(Clone, Debug, PartialEq)]
 struct Partial {
     item: Item,
@@ -63,10 +63,10 @@ pub(super) struct Reassembly {
 }
 
 impl Reassembly {
-    /// Takes the items of one message; returns those that are complete.
+    /// Processes the items of one message. Returns those that are complete.
     ///
     /// # Errors
-    /// When a payload is broken; all items of the message are dropped then.
+    /// A payload is invalid. All items of the message are then dropped.
     pub(super) fn receive(&mut self, items: Vec<Item>) -> Result<Vec<Item>, BrokenPayload> {
         let mut complete = Vec::with_capacity(items.len());
         let mut result = Ok(());
@@ -112,7 +112,7 @@ impl Reassembly {
         if fits { Ok(()) } else { Err(BrokenPayload) }
     }
 
-    /// Adds a segment; returns the item if it is the last.
+    /// Adds a segment. Returns the item if the segment is the last.
     fn extend(&mut self, segment: &[u8]) -> Result<Option<Item>, BrokenPayload> {
         let mut partial = self.partial.take().ok_or(BrokenPayload)?;
         if segment.is_empty() || segment.len() > partial.missing {
@@ -141,7 +141,7 @@ impl Reassembly {
                 }),
                 remaining: 0,
             })),
-            // No other item has a payload.
+            // Other items have no payload.
             Item::Have(_)
             | Item::Graft(_)
             | Item::Segment(_)
@@ -158,8 +158,8 @@ pub(super) const fn item_cost(len: usize) -> usize {
     size::delimited(size::delimited(len))
 }
 
-/// How many bytes of a payload go into a message with `room` bytes left, and how many then follow in segments. None: the
-/// item waits for the next message. `len` gives the item's size for both numbers.
+/// The number of payload bytes that fit in a message with `room` bytes left, and the number of bytes that then follow
+/// in segments. None if the item waits for the next message. `len` gives the item's size for both numbers.
 pub(super) fn split(
     payload: usize,
     room: usize,
@@ -169,7 +169,7 @@ pub(super) fn split(
         return Some((payload, 0));
     }
     // The cost without payload counts five bytes for the number of bytes that follow, and one for each length; each
-    // length may take two more.
+    // length may take two more bytes.
     let first = room.checked_sub(item_cost(len(0, u32::MAX)) + 8)?;
     let first = first.min(payload.saturating_sub(1));
     let remaining = u32::try_from(payload - first).ok()?;
@@ -229,7 +229,7 @@ mod tests {
     }
 
     proptest! {
-        /// A payload arrives as it was sent, in whatever messages it travels.
+        /// A payload arrives as it was sent, whatever messages carry it.
         #[test]
         fn a_payload_survives_its_segments(
             bytes in prop::collection::vec(any::<u8>(), 0..20_000),
@@ -254,7 +254,7 @@ mod tests {
             prop_assert_eq!(arrived, vec![whole(&bytes, 0)]);
         }
 
-        /// An item fits the room that it was split for.
+        /// An item fits in the space that it was split for.
         #[test]
         fn a_first_segment_fits(payload in 0_usize..100_000, room in 0_usize..17_000) {
             let update = update(b"");

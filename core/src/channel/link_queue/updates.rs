@@ -1,7 +1,7 @@
 //! Broadcasts waiting to be sent on one link.
 //!
-//! Bound: [`WAITING_BYTES_MAX`] bytes and one more payload. When it is reached, updates of maps whose every write a later
-//! waiting update supersedes are dropped, then the oldest updates; the channels of the latter are noted and reconciled
+//! Bound: [`WAITING_BYTES_MAX`] bytes and one more payload. At the bound, updates of maps are dropped if later waiting
+//! updates supersede all of their writes, then the oldest updates. The channels of the latter are noted, and reconciled
 //! once the queue is empty.
 
 use super::cost::{WAITING_BYTES_MAX, cost};
@@ -12,10 +12,10 @@ use std::sync::Arc;
 /// Waiting broadcasts, oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct UpdateQueue {
-    /// Each with whether it repairs: the neighbour asked for it by digest, or its state lacks it.
+    /// Each with whether it is a repair: the neighbour requested it by digest, or its state lacks it.
     updates: VecDeque<(Arc<Update>, bool)>,
     bytes: usize,
-    /// The waiting broadcasts that do not repair.
+    /// The waiting broadcasts that are not repairs.
     waiting: BTreeSet<UpdateId>,
     /// Channels of dropped broadcasts.
     needs_resync: BTreeSet<ChannelName>,
@@ -26,12 +26,12 @@ impl UpdateQueue {
         self.updates.is_empty()
     }
 
-    /// Whether further broadcasts are accepted without dropping any.
+    /// Whether a further broadcast is accepted without dropping another.
     pub(super) const fn has_room(&self) -> bool {
         self.bytes < WAITING_BYTES_MAX
     }
 
-    /// Adds a broadcast, unless it waits already. Returns the channels of broadcasts dropped for it.
+    /// Adds a broadcast, unless it is waiting already. Returns the channels of broadcasts dropped to make room.
     pub(super) fn push(&mut self, update: &Arc<Update>, repair: bool) -> BTreeSet<ChannelName> {
         let mut dropped = BTreeSet::new();
         if !repair && !self.waiting.insert(update.id.clone()) {
@@ -54,13 +54,13 @@ impl UpdateQueue {
         dropped
     }
 
-    /// The oldest broadcast and whether it repairs.
+    /// The oldest broadcast, and whether it is a repair.
     pub(super) fn front(&self) -> Option<(&Update, bool)> {
         let (update, repair) = self.updates.front()?;
         Some((update, *repair))
     }
 
-    /// Takes the oldest broadcast.
+    /// Removes the oldest broadcast and returns it.
     pub(super) fn pop(&mut self) -> Option<(Arc<Update>, bool)> {
         let (update, repair) = self.updates.pop_front()?;
         self.bytes -= cost(&update.payload);
@@ -70,7 +70,7 @@ impl UpdateQueue {
         Some((update, repair))
     }
 
-    /// Drops the updates of maps whose every write a later waiting update supersedes.
+    /// Drops updates of maps if later waiting updates supersede all of their writes.
     pub(super) fn drop_superseded(&mut self) {
         let mut written: BTreeSet<(ChannelName, Arc<str>)> = BTreeSet::new();
         let mut kept = VecDeque::with_capacity(self.updates.len());
@@ -91,7 +91,7 @@ impl UpdateQueue {
         self.updates = kept;
     }
 
-    /// Drops a broadcast that the neighbour holds; a repair of that name is still sent.
+    /// Drops a broadcast that the neighbour holds. A repair with that name is still sent.
     pub(super) fn remove(&mut self, id: &UpdateId) {
         if !self.waiting.remove(id) {
             return;
@@ -106,7 +106,7 @@ impl UpdateQueue {
         });
     }
 
-    /// Takes the channels of dropped broadcasts, once the queue is empty.
+    /// Removes and returns the channels of dropped broadcasts, once the queue is empty.
     pub(super) fn take_needs_resync(&mut self) -> BTreeSet<ChannelName> {
         if self.updates.is_empty() {
             core::mem::take(&mut self.needs_resync)
@@ -173,7 +173,8 @@ mod tests {
     }
 
     proptest! {
-        /// However broadcasts come and go, the bytes are those of the waiting broadcasts, and within the bound.
+        /// After any sequence of broadcasts, the byte count equals that of the waiting broadcasts and is within the
+        /// bound.
         #[test]
         fn the_bytes_are_counted(
             moves in prop::collection::vec((1_u64..20, 0_usize..500_000, any::<bool>(), 0_u8..4), 0..60),

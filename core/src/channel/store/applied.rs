@@ -1,10 +1,10 @@
-//! The outcome of applying an update, and the rules of doing so.
+//! The outcome of applying an update, and the rule that decides between two writes.
 
 use super::entry::Change;
 use crate::channel::message::Version;
 use crate::random::mix;
 
-/// Which of two writes to one key wins.
+/// The rule that decides which of two writes to one key wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     LaterWins,
@@ -24,23 +24,23 @@ impl Rule {
 /// Outcome of applying an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Applied {
-    /// Nothing changed: the update is known, or something newer is.
+    /// Nothing changed: this update or a newer one is known already.
     Old,
-    /// The update is a message that was not known.
+    /// The update is a new message.
     Message,
     /// These keys changed.
     Changed(Vec<Change>),
     /// This part of the update was new to the application's state.
     Merged(Vec<u8>),
-    /// No application of this node merges the update.
+    /// The update is only relayed: no application of this node merges it.
     PassedOn,
     /// The application's state rejected the update, for this reason.
     Malformed(String),
-    /// There is no room.
+    /// There is no room for the update.
     Full,
 }
 
-/// The share of one element in the order-free hash.
+/// The contribution of one element to the order-free hash.
 pub(super) const fn share(digest: u64) -> u64 {
     mix(digest ^ 0x6368_616e_6e65_6c73)
 }

@@ -2,18 +2,18 @@
 
 use core::fmt;
 
-/// State whose merging is commutative, associative and idempotent: nodes that merged the same updates hold equal state,
-/// in whatever order and however often the updates came.
+/// State with a commutative, associative and idempotent merge: nodes that merged the same updates hold equal state,
+/// whatever the order and repetition of the updates.
 ///
-/// An implementation only computes: it runs inside the node's machine.
+/// Implementations must be free of side effects, because they run inside the node's machine.
 pub trait Mergeable: Send + Sync {
     /// The whole state, as an update.
     fn encode(&self) -> Vec<u8>;
 
-    /// Merges an update; returns the part of it that was new, if any.
+    /// Merges an update. Returns the part that was new, if any.
     ///
     /// # Errors
-    /// A description of what is wrong with the update; the state is unchanged then.
+    /// A description of the error in the update. The state is then unchanged.
     fn merge(&mut self, update: &[u8]) -> Result<Option<Vec<u8>>, String>;
 
     /// A copy.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub struct MapEntry {
     /// The version of the write.
     pub version: Version,
-    /// The version that the writer overwrote; none if the key was unknown to it.
+    /// The version that the writer overwrote; none if the writer did not know the key.
     pub over: Option<Version>,
     /// The value; none if the write deleted the key.
     pub value: Option<Arc<[u8]>>,
@@ -28,7 +28,7 @@ impl MapEntry {
         hash
     }
 
-    /// The write as an update of its own: other writes of the same update may have been overwritten.
+    /// The write as an update by itself, because other writes of the same update may have been overwritten.
     pub(super) fn to_update(&self, channel: &ChannelName, key: &Arc<str>) -> Update {
         let length = self
             .value

@@ -15,7 +15,7 @@ pub const RETAINED_MAX: usize = 64;
 pub const RETAINED_BYTES_MAX: usize = 256 * 1024;
 /// Maximum number of origins with retained messages on one channel.
 const ORIGINS_MAX: usize = 1_024;
-/// Bytes of messages retained on one channel from which further origins are refused.
+/// Bytes of retained messages on one channel above which further origins are refused.
 const CHANNEL_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Retained messages by origin, epoch and sequence number.
@@ -27,7 +27,7 @@ pub(crate) struct MessageLog {
 }
 
 impl MessageLog {
-    /// Adds a message; [`Applied::Old`] if it is known or would be dropped at once.
+    /// Adds a message. [`Applied::Old`] if it is known or would be dropped at once.
     pub(super) fn insert(&mut self, update: &Arc<Update>) -> Applied {
         let key = (update.id.epoch, update.id.sequence);
         let known = self.origins.contains_key(&update.id.origin);
@@ -38,7 +38,7 @@ impl MessageLog {
         if retained.contains_key(&key) {
             return Applied::Old;
         }
-        // A message that would be dropped at once was retained earlier, or is not worth it.
+        // A message that would be dropped at once was retained earlier, or is too old to be retained.
         let newer = retained
             .range(key..)
             .map(|(_, update)| update.payload.len());
@@ -120,7 +120,7 @@ mod tests {
     }
 
     proptest! {
-        /// Nodes that received the same messages retain the same, in whatever order they came.
+        /// Nodes that received the same messages retain the same, whatever the order.
         #[test]
         fn the_order_of_arrival_does_not_matter(
             sequences in prop::collection::btree_set(1_u64..90, 0..80),

@@ -1,10 +1,10 @@
-//! A replicated map: each key's value is the one of the latest write.
+//! A replicated map: the latest write of each key wins.
 //!
-//! Deleted keys are remembered with the version that deleted them, so that an older write does not bring them back.
+//! Deleted keys are kept with the version of the deletion, so that an older write does not restore them.
 //!
-//! Bounds: [`KEYS_MAX`] keys and [`MAP_BYTES_MAX`] bytes for writes of this node's applications, twice of both for
-//! writes of others, which must nearly always find room; [`DELETED_MAX`] deleted keys, of which the oldest deletion is
-//! forgotten first.
+//! Bounds: [`KEYS_MAX`] keys and [`MAP_BYTES_MAX`] bytes for writes of this node's applications. Writes of other nodes
+//! may use twice as much, because they should nearly always find room. At most [`DELETED_MAX`] deleted keys are kept;
+//! the oldest deletion is dropped first.
 
 use super::applied::{Applied, Rule, share};
 use super::entry::{Change, MapEntry};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// Maximum number of keys that an application may write into one map.
 pub const KEYS_MAX: usize = 16_384;
-/// Maximum number of deleted keys remembered in one map.
+/// Maximum number of deleted keys kept in one map.
 const DELETED_MAX: usize = 4_096;
 /// Maximum number of bytes of values that an application may write into one map.
 pub const MAP_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -23,7 +23,7 @@ pub const MAP_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ReplicatedMap {
     entries: BTreeMap<Arc<str>, MapEntry>,
-    /// Deleted keys by the versions that deleted them; one version may have deleted several.
+    /// Deleted keys by the version of the deletion; one version may have deleted several.
     deleted: BTreeSet<(Version, Arc<str>)>,
     bytes: usize,
     /// The highest clock of all writes received.
@@ -32,7 +32,7 @@ pub(crate) struct ReplicatedMap {
 }
 
 impl ReplicatedMap {
-    /// Applies the writes of an update. Writes for which there is no room are left out; the others are applied.
+    /// Applies the writes of an update. Writes without room are skipped; the others are applied.
     pub(super) fn apply(&mut self, update: &Update, rule: Rule) -> Applied {
         let version = update.version();
         self.clock = self.clock.max(version.clock);
@@ -182,8 +182,8 @@ mod tests {
     }
 
     proptest! {
-        /// Maps that received the same writes are equal, in whatever order the writes came, and the hash equals the
-        /// sum over the entries.
+        /// Maps that received the same writes are equal, whatever the order, and the hash equals the sum over the
+        /// entries.
         #[test]
         fn the_order_of_writes_does_not_matter(
             writes in prop::collection::vec((0_u8..6, any::<bool>()), 0..40),

@@ -1,4 +1,4 @@
-//! State of one channel on this node, and how an update changes it.
+//! The state of one channel on this node, and the effect of an update on it.
 //!
 //! The state is a set: of retained messages, or of a map's entries. Two nodes with equal sets have equal hashes; sets
 //! that differ are reconciled by the digests of their elements. Which messages are retained depends only on which
@@ -29,7 +29,7 @@ use std::sync::Arc;
 pub(super) enum Store {
     Messages(MessageLog),
     Map(ReplicatedMap),
-    /// None: no application of this node merges the channel's state; updates are only passed on.
+    /// None if no application of this node merges the channel's state. Updates are then only relayed.
     Custom(Option<Custom>),
 }
 
@@ -41,7 +41,7 @@ pub(super) enum Element<'a> {
 }
 
 impl Element<'_> {
-    /// The element as an update of its own.
+    /// The element as an update by itself.
     pub(super) fn to_update(self, channel: &ChannelName) -> Arc<Update> {
         match self {
             Self::Message(update) => Arc::clone(update),
@@ -69,7 +69,7 @@ impl Store {
         }
     }
 
-    /// Order-free hash of the state; none if this node only passes updates on and has nothing to compare.
+    /// Order-free hash of the state; none if this node only relays updates and has nothing to compare.
     pub(super) fn hash(&self) -> Option<u64> {
         match self {
             Self::Messages(log) => Some(log.hash()),
@@ -92,7 +92,7 @@ impl Store {
         }
     }
 
-    /// Merges an update into the application's state; returns the part that was new.
+    /// Merges an update into the application's state. Returns the part that was new.
     ///
     /// # Errors
     /// The reason why the application's state rejected the update.
@@ -103,7 +103,7 @@ impl Store {
         }
     }
 
-    /// Detaches the application's state: updates are only passed on.
+    /// Detaches the application's state. Updates are then only relayed.
     pub(super) fn detach(&mut self) {
         if let Self::Custom(custom) = self {
             *custom = None;

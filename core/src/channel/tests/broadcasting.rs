@@ -193,7 +193,7 @@ fn a_stalled_link_holds_the_publisher_back_and_is_made_up_for() {
         assert!(taken < 50);
     };
     assert_eq!(refused, Refusal::Full);
-    // The window and the queue, a payload more at most.
+    // The accepted broadcasts fill the window and the queue, and exceed them by at most one payload.
     assert!((10..=14).contains(&taken), "{taken}");
     world.environment.stalled.clear();
     world.millis(5_000);
@@ -269,7 +269,7 @@ fn a_rest_without_a_beginning_is_named_and_harms_nobody() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
-    /// Links come and go; once the mesh is whole, each node has received each broadcast once.
+    /// Links close and open. Once the mesh is whole, each node has received each broadcast once.
     #[test]
     fn links_that_come_and_go_lose_nothing(
         steps in prop::collection::vec((0_usize..10, 0_usize..10, any::<bool>(), 0_u64..400), 1..40),

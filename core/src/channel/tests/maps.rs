@@ -202,8 +202,8 @@ fn a_value_over_many_frames_and_a_wide_transaction_arrive() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
-    /// Nodes write while links come and go: all copies are equal in the end, and the last write of a node is lost only
-    /// against one of another node.
+    /// Nodes write while links close and open. In the end all copies are equal, and the last write of a node is lost
+    /// only to a write of another node.
     #[test]
     fn all_copies_become_equal(
         steps in prop::collection::vec((0_usize..6, 0_usize..6, 0_u8..3, 0_u64..300), 1..60),

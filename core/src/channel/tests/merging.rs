@@ -1,4 +1,4 @@
-//! State that the application merges.
+//! State that an application merges.
 
 use super::world::{World, bytes, channel, id};
 use crate::channel::message::Kind;
@@ -105,7 +105,7 @@ fn two_who_are_neighbours_of_relays_alone_are_repaired_too() {
     }
     world.publish("a", "set", "abc").unwrap();
     world.millis(2_000);
-    // Too late for the broadcast of a.
+    // The link opens too late for the broadcast of `a`.
     world.link("relay", "b");
     world.publish("b", "set", "x").unwrap();
     world.run(Duration::from_secs(120));

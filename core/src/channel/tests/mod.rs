@@ -1,4 +1,4 @@
-//! Channels step by step, and several nodes' channels on links of the test's own.
+//! Tests of channels: single steps, and several nodes on links simulated by the tests.
 
 mod broadcasting;
 mod fuzz;

@@ -1,4 +1,4 @@
-//! Samples of what channels hold and send, for tests of components.
+//! Sample state and messages of channels, for tests of components.
 
 use crate::channel::context::Context;
 use crate::channel::message::{Body, ChannelName, Entry, Packet, Purpose, Update, UpdateId};
@@ -19,12 +19,12 @@ pub(crate) fn config(name: &str) -> Config {
     Config::new(id(name), 1, 7, Tuning::default())
 }
 
-/// The context of node `me`, a second after its start.
+/// The context of node `me`, one second after its start.
 pub(crate) fn context() -> Context {
     Context::new(config("me"), 1, Instant::from_millis(1_000))
 }
 
-/// Takes the outputs of the components called so far.
+/// Takes the outputs of the components called before.
 pub(crate) fn take_outputs(context: &mut Context) -> Vec<Output> {
     context.out.drain().collect()
 }
@@ -74,7 +74,7 @@ fn entries(sequence: u64, keys: &[&str], bytes: Option<usize>) -> Arc<Update> {
     })
 }
 
-/// A message of `bytes` bytes to one member, that passed the nodes of `path`, its sender first.
+/// A message of `bytes` bytes to one member that passed the nodes in `path`, starting with its sender.
 pub(crate) fn packet(to: &str, path: &[&str], number: u64, bytes: usize) -> Packet {
     Packet {
         from: id(path[0]),

@@ -87,7 +87,7 @@ fn a_way_that_breaks_under_a_message_is_replaced() {
     world.link("c", "d");
     world.open("d", "chat", Kind::Messages).unwrap();
     let first = world.tell_one("a", "d", "chat", bytes("first"));
-    // It is on its way to b, which loses both its links.
+    // The message is on its way to `b`, which loses both its links.
     world.unlink("a", "b");
     world.unlink("b", "d");
     world.millis(100);
@@ -102,7 +102,7 @@ fn a_lost_answer_costs_a_copy_that_nobody_sees() {
     world.open("b", "chat", Kind::Messages).unwrap();
     let sent = world.tell_one("a", "b", "chat", bytes("once"));
     world.millis(1);
-    // The answer is under way: the link is replaced by another.
+    // While the answer is on its way, the link is replaced by another.
     world.unlink("a", "b");
     assert_ne!(world.link("a", "b"), link);
     world.millis(3_000);
@@ -110,8 +110,8 @@ fn a_lost_answer_costs_a_copy_that_nobody_sees() {
     assert_eq!(world.heard("b"), ["once"]);
 }
 
-/// The answers to messages of these sizes, to a node with a receive window of `room` that consumes the given bytes after
-/// each.
+/// The answers to messages of these sizes, sent to a node with a receive window of `room` that consumes the given
+/// number of bytes after each message.
 fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
@@ -120,7 +120,7 @@ fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
         ..Options::of(Kind::Messages)
     };
     world.open_with("b", "chat", options).unwrap();
-    // The world consumes at once; this node does not.
+    // The test world consumes messages at once; this node does not.
     let packet = |number, size| {
         let packet = Packet {
             from: id("a"),
@@ -176,7 +176,7 @@ fn a_receiver_that_does_not_consume_is_not_overrun() {
     let (taken, busy) = (Purpose::Delivered, Purpose::Failed(Failure::Busy));
     assert_eq!(handed(1, &[(1, None), (1, None)]), [taken, busy]);
     assert_eq!(handed(1, &[(1, Some(1)), (1, None)]), [taken, taken]);
-    // Nor by few large messages.
+    // A few large messages do not exceed the window either.
     let half = ROOM_BYTES / 2;
     let large = [
         (half, None),
@@ -327,7 +327,7 @@ fn a_large_message_and_a_datagram_arrive() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-    /// Paths break and return: every message is delivered, and none twice.
+    /// Paths break and return. Every message is delivered once.
     #[test]
     fn messages_outlive_links(
         steps in prop::collection::vec((0_usize..8, 0_usize..8, any::<bool>(), 0_u64..200), 1..60),

@@ -1,4 +1,4 @@
-//! Channels of several nodes on links of the test.
+//! Channels of several nodes on simulated links.
 
 pub(super) use super::sample::{channel, config, id};
 use crate::channel::message::{ChannelName, Data, Item, Kind, Packet};
@@ -14,14 +14,14 @@ use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// How long a message takes on a link.
+/// The delay of a message on a link.
 const LATENCY: Duration = Duration::from_millis(1);
 
 pub(super) fn bytes(text: &str) -> Arc<[u8]> {
     Arc::from(text.as_bytes())
 }
 
-/// The links between nodes, and their applications.
+/// The links between nodes, and the nodes' applications.
 #[derive(Default)]
 pub(super) struct Fleet {
     /// Pairs with a link.
@@ -31,11 +31,11 @@ pub(super) struct Fleet {
     pub(super) answers: BTreeMap<(NodeId, Request), Result<Done, Refusal>>,
     pub(super) events: Vec<(NodeId, Event)>,
     requests: u64,
-    /// Copies of each broadcast that arrived, requested ones included.
+    /// Number of copies of each broadcast that arrived, including requested ones.
     pub(super) copies: BTreeMap<crate::channel::UpdateId, usize>,
-    /// Nothing arrives on these links, in either direction.
+    /// Links that lose all messages, in both directions.
     pub(super) stalled: BTreeSet<LinkId>,
-    /// Broadcasts, but no announcements, are lost on these links.
+    /// Links that lose broadcasts, but not announcements.
     pub(super) deaf: BTreeSet<LinkId>,
     pub(super) frame_max: usize,
 }
@@ -120,7 +120,7 @@ impl Fleet {
         found.collect()
     }
 
-    /// The link that the shortest route begins with that passes no node of the packet's path.
+    /// The first link of the shortest route that passes none of the nodes on the packet's path.
     fn route(&self, me: &NodeId, packet: &Packet) -> Result<LinkId, Failure> {
         let mut front: Vec<(NodeId, LinkId)> = self.neighbours(me);
         let mut seen: BTreeSet<NodeId> = packet.path.iter().cloned().collect();
@@ -151,7 +151,7 @@ impl World {
         world
     }
 
-    /// A ring of `count` nodes, with chords so that each has about four links.
+    /// A ring of `count` nodes, with chords that give each node about four links.
     pub(super) fn ring(count: usize) -> Self {
         let names: Vec<String> = (0..count).map(|index| format!("n{index:03}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -242,7 +242,7 @@ impl World {
         self.environment.answers[&(id(name), request)].clone()
     }
 
-    /// Opens a channel everywhere.
+    /// Opens a channel on every node.
     pub(super) fn open_all(&mut self, on: &str, kind: Kind) {
         let names: Vec<NodeId> = self.nodes.keys().cloned().collect();
         for name in names {
@@ -291,7 +291,7 @@ impl World {
         self.transact(name, on, write(&[(key, Some(value))]))
     }
 
-    /// Sends to one node; the answer comes later.
+    /// Sends a message to one node; the answer follows later.
     pub(super) fn tell_one(
         &mut self,
         from: &str,

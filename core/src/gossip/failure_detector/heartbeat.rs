@@ -8,10 +8,10 @@ use super::super::timer::Timer;
 use crate::link::LinkId;
 use crate::time::Instant;
 
-/// The turns of heartbeats.
+/// The round-robin state of heartbeats.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Heartbeat {
-    /// The link of the latest turn.
+    /// The link of the latest heartbeat.
     last: LinkId,
 }
 
@@ -20,8 +20,8 @@ impl Heartbeat {
         Self { last: LinkId(0) }
     }
 
-    /// The first heartbeat comes after a random part of the spacing, so that nodes that start together do not beat
-    /// together.
+    /// Schedules the first heartbeat after a random part of the spacing, so that nodes that start together do not send
+    /// heartbeats at the same time.
     pub(crate) fn start(&self, context: &mut Context) {
         let wait = context
             .random
@@ -30,8 +30,8 @@ impl Heartbeat {
         context.timers.set(Timer::Heartbeat, at);
     }
 
-    /// The timer fired that was `due` at a time. Returns the number of links, of those `open`, whose turn has come: all
-    /// that became due meanwhile if the timer fired late.
+    /// The timer that was `due` at a time fired. Returns the number of links, out of `open`, whose turn it is: if the
+    /// timer fired late, all that became due meanwhile.
     pub(crate) fn on_due(&self, context: &mut Context, due: Instant, open: usize) -> usize {
         let tuning = context.tuning();
         let share = tuning.heartbeat_interval_max / u32::try_from(open.max(1)).unwrap_or(1);
@@ -42,7 +42,7 @@ impl Heartbeat {
         usize::try_from(turns).unwrap_or(usize::MAX).min(open)
     }
 
-    /// The next link in turn; `following` is the open link after one, or else the first.
+    /// The next link in turn. `following` returns the open link after a given one, or else the first.
     pub(crate) fn next(
         &mut self,
         following: impl FnOnce(LinkId) -> Option<LinkId>,

@@ -1,8 +1,8 @@
-//! Local health: how far this node can trust its own observations.
+//! Local health: the reliability of this node's own observations.
 //!
-//! Three conditions of the node itself make other members look dead. A node that was stopped restarts all its silence
-//! timers, and takes no evidence of life for older than its return. A node whose timers are late has unread messages, so
-//! it postpones its verdicts. A node all of whose links fell silent at once is probably cut off itself, so it publishes
+//! Three conditions of the node itself make other members look dead. A node that was paused restarts all its silence
+//! timers, and treats no evidence of life as older than its return. A node whose timers fire late has unread messages,
+//! so it postpones its verdicts. A node whose links all fell silent at once is probably cut off itself, so it publishes
 //! no accusation for [`ISOLATION_HOLD`].
 
 use super::super::context::Context;
@@ -11,23 +11,23 @@ use super::super::timer::Timer;
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
 
-/// How long an isolated node publishes no accusation.
+/// Time for which an isolated node publishes no accusation.
 pub(crate) const ISOLATION_HOLD: Duration = Duration::from_secs(1);
-/// A lag of the timers up to this counts as none.
+/// Timer lag that is ignored.
 const LAG_TOLERATED: Duration = Duration::from_millis(10);
-/// Verdicts are postponed by this many times the lag.
+/// The factor by which lag postpones verdicts.
 const DOUBT_FACTOR: u32 = 8;
-/// Verdicts are postponed by at most this.
+/// Maximum time by which verdicts are postponed.
 const DOUBT_MAX: Duration = Duration::from_secs(8);
 
 /// The health of this node as it observes it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LocalHealth {
-    /// Since when no link was heard.
+    /// The time since which no link was heard.
     isolated_since: Option<Instant>,
     /// The end of the latest pause of this node.
     resumed: Instant,
-    /// Recent timer lag, in decay.
+    /// Recent timer lag, decaying.
     lag: Duration,
 }
 
@@ -40,20 +40,20 @@ impl LocalHealth {
         }
     }
 
-    /// A wake came this late. The lag decays by a sixteenth with each wake.
+    /// A wake was late by this time. The lag decays by a sixteenth with each wake.
     pub(crate) fn on_wake(&mut self, late: Duration) {
         let kept = self.lag - self.lag / 16;
-        // More would lengthen no doubt, and decay late.
+        // A greater lag would not postpone verdicts further, and would take longer to decay.
         let most = DOUBT_MAX / DOUBT_FACTOR;
         self.lag = (kept + late.saturating_sub(LAG_TOLERATED)).min(most);
     }
 
-    /// Whether a wake came so late that this node was stopped.
+    /// Whether a wake was so late that this node must have been paused.
     pub(crate) fn was_paused(context: &Context, late: Duration) -> bool {
         late > context.tuning().pause_threshold && !context.has(Switch::NoPauseGuard)
     }
 
-    /// This node was stopped, and continues now.
+    /// This node was paused, and has resumed.
     pub(crate) fn on_pause(&mut self, context: &mut Context, late: Duration) {
         context.report(Event::Paused { late });
         self.resumed = context.now;
@@ -84,7 +84,7 @@ impl LocalHealth {
         self.isolated_since.is_some()
     }
 
-    /// The time before which an isolated node publishes no accusation; none when it may.
+    /// The time before which an isolated node publishes no accusation; none if it may.
     pub(crate) fn held_until(&self, context: &Context) -> Option<Instant> {
         let until = self.isolated_since? + ISOLATION_HOLD;
         (context.now < until).then_some(until)
@@ -95,8 +95,8 @@ impl LocalHealth {
         self.resumed
     }
 
-    /// How much longer this node waits before it declares a member down, because evidence of life may wait in its inbox.
-    /// After Lifeguard's local health multiplier.
+    /// The extra time before this node declares a member down, because evidence of life may wait in its inbox. After
+    /// Lifeguard's local health multiplier.
     pub(crate) fn doubt(&self, context: &Context) -> Duration {
         if context.has(Switch::NoPauseGuard) {
             return Duration::ZERO;

@@ -1,11 +1,10 @@
 //! Failure detection: heartbeats, silence of links, suspicion, and the verdict that a member is down.
 //!
 //! Each neighbour is heard at least every `heartbeat_interval_max` ([`heartbeat`]). A neighbour that is silent for
-//! `redial_after` is dialled again; only after `silent_after` does its ring edge count as down and go into this node's
-//! report ([`silence`]). A member to which no path leads is suspect, and down `down_after` after the latest evidence of
-//! life that any node reported ([`verdict`]). A node that finds its own timers late doubts itself first, and a node that
-//! loses all its edges at once accuses no member for a second ([`local_health`]). Members that are down are dialled from
-//! time to time ([`prober`]).
+//! `redial_after` is dialled again; after `silent_after` this node reports its ring edge down ([`silence`]). A member
+//! to which no path leads is suspect, and down `down_after` after the latest evidence of life reported by any node
+//! ([`verdict`]). A node whose own timers are late postpones its verdicts, and a node that loses all its edges at once
+//! accuses no member for a second ([`local_health`]). Members that are down are dialled from time to time ([`prober`]).
 //!
 //! Sources: Rapid (Suresh et al., USENIX ATC 2018) for rings of observers; Lifeguard (Dadgar et al., 2018) for local
 //! health; SWIM (Das et al., DSN 2002) for suspicion before death.

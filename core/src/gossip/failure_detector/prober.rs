@@ -1,4 +1,4 @@
-//! Probes: dials to members that are down, so that the parts of a mesh that was split find each other.
+//! Probes: dials to members that are down, so that the parts of a partitioned mesh find each other.
 //!
 //! On average [`PROBERS`] nodes of the mesh dial each such member each second, whatever the size of the mesh.
 
@@ -9,21 +9,21 @@ use crate::time::{Duration, Instant};
 use crate::topology::Handle;
 use std::collections::BTreeSet;
 
-/// Each member that is down is probed by this many nodes a second, mesh-wide.
+/// Number of nodes that probe each member that is down, a second and mesh-wide.
 const PROBERS: u64 = 2;
-/// Time between two rounds of probes by one node.
+/// Time between two probe rounds of one node.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// The most probes of one round.
+/// Maximum number of probes in one round.
 const PROBES_MAX: u64 = 8;
 
-/// The rounds of probes.
+/// The probe rounds of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Prober {
-    /// When the first round is, or would be if a member were down. Random below a second, so that nodes that lose a
-    /// member at once do not probe it at once.
+    /// Time of the first round, if a member is down. A random part of a second, so that nodes that lose a member at the
+    /// same time do not probe it at the same time.
     first: Instant,
     running: bool,
-    /// The member at which the next round begins; drawn when the first member goes down.
+    /// The member at which the next round starts; drawn when the first member goes down.
     next: Option<Handle>,
 }
 
@@ -36,13 +36,13 @@ impl Prober {
         }
     }
 
-    /// Draws the time of the rounds.
+    /// Draws the time of the first round.
     pub(crate) fn start(&mut self, context: &mut Context) {
         let wait = context.random.duration_below(PROBE_INTERVAL);
         self.first = context.after(Duration::from_millis(1) + wait);
     }
 
-    /// A member is down: rounds begin, if they did not yet.
+    /// A member is down: rounds start, unless they are under way.
     pub(crate) fn begin(&mut self, context: &mut Context) {
         if core::mem::replace(&mut self.running, true) {
             return;
@@ -56,8 +56,8 @@ impl Prober {
         context.timers.set(Timer::Probe, at);
     }
 
-    /// A round is due. Returns the members to dial, of those that are `down`: in turn from a random start, so that each
-    /// is dialled as often as every other.
+    /// A round is due. Returns the members to dial, out of those that are `down`: in turn from a random start, so that
+    /// all are dialled equally often.
     pub(crate) fn on_due(&mut self, context: &mut Context, down: &BTreeSet<Handle>) -> Vec<Handle> {
         let mut members = Vec::new();
         if down.is_empty() || context.has(Switch::NoLimboProbe) {
@@ -92,7 +92,7 @@ impl Prober {
         members
     }
 
-    /// Whether a start was drawn, which lasts while members are down.
+    /// Whether a start is drawn, which is the case while members are down.
     #[cfg(test)]
     pub(crate) const fn has_start(&self) -> bool {
         self.next.is_some()

@@ -1,4 +1,4 @@
-//! Silence of links: when a neighbour was last heard, and what follows when it is not.
+//! Silence of links: the time at which each neighbour was last heard, and the consequences of its silence.
 //!
 //! ```text
 //!   heard ──silent for redial_after──► dialled again, each redial_interval
@@ -6,7 +6,7 @@
 //!         ──silent for silent_kept───► given up
 //! ```
 //!
-//! The timer of a link is set later before it fires, so that a neighbour that is heard in time never wakes this node.
+//! The timer of a link is postponed before it fires, so a neighbour that is heard in time never wakes this node.
 
 use super::super::context::Context;
 use super::super::timer::Timer;
@@ -15,38 +15,38 @@ use crate::size::held;
 use crate::sorted::SortedMap;
 use crate::time::{Duration, Instant};
 
-/// A neighbour that was heard within a heartbeat interval plus this is alive.
+/// A neighbour heard within a heartbeat interval plus this time is alive.
 const HEARTBEAT_SLACK: Duration = Duration::from_millis(100);
-/// The time after which a broken link is looked at.
+/// Time after which a broken link is checked.
 const BROKEN_AFTER: Duration = Duration::from_millis(1);
 
-/// When the other end of one link was heard.
+/// The times at which the other end of one link was heard.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Hearing {
-    /// When the link opened, or a message came, or this node resumed after a pause.
+    /// The latest of: the link opened, a message arrived, this node resumed after a pause.
     heard: Instant,
-    /// When a message came.
+    /// The time of the latest message.
     received: Option<Instant>,
-    /// When the silence is looked at next.
+    /// The next check of the silence.
     due: Instant,
     silent: bool,
-    /// When the neighbour was last dialled again.
+    /// The time of the latest redial.
     redialed: Option<Instant>,
 }
 
-/// The consequence of the silence on a link.
+/// The consequence of a link's silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Consequence {
-    /// Nothing yet.
+    /// None yet.
     None,
-    /// The neighbour is silent for a while.
+    /// The neighbour has been silent for some time.
     Silent {
-        /// It is to be dialled again.
+        /// Whether to dial the neighbour again.
         redial: bool,
-        /// From now on the link counts as silent.
+        /// Whether the link counts as silent from this step on.
         newly: bool,
     },
-    /// The link is given up.
+    /// The link is removed.
     GivenUp,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Silence {
 }
 
 impl Silence {
-    /// A link opens now.
+    /// A link opened.
     pub(crate) fn on_open(&mut self, context: &mut Context, link: LinkId) {
         let hearing = Hearing {
             heard: context.now,
@@ -78,7 +78,7 @@ impl Silence {
         context.timers.set(Timer::Silence(link), at);
     }
 
-    /// A message came on a link. Returns whether the link was silent; none without such a link.
+    /// A message arrived on a link. Returns whether the link was silent; none if there is no such link.
     pub(crate) fn on_received(&mut self, context: &mut Context, link: LinkId) -> Option<bool> {
         let now = context.now;
         let hearing = self.links.get_mut(&link)?;
@@ -93,13 +93,13 @@ impl Silence {
         Some(was_silent)
     }
 
-    /// The connection of a link broke: it is looked at soon.
+    /// The connection of a link broke: the link is checked soon.
     pub(crate) fn on_broken(&mut self, context: &mut Context, link: LinkId) {
         let at = context.after(BROKEN_AFTER);
         self.schedule(context, link, at);
     }
 
-    /// The silence of a link is due to be looked at; its connection may have `broken`.
+    /// The silence of a link is due for a check; its connection may have `broken`.
     pub(crate) fn on_due(
         &mut self,
         context: &mut Context,
@@ -136,7 +136,7 @@ impl Silence {
         Consequence::Silent { redial, newly }
     }
 
-    /// This node was stopped: the silence of all links starts again.
+    /// This node was paused: the silence of all links restarts.
     pub(crate) fn on_pause(&mut self, context: &Context) {
         for (_, hearing) in self.links.iter_mut() {
             hearing.heard = context.now;
@@ -144,7 +144,7 @@ impl Silence {
         }
     }
 
-    /// A link is gone. Returns when it was last heard, and when a message last came on it.
+    /// A link was removed. Returns the time it was last heard, and the time of its latest message.
     pub(crate) fn on_closed(
         &mut self,
         context: &mut Context,
@@ -156,29 +156,29 @@ impl Silence {
     }
 }
 
-/// Reading.
+/// Queries.
 impl Silence {
     pub(crate) fn is_silent(&self, link: LinkId) -> bool {
         let hearing = self.links.get(&link);
         hearing.is_some_and(|hearing| hearing.silent)
     }
 
-    /// Whether each link is silent, in order of the links.
+    /// Whether each link is silent, in the order of the links.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (LinkId, bool)> {
         self.links.iter().map(|(link, it)| (*link, it.silent))
     }
 
-    /// When a link was last heard.
+    /// The time at which a link was last heard.
     pub(crate) fn heard(&self, link: LinkId) -> Option<Instant> {
         self.links.get(&link).map(|hearing| hearing.heard)
     }
 
-    /// When a message last came on a link.
+    /// The time of the latest message on a link.
     pub(crate) fn received(&self, link: LinkId) -> Option<Instant> {
         self.links.get(&link)?.received
     }
 
-    /// When a link was last heard, if that is so recent that its neighbour is alive.
+    /// The time at which a link was last heard, if its neighbour counts as alive.
     pub(crate) fn heard_recently(&self, context: &Context, link: LinkId) -> Option<Instant> {
         let limit = context.tuning().heartbeat_interval_max + HEARTBEAT_SLACK;
         let hearing = self.links.get(&link).filter(|hearing| !hearing.silent)?;

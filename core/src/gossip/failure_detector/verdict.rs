@@ -1,9 +1,9 @@
 //! The verdict that a member is down.
 //!
 //! A member to which no path leads in the view is suspect. A node that hears a suspect, or heard it later than its ring
-//! neighbours report, publishes that. A suspect is down `down_after` after the latest evidence of life, and not before
-//! other nodes had [`EVIDENCE_GRACE`] to answer the suspicion. Paths are computed from the whole view, so changes of
-//! `judge_after` are judged together.
+//! neighbours report, publishes this evidence. A suspect is down `down_after` after the latest evidence of life, but
+//! not before other nodes had [`EVIDENCE_GRACE`] to answer the suspicion. Paths are computed from the whole view, so
+//! changes within `judge_after` cause one computation.
 
 use super::super::context::Context;
 use super::super::members::Members;
@@ -15,12 +15,12 @@ use crate::time::{Duration, Instant};
 use crate::topology::Handle;
 use std::collections::BTreeMap;
 
-/// The time that evidence of life has to arrive after a suspicion that rests on an old report.
+/// Time for evidence of life to arrive after a suspicion that is based on an old report.
 const EVIDENCE_GRACE: Duration = Duration::from_millis(300);
-/// The maximum number of times a repeatedly stopped node postpones its verdict on a suspect. Postponing longer would let
-/// it re-announce members that the rest of the mesh has forgotten.
+/// Maximum number of times that a repeatedly paused node postpones its verdict on a suspect. Postponing longer would
+/// let the node re-announce members that the rest of the mesh has forgotten.
 const POSTPONED_MAX: u8 = 2;
-/// Time between two looks at a verdict that a lagging node postpones.
+/// Time between two checks of a verdict that a lagging node postpones.
 const DOUBT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A suspicion.
@@ -28,20 +28,20 @@ const DOUBT_INTERVAL: Duration = Duration::from_millis(250);
 struct Suspicion {
     since: Instant,
     until: Instant,
-    /// The number of times this node was stopped meanwhile.
+    /// Number of pauses of this node during the suspicion.
     postponed: u8,
 }
 
-/// The result of the search for paths, for one member.
+/// The result of the reachability computation for one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
-    /// A path leads to a member that other nodes lost.
+    /// A path leads to a member that other nodes reported lost.
     Reached,
     /// A path leads to a suspect again.
     Cleared,
-    /// A path leads to a member again that was down.
+    /// A path leads again to a member that was down.
     Found,
-    /// No path leads to a member. The latest evidence of life that its ring neighbours report, if they do.
+    /// No path leads to a member. Holds the latest evidence of life reported by its ring neighbours, if any.
     Unreached(Option<Instant>),
 }
 
@@ -52,19 +52,19 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Has the view judged before long.
+    /// Schedules a reachability computation after `judge_after`.
     pub(crate) fn schedule(&self, context: &mut Context) {
         let at = context.after(context.tuning().judge_after);
         context.timers.set_if_unset(Timer::Judge, at);
     }
 
-    /// Computes to which members paths lead, and what that changes, in order of handles. O(members).
+    /// Computes the members to which paths lead, and the resulting changes, in the order of handles. O(members).
     pub(crate) fn judge(&self, context: &mut Context, members: &Members) -> Vec<(Handle, Finding)> {
         let mut findings = Vec::new();
         if context.has(Switch::NoDetection) {
             return findings;
         }
-        // While no report accuses a member, the rings reach all: a joining mesh needs no search.
+        // If no report accuses a member, the rings reach all members: a mesh that is being formed needs no search.
         let reported: Vec<Handle> = members.reported_gone().collect();
         let calm = self.suspicions.is_empty() && members.down().is_empty() && reported.is_empty();
         if calm && context.topology.is_unaccused() {
@@ -75,7 +75,7 @@ impl Verdict {
         let reach = context.topology.reach(context.me, lost);
         let reached = reported.into_iter().filter(|it| reach.is_reached(*it));
         findings.extend(reached.map(|member| (member, Finding::Reached)));
-        // A member that is alive and reached stays so.
+        // A member that is alive and reached does not change.
         let unreached = context.topology.on_rings();
         let mut judged: Vec<Handle> = unreached
             .filter(|member| !reach.is_reached(*member))
@@ -98,8 +98,8 @@ impl Verdict {
         findings
     }
 
-    /// No path leads to a member; `proof` is the latest evidence of life reported of it, `fresh` when something new was
-    /// last learnt from it, and `resumed` the end of this node's latest pause. Returns whether the suspicion is new.
+    /// No path leads to a member. `proof` is the latest evidence of life reported, `fresh` the time of the member's
+    /// latest update, and `resumed` the end of this node's latest pause. Returns whether the suspicion is new.
     pub(crate) fn suspect(
         &mut self,
         context: &Context,
@@ -132,7 +132,7 @@ impl Verdict {
         newly
     }
 
-    /// A member published something after it was declared down: it has the time of a suspect to be heard.
+    /// A member published after it was declared down: it gets the timeout of a suspect to be heard.
     pub(crate) fn on_returned(&mut self, context: &mut Context, member: Handle) {
         let until = context.after(context.tuning().down_after);
         let suspicion = Suspicion {
@@ -144,12 +144,12 @@ impl Verdict {
         context.timers.set_earlier(Timer::Suspicion, until);
     }
 
-    /// A member is no longer suspect.
+    /// A member is not suspect any more.
     pub(crate) fn acquit(&mut self, member: Handle) {
         self.suspicions.remove(&member);
     }
 
-    /// Schedules the first verdict, after suspicions changed.
+    /// Schedules the first verdict after suspicions changed.
     pub(crate) fn schedule_first(&self, context: &mut Context) {
         match self.first() {
             Some(first) => {
@@ -165,8 +165,8 @@ impl Verdict {
         until.min()
     }
 
-    /// A verdict is due. Returns the members that are down; none while the node is isolated (`held_until`). A lagging node
-    /// waits for its `doubt` longer.
+    /// A verdict is due. Returns the members that are down; none while the node is isolated (`held_until`). A lagging
+    /// node waits longer by its `doubt`.
     pub(crate) fn on_due(
         &mut self,
         context: &mut Context,
@@ -186,7 +186,7 @@ impl Verdict {
             self.suspicions.remove(member);
         }
         if let Some(first) = self.first() {
-            // A doubt that shrinks is looked at again before long.
+            // A doubt that may shrink is checked again soon.
             let at = (first + doubt).min(context.now + DOUBT_INTERVAL).max(first);
             let at = at.max(context.at_once());
             context.timers.set(Timer::Suspicion, at);
@@ -194,7 +194,7 @@ impl Verdict {
         due
     }
 
-    /// This node was stopped: suspects get their whole time again, at most [`POSTPONED_MAX`] times.
+    /// This node was paused: suspects get the full timeout again, at most [`POSTPONED_MAX`] times.
     pub(crate) fn on_pause(&mut self, context: &mut Context) {
         let until = context.after(context.tuning().down_after);
         for suspicion in self.suspicions.values_mut() {
@@ -215,25 +215,25 @@ impl Verdict {
     }
 }
 
-/// Shows in the view whether a member is alive.
+/// Sets in the view whether a member is alive.
 pub(crate) fn set_alive(context: &mut Context, member: Handle, alive: bool) {
     context.topology.set_well(member, alive);
 }
 
-/// Shows in the view whether a member is among the providers of its services.
+/// Sets in the view whether a member is listed as a provider of its services.
 pub(crate) fn set_listed(context: &mut Context, member: Handle, listed: bool) {
     context.topology.set_listed(member, listed);
 }
 
-/// Takes a member out of the view, but keeps its record, so that outdated news does not bring it back. Returns the hash
-/// of the view before.
+/// Removes a member from the view, but keeps its record, so that outdated updates do not bring it back. Returns the
+/// hash of the view before.
 pub(crate) fn retire(context: &mut Context, member: Handle) -> u64 {
     let before = context.topology.hash();
     context.topology.retire(member);
     before
 }
 
-/// Frees the place of a member in the view.
+/// Frees the slot of a member in the view.
 pub(crate) fn release(context: &mut Context, member: Handle) {
     context.topology.set_well(member, true);
     context.topology.release(member);

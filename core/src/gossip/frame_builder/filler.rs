@@ -1,4 +1,4 @@
-//! The values of a frame: looked up by name when the frame goes out, and counted in bytes.
+//! The values of a frame: looked up by key when the frame is built, and counted in bytes.
 
 use super::super::context::Context;
 use super::super::members::Members;
@@ -9,10 +9,10 @@ use crate::topology::publication::{Key, PublicationKind, UpdateId};
 use crate::topology::record::Record;
 use std::sync::Arc;
 
-/// Room kept for a frame's own tags and lengths.
+/// Space reserved for a frame's own tags and lengths, in bytes.
 const HEADROOM: usize = 64;
 
-/// Looks up the values of one frame, as many as fit.
+/// Looks up the values of one frame, as far as they fit.
 pub(super) struct Filler<'a> {
     context: &'a Context,
     members: &'a Members,
@@ -34,12 +34,12 @@ impl<'a> Filler<'a> {
         self.context
     }
 
-    /// Keeps room for the tags and lengths of a chunk.
+    /// Reserves space for the tags and lengths of a chunk.
     pub(super) const fn keep(&mut self, bytes: usize) {
         self.left = self.left.saturating_sub(bytes);
     }
 
-    /// Takes room for one element; false if there is none.
+    /// Reserves space for one element. Returns false if there is none.
     pub(super) fn take(&mut self, encoded: usize) -> bool {
         let cost = size::delimited(encoded);
         if cost > self.left {
@@ -49,7 +49,7 @@ impl<'a> Filler<'a> {
         true
     }
 
-    /// Puts the current value of a key into a message; false if it does not fit.
+    /// Adds the current value of a key to a message. Returns false if it does not fit.
     pub(super) fn put(
         &mut self,
         key: Key,
@@ -88,7 +88,7 @@ impl<'a> Filler<'a> {
         fits
     }
 
-    /// Puts a member's record into a message of reconciliation, and if it is gone, for how long.
+    /// Adds a member's record to a message of reconciliation, with its age if the member is down or left.
     pub(super) fn put_known(
         &mut self,
         member: Handle,
@@ -109,7 +109,7 @@ impl<'a> Filler<'a> {
         fits
     }
 
-    /// For how long a member has been down or left, if it is, or if this node knows nothing else of it.
+    /// The time since a member was lost or left. None if it is neither, unless this node has no other data about it.
     fn gone(&self, member: Handle) -> Option<Gone> {
         Some(Gone {
             age: self.members.gone_for(self.context, member)?,

@@ -1,8 +1,8 @@
-//! The frames that go out on each link, and their times: an idle link sends at once, then gathers for `coalesce`.
+//! The frames sent on each link, and their times: an idle link sends at once, then output coalesces for `coalesce`.
 //!
-//! One message a flush, at most `FRAME_BYTES_MAX` bytes; what does not fit follows in the next. Control goes before
-//! data, broadcasts before reconciliation. Values are named while they wait, and looked up when they go: a value that is
-//! replaced while it waits is never sent.
+//! Each flush sends one message of at most `FRAME_BYTES_MAX` bytes; further output follows in the next. Control data is
+//! sent before values, and broadcasts before reconciliation. Waiting values are stored by key and looked up when a
+//! frame is built, so a value that is replaced while it waits is never sent.
 
 mod filler;
 
@@ -22,23 +22,23 @@ use crate::topology::publication::{Key, UpdateId};
 use filler::Filler;
 use std::collections::BTreeSet;
 
-/// The most steps of reconciliation taken from one message, and waiting on one link.
+/// Maximum number of reconciliation steps handled from one message, and waiting on one link.
 pub(super) const SYNCS_MAX: usize = 4;
 
-/// How far a snapshot has been sent.
+/// The position of a snapshot in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Cursor {
     /// The last id sent.
     after: Option<NodeId>,
-    /// The receiver is to send its own in return.
+    /// Whether the receiver is to send its own snapshot in return.
     reply: bool,
 }
 
-/// Updates that wait for others of their kind, or for any message.
+/// Updates that wait for others of their kind, or for the next frame.
 #[derive(Clone, Debug, PartialEq)]
 struct Batch<T> {
     waiting: SortedSet<T>,
-    /// When they go out at the latest.
+    /// The latest time at which they are sent.
     due: Option<Instant>,
 }
 
@@ -61,14 +61,14 @@ impl<T: Ord> Batch<T> {
     }
 }
 
-/// Output that waits to be sent on one link.
+/// Output waiting on one link.
 #[derive(Clone, Debug, PartialEq)]
 struct Outgoing {
-    /// When the latest frame went out.
+    /// Time of the latest frame.
     flushed: Option<Instant>,
-    /// A frame goes out, be it empty.
+    /// Whether a frame is sent even if it is empty.
     heartbeat: bool,
-    /// The hash of the view goes out.
+    /// Whether the hash of the view is sent.
     hash: bool,
     prune: bool,
     announcements: Batch<Key>,
@@ -78,7 +78,7 @@ struct Outgoing {
     reconciliation: Reconciliation,
 }
 
-/// Messages of anti-entropy that wait to be sent on one link.
+/// Anti-entropy messages waiting on one link.
 #[derive(Clone, Debug, PartialEq)]
 struct Reconciliation {
     /// Updates that the neighbour lacks.
@@ -106,7 +106,7 @@ impl Outgoing {
         }
     }
 
-    /// Whether something must go out without waiting for batches to fill.
+    /// Whether output is waiting that does not wait for batches.
     fn is_urgent(&self) -> bool {
         self.heartbeat
             || self.hash
@@ -118,32 +118,32 @@ impl Outgoing {
             || self.reconciliation.snapshot.is_some()
     }
 
-    /// When the batches go out at the latest.
+    /// The latest time at which the batches are sent.
     fn due(&self) -> Option<Instant> {
         let (one, other) = (self.announcements.due(), self.reports.due());
         one.into_iter().chain(other).min()
     }
 }
 
-/// How a value that is broadcast goes out on one link.
+/// The form in which a broadcast value is sent on one link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// Not at all.
+    /// Not sent.
     None,
-    /// Its value.
+    /// Sent as a value.
     Value,
-    /// Its name.
+    /// Announced by name.
     Name,
 }
 
-/// When a value that is broadcast goes out.
+/// The times at which a broadcast value is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Schedule {
-    /// A report goes out at this time at the latest, together with others. A record goes out at once.
+    /// The latest time at which a report is sent, together with others. A record is sent at once.
     pub(super) report_due: Instant,
-    /// A name goes out at this time at the latest.
+    /// The latest time at which a name is sent.
     pub(super) name_due: Instant,
-    /// The most names that wait on one link.
+    /// Maximum number of names waiting on one link.
     pub(super) names_max: usize,
 }
 
@@ -166,7 +166,7 @@ impl FrameBuilder {
         self.links.remove(&link);
     }
 
-    /// The timer of a link fired.
+    /// The flush timer of a link fired.
     pub(super) fn on_due(&mut self, link: LinkId) {
         self.dirty.push(link);
     }
@@ -178,7 +178,7 @@ impl FrameBuilder {
         }
     }
 
-    /// Sends a heartbeat, with or without the hash of the view.
+    /// Queues a heartbeat, with or without the hash of the view.
     pub(super) fn heartbeat(&mut self, link: LinkId, hash: bool) {
         self.queue(link, |outgoing| {
             outgoing.heartbeat = true;
@@ -186,31 +186,31 @@ impl FrameBuilder {
         });
     }
 
-    /// Sends the hash of the view.
+    /// Queues the hash of the view.
     pub(super) fn hash(&mut self, link: LinkId) {
         self.queue(link, |outgoing| outgoing.hash = true);
     }
 
-    /// Asks the neighbour to announce updates instead of sending them.
+    /// Queues a request that the neighbour announce updates instead of sending them.
     pub(super) fn prune(&mut self, link: LinkId) {
         self.queue(link, |outgoing| outgoing.prune = true);
     }
 
-    /// Asks the neighbour for an update that it announced.
+    /// Queues a request for an update that the neighbour announced.
     pub(super) fn graft(&mut self, link: LinkId, id: UpdateId) {
         self.queue(link, |outgoing| {
             outgoing.graft.insert(id);
         });
     }
 
-    /// Sends an update that the neighbour asked for.
+    /// Queues an update that the neighbour requested.
     pub(super) fn update(&mut self, link: LinkId, key: Key) {
         self.queue(link, |outgoing| {
             outgoing.updates.insert(key);
         });
     }
 
-    /// Sends an update to one neighbour without broadcasting it.
+    /// Queues an update to one neighbour without broadcasting it.
     pub(super) fn push(&mut self, link: LinkId, key: Key) {
         if let Some(outgoing) = self.links.get_mut(&link)
             && !outgoing.updates.contains(&key)
@@ -220,18 +220,18 @@ impl FrameBuilder {
         }
     }
 
-    /// Sends a step of a reconciliation.
+    /// Queues a step of a reconciliation.
     pub(super) fn sync(&mut self, link: LinkId, step: Sync) {
         self.queue(link, |outgoing| outgoing.reconciliation.steps.push(step));
     }
 
-    /// Whether [`SYNCS_MAX`] steps of reconciliation wait on a link: the neighbour's requests are not answered then.
+    /// Whether [`SYNCS_MAX`] steps of reconciliation wait on a link. The neighbour's requests are then not answered.
     pub(super) fn is_syncing(&self, link: LinkId) -> bool {
         let outgoing = self.links.get(&link);
         outgoing.is_some_and(|outgoing| outgoing.reconciliation.steps.len() >= SYNCS_MAX)
     }
 
-    /// Sends the whole view. A snapshot in progress is not begun again.
+    /// Queues a snapshot of the whole view. A snapshot in progress does not start again.
     pub(super) fn snapshot(&mut self, link: LinkId, reply: bool) {
         self.queue(link, |outgoing| {
             let cursor = outgoing.reconciliation.snapshot.get_or_insert(Cursor {
@@ -242,8 +242,8 @@ impl FrameBuilder {
         });
     }
 
-    /// Queues a broadcast. `routes` are those of all links, in their order. A link with too many names to announce drops
-    /// them all, and is handed to `overflow`.
+    /// Queues a broadcast. `routes` are those of all links, in their order. A link with too many names to announce
+    /// drops all of them, and is passed to `overflow`.
     pub(super) fn broadcast(
         &mut self,
         key: Key,
@@ -280,7 +280,7 @@ impl FrameBuilder {
         }
     }
 
-    /// A neighbour has shown to hold an update: it is neither sent nor announced there.
+    /// A neighbour is known to hold an update: the update is neither sent nor announced to it.
     pub(super) fn on_held_there(&mut self, link: LinkId, key: Key) {
         if let Some(outgoing) = self.links.get_mut(&link) {
             outgoing.announcements.waiting.remove(&key);
@@ -291,7 +291,7 @@ impl FrameBuilder {
         }
     }
 
-    /// A neighbour announced an update: it need not be announced there.
+    /// A neighbour announced an update: the update is not announced to it.
     pub(super) fn on_announced_there(&mut self, link: LinkId, key: Key) {
         if let Some(outgoing) = self.links.get_mut(&link) {
             outgoing.announcements.waiting.remove(&key);
@@ -316,7 +316,7 @@ impl FrameBuilder {
 
 /// Sending.
 impl FrameBuilder {
-    /// Sends what is due on each open link. The links on which the hash of the view goes out are handed to `on_hash`.
+    /// Sends the due output of each open link. The links on which the hash of the view is sent are passed to `on_hash`.
     pub(super) fn flush(
         &mut self,
         context: &mut Context,
@@ -356,11 +356,11 @@ impl FrameBuilder {
                 on_hash(context, link);
             }
         }
-        // Its memory serves the next step.
+        // The list's memory is reused in the next step.
         self.dirty = dirty;
     }
 
-    /// Sends everything on every open link, as the last message.
+    /// Sends all output on every open link, as the last message.
     pub(super) fn flush_now(
         &mut self,
         context: &mut Context,
@@ -401,7 +401,7 @@ impl Outgoing {
         hash
     }
 
-    /// Takes what is due, as much as fits.
+    /// Builds a frame from the due output, as far as it fits.
     fn fill(&mut self, mut filler: Filler<'_>) -> Frame {
         let mut frame = Frame::default();
         if core::mem::take(&mut self.hash) {
@@ -441,7 +441,7 @@ impl Outgoing {
 }
 
 impl Batch<Key> {
-    /// Puts the names into a frame, if they are due.
+    /// Adds the due names to a frame.
     fn fill(&mut self, filler: &mut Filler<'_>, frame: &mut Frame) {
         if self.due.is_none_or(|at| at > filler.context().now) {
             return;
@@ -499,7 +499,7 @@ impl Reconciliation {
 }
 
 impl Cursor {
-    /// Puts the next chunk of a snapshot into a frame. Returns whether it is the last.
+    /// Adds the next chunk of a snapshot to a frame. Returns whether it is the last.
     fn fill(&mut self, filler: &mut Filler<'_>, frame: &mut Frame) -> bool {
         filler.keep(16);
         let (mut records, mut reports) = (Vec::new(), Vec::new());
@@ -558,7 +558,7 @@ mod tests {
             }
         }
 
-        /// The frames that go out now.
+        /// The frames that are due.
         fn flush(&mut self) -> Vec<Frame> {
             let Self {
                 context,

@@ -1,4 +1,4 @@
-//! A context for tests of one component: a node that knows itself alone, and members as they are needed.
+//! A context for tests of one component: a node that knows only itself, and further members as needed.
 
 use crate::gossip::config::Config;
 use crate::gossip::context::Context;
@@ -20,7 +20,7 @@ pub(crate) fn address(index: usize) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(10, 0, high, low), 7_000))
 }
 
-/// A context of the node `m0` that knows itself alone, an hour after its clock's zero.
+/// A context of the node `m0` that knows only itself, one hour after the zero of its clock.
 pub(crate) fn context() -> Context {
     let config = Config::new(id(0), "test", 1, 1, Content::default(), Vec::new());
     let mut context = Context::new(config, 1, Instant::from_millis(3_600_000));

@@ -1,4 +1,4 @@
-//! How a node doubts itself: it stood still, or it is late.
+//! Reactions of a node to its own faults: a local stall, and timer lag.
 
 use super::super::message::Frame;
 use super::super::*;
@@ -28,7 +28,7 @@ fn a_node_that_was_stopped_judges_nobody_at_once() {
                 .links(all.now)
                 .all(|link| !link.silent && link.quiet == ms(0))
         );
-        // Everybody has the whole time again.
+        // All neighbours get the full timeout again.
         let given = all.silence(ms(1_900));
         assert_eq!(dials(&given), []);
         assert_eq!(all.own_report(), []);
@@ -81,7 +81,7 @@ fn a_node_that_lags_behind_waits_longer_before_it_declares_anybody_down() {
         suspect(&mut all);
         let since = all.now;
         loop {
-            // Every timer is found late by the lag.
+            // Each timer fires late by the lag.
             let due = all.machine.next_deadline().expect("a deadline");
             all.now = (due + ms(lag)).max(all.now);
             let mut given = all.give(Input::Wake);
@@ -97,7 +97,7 @@ fn a_node_that_lags_behind_waits_longer_before_it_declares_anybody_down() {
     };
     let (prompt, late) = (down_after(0), down_after(300));
     assert!(prompt < ms(6_000), "{prompt:?}");
-    // Eight times what the lag adds up to, eight seconds at most, and what the lag itself costs.
+    // The timeout grows by eight times the accumulated lag, at most eight seconds; the lag itself adds to it.
     assert!(
         late >= prompt + ms(16 * 300) && late < prompt + ms(8_000 + 2_000),
         "{prompt:?} {late:?}"

@@ -1,4 +1,4 @@
-//! How two nodes agree on one connection, step by step.
+//! The handshake: how two nodes agree on one connection, step by step.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -11,7 +11,7 @@ use super::neighbourhood::{Neighbourhood, Order, dials, events, frames, ms, news
 use super::world::{address, config, name};
 use crate::topology::record::{Content, Rank, Record};
 
-/// Node `index` as it greets: in this epoch, under this instance.
+/// The record in a hello of node `index`, with this epoch and instance.
 fn record_of(index: usize, epoch: u64, instance: u32) -> Arc<Record> {
     let record = news(index, 1);
     let rank = Rank {
@@ -34,7 +34,7 @@ fn hello(session: u32, record: Arc<Record>) -> Hello {
     }
 }
 
-/// The same at another address.
+/// The same record with another address.
 fn elsewhere(record: &Record) -> Arc<Record> {
     let content = Content {
         address: Some(address(50)),
@@ -43,7 +43,7 @@ fn elsewhere(record: &Record) -> Arc<Record> {
     Arc::new(Record::new(record.id().clone(), record.rank(), content))
 }
 
-/// A peer connects over `link` and greets so.
+/// A peer connects over `link` and sends this hello.
 fn greet(all: &mut Neighbourhood, link: u64, hello: Hello) -> Vec<Order> {
     let link = LinkId(link);
     let peer = hello.record.id().clone();
@@ -77,7 +77,7 @@ fn welcomes(given: &[Order]) -> usize {
         .count()
 }
 
-/// `n0` dials the target `n1` and is connected, over link 101; its greeting is on the way.
+/// `n0` dials the target `n1` and is connected over link 101; the hello of `n0` is on its way.
 fn dialling(targets: &[usize]) -> (Neighbourhood, Hello) {
     let mut all = Neighbourhood {
         machine: Gossip::new(config(0, 5, targets), 1, Instant::ZERO),
@@ -89,7 +89,7 @@ fn dialling(targets: &[usize]) -> (Neighbourhood, Hello) {
     (all, hello)
 }
 
-/// A dial is answered by this peer; what `n0` says to it.
+/// The dial connects to node `peer`. Returns the hello that `n0` sends to it.
 pub(super) fn connected(all: &mut Neighbourhood, dial: DialId, link: u64, peer: usize) -> Hello {
     let given = all.give(Input::Dialed {
         dial,
@@ -140,7 +140,7 @@ fn a_node_that_knows_nobody_asks_for_the_whole_view_and_one_that_does_not() {
 
 #[test]
 fn a_newer_machine_under_our_id_is_told_apart_from_an_older_one_and_from_ourselves() {
-    // Rank of n0: epoch 5. Its instance is whatever the configuration says.
+    // `n0` has epoch 5, and an instance from its configuration.
     let own = Neighbourhood::new(0).machine.record().rank();
     for (epoch, instance, reason) in [
         (own.epoch, own.instance, Some(RefusalReason::Myself)),
@@ -263,7 +263,7 @@ fn a_member_needs_no_token_and_a_newcomer_does() {
     all.give(Input::Start);
     all.greet(1, 1);
     all.hears(1, records(&[news(7, 1)]));
-    // Linked already, or known and not joining: known.
+    // A node counts as known if it is linked already, or known and not joining.
     assert_eq!(welcomes(&greet(&mut all, 2, hello(2, news(1, 1)))), 1);
     assert_eq!(welcomes(&greet(&mut all, 3, hello(1, news(7, 1)))), 1);
     let joining = Hello {
@@ -276,7 +276,7 @@ fn a_member_needs_no_token_and_a_newcomer_does() {
         refusal(&unknown).map(|refusal| refusal.reason),
         Some(RefusalReason::Busy)
     );
-    // Known, and back with an empty memory: it needs the whole view, so it counts as a newcomer.
+    // The node is known and back without its state: it needs the whole view, so it counts as a newcomer.
     all.hears(2, records(&[news(9, 1)]));
     let joining = Hello {
         joining: true,
@@ -291,7 +291,7 @@ fn a_member_needs_no_token_and_a_newcomer_does() {
 
 #[test]
 fn a_connection_that_we_dial_ourselves_counts_in_the_tie_once_it_is_greeted() {
-    // n0 < n7: of equal sessions, the one that n0 dialled stays.
+    // `n0` is less than `n7`: of two connections with equal sessions, the one that `n0` dialled stays.
     let dialled = || {
         let mut all = Neighbourhood::new(1);
         let mut given = all.hears(1, records(&[news(7, 1)]));
@@ -306,11 +306,11 @@ fn a_connection_that_we_dial_ourselves_counts_in_the_tie_once_it_is_greeted() {
         (refused.reason, refused.session),
         (RefusalReason::Superseded, 1)
     );
-    // A dial to somebody else is no reason to refuse.
+    // A dial to another member does not cause a refusal.
     let mut all = dialled();
     all.hears(1, records(&[news(8, 1)]));
     assert_eq!(refusal(&greet(&mut all, 9, hello(1, news(8, 1)))), None);
-    // A higher session beats ours.
+    // A higher session wins over the session of `n0`.
     let mut all = dialled();
     assert_eq!(refusal(&greet(&mut all, 9, hello(2, news(7, 1)))), None);
 }
@@ -359,11 +359,11 @@ fn a_welcome_ends_the_dial_and_loses_to_a_better_link_that_came_meanwhile() {
 fn a_silent_link_yields_to_a_fresh_connection_of_any_session() {
     let mut all = Neighbourhood::new(2);
     all.hear_only(&[2], ms(4_000));
-    // What was silent does not beat a fresh connection, whatever its session.
+    // A silent link loses to a new connection, whatever its session.
     let given = greet(&mut all, 9, hello(1, news(1, 1)));
     assert_eq!(refusal(&given), None);
     assert_eq!(links(&all), [2, 9]);
-    // The neighbour was accused: now it is vouched for.
+    // The neighbour was reported down; it is then reported up.
     assert_eq!(all.own_report(), [(name(1), false)]);
 }
 
@@ -393,7 +393,7 @@ fn a_link_that_takes_the_place_of_one_of_the_tree_is_of_the_tree() {
 
 #[test]
 fn sides_that_lost_touch_compare_their_views_and_others_do_not() {
-    // A broken connection is dialled again; the greeting is answered; the dialer begins.
+    // A broken connection is dialled again; the peer answers the handshake; the dialer starts reconciliation.
     for broken in [true, false] {
         let mut all = Neighbourhood::new(3);
         if broken {
@@ -520,7 +520,7 @@ fn an_edge_of_the_rings_that_broke_is_kept_and_another_link_is_not() {
         };
         assert!(events(&given).contains(&&end));
     }
-    // What is kept is kept to be redialled.
+    // The ring edges are kept in order to be redialled.
     assert_eq!(all.machine.link_count(), ring.len());
     let given = all.silence(ms(20));
     assert_eq!(dials(&given).len(), ring.len().min(DIALS_MAX));

@@ -1,4 +1,4 @@
-//! Whose silence proves what, and what the node then says and does.
+//! Failure detection: silence, suspicion, verdicts, and what the node reports about them.
 
 use super::super::message::Frame;
 use super::super::*;
@@ -110,7 +110,7 @@ fn a_neighbour_heard_again_is_no_longer_accused() {
     all.hears(1, Frame::default());
     assert_eq!(all.own_report(), [(name(1), false)]);
     assert!(all.machine.links(all.now).all(|link| !link.silent));
-    // Once nobody accuses it, the vouch is needless.
+    // Once no report accuses the neighbour, the node's own report about it is unneeded.
     all.rest(ms(5_000));
     assert_eq!(all.own_report(), []);
 }
@@ -145,7 +145,7 @@ fn one_neighbour_that_is_heard_keeps_a_node_from_isolation() {
     assert_eq!(all.own_report(), [(name(1), true), (name(3), true)]);
 }
 
-/// Lets `n0` learn of `n7`, and that all whom the rings put beside it miss it.
+/// `n0` learns of `n7`, and that all ring neighbours of `n7` report it down.
 pub(super) fn suspect(all: &mut Neighbourhood) -> Vec<super::neighbourhood::Order> {
     all.hears(1, records(&[news(7, 1)]));
     let mut given = Vec::new();
@@ -156,7 +156,7 @@ pub(super) fn suspect(all: &mut Neighbourhood) -> Vec<super::neighbourhood::Orde
         ));
     }
     if all.ring_neighbours().contains(&name(7)) {
-        // Its own edge is broken by dials that fail.
+        // The edge from `n0` to `n7` is broken by failed dials.
         for _ in 0..4 {
             let orders = all.rest(ms(200));
             for (_, dial, to) in dials(&orders) {
@@ -191,7 +191,7 @@ fn whom_all_its_edges_miss_is_suspect_and_down_after_the_latest_proof_is_old() {
         .map(|(at, _)| *at)
         .expect("down");
     let tuning = &all.machine.config().tuning;
-    // Something new of it came at `begun`: it is not down before that is old.
+    // A new record of `n7` arrived at `begun`: `n7` is not down until that evidence is old.
     assert!(down - begun >= tuning.down_after && down - begun <= tuning.down_after + ms(800));
     assert_eq!(
         all.machine.providers("echo", None).len(),
@@ -199,7 +199,7 @@ fn whom_all_its_edges_miss_is_suspect_and_down_after_the_latest_proof_is_old() {
         "its services are not offered"
     );
     rest.clear();
-    // A single neighbour that hears it revives it.
+    // A single neighbour that hears the member revives it.
     let given = all.hears(1, reports(&[says(1, 3, &[(7, false, Some(ms(0)))])]));
     let later = all.rest(ms(50));
     let revived = Event::PeerUp {
@@ -226,7 +226,7 @@ fn a_suspect_to_whom_a_path_leads_again_is_cleared() {
 fn whoever_hears_a_suspect_vouches_for_it() {
     let mut all = Neighbourhood::new(4);
     all.rest(ms(500));
-    // All but us miss n4, and we still hear it.
+    // All nodes except `n0` report `n4` down, and `n0` still hears it.
     let edges: Vec<_> = (1..=3)
         .map(|index| says(index, 2, &[(4, true, Some(ms(3_500)))]))
         .collect();
@@ -255,7 +255,7 @@ fn down_members_are_probed_and_forgotten_in_two_steps() {
         .filter(|(_, _, to)| *to == Address::Socket(address(7)))
         .map(|(at, _, _)| at)
         .collect();
-    // Two probes a second mesh-wide, four nodes that live: a node probes every other second.
+    // The mesh makes two probes a second, and four nodes are alive, so a node probes every other second.
     assert!((2..=8).contains(&probes.len()), "{probes:?}");
     for pair in probes.windows(2) {
         assert_eq!((pair[1] - pair[0]).as_millis() % 1_000, 0, "whole seconds");
@@ -263,7 +263,7 @@ fn down_members_are_probed_and_forgotten_in_two_steps() {
     let given = all.rest(ms(20_000));
     assert!(events(&given).contains(&&Event::PeerForgotten { id: name(7) }));
     assert_eq!(all.machine.member(&name(7)), None);
-    // Old news does not bring it back.
+    // An old update does not bring the member back.
     all.hears(1, records(&[news(7, 1)]));
     assert_eq!(all.machine.member(&name(7)), None);
     assert!(all.machine.topology().handle(&name(7)).is_some());
@@ -355,7 +355,7 @@ fn a_broken_connection_is_redialled_at_once_even_in_the_first_moments() {
     assert_eq!(redials, [broken + ms(1)]);
 }
 
-/// `n0` with links to twelve others, one of which is no edge of the rings; that one.
+/// `n0` with links to twelve members, and the index of one of them that is not a ring neighbour.
 fn beside_the_rings() -> (Neighbourhood, usize) {
     let all = Neighbourhood::new(12);
     let ring = all.ring_neighbours();
@@ -365,7 +365,7 @@ fn beside_the_rings() -> (Neighbourhood, usize) {
     (all, other)
 }
 
-/// All whom the rings put beside a member say that they miss it.
+/// All ring neighbours of a member report it down.
 fn missed_by_all(all: &mut Neighbourhood, missed: usize, proof: Option<Duration>) {
     for index in (1..=12).filter(|index| *index != missed) {
         let report = says(index, 2, &[(missed, true, proof)]);
@@ -415,13 +415,13 @@ fn who_has_not_heard_a_suspect_lately_does_not_vouch_for_it_but_says_when_it_did
     let (mut all, missed, _) = suspected(1_601, Some(ms(500)));
     assert_eq!(status(&all, missed), Status::Suspect);
     assert_eq!(all.own_report(), [], "others heard it later");
-    // It speaks again: that is proof.
+    // The member sends again, which proves that it is alive.
     all.hears(missed as u64, Frame::default());
     assert_eq!(all.own_report(), [(name(missed), false)]);
 
     let (mut all, missed, others) = suspected(1_601, Some(ms(4_600)));
     assert_eq!(all.own_report(), [(name(missed), true)]);
-    // Heard 1.65 s ago, and down 4.7 s after that.
+    // The member was heard 1.65 s ago, and is down 4.7 s after that.
     all.hear_only(&others, ms(2_950));
     assert_eq!(status(&all, missed), Status::Suspect);
     all.hear_only(&others, ms(200));
@@ -448,7 +448,7 @@ fn the_link_to_a_dead_member_ends_with_it_if_it_is_silent_too() {
     let down = at(&|event| *event == Event::PeerDown { id: name(1) }).expect("down");
     let ended = at(&|event| matches!(event, Event::LinkDown { peer, .. } if *peer == name(1)));
     assert_eq!(ended, Some(down));
-    // A link that is heard is no link to a dead member: this one is down by what others say alone.
+    // A link that is heard stays open although its peer is down: the reports of other nodes alone made the peer down.
     let (mut all, missed) = beside_the_rings();
     let others: Vec<u64> = (1..=12).filter(|link| *link != missed as u64).collect();
     all.hear_only(&others, ms(2_000));
@@ -493,7 +493,7 @@ fn two_nodes_a_second_probe_each_member_that_is_down() {
             }
             assert!(all.now < Instant::from_millis(400_000));
         }
-        // Four nodes live, so each probes a member that is down every other second.
+        // Four nodes are alive, so each probes a member that is down every other second.
         for count in &probes {
             assert!((80..=120).contains(count), "{probes:?} probes in 200 s");
         }
@@ -519,7 +519,7 @@ fn a_forgotten_member_that_somebody_still_names_keeps_its_place() {
     assert_eq!(all.machine.topology().handle(&name(7)), None);
 }
 
-/// `n0`, which has just forgotten `n7`, of which nobody else says anything any more.
+/// `n0`, which has just forgotten `n7`, while no other node reports anything about `n7`.
 fn with_a_forgotten_member(forget_after: Duration) -> Neighbourhood {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = forget_after;
@@ -535,7 +535,7 @@ fn with_a_forgotten_member(forget_after: Duration) -> Neighbourhood {
     all
 }
 
-/// Whether `n0` says that it does not hear `n7`.
+/// Whether `n0` reports `n7` down.
 fn accuses(all: &Neighbourhood) -> bool {
     all.own_report().contains(&(name(7), true))
 }
@@ -543,10 +543,10 @@ fn accuses(all: &Neighbourhood) -> bool {
 #[test]
 fn what_is_said_of_a_forgotten_member_is_said_until_its_place_is_freed_in_time() {
     let mut all = with_a_forgotten_member(ms(40_000));
-    // Whoever has not forgotten it yet still needs the word of all who do not hear it.
+    // Nodes that have not forgotten the member yet still need the reports of all nodes that do not hear it.
     all.rest(ms(39_500));
     assert!(accuses(&all));
-    // That word is the last to name it, and does not keep it.
+    // The report of `n0` is the last to name the member, and does not keep its slot.
     all.rest(ms(6_000));
     assert!(!accuses(&all));
     assert_eq!(all.machine.topology().handle(&name(7)), None);
@@ -567,7 +567,7 @@ fn who_speaks_after_its_death_is_alive_if_a_path_leads_to_it() {
     suspect(&mut all);
     all.rest(ms(9_000));
     let status = |all: &Neighbourhood| all.machine.member(&name(7)).unwrap().status;
-    // Its last words may come late, and those beside it do not hear it.
+    // Its last update may arrive late, while its ring neighbours do not hear it.
     all.hears(1, reports(&[says(7, 1, &[])]));
     all.rest(ms(300));
     assert_eq!(status(&all), Status::Down);
@@ -577,7 +577,8 @@ fn who_speaks_after_its_death_is_alive_if_a_path_leads_to_it() {
     all.rest(ms(300));
     assert_eq!(status(&all), Status::Alive, "nobody misses it");
 
-    // That nobody misses it says nothing of one that is silent: they may have forgotten it.
+    // Without a new update from the member, the absence of accusations proves nothing: the accusers may have forgotten
+    // it.
     let mut all = Neighbourhood::new(3);
     suspect(&mut all);
     all.rest(ms(9_000));
@@ -604,7 +605,7 @@ fn who_was_lost_with_somebody_that_is_back_is_back_when_nobody_misses_it() {
     all.hears(1, reports(&[says(7, 1, &missed[1..])]));
     all.rest(ms(9_000));
     assert_eq!(status(&all), Status::Down);
-    // A cut was mended: one is heard by a neighbour; the other's edges are as they were, and nobody says more of it.
+    // After a partition heals, a neighbour hears `n7`. The edges of `n8` are unchanged, and no further report names it.
     let heard = [(7, false, Some(ms(0))), (8, true, Some(ms(3_500)))];
     all.hears(1, reports(&[says(1, 4, &heard)]));
     all.rest(ms(300));
@@ -617,7 +618,7 @@ fn who_was_lost_with_somebody_that_is_back_is_back_when_nobody_misses_it() {
     assert_eq!(status(&all), Status::Alive);
 }
 
-/// `n0`, to which `n1` hands on `n7` as gone for a second.
+/// `n0`, to which `n1` passes on that `n7` has been gone for a second.
 fn told_of_the_gone() -> Neighbourhood {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = ms(20_000);
@@ -663,7 +664,7 @@ fn who_is_told_of_the_gone_believes_whoever_hears_them() {
             Status::Alive,
             "once heard it is as all others"
         );
-        // Nothing is held against it either: its own edge is there.
+        // No edge report counts against the member either: the edge of `n0` to it is cleared.
         let handle = all.machine.topology().handle(&name(7)).unwrap();
         all.machine.self_record.clear_edge(handle);
         all.rest(ms(100));
@@ -678,7 +679,7 @@ fn a_member_that_is_forgotten_at_once_keeps_nobody_busy() {
     suspect(&mut all);
     all.rest(ms(20_000));
     assert_eq!(all.machine.member(&name(7)), None);
-    // Others still name it: its place is kept, and looked after now and then.
+    // Other nodes still name the member, so its slot is kept and checked from time to time.
     assert!(all.machine.topology().handle(&name(7)).is_some());
 }
 

@@ -111,8 +111,8 @@ fn a_farewell_is_no_death() {
     }
 }
 
-/// A member that died is forgotten everywhere at its time, however many joined since: who hands it on says how long it
-/// has been gone.
+/// A dead member is forgotten everywhere at the same age, however many nodes joined since its death: a node that passes
+/// the member on states how long it has been gone.
 #[test]
 fn newcomers_do_not_keep_the_dead_remembered() {
     let settings = |index, seeds: &[usize]| {
@@ -202,7 +202,7 @@ fn without_discovery_only_targets_are_dialled_and_everybody_is_seen_all_the_same
     let is_suspicion = |event: &Event| matches!(event, Event::PeerSuspected { .. });
     let is_death = |event: &Event| matches!(event, Event::PeerDown { .. });
     for index in 0..8 {
-        // At the start nobody knows yet which edges of the rings will never be.
+        // At the start, no node knows which ring edges will never be established.
         assert!(
             world.count(index, is_suspicion) <= 14,
             "n{index} doubts again and again"

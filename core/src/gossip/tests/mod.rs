@@ -1,4 +1,4 @@
-//! The machine alone, step by step, and among its like in a small world.
+//! Tests of the machine: alone, step by step, and among other machines in a small world.
 
 pub(super) mod context;
 mod doubting;

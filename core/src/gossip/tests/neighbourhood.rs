@@ -1,4 +1,4 @@
-//! One machine among neighbours that the test plays.
+//! One machine among neighbours that the test drives.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -13,17 +13,17 @@ use crate::time::Duration;
 use crate::topology::publication::PublicationKind;
 use crate::topology::record::{Edge, Rank, Record, Report};
 
-/// An order and when it was given.
+/// An order and the time at which it was given.
 pub(super) type Order = (Instant, Output);
 
-/// The node `n0` among neighbours that the test plays.
+/// The node `n0` among neighbours that the test drives.
 pub(super) type Neighbourhood = Alone<Gossip>;
 
 pub(super) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// What node `index` publishes as its `version`th update.
+/// The `version`th record that node `index` publishes.
 pub(super) fn news(index: usize, version: u64) -> Arc<Record> {
     let mut content = config(index, 1, &[]).content;
     content
@@ -39,7 +39,7 @@ pub(super) fn news(index: usize, version: u64) -> Arc<Record> {
     Arc::new(Record::new(name(index), rank, content))
 }
 
-/// The name of that update.
+/// The id of that update.
 pub(super) fn named(index: usize, version: u64) -> UpdateId {
     UpdateId {
         origin: name(index),
@@ -49,7 +49,7 @@ pub(super) fn named(index: usize, version: u64) -> UpdateId {
     }
 }
 
-/// What node `index` says of its edges: to whom, whether it is down, and how long ago it heard it.
+/// The edge report of node `index`: for each edge the peer, whether it is down, and the time since it was heard.
 pub(super) fn says(
     index: usize,
     version: u64,
@@ -104,7 +104,7 @@ pub(super) fn pushes(records: &[Arc<Record>]) -> Frame {
     }
 }
 
-/// The frames among some orders that go out on a link.
+/// The frames among some orders that are sent on a link.
 pub(super) fn frames(orders: &[Order], link: u64) -> Vec<(Instant, &Frame)> {
     let on_link = |order: &Output| match order {
         Output::Send { link: on, .. } => *on == LinkId(link),
@@ -134,7 +134,7 @@ pub(super) fn events(orders: &[Order]) -> Vec<&Event> {
         .collect()
 }
 
-/// When, and towards whose address, something is dialled.
+/// The dials among some orders: time, dial id and address.
 pub(super) fn dials(orders: &[Order]) -> Vec<(Instant, DialId, Address)> {
     orders
         .iter()
@@ -146,13 +146,13 @@ pub(super) fn dials(orders: &[Order]) -> Vec<(Instant, DialId, Address)> {
 }
 
 impl Neighbourhood {
-    /// `n0` with an established link to each of `n1` to `n{count}`, over link 1 to `count`; the first is eager, the
-    /// others lazy, and all that they had to say to each other is said.
+    /// `n0` with an established link to each of `n1` to `n{count}`, over links 1 to `count`. The first link is eager,
+    /// the others are lazy, and no messages are pending.
     pub(super) fn new(count: usize) -> Self {
         Self::of(config(0, 5, &[]), count)
     }
 
-    /// The same with settings.
+    /// Like [`Self::new`], with a configuration.
     pub(super) fn of(config_of_n0: Config, count: usize) -> Self {
         let mut all = Self {
             machine: Gossip::new(config_of_n0, 1, Instant::ZERO),
@@ -196,12 +196,12 @@ impl Neighbourhood {
         })
     }
 
-    /// Lets time pass without messages of neighbours.
+    /// Advances time without messages from neighbours.
     pub(super) fn silence(&mut self, duration: Duration) -> Vec<Order> {
         self.pass(duration)
     }
 
-    /// Lets time pass in which these links are heard four times a second.
+    /// Advances time while these links are heard four times a second.
     pub(super) fn hear_only(&mut self, links: &[u64], duration: Duration) -> Vec<Order> {
         let end = self.now + duration;
         let mut orders = Vec::new();
@@ -215,7 +215,7 @@ impl Neighbourhood {
         orders
     }
 
-    /// Lets time pass in which all neighbours are heard.
+    /// Advances time while all neighbours are heard.
     pub(super) fn rest(&mut self, duration: Duration) -> Vec<Order> {
         let links: Vec<u64> = self
             .machine
@@ -225,14 +225,14 @@ impl Neighbourhood {
         self.hear_only(&links, duration)
     }
 
-    /// Whether a link is of the tree.
+    /// Whether a link is eager in the broadcast tree.
     pub(super) fn is_eager(&self, link: u64) -> bool {
         self.machine
             .links(self.now)
             .any(|held| held.link == LinkId(link) && held.eager)
     }
 
-    /// What `n0` says of its edges: to whom, and whether it is down.
+    /// The edge report of `n0`: for each edge the peer, and whether it is down.
     pub(super) fn own_report(&self) -> Vec<(NodeId, bool)> {
         self.machine
             .topology()
@@ -247,7 +247,7 @@ impl Neighbourhood {
             .unwrap_or_default()
     }
 
-    /// Whom the rings put beside `n0`.
+    /// The ring neighbours of `n0`.
     pub(super) fn ring_neighbours(&self) -> Vec<NodeId> {
         self.machine
             .topology()

@@ -1,4 +1,4 @@
-//! What a node does about itself: lies, echoes of its past, its epoch, what it says of its edges.
+//! How a node handles data about itself: false claims, echoes of its past, its epoch, its edge report.
 
 use super::super::*;
 use super::neighbourhood::{
@@ -7,7 +7,7 @@ use super::neighbourhood::{
 use super::world::{address, config, name};
 use crate::topology::record::{EDGES_MAX, Rank, Record};
 
-/// The record of `n0` under another rank.
+/// The record of `n0` with a changed rank.
 fn own_as(all: &Neighbourhood, change: impl Fn(&mut Rank)) -> Arc<Record> {
     let record = all.machine.record();
     let mut rank = record.rank();
@@ -28,7 +28,7 @@ fn stores(given: &[Order]) -> Vec<(Ticket, u64)> {
         .collect()
 }
 
-/// `n0`, greeted by `n1` a moment ago: its epoch does not stand yet.
+/// `n0` shortly after the hello of `n1`: its epoch is not confirmed yet.
 fn just_greeted() -> Neighbourhood {
     let mut all = Neighbourhood {
         machine: Gossip::new(config(0, 5, &[9]), 1, Instant::ZERO),
@@ -77,11 +77,11 @@ fn an_epoch_is_raised_once_above_all_that_is_heard_and_begins_anew() {
     };
     let first = stores(&all.hears(1, records(&[past(9)])));
     assert_eq!(first, [(Ticket(1), 10)]);
-    // The same again, and an older life, are outdone already.
+    // A repetition, and a record of an older epoch, are outranked already.
     assert_eq!(stores(&all.hears(1, records(&[past(9), past(8)]))), []);
     let second = stores(&all.hears(1, records(&[past(12)])));
     assert_eq!(second, [(Ticket(2), 13)]);
-    // An answer to an order that was replaced says nothing.
+    // The completion of an order that was replaced is ignored.
     all.give(Input::Stored { ticket: Ticket(1) });
     assert_eq!(all.machine.record().rank().epoch, 5);
     all.give(Input::Stored { ticket: Ticket(2) });
@@ -122,7 +122,7 @@ fn who_leaves_takes_back_what_it_said_of_others() {
     assert_eq!(all.own_report(), [(name(1), true)]);
     all.give(Input::Leave);
     assert_eq!(all.own_report(), []);
-    // Who had said nothing has nothing to take back.
+    // A node without a published report has no report to withdraw.
     let mut all = Neighbourhood::new(3);
     all.give(Input::Leave);
     assert_eq!(all.machine.topology().report(&name(0)), None);
@@ -201,7 +201,7 @@ fn edges_that_the_rings_ask_for_and_that_are_not_there_are_said_to_be_down() {
     for index in 20..50 {
         all.hears(1, records(&[news(index, 1)]));
     }
-    // Nobody can be dialled, and who should dial us does not.
+    // No member can be dialled, and the members that should dial `n0` do not.
     let mut given = all.rest(ms(10));
     for _ in 0..40 {
         for (_, dial, _) in dials(&given) {
@@ -251,7 +251,7 @@ fn a_target_known_by_its_address_is_not_dialled_again_while_it_is_alive() {
         .map(|(_, peer, _)| peer.cloned())
         .collect();
     assert_eq!(found, [Some(name(1))]);
-    // Who left is nobody to find there.
+    // The member left, so no node is connected at the address.
     let left = news(1, 2);
     let mut rank = left.rank();
     rank.leaving = true;

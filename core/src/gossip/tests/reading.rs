@@ -1,4 +1,4 @@
-//! What can be read of a node, and how it starts and ends.
+//! Queries to a node, and its start and end.
 
 use super::super::*;
 use super::neighbourhood::{Neighbourhood, dials, events, ms, news, records};
@@ -92,7 +92,7 @@ fn random_links_begin_after_one_to_two_intervals() {
     for index in 20..60 {
         all.hears(1, records(&[news(index, 1)]));
     }
-    // Not every draw is a member that can be dialled; a ring's dials are told apart by their purpose alone.
+    // Not every draw is a member that can be dialled. Ring dials differ from random dials only in their purpose.
     let random = |all: &Neighbourhood| all.machine.dialer.count(dialer::Purpose::RandomLink);
     let mut first = None;
     while all.now < Instant::ZERO + Duration::from_secs(400) && first.is_none() {
@@ -188,7 +188,8 @@ fn a_node_that_lost_its_disk_and_is_greeted_first_outlives_its_past() {
     let past = news(0, 7);
     let here = past.content().address;
     let elsewhere = Some(address(50));
-    // Once its epoch stands, what is at its own address is still its past: nobody else can be there.
+    // Once the epoch is confirmed, a record with this node's own address still comes from its past: no other node can
+    // use that address.
     for (waited, at, stops) in [
         (ms(1_000), here, false),
         (ms(1_000), elsewhere, false),
@@ -216,7 +217,7 @@ fn a_node_that_lost_its_disk_and_is_greeted_first_outlives_its_past() {
     }
 }
 
-/// `n0` in its first epoch, greeted by `n1`, who knows more of it than it does.
+/// `n0` in its first epoch, after the hello of `n1`, which holds newer records of `n0` than `n0` itself.
 fn fresh_after_loss() -> Neighbourhood {
     let mut all = Neighbourhood {
         machine: Gossip::new(config(0, 1, &[5]), 1, Instant::ZERO),

@@ -1,11 +1,11 @@
-//! A new connection in the place of one that stands, step by step.
+//! Replacing an established link by a new connection, step by step.
 
 use super::super::*;
 use super::greeting::{connected, links, welcome};
 use super::neighbourhood::{Neighbourhood, dials, events, ms, news};
 use super::world::name;
 
-/// `n0`, linked to `n1` over link 1, with a successor of that link under way, whose greeting goes over link 50.
+/// `n0`, linked to `n1` over link 1, while a successor of that link is dialled; its hello is sent over link 50.
 fn renewing() -> Neighbourhood {
     let mut all = Neighbourhood::new(2);
     let given = all.give(Input::Renew { link: LinkId(1) });

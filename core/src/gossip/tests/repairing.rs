@@ -1,4 +1,4 @@
-//! How views that differ become equal.
+//! Anti-entropy: how views that differ become equal.
 
 use super::super::message::{Frame, Sync};
 use super::super::*;
@@ -30,7 +30,7 @@ fn hashes(orders: &[Order], link: u64) -> Vec<(Instant, u64)> {
         .collect()
 }
 
-/// `n0` with a link it dialled itself, to `n1` (link 101), and an accepted one from `n2` (link 2).
+/// `n0` with a link to `n1` that it dialled (link 101), and a link from `n2` that it accepted (link 2).
 fn with_a_dialled_link() -> Neighbourhood {
     let mut all = Neighbourhood {
         machine: Gossip::new(config(0, 5, &[1]), 1, Instant::ZERO),
@@ -174,7 +174,7 @@ fn the_dialer_begins_with_a_sketch_and_the_acceptor_tells_its_hash() {
         matches!(&syncs(&given, 101)[..], [Sync::Sketch(cells)] if cells.len() == 24),
         "{given:?}"
     );
-    // Not again at once.
+    // A further sketch is not sent at once.
     let mut given = all.hears(101, hash(78));
     given.extend(all.silence(ms(10)));
     assert_eq!(syncs(&given, 101), []);
@@ -199,7 +199,8 @@ fn who_told_its_hash_a_moment_ago_tells_it_again_before_long() {
     let mut given = all.hears(1, hash(77));
     given.extend(all.silence(ms(10)));
     assert_eq!(told(&given), 1);
-    // The dialer was not ready for it, and tells its own once it is; without an answer both would wait for a minute.
+    // The dialer was not ready for the hash, and sends its own hash once it is. Without an answer both ends would wait
+    // for a minute.
     let mut given = all.hears(1, hash(78));
     given.extend(all.silence(ms(10)));
     assert_eq!(told(&given), 0, "not at once");
@@ -212,7 +213,7 @@ fn a_hash_that_differs_while_the_view_changes_is_answered_once_it_rests() {
     let mut all = Neighbourhood::new(2);
     all.rest(ms(5_000));
     assert_eq!(hashes(&all.rest(ms(5_000)), 1).len(), 0, "all is told");
-    // It changes to and fro: what was told last is true again.
+    // The view changes and changes back, so the hash sent last is valid again.
     let own = all.machine.hash();
     all.machine.anti_entropy.set_changed(all.now);
     all.hears(1, hash(own ^ 1));
@@ -224,7 +225,7 @@ fn a_sketch_is_answered_with_what_is_missing_on_both_sides() {
     let mut all = Neighbourhood::new(2);
     all.hears(2, records(&[news(7, 1)]));
     all.rest(ms(1_000));
-    // The neighbour lacks n7, and has n8.
+    // The neighbour lacks the record of `n7`, and has a record of `n8`.
     let mut theirs: Vec<u64> = all
         .machine
         .topology()
@@ -294,7 +295,7 @@ fn what_is_wanted_is_pushed_and_nothing_else() {
 
 #[test]
 fn a_sketch_too_small_asks_for_a_larger_one_and_in_the_end_for_the_whole_view() {
-    // A view of 400 values may be worth a sketch of 600 cells; one of two is not.
+    // For a view of 400 values, a sketch of 600 cells may be worth sending; for a view of two values it is not.
     let mut all = Neighbourhood::new(1);
     for index in 100..500 {
         all.hears(1, pushes(&[news(index, 1)]));
@@ -322,7 +323,7 @@ fn a_sketch_too_small_asks_for_a_larger_one_and_in_the_end_for_the_whole_view() 
     );
     given.extend(few.silence(ms(10)));
     assert_eq!(syncs(&given, 1), [Sync::Larger(0)], "a snapshot is smaller");
-    // And the asked does as asked.
+    // The other end answers the request.
     let mut given = all.hears(
         1,
         Frame {
@@ -527,7 +528,7 @@ fn old_news_of_us_is_set_right_at_its_source() {
     assert_eq!(syncs(&given, 1), []);
 }
 
-/// `n0` in a mesh of four, of whom `n7` was killed and is down, and `n8` left.
+/// `n0` in a mesh of four, in which `n7` was killed and is down, and `n8` left.
 fn with_the_gone() -> Neighbourhood {
     let mut all = Neighbourhood::new(3);
     all.hears(1, records(&[news(7, 1), news(8, 1)]));
@@ -575,7 +576,7 @@ fn who_hands_on_the_gone_says_for_how_long() {
     assert_eq!(snapshot.len(), 2, "{snapshot:?}");
     assert_eq!(snapshot[1], (name(8), 20));
     assert!((10..=18).contains(&snapshot[0].1), "{snapshot:?}");
-    // The same in what is pushed; and nothing of those who are alive.
+    // A push carries the same ages, and none for members that are alive.
     let wanted: Vec<u64> = all
         .machine
         .topology()
@@ -620,8 +621,8 @@ fn a_second_farewell_keeps_the_time_of_the_first() {
     assert_eq!(all.machine.member(&name(8)), None);
 }
 
-/// `n0` that has met `n1` and `n2` and hears them over these links alone for so long that the others are redialled, but
-/// not so long that they are silent; then `n3`, known and held for alive, connects. What `n0` asks of it.
+/// `n0`, connected to `n1` and `n2`, hears only the links in `heard` until the others are redialled, but are not silent
+/// yet. Then `n3`, known and assumed alive, connects. Returns the reconciliation steps that `n0` sends to `n3`.
 fn back_among_others(heard: &[u64]) -> Vec<Sync> {
     let mut all = Neighbourhood::new(2);
     all.hears(1, records(&[news(3, 1)]));

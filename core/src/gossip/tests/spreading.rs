@@ -1,4 +1,4 @@
-//! How news travels from one node to its neighbours.
+//! Dissemination: how updates spread from one node to its neighbours.
 
 use super::super::message::Frame;
 use super::super::*;
@@ -115,7 +115,7 @@ fn a_message_with_anything_new_in_it_is_no_repetition() {
     let given = all.hears(2, both);
     assert!(frames(&given, 2).iter().all(|(_, frame)| !frame.prune));
     assert!(all.is_eager(2));
-    // The order does not matter: what is old comes last here.
+    // The order within a message does not matter: here the old update comes last.
     let mut all = Neighbourhood::new(2);
     all.hears(1, records(&[news(7, 1)]));
     all.silence(ms(5));
@@ -186,7 +186,7 @@ fn an_announced_update_that_stays_away_is_asked_of_each_announcer_in_turn() {
     let at = all.now;
     let mut given = all.hears(2, announces(&[named(7, 4), named(8, 1)]));
     given.extend(all.hears(3, announces(&[named(7, 4)])));
-    // A repetition is not a second announcer.
+    // A repeated announcement does not count as a second announcer.
     given.extend(all.hears(2, announces(&[named(7, 4)])));
     given.extend(all.silence(ms(200)));
     let asked = |link| -> Vec<_> {
@@ -221,7 +221,7 @@ fn what_came_in_time_is_not_asked_for() {
             .iter()
             .all(|(_, frame)| frame.graft.is_empty())
     }));
-    // What is held already is not asked for either, nor anything older.
+    // An update that is held is not requested either, and neither is an older one.
     let mut given = all.hears(3, announces(&[named(7, 1)]));
     given.extend(all.silence(ms(200)));
     assert!(
@@ -291,7 +291,7 @@ fn the_updates_waited_for_are_bounded() {
         .map(|(_, frame)| frame.graft.len())
         .sum();
     assert_eq!(asked, MISSING_MAX);
-    // The names of what was not waited for take no place in the view.
+    // Ids of announced updates beyond the bound take no slots in the view.
     all.rest(ms(5_000));
     assert!(
         all.machine
@@ -313,7 +313,8 @@ fn who_asks_is_answered_and_is_of_the_tree_from_then_on() {
     let given = all.hears(3, asks);
     assert_eq!(frames(&given, 3)[0].1.records, [news(7, 1)]);
     assert!(all.is_eager(3));
-    // What we do not hold (yet) is not answered, but the asker hears of it first.
+    // A graft request for an update that is not held is not answered, but the requester receives the update as soon as
+    // it arrives.
     let mut all = Neighbourhood::new(3);
     all.hears(1, records(&[news(7, 1)]));
     all.silence(ms(50));
@@ -343,7 +344,7 @@ fn when_a_link_of_the_tree_is_lost_the_next_news_floods() {
     for link in [3, 4] {
         assert_eq!(frames(&given, link)[0].1.records, [news(7, 1)]);
     }
-    // The loss of a link that was not of the tree changes nothing.
+    // The loss of a lazy link changes nothing.
     let mut all = Neighbourhood::new(4);
     all.give(Input::Closed {
         link: LinkId(4),
@@ -369,7 +370,7 @@ fn too_many_announcements_are_left_to_the_hash() {
         .map(|(_, frame)| frame.have.len())
         .sum();
     assert!(announced < 60, "{announced}");
-    // Once the view is quiet, the hash goes out although it was told lately.
+    // Once the view is quiet, the hash is sent although one was sent recently.
     let given = all.rest(ms(2_500));
     let hash = all.machine.hash();
     assert!(
@@ -584,7 +585,7 @@ fn no_more_announcers_are_asked_than_the_bound() {
     assert_eq!(asked, ANNOUNCERS_MAX);
 }
 
-/// What `n7` publishes under a rank that differs from the ordinary.
+/// A record of `n7` with a changed rank.
 fn ranked(change: impl Fn(&mut Rank)) -> Arc<Record> {
     let record = news(7, 9);
     let mut rank = record.rank();
@@ -621,7 +622,7 @@ fn the_last_words_of_a_node_that_leaves_in_haste_go_out() {
     let mut content = all.machine.record().content().clone();
     content.nickname = "last".into();
     all.give(Input::Announce(content));
-    // The links gather for a millisecond; the node is gone before.
+    // The links coalesce output for one millisecond; the node is gone before that.
     let mut given = all.give(Input::Leave);
     given.extend(all.silence(ms(5)));
     let farewell = frames(&given, 1)

@@ -1,4 +1,4 @@
-//! One input, and exactly what it orders.
+//! Single inputs, and the exact orders that they cause.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -38,7 +38,7 @@ fn rank(epoch: u64, instance: u32, version: u64) -> Rank {
     }
 }
 
-/// A machine with one established link to `n1`, over which its orders can be read.
+/// A machine with one established link to `n1`, on which its orders can be read.
 fn with_a_neighbour() -> (Gossip, LinkId) {
     let mut machine = Gossip::new(config(0, 5, &[]), 1, Instant::ZERO);
     orders(&mut machine, Instant::ZERO, Input::Start);
@@ -179,14 +179,15 @@ fn the_older_of_two_machines_with_one_id_stops_and_names_the_other() {
         (machine.phase(), machine.next_deadline()),
         (Phase::NameTaken, None)
     );
-    // It never leapfrogs: nothing that comes later makes it publish again.
+    // The machine does not raise its epoch: no later input makes it publish again.
     assert_eq!(
         orders(&mut machine, Instant::from_millis(5_010), Input::Wake),
         []
     );
 }
 
-/// A machine at one millisecond, refused by `n1` because a previous life of `n0` is known there: the refusal's orders.
+/// A machine at one millisecond, refused by `n1`, which knows an earlier epoch of `n0`. Returns the orders at the
+/// refusal.
 fn refused_for_a_previous_life() -> (Gossip, Vec<Output>) {
     let mut machine = Gossip::new(config(0, 5, &[1]), 1, Instant::ZERO);
     orders(&mut machine, Instant::ZERO, Input::Start);
@@ -264,7 +265,7 @@ fn an_epoch_that_could_not_be_stored_is_ordered_again_after_a_second() {
         let failed_at = Instant::from_millis(1 + second * 1_000);
         let failed = Input::StoreFailed { ticket };
         assert_eq!(stores(&orders(&mut machine, failed_at, failed)), []);
-        // The failure of an order that was replaced changes nothing.
+        // The failure of an order that was replaced has no effect.
         let other = Input::StoreFailed { ticket: Ticket(99) };
         orders(
             &mut machine,
@@ -311,7 +312,7 @@ fn a_link_is_ordered_open_once_both_ends_agreed_on_it() {
     };
     let given = orders(&mut machine, Instant::ZERO, greets(second));
     assert_eq!(opened(&given), [second]);
-    // A second hello ends the link; nothing is opened again.
+    // A second hello closes the link; the link is not opened again.
     let given = orders(&mut machine, Instant::ZERO, greets(link));
     assert_eq!(opened(&given), []);
 }
@@ -478,7 +479,7 @@ fn a_join_storm_is_answered_with_other_members_to_try() {
 #[test]
 fn updates_of_one_moment_go_out_as_one_message() {
     let (mut machine, link) = with_a_neighbour();
-    // The link was used just now, so it gathers.
+    // The link was used a moment ago, so output coalesces.
     let mut content = machine.record().content().clone();
     let mut sent = Vec::new();
     for value in ["1", "2", "3"] {

@@ -1,4 +1,4 @@
-//! Whom a node dials, and what it does when a dial comes to nothing.
+//! Selection of members to dial, and the handling of failed dials.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -37,7 +37,7 @@ fn refusal(reason: RefusalReason, others: &[usize]) -> Message {
     })
 }
 
-/// The dial succeeds, and the peer answers the greeting.
+/// The dial connects, and the peer answers the hello.
 fn answered(all: &mut Neighbourhood, dial: DialId, index: usize, answer: Message) -> Vec<Order> {
     let link = LinkId(100 + dial.0);
     let mut given = all.give(Input::Dialed {
@@ -140,7 +140,7 @@ fn a_dial_that_is_not_answered_fails_in_time() {
         .find(|(_, order)| matches!(order, Output::Report(Event::DialFailed { .. })))
         .expect("failed");
     assert_eq!(failed.0, at + all.machine.config().tuning.dial_timeout);
-    // What comes of it later is sent away.
+    // A late result of the dial is discarded.
     let dial = dials(&all.silence(ms(0))).pop();
     assert_eq!(dial, None);
     let given = all.give(Input::Dialed {
@@ -225,7 +225,7 @@ fn a_part_that_was_cut_off_is_sent_on_to_members_it_does_not_hold_for_alive() {
         };
         let (mut all, dial, other) = refused(&[2, 5]).expect("a referral");
         assert_eq!(other, to(5));
-        // It comes back to the target rather than to go from one to the next.
+        // The node returns to the target instead of following one referral after another.
         let given = answered(&mut all, dial, 5, refusal(reason, &[6]));
         assert_eq!(dials(&given), []);
         assert!(refused(&[2]).is_none(), "it is connected with that one");
@@ -269,7 +269,7 @@ fn a_target_that_is_the_node_itself_is_told_and_not_tried_again() {
         "nobody else was to be found"
     );
     assert_eq!(dials(&all.silence(ms(60_000))), []);
-    // Its own address needs no dial to be known.
+    // The node recognises its own address without a dial.
     let mut all = fresh(&[0, 1]);
     let given = all.silence(ms(1));
     assert_eq!(
@@ -368,7 +368,7 @@ fn new_targets_are_added_or_take_the_place_of_the_old() {
         replace: true,
     });
     assert_eq!(known(&all), [to(3)]);
-    // A dial to an old target that fails now is no failure of the new one.
+    // A failed dial to an old target does not count as a failure of the new one.
     all.give(Input::DialFailed {
         dial: DialId(1),
         reason: DialError::Refused,
@@ -418,7 +418,7 @@ fn a_ring_neighbour_that_cannot_be_dialled_is_accused_passed_over_and_tried_agai
     assert_eq!(all.own_report(), [(name(7), true)]);
     let mut again = Vec::new();
     while again.len() < 4 && all.now < failed + Duration::from_secs(400) {
-        // The neighbour says that the path over it stands, so that n7 is not down meanwhile.
+        // The neighbour reports that the path over it is up, so that `n7` does not go down meanwhile.
         let given = all.rest(ms(250));
         for (at, dial, address) in dials(&given) {
             if address == to(7) {
@@ -459,7 +459,7 @@ fn a_ring_neighbour_that_cannot_be_dialled_is_accused_passed_over_and_tried_agai
 
 #[test]
 fn a_link_that_serves_nothing_is_closed_by_who_dialled_it_after_a_while() {
-    // Twelve members, all linked: more than the rings ask for.
+    // Twelve members, all linked: more links than the rings require.
     for dialled in [false, true] {
         let mut all = fresh(&[]);
         for index in 1..=12 {
@@ -638,7 +638,7 @@ fn tokens_for_newcomers_come_back_one_at_a_time() {
     assert_eq!(taken(&mut all), 0);
     all.silence(ms(2));
     assert_eq!(taken(&mut all), 1);
-    // What was earned in part is not lost.
+    // A token that was earned in part is not lost.
     all.silence(ms(99));
     assert_eq!(taken(&mut all), 1);
     all.silence(ms(5_000));
@@ -665,7 +665,7 @@ fn whom_nobody_names_any_more_takes_no_place() {
     );
 }
 
-/// What `n0` dials when it looks its wants over.
+/// The number of dials of `n0` at one reconciliation of its links.
 fn looks_over(all: &mut Neighbourhood) -> usize {
     all.machine.reconcile_links();
     let mut out = core::mem::take(&mut all.machine.context.out);
@@ -724,7 +724,8 @@ fn a_wanted_link_that_its_dialer_closes_as_surplus_is_dialled_from_here_at_once(
     let (mut all, given) = dialled(true);
     let (_, dial, address) = given[0].clone();
     assert_eq!(address, to(1));
-    // Nobody needs to close what this end dialled: who does it again and again is not dialled again at once.
+    // The peer has no reason to close a link that this end dialled. After a repeated close, the link is not dialled
+    // again at once.
     answered(&mut all, dial, 1, welcome(1, 2));
     let given = all.give(surplus(100 + dial.0));
     assert_eq!(dials(&given), []);

@@ -1,4 +1,4 @@
-//! Whole meshes on the helper world: one latency, no loss, cuts and crashes.
+//! Whole meshes in the helper world: constant latency, no loss, partitions and crashes.
 
 use super::super::*;
 use crate::random::mix;
@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const LATENCY: Duration = Duration::from_millis(1);
 
-/// An end of a link: the host, and its number for the link.
+/// An end of a link: the host, and the host's number for the link.
 type End = (usize, LinkId);
 
-/// Something under way on the network.
+/// An event in transit on the network.
 pub(super) enum UnderWay {
     /// An input of the machine on a host.
     Input(usize, Input),
@@ -29,7 +29,7 @@ pub(super) enum UnderWay {
 /// The links between hosts, and the events that machines reported.
 #[derive(Default)]
 pub(super) struct Network {
-    /// Each end of a link to the other.
+    /// The other end of each end of a link.
     links: BTreeMap<End, End>,
     made: BTreeMap<usize, u64>,
     pub(super) events: BTreeMap<usize, Vec<Event>>,
@@ -158,7 +158,7 @@ impl World {
         }
     }
 
-    /// Lets an input of a host that runs arrive at another, unless the network is cut there.
+    /// Delivers an input from a running host to another host, unless the network between them is cut.
     fn send(&mut self, from: usize, to: usize, input: Input) {
         if !self.environment.cut.contains(&(from, to)) {
             self.schedule(LATENCY, UnderWay::Input(to, input));
@@ -194,7 +194,7 @@ impl World {
         self.schedule(LATENCY, UnderWay::Input(from, dialed));
     }
 
-    /// Kills without warning; the operating system resets its connections.
+    /// Kills a host without warning; its operating system resets its connections.
     pub(super) fn kill(&mut self, index: usize) {
         self.nodes.remove(&index);
         let links = self.environment.links.keys().filter(|end| end.0 == index);
@@ -214,7 +214,7 @@ impl World {
         found
     }
 
-    /// All hosts that are up hold equal views and see exactly `alive` members alive.
+    /// Asserts that all running hosts hold equal views and see exactly `alive` members alive.
     pub(super) fn assert_whole(&self, alive: usize) {
         let hash = self.nodes.values().next().map(Gossip::hash);
         for (index, machine) in &self.nodes {

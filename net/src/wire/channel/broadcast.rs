@@ -23,7 +23,7 @@ fn entry(wire: proto::Write) -> Parsed<Entry> {
     })
 }
 
-/// The writes, whose values are the segments of a payload of `payload` bytes.
+/// Parses writes. Their values are consecutive parts of a payload of `payload` bytes.
 fn entries(wire: Vec<proto::Write>, payload: usize) -> Parsed<Vec<Entry>> {
     if wire.is_empty() {
         return Err(WireError::new("entries", Fault::Missing));
@@ -54,7 +54,7 @@ fn entries(wire: Vec<proto::Write>, payload: usize) -> Parsed<Vec<Entry>> {
     Ok(entries)
 }
 
-/// The length of a whole payload, of which `here` is in this message and `rest` bytes follow.
+/// Returns the length of a whole payload: `here` is in this message, and `rest` bytes follow in segments.
 pub(super) fn payload_len(here: &[u8], rest: u32) -> Parsed<usize> {
     let whole = here.len().saturating_add(rest as usize);
     at_most("payload", whole, PAYLOAD_BYTES_MAX, "bytes")?;

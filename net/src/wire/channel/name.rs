@@ -5,18 +5,18 @@ use crate::wire::field::{Parsed, counter, id};
 use crate::wire::proto;
 use phalanx_core::channel::{ChannelName, Kind, UpdateId, Version};
 
-/// The channel's name of this text.
+/// Parses a channel's name.
 ///
 /// # Errors
-/// When the text is not a valid name.
+/// If the text is not a valid name.
 pub fn channel(path: &str, text: &str) -> Result<ChannelName, WireError> {
     ChannelName::new(text).map_err(|error| WireError::new(path, Fault::Name(error)))
 }
 
-/// The kind of channel of this number.
+/// Parses a kind of channel.
 ///
 /// # Errors
-/// When no kind has this number.
+/// If no kind has this number.
 pub fn kind(path: &str, number: i32) -> Result<Kind, WireError> {
     let unknown = || WireError::new(path, Fault::UnknownNumber(number));
     Ok(
@@ -29,7 +29,7 @@ pub fn kind(path: &str, number: i32) -> Result<Kind, WireError> {
     )
 }
 
-/// The version of its wire form.
+/// Parses a version.
 ///
 /// # Errors
 /// The first field that is out of bounds.

@@ -1,4 +1,4 @@
-//! Each bound is checked, and named with the field that breaks it.
+//! Each bound is checked, and the error names the field that exceeds it.
 
 mod channel;
 

@@ -1,4 +1,4 @@
-//! What overlays say: round trips, sizes, bounds, and what malformed bytes do.
+//! Signals of data paths: round trips, sizes, bounds, and the handling of malformed bytes.
 
 use super::super::error::{Fault, WireError};
 use super::super::packet::arbitrary::{message, parts};

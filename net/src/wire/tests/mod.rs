@@ -1,4 +1,4 @@
-//! Properties of the codec: round trips, sizes, and what malformed bytes do.
+//! Properties of the codec: round trips, sizes, and the handling of malformed bytes.
 
 mod bounds;
 mod data_path;

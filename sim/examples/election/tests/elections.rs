@@ -80,7 +80,12 @@ fn what_the_election_does_not_know_is_refused_with_the_nearest_word() {
     );
     assert!(event.contains("did you mean `elected`?"), "{event}");
     let sees = parse("eventually = { sees = { of = \"n1\", as = \"down\" } }");
-    assert!(sees.contains("cannot be judged of the election"), "{sees}");
+    // A condition of the mesh is an unknown key here, and the message lists the known ones.
+    assert!(sees.starts_with("x.toml:9: sees: "), "{sees}");
+    assert!(
+        sees.contains("there is converged, event, state, agree"),
+        "{sees}"
+    );
     let unknown = Options {
         sabotage: vec!["vote-unsynct".to_owned()],
         ..Options::default()
@@ -116,7 +121,8 @@ fn search_finds_the_bug_and_shrink_makes_a_page_of_it() {
         .expect("it fails");
     assert!(small.minimal);
     let text = small.to_toml("small.toml");
-    assert!(text.lines().count() < 30, "{text}");
+    // A page, besides the line that names the system.
+    assert!(text.lines().count() - 1 < 30, "{text}");
 
     // By itself, read from its text, it fails the same way with the bug, and passes without.
     let again = Scenario::parse_with("small.toml", &text, &(ELECTION.vocabulary)())

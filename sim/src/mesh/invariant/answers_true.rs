@@ -1,7 +1,7 @@
-//! What a sender is told of its message is so: `delivered` means handed over, and a failure means not, unless it says
-//! that it may have been.
+//! The answer to a sender is true: `delivered` means that the message was delivered to the application, and a failure
+//! means that it was not, except for a failure that leaves the outcome open.
 //!
-//! Reason: a sender acts on the answer: it forgets what was delivered and sends again what was not. Source: W-06;
+//! Reason: a sender acts on the answer. It drops a delivered message and resends an undelivered one. Source: W-06;
 //! `channel::Failure`.
 
 use super::{Program, Report, mesh_of};

@@ -1,16 +1,16 @@
-//! Nothing outgrows its bound: links, members, messages.
+//! Links, members and message sizes stay within their bounds.
 //!
-//! Reason: a peer that misbehaves, or a fleet that grows, must cost at most what was configured; a message over
-//! the frame's size is cut off by the production transport. Source: gossip's module doc, message.rs.
+//! Reason: the cost of a misbehaving peer or a growing fleet is limited to the configured bounds; the production
+//! transport rejects a message above the maximum frame size. Source: gossip's module doc, message.rs.
 
 use super::{Program, Seen, node_of};
 use crate::invariant::{Invariant, Steps, Verdict};
 use phalanx_core::gossip::Tuning;
 use phalanx_core::gossip::message::FRAME_BYTES_MAX;
 
-/// Links that a node may dial for itself though it accepts no more: its own place on the rings.
+/// The maximum number of links to ring neighbours that a node dials although it accepts no more links.
 const OWN_MAX: usize = 8;
-/// Connections that may be in the middle of their greeting beside the links.
+/// The maximum number of connections in the handshake, in addition to the links.
 const GREETINGS_MAX: usize = 1_024;
 
 pub(super) struct Bounds {

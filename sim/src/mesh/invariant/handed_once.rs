@@ -1,7 +1,7 @@
-//! Nothing is handed to an application twice in one life of its process.
+//! A message or broadcast is delivered to an application at most once in one lifetime of its process.
 //!
-//! Reason: an application that counts, pays or commands must not do so twice because a copy took another way, a
-//! broadcast came over two links, or its sender lost the answer. Source: W-06, W-08; DESIGN section 4 (channels).
+//! Reason: an application that counts, pays or commands must not repeat the action because a copy took another route, a
+//! broadcast arrived over two links, or the sender lost the answer. Source: W-06, W-08; DESIGN section 4 (channels).
 
 use super::{Program, Report, mesh_of};
 use crate::invariant::{Invariant, Steps, Verdict};

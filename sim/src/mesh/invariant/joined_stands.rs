@@ -1,7 +1,7 @@
-//! When a node joined is the same in every view for a life of that node.
+//! All views hold the same time of joining for one lifetime of a node.
 //!
-//! Reason: the time of joining is shown to people and orders members by age; a view that sets it to the time of
-//! hearing tells each operator another story. Source: DESIGN section 4 (join times survive synchronisation).
+//! Reason: operators see the time of joining, and it orders members by age. A view that replaces it with the time of
+//! reception shows each operator another age. Source: DESIGN section 4 (join times survive synchronisation).
 
 use super::{Program, Seen, mesh_of};
 use crate::invariant::{Invariant, Steps, Verdict};
@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 #[derive(Default)]
 pub(super) struct JoinedStands {
     joined: HashMap<(NodeId, u64, u32), Wall>,
-    /// The digests of the records that were looked at.
+    /// The digests of the records checked so far.
     looked_at: HashSet<u64>,
 }
 

@@ -1,7 +1,7 @@
 //! At rest, all nodes hold the same records, and equal hashes mean equal views.
 //!
-//! Reason: merging is meant to be independent of order, duplication and route; if two views that agree by hash hold
-//! different records, anti-entropy is blind for ever. Source: DESIGN section 4 (records; anti-entropy).
+//! Reason: merging is independent of order, duplication and route. If two views with equal hashes hold different
+//! records, anti-entropy never repairs the difference. Source: DESIGN section 4 (records; anti-entropy).
 
 use super::{Node, Scene};
 use crate::invariant::{Invariant, Steps, Verdict};

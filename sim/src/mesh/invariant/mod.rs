@@ -1,5 +1,4 @@
-//! What always holds of the mesh. Each invariant has a planted bug that the ordinary runner catches
-//! (tests/scenarios).
+//! The invariants of the mesh. The ordinary runner catches a planted bug for each invariant (tests/scenarios).
 
 mod answers_true;
 mod bounds;
@@ -29,21 +28,22 @@ use crate::invariant::{Report, Seen};
 use crate::world::{Program, Scene};
 use phalanx_core::node::Node;
 
-/// The mesh of a run that has one.
+/// The mesh of a run with mesh daemons.
 fn mesh_of(system: &dyn Program) -> &Mesh {
     system
         .of()
         .expect("an invariant of the mesh watches a mesh")
 }
 
-/// The node that did a step.
+/// The node that took a step.
 fn node_of<'a>(seen: &Seen<'a>) -> &'a Node {
     seen.view
         .of()
         .expect("an invariant of the mesh watches nodes")
 }
 
-/// The invariants of a run. Where somebody lies about others, views may hold what no owner said, until it hears of it.
+/// The invariants of a run. If a member forges records of others, views may hold records that no owner published until
+/// the owner refutes them, so that `owner-writes` is left out.
 pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
     let hosts = scenario.hosts.len();
     let tuning = &host_words::tuning(&scenario.settings);
@@ -75,7 +75,7 @@ fn somebody_forges(scenario: &Scenario) -> bool {
     })
 }
 
-/// Every record that a message carries.
+/// Calls `each` for every record that a message carries.
 pub(super) fn records<'m>(message: &'m Message, each: &mut dyn FnMut(&'m Arc<Record>)) {
     let message = match message {
         Message::Mesh(message) => message,

@@ -1,7 +1,7 @@
-//! A member that was forgotten comes back only with something newer than what was forgotten.
+//! A forgotten member returns only with a record newer than the forgotten one.
 //!
-//! Reason: old news that still circulates would otherwise bring back machines that were switched off long ago, each
-//! time a node that slept through their death returns. Source: W-19; every gossip system's issue list.
+//! Reason: outdated records that still circulate would otherwise bring back machines that were switched off long ago,
+//! whenever a node returns that was paused during their death. Source: W-19; every gossip system's issue list.
 
 use super::{Program, Seen, mesh_of, node_of};
 use crate::invariant::{Invariant, Steps, Verdict};
@@ -13,12 +13,12 @@ use phalanx_core::topology::record::Record;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What one view held of those that went.
+/// The records that one view held of members that are down, left or forgotten.
 #[derive(Default)]
 struct View {
-    /// When it lost them: down or gone.
+    /// The record of each member at the time when the view saw it as down or left.
     lost: HashMap<NodeId, Arc<Record>>,
-    /// And then forgot them.
+    /// The record of each of these members that the view has forgotten since.
     forgotten: HashMap<NodeId, Arc<Record>>,
 }
 

@@ -1,7 +1,8 @@
-//! At rest, two nodes have at most one link, and both mean the same one.
+//! At rest, two nodes have at most one link, and both ends belong to the same connection.
 //!
-//! Reason: two nodes that dial each other at once must keep one connection, the same at both ends; if each keeps
-//! its own, heartbeats go unheard, and if both stay, links leak. Source: DESIGN section 4 (links).
+//! Reason: two nodes that dial each other at the same time must keep one connection, the same at both ends. If each
+//! node keeps its own, heartbeats are not received; if both connections stay, links leak. Source: DESIGN section 4
+//! (links).
 
 use super::{Node, Program, Scene, Seen};
 use crate::invariant::{Invariant, Verdict};
@@ -12,15 +13,15 @@ use phalanx_core::random::{hash_bytes, mix};
 use phalanx_core::time::Instant;
 use std::collections::BTreeMap;
 
-/// What is uneven must have been so for as long as a neighbour may be silent before it is redialled: a link may be in
-/// the middle of its handshake, or of its end. An end that hears nobody does not count either: its neighbour may have
-/// died, and it is about to be redialled.
+/// A problem counts after it has lasted for `redial_after`, because a link may be in its handshake or about to close.
+/// An end that receives nothing from its neighbour does not count: the neighbour may have died, and is about to be
+/// redialled.
 pub(super) struct OneLink {
     redial_after: Duration,
     now: u64,
-    /// Each process's own time.
+    /// The local time of each host's process.
     local: Vec<Instant>,
-    /// What is uneven, and since when.
+    /// The present problems, each with the time in nanoseconds since which it exists.
     uneven: BTreeMap<String, u64>,
 }
 
@@ -43,7 +44,8 @@ impl OneLink {
         }
     }
 
-    /// Whether all ends of links stand against each other, by a sum that is zero if they do; none is then twice.
+    /// Whether every end of a link has its counterpart and no node has two links to one peer. Adds and subtracts a hash
+    /// of each end; the sum is zero if all ends have a counterpart.
     fn is_even(scene: &Scene<'_>) -> bool {
         let mut sum = 0_u64;
         let mut peers: Vec<u64> = Vec::new();
@@ -68,7 +70,7 @@ impl OneLink {
         sum == 0
     }
 
-    /// Every end that hears its neighbour, which has no such link, and every second link to one neighbour.
+    /// Lists every active end without a counterpart, and every second link to one neighbour.
     fn problems(&self, scene: &Scene<'_>) -> Vec<String> {
         let mut ends: Vec<End<'_>> = Vec::new();
         for (host, node) in scene.of::<Node>() {
@@ -100,7 +102,7 @@ impl OneLink {
         problems
     }
 
-    /// Looks at all links; the problem that has lasted longest.
+    /// Checks all links. Returns the oldest problem and its start.
     fn look(&mut self, scene: &Scene<'_>) -> Option<(&String, u64)> {
         if Self::is_even(scene) {
             self.uneven.clear();

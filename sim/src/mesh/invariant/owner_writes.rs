@@ -1,7 +1,7 @@
-//! Every record that a view holds was published by its owner, exactly so.
+//! Every record in a view was published by its owner, unchanged.
 //!
-//! Reason: only its owner writes a record; relays that lose a field, change one or invent a version make views
-//! that no owner can answer for. Source: DESIGN section 4 (records: only its owner writes it).
+//! Reason: only its owner writes a record. A relay that drops a field, changes a field or invents a version creates
+//! views that do not match any owner. Source: DESIGN section 4 (records: only its owner writes it).
 
 use super::{Program, Seen, mesh_of};
 use crate::invariant::{Invariant, Steps, Verdict};

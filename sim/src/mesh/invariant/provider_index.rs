@@ -1,7 +1,7 @@
-//! The provider index equals a search through all members.
+//! The provider index equals a brute-force search through all members.
 //!
-//! Reason: callers pick a provider by the index alone; an entry that stays after its node died or stopped serving
-//! sends calls into nothing, and one that is missing hides a server. Source: W-27; DESIGN section 4 (discovery).
+//! Reason: callers select a provider by the index alone. An entry that remains after its node died or stopped serving
+//! misdirects calls; a missing entry hides a provider. Source: W-27; DESIGN section 4 (discovery).
 
 use super::{Node, Scene};
 use crate::invariant::{Invariant, Steps, Verdict};
@@ -10,7 +10,7 @@ use phalanx_core::identity::NodeId;
 use std::collections::BTreeMap;
 
 pub(super) struct ProviderIndex {
-    /// The view's revision at which each host's index was last found right.
+    /// For each host, the revision of the view at which the index was last found correct.
     right_at: Vec<Option<u64>>,
 }
 
@@ -22,7 +22,7 @@ impl ProviderIndex {
     }
 }
 
-/// What members say that they serve: name and version, each with the ids in order.
+/// The providers that the members' records state: name and version, each with its ids in order.
 fn search(members: &[MemberView]) -> BTreeMap<(&str, &str), Vec<&NodeId>> {
     let mut found: BTreeMap<_, Vec<&NodeId>> = BTreeMap::new();
     for member in members {

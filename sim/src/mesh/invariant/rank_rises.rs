@@ -1,7 +1,7 @@
-//! What a view holds about a member never becomes older.
+//! The record of a member in a view is only replaced by a newer one.
 //!
-//! Reason: merging takes the greater record; a view that goes back would show withdrawn services again and would
-//! keep two nodes exchanging the same two values for ever. Source: DESIGN section 4 (merge is monotone).
+//! Reason: merging keeps the greater record. A view that goes back would show withdrawn services again, and two nodes
+//! would exchange the same two values without end. Source: DESIGN section 4 (merge is monotone).
 
 use super::{Program, Seen, mesh_of};
 use crate::invariant::{Invariant, Steps, Verdict};

@@ -1,7 +1,7 @@
-//! What a node holds under a key of a map is only replaced by a later write.
+//! The value of a key of a map is only replaced by a later write.
 //!
-//! Reason: copies that let an earlier write win never come to hold the same, and a watcher would see the past come
-//! back. Source: DESIGN section 4 (channels); Lamport (CACM 1978).
+//! Reason: copies in which an earlier write wins never converge, and a watcher would see old values return. Source:
+//! DESIGN section 4 (channels); Lamport (CACM 1978).
 
 use super::{Program, Report};
 use crate::invariant::{Invariant, Steps, Verdict};
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(super) struct ValuesRise {
-    /// The latest write that each host told its application of.
+    /// For each host, the latest write of each key that was delivered to its application.
     told: Vec<HashMap<(ChannelName, Arc<str>), Version>>,
 }
 

@@ -1,7 +1,7 @@
 //! Only a snapshot carries the whole view.
 //!
-//! Reason: a mesh in which ordinary messages carry everything costs n squared bytes for each change; the seeds of
-//! this project did, at 7 MB a node. Source: DESIGN section 4 (dissemination).
+//! Reason: a mesh in which ordinary messages carry the whole view costs n squared bytes for each change; the prototypes
+//! of this project did so, at 7 MB a node. Source: DESIGN section 4 (dissemination).
 
 use super::{Program, Seen, mesh_of, node_of};
 use crate::invariant::{Invariant, Steps, Verdict};
@@ -11,9 +11,9 @@ use phalanx_core::gossip;
 use phalanx_core::gossip::message::Sync;
 use phalanx_core::node::Message;
 
-/// In smaller meshes a few changes at once are the whole view.
+/// The minimum size of the view. In smaller meshes, a few simultaneous changes are already the whole view.
 const MEMBERS_MIN: usize = 12;
-/// A node that joins may pass on all that it has just heard.
+/// The time after a start during which a node may forward all the records that it has just received.
 const JOINING: Duration = Duration::from_secs(5);
 
 pub(super) struct WholeView;

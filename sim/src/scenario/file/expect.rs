@@ -1,4 +1,4 @@
-//! Expectations as they are written.
+//! The tables of expectations in a scenario file.
 
 use super::own::{AgreeTable, HoldsTable, StateTable};
 use super::spanned::{At, Text};

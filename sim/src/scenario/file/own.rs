@@ -1,4 +1,4 @@
-//! Tables in the words of a system: conditions on states, conditions and commands of its own.
+//! Tables in the vocabulary of a system: conditions on states, and the conditions and commands of programs.
 
 use super::spanned::Text;
 use schemars::JsonSchema;

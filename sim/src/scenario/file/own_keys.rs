@@ -1,41 +1,41 @@
-//! The keys of a file that are words of programs: taken out of its tables before these are read.
+//! The program-specific keys of a file: removed from its tables before these are parsed.
 
 use crate::scenario::form::Field;
 use crate::scenario::vocabulary::{Vocabulary, Words};
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A key of a program's own, and its value in the file.
+/// A program-specific key, and its value in the file.
 #[derive(Debug)]
 pub(crate) struct OwnKey<'i> {
     /// The name of the program.
     pub(crate) program: &'static str,
     /// The key.
     pub(crate) field: &'static Field,
-    /// The value, with its place.
+    /// The value, with its position.
     pub(crate) value: Spanned<DeValue<'i>>,
 }
 
-/// The keys of programs in one table.
+/// The program-specific keys of one table.
 pub(crate) type OwnKeys<'i> = Vec<OwnKey<'i>>;
 
-/// The keys of programs in a whole file, by the tables that they stand in.
+/// The program-specific keys of a file, by table.
 #[derive(Debug)]
 pub(crate) struct OwnTables<'i> {
-    /// At the top of the file.
+    /// The keys at the top level of the file.
     pub(crate) settings: OwnKeys<'i>,
-    /// In each `[[nodes]]`.
+    /// The keys of each `[[nodes]]`.
     pub(crate) nodes: Vec<OwnKeys<'i>>,
-    /// In each `[[at]]`.
+    /// The keys of each `[[at]]`.
     pub(crate) steps: Vec<OwnKeys<'i>>,
-    /// In the condition of each `[[expect]]`.
+    /// The keys of the condition of each `[[expect]]`.
     pub(crate) conditions: Vec<OwnKeys<'i>>,
 }
 
-/// The keys that programs have in one kind of table.
+/// Returns the keys that a program defines in one kind of table.
 type Kind = fn(&Words) -> Vec<&'static Field>;
 
-/// The keys of an expectation under which a condition stands.
+/// The keys of an expectation that contain a condition.
 const MODES: [&str; 4] = ["eventually", "always", "never", "sometimes"];
 
 fn settings(words: &Words) -> Vec<&'static Field> {
@@ -55,7 +55,7 @@ fn conditions(words: &Words) -> Vec<&'static Field> {
 }
 
 impl<'i> OwnTables<'i> {
-    /// Takes the keys of programs out of a file.
+    /// Removes the program-specific keys from a file.
     pub(crate) fn split(file: &mut DeTable<'i>, vocabulary: &Vocabulary) -> Self {
         let settings = take(file, vocabulary, settings);
         let groups = tables_mut(file, "nodes").into_iter();
@@ -81,7 +81,7 @@ impl<'i> OwnTables<'i> {
     }
 }
 
-/// The words of programs that may stand in the table with a key at a byte position.
+/// Returns the program-specific keys allowed in the table that has a key at a byte position.
 pub(crate) fn words_beside(text: &str, vocabulary: &Vocabulary, at: usize) -> Vec<&'static str> {
     let Ok(file) = DeTable::parse(text) else {
         return Vec::new();
@@ -111,7 +111,7 @@ fn has_key_at(table: &DeTable<'_>, at: usize) -> bool {
     table.keys().any(|key| key.span().start == at)
 }
 
-/// The tables of an array of tables.
+/// Returns the tables of an array of tables.
 fn tables_mut<'t, 'i>(file: &'t mut DeTable<'i>, key: &str) -> Vec<&'t mut DeTable<'i>> {
     let Some(DeValue::Array(array)) = file.get_mut(key).map(Spanned::get_mut) else {
         return Vec::new();
@@ -134,7 +134,7 @@ const fn as_table<'t, 'i>(value: &'t mut DeValue<'i>) -> Option<&'t mut DeTable<
     }
 }
 
-/// Takes the keys of programs out of a table.
+/// Removes the program-specific keys from a table.
 fn take<'i>(table: &mut DeTable<'i>, vocabulary: &Vocabulary, kind: Kind) -> OwnKeys<'i> {
     let mut keys = OwnKeys::new();
     for words in &vocabulary.programs {

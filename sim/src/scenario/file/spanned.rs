@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_spanned::Spanned;
 use std::borrow::Cow;
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct At<T>(Spanned<T>);
@@ -19,7 +19,7 @@ impl<T> Deref for At<T> {
     }
 }
 
-/// The published shape does not contain the position.
+/// The published schema does not contain the position.
 impl<T: JsonSchema> JsonSchema for At<T> {
     fn schema_name() -> Cow<'static, str> {
         T::schema_name()
@@ -34,5 +34,5 @@ impl<T: JsonSchema> JsonSchema for At<T> {
     }
 }
 
-/// A text and where it stands.
+/// A text and its position.
 pub(crate) type Text = At<String>;

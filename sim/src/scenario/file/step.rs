@@ -1,4 +1,4 @@
-//! The timeline as it is written.
+//! The tables of steps in a scenario file.
 
 use super::own::CommandTable;
 use super::spanned::{At, Text};

@@ -1,4 +1,4 @@
-//! Chaos: faults drawn from the seed within a budget, as ordinary orders.
+//! Chaos: faults drawn from the seed within a budget, scheduled as ordinary actions.
 
 use super::{Cut, Life, Order, Origin, Planner, Work, nanos};
 use crate::scenario::planning::Strike;
@@ -7,7 +7,7 @@ use core::time::Duration;
 use phalanx_core::random::Random;
 
 impl Planner<'_> {
-    /// Chaos strikes for the `number`th time, if the budget allows it, and plans when it strikes next.
+    /// Starts the fault of the `number`th draw, if the budget allows one, and schedules the next draw.
     pub(super) fn strike(&mut self, at: Duration, number: u64) {
         let scenario = self.scenario;
         let Some(chaos) = &scenario.chaos else { return };
@@ -33,7 +33,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Draws whom a fault touches, and orders it; none if nobody may be touched.
+    /// Draws the hosts that a fault touches, and schedules it; `None` if no host may be touched.
     fn unleash(
         &mut self,
         at: Duration,
@@ -108,7 +108,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Splits the network: somebody may be cut off, or all may fall into two sides, as far as the budget goes.
+    /// Isolates a random set of hosts from all others, as far as the budget allows.
     fn split(
         &mut self,
         at: Duration,

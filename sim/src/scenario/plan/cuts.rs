@@ -1,13 +1,13 @@
-//! Who cannot reach whom.
+//! Cuts: sets of ordered pairs of hosts whose traffic is blocked.
 
 use crate::scenario::Direction;
 use phalanx_core::random::Random;
 use std::collections::BTreeSet;
 
-/// How often a share of pairs is drawn again because it left somebody without a path.
+/// Maximum number of draws of a share of pairs, until a path between any two hosts remains.
 const DRAWS_MAX: usize = 100;
 
-/// A black hole between some nodes.
+/// Blocked traffic between some nodes; it is dropped silently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
     shape: Shape,
@@ -15,14 +15,14 @@ pub struct Cut {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shape {
-    /// Each host's side, from 1; 0 for none.
+    /// The side of each host, from 1; 0 for none.
     Sides { side: Vec<u8>, direction: Direction },
-    /// Ordered pairs: what the first sends, the second does not get.
+    /// Ordered pairs: traffic from the first to the second host is blocked.
     Pairs(BTreeSet<(usize, usize)>),
 }
 
 impl Cut {
-    /// The network split into sides.
+    /// Creates a cut that splits the network into sides.
     pub(super) fn partition(hosts: usize, sides: &[Vec<usize>], direction: Direction) -> Self {
         let mut side = vec![0; hosts];
         for (number, members) in (1_u8..).zip(sides) {
@@ -35,7 +35,7 @@ impl Cut {
         }
     }
 
-    /// Every pair of the two choices.
+    /// Creates a cut of every pair of two sets.
     pub(super) fn between(from: &[usize], to: &[usize], direction: Direction) -> Self {
         let pairs = from
             .iter()
@@ -44,7 +44,7 @@ impl Cut {
         Self::of_pairs(pairs, direction)
     }
 
-    /// A drawn share of all pairs, such that a path between any two hosts remains.
+    /// Draws a share of all pairs such that a path between any two hosts remains.
     pub(super) fn drawn(
         hosts: usize,
         share_ppm: u32,
@@ -83,7 +83,7 @@ impl Cut {
         }
     }
 
-    /// Whether what `from` sends does not reach `to`.
+    /// Returns whether traffic from `from` to `to` is blocked.
     #[must_use]
     pub fn blocks(&self, from: usize, to: usize) -> bool {
         match &self.shape {
@@ -102,14 +102,14 @@ impl Cut {
         }
     }
 
-    /// Every ordered pair of `hosts` hosts that it blocks.
+    /// Iterates over every blocked ordered pair of `hosts` hosts.
     pub fn pairs(&self, hosts: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
         (0..hosts)
             .flat_map(move |from| (0..hosts).map(move |to| (from, to)))
             .filter(|(from, to)| from != to && self.blocks(*from, *to))
     }
 
-    /// Its sides, if it came from a `partition` step.
+    /// Returns the sides, if a `partition` step created the cut.
     #[must_use]
     pub fn sides(&self) -> Option<(Vec<Vec<usize>>, Direction)> {
         let Shape::Sides { side, direction } = &self.shape else {
@@ -124,8 +124,8 @@ impl Cut {
         Some(((1..=most).map(members).collect(), *direction))
     }
 
-    /// Its pairs as few choices of two sides each: nobody in `.0` reaches anybody in `.1`, and with `Both` the other
-    /// way neither.
+    /// Returns the pairs as few pairs of sets: traffic from `.0` to `.1` is blocked, and with `Both` also in the other
+    /// direction.
     #[must_use]
     pub fn choices(&self, hosts: usize) -> Vec<(Vec<usize>, Vec<usize>, Direction)> {
         let mut choices: Vec<(Vec<usize>, Vec<usize>, Direction)> = Vec::new();
@@ -148,7 +148,7 @@ impl Cut {
         choices
     }
 
-    /// Whether it came from a `partition` step.
+    /// Returns whether a `partition` step created the cut.
     pub(super) const fn is_partition(&self) -> bool {
         matches!(self.shape, Shape::Sides { .. })
     }

@@ -1,4 +1,4 @@
-//! What steps do to the network.
+//! Plans the actions of steps on the network.
 
 use super::{Cut, Order, Origin, Planner, Work};
 use crate::scenario::{Direction, NetworkAction, Pairs, ScenarioError, Selector, Sides};
@@ -6,7 +6,7 @@ use core::time::Duration;
 use phalanx_core::random::Random;
 
 impl Planner<'_> {
-    /// Does a step's action to the network.
+    /// Plans a step's action on the network.
     pub(super) fn network(
         &mut self,
         at: Duration,
@@ -79,13 +79,13 @@ impl Planner<'_> {
         }
     }
 
-    /// All pairs with one end among these.
+    /// Returns all pairs with one end among these nodes.
     fn around(&self, who: &[usize]) -> Cut {
         let all: Vec<usize> = (0..self.scenario.hosts.len()).collect();
         Cut::between(who, &all, Direction::Both)
     }
 
-    /// A cut begins, and ends after `length` if that is before the end of all faults.
+    /// Schedules a cut, and its end after `length` or at the end of the fault phase, whichever is earlier.
     pub(super) fn cut(
         &mut self,
         at: Duration,
@@ -107,7 +107,7 @@ impl Planner<'_> {
         self.active.push((index, kept));
     }
 
-    /// What the pairs send arrives after `length`, or when all faults are lifted.
+    /// Schedules a hold: traffic between the pairs is delayed until `length` has passed or all faults are lifted.
     pub(super) fn hold(&mut self, at: Duration, from: Origin, cut: Cut, length: Option<Duration>) {
         let left = self.plan.faults_end.saturating_sub(at);
         let length = length.map_or(left, |length| length.min(left));
@@ -167,7 +167,7 @@ impl Planner<'_> {
         }
     }
 
-    /// `word.1`, `word.2`, ... name the sides; `word` the first.
+    /// Names the sides `word.1`, `word.2`, ...; `word` alone is the first side.
     fn name(&mut self, word: Option<&str>, sides: &[Vec<usize>]) {
         let Some(word) = word else { return };
         let named = &mut self.plan.named;

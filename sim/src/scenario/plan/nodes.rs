@@ -1,11 +1,11 @@
-//! What steps do to nodes.
+//! Plans the actions of steps on nodes.
 
 use super::{Life, Order, Origin, Planner, Work};
 use crate::scenario::{Action, Certificate, Disk, NodeAction, ScenarioError, text};
 use core::time::Duration;
 
 impl Planner<'_> {
-    /// Does a step's action to these nodes.
+    /// Plans a step's action on these nodes.
     pub(super) fn act(
         &mut self,
         at: Duration,
@@ -68,7 +68,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// What a step did to a node ends by itself.
+    /// Schedules the end of a step's effect on a node.
     fn lift(&mut self, at: Duration, from: Origin, host: usize, action: &NodeAction) {
         match action {
             NodeAction::Crash | NodeAction::PowerLoss if self.trigger.is_some() => {
@@ -85,7 +85,7 @@ impl Planner<'_> {
             }
             NodeAction::Restart(_) | NodeAction::Pause(_) | NodeAction::Slow { .. } => {}
             NodeAction::Clock { .. } | NodeAction::Join | NodeAction::Leave => {}
-            // Its program's planning was told how long it lasts.
+            // The planning of the program handles the duration of its own steps.
             NodeAction::Own(_) | NodeAction::Command { .. } => {}
         }
     }
@@ -149,17 +149,17 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// A host or process that does not run starts.
+    /// Starts a host or process that does not run.
     pub(super) fn boot(&mut self, at: Duration, from: Origin, host: usize, disk: Disk) {
         if let Some(program) = from.program {
-            // Without its host a process cannot start; it does so with the host.
+            // A process of a stopped host starts together with the host.
             if self.lives[host] == Life::Running || self.trigger.is_some() {
                 self.stopped.remove(&(host, program));
                 self.order(at, from, Order::Start { host, disk });
             }
             return;
         }
-        // Who leaves may still be about it.
+        // A host that left may still run.
         if self.lives[host] == Life::Left {
             let power_loss = false;
             self.order(at, from, Order::Stop { host, power_loss });

@@ -1,4 +1,4 @@
-//! Steps and faults in the words of programs.
+//! Plans steps and faults in the vocabulary of programs.
 
 use super::{Later, Life, Order, Origin, Planner, Work};
 use crate::scenario::action::{Extent, OwnAction};
@@ -9,7 +9,7 @@ use phalanx_core::random::Random;
 use std::collections::BTreeSet;
 
 impl Planner<'_> {
-    /// Does a step of a program's own to the host at a place among those that it chose.
+    /// Plans a step of a program's own for one host; `place` is its index among the selected hosts.
     pub(super) fn own_step(&mut self, at: Duration, index: usize, place: usize, hosts: &[usize]) {
         let scenario = self.scenario;
         let step = &scenario.steps[index];
@@ -22,7 +22,7 @@ impl Planner<'_> {
         });
     }
 
-    /// Something that was put off comes due.
+    /// Executes a postponed task.
     pub(super) fn own_due(&mut self, at: Duration, later: Later) {
         let Later {
             program,
@@ -40,7 +40,7 @@ impl Planner<'_> {
         self.run(at, program, from, None, tasks);
     }
 
-    /// A host starts: its programs' plannings may want something done.
+    /// Notifies the plannings of a host's programs of its start, and executes their tasks.
     pub(super) fn own_start(&mut self, at: Duration, from: Origin, host: usize) {
         for program in 0..self.plannings.len() {
             let tasks = self.plannings[program].start(host);
@@ -48,7 +48,7 @@ impl Planner<'_> {
         }
     }
 
-    /// A fault of a program's own; the hosts that it touches, none if it cannot strike.
+    /// Plans a fault of a program's own. Returns the hosts that it touches; `None` if it cannot occur.
     pub(super) fn own_fault(
         &mut self,
         at: Duration,
@@ -68,7 +68,7 @@ impl Planner<'_> {
         Some(struck.touched)
     }
 
-    /// Tells a program's planning something, and does what it wants done.
+    /// Calls a program's planning, and executes the tasks that it returns.
     fn tell(
         &mut self,
         program: &str,
@@ -84,7 +84,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Does what a program's planning wants done. What begins ends after `length`, if there is one.
+    /// Executes the tasks of a program's planning. Lasting effects end after `length`, if given.
     fn run(
         &mut self,
         at: Duration,
@@ -119,7 +119,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Ends what programs' orders began and none ended.
+    /// Ends all effects of programs' own steps that are still active.
     pub(super) fn calm_own(&mut self, at: Duration) {
         let mut open: BTreeSet<(usize, &'static str, &'static str, &'static str)> = BTreeSet::new();
         for order in self.ordered() {

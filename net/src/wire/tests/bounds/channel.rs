@@ -1,4 +1,4 @@
-//! The bounds of what is said about channels.
+//! Bounds of messages about channels.
 
 use super::{Fault, parsed, refused};
 use crate::wire::proto::{self, data_item, packet, parcel};
