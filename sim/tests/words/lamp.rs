@@ -145,6 +145,8 @@ fn check(word: &str, with: &Value) -> Result<(), String> {
 
 /// The mesh and lamps: every host runs both.
 pub(crate) static STREET: Definition = Definition {
+    name: "street",
+    command: "street",
     vocabulary,
     build: |scenario, broken| {
         let mesh = mesh::new(scenario, &vocabulary().sabotage_of("mesh", broken))?;
@@ -161,7 +163,6 @@ pub(crate) static STREET: Definition = Definition {
         })
     },
     recoverable: |_, _, _| Ok(()),
-    reproduce_command: |scenario, seed, _| format!("street {} {seed}", scenario.file),
 };
 
 fn vocabulary() -> Vocabulary {

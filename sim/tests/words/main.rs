@@ -503,5 +503,5 @@ fn two_programs_cannot_have_one_word() {
         conditions: words().conditions,
         ..Words::default()
     };
-    Vocabulary::of("twice", [words(), lantern]);
+    drop(Vocabulary::of("twice", [words(), lantern]));
 }
