@@ -1,8 +1,6 @@
 //! The first event in which two runs differ, and the differences between two states of a node.
 
-use crate::mesh::NodeState;
 use crate::record::{Line, Reader, TraceError};
-use phalanx_core::gossip::{LinkView, MemberView};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::BufRead;
 
@@ -65,13 +63,6 @@ pub struct Change {
     pub after: Option<String>,
 }
 
-/// Returns the differences between two states of a node. The time since a link last received is not
-/// compared.
-#[must_use]
-pub fn changes(before: &NodeState, after: &NodeState) -> Vec<Change> {
-    differences(&facts(before), &facts(after))
-}
-
 /// Returns the differences between two sets of facts, in the order of their names.
 #[must_use]
 pub fn differences(before: &Facts, after: &Facts) -> Vec<Change> {
@@ -95,65 +86,10 @@ pub fn differences(before: &Facts, after: &Facts) -> Vec<Change> {
 /// Facts by name.
 pub type Facts = BTreeMap<String, String>;
 
-/// Returns the state of a mesh node as facts.
-#[must_use]
-pub fn facts(state: &NodeState) -> Facts {
-    let Some(view) = &state.view else {
-        return BTreeMap::from([("process".to_owned(), "stopped".to_owned())]);
-    };
-    let mut facts = BTreeMap::from([
-        ("process".to_owned(), "running".to_owned()),
-        (
-            "phase".to_owned(),
-            format!("{:?}", view.phase).to_lowercase(),
-        ),
-        ("digest".to_owned(), format!("{:016x}", view.hash)),
-    ]);
-    facts.extend(
-        view.members
-            .iter()
-            .map(|it| (format!("member {}", it.record.id()), member(it))),
-    );
-    facts.extend(
-        view.links
-            .iter()
-            .map(|it| (format!("link to {}", it.peer), link(it))),
-    );
-    facts
-}
-
-fn member(member: &MemberView) -> String {
-    let rank = member.record.rank();
-    let mut text = format!(
-        "{}, epoch {}, incarnation {}, version {}",
-        format!("{:?}", member.status).to_lowercase(),
-        rank.epoch,
-        rank.incarnation,
-        rank.version
-    );
-    for edge in member.report.iter().flat_map(|report| &report.edges) {
-        let verb = if edge.down {
-            "no contact with"
-        } else {
-            "in contact with"
-        };
-        text += &format!(", {verb} {}", edge.peer);
-    }
-    text
-}
-
-fn link(link: &LinkView) -> String {
-    let way = if link.dialed { "out" } else { "in" };
-    let kind = if link.eager { "eager" } else { "lazy" };
-    let ring = if link.ring { ", ring" } else { "" };
-    let silent = if link.silent { ", silent" } else { "" };
-    format!("{way}, {kind}{ring}{silent}, session {}", link.session)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesh::{MESH, node_state};
+    use crate::mesh::{MESH, facts, node_state};
     use crate::model::Replay;
     use crate::record::{Header, Writer};
     use crate::scenario::{Engine, Scenario};
@@ -213,10 +149,10 @@ mod tests {
         let plan = scenario.plan(1).unwrap();
         let mut replay = Replay::new(&MESH, &scenario, &plan, &[]).unwrap();
         replay.to_instant(Duration::from_secs(4));
-        let (before, event) = (node_state(&replay, 0), replay.event());
-        assert_eq!(changes(&before, &before), []);
+        let (before, event) = (facts(&node_state(&replay, 0)), replay.event());
+        assert_eq!(differences(&before, &before), []);
         replay.to_instant(Duration::from_secs(20));
-        let found = changes(&before, &node_state(&replay, 0));
+        let found = differences(&before, &facts(&node_state(&replay, 0)));
         let member = found
             .iter()
             .find(|change| change.what == "member n2")
@@ -238,7 +174,8 @@ mod tests {
         let mut again = Replay::new(&MESH, &scenario, &plan, &[]).unwrap();
         assert!(again.to_event(event, plan.end));
         assert_eq!(again.event(), event);
-        assert_eq!(changes(&before, &node_state(&again, 0)), []);
+        let again_there = facts(&node_state(&again, 0));
+        assert_eq!(differences(&before, &again_there), []);
         assert!(!again.to_event(1_000_000_000, plan.end));
     }
 }

@@ -241,3 +241,31 @@ fn no_file_has_a_vague_name() {
         );
     }
 }
+
+/// The folders of the simulator that serve every system alike.
+const OF_EVERY_SYSTEM: &[&str] = &[
+    "sim/src/scenario",
+    "sim/src/model",
+    "sim/src/judge",
+    "sim/src/search",
+    "sim/src/shrink",
+    "sim/src/report",
+];
+
+/// The machines of the mesh, which only the mesh's own program knows.
+const OF_THE_MESH: &[&str] = &["core::gossip", "core::topology", "core::channel"];
+
+#[test]
+fn what_serves_every_system_imports_no_machine_of_the_mesh() {
+    for (name, text) in sources(OF_EVERY_SYSTEM) {
+        for (number, line) in text.lines().enumerate() {
+            let found = OF_THE_MESH.iter().find(|path| line.contains(**path));
+            assert!(
+                found.is_none(),
+                "{name}:{}: `{}` belongs to a program; bring it by the tables of `Words`, in sim/src/mesh",
+                number + 1,
+                line.trim()
+            );
+        }
+    }
+}

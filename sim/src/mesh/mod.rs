@@ -35,7 +35,7 @@ pub use memory::{Mesh, new};
 pub use opening::Opening;
 pub use program::{APPLICATIONS, MESH};
 pub use publishing::{Published, publishing};
-pub use replay::{NodeState, NodeView, node_state};
+pub use replay::{NodeState, NodeView, facts, node_state};
 pub use step_words::STEPS;
 pub use words::{PROGRAM, daemon_of, sabotage, vocabulary, words};
 pub use workload::{Order, Target, Written};

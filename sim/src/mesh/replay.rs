@@ -1,10 +1,12 @@
 //! The state of mesh nodes in a replayed run.
 
+use crate::diff::Facts;
 use crate::model::Replay;
 use core::time::Duration;
 use phalanx_core::gossip::{Gossip, LinkView, MemberView, Phase};
 use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
+use std::collections::BTreeMap;
 
 /// The state of one node at one instant.
 #[derive(Clone, Debug)]
@@ -48,4 +50,59 @@ fn view(mesh: &Gossip, now: Instant) -> NodeView {
         members: mesh.members().collect(),
         links: mesh.links(now).collect(),
     }
+}
+
+/// Returns the state of a mesh node as facts. The time since a link last received is no fact.
+#[must_use]
+pub fn facts(state: &NodeState) -> Facts {
+    let Some(view) = &state.view else {
+        return BTreeMap::from([("process".to_owned(), "stopped".to_owned())]);
+    };
+    let mut facts = BTreeMap::from([
+        ("process".to_owned(), "running".to_owned()),
+        (
+            "phase".to_owned(),
+            format!("{:?}", view.phase).to_lowercase(),
+        ),
+        ("digest".to_owned(), format!("{:016x}", view.hash)),
+    ]);
+    facts.extend(
+        view.members
+            .iter()
+            .map(|it| (format!("member {}", it.record.id()), member(it))),
+    );
+    facts.extend(
+        view.links
+            .iter()
+            .map(|it| (format!("link to {}", it.peer), link(it))),
+    );
+    facts
+}
+
+fn member(member: &MemberView) -> String {
+    let rank = member.record.rank();
+    let mut text = format!(
+        "{}, epoch {}, incarnation {}, version {}",
+        format!("{:?}", member.status).to_lowercase(),
+        rank.epoch,
+        rank.incarnation,
+        rank.version
+    );
+    for edge in member.report.iter().flat_map(|report| &report.edges) {
+        let verb = if edge.down {
+            "no contact with"
+        } else {
+            "in contact with"
+        };
+        text += &format!(", {verb} {}", edge.peer);
+    }
+    text
+}
+
+fn link(link: &LinkView) -> String {
+    let way = if link.dialed { "out" } else { "in" };
+    let kind = if link.eager { "eager" } else { "lazy" };
+    let ring = if link.ring { ", ring" } else { "" };
+    let silent = if link.silent { ", silent" } else { "" };
+    format!("{way}, {kind}{ring}{silent}, session {}", link.session)
 }

@@ -32,7 +32,7 @@ pub struct Seed {
     pub seed: u64,
     /// Whether all expectations held.
     pub passed: bool,
-    /// Time until the mesh recovered; `None` if it did not.
+    /// Time until the system recovered; `None` if it did not.
     pub recovery_ms: Option<u64>,
     /// Number of events.
     pub events: u64,

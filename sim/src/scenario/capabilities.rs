@@ -18,18 +18,19 @@ impl Engine {
     }
 
     /// Returns the end of an error message about an unsupported step: the reason, or a suggestion of another engine.
-    const fn instead_for(self, step: &Step) -> &'static str {
+    fn instead_for(self, system: &str, step: &Step) -> String {
         match step.action {
             Action::Nodes(_, NodeAction::Certificate(Certificate::Revoked)) => {
-                ": the mesh cannot revoke certificates, on any engine"
+                format!(": {system} cannot revoke certificates, on any engine")
             }
             Action::Nodes(_, NodeAction::Certificate(_)) => match self {
                 Self::Wire => {
                     " when something is reported: an end is written into a certificate; give the step a `time`"
+                        .to_owned()
                 }
-                Self::Model | Self::Madsim => "; the mesh has certificates in --engine wire",
+                Self::Model | Self::Madsim => format!("; {system} has certificates in --engine wire"),
             },
-            Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => self.instead(),
+            Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => self.instead().to_owned(),
         }
     }
 
@@ -100,7 +101,7 @@ impl Scenario {
             {
                 let message = format!(
                     "engine {engine} cannot do the step `{word}`{}",
-                    engine.instead_for(step)
+                    engine.instead_for(self.vocabulary.name, step)
                 );
                 return Err(ScenarioError {
                     file: step.file.clone(),

@@ -454,7 +454,7 @@ impl Planner<'_> {
             }
             // Steps and faults that a delay moves after the fault phase are dropped.
             Work::Step { .. } | Work::Chaos { .. } if at >= end => {}
-            Work::Own(later) if at >= end && !later.is_late() => {}
+            Work::Own(later) if at >= end && !later.due.late => {}
             Work::Step { step, only } => self.step(at, step, only)?,
             Work::Own(later) => self.own_due(at, later),
             Work::Mend(cut, from) => self.mend(at, from, |which, _| which == cut),

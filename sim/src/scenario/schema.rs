@@ -5,6 +5,9 @@ use super::vocabulary::Vocabulary;
 use serde_json::{Map, Value, json};
 
 /// Returns the JSON Schema of a system's scenario files.
+///
+/// # Panics
+/// A program has a key that every system has.
 #[must_use]
 pub fn schema(vocabulary: &Vocabulary) -> Value {
     let schema = schemars::schema_for!(super::file::ScenarioFile);
@@ -46,7 +49,8 @@ impl Schema {
     fn add(&mut self, place: &[&str], program: &str, field: &'static Field) {
         let property = self.property(program, field);
         if let Some(properties) = self.object(place) {
-            properties.insert(field.key.to_owned(), property);
+            let taken = properties.insert(field.key.to_owned(), property);
+            assert!(taken.is_none(), "`{}` is a key of every system", field.key);
         }
     }
 

@@ -1,9 +1,9 @@
 //! The vocabularies of programs and systems: the words that scenario files and command lines may contain.
 
-use super::action::Extent;
+use super::action::{Extent, OwnAction};
 use super::argument::Arguments;
 use super::engine::Engine;
-use super::form::Field;
+use super::form::{Field, Presence, Shape};
 use super::host::Host;
 use super::planning::{Plain, Planning};
 use super::suggestion::suggestion;
@@ -87,6 +87,27 @@ impl Words {
         self.steps.iter().find(|step| step.field.key == word)
     }
 
+    /// Returns the optional arguments of a step.
+    #[must_use]
+    pub fn optional_arguments(&self, step: &str) -> Vec<&'static str> {
+        let Some(Shape::Table(form)) = self.step(step).map(|step| step.field.shape) else {
+            return Vec::new();
+        };
+        let fields = form.fields.iter();
+        let optional =
+            fields.filter(|field| field.presence != Presence::Needed && field.key != "who");
+        optional.map(|field| field.key).collect()
+    }
+
+    /// Returns whether a file may contain the step with these arguments.
+    #[must_use]
+    pub fn allow(&self, action: &OwnAction) -> bool {
+        match self.step(action.word).map(|step| step.field.shape) {
+            Some(Shape::Table(form)) => (form.check)(&action.arguments).is_ok(),
+            _ => false,
+        }
+    }
+
     /// Creates the planning of the program for one plan.
     pub(super) fn planning_of(&self, hosts: &[Host]) -> Box<dyn Planning> {
         if let Some(planning) = self.planning {
@@ -113,7 +134,8 @@ impl Vocabulary {
     /// Creates the vocabulary of a system of these programs.
     ///
     /// # Panics
-    /// Two programs have the same setting, key of nodes, step, condition, metric, fault or planted bug.
+    /// A step or a condition has no `who`, or two programs have the same setting, key of nodes, step, condition,
+    /// metric, fault or planted bug.
     #[must_use]
     pub fn of(name: &'static str, programs: impl IntoIterator<Item = Words>) -> Self {
         let programs = programs.into_iter().collect();
@@ -123,6 +145,9 @@ impl Vocabulary {
         unique(programs.iter().flat_map(|words| keys(words.hosts)));
         unique(programs.iter().flat_map(|words| keys(words.conditions)));
         let steps = programs.iter().flat_map(|words| words.steps);
+        let fields = steps.clone().map(|step| &step.field);
+        let conditions = programs.iter().flat_map(|words| words.conditions);
+        fields.chain(conditions).for_each(about_nodes);
         unique(steps.map(|step| step.field.key));
         let faults = programs.iter().flat_map(|words| words.faults);
         unique(faults.map(|fault| fault.word));
@@ -188,6 +213,15 @@ impl Vocabulary {
         let own = words.iter().filter(|word| own.contains(&word.as_str()));
         own.cloned().collect()
     }
+}
+
+/// A step or a condition is about nodes.
+fn about_nodes(field: &Field) {
+    let has_who = match field.shape {
+        Shape::Table(form) => form.fields.iter().any(|field| field.key == "who"),
+        _ => false,
+    };
+    assert!(has_who, "`{}` is no table with `who`", field.key);
 }
 
 fn keys(fields: &'static [Field]) -> impl Iterator<Item = &'static str> {

@@ -4,8 +4,8 @@ use super::Shrinker;
 use super::ddmin::ddmin;
 use super::explicit::{is_left, is_whole, mapped_mode, mapped_step};
 use crate::scenario::{
-    Action, Clock, Direction, LinkRule, Network, NetworkAction, NodeAction, Pairs, Scenario,
-    Selector, Sides, Step, When,
+    Action, Clock, Direction, LinkRule, Network, NetworkAction, NodeAction, OwnAction, Pairs,
+    Scenario, Selector, Sides, Step, When,
 };
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
@@ -137,6 +137,9 @@ impl Shrinker<'_> {
                 if simpler(&mut step) {
                     self.change(|scenario| scenario.steps[index] = step);
                 }
+            }
+            for shorter in shorter_words(&self.best, index) {
+                self.change(|scenario| scenario.steps[index].action = shorter);
             }
         }
     }
@@ -356,6 +359,26 @@ fn own_length(step: &mut Step) -> Option<&mut Duration> {
         },
         Action::Network(_) | Action::Clone(_) => None,
     }
+}
+
+/// A step of a program's own without one of the arguments that it may lack.
+fn shorter_words(scenario: &Scenario, index: usize) -> Vec<Action> {
+    let Action::Nodes(who, NodeAction::Own(action)) = &scenario.steps[index].action else {
+        return Vec::new();
+    };
+    let Some(words) = scenario.vocabulary.program(action.program) else {
+        return Vec::new();
+    };
+    let optional = words.optional_arguments(action.word).into_iter();
+    let given = optional.filter(|key| action.arguments.get(key).is_some());
+    let shorter = given.map(|key| OwnAction {
+        arguments: action.arguments.without(key),
+        ..action.clone()
+    });
+    let allowed = shorter.filter(|action| words.allow(action));
+    allowed
+        .map(|action| Action::Nodes(who.clone(), NodeAction::Own(action)))
+        .collect()
 }
 
 fn plain_clocks(scenario: &mut Scenario) {

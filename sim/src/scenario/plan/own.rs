@@ -8,13 +8,6 @@ use core::time::Duration;
 use phalanx_core::random::Random;
 use std::collections::BTreeSet;
 
-impl Later {
-    /// Returns whether the task is executed even after the fault phase.
-    pub(super) const fn is_late(&self) -> bool {
-        self.due.late
-    }
-}
-
 impl Planner<'_> {
     /// Plans a step of a program's own for one host; `place` is its index among the selected hosts.
     pub(super) fn own_step(&mut self, at: Duration, index: usize, place: usize, hosts: &[usize]) {
