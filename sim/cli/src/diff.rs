@@ -8,7 +8,7 @@ use crate::state::{self, State, changes};
 use crate::tool::Tool;
 use crate::{catalogue, engine};
 use phalanx_sim::diff::{Change, Divergence, first_difference};
-use phalanx_sim::model::{Replay, host_named};
+use phalanx_sim::replay::{Replay, host_named};
 use phalanx_sim::record::Header;
 use phalanx_sim::scenario::Engine;
 use serde_json::json;

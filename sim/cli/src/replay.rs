@@ -7,7 +7,7 @@ use crate::screen::{Paint, Screen};
 use crate::state::{self, State, changes};
 use crate::tool::Tool;
 use phalanx_sim::diff::Change;
-use phalanx_sim::model::{Replay, host_named};
+use phalanx_sim::replay::{Replay, host_named};
 use phalanx_sim::record::{Header, Line, Reader, VERSION};
 use phalanx_sim::scenario::{Engine, Scenario, text};
 use phalanx_sim::world::Definition;
