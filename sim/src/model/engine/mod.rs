@@ -149,7 +149,7 @@ impl<'a, 't> Engine<'a, 't> {
     }
 
     /// Passes the reported events to the judge.
-    pub(in crate::model) fn judge_reports(&mut self, judge: &mut Judge<'_>) {
+    pub(crate) fn judge_reports(&mut self, judge: &mut Judge<'_>) {
         let reports = self.checks.take_reports();
         for (reporter, event) in reports {
             judge.event(self.since_start(), reporter, &*event, &*self);
@@ -162,14 +162,14 @@ impl<'a, 't> Engine<'a, 't> {
     }
 
     /// Checks invariants on the whole world.
-    pub(in crate::model) fn check(&mut self, look: impl Fn(&mut Invariants, u64, &Scene<'_>)) {
+    pub(crate) fn check(&mut self, look: impl Fn(&mut Invariants, u64, &Scene<'_>)) {
         let mut checks = std::mem::take(&mut self.checks);
         checks.check(look, self.context.now(), &self.scene());
         self.checks = checks;
     }
 
     /// Ends the run.
-    pub(in crate::model) fn finish(
+    pub(crate) fn finish(
         mut self,
         definition: &Definition,
         judge: Judge<'_>,

@@ -5,7 +5,7 @@ use crate::world::ProcessEvent;
 use std::collections::VecDeque;
 
 /// A queued input.
-pub(in crate::model) struct Waiting {
+pub(crate) struct Waiting {
     pub input: ProcessEvent,
     /// The encoded bytes of the input's message; 0 without a message.
     pub bytes: usize,

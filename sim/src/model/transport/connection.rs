@@ -2,7 +2,7 @@
 
 mod stream;
 
-pub(in crate::model) use stream::{
+pub(crate) use stream::{
     DIAL_GIVES_UP_AFTER, FLIGHTS, FRAMING_BYTES, GIVES_UP_AFTER, InFlight, Item,
     SEGMENT_OVERHEAD_BYTES, segments,
 };

@@ -12,26 +12,26 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Payload of one segment, in bytes.
-pub(in crate::model) const SEGMENT_BYTES: usize = 1_400;
+pub(crate) const SEGMENT_BYTES: usize = 1_400;
 /// Overhead of TLS, HTTP/2 and gRPC per message, in bytes; estimated.
-pub(in crate::model) const FRAMING_BYTES: usize = 36;
+pub(crate) const FRAMING_BYTES: usize = 36;
 /// Overhead of TCP and IP per segment, in bytes.
-pub(in crate::model) const SEGMENT_OVERHEAD_BYTES: usize = 52;
+pub(crate) const SEGMENT_OVERHEAD_BYTES: usize = 52;
 /// Minimum retransmission timeout (Linux), in nanoseconds.
 const RTO_MIN: u64 = 200_000_000;
 /// Retransmission timeout before the first measured round trip (RFC 6298), in nanoseconds.
 const RTO_FIRST: u64 = 1_000_000_000;
 /// A connection with data unacknowledged for this time, in nanoseconds, breaks (the keepalive limit in production).
-pub(in crate::model) const GIVES_UP_AFTER: u64 = 30_000_000_000;
+pub(crate) const GIVES_UP_AFTER: u64 = 30_000_000_000;
 /// Timeout of a handshake, in nanoseconds.
-pub(in crate::model) const DIAL_GIVES_UP_AFTER: u64 = 10_000_000_000;
+pub(crate) const DIAL_GIVES_UP_AFTER: u64 = 10_000_000_000;
 
 /// Sizes of the flights of TCP, TLS 1.3 with both certificates, and the opening of the stream, in bytes.
-pub(in crate::model) const FLIGHTS: [usize; 6] = [60, 60, 300, 1_000, 1_000, 100];
+pub(crate) const FLIGHTS: [usize; 6] = [60, 60, 300, 1_000, 1_000, 100];
 
 /// An item in flight.
 #[derive(Clone, Debug)]
-pub(in crate::model) enum Item {
+pub(crate) enum Item {
     /// A flight of the handshake, from 1. Flights with odd numbers go from the dialer to the acceptor.
     Flight(u8),
     /// A message.
@@ -92,7 +92,7 @@ impl Parcels {
         usize::from(self.head.is_some()) + self.tail.len()
     }
 
-    pub(in crate::model) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.head.is_none()
     }
 
@@ -131,7 +131,7 @@ impl Parcels {
 
 /// The state of a parcel that arrives or is due for retransmission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::model) struct InFlight {
+pub(crate) struct InFlight {
     pub bytes: usize,
     /// Number of segments not known to have arrived.
     pub segments: u32,
@@ -296,7 +296,7 @@ impl Stream {
 }
 
 /// Returns the number of segments of a message of this size.
-pub(in crate::model) fn segments(bytes: usize) -> u32 {
+pub(crate) fn segments(bytes: usize) -> u32 {
     u32::try_from((bytes + FRAMING_BYTES).div_ceil(SEGMENT_BYTES)).unwrap_or(u32::MAX)
 }
 
