@@ -15,6 +15,8 @@ use phalanx_core::time::Instant;
 use serde_json::Value;
 use std::rc::Rc;
 
+use phalanx_core::lane::{Lane, Placement};
+
 pub use phalanx_core::gossip::{CloseReason, DialError, DialId, LinkId, Ticket};
 
 /// A message between processes.
@@ -28,6 +30,12 @@ pub trait Message: Any + Debug {
     /// Returns the message's name in recordings: its kind, or the kind of its content.
     fn word(&self) -> &'static str {
         self.kind()
+    }
+
+    /// Returns the lane in which the message waits for the bandwidth of its link, and the lanes that it does not
+    /// overtake.
+    fn placement(&self) -> Placement {
+        Placement::of(Lane::Control)
     }
 }
 
