@@ -166,3 +166,46 @@ impl<'a, 't> Context<'a, 't> {
         disk.crash(left, &mut self.torn_writes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+scenario = 1
+name = "x"
+about = "x"
+engines = ["model"]
+duration = "20s"
+[[nodes]]
+count = 2
+clock = { offset = "-3s" }
+[[at]]
+time = "5s"
+pause = { who = "n1", for = "1s" }
+[[expect]]
+eventually = { converged = true }
+"#;
+
+    #[test]
+    fn time_advances_to_the_next_event_or_the_limit_and_affected_items_are_counted() {
+        let scenario = Scenario::parse("x.toml", TEXT).expect("the scenario is valid");
+        let plan = scenario.plan(1).expect("the scenario can be planned");
+        let mut context = Context::new(&scenario, &plan, Trace::new(None), true);
+        context.schedule(7, ScheduledEvent::Action(1));
+        context.schedule(5, ScheduledEvent::Action(0));
+        let first = context.advance(6);
+        assert!(matches!(first, Some(ScheduledEvent::Action(0))));
+        assert_eq!((context.now(), context.sequence()), (5, 2));
+        assert!(
+            context.advance(7).is_none(),
+            "the second is due at the limit"
+        );
+        assert_eq!((context.now(), context.events()), (7, 1));
+        context.affect(Some(0), 2);
+        context.affect(None, 4);
+        context.affect(Some(99), 8);
+        assert_eq!(context.affected()[0], 2);
+        assert_eq!(context.wall(0), Wall(WALL_ZERO - 3));
+    }
+}

@@ -9,6 +9,8 @@ mod connection;
 mod latency;
 mod network;
 mod ports;
+#[cfg(test)]
+mod tests;
 
 pub(super) use connection::{FRAMING_BYTES, SEGMENT_OVERHEAD_BYTES};
 
