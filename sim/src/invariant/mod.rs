@@ -29,6 +29,8 @@ pub struct Seen<'a> {
     pub view: &'a dyn ProcessView,
     /// The local time of the process.
     pub local: Instant,
+    /// The next deadline of the process, by its local time.
+    pub deadline: Option<Instant>,
     /// The step was a wake.
     pub woke: bool,
     /// The step took a message.

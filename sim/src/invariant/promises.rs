@@ -14,7 +14,7 @@ impl Invariant for Promises {
     }
 
     fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
-        match seen.process.next_deadline() {
+        match seen.deadline {
             Some(at) if seen.woke && at <= seen.local => Err(format!(
                 "was woken at {:?} and wants a wake at {at:?}",
                 seen.local

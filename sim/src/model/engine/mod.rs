@@ -426,9 +426,7 @@ impl<'a, 't> Engine<'a, 't> {
         };
         // Planted bugs must be caught by invariants, not by this assertion.
         debug_assert!(
-            !woke
-                || !self.context.is_unsabotaged()
-                || machine.next_deadline().is_none_or(|at| at > local),
+            !woke || !self.context.is_unsabotaged() || state.deadline().is_none_or(|at| at > local),
             "the deadline is due after the wake"
         );
         let view = machine.view();
@@ -457,6 +455,7 @@ impl<'a, 't> Engine<'a, 't> {
             process: machine,
             view,
             local,
+            deadline: state.deadline(),
             woke,
             message: taken.size > 0,
             effects,

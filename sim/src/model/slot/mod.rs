@@ -47,6 +47,8 @@ pub(super) struct Slot {
     /// The index of the program in the run's list.
     program: usize,
     process: Option<Process>,
+    /// The deadline of the process after its latest step, by its own time.
+    deadline: Option<Instant>,
     /// Number of starts.
     life: u32,
     /// The identity that the process proves to peers since its latest start.
@@ -62,6 +64,7 @@ impl Slot {
             host,
             program,
             process: None,
+            deadline: None,
             life: 0,
             identity: None,
             mailbox: Mailbox::default(),
@@ -108,6 +111,11 @@ impl Slot {
         self.process.as_ref().is_some_and(|process| !process.exited)
     }
 
+    /// Returns the deadline of the process after its latest step, by its own time.
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     /// Returns whether the process accesses its host directly within a step.
     pub(super) fn acts_on_host(&self) -> bool {
         let process = self.process.as_ref();
@@ -129,12 +137,14 @@ impl Slot {
     pub(super) fn install(&mut self, process: Process) {
         self.stop();
         self.identity = process.machine.identity().cloned();
+        self.deadline = process.machine.next_deadline();
         self.process = Some(process);
     }
 
     /// Discards the process with all of its memory.
     pub(super) fn stop(&mut self) {
         self.process = None;
+        self.deadline = None;
         self.mailbox.reset();
         self.wake.reset();
     }
@@ -150,6 +160,7 @@ impl Slot {
     pub(super) fn on_event(&mut self, local: Instant, event: ProcessEvent, effects: &mut Effects) {
         if let Some(process) = &mut self.process {
             process.machine.on_event(local, event, effects);
+            self.deadline = process.machine.next_deadline();
         }
     }
 
@@ -163,6 +174,7 @@ impl Slot {
     ) {
         if let Some(process) = &mut self.process {
             process.machine.on_event_at(local, event, here, effects);
+            self.deadline = process.machine.next_deadline();
         }
     }
 
@@ -237,18 +249,13 @@ impl Slot {
 
     /// Returns whether the deadline of the process is due at its own time.
     pub(super) fn is_due(&self, now: u64) -> bool {
-        self.process.as_ref().is_some_and(|process| {
-            let deadline = process.machine.next_deadline();
-            deadline.is_some_and(|at| at <= process.clock.read(now))
-        })
+        let process = self.process.as_ref().zip(self.deadline);
+        process.is_some_and(|(process, deadline)| deadline <= process.clock.read(now))
     }
 
     /// Schedules the next wake; `woke` tells whether the latest step was a wake.
     pub(super) fn schedule_wake(&mut self, context: &mut Context<'_, '_>, woke: bool) {
-        let Some(process) = &self.process else {
-            return;
-        };
-        let Some(deadline) = process.machine.next_deadline() else {
+        let Some((process, deadline)) = self.process.as_ref().zip(self.deadline) else {
             return;
         };
         let deadline = process.clock.when(deadline);
