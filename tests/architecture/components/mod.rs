@@ -126,12 +126,16 @@ const MACHINES: &[Machine] = &[
             Writers {
                 part: "context",
                 methods: &["set_cause"],
-                files: &["engine/mod.rs", "transport/mod.rs"],
+                files: &[
+                    "engine/mod.rs",
+                    "transport/mod.rs",
+                    "transport/transmission/mod.rs",
+                ],
             },
             Writers {
                 part: "context",
                 methods: &["record_held"],
-                files: &["transport/mod.rs"],
+                files: &["transport/transmission/mod.rs"],
             },
             Writers {
                 part: "context",

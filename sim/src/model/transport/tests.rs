@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::trace::Trace;
 use crate::scenario::plan::Plan;
-use phalanx_core::gossip::DialError;
+use phalanx_core::lane::{Lane, Placement};
 use phalanx_core::time::nanos;
 
 const SLOW: &str = r#"

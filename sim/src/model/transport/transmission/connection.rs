@@ -14,7 +14,7 @@ use stream::Stream;
 
 /// The state of one end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EndState {
+pub(crate) enum EndState {
     /// The handshake is not complete at this end.
     Opening,
     /// The process holds the end.
@@ -36,7 +36,7 @@ struct End {
 
 /// A connection. End 0 is the dialer, end 1 the acceptor; stream 0 leads from end 0 to end 1.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     dial: DialId,
     /// The dialled port.
     port: u16,
@@ -46,7 +46,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A connection that a process of a host dials to a port of another host.
-    pub(super) const fn new(
+    pub(crate) const fn new(
         dial: DialId,
         (host, slot): (usize, usize),
         (target, port): (usize, u16),
@@ -70,49 +70,49 @@ impl Connection {
         }
     }
 
-    pub(super) const fn dial(&self) -> DialId {
+    pub(crate) const fn dial(&self) -> DialId {
         self.dial
     }
 
     /// Returns the dialled host and port.
-    pub(super) const fn target(&self) -> (usize, u16) {
+    pub(crate) const fn target(&self) -> (usize, u16) {
         (self.ends[1].host, self.port)
     }
 
-    pub(super) const fn host(&self, end: usize) -> usize {
+    pub(crate) const fn host(&self, end: usize) -> usize {
         self.ends[end].host
     }
 
-    pub(super) const fn slot(&self, end: usize) -> Option<usize> {
+    pub(crate) const fn slot(&self, end: usize) -> Option<usize> {
         self.ends[end].slot
     }
 
-    pub(super) const fn state(&self, end: usize) -> EndState {
+    pub(crate) const fn state(&self, end: usize) -> EndState {
         self.ends[end].state
     }
 
-    pub(super) const fn set_state(&mut self, end: usize, state: EndState) {
+    pub(crate) const fn set_state(&mut self, end: usize, state: EndState) {
         self.ends[end].state = state;
     }
 
     /// Sets the process that accepts the connection.
-    pub(super) const fn accept(&mut self, slot: usize) {
+    pub(crate) const fn accept(&mut self, slot: usize) {
         self.ends[1].slot = Some(slot);
     }
 
     /// Reserves the bandwidth of an end for a number of bytes; returns the time until the last bit has left.
-    pub(super) fn reserve(&mut self, end: usize, now: u64, bytes: usize, rate: u64) -> u64 {
+    pub(crate) fn reserve(&mut self, end: usize, now: u64, bytes: usize, rate: u64) -> u64 {
         self.streams[end].reserve(now, bytes, rate)
     }
 
     /// Returns whether an item of an end must wait for the end's bandwidth.
-    pub(super) const fn is_busy(&self, end: usize, now: u64) -> bool {
+    pub(crate) const fn is_busy(&self, end: usize, now: u64) -> bool {
         self.streams[end].is_busy(now)
     }
 
     /// Lets an item wait for the bandwidth of an end; returns the time at which the first item is to be sent, if this
     /// one is the only one.
-    pub(super) fn wait(
+    pub(crate) fn wait(
         &mut self,
         end: usize,
         placement: Placement,
@@ -123,7 +123,7 @@ impl Connection {
 
     /// Removes and returns the next item that waits for the bandwidth of an end. The items of an end that is gone are
     /// never sent.
-    pub(super) fn next_waiting(&mut self, end: usize) -> Option<Waiting> {
+    pub(crate) fn next_waiting(&mut self, end: usize) -> Option<Waiting> {
         if self.ends[end].state == EndState::Gone {
             self.streams[end].drop_waiting();
         }
@@ -131,17 +131,17 @@ impl Connection {
     }
 
     /// Drops the items that wait for the bandwidth of an end.
-    pub(super) fn drop_waiting(&mut self, end: usize) {
+    pub(crate) fn drop_waiting(&mut self, end: usize) {
         self.streams[end].drop_waiting();
     }
 
     /// Returns the time at which the next waiting item of an end is to be sent, if there is one.
-    pub(super) fn departure(&self, end: usize) -> Option<u64> {
+    pub(crate) fn departure(&self, end: usize) -> Option<u64> {
         self.streams[end].departure()
     }
 
     /// Appends a parcel to the stream of an end; returns its number.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         end: usize,
         item: Item,
@@ -153,17 +153,17 @@ impl Connection {
     }
 
     /// Begins a transmission of a parcel; returns its state before, unless it was delivered.
-    pub(super) fn begin_attempt(&mut self, end: usize, number: u64) -> Option<InFlight> {
+    pub(crate) fn begin_attempt(&mut self, end: usize, number: u64) -> Option<InFlight> {
         self.streams[end].begin_attempt(number)
     }
 
     /// Returns the state of a parcel, unless it was delivered.
-    pub(super) fn in_flight(&mut self, end: usize, number: u64) -> Option<InFlight> {
+    pub(crate) fn in_flight(&mut self, end: usize, number: u64) -> Option<InFlight> {
         self.streams[end].in_flight(number)
     }
 
     /// Returns the time of the first transmission of a parcel whose retransmission is due.
-    pub(super) fn due(&mut self, end: usize, number: u64, now: u64) -> Option<u64> {
+    pub(crate) fn due(&mut self, end: usize, number: u64, now: u64) -> Option<u64> {
         if self.ends[end].state == EndState::Gone {
             return None;
         }
@@ -171,12 +171,12 @@ impl Connection {
     }
 
     /// Records that a number of segments of a parcel were lost; returns the time of their retransmission.
-    pub(super) fn lose(&mut self, end: usize, number: u64, segments: u32, now: u64) -> u64 {
+    pub(crate) fn lose(&mut self, end: usize, number: u64, segments: u32, now: u64) -> u64 {
         self.streams[end].lose(number, segments, now)
     }
 
     /// Records the arrival of a parcel; returns the numbers of the parcels to retransmit because of it, and the time.
-    pub(super) fn arrive(&mut self, end: usize, number: u64, now: u64) -> (Vec<u64>, u64) {
+    pub(crate) fn arrive(&mut self, end: usize, number: u64, now: u64) -> (Vec<u64>, u64) {
         let (rtt, numbers, at) = self.streams[end].arrive(number, now);
         if let Some(rtt) = rtt {
             self.streams[1 - end].measured(rtt);
@@ -185,17 +185,17 @@ impl Connection {
     }
 
     /// Removes and returns the first parcel of an end's stream if it has arrived: its item, bytes and cause.
-    pub(super) fn pop_arrived(&mut self, end: usize) -> Option<(Item, usize, Cause)> {
+    pub(crate) fn pop_arrived(&mut self, end: usize) -> Option<(Item, usize, Cause)> {
         self.streams[end].pop_arrived()
     }
 
     /// Returns the slots of the processes at the ends.
-    pub(super) fn slots(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = usize> {
         self.ends.iter().filter_map(|end| end.slot)
     }
 
     /// Returns whether no event can occur on the connection any more.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let gone = |end: usize| match self.ends[end].state {
             EndState::Opening | EndState::Open => false,
             EndState::Closed => self.streams[end].is_empty(),
@@ -206,12 +206,12 @@ impl Connection {
 }
 
 /// Returns the connection and end of a link id.
-pub(super) const fn place(link: LinkId) -> (u32, usize) {
+pub(crate) const fn place(link: LinkId) -> (u32, usize) {
     ((link.0 >> 1) as u32, (link.0 & 1) as usize)
 }
 
 /// Returns the link id of a connection's end.
-pub(super) const fn link(connection: u32, end: usize) -> LinkId {
+pub(crate) const fn link(connection: u32, end: usize) -> LinkId {
     LinkId((connection as u64) << 1 | end as u64)
 }
 
