@@ -2,7 +2,7 @@
 //! invariant is violated by its planted bug, in the real machines, with the regular runner.
 
 use crate::files::{LARGE, folder, load, names, of_model};
-use phalanx_core::gossip::Switch;
+use phalanx_core::sabotage::Switch;
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Failure;
 use phalanx_sim::{Options, run};

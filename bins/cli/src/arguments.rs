@@ -3,7 +3,7 @@
 pub(crate) mod channel;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use phalanx_core::gossip::Address;
+use phalanx_core::link::Address;
 use phalanx_core::topology::record::Service;
 use phalanx_sim_cli::arguments::Sim;
 use phalanx_sim_cli::scale::Span;

@@ -7,11 +7,10 @@ use super::frame_builder::SYNCS_MAX;
 use super::handshake::{self, Handshakes};
 use super::links::{Link, Precedence};
 use super::message::{AgedReport, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Welcome};
-use super::{
-    CloseReason, DialId, Event, Gossip, Input, LinkEnd, LinkId, LocalClose, Message, Output, Phase,
-    Rejection, Status, Switch,
-};
+use super::{Event, Gossip, Input, LinkEnd, Message, Output, Phase, Rejection, Status};
 use crate::identity::NodeId;
+use crate::link::{CloseReason, DialId, LinkId, LocalClose};
+use crate::sabotage::Switch;
 use crate::time::Duration;
 use crate::topology::publication::Key;
 use crate::topology::record::Record;

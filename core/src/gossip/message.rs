@@ -5,14 +5,12 @@
 
 use crate::identity::NodeId;
 use crate::size::{self, Encoded};
+use crate::sketch::Cell;
 use crate::time::Duration;
+use crate::topology::publication::UpdateId;
 use crate::topology::record::{Record, Report};
 use core::net::SocketAddr;
 use std::sync::Arc;
-
-pub use crate::size::FRAME_BYTES_MAX;
-pub use crate::sketch::Cell;
-pub use crate::topology::publication::{PublicationKind, UpdateId};
 
 /// Maximum number of other members that a refusal names.
 pub const REFERRALS_MAX: usize = 8;

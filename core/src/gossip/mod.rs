@@ -22,7 +22,7 @@
 //! [`Input`] and [`Output`].
 //!
 //! Bounds: links `links_max`, members `members_max`, dials [`DIALS_MAX`], requested links [`REQUESTED_MAX`], awaited
-//! updates [`MISSING_MAX`] with [`ANNOUNCERS_MAX`] announcers each, remembered changes [`HISTORY_MAX`].
+//! updates [`MISSING_MAX`](crate::plumtree::MISSING_MAX) with [`ANNOUNCERS_MAX`](crate::plumtree::ANNOUNCERS_MAX) announcers each, remembered changes [`HISTORY_MAX`].
 //!
 //! Sources: Plumtree (Leitão et al., SRDS 2007) for the broadcast tree and its repair; Rapid (Suresh et al., ATC 2018)
 //! for rings of observers; Lifeguard (Dadgar et al., 2018) for local health; SWIM (Das et al., DSN 2002) for suspicion
@@ -53,11 +53,6 @@ mod tests;
 mod timer;
 mod view;
 
-pub use crate::link::{
-    Address, AddressError, CloseReason, DialError, DialId, LinkId, LocalClose, Ticket,
-};
-pub use crate::plumtree::{ANNOUNCERS_MAX, MISSING_MAX};
-pub use crate::sabotage::{Sabotage, Switch};
 pub use anti_entropy::HISTORY_MAX;
 pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
@@ -68,7 +63,9 @@ pub use overlay::REQUESTED_MAX;
 pub use view::{LinkView, MemberView, Phase, Status};
 
 use crate::identity::NodeId;
+use crate::link::{Address, DialError, LinkId};
 use crate::machine::{Machine, Outbox};
+use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::publication::Key;

@@ -10,11 +10,10 @@ use super::links::Link;
 use super::message::{Goodbye, Refusal, RefusalReason, Sync};
 use super::self_record::{Claim, Succession};
 use super::timer::Timers;
-use super::{
-    Address, DialId, Event, Gossip, LinkEnd, LinkId, Message, Neighbourhood, Output, Phase,
-    Rejection, Status, Switch, Ticket,
-};
+use super::{Event, Gossip, LinkEnd, Message, Neighbourhood, Output, Phase, Rejection, Status};
 use crate::identity::NodeId;
+use crate::link::{Address, DialId, LinkId, Ticket};
+use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
 use crate::topology::Applied;
 use crate::topology::Handle;

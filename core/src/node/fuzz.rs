@@ -3,14 +3,17 @@
 
 use super::{Config, Input, Node, Output};
 use crate::gossip::message::{
-    AgedReport, Cell, FRAME_BYTES_MAX, Frame, Gone, Goodbye, Hello, PublicationKind, Refusal,
-    RefusalReason, Sync, UpdateId, Welcome,
+    AgedReport, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Sync, Welcome,
 };
-use crate::gossip::{self, Address, CloseReason, DialError, DialId, LinkId, Message, Ticket};
+use crate::gossip::{self, Message};
 use crate::identity::NodeId;
+use crate::link::{Address, CloseReason, DialError, DialId, LinkId, Ticket};
 use crate::size::Encoded;
+use crate::size::FRAME_BYTES_MAX;
+use crate::sketch::Cell;
 use crate::testing::world::{Environment, World};
 use crate::time::{Duration, Instant};
+use crate::topology::publication::{PublicationKind, UpdateId};
 use crate::topology::record::{Content, Edge, Rank, Record, Report, Service};
 use core::net::{Ipv4Addr, SocketAddr};
 use proptest::prelude::*;

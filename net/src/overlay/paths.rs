@@ -9,8 +9,8 @@ use super::{
 use crate::link::{Event, Notice, Outgoing};
 use bytes::Bytes;
 use phalanx_core::data_path::{Control, DataPaths, Input, Output, PathEvent};
-use phalanx_core::gossip::LinkId;
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::LinkId;
 use phalanx_core::machine::{Machine, Outbox};
 use phalanx_core::time::Instant;
 use std::collections::BTreeMap;

@@ -10,7 +10,8 @@ use crate::clock;
 use crate::driver::Performer;
 use crate::link::Event;
 use phalanx_core::credentials::{Credentials, CredentialsEvent, Input, Output};
-use phalanx_core::gossip::{self, LinkId};
+use phalanx_core::gossip;
+use phalanx_core::link::LinkId;
 use phalanx_core::time::Instant;
 use tokio::sync::watch;
 

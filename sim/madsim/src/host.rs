@@ -7,9 +7,8 @@ use core::time::Duration;
 use madsim::net::Endpoint;
 use madsim::task::{self, AbortHandle};
 use phalanx_core::channel::ChannelName;
-use phalanx_core::gossip::{
-    self, Address, CloseReason, Config, DialError, DialId, LinkId, LocalClose,
-};
+use phalanx_core::gossip::{self, Config};
+use phalanx_core::link::{Address, CloseReason, DialError, DialId, LinkId, LocalClose};
 use phalanx_core::machine::{Machine, Outbox};
 use phalanx_core::node::{self, Message, Node};
 use phalanx_core::size::Encoded;

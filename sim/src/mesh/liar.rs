@@ -5,12 +5,14 @@
 
 use phalanx_core::channel::message::{Item, Kind};
 use phalanx_core::channel::{ChannelName, Data};
-use phalanx_core::gossip::message::{AgedReport, Frame, PublicationKind, UpdateId};
-use phalanx_core::gossip::{LinkId, Message as Mesh};
+use phalanx_core::gossip::Message as Mesh;
+use phalanx_core::gossip::message::{AgedReport, Frame};
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::LinkId;
 use phalanx_core::node::{Message, Node};
 use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
+use phalanx_core::topology::publication::{PublicationKind, UpdateId};
 use phalanx_core::topology::record::{COUNTER_MAX, Content, Edge, Rank, Record, Report, Service};
 use std::sync::Arc;
 

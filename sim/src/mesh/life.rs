@@ -4,8 +4,10 @@ use super::host_words;
 use super::publishing::Published;
 use crate::model::address;
 use crate::scenario::Scenario;
-use phalanx_core::gossip::{Address, Config, Sabotage};
+use phalanx_core::gossip::Config;
+use phalanx_core::link::Address;
 use phalanx_core::random::Random;
+use phalanx_core::sabotage::Sabotage;
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
 

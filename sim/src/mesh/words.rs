@@ -8,7 +8,7 @@ use super::step_words::{FAULTS, STEPS};
 use super::workload::{self, LIE};
 use crate::scenario::plan::Reporter;
 use crate::scenario::{Vocabulary, Words};
-use phalanx_core::gossip::{Sabotage, Switch};
+use phalanx_core::sabotage::{Sabotage, Switch};
 
 /// The name of the mesh daemon as a program.
 pub const PROGRAM: &str = "mesh";

@@ -15,7 +15,7 @@ use phalanx_core::time::Instant;
 use serde_json::Value;
 use std::rc::Rc;
 
-pub use phalanx_core::gossip::{CloseReason, DialError, DialId, LinkId, Ticket};
+pub use phalanx_core::link::{CloseReason, DialError, DialId, LinkId, Ticket};
 
 /// A message between processes.
 pub trait Message: Any + Debug {

@@ -12,7 +12,7 @@ use crate::arguments::{Ask, Peers, Services, Switched, Targets, Watch};
 use crate::failure::{Failure, Verdict};
 use crate::screen::Screen;
 use answer::{Event, Member};
-use phalanx_core::gossip::Address;
+use phalanx_core::link::Address;
 use phalanx_net::wire::proto;
 use reach::{Node, refused};
 use serde_json::json;

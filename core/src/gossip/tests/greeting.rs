@@ -9,6 +9,7 @@ use super::super::message::{Goodbye, Hello, Refusal, RefusalReason, Welcome};
 use super::super::*;
 use super::neighbourhood::{Neighbourhood, Order, dials, events, frames, ms, news, records};
 use super::world::{address, config, name};
+use crate::link::{Address, CloseReason, DialId, LinkId};
 use crate::topology::record::{Content, Rank, Record};
 
 /// The record in a hello of node `index`, with this epoch and instance.

@@ -6,6 +6,7 @@ use super::neighbourhood::{
     Neighbourhood, dials, events, frames, ms, news, records, reports, says,
 };
 use super::world::{address, config, name};
+use crate::link::{Address, CloseReason, DialError, LinkId};
 
 #[test]
 fn each_link_in_turn_gets_a_heartbeat_at_least_every_interval() {

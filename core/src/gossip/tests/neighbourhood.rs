@@ -5,12 +5,13 @@
     reason = "a test looks for one order among many"
 )]
 
-use super::super::message::{AgedReport, Frame, Hello, Sync, UpdateId};
+use super::super::message::{AgedReport, Frame, Hello, Sync};
 use super::super::*;
 use super::world::{config, name};
+use crate::link::{Address, DialId, LinkId};
 use crate::testing::alone::Alone;
 use crate::time::Duration;
-use crate::topology::publication::PublicationKind;
+use crate::topology::publication::{PublicationKind, UpdateId};
 use crate::topology::record::{Edge, Rank, Record, Report};
 
 /// An order and the time at which it was given.

@@ -5,6 +5,7 @@ use super::neighbourhood::{
     Neighbourhood, Order, dials, events, frames, ms, news, records, reports, says,
 };
 use super::world::{address, config, name};
+use crate::link::{Address, DialError, Ticket};
 use crate::topology::record::{EDGES_MAX, Rank, Record};
 
 /// The record of `n0` with a changed rank.

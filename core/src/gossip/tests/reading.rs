@@ -3,6 +3,7 @@
 use super::super::*;
 use super::neighbourhood::{Neighbourhood, dials, events, ms, news, records};
 use super::world::{address, config, name};
+use crate::link::{Address, LinkId};
 use crate::time::Duration;
 
 #[test]

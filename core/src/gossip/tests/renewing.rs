@@ -4,6 +4,7 @@ use super::super::*;
 use super::greeting::{connected, links, welcome};
 use super::neighbourhood::{Neighbourhood, dials, events, ms, news};
 use super::world::name;
+use crate::link::{CloseReason, LinkId};
 
 /// `n0`, linked to `n1` over link 1, while a successor of that link is dialled; its hello is sent over link 50.
 fn renewing() -> Neighbourhood {

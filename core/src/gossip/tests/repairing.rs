@@ -6,6 +6,7 @@ use super::neighbourhood::{
     Neighbourhood, Order, frames, ms, news, pushes, records, reports, says,
 };
 use super::world::{config, name};
+use crate::link::{DialError, LinkId};
 use crate::time::Duration;
 
 fn hash(hash: u64) -> Frame {

@@ -6,6 +6,9 @@ use super::neighbourhood::{
     Neighbourhood, announces, events, frames, ms, named, news, pushes, records, reports, says,
 };
 use super::world::name;
+use crate::link::{CloseReason, LinkId};
+use crate::plumtree::{ANNOUNCERS_MAX, MISSING_MAX};
+use crate::size::FRAME_BYTES_MAX;
 use crate::topology::publication::PublicationKind;
 use crate::topology::record::{Rank, Record};
 
@@ -402,10 +405,10 @@ fn a_flood_is_cut_into_frames_that_fit_and_are_well_filled() {
         .map(|(_, frame)| Message::Frame((*frame).clone()).encoded_len())
         .collect();
     assert!(
-        sizes.iter().all(|size| *size <= message::FRAME_BYTES_MAX),
+        sizes.iter().all(|size| *size <= FRAME_BYTES_MAX),
         "{sizes:?}"
     );
-    let full = message::FRAME_BYTES_MAX - 200;
+    let full = FRAME_BYTES_MAX - 200;
     assert!(sizes.iter().any(|size| *size > full), "{sizes:?}");
     assert!(sizes.len() <= 4 + 500 * 80 / full, "{sizes:?}");
 }

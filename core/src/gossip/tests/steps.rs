@@ -7,6 +7,7 @@
 
 use super::super::*;
 use super::world::{address, config, name};
+use crate::link::{LinkId, Ticket};
 use crate::topology::record::{Content, Rank};
 
 /// Steps one machine and returns its orders.

@@ -11,6 +11,7 @@ use super::neighbourhood::{
     Neighbourhood, Order, announces, dials, events, frames, ms, named, news, records,
 };
 use super::world::{address, config, name};
+use crate::link::{Address, CloseReason, DialError, DialId, LinkId};
 use crate::time::Duration;
 use crate::topology::record::Rank;
 

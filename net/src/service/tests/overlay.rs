@@ -4,7 +4,7 @@ use super::{Mesh, client, until};
 use crate::overlay::{DataPath, Offer, Overlay, OverlayLink, Unprepared};
 use crate::wire::proto;
 use bytes::Bytes;
-use phalanx_core::gossip::Address;
+use phalanx_core::link::Address;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -4,8 +4,9 @@ use super::super::WATCH_LAG_MAX;
 use super::{Mesh, SOON, client};
 use crate::transport::Notice;
 use crate::wire::proto;
-use phalanx_core::gossip::{Address, Event};
+use phalanx_core::gossip::Event;
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::Address;
 use std::time::Duration;
 use tokio::time;
 

@@ -5,9 +5,10 @@ mod channel;
 use super::super::decode;
 use super::super::error::Fault;
 use super::super::proto::{self, packet, refuse};
-use phalanx_core::gossip::message::{FRAME_BYTES_MAX, REFERRALS_MAX};
+use phalanx_core::gossip::message::REFERRALS_MAX;
 use phalanx_core::identity::NameError;
 use phalanx_core::node::Message;
+use phalanx_core::size::FRAME_BYTES_MAX;
 use phalanx_core::topology::record::{COUNTER_MAX, EDGES_MAX, METADATA_MAX, SERVICES_MAX};
 use prost::Message as _;
 

@@ -5,7 +5,7 @@ use super::super::packet::arbitrary::{message, parts};
 use super::super::proto::{self, overlay};
 use super::super::{Parts, encode};
 use crate::overlay::{CONTROL_BYTES_MAX, FEATURES_MAX, Offer, REASON_BYTES_MAX, Signal};
-use phalanx_core::gossip::message::FRAME_BYTES_MAX;
+use phalanx_core::size::FRAME_BYTES_MAX;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
