@@ -121,7 +121,7 @@ impl Switch {
         (Self::AdoptsLie, "adopts-lie"),
         (Self::TieBreakBySide, "tie-break-by-side"),
         (Self::LimboForgets, "limbo-forgets"),
-        (Self::ProofIsNow, "proof-is-now"),
+        (Self::ProofIsNow, "last_heard-is-now"),
         (Self::WholeViewAlways, "whole-view-always"),
         (Self::Resurrects, "resurrects"),
         (Self::JoinTimeReset, "join-time-reset"),

@@ -147,7 +147,7 @@ impl Bootstrap {
         });
         let topology = &context.topology;
         let member = peer.as_ref().and_then(|peer| topology.handle(peer));
-        let alive = member.is_some_and(|it| topology.is_known(it) && topology.is_well(it));
+        let alive = member.is_some_and(|it| topology.is_known(it) && topology.is_alive(it));
         if alive {
             seed.found(peer, context.after(context.tuning().retry_max));
         }
@@ -293,9 +293,9 @@ mod tests {
         let mut context = context();
         let member = learn(&mut context, 1);
         let mut bootstrap = with_seeds(&mut context, &[1, 2]);
-        context.topology.set_well(member, false);
+        context.topology.set_alive(member, false);
         assert!(!bootstrap.is_settled(&context, 0, None));
-        context.topology.set_well(member, true);
+        context.topology.set_alive(member, true);
         assert!(bootstrap.is_settled(&context, 0, None));
         assert!(!bootstrap.is_settled(&context, 1, None));
         assert!(!bootstrap.is_due(&context, 0));

@@ -38,7 +38,7 @@ impl Context {
         let me = topology
             .intern(&config.id)
             .expect("an empty view has room for its own node");
-        topology.set_centre(me);
+        topology.set_local_member(me);
         Self {
             now,
             me,

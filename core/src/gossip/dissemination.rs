@@ -266,19 +266,19 @@ impl Dissemination {
         aged: &AgedReport,
     ) -> Result<(Applied, Key, u64), Unmerged> {
         let (now, proof_is_now) = (context.now, context.has(Switch::ProofIsNow));
-        let proof = |age| {
+        let last_heard = |age| {
             if proof_is_now {
                 now
             } else {
                 now.saturating_sub(age)
             }
         };
-        let proofs = aged.ages.iter().map(|age| age.map(proof));
+        let last_heard_times = aged.ages.iter().map(|age| age.map(last_heard));
         let before = context.topology.hash();
         let member = context.topology.intern(&aged.report.reporter);
         let member = member.ok_or(Unmerged::TooMany)?;
         let topology = &mut context.topology;
-        match topology.apply_report_at(member, &aged.report, proofs) {
+        match topology.apply_report_at(member, &aged.report, last_heard_times) {
             Applied::Full => Err(Unmerged::TooMany),
             applied @ (Applied::Same | Applied::Older | Applied::Newer) => {
                 Ok((applied, Key::EdgeReport(member), before))

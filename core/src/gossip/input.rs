@@ -241,7 +241,7 @@ impl Gossip {
         let doubted =
             self.status(member) != Status::Alive || self.self_record.edge(member).is_some();
         let lost = replaced.is_some_and(|old| !self.is_link_alive(old));
-        let unwell = doubted || lost;
+        let disrupted = doubted || lost;
         // A comparison that began a moment ago on the replaced connection is not repeated.
         let synced = replaced.and_then(|old| self.anti_entropy.synced(old));
         let eager = eager || replaced.is_some_and(|old| self.dissemination.is_eager(old));
@@ -249,7 +249,7 @@ impl Gossip {
         self.silence.on_open(&mut self.context, link);
         self.dissemination.on_open(link, eager);
         self.anti_entropy
-            .on_open(&self.context, link, dialed, synced.filter(|_| !unwell));
+            .on_open(&self.context, link, dialed, synced.filter(|_| !disrupted));
         self.frames.on_open(link);
         if let Some(old) = replaced
             && !self.context.has(Switch::NoTieBreak)
@@ -277,7 +277,7 @@ impl Gossip {
             self.self_record
                 .set_edge(member, false, Some(self.context.now));
         }
-        let reconciles = was_cut_off || unwell && dialed;
+        let reconciles = was_cut_off || disrupted && dialed;
         if reconciles && !joining && hash != self.hash() {
             self.begin_sync(link);
         }

@@ -112,7 +112,7 @@ impl Members {
     }
 
     pub(super) fn status(&self, context: &Context, member: Handle) -> Status {
-        if context.topology.is_well(member) {
+        if context.topology.is_alive(member) {
             return Status::Alive;
         }
         self.get(member).status
@@ -375,7 +375,7 @@ mod tests {
 
     fn lose(members: &mut Members, context: &mut Context, member: Handle) {
         members.set_status(member, Status::Down);
-        context.topology.set_well(member, false);
+        context.topology.set_alive(member, false);
         members.on_down(context, member);
     }
 

@@ -380,26 +380,26 @@ impl Gossip {
                 Finding::Reached => self.members.on_reached(member),
                 Finding::Cleared => self.on_cleared(member),
                 Finding::Found => self.on_found(member),
-                Finding::Unreached(proof) => {
-                    if self.on_unreached(member, proof) {
-                        newly_suspect.push((member, proof));
+                Finding::Unreached(last_heard) => {
+                    if self.on_unreached(member, last_heard) {
+                        newly_suspect.push((member, last_heard));
                     }
                 }
             }
         }
-        for (member, proof) in newly_suspect {
-            self.publish_evidence(member, proof);
+        for (member, last_heard) in newly_suspect {
+            self.publish_evidence(member, last_heard);
         }
         self.verdict.schedule_first(&mut self.context);
     }
 
     /// No path leads to a member. Returns whether it is newly suspect.
-    fn on_unreached(&mut self, member: Handle, proof: Option<Instant>) -> bool {
+    fn on_unreached(&mut self, member: Handle, last_heard: Option<Instant>) -> bool {
         let fresh = self.members.last_update(&self.context, member);
         let resumed = self.local_health.resumed();
         let newly = self
             .verdict
-            .suspect(&self.context, member, proof, fresh, resumed);
+            .suspect(&self.context, member, last_heard, fresh, resumed);
         if newly {
             self.set_status(member, Status::Suspect);
             self.context
@@ -522,7 +522,7 @@ impl Gossip {
 
     /// Frees the slots of ids without a record to which nothing refers.
     fn release_unknown(&mut self) {
-        for member in self.context.topology.placeholders() {
+        for member in self.context.topology.unknown_records() {
             let linked = self.links.iter().any(|(_, link)| link.member() == member)
                 || self.handshakes.is_greeting(member);
             let used = linked

@@ -609,7 +609,7 @@ impl Gossip {
             self.finish_leaving();
             return;
         }
-        self.self_record.say_farewell(&mut self.context);
+        self.self_record.announce_departure(&mut self.context);
     }
 
     pub(super) fn finish_leaving(&mut self) {

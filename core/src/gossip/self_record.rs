@@ -47,7 +47,7 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 pub(super) struct OwnEdge {
     down: bool,
     /// The time at which this node last heard the peer.
-    proof: Option<Instant>,
+    last_heard: Option<Instant>,
 }
 
 impl OwnEdge {
@@ -172,14 +172,14 @@ impl SelfRecord {
         }
         self.version += 1;
         let mut edges = Vec::new();
-        let mut proofs = Vec::new();
+        let mut last_heard_times = Vec::new();
         for (peer, edge) in self.edges.iter().take(EDGES_MAX) {
             let Some(peer) = context.id_of(*peer) else {
                 continue;
             };
             let down = edge.down;
             edges.push(Edge { peer, down });
-            proofs.push(edge.proof);
+            last_heard_times.push(edge.last_heard);
         }
         let report = Report {
             epoch: self.record.rank().epoch,
@@ -188,20 +188,22 @@ impl SelfRecord {
             reporter: self.record.id().clone(),
         };
         let before = context.topology.hash();
-        context.topology.apply_report(&Arc::new(report), proofs);
+        context
+            .topology
+            .apply_report(&Arc::new(report), last_heard_times);
         Some(before)
     }
 
     /// Reports the edge to a peer as down, or as heard. A repeated report of the same state keeps the first one, with
     /// its last-heard time.
-    pub(super) fn set_edge(&mut self, peer: Handle, down: bool, proof: Option<Instant>) {
+    pub(super) fn set_edge(&mut self, peer: Handle, down: bool, last_heard: Option<Instant>) {
         match self.edges.get(&peer) {
             Some(edge) if edge.down == down => return,
             Some(_) => {}
             None if self.edges.len() >= EDGES_MAX => return,
             None => {}
         }
-        self.edges.insert(peer, OwnEdge { down, proof });
+        self.edges.insert(peer, OwnEdge { down, last_heard });
         self.report_due = true;
     }
 
@@ -376,7 +378,7 @@ impl SelfRecord {
     }
 
     /// Publishes that the node leaves, and withdraws its edges as evidence. The record has `leave_linger` to spread.
-    pub(super) fn say_farewell(&mut self, context: &mut Context) {
+    pub(super) fn announce_departure(&mut self, context: &mut Context) {
         let content = self.record.content().clone();
         let rank = Rank {
             leaving: true,
@@ -483,7 +485,7 @@ mod tests {
             own.edge(peer),
             Some(OwnEdge {
                 down: true,
-                proof: early
+                last_heard: early
             })
         );
         own.set_edge(peer, false, Some(context.now));
@@ -555,7 +557,7 @@ mod tests {
         own.set_edge(peer, true, None);
         own.publish_report(&mut context);
         own.leave();
-        own.say_farewell(&mut context);
+        own.announce_departure(&mut context);
         assert_eq!(own.phase(), Phase::Leaving);
         own.publish_record(&mut context);
         own.publish_report(&mut context);

@@ -24,7 +24,9 @@ use direct_links::{Change, DirectLinks};
 use neighbours::Neighbours;
 use routes::RouteCache;
 
-pub use direct_links::{DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES, WISHES_MAX};
+pub use direct_links::{
+    APPLICATION_LINKS_MAX, DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES,
+};
 pub use gossip::{Config, Event};
 pub use interface::{Input, Output};
 pub use message::Message;

@@ -16,12 +16,12 @@ pub const MEMBERS_LIMIT: usize = 1 << 24;
 
 /// An entry of the id order. The id's prefix decides most comparisons without a look at the record.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Place {
+struct IdEntry {
     prefix: [u8; 4],
     number: Packed,
 }
 
-impl Place {
+impl IdEntry {
     const fn new(prefix: u32, handle: Handle) -> Self {
         Self {
             prefix: prefix.to_le_bytes(),
@@ -38,10 +38,10 @@ impl Place {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Members {
     /// The handles, in order of their ids.
-    index: Paged<Place>,
+    index: Paged<IdEntry>,
     records: Paged<Option<Arc<Record>>>,
     /// The ids without a record.
-    unheard: BTreeMap<Handle, NodeId>,
+    unknown: BTreeMap<Handle, NodeId>,
     free: Vec<Handle>,
 }
 
@@ -50,7 +50,7 @@ impl Members {
         Self {
             index: Paged::new(),
             records: Paged::new(),
-            unheard: BTreeMap::new(),
+            unknown: BTreeMap::new(),
             free: Vec::new(),
         }
     }
@@ -67,11 +67,11 @@ impl Members {
 
     /// Bytes in memory, without the records.
     pub(super) fn memory(&self) -> usize {
-        let unheard = self.unheard.values();
-        held::<Place>(self.index.len())
+        let unknown = self.unknown.values();
+        held::<IdEntry>(self.index.len())
             + held::<Option<Arc<Record>>>(self.records.len())
-            + held::<(Handle, NodeId)>(self.unheard.len())
-            + unheard.map(|id| id.as_str().len()).sum::<usize>()
+            + held::<(Handle, NodeId)>(self.unknown.len())
+            + unknown.map(|id| id.as_str().len()).sum::<usize>()
             + held::<Handle>(self.free.len())
     }
 
@@ -82,57 +82,57 @@ impl Members {
     pub(super) fn id(&self, handle: Handle) -> Option<&NodeId> {
         match self.record(handle) {
             Some(record) => Some(record.id()),
-            None => self.unheard.get(&handle),
+            None => self.unknown.get(&handle),
         }
     }
 
     /// The ids without a record, by handle.
-    pub(super) const fn unheard(&self) -> &BTreeMap<Handle, NodeId> {
-        &self.unheard
+    pub(super) const fn unknown(&self) -> &BTreeMap<Handle, NodeId> {
+        &self.unknown
     }
 
     /// The index of an id, or the index at which it would be inserted.
-    fn place(&self, id: &NodeId) -> Result<usize, usize> {
+    fn index_of(&self, id: &NodeId) -> Result<usize, usize> {
         let prefix = id.prefix();
         if id.is_its_prefix() {
             return self
                 .index
-                .binary_search_by(|place| place.prefix().cmp(&prefix));
+                .binary_search_by(|entry| entry.prefix().cmp(&prefix));
         }
-        self.index.binary_search_by(|place| {
-            let by_prefix = place.prefix().cmp(&prefix);
-            by_prefix.then_with(|| self.id(place.number.handle()).cmp(&Some(id)))
+        self.index.binary_search_by(|entry| {
+            let by_prefix = entry.prefix().cmp(&prefix);
+            by_prefix.then_with(|| self.id(entry.number.handle()).cmp(&Some(id)))
         })
     }
 
     fn number_at(&self, at: usize) -> Option<Handle> {
-        self.index.get(at).map(|place| place.number.handle())
+        self.index.get(at).map(|entry| entry.number.handle())
     }
 
     pub(super) fn find(&self, id: &NodeId) -> Option<Handle> {
-        let at = self.place(id).ok()?;
+        let at = self.index_of(id).ok()?;
         self.number_at(at)
     }
 
     /// The handles in order of their ids.
     pub(super) fn handles(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.index.iter().map(|place| place.number.handle())
+        self.index.iter().map(|entry| entry.number.handle())
     }
 
     /// The handles of the ids after one, in order of the ids.
     pub(super) fn handles_after(&self, id: Option<&NodeId>) -> impl Iterator<Item = Handle> + '_ {
-        let from = id.map_or(0, |id| match self.place(id) {
+        let from = id.map_or(0, |id| match self.index_of(id) {
             Ok(at) => at + 1,
             Err(at) => at,
         });
         self.index
             .iter_from(from)
-            .map(|place| place.number.handle())
+            .map(|entry| entry.number.handle())
     }
 
     /// The handle of an id, assigned if the id is new; none if it is new and the view holds `max` ids already.
     pub(super) fn intern(&mut self, id: &NodeId, max: usize) -> Option<Handle> {
-        let at = match self.place(id) {
+        let at = match self.index_of(id) {
             Ok(at) => return self.number_at(at),
             Err(_) if self.len() >= max.min(MEMBERS_LIMIT) => return None,
             Err(at) => at,
@@ -145,15 +145,15 @@ impl Members {
                 handle
             }
         };
-        self.unheard.insert(handle, id.clone());
-        self.index.insert(at, Place::new(id.prefix(), handle));
+        self.unknown.insert(handle, id.clone());
+        self.index.insert(at, IdEntry::new(id.prefix(), handle));
         Some(handle)
     }
 
     pub(super) fn set_record(&mut self, handle: Handle, record: Arc<Record>) {
         if let Some(slot) = self.records.get_mut(handle as usize) {
             *slot = Some(record);
-            self.unheard.remove(&handle);
+            self.unknown.remove(&handle);
         }
     }
 
@@ -162,13 +162,13 @@ impl Members {
         let Some(id) = self.id(handle).cloned() else {
             return;
         };
-        if let Ok(at) = self.place(&id) {
+        if let Ok(at) = self.index_of(&id) {
             self.index.remove(at);
         }
         if let Some(slot) = self.records.get_mut(handle as usize) {
             *slot = None;
         }
-        self.unheard.remove(&handle);
+        self.unknown.remove(&handle);
         self.free.push(handle);
     }
 }

@@ -20,7 +20,7 @@ impl Topology {
                 + names.sum::<usize>()
                 + held::<Half>(standing.edges.len())
         });
-        let sets = self.retired.len() + self.reporting.len() + self.unwell.len();
+        let sets = self.retired.len() + self.reporting.len() + self.not_alive.len();
         self.members.memory()
             + records.sum::<usize>()
             + reports.sum::<usize>()

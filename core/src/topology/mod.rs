@@ -2,12 +2,12 @@
 //!
 //! Decides which of two values about a node wins ([`Topology::apply_record`], `Topology::apply_report`), which nodes
 //! provide a service ([`Topology::providers`]), which member watches which (`rings`), and which members are reachable
-//! (`reach`). Liveness is decided by `gossip`, because it depends on time; `gossip` passes the result to
+//! (`reachability`). Liveness is decided by `gossip`, because it depends on time; `gossip` passes the result to
 //! `Topology::set_listed`.
 //!
 //! Both kinds of value are merged by lexicographic maximum, so views that received the same values are equal whatever
 //! the order. A report is void once its reporter's record has a later epoch: a restart removes it. Values that arrive
-//! before the record of the member they name are kept in a slot without a record (a placeholder).
+//! before the record of the member they name are kept in a slot without a record (an unknown record).
 //!
 //! Bounds: at most `members_max` slots; further members are rejected. Values are shared (`Arc`), so that a thousand
 //! views in one simulation hold each value once.
@@ -20,7 +20,7 @@ mod neighbourhood;
 mod position;
 mod providers;
 pub mod publication;
-mod reach;
+mod reachability;
 pub mod record;
 mod rings;
 pub(crate) mod route;
@@ -69,7 +69,7 @@ pub(crate) struct Half {
     pub(crate) peer: Handle,
     pub(crate) down: bool,
     /// The time at which the reporter last heard the peer, on this node's clock.
-    pub(crate) proof: Option<Instant>,
+    pub(crate) last_heard: Option<Instant>,
 }
 
 /// The outcome of applying a value.
@@ -102,7 +102,7 @@ pub struct Topology {
     /// Sum of the positions on the first ring of the known members that are alive.
     alive: u64,
     /// Members that are not alive, known or not.
-    unwell: BTreeSet<Handle>,
+    not_alive: BTreeSet<Handle>,
     revision: u64,
     members_max: usize,
     sabotage: Sabotage,
@@ -137,7 +137,7 @@ impl Topology {
             hash: 0,
             count: 0,
             alive: 0,
-            unwell: BTreeSet::new(),
+            not_alive: BTreeSet::new(),
             revision: 0,
             members_max,
             sabotage,
@@ -169,21 +169,21 @@ impl Topology {
     }
 
     /// Whether a member is alive in this view, known or not.
-    pub(crate) fn is_well(&self, handle: Handle) -> bool {
-        !self.unwell.contains(&handle)
+    pub(crate) fn is_alive(&self, handle: Handle) -> bool {
+        !self.not_alive.contains(&handle)
     }
 
     /// Sets whether a member is alive in this view.
-    pub(crate) fn set_well(&mut self, handle: Handle, well: bool) {
+    pub(crate) fn set_alive(&mut self, handle: Handle, alive: bool) {
         self.revision += 1;
-        let changed = if well {
-            self.unwell.remove(&handle)
+        let changed = if alive {
+            self.not_alive.remove(&handle)
         } else {
-            self.unwell.insert(handle)
+            self.not_alive.insert(handle)
         };
         if changed && let Some(record) = self.known_record(handle) {
             let place = record.places()[0];
-            self.alive = if well {
+            self.alive = if alive {
                 self.alive.wrapping_add(place)
             } else {
                 self.alive.wrapping_sub(place)
@@ -249,9 +249,9 @@ impl Topology {
     }
 
     /// Handles of the ids for which the view holds neither a record nor a report, in id order.
-    pub(crate) fn placeholders(&self) -> Vec<Handle> {
-        let unheard = self.members.unheard().iter();
-        let mut empty: Vec<(&NodeId, Handle)> = unheard
+    pub(crate) fn unknown_records(&self) -> Vec<Handle> {
+        let unknown = self.members.unknown().iter();
+        let mut empty: Vec<(&NodeId, Handle)> = unknown
             .filter(|(handle, _)| !self.reports.contains_key(handle))
             .map(|(handle, id)| (id, *handle))
             .collect();
@@ -280,8 +280,8 @@ impl Topology {
     }
 
     /// Sets the local member, the owner of this view.
-    pub(crate) const fn set_centre(&mut self, handle: Handle) {
-        self.rings.set_centre(handle);
+    pub(crate) const fn set_local_member(&mut self, handle: Handle) {
+        self.rings.set_local_member(handle);
     }
 
     pub(crate) fn slot(&self, handle: Handle) -> Option<Slot<'_>> {
@@ -329,7 +329,7 @@ impl Topology {
     /// because one insertion moves half of a ring's entries on average. The batch borrows the view, so ring queries are
     /// not possible before that.
     pub(crate) const fn batch(&mut self) -> Batch<'_> {
-        self.rings.gather();
+        self.rings.begin_batch();
         Batch { topology: self }
     }
 
@@ -391,7 +391,7 @@ impl Topology {
         }
         self.hash = self.hash.wrapping_sub(share(record.digest()));
         self.count -= 1;
-        if !self.unwell.contains(&handle) {
+        if !self.not_alive.contains(&handle) {
             self.alive = self.alive.wrapping_sub(record.places()[0]);
         }
         if off_rings {
@@ -412,7 +412,7 @@ impl Topology {
         };
         self.hash = self.hash.wrapping_add(share(record.digest()));
         self.count += 1;
-        if !self.unwell.contains(&handle) {
+        if !self.not_alive.contains(&handle) {
             self.alive = self.alive.wrapping_add(record.places()[0]);
         }
         if !record.rank().leaving {
@@ -441,15 +441,15 @@ impl Topology {
     }
 
     /// Merges a report: the one with the greater (epoch, version) is kept. A report that its reporter's record outranks
-    /// counts as old. `proofs` are the edges' last-heard times on this node's clock.
+    /// counts as old. `last_heard_times` are the edges' last-heard times on this node's clock.
     pub(crate) fn apply_report(
         &mut self,
         report: &Arc<Report>,
-        proofs: Vec<Option<Instant>>,
+        last_heard_times: Vec<Option<Instant>>,
     ) -> Applied {
         self.intern(&report.reporter)
             .map_or(Applied::Full, |handle| {
-                self.apply_report_at(handle, report, proofs)
+                self.apply_report_at(handle, report, last_heard_times)
             })
     }
 
@@ -458,7 +458,7 @@ impl Topology {
         &mut self,
         handle: Handle,
         report: &Arc<Report>,
-        proofs: impl IntoIterator<Item = Option<Instant>>,
+        last_heard_times: impl IntoIterator<Item = Option<Instant>>,
     ) -> Applied {
         // A forgotten reporter's report would be part of the hash and never be sent on.
         let old = self
@@ -475,14 +475,14 @@ impl Topology {
             }
         }
         let mut edges = Vec::with_capacity(report.edges.len());
-        for (edge, proof) in report.edges.iter().zip(proofs) {
+        for (edge, last_heard) in report.edges.iter().zip(last_heard_times) {
             let Some(peer) = self.intern(&edge.peer) else {
                 return Applied::Full;
             };
             edges.push(Half {
                 peer,
                 down: edge.down,
-                proof,
+                last_heard,
             });
         }
         self.drop_report(handle);
@@ -599,7 +599,7 @@ impl Drop for Batch<'_> {
         let members = &self.topology.members;
         self.topology
             .rings
-            .settle(|handle, ring| place(members, handle, ring));
+            .commit(|handle, ring| place(members, handle, ring));
     }
 }
 

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 impl Topology {
     /// The other members of a ring, in one full turn after `handle`; none if `handle` has no record.
     fn around(&self, handle: Handle, ring: usize) -> impl DoubleEndedIterator<Item = Handle> + '_ {
-        let places = self.rings.settled(ring);
-        let centre = self.rings.known_place(handle, ring);
-        let (before, after) = match centre {
+        let places = self.rings.ring(ring);
+        let index = self.rings.local_index(handle, ring);
+        let (before, after) = match index {
             Some(at) => (at, at + 1),
             None if self.held(handle).is_none() => (0, places.len()),
             None => {
@@ -71,7 +71,7 @@ impl Topology {
 
     /// The members on the rings: known, and not leaving. O(n).
     pub(crate) fn on_rings(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.rings.settled(0).iter().map(|place| place.handle())
+        self.rings.ring(0).iter().map(|place| place.handle())
     }
 
     /// All edges of a ring. O(n).

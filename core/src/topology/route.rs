@@ -52,7 +52,7 @@ impl Routes {
 impl Topology {
     /// The pairs of live members that count as linked in this view.
     pub(crate) fn linked_pairs(&self) -> Pairs {
-        let live = |handle: Handle| self.is_well(handle) && self.is_known(handle);
+        let live = |handle: Handle| self.is_alive(handle) && self.is_known(handle);
         let mut failed: BTreeSet<(Handle, Handle)> = BTreeSet::new();
         let mut pairs: Vec<(Handle, Handle)> = Vec::new();
         for (reporter, edge) in self.reported_edges() {
@@ -142,8 +142,8 @@ mod tests {
     /// A view of `count` members with these edges reported down.
     fn view(count: usize, failed: &[(usize, usize)]) -> Topology {
         let mut topology = Topology::new(1_000, Sabotage::NONE);
-        let centre = topology.intern(&id(0)).unwrap();
-        topology.set_centre(centre);
+        let local = topology.intern(&id(0)).unwrap();
+        topology.set_local_member(local);
         for index in 0..count {
             let content = Content {
                 address: Some("10.0.0.1:1".parse().unwrap()),
@@ -171,14 +171,14 @@ mod tests {
                     down: true,
                 })
                 .collect();
-            let proofs = vec![None; edges.len()];
+            let last_heard_times = vec![None; edges.len()];
             let report = Report {
                 epoch: 1,
                 version: 2,
                 edges,
                 reporter: id(reporter),
             };
-            topology.apply_report(&Arc::new(report), proofs);
+            topology.apply_report(&Arc::new(report), last_heard_times);
         }
         topology
     }
@@ -261,7 +261,7 @@ mod tests {
     fn nobody_who_is_down_is_on_a_way() {
         let mut topology = view(20, &[]);
         let down = topology.handle(&id(7)).unwrap();
-        topology.set_well(down, false);
+        topology.set_alive(down, false);
         let pairs = topology.linked_pairs();
         assert_eq!(pairs.neighbours(down).count(), 0);
         assert!(

@@ -184,11 +184,11 @@ proptest! {
         }
         let view = view_of(&all);
         let me = view.handle(&id(0)).unwrap();
-        let reach = view.reach(me, core::iter::empty());
+        let reachability = view.reachability(me, core::iter::empty());
         let expected = brute_force_reach(&view);
         for who in 0..4 {
             let handle = view.handle(&id(who)).unwrap();
-            prop_assert_eq!(reach.is_reached(handle), expected[usize::from(who)], "n{}", who);
+            prop_assert_eq!(reachability.is_reached(handle), expected[usize::from(who)], "n{}", who);
         }
     }
 }
@@ -282,13 +282,13 @@ proptest! {
     #[test]
     fn who_comes_at_once_stands_where_it_would_have_come_by_itself(
         batches in prop::collection::vec(prop::collection::vec((0_u8..60, prop::bool::weighted(0.2)), 0..24), 1..6),
-        centre in 0_u8..60,
+        local in 0_u8..60,
     ) {
         let (mut gathered, mut plain) = (empty(), empty());
-        let me = gathered.intern(&id(centre)).unwrap();
-        prop_assert_eq!(plain.intern(&id(centre)), Some(me));
-        gathered.set_centre(me);
-        plain.set_centre(me);
+        let me = gathered.intern(&id(local)).unwrap();
+        prop_assert_eq!(plain.intern(&id(local)), Some(me));
+        gathered.set_local_member(me);
+        plain.set_local_member(me);
         let mut version = 0;
         for batch in &batches {
             let mut batched = gathered.batch();
@@ -383,12 +383,15 @@ fn a_node_that_cannot_be_dialled_watches_and_is_not_watched() {
             },
         )));
     }
-    let mute = view.handle(&id(3)).unwrap();
+    let undialable = view.handle(&id(3)).unwrap();
     for ring in 0..RINGS {
         let edges: Vec<(Handle, Handle)> = view.ring_edges(ring).collect();
         assert_eq!(edges.len(), 6);
-        assert_eq!(edges.iter().filter(|(from, _)| *from == mute).count(), 1);
-        assert!(edges.iter().all(|(_, to)| *to != mute));
+        assert_eq!(
+            edges.iter().filter(|(from, _)| *from == undialable).count(),
+            1
+        );
+        assert!(edges.iter().all(|(_, to)| *to != undialable));
         for (from, to) in edges {
             assert_eq!(
                 view.following(from, ring).next(),

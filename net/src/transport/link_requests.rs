@@ -1,12 +1,12 @@
 //! Links that applications request, beside those the mesh needs: reference counts by member.
 //!
-//! Bound: [`WISHES_MAX`] members at one time. Each request is passed to the machine, since a request may precede the
+//! Bound: [`APPLICATION_LINKS_MAX`] members at one time. Each request is passed to the machine, since a request may precede the
 //! first record of its member.
 
 use crate::driver::{Handle, Stopped};
 use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
-use phalanx_core::node::{self, Node, WISHES_MAX};
+use phalanx_core::node::{self, APPLICATION_LINKS_MAX, Node};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,7 +23,7 @@ pub(crate) struct LinkRequests {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkRequestError {
     /// The maximum number of members with a requested link is reached.
-    #[error("links to {WISHES_MAX} members are requested; drop one first")]
+    #[error("links to {APPLICATION_LINKS_MAX} members are requested; drop one first")]
     TooMany,
     /// The link is to the node itself.
     #[error("a node has no link to itself; request a link to another member")]
@@ -41,7 +41,7 @@ impl LinkRequests {
     /// Counts one more request.
     pub(super) fn add(&self, peer: &NodeId) -> Result<(), LinkRequestError> {
         let mut held = self.lock();
-        if held.len() >= WISHES_MAX && !held.contains_key(peer) {
+        if held.len() >= APPLICATION_LINKS_MAX && !held.contains_key(peer) {
             return Err(LinkRequestError::TooMany);
         }
         *held.entry(peer.clone()).or_default() += 1;

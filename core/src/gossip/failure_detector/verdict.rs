@@ -64,7 +64,7 @@ impl Verdict {
         if context.has(Switch::NoDetection) {
             return findings;
         }
-        // If no report accuses a member, the rings reach all members: a mesh that is being formed needs no search.
+        // If no report accuses a member, the rings reachability all members: a mesh that is being formed needs no search.
         let reported: Vec<Handle> = members.reported_gone().collect();
         let calm = self.suspicions.is_empty() && members.down().is_empty() && reported.is_empty();
         if calm && context.topology.is_unaccused() {
@@ -72,13 +72,15 @@ impl Verdict {
             return findings;
         }
         let lost = members.unreachable().chain(reported.iter().copied());
-        let reach = context.topology.reach(context.me, lost);
-        let reached = reported.into_iter().filter(|it| reach.is_reached(*it));
+        let reachability = context.topology.reachability(context.me, lost);
+        let reached = reported
+            .into_iter()
+            .filter(|it| reachability.is_reached(*it));
         findings.extend(reached.map(|member| (member, Finding::Reached)));
         // A member that is alive and reached does not change.
         let unreached = context.topology.on_rings();
         let mut judged: Vec<Handle> = unreached
-            .filter(|member| !reach.is_reached(*member))
+            .filter(|member| !reachability.is_reached(*member))
             .chain(self.suspicions.keys().copied())
             .chain(members.down().iter().copied())
             .filter(|member| *member != context.me)
@@ -86,25 +88,27 @@ impl Verdict {
         judged.sort_unstable();
         judged.dedup();
         for member in judged {
-            let reached = reach.is_reached(member);
+            let reached = reachability.is_reached(member);
             let finding = match (members.status(context, member), reached) {
                 (Status::Left, _) | (Status::Alive, true) | (Status::Down, false) => continue,
                 (Status::Suspect, true) => Finding::Cleared,
                 (Status::Down, true) => Finding::Found,
-                (Status::Alive | Status::Suspect, false) => Finding::Unreached(reach.proof(member)),
+                (Status::Alive | Status::Suspect, false) => {
+                    Finding::Unreached(reachability.last_heard(member))
+                }
             };
             findings.push((member, finding));
         }
         findings
     }
 
-    /// No path leads to a member. `proof` is the latest evidence of life reported, `fresh` the time of the member's
+    /// No path leads to a member. `last_heard` is the latest evidence of life reported, `fresh` the time of the member's
     /// latest update, and `resumed` the end of this node's latest pause. Returns whether the suspicion is new.
     pub(crate) fn suspect(
         &mut self,
         context: &Context,
         member: Handle,
-        proof: Option<Instant>,
+        last_heard: Option<Instant>,
         fresh: Instant,
         resumed: Instant,
     ) -> bool {
@@ -117,12 +121,12 @@ impl Verdict {
             fresh.max(resumed)
         };
         let down_after = context.tuning().down_after;
-        let grace = if proof.is_some() {
+        let grace = if last_heard.is_some() {
             EVIDENCE_GRACE
         } else {
             down_after
         };
-        let latest = proof.unwrap_or(Instant::ZERO).max(fresh);
+        let latest = last_heard.unwrap_or(Instant::ZERO).max(fresh);
         let suspicion = Suspicion {
             since,
             until: (latest + down_after).max(since + grace),
@@ -217,7 +221,7 @@ impl Verdict {
 
 /// Sets in the view whether a member is alive.
 pub(crate) fn set_alive(context: &mut Context, member: Handle, alive: bool) {
-    context.topology.set_well(member, alive);
+    context.topology.set_alive(member, alive);
 }
 
 /// Sets in the view whether a member is listed as a provider of its services.
@@ -235,7 +239,7 @@ pub(crate) fn retire(context: &mut Context, member: Handle) -> u64 {
 
 /// Frees the slot of a member in the view.
 pub(crate) fn release(context: &mut Context, member: Handle) {
-    context.topology.set_well(member, true);
+    context.topology.set_alive(member, true);
     context.topology.release(member);
 }
 
@@ -246,18 +250,18 @@ mod tests {
     use crate::topology::record::{Edge, Report};
     use std::sync::Arc;
 
-    fn suspect(verdict: &mut Verdict, context: &Context, proof: Option<Instant>) -> bool {
-        verdict.suspect(context, 1, proof, Instant::ZERO, Instant::ZERO)
+    fn suspect(verdict: &mut Verdict, context: &Context, last_heard: Option<Instant>) -> bool {
+        verdict.suspect(context, 1, last_heard, Instant::ZERO, Instant::ZERO)
     }
 
     #[test]
     fn a_suspect_is_down_when_its_latest_evidence_of_life_is_old() {
         let (mut context, mut verdict) = (context(), Verdict::default());
-        let proof = context.now.saturating_sub(Duration::from_secs(1));
-        assert!(suspect(&mut verdict, &context, Some(proof)));
-        assert!(!suspect(&mut verdict, &context, Some(proof)));
+        let last_heard = context.now.saturating_sub(Duration::from_secs(1));
+        assert!(suspect(&mut verdict, &context, Some(last_heard)));
+        assert!(!suspect(&mut verdict, &context, Some(last_heard)));
         verdict.schedule_first(&mut context);
-        let due = proof + context.tuning().down_after;
+        let due = last_heard + context.tuning().down_after;
         assert_eq!(context.timers.next(), Some(due));
         context.now = due;
         assert_eq!(verdict.on_due(&mut context, None, Duration::ZERO), [1]);

@@ -79,7 +79,9 @@ impl<'a> Filler<'a> {
         let edges = standing.edges.iter();
         let aged = AgedReport {
             report: Arc::clone(&standing.report),
-            ages: edges.map(|edge| edge.proof.map(|at| now - at)).collect(),
+            ages: edges
+                .map(|edge| edge.last_heard.map(|at| now - at))
+                .collect(),
         };
         let fits = self.take(aged.encoded_len());
         if fits {

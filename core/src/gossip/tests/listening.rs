@@ -74,7 +74,7 @@ fn a_silent_neighbour_is_redialled_then_accused_then_given_up() {
     assert_eq!(
         aged.ages[0],
         Some(at - heard),
-        "the proof is the last byte heard"
+        "last heard is the time of the last byte"
     );
     let end = events(&given)
         .into_iter()
@@ -367,9 +367,9 @@ fn beside_the_rings() -> (Neighbourhood, usize) {
 }
 
 /// All ring neighbours of a member report it down.
-fn missed_by_all(all: &mut Neighbourhood, missed: usize, proof: Option<Duration>) {
+fn missed_by_all(all: &mut Neighbourhood, missed: usize, last_heard: Option<Duration>) {
     for index in (1..=12).filter(|index| *index != missed) {
-        let report = says(index, 2, &[(missed, true, proof)]);
+        let report = says(index, 2, &[(missed, true, last_heard)]);
         all.hears(index as u64, reports(&[report]));
     }
 }
@@ -401,12 +401,12 @@ fn who_hears_a_suspect_on_any_link_vouches_for_it_and_says_when_it_heard_it() {
 
 #[test]
 fn who_has_not_heard_a_suspect_lately_does_not_vouch_for_it_but_says_when_it_did() {
-    let suspected = |heard: u64, proof| {
+    let suspected = |heard: u64, last_heard| {
         let (mut all, missed) = beside_the_rings();
         let others: Vec<u64> = (1..=12).filter(|link| *link != missed as u64).collect();
         all.hears(missed as u64, Frame::default());
         all.hear_only(&others, ms(heard));
-        missed_by_all(&mut all, missed, proof);
+        missed_by_all(&mut all, missed, last_heard);
         all.silence(ms(50));
         (all, missed, others)
     };

@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 
 /// The result: the members reached, and the latest last-heard time of those not reached.
 #[derive(Clone, Debug)]
-pub(crate) struct Reach {
+pub(crate) struct Reachability {
     /// Union-find parents, then roots, by handle.
     roots: Vec<Handle>,
     /// Whether the component of a root is reached, by root.
     reached: Vec<bool>,
     /// The latest time at which any reporter heard a member of an unreached component, by the component's root.
-    proofs: BTreeMap<Handle, Instant>,
+    last_heard: BTreeMap<Handle, Instant>,
 }
 
 /// Conditions under which ring edges of a member do not count, by member.
@@ -32,15 +32,15 @@ struct Doubt {
     accusations: u32,
 }
 
-impl Reach {
+impl Reachability {
     /// Whether a path leads to `handle`.
     pub(crate) fn is_reached(&self, handle: Handle) -> bool {
         self.reached[self.roots[handle as usize] as usize]
     }
 
     /// The latest last-heard time of any member of the unreached component that contains `handle`.
-    pub(crate) fn proof(&self, handle: Handle) -> Option<Instant> {
-        self.proofs.get(&self.roots[handle as usize]).copied()
+    pub(crate) fn last_heard(&self, handle: Handle) -> Option<Instant> {
+        self.last_heard.get(&self.roots[handle as usize]).copied()
     }
 
     fn root(&mut self, mut handle: Handle) -> Handle {
@@ -64,15 +64,15 @@ impl Reach {
         Self {
             roots: (0..Handle::try_from(bound).unwrap_or(Handle::MAX)).collect(),
             reached: vec![false; bound],
-            proofs: BTreeMap::new(),
+            last_heard: BTreeMap::new(),
         }
     }
 
     /// Marks components as reached along edges reported up, given as (reporter, peer), until nothing changes.
-    fn spread(&mut self, mut vouches: Vec<(Handle, Handle)>) {
+    fn propagate(&mut self, mut reported_up: Vec<(Handle, Handle)>) {
         loop {
-            let before = vouches.len();
-            vouches.retain(|(reporter, peer)| {
+            let before = reported_up.len();
+            reported_up.retain(|(reporter, peer)| {
                 let from = self.roots[*reporter as usize] as usize;
                 let to = self.roots[*peer as usize] as usize;
                 if self.reached[from] {
@@ -80,7 +80,7 @@ impl Reach {
                 }
                 !self.reached[from]
             });
-            if vouches.len() == before {
+            if reported_up.len() == before {
                 break;
             }
         }
@@ -91,9 +91,13 @@ impl Topology {
     /// Computes which members are reachable from `me`.
     ///
     /// `down` lists the members that are down in this view. A ring edge between such a member and one that is not down
-    /// is not presumed up: the rings may have changed since the member died, and the edge may never have existed.
-    pub(crate) fn reach(&self, me: Handle, down: impl Iterator<Item = Handle>) -> Reach {
-        let mut reach = Reach::new(self.handle_bound());
+    /// is not assumed up: the rings may have changed since the member died, and the edge may never have existed.
+    pub(crate) fn reachability(
+        &self,
+        me: Handle,
+        down: impl Iterator<Item = Handle>,
+    ) -> Reachability {
+        let mut reachability = Reachability::new(self.handle_bound());
         let mut doubts = vec![Doubt::default(); self.handle_bound()];
         for handle in down {
             doubts[handle as usize].down = true;
@@ -101,7 +105,7 @@ impl Topology {
         // Each accusation holds the higher handle, and the position (plus one) of the next accusation with the same
         // lower handle.
         let mut accused = Vec::<(Handle, u32)>::with_capacity(4 * self.reporting.len());
-        let mut vouches = Vec::new();
+        let mut reported_up = Vec::new();
         self.reported_edges().for_each(|(reporter, edge)| {
             if edge.down {
                 doubts[reporter as usize].named = true;
@@ -111,7 +115,7 @@ impl Topology {
                 accused.push((high, *first));
                 *first = u32::try_from(accused.len()).unwrap_or(0);
             } else {
-                vouches.push((reporter, edge.peer));
+                reported_up.push((reporter, edge.peer));
             }
         });
         let is_accused = |mut next: u32, high: Handle| {
@@ -126,7 +130,7 @@ impl Topology {
         for ring in 0..RINGS {
             for (one, other) in self.ring_edges(ring) {
                 // Nearly all members share one root already.
-                if reach.roots[one as usize] == reach.roots[other as usize] {
+                if reachability.roots[one as usize] == reachability.roots[other as usize] {
                     continue;
                 }
                 let (low, high) = (one.min(other), one.max(other));
@@ -134,24 +138,27 @@ impl Topology {
                 let broken = left.down != right.down
                     || left.named && right.named && is_accused(left.accusations, high);
                 if !broken {
-                    reach.join(one, other);
+                    reachability.join(one, other);
                 }
             }
         }
-        for handle in 0..reach.roots.len() {
-            let root = reach.root(u32::try_from(handle).unwrap_or(0));
-            reach.roots[handle] = root;
+        for handle in 0..reachability.roots.len() {
+            let root = reachability.root(u32::try_from(handle).unwrap_or(0));
+            reachability.roots[handle] = root;
         }
-        reach.reached[reach.roots[me as usize] as usize] = true;
-        reach.spread(vouches);
+        reachability.reached[reachability.roots[me as usize] as usize] = true;
+        reachability.propagate(reported_up);
         self.reported_edges().for_each(|(_, edge)| {
-            let root = reach.roots[edge.peer as usize];
-            if let Some(proof) = edge.proof.filter(|_| !reach.reached[root as usize]) {
-                let latest = reach.proofs.entry(root).or_insert(proof);
-                *latest = proof.max(*latest);
+            let root = reachability.roots[edge.peer as usize];
+            if let Some(last_heard) = edge
+                .last_heard
+                .filter(|_| !reachability.reached[root as usize])
+            {
+                let latest = reachability.last_heard.entry(root).or_insert(last_heard);
+                *latest = last_heard.max(*latest);
             }
         });
-        reach
+        reachability
     }
 
     /// Every edge of every current report, with its reporter.
