@@ -146,7 +146,7 @@ impl Bootstrap {
             there.map(|record| record.id().clone())
         });
         let topology = &context.topology;
-        let member = peer.as_ref().and_then(|peer| topology.handle(peer));
+        let member = peer.as_ref().and_then(|peer| topology.index_of(peer));
         let alive = member.is_some_and(|it| topology.is_known(it) && topology.is_alive(it));
         if alive {
             seed.found(peer, context.after(context.tuning().retry_max));

@@ -14,7 +14,7 @@ use crate::sabotage::Switch;
 use crate::time::Duration;
 use crate::topology::publication::Key;
 use crate::topology::record::Record;
-use crate::topology::{Applied, Handle};
+use crate::topology::{Applied, MemberIndex};
 use std::sync::Arc;
 
 /// Time within which a node that found the mesh learns everything that the members know of its past.
@@ -114,7 +114,7 @@ impl Gossip {
     }
 
     fn reason_to_refuse_connection(&mut self, peer: &NodeId, hello: &Hello) -> Option<Refusal> {
-        let member = self.context.topology.handle(peer);
+        let member = self.context.topology.index_of(peer);
         if let Some(member) = member
             && !handshake::is_later_start(&self.context, member, &hello.record)
             && let Some(session) = self.better_session(member, (hello.session, peer))
@@ -147,7 +147,7 @@ impl Gossip {
 
     /// The session of a connection with a member, open or in a handshake that this node dialled, that takes precedence
     /// over a session that the peer proposed.
-    fn better_session(&self, member: Handle, (session, peer): (u32, &NodeId)) -> Option<u32> {
+    fn better_session(&self, member: MemberIndex, (session, peer): (u32, &NodeId)) -> Option<u32> {
         if self.context.has(Switch::NoTieBreak) {
             return None;
         }
@@ -165,7 +165,7 @@ impl Gossip {
     }
 
     /// The open link to a member, if it is not silent.
-    fn live_link_to(&self, member: Handle) -> Option<&Link> {
+    fn live_link_to(&self, member: MemberIndex) -> Option<&Link> {
         let (id, link) = self.links.open_to(member)?;
         (!self.silence.is_silent(id)).then_some(link)
     }
@@ -178,7 +178,12 @@ impl Gossip {
         }
     }
 
-    fn on_welcome(&mut self, link: LinkId, (member, session): (Handle, u32), welcome: &Welcome) {
+    fn on_welcome(
+        &mut self,
+        link: LinkId,
+        (member, session): (MemberIndex, u32),
+        welcome: &Welcome,
+    ) {
         let Some(peer) = self.handshakes.get(link).map(|held| held.peer().clone()) else {
             return;
         };
@@ -300,7 +305,7 @@ impl Gossip {
         })
     }
 
-    fn on_refused(&mut self, link: LinkId, member: Handle, refusal: &Refusal) {
+    fn on_refused(&mut self, link: LinkId, member: MemberIndex, refusal: &Refusal) {
         self.handshakes.end(&mut self.context, link);
         self.context.out.push(Output::Close { link });
         let dial = self.dialer.over(link);
@@ -436,7 +441,7 @@ impl Gossip {
         }
     }
 
-    fn on_link_message(&mut self, link: LinkId, member: Handle, open: bool, message: Message) {
+    fn on_link_message(&mut self, link: LinkId, member: MemberIndex, open: bool, message: Message) {
         match message {
             Message::Goodbye(goodbye) => self.on_goodbye(link, goodbye),
             Message::Frame(frame) if open => self.on_frame(link, member, frame),
@@ -482,7 +487,7 @@ impl Gossip {
         }
     }
 
-    fn on_frame(&mut self, link: LinkId, member: Handle, frame: Frame) {
+    fn on_frame(&mut self, link: LinkId, member: MemberIndex, frame: Frame) {
         self.on_link_heard(link, member);
         if frame.prune {
             self.dissemination.make_lazy(link);

@@ -70,7 +70,7 @@ use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::publication::Key;
 use crate::topology::record::Record;
-use crate::topology::{Handle, Topology};
+use crate::topology::{MemberIndex, Topology};
 use admission::Admission;
 use anti_entropy::AntiEntropy;
 use bootstrap::Bootstrap;
@@ -257,7 +257,7 @@ impl Gossip {
 /// Silence of links.
 impl Gossip {
     /// A message arrived on the link to a member: the member is alive.
-    fn on_link_heard(&mut self, link: LinkId, member: Handle) {
+    fn on_link_heard(&mut self, link: LinkId, member: MemberIndex) {
         let Some(was_silent) = self.silence.on_received(&mut self.context, link) else {
             return;
         };
@@ -300,7 +300,7 @@ impl Gossip {
         }
     }
 
-    fn on_link_silent(&mut self, link: LinkId, member: Handle) {
+    fn on_link_silent(&mut self, link: LinkId, member: MemberIndex) {
         if self.dissemination.make_lazy(link) {
             self.flood();
         }
@@ -343,7 +343,7 @@ impl Gossip {
     }
 
     /// The time at which this node last heard a member on a link of its own.
-    fn last_heard(&self, member: Handle) -> Option<Instant> {
+    fn last_heard(&self, member: MemberIndex) -> Option<Instant> {
         let links = self
             .links
             .iter()
@@ -355,12 +355,12 @@ impl Gossip {
 
 /// The status of members.
 impl Gossip {
-    fn status(&self, member: Handle) -> Status {
+    fn status(&self, member: MemberIndex) -> Status {
         self.members.status(&self.context, member)
     }
 
     /// The only place where a member's status changes. Readers notice a change by the view's revision.
-    fn set_status(&mut self, member: Handle, status: Status) {
+    fn set_status(&mut self, member: MemberIndex, status: Status) {
         self.members.set_status(member, status);
         verdict::set_alive(&mut self.context, member, status == Status::Alive);
         let gone = matches!(status, Status::Down | Status::Left);
@@ -394,7 +394,7 @@ impl Gossip {
     }
 
     /// No path leads to a member. Returns whether it is newly suspect.
-    fn on_unreached(&mut self, member: Handle, last_heard: Option<Instant>) -> bool {
+    fn on_unreached(&mut self, member: MemberIndex, last_heard: Option<Instant>) -> bool {
         let fresh = self.members.last_update(&self.context, member);
         let resumed = self.local_health.resumed();
         let newly = self
@@ -411,7 +411,7 @@ impl Gossip {
     /// Publishes this node's evidence about a new suspect: that the suspect is heard, or the time at which it was last
     /// heard if that is later than `reported` by its ring neighbours. Silence of a link outside the rings is not
     /// evidence, but a message on such a link proves life.
-    fn publish_evidence(&mut self, member: Handle, reported: Option<Instant>) {
+    fn publish_evidence(&mut self, member: MemberIndex, reported: Option<Instant>) {
         let open = self.links.open_to(member);
         if let Some(heard) =
             open.and_then(|(link, _)| self.silence.heard_recently(&self.context, link))
@@ -431,7 +431,7 @@ impl Gossip {
         }
     }
 
-    fn on_cleared(&mut self, member: Handle) {
+    fn on_cleared(&mut self, member: MemberIndex) {
         self.verdict.acquit(member);
         self.set_status(member, Status::Alive);
         self.members.on_reached(member);
@@ -439,7 +439,7 @@ impl Gossip {
             .report_of(member, |id| Event::PeerCleared { id });
     }
 
-    fn on_found(&mut self, member: Handle) {
+    fn on_found(&mut self, member: MemberIndex) {
         self.set_status(member, Status::Alive);
         if self.members.on_found(&mut self.context, member) {
             self.verdict.schedule(&mut self.context);
@@ -486,7 +486,7 @@ impl Gossip {
     }
 
     /// A member has been down or left for `forget_after`: forgets it, in two steps.
-    fn forget(&mut self, member: Handle) {
+    fn forget(&mut self, member: MemberIndex) {
         let Some(step) = self.members.on_forget(&self.context, member) else {
             return;
         };
@@ -513,7 +513,7 @@ impl Gossip {
     }
 
     /// Frees the slot of a member.
-    fn release(&mut self, member: Handle) {
+    fn release(&mut self, member: MemberIndex) {
         self.members.reset(&self.context, member);
         self.dissemination.forget(member);
         self.dialer.reset_back_off(member);
@@ -548,8 +548,8 @@ impl Gossip {
         &self.context.config.id
     }
 
-    /// The node's own handle in its view.
-    pub(crate) const fn me(&self) -> Handle {
+    /// The node's own index in its view.
+    pub(crate) const fn me(&self) -> MemberIndex {
         self.context.me
     }
 
@@ -591,24 +591,24 @@ impl Gossip {
     pub fn members(&self) -> impl Iterator<Item = MemberView> + '_ {
         self.context
             .topology
-            .handles()
-            .filter_map(|handle| self.member_at(handle))
+            .indices()
+            .filter_map(|member| self.member_at(member))
     }
 
     /// One member of the view.
     #[must_use]
     pub fn member(&self, id: &NodeId) -> Option<MemberView> {
-        self.member_at(self.context.topology.handle(id)?)
+        self.member_at(self.context.topology.index_of(id)?)
     }
 
-    fn member_at(&self, handle: Handle) -> Option<MemberView> {
-        let slot = self.context.topology.slot(handle)?;
+    fn member_at(&self, member: MemberIndex) -> Option<MemberView> {
+        let slot = self.context.topology.slot(member)?;
         if slot.retired {
             return None;
         }
         Some(MemberView {
             record: Arc::clone(slot.record?),
-            status: self.status(handle),
+            status: self.status(member),
             report: slot.report.map(|standing| Arc::clone(&standing.report)),
         })
     }
@@ -640,12 +640,12 @@ impl Gossip {
 
     /// The status of a member in this view; none if no member of this id is known.
     pub(crate) fn status_of(&self, id: &NodeId) -> Option<Status> {
-        let handle = self
+        let member = self
             .context
             .topology
-            .handle(id)
-            .filter(|handle| self.context.topology.is_known(*handle))?;
-        Some(self.status(handle))
+            .index_of(id)
+            .filter(|member| self.context.topology.is_known(*member))?;
+        Some(self.status(member))
     }
 
     /// The peer and the session of each established link.

@@ -16,7 +16,7 @@ use crate::link::{Address, DialId, LinkId, Ticket};
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
 use crate::topology::Applied;
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use crate::topology::publication::Key;
 use crate::topology::record::{Rank, Record, Report};
 use core::net::SocketAddr;
@@ -217,14 +217,14 @@ impl Gossip {
 
 /// Dials.
 impl Gossip {
-    pub(super) fn dial(&mut self, purpose: Purpose, address: Address, peer: Option<Handle>) {
+    pub(super) fn dial(&mut self, purpose: Purpose, address: Address, peer: Option<MemberIndex>) {
         if self.self_record.phase() != Phase::Leaving {
             self.dialer.begin(&mut self.context, purpose, address, peer);
         }
     }
 
     /// Dials a member, if it is dialable.
-    pub(super) fn dial_member(&mut self, purpose: Purpose, member: Handle) {
+    pub(super) fn dial_member(&mut self, purpose: Purpose, member: MemberIndex) {
         let learnt = match purpose {
             Purpose::Ring | Purpose::Probe | Purpose::RandomLink | Purpose::Requested => true,
             Purpose::Seed(_) | Purpose::Referral | Purpose::Redial | Purpose::Renewal => false,
@@ -312,7 +312,8 @@ impl Gossip {
     /// confirmations that no node needs. A report about a forgotten member ends with the second step of forgetting it.
     fn tidy_edges(&mut self) {
         let edges = self.self_record.edges();
-        let edges: Vec<(Handle, bool)> = edges.map(|(peer, edge)| (peer, edge.is_down())).collect();
+        let edges: Vec<(MemberIndex, bool)> =
+            edges.map(|(peer, edge)| (peer, edge.is_down())).collect();
         let (topology, me) = (&self.context.topology, self.context.me);
         // While edges of this node are down, its confirmations may be all that connects it to the others.
         let hangs_by_them = edges.iter().any(|(_, down)| *down) || topology.is_accused(me);
@@ -384,7 +385,7 @@ impl Gossip {
 
     /// A link to a member is requested or released.
     pub(super) fn on_requested(&mut self, peer: &NodeId, requested: bool) {
-        let Some(member) = self.context.topology.handle(peer) else {
+        let Some(member) = self.context.topology.index_of(peer) else {
             return;
         };
         if self.overlay.request(&self.context, member, requested) {
@@ -505,7 +506,7 @@ impl Gossip {
                 .records()
                 .filter(|record| record.content().address == Some(address));
             there.any(|record| {
-                let member = topology.handle(record.id());
+                let member = topology.index_of(record.id());
                 member.is_some_and(|member| self.status(member) == Status::Alive)
             })
         };

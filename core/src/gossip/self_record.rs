@@ -30,7 +30,7 @@ use crate::link::Ticket;
 use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, Rank, Record, Report};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ pub(super) struct SelfRecord {
     record: Arc<Record>,
     /// The publication counter, shared by records and reports.
     version: u64,
-    edges: BTreeMap<Handle, OwnEdge>,
+    edges: BTreeMap<MemberIndex, OwnEdge>,
     /// Whether the record changed in this step.
     record_due: bool,
     /// Whether the edges changed since the last report.
@@ -196,7 +196,7 @@ impl SelfRecord {
 
     /// Reports the edge to a peer as down, or as heard. A repeated report of the same state keeps the first one, with
     /// its last-heard time.
-    pub(super) fn set_edge(&mut self, peer: Handle, down: bool, last_heard: Option<Instant>) {
+    pub(super) fn set_edge(&mut self, peer: MemberIndex, down: bool, last_heard: Option<Instant>) {
         match self.edges.get(&peer) {
             Some(edge) if edge.down == down => return,
             Some(_) => {}
@@ -208,7 +208,7 @@ impl SelfRecord {
     }
 
     /// Withdraws the report of the edge to a peer.
-    pub(super) fn clear_edge(&mut self, peer: Handle) {
+    pub(super) fn clear_edge(&mut self, peer: MemberIndex) {
         if self.edges.remove(&peer).is_some() {
             self.report_due = true;
         }
@@ -429,17 +429,17 @@ impl SelfRecord {
         self.raising.is_some()
     }
 
-    pub(super) fn edge(&self, peer: Handle) -> Option<OwnEdge> {
+    pub(super) fn edge(&self, peer: MemberIndex) -> Option<OwnEdge> {
         self.edges.get(&peer).copied()
     }
 
-    pub(super) fn edges(&self) -> impl Iterator<Item = (Handle, OwnEdge)> + '_ {
+    pub(super) fn edges(&self) -> impl Iterator<Item = (MemberIndex, OwnEdge)> + '_ {
         self.edges.iter().map(|(peer, edge)| (*peer, *edge))
     }
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        held::<(Handle, OwnEdge)>(self.edges.len())
+        held::<(MemberIndex, OwnEdge)>(self.edges.len())
     }
 }
 

@@ -1,9 +1,9 @@
-//! The handle and the record of each id in one view.
+//! The index and the record of each id in one view.
 //!
-//! Takes fifteen bytes a member: handles in order of their ids, and pointers to the shared records by handle. An id
+//! Takes fifteen bytes a member: indices in order of their ids, and pointers to the shared records by index. An id
 //! that was only named is kept separately until its record arrives.
 
-use super::handle::{Handle, Packed};
+use super::member_index::{MemberIndex, Packed};
 use super::record::Record;
 use crate::identity::NodeId;
 use crate::paged::Paged;
@@ -22,10 +22,10 @@ struct IdEntry {
 }
 
 impl IdEntry {
-    const fn new(prefix: u32, handle: Handle) -> Self {
+    const fn new(prefix: u32, member: MemberIndex) -> Self {
         Self {
             prefix: prefix.to_le_bytes(),
-            number: Packed::of(handle),
+            number: Packed::of(member),
         }
     }
 
@@ -34,15 +34,15 @@ impl IdEntry {
     }
 }
 
-/// Ids, their handles and their records.
+/// Ids, their indices and their records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Members {
-    /// The handles, in order of their ids.
+    /// The indices, in order of their ids.
     index: Paged<IdEntry>,
     records: Paged<Option<Arc<Record>>>,
     /// The ids without a record.
-    unknown: BTreeMap<Handle, NodeId>,
-    free: Vec<Handle>,
+    unknown: BTreeMap<MemberIndex, NodeId>,
+    free: Vec<MemberIndex>,
 }
 
 impl Members {
@@ -60,7 +60,7 @@ impl Members {
         self.index.len()
     }
 
-    /// One above the highest handle ever assigned.
+    /// One above the highest index ever assigned.
     pub(super) fn bound(&self) -> usize {
         self.records.len()
     }
@@ -70,29 +70,29 @@ impl Members {
         let unknown = self.unknown.values();
         held::<IdEntry>(self.index.len())
             + held::<Option<Arc<Record>>>(self.records.len())
-            + held::<(Handle, NodeId)>(self.unknown.len())
+            + held::<(MemberIndex, NodeId)>(self.unknown.len())
             + unknown.map(|id| id.as_str().len()).sum::<usize>()
-            + held::<Handle>(self.free.len())
+            + held::<MemberIndex>(self.free.len())
     }
 
-    pub(super) fn record(&self, handle: Handle) -> Option<&Arc<Record>> {
-        self.records.get(handle as usize)?.as_ref()
+    pub(super) fn record(&self, member: MemberIndex) -> Option<&Arc<Record>> {
+        self.records.get(member as usize)?.as_ref()
     }
 
-    pub(super) fn id(&self, handle: Handle) -> Option<&NodeId> {
-        match self.record(handle) {
+    pub(super) fn id(&self, member: MemberIndex) -> Option<&NodeId> {
+        match self.record(member) {
             Some(record) => Some(record.id()),
-            None => self.unknown.get(&handle),
+            None => self.unknown.get(&member),
         }
     }
 
-    /// The ids without a record, by handle.
-    pub(super) const fn unknown(&self) -> &BTreeMap<Handle, NodeId> {
+    /// The ids without a record, by index.
+    pub(super) const fn unknown(&self) -> &BTreeMap<MemberIndex, NodeId> {
         &self.unknown
     }
 
     /// The index of an id, or the index at which it would be inserted.
-    fn index_of(&self, id: &NodeId) -> Result<usize, usize> {
+    fn entry_of(&self, id: &NodeId) -> Result<usize, usize> {
         let prefix = id.prefix();
         if id.is_its_prefix() {
             return self
@@ -101,74 +101,75 @@ impl Members {
         }
         self.index.binary_search_by(|entry| {
             let by_prefix = entry.prefix().cmp(&prefix);
-            by_prefix.then_with(|| self.id(entry.number.handle()).cmp(&Some(id)))
+            by_prefix.then_with(|| self.id(entry.number.index()).cmp(&Some(id)))
         })
     }
 
-    fn number_at(&self, at: usize) -> Option<Handle> {
-        self.index.get(at).map(|entry| entry.number.handle())
+    fn number_at(&self, at: usize) -> Option<MemberIndex> {
+        self.index.get(at).map(|entry| entry.number.index())
     }
 
-    pub(super) fn find(&self, id: &NodeId) -> Option<Handle> {
-        let at = self.index_of(id).ok()?;
+    pub(super) fn find(&self, id: &NodeId) -> Option<MemberIndex> {
+        let at = self.entry_of(id).ok()?;
         self.number_at(at)
     }
 
-    /// The handles in order of their ids.
-    pub(super) fn handles(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.index.iter().map(|entry| entry.number.handle())
+    /// The indices in order of their ids.
+    pub(super) fn indices(&self) -> impl Iterator<Item = MemberIndex> + '_ {
+        self.index.iter().map(|entry| entry.number.index())
     }
 
-    /// The handles of the ids after one, in order of the ids.
-    pub(super) fn handles_after(&self, id: Option<&NodeId>) -> impl Iterator<Item = Handle> + '_ {
-        let from = id.map_or(0, |id| match self.index_of(id) {
+    /// The indices of the ids after one, in order of the ids.
+    pub(super) fn indices_after(
+        &self,
+        id: Option<&NodeId>,
+    ) -> impl Iterator<Item = MemberIndex> + '_ {
+        let from = id.map_or(0, |id| match self.entry_of(id) {
             Ok(at) => at + 1,
             Err(at) => at,
         });
-        self.index
-            .iter_from(from)
-            .map(|entry| entry.number.handle())
+        self.index.iter_from(from).map(|entry| entry.number.index())
     }
 
-    /// The handle of an id, assigned if the id is new; none if it is new and the view holds `max` ids already.
-    pub(super) fn intern(&mut self, id: &NodeId, max: usize) -> Option<Handle> {
-        let at = match self.index_of(id) {
+    /// The index of an id, assigned if the id is new; none if it is new and the view holds `max` ids already.
+    pub(super) fn intern(&mut self, id: &NodeId, max: usize) -> Option<MemberIndex> {
+        let at = match self.entry_of(id) {
             Ok(at) => return self.number_at(at),
             Err(_) if self.len() >= max.min(MEMBERS_LIMIT) => return None,
             Err(at) => at,
         };
-        let handle = match self.free.pop() {
-            Some(handle) => handle,
+        let member = match self.free.pop() {
+            Some(member) => member,
             None => {
-                let handle = Handle::try_from(self.records.len()).ok()?;
+                let member = MemberIndex::try_from(self.records.len()).ok()?;
                 self.records.push(None);
-                handle
+                member
             }
         };
-        self.unknown.insert(handle, id.clone());
-        self.index.insert(at, IdEntry::new(id.prefix(), handle));
-        Some(handle)
+        self.unknown.insert(member, id.clone());
+        self.index.insert(at, IdEntry::new(id.prefix(), member));
+        Some(member)
     }
 
-    pub(super) fn set_record(&mut self, handle: Handle, record: Arc<Record>) {
-        if let Some(slot) = self.records.get_mut(handle as usize) {
+    pub(super) fn set_record(&mut self, member: MemberIndex, record: Arc<Record>) {
+        if let Some(slot) = self.records.get_mut(member as usize) {
             *slot = Some(record);
-            self.unknown.remove(&handle);
+            self.unknown.remove(&member);
         }
     }
 
-    /// Removes an id with its record. Its handle may be reused.
-    pub(super) fn release(&mut self, handle: Handle) {
-        let Some(id) = self.id(handle).cloned() else {
+    /// Removes an id with its record. Its index may be reused.
+    pub(super) fn release(&mut self, member: MemberIndex) {
+        let Some(id) = self.id(member).cloned() else {
             return;
         };
-        if let Ok(at) = self.index_of(&id) {
+        if let Ok(at) = self.entry_of(&id) {
             self.index.remove(at);
         }
-        if let Some(slot) = self.records.get_mut(handle as usize) {
+        if let Some(slot) = self.records.get_mut(member as usize) {
             *slot = None;
         }
-        self.unknown.remove(&handle);
-        self.free.push(handle);
+        self.unknown.remove(&member);
+        self.free.push(member);
     }
 }

@@ -1,7 +1,7 @@
 //! Memory of a view, computed from its contents and not measured at the allocator: the same on every machine.
 
 use super::record::{Edge, Record, Report};
-use super::{Half, Handle, Standing, Topology};
+use super::{Half, MemberIndex, Standing, Topology};
 use crate::size::{Encoded as _, held};
 
 impl Topology {
@@ -14,7 +14,7 @@ impl Topology {
             let peers = standing.report.edges.iter().map(|edge| &edge.peer);
             let names = peers.chain([&standing.report.reporter]);
             let names = names.map(|id| id.as_str().len());
-            held::<(Handle, Standing)>(1)
+            held::<(MemberIndex, Standing)>(1)
                 + held::<Report>(1)
                 + held::<Edge>(standing.report.edges.len())
                 + names.sum::<usize>()
@@ -24,7 +24,7 @@ impl Topology {
         self.members.memory()
             + records.sum::<usize>()
             + reports.sum::<usize>()
-            + held::<Handle>(sets)
+            + held::<MemberIndex>(sets)
             + self.rings.memory()
             + self.providers.memory()
     }

@@ -4,7 +4,7 @@
 //! it hears the other, and only from that reporter to the member it hears, because a stale report must not hide a
 //! death. O(members + reported edges); computed only when a report or a member changed.
 
-use super::handle::Handle;
+use super::member_index::MemberIndex;
 use super::position::RINGS;
 use super::{Half, Topology};
 use crate::time::Instant;
@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 /// The result: the members reached, and the latest last-heard time of those not reached.
 #[derive(Clone, Debug)]
 pub(crate) struct Reachability {
-    /// Union-find parents, then roots, by handle.
-    roots: Vec<Handle>,
+    /// Union-find parents, then roots, by index.
+    roots: Vec<MemberIndex>,
     /// Whether the component of a root is reached, by root.
     reached: Vec<bool>,
     /// The latest time at which any reporter heard a member of an unreached component, by the component's root.
-    last_heard: BTreeMap<Handle, Instant>,
+    last_heard: BTreeMap<MemberIndex, Instant>,
 }
 
 /// Conditions under which ring edges of a member do not count, by member.
@@ -28,48 +28,48 @@ struct Doubt {
     down: bool,
     /// The member reports an edge down, or is the peer of an edge reported down.
     named: bool,
-    /// One more than the index of the first accusation between this member and one with a higher handle; 0 if none.
+    /// One more than the index of the first accusation between this member and one with a higher index; 0 if none.
     accusations: u32,
 }
 
 impl Reachability {
-    /// Whether a path leads to `handle`.
-    pub(crate) fn is_reached(&self, handle: Handle) -> bool {
-        self.reached[self.roots[handle as usize] as usize]
+    /// Whether a path leads to `member`.
+    pub(crate) fn is_reached(&self, member: MemberIndex) -> bool {
+        self.reached[self.roots[member as usize] as usize]
     }
 
-    /// The latest last-heard time of any member of the unreached component that contains `handle`.
-    pub(crate) fn last_heard(&self, handle: Handle) -> Option<Instant> {
-        self.last_heard.get(&self.roots[handle as usize]).copied()
+    /// The latest last-heard time of any member of the unreached component that contains `member`.
+    pub(crate) fn last_heard(&self, member: MemberIndex) -> Option<Instant> {
+        self.last_heard.get(&self.roots[member as usize]).copied()
     }
 
-    fn root(&mut self, mut handle: Handle) -> Handle {
-        while self.roots[handle as usize] != handle {
-            let parent = self.roots[handle as usize];
-            self.roots[handle as usize] = self.roots[parent as usize];
-            handle = parent;
+    fn root(&mut self, mut member: MemberIndex) -> MemberIndex {
+        while self.roots[member as usize] != member {
+            let parent = self.roots[member as usize];
+            self.roots[member as usize] = self.roots[parent as usize];
+            member = parent;
         }
-        handle
+        member
     }
 
-    fn join(&mut self, one: Handle, other: Handle) {
+    fn join(&mut self, one: MemberIndex, other: MemberIndex) {
         let (one, other) = (self.root(one), self.root(other));
         if one != other {
             self.roots[one.max(other) as usize] = one.min(other);
         }
     }
 
-    /// Every handle below `bound` in a component of its own.
+    /// Every index below `bound` in a component of its own.
     fn new(bound: usize) -> Self {
         Self {
-            roots: (0..Handle::try_from(bound).unwrap_or(Handle::MAX)).collect(),
+            roots: (0..MemberIndex::try_from(bound).unwrap_or(MemberIndex::MAX)).collect(),
             reached: vec![false; bound],
             last_heard: BTreeMap::new(),
         }
     }
 
     /// Marks components as reached along edges reported up, given as (reporter, peer), until nothing changes.
-    fn propagate(&mut self, mut reported_up: Vec<(Handle, Handle)>) {
+    fn propagate(&mut self, mut reported_up: Vec<(MemberIndex, MemberIndex)>) {
         loop {
             let before = reported_up.len();
             reported_up.retain(|(reporter, peer)| {
@@ -94,17 +94,17 @@ impl Topology {
     /// is not assumed up: the rings may have changed since the member died, and the edge may never have existed.
     pub(crate) fn reachability(
         &self,
-        me: Handle,
-        down: impl Iterator<Item = Handle>,
+        me: MemberIndex,
+        down: impl Iterator<Item = MemberIndex>,
     ) -> Reachability {
-        let mut reachability = Reachability::new(self.handle_bound());
-        let mut doubts = vec![Doubt::default(); self.handle_bound()];
-        for handle in down {
-            doubts[handle as usize].down = true;
+        let mut reachability = Reachability::new(self.index_bound());
+        let mut doubts = vec![Doubt::default(); self.index_bound()];
+        for member in down {
+            doubts[member as usize].down = true;
         }
-        // Each accusation holds the higher handle, and the position (plus one) of the next accusation with the same
-        // lower handle.
-        let mut accused = Vec::<(Handle, u32)>::with_capacity(4 * self.reporting.len());
+        // Each accusation holds the higher index, and the position (plus one) of the next accusation with the same
+        // lower index.
+        let mut accused = Vec::<(MemberIndex, u32)>::with_capacity(4 * self.reporting.len());
         let mut reported_up = Vec::new();
         self.reported_edges().for_each(|(reporter, edge)| {
             if edge.down {
@@ -118,7 +118,7 @@ impl Topology {
                 reported_up.push((reporter, edge.peer));
             }
         });
-        let is_accused = |mut next: u32, high: Handle| {
+        let is_accused = |mut next: u32, high: MemberIndex| {
             while let Some((other, after)) = accused.get((next as usize).wrapping_sub(1)) {
                 if *other == high {
                     return true;
@@ -142,9 +142,9 @@ impl Topology {
                 }
             }
         }
-        for handle in 0..reachability.roots.len() {
-            let root = reachability.root(u32::try_from(handle).unwrap_or(0));
-            reachability.roots[handle] = root;
+        for member in 0..reachability.roots.len() {
+            let root = reachability.root(u32::try_from(member).unwrap_or(0));
+            reachability.roots[member] = root;
         }
         reachability.reached[reachability.roots[me as usize] as usize] = true;
         reachability.propagate(reported_up);
@@ -162,7 +162,7 @@ impl Topology {
     }
 
     /// Every edge of every current report, with its reporter.
-    pub(super) fn reported_edges(&self) -> impl Iterator<Item = (Handle, &Half)> {
+    pub(super) fn reported_edges(&self) -> impl Iterator<Item = (MemberIndex, &Half)> {
         // If most reports name an edge, all are iterated; otherwise those that do are looked up.
         let all = self.reports.len() <= 4 * self.reporting.len();
         let (read, looked_up) = if all {
@@ -187,7 +187,7 @@ impl Topology {
     }
 
     /// Whether any reporter says that a ring edge to `peer` is down. O(reported edges).
-    pub(crate) fn is_accused(&self, peer: Handle) -> bool {
+    pub(crate) fn is_accused(&self, peer: MemberIndex) -> bool {
         self.reported_edges().any(|(reporter, edge)| {
             edge.down && edge.peer == peer && self.is_ring_edge(reporter, peer)
         })

@@ -6,14 +6,14 @@
 //!
 //! Source: rings of observers as in Rapid (Suresh et al., USENIX ATC 2018).
 
-use super::handle::{Handle, Packed};
+use super::member_index::{MemberIndex, Packed};
 use super::position::RINGS;
 use crate::paged::Paged;
 use crate::size::held;
 use std::collections::BTreeSet;
 
 /// A position on a ring, and the member at it.
-type Position = (u64, Handle);
+type Position = (u64, MemberIndex);
 
 /// The rings of one view.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,16 +21,16 @@ pub(super) struct Rings {
     /// Members by ring position; their records hold the positions.
     rings: [Paged<Packed>; RINGS],
     /// Members that cannot be dialled: they watch others and are not watched.
-    undialable: BTreeSet<Handle>,
+    undialable: BTreeSet<MemberIndex>,
     /// The local member, the owner of the view. Its index on each ring is cached, because its neighbours are queried
     /// often.
-    local: Option<Handle>,
+    local: Option<MemberIndex>,
     local_indices: [Option<usize>; RINGS],
     /// Whether a batch is under way. Its members are inserted together, because one insertion moves half of a ring's
     /// entries on average.
     batching: bool,
     /// New members that are not on the rings yet.
-    pending: Vec<Handle>,
+    pending: Vec<MemberIndex>,
 }
 
 /// The new members, each with its insertion index in a list. Both the list and `pending` are in order.
@@ -60,7 +60,7 @@ impl Rings {
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         let places: usize = self.rings.iter().map(Paged::len).sum();
-        held::<Packed>(places) + held::<Handle>(self.undialable.len() + self.pending.len())
+        held::<Packed>(places) + held::<MemberIndex>(self.undialable.len() + self.pending.len())
     }
 
     pub(super) const fn new() -> Self {
@@ -75,21 +75,25 @@ impl Rings {
     }
 
     /// Sets the local member, before it is on the rings.
-    pub(super) const fn set_local_member(&mut self, handle: Handle) {
-        self.local = Some(handle);
+    pub(super) const fn set_local_member(&mut self, member: MemberIndex) {
+        self.local = Some(member);
     }
 
-    pub(super) fn set_dialable(&mut self, handle: Handle, dialable: bool) {
+    pub(super) fn set_dialable(&mut self, member: MemberIndex, dialable: bool) {
         if dialable {
-            self.undialable.remove(&handle);
+            self.undialable.remove(&member);
         } else {
-            self.undialable.insert(handle);
+            self.undialable.insert(member);
         }
     }
 
     /// Adds a member that is on no ring.
-    pub(super) fn insert(&mut self, handle: Handle, place: impl Fn(Handle, usize) -> Position) {
-        self.pending.push(handle);
+    pub(super) fn insert(
+        &mut self,
+        member: MemberIndex,
+        place: impl Fn(MemberIndex, usize) -> Position,
+    ) {
+        self.pending.push(member);
         if !self.batching {
             self.place_pending(place);
         }
@@ -101,7 +105,7 @@ impl Rings {
     }
 
     /// Ends the batch and places the collected members on the rings.
-    pub(super) fn commit(&mut self, place: impl Fn(Handle, usize) -> Position) {
+    pub(super) fn commit(&mut self, place: impl Fn(MemberIndex, usize) -> Position) {
         self.batching = false;
         self.place_pending(place);
     }
@@ -116,7 +120,7 @@ impl Rings {
     }
 
     /// O(n + k log n) for k new members.
-    fn place_pending(&mut self, place: impl Fn(Handle, usize) -> Position) {
+    fn place_pending(&mut self, place: impl Fn(MemberIndex, usize) -> Position) {
         let pending = core::mem::take(&mut self.pending);
         if pending.is_empty() {
             return;
@@ -124,9 +128,9 @@ impl Rings {
         for ring in 0..RINGS {
             let list = &mut self.rings[ring];
             let mut new: Vec<Position> =
-                pending.iter().map(|handle| place(*handle, ring)).collect();
+                pending.iter().map(|member| place(*member, ring)).collect();
             new.sort_unstable();
-            let places = places_among(list, &new, |other| place(other.handle(), ring));
+            let places = places_among(list, &new, |other| place(other.index(), ring));
             debug_assert!(
                 places.iter().all(|(at, who)| list.get(*at) != Some(who)),
                 "the member is already on the ring"
@@ -136,41 +140,45 @@ impl Rings {
             if let Some(index) = local {
                 *index += places.partition_point(|(at, _)| *at <= *index);
             } else if let Some(own) = self.local {
-                let found = places.iter().position(|(_, other)| other.handle() == own);
+                let found = places.iter().position(|(_, other)| other.index() == own);
                 *local = found.map(|before| before + places[before].0);
             }
         }
     }
 
-    pub(super) fn remove(&mut self, handle: Handle, place: impl Fn(Handle, usize) -> Position) {
+    pub(super) fn remove(
+        &mut self,
+        member: MemberIndex,
+        place: impl Fn(MemberIndex, usize) -> Position,
+    ) {
         self.place_pending(&place);
         for ring in 0..RINGS {
-            let own = place(handle, ring);
+            let own = place(member, ring);
             let places = &mut self.rings[ring];
-            let Ok(at) = places.binary_search_by(|other| place(other.handle(), ring).cmp(&own))
+            let Ok(at) = places.binary_search_by(|other| place(other.index(), ring).cmp(&own))
             else {
                 continue;
             };
             places.remove(at);
             let local = &mut self.local_indices[ring];
-            if self.local == Some(handle) {
+            if self.local == Some(member) {
                 *local = None;
             } else if let Some(local) = local.as_mut().filter(|local| at < **local) {
                 *local -= 1;
             }
         }
-        self.undialable.remove(&handle);
+        self.undialable.remove(&member);
     }
 
     /// Whether a member can be dialled.
-    pub(super) fn is_dialable(&self, handle: Handle) -> bool {
+    pub(super) fn is_dialable(&self, member: MemberIndex) -> bool {
         // Nearly always all members can be dialled.
-        self.undialable.is_empty() || !self.undialable.contains(&handle)
+        self.undialable.is_empty() || !self.undialable.contains(&member)
     }
 
     /// The index of a member on a ring, if it is known without a search. It is known for the local member only.
-    pub(super) fn local_index(&self, handle: Handle, ring: usize) -> Option<usize> {
-        self.local_indices[ring].filter(|_| self.local == Some(handle))
+    pub(super) fn local_index(&self, member: MemberIndex, ring: usize) -> Option<usize> {
+        self.local_indices[ring].filter(|_| self.local == Some(member))
     }
 
     /// Whether some member on the rings can be dialled.
@@ -179,17 +187,20 @@ impl Rings {
     }
 
     /// All edges of a ring: each member and the member it watches. O(n).
-    pub(super) fn edges(&self, ring: usize) -> impl Iterator<Item = (Handle, Handle)> + '_ {
-        let handles = self.ring(ring).iter().map(|place| place.handle());
-        let first = handles.clone().find(|handle| self.is_dialable(*handle));
+    pub(super) fn edges(
+        &self,
+        ring: usize,
+    ) -> impl Iterator<Item = (MemberIndex, MemberIndex)> + '_ {
+        let indices = self.ring(ring).iter().map(|place| place.index());
+        let first = indices.clone().find(|member| self.is_dialable(*member));
         // Walking backwards from the last index, the next dialable member is known at each index.
         let mut next = first;
-        handles.rev().filter_map(move |handle| {
+        indices.rev().filter_map(move |member| {
             let edge = next
-                .filter(|next| *next != handle)
-                .map(|next| (handle, next));
-            if self.is_dialable(handle) {
-                next = Some(handle);
+                .filter(|next| *next != member)
+                .map(|next| (member, next));
+            if self.is_dialable(member) {
+                next = Some(member);
             }
             edge
         })

@@ -12,7 +12,7 @@ use super::super::view::Status;
 use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use std::collections::BTreeMap;
 
 /// Time for evidence of life to arrive after a suspicion that is based on an old report.
@@ -48,7 +48,7 @@ pub(crate) enum Finding {
 /// The suspicions of one node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Verdict {
-    suspicions: BTreeMap<Handle, Suspicion>,
+    suspicions: BTreeMap<MemberIndex, Suspicion>,
 }
 
 impl Verdict {
@@ -58,14 +58,18 @@ impl Verdict {
         context.timers.set_if_unset(Timer::Judge, at);
     }
 
-    /// Computes the members to which paths lead, and the resulting changes, in the order of handles. O(members).
-    pub(crate) fn judge(&self, context: &mut Context, members: &Members) -> Vec<(Handle, Finding)> {
+    /// Computes the members to which paths lead, and the resulting changes, in the order of indices. O(members).
+    pub(crate) fn judge(
+        &self,
+        context: &mut Context,
+        members: &Members,
+    ) -> Vec<(MemberIndex, Finding)> {
         let mut findings = Vec::new();
         if context.has(Switch::NoDetection) {
             return findings;
         }
         // If no report accuses a member, the rings reachability all members: a mesh that is being formed needs no search.
-        let reported: Vec<Handle> = members.reported_gone().collect();
+        let reported: Vec<MemberIndex> = members.reported_gone().collect();
         let calm = self.suspicions.is_empty() && members.down().is_empty() && reported.is_empty();
         if calm && context.topology.is_unaccused() {
             context.timers.cancel(&Timer::Suspicion);
@@ -79,7 +83,7 @@ impl Verdict {
         findings.extend(reached.map(|member| (member, Finding::Reached)));
         // A member that is alive and reached does not change.
         let unreached = context.topology.on_rings();
-        let mut judged: Vec<Handle> = unreached
+        let mut judged: Vec<MemberIndex> = unreached
             .filter(|member| !reachability.is_reached(*member))
             .chain(self.suspicions.keys().copied())
             .chain(members.down().iter().copied())
@@ -107,7 +111,7 @@ impl Verdict {
     pub(crate) fn suspect(
         &mut self,
         context: &Context,
-        member: Handle,
+        member: MemberIndex,
         last_heard: Option<Instant>,
         fresh: Instant,
         resumed: Instant,
@@ -137,7 +141,7 @@ impl Verdict {
     }
 
     /// A member published after it was declared down: it gets the timeout of a suspect to be heard.
-    pub(crate) fn on_returned(&mut self, context: &mut Context, member: Handle) {
+    pub(crate) fn on_returned(&mut self, context: &mut Context, member: MemberIndex) {
         let until = context.after(context.tuning().down_after);
         let suspicion = Suspicion {
             since: context.now,
@@ -149,7 +153,7 @@ impl Verdict {
     }
 
     /// A member is not suspect any more.
-    pub(crate) fn acquit(&mut self, member: Handle) {
+    pub(crate) fn acquit(&mut self, member: MemberIndex) {
         self.suspicions.remove(&member);
     }
 
@@ -176,13 +180,13 @@ impl Verdict {
         context: &mut Context,
         held_until: Option<Instant>,
         doubt: Duration,
-    ) -> Vec<Handle> {
+    ) -> Vec<MemberIndex> {
         if let Some(until) = held_until {
             context.timers.set(Timer::Suspicion, until);
             return Vec::new();
         }
         let due = self.suspicions.iter();
-        let due: Vec<Handle> = due
+        let due: Vec<MemberIndex> = due
             .filter(|(_, suspicion)| suspicion.until + doubt <= context.now)
             .map(|(member, _)| *member)
             .collect();
@@ -215,30 +219,30 @@ impl Verdict {
 
     /// Bytes in memory.
     pub(crate) fn memory(&self) -> usize {
-        held::<(Handle, Suspicion)>(self.suspicions.len())
+        held::<(MemberIndex, Suspicion)>(self.suspicions.len())
     }
 }
 
 /// Sets in the view whether a member is alive.
-pub(crate) fn set_alive(context: &mut Context, member: Handle, alive: bool) {
+pub(crate) fn set_alive(context: &mut Context, member: MemberIndex, alive: bool) {
     context.topology.set_alive(member, alive);
 }
 
 /// Sets in the view whether a member is listed as a provider of its services.
-pub(crate) fn set_listed(context: &mut Context, member: Handle, listed: bool) {
+pub(crate) fn set_listed(context: &mut Context, member: MemberIndex, listed: bool) {
     context.topology.set_listed(member, listed);
 }
 
 /// Removes a member from the view, but keeps its record, so that outdated updates do not bring it back. Returns the
 /// hash of the view before.
-pub(crate) fn retire(context: &mut Context, member: Handle) -> u64 {
+pub(crate) fn retire(context: &mut Context, member: MemberIndex) -> u64 {
     let before = context.topology.hash();
     context.topology.retire(member);
     before
 }
 
 /// Frees the slot of a member in the view.
-pub(crate) fn release(context: &mut Context, member: Handle) {
+pub(crate) fn release(context: &mut Context, member: MemberIndex) {
     context.topology.set_alive(member, true);
     context.topology.release(member);
 }
@@ -311,7 +315,7 @@ mod tests {
     #[test]
     fn a_member_that_all_its_ring_neighbours_accuse_is_unreached_until_one_hears_it() {
         let (mut context, verdict) = (context(), Verdict::default());
-        let members: Vec<Handle> = (1..6).map(|index| learn(&mut context, index)).collect();
+        let members: Vec<MemberIndex> = (1..6).map(|index| learn(&mut context, index)).collect();
         let lost = members[0];
         let mut views = Members::new(context.now);
         assert_eq!(verdict.judge(&mut context, &views), []);

@@ -19,7 +19,7 @@ use crate::plumtree::Control;
 use crate::size::{Encoded, held};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Instant;
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use crate::topology::publication::{Key, UpdateId};
 use filler::Filler;
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ struct Cursor {
 #[derive(Clone, Debug, PartialEq)]
 struct Reports {
     /// The reporters.
-    waiting: SortedSet<Handle>,
+    waiting: SortedSet<MemberIndex>,
     /// The latest time at which they are sent.
     due: Option<Instant>,
 }
@@ -294,7 +294,7 @@ impl FrameBuilder {
             let keys = outgoing.updates.len() + outgoing.reconciliation.push.len();
             held::<Key>(keys)
                 + outgoing.tree.memory()
-                + held::<Handle>(outgoing.reports.waiting.len())
+                + held::<MemberIndex>(outgoing.reports.waiting.len())
         });
         held::<(LinkId, Outgoing)>(self.links.len())
             + waiting.sum::<usize>()
@@ -466,7 +466,7 @@ impl Cursor {
         let (mut records, mut reports) = (Vec::new(), Vec::new());
         let mut last = true;
         let context = filler.context();
-        for member in context.topology.handles_after(self.after.as_ref()) {
+        for member in context.topology.indices_after(self.after.as_ref()) {
             if !filler.put_known(member, &mut records, &mut frame.gone)
                 || !filler.put(Key::EdgeReport(member), &mut records, &mut reports)
             {

@@ -267,13 +267,13 @@ fn down_members_are_probed_and_forgotten_in_two_steps() {
     // An old update does not bring the member back.
     all.hears(1, records(&[news(7, 1)]));
     assert_eq!(all.machine.member(&name(7)), None);
-    assert!(all.machine.topology().handle(&name(7)).is_some());
+    assert!(all.machine.topology().index_of(&name(7)).is_some());
     for index in 1..=3 {
         all.hears(index as u64, reports(&[says(index, 9, &[])]));
     }
     all.rest(ms(65_000));
     assert!(
-        all.machine.topology().handle(&name(7)).is_none(),
+        all.machine.topology().index_of(&name(7)).is_none(),
         "the second step frees its place"
     );
 }
@@ -510,14 +510,14 @@ fn a_forgotten_member_that_somebody_still_names_keeps_its_place() {
     all.rest(ms(60_000));
     assert_eq!(all.machine.member(&name(7)), None);
     assert!(
-        all.machine.topology().handle(&name(7)).is_some(),
+        all.machine.topology().index_of(&name(7)).is_some(),
         "three report an edge to it"
     );
     for index in 1..=3 {
         all.hears(index as u64, reports(&[says(index, 9, &[])]));
     }
     all.rest(ms(21_000));
-    assert_eq!(all.machine.topology().handle(&name(7)), None);
+    assert_eq!(all.machine.topology().index_of(&name(7)), None);
 }
 
 /// `n0`, which has just forgotten `n7`, while no other node reports anything about `n7`.
@@ -550,7 +550,7 @@ fn what_is_said_of_a_forgotten_member_is_said_until_its_place_is_freed_in_time()
     // The report of `n0` is the last to name the member, and does not keep its slot.
     all.rest(ms(6_000));
     assert!(!accuses(&all));
-    assert_eq!(all.machine.topology().handle(&name(7)), None);
+    assert_eq!(all.machine.topology().index_of(&name(7)), None);
 }
 
 #[test]
@@ -559,7 +559,7 @@ fn what_is_said_of_a_forgotten_member_lasts_until_a_newcomer_found_out() {
     all.rest(ms(25_000));
     assert!(accuses(&all));
     all.rest(ms(5_000));
-    assert_eq!(all.machine.topology().handle(&name(7)), None);
+    assert_eq!(all.machine.topology().index_of(&name(7)), None);
 }
 
 #[test]
@@ -666,8 +666,8 @@ fn who_is_told_of_the_gone_believes_whoever_hears_them() {
             "once heard it is as all others"
         );
         // No edge report counts against the member either: the edge of `n0` to it is cleared.
-        let handle = all.machine.topology().handle(&name(7)).unwrap();
-        all.machine.self_record.clear_edge(handle);
+        let member = all.machine.topology().index_of(&name(7)).unwrap();
+        all.machine.self_record.clear_edge(member);
         all.rest(ms(100));
     }
 }
@@ -681,7 +681,7 @@ fn a_member_that_is_forgotten_at_once_keeps_nobody_busy() {
     all.rest(ms(20_000));
     assert_eq!(all.machine.member(&name(7)), None);
     // Other nodes still name the member, so its slot is kept and checked from time to time.
-    assert!(all.machine.topology().handle(&name(7)).is_some());
+    assert!(all.machine.topology().index_of(&name(7)).is_some());
 }
 
 #[test]
@@ -699,19 +699,19 @@ fn probing_begins_anew_when_somebody_dies_after_all_were_well() {
 #[test]
 fn when_a_member_was_heard_outlives_the_link_it_was_heard_on() {
     let mut all = Neighbourhood::new(2);
-    let handle = all.machine.topology().handle(&name(1)).unwrap();
+    let member = all.machine.topology().index_of(&name(1)).unwrap();
     all.hears(1, Frame::default());
     let heard = Some(all.now);
     all.rest(ms(100));
-    assert!(all.machine.last_heard(handle) >= heard);
+    assert!(all.machine.last_heard(member) >= heard);
     all.silence(ms(500));
-    let heard = all.machine.last_heard(handle);
+    let heard = all.machine.last_heard(member);
     assert!(heard.is_some_and(|at| at < all.now));
     let link = LinkId(1);
     let reason = CloseReason::Farewell;
     all.give(Input::Closed { link, reason });
     all.machine.drop_link(link, LinkEnd::Lost);
-    assert_eq!(all.machine.last_heard(handle), heard);
+    assert_eq!(all.machine.last_heard(member), heard);
     all.greet(9, 1);
-    assert_eq!(all.machine.last_heard(handle), Some(all.now));
+    assert_eq!(all.machine.last_heard(member), Some(all.now));
 }

@@ -148,9 +148,9 @@ fn newcomers_do_not_keep_the_dead_remembered() {
     world.run(secs(30));
     for index in (0..12).filter(|index| ![4, 5].contains(index)) {
         for gone in [4, 5] {
-            let handle = world.nodes[&index].topology().handle(&name(gone));
+            let member = world.nodes[&index].topology().index_of(&name(gone));
             assert_eq!(
-                handle,
+                member,
                 None,
                 "{} keeps a place for {}",
                 name(index),

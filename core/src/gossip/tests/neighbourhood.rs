@@ -254,7 +254,7 @@ impl Neighbourhood {
             .topology()
             .ring_neighbours(self.machine.me())
             .into_iter()
-            .filter_map(|handle| self.machine.context.id_of(handle))
+            .filter_map(|member| self.machine.context.id_of(member))
             .collect()
     }
 }

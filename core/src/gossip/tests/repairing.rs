@@ -235,12 +235,12 @@ fn a_sketch_is_answered_with_what_is_missing_on_both_sides() {
         .collect();
     let seven = news(7, 1).digest();
     let known: Vec<u64> = theirs.clone();
-    let handle = all.machine.topology().handle(&name(7)).unwrap();
+    let member = all.machine.topology().index_of(&name(7)).unwrap();
     let digest_of_seven = all
         .machine
         .topology()
         .digests()
-        .find(|(_, key)| *key == Key::Record(handle))
+        .find(|(_, key)| *key == Key::Record(member))
         .map(|(digest, _)| digest)
         .unwrap();
     assert!(known.contains(&digest_of_seven), "{seven}");
@@ -269,12 +269,12 @@ fn what_is_wanted_is_pushed_and_nothing_else() {
     let mut all = Neighbourhood::new(2);
     all.hears(2, records(&[news(7, 1), news(8, 1)]));
     all.rest(ms(1_000));
-    let handle = all.machine.topology().handle(&name(8)).unwrap();
+    let member = all.machine.topology().index_of(&name(8)).unwrap();
     let wanted: Vec<u64> = all
         .machine
         .topology()
         .digests()
-        .filter(|(_, key)| key.member() == handle)
+        .filter(|(_, key)| key.member() == member)
         .map(|(digest, _)| digest)
         .collect();
     let mut given = all.hears(

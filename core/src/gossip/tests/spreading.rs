@@ -299,7 +299,7 @@ fn the_updates_waited_for_are_bounded() {
     assert!(
         all.machine
             .topology()
-            .handle(&name(100 + 3 * MISSING_MAX - 1))
+            .index_of(&name(100 + 3 * MISSING_MAX - 1))
             .is_none()
     );
 }

@@ -656,9 +656,9 @@ fn whom_nobody_names_any_more_takes_no_place() {
             ..Frame::default()
         },
     );
-    assert!(all.machine.topology().handle(&name(30)).is_some());
+    assert!(all.machine.topology().index_of(&name(30)).is_some());
     let given = all.rest(ms(5_000));
-    assert!(all.machine.topology().handle(&name(30)).is_none());
+    assert!(all.machine.topology().index_of(&name(30)).is_none());
     assert!(
         frames(&given, 1)
             .iter()
@@ -689,7 +689,7 @@ fn a_young_dial_keeps_the_next_on_the_ring_waiting() {
 fn an_id_that_is_waited_for_or_greeted_keeps_its_place() {
     let keeps = |all: &mut Neighbourhood, index| {
         all.machine.maintain();
-        all.machine.topology().handle(&name(index)).is_some()
+        all.machine.topology().index_of(&name(index)).is_some()
     };
     let mut all = Neighbourhood::new(1);
     all.hears(1, announces(&[named(7, 1)]));
