@@ -237,7 +237,7 @@ fn text(event: &Event) -> String {
 #[must_use]
 pub const fn end(reason: LinkEnd) -> &'static str {
     match reason {
-        LinkEnd::Surplus => "not needed",
+        LinkEnd::Unneeded => "not needed",
         LinkEnd::Superseded => "another connection won",
         LinkEnd::PeerClosed => "closed by the peer",
         LinkEnd::PeerLeft => "the peer left",

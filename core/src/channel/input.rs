@@ -388,7 +388,7 @@ impl Channels {
             }
             return;
         }
-        let epoch = if self.context.has(Switch::LifeIgnored) {
+        let epoch = if self.context.has(Switch::EpochIgnored) {
             0
         } else {
             id.epoch

@@ -7,7 +7,7 @@
 use super::config::Config;
 use super::context::Context;
 use super::event::Event;
-use super::interface::TARGETS_MAX;
+use super::interface::SEEDS_MAX;
 use super::timer::Timer;
 use crate::identity::NodeId;
 use crate::link::Address;
@@ -70,7 +70,7 @@ pub(super) struct Bootstrap {
 impl Bootstrap {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            seeds: config.targets.iter().cloned().map(Seed::new).collect(),
+            seeds: config.seeds.iter().cloned().map(Seed::new).collect(),
             discovery: config.discovery,
         }
     }
@@ -94,7 +94,7 @@ impl Bootstrap {
     }
 
     /// Adds and removes seed addresses in one step. Returns the list that results, unless it would be longer than
-    /// [`TARGETS_MAX`].
+    /// [`SEEDS_MAX`].
     pub(super) fn edited(&self, add: Vec<Address>, remove: &[Address]) -> Option<Vec<Address>> {
         let held = self.seeds.iter().map(|seed| seed.address.clone());
         let mut addresses: Vec<_> = held.filter(|address| !remove.contains(address)).collect();
@@ -103,7 +103,7 @@ impl Bootstrap {
                 addresses.push(address);
             }
         }
-        (addresses.len() <= TARGETS_MAX).then_some(addresses)
+        (addresses.len() <= SEEDS_MAX).then_some(addresses)
     }
 
     /// Sets whether members learnt from other members are dialled.

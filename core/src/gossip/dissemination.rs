@@ -265,9 +265,9 @@ impl Dissemination {
         context: &mut Context,
         aged: &AgedReport,
     ) -> Result<(Applied, Key, u64), Unmerged> {
-        let (now, proof_is_now) = (context.now, context.has(Switch::ProofIsNow));
+        let (now, last_heard_is_now) = (context.now, context.has(Switch::LastHeardIsNow));
         let last_heard = |age| {
-            if proof_is_now {
+            if last_heard_is_now {
                 now
             } else {
                 now.saturating_sub(age)

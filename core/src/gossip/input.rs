@@ -343,7 +343,7 @@ impl Gossip {
         let end = match goodbye {
             Goodbye::Leaving => LinkEnd::PeerLeft,
             Goodbye::Superseded => LinkEnd::Superseded,
-            Goodbye::Surplus | Goodbye::NameTaken | Goodbye::Protocol => LinkEnd::PeerClosed,
+            Goodbye::Unneeded | Goodbye::NameTaken | Goodbye::Protocol => LinkEnd::PeerClosed,
         };
         let theirs = match (self.links.get(link), self.handshakes.get(link)) {
             (Some(held), _) => !held.is_dialed(),
@@ -351,7 +351,7 @@ impl Gossip {
         };
         self.drop_link(link, end);
         self.overlay.schedule(&mut self.context);
-        if goodbye == Goodbye::Surplus && theirs {
+        if goodbye == Goodbye::Unneeded && theirs {
             // The neighbour dialled the link and does not need it. If this node requested the link, it dials and keeps
             // its own.
             self.dial_requested();
@@ -421,10 +421,10 @@ impl Gossip {
             | Input::Stored { .. }
             | Input::StoreFailed { .. }
             | Input::Announce(_)
-            | Input::Targets { .. }
-            | Input::EditTargets { .. }
+            | Input::Seeds { .. }
+            | Input::EditSeeds { .. }
             | Input::Discover(_)
-            | Input::Want { .. }
+            | Input::RequestLink { .. }
             | Input::Renew { .. }
             | Input::Leave
             | Input::Wake => {}

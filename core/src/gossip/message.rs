@@ -107,7 +107,7 @@ pub struct Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Goodbye {
     /// The sender's overlay does not need the link.
-    Surplus,
+    Unneeded,
     /// The sender leaves the mesh.
     Leaving,
     /// Another connection between the same two nodes takes precedence.

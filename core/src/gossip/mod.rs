@@ -57,7 +57,7 @@ pub use anti_entropy::HISTORY_MAX;
 pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
 pub use event::{Event, LinkEnd, Rejection};
-pub use interface::{Input, Output, TARGETS_MAX};
+pub use interface::{Input, Output, SEEDS_MAX};
 pub use message::Message;
 pub use overlay::REQUESTED_MAX;
 pub use view::{LinkView, MemberView, Phase, Status};
@@ -185,10 +185,10 @@ impl Gossip {
                 self.self_record.on_store_failed(&mut self.context, ticket);
             }
             Input::Announce(content) => self.self_record.announce(&mut self.context, content),
-            Input::Targets { targets, replace } => self.on_seeds(targets, replace),
-            Input::EditTargets { add, remove } => self.on_edited_seeds(add, &remove),
+            Input::Seeds { addresses, replace } => self.on_seeds(addresses, replace),
+            Input::EditSeeds { add, remove } => self.on_edited_seeds(add, &remove),
             Input::Discover(discovery) => self.on_discover(discovery),
-            Input::Want { peer, wanted } => self.on_requested(&peer, wanted),
+            Input::RequestLink { peer, requested } => self.on_requested(&peer, requested),
             Input::Renew { link } => self.on_renew(link),
             Input::Leave => self.on_leave(),
             Input::Wake => self.on_wake(),
@@ -268,7 +268,7 @@ impl Gossip {
         let edge = self.self_record.edge(member);
         let accused = edge.is_some_and(|edge| edge.is_down());
         let doubted = matches!(self.status(member), Status::Suspect | Status::Down);
-        if accused || doubted && !self.context.has(Switch::NoVouch) {
+        if accused || doubted && !self.context.has(Switch::NoIndirectConfirmation) {
             self.self_record
                 .set_edge(member, false, Some(self.context.now));
         }
@@ -416,7 +416,7 @@ impl Gossip {
         if let Some(heard) =
             open.and_then(|(link, _)| self.silence.heard_recently(&self.context, link))
         {
-            if !self.context.has(Switch::NoVouch) {
+            if !self.context.has(Switch::NoIndirectConfirmation) {
                 self.members.refresh(&self.context, member, heard);
                 self.self_record.set_edge(member, false, Some(heard));
             }
@@ -461,7 +461,7 @@ impl Gossip {
             self.set_status(member, Status::Down);
             verdict::set_listed(&mut self.context, member, false);
             self.context.report_of(member, |id| Event::PeerDown { id });
-            if self.context.has(Switch::LimboForgets) {
+            if self.context.has(Switch::ForgetsDown) {
                 verdict::retire(&mut self.context, member);
                 continue;
             }
@@ -668,7 +668,7 @@ impl Gossip {
     }
 
     /// The seed addresses of the node, each with the peer found there, or the latest failure.
-    pub fn targets(&self) -> impl Iterator<Item = (&Address, Option<&NodeId>, Option<&str>)> + '_ {
+    pub fn seeds(&self) -> impl Iterator<Item = (&Address, Option<&NodeId>, Option<&str>)> + '_ {
         self.bootstrap.views()
     }
 

@@ -177,7 +177,7 @@ impl Gossip {
             Claim::Known => {}
             Claim::Outdated => self.frames.push(from, me),
             Claim::Newer => self.on_newer_self(heard, false),
-            Claim::Forged if self.context.has(Switch::AdoptsLie) => {
+            Claim::Forged if self.context.has(Switch::AdoptsForgery) => {
                 let before = self.self_record.adopt(&mut self.context, heard);
                 self.on_view_changed(me, before);
             }
@@ -269,7 +269,7 @@ impl Gossip {
                 .overlay
                 .unneeded(&self.context, &near, &needed, reported);
             for link in unneeded {
-                self.say_goodbye(link, Goodbye::Surplus);
+                self.say_goodbye(link, Goodbye::Unneeded);
             }
         }
     }
@@ -522,7 +522,7 @@ impl Gossip {
     /// Ends a link or a handshake in an orderly way, from this end.
     pub(super) fn say_goodbye(&mut self, link: LinkId, goodbye: Goodbye) {
         let end = match goodbye {
-            Goodbye::Surplus => LinkEnd::Surplus,
+            Goodbye::Unneeded => LinkEnd::Unneeded,
             Goodbye::Superseded => LinkEnd::Superseded,
             Goodbye::Protocol => LinkEnd::Protocol,
             Goodbye::Leaving | Goodbye::NameTaken => LinkEnd::Leaving,
@@ -606,7 +606,7 @@ impl Gossip {
             return;
         }
         self.self_record.leave();
-        if self.context.has(Switch::NoFarewell) || !self.has_live_link() {
+        if self.context.has(Switch::NoLeaveAnnouncement) || !self.has_live_link() {
             self.finish_leaving();
             return;
         }

@@ -254,7 +254,7 @@ impl SelfRecord {
         );
     }
 
-    /// The planted bug [`Switch::AdoptsLie`]: adopts a forged record. Returns the hash of the view before.
+    /// The planted bug [`Switch::AdoptsForgery`]: adopts a forged record. Returns the hash of the view before.
     pub(super) fn adopt(&mut self, context: &mut Context, heard: &Record) -> u64 {
         self.version = self.version.max(heard.rank().version);
         self.record = Arc::new(heard.clone());
@@ -291,7 +291,7 @@ impl SelfRecord {
             }
             return Succession::GivesUp;
         }
-        if context.has(Switch::EpochStands) {
+        if context.has(Switch::EpochReused) {
             return Succession::Stays;
         }
         Succession::Raises(epoch)

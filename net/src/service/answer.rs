@@ -247,7 +247,7 @@ pub(super) fn targets(mesh: &Gossip) -> Vec<proto::Target> {
             peer: peer.map(ToString::to_string).unwrap_or_default(),
             failure: failure.unwrap_or_default().to_owned(),
         };
-    mesh.targets().map(target).collect()
+    mesh.seeds().map(target).collect()
 }
 
 /// The part of a status that the machine knows, at one instant.

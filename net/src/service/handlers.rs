@@ -9,7 +9,7 @@ use crate::identity::Subject;
 use crate::transport::{CALL_MESSAGE_BYTES_MAX, MeshNode};
 use crate::wire::proto;
 use crate::wire::proto::mesh_service_server::{MeshService, MeshServiceServer};
-use phalanx_core::gossip::{Gossip, Input, TARGETS_MAX};
+use phalanx_core::gossip::{Gossip, Input, SEEDS_MAX};
 use phalanx_core::link::Address;
 use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
@@ -89,7 +89,7 @@ impl Api {
                 kept.chain(&added).collect::<BTreeSet<_>>().len()
             })
             .await?;
-        if would_be > TARGETS_MAX {
+        if would_be > SEEDS_MAX {
             return Err(too_many_targets(would_be));
         }
         Ok(())
@@ -232,7 +232,7 @@ impl MeshService for Api {
         let wanted = request.into_inner();
         let add = addresses("add", &wanted.add)?;
         let forget = addresses("forget", &wanted.forget)?;
-        if wanted.replace && add.len() > TARGETS_MAX {
+        if wanted.replace && add.len() > SEEDS_MAX {
             return Err(too_many_targets(add.len()));
         }
         let unknown = self.unknown_target(forget.clone()).await?;
@@ -243,10 +243,14 @@ impl MeshService for Api {
         }
         if wanted.replace {
             let (targets, replace) = (add, true);
-            self.tell(Input::Targets { targets, replace }).await?;
+            self.tell(Input::Seeds {
+                addresses: targets,
+                replace,
+            })
+            .await?;
         } else if !add.is_empty() || !forget.is_empty() {
             let (added, remove) = (add.clone(), forget.clone());
-            self.tell(Input::EditTargets { add, remove }).await?;
+            self.tell(Input::EditSeeds { add, remove }).await?;
             self.check_added(added, forget).await?;
         }
         if let Some(discovery) = wanted.discovery {
@@ -283,12 +287,12 @@ impl MeshService for Api {
 }
 
 fn targets(mesh: &Gossip) -> impl Iterator<Item = &Address> {
-    mesh.targets().map(|(address, _, _)| address)
+    mesh.seeds().map(|(address, _, _)| address)
 }
 
 fn too_many_targets(found: usize) -> Status {
     Status::invalid_argument(format!(
-        "add: {found} targets are too many; at most {TARGETS_MAX} are allowed"
+        "add: {found} targets are too many; at most {SEEDS_MAX} are allowed"
     ))
 }
 

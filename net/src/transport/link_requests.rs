@@ -67,21 +67,21 @@ impl LinkRequests {
     pub(super) async fn tell(&self, driver: &Handle<Node>, peer: &NodeId) -> Result<(), Stopped> {
         let mut told = self.told.lock().await;
         // Read once: the caller of each later change passes that change to the machine itself.
-        let (over, requested) = {
+        let (over, is_requested) = {
             let held = self.lock();
             let over = told.iter().filter(|it| !held.contains_key(*it));
             (over.cloned().collect::<Vec<_>>(), held.contains_key(peer))
         };
-        let send = async |peer: &NodeId, wanted| {
+        let send = async |peer: &NodeId, requested| {
             let peer = peer.clone();
-            let want = gossip::Input::Want { peer, wanted };
-            driver.send(node::Input::Mesh(want)).await
+            let request = gossip::Input::RequestLink { peer, requested };
+            driver.send(node::Input::Mesh(request)).await
         };
         for it in over {
             send(&it, false).await?;
             told.remove(&it);
         }
-        if requested {
+        if is_requested {
             send(peer, true).await?;
             told.insert(peer.clone());
         }

@@ -257,10 +257,10 @@ impl Host {
             | Input::Stored { .. }
             | Input::StoreFailed { .. }
             | Input::Announce(_) => {}
-            Input::Targets { .. }
-            | Input::EditTargets { .. }
+            Input::Seeds { .. }
+            | Input::EditSeeds { .. }
             | Input::Discover(_)
-            | Input::Want { .. } => {}
+            | Input::RequestLink { .. } => {}
             Input::Renew { .. } | Input::Leave | Input::Wake => {}
         }
         (None, 0)

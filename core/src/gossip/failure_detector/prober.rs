@@ -64,7 +64,7 @@ impl Prober {
         down: &BTreeSet<MemberIndex>,
     ) -> Vec<MemberIndex> {
         let mut members = Vec::new();
-        if down.is_empty() || context.has(Switch::NoLimboProbe) {
+        if down.is_empty() || context.has(Switch::NoDownProbe) {
             self.running = false;
             self.next = None;
             return members;

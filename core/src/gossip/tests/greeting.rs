@@ -403,8 +403,8 @@ fn sides_that_lost_touch_compare_their_views_and_others_do_not() {
                 reason: CloseReason::Reset,
             });
         } else {
-            all.give(Input::Targets {
-                targets: vec![Address::Socket(address(30))],
+            all.give(Input::Seeds {
+                addresses: vec![Address::Socket(address(30))],
                 replace: false,
             });
         }
@@ -483,7 +483,7 @@ fn a_goodbye_ends_the_link_with_its_reason() {
     for (goodbye, reason) in [
         (Goodbye::Leaving, LinkEnd::PeerLeft),
         (Goodbye::Superseded, LinkEnd::Superseded),
-        (Goodbye::Surplus, LinkEnd::PeerClosed),
+        (Goodbye::Unneeded, LinkEnd::PeerClosed),
     ] {
         let mut all = Neighbourhood::new(2);
         let link = LinkId(1);

@@ -172,16 +172,16 @@ fn a_link_that_is_wanted_is_made_and_kept_and_closed_when_it_is_not_wanted_any_m
         .map(name)
         .find(|peer| *peer != name(3) && !is_linked(&world, peer));
     let peer = peer.expect("thirty nodes are not all linked");
-    let want = |wanted| Input::Want {
+    let request = |requested| Input::RequestLink {
         peer: peer.clone(),
-        wanted,
+        requested,
     };
-    world.step(&3, want(true));
+    world.step(&3, request(true));
     world.run(secs(1));
     assert!(is_linked(&world, &peer));
     world.run(secs(90));
     assert!(is_linked(&world, &peer));
-    world.step(&3, want(false));
+    world.step(&3, request(false));
     world.run(secs(90));
     assert!(!is_linked(&world, &peer));
 }

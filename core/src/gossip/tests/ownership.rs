@@ -241,14 +241,14 @@ fn a_dial_that_takes_long_does_not_keep_the_next_on_the_ring_waiting() {
 #[test]
 fn a_target_known_by_its_address_is_not_dialled_again_while_it_is_alive() {
     let mut all = Neighbourhood::new(1);
-    all.give(Input::Targets {
-        targets: vec![Address::Socket(address(1))],
+    all.give(Input::Seeds {
+        addresses: vec![Address::Socket(address(1))],
         replace: false,
     });
     assert_eq!(dials(&all.rest(ms(40_000))), []);
     let found: Vec<_> = all
         .machine
-        .targets()
+        .seeds()
         .map(|(_, peer, _)| peer.cloned())
         .collect();
     assert_eq!(found, [Some(name(1))]);

@@ -79,7 +79,7 @@ fn a_node_told_of_nobody_runs_at_once_and_one_with_targets_joins_first() {
     assert_eq!(dials(&given).len(), 1);
     let seen: Vec<_> = joining
         .machine
-        .targets()
+        .seeds()
         .map(|(to, peer, error)| (to.clone(), peer.cloned(), error.map(str::to_owned)))
         .collect();
     assert_eq!(seen, [(Address::Socket(address(1)), None, None)]);

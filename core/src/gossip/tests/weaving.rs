@@ -124,7 +124,7 @@ fn a_failed_target_is_tried_again_ever_more_slowly_up_to_a_limit() {
     assert_eq!(base, tuning.retry_max);
     let seen: Vec<_> = all
         .machine
-        .targets()
+        .seeds()
         .map(|(_, peer, error)| (peer.cloned(), error.map(str::to_owned)))
         .collect();
     assert_eq!(seen, [(None, Some("connection refused".to_owned()))]);
@@ -289,7 +289,7 @@ fn a_target_that_is_a_member_is_left_alone_and_dialled_again_when_that_is_down()
     answered(&mut all, dial, 1, welcome(1, 1));
     let seen: Vec<_> = all
         .machine
-        .targets()
+        .seeds()
         .map(|(_, peer, error)| (peer.cloned(), error))
         .collect();
     assert_eq!(seen, [(Some(name(1)), None)]);
@@ -318,12 +318,12 @@ fn an_edit_adds_and_removes_targets_and_is_rejected_as_a_whole_if_too_many_resul
     let mut all = fresh(&[1, 2]);
     all.silence(ms(1));
     let known = |all: &Neighbourhood| {
-        let targets = all.machine.targets();
+        let targets = all.machine.seeds();
         targets
             .map(|(address, ..)| address.clone())
             .collect::<Vec<_>>()
     };
-    all.give(Input::EditTargets {
+    all.give(Input::EditSeeds {
         add: vec![to(3), to(2), to(3)],
         remove: vec![to(1), to(9)],
     });
@@ -331,29 +331,29 @@ fn an_edit_adds_and_removes_targets_and_is_rejected_as_a_whole_if_too_many_resul
     let given = all.silence(ms(900));
     assert!(dials(&given).iter().any(|(_, _, found)| *found == to(3)));
     let numbered = |at: usize| Address::Name(format!("host-{at}:1"));
-    all.give(Input::EditTargets {
-        add: (0..TARGETS_MAX).map(numbered).collect(),
+    all.give(Input::EditSeeds {
+        add: (0..SEEDS_MAX).map(numbered).collect(),
         remove: vec![to(2)],
     });
     assert_eq!(known(&all), [to(2), to(3)], "one too many");
-    all.give(Input::EditTargets {
-        add: (0..TARGETS_MAX).map(numbered).collect(),
+    all.give(Input::EditSeeds {
+        add: (0..SEEDS_MAX).map(numbered).collect(),
         remove: vec![to(2), to(3)],
     });
-    assert_eq!(known(&all).len(), TARGETS_MAX);
+    assert_eq!(known(&all).len(), SEEDS_MAX);
 }
 
 #[test]
 fn new_targets_are_added_or_take_the_place_of_the_old() {
     let mut all = fresh(&[1]);
     all.silence(ms(1));
-    all.give(Input::Targets {
-        targets: vec![to(1), to(2)],
+    all.give(Input::Seeds {
+        addresses: vec![to(1), to(2)],
         replace: false,
     });
     let known = |all: &Neighbourhood| {
         all.machine
-            .targets()
+            .seeds()
             .map(|(address, ..)| address.clone())
             .collect::<Vec<_>>()
     };
@@ -364,8 +364,8 @@ fn new_targets_are_added_or_take_the_place_of_the_old() {
             .iter()
             .any(|(_, _, address)| *address == to(2))
     );
-    all.give(Input::Targets {
-        targets: vec![to(3)],
+    all.give(Input::Seeds {
+        addresses: vec![to(3)],
         replace: true,
     });
     assert_eq!(known(&all), [to(3)]);
@@ -375,7 +375,7 @@ fn new_targets_are_added_or_take_the_place_of_the_old() {
         reason: DialError::Refused,
     });
     assert_eq!(
-        all.machine.targets().next().and_then(|(_, _, error)| error),
+        all.machine.seeds().next().and_then(|(_, _, error)| error),
         None
     );
 }
@@ -465,8 +465,8 @@ fn a_link_that_serves_nothing_is_closed_by_who_dialled_it_after_a_while() {
         let mut all = fresh(&[]);
         for index in 1..=12 {
             if dialled {
-                all.give(Input::Targets {
-                    targets: vec![to(index)],
+                all.give(Input::Seeds {
+                    addresses: vec![to(index)],
                     replace: true,
                 });
                 let given = all.silence(ms(300));
@@ -488,7 +488,7 @@ fn a_link_that_serves_nothing_is_closed_by_who_dialled_it_after_a_while() {
                 matches!(
                     order,
                     Output::Send {
-                        message: Message::Goodbye(Goodbye::Surplus),
+                        message: Message::Goodbye(Goodbye::Unneeded),
                         ..
                     }
                 )
@@ -705,19 +705,19 @@ fn an_id_that_is_waited_for_or_greeted_keeps_its_place() {
 }
 
 #[test]
-fn a_wanted_link_that_its_dialer_closes_as_surplus_is_dialled_from_here_at_once() {
-    let surplus = |link| Input::Receive {
+fn a_requested_link_that_its_dialer_closes_as_unneeded_is_dialled_from_here_at_once() {
+    let unneeded = |link| Input::Receive {
         link: LinkId(link),
-        message: Message::Goodbye(Goodbye::Surplus),
+        message: Message::Goodbye(Goodbye::Unneeded),
     };
-    let want = |wanted| Input::Want {
+    let request = |requested| Input::RequestLink {
         peer: name(1),
-        wanted,
+        requested,
     };
-    let dialled = |wanted| {
+    let dialled = |requested| {
         let mut all = Neighbourhood::new(2);
-        all.give(want(wanted));
-        let given = all.give(surplus(1));
+        all.give(request(requested));
+        let given = all.give(unneeded(1));
         (all, dials(&given))
     };
     let (_, given) = dialled(false);
@@ -728,6 +728,6 @@ fn a_wanted_link_that_its_dialer_closes_as_surplus_is_dialled_from_here_at_once(
     // The peer has no reason to close a link that this end dialled. After a repeated close, the link is not dialled
     // again at once.
     answered(&mut all, dial, 1, welcome(1, 2));
-    let given = all.give(surplus(100 + dial.0));
+    let given = all.give(unneeded(100 + dial.0));
     assert_eq!(dials(&given), []);
 }

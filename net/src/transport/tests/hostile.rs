@@ -245,7 +245,7 @@ async fn an_unexpected_first_message_ends_the_link_but_not_the_node() {
     let mut link = raw_link(&ca.node("two"), &one).await.unwrap();
     link.out
         .send(wire::encode(&Message::Mesh(gossip::Message::Goodbye(
-            Goodbye::Surplus,
+            Goodbye::Unneeded,
         ))))
         .await
         .unwrap();

@@ -53,7 +53,7 @@ async fn a_requested_link_is_kept_until_its_last_request_is_dropped() {
     // It may be dropped outside the node's runtime.
     std::thread::spawn(|| drop(second)).join().unwrap();
     one.hears("its end", |notice| {
-        let surplus = LinkEnd::Surplus;
+        let surplus = LinkEnd::Unneeded;
         matches!(notice, Notice::Mesh(gossip::Event::LinkDown { peer, reason, .. }) if *peer == far && *reason == surplus)
     })
     .await;
