@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn replaced_seeds_keep_what_is_known_of_those_that_stay() {
+    fn replaced_seeds_keep_the_state_of_those_that_stay() {
         let mut context = context();
         let mut bootstrap = with_seeds(&mut context, &[1, 2]);
         bootstrap.on_linked(&context, 1, Some(id(2)));

@@ -550,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn a_farewell_takes_back_what_was_reported_of_edges() {
+    fn a_leave_announcement_withdraws_the_edge_report() {
         let mut context = context();
         let peer = learn(&mut context, 1);
         let mut own = SelfRecord::new(&context.config);

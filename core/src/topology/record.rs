@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_command_a_terminal_are_refused_wherever_they_stand() {
+    fn texts_with_terminal_commands_are_refused_in_every_field() {
         let bad = "red\u{1b}[31m";
         let with = |change: &dyn Fn(&mut Content)| {
             let mut content = Content::default();

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_around_passes_nobody_that_is_avoided() {
+    fn a_detour_avoids_the_excluded_hops() {
         let topology = view(20, &[]);
         let pairs = topology.linked_pairs();
         let me = topology.index_of(&id(0)).unwrap();
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_who_is_down_is_on_a_way() {
+    fn no_route_passes_a_member_that_is_down() {
         let mut topology = view(20, &[]);
         let down = topology.index_of(&id(7)).unwrap();
         topology.set_alive(down, false);

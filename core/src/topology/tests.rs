@@ -342,7 +342,7 @@ fn a_full_view_takes_no_more_members_and_keeps_those_it_has() {
 }
 
 #[test]
-fn a_forgotten_member_does_not_come_back_with_old_news() {
+fn a_forgotten_member_is_not_resurrected_by_old_updates() {
     let rank = |epoch| Rank {
         epoch,
         instance: 1,

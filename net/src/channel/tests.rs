@@ -99,7 +99,7 @@ async fn a_message_needs_no_open_channel_here_and_a_broadcast_does() {
 }
 
 #[tokio::test]
-async fn what_is_published_reaches_who_is_there_and_who_opens_later() {
+async fn a_broadcast_reaches_present_and_later_subscribers() {
     let (a, b) = pair().await;
     let here = messages(&a, "chat").await;
     let there = messages(&b, "chat").await;
@@ -128,7 +128,7 @@ async fn what_is_published_reaches_who_is_there_and_who_opens_later() {
 }
 
 #[tokio::test]
-async fn a_message_is_delivered_or_its_sender_hears_why_not() {
+async fn a_message_is_delivered_or_its_sender_gets_the_reason() {
     let (a, b) = pair().await;
     let here = messages(&a, "chat").await;
     let refused = |failure| Err(Error::Refused(Refusal::Undelivered(failure)));
@@ -159,7 +159,7 @@ async fn a_message_is_delivered_or_its_sender_hears_why_not() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_holds_its_senders_back() {
+async fn a_slow_reader_slows_its_senders() {
     let (a, b) = pair().await;
     let here = messages(&a, "chat").await;
     let options = Options {
@@ -203,7 +203,7 @@ async fn large_messages_that_are_not_taken_hold_their_sender_back_however_few() 
 }
 
 #[tokio::test]
-async fn a_slow_reader_misses_broadcasts_and_hears_how_many() {
+async fn a_slow_reader_misses_broadcasts_and_gets_their_number() {
     let (a, b) = pair().await;
     let here = messages(&a, "chat").await;
     let there = messages(&b, "chat").await;
@@ -324,7 +324,7 @@ async fn packets_go_to_members_by_name() {
 }
 
 #[tokio::test]
-async fn channels_that_others_begin_are_handed_to_who_asked_for_them() {
+async fn channels_opened_by_peers_are_passed_to_their_subscribers() {
     let (a, b) = pair().await;
     let before = messages(&a, "before").await;
     before.publish("x").await.unwrap();
@@ -349,7 +349,7 @@ async fn channels_that_others_begin_are_handed_to_who_asked_for_them() {
 }
 
 #[tokio::test]
-async fn who_follows_the_ways_hears_when_they_change() {
+async fn a_watcher_of_routes_is_notified_of_changes() {
     let ca = Ca::new();
     let a = start(ca.node("a"), &[]).await;
     let (told, mut heard) = mpsc::unbounded_channel();

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_machine_is_told_whether_its_newest_epoch_was_stored() {
+    async fn the_machine_learns_whether_its_newest_epoch_was_stored() {
         let inbox = Inbox::new();
         let (notices, mut told) = broadcast::channel(16);
         let links = Links::new(

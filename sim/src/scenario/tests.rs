@@ -122,7 +122,7 @@ fn repeated_and_staggered_steps_unfold() {
 }
 
 #[test]
-fn every_fault_is_lifted_at_the_end_but_what_is_kept() {
+fn every_fault_is_lifted_at_the_end_except_kept_ones() {
     let scenario = scenario(concat!(
         "[[at]]\ntime = \"5s\"\ncut = { fraction = \"30%\", kept = true }\n",
         "[[at]]\ntime = \"6s\"\npartition = { halves = true }\n",

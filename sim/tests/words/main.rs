@@ -166,7 +166,7 @@ fn a_file_in_the_words_of_two_programs_is_written_as_it_was_read() {
 }
 
 #[test]
-fn wrong_words_are_told_with_the_nearest_of_the_programs_present() {
+fn wrong_words_are_reported_with_the_nearest_known_one() {
     let other = |tail: &str| {
         let expect = "[[expect]]\nalways = { shines = { } }\n";
         parse(&format!("{tail}{expect}")).unwrap_err()

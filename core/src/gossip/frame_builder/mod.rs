@@ -571,7 +571,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_looked_up_when_it_goes_and_a_name_waits_for_others() {
+    fn a_value_is_looked_up_when_it_changes_and_a_name_waits_for_others() {
         let mut bench = Bench::new();
         let member = learn(&mut bench.context, 2);
         bench.broadcast(Key::Record(member), Route::Name);

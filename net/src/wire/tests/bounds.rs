@@ -198,7 +198,7 @@ fn a_refusal_names_at_most_a_few_others_and_a_known_reason() {
 }
 
 #[test]
-fn what_must_be_there_is_missed() {
+fn missing_keys_are_reported() {
     let missing = |path: &str| (path.to_owned(), Fault::Missing);
     assert_eq!(
         decode(&[]).map_err(|error| error.to_string()),
