@@ -80,7 +80,7 @@ impl Handshakes {
     }
 
     /// This node connected to a peer: sends a `Hello` with the node's `own` record that proposes a session.
-    pub(super) fn greet(
+    pub(super) fn send_hello(
         &mut self,
         context: &mut Context,
         link: LinkId,

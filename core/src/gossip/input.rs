@@ -54,7 +54,7 @@ impl Gossip {
         self.dialer.connected(dial, link, member, session);
         let own = self.self_record.record();
         self.handshakes
-            .greet(&mut self.context, link, peer, (member, session), own);
+            .send_hello(&mut self.context, link, peer, (member, session), own);
     }
 
     pub(super) fn on_handshake_due(&mut self, link: LinkId) {
@@ -205,7 +205,7 @@ impl Gossip {
             .live_link_to(member)
             .is_some_and(|open| open.precedence(me) > fresh.precedence(me));
         if beaten && !self.context.has(Switch::NoTieBreak) {
-            self.say_goodbye(link, Goodbye::Superseded);
+            self.send_goodbye(link, Goodbye::Superseded);
             return;
         }
         let joining = self.context.topology.len() <= 1;
@@ -333,7 +333,7 @@ impl Gossip {
     fn close_for_protocol(&mut self, link: LinkId, reason: Rejection) {
         self.report_rejected(link, reason);
         let dial = self.dialer.over(link);
-        self.say_goodbye(link, Goodbye::Protocol);
+        self.send_goodbye(link, Goodbye::Protocol);
         if let Some(dial) = dial {
             self.on_dial_ended(dial, "it broke the protocol");
         }
@@ -530,8 +530,8 @@ impl Gossip {
     /// The peer of a connection, unless it closed.
     pub(super) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
         let linked = self.links.get(link).map(Link::peer);
-        let greeted = || self.handshakes.get(link).map(|held| held.peer());
-        linked.or_else(greeted).cloned()
+        let in_handshake = || self.handshakes.get(link).map(|held| held.peer());
+        linked.or_else(in_handshake).cloned()
     }
 }
 

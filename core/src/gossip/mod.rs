@@ -609,7 +609,7 @@ impl Gossip {
         Some(MemberView {
             record: Arc::clone(slot.record?),
             status: self.status(member),
-            report: slot.report.map(|standing| Arc::clone(&standing.report)),
+            report: slot.report.map(|stored| Arc::clone(&stored.report)),
         })
     }
 

@@ -4,7 +4,7 @@ use super::anti_entropy::{Answer, AntiEntropy};
 use super::bootstrap::JOIN_STAGGER;
 use super::dialer::{Dial, Purpose};
 use super::dissemination::Dissemination;
-use super::frame_builder::Route;
+use super::frame_builder::PushMode;
 use super::handshake;
 use super::links::Link;
 use super::message::{Goodbye, Refusal, RefusalReason, Sync};
@@ -49,20 +49,20 @@ impl Gossip {
         let schedule = Dissemination::schedule(&self.context, key);
         let links = self.links.iter().zip(self.silence.iter());
         let links = links.zip(self.dissemination.iter());
-        let routes = links.map(|(((id, link), (_, silent)), (_, eager))| {
-            let route = if !link.is_open() || Some(id) == except {
-                Route::None
+        let modes = links.map(|(((id, link), (_, silent)), (_, eager))| {
+            let mode = if !link.is_open() || Some(id) == except {
+                PushMode::None
             } else if eager && !silent {
-                Route::Value
+                PushMode::Eager
             } else {
-                Route::Name
+                PushMode::Lazy
             };
-            (id, route)
+            (id, mode)
         });
         let anti_entropy = &mut self.anti_entropy;
         // Too many announcements: the next heartbeat carries the hash instead.
         self.frames
-            .broadcast(key, schedule, routes, |link| anti_entropy.forget_hash(link));
+            .broadcast(key, schedule, modes, |link| anti_entropy.forget_hash(link));
     }
 
     /// Sends heartbeats on the links whose turn it is.
@@ -269,7 +269,7 @@ impl Gossip {
                 .overlay
                 .unneeded(&self.context, &near, &needed, reported);
             for link in unneeded {
-                self.say_goodbye(link, Goodbye::Unneeded);
+                self.send_goodbye(link, Goodbye::Unneeded);
             }
         }
     }
@@ -520,7 +520,7 @@ impl Gossip {
 /// Closing links.
 impl Gossip {
     /// Ends a link or a handshake in an orderly way, from this end.
-    pub(super) fn say_goodbye(&mut self, link: LinkId, goodbye: Goodbye) {
+    pub(super) fn send_goodbye(&mut self, link: LinkId, goodbye: Goodbye) {
         let end = match goodbye {
             Goodbye::Unneeded => LinkEnd::Unneeded,
             Goodbye::Superseded => LinkEnd::Superseded,
@@ -593,7 +593,7 @@ impl Gossip {
             self.flush_now();
         }
         for link in all {
-            self.say_goodbye(link, goodbye);
+            self.send_goodbye(link, goodbye);
         }
         self.dialer.clear();
     }

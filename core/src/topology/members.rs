@@ -36,7 +36,7 @@ impl IdEntry {
 
 /// Ids, their indices and their records.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Members {
+pub(super) struct MemberTable {
     /// The indices, in order of their ids.
     index: Paged<IdEntry>,
     records: Paged<Option<Arc<Record>>>,
@@ -45,7 +45,7 @@ pub(super) struct Members {
     free: Vec<MemberIndex>,
 }
 
-impl Members {
+impl MemberTable {
     pub(super) const fn new() -> Self {
         Self {
             index: Paged::new(),

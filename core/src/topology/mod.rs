@@ -35,7 +35,7 @@ use crate::identity::NodeId;
 use crate::random::mix;
 use crate::sabotage::{Sabotage, Switch};
 use crate::time::Instant;
-use members::Members;
+use members::MemberTable;
 use providers::Providers;
 use publication::{Key, PublicationKind, UpdateId};
 use record::{Record, Report};
@@ -48,24 +48,24 @@ use std::sync::Arc;
 pub(crate) struct Slot<'a> {
     pub(crate) id: &'a NodeId,
     pub(crate) record: Option<&'a Arc<Record>>,
-    pub(crate) report: Option<&'a Standing>,
+    pub(crate) report: Option<&'a StoredReport>,
     /// The member is forgotten: the slot is kept only so that old updates do not bring the member back.
     pub(crate) retired: bool,
 }
 
 /// A report with the data that this view derives from it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Standing {
+pub(crate) struct StoredReport {
     pub(crate) report: Arc<Report>,
     /// The report's hash, cached because it is expensive to compute.
     digest: u64,
     /// The report's edges, in its order.
-    pub(crate) edges: Box<[Half]>,
+    pub(crate) edges: Box<[ReportedEdge]>,
 }
 
 /// One edge of a report, with this view's indices and this node's clock.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Half {
+pub(crate) struct ReportedEdge {
     pub(crate) peer: MemberIndex,
     pub(crate) down: bool,
     /// The time at which the reporter last heard the peer, on this node's clock.
@@ -88,9 +88,9 @@ pub enum Applied {
 /// One node's view: records, reports, and what is derived from them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Topology {
-    members: Members,
+    members: MemberTable,
     /// The current reports. Few members need to publish one.
-    reports: BTreeMap<MemberIndex, Standing>,
+    reports: BTreeMap<MemberIndex, StoredReport>,
     /// Forgotten members whose record is kept.
     retired: BTreeSet<MemberIndex>,
     rings: Rings,
@@ -101,7 +101,7 @@ pub struct Topology {
     count: usize,
     /// Sum of the positions on the first ring of the known members that are alive.
     alive: u64,
-    /// Members that are not alive, known or not.
+    /// MemberTable that are not alive, known or not.
     not_alive: BTreeSet<MemberIndex>,
     revision: u64,
     members_max: usize,
@@ -114,7 +114,7 @@ const fn share(digest: u64) -> u64 {
 }
 
 /// The position of a member with a record on a ring.
-fn place(members: &Members, member: MemberIndex, ring: usize) -> (u64, MemberIndex) {
+fn place(members: &MemberTable, member: MemberIndex, ring: usize) -> (u64, MemberIndex) {
     (
         members
             .record(member)
@@ -128,7 +128,7 @@ impl Topology {
     #[must_use]
     pub const fn new(members_max: usize, sabotage: Sabotage) -> Self {
         Self {
-            members: Members::new(),
+            members: MemberTable::new(),
             reports: BTreeMap::new(),
             retired: BTreeSet::new(),
             rings: Rings::new(),
@@ -212,8 +212,8 @@ impl Topology {
     /// The report of an id.
     #[must_use]
     pub fn report(&self, id: &NodeId) -> Option<&Arc<Report>> {
-        let standing = self.reports.get(&self.members.find(id)?)?;
-        Some(&standing.report)
+        let stored = self.reports.get(&self.members.find(id)?)?;
+        Some(&stored.report)
     }
 
     /// The ids that have a record and are not forgotten, with it, in id order. O(n).
@@ -376,7 +376,7 @@ impl Topology {
         if self
             .reports
             .get(&member)
-            .is_some_and(|standing| outranked(standing.report.epoch, rank))
+            .is_some_and(|stored| outranked(stored.report.epoch, rank))
         {
             self.drop_report(member);
         }
@@ -482,7 +482,7 @@ impl Topology {
             let Some(peer) = self.intern(&edge.peer) else {
                 return Applied::Full;
             };
-            edges.push(Half {
+            edges.push(ReportedEdge {
                 peer,
                 down: edge.down,
                 last_heard,
@@ -494,18 +494,18 @@ impl Topology {
         if !report.edges.is_empty() {
             self.reporting.insert(member);
         }
-        let standing = Standing {
+        let stored = StoredReport {
             report: Arc::clone(report),
             digest,
             edges: edges.into(),
         };
-        self.reports.insert(member, standing);
+        self.reports.insert(member, stored);
         Applied::Newer
     }
 
     fn drop_report(&mut self, member: MemberIndex) {
-        if let Some(standing) = self.reports.remove(&member) {
-            self.hash = self.hash.wrapping_sub(share(standing.digest));
+        if let Some(stored) = self.reports.remove(&member) {
+            self.hash = self.hash.wrapping_sub(share(stored.digest));
             self.reporting.remove(&member);
         }
     }
@@ -561,7 +561,7 @@ impl Topology {
             let report = self
                 .reports
                 .get(&member)
-                .map(|standing| (standing.digest, Key::EdgeReport(member)));
+                .map(|stored| (stored.digest, Key::EdgeReport(member)));
             record.into_iter().chain(report)
         })
     }

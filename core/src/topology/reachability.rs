@@ -6,7 +6,7 @@
 
 use super::member_index::MemberIndex;
 use super::position::RINGS;
-use super::{Half, Topology};
+use super::{ReportedEdge, Topology};
 use crate::time::Instant;
 use std::collections::BTreeMap;
 
@@ -162,7 +162,7 @@ impl Topology {
     }
 
     /// Every edge of every current report, with its reporter.
-    pub(super) fn reported_edges(&self) -> impl Iterator<Item = (MemberIndex, &Half)> {
+    pub(super) fn reported_edges(&self) -> impl Iterator<Item = (MemberIndex, &ReportedEdge)> {
         // If most reports name an edge, all are iterated; otherwise those that do are looked up.
         let all = self.reports.len() <= 4 * self.reporting.len();
         let (read, looked_up) = if all {
@@ -175,10 +175,8 @@ impl Topology {
             )
         };
         let read = read.into_iter().flatten();
-        let standing = read.chain(looked_up.into_iter().flatten());
-        standing.flat_map(|(reporter, standing)| {
-            standing.edges.iter().map(move |edge| (*reporter, edge))
-        })
+        let all = read.chain(looked_up.into_iter().flatten());
+        all.flat_map(|(reporter, stored)| stored.edges.iter().map(move |edge| (*reporter, edge)))
     }
 
     /// Whether no edge is reported down and the ring edges connect all members. O(reported edges).

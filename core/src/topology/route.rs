@@ -14,12 +14,12 @@ use std::collections::{BTreeSet, VecDeque};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Routes {
     /// By index; none if no route leads there.
-    ways: Vec<Option<Way>>,
+    routes: Vec<Option<MemberRoute>>,
 }
 
 /// The route to one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Way {
+pub(crate) struct MemberRoute {
     /// The first hop.
     pub(crate) first: MemberIndex,
     /// The last hop before the member itself.
@@ -30,9 +30,9 @@ pub(crate) struct Way {
 
 /// The linked pairs, each in both directions, in order.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Pairs(Vec<(MemberIndex, MemberIndex)>);
+pub(crate) struct LinkedPairs(Vec<(MemberIndex, MemberIndex)>);
 
-impl Pairs {
+impl LinkedPairs {
     /// The members that a member is linked with.
     pub(crate) fn neighbours(&self, member: MemberIndex) -> impl Iterator<Item = MemberIndex> + '_ {
         let from = self.0.partition_point(|(one, _)| *one < member);
@@ -44,14 +44,14 @@ impl Pairs {
 }
 
 impl Routes {
-    pub(crate) fn to(&self, member: MemberIndex) -> Option<Way> {
-        *self.ways.get(member as usize)?
+    pub(crate) fn to(&self, member: MemberIndex) -> Option<MemberRoute> {
+        *self.routes.get(member as usize)?
     }
 }
 
 impl Topology {
     /// The pairs of live members that count as linked in this view.
-    pub(crate) fn linked_pairs(&self) -> Pairs {
+    pub(crate) fn linked_pairs(&self) -> LinkedPairs {
         let live = |member: MemberIndex| self.is_alive(member) && self.is_known(member);
         let mut failed: BTreeSet<(MemberIndex, MemberIndex)> = BTreeSet::new();
         let mut pairs: Vec<(MemberIndex, MemberIndex)> = Vec::new();
@@ -76,27 +76,27 @@ impl Topology {
         });
         pairs.sort_unstable();
         pairs.dedup();
-        Pairs(pairs)
+        LinkedPairs(pairs)
     }
 
     /// The routes from `me`, whose links lead to `neighbours`, that pass none of the members in `avoid`.
     pub(crate) fn routes(
         &self,
-        pairs: &Pairs,
+        pairs: &LinkedPairs,
         me: MemberIndex,
         neighbours: impl Iterator<Item = MemberIndex>,
         avoid: &[MemberIndex],
     ) -> Routes {
-        let mut ways: Vec<Option<Way>> = vec![None; self.index_bound()];
+        let mut routes: Vec<Option<MemberRoute>> = vec![None; self.index_bound()];
         let mut first: Vec<MemberIndex> = neighbours
             .filter(|it| *it != me && !avoid.contains(it))
             .collect();
         first.sort_unstable_by(|one, other| self.id_at(*one).cmp(&self.id_at(*other)));
         let mut front: VecDeque<MemberIndex> = VecDeque::new();
         for neighbour in first {
-            let way = &mut ways[neighbour as usize];
-            if way.is_none() {
-                *way = Some(Way {
+            let route = &mut routes[neighbour as usize];
+            if route.is_none() {
+                *route = Some(MemberRoute {
                     first: neighbour,
                     last: me,
                     hops: 1,
@@ -105,15 +105,15 @@ impl Topology {
             }
         }
         while let Some(member) = front.pop_front() {
-            let Some(here) = ways[member as usize] else {
+            let Some(here) = routes[member as usize] else {
                 continue;
             };
             for next in pairs.neighbours(member) {
-                let way = &mut ways[next as usize];
-                if next == me || way.is_some() || avoid.contains(&next) {
+                let route = &mut routes[next as usize];
+                if next == me || route.is_some() || avoid.contains(&next) {
                     continue;
                 }
-                *way = Some(Way {
+                *route = Some(MemberRoute {
                     first: here.first,
                     last: member,
                     hops: here.hops + 1,
@@ -121,7 +121,7 @@ impl Topology {
                 front.push_back(next);
             }
         }
-        Routes { ways }
+        Routes { routes }
     }
 }
 
@@ -185,7 +185,7 @@ mod tests {
 
     /// Distances by repeated relaxation.
     fn distances(
-        pairs: &Pairs,
+        pairs: &LinkedPairs,
         bound: usize,
         me: MemberIndex,
         first: &[MemberIndex],
@@ -229,19 +229,19 @@ mod tests {
             let routes = topology.routes(&pairs, me, first.iter().copied(), &[]);
             let expected = distances(&pairs, topology.index_bound(), me, &first);
             for member in topology.indices().filter(|member| *member != me) {
-                let way = routes.to(member);
-                prop_assert_eq!(way.map(|way| way.hops), expected[member as usize]);
-                if let Some(way) = way {
-                    let before = if way.last == me { Some(0) } else { routes.to(way.last).map(|it| it.hops) };
-                    prop_assert_eq!(before, Some(way.hops - 1));
-                    prop_assert!(first.contains(&way.first));
+                let route = routes.to(member);
+                prop_assert_eq!(route.map(|route| route.hops), expected[member as usize]);
+                if let Some(route) = route {
+                    let before = if route.last == me { Some(0) } else { routes.to(route.last).map(|it| it.hops) };
+                    prop_assert_eq!(before, Some(route.hops - 1));
+                    prop_assert!(first.contains(&route.first));
                     // Among equally short first hops, the one with the lowest name is chosen.
                     let alternatives = first.iter().filter(|hop| {
                         let only = distances(&pairs, topology.index_bound(), me, &[**hop]);
-                        only[member as usize] == Some(way.hops)
+                        only[member as usize] == Some(route.hops)
                     });
                     let lowest = alternatives.map(|hop| topology.id_at(*hop)).min();
-                    prop_assert_eq!(lowest, Some(topology.id_at(way.first)));
+                    prop_assert_eq!(lowest, Some(topology.id_at(route.first)));
                 }
             }
         }
@@ -257,7 +257,11 @@ mod tests {
             let around = topology.routes(&pairs, me, first.iter().copied(), &[*avoided]);
             assert_eq!(around.to(*avoided), None);
             for member in topology.indices() {
-                assert!(around.to(member).is_none_or(|way| way.first != *avoided));
+                assert!(
+                    around
+                        .to(member)
+                        .is_none_or(|route| route.first != *avoided)
+                );
             }
         }
     }

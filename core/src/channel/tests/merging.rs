@@ -19,12 +19,12 @@ impl Mergeable for Grows {
         if update.contains(&b'!') {
             return Err("an exclamation".to_owned());
         }
-        let news: Vec<u8> = update
+        let delta: Vec<u8> = update
             .iter()
             .copied()
             .filter(|byte| self.0.insert(*byte))
             .collect();
-        Ok(Some(news).filter(|news| !news.is_empty()))
+        Ok(Some(delta).filter(|delta| !delta.is_empty()))
     }
 
     fn boxed(&self) -> Box<dyn Mergeable> {

@@ -72,13 +72,13 @@ impl<'a> Filler<'a> {
             }
             return fits;
         }
-        let Some(standing) = slot.report else {
+        let Some(stored) = slot.report else {
             return true;
         };
         let now = self.context.now;
-        let edges = standing.edges.iter();
+        let edges = stored.edges.iter();
         let aged = AgedReport {
-            report: Arc::clone(&standing.report),
+            report: Arc::clone(&stored.report),
             ages: edges
                 .map(|edge| edge.last_heard.map(|at| now - at))
                 .collect(),

@@ -142,7 +142,7 @@ fn while_the_view_changes_a_new_link_is_not_compared() {
     let mut given = all.receives(3, hash(77));
     given.extend(all.silence(ms(10)));
     assert_eq!(syncs(&given, 3), []);
-    assert_eq!(hashes(&given, 3), [], "it is told once the view rests");
+    assert_eq!(hashes(&given, 3), [], "it is sent once the view rests");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_hash_sent_a_moment_ago_is_sent_again_soon() {
 fn a_hash_that_differs_while_the_view_changes_is_answered_once_it_rests() {
     let mut all = Neighbours::new(2);
     all.rest(ms(5_000));
-    assert_eq!(hashes(&all.rest(ms(5_000)), 1).len(), 0, "all is told");
+    assert_eq!(hashes(&all.rest(ms(5_000)), 1).len(), 0, "all is sent");
     // The view changes and changes back, so the hash sent last is valid again.
     let own = all.machine.hash();
     all.machine.anti_entropy.set_changed(all.now);

@@ -705,7 +705,7 @@ fn an_id_that_is_awaited_or_in_a_handshake_keeps_its_slot() {
     let (_, dial, _) = dials(&all.silence(ms(10))).remove(0);
     let (link, peer) = (LinkId(1), name(9));
     all.give(Input::Dialed { dial, link, peer });
-    assert!(keeps(&mut all, 9), "it is being greeted");
+    assert!(keeps(&mut all, 9), "a handshake is in progress");
 }
 
 #[test]

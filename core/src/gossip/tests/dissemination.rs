@@ -28,7 +28,7 @@ fn an_update_is_pushed_along_the_tree_and_announced_elsewhere_and_never_sent_bac
     let mut given = all.receives(2, records(&[published(7, 1)]));
     let at = all.now;
     given.extend(all.silence(ms(20)));
-    assert!(all.is_eager(2), "whoever brings news is of the tree");
+    assert!(all.is_eager(2), "a link that brings new data is eager");
     let to_tree = frames(&given, 1);
     assert_eq!(to_tree[0].0, at);
     assert_eq!(to_tree[0].1.records, [published(7, 1)]);
@@ -72,7 +72,7 @@ fn a_report_gathers_on_the_tree_and_is_announced_a_while_later() {
         .map(|(announced, _)| announced)
         .collect();
     assert_eq!(announced, [at + ms(100)]);
-    assert!(all.is_eager(2), "a report is news too");
+    assert!(all.is_eager(2), "a report is new data too");
 }
 
 #[test]
@@ -649,11 +649,11 @@ fn the_last_messages_of_a_leaving_node_are_sent() {
     // The links coalesce output for one millisecond; the node is gone before that.
     let mut given = all.give(Input::Leave);
     given.extend(all.silence(ms(5)));
-    let farewell = frames(&given, 1)
+    let announced = frames(&given, 1)
         .into_iter()
         .flat_map(|(_, frame)| &frame.records)
         .any(|record| record.id() == &name(0) && record.rank().leaving);
-    assert!(farewell);
+    assert!(announced);
     assert!(given.iter().any(|(_, order)| *order == Output::Left));
 }
 
@@ -670,5 +670,5 @@ fn a_late_node_sends_all_heartbeats_that_were_due() {
     };
     assert_eq!(reported(300), 1);
     assert!((3..=4).contains(&reported(900)), "one in 250 ms");
-    assert_eq!(reported(60_000), 4, "and to nobody twice");
+    assert_eq!(reported(60_000), 4, "and once to each");
 }
