@@ -27,7 +27,7 @@ impl Outgoing {
     }
 
     /// Sends a signal. On a link that is gone nothing happens.
-    pub(crate) fn say(&self, signal: Signal) {
+    pub(crate) fn send_signal(&self, signal: Signal) {
         let parts = Parts::from(signal);
         self.counters.sent(parts.encoded_len());
         self.queue.push(parts);

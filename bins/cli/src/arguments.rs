@@ -152,7 +152,7 @@ pub(crate) struct Dev {
 
 /// The node to query, and the identity to query it with.
 #[derive(Debug, Args)]
-pub(crate) struct Reach {
+pub(crate) struct NodeAccess {
     /// Address of the node
     #[arg(
         long,
@@ -201,7 +201,7 @@ pub(crate) struct Reach {
 #[derive(Debug, Args)]
 pub(crate) struct Ask {
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) access: NodeAccess,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -27,11 +27,11 @@
 
 mod key;
 mod link;
+mod path_driver;
 mod path_task;
-mod paths;
 
 pub(crate) use key::{Keys, Wire};
-pub(crate) use paths::{Paths, Shared};
+pub(crate) use path_driver::{PathDriver, Shared};
 
 pub use key::{ConnectionId, SessionKey};
 pub use link::{End, OverlayLink};

@@ -208,10 +208,10 @@ fn accepted(mesh: &Gossip) -> Vec<(NodeId, String)> {
         .members()
         .filter(|member| matches!(member.status, Status::Alive | Status::Suspect));
     live.map(|member| {
-        let said = member.record.content().metadata.get(ACCEPTED_SECRETS);
+        let accepted = member.record.content().metadata.get(ACCEPTED_SECRETS);
         (
             member.record.id().clone(),
-            said.cloned().unwrap_or_default(),
+            accepted.cloned().unwrap_or_default(),
         )
     })
     .collect()
@@ -222,8 +222,8 @@ fn secrets(trust: &Trust, accepted: &[(NodeId, String)]) -> Vec<proto::Secret> {
     let Trust::Secrets(fingerprints) = trust else {
         return Vec::new();
     };
-    let lacks = |(_, said): &&(NodeId, String), fingerprint: &str| {
-        said.split(' ').all(|accepted| accepted != fingerprint)
+    let lacks = |(_, listed): &&(NodeId, String), fingerprint: &str| {
+        listed.split(' ').all(|accepted| accepted != fingerprint)
     };
     let secret = |fingerprint: &String| {
         let lacking: Vec<_> = accepted
@@ -402,17 +402,17 @@ const fn traffic(traffic: Traffic) -> proto::Traffic {
 }
 
 pub(super) fn event(entry: &JournalEntry) -> proto::WatchEvent {
-    let told = &entry.told;
+    let description = &entry.description;
     proto::WatchEvent {
         sequence: entry.sequence,
         at_ms: millis(entry.at),
-        kind: told.kind.to_owned(),
-        subject: told
+        kind: description.kind.to_owned(),
+        subject: description
             .subject
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default(),
-        text: told.text.clone(),
+        text: description.text.clone(),
         missed: 0,
     }
 }

@@ -67,9 +67,9 @@ impl Api {
     }
 
     /// Gives the mesh's machine an input.
-    async fn tell(&self, input: Input) -> Result<(), Status> {
-        let told = self.node.send(input).await;
-        told.map_err(|error: Stopped| Status::unavailable(error.to_string()))
+    async fn notify(&self, input: Input) -> Result<(), Status> {
+        let sent = self.node.send(input).await;
+        sent.map_err(|error: Stopped| Status::unavailable(error.to_string()))
     }
 
     /// The first of these addresses that is not a target.
@@ -219,8 +219,8 @@ impl MeshService for Api {
         request: Request<proto::ListServicesRequest>,
     ) -> Answer<proto::ListServicesReply> {
         caller(&request)?;
-        let wanted = request.into_inner();
-        let services = self.ask(move |node, _| services(node, &wanted)).await?;
+        let request = request.into_inner();
+        let services = self.ask(move |node, _| services(node, &request)).await?;
         Ok(Response::new(proto::ListServicesReply { services }))
     }
 
@@ -229,10 +229,10 @@ impl MeshService for Api {
         request: Request<proto::UpdateTargetsRequest>,
     ) -> Answer<proto::UpdateTargetsReply> {
         self.inner_circle(&request)?;
-        let wanted = request.into_inner();
-        let add = addresses("add", &wanted.add)?;
-        let forget = addresses("forget", &wanted.forget)?;
-        if wanted.replace && add.len() > SEEDS_MAX {
+        let request = request.into_inner();
+        let add = addresses("add", &request.add)?;
+        let forget = addresses("forget", &request.forget)?;
+        if request.replace && add.len() > SEEDS_MAX {
             return Err(too_many_targets(add.len()));
         }
         let unknown = self.unknown_target(forget.clone()).await?;
@@ -241,20 +241,20 @@ impl MeshService for Api {
                 "forget: {unknown} is not a target; see phalanx targets"
             )));
         }
-        if wanted.replace {
+        if request.replace {
             let (targets, replace) = (add, true);
-            self.tell(Input::Seeds {
+            self.notify(Input::Seeds {
                 addresses: targets,
                 replace,
             })
             .await?;
         } else if !add.is_empty() || !forget.is_empty() {
             let (added, remove) = (add.clone(), forget.clone());
-            self.tell(Input::EditSeeds { add, remove }).await?;
+            self.notify(Input::EditSeeds { add, remove }).await?;
             self.check_added(added, forget).await?;
         }
-        if let Some(discovery) = wanted.discovery {
-            self.tell(Input::Discover(discovery)).await?;
+        if let Some(discovery) = request.discovery {
+            self.notify(Input::Discover(discovery)).await?;
         }
         let reply = self
             .ask(|node, _| proto::UpdateTargetsReply {
@@ -304,13 +304,13 @@ fn addresses(field: &str, texts: &[String]) -> Result<Vec<Address>, Status> {
     texts.iter().map(address).collect()
 }
 
-fn services(node: &Node, wanted: &proto::ListServicesRequest) -> Vec<proto::ServiceProviders> {
+fn services(node: &Node, request: &proto::ListServicesRequest) -> Vec<proto::ServiceProviders> {
     let fits = |name: &str, version: &str| {
-        (wanted.name.is_empty() || wanted.name == name)
-            && wanted
+        (request.name.is_empty() || request.name == name)
+            && request
                 .version
                 .as_ref()
-                .is_none_or(|wanted| wanted == version)
+                .is_none_or(|request| request == version)
     };
     let all = node
         .mesh()

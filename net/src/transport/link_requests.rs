@@ -16,7 +16,7 @@ pub(crate) struct LinkRequests {
     held: Arc<Mutex<BTreeMap<NodeId, usize>>>,
     /// The members whose requests were passed to the machine. The lock is held while inputs are sent, so that the
     /// machine receives them in the order of the changes.
-    told: Arc<tokio::sync::Mutex<BTreeSet<NodeId>>>,
+    notified: Arc<tokio::sync::Mutex<BTreeSet<NodeId>>>,
 }
 
 /// The reason why a link cannot be requested.
@@ -64,12 +64,12 @@ impl LinkRequests {
 
     /// Passes changes to the machine: first the withdrawn requests, since the machine's capacity equals the bound, then
     /// the request for this member.
-    pub(super) async fn tell(&self, driver: &Handle<Node>, peer: &NodeId) -> Result<(), Stopped> {
-        let mut told = self.told.lock().await;
+    pub(super) async fn notify(&self, driver: &Handle<Node>, peer: &NodeId) -> Result<(), Stopped> {
+        let mut notified = self.notified.lock().await;
         // Read once: the caller of each later change passes that change to the machine itself.
         let (over, is_requested) = {
             let held = self.lock();
-            let over = told.iter().filter(|it| !held.contains_key(*it));
+            let over = notified.iter().filter(|it| !held.contains_key(*it));
             (over.cloned().collect::<Vec<_>>(), held.contains_key(peer))
         };
         let send = async |peer: &NodeId, requested| {
@@ -79,13 +79,13 @@ impl LinkRequests {
         };
         for it in over {
             send(&it, false).await?;
-            told.remove(&it);
+            notified.remove(&it);
         }
         if is_requested {
             send(peer, true).await?;
-            told.insert(peer.clone());
+            notified.insert(peer.clone());
         }
-        drop(told);
+        drop(notified);
         Ok(())
     }
 }

@@ -62,7 +62,7 @@ impl Engine {
             }
             Order::Leave(host) => {
                 self.fabric.bite(step, self.fabric.slot(*host).links());
-                self.tell(*host, gossip::Input::Leave).await;
+                self.notify(*host, gossip::Input::Leave).await;
             }
             Order::Own { host, action } => {
                 if self.runs[*host] {
@@ -71,7 +71,7 @@ impl Engine {
                     let published = mesh::Published::read(&arguments)?;
                     let content = life::announced(scenario, *host, published);
                     self.fabric.bite(step, 1);
-                    self.tell(*host, gossip::Input::Announce(content)).await;
+                    self.notify(*host, gossip::Input::Announce(content)).await;
                 }
             }
             Order::Command { host, name, with } => {
@@ -127,7 +127,7 @@ impl Engine {
         }
     }
 
-    async fn tell(&self, host: usize, input: gossip::Input) {
+    async fn notify(&self, host: usize, input: gossip::Input) {
         self.give(host, Input::Node(node::Input::Mesh(input))).await;
     }
 

@@ -5,7 +5,7 @@ use crate::fabric::Fabric;
 use core::pin::Pin;
 use core::time::Duration;
 use phalanx_core::channel::{ChannelName, Done, Options, Refusal};
-use phalanx_net::channel::{Channel, Error, Heard, Outcome};
+use phalanx_net::channel::{Channel, Error, Received, TransactionOutcome};
 use phalanx_net::transport::{MeshNode, Tasks};
 use phalanx_sim::mesh::hearing::Said;
 use phalanx_sim::mesh::{Act, Applications, Event, Opening, Order, payload};
@@ -154,14 +154,14 @@ impl Host {
             });
             match next.await {
                 None => return,
-                Some(Heard::Delivery(delivery)) => {
+                Some(Received::Delivery(delivery)) => {
                     self.reports(Event::Handed(channel.name().clone(), delivery));
                     if !takes.is_zero() {
                         time::sleep(takes).await;
                     }
                 }
                 // Dropped deliveries were not handed over, and the metrics count them as missing.
-                Some(Heard::Lagged { .. }) => {}
+                Some(Received::Lagged { .. }) => {}
             }
         }
     }
@@ -206,8 +206,8 @@ impl Host {
             } => {
                 let outcome = client.transact(channel, transaction).await;
                 outcome.map(|outcome| match outcome {
-                    Outcome::Committed(version) => Done::Committed(version),
-                    Outcome::Differs(key) => Done::Differs(key),
+                    TransactionOutcome::Committed(version) => Done::Committed(version),
+                    TransactionOutcome::Differs(key) => Done::Differs(key),
                 })
             }
         };

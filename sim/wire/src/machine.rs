@@ -96,7 +96,7 @@ impl Machine {
     }
 
     /// Delivers an input, which the machine takes in the next tick.
-    pub(super) fn tell(&self, input: Input) {
+    pub(super) fn notify(&self, input: Input) {
         if let Some(node) = self.node() {
             let mut sending = Box::pin(async move { node.send(input).await });
             // The inbox is far from full, so one poll delivers the input; a node that has ended needs no inputs.

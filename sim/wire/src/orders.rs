@@ -39,7 +39,7 @@ impl Engine<'_> {
             Order::Leave(host) => {
                 let linked = self.linked(*host);
                 self.fabric.bite(step, linked);
-                self.hosts[*host].tell(Input::Leave);
+                self.hosts[*host].notify(Input::Leave);
             }
             Order::Own { host, action } => {
                 if self.hosts[*host].runs {
@@ -47,7 +47,7 @@ impl Engine<'_> {
                     let published = Published::read(&arguments)?;
                     let content = life::announced(self.scenario, *host, published);
                     self.fabric.bite(step, 1);
-                    self.hosts[*host].tell(Input::Announce(content));
+                    self.hosts[*host].notify(Input::Announce(content));
                 }
             }
             Order::Latency(latency) => {

@@ -64,8 +64,8 @@ async fn an_event_of_the_machine_reaches_the_journal() {
     let up = async {
         loop {
             let event = watch.recv().await.unwrap();
-            if event.told.kind == "peer-up" {
-                return event.told.subject.clone();
+            if event.description.kind == "peer-up" {
+                return event.description.subject.clone();
             }
         }
     };
