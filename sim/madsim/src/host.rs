@@ -1,6 +1,6 @@
 //! One simulated host: its driver, its links, its disk.
 
-use crate::driver::{self, Handle, Inbox, Executor};
+use crate::driver::{self, Executor, Handle, Inbox};
 use crate::fabric::Fabric;
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -214,7 +214,8 @@ impl Process {
         };
         let Some(peer) = reached else {
             let reason = DialError::Unreachable;
-            self.notify(gossip::Input::DialFailed { dial, reason }).await;
+            self.notify(gossip::Input::DialFailed { dial, reason })
+                .await;
             return;
         };
         if self.fabric.blocks(self.host, peer) || self.fabric.blocks(peer, self.host) {
@@ -225,11 +226,13 @@ impl Process {
             Ok((sender, receiver)) => {
                 let link = self.open(peer, sender, receiver);
                 let peer = self.fabric.id(peer);
-                self.notify(gossip::Input::Dialed { dial, link, peer }).await;
+                self.notify(gossip::Input::Dialed { dial, link, peer })
+                    .await;
             }
             Err(_) => {
                 let reason = DialError::Refused;
-                self.notify(gossip::Input::DialFailed { dial, reason }).await;
+                self.notify(gossip::Input::DialFailed { dial, reason })
+                    .await;
             }
         }
     }
@@ -351,7 +354,7 @@ impl Executor<Shown> for Process {
     fn observe(&mut self, _now: Instant, input: &Input) {
         match input {
             Input::Node(input) => self.fabric.input(self.host, input),
-            Input::Order(_) => self.fabric.ordered(self.host),
+            Input::Command(_) => self.fabric.ordered(self.host),
             Input::Wake => self.fabric.input(self.host, &node::Input::Wake),
         }
     }

@@ -222,7 +222,7 @@ impl Drop for WireStream {
         if let Some(inner) = self.inner.take()
             && self.fabric.blocks(self.from, self.to)
         {
-            self.fabric.bury(self.from, self.to, inner);
+            self.fabric.retire(self.from, self.to, inner);
         }
     }
 }

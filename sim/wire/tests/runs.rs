@@ -278,7 +278,7 @@ fn steps_after_a_report_run_after_it_and_deterministically() {
     let (_directory, file) = written(CHAIN);
     let result = passes(&file, "1");
     assert!(
-        result["effects"][1]["bites"].as_u64().unwrap() > 0,
+        result["effects"][1]["affected"].as_u64().unwrap() > 0,
         "{result}"
     );
     assert_eq!(result["trace_hash"], passes(&file, "1")["trace_hash"]);
