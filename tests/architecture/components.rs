@@ -44,7 +44,7 @@ const MACHINES: &[Machine] = &[
                 "release",
                 "retire",
                 "set_listed",
-                "set_well",
+                "set_alive",
             ],
             &[
                 // Where the node itself is entered.

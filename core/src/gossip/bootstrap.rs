@@ -7,7 +7,7 @@
 use super::config::Config;
 use super::context::Context;
 use super::event::Event;
-use super::interface::TARGETS_MAX;
+use super::interface::SEEDS_MAX;
 use super::timer::Timer;
 use crate::identity::NodeId;
 use crate::link::Address;
@@ -70,7 +70,7 @@ pub(super) struct Bootstrap {
 impl Bootstrap {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            seeds: config.targets.iter().cloned().map(Seed::new).collect(),
+            seeds: config.seeds.iter().cloned().map(Seed::new).collect(),
             discovery: config.discovery,
         }
     }
@@ -94,7 +94,7 @@ impl Bootstrap {
     }
 
     /// Adds and removes seed addresses in one step. Returns the list that results, unless it would be longer than
-    /// [`TARGETS_MAX`].
+    /// [`SEEDS_MAX`].
     pub(super) fn edited(&self, add: Vec<Address>, remove: &[Address]) -> Option<Vec<Address>> {
         let held = self.seeds.iter().map(|seed| seed.address.clone());
         let mut addresses: Vec<_> = held.filter(|address| !remove.contains(address)).collect();
@@ -103,7 +103,7 @@ impl Bootstrap {
                 addresses.push(address);
             }
         }
-        (addresses.len() <= TARGETS_MAX).then_some(addresses)
+        (addresses.len() <= SEEDS_MAX).then_some(addresses)
     }
 
     /// Sets whether members learnt from other members are dialled.
@@ -146,8 +146,8 @@ impl Bootstrap {
             there.map(|record| record.id().clone())
         });
         let topology = &context.topology;
-        let member = peer.as_ref().and_then(|peer| topology.handle(peer));
-        let alive = member.is_some_and(|it| topology.is_known(it) && topology.is_well(it));
+        let member = peer.as_ref().and_then(|peer| topology.index_of(peer));
+        let alive = member.is_some_and(|it| topology.is_known(it) && topology.is_alive(it));
         if alive {
             seed.found(peer, context.after(context.tuning().retry_max));
         }
@@ -293,9 +293,9 @@ mod tests {
         let mut context = context();
         let member = learn(&mut context, 1);
         let mut bootstrap = with_seeds(&mut context, &[1, 2]);
-        context.topology.set_well(member, false);
+        context.topology.set_alive(member, false);
         assert!(!bootstrap.is_settled(&context, 0, None));
-        context.topology.set_well(member, true);
+        context.topology.set_alive(member, true);
         assert!(bootstrap.is_settled(&context, 0, None));
         assert!(!bootstrap.is_settled(&context, 1, None));
         assert!(!bootstrap.is_due(&context, 0));
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn replaced_seeds_keep_what_is_known_of_those_that_stay() {
+    fn replaced_seeds_keep_the_state_of_those_that_stay() {
         let mut context = context();
         let mut bootstrap = with_seeds(&mut context, &[1, 2]);
         bootstrap.on_linked(&context, 1, Some(id(2)));

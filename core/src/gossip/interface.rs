@@ -7,8 +7,8 @@ use crate::link::{Address, CloseReason, DialError, DialId, LinkId, Ticket};
 use crate::machine::Wake;
 use crate::topology::record::Content;
 
-/// Maximum number of targets after an edit.
-pub const TARGETS_MAX: usize = 256;
+/// Maximum number of seed addresses after an edit.
+pub const SEEDS_MAX: usize = 256;
 
 /// An input of the machine: an event, or a request of the node layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,30 +69,30 @@ pub enum Input {
     },
     /// Publish new content of this node. The address and the time of joining are kept if absent.
     Announce(Content),
-    /// Dial these targets too (`replace`: instead of the earlier ones).
-    Targets {
+    /// Dial these seed addresses too (`replace`: instead of the earlier ones).
+    Seeds {
         /// The addresses.
-        targets: Vec<Address>,
-        /// Whether to drop the earlier targets.
+        addresses: Vec<Address>,
+        /// Whether to drop the earlier seed addresses.
         replace: bool,
     },
-    /// Add and remove targets in one step, so that concurrent edits do not undo each other. Unknown targets to remove
-    /// are ignored. An edit that would leave more than [`TARGETS_MAX`] targets is rejected as a whole.
-    EditTargets {
+    /// Add and remove seed addresses in one step, so that concurrent edits do not undo each other. Unknown addresses to
+    /// remove are ignored. An edit that would leave more than [`SEEDS_MAX`] seed addresses is rejected as a whole.
+    EditSeeds {
         /// The addresses to add.
         add: Vec<Address>,
         /// The addresses to remove, before any is added.
         remove: Vec<Address>,
     },
-    /// Whether to dial members learnt from other members, or the targets only.
+    /// Whether to dial members learnt from other members, or the seed addresses only.
     Discover(bool),
     /// Request or release a link to a member, in addition to the links that the mesh needs. The member must be
     /// dialable.
-    Want {
+    RequestLink {
         /// The member.
         peer: NodeId,
         /// Whether the link is requested.
-        wanted: bool,
+        requested: bool,
     },
     /// Replace an open link by a new connection: the certificate of one of its ends was replaced.
     Renew {

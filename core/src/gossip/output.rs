@@ -4,20 +4,19 @@ use super::anti_entropy::{Answer, AntiEntropy};
 use super::bootstrap::JOIN_STAGGER;
 use super::dialer::{Dial, Purpose};
 use super::dissemination::Dissemination;
-use super::frame_builder::Route;
+use super::frame_builder::PushMode;
 use super::handshake;
 use super::links::Link;
 use super::message::{Goodbye, Refusal, RefusalReason, Sync};
 use super::self_record::{Claim, Succession};
 use super::timer::Timers;
-use super::{
-    Address, DialId, Event, Gossip, LinkEnd, LinkId, Message, Neighbourhood, Output, Phase,
-    Rejection, Status, Switch, Ticket,
-};
+use super::{Event, Gossip, LinkEnd, Message, Neighbourhood, Output, Phase, Rejection, Status};
 use crate::identity::NodeId;
+use crate::link::{Address, DialId, LinkId, Ticket};
+use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
 use crate::topology::Applied;
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use crate::topology::publication::Key;
 use crate::topology::record::{Rank, Record, Report};
 use core::net::SocketAddr;
@@ -50,20 +49,20 @@ impl Gossip {
         let schedule = Dissemination::schedule(&self.context, key);
         let links = self.links.iter().zip(self.silence.iter());
         let links = links.zip(self.dissemination.iter());
-        let routes = links.map(|(((id, link), (_, silent)), (_, eager))| {
-            let route = if !link.is_open() || Some(id) == except {
-                Route::None
+        let modes = links.map(|(((id, link), (_, silent)), (_, eager))| {
+            let mode = if !link.is_open() || Some(id) == except {
+                PushMode::None
             } else if eager && !silent {
-                Route::Value
+                PushMode::Eager
             } else {
-                Route::Name
+                PushMode::Lazy
             };
-            (id, route)
+            (id, mode)
         });
         let anti_entropy = &mut self.anti_entropy;
         // Too many announcements: the next heartbeat carries the hash instead.
         self.frames
-            .broadcast(key, schedule, routes, |link| anti_entropy.forget_hash(link));
+            .broadcast(key, schedule, modes, |link| anti_entropy.forget_hash(link));
     }
 
     /// Sends heartbeats on the links whose turn it is.
@@ -178,7 +177,7 @@ impl Gossip {
             Claim::Known => {}
             Claim::Outdated => self.frames.push(from, me),
             Claim::Newer => self.on_newer_self(heard, false),
-            Claim::Forged if self.context.has(Switch::AdoptsLie) => {
+            Claim::Forged if self.context.has(Switch::AdoptsForgery) => {
                 let before = self.self_record.adopt(&mut self.context, heard);
                 self.on_view_changed(me, before);
             }
@@ -218,14 +217,14 @@ impl Gossip {
 
 /// Dials.
 impl Gossip {
-    pub(super) fn dial(&mut self, purpose: Purpose, address: Address, peer: Option<Handle>) {
+    pub(super) fn dial(&mut self, purpose: Purpose, address: Address, peer: Option<MemberIndex>) {
         if self.self_record.phase() != Phase::Leaving {
             self.dialer.begin(&mut self.context, purpose, address, peer);
         }
     }
 
     /// Dials a member, if it is dialable.
-    pub(super) fn dial_member(&mut self, purpose: Purpose, member: Handle) {
+    pub(super) fn dial_member(&mut self, purpose: Purpose, member: MemberIndex) {
         let learnt = match purpose {
             Purpose::Ring | Purpose::Probe | Purpose::RandomLink | Purpose::Requested => true,
             Purpose::Seed(_) | Purpose::Referral | Purpose::Redial | Purpose::Renewal => false,
@@ -270,7 +269,7 @@ impl Gossip {
                 .overlay
                 .unneeded(&self.context, &near, &needed, reported);
             for link in unneeded {
-                self.say_goodbye(link, Goodbye::Surplus);
+                self.send_goodbye(link, Goodbye::Unneeded);
             }
         }
     }
@@ -313,7 +312,8 @@ impl Gossip {
     /// confirmations that no node needs. A report about a forgotten member ends with the second step of forgetting it.
     fn tidy_edges(&mut self) {
         let edges = self.self_record.edges();
-        let edges: Vec<(Handle, bool)> = edges.map(|(peer, edge)| (peer, edge.is_down())).collect();
+        let edges: Vec<(MemberIndex, bool)> =
+            edges.map(|(peer, edge)| (peer, edge.is_down())).collect();
         let (topology, me) = (&self.context.topology, self.context.me);
         // While edges of this node are down, its confirmations may be all that connects it to the others.
         let hangs_by_them = edges.iter().any(|(_, down)| *down) || topology.is_accused(me);
@@ -385,7 +385,7 @@ impl Gossip {
 
     /// A link to a member is requested or released.
     pub(super) fn on_requested(&mut self, peer: &NodeId, requested: bool) {
-        let Some(member) = self.context.topology.handle(peer) else {
+        let Some(member) = self.context.topology.index_of(peer) else {
             return;
         };
         if self.overlay.request(&self.context, member, requested) {
@@ -506,7 +506,7 @@ impl Gossip {
                 .records()
                 .filter(|record| record.content().address == Some(address));
             there.any(|record| {
-                let member = topology.handle(record.id());
+                let member = topology.index_of(record.id());
                 member.is_some_and(|member| self.status(member) == Status::Alive)
             })
         };
@@ -520,9 +520,9 @@ impl Gossip {
 /// Closing links.
 impl Gossip {
     /// Ends a link or a handshake in an orderly way, from this end.
-    pub(super) fn say_goodbye(&mut self, link: LinkId, goodbye: Goodbye) {
+    pub(super) fn send_goodbye(&mut self, link: LinkId, goodbye: Goodbye) {
         let end = match goodbye {
-            Goodbye::Surplus => LinkEnd::Surplus,
+            Goodbye::Unneeded => LinkEnd::Unneeded,
             Goodbye::Superseded => LinkEnd::Superseded,
             Goodbye::Protocol => LinkEnd::Protocol,
             Goodbye::Leaving | Goodbye::NameTaken => LinkEnd::Leaving,
@@ -593,7 +593,7 @@ impl Gossip {
             self.flush_now();
         }
         for link in all {
-            self.say_goodbye(link, goodbye);
+            self.send_goodbye(link, goodbye);
         }
         self.dialer.clear();
     }
@@ -606,11 +606,11 @@ impl Gossip {
             return;
         }
         self.self_record.leave();
-        if self.context.has(Switch::NoFarewell) || !self.has_live_link() {
+        if self.context.has(Switch::NoLeaveAnnouncement) || !self.has_live_link() {
             self.finish_leaving();
             return;
         }
-        self.self_record.say_farewell(&mut self.context);
+        self.self_record.announce_departure(&mut self.context);
     }
 
     pub(super) fn finish_leaving(&mut self) {

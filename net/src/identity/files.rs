@@ -1,6 +1,6 @@
 //! Files that hold identities: small, private, and replaced atomically.
 
-use super::error::{IdentityError, Place, Warning};
+use super::error::{IdentityError, PemOrigin, Warning};
 use crate::durable;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ const BYTES_MAX: u64 = 1 << 20;
 /// Reads a whole file of at most [`BYTES_MAX`] bytes.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
     let unreadable = |error| IdentityError::Unreadable {
-        place: Place::File(path.to_owned()),
+        place: PemOrigin::File(path.to_owned()),
         error,
     };
     durable::read(path, BYTES_MAX).map_err(unreadable)

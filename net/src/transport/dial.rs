@@ -14,7 +14,8 @@ use crate::overlay::{Keys, Wire};
 use crate::wire::proto::mesh_client::MeshClient;
 use hyper_util::rt::TokioIo;
 use phalanx_core::credentials::Expiry;
-use phalanx_core::gossip::{Address, DialError, DialId, Input};
+use phalanx_core::gossip::Input;
+use phalanx_core::link::{Address, DialError, DialId};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
@@ -50,7 +51,7 @@ impl<N: Network> Dialer<N> {
             Ok(Err(reason)) => reason,
             Err(_) => DialError::TimedOut,
         };
-        links.tell(Input::DialFailed { dial, reason }).await;
+        links.notify(Input::DialFailed { dial, reason }).await;
     }
 
     async fn link(&self, dial: DialId, address: &Address) -> Result<(), DialError> {
@@ -171,7 +172,7 @@ impl Call {
     #[must_use]
     pub fn explain(&self, status: &Status) -> String {
         match self.connection.take_failure() {
-            Some(failure) => failure::greeting(&failure).to_string(),
+            Some(failure) => failure::dial_error(&failure).to_string(),
             None => status.message().to_owned(),
         }
     }
@@ -193,7 +194,7 @@ where
     let io = io
         .layer(async |io| connector.connect(name, io).await)
         .await
-        .map_err(|error| failure::greeting(&error))?;
+        .map_err(|error| failure::dial_error(&error))?;
     let peer = identity
         .judge(io.inner().get_ref().1.peer_certificates())
         .map_err(|error| DialError::Untrusted(format!("its certificate {error}")))?;
@@ -219,7 +220,7 @@ where
         }),
         Err(error) => Err(connection.take_failure().map_or_else(
             || DialError::Protocol(format!("HTTP/2 did not start: {error}")),
-            |failure| failure::greeting(&failure),
+            |failure| failure::dial_error(&failure),
         )),
     }
 }

@@ -20,7 +20,7 @@ use crate::clock;
 use crate::driver::Handle;
 use crate::identity::Peer;
 use crate::link::{Event, Notice, Outgoing};
-use crate::overlay::{self, Paths, Violation, Wire};
+use crate::overlay::{self, PathDriver, Violation, Wire};
 use crate::wire::Parts;
 use crate::wire::proto::Packet;
 use phalanx_core::credentials::{self, Credentials, Expiry};
@@ -52,7 +52,7 @@ pub(crate) struct Links {
     pub(crate) notices: broadcast::Sender<Notice>,
     pub(crate) counters: Counters,
     /// `None` without an overlay.
-    pub(crate) paths: Option<Arc<Paths>>,
+    pub(crate) paths: Option<Arc<PathDriver>>,
 }
 
 #[derive(Default)]
@@ -318,7 +318,7 @@ impl Links {
     }
 
     /// Sends an input to the machine; ignored if the machine's loop has ended.
-    pub(crate) async fn tell(&self, input: Input) {
+    pub(crate) async fn notify(&self, input: Input) {
         let _ended = self.driver.send(node::Input::Mesh(input)).await.is_err();
     }
 
@@ -335,7 +335,7 @@ impl Links {
 
 impl LinkTask {
     async fn run(mut self, opened: Input, generation: u64) {
-        self.links.tell(opened).await;
+        self.links.notify(opened).await;
         let opened = credentials::Input::LinkOpened {
             link: self.link,
             dialed: self.channel.is_some(),
@@ -406,12 +406,12 @@ impl LinkTask {
             };
             taken.map_err(|violation| format!("overlay: {violation}"))?;
         }
-        let greeting = match &message {
+        let handshake_record = match &message {
             Some(Message::Mesh(gossip::Message::Hello(hello))) => Some(&hello.record),
             Some(Message::Mesh(gossip::Message::Welcome(welcome))) => Some(&welcome.record),
             Some(_) | None => None,
         };
-        if let (Some(path), Some(record)) = (&self.path, greeting) {
+        if let (Some(path), Some(record)) = (&self.path, handshake_record) {
             path.handshaken(record.rank().instance);
         }
         Ok(message)
@@ -446,7 +446,7 @@ impl LinkTask {
             && known
         {
             self.links
-                .tell(Input::Closed {
+                .notify(Input::Closed {
                     link: self.link,
                     reason,
                 })

@@ -1,7 +1,7 @@
 //! The network: the operating system's TCP, or a simulated network in `sim/wire`.
 
 use super::attempts;
-use phalanx_core::gossip::Address;
+use phalanx_core::link::Address;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;

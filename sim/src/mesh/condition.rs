@@ -3,7 +3,7 @@
 use super::condition_words::{Question, SeenAs};
 use super::memory::Mesh;
 use super::projection::text_of;
-use super::workload::Asked;
+use super::workload::ChannelCondition;
 use crate::scenario::{OwnCondition, Selector};
 use crate::world::Scene;
 use phalanx_core::gossip::{Gossip, MemberView, Phase, Status};
@@ -253,11 +253,11 @@ fn of_channels(
     mesh: &Mesh,
     scene: &Scene<'_>,
     who: &Selector,
-    asked: &Asked,
+    asked: &ChannelCondition,
 ) -> Result<(), String> {
     let observers = scene.observers_of::<Node>(who)?;
     match asked {
-        Asked::Agrees(channel) => {
+        ChannelCondition::Agrees(channel) => {
             let holds = |(host, node): &(usize, &Node)| {
                 node.channels().hash(channel).map(|hash| (*host, hash))
             };
@@ -274,8 +274,8 @@ fn of_channels(
                 )),
             }
         }
-        Asked::AllHeard(channel) => mesh.ledger.all_heard(scene, channel),
-        Asked::Value(channel, key, wanted) => {
+        ChannelCondition::AllHeard(channel) => mesh.delivery_log.all_heard(scene, channel),
+        ChannelCondition::Value(channel, key, wanted) => {
             for (host, node) in observers {
                 let held = node.channels().value(channel, key);
                 let found = held.and_then(|held| held.value.as_ref());

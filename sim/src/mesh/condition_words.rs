@@ -1,9 +1,9 @@
 //! The conditions of the mesh in scenario files, and the questions that they ask about nodes.
 
-use super::workload::Asked;
+use super::workload::ChannelCondition;
 use crate::scenario::{
-    Arguments, Bound, Field, Form, OwnCondition, Said, Selector, Shape, any_arguments, any_text,
-    word_of,
+    Arguments, Bound, Field, Form, OwnArguments, OwnCondition, Selector, Shape, any_arguments,
+    any_text, word_of,
 };
 use phalanx_core::gossip::{Phase, Status};
 
@@ -194,7 +194,7 @@ pub(super) enum Question<'a> {
     /// Whether the nodes are in this phase.
     Phase(Phase),
     /// A question about channels.
-    Channels(Asked),
+    Channels(ChannelCondition),
 }
 
 impl<'a> Question<'a> {
@@ -205,8 +205,10 @@ impl<'a> Question<'a> {
     pub(super) fn of(condition: &'a OwnCondition) -> Result<Self, String> {
         let word = condition.word;
         let with = match &condition.said {
-            Said::Keyed(arguments) => arguments,
-            Said::With(with) => return Asked::read(word, with).map(Self::Channels),
+            OwnArguments::Keyed(arguments) => arguments,
+            OwnArguments::With(with) => {
+                return ChannelCondition::read(word, with).map(Self::Channels);
+            }
         };
         let lacks = || format!("`{word}` lacks an argument");
         let seen = || with.text("as").map(SeenAs::named).transpose();

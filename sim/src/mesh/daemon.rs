@@ -2,16 +2,17 @@
 //!
 //! The applications perform the scenario's orders, and consume messages at the pace that the scenario sets.
 
-use super::applications::{Act, Applications, payload};
-use super::event::{Asked, Event};
+use super::applications::{AppRequest, Applications, payload};
+use super::event::{Event, PendingRequest};
 use super::opening::Opening;
-use super::workload::Order;
+use super::workload::AppCommand;
 use crate::address::PORT;
 use crate::disk::Write;
 use crate::world::{Effect, Effects, Process, ProcessEvent, ProcessView, Writing};
 use phalanx_core::channel::{self, ChannelName, Delivery, Request};
-use phalanx_core::gossip::{self, Address, DialId, LinkId, Ticket};
+use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::{Address, DialId, LinkId, Ticket};
 use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::node::{self, Message, Node};
 use phalanx_core::time::{Duration, Instant};
@@ -26,7 +27,7 @@ pub enum Input {
     /// An input for the daemon's node.
     Node(node::Input),
     /// The scenario gives an application an order.
-    Order(Order),
+    Command(AppCommand),
     /// A deadline has arrived.
     Wake,
 }
@@ -78,7 +79,7 @@ pub struct Daemon {
     node: Node,
     applications: Applications,
     /// The requests that await an answer, by request number.
-    asked: BTreeMap<u64, Asked>,
+    asked: BTreeMap<u64, PendingRequest>,
     requests: u64,
     /// The channels whose application consumes slowly, with the time it takes for each message.
     slow: BTreeMap<ChannelName, Duration>,
@@ -111,7 +112,7 @@ impl Daemon {
         for (channel, opening) in opens {
             // The outputs are dropped: no links exist yet, and no caller awaits the answer.
             let mut out = Outbox::new();
-            daemon.act(now, Act::open(channel.clone(), opening), &mut out);
+            daemon.act(now, AppRequest::open(channel.clone(), opening), &mut out);
         }
         daemon
     }
@@ -122,7 +123,7 @@ impl Daemon {
         &self.node
     }
 
-    fn request(&mut self, asked: Option<Asked>) -> Request {
+    fn request(&mut self, asked: Option<PendingRequest>) -> Request {
         self.requests += 1;
         if let Some(asked) = asked {
             self.asked.insert(self.requests, asked);
@@ -131,13 +132,13 @@ impl Daemon {
     }
 
     /// Makes an application's request.
-    fn act(&mut self, now: Instant, act: Act, out: &mut impl Orders) {
+    fn act(&mut self, now: Instant, act: AppRequest, out: &mut impl Orders) {
         if let Some(event) = act.reported() {
             out.push(Output::Report(event));
         }
         let request = self.request(act.asked());
         let input = match act {
-            Act::Open {
+            AppRequest::Open {
                 channel,
                 options,
                 takes,
@@ -151,11 +152,11 @@ impl Daemon {
                     options,
                 }
             }
-            Act::Close(channel) => {
+            AppRequest::Close(channel) => {
                 self.slow.remove(&channel);
                 channel::Input::Close { channel }
             }
-            Act::Publish {
+            AppRequest::Publish {
                 channel,
                 number,
                 bytes,
@@ -164,7 +165,7 @@ impl Daemon {
                 channel,
                 payload: payload(number, bytes),
             },
-            Act::Send {
+            AppRequest::Send {
                 channel,
                 to,
                 number,
@@ -177,7 +178,7 @@ impl Daemon {
                 payload: payload(number, bytes),
                 datagram,
             },
-            Act::Transact {
+            AppRequest::Transact {
                 channel,
                 transaction,
             } => channel::Input::Transact {
@@ -279,19 +280,19 @@ impl Daemon {
     fn take_input(&mut self, now: Instant, input: Input, out: &mut impl Orders) {
         match input {
             Input::Node(input) => self.step_node(now, input, out),
-            Input::Order(Order::Lie(told)) => {
+            Input::Command(AppCommand::Forge(told)) => {
                 for (link, message) in told.messages(&self.node, self.applications.random()) {
                     out.push(Output::Send { link, message });
                 }
             }
-            Input::Order(Order::Announce(published)) => {
+            Input::Command(AppCommand::Announce(published)) => {
                 let mut content = self.node.mesh().record().content().clone();
                 content.services = published.services;
                 content.metadata = published.metadata;
                 let announce = node::Input::Mesh(gossip::Input::Announce(content));
                 self.step_node(now, announce, out);
             }
-            Input::Order(order) => {
+            Input::Command(order) => {
                 for act in self.applications.acts(order) {
                     self.act(now, act, out);
                 }
@@ -328,9 +329,9 @@ impl Daemon {
             ProcessEvent::WriteFailed { ticket, .. } => gossip::Input::StoreFailed { ticket },
             ProcessEvent::Leave => gossip::Input::Leave,
             ProcessEvent::Command(command) => {
-                return Order::read(&command.name, &command.with)
+                return AppCommand::read(&command.name, &command.with)
                     .ok()
-                    .map(Input::Order);
+                    .map(Input::Command);
             }
             ProcessEvent::Wake => return Some(Input::Wake),
             ProcessEvent::ListenFailed { .. }
@@ -365,7 +366,9 @@ impl Machine for Daemon {
 impl Process for Daemon {
     fn concerns(&self, what: &ProcessEvent) -> bool {
         match what {
-            ProcessEvent::Command(command) => Order::read(&command.name, &command.with).is_ok(),
+            ProcessEvent::Command(command) => {
+                AppCommand::read(&command.name, &command.with).is_ok()
+            }
             ProcessEvent::Received { message, .. } => message.of::<Message>().is_some(),
             ProcessEvent::ListenFailed { .. }
             | ProcessEvent::Datagram { .. }

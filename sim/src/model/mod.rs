@@ -124,7 +124,7 @@ fn finish(
         trace_hash: engine.trace.hash(),
         events: engine.events,
         overhead_bytes: framing + stream::SEGMENT_OVERHEAD_BYTES as u64 * engine.segments,
-        bites: &engine.fabric.bites,
+        affected: &engine.fabric.bites,
         broken: engine
             .invariants
             .iter()

@@ -11,7 +11,7 @@ use crate::address::{address, host_at};
 use crate::disk::Left;
 use crate::record::Held;
 use crate::scenario::Disk;
-use crate::scenario::plan::{Order, Planned, Reporter};
+use crate::scenario::plan::{Planned, Reporter, ScheduledAction as Order};
 use crate::world::{
     CloseReason, Command, DialId, Effect, Message, ProcessEvent, ReportedEvent, Start, Writing,
 };
@@ -317,7 +317,7 @@ impl<'a> Engine<'a, '_> {
                 let heard = self.order_event(planned);
                 self.fabric.bite(step, u64::from(heard));
             }
-            Order::Cut(_) | Order::Mend(_) | Order::Hold { .. } => self.order_network(planned),
+            Order::Cut(_) | Order::Heal(_) | Order::Hold { .. } => self.order_network(planned),
             Order::Loss(_) | Order::Latency(_) => self.order_network(planned),
         }
     }
@@ -359,7 +359,7 @@ impl<'a> Engine<'a, '_> {
             }
             Order::Start { .. } | Order::Stop { .. } | Order::Pause { .. } => false,
             Order::Slow { .. } | Order::Clock { .. } | Order::Disk { .. } => false,
-            Order::Cut(_) | Order::Mend(_) | Order::Hold { .. } => false,
+            Order::Cut(_) | Order::Heal(_) | Order::Hold { .. } => false,
             Order::Loss(_) | Order::Latency(_) => false,
         }
     }
@@ -369,7 +369,7 @@ impl<'a> Engine<'a, '_> {
         let (plan, step) = (self.plan, planned.step);
         match &planned.order {
             Order::Cut(cut) => self.fabric.cut(*cut, &plan.cuts[*cut], step),
-            Order::Mend(cut) => {
+            Order::Heal(cut) => {
                 self.fabric.bite(step, 1);
                 self.fabric.mend(*cut);
             }

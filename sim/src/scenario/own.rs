@@ -1,7 +1,7 @@
 //! Reads the vocabulary of a system in a file: conditions on states, and the conditions and commands of its programs.
 
 use super::action::{Action, NodeAction};
-use super::conditions::{Bound, Condition, OwnCondition, Said};
+use super::conditions::{Bound, Condition, OwnArguments, OwnCondition};
 use super::error::{ScenarioError, Source};
 use super::file::{AgreeTable, CommandTable, HoldsTable, StateTable, Text};
 use super::names::Names;
@@ -73,7 +73,7 @@ pub(crate) fn holds(
         program: owner.program,
         word,
         who,
-        said: Said::With(table.with.clone()),
+        said: OwnArguments::With(table.with.clone()),
     }))
 }
 

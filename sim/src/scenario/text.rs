@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_quantities_say_how_to_write_them() {
+    fn wrong_quantities_are_reported_with_their_syntax() {
         for text in ["", "5", "s", "5 parsecs", "1..5s", "99999999999999h"] {
             assert!(duration(text).unwrap_err().contains("250ms"), "{text}");
         }

@@ -7,7 +7,7 @@ use lamp::{NO_FUSE, STREET, words};
 use phalanx_sim::model::Replay;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::runner::Model;
-use phalanx_sim::scenario::plan::{Order, Plan};
+use phalanx_sim::scenario::plan::{Plan, ScheduledAction};
 use phalanx_sim::scenario::{Scenario, Vocabulary, Words, schema};
 use phalanx_sim::search::{Hunt, Subject, attempt};
 use phalanx_sim::shrink::{Shrunk, shrink};
@@ -137,8 +137,12 @@ fn a_file_in_the_words_of_two_programs_runs() {
     assert_eq!(failures(&outcome), [""; 0]);
     assert_eq!(outcome.metrics["brightness"], 5);
     // Of each step, the processes that took it.
-    let bites: Vec<u64> = outcome.effects.iter().map(|effect| effect.bites).collect();
-    assert_eq!(bites[..2], [2, 2], "n3 is jammed and freed");
+    let affected: Vec<u64> = outcome
+        .effects
+        .iter()
+        .map(|effect| effect.affected)
+        .collect();
+    assert_eq!(affected[..2], [2, 2], "n3 is jammed and freed");
     assert!(outcome.vacuous.is_empty(), "{:?}", outcome.vacuous);
 }
 
@@ -166,7 +170,7 @@ fn a_file_in_the_words_of_two_programs_is_written_as_it_was_read() {
 }
 
 #[test]
-fn wrong_words_are_told_with_the_nearest_of_the_programs_present() {
+fn wrong_words_are_reported_with_the_nearest_known_one() {
     let other = |tail: &str| {
         let expect = "[[expect]]\nalways = { shines = { } }\n";
         parse(&format!("{tail}{expect}")).unwrap_err()
@@ -341,7 +345,7 @@ never = { state = { who = "n1", key = "jammed", is = true } }
 fn own_orders(plan: &Plan) -> Vec<(&'static str, usize)> {
     let orders = plan.orders.iter();
     let own = orders.filter_map(|planned| {
-        if let Order::Own { host, action } = &planned.order {
+        if let ScheduledAction::Own { host, action } = &planned.order {
             Some((action.word, *host))
         } else {
             None

@@ -1,7 +1,7 @@
 //! Connects the transport to the fabric: connections on which a cut is a black hole.
 
 use crate::fabric::{Fabric, REFUSAL, Way};
-use phalanx_core::gossip::Address;
+use phalanx_core::link::Address;
 use phalanx_net::transport::{Listener, Network};
 use phalanx_sim::model::host_at;
 use std::future::poll_fn;
@@ -222,7 +222,7 @@ impl Drop for WireStream {
         if let Some(inner) = self.inner.take()
             && self.fabric.blocks(self.from, self.to)
         {
-            self.fabric.bury(self.from, self.to, inner);
+            self.fabric.retire(self.from, self.to, inner);
         }
     }
 }

@@ -105,7 +105,7 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
 }
 
 #[test]
-fn the_usual_class_is_not_said() {
+fn the_default_class_is_not_encoded() {
     let settings = load(GOOD, &[("PHALANX_KIND", "generic")], &[]).unwrap();
     assert_eq!(settings.kind, "");
 }
@@ -210,7 +210,7 @@ fn a_value_of_the_wrong_kind_is_named_with_its_line() {
 }
 
 #[test]
-fn what_is_no_toml_is_named_with_its_line() {
+fn invalid_toml_is_reported_with_its_line() {
     let problems = problems("mesh = \"a\"\nid = \n");
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(
@@ -323,7 +323,7 @@ fn a_flag_and_a_variable_are_named_as_the_place() {
 }
 
 #[test]
-fn an_address_nobody_can_dial_must_be_replaced_or_given_up() {
+fn an_undialable_address_must_be_replaced_or_dropped() {
     let any = GOOD.replace("127.0.0.1:7946", "0.0.0.0:7946");
     assert!(
         problems(&any)[0]
@@ -432,7 +432,7 @@ fn a_meshs_secret_comes_from_a_file_or_the_environment_and_not_beside_certificat
 }
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_problems_are_reported_together() {
     let problems = problems("mesh = \"A\"\nlisten = \"x\"\n");
     for key in [
         ": listen: ",

@@ -1,8 +1,9 @@
 //! Whole meshes in the helper world: constant latency, no loss, partitions and crashes.
 
 use super::super::*;
+use crate::link::{Address, CloseReason, DialError, DialId, LinkId};
 use crate::random::mix;
-use crate::size::Encoded;
+use crate::size::{Encoded, FRAME_BYTES_MAX};
 use crate::testing::world::{self as testing, Environment};
 use crate::time::{Duration, Wall};
 use crate::topology::record::{Content, Service};
@@ -59,7 +60,7 @@ impl Environment for Network {
                 world.schedule(3 * LATENCY, connect);
             }
             Output::Send { link, message } => {
-                assert!(message.encoded_len() <= message::FRAME_BYTES_MAX);
+                assert!(message.encoded_len() <= FRAME_BYTES_MAX);
                 if let Some((to, link)) = world.environment.links.get(&(from, link)).copied() {
                     world.send(from, to, Input::Receive { link, message });
                 }

@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_torn_line_hides_neither_what_came_before_it_nor_what_comes_after() {
+    fn a_torn_line_hides_no_line_before_or_after_it() {
         let ballot = |term| Ballot {
             term,
             vote: Some(2),

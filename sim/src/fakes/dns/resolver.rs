@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_zone_costs_the_time_out_and_what_is_kept_does_not() {
+    fn a_silent_zone_costs_the_timeout_and_a_cached_answer_does_not() {
         let mut resolver = resolver(&[("n", 1, a(1))]);
         resolver.query(Instant::ZERO, 0, "n.example.test", Kind::A);
         resolver.zone_mut("example.test").unwrap().state = State::Silent;

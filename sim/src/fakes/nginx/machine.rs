@@ -1,6 +1,6 @@
 //! All nginx processes of one host as one state machine.
 //!
-//! This file holds what goes in and comes out, the processes, and the agenda of what comes later. [`super::command`]
+//! This file holds what goes in and comes out, the processes, and the schedule of what comes later. [`super::command`]
 //! runs commands, [`super::master`] starts, reloads and ends masters, [`super::worker`] serves connections.
 
 use super::command::Options;
@@ -234,7 +234,7 @@ pub struct Nginx {
     pub(super) exchanges: BTreeMap<u64, Exchange>,
     pub(super) counters: Counters,
     pub(super) last_exchange: u64,
-    agenda: BTreeMap<(Instant, u64), Task>,
+    schedule: BTreeMap<(Instant, u64), Task>,
     ordered: u64,
 }
 
@@ -253,7 +253,7 @@ impl Nginx {
                 requests: 0,
             },
             last_exchange: 0,
-            agenda: BTreeMap::new(),
+            schedule: BTreeMap::new(),
             ordered: 0,
         }
     }
@@ -284,7 +284,7 @@ impl Nginx {
             }
             Input::Wake => {}
         }
-        while let Some(due) = self.agenda.first_entry().filter(|due| due.key().0 <= now) {
+        while let Some(due) = self.schedule.first_entry().filter(|due| due.key().0 <= now) {
             let task = due.remove();
             self.perform(now, task, host, out);
         }
@@ -293,7 +293,7 @@ impl Nginx {
     /// When [`Input::Wake`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.agenda.keys().next().map(|(at, _)| *at)
+        self.schedule.keys().next().map(|(at, _)| *at)
     }
 
     /// The masters that run, by their process numbers.
@@ -359,15 +359,15 @@ impl Nginx {
         }
     }
 
-    /// Puts a task on the agenda.
+    /// Puts a task on the schedule.
     pub(super) fn after(&mut self, now: Instant, delay: Duration, task: Task) {
         self.ordered += 1;
-        self.agenda.insert((now + delay, self.ordered), task);
+        self.schedule.insert((now + delay, self.ordered), task);
     }
 
-    /// Takes tasks from the agenda.
+    /// Takes tasks from the schedule.
     pub(super) fn cancel(&mut self, unwanted: &Task) {
-        self.agenda.retain(|_, task| task != unwanted);
+        self.schedule.retain(|_, task| task != unwanted);
     }
 }
 

@@ -5,7 +5,7 @@ use super::value::{programs, shown, version};
 use crate::arguments::channel::{ChannelKind, Listen, Subscribe};
 use crate::calendar::{now_ms, time_of_day};
 use crate::failure::{Failure, Verdict};
-use crate::mesh::reach::Node;
+use crate::mesh::node_client::NodeClient;
 use crate::screen::{Paint, Screen};
 use phalanx_core::channel::ChannelName;
 use phalanx_net::wire::proto::{self, channel_event::Event};
@@ -41,7 +41,7 @@ pub(super) fn listen(
     kind: proto::ChannelKind,
     wanted: &Listen,
 ) -> Result<Verdict, Failure> {
-    let mut node = Node::reach(&wanted.ask.reach)?;
+    let mut node = NodeClient::open(&wanted.ask.access)?;
     let what = format!("subscribe to {channel}");
     let request = proto::SubscribeRequest {
         channel: channel.to_string(),
@@ -81,7 +81,7 @@ pub(super) fn listen(
 
 /// Returns the next event, or `None` when the time is up.
 fn next(
-    node: &Node,
+    node: &NodeClient,
     stream: &mut Streaming<proto::ChannelEvent>,
     end: Option<time::Instant>,
 ) -> Option<Result<Option<proto::ChannelEvent>, tonic::Status>> {

@@ -5,11 +5,12 @@ use super::lifetime::{closed, until};
 use super::links::Links;
 use super::network::Network;
 use crate::applications::registry::Dispatcher;
-use crate::driver::Performer;
+use crate::driver::Executor;
 use crate::link::{Event, Notice};
 use crate::store::{Store, epoch};
 use phalanx_core::channel;
-use phalanx_core::gossip::{Input, Ticket};
+use phalanx_core::gossip::Input;
+use phalanx_core::link::Ticket;
 use phalanx_core::node::{self, Node};
 use phalanx_core::time::Instant;
 use tokio::sync::watch;
@@ -17,8 +18,8 @@ use tokio::sync::watch;
 /// Called with every input of a node's machine, before the machine processes it.
 pub type Observer = Box<dyn FnMut(Instant, &node::Input) + Send>;
 
-/// The performer of one node.
-pub(crate) struct MeshPerformer<N> {
+/// The executor of one node.
+pub(crate) struct MeshExecutor<N> {
     pub(crate) dialer: Dialer<N>,
     pub(crate) links: Links,
     /// The newest epoch to store; see [`keep_epochs`].
@@ -31,8 +32,8 @@ pub(crate) struct MeshPerformer<N> {
     pub(crate) observer: Option<Observer>,
 }
 
-impl<N: Network> Performer<Node> for MeshPerformer<N> {
-    fn perform(&mut self, _now: Instant, order: node::Output) {
+impl<N: Network> Executor<Node> for MeshExecutor<N> {
+    fn execute(&mut self, _now: Instant, order: node::Output) {
         match order {
             node::Output::RoutesChanged => {
                 let _nobody = self.links.notices.send(Notice::RoutesChanged).is_err();
@@ -88,7 +89,7 @@ pub(crate) async fn keep_epochs<S: Store>(
                 Input::StoreFailed { ticket }
             }
         };
-        links.tell(done).await;
+        links.notify(done).await;
     }
 }
 
@@ -145,8 +146,8 @@ mod tests {
     #[derive(Clone, Default)]
     struct Noting(Arc<Mutex<Vec<node::Input>>>);
 
-    impl Performer<Node> for Noting {
-        fn perform(&mut self, _now: Instant, _order: node::Output) {}
+    impl Executor<Node> for Noting {
+        fn execute(&mut self, _now: Instant, _order: node::Output) {}
 
         fn observe(&mut self, _now: Instant, input: &node::Input) {
             self.0.lock().unwrap().push(input.clone());
@@ -154,9 +155,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_machine_is_told_whether_its_newest_epoch_was_stored() {
+    async fn the_machine_learns_whether_its_newest_epoch_was_stored() {
         let inbox = Inbox::new();
-        let (notices, mut told) = broadcast::channel(16);
+        let (notices, mut received) = broadcast::channel(16);
         let links = Links::new(
             inbox.handle(),
             Inbox::new().handle(),
@@ -200,12 +201,12 @@ mod tests {
         ];
         assert_eq!(*noting.0.lock().unwrap(), inputs.map(node::Input::Mesh));
         for _ in 0..2 {
-            let notice = told.recv().await.unwrap();
+            let notice = received.recv().await.unwrap();
             assert!(
                 matches!(notice, Notice::Transport(Event::StoreFailed { .. })),
                 "{notice:?}"
             );
         }
-        assert!(told.try_recv().is_err());
+        assert!(received.try_recv().is_err());
     }
 }

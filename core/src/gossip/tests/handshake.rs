@@ -7,13 +7,14 @@
 
 use super::super::message::{Goodbye, Hello, Refusal, RefusalReason, Welcome};
 use super::super::*;
-use super::neighbourhood::{Neighbourhood, Order, dials, events, frames, ms, news, records};
+use super::neighbours::{Neighbours, Order, dials, events, frames, ms, published, records};
 use super::world::{address, config, name};
+use crate::link::{Address, CloseReason, DialId, LinkId};
 use crate::topology::record::{Content, Rank, Record};
 
 /// The record in a hello of node `index`, with this epoch and instance.
 fn record_of(index: usize, epoch: u64, instance: u32) -> Arc<Record> {
-    let record = news(index, 1);
+    let record = published(index, 1);
     let rank = Rank {
         epoch,
         instance,
@@ -44,7 +45,7 @@ fn elsewhere(record: &Record) -> Arc<Record> {
 }
 
 /// A peer connects over `link` and sends this hello.
-fn greet(all: &mut Neighbourhood, link: u64, hello: Hello) -> Vec<Order> {
+fn connect(all: &mut Neighbours, link: u64, hello: Hello) -> Vec<Order> {
     let link = LinkId(link);
     let peer = hello.record.id().clone();
     all.give(Input::Accepted { link, peer });
@@ -78,8 +79,8 @@ fn welcomes(given: &[Order]) -> usize {
 }
 
 /// `n0` dials the target `n1` and is connected over link 101; the hello of `n0` is on its way.
-fn dialling(targets: &[usize]) -> (Neighbourhood, Hello) {
-    let mut all = Neighbourhood {
+fn dialling(targets: &[usize]) -> (Neighbours, Hello) {
+    let mut all = Neighbours {
         machine: Gossip::new(config(0, 5, targets), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
@@ -90,7 +91,7 @@ fn dialling(targets: &[usize]) -> (Neighbourhood, Hello) {
 }
 
 /// The dial connects to node `peer`. Returns the hello that `n0` sends to it.
-pub(super) fn connected(all: &mut Neighbourhood, dial: DialId, link: u64, peer: usize) -> Hello {
+pub(super) fn connected(all: &mut Neighbours, dial: DialId, link: u64, peer: usize) -> Hello {
     let given = all.give(Input::Dialed {
         dial,
         link: LinkId(link),
@@ -105,7 +106,7 @@ pub(super) fn connected(all: &mut Neighbourhood, dial: DialId, link: u64, peer: 
             } => Some(hello),
             _ => None,
         })
-        .expect("a greeting")
+        .expect("a hello")
 }
 
 pub(super) fn welcome(record: Arc<Record>) -> Message {
@@ -117,12 +118,12 @@ pub(super) fn welcome(record: Arc<Record>) -> Message {
     })
 }
 
-pub(super) fn links(all: &Neighbourhood) -> Vec<u64> {
+pub(super) fn links(all: &Neighbours) -> Vec<u64> {
     all.machine.links(all.now).map(|link| link.link.0).collect()
 }
 
 #[test]
-fn a_node_that_knows_nobody_asks_for_the_whole_view_and_one_that_does_not() {
+fn only_a_node_that_knows_no_member_requests_the_whole_view() {
     let (mut all, first) = dialling(&[1, 2]);
     assert!(first.joining);
     assert_eq!(
@@ -131,7 +132,7 @@ fn a_node_that_knows_nobody_asks_for_the_whole_view_and_one_that_does_not() {
     );
     all.give(Input::Receive {
         link: LinkId(101),
-        message: welcome(news(1, 1)),
+        message: welcome(published(1, 1)),
     });
     let given = all.rest(ms(2_000));
     let (_, dial, _) = dials(&given).pop().expect("the other target");
@@ -139,9 +140,9 @@ fn a_node_that_knows_nobody_asks_for_the_whole_view_and_one_that_does_not() {
 }
 
 #[test]
-fn a_newer_machine_under_our_id_is_told_apart_from_an_older_one_and_from_ourselves() {
+fn a_newer_clone_an_older_clone_and_the_node_itself_are_distinguished() {
     // `n0` has epoch 5, and an instance from its configuration.
-    let own = Neighbourhood::new(0).machine.record().rank();
+    let own = Neighbours::new(0).machine.record().rank();
     for (epoch, instance, reason) in [
         (own.epoch, own.instance, Some(RefusalReason::Myself)),
         (
@@ -157,9 +158,9 @@ fn a_newer_machine_under_our_id_is_told_apart_from_an_older_one_and_from_ourselv
         (own.epoch + 1, own.instance ^ 1, None),
         (own.epoch, own.instance.saturating_add(1), None),
     ] {
-        let mut all = Neighbourhood::new(1);
+        let mut all = Neighbours::new(1);
         all.rest(ms(6_000));
-        let given = greet(&mut all, 9, hello(1, record_of(0, epoch, instance)));
+        let given = connect(&mut all, 9, hello(1, record_of(0, epoch, instance)));
         let refused = refusal(&given);
         assert_eq!(
             refused.as_ref().map(|refusal| refusal.reason),
@@ -181,17 +182,17 @@ fn a_newer_machine_under_our_id_is_told_apart_from_an_older_one_and_from_ourselv
 
 #[test]
 fn a_peer_that_forgot_its_epoch_is_shown_the_one_we_know() {
-    let mut all = Neighbourhood::new(1);
+    let mut all = Neighbours::new(1);
     let known = record_of(7, 4, 9);
-    all.hears(1, records(&[Arc::clone(&known)]));
+    all.receives(1, records(&[Arc::clone(&known)]));
     for (epoch, instance) in [(3, 9), (4, 8)] {
-        let given = greet(&mut all, 9, hello(1, record_of(7, epoch, instance)));
+        let given = connect(&mut all, 9, hello(1, record_of(7, epoch, instance)));
         let refused = refusal(&given).expect("refused");
         assert_eq!(refused.reason, RefusalReason::NameTaken);
         assert_eq!(refused.yours.as_ref(), Some(&known));
     }
     assert_eq!(
-        refusal(&greet(&mut all, 10, hello(1, record_of(7, 4, 9)))),
+        refusal(&connect(&mut all, 10, hello(1, record_of(7, 4, 9)))),
         None
     );
 }
@@ -205,13 +206,13 @@ fn versions_that_do_not_overlap_are_refused_with_ours() {
         (0, 0, true),
         (0, 1, false),
     ] {
-        let mut all = Neighbourhood::new(0);
-        let greeting = Hello {
+        let mut all = Neighbours::new(0);
+        let message = Hello {
             version_min: least,
             version_max: most,
-            ..hello(1, news(7, 1))
+            ..hello(1, published(7, 1))
         };
-        let found = refusal(&greet(&mut all, 9, greeting));
+        let found = refusal(&connect(&mut all, 9, message));
         assert_eq!(found.is_some(), refused, "{least} to {most}");
         if let Some(found) = found {
             assert_eq!(
@@ -223,10 +224,10 @@ fn versions_that_do_not_overlap_are_refused_with_ours() {
 }
 
 #[test]
-fn who_leaves_or_raises_its_epoch_takes_nobody() {
-    let mut all = Neighbourhood::new(1);
+fn a_node_that_leaves_or_raises_its_epoch_accepts_no_link() {
+    let mut all = Neighbours::new(1);
     all.give(Input::Leave);
-    let refused = refusal(&greet(&mut all, 9, hello(1, news(7, 1))));
+    let refused = refusal(&connect(&mut all, 9, hello(1, published(7, 1))));
     assert_eq!(
         refused.map(|refusal| refusal.reason),
         Some(RefusalReason::Leaving)
@@ -244,7 +245,7 @@ fn who_leaves_or_raises_its_epoch_takes_nobody() {
         link: LinkId(101),
         message,
     });
-    let refused = refusal(&greet(&mut all, 9, hello(1, news(7, 1))));
+    let refused = refusal(&connect(&mut all, 9, hello(1, published(7, 1))));
     assert_eq!(
         refused.map(|refusal| refusal.reason),
         Some(RefusalReason::Leaving)
@@ -256,33 +257,39 @@ fn a_member_needs_no_token_and_a_newcomer_does() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.accept_burst = 1;
     settings.tuning.accept_interval = ms(3_600_000);
-    let mut all = Neighbourhood {
+    let mut all = Neighbours {
         machine: Gossip::new(settings, 1, Instant::ZERO),
         now: Instant::ZERO,
     };
     all.give(Input::Start);
-    all.greet(1, 1);
-    all.hears(1, records(&[news(7, 1)]));
+    all.link(1, 1);
+    all.receives(1, records(&[published(7, 1)]));
     // A node counts as known if it is linked already, or known and not joining.
-    assert_eq!(welcomes(&greet(&mut all, 2, hello(2, news(1, 1)))), 1);
-    assert_eq!(welcomes(&greet(&mut all, 3, hello(1, news(7, 1)))), 1);
+    assert_eq!(
+        welcomes(&connect(&mut all, 2, hello(2, published(1, 1)))),
+        1
+    );
+    assert_eq!(
+        welcomes(&connect(&mut all, 3, hello(1, published(7, 1)))),
+        1
+    );
     let joining = Hello {
         joining: true,
         ..hello(2, record_of(7, 2, 10))
     };
-    assert_eq!(welcomes(&greet(&mut all, 4, joining)), 1, "it is linked");
-    let unknown = greet(&mut all, 5, hello(1, news(8, 1)));
+    assert_eq!(welcomes(&connect(&mut all, 4, joining)), 1, "it is linked");
+    let unknown = connect(&mut all, 5, hello(1, published(8, 1)));
     assert_eq!(
         refusal(&unknown).map(|refusal| refusal.reason),
         Some(RefusalReason::Busy)
     );
     // The node is known and back without its state: it needs the whole view, so it counts as a newcomer.
-    all.hears(2, records(&[news(9, 1)]));
+    all.receives(2, records(&[published(9, 1)]));
     let joining = Hello {
         joining: true,
-        ..hello(1, news(9, 1))
+        ..hello(1, published(9, 1))
     };
-    let back = greet(&mut all, 6, joining);
+    let back = connect(&mut all, 6, joining);
     assert_eq!(
         refusal(&back).map(|refusal| refusal.reason),
         Some(RefusalReason::Busy)
@@ -290,42 +297,48 @@ fn a_member_needs_no_token_and_a_newcomer_does() {
 }
 
 #[test]
-fn a_connection_that_we_dial_ourselves_counts_in_the_tie_once_it_is_greeted() {
+fn a_dialled_connection_counts_in_the_tie_once_its_handshake_begins() {
     // `n0` is less than `n7`: of two connections with equal sessions, the one that `n0` dialled stays.
     let dialled = || {
-        let mut all = Neighbourhood::new(1);
-        let mut given = all.hears(1, records(&[news(7, 1)]));
+        let mut all = Neighbours::new(1);
+        let mut given = all.receives(1, records(&[published(7, 1)]));
         given.extend(all.rest(ms(200)));
         let (_, dial, _) = dials(&given).pop().expect("a ring link");
         assert_eq!(connected(&mut all, dial, 101, 7).session, 1);
         all
     };
     let mut all = dialled();
-    let refused = refusal(&greet(&mut all, 9, hello(1, news(7, 1)))).expect("refused");
+    let refused = refusal(&connect(&mut all, 9, hello(1, published(7, 1)))).expect("refused");
     assert_eq!(
         (refused.reason, refused.session),
         (RefusalReason::Superseded, 1)
     );
     // A dial to another member does not cause a refusal.
     let mut all = dialled();
-    all.hears(1, records(&[news(8, 1)]));
-    assert_eq!(refusal(&greet(&mut all, 9, hello(1, news(8, 1)))), None);
+    all.receives(1, records(&[published(8, 1)]));
+    assert_eq!(
+        refusal(&connect(&mut all, 9, hello(1, published(8, 1)))),
+        None
+    );
     // A higher session wins over the session of `n0`.
     let mut all = dialled();
-    assert_eq!(refusal(&greet(&mut all, 9, hello(2, news(7, 1)))), None);
+    assert_eq!(
+        refusal(&connect(&mut all, 9, hello(2, published(7, 1)))),
+        None
+    );
 }
 
 #[test]
-fn a_restarted_peer_begins_its_sessions_anew() {
-    let mut all = Neighbourhood::new(0);
-    greet(&mut all, 1, hello(7, record_of(3, 1, 9)));
-    let refused = refusal(&greet(&mut all, 2, hello(1, record_of(3, 1, 9)))).expect("refused");
+fn a_restarted_peer_resets_its_sessions() {
+    let mut all = Neighbours::new(0);
+    connect(&mut all, 1, hello(7, record_of(3, 1, 9)));
+    let refused = refusal(&connect(&mut all, 2, hello(1, record_of(3, 1, 9)))).expect("refused");
     assert_eq!(
         (refused.reason, refused.session),
         (RefusalReason::Superseded, 7)
     );
     assert_eq!(
-        refusal(&greet(&mut all, 3, hello(1, record_of(3, 2, 9)))),
+        refusal(&connect(&mut all, 3, hello(1, record_of(3, 2, 9)))),
         None
     );
     assert_eq!(links(&all), [3]);
@@ -338,10 +351,10 @@ fn a_welcome_ends_the_dial_and_loses_to_a_better_link_that_came_meanwhile() {
     for (theirs, kept) in [(1, 101), (2, 9)] {
         let (mut all, ours) = dialling(&[1]);
         assert_eq!(ours.session, 1);
-        greet(&mut all, 9, hello(theirs, news(1, 1)));
+        connect(&mut all, 9, hello(theirs, published(1, 1)));
         let given = all.give(Input::Receive {
             link: LinkId(101),
-            message: welcome(news(1, 1)),
+            message: welcome(published(1, 1)),
         });
         assert_eq!(links(&all), [kept], "session {theirs}");
         if kept == 9 {
@@ -357,10 +370,10 @@ fn a_welcome_ends_the_dial_and_loses_to_a_better_link_that_came_meanwhile() {
 
 #[test]
 fn a_silent_link_yields_to_a_fresh_connection_of_any_session() {
-    let mut all = Neighbourhood::new(2);
+    let mut all = Neighbours::new(2);
     all.hear_only(&[2], ms(4_000));
     // A silent link loses to a new connection, whatever its session.
-    let given = greet(&mut all, 9, hello(1, news(1, 1)));
+    let given = connect(&mut all, 9, hello(1, published(1, 1)));
     assert_eq!(refusal(&given), None);
     assert_eq!(links(&all), [2, 9]);
     // The neighbour was reported down; it is then reported up.
@@ -368,11 +381,11 @@ fn a_silent_link_yields_to_a_fresh_connection_of_any_session() {
 }
 
 #[test]
-fn whoever_welcomes_with_anothers_record_is_no_peer() {
+fn a_welcome_with_the_record_of_another_node_is_rejected() {
     let (mut all, _) = dialling(&[1]);
     let given = all.give(Input::Receive {
         link: LinkId(101),
-        message: welcome(news(2, 1)),
+        message: welcome(published(2, 1)),
     });
     let reason = Rejection::WrongRecord;
     assert!(events(&given).contains(&&Event::Rejected {
@@ -385,8 +398,8 @@ fn whoever_welcomes_with_anothers_record_is_no_peer() {
 #[test]
 fn a_link_that_takes_the_place_of_one_of_the_tree_is_of_the_tree() {
     for (old, eager) in [(1, true), (2, false)] {
-        let mut all = Neighbourhood::new(3);
-        greet(&mut all, 9, hello(2, news(old, 1)));
+        let mut all = Neighbours::new(3);
+        connect(&mut all, 9, hello(2, published(old, 1)));
         assert_eq!(all.is_eager(9), eager, "in place of {old}");
     }
 }
@@ -395,15 +408,15 @@ fn a_link_that_takes_the_place_of_one_of_the_tree_is_of_the_tree() {
 fn sides_that_lost_touch_compare_their_views_and_others_do_not() {
     // A broken connection is dialled again; the peer answers the handshake; the dialer starts reconciliation.
     for broken in [true, false] {
-        let mut all = Neighbourhood::new(3);
+        let mut all = Neighbours::new(3);
         if broken {
             all.give(Input::Closed {
                 link: LinkId(2),
                 reason: CloseReason::Reset,
             });
         } else {
-            all.give(Input::Targets {
-                targets: vec![Address::Socket(address(30))],
+            all.give(Input::Seeds {
+                addresses: vec![Address::Socket(address(30))],
                 replace: false,
             });
         }
@@ -413,7 +426,7 @@ fn sides_that_lost_touch_compare_their_views_and_others_do_not() {
         connected(&mut all, dial, 50, peer);
         let mut given = all.give(Input::Receive {
             link: LinkId(50),
-            message: welcome(news(peer, 1)),
+            message: welcome(published(peer, 1)),
         });
         given.extend(all.silence(ms(5)));
         let synced = frames(&given, 50)
@@ -443,8 +456,8 @@ fn a_refusal_that_names_a_higher_session_is_outbid_next_time() {
 }
 
 #[test]
-fn who_is_shown_an_older_machine_under_its_id_takes_no_notice_once_it_stands() {
-    let own = Neighbourhood::new(0).machine.record().rank();
+fn an_older_clone_is_ignored_once_the_node_runs() {
+    let own = Neighbours::new(0).machine.record().rank();
     for (epoch, instance, stops) in [
         (own.epoch - 1, own.instance, false),
         (own.epoch, own.instance, false),
@@ -453,7 +466,7 @@ fn who_is_shown_an_older_machine_under_its_id_takes_no_notice_once_it_stands() {
         let (mut all, _) = dialling(&[1, 2]);
         all.give(Input::Receive {
             link: LinkId(101),
-            message: welcome(news(1, 1)),
+            message: welcome(published(1, 1)),
         });
         let given = all.rest(ms(2_000));
         let (_, dial, _) = dials(&given).pop().expect("the other target");
@@ -482,9 +495,9 @@ fn a_goodbye_ends_the_link_with_its_reason() {
     for (goodbye, reason) in [
         (Goodbye::Leaving, LinkEnd::PeerLeft),
         (Goodbye::Superseded, LinkEnd::Superseded),
-        (Goodbye::Surplus, LinkEnd::PeerClosed),
+        (Goodbye::Unneeded, LinkEnd::PeerClosed),
     ] {
-        let mut all = Neighbourhood::new(2);
+        let mut all = Neighbours::new(2);
         let link = LinkId(1);
         let given = all.give(Input::Receive {
             link,
@@ -507,7 +520,7 @@ fn a_goodbye_ends_the_link_with_its_reason() {
 
 #[test]
 fn an_edge_of_the_rings_that_broke_is_kept_and_another_link_is_not() {
-    let mut all = Neighbourhood::new(12);
+    let mut all = Neighbours::new(12);
     let ring = all.ring_neighbours();
     for index in 1..=12 {
         let link = LinkId(index as u64);
@@ -527,8 +540,8 @@ fn an_edge_of_the_rings_that_broke_is_kept_and_another_link_is_not() {
 }
 
 #[test]
-fn a_greeting_that_came_ends_its_wait() {
-    let mut all = Neighbourhood::new(2);
+fn a_received_hello_ends_its_timeout() {
+    let mut all = Neighbours::new(2);
     let given = all.rest(ms(7_000));
     let closed = |(_, order): &Order| matches!(order, Output::Close { .. });
     assert!(!given.iter().any(closed));
@@ -536,10 +549,10 @@ fn a_greeting_that_came_ends_its_wait() {
 }
 
 #[test]
-fn who_gave_up_its_id_can_still_be_told_to_leave() {
-    let mut all = Neighbourhood::new(1);
+fn a_node_that_gave_up_its_id_can_still_leave() {
+    let mut all = Neighbours::new(1);
     all.rest(ms(6_000));
-    all.hears(1, records(&[elsewhere(&record_of(0, 9, 77))]));
+    all.receives(1, records(&[elsewhere(&record_of(0, 9, 77))]));
     assert_eq!(all.machine.phase(), Phase::NameTaken);
     assert_eq!(all.give(Input::Leave), [(all.now, Output::Left)]);
     assert_eq!(all.machine.phase(), Phase::Left);

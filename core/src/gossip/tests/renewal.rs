@@ -1,13 +1,14 @@
 //! Replacing an established link by a new connection, step by step.
 
 use super::super::*;
-use super::greeting::{connected, links, welcome};
-use super::neighbourhood::{Neighbourhood, dials, events, ms, news};
+use super::handshake::{connected, links, welcome};
+use super::neighbours::{Neighbours, dials, events, ms, published};
 use super::world::name;
+use crate::link::{CloseReason, LinkId};
 
 /// `n0`, linked to `n1` over link 1, while a successor of that link is dialled; its hello is sent over link 50.
-fn renewing() -> Neighbourhood {
-    let mut all = Neighbourhood::new(2);
+fn renewing() -> Neighbours {
+    let mut all = Neighbours::new(2);
     let given = all.give(Input::Renew { link: LinkId(1) });
     let dialled = dials(&given);
     let [(_, dial, _)] = &dialled[..] else {
@@ -19,12 +20,12 @@ fn renewing() -> Neighbourhood {
 }
 
 #[test]
-fn a_renewed_link_stands_until_its_successor_does() {
+fn a_renewed_link_stays_until_its_successor_is_established() {
     let mut all = renewing();
     assert_eq!(links(&all), [1, 2], "the third is not open yet");
     let given = all.give(Input::Receive {
         link: LinkId(50),
-        message: welcome(news(1, 1)),
+        message: welcome(published(1, 1)),
     });
     let (peer, link) = (name(1), LinkId(1));
     let reason = LinkEnd::Superseded;
@@ -46,7 +47,7 @@ fn a_link_that_ends_for_its_successor_is_not_lost() {
     assert_eq!(dials(&given), [], "its successor is on the way");
     all.give(Input::Receive {
         link: LinkId(50),
-        message: welcome(news(1, 1)),
+        message: welcome(published(1, 1)),
     });
     assert_eq!(links(&all), [2, 50]);
     assert_eq!(all.own_report(), []);
@@ -72,7 +73,7 @@ fn a_link_whose_successor_fails_stands_and_one_that_is_gone_is_dialled_again() {
 
 #[test]
 fn a_neighbour_that_cannot_be_dialled_or_is_gone_is_not_renewed() {
-    let mut all = Neighbourhood::new(2);
+    let mut all = Neighbours::new(2);
     assert_eq!(dials(&all.give(Input::Renew { link: LinkId(77) })), []);
     let twice = all.give(Input::Renew { link: LinkId(1) });
     assert_eq!(dials(&twice).len(), 1);

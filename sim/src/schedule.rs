@@ -1,8 +1,8 @@
 //! The actions of a plan in time order, with those triggered by reports: for engines without an
 //! event heap.
 //!
-//! An engine passes the reports it receives to [`Agenda::heard`] and executes the due actions
-//! returned by [`Agenda::next`]. An action triggered by a report is due relative to the instant at
+//! An engine passes the reports it receives to [`Schedule::on_report`] and executes the due actions
+//! returned by [`Schedule::next`]. An action triggered by a report is due relative to the instant at
 //! which the engine receives the report, so one seed gives one run if the reports are part of the
 //! run.
 
@@ -14,19 +14,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The scheduled and the triggered actions.
 #[derive(Debug)]
-pub struct Agenda<'a> {
+pub struct Schedule<'a> {
     scenario: &'a Scenario,
     plan: &'a Plan,
     /// The next action of the plan.
     next: usize,
     /// Triggered actions, by time and in the order of the reports.
     due: BTreeMap<(Duration, usize), &'a Planned>,
-    brought: usize,
+    triggered: usize,
     /// The triggers that fired; each fires once.
     fired: BTreeSet<usize>,
 }
 
-impl<'a> Agenda<'a> {
+impl<'a> Schedule<'a> {
     /// Creates the schedule of a plan, with no action executed.
     #[must_use]
     pub const fn new(scenario: &'a Scenario, plan: &'a Plan) -> Self {
@@ -35,7 +35,7 @@ impl<'a> Agenda<'a> {
             plan,
             next: 0,
             due: BTreeMap::new(),
-            brought: 0,
+            triggered: 0,
             fired: BTreeSet::new(),
         }
     }
@@ -46,16 +46,16 @@ impl<'a> Agenda<'a> {
         loop {
             let planned = self.plan.orders.get(self.next);
             let planned = planned.filter(|planned| planned.at <= now);
-            let brought = self.due.first_key_value().map(|((at, _), _)| *at);
-            match (planned, brought.filter(|at| *at <= now)) {
+            let triggered = self.due.first_key_value().map(|((at, _), _)| *at);
+            match (planned, triggered.filter(|at| *at <= now)) {
                 (Some(planned), at) if at.is_none_or(|at| planned.at <= at) => {
                     self.next += 1;
                     return Some(planned);
                 }
                 (_, Some(_)) => {
-                    let (_, brought) = self.due.pop_first()?;
-                    if !brought.is_idle(|host, _| runs(host)) {
-                        return Some(brought);
+                    let (_, triggered) = self.due.pop_first()?;
+                    if !triggered.is_idle(|host, _| runs(host)) {
+                        return Some(triggered);
                     }
                 }
                 (_, None) => return None,
@@ -64,7 +64,7 @@ impl<'a> Agenda<'a> {
     }
 
     /// Schedules the actions that a reported event triggers.
-    pub fn heard(&mut self, now: Duration, by: Reporter, event: &dyn ReportedEvent) {
+    pub fn on_report(&mut self, now: Duration, by: Reporter, event: &dyn ReportedEvent) {
         let end = self.plan.faults_end;
         if now >= end {
             return;
@@ -78,8 +78,8 @@ impl<'a> Agenda<'a> {
             for planned in &waiting.orders {
                 // An action that ends a fault is due at the latest when all faults are lifted.
                 let at = (now + planned.at).min(end);
-                self.due.insert((at, self.brought), planned);
-                self.brought += 1;
+                self.due.insert((at, self.triggered), planned);
+                self.triggered += 1;
             }
         }
     }
@@ -89,7 +89,7 @@ impl<'a> Agenda<'a> {
 mod tests {
     use super::*;
     use crate::mesh::{Event, daemon_of};
-    use crate::scenario::plan::Order;
+    use crate::scenario::plan::ScheduledAction;
     use phalanx_core::gossip;
 
     const CHAIN: &str = r#"
@@ -119,37 +119,37 @@ eventually = { converged = true }
     fn a_triggered_action_is_due_after_its_report_and_only_once() {
         let scenario = Scenario::parse("chain.toml", CHAIN).unwrap();
         let plan = scenario.plan(1).unwrap();
-        let mut agenda = Agenda::new(&scenario, &plan);
+        let mut schedule = Schedule::new(&scenario, &plan);
         let second = Duration::from_secs(1);
-        let drain = |agenda: &mut Agenda<'_>, now, running: [bool; 3]| {
+        let drain = |schedule: &mut Schedule<'_>, now, running: [bool; 3]| {
             let next = || {
-                agenda
+                schedule
                     .next(now, |host| running[host])
                     .map(|it| it.order.clone())
             };
             std::iter::from_fn(next).collect::<Vec<_>>()
         };
-        assert_eq!(drain(&mut agenda, 3 * second, [true; 3]).len(), 4);
+        assert_eq!(drain(&mut schedule, 3 * second, [true; 3]).len(), 4);
         let down = |host: usize| {
             Event::Mesh(gossip::Event::PeerDown {
                 id: scenario.hosts[host].id.clone(),
             })
         };
-        agenda.heard(4 * second, daemon_of(1), &down(2));
-        agenda.heard(4 * second, daemon_of(0), &down(1));
+        schedule.on_report(4 * second, daemon_of(1), &down(2));
+        schedule.on_report(4 * second, daemon_of(0), &down(1));
         assert!(
-            drain(&mut agenda, 6 * second, [true; 3]).is_empty(),
+            drain(&mut schedule, 6 * second, [true; 3]).is_empty(),
             "an event of another node about another node"
         );
-        agenda.heard(4 * second, daemon_of(0), &down(2));
-        agenda.heard(5 * second, daemon_of(0), &down(2));
-        assert!(drain(&mut agenda, 4 * second, [true; 3]).is_empty());
-        let stop = Order::Stop {
+        schedule.on_report(4 * second, daemon_of(0), &down(2));
+        schedule.on_report(5 * second, daemon_of(0), &down(2));
+        assert!(drain(&mut schedule, 4 * second, [true; 3]).is_empty());
+        let stop = ScheduledAction::Stop {
             host: 1,
             power_loss: false,
         };
-        assert_eq!(drain(&mut agenda, 5 * second, [true; 3]), [stop]);
+        assert_eq!(drain(&mut schedule, 5 * second, [true; 3]), [stop]);
         // Another action started the node first.
-        assert!(drain(&mut agenda, 9 * second, [true; 3]).is_empty());
+        assert!(drain(&mut schedule, 9 * second, [true; 3]).is_empty());
     }
 }

@@ -4,8 +4,10 @@ use super::host_words;
 use super::publishing::Published;
 use crate::model::address;
 use crate::scenario::Scenario;
-use phalanx_core::gossip::{Address, Config, Sabotage};
+use phalanx_core::gossip::Config;
+use phalanx_core::link::Address;
 use phalanx_core::random::Random;
+use phalanx_core::sabotage::Sabotage;
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
 
@@ -14,7 +16,7 @@ pub const MESH: &str = "sim";
 
 /// One start of a node.
 #[derive(Clone, Copy, Debug)]
-pub struct Life<'a> {
+pub struct NodeStart<'a> {
     /// The scenario.
     pub scenario: &'a Scenario,
     /// The host of the node.
@@ -27,7 +29,7 @@ pub struct Life<'a> {
     pub sabotage: Sabotage,
 }
 
-impl Life<'_> {
+impl NodeStart<'_> {
     /// The node's configuration. The instance is the first draw of this lifetime's randomness.
     pub fn config(&self, random: &mut Random) -> Config {
         let instance = u32::try_from(random.next_u64() >> 32).unwrap_or(1).max(1);

@@ -4,7 +4,7 @@ use super::declined;
 use crate::arguments::Ask;
 use crate::arguments::channel::Routes;
 use crate::failure::{Failure, Verdict};
-use crate::mesh::reach::Node;
+use crate::mesh::node_client::NodeClient;
 use crate::screen::{Cell, Paint, Screen, Table};
 use phalanx_net::wire::proto;
 use serde_json::json;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Prints the next hop to each member, or the broadcast tree of one source if requested.
 pub(crate) fn routes(screen: &Screen, arguments: &Routes) -> Result<Verdict, Failure> {
-    let mut node = Node::reach(&arguments.ask.reach)?;
+    let mut node = NodeClient::open(&arguments.ask.access)?;
     let source = arguments.from.as_ref().map(ToString::to_string);
     let request = proto::GetRoutesRequest {
         source: source.clone().unwrap_or_default(),
@@ -23,10 +23,10 @@ pub(crate) fn routes(screen: &Screen, arguments: &Routes) -> Result<Verdict, Fai
     })?;
     let reply = asked.map_err(|status| declined(&node, "routes", &status))?;
     if arguments.ask.json {
-        let way = |way: &proto::Way| json!({ "to": way.to, "first": way.first, "last": way.last, "hops": way.hops });
+        let route = |route: &proto::Way| json!({ "to": route.to, "first": route.first, "last": route.last, "hops": route.hops });
         screen.json(&json!({
             "source": reply.source,
-            "ways": reply.ways.iter().map(way).collect::<Vec<_>>(),
+            "routes": reply.ways.iter().map(route).collect::<Vec<_>>(),
             "unreachable": reply.unreachable,
         }))?;
         return Ok(Verdict::Yes);
@@ -48,16 +48,16 @@ fn table(screen: &Screen, reply: &proto::GetRoutesReply) -> Result<(), Failure> 
         return screen.line("no routes: this node has no neighbours");
     }
     let mut table = Table::new(&["to", "next hop", "hops"]);
-    for way in &reply.ways {
-        let first = Cell::new(&way.first);
+    for route in &reply.ways {
+        let first = Cell::new(&route.first);
         table.row(vec![
-            Cell::new(&way.to).paint(Paint::Bold),
-            if way.first == way.to {
+            Cell::new(&route.to).paint(Paint::Bold),
+            if route.first == route.to {
                 first.paint(Paint::Dim)
             } else {
                 first
             },
-            Cell::number(way.hops),
+            Cell::number(route.hops),
         ]);
     }
     screen.table(&table)
@@ -66,8 +66,8 @@ fn table(screen: &Screen, reply: &proto::GetRoutesReply) -> Result<(), Failure> 
 /// Prints the broadcast tree, each member indented by its distance from the source in links.
 fn tree(screen: &Screen, reply: &proto::GetRoutesReply) -> Result<(), Failure> {
     let mut below: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for way in &reply.ways {
-        below.entry(&way.last).or_default().push(&way.to);
+    for route in &reply.ways {
+        below.entry(&route.last).or_default().push(&route.to);
     }
     let mut lines = Vec::new();
     let mut open = vec![(0, reply.source.as_str())];
@@ -100,7 +100,7 @@ fn word(kind: proto::ChannelKind) -> &'static str {
 
 /// Lists the channels that the node knows.
 pub(crate) fn channels(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
-    let mut node = Node::reach(&ask.reach)?;
+    let mut node = NodeClient::open(&ask.access)?;
     let asked = node.ask(Duration::ZERO, async |client| {
         let request = proto::ListChannelsRequest {};
         client.channels().list_channels(request).await

@@ -1,14 +1,15 @@
 //! Queries to a node, and its start and end.
 
 use super::super::*;
-use super::neighbourhood::{Neighbourhood, dials, events, ms, news, records};
+use super::neighbours::{Neighbours, dials, events, ms, published, records};
 use super::world::{address, config, name};
+use crate::link::{Address, LinkId};
 use crate::time::Duration;
 
 #[test]
 fn a_view_is_read_member_by_member_link_by_link_and_service_by_service() {
-    let mut all = Neighbourhood::new(2);
-    all.hears(1, records(&[news(7, 1)]));
+    let mut all = Neighbours::new(2);
+    all.receives(1, records(&[published(7, 1)]));
     let ids: Vec<NodeId> = all
         .machine
         .members()
@@ -18,7 +19,7 @@ fn a_view_is_read_member_by_member_link_by_link_and_service_by_service() {
     let seven = all.machine.member(&name(7)).expect("known");
     assert_eq!(
         (seven.record, seven.status, seven.report),
-        (news(7, 1), Status::Alive, None)
+        (published(7, 1), Status::Alive, None)
     );
     assert_eq!(all.machine.member(&name(8)), None);
     assert_eq!(all.machine.link_count(), 2);
@@ -51,24 +52,24 @@ fn a_view_is_read_member_by_member_link_by_link_and_service_by_service() {
 
 #[test]
 fn a_hash_is_of_the_view_and_nothing_else() {
-    let (mut some, mut others) = (Neighbourhood::new(2), Neighbourhood::new(2));
+    let (mut some, mut others) = (Neighbours::new(2), Neighbours::new(2));
     assert_eq!(some.machine.hash(), others.machine.hash());
-    some.hears(1, records(&[news(7, 1)]));
+    some.receives(1, records(&[published(7, 1)]));
     let with = some.machine.hash();
     assert_ne!(with, others.machine.hash());
-    others.hears(2, records(&[news(7, 1)]));
+    others.receives(2, records(&[published(7, 1)]));
     assert_eq!(with, others.machine.hash());
 }
 
 #[test]
-fn a_node_told_of_nobody_runs_at_once_and_one_with_targets_joins_first() {
-    let mut alone = Neighbourhood {
+fn a_node_without_seeds_runs_at_once_and_one_with_seeds_joins_first() {
+    let mut alone = Neighbours {
         machine: Gossip::new(config(0, 1, &[]), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
     alone.give(Input::Start);
     assert_eq!(alone.machine.phase(), Phase::Running);
-    let mut joining = Neighbourhood {
+    let mut joining = Neighbours {
         machine: Gossip::new(config(0, 1, &[1]), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
@@ -78,7 +79,7 @@ fn a_node_told_of_nobody_runs_at_once_and_one_with_targets_joins_first() {
     assert_eq!(dials(&given).len(), 1);
     let seen: Vec<_> = joining
         .machine
-        .targets()
+        .seeds()
         .map(|(to, peer, error)| (to.clone(), peer.cloned(), error.map(str::to_owned)))
         .collect();
     assert_eq!(seen, [(Address::Socket(address(1)), None, None)]);
@@ -88,12 +89,12 @@ fn a_node_told_of_nobody_runs_at_once_and_one_with_targets_joins_first() {
 fn random_links_begin_after_one_to_two_intervals() {
     let mut settings = config(0, 1, &[]);
     settings.tuning.random_link_interval = ms(40_000);
-    let mut all = Neighbourhood::of(settings, 3);
+    let mut all = Neighbours::of(settings, 3);
     for index in 20..60 {
-        all.hears(1, records(&[news(index, 1)]));
+        all.receives(1, records(&[published(index, 1)]));
     }
     // Not every draw is a member that can be dialled. Ring dials differ from random dials only in their purpose.
-    let random = |all: &Neighbourhood| all.machine.dialer.count(dialer::Purpose::RandomLink);
+    let random = |all: &Neighbours| all.machine.dialer.count(dialer::Purpose::RandomLink);
     let mut first = None;
     while all.now < Instant::ZERO + Duration::from_secs(400) && first.is_none() {
         all.rest(ms(250));
@@ -106,8 +107,8 @@ fn random_links_begin_after_one_to_two_intervals() {
 }
 
 #[test]
-fn who_left_sends_everybody_away_and_does_nothing_more() {
-    let mut all = Neighbourhood::new(2);
+fn a_node_that_left_closes_connections_and_does_nothing_else() {
+    let mut all = Neighbours::new(2);
     let mut given = all.give(Input::Leave);
     assert_eq!(all.machine.phase(), Phase::Leaving);
     given.extend(all.silence(ms(600)));
@@ -133,25 +134,25 @@ fn who_left_sends_everybody_away_and_does_nothing_more() {
         Input::Start,
         Input::Wake,
         Input::Leave,
-        Input::Announce(news(0, 1).content().clone()),
+        Input::Announce(published(0, 1).content().clone()),
     ] {
         assert_eq!(all.give(input), []);
     }
 }
 
 #[test]
-fn a_second_farewell_is_the_first_and_one_with_nobody_to_hear_it_ends_at_once() {
-    let mut all = Neighbourhood::new(1);
+fn a_second_leave_has_no_effect_and_one_without_links_ends_at_once() {
+    let mut all = Neighbours::new(1);
     all.give(Input::Leave);
     assert_eq!(all.give(Input::Leave), []);
-    let mut alone = Neighbourhood::new(0);
+    let mut alone = Neighbours::new(0);
     let given = alone.give(Input::Leave);
     assert_eq!(given, [(alone.now, Output::Left)]);
 }
 
 #[test]
-fn an_announcement_keeps_address_and_joining_time_and_the_same_again_says_nothing() {
-    let mut all = Neighbourhood::new(1);
+fn an_announcement_keeps_address_and_joining_time_and_a_repetition_publishes_nothing() {
+    let mut all = Neighbours::new(1);
     let before = all.machine.record().clone();
     let mut content = before.content().clone();
     content.address = None;
@@ -169,9 +170,9 @@ fn an_announcement_keeps_address_and_joining_time_and_the_same_again_says_nothin
 }
 
 #[test]
-fn an_announcement_beyond_the_bounds_is_refused_aloud() {
+fn an_announcement_beyond_the_bounds_is_rejected_with_an_event() {
     use crate::topology::record::{CONTENT_BYTES_MAX, ContentError};
-    let mut all = Neighbourhood::new(1);
+    let mut all = Neighbours::new(1);
     let before = all.machine.record().clone();
     let mut content = before.content().clone();
     content
@@ -184,8 +185,8 @@ fn an_announcement_beyond_the_bounds_is_refused_aloud() {
 }
 
 #[test]
-fn a_node_that_lost_its_disk_and_is_greeted_first_outlives_its_past() {
-    let past = news(0, 7);
+fn a_node_that_lost_its_disk_and_accepts_first_supersedes_its_past() {
+    let past = published(0, 7);
     let here = past.content().address;
     let elsewhere = Some(address(50));
     // Once the epoch is confirmed, a record with this node's own address still comes from its past: no other node can
@@ -208,7 +209,7 @@ fn a_node_that_lost_its_disk_and_is_greeted_first_outlives_its_past() {
             ..past.content().clone()
         };
         let echo = Arc::new(Record::new(name(0), rank, content));
-        let given = all.hears(1, records(&[echo]));
+        let given = all.receives(1, records(&[echo]));
         assert_eq!(all.machine.phase() == Phase::NameTaken, stops, "{at:?}");
         let stored = given
             .iter()
@@ -218,12 +219,12 @@ fn a_node_that_lost_its_disk_and_is_greeted_first_outlives_its_past() {
 }
 
 /// `n0` in its first epoch, after the hello of `n1`, which holds newer records of `n0` than `n0` itself.
-fn fresh_after_loss() -> Neighbourhood {
-    let mut all = Neighbourhood {
+fn fresh_after_loss() -> Neighbours {
+    let mut all = Neighbours {
         machine: Gossip::new(config(0, 1, &[5]), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
     all.give(Input::Start);
-    all.greet(1, 1);
+    all.link(1, 1);
     all
 }

@@ -4,7 +4,7 @@
 //! on channels of messages only, because a later write of a map may supersede an earlier one before it is delivered.
 
 use super::applications::number_in;
-use super::event::{Asked, Event};
+use super::event::{Event, PendingRequest};
 use crate::world::Scene;
 use phalanx_core::channel::message::Item;
 use phalanx_core::channel::{ChannelName, Data, Delivery, Done, Failure, Refusal, UpdateId};
@@ -13,14 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The delivery log of one run.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct DeliveryLog {
     /// The number of starts of each host.
     lives: Vec<u32>,
     /// The hosts that have each channel open, with the lifetime in which the host opened it and the time in
     /// nanoseconds.
     open: BTreeMap<ChannelName, BTreeMap<usize, (u32, u64)>>,
     broadcasts: BTreeMap<UpdateId, Broadcast>,
-    sends: BTreeMap<u64, Send>,
+    sends: BTreeMap<u64, SentMessage>,
     /// Members whose applications consume slowly.
     slow: BTreeSet<NodeId>,
     /// A duplicate delivery that the latest report shows.
@@ -40,7 +40,7 @@ struct Broadcast {
 }
 
 #[derive(Debug)]
-struct Send {
+struct SentMessage {
     host: usize,
     at: u64,
     to: NodeId,
@@ -50,7 +50,7 @@ struct Send {
     answer: Option<Result<u64, Failure>>,
 }
 
-impl Ledger {
+impl DeliveryLog {
     pub(super) fn new(hosts: usize) -> Self {
         Self {
             lives: vec![0; hosts],
@@ -78,7 +78,11 @@ impl Ledger {
     }
 
     /// Records payloads of broadcasts that are about to reach a host.
-    pub(super) fn comes<'a>(&mut self, host: usize, updates: impl Iterator<Item = &'a UpdateId>) {
+    pub(super) fn on_received<'a>(
+        &mut self,
+        host: usize,
+        updates: impl Iterator<Item = &'a UpdateId>,
+    ) {
         for id in updates {
             if let Some(known) = self.broadcasts.get_mut(id) {
                 known.copies[host] = known.copies[host].saturating_add(1);
@@ -102,7 +106,7 @@ impl Ledger {
                 to,
                 datagram,
             } => {
-                let send = Send {
+                let send = SentMessage {
                     host,
                     at: now,
                     to: to.clone(),
@@ -163,10 +167,16 @@ impl Ledger {
         }
     }
 
-    fn answered(&mut self, host: usize, now: u64, asked: &Asked, result: &Result<Done, Refusal>) {
+    fn answered(
+        &mut self,
+        host: usize,
+        now: u64,
+        asked: &PendingRequest,
+        result: &Result<Done, Refusal>,
+    ) {
         match (asked, result) {
-            (Asked::Open(channel), Ok(_)) => self.opens(host, channel, now),
-            (Asked::Publish(_), Ok(Done::Published(id))) => {
+            (PendingRequest::Open(channel), Ok(_)) => self.opens(host, channel, now),
+            (PendingRequest::Publish(_), Ok(Done::Published(id))) => {
                 let hosts = self.lives.len();
                 let broadcast = Broadcast {
                     host,
@@ -176,7 +186,7 @@ impl Ledger {
                 };
                 self.broadcasts.insert(id.clone(), broadcast);
             }
-            (Asked::Send(number, _), Ok(Done::Delivered)) => {
+            (PendingRequest::Send(number, _), Ok(Done::Delivered)) => {
                 let Some(known) = self.sends.get_mut(number) else {
                     return;
                 };
@@ -189,7 +199,7 @@ impl Ledger {
                     ));
                 }
             }
-            (Asked::Send(number, _), Err(Refusal::Undelivered(failure))) => {
+            (PendingRequest::Send(number, _), Err(Refusal::Undelivered(failure))) => {
                 let Some(known) = self.sends.get_mut(number) else {
                     return;
                 };
@@ -201,10 +211,16 @@ impl Ledger {
                 }
             }
             // The message was never sent.
-            (Asked::Send(number, _), Err(_)) => {
+            (PendingRequest::Send(number, _), Err(_)) => {
                 self.sends.remove(number);
             }
-            (Asked::Open(_) | Asked::Publish(_) | Asked::Write(_) | Asked::Send(..), _) => {}
+            (
+                PendingRequest::Open(_)
+                | PendingRequest::Publish(_)
+                | PendingRequest::Write(_)
+                | PendingRequest::Send(..),
+                _,
+            ) => {}
         }
     }
 
@@ -329,7 +345,7 @@ impl Ledger {
         percentile(last?, percent)
     }
 
-    fn sent(&self, who: &[usize], (from, to): (u64, u64)) -> impl Iterator<Item = &Send> {
+    fn sent(&self, who: &[usize], (from, to): (u64, u64)) -> impl Iterator<Item = &SentMessage> {
         let all = self.sends.values();
         all.filter(move |it| !it.datagram && who.contains(&it.host) && from <= it.at && it.at < to)
     }

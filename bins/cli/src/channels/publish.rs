@@ -3,7 +3,7 @@
 use super::{all_input, declined, payload, text_or_input};
 use crate::arguments::channel::{Publish, Send};
 use crate::failure::{Failure, Verdict};
-use crate::mesh::reach::Node;
+use crate::mesh::node_client::NodeClient;
 use crate::screen::Screen;
 use phalanx_net::wire::proto;
 use serde_json::json;
@@ -19,7 +19,7 @@ const FULL_AFTER: Duration = Duration::from_millis(100);
 /// Publishes one message; retries while the node's links are full.
 fn publish_one(
     screen: &Screen,
-    node: &mut Node,
+    node: &mut NodeClient,
     arguments: &Publish,
     bytes: Vec<u8>,
 ) -> Result<(), Failure> {
@@ -59,7 +59,7 @@ fn publish_one(
 
 /// Publishes a text, all of standard input, or each line of it.
 pub(crate) fn publish(screen: &Screen, arguments: &Publish) -> Result<Verdict, Failure> {
-    let mut node = Node::reach(&arguments.ask.reach)?;
+    let mut node = NodeClient::open(&arguments.ask.access)?;
     let what = format!("publish on {}", arguments.channel);
     match &arguments.text {
         Some(text) if text != "-" => {
@@ -86,7 +86,7 @@ pub(crate) fn send(screen: &Screen, arguments: &Send) -> Result<Verdict, Failure
     let Send { to, channel, .. } = arguments;
     let what = format!("send to {to}");
     let bytes = text_or_input(&what, &arguments.text)?;
-    let mut node = Node::reach(&arguments.ask.reach)?;
+    let mut node = NodeClient::open(&arguments.ask.access)?;
     let request = proto::SendRequest {
         to: to.to_string(),
         channel: channel.to_string(),

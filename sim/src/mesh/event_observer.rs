@@ -2,8 +2,8 @@
 //! machines and the reports of applications. These suffice for the delivery log, its figures and conditions, and the
 //! invariants on reports.
 
+use super::delivery_log;
 use super::event::Event;
-use super::ledger;
 use super::memory::{self, Mesh};
 use crate::invariant::{Invariants, Report};
 use crate::scenario::Scenario;
@@ -14,27 +14,27 @@ use phalanx_core::node::{Input, Message};
 
 /// One observation of a host. Observations of a host are in the order of their occurrence.
 #[derive(Debug)]
-pub struct Heard {
+pub struct Observation {
     /// The time since the start of the run.
     pub at: Duration,
     /// The index of the host.
     pub host: usize,
     /// The observation.
-    pub what: Said,
+    pub what: Observed,
 }
 
 /// The content of an observation.
 #[derive(Debug)]
-pub enum Said {
+pub enum Observed {
     /// Payloads of these broadcasts are about to reach the host's daemon.
-    Came(Vec<UpdateId>),
+    Received(Vec<UpdateId>),
     /// An application on the host consumes slowly, so that deliveries wait for it.
     Slow,
     /// The host reports an event.
     Reported(Event),
 }
 
-impl Said {
+impl Observed {
     /// The observation that an input of a node yields, if any.
     #[must_use]
     pub fn of(input: &Input) -> Option<Self> {
@@ -45,19 +45,19 @@ impl Said {
         else {
             return None;
         };
-        let updates: Vec<UpdateId> = ledger::updates(data).cloned().collect();
-        (!updates.is_empty()).then_some(Self::Came(updates))
+        let updates: Vec<UpdateId> = delivery_log::updates(data).cloned().collect();
+        (!updates.is_empty()).then_some(Self::Received(updates))
     }
 }
 
 /// The observer of one run.
 #[derive(Debug)]
-pub struct Hearing {
+pub struct EventObserver {
     mesh: Mesh,
     invariants: Invariants,
 }
 
-impl Hearing {
+impl EventObserver {
     /// An observer without observations.
     ///
     /// # Errors
@@ -77,12 +77,17 @@ impl Hearing {
     }
 
     /// Records an observation.
-    pub fn take(&mut self, scenario: &Scenario, heard: &Heard) {
-        let Heard { at, host, what } = heard;
+    pub fn take(&mut self, scenario: &Scenario, observation: &Observation) {
+        let Observation { at, host, what } = observation;
         match what {
-            Said::Came(updates) => self.mesh.ledger.comes(*host, updates.iter()),
-            Said::Slow => self.mesh.ledger.waits_for(scenario.hosts[*host].id.clone()),
-            Said::Reported(event) => {
+            Observed::Received(updates) => {
+                self.mesh.delivery_log.on_received(*host, updates.iter())
+            }
+            Observed::Slow => self
+                .mesh
+                .delivery_log
+                .waits_for(scenario.hosts[*host].id.clone()),
+            Observed::Reported(event) => {
                 let report = Report {
                     now: u64::try_from(at.as_nanos()).unwrap_or(u64::MAX),
                     host: *host,

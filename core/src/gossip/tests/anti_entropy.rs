@@ -2,10 +2,11 @@
 
 use super::super::message::{Frame, Sync};
 use super::super::*;
-use super::neighbourhood::{
-    Neighbourhood, Order, frames, ms, news, pushes, records, reports, says,
+use super::neighbours::{
+    Neighbours, Order, edge_report, frames, ms, published, pushes, records, reports,
 };
 use super::world::{config, name};
+use crate::link::{DialError, LinkId};
 use crate::time::Duration;
 
 fn hash(hash: u64) -> Frame {
@@ -31,14 +32,14 @@ fn hashes(orders: &[Order], link: u64) -> Vec<(Instant, u64)> {
 }
 
 /// `n0` with a link to `n1` that it dialled (link 101), and a link from `n2` that it accepted (link 2).
-fn with_a_dialled_link() -> Neighbourhood {
-    let mut all = Neighbourhood {
+fn with_a_dialled_link() -> Neighbours {
+    let mut all = Neighbours {
         machine: Gossip::new(config(0, 5, &[1]), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
     all.give(Input::Start);
     let given = all.silence(ms(1));
-    let (_, dial, _) = super::neighbourhood::dials(&given)[0].clone();
+    let (_, dial, _) = super::neighbours::dials(&given)[0].clone();
     let link = LinkId(101);
     all.give(Input::Dialed {
         dial,
@@ -49,24 +50,24 @@ fn with_a_dialled_link() -> Neighbourhood {
         version: 1,
         session: 1,
         hash: 0,
-        record: news(1, 1),
+        record: published(1, 1),
     };
     all.give(Input::Receive {
         link,
         message: Message::Welcome(welcome),
     });
-    all.greet(2, 2);
+    all.link(2, 2);
     all.rest(ms(1_500));
     all
 }
 
 #[test]
 fn a_hash_goes_out_when_it_changed_and_once_a_minute() {
-    let mut all = Neighbourhood::new(1);
+    let mut all = Neighbours::new(1);
     let given = all.rest(ms(180_000));
-    let told: Vec<Instant> = hashes(&given, 1).into_iter().map(|(at, _)| at).collect();
-    assert!((2..=4).contains(&told.len()), "{told:?}");
-    for pair in told.windows(2) {
+    let reported: Vec<Instant> = hashes(&given, 1).into_iter().map(|(at, _)| at).collect();
+    assert!((2..=4).contains(&reported.len()), "{reported:?}");
+    for pair in reported.windows(2) {
         let apart = pair[1] - pair[0];
         assert!(
             apart >= Duration::from_secs(60) && apart <= Duration::from_secs(62),
@@ -74,32 +75,32 @@ fn a_hash_goes_out_when_it_changed_and_once_a_minute() {
         );
     }
     let changed = all.now;
-    all.hears(1, records(&[news(1, 2)]));
+    all.receives(1, records(&[published(1, 2)]));
     let given = all.rest(ms(3_000));
-    let told = hashes(&given, 1);
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].1, all.machine.hash());
+    let reported = hashes(&given, 1);
+    assert_eq!(reported.len(), 1);
+    assert_eq!(reported[0].1, all.machine.hash());
     assert!(
-        told[0].0 >= changed + all.machine.config().tuning.quiet_after,
+        reported[0].0 >= changed + all.machine.config().tuning.quiet_after,
         "once the view rests"
     );
 }
 
 #[test]
-fn an_equal_hash_says_nothing_and_a_recent_one_gets_what_changed_since() {
-    let mut all = Neighbourhood::new(2);
+fn an_equal_hash_gets_no_answer_and_a_recent_one_gets_the_changes_since() {
+    let mut all = Neighbours::new(2);
     let before = all.machine.hash();
-    all.hears(2, records(&[news(7, 1)]));
-    all.hears(2, records(&[news(8, 1)]));
+    all.receives(2, records(&[published(7, 1)]));
+    all.receives(2, records(&[published(8, 1)]));
     all.rest(ms(1_000));
     let equal = all.machine.hash();
-    let mut given = all.hears(1, hash(equal));
+    let mut given = all.receives(1, hash(equal));
     given.extend(all.silence(ms(10)));
     assert_eq!(syncs(&given, 1), []);
-    let mut given = all.hears(1, hash(before));
+    let mut given = all.receives(1, hash(before));
     given.extend(all.silence(ms(10)));
     let delta = Sync::Push {
-        records: vec![news(7, 1), news(8, 1)],
+        records: vec![published(7, 1), published(8, 1)],
         reports: vec![],
     };
     assert_eq!(
@@ -110,20 +111,20 @@ fn an_equal_hash_says_nothing_and_a_recent_one_gets_what_changed_since() {
 }
 
 #[test]
-fn who_tells_one_old_hash_again_and_again_is_given_the_difference_rarely() {
+fn a_repeated_old_hash_is_answered_rarely() {
     for rests in [true, false] {
         let mut all = with_a_dialled_link();
         all.rest(ms(2_000));
         let before = all.machine.hash();
-        all.hears(2, records(&[news(7, 1)]));
+        all.receives(2, records(&[published(7, 1)]));
         all.rest(ms(1_000));
         for link in [2, 101] {
             let mut given = Vec::new();
             for version in 1..=100 {
                 if !rests {
-                    all.hears(2, records(&[news(8, version)]));
+                    all.receives(2, records(&[published(8, version)]));
                 }
-                given.extend(all.hears(link, hash(before)));
+                given.extend(all.receives(link, hash(before)));
                 given.extend(all.silence(ms(1)));
             }
             let pushes = syncs(&given, link);
@@ -135,13 +136,13 @@ fn who_tells_one_old_hash_again_and_again_is_given_the_difference_rarely() {
 
 #[test]
 fn while_the_view_changes_a_new_link_is_not_compared() {
-    let mut all = Neighbourhood::new(2);
-    all.greet(3, 3);
-    all.hears(2, records(&[news(7, 1)]));
-    let mut given = all.hears(3, hash(77));
+    let mut all = Neighbours::new(2);
+    all.link(3, 3);
+    all.receives(2, records(&[published(7, 1)]));
+    let mut given = all.receives(3, hash(77));
     given.extend(all.silence(ms(10)));
     assert_eq!(syncs(&given, 3), []);
-    assert_eq!(hashes(&given, 3), [], "it is told once the view rests");
+    assert_eq!(hashes(&given, 3), [], "it is sent once the view rests");
 }
 
 #[test]
@@ -149,8 +150,8 @@ fn while_the_view_never_rests_a_link_is_compared_once_and_then_rarely() {
     let mut all = with_a_dialled_link();
     let mut begun = Vec::new();
     for version in 2..400 {
-        all.hears(2, records(&[news(2, version)]));
-        let mut given = all.hears(101, hash(77));
+        all.receives(2, records(&[published(2, version)]));
+        let mut given = all.receives(101, hash(77));
         given.extend(all.rest(ms(250)));
         if !syncs(&given, 101).is_empty() {
             begun.push(all.now);
@@ -166,64 +167,64 @@ fn while_the_view_never_rests_a_link_is_compared_once_and_then_rarely() {
 }
 
 #[test]
-fn the_dialer_begins_with_a_sketch_and_the_acceptor_tells_its_hash() {
+fn the_dialer_begins_with_a_sketch_and_the_acceptor_with_its_hash() {
     let mut all = with_a_dialled_link();
-    let mut given = all.hears(101, hash(77));
+    let mut given = all.receives(101, hash(77));
     given.extend(all.silence(ms(10)));
     assert!(
         matches!(&syncs(&given, 101)[..], [Sync::Sketch(cells)] if cells.len() == 24),
         "{given:?}"
     );
     // A further sketch is not sent at once.
-    let mut given = all.hears(101, hash(78));
+    let mut given = all.receives(101, hash(78));
     given.extend(all.silence(ms(10)));
     assert_eq!(syncs(&given, 101), []);
     all.rest(ms(500));
-    let mut given = all.hears(101, hash(79));
+    let mut given = all.receives(101, hash(79));
     given.extend(all.silence(ms(10)));
     assert_eq!(syncs(&given, 101).len(), 1);
-    let mut given = all.hears(2, hash(77));
+    let mut given = all.receives(2, hash(77));
     given.extend(all.silence(ms(10)));
     assert_eq!(syncs(&given, 2), []);
-    let told: Vec<u64> = hashes(&given, 2)
+    let reported: Vec<u64> = hashes(&given, 2)
         .into_iter()
-        .map(|(_, told)| told)
+        .map(|(_, reported)| reported)
         .collect();
-    assert_eq!(told, [all.machine.hash()]);
+    assert_eq!(reported, [all.machine.hash()]);
 }
 
 #[test]
-fn who_told_its_hash_a_moment_ago_tells_it_again_before_long() {
-    let mut all = Neighbourhood::new(1);
-    let told = |orders: &[Order]| hashes(orders, 1).len();
-    let mut given = all.hears(1, hash(77));
+fn a_hash_sent_a_moment_ago_is_sent_again_soon() {
+    let mut all = Neighbours::new(1);
+    let reported = |orders: &[Order]| hashes(orders, 1).len();
+    let mut given = all.receives(1, hash(77));
     given.extend(all.silence(ms(10)));
-    assert_eq!(told(&given), 1);
+    assert_eq!(reported(&given), 1);
     // The dialer was not ready for the hash, and sends its own hash once it is. Without an answer both ends would wait
     // for a minute.
-    let mut given = all.hears(1, hash(78));
+    let mut given = all.receives(1, hash(78));
     given.extend(all.silence(ms(10)));
-    assert_eq!(told(&given), 0, "not at once");
-    assert_eq!(told(&all.rest(ms(2_000))), 1);
-    assert_eq!(told(&all.rest(ms(10_000))), 0, "and not for ever");
+    assert_eq!(reported(&given), 0, "not at once");
+    assert_eq!(reported(&all.rest(ms(2_000))), 1);
+    assert_eq!(reported(&all.rest(ms(10_000))), 0, "and not for ever");
 }
 
 #[test]
 fn a_hash_that_differs_while_the_view_changes_is_answered_once_it_rests() {
-    let mut all = Neighbourhood::new(2);
+    let mut all = Neighbours::new(2);
     all.rest(ms(5_000));
-    assert_eq!(hashes(&all.rest(ms(5_000)), 1).len(), 0, "all is told");
+    assert_eq!(hashes(&all.rest(ms(5_000)), 1).len(), 0, "all is sent");
     // The view changes and changes back, so the hash sent last is valid again.
     let own = all.machine.hash();
     all.machine.anti_entropy.set_changed(all.now);
-    all.hears(1, hash(own ^ 1));
+    all.receives(1, hash(own ^ 1));
     assert_eq!(hashes(&all.rest(ms(3_000)), 1).len(), 1);
 }
 
 #[test]
-fn a_sketch_is_answered_with_what_is_missing_on_both_sides() {
-    let mut all = Neighbourhood::new(2);
-    all.hears(2, records(&[news(7, 1)]));
+fn a_sketch_is_answered_with_the_items_missing_on_both_sides() {
+    let mut all = Neighbours::new(2);
+    all.receives(2, records(&[published(7, 1)]));
     all.rest(ms(1_000));
     // The neighbour lacks the record of `n7`, and has a record of `n8`.
     let mut theirs: Vec<u64> = all
@@ -232,21 +233,21 @@ fn a_sketch_is_answered_with_what_is_missing_on_both_sides() {
         .digests()
         .map(|(digest, _)| digest)
         .collect();
-    let seven = news(7, 1).digest();
+    let seven = published(7, 1).digest();
     let known: Vec<u64> = theirs.clone();
-    let handle = all.machine.topology().handle(&name(7)).unwrap();
+    let member = all.machine.topology().index_of(&name(7)).unwrap();
     let digest_of_seven = all
         .machine
         .topology()
         .digests()
-        .find(|(_, key)| *key == Key::Record(handle))
+        .find(|(_, key)| *key == Key::Record(member))
         .map(|(digest, _)| digest)
         .unwrap();
     assert!(known.contains(&digest_of_seven), "{seven}");
     theirs.retain(|digest| *digest != digest_of_seven);
     theirs.push(0x5eed);
     let cells = crate::sketch::sketch(theirs.into_iter(), 24);
-    let mut given = all.hears(
+    let mut given = all.receives(
         1,
         Frame {
             sync: vec![Sync::Sketch(cells)],
@@ -257,26 +258,26 @@ fn a_sketch_is_answered_with_what_is_missing_on_both_sides() {
     let mut answers = syncs(&given, 1);
     answers.sort_by_key(|sync| matches!(sync, Sync::Push { .. }));
     let push = Sync::Push {
-        records: vec![news(7, 1)],
+        records: vec![published(7, 1)],
         reports: vec![],
     };
     assert_eq!(answers, [Sync::Want(vec![0x5eed]), push]);
 }
 
 #[test]
-fn what_is_wanted_is_pushed_and_nothing_else() {
-    let mut all = Neighbourhood::new(2);
-    all.hears(2, records(&[news(7, 1), news(8, 1)]));
+fn only_requested_updates_are_pushed() {
+    let mut all = Neighbours::new(2);
+    all.receives(2, records(&[published(7, 1), published(8, 1)]));
     all.rest(ms(1_000));
-    let handle = all.machine.topology().handle(&name(8)).unwrap();
+    let member = all.machine.topology().index_of(&name(8)).unwrap();
     let wanted: Vec<u64> = all
         .machine
         .topology()
         .digests()
-        .filter(|(_, key)| key.member() == handle)
+        .filter(|(_, key)| key.member() == member)
         .map(|(digest, _)| digest)
         .collect();
-    let mut given = all.hears(
+    let mut given = all.receives(
         1,
         Frame {
             sync: vec![Sync::Want(wanted)],
@@ -287,7 +288,7 @@ fn what_is_wanted_is_pushed_and_nothing_else() {
     assert_eq!(
         syncs(&given, 1),
         [Sync::Push {
-            records: vec![news(8, 1)],
+            records: vec![published(8, 1)],
             reports: vec![]
         }]
     );
@@ -296,14 +297,14 @@ fn what_is_wanted_is_pushed_and_nothing_else() {
 #[test]
 fn a_sketch_too_small_asks_for_a_larger_one_and_in_the_end_for_the_whole_view() {
     // For a view of 400 values, a sketch of 600 cells may be worth sending; for a view of two values it is not.
-    let mut all = Neighbourhood::new(1);
+    let mut all = Neighbours::new(1);
     for index in 100..500 {
-        all.hears(1, pushes(&[news(index, 1)]));
+        all.receives(1, pushes(&[published(index, 1)]));
     }
     all.rest(ms(1_000));
     let stranger = |cells| crate::sketch::sketch((0..5_000_u64).map(crate::random::mix), cells);
     for (cells, answer) in [(24, 126), (126, 600), (600, 0)] {
-        let mut given = all.hears(
+        let mut given = all.receives(
             1,
             Frame {
                 sync: vec![Sync::Sketch(stranger(cells))],
@@ -313,8 +314,8 @@ fn a_sketch_too_small_asks_for_a_larger_one_and_in_the_end_for_the_whole_view() 
         given.extend(all.silence(ms(10)));
         assert_eq!(syncs(&given, 1), [Sync::Larger(answer)]);
     }
-    let mut few = Neighbourhood::new(1);
-    let mut given = few.hears(
+    let mut few = Neighbours::new(1);
+    let mut given = few.receives(
         1,
         Frame {
             sync: vec![Sync::Sketch(stranger(24))],
@@ -324,7 +325,7 @@ fn a_sketch_too_small_asks_for_a_larger_one_and_in_the_end_for_the_whole_view() 
     given.extend(few.silence(ms(10)));
     assert_eq!(syncs(&given, 1), [Sync::Larger(0)], "a snapshot is smaller");
     // The other end answers the request.
-    let mut given = all.hears(
+    let mut given = all.receives(
         1,
         Frame {
             sync: vec![Sync::Larger(126)],
@@ -333,7 +334,7 @@ fn a_sketch_too_small_asks_for_a_larger_one_and_in_the_end_for_the_whole_view() 
     );
     given.extend(all.silence(ms(10)));
     assert!(matches!(&syncs(&given, 1)[..], [Sync::Sketch(cells)] if cells.len() == 126));
-    let mut given = all.hears(
+    let mut given = all.receives(
         1,
         Frame {
             sync: vec![Sync::Larger(100_000)],
@@ -346,13 +347,13 @@ fn a_sketch_too_small_asks_for_a_larger_one_and_in_the_end_for_the_whole_view() 
 
 #[test]
 fn a_snapshot_holds_each_value_once_in_chunks_that_fit() {
-    let mut all = Neighbourhood::new(1);
+    let mut all = Neighbours::new(1);
     for index in 100..600 {
-        all.hears(1, pushes(&[news(index, 1)]));
+        all.receives(1, pushes(&[published(index, 1)]));
     }
-    all.hears(1, reports(&[says(100, 1, &[(101, true, None)])]));
+    all.receives(1, reports(&[edge_report(100, 1, &[(101, true, None)])]));
     all.rest(ms(1_000));
-    let mut given = all.hears(
+    let mut given = all.receives(
         1,
         Frame {
             sync: vec![Sync::Larger(0)],
@@ -360,7 +361,7 @@ fn a_snapshot_holds_each_value_once_in_chunks_that_fit() {
         },
     );
     given.extend(all.silence(ms(100)));
-    let (mut held, mut told, mut lasts) = (Vec::new(), 0, Vec::new());
+    let (mut held, mut reported, mut lasts) = (Vec::new(), 0, Vec::new());
     for sync in syncs(&given, 1) {
         let Sync::Snapshot {
             records,
@@ -372,7 +373,7 @@ fn a_snapshot_holds_each_value_once_in_chunks_that_fit() {
             continue;
         };
         held.extend(records.iter().map(|record| record.id().clone()));
-        told += reports.len();
+        reported += reports.len();
         assert!(reply, "it asks for the other side's view in return");
         lasts.push(last);
     }
@@ -383,7 +384,7 @@ fn a_snapshot_holds_each_value_once_in_chunks_that_fit() {
         .collect();
     ids.sort();
     assert_eq!(held, ids);
-    assert_eq!(told, 1);
+    assert_eq!(reported, 1);
     assert_eq!(lasts.iter().filter(|last| **last).count(), 1);
     assert_eq!(lasts.last(), Some(&true));
     assert!(lasts.len() >= 2);
@@ -396,14 +397,14 @@ fn the_last_chunk_of_a_repair_is_answered_with_our_own_view() {
         (false, true, false),
         (true, false, false),
     ] {
-        let mut all = Neighbourhood::new(1);
+        let mut all = Neighbours::new(1);
         let snapshot = Sync::Snapshot {
-            records: vec![news(7, 1)],
+            records: vec![published(7, 1)],
             reports: vec![],
             last,
             reply,
         };
-        let mut given = all.hears(
+        let mut given = all.receives(
             1,
             Frame {
                 sync: vec![snapshot],
@@ -420,21 +421,21 @@ fn the_last_chunk_of_a_repair_is_answered_with_our_own_view() {
 }
 
 #[test]
-fn what_a_snapshot_brings_goes_on_to_others_only_if_there_are_any() {
+fn updates_of_a_snapshot_are_forwarded_to_other_neighbours() {
     for (links, reply, passed) in [
         (1, false, false),
         (2, false, true),
         (1, true, false),
         (2, true, true),
     ] {
-        let mut all = Neighbourhood::new(links);
+        let mut all = Neighbours::new(links);
         let snapshot = Sync::Snapshot {
-            records: vec![news(7, 1)],
+            records: vec![published(7, 1)],
             reports: vec![],
             last: true,
             reply,
         };
-        let mut given = all.hears(
+        let mut given = all.receives(
             1,
             Frame {
                 sync: vec![snapshot],
@@ -453,8 +454,8 @@ fn what_a_snapshot_brings_goes_on_to_others_only_if_there_are_any() {
 
 #[test]
 fn a_newcomer_gets_the_whole_view_with_the_welcome() {
-    let mut all = Neighbourhood::new(2);
-    all.hears(1, records(&[news(7, 1)]));
+    let mut all = Neighbours::new(2);
+    all.receives(1, records(&[published(7, 1)]));
     let link = LinkId(9);
     all.give(Input::Accepted {
         link,
@@ -467,7 +468,7 @@ fn a_newcomer_gets_the_whole_view_with_the_welcome() {
         session: 1,
         joining: true,
         hash: 0,
-        record: news(9, 1),
+        record: published(9, 1),
     };
     let mut given = all.give(Input::Receive {
         link,
@@ -492,31 +493,31 @@ fn a_newcomer_gets_the_whole_view_with_the_welcome() {
 
 #[test]
 fn a_neighbour_cannot_have_more_than_a_few_answers_wait() {
-    let mut all = Neighbourhood::new(1);
+    let mut all = Neighbours::new(1);
     let asks = Frame {
         sync: vec![Sync::Sketch(vec![]); 50],
         ..Frame::default()
     };
-    all.hears(
+    all.receives(
         1,
         Frame {
             hash: Some(all.machine.hash()),
             ..Frame::default()
         },
     );
-    let mut given = all.hears(1, asks);
+    let mut given = all.receives(1, asks);
     given.extend(all.silence(ms(10)));
     assert_eq!(syncs(&given, 1).len(), 4);
 }
 
 #[test]
-fn old_news_of_us_is_set_right_at_its_source() {
-    let mut all = Neighbourhood::new(2);
+fn old_updates_of_the_node_are_corrected_at_their_source() {
+    let mut all = Neighbours::new(2);
     let own = all.machine.record().clone();
     let mut rank = own.rank();
     rank.epoch -= 1;
     let old = Arc::new(Record::new(name(0), rank, own.content().clone()));
-    let mut given = all.hears(2, records(&[old]));
+    let mut given = all.receives(2, records(&[old]));
     given.extend(all.silence(ms(10)));
     assert_eq!(
         syncs(&given, 2),
@@ -529,21 +530,21 @@ fn old_news_of_us_is_set_right_at_its_source() {
 }
 
 /// `n0` in a mesh of four, in which `n7` was killed and is down, and `n8` left.
-fn with_the_gone() -> Neighbourhood {
-    let mut all = Neighbourhood::new(3);
-    all.hears(1, records(&[news(7, 1), news(8, 1)]));
-    let left = news(8, 2);
+fn with_a_forgotten_member() -> Neighbours {
+    let mut all = Neighbours::new(3);
+    all.receives(1, records(&[published(7, 1), published(8, 1)]));
+    let left = published(8, 2);
     let mut rank = left.rank();
     rank.leaving = true;
     let left = Arc::new(Record::new(name(8), rank, left.content().clone()));
-    all.hears(1, records(&[left]));
+    all.receives(1, records(&[left]));
     for index in 1..=3 {
-        let report = says(index, 2, &[(7, true, Some(ms(3_500)))]);
-        all.hears(index as u64, reports(&[report]));
+        let report = edge_report(index, 2, &[(7, true, Some(ms(3_500)))]);
+        all.receives(index as u64, reports(&[report]));
     }
     for _ in 0..80 {
         let given = all.rest(ms(250));
-        for (_, dial, _) in super::neighbourhood::dials(&given) {
+        for (_, dial, _) in super::neighbours::dials(&given) {
             let reason = DialError::Refused;
             all.give(Input::DialFailed { dial, reason });
         }
@@ -557,22 +558,22 @@ fn with_the_gone() -> Neighbourhood {
 }
 
 #[test]
-fn who_hands_on_the_gone_says_for_how_long() {
-    let mut all = with_the_gone();
+fn a_list_of_forgotten_members_carries_their_ages() {
+    let mut all = with_a_forgotten_member();
     let asks = Frame {
         sync: vec![Sync::Larger(0)],
         ..Frame::default()
     };
-    let mut given = all.hears(1, asks);
+    let mut given = all.receives(1, asks);
     given.extend(all.silence(ms(10)));
-    let told = |given: &[Order]| -> Vec<(NodeId, u64)> {
+    let reported = |given: &[Order]| -> Vec<(NodeId, u64)> {
         frames(given, 1)
             .into_iter()
             .flat_map(|(_, frame)| &frame.gone)
             .map(|gone| (gone.id.clone(), gone.age.as_secs()))
             .collect()
     };
-    let snapshot = told(&given);
+    let snapshot = reported(&given);
     assert_eq!(snapshot.len(), 2, "{snapshot:?}");
     assert_eq!(snapshot[1], (name(8), 20));
     assert!((10..=18).contains(&snapshot[0].1), "{snapshot:?}");
@@ -587,15 +588,15 @@ fn who_hands_on_the_gone_says_for_how_long() {
         sync: vec![Sync::Want(wanted)],
         ..Frame::default()
     };
-    let mut given = all.hears(1, asks);
+    let mut given = all.receives(1, asks);
     given.extend(all.silence(ms(10)));
-    assert_eq!(told(&given), snapshot);
+    assert_eq!(reported(&given), snapshot);
 }
 
 #[test]
-fn nothing_wanted_and_nothing_held_is_no_push() {
-    let mut all = Neighbourhood::new(1);
-    let mut given = all.hears(
+fn an_empty_answer_sends_no_push() {
+    let mut all = Neighbours::new(1);
+    let mut given = all.receives(
         1,
         Frame {
             sync: vec![Sync::Want(vec![1, 2, 3])],
@@ -607,13 +608,13 @@ fn nothing_wanted_and_nothing_held_is_no_push() {
 }
 
 #[test]
-fn a_second_farewell_keeps_the_time_of_the_first() {
-    let mut all = with_the_gone();
-    let again = news(8, 3);
+fn a_second_leave_keeps_the_deadline_of_the_first() {
+    let mut all = with_a_forgotten_member();
+    let again = published(8, 3);
     let mut rank = again.rank();
     rank.leaving = true;
     let again = Arc::new(Record::new(name(8), rank, again.content().clone()));
-    all.hears(1, records(&[again]));
+    all.receives(1, records(&[again]));
     let mut out = Outbox::new();
     let whole = all.machine.config().tuning.forget_after;
     all.now += whole - ms(19_000);
@@ -624,17 +625,17 @@ fn a_second_farewell_keeps_the_time_of_the_first() {
 /// `n0`, connected to `n1` and `n2`, hears only the links in `heard` until the others are redialled, but are not silent
 /// yet. Then `n3`, known and assumed alive, connects. Returns the reconciliation steps that `n0` sends to `n3`.
 fn back_among_others(heard: &[u64]) -> Vec<Sync> {
-    let mut all = Neighbourhood::new(2);
-    all.hears(1, records(&[news(3, 1)]));
+    let mut all = Neighbours::new(2);
+    all.receives(1, records(&[published(3, 1)]));
     all.hear_only(heard, ms(2_600));
     assert!(all.machine.links(all.now).all(|link| !link.silent));
-    let mut given = all.greet(3, 3);
+    let mut given = all.link(3, 3);
     given.extend(all.silence(ms(10)));
     syncs(&given, 3)
 }
 
 #[test]
-fn who_was_cut_off_asks_the_first_it_hears_what_it_missed() {
+fn a_node_that_was_cut_off_requests_missed_updates_from_the_first_neighbour() {
     let asked = back_among_others(&[]);
     assert!(matches!(asked[..], [Sync::Sketch(_)]), "{asked:?}");
     assert_eq!(back_among_others(&[1]), [], "it has missed nothing");

@@ -5,12 +5,14 @@
 
 use phalanx_core::channel::message::{Item, Kind};
 use phalanx_core::channel::{ChannelName, Data};
-use phalanx_core::gossip::message::{AgedReport, Frame, PublicationKind, UpdateId};
-use phalanx_core::gossip::{LinkId, Message as Mesh};
+use phalanx_core::gossip::Message as Mesh;
+use phalanx_core::gossip::message::{AgedReport, Frame};
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::LinkId;
 use phalanx_core::node::{Message, Node};
 use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
+use phalanx_core::topology::publication::{PublicationKind, UpdateId};
 use phalanx_core::topology::record::{COUNTER_MAX, Content, Edge, Rank, Record, Report, Service};
 use std::sync::Arc;
 
@@ -21,7 +23,7 @@ const PER_MESSAGE: usize = 50;
 
 /// A kind of forgery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lie {
+pub enum ForgeryKind {
     /// The record of another member, changed.
     Forged,
     /// The neighbour's own record, changed and sent to that neighbour.
@@ -40,7 +42,7 @@ pub enum Lie {
     Channels,
 }
 
-impl Lie {
+impl ForgeryKind {
     /// All kinds with their words.
     pub(super) const ALL: [(Self, &'static str); 8] = [
         (Self::Forged, "forged"),
@@ -53,7 +55,7 @@ impl Lie {
         (Self::Channels, "channels"),
     ];
 
-    /// Whether the liar writes records that only the owner may write, and that other nodes accept until the owner
+    /// Whether the node writes records that only the owner may write, and that other nodes accept until the owner
     /// refutes them.
     pub(super) const fn forges(self) -> bool {
         matches!(self, Self::Forged | Self::Yours | Self::Strangers)
@@ -62,41 +64,45 @@ impl Lie {
 
 /// One forgery, sent to every neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    pub(super) lie: Lie,
-    /// The member that the forgery is about; if not given, a random member other than the liar and the receiver.
+pub struct Forgery {
+    pub(super) kind: ForgeryKind,
+    /// The member that the forgery is about; if not given, a random member other than the forging node and the receiver.
     pub(super) about: Option<NodeId>,
     /// The number of names to invent.
     pub(super) count: usize,
 }
 
-impl Told {
+impl Forgery {
     /// The forged messages, each with its link.
     pub(super) fn messages(&self, node: &Node, random: &mut Random) -> Vec<(LinkId, Message)> {
         let mut messages = Vec::new();
         for link in node.mesh().links(Instant::ZERO) {
-            let said = self.to(node, &link.peer, random);
-            messages.extend(said.into_iter().map(|message| (link.link, message)));
+            let forged_messages = self.to(node, &link.peer, random);
+            messages.extend(
+                forged_messages
+                    .into_iter()
+                    .map(|message| (link.link, message)),
+            );
         }
         messages
     }
 
     fn to(&self, node: &Node, neighbour: &NodeId, random: &mut Random) -> Vec<Message> {
-        match self.lie {
-            Lie::Forged => {
+        match self.kind {
+            ForgeryKind::Forged => {
                 let of = self.victim(node, neighbour, random);
-                lies(of, |rank| rank.version += 1)
+                forged(of, |rank| rank.version += 1)
             }
-            Lie::Yours => {
+            ForgeryKind::Yours => {
                 let of = node.mesh().topology().record(neighbour).cloned();
-                lies(of, |rank| rank.incarnation += 1)
+                forged(of, |rank| rank.incarnation += 1)
             }
-            Lie::Jump => {
+            ForgeryKind::Jump => {
                 let of = self.victim(node, neighbour, random);
-                lies(of, |rank| rank.version = COUNTER_MAX + 1)
+                forged(of, |rank| rank.version = COUNTER_MAX + 1)
             }
-            Lie::Signed => self.signed(node, neighbour, random).into_iter().collect(),
-            Lie::Stale => {
+            ForgeryKind::Signed => self.signed(node, neighbour, random).into_iter().collect(),
+            ForgeryKind::Stale => {
                 let known = node.mesh().topology().records();
                 let old = known.map(|record| {
                     changed(record, |rank| rank.version = rank.version.saturating_sub(1))
@@ -107,11 +113,11 @@ impl Told {
                     .map(|chunk| records(chunk.to_vec()))
                     .collect()
             }
-            Lie::Strangers => self.invented(random, |names| {
+            ForgeryKind::Strangers => self.invented(random, |names| {
                 let records: Vec<_> = names.into_iter().map(stranger).collect();
                 self::records(records)
             }),
-            Lie::Names => self.invented(random, |names| {
+            ForgeryKind::Names => self.invented(random, |names| {
                 let have = names.into_iter().map(|origin| UpdateId {
                     origin,
                     kind: PublicationKind::Record,
@@ -123,7 +129,7 @@ impl Told {
                     ..Frame::default()
                 }))
             }),
-            Lie::Channels => self.invented(random, |names| {
+            ForgeryKind::Channels => self.invented(random, |names| {
                 let items = names.into_iter().filter_map(|name| {
                     Some(Item::Digest {
                         channel: ChannelName::new(name.as_str()).ok()?,
@@ -190,7 +196,7 @@ impl Told {
 }
 
 /// A message with the changed record; empty if the record is unknown.
-fn lies(of: Option<Arc<Record>>, change: impl FnOnce(&mut Rank)) -> Vec<Message> {
+fn forged(of: Option<Arc<Record>>, change: impl FnOnce(&mut Rank)) -> Vec<Message> {
     of.map(|of| records(vec![changed(&of, change)]))
         .into_iter()
         .collect()
@@ -208,7 +214,7 @@ fn changed(record: &Record, change: impl FnOnce(&mut Rank)) -> Arc<Record> {
     let (mut rank, mut content) = (record.rank(), record.content().clone());
     change(&mut rank);
     content.services = [Service {
-        name: "lie".into(),
+        name: "forge".into(),
         version: "1".into(),
     }]
     .into();

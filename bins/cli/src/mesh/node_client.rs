@@ -1,12 +1,12 @@
 //! Connects to one node with the identity that the command line chooses.
 
-use super::answer::{FailedDial, Link, Service, Status, Target, Topology};
-use crate::arguments::Reach;
+use super::reply::{FailedDial, Link, Service, Status, Target, Topology};
+use crate::arguments::NodeAccess;
 use crate::authority::{CA_CERTIFICATE, mesh_of};
 use crate::calendar::now;
 use crate::failure::Failure;
-use phalanx_core::gossip::Address;
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::Address;
 use phalanx_core::topology::record;
 use phalanx_net::identity::{Identity, Source, Subject, ca_show, open};
 use phalanx_net::service::Client;
@@ -20,7 +20,7 @@ use tonic::{Code, Streaming};
 const ADMIN: &str = "admin";
 
 /// A connection to a node, with its own single-threaded runtime.
-pub(crate) struct Node {
+pub(crate) struct NodeClient {
     runtime: Runtime,
     client: Client,
     timeout: Duration,
@@ -106,11 +106,11 @@ fn minted(secret_file: &Path, mesh: &str) -> Result<Identity, Failure> {
     Ok(opened.identity)
 }
 
-fn identity(reach: &Reach) -> Result<Identity, Failure> {
-    if let (Some(secret_file), Some(mesh)) = (&reach.secret_file, &reach.mesh) {
+fn identity(access: &NodeAccess) -> Result<Identity, Failure> {
+    if let (Some(secret_file), Some(mesh)) = (&access.secret_file, &access.mesh) {
         return minted(secret_file, mesh);
     }
-    match (&reach.cert_dir, &reach.cert, &reach.key, &reach.ca) {
+    match (&access.cert_dir, &access.cert, &access.key, &access.ca) {
         (Some(cert_dir), None, None, None) => admin_of(cert_dir),
         (None, Some(certificate), Some(key), Some(ca)) => identity_of(certificate, key, ca),
         _ => Err(Failure::usage(format!(
@@ -119,10 +119,10 @@ fn identity(reach: &Reach) -> Result<Identity, Failure> {
     }
 }
 
-impl Node {
+impl NodeClient {
     /// Connects to the node that the command line selects.
-    pub(crate) fn reach(reach: &Reach) -> Result<Self, Failure> {
-        Self::connect(&reach.node, &identity(reach)?, reach.timeout.0)
+    pub(crate) fn open(access: &NodeAccess) -> Result<Self, Failure> {
+        Self::connect(&access.node, &identity(access)?, access.timeout.0)
     }
 
     /// Connects to the node at an address.

@@ -56,7 +56,7 @@ fn a_killed_node_is_down_everywhere_within_five_seconds_and_back_after_a_restart
 }
 
 #[test]
-fn two_halves_find_each_other_again_without_a_flicker() {
+fn two_halves_heal_without_a_false_death() {
     let mut world = World::new(12);
     world.run(secs(30));
     let (left, right): (Vec<usize>, Vec<usize>) = (0..12).partition(|index| index % 2 == 0);
@@ -90,7 +90,7 @@ fn two_halves_find_each_other_again_without_a_flicker() {
 }
 
 #[test]
-fn a_farewell_is_no_death() {
+fn a_graceful_leave_is_not_a_death() {
     let mut world = World::new(6);
     world.run(secs(20));
     world.step(&3, Input::Leave);
@@ -148,9 +148,9 @@ fn newcomers_do_not_keep_the_dead_remembered() {
     world.run(secs(30));
     for index in (0..12).filter(|index| ![4, 5].contains(index)) {
         for gone in [4, 5] {
-            let handle = world.nodes[&index].topology().handle(&name(gone));
+            let member = world.nodes[&index].topology().index_of(&name(gone));
             assert_eq!(
-                handle,
+                member,
                 None,
                 "{} keeps a place for {}",
                 name(index),
@@ -161,7 +161,7 @@ fn newcomers_do_not_keep_the_dead_remembered() {
 }
 
 #[test]
-fn a_link_that_is_wanted_is_made_and_kept_and_closed_when_it_is_not_wanted_any_more() {
+fn a_requested_link_is_kept_until_it_is_released() {
     let mut world = World::new(30);
     world.run(secs(60));
     let is_linked = |world: &World, peer: &NodeId| {
@@ -172,22 +172,22 @@ fn a_link_that_is_wanted_is_made_and_kept_and_closed_when_it_is_not_wanted_any_m
         .map(name)
         .find(|peer| *peer != name(3) && !is_linked(&world, peer));
     let peer = peer.expect("thirty nodes are not all linked");
-    let want = |wanted| Input::Want {
+    let request = |requested| Input::RequestLink {
         peer: peer.clone(),
-        wanted,
+        requested,
     };
-    world.step(&3, want(true));
+    world.step(&3, request(true));
     world.run(secs(1));
     assert!(is_linked(&world, &peer));
     world.run(secs(90));
     assert!(is_linked(&world, &peer));
-    world.step(&3, want(false));
+    world.step(&3, request(false));
     world.run(secs(90));
     assert!(!is_linked(&world, &peer));
 }
 
 #[test]
-fn without_discovery_only_targets_are_dialled_and_everybody_is_seen_all_the_same() {
+fn without_discovery_only_seeds_are_dialled_and_all_members_are_seen() {
     let mut world = World::new(0);
     for index in 0..8 {
         let mut config = config(index, 1, &[0]);

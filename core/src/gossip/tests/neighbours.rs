@@ -5,26 +5,27 @@
     reason = "a test looks for one order among many"
 )]
 
-use super::super::message::{AgedReport, Frame, Hello, Sync, UpdateId};
+use super::super::message::{AgedReport, Frame, Hello, Sync};
 use super::super::*;
 use super::world::{config, name};
+use crate::link::{Address, DialId, LinkId};
 use crate::testing::alone::Alone;
 use crate::time::Duration;
-use crate::topology::publication::PublicationKind;
+use crate::topology::publication::{PublicationKind, UpdateId};
 use crate::topology::record::{Edge, Rank, Record, Report};
 
 /// An order and the time at which it was given.
 pub(super) type Order = (Instant, Output);
 
 /// The node `n0` among neighbours that the test drives.
-pub(super) type Neighbourhood = Alone<Gossip>;
+pub(super) type Neighbours = Alone<Gossip>;
 
 pub(super) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
 /// The `version`th record that node `index` publishes.
-pub(super) fn news(index: usize, version: u64) -> Arc<Record> {
+pub(super) fn published(index: usize, version: u64) -> Arc<Record> {
     let mut content = config(index, 1, &[]).content;
     content
         .metadata
@@ -40,7 +41,7 @@ pub(super) fn news(index: usize, version: u64) -> Arc<Record> {
 }
 
 /// The id of that update.
-pub(super) fn named(index: usize, version: u64) -> UpdateId {
+pub(super) fn update_id(index: usize, version: u64) -> UpdateId {
     UpdateId {
         origin: name(index),
         kind: PublicationKind::Record,
@@ -50,7 +51,7 @@ pub(super) fn named(index: usize, version: u64) -> UpdateId {
 }
 
 /// The edge report of node `index`: for each edge the peer, whether it is down, and the time since it was heard.
-pub(super) fn says(
+pub(super) fn edge_report(
     index: usize,
     version: u64,
     edges: &[(usize, bool, Option<Duration>)],
@@ -145,7 +146,7 @@ pub(super) fn dials(orders: &[Order]) -> Vec<(Instant, DialId, Address)> {
         .collect()
 }
 
-impl Neighbourhood {
+impl Neighbours {
     /// `n0` with an established link to each of `n1` to `n{count}`, over links 1 to `count`. The first link is eager,
     /// the others are lazy, and no messages are pending.
     pub(super) fn new(count: usize) -> Self {
@@ -160,14 +161,14 @@ impl Neighbourhood {
         };
         all.give(Input::Start);
         for index in 1..=count {
-            all.greet(index as u64, index);
+            all.link(index as u64, index);
         }
         all.rest(ms(1_000));
         all
     }
 
     /// Node `index` connects over `link`.
-    pub(super) fn greet(&mut self, link: u64, index: usize) -> Vec<Order> {
+    pub(super) fn link(&mut self, link: u64, index: usize) -> Vec<Order> {
         let link = LinkId(link);
         self.give(Input::Accepted {
             link,
@@ -180,7 +181,7 @@ impl Neighbourhood {
             session: 1,
             joining: false,
             hash: 0,
-            record: news(index, 1),
+            record: published(index, 1),
         };
         self.give(Input::Receive {
             link,
@@ -189,7 +190,7 @@ impl Neighbourhood {
     }
 
     /// The neighbour over `link` sends a frame.
-    pub(super) fn hears(&mut self, link: u64, frame: Frame) -> Vec<Order> {
+    pub(super) fn receives(&mut self, link: u64, frame: Frame) -> Vec<Order> {
         self.give(Input::Receive {
             link: LinkId(link),
             message: Message::Frame(frame),
@@ -207,7 +208,7 @@ impl Neighbourhood {
         let mut orders = Vec::new();
         while self.now < end {
             for link in links {
-                orders.extend(self.hears(*link, Frame::default()));
+                orders.extend(self.receives(*link, Frame::default()));
             }
             let step = ms(250).min(end - self.now);
             orders.extend(self.silence(step));
@@ -253,7 +254,7 @@ impl Neighbourhood {
             .topology()
             .ring_neighbours(self.machine.me())
             .into_iter()
-            .filter_map(|handle| self.machine.context.id_of(handle))
+            .filter_map(|member| self.machine.context.id_of(member))
             .collect()
     }
 }

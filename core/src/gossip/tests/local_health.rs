@@ -2,14 +2,14 @@
 
 use super::super::message::Frame;
 use super::super::*;
-use super::listening::suspect;
-use super::neighbourhood::{Neighbourhood, dials, events, ms};
+use super::failure_detector::suspect;
+use super::neighbours::{Neighbours, dials, events, ms};
 use super::world::name;
 
 #[test]
-fn a_node_that_was_stopped_judges_nobody_at_once() {
+fn a_paused_node_declares_no_member_down_at_once() {
     for (stopped, forgives) in [(1_000, false), (1_001, true), (9_000, true)] {
-        let mut all = Neighbourhood::new(3);
+        let mut all = Neighbours::new(3);
         let due = all.machine.next_deadline().unwrap();
         all.now = due + ms(stopped);
         let given = all.give(Input::Wake);
@@ -36,8 +36,8 @@ fn a_node_that_was_stopped_judges_nobody_at_once() {
 }
 
 #[test]
-fn a_stopped_node_gives_suspects_and_dials_their_whole_time_again() {
-    let mut all = Neighbourhood::new(3);
+fn a_paused_node_restarts_the_timeouts_of_suspects_and_dials() {
+    let mut all = Neighbours::new(3);
     suspect(&mut all);
     let due = all.machine.next_deadline().unwrap();
     all.now = due + ms(3_000);
@@ -56,8 +56,8 @@ fn a_stopped_node_gives_suspects_and_dials_their_whole_time_again() {
 }
 
 #[test]
-fn a_node_that_stands_still_again_and_again_declares_a_suspect_down_all_the_same() {
-    let mut all = Neighbourhood::new(3);
+fn a_repeatedly_paused_node_still_declares_a_suspect_down() {
+    let mut all = Neighbours::new(3);
     suspect(&mut all);
     let since = all.now;
     let down = Event::PeerDown { id: name(7) };
@@ -75,9 +75,9 @@ fn a_node_that_stands_still_again_and_again_declares_a_suspect_down_all_the_same
 }
 
 #[test]
-fn a_node_that_lags_behind_waits_longer_before_it_declares_anybody_down() {
+fn a_lagging_node_waits_longer_before_it_declares_a_member_down() {
     let down_after = |lag: u64| {
-        let mut all = Neighbourhood::new(3);
+        let mut all = Neighbours::new(3);
         suspect(&mut all);
         let since = all.now;
         loop {
@@ -86,7 +86,7 @@ fn a_node_that_lags_behind_waits_longer_before_it_declares_anybody_down() {
             all.now = (due + ms(lag)).max(all.now);
             let mut given = all.give(Input::Wake);
             for link in 1..=3 {
-                given.extend(all.hears(link, Frame::default()));
+                given.extend(all.receives(link, Frame::default()));
             }
             let down = Event::PeerDown { id: name(7) };
             if events(&given).contains(&&down) {

@@ -7,15 +7,16 @@
 
 use super::super::message::{Frame, Goodbye, Hello, Refusal, RefusalReason, Welcome};
 use super::super::*;
-use super::neighbourhood::{
-    Neighbourhood, Order, announces, dials, events, frames, ms, named, news, records,
+use super::neighbours::{
+    Neighbours, Order, announces, dials, events, frames, ms, published, records, update_id,
 };
 use super::world::{address, config, name};
+use crate::link::{Address, CloseReason, DialError, DialId, LinkId};
 use crate::time::Duration;
 use crate::topology::record::Rank;
 
-fn fresh(targets: &[usize]) -> Neighbourhood {
-    let mut all = Neighbourhood {
+fn fresh(targets: &[usize]) -> Neighbours {
+    let mut all = Neighbours {
         machine: Gossip::new(config(0, 1, targets), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
@@ -38,7 +39,7 @@ fn refusal(reason: RefusalReason, others: &[usize]) -> Message {
 }
 
 /// The dial connects, and the peer answers the hello.
-fn answered(all: &mut Neighbourhood, dial: DialId, index: usize, answer: Message) -> Vec<Order> {
+fn answered(all: &mut Neighbours, dial: DialId, index: usize, answer: Message) -> Vec<Order> {
     let link = LinkId(100 + dial.0);
     let mut given = all.give(Input::Dialed {
         dial,
@@ -57,12 +58,12 @@ fn welcome(index: usize, session: u32) -> Message {
         version: 1,
         session,
         hash: 0,
-        record: news(index, 1),
+        record: published(index, 1),
     })
 }
 
 #[test]
-fn a_joining_node_tries_one_target_after_another() {
+fn a_joining_node_tries_one_seed_after_another() {
     let mut all = fresh(&[1, 2, 3]);
     let given = all.silence(ms(1_400));
     let tried: Vec<_> = dials(&given)
@@ -81,7 +82,7 @@ fn a_joining_node_tries_one_target_after_another() {
 }
 
 #[test]
-fn a_failed_target_is_tried_again_ever_more_slowly_up_to_a_limit() {
+fn a_failed_seed_is_retried_with_growing_delays_up_to_a_limit() {
     let mut all = fresh(&[1]);
     let mut waits = Vec::new();
     let mut last = None;
@@ -100,14 +101,14 @@ fn a_failed_target_is_tried_again_ever_more_slowly_up_to_a_limit() {
             reason: DialError::Refused,
         });
         last = Some(all.now);
-        let told = events(&given).pop().expect("told").clone();
+        let reported = events(&given).pop().expect("an event").clone();
         let Event::DialFailed {
             address,
             reason,
             retry_in: Some(_),
-        } = told
+        } = reported
         else {
-            panic!("{told:?}")
+            panic!("{reported:?}")
         };
         assert_eq!((address, reason.as_str()), (to(1), "connection refused"));
     }
@@ -123,7 +124,7 @@ fn a_failed_target_is_tried_again_ever_more_slowly_up_to_a_limit() {
     assert_eq!(base, tuning.retry_max);
     let seen: Vec<_> = all
         .machine
-        .targets()
+        .seeds()
         .map(|(_, peer, error)| (peer.cloned(), error.map(str::to_owned)))
         .collect();
     assert_eq!(seen, [(None, Some("connection refused".to_owned()))]);
@@ -152,7 +153,7 @@ fn a_dial_that_is_not_answered_fails_in_time() {
 }
 
 #[test]
-fn every_refusal_says_what_to_do_about_the_target() {
+fn every_refusal_sets_the_retry_of_the_seed() {
     for (reason, others, why) in [
         (
             RefusalReason::Busy,
@@ -185,11 +186,11 @@ fn every_refusal_says_what_to_do_about_the_target() {
         let mut all = fresh(&[1]);
         let (_, dial, _) = dials(&all.silence(ms(1)))[0];
         let given = answered(&mut all, dial, 1, refusal(reason, &others));
-        let told = events(&given).into_iter().find_map(|event| match event {
+        let reported = events(&given).into_iter().find_map(|event| match event {
             Event::DialFailed { reason, .. } => Some(reason.clone()),
             _ => None,
         });
-        assert_eq!(told.as_deref(), Some(why));
+        assert_eq!(reported.as_deref(), Some(why));
         assert!(given.iter().any(|(_, order)| *order
             == Output::Close {
                 link: LinkId(100 + dial.0)
@@ -212,12 +213,12 @@ fn a_busy_or_full_member_sends_a_newcomer_on_to_another() {
 }
 
 #[test]
-fn a_part_that_was_cut_off_is_sent_on_to_members_it_does_not_hold_for_alive() {
+fn a_cut_off_part_is_referred_to_members_that_are_not_alive_in_its_view() {
     for reason in [RefusalReason::Busy, RefusalReason::Full] {
         let refused = |others: &[usize]| {
             let mut all = fresh(&[1]);
             let (_, dial, _) = dials(&all.silence(ms(1)))[0];
-            all.greet(1, 2);
+            all.link(1, 2);
             let given = answered(&mut all, dial, 1, refusal(reason, others));
             dials(&given)
                 .pop()
@@ -233,17 +234,21 @@ fn a_part_that_was_cut_off_is_sent_on_to_members_it_does_not_hold_for_alive() {
 }
 
 #[test]
-fn a_target_whose_member_left_is_dialled_again_soon() {
+fn a_seed_whose_member_left_is_dialled_again_soon() {
     let mut all = fresh(&[1]);
     let (_, dial, _) = dials(&all.silence(ms(1)))[0];
     answered(&mut all, dial, 1, welcome(1, 1));
-    all.greet(1, 2);
+    all.link(1, 2);
     let rank = Rank {
         leaving: true,
-        ..news(1, 2).rank()
+        ..published(1, 2).rank()
     };
-    let leaves = Arc::new(Record::new(name(1), rank, news(1, 2).content().clone()));
-    let given = all.hears(101, records(&[leaves]));
+    let leaves = Arc::new(Record::new(
+        name(1),
+        rank,
+        published(1, 2).content().clone(),
+    ));
+    let given = all.receives(101, records(&[leaves]));
     assert!(events(&given).contains(&&Event::PeerLeft { id: name(1) }));
     all.give(Input::Closed {
         link: LinkId(101),
@@ -258,7 +263,7 @@ fn a_target_whose_member_left_is_dialled_again_soon() {
 }
 
 #[test]
-fn a_target_that_is_the_node_itself_is_told_and_not_tried_again() {
+fn a_seed_that_is_the_node_itself_is_reported_and_not_dialled_again() {
     let mut all = fresh(&[1]);
     let (_, dial, _) = dials(&all.silence(ms(1)))[0];
     let given = answered(&mut all, dial, 0, refusal(RefusalReason::Myself, &[]));
@@ -282,13 +287,13 @@ fn a_target_that_is_the_node_itself_is_told_and_not_tried_again() {
 }
 
 #[test]
-fn a_target_that_is_a_member_is_left_alone_and_dialled_again_when_that_is_down() {
+fn a_seed_of_a_live_member_is_not_dialled_until_the_member_is_down() {
     let mut all = fresh(&[1]);
     let (_, dial, _) = dials(&all.silence(ms(1)))[0];
     answered(&mut all, dial, 1, welcome(1, 1));
     let seen: Vec<_> = all
         .machine
-        .targets()
+        .seeds()
         .map(|(_, peer, error)| (peer.cloned(), error))
         .collect();
     assert_eq!(seen, [(Some(name(1)), None)]);
@@ -313,16 +318,16 @@ fn a_target_that_is_a_member_is_left_alone_and_dialled_again_when_that_is_down()
 }
 
 #[test]
-fn an_edit_adds_and_removes_targets_and_is_rejected_as_a_whole_if_too_many_result() {
+fn an_edit_of_seeds_is_applied_or_rejected_as_a_whole() {
     let mut all = fresh(&[1, 2]);
     all.silence(ms(1));
-    let known = |all: &Neighbourhood| {
-        let targets = all.machine.targets();
+    let known = |all: &Neighbours| {
+        let targets = all.machine.seeds();
         targets
             .map(|(address, ..)| address.clone())
             .collect::<Vec<_>>()
     };
-    all.give(Input::EditTargets {
+    all.give(Input::EditSeeds {
         add: vec![to(3), to(2), to(3)],
         remove: vec![to(1), to(9)],
     });
@@ -330,29 +335,29 @@ fn an_edit_adds_and_removes_targets_and_is_rejected_as_a_whole_if_too_many_resul
     let given = all.silence(ms(900));
     assert!(dials(&given).iter().any(|(_, _, found)| *found == to(3)));
     let numbered = |at: usize| Address::Name(format!("host-{at}:1"));
-    all.give(Input::EditTargets {
-        add: (0..TARGETS_MAX).map(numbered).collect(),
+    all.give(Input::EditSeeds {
+        add: (0..SEEDS_MAX).map(numbered).collect(),
         remove: vec![to(2)],
     });
     assert_eq!(known(&all), [to(2), to(3)], "one too many");
-    all.give(Input::EditTargets {
-        add: (0..TARGETS_MAX).map(numbered).collect(),
+    all.give(Input::EditSeeds {
+        add: (0..SEEDS_MAX).map(numbered).collect(),
         remove: vec![to(2), to(3)],
     });
-    assert_eq!(known(&all).len(), TARGETS_MAX);
+    assert_eq!(known(&all).len(), SEEDS_MAX);
 }
 
 #[test]
-fn new_targets_are_added_or_take_the_place_of_the_old() {
+fn new_seeds_are_added_to_the_old_or_replace_them() {
     let mut all = fresh(&[1]);
     all.silence(ms(1));
-    all.give(Input::Targets {
-        targets: vec![to(1), to(2)],
+    all.give(Input::Seeds {
+        addresses: vec![to(1), to(2)],
         replace: false,
     });
-    let known = |all: &Neighbourhood| {
+    let known = |all: &Neighbours| {
         all.machine
-            .targets()
+            .seeds()
             .map(|(address, ..)| address.clone())
             .collect::<Vec<_>>()
     };
@@ -363,8 +368,8 @@ fn new_targets_are_added_or_take_the_place_of_the_old() {
             .iter()
             .any(|(_, _, address)| *address == to(2))
     );
-    all.give(Input::Targets {
-        targets: vec![to(3)],
+    all.give(Input::Seeds {
+        addresses: vec![to(3)],
         replace: true,
     });
     assert_eq!(known(&all), [to(3)]);
@@ -374,15 +379,15 @@ fn new_targets_are_added_or_take_the_place_of_the_old() {
         reason: DialError::Refused,
     });
     assert_eq!(
-        all.machine.targets().next().and_then(|(_, _, error)| error),
+        all.machine.seeds().next().and_then(|(_, _, error)| error),
         None
     );
 }
 
 #[test]
-fn whoever_answers_at_a_members_address_must_be_that_member() {
-    let mut all = Neighbourhood::new(1);
-    let mut given = all.hears(1, records(&[news(7, 1)]));
+fn the_peer_at_a_members_address_must_be_that_member() {
+    let mut all = Neighbours::new(1);
+    let mut given = all.receives(1, records(&[published(7, 1)]));
     given.extend(all.rest(ms(500)));
     let (_, dial, address) = dials(&given).pop().expect("a ring link");
     assert_eq!(address, to(7));
@@ -406,8 +411,8 @@ fn whoever_answers_at_a_members_address_must_be_that_member() {
 
 #[test]
 fn a_ring_neighbour_that_cannot_be_dialled_is_accused_passed_over_and_tried_again_later() {
-    let mut all = Neighbourhood::new(1);
-    let mut given = all.hears(1, records(&[news(7, 1)]));
+    let mut all = Neighbours::new(1);
+    let mut given = all.receives(1, records(&[published(7, 1)]));
     given.extend(all.rest(ms(500)));
     let (_, dial, _) = dials(&given).pop().expect("a ring link");
     all.give(Input::DialFailed {
@@ -435,9 +440,9 @@ fn a_ring_neighbour_that_cannot_be_dialled_is_accused_passed_over_and_tried_agai
                 Some(Status::Alive)
             );
         }
-        all.hears(
+        all.receives(
             1,
-            super::neighbourhood::reports(&[super::neighbourhood::says(
+            super::neighbours::reports(&[super::neighbours::edge_report(
                 1,
                 all.now.as_millis(),
                 &[(7, false, Some(ms(0)))],
@@ -458,14 +463,14 @@ fn a_ring_neighbour_that_cannot_be_dialled_is_accused_passed_over_and_tried_agai
 }
 
 #[test]
-fn a_link_that_serves_nothing_is_closed_by_who_dialled_it_after_a_while() {
+fn an_unneeded_link_is_closed_by_its_dialer_after_a_while() {
     // Twelve members, all linked: more links than the rings require.
     for dialled in [false, true] {
         let mut all = fresh(&[]);
         for index in 1..=12 {
             if dialled {
-                all.give(Input::Targets {
-                    targets: vec![to(index)],
+                all.give(Input::Seeds {
+                    addresses: vec![to(index)],
                     replace: true,
                 });
                 let given = all.silence(ms(300));
@@ -476,7 +481,7 @@ fn a_link_that_serves_nothing_is_closed_by_who_dialled_it_after_a_while() {
                     answered(&mut all, dial, index, welcome(index, 1));
                 }
             } else {
-                all.greet(index as u64, index);
+                all.link(index as u64, index);
             }
         }
         let before = all.machine.links(all.now).count();
@@ -487,7 +492,7 @@ fn a_link_that_serves_nothing_is_closed_by_who_dialled_it_after_a_while() {
                 matches!(
                     order,
                     Output::Send {
-                        message: Message::Goodbye(Goodbye::Surplus),
+                        message: Message::Goodbye(Goodbye::Unneeded),
                         ..
                     }
                 )
@@ -520,14 +525,14 @@ fn a_link_that_serves_nothing_is_closed_by_who_dialled_it_after_a_while() {
 #[test]
 fn no_more_dials_are_under_way_than_the_bound() {
     let mut all = fresh(&(1..=60).collect::<Vec<_>>());
-    all.greet(200, 70);
+    all.link(200, 70);
     let given = all.silence(ms(5));
     assert_eq!(dials(&given).len(), DIALS_MAX);
 }
 
 #[test]
-fn a_greeting_that_does_not_come_is_not_waited_for_longer_than_five_seconds() {
-    let mut all = Neighbourhood::new(1);
+fn a_missing_hello_times_out_after_five_seconds() {
+    let mut all = Neighbours::new(1);
     all.give(Input::Accepted {
         link: LinkId(9),
         peer: name(9),
@@ -543,10 +548,10 @@ fn a_greeting_that_does_not_come_is_not_waited_for_longer_than_five_seconds() {
 }
 
 #[test]
-fn greetings_are_bounded() {
+fn handshakes_are_bounded() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.links_max = 2;
-    let mut all = Neighbourhood::of(settings, 0);
+    let mut all = Neighbours::of(settings, 0);
     let mut refused = 0;
     for link in 0..1_030 {
         let given = all.give(Input::Accepted {
@@ -562,7 +567,7 @@ fn greetings_are_bounded() {
 fn a_full_node_names_others_and_takes_a_neighbours_new_connection_all_the_same() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.links_max = 3;
-    let mut all = Neighbourhood::of(settings, 3);
+    let mut all = Neighbours::of(settings, 3);
     let refused = |given: &[Order]| {
         given.iter().find_map(|(_, order)| match order {
             Output::Send {
@@ -572,7 +577,7 @@ fn a_full_node_names_others_and_takes_a_neighbours_new_connection_all_the_same()
             _ => None,
         })
     };
-    let full = refused(&all.greet(4, 4)).expect("refused");
+    let full = refused(&all.link(4, 4)).expect("refused");
     assert_eq!(full.reason, RefusalReason::Full);
     assert!(
         !full.others.is_empty()
@@ -593,7 +598,7 @@ fn a_full_node_names_others_and_takes_a_neighbours_new_connection_all_the_same()
         session: 2,
         joining: false,
         hash: 0,
-        record: news(2, 1),
+        record: published(2, 1),
     };
     let given = all.give(Input::Receive {
         link,
@@ -610,17 +615,17 @@ fn tokens_for_newcomers_come_back_one_at_a_time() {
     settings.tuning.accept_burst = 2;
     settings.tuning.accept_interval = ms(100);
     settings.tuning.links_max = 500;
-    let mut all = Neighbourhood {
+    let mut all = Neighbours {
         machine: Gossip::new(settings, 1, Instant::ZERO),
         now: Instant::ZERO,
     };
     all.give(Input::Start);
     let mut link = 0;
-    let mut taken = |all: &mut Neighbourhood| {
+    let mut taken = |all: &mut Neighbours| {
         let mut taken = 0;
         for _ in 0..6 {
             link += 1;
-            let given = all.greet(link, link as usize);
+            let given = all.link(link, link as usize);
             taken += usize::from(given.iter().any(|(_, order)| {
                 matches!(
                     order,
@@ -646,18 +651,18 @@ fn tokens_for_newcomers_come_back_one_at_a_time() {
 }
 
 #[test]
-fn whom_nobody_names_any_more_takes_no_place() {
-    let mut all = Neighbourhood::new(1);
-    all.hears(
+fn an_id_that_no_report_names_frees_its_slot() {
+    let mut all = Neighbours::new(1);
+    all.receives(
         1,
         Frame {
-            have: vec![named(30, 1)],
+            have: vec![update_id(30, 1)],
             ..Frame::default()
         },
     );
-    assert!(all.machine.topology().handle(&name(30)).is_some());
+    assert!(all.machine.topology().index_of(&name(30)).is_some());
     let given = all.rest(ms(5_000));
-    assert!(all.machine.topology().handle(&name(30)).is_none());
+    assert!(all.machine.topology().index_of(&name(30)).is_none());
     assert!(
         frames(&given, 1)
             .iter()
@@ -666,7 +671,7 @@ fn whom_nobody_names_any_more_takes_no_place() {
 }
 
 /// The number of dials of `n0` at one reconciliation of its links.
-fn looks_over(all: &mut Neighbourhood) -> usize {
+fn looks_over(all: &mut Neighbours) -> usize {
     all.machine.reconcile_links();
     let mut out = core::mem::take(&mut all.machine.context.out);
     let dial = |order: &Output| matches!(order, Output::Dial { .. });
@@ -675,9 +680,9 @@ fn looks_over(all: &mut Neighbourhood) -> usize {
 
 #[test]
 fn a_young_dial_keeps_the_next_on_the_ring_waiting() {
-    let mut all = Neighbourhood::new(1);
-    let others: Vec<_> = (4..16).map(|index| news(index, 1)).collect();
-    all.hears(1, records(&others));
+    let mut all = Neighbours::new(1);
+    let others: Vec<_> = (4..16).map(|index| published(index, 1)).collect();
+    all.receives(1, records(&others));
     let first = looks_over(&mut all);
     assert!((1..=3).contains(&first), "one a ring: {first}");
     assert_eq!(looks_over(&mut all), 0);
@@ -685,13 +690,13 @@ fn a_young_dial_keeps_the_next_on_the_ring_waiting() {
 }
 
 #[test]
-fn an_id_that_is_waited_for_or_greeted_keeps_its_place() {
-    let keeps = |all: &mut Neighbourhood, index| {
+fn an_id_that_is_awaited_or_in_a_handshake_keeps_its_slot() {
+    let keeps = |all: &mut Neighbours, index| {
         all.machine.maintain();
-        all.machine.topology().handle(&name(index)).is_some()
+        all.machine.topology().index_of(&name(index)).is_some()
     };
-    let mut all = Neighbourhood::new(1);
-    all.hears(1, announces(&[named(7, 1)]));
+    let mut all = Neighbours::new(1);
+    all.receives(1, announces(&[update_id(7, 1)]));
     assert!(keeps(&mut all, 7), "its record is on its way");
     all.machine.dissemination.clear_missing();
     assert!(!keeps(&mut all, 7));
@@ -700,23 +705,23 @@ fn an_id_that_is_waited_for_or_greeted_keeps_its_place() {
     let (_, dial, _) = dials(&all.silence(ms(10))).remove(0);
     let (link, peer) = (LinkId(1), name(9));
     all.give(Input::Dialed { dial, link, peer });
-    assert!(keeps(&mut all, 9), "it is being greeted");
+    assert!(keeps(&mut all, 9), "a handshake is in progress");
 }
 
 #[test]
-fn a_wanted_link_that_its_dialer_closes_as_surplus_is_dialled_from_here_at_once() {
-    let surplus = |link| Input::Receive {
+fn a_requested_link_that_its_dialer_closes_as_unneeded_is_dialled_from_here_at_once() {
+    let unneeded = |link| Input::Receive {
         link: LinkId(link),
-        message: Message::Goodbye(Goodbye::Surplus),
+        message: Message::Goodbye(Goodbye::Unneeded),
     };
-    let want = |wanted| Input::Want {
+    let request = |requested| Input::RequestLink {
         peer: name(1),
-        wanted,
+        requested,
     };
-    let dialled = |wanted| {
-        let mut all = Neighbourhood::new(2);
-        all.give(want(wanted));
-        let given = all.give(surplus(1));
+    let dialled = |requested| {
+        let mut all = Neighbours::new(2);
+        all.give(request(requested));
+        let given = all.give(unneeded(1));
         (all, dials(&given))
     };
     let (_, given) = dialled(false);
@@ -727,6 +732,6 @@ fn a_wanted_link_that_its_dialer_closes_as_surplus_is_dialled_from_here_at_once(
     // The peer has no reason to close a link that this end dialled. After a repeated close, the link is not dialled
     // again at once.
     answered(&mut all, dial, 1, welcome(1, 2));
-    let given = all.give(surplus(100 + dial.0));
+    let given = all.give(unneeded(100 + dial.0));
     assert_eq!(dials(&given), []);
 }

@@ -9,8 +9,8 @@ use super::{
 use crate::link::{Event, Notice, Outgoing};
 use bytes::Bytes;
 use phalanx_core::data_path::{Control, DataPaths, Input, Output, PathEvent};
-use phalanx_core::gossip::LinkId;
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::LinkId;
 use phalanx_core::machine::{Machine, Outbox};
 use phalanx_core::time::Instant;
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub(super) struct Flow {
 }
 
 /// A node's overlay and its data paths.
-pub(crate) struct Paths {
+pub(crate) struct PathDriver {
     pub(super) overlay: Arc<dyn Overlay>,
     id: NodeId,
     instance: u32,
@@ -102,7 +102,7 @@ impl State {
                 continue;
             };
             match output {
-                Output::Send { signal, .. } => shared.out.say(signal),
+                Output::Send { signal, .. } => shared.out.send_signal(signal),
                 Output::Prepare { offer, .. } => shared.call(Call::Prepare(offer)),
                 Output::Confirm { .. } => shared.call(Call::Confirm),
                 Output::Deliver { control, .. } => shared.call(Call::Deliver(control)),
@@ -148,7 +148,7 @@ impl From<PathEvent> for Event {
     }
 }
 
-impl Paths {
+impl PathDriver {
     pub(crate) fn new(
         overlay: Arc<dyn Overlay>,
         id: NodeId,

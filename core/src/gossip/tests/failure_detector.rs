@@ -2,15 +2,16 @@
 
 use super::super::message::Frame;
 use super::super::*;
-use super::neighbourhood::{
-    Neighbourhood, dials, events, frames, ms, news, records, reports, says,
+use super::neighbours::{
+    Neighbours, dials, edge_report, events, frames, ms, published, records, reports,
 };
 use super::world::{address, config, name};
+use crate::link::{Address, CloseReason, DialError, LinkId};
 
 #[test]
 fn each_link_in_turn_gets_a_heartbeat_at_least_every_interval() {
     for count in [1_u64, 3, 5, 8] {
-        let mut all = Neighbourhood::new(usize::try_from(count).unwrap());
+        let mut all = Neighbours::new(usize::try_from(count).unwrap());
         let given = all.rest(ms(12_000));
         let tuning = &all.machine.config().tuning;
         let every = (tuning.heartbeat_spacing * u32::try_from(count).unwrap())
@@ -27,8 +28,8 @@ fn each_link_in_turn_gets_a_heartbeat_at_least_every_interval() {
 
 #[test]
 fn a_silent_neighbour_is_redialled_then_accused_then_given_up() {
-    let mut all = Neighbourhood::new(3);
-    all.hears(1, Frame::default());
+    let mut all = Neighbours::new(3);
+    all.receives(1, Frame::default());
     let heard = all.now;
     let given = all.hear_only(&[2, 3], ms(25_000));
     let tuning = all.machine.config().tuning.clone();
@@ -50,7 +51,7 @@ fn a_silent_neighbour_is_redialled_then_accused_then_given_up() {
         .iter()
         .position(|(at, _)| *at > heard + tuning.silent_after)
         .unwrap();
-    let said = |from: usize, to: usize| -> Vec<_> {
+    let reported = |from: usize, to: usize| -> Vec<_> {
         frames(&given[from..to], 2)
             .into_iter()
             .flat_map(|(at, frame)| frame.reports.iter().map(move |aged| (at, aged.clone())))
@@ -63,8 +64,8 @@ fn a_silent_neighbour_is_redialled_then_accused_then_given_up() {
             )
             .collect()
     };
-    assert_eq!(said(0, accused), [], "nothing is said before");
-    let (at, aged) = said(accused, given.len()).remove(0);
+    assert_eq!(reported(0, accused), [], "nothing is reported before");
+    let (at, aged) = reported(accused, given.len()).remove(0);
     assert!(at - (heard + tuning.silent_after) <= ms(30));
     assert_eq!(
         (aged.report.edges[0].peer.clone(), aged.report.edges[0].down),
@@ -73,7 +74,7 @@ fn a_silent_neighbour_is_redialled_then_accused_then_given_up() {
     assert_eq!(
         aged.ages[0],
         Some(at - heard),
-        "the proof is the last byte heard"
+        "last heard is the time of the last byte"
     );
     let end = events(&given)
         .into_iter()
@@ -86,7 +87,7 @@ fn a_silent_neighbour_is_redialled_then_accused_then_given_up() {
 fn the_redials_of_one_neighbour_under_way_are_bounded() {
     let mut content = config(0, 5, &[]);
     content.tuning.dial_timeout = ms(60_000);
-    let mut all = Neighbourhood::of(content, 3);
+    let mut all = Neighbours::of(content, 3);
     let given = all.hear_only(&[2, 3], ms(6_000));
     assert_eq!(
         dials(&given)
@@ -98,8 +99,8 @@ fn the_redials_of_one_neighbour_under_way_are_bounded() {
 }
 
 #[test]
-fn a_neighbour_heard_again_is_no_longer_accused() {
-    let mut all = Neighbourhood::new(3);
+fn a_neighbour_that_is_heard_again_is_not_accused() {
+    let mut all = Neighbours::new(3);
     all.hear_only(&[2, 3], ms(4_500));
     assert_eq!(all.own_report(), [(name(1), true)]);
     assert!(
@@ -107,7 +108,7 @@ fn a_neighbour_heard_again_is_no_longer_accused() {
             .links(all.now)
             .any(|link| link.peer == name(1) && link.silent)
     );
-    all.hears(1, Frame::default());
+    all.receives(1, Frame::default());
     assert_eq!(all.own_report(), [(name(1), false)]);
     assert!(all.machine.links(all.now).all(|link| !link.silent));
     // Once no report accuses the neighbour, the node's own report about it is unneeded.
@@ -116,10 +117,10 @@ fn a_neighbour_heard_again_is_no_longer_accused() {
 }
 
 #[test]
-fn a_node_that_hears_nobody_doubts_itself_first() {
-    let mut all = Neighbourhood::new(3);
+fn a_node_that_hears_no_neighbour_suspects_itself_first() {
+    let mut all = Neighbours::new(3);
     for link in 1..=3 {
-        all.hears(link, Frame::default());
+        all.receives(link, Frame::default());
     }
     let heard = all.now;
     let given = all.silence(ms(3_600));
@@ -131,7 +132,7 @@ fn a_node_that_hears_nobody_doubts_itself_first() {
     assert_eq!(all.own_report(), [], "not within a second");
     all.silence(ms(30));
     assert_eq!(all.own_report().len(), 3, "then it accuses");
-    let given = all.hears(2, Frame::default());
+    let given = all.receives(2, Frame::default());
     assert!(events(&given).contains(&&Event::Rejoined));
     assert_eq!(all.machine.phase(), Phase::Running);
     assert_eq!(all.own_report()[1], (name(2), false));
@@ -139,20 +140,20 @@ fn a_node_that_hears_nobody_doubts_itself_first() {
 
 #[test]
 fn one_neighbour_that_is_heard_keeps_a_node_from_isolation() {
-    let mut all = Neighbourhood::new(3);
+    let mut all = Neighbours::new(3);
     let given = all.hear_only(&[2], ms(6_000));
     assert!(!events(&given).contains(&&Event::Isolated));
     assert_eq!(all.own_report(), [(name(1), true), (name(3), true)]);
 }
 
 /// `n0` learns of `n7`, and that all ring neighbours of `n7` report it down.
-pub(super) fn suspect(all: &mut Neighbourhood) -> Vec<super::neighbourhood::Order> {
-    all.hears(1, records(&[news(7, 1)]));
+pub(super) fn suspect(all: &mut Neighbours) -> Vec<super::neighbours::Order> {
+    all.receives(1, records(&[published(7, 1)]));
     let mut given = Vec::new();
     for index in 1..=3 {
-        given.extend(all.hears(
+        given.extend(all.receives(
             index as u64,
-            reports(&[says(index, 2, &[(7, true, Some(ms(3_500)))])]),
+            reports(&[edge_report(index, 2, &[(7, true, Some(ms(3_500)))])]),
         ));
     }
     if all.ring_neighbours().contains(&name(7)) {
@@ -175,8 +176,8 @@ pub(super) fn suspect(all: &mut Neighbourhood) -> Vec<super::neighbourhood::Orde
 }
 
 #[test]
-fn whom_all_its_edges_miss_is_suspect_and_down_after_the_latest_proof_is_old() {
-    let mut all = Neighbourhood::new(3);
+fn a_member_missed_on_all_edges_becomes_suspect_and_down_after_its_last_heard_time() {
+    let mut all = Neighbours::new(3);
     let begun = all.now;
     let given = suspect(&mut all);
     assert!(events(&given).contains(&&Event::PeerSuspected { id: name(7) }));
@@ -200,7 +201,7 @@ fn whom_all_its_edges_miss_is_suspect_and_down_after_the_latest_proof_is_old() {
     );
     rest.clear();
     // A single neighbour that hears the member revives it.
-    let given = all.hears(1, reports(&[says(1, 3, &[(7, false, Some(ms(0)))])]));
+    let given = all.receives(1, reports(&[edge_report(1, 3, &[(7, false, Some(ms(0)))])]));
     let later = all.rest(ms(50));
     let revived = Event::PeerUp {
         id: name(7),
@@ -212,10 +213,10 @@ fn whom_all_its_edges_miss_is_suspect_and_down_after_the_latest_proof_is_old() {
 }
 
 #[test]
-fn a_suspect_to_whom_a_path_leads_again_is_cleared() {
-    let mut all = Neighbourhood::new(3);
+fn a_suspect_that_is_reachable_again_is_cleared() {
+    let mut all = Neighbours::new(3);
     suspect(&mut all);
-    all.hears(1, reports(&[says(1, 3, &[])]));
+    all.receives(1, reports(&[edge_report(1, 3, &[])]));
     let given = all.rest(ms(50));
     assert!(events(&given).contains(&&Event::PeerCleared { id: name(7) }));
     let given = all.rest(ms(9_000));
@@ -223,15 +224,15 @@ fn a_suspect_to_whom_a_path_leads_again_is_cleared() {
 }
 
 #[test]
-fn whoever_hears_a_suspect_vouches_for_it() {
-    let mut all = Neighbourhood::new(4);
+fn a_node_that_hears_a_suspect_confirms_it() {
+    let mut all = Neighbours::new(4);
     all.rest(ms(500));
     // All nodes except `n0` report `n4` down, and `n0` still hears it.
     let edges: Vec<_> = (1..=3)
-        .map(|index| says(index, 2, &[(4, true, Some(ms(3_500)))]))
+        .map(|index| edge_report(index, 2, &[(4, true, Some(ms(3_500)))]))
         .collect();
     for (link, report) in (1..).zip(edges) {
-        all.hears(link, reports(&[report]));
+        all.receives(link, reports(&[report]));
     }
     all.rest(ms(300));
     assert_eq!(
@@ -245,7 +246,7 @@ fn whoever_hears_a_suspect_vouches_for_it() {
 fn down_members_are_probed_and_forgotten_in_two_steps() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = ms(30_000);
-    let mut all = Neighbourhood::of(settings, 3);
+    let mut all = Neighbours::of(settings, 3);
     suspect(&mut all);
     all.rest(ms(9_000));
     assert_eq!(all.machine.member(&name(7)).unwrap().status, Status::Down);
@@ -264,22 +265,22 @@ fn down_members_are_probed_and_forgotten_in_two_steps() {
     assert!(events(&given).contains(&&Event::PeerForgotten { id: name(7) }));
     assert_eq!(all.machine.member(&name(7)), None);
     // An old update does not bring the member back.
-    all.hears(1, records(&[news(7, 1)]));
+    all.receives(1, records(&[published(7, 1)]));
     assert_eq!(all.machine.member(&name(7)), None);
-    assert!(all.machine.topology().handle(&name(7)).is_some());
+    assert!(all.machine.topology().index_of(&name(7)).is_some());
     for index in 1..=3 {
-        all.hears(index as u64, reports(&[says(index, 9, &[])]));
+        all.receives(index as u64, reports(&[edge_report(index, 9, &[])]));
     }
     all.rest(ms(65_000));
     assert!(
-        all.machine.topology().handle(&name(7)).is_none(),
+        all.machine.topology().index_of(&name(7)).is_none(),
         "the second step frees its place"
     );
 }
 
 #[test]
 fn a_member_that_is_probed_and_answers_is_alive() {
-    let mut all = Neighbourhood::new(3);
+    let mut all = Neighbours::new(3);
     suspect(&mut all);
     all.rest(ms(9_000));
     let dial = (0..100)
@@ -296,7 +297,7 @@ fn a_member_that_is_probed_and_answers_is_alive() {
         version: 1,
         session: 1,
         hash: 0,
-        record: news(7, 1),
+        record: published(7, 1),
     };
     let mut given = all.give(Input::Receive {
         link,
@@ -319,17 +320,17 @@ fn a_member_that_is_probed_and_answers_is_alive() {
 fn an_accusation_comes_when_the_silence_is_long_enough_and_not_with_the_next_redial() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.silent_after = ms(3_300);
-    let mut all = Neighbourhood::of(settings, 3);
-    all.hears(1, Frame::default());
+    let mut all = Neighbours::of(settings, 3);
+    all.receives(1, Frame::default());
     let heard = all.now;
     let given = all.hear_only(&[2, 3], ms(5_000));
-    let said: Vec<Instant> = [2, 3]
+    let reported: Vec<Instant> = [2, 3]
         .into_iter()
         .flat_map(|link| frames(&given, link))
         .filter(|(_, frame)| !frame.reports.is_empty())
         .map(|(at, _)| at)
         .collect();
-    let first = said.into_iter().min().expect("accused");
+    let first = reported.into_iter().min().expect("accused");
     assert!(
         first - heard >= ms(3_300) && first - heard < ms(3_320),
         "{first:?}"
@@ -338,12 +339,12 @@ fn an_accusation_comes_when_the_silence_is_long_enough_and_not_with_the_next_red
 
 #[test]
 fn a_broken_connection_is_redialled_at_once_even_in_the_first_moments() {
-    let mut all = Neighbourhood {
+    let mut all = Neighbours {
         machine: Gossip::new(config(0, 5, &[]), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
     all.give(Input::Start);
-    all.greet(1, 1);
+    all.link(1, 1);
     all.silence(ms(50));
     all.give(Input::Closed {
         link: LinkId(1),
@@ -356,8 +357,8 @@ fn a_broken_connection_is_redialled_at_once_even_in_the_first_moments() {
 }
 
 /// `n0` with links to twelve members, and the index of one of them that is not a ring neighbour.
-fn beside_the_rings() -> (Neighbourhood, usize) {
-    let all = Neighbourhood::new(12);
+fn beside_the_rings() -> (Neighbours, usize) {
+    let all = Neighbours::new(12);
     let ring = all.ring_neighbours();
     let other = (1..=12)
         .find(|index| !ring.contains(&name(*index)))
@@ -366,17 +367,17 @@ fn beside_the_rings() -> (Neighbourhood, usize) {
 }
 
 /// All ring neighbours of a member report it down.
-fn missed_by_all(all: &mut Neighbourhood, missed: usize, proof: Option<Duration>) {
+fn missed_by_all(all: &mut Neighbours, missed: usize, last_heard: Option<Duration>) {
     for index in (1..=12).filter(|index| *index != missed) {
-        let report = says(index, 2, &[(missed, true, proof)]);
-        all.hears(index as u64, reports(&[report]));
+        let report = edge_report(index, 2, &[(missed, true, last_heard)]);
+        all.receives(index as u64, reports(&[report]));
     }
 }
 
 #[test]
-fn who_hears_a_suspect_on_any_link_vouches_for_it_and_says_when_it_heard_it() {
+fn a_node_that_hears_a_suspect_on_any_link_confirms_it_with_the_time() {
     let (mut all, missed) = beside_the_rings();
-    all.hears(missed as u64, Frame::default());
+    all.receives(missed as u64, Frame::default());
     let heard = all.now;
     all.silence(ms(700));
     missed_by_all(&mut all, missed, Some(ms(3_500)));
@@ -387,36 +388,36 @@ fn who_hears_a_suspect_on_any_link_vouches_for_it_and_says_when_it_heard_it() {
         all.machine.member(&name(missed)).unwrap().status,
         Status::Alive
     );
-    let told: Vec<_> = (1..=12)
+    let reported: Vec<_> = (1..=12)
         .flat_map(|link| frames(&given, link))
         .flat_map(|(at, frame)| frame.reports.iter().map(move |aged| (at, aged)))
         .filter(|(_, aged)| aged.report.reporter == name(0))
         .collect();
-    assert!(!told.is_empty());
-    for (at, aged) in told {
+    assert!(!reported.is_empty());
+    for (at, aged) in reported {
         assert_eq!(aged.ages, [Some(at - heard)]);
     }
 }
 
 #[test]
-fn who_has_not_heard_a_suspect_lately_does_not_vouch_for_it_but_says_when_it_did() {
-    let suspected = |heard: u64, proof| {
+fn a_node_that_has_not_heard_a_suspect_recently_reports_only_the_last_heard_time() {
+    let suspected = |heard: u64, last_heard| {
         let (mut all, missed) = beside_the_rings();
         let others: Vec<u64> = (1..=12).filter(|link| *link != missed as u64).collect();
-        all.hears(missed as u64, Frame::default());
+        all.receives(missed as u64, Frame::default());
         all.hear_only(&others, ms(heard));
-        missed_by_all(&mut all, missed, proof);
+        missed_by_all(&mut all, missed, last_heard);
         all.silence(ms(50));
         (all, missed, others)
     };
-    let status = |all: &Neighbourhood, missed| all.machine.member(&name(missed)).unwrap().status;
+    let status = |all: &Neighbours, missed| all.machine.member(&name(missed)).unwrap().status;
     let (all, ..) = suspected(4_800, None);
     assert_eq!(all.own_report(), [], "what is so old helps nobody");
     let (mut all, missed, _) = suspected(1_601, Some(ms(500)));
     assert_eq!(status(&all, missed), Status::Suspect);
     assert_eq!(all.own_report(), [], "others heard it later");
     // The member sends again, which proves that it is alive.
-    all.hears(missed as u64, Frame::default());
+    all.receives(missed as u64, Frame::default());
     assert_eq!(all.own_report(), [(name(missed), false)]);
 
     let (mut all, missed, others) = suspected(1_601, Some(ms(4_600)));
@@ -432,11 +433,11 @@ fn who_has_not_heard_a_suspect_lately_does_not_vouch_for_it_but_says_when_it_did
 
 #[test]
 fn the_link_to_a_dead_member_ends_with_it_if_it_is_silent_too() {
-    let mut all = Neighbourhood::new(3);
+    let mut all = Neighbours::new(3);
     all.hear_only(&[2, 3], ms(3_600));
     for link in [2, 3] {
-        let report = says(link, 2, &[(1, true, Some(ms(3_500)))]);
-        all.hears(link as u64, reports(&[report]));
+        let report = edge_report(link, 2, &[(1, true, Some(ms(3_500)))]);
+        all.receives(link as u64, reports(&[report]));
     }
     let given = all.hear_only(&[2, 3], ms(4_000));
     let at = |wanted: &dyn Fn(&Event) -> bool| {
@@ -464,16 +465,16 @@ fn the_link_to_a_dead_member_ends_with_it_if_it_is_silent_too() {
 #[test]
 fn two_nodes_a_second_probe_each_member_that_is_down() {
     for lost in [vec![7_usize], vec![7, 8, 9]] {
-        let mut all = Neighbourhood::new(3);
+        let mut all = Neighbours::new(3);
         for index in &lost {
-            all.hears(1, records(&[news(*index, 1)]));
+            all.receives(1, records(&[published(*index, 1)]));
         }
         let edges: Vec<_> = lost
             .iter()
             .map(|index| (*index, true, Some(ms(3_500))))
             .collect();
         for index in 1..=3 {
-            all.hears(index as u64, reports(&[says(index, 2, &edges)]));
+            all.receives(index as u64, reports(&[edge_report(index, 2, &edges)]));
         }
         let mut probes = vec![0; lost.len()];
         let mut begun = None;
@@ -501,47 +502,47 @@ fn two_nodes_a_second_probe_each_member_that_is_down() {
 }
 
 #[test]
-fn a_forgotten_member_that_somebody_still_names_keeps_its_place() {
+fn a_forgotten_member_that_a_report_still_names_keeps_its_slot() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = ms(20_000);
-    let mut all = Neighbourhood::of(settings, 3);
+    let mut all = Neighbours::of(settings, 3);
     suspect(&mut all);
     all.rest(ms(60_000));
     assert_eq!(all.machine.member(&name(7)), None);
     assert!(
-        all.machine.topology().handle(&name(7)).is_some(),
+        all.machine.topology().index_of(&name(7)).is_some(),
         "three report an edge to it"
     );
     for index in 1..=3 {
-        all.hears(index as u64, reports(&[says(index, 9, &[])]));
+        all.receives(index as u64, reports(&[edge_report(index, 9, &[])]));
     }
     all.rest(ms(21_000));
-    assert_eq!(all.machine.topology().handle(&name(7)), None);
+    assert_eq!(all.machine.topology().index_of(&name(7)), None);
 }
 
 /// `n0`, which has just forgotten `n7`, while no other node reports anything about `n7`.
-fn with_a_forgotten_member(forget_after: Duration) -> Neighbourhood {
+fn with_a_forgotten_member(forget_after: Duration) -> Neighbours {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = forget_after;
-    let mut all = Neighbourhood::of(settings, 3);
+    let mut all = Neighbours::of(settings, 3);
     suspect(&mut all);
     while all.machine.member(&name(7)).is_some() {
         all.rest(ms(100));
         assert!(accuses(&all) && all.now < Instant::from_millis(120_000));
     }
     for index in 1..=3 {
-        all.hears(index as u64, reports(&[says(index, 9, &[])]));
+        all.receives(index as u64, reports(&[edge_report(index, 9, &[])]));
     }
     all
 }
 
 /// Whether `n0` reports `n7` down.
-fn accuses(all: &Neighbourhood) -> bool {
+fn accuses(all: &Neighbours) -> bool {
     all.own_report().contains(&(name(7), true))
 }
 
 #[test]
-fn what_is_said_of_a_forgotten_member_is_said_until_its_place_is_freed_in_time() {
+fn reports_about_a_forgotten_member_last_until_its_slot_is_freed() {
     let mut all = with_a_forgotten_member(ms(40_000));
     // Nodes that have not forgotten the member yet still need the reports of all nodes that do not hear it.
     all.rest(ms(39_500));
@@ -549,97 +550,97 @@ fn what_is_said_of_a_forgotten_member_is_said_until_its_place_is_freed_in_time()
     // The report of `n0` is the last to name the member, and does not keep its slot.
     all.rest(ms(6_000));
     assert!(!accuses(&all));
-    assert_eq!(all.machine.topology().handle(&name(7)), None);
+    assert_eq!(all.machine.topology().index_of(&name(7)), None);
 }
 
 #[test]
-fn what_is_said_of_a_forgotten_member_lasts_until_a_newcomer_found_out() {
+fn reports_about_a_forgotten_member_last_until_newcomers_know() {
     let mut all = with_a_forgotten_member(ms(1_000));
     all.rest(ms(25_000));
     assert!(accuses(&all));
     all.rest(ms(5_000));
-    assert_eq!(all.machine.topology().handle(&name(7)), None);
+    assert_eq!(all.machine.topology().index_of(&name(7)), None);
 }
 
 #[test]
-fn who_speaks_after_its_death_is_alive_if_a_path_leads_to_it() {
-    let mut all = Neighbourhood::new(3);
+fn a_down_member_that_sends_is_alive_if_it_is_reachable() {
+    let mut all = Neighbours::new(3);
     suspect(&mut all);
     all.rest(ms(9_000));
-    let status = |all: &Neighbourhood| all.machine.member(&name(7)).unwrap().status;
+    let status = |all: &Neighbours| all.machine.member(&name(7)).unwrap().status;
     // Its last update may arrive late, while its ring neighbours do not hear it.
-    all.hears(1, reports(&[says(7, 1, &[])]));
+    all.receives(1, reports(&[edge_report(7, 1, &[])]));
     all.rest(ms(300));
     assert_eq!(status(&all), Status::Down);
     for index in 1..=3 {
-        all.hears(index as u64, reports(&[says(index, 3, &[])]));
+        all.receives(index as u64, reports(&[edge_report(index, 3, &[])]));
     }
     all.rest(ms(300));
     assert_eq!(status(&all), Status::Alive, "nobody misses it");
 
     // Without a new update from the member, the absence of accusations proves nothing: the accusers may have forgotten
     // it.
-    let mut all = Neighbourhood::new(3);
+    let mut all = Neighbours::new(3);
     suspect(&mut all);
     all.rest(ms(9_000));
     for index in 1..=3 {
-        all.hears(index as u64, reports(&[says(index, 3, &[])]));
+        all.receives(index as u64, reports(&[edge_report(index, 3, &[])]));
     }
     all.rest(ms(300));
     assert_eq!(status(&all), Status::Down);
-    all.hears(1, reports(&[says(7, 1, &[])]));
+    all.receives(1, reports(&[edge_report(7, 1, &[])]));
     all.rest(ms(300));
     assert_eq!(status(&all), Status::Alive);
 }
 
 #[test]
-fn who_was_lost_with_somebody_that_is_back_is_back_when_nobody_misses_it() {
-    let mut all = Neighbourhood::new(3);
-    let status = |all: &Neighbourhood| all.machine.member(&name(8)).unwrap().status;
-    all.hears(1, records(&[news(8, 1)]));
+fn a_member_lost_together_with_a_returned_one_returns_if_no_report_misses_it() {
+    let mut all = Neighbours::new(3);
+    let status = |all: &Neighbours| all.machine.member(&name(8)).unwrap().status;
+    all.receives(1, records(&[published(8, 1)]));
     let missed = [(7, true, Some(ms(3_500))), (8, true, Some(ms(3_500)))];
     suspect(&mut all);
     for index in 1..=3 {
-        all.hears(index as u64, reports(&[says(index, 3, &missed)]));
+        all.receives(index as u64, reports(&[edge_report(index, 3, &missed)]));
     }
-    all.hears(1, reports(&[says(7, 1, &missed[1..])]));
+    all.receives(1, reports(&[edge_report(7, 1, &missed[1..])]));
     all.rest(ms(9_000));
     assert_eq!(status(&all), Status::Down);
     // After a partition heals, a neighbour hears `n7`. The edges of `n8` are unchanged, and no further report names it.
     let heard = [(7, false, Some(ms(0))), (8, true, Some(ms(3_500)))];
-    all.hears(1, reports(&[says(1, 4, &heard)]));
+    all.receives(1, reports(&[edge_report(1, 4, &heard)]));
     all.rest(ms(300));
     assert_eq!(status(&all), Status::Down, "those beside it still miss it");
     for index in 1..=3 {
-        all.hears(index as u64, reports(&[says(index, 5, &[])]));
+        all.receives(index as u64, reports(&[edge_report(index, 5, &[])]));
     }
-    all.hears(1, reports(&[says(7, 2, &[])]));
+    all.receives(1, reports(&[edge_report(7, 2, &[])]));
     all.rest(ms(300));
     assert_eq!(status(&all), Status::Alive);
 }
 
 /// `n0`, to which `n1` passes on that `n7` has been gone for a second.
-fn told_of_the_gone() -> Neighbourhood {
+fn with_a_list_of_forgotten_members() -> Neighbours {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = ms(20_000);
-    let mut all = Neighbourhood::of(settings, 3);
+    let mut all = Neighbours::of(settings, 3);
     let gone = message::Gone {
         id: name(7),
         age: ms(1_000),
     };
     let frame = Frame {
         gone: vec![gone],
-        ..super::neighbourhood::pushes(&[news(7, 1)])
+        ..super::neighbours::pushes(&[published(7, 1)])
     };
-    all.hears(1, frame);
+    all.receives(1, frame);
     all
 }
 
 #[test]
-fn who_is_told_of_the_gone_finds_them_gone_though_nobody_else_knows_them() {
-    let mut all = told_of_the_gone();
+fn a_list_of_forgotten_members_applies_without_other_knowledge() {
+    let mut all = with_a_list_of_forgotten_members();
     all.rest(ms(300));
-    let status = |all: &Neighbourhood| all.machine.member(&name(7)).map(|member| member.status);
+    let status = |all: &Neighbours| all.machine.member(&name(7)).map(|member| member.status);
     assert_eq!(status(&all), Some(Status::Suspect));
     all.rest(ms(6_000));
     assert_eq!(status(&all), Some(Status::Down));
@@ -652,11 +653,11 @@ fn who_is_told_of_the_gone_finds_them_gone_though_nobody_else_knows_them() {
 }
 
 #[test]
-fn who_is_told_of_the_gone_believes_whoever_hears_them() {
-    let mut all = told_of_the_gone();
-    all.hears(2, reports(&[says(2, 3, &[(7, false, Some(ms(0)))])]));
+fn a_report_that_hears_a_member_overrides_the_list_of_forgotten_members() {
+    let mut all = with_a_list_of_forgotten_members();
+    all.receives(2, reports(&[edge_report(2, 3, &[(7, false, Some(ms(0)))])]));
     all.rest(ms(300));
-    all.hears(2, reports(&[says(2, 4, &[])]));
+    all.receives(2, reports(&[edge_report(2, 4, &[])]));
     for _ in 0..60 {
         let member = all.machine.member(&name(7)).expect("known");
         assert_eq!(
@@ -665,52 +666,52 @@ fn who_is_told_of_the_gone_believes_whoever_hears_them() {
             "once heard it is as all others"
         );
         // No edge report counts against the member either: the edge of `n0` to it is cleared.
-        let handle = all.machine.topology().handle(&name(7)).unwrap();
-        all.machine.self_record.clear_edge(handle);
+        let member = all.machine.topology().index_of(&name(7)).unwrap();
+        all.machine.self_record.clear_edge(member);
         all.rest(ms(100));
     }
 }
 
 #[test]
-fn a_member_that_is_forgotten_at_once_keeps_nobody_busy() {
+fn a_member_that_is_forgotten_at_once_causes_no_traffic() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = ms(0);
-    let mut all = Neighbourhood::of(settings, 3);
+    let mut all = Neighbours::of(settings, 3);
     suspect(&mut all);
     all.rest(ms(20_000));
     assert_eq!(all.machine.member(&name(7)), None);
     // Other nodes still name the member, so its slot is kept and checked from time to time.
-    assert!(all.machine.topology().handle(&name(7)).is_some());
+    assert!(all.machine.topology().index_of(&name(7)).is_some());
 }
 
 #[test]
-fn probing_begins_anew_when_somebody_dies_after_all_were_well() {
-    let mut all = Neighbourhood::new(3);
+fn probing_restarts_when_a_member_dies_after_all_were_alive() {
+    let mut all = Neighbours::new(3);
     suspect(&mut all);
     all.rest(ms(12_000));
     assert!(all.machine.prober.has_start());
-    all.hears(1, reports(&[says(1, 3, &[(7, false, Some(ms(0)))])]));
+    all.receives(1, reports(&[edge_report(1, 3, &[(7, false, Some(ms(0)))])]));
     all.rest(ms(1_500));
     assert!(all.machine.members.down().is_empty());
     assert!(!all.machine.prober.has_start());
 }
 
 #[test]
-fn when_a_member_was_heard_outlives_the_link_it_was_heard_on() {
-    let mut all = Neighbourhood::new(2);
-    let handle = all.machine.topology().handle(&name(1)).unwrap();
-    all.hears(1, Frame::default());
+fn the_last_heard_time_of_a_member_outlives_its_link() {
+    let mut all = Neighbours::new(2);
+    let member = all.machine.topology().index_of(&name(1)).unwrap();
+    all.receives(1, Frame::default());
     let heard = Some(all.now);
     all.rest(ms(100));
-    assert!(all.machine.last_heard(handle) >= heard);
+    assert!(all.machine.last_heard(member) >= heard);
     all.silence(ms(500));
-    let heard = all.machine.last_heard(handle);
+    let heard = all.machine.last_heard(member);
     assert!(heard.is_some_and(|at| at < all.now));
     let link = LinkId(1);
     let reason = CloseReason::Farewell;
     all.give(Input::Closed { link, reason });
     all.machine.drop_link(link, LinkEnd::Lost);
-    assert_eq!(all.machine.last_heard(handle), heard);
-    all.greet(9, 1);
-    assert_eq!(all.machine.last_heard(handle), Some(all.now));
+    assert_eq!(all.machine.last_heard(member), heard);
+    all.link(9, 1);
+    assert_eq!(all.machine.last_heard(member), Some(all.now));
 }
