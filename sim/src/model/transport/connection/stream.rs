@@ -1,4 +1,4 @@
-//! One TCP connection as two queues of parcels in flight.
+//! One direction of a TCP connection as a queue of parcels in flight.
 //!
 //! Bytes arrive in order. Segments are lost independently. A lost segment is retransmitted after
 //! max(200 ms, srtt + 4 rttvar), doubled each time, and later segments wait for it. When a retransmission arrives, all missing segments
@@ -7,7 +7,7 @@
 //! test.
 
 use crate::record::Cause;
-use crate::world::{CloseReason, DialId, LinkId, Message};
+use crate::world::{CloseReason, Message};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -42,26 +42,39 @@ pub(crate) enum Item {
 
 /// An item and the state of its transmission.
 #[derive(Debug)]
-pub(crate) struct Parcel {
-    pub(crate) item: Option<Item>,
+struct Parcel {
+    item: Item,
     /// Encoded bytes of a message; of a flight, all bytes.
-    pub(crate) bytes: usize,
+    bytes: usize,
     /// Number of segments not known to have arrived.
-    pub(crate) segments: u32,
-    pub(crate) attempts: u32,
+    segments: u32,
+    attempts: u32,
     /// Number of times that the retransmission timeout was doubled.
-    pub(crate) backoff: u32,
+    backoff: u32,
     /// The time of the next retransmission. Earlier scheduled retransmissions are void.
-    pub(crate) again_at: u64,
-    pub(crate) sent_at: u64,
-    pub(crate) arrived: bool,
+    again_at: u64,
+    sent_at: u64,
+    arrived: bool,
     /// The cause of the transmission.
-    pub(crate) cause: Cause,
+    cause: Cause,
+}
+
+impl Parcel {
+    const fn in_flight(&self) -> InFlight {
+        InFlight {
+            bytes: self.bytes,
+            segments: self.segments,
+            attempts: self.attempts,
+            sent_at: self.sent_at,
+            is_message: matches!(self.item, Item::Message(_)),
+            needs_process: matches!(self.item, Item::Flight(flight) if flight > 2),
+        }
+    }
 }
 
 /// Parcels in order. There is rarely more than one, so the first is stored inline.
 #[derive(Debug)]
-pub(crate) struct Parcels {
+struct Parcels {
     head: Option<Parcel>,
     /// Empty unless there is a head.
     tail: VecDeque<Parcel>,
@@ -116,21 +129,34 @@ impl Parcels {
     }
 }
 
+/// The state of a parcel that arrives or is due for retransmission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InFlight {
+    pub bytes: usize,
+    /// Number of segments not known to have arrived.
+    pub segments: u32,
+    pub attempts: u32,
+    pub sent_at: u64,
+    pub is_message: bool,
+    /// Whether the receiving process must run to take the parcel: the kernel answers a SYN, but no later flight.
+    pub needs_process: bool,
+}
+
 /// One direction of a connection.
 #[derive(Debug)]
-pub(crate) struct Lane {
-    pub(crate) parcels: Parcels,
+pub(super) struct Stream {
+    parcels: Parcels,
     /// Number of the first parcel in the queue.
-    pub(crate) first: u64,
+    first: u64,
     /// The time from which the sender's bandwidth is free.
-    pub(crate) free_at: u64,
+    free_at: u64,
     srtt: u64,
     rttvar: u64,
 }
 
-impl Lane {
-    /// Creates a lane without parcels.
-    pub(crate) const fn new() -> Self {
+impl Stream {
+    /// Creates a stream without parcels.
+    pub(super) const fn new() -> Self {
         Self {
             parcels: Parcels::new(),
             first: 0,
@@ -140,20 +166,25 @@ impl Lane {
         }
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.parcels.is_empty()
+    }
+
+    /// Reserves the bandwidth of the sender for a number of bytes; returns the time until the last bit has left.
+    pub(super) fn reserve(&mut self, now: u64, bytes: usize, bits_per_second: u64) -> u64 {
+        let depart = self.free_at.max(now);
+        let bits = (bytes + FRAMING_BYTES) as u64 * 8;
+        self.free_at = depart + bits * 1_000_000_000 / bits_per_second;
+        self.free_at - now
+    }
+
     /// Appends a parcel; returns its number.
-    pub(crate) fn push(
-        &mut self,
-        item: Item,
-        bytes: usize,
-        segments: u32,
-        now: u64,
-        cause: Cause,
-    ) -> u64 {
+    pub(super) fn push(&mut self, item: Item, bytes: usize, now: u64, cause: Cause) -> u64 {
         let number = self.first + self.parcels.len() as u64;
         self.parcels.push_back(Parcel {
-            item: Some(item),
+            item,
             bytes,
-            segments,
+            segments: segments(bytes),
             attempts: 0,
             backoff: 0,
             again_at: 0,
@@ -164,23 +195,66 @@ impl Lane {
         number
     }
 
-    /// Returns the parcel of this number, unless it was delivered.
-    pub(crate) fn parcel(&mut self, number: u64) -> Option<&mut Parcel> {
+    fn parcel(&mut self, number: u64) -> Option<&mut Parcel> {
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         self.parcels.get_mut(index)
     }
 
-    /// Removes and returns the first parcel if it has arrived.
-    pub(crate) fn pop_arrived(&mut self) -> Option<Parcel> {
+    /// Begins a transmission of a parcel; returns its state before, unless it was delivered.
+    pub(super) fn begin_attempt(&mut self, number: u64) -> Option<InFlight> {
+        let parcel = self.parcel(number)?;
+        let before = parcel.in_flight();
+        parcel.attempts += 1;
+        Some(before)
+    }
+
+    /// Returns the state of a parcel, unless it was delivered.
+    pub(super) fn in_flight(&mut self, number: u64) -> Option<InFlight> {
+        Some(self.parcel(number)?.in_flight())
+    }
+
+    /// Returns the time of the first transmission of a parcel whose retransmission is due.
+    pub(super) fn due(&mut self, number: u64, now: u64) -> Option<u64> {
+        let parcel = self.parcel(number)?;
+        (!parcel.arrived && parcel.again_at == now).then_some(parcel.sent_at)
+    }
+
+    /// Records that a number of segments of a parcel were lost; returns the time of their retransmission.
+    pub(super) fn lose(&mut self, number: u64, segments: u32, now: u64) -> u64 {
+        if let Some(parcel) = self.parcel(number) {
+            parcel.segments = segments;
+        }
+        self.again_at(number, now)
+    }
+
+    /// Records the arrival of a parcel. A first transmission measures the round trip. A retransmission hurries the
+    /// parcels missing after it; returns their numbers and the time of their retransmission.
+    pub(super) fn arrive(&mut self, number: u64, now: u64) -> (Option<u64>, Vec<u64>, u64) {
+        let Some(parcel) = self.parcel(number) else {
+            return (None, Vec::new(), now);
+        };
+        parcel.arrived = true;
+        if parcel.attempts == 1 {
+            let rtt = 2 * (now - parcel.sent_at);
+            self.measured(rtt);
+            return (Some(rtt), Vec::new(), now);
+        }
+        let (numbers, at) = self.hurry(now);
+        (None, numbers, at)
+    }
+
+    /// Removes and returns the first parcel if it has arrived: its item, bytes and cause.
+    pub(super) fn pop_arrived(&mut self) -> Option<(Item, usize, Cause)> {
         if !self.parcels.front()?.arrived {
             return None;
         }
         self.first += 1;
-        self.parcels.pop_front()
+        let parcel = self.parcels.pop_front()?;
+        Some((parcel.item, parcel.bytes, parcel.cause))
     }
 
     /// Updates the round-trip estimate with a measurement (RFC 6298).
-    pub(crate) const fn measured(&mut self, rtt: u64) {
+    pub(super) const fn measured(&mut self, rtt: u64) {
         if self.srtt == 0 {
             self.srtt = rtt;
             self.rttvar = rtt / 2;
@@ -191,7 +265,7 @@ impl Lane {
     }
 
     /// Returns the time of the next retransmission of a parcel that has not arrived; doubles its timeout.
-    pub(crate) fn again_at(&mut self, number: u64, now: u64) -> u64 {
+    fn again_at(&mut self, number: u64, now: u64) -> u64 {
         let first = if self.srtt == 0 {
             RTO_FIRST
         } else {
@@ -207,7 +281,7 @@ impl Lane {
 
     /// Schedules all missing parcels for one round trip from now, because a retransmission arrived. Returns their
     /// numbers and the time.
-    pub(crate) fn hurry(&mut self, now: u64) -> (Vec<u64>, u64) {
+    fn hurry(&mut self, now: u64) -> (Vec<u64>, u64) {
         let at = now + self.srtt.max(1);
         let first = self.first;
         let waiting = self.parcels.iter_mut().zip(first..);
@@ -221,60 +295,6 @@ impl Lane {
     }
 }
 
-/// The state of one end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EndState {
-    /// The handshake is not complete at this end.
-    Opening,
-    /// The process holds the end.
-    Open,
-    /// The process closed the end; pending data is still sent.
-    Closed,
-    /// The process or machine that held the end is gone.
-    Gone,
-}
-
-/// One end of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct End {
-    pub(crate) host: usize,
-    /// The slot of the process; `None`: no process has accepted yet.
-    pub(crate) slot: Option<usize>,
-    pub(crate) state: EndState,
-}
-
-/// A connection. End 0 is the dialer, end 1 the acceptor; lane 0 leads from end 0 to end 1.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    pub(crate) dial: DialId,
-    /// The dialled port.
-    pub(crate) port: u16,
-    pub(crate) ends: [End; 2],
-    pub(crate) lanes: [Lane; 2],
-}
-
-impl Connection {
-    /// Returns whether no event can occur on the connection any more.
-    pub(crate) fn is_over(&self) -> bool {
-        let gone = |end: usize| match self.ends[end].state {
-            EndState::Opening | EndState::Open => false,
-            EndState::Closed => self.lanes[end].parcels.is_empty(),
-            EndState::Gone => true,
-        };
-        gone(0) && gone(1)
-    }
-}
-
-/// Returns the connection and end of a link id.
-pub(crate) const fn place(link: LinkId) -> (u32, usize) {
-    ((link.0 >> 1) as u32, (link.0 & 1) as usize)
-}
-
-/// Returns the link id of a connection's end.
-pub(crate) const fn link(connection: u32, end: usize) -> LinkId {
-    LinkId((connection as u64) << 1 | end as u64)
-}
-
 /// Returns the number of segments of a message of this size.
 pub(crate) fn segments(bytes: usize) -> u32 {
     u32::try_from((bytes + FRAMING_BYTES).div_ceil(SEGMENT_BYTES)).unwrap_or(u32::MAX)
@@ -286,26 +306,29 @@ mod tests {
 
     #[test]
     fn what_waits_to_be_sent_again_follows_the_first_that_arrived() {
-        let mut lane = Lane::new();
-        lane.measured(2_000_000);
+        let mut stream = Stream::new();
+        stream.measured(2_000_000);
         let numbers: Vec<u64> = (0..3)
-            .map(|at| lane.push(Item::Flight(at), 10, 1, 0, Cause::NONE))
+            .map(|at| stream.push(Item::Flight(at), 10, 0, Cause::NONE))
             .collect();
         // The first two parcels were lost twice; the third is in flight.
         for at in [0, 200_000_000] {
-            let waits: Vec<u64> = numbers[..2].iter().map(|n| lane.again_at(*n, at)).collect();
+            let waits: Vec<u64> = numbers[..2]
+                .iter()
+                .map(|n| stream.again_at(*n, at))
+                .collect();
             assert_eq!(waits, [2 * at + 200_000_000; 2]);
         }
-        lane.parcel(0).expect("waits").arrived = true;
+        stream.parcel(0).expect("waits").arrived = true;
         let now = 600_000_000;
         assert_eq!(
-            lane.hurry(now),
+            stream.hurry(now),
             (vec![], now + 2_000_000),
             "it is time anyway"
         );
         let now = 590_000_000;
-        assert_eq!(lane.hurry(now), (vec![1], now + 2_000_000));
+        assert_eq!(stream.hurry(now), (vec![1], now + 2_000_000));
         // The backoff was reset: the next timeout is the minimum.
-        assert_eq!(lane.again_at(1, now + 2_000_000), now + 202_000_000);
+        assert_eq!(stream.again_at(1, now + 2_000_000), now + 202_000_000);
     }
 }
