@@ -4,7 +4,7 @@
 //! the live file atomically, has nginx load it, and reports a version once nginx serves nothing else.
 //!
 //! - [`release`], [`messages`]: the data.
-//! - [`controller`], [`agent`]: the processes. nginx is a fake of the simulator.
+//! - [`controller`], [`agent`]: the processes. nginx and the resolver are fakes of the simulator.
 //! - [`programs`], [`system`]: the programs, and the table that puts them on hosts.
 //! - [`facts`], [`invariants`]: what must hold.
 

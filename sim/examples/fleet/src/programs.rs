@@ -1,11 +1,10 @@
 //! The programs of the fleet: how their processes start, what the simulator records of them, when they have settled.
 
 use crate::agent::{Agent, Bugs};
-use crate::controller::{self, Controller};
+use crate::controller::Controller;
 use crate::facts::{HostFacts, Shared};
 use crate::invariants::{LiveIsKept, LiveIsValid, ServedIsLoaded, ServedStaysLoaded};
 use crate::release::{FOLDERS, LIVE, PREFIX, Release, START};
-use core::net::SocketAddr;
 use phalanx_core::identity::NodeId;
 use phalanx_sim::disk::Files;
 use phalanx_sim::fakes::nginx::{Installed, NGINX, NginxProgram};
@@ -34,8 +33,8 @@ impl Program for Controllers {
 pub struct Agents {
     /// The identities of the controllers.
     pub trusted: Vec<NodeId>,
-    /// The address of the controller.
-    pub address: SocketAddr,
+    /// The name of the controller.
+    pub name: &'static str,
     /// The planted bugs.
     pub bugs: Bugs,
     /// The facts of the run.
@@ -67,7 +66,7 @@ impl Program for Agents {
         install(start.disk);
         self.with_facts(start.host, |facts| facts.agent_starts(start.disk));
         let trusted = self.trusted.clone();
-        Box::new(Agent::new(host, trusted, self.address, self.bugs))
+        Box::new(Agent::new(host, trusted, self.name, self.bugs))
     }
 
     fn before_event(&mut self, host: usize, _: &dyn ProcessView, event: &ProcessEvent) {
@@ -161,12 +160,4 @@ impl Program for Nginxes {
     fn invariants(&self, _: &Scenario) -> Vec<Box<dyn Invariant>> {
         vec![Box::new(ServedStaysLoaded(self.facts.clone()))]
     }
-}
-
-/// Returns the address that the controller of a host listens at.
-#[must_use]
-pub fn address_of(host: usize) -> SocketAddr {
-    let mut address = phalanx_sim::address::address(host);
-    address.set_port(controller::PORT);
-    address
 }

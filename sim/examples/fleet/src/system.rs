@@ -3,8 +3,10 @@
 use crate::agent::Bugs;
 use crate::controller::DEPLOY;
 use crate::facts::Shared;
-use crate::programs::{Agents, Controllers, Nginxes, address_of};
+use crate::programs::{Agents, Controllers, Nginxes};
 use core::time::Duration;
+use phalanx_sim::address::ip;
+use phalanx_sim::fakes::dns::{self, DNS, Data, Dns, Record, State, Zone};
 use phalanx_sim::fakes::nginx::NGINX;
 use phalanx_sim::mesh::{self, MESH};
 use phalanx_sim::scenario::plan::{Order, Plan};
@@ -16,6 +18,15 @@ use serde_json::Value;
 const CONTROLLER: &str = "controller";
 /// The role of the hosts that run agent and nginx without a mesh daemon.
 const BARE: &str = "bare";
+/// The role of the host that runs the resolver.
+const RESOLVER: &str = "dns";
+
+/// The zone of the fleet.
+const ZONE: &str = "fleet.test";
+/// The name of the controller.
+const NAME: &str = "controller.fleet.test";
+/// The time to live of the name, in seconds.
+const TTL: u32 = 2;
 
 /// The planted bugs of the agent.
 const SABOTAGE: [&str; 4] = [
@@ -26,7 +37,7 @@ const SABOTAGE: [&str; 4] = [
 ];
 
 /// The fleet. Hosts of the role `controller` run a mesh daemon and a controller, those of the role `bare` an agent and
-/// nginx, all others a mesh daemon, an agent and nginx.
+/// nginx, the one of the role `dns` a resolver, all others a mesh daemon, an agent and nginx.
 pub static FLEET: Definition = Definition {
     name: "fleet",
     command: "cargo run --",
@@ -50,6 +61,7 @@ fn vocabulary() -> Vocabulary {
             "reloading",
             "nginx-started",
             "controller-unreachable",
+            "name-unresolved",
         ],
         sabotage: SABOTAGE.to_vec(),
         ..Words::default()
@@ -58,10 +70,15 @@ fn vocabulary() -> Vocabulary {
         program: NGINX,
         ..Words::default()
     };
+    let resolver = Words {
+        program: DNS,
+        commands: vec![dns::SET, dns::STATE],
+        ..Words::default()
+    };
     let mesh = mesh::vocabulary().programs;
     Vocabulary::of(
         "the fleet",
-        mesh.into_iter().chain([controller, agent, nginx]),
+        mesh.into_iter().chain([controller, agent, nginx, resolver]),
     )
 }
 
@@ -92,11 +109,15 @@ fn build(scenario: &Scenario, sabotage: &[String]) -> Result<Cast, String> {
     let Some((first, _)) = controllers.first() else {
         return Err("no node has the role `controller`".to_owned());
     };
+    let resolvers = hosts.clone().filter(|host| has_role(host, RESOLVER));
+    if resolvers.count() != 1 {
+        return Err("exactly one node must have the role `dns`".to_owned());
+    }
     let has = |word: &str| own.iter().any(|own| own == word);
     let facts = Shared::default();
     let agents = Agents {
         trusted: controllers.iter().map(|(_, it)| it.id.clone()).collect(),
-        address: address_of(*first),
+        name: NAME,
         bugs: Bugs {
             served_early: has("served-early"),
             unsynced_rename: has("unsynced-rename"),
@@ -111,6 +132,7 @@ fn build(scenario: &Scenario, sabotage: &[String]) -> Result<Cast, String> {
             Box::new(Controllers),
             Box::new(agents),
             Box::new(Nginxes::new(facts)),
+            Box::new(resolver(*first)),
         ],
         hosts: hosts.map(programs_of).collect(),
     })
@@ -121,15 +143,34 @@ fn programs_of(host: &Host) -> Vec<usize> {
     match host.role.as_deref() {
         Some(CONTROLLER) => vec![0, 1],
         Some(BARE) => vec![2, 3],
+        Some(RESOLVER) => vec![4],
         _ => vec![0, 2, 3],
     }
 }
 
-/// The mesh can recover, and all hosts of a controller run.
+/// A resolver by which the name of the controller leads to a host.
+fn resolver(controller: usize) -> Dns {
+    let record = Record {
+        name: NAME.to_owned(),
+        ttl: TTL,
+        data: Data::A(ip(controller)),
+    };
+    Dns {
+        zones: vec![Zone {
+            name: ZONE.to_owned(),
+            negative_ttl: 1,
+            records: vec![record],
+            state: State::Answers,
+        }],
+    }
+}
+
+/// The mesh can recover, and all hosts of a controller and of the resolver run.
 fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
     (MESH.recoverable)(scenario, plan, at)?;
     for (needed, host) in scenario.hosts.iter().enumerate() {
-        if has_role(host, CONTROLLER) && !runs(plan, needed, at) {
+        let is_needed = has_role(host, CONTROLLER) || has_role(host, RESOLVER);
+        if is_needed && !runs(plan, needed, at) {
             return Err(format!("{} does not run", host.name));
         }
     }

@@ -6,12 +6,13 @@ use phalanx_sim::scenario::Scenario;
 use phalanx_sim::{Model, Options, Runner};
 use std::path::Path;
 
-const SCENARIOS: [&str; 5] = [
+const SCENARIOS: [&str; 6] = [
     "rollout",
     "nginx-crashes",
     "power-loss",
     "controller-restarts",
     "invalid-release",
+    "name-moves",
 ];
 
 /// The planted bugs: the switch, a scenario, and the invariant that catches it there.

@@ -16,7 +16,6 @@ mod uplink;
 
 use crate::messages::{Control, Reported, Status};
 use crate::release::{Configuration, Release};
-use core::net::SocketAddr;
 use deployment::{Deployment, Progress};
 use loader::Loader;
 use phalanx_core::identity::NodeId;
@@ -65,12 +64,12 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Creates the agent of a host, which trusts controllers of these identities.
-    pub fn new(host: String, trusted: Vec<NodeId>, address: SocketAddr, bugs: Bugs) -> Self {
+    /// Creates the agent of a host, which trusts controllers of these identities and finds them by a name.
+    pub fn new(host: String, trusted: Vec<NodeId>, name: &'static str, bugs: Bugs) -> Self {
         Self {
             no_read_back: bugs.no_read_back,
             tickets: 0,
-            uplink: Uplink::new(host, trusted, address),
+            uplink: Uplink::new(host, trusted, name),
             read_back: ReadBack::default(),
             deployment: Deployment::new(deployment::Bugs {
                 unsynced_rename: bugs.unsynced_rename,
@@ -95,7 +94,7 @@ impl Agent {
 
     fn on_start(&mut self, turn: &mut Turn<'_>) {
         turn.out.push(Effect::Listen { port: PORT });
-        self.uplink.dial(turn);
+        self.uplink.connect(turn);
         if self.no_read_back {
             self.ready = true;
         } else {
@@ -179,6 +178,7 @@ impl Agent {
         match event {
             ProcessEvent::Start => self.on_start(turn),
             ProcessEvent::Wake => self.on_wake(turn),
+            ProcessEvent::Resolved(resolved) => self.uplink.on_resolved(turn, &resolved),
             ProcessEvent::Dialed { link, peer, .. } => {
                 self.uplink.on_dialed(turn, link, peer.as_ref());
             }
@@ -235,6 +235,7 @@ impl Process for Agent {
     fn concerns(&self, event: &ProcessEvent) -> bool {
         match event {
             ProcessEvent::Start
+            | ProcessEvent::Resolved(_)
             | ProcessEvent::Dialed { .. }
             | ProcessEvent::DialFailed { .. }
             | ProcessEvent::Received { .. }
@@ -250,7 +251,6 @@ impl Process for Agent {
             | ProcessEvent::Accepted { .. }
             | ProcessEvent::Invoked(_)
             | ProcessEvent::Signal { .. }
-            | ProcessEvent::Resolved(_)
             | ProcessEvent::Query(_)
             | ProcessEvent::Leave
             | ProcessEvent::Certificate(_)

@@ -1,16 +1,18 @@
 //! The link to the controller.
 //!
-//! The agent has no certificate and names itself; it checks the identity of the controller. It sends its status after
+//! The agent finds the controller by a name, which it resolves before each dial. It has no certificate and names itself;
+//! it checks the identity of the controller. It sends its status after
 //! each change and every second, and dials again when no answer has arrived for three seconds: a host that lost power
 //! closes no link.
 
 use super::turn::{RETRY, Turn};
+use crate::controller::PORT;
 use crate::messages::{Control, Reported, Status};
 use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
-use phalanx_sim::world::{DialId, Effect, LinkId};
+use phalanx_sim::world::{DialId, Effect, LinkId, Resolved, Ticket};
 
 /// The interval between two statuses.
 const STATUS: Duration = Duration::from_secs(1);
@@ -21,6 +23,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {
     Down,
+    Resolving(Ticket),
     Dialing,
     Up(LinkId),
 }
@@ -32,7 +35,8 @@ pub(super) struct Uplink {
     host: String,
     /// The identities of all controllers.
     trusted: Vec<NodeId>,
-    address: SocketAddr,
+    /// The name of the controller.
+    name: &'static str,
     link: Link,
     dials: u64,
     retry_at: Option<Instant>,
@@ -43,11 +47,11 @@ pub(super) struct Uplink {
 }
 
 impl Uplink {
-    pub(super) fn new(host: String, trusted: Vec<NodeId>, address: SocketAddr) -> Self {
+    pub(super) fn new(host: String, trusted: Vec<NodeId>, name: &'static str) -> Self {
         Self {
             host,
             trusted,
-            address,
+            name,
             link: Link::Down,
             dials: 0,
             retry_at: None,
@@ -61,13 +65,30 @@ impl Uplink {
         matches!(self.link, Link::Up(_))
     }
 
-    pub(super) fn dial(&mut self, turn: &mut Turn<'_>) {
+    /// Resolves the name of the controller, in order to dial it.
+    pub(super) fn connect(&mut self, turn: &mut Turn<'_>) {
         self.retry_at = None;
+        let (ticket, name) = (turn.ticket(), self.name.into());
+        self.link = Link::Resolving(ticket);
+        turn.out.push(Effect::Resolve { ticket, name });
+    }
+
+    /// Dials one of the addresses; the next attempt takes another.
+    pub(super) fn on_resolved(&mut self, turn: &mut Turn<'_>, resolved: &Resolved) {
+        if self.link != Link::Resolving(resolved.ticket) {
+            return;
+        }
+        let addresses = resolved.addresses.as_deref().unwrap_or_default();
         self.dials += 1;
+        let nth = usize::try_from(self.dials).unwrap_or_default();
+        let Some(ip) = addresses.iter().cycle().nth(nth % addresses.len().max(1)) else {
+            turn.out.report(Reported("name-unresolved"));
+            return self.lost(turn.now);
+        };
         self.link = Link::Dialing;
         turn.out.push(Effect::Dial {
             dial: DialId(self.dials),
-            to: Some(self.address),
+            to: Some(SocketAddr::new(*ip, PORT)),
         });
     }
 
@@ -121,20 +142,20 @@ impl Uplink {
 
     pub(super) fn on_wake(&mut self, turn: &mut Turn<'_>) {
         match self.link {
-            Link::Down if self.retry_at.is_some_and(|at| at <= turn.now) => self.dial(turn),
+            Link::Down if self.retry_at.is_some_and(|at| at <= turn.now) => self.connect(turn),
             Link::Up(link) if turn.now >= self.heard_at + SILENCE => {
                 turn.out.push(Effect::Close { link });
-                self.dial(turn);
+                self.connect(turn);
             }
             Link::Up(_) if turn.now >= self.status_at => self.send_status(turn),
-            Link::Down | Link::Dialing | Link::Up(_) => {}
+            Link::Down | Link::Resolving(_) | Link::Dialing | Link::Up(_) => {}
         }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         match self.link {
             Link::Down => self.retry_at,
-            Link::Dialing => None,
+            Link::Resolving(_) | Link::Dialing => None,
             Link::Up(_) => Some(self.status_at.min(self.heard_at + SILENCE)),
         }
     }
