@@ -11,6 +11,7 @@ use phalanx_sim::fakes::nginx::{Installed, NGINX, NginxProgram};
 use phalanx_sim::invariant::{Invariant, Seen};
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::world::{Process, ProcessEvent, ProcessView, Program, Scene, Start};
+use std::collections::BTreeMap;
 
 /// The controllers.
 pub struct Controllers;
@@ -79,14 +80,20 @@ impl Program for Agents {
         }
     }
 
-    /// Every agent serves the latest release that a controller desires, or has rejected it.
+    /// Every agent is linked to a controller, if one runs, and serves the release that this one desires, or a later one, or
+    /// has rejected it.
     fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
         let controllers = scene.of::<Controller>();
-        let desired = controllers.map(|(_, controller)| controller.version());
-        let desired = desired.max().unwrap_or_default();
+        let desired: BTreeMap<&NodeId, u64> = controllers
+            .map(|(host, controller)| (&scene.hosts[host].id, controller.version()))
+            .collect();
         for (host, agent) in scene.of::<Agent>() {
-            let status = agent.status();
-            let name = scene.name(host);
+            let (name, status) = (scene.name(host), agent.status());
+            let linked = agent.controller().and_then(|id| desired.get(id));
+            if linked.is_none() && !desired.is_empty() {
+                return Err(format!("{name} is linked to no controller"));
+            }
+            let desired = linked.copied().unwrap_or_default();
             match status.served {
                 None => return Err(format!("nginx of {name} serves nothing for certain")),
                 Some(served) if served < desired && status.rejected != Some(desired) => {

@@ -92,6 +92,12 @@ impl Agent {
         }
     }
 
+    /// Returns the controller that the agent is linked to.
+    #[must_use]
+    pub fn controller(&self) -> Option<&NodeId> {
+        self.uplink.controller()
+    }
+
     fn on_start(&mut self, turn: &mut Turn<'_>) {
         turn.out.push(Effect::Listen { port: PORT });
         self.uplink.connect(turn);
@@ -222,7 +228,7 @@ impl ProcessView for Agent {
 
     fn state(&self) -> Value {
         json!({
-            "connected": self.uplink.is_up(),
+            "controller": self.uplink.controller().map(NodeId::as_str),
             "live": self.live,
             "deploying": self.deployment.version(),
             "served": self.loader.served(),

@@ -38,6 +38,8 @@ pub(super) struct Uplink {
     /// The name of the controller.
     name: &'static str,
     link: Link,
+    /// The controller that was linked last.
+    peer: Option<NodeId>,
     dials: u64,
     retry_at: Option<Instant>,
     status_at: Instant,
@@ -53,6 +55,7 @@ impl Uplink {
             trusted,
             name,
             link: Link::Down,
+            peer: None,
             dials: 0,
             retry_at: None,
             status_at: Instant::ZERO,
@@ -61,8 +64,11 @@ impl Uplink {
         }
     }
 
-    pub(super) const fn is_up(&self) -> bool {
-        matches!(self.link, Link::Up(_))
+    /// Returns the controller at the other end of the link, if there is one.
+    pub(super) fn controller(&self) -> Option<&NodeId> {
+        self.peer
+            .as_ref()
+            .filter(|_| matches!(self.link, Link::Up(_)))
     }
 
     /// Resolves the name of the controller, in order to dial it.
@@ -103,6 +109,7 @@ impl Uplink {
             return self.lost(turn.now);
         }
         self.link = Link::Up(link);
+        self.peer = peer.cloned();
         self.heard_at = turn.now;
         turn.out.send(link, Control::Hello(self.host.clone()));
         self.send_status(turn);
