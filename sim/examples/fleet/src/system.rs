@@ -56,6 +56,9 @@ fn vocabulary() -> Vocabulary {
     let agent = Words {
         program: "agent",
         events: vec![
+            "written",
+            "switching",
+            "live",
             "served",
             "rejected",
             "reloading",

@@ -9,6 +9,7 @@
 //! and a rename is atomic.
 
 use super::turn::{RETRY, Turn};
+use crate::messages::Reported;
 use crate::release::{CANDIDATE, Configuration, LIVE, PREFIX, TEST};
 use phalanx_core::time::Instant;
 use phalanx_sim::disk::Write;
@@ -118,6 +119,7 @@ impl Deployment {
     }
 
     fn switch(&mut self, turn: &mut Turn<'_>) -> Progress {
+        turn.out.report(Reported("switching"));
         self.enter(turn, Stage::Renaming);
         Progress::Switching
     }
@@ -134,6 +136,7 @@ impl Deployment {
         match self.under_way.as_ref()?.0 {
             Stage::Writing if self.bugs.untested => Some(self.switch(turn)),
             Stage::Writing => {
+                turn.out.report(Reported("written"));
                 self.enter(turn, Stage::Testing);
                 None
             }
@@ -145,6 +148,7 @@ impl Deployment {
             }
             Stage::Syncing => {
                 let (_, configuration) = self.under_way.take()?;
+                turn.out.report(Reported("live"));
                 Some(Progress::Live(configuration.version))
             }
         }
