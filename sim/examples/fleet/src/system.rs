@@ -141,6 +141,7 @@ fn build(scenario: &Scenario, sabotage: &[String]) -> Result<Cast, String> {
     })
 }
 
+// guide: hosts
 /// Returns the programs of a host, in the order in which they start.
 fn programs_of(host: &Host) -> Vec<usize> {
     match host.role.as_deref() {
@@ -150,6 +151,7 @@ fn programs_of(host: &Host) -> Vec<usize> {
         _ => vec![0, 2, 3],
     }
 }
+// guide: end
 
 /// A resolver by which the name of the controller leads to a host.
 fn resolver(controller: usize) -> Dns {

@@ -84,6 +84,7 @@ impl Deployment {
         self.order(turn);
     }
 
+    // guide: order
     /// Orders the step under way.
     fn order(&mut self, turn: &mut Turn<'_>) {
         self.retry_at = None;
@@ -110,6 +111,7 @@ impl Deployment {
             }
         }
     }
+    // guide: end
 
     fn enter(&mut self, turn: &mut Turn<'_>, next: Stage) {
         if let Some((stage, _)) = &mut self.under_way {
