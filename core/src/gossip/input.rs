@@ -8,8 +8,8 @@ use super::handshake::{self, Handshakes};
 use super::links::{Link, Precedence};
 use super::message::{AgedReport, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Welcome};
 use super::{
-    CloseReason, DialId, Event, Gossip, Input, LinkEnd, LinkId, LocalClose, Message, Output, Phase,
-    Rejection, Status, Switch,
+    Address, CloseReason, DialId, Event, Gossip, Input, LinkEnd, LinkId, LocalClose, Message,
+    Output, Phase, Rejection, Status, Switch,
 };
 use crate::identity::NodeId;
 use crate::time::Duration;
@@ -36,7 +36,7 @@ impl Gossip {
         // The expected member may have been forgotten since the dial began: any peer is then accepted.
         let expected = attempt.peer().and_then(|peer| self.context.id_of(peer));
         if let Some(expected) = expected.filter(|expected| *expected != peer) {
-            let address = attempt.address().clone();
+            let address = Address::Socket(attempt.address());
             self.context.report(Event::WrongPeer {
                 address,
                 expected,
@@ -221,6 +221,11 @@ impl Gossip {
         if let Purpose::Seed(index) = attempt.purpose() {
             let peer = attempt.peer().and_then(|peer| self.context.id_of(peer));
             self.bootstrap.on_linked(&self.context, index, peer);
+            // The dials in progress to other addresses of the same name are not needed.
+            let others: Vec<DialId> = self.dialer.to_seed(index).map(|(dial, _)| dial).collect();
+            for dial in others {
+                self.end_dial(dial);
+            }
         }
         Some(attempt.purpose())
     }
@@ -411,6 +416,7 @@ impl Gossip {
             }
             Input::Start
             | Input::DialFailed { .. }
+            | Input::Resolved { .. }
             | Input::Receive { .. }
             | Input::Heard { .. }
             | Input::Closed { .. }

@@ -21,7 +21,7 @@
 //! The state that the components change is [`crate::topology`]. The machine opens no connection and reads no clock: see
 //! [`Input`] and [`Output`].
 //!
-//! Bounds: links `links_max`, members `members_max`, dials [`DIALS_MAX`], requested links [`REQUESTED_MAX`], awaited
+//! Bounds: links `links_max`, members `members_max`, dials [`DIALS_MAX`], addresses of a name [`ADDRESSES_MAX`], requested links [`REQUESTED_MAX`], awaited
 //! updates [`MISSING_MAX`] with [`ANNOUNCERS_MAX`] announcers each, remembered changes [`HISTORY_MAX`].
 //!
 //! Sources: Plumtree (Leitão et al., SRDS 2007) for the broadcast tree and its repair; Rapid (Suresh et al., ATC 2018)
@@ -54,11 +54,13 @@ mod timer;
 mod view;
 
 pub use crate::link::{
-    Address, AddressError, CloseReason, DialError, DialId, LinkId, LocalClose, Ticket,
+    Address, AddressError, CloseReason, DialError, DialId, LinkId, LocalClose, ResolutionError,
+    Ticket,
 };
 pub use crate::plumtree::{ANNOUNCERS_MAX, MISSING_MAX};
 pub use crate::sabotage::{Sabotage, Switch};
 pub use anti_entropy::HISTORY_MAX;
+pub use bootstrap::ADDRESSES_MAX;
 pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
 pub use event::{Event, LinkEnd, Rejection};
@@ -180,6 +182,7 @@ impl Gossip {
             Input::Accepted { link, peer } => self.on_accepted(link, peer),
             Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer),
             Input::DialFailed { dial, reason } => self.on_dial_ended(dial, &reason.to_string()),
+            Input::Resolved { ticket, addresses } => self.on_resolved(ticket, addresses),
             Input::Receive { link, message } => self.on_receive(link, message),
             Input::Heard { link } => self.on_heard(link),
             Input::Closed { link, reason } => self.on_closed(link, reason),

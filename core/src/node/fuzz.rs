@@ -6,7 +6,9 @@ use crate::gossip::message::{
     AgedReport, Cell, FRAME_BYTES_MAX, Frame, Gone, Goodbye, Hello, PublicationKind, Refusal,
     RefusalReason, Sync, UpdateId, Welcome,
 };
-use crate::gossip::{self, Address, CloseReason, DialError, DialId, LinkId, Message, Ticket};
+use crate::gossip::{
+    self, Address, CloseReason, DialError, DialId, LinkId, Message, ResolutionError, Ticket,
+};
 use crate::identity::NodeId;
 use crate::size::Encoded;
 use crate::testing::world::{Environment, World};
@@ -246,6 +248,7 @@ enum Happens {
     Announce(Content),
     Want(usize, bool),
     Targets(usize, bool),
+    Resolved(usize, Option<Vec<usize>>),
     Leave,
     Nothing,
 }
@@ -260,6 +263,8 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => any::<usize>().prop_map(Happens::Failed),
         2 => any::<usize>().prop_map(Happens::Closed),
         2 => any::<bool>().prop_map(Happens::Stored),
+        2 => (any::<usize>(), prop::option::of(prop::collection::vec(who(), 0..4)))
+            .prop_map(|(order, found)| Happens::Resolved(order, found)),
         1 => content(0).prop_map(Happens::Announce),
         1 => (who(), any::<bool>()).prop_map(|(who, wanted)| Happens::Want(who, wanted)),
         1 => (who(), any::<bool>()).prop_map(|(who, replace)| Happens::Targets(who, replace)),
@@ -268,13 +273,14 @@ fn happens() -> impl Strategy<Value = Happens> {
     ]
 }
 
-/// The links, dials and stores that the node ordered.
+/// The links, dials, stores and resolutions that the node ordered.
 #[derive(Default)]
 struct Surroundings {
     made: u64,
     links: Vec<LinkId>,
     dials: Vec<DialId>,
     tickets: Vec<Ticket>,
+    resolutions: Vec<Ticket>,
 }
 
 impl Environment for Surroundings {
@@ -292,6 +298,7 @@ impl Environment for Surroundings {
             }
             Output::Close { link } => around.links.retain(|known| *known != link),
             Output::Store { ticket, .. } => around.tickets.push(ticket),
+            Output::Resolve { ticket, .. } => around.resolutions.push(ticket),
             Output::LinkOpened { .. }
             | Output::Left
             | Output::Report(_)
@@ -324,7 +331,10 @@ impl World<Surroundings> {
             address: Some(address(0)),
             ..Content::default()
         };
-        let targets = vec![Address::Socket(address(1))];
+        let targets = vec![
+            Address::Socket(address(1)),
+            Address::Name("seeds:7000".to_owned()),
+        ];
         let mut config = Config::new(id(0), "test", 2, 1, content, targets);
         config.tuning.members_max = MEMBERS_MAX;
         config.tuning.links_max = 6;
@@ -406,8 +416,19 @@ impl World<Surroundings> {
                 let targets = vec![Address::Socket(address(who))];
                 self.give(gossip::Input::Targets { targets, replace });
             }
+            Happens::Resolved(pick, found) if !self.environment.resolutions.is_empty() => {
+                let orders = &mut self.environment.resolutions;
+                let ticket = orders.remove(pick % orders.len());
+                let addresses = found
+                    .map(|found| found.into_iter().map(address).collect())
+                    .ok_or(ResolutionError::TimedOut);
+                self.give(gossip::Input::Resolved { ticket, addresses });
+            }
             Happens::Leave => self.give(gossip::Input::Leave),
-            Happens::Answered(..) | Happens::Failed(_) | Happens::Nothing => {}
+            Happens::Answered(..)
+            | Happens::Failed(_)
+            | Happens::Resolved(..)
+            | Happens::Nothing => {}
         }
     }
 }

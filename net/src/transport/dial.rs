@@ -1,5 +1,6 @@
 //! Connecting to a node: for a link, or for calls.
 
+use super::attempts;
 use super::connection::{ConnectionState, Connections, Guarded};
 use super::credentials::CurrentProof;
 use super::expiry;
@@ -14,11 +15,11 @@ use crate::overlay::{Keys, Wire};
 use crate::wire::proto::mesh_client::MeshClient;
 use hyper_util::rt::TokioIo;
 use phalanx_core::credentials::Expiry;
-use phalanx_core::gossip::{Address, DialError, DialId, Input};
+use phalanx_core::gossip::{Address, DialError, DialId, Input, ResolutionError, Ticket};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -35,7 +36,7 @@ pub(crate) struct Dialer<N> {
     pub(crate) credentials: CurrentProof,
     pub(crate) connections: Connections,
     pub(crate) links: Links,
-    /// Maximum time from the order to the link.
+    /// Maximum time from an order to the link, or to the addresses of a name.
     pub(crate) timeout: Duration,
     /// Interval of HTTP/2 pings, a backstop to core's heartbeats.
     pub(crate) keepalive: Duration,
@@ -43,9 +44,9 @@ pub(crate) struct Dialer<N> {
 
 impl<N: Network> Dialer<N> {
     /// Performs one dial and sends its outcome to the machine.
-    pub(crate) async fn dial(self, dial: DialId, address: Address) {
+    pub(crate) async fn dial(self, dial: DialId, remote: SocketAddr) {
         let links = self.links.clone();
-        let reason = match time::timeout(self.timeout, self.link(dial, &address)).await {
+        let reason = match time::timeout(self.timeout, self.link(dial, remote)).await {
             Ok(Ok(())) => return,
             Ok(Err(reason)) => reason,
             Err(_) => DialError::TimedOut,
@@ -53,10 +54,21 @@ impl<N: Network> Dialer<N> {
         links.tell(Input::DialFailed { dial, reason }).await;
     }
 
-    async fn link(&self, dial: DialId, address: &Address) -> Result<(), DialError> {
-        let (io, remote) = self
+    /// Resolves a name and sends the answer to the machine.
+    pub(crate) async fn resolve(self, ticket: Ticket, name: String) {
+        let resolution = self.network.resolve(&name);
+        let addresses = match time::timeout(self.timeout, resolution).await {
+            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Err(error)) => Err(ResolutionError::Failed(error.to_string())),
+            Err(_) => Err(ResolutionError::TimedOut),
+        };
+        self.links.tell(Input::Resolved { ticket, addresses }).await;
+    }
+
+    async fn link(&self, dial: DialId, remote: SocketAddr) -> Result<(), DialError> {
+        let io = self
             .network
-            .connect(address)
+            .connect(remote)
             .await
             .map_err(|error| failure::connecting(&error))?;
         let local = N::Listener::local_end(&io).ok();
@@ -144,8 +156,7 @@ impl Call {
             .client_config(Encryption::Demanded)
             .map_err(|error| DialError::Untrusted(error.to_string()))?;
         let connect = async {
-            let (io, _) = network
-                .connect(address)
+            let io = attempts::connect(network, address)
                 .await
                 .map_err(|error| failure::connecting(&error))?;
             call(

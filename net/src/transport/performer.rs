@@ -45,6 +45,12 @@ impl<N: Network> Performer<Node> for MeshPerformer<N> {
                 let dial = self.dialer.clone().dial(dial, address);
                 self.links.tasks.spawn(until(dial, closed(&self.closing)));
             }
+            node::Output::Resolve { ticket, name } => {
+                let resolve = self.dialer.clone().resolve(ticket, name);
+                self.links
+                    .tasks
+                    .spawn(until(resolve, closed(&self.closing)));
+            }
             node::Output::Send { link, message } => self.links.send(link, message),
             node::Output::Close { link } => self.links.close(link),
             node::Output::LinkOpened { link } => self.links.prepare_path(link),

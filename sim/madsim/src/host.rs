@@ -2,13 +2,13 @@
 
 use crate::driver::{self, Handle, Inbox, Performer};
 use crate::fabric::Fabric;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use madsim::net::Endpoint;
 use madsim::task::{self, AbortHandle};
 use phalanx_core::channel::ChannelName;
 use phalanx_core::gossip::{
-    self, Address, CloseReason, Config, DialError, DialId, LinkId, LocalClose,
+    self, CloseReason, Config, DialError, DialId, LinkId, LocalClose, ResolutionError,
 };
 use phalanx_core::machine::{Machine, Outbox};
 use phalanx_core::node::{self, Message, Node};
@@ -208,12 +208,8 @@ impl Process {
     }
 
     /// Dials an address. Behind a cut no answer arrives.
-    async fn dial(self, dial: DialId, to: Address) {
-        let reached = match &to {
-            Address::Socket(address) => host_at(*address, self.fabric.len()),
-            Address::Name { .. } => None,
-        };
-        let Some(peer) = reached else {
+    async fn dial(self, dial: DialId, to: SocketAddr) {
+        let Some(peer) = host_at(to, self.fabric.len()) else {
             let reason = DialError::Unreachable;
             self.tell(gossip::Input::DialFailed { dial, reason }).await;
             return;
@@ -325,6 +321,14 @@ impl Performer<Shown> for Process {
         match order {
             Output::Dial { dial, address } => {
                 task::spawn(self.clone().dial(dial, address));
+            }
+            Output::Resolve { ticket, .. } => {
+                // The simulated hosts have no resolver.
+                let addresses = Err(ResolutionError::Failed("no resolver is configured".into()));
+                let process = self.clone();
+                task::spawn(async move {
+                    process.tell(gossip::Input::Resolved { ticket, addresses }).await;
+                });
             }
             Output::Send { link, message } => self.send(link, message),
             Output::Close { link } => {

@@ -106,6 +106,7 @@ fn gossip_input_info(input: &gossip::Input) -> InputInfo {
         gossip::Input::Accepted { .. } => InputInfo::of("accepted"),
         gossip::Input::Dialed { .. } => InputInfo::of("dialed"),
         gossip::Input::DialFailed { .. } => InputInfo::of("dial-failed"),
+        gossip::Input::Resolved { .. } => InputInfo::of("resolved"),
         gossip::Input::Receive { message, .. } => InputInfo::of(mesh_word(message)),
         gossip::Input::Heard { .. } => InputInfo::of("heard"),
         gossip::Input::Closed { .. } => InputInfo::of("closed"),

@@ -10,6 +10,7 @@ mod ownership;
 mod reading;
 mod renewing;
 mod repairing;
+mod resolving;
 mod spreading;
 mod steps;
 mod weaving;

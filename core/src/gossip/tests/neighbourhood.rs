@@ -139,7 +139,18 @@ pub(super) fn dials(orders: &[Order]) -> Vec<(Instant, DialId, Address)> {
     orders
         .iter()
         .filter_map(|(at, order)| match order {
-            Output::Dial { dial, address } => Some((*at, *dial, address.clone())),
+            Output::Dial { dial, address } => Some((*at, *dial, Address::Socket(*address))),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The names that some orders resolve.
+pub(super) fn resolutions(orders: &[Order]) -> Vec<(Ticket, &str)> {
+    orders
+        .iter()
+        .filter_map(|(_, order)| match order {
+            Output::Resolve { ticket, name } => Some((*ticket, name.as_str())),
             _ => None,
         })
         .collect()

@@ -27,7 +27,7 @@ fn to(index: usize) -> Address {
     Address::Socket(address(index))
 }
 
-fn refusal(reason: RefusalReason, others: &[usize]) -> Message {
+pub(super) fn refusal(reason: RefusalReason, others: &[usize]) -> Message {
     Message::Refuse(Refusal {
         reason,
         session: 0,
@@ -38,7 +38,12 @@ fn refusal(reason: RefusalReason, others: &[usize]) -> Message {
 }
 
 /// The dial connects, and the peer answers the hello.
-fn answered(all: &mut Neighbourhood, dial: DialId, index: usize, answer: Message) -> Vec<Order> {
+pub(super) fn answered(
+    all: &mut Neighbourhood,
+    dial: DialId,
+    index: usize,
+    answer: Message,
+) -> Vec<Order> {
     let link = LinkId(100 + dial.0);
     let mut given = all.give(Input::Dialed {
         dial,
@@ -52,7 +57,7 @@ fn answered(all: &mut Neighbourhood, dial: DialId, index: usize, answer: Message
     given
 }
 
-fn welcome(index: usize, session: u32) -> Message {
+pub(super) fn welcome(index: usize, session: u32) -> Message {
     Message::Welcome(Welcome {
         version: 1,
         session,
