@@ -83,9 +83,7 @@ impl<N: Network> Dialer<N> {
             encrypted,
             keys,
         } = call(io, &proof.identity, tls, Some(self.keepalive)).await?;
-        // Otherwise the link would close at once, and be dialled again at once.
-        let now = clock::wall();
-        if expiry.is_near(now) && !expiry.is_over(now) {
+        if !expiry.admits_dialing(clock::wall()) {
             return Err(DialError::Untrusted(expiry::in_words(expiry)));
         }
         let (queue, outbound) = self.links.queue();

@@ -353,15 +353,11 @@ impl LinkTask {
                 Next::Failed(status) if is_malformed(&status) => {
                     break Some(self.malformed(status.message().to_owned()));
                 }
-                // The other end closes for the same certificate, perhaps by a clock that is ahead.
-                Next::Failed(_) | Next::PeerEnded if self.expiry.explains_an_end(clock::wall()) => {
-                    break Some(CloseReason::Local(LocalClose::Expired));
-                }
                 Next::Failed(status) => {
                     let failure = self.connection.take_failure();
-                    break Some(failure::closing(&status, failure.as_ref()));
+                    break Some(self.cause(failure::closing(&status, failure.as_ref())));
                 }
-                Next::PeerEnded => break Some(CloseReason::Farewell),
+                Next::PeerEnded => break Some(self.cause(CloseReason::Farewell)),
                 Next::Ending(Ending::Overflowed) => {
                     break Some(CloseReason::Local(LocalClose::Overflow));
                 }
@@ -423,6 +419,11 @@ impl LinkTask {
             message,
         };
         let _ended = self.links.driver.send(input).await.is_err();
+    }
+
+    /// The reason of an end by the peer or the network.
+    fn cause(&self, apparent: CloseReason) -> CloseReason {
+        self.expiry.cause_of_end(clock::wall(), apparent)
     }
 
     fn malformed(&self, reason: String) -> CloseReason {
