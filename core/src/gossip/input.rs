@@ -262,7 +262,8 @@ impl Gossip {
         {
             self.drop_link(old, LinkEnd::Superseded);
         }
-        self.context.out.push(Output::LinkOpened { link });
+        let instance = record.rank().instance;
+        self.context.out.push(Output::LinkOpened { link, instance });
         self.context.report(Event::LinkUp { peer, link, dialed });
         // The neighbour may know no more of this node's past than the node itself. Further updates about that past
         // arrive within this time.

@@ -152,6 +152,8 @@ pub enum Output {
     LinkOpened {
         /// The link.
         link: LinkId,
+        /// The peer's instance, from its handshake message.
+        instance: u32,
     },
     /// Store the node's epoch durably; answer with `Stored` or `StoreFailed`.
     Store {

@@ -66,6 +66,8 @@ pub enum Output {
     LinkOpened {
         /// The link.
         link: LinkId,
+        /// The peer's instance, from its handshake message.
+        instance: u32,
     },
     /// Store the node's epoch durably; answer with `Stored` or `StoreFailed`.
     Store {
@@ -94,7 +96,7 @@ impl From<gossip::Output> for Output {
                 message: Message::Mesh(message),
             },
             gossip::Output::Close { link } => Self::Close { link },
-            gossip::Output::LinkOpened { link } => Self::LinkOpened { link },
+            gossip::Output::LinkOpened { link, instance } => Self::LinkOpened { link, instance },
             gossip::Output::Store { ticket, epoch } => Self::Store { ticket, epoch },
             gossip::Output::Left => Self::Left,
             gossip::Output::Report(event) => Self::Report(event),

@@ -24,7 +24,7 @@ use crate::overlay::{self, Paths, Violation, Wire};
 use crate::wire::Parts;
 use crate::wire::proto::Packet;
 use phalanx_core::credentials::{self, Credentials, Expiry};
-use phalanx_core::gossip::{self, Input};
+use phalanx_core::gossip::Input;
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::{CloseReason, DialId, LinkId, LocalClose};
 use phalanx_core::node::{self, Message, Node};
@@ -224,11 +224,7 @@ impl Links {
     pub(crate) fn send(&self, link: LinkId, message: Message) {
         let queue = self.lock().queues.get(&link).cloned();
         if let Some(queue) = queue {
-            let greets = matches!(
-                message,
-                Message::Mesh(gossip::Message::Hello(_) | gossip::Message::Welcome(_))
-            );
-            let paths = self.paths.as_ref().filter(|_| greets);
+            let paths = self.paths.as_ref().filter(|_| message.carries_offer());
             let parts = Parts {
                 signal: paths.and_then(|paths| paths.offer_on(link)),
                 message: Some(message),
@@ -238,10 +234,10 @@ impl Links {
         }
     }
 
-    /// Called when both ends have agreed on a link: the overlay may prepare a data path.
-    pub(crate) fn prepare_path(&self, link: LinkId) {
+    /// Called when both ends have agreed on a link: the overlay may prepare a data path. `instance` is the peer's.
+    pub(crate) fn prepare_path(&self, link: LinkId, instance: u32) {
         let Some(paths) = &self.paths else { return };
-        if let Some(task) = paths.up(link) {
+        if let Some(task) = paths.up(link, instance) {
             self.tasks.spawn(task.run());
         }
     }
@@ -401,14 +397,6 @@ impl LinkTask {
                 (None, signal) => Violation::without_path(&signal).map_or(Ok(()), Err),
             };
             taken.map_err(|violation| format!("overlay: {violation}"))?;
-        }
-        let greeting = match &message {
-            Some(Message::Mesh(gossip::Message::Hello(hello))) => Some(&hello.record),
-            Some(Message::Mesh(gossip::Message::Welcome(welcome))) => Some(&welcome.record),
-            Some(_) | None => None,
-        };
-        if let (Some(path), Some(record)) = (&self.path, greeting) {
-            path.handshaken(record.rank().instance);
         }
         Ok(message)
     }

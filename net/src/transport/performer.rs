@@ -53,7 +53,9 @@ impl<N: Network> Performer<Node> for MeshPerformer<N> {
             }
             node::Output::Send { link, message } => self.links.send(link, message),
             node::Output::Close { link } => self.links.close(link),
-            node::Output::LinkOpened { link } => self.links.prepare_path(link),
+            node::Output::LinkOpened { link, instance } => {
+                self.links.prepare_path(link, instance);
+            }
             node::Output::Store { ticket, epoch } => {
                 self.orders.send_replace(Some((ticket, epoch)));
             }
