@@ -254,6 +254,7 @@ impl Host {
             Input::Receive { .. } | Input::Heard { .. } => {}
             Input::Closed { link, .. } => drop(self.links.remove(link)),
             Input::DialFailed { .. }
+            | Input::Resolved { .. }
             | Input::Stored { .. }
             | Input::StoreFailed { .. }
             | Input::Announce(_) => {}

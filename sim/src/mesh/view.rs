@@ -127,6 +127,7 @@ fn gossip_input_info(input: &gossip::Input) -> InputInfo {
         gossip::Input::Accepted { .. } => InputInfo::of(5, "accepted"),
         gossip::Input::Dialed { .. } => InputInfo::of(6, "dialed"),
         gossip::Input::DialFailed { .. } => InputInfo::of(7, "dial-failed"),
+        gossip::Input::Resolved { .. } => InputInfo::of(20, "resolved"),
         gossip::Input::Receive { message, .. } => {
             InputInfo::message(mesh_number(message), mesh_word(message), 0)
         }
