@@ -6,6 +6,7 @@ use super::words::MEMORY;
 use crate::world::{self, InputInfo, ProcessView, ReportedEvent};
 use phalanx_core::gossip::{self, Phase};
 use phalanx_core::identity::NodeId;
+use phalanx_core::lane::Placement;
 use phalanx_core::node::{self, Message, Node};
 use phalanx_core::random::mix;
 use phalanx_core::size::Encoded;
@@ -79,6 +80,10 @@ impl world::Message for Message {
 
     fn word(&self) -> &'static str {
         event::content(self)
+    }
+
+    fn placement(&self) -> Placement {
+        Self::placement(self)
     }
 }
 

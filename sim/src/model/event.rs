@@ -16,6 +16,8 @@ pub(super) enum ScheduledEvent {
     Wake { slot: usize, life: u32 },
     /// A paused or slow process handles its waiting inputs.
     Mail { slot: usize, life: u32 },
+    /// The bandwidth of an end is free for the next item that waits for it.
+    Depart { connection: u32, end: u8 },
     /// The last segment of a parcel arrives at the other machine. `end` is the sender.
     Arrive {
         connection: u32,

@@ -1,8 +1,8 @@
 //! Components: structs that own one part of a machine's state.
 //!
 //! A machine is a coordinator of components: the fields of its struct. A component's fields are private, and few; it
-//! stands in a file of its own; it holds no other component, and lends none of its fields to be changed. What components
-//! share is a `Context`, of which each part has its writers.
+//! stands in a file of its own; it holds no other component, and lends none of its fields to be changed. The components
+//! share a `Context`, of which each part has its writers.
 //!
 //! The same holds for every struct of the machine's folder that changes its own state, except that such a struct may
 //! hold those of its own file and of the modules below it.
@@ -406,7 +406,7 @@ fn a_field_of_a_component_is_written_by_one_file() {
                 }
             }
         }
-        // The machine's own fields that are no components.
+        // Fields of the machine that are not components.
         for (_, field, kind) in &read.structs[read.machine.name].fields {
             let is_part = words(kind)
                 .any(|word| read.components.contains(word) || word == read.machine.context);

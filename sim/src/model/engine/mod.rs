@@ -89,13 +89,14 @@ impl<'a, 't> Engine<'a, 't> {
             let names = slots[host.processes()].iter().map(name);
             trace.set_programs(index, names.collect());
         }
+        let has_lanes = programs.iter().all(|program| program.sends_in_lanes());
         let mut context = Context::new(scenario, plan, trace, sabotage.is_empty());
         for (index, planned) in plan.orders.iter().enumerate() {
             context.schedule(ns(planned.at), ScheduledEvent::Action(index));
         }
         Ok(Self {
             context,
-            transport: Transport::new(scenario, plan.seed, slots.len()),
+            transport: Transport::new(scenario, plan.seed, slots.len(), has_lanes),
             checks: Checks::new(scenario, &programs),
             starts: Starts::new(plan.seed),
             programs,
@@ -214,6 +215,10 @@ impl<'a, 't> Engine<'a, 't> {
                 }
             }
             ScheduledEvent::Mail { slot, life } => self.on_mail(slot, life),
+            ScheduledEvent::Depart { connection, end } => {
+                self.transport
+                    .on_departure(&mut self.context, connection, end);
+            }
             ScheduledEvent::Arrive {
                 connection,
                 end,

@@ -4,11 +4,12 @@ mod stream;
 
 pub(crate) use stream::{
     DIAL_GIVES_UP_AFTER, FLIGHTS, FRAMING_BYTES, GIVES_UP_AFTER, InFlight, Item,
-    SEGMENT_OVERHEAD_BYTES, segments,
+    SEGMENT_OVERHEAD_BYTES, Waiting, segments,
 };
 
 use crate::record::Cause;
 use crate::world::{DialId, LinkId};
+use phalanx_core::lane::Placement;
 use stream::Stream;
 
 /// The state of one end of a connection.
@@ -102,6 +103,41 @@ impl Connection {
     /// Reserves the bandwidth of an end for a number of bytes; returns the time until the last bit has left.
     pub(super) fn reserve(&mut self, end: usize, now: u64, bytes: usize, rate: u64) -> u64 {
         self.streams[end].reserve(now, bytes, rate)
+    }
+
+    /// Returns whether an item of an end must wait for the end's bandwidth.
+    pub(super) const fn is_busy(&self, end: usize, now: u64) -> bool {
+        self.streams[end].is_busy(now)
+    }
+
+    /// Lets an item wait for the bandwidth of an end; returns the time at which the first item is to be sent, if this
+    /// one is the only one.
+    pub(super) fn wait(
+        &mut self,
+        end: usize,
+        placement: Placement,
+        waiting: Waiting,
+    ) -> Option<u64> {
+        self.streams[end].wait(placement, waiting)
+    }
+
+    /// Removes and returns the next item that waits for the bandwidth of an end. The items of an end that is gone are
+    /// never sent.
+    pub(super) fn next_waiting(&mut self, end: usize) -> Option<Waiting> {
+        if self.ends[end].state == EndState::Gone {
+            self.streams[end].drop_waiting();
+        }
+        self.streams[end].next_waiting()
+    }
+
+    /// Drops the items that wait for the bandwidth of an end.
+    pub(super) fn drop_waiting(&mut self, end: usize) {
+        self.streams[end].drop_waiting();
+    }
+
+    /// Returns the time at which the next waiting item of an end is to be sent, if there is one.
+    pub(super) fn departure(&self, end: usize) -> Option<u64> {
+        self.streams[end].departure()
     }
 
     /// Appends a parcel to the stream of an end; returns its number.

@@ -19,9 +19,11 @@ use crate::scenario::Scenario;
 use crate::scenario::plan::Planned;
 use crate::world::{CloseReason, DialError, DialId, LinkId, Message};
 use connection::{
-    Connection, DIAL_GIVES_UP_AFTER, EndState, FLIGHTS, GIVES_UP_AFTER, Item, link, place, segments,
+    Connection, DIAL_GIVES_UP_AFTER, EndState, FLIGHTS, GIVES_UP_AFTER, Item, Waiting, link, place,
+    segments,
 };
 use network::{Fabric, LOOPBACK};
+use phalanx_core::lane::{Lane, Placement};
 use ports::Ports;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -81,18 +83,26 @@ pub(super) struct Transport<'a> {
     /// The connections with an end in each process.
     by_process: Vec<BTreeSet<u32>>,
     ports: Ports,
+    /// Whether messages wait in the lanes that they name.
+    has_lanes: bool,
     /// The number of segments that hosts sent to others, without retransmissions.
     segments: u64,
 }
 
 impl<'a> Transport<'a> {
     /// Creates the transport of a number of processes.
-    pub(super) fn new(scenario: &'a Scenario, seed: u64, processes: usize) -> Self {
+    pub(super) fn new(
+        scenario: &'a Scenario,
+        seed: u64,
+        processes: usize,
+        has_lanes: bool,
+    ) -> Self {
         Self {
             fabric: Fabric::new(scenario, seed),
             connections: Vec::new(),
             by_process: vec![BTreeSet::new(); processes],
             ports: Ports::new(processes),
+            has_lanes,
             segments: 0,
         }
     }
@@ -237,7 +247,7 @@ impl<'a> Transport<'a> {
         leaves
     }
 
-    /// Sends an item from one end of a connection.
+    /// Sends an item from one end of a connection. While earlier items take the bandwidth, the item waits in its lane.
     fn send(
         &mut self,
         context: &mut Context<'_, '_>,
@@ -249,12 +259,47 @@ impl<'a> Transport<'a> {
             return;
         };
         let settings = self.fabric.settings(held.host(end), held.host(1 - end));
-        let now = context.now();
-        let wait = settings
-            .bandwidth
-            .map_or(0, |rate| held.reserve(end, now, bytes, rate));
-        let number = held.push(end, item, bytes, now, context.cause());
+        let (now, cause) = (context.now(), context.cause());
+        let mut wait = 0;
+        if let Some(rate) = settings.bandwidth {
+            if held.is_busy(end, now) {
+                let placement = if self.has_lanes {
+                    placement(&item)
+                } else {
+                    Placement::of(Lane::Control)
+                };
+                let waiting = Waiting { item, bytes, cause };
+                if let Some(at) = held.wait(end, placement, waiting) {
+                    schedule_departure(context, (connection, end), at);
+                }
+                return;
+            }
+            wait = held.reserve(end, now, bytes, rate);
+        }
+        let number = held.push(end, item, bytes, now, cause);
         self.transmit(context, (connection, end), number, wait);
+    }
+
+    /// Sends the next item that waits for the bandwidth of an end.
+    pub(super) fn on_departure(&mut self, context: &mut Context<'_, '_>, connection: u32, end: u8) {
+        let (sender, now) = (usize::from(end), context.now());
+        let Some(Some(held)) = self.connections.get_mut(connection as usize) else {
+            return;
+        };
+        let Some(Waiting { item, bytes, cause }) = held.next_waiting(sender) else {
+            return self.release(connection);
+        };
+        let settings = self
+            .fabric
+            .settings(held.host(sender), held.host(1 - sender));
+        let rate = settings.bandwidth.unwrap_or(u64::MAX);
+        let wait = held.reserve(sender, now, bytes, rate);
+        let number = held.push(sender, item, bytes, now, cause);
+        if let Some(at) = held.departure(sender) {
+            schedule_departure(context, (connection, sender), at);
+        }
+        context.set_cause(cause);
+        self.transmit(context, (connection, sender), number, wait);
     }
 
     fn transmit(
@@ -596,6 +641,10 @@ impl<'a> Transport<'a> {
         };
         if matches!(held.state(end), EndState::Open | EndState::Opening) {
             held.set_state(end, EndState::Closed);
+            if reason == CloseReason::Fin {
+                // The waiting messages were in the memory of the process that ended.
+                held.drop_waiting(end);
+            }
             self.send(context, (connection, end), Item::Fin(reason), 0);
         }
     }
@@ -646,4 +695,20 @@ impl<'a> Transport<'a> {
             }
         }
     }
+}
+
+/// Returns where an item waits for the bandwidth.
+fn placement(item: &Item) -> Placement {
+    match item {
+        Item::Message(message) => message.placement(),
+        Item::Flight(_) => Placement::of(Lane::Control),
+        // The end of the stream follows all data.
+        Item::Fin(_) => Placement::behind(Lane::Control, Lane::Channel),
+    }
+}
+
+/// Schedules the departure of the next waiting item of an end.
+fn schedule_departure(context: &mut Context<'_, '_>, (connection, end): (u32, usize), at: u64) {
+    let end = end as u8;
+    context.schedule(at, ScheduledEvent::Depart { connection, end });
 }

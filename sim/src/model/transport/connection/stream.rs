@@ -1,5 +1,8 @@
 //! One direction of a TCP connection as a queue of parcels in flight.
 //!
+//! Items that wait for the bandwidth of the sender wait in lanes, as in the send queue of a link in `net`: a message of
+//! an earlier lane is sent first. An item that has left waits behind those that left before it.
+//!
 //! Bytes arrive in order. Segments are lost independently. A lost segment is retransmitted after
 //! max(200 ms, srtt + 4 rttvar), doubled each time, and later segments wait for it. When a retransmission arrives, all missing segments
 //! after it follow one round trip later, and the backoff is reset (RFC 6298, RFC 6582). Other acknowledgements and fast
@@ -8,6 +11,7 @@
 
 use crate::record::Cause;
 use crate::world::{CloseReason, Message};
+use phalanx_core::lane::{Lanes, Placement};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -142,6 +146,15 @@ pub(crate) struct InFlight {
     pub needs_process: bool,
 }
 
+/// An item that waits for the bandwidth of the sender.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub item: Item,
+    pub bytes: usize,
+    /// The cause of the transmission.
+    pub cause: Cause,
+}
+
 /// One direction of a connection.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -150,6 +163,8 @@ pub(super) struct Stream {
     first: u64,
     /// The time from which the sender's bandwidth is free.
     free_at: u64,
+    /// The items that wait for it; allocated while there are any.
+    waiting: Option<Box<Lanes<Waiting>>>,
     srtt: u64,
     rttvar: u64,
 }
@@ -161,13 +176,48 @@ impl Stream {
             parcels: Parcels::new(),
             first: 0,
             free_at: 0,
+            waiting: None,
             srtt: 0,
             rttvar: 0,
         }
     }
 
     pub(super) const fn is_empty(&self) -> bool {
-        self.parcels.is_empty()
+        self.parcels.is_empty() && self.waiting.is_none()
+    }
+
+    /// Returns whether an item must wait for the bandwidth of the sender.
+    pub(super) const fn is_busy(&self, now: u64) -> bool {
+        self.free_at > now || self.waiting.is_some()
+    }
+
+    /// Lets an item wait for the bandwidth; returns the time at which the first item is to be sent, if this one is the
+    /// only one.
+    pub(super) fn wait(&mut self, placement: Placement, waiting: Waiting) -> Option<u64> {
+        let is_first = self.waiting.is_none();
+        let lanes = self.waiting.get_or_insert_default();
+        lanes.push(placement, waiting);
+        is_first.then_some(self.free_at)
+    }
+
+    /// Removes and returns the next item that waits for the bandwidth.
+    pub(super) fn next_waiting(&mut self) -> Option<Waiting> {
+        let lanes = self.waiting.as_mut()?;
+        let next = lanes.pop();
+        if lanes.is_empty() {
+            self.waiting = None;
+        }
+        next
+    }
+
+    /// Returns the time at which the next waiting item is to be sent, if there is one.
+    pub(super) fn departure(&self) -> Option<u64> {
+        self.waiting.as_ref().map(|_| self.free_at)
+    }
+
+    /// Drops the items that wait for the bandwidth.
+    pub(super) fn drop_waiting(&mut self) {
+        self.waiting = None;
     }
 
     /// Reserves the bandwidth of the sender for a number of bytes; returns the time until the last bit has left.
@@ -303,6 +353,7 @@ pub(crate) fn segments(bytes: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use phalanx_core::lane::Lane;
 
     #[test]
     fn what_waits_to_be_sent_again_follows_the_first_that_arrived() {
@@ -330,5 +381,32 @@ mod tests {
         assert_eq!(stream.hurry(now), (vec![1], now + 2_000_000));
         // The backoff was reset: the next timeout is the minimum.
         assert_eq!(stream.again_at(1, now + 2_000_000), now + 202_000_000);
+    }
+
+    #[test]
+    fn items_wait_in_lanes_while_the_bandwidth_is_taken() {
+        let mut stream = Stream::new();
+        assert!(!stream.is_busy(0));
+        let wait = stream.reserve(0, 1_000 - FRAMING_BYTES, 8_000);
+        assert_eq!(wait, 1_000_000_000);
+        assert!(stream.is_busy(0) && !stream.is_busy(wait));
+        let waiting = |flight| Waiting {
+            item: Item::Flight(flight),
+            bytes: 10,
+            cause: Cause::NONE,
+        };
+        let bulk = Placement::of(Lane::Channel);
+        assert_eq!(stream.wait(bulk, waiting(1)), Some(wait));
+        assert_eq!(stream.wait(bulk, waiting(2)), None);
+        let control = Placement::of(Lane::Control);
+        assert_eq!(stream.wait(control, waiting(3)), None);
+        assert!(stream.is_busy(wait), "earlier items wait");
+        let mut sent = Vec::new();
+        while let Some(Waiting { item, .. }) = stream.next_waiting() {
+            sent.push(item);
+        }
+        let expected = [Item::Flight(3), Item::Flight(1), Item::Flight(2)];
+        assert_eq!(format!("{sent:?}"), format!("{expected:?}"));
+        assert!(stream.is_empty() && stream.departure().is_none());
     }
 }
