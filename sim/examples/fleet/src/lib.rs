@@ -7,6 +7,8 @@
 //! - [`controller`], [`agent`]: the processes. nginx and the resolver are fakes of the simulator.
 //! - [`programs`], [`system`]: the programs, and the table that puts them on hosts.
 //! - [`facts`], [`invariants`]: what must hold.
+//!
+//! [`renewal`] is a second system: a fleet that renews its certificates.
 
 pub mod agent;
 pub mod controller;
@@ -15,4 +17,5 @@ pub mod invariants;
 pub mod messages;
 pub mod programs;
 pub mod release;
+pub mod renewal;
 pub mod system;

@@ -12,6 +12,10 @@ pub const PREFIX: &str = "/edge";
 pub const LIVE: &str = "/edge/nginx.conf";
 /// The configuration that is written and tested before it replaces [`LIVE`].
 pub const CANDIDATE: &str = "/edge/nginx.conf.new";
+/// The configuration that nginx served before [`LIVE`].
+pub const PREVIOUS: &str = "/edge/nginx.conf.old";
+/// The latest version that nginx refused, as a number.
+pub const REJECTED: &str = "/edge/rejected";
 /// The file with the process id of nginx's master.
 pub const PID: &str = "/edge/run/nginx.pid";
 /// The path whose answer is the version.
@@ -22,6 +26,8 @@ pub const FOLDERS: [&str; 3] = ["/edge/logs", "/edge/run", "/edge/tmp"];
 pub const START: &[&str] = &["-p", PREFIX, "-c", LIVE, "-e", "logs/error.log"];
 /// The arguments that test the candidate.
 pub const TEST: &[&str] = &["-p", PREFIX, "-c", CANDIDATE, "-e", "stderr", "-t"];
+/// The exit code of nginx for a configuration that it does not load.
+pub const REFUSED: i32 = 1;
 
 /// The port of nginx.
 const PORT: u16 = 8_080;

@@ -6,13 +6,14 @@ use phalanx_sim::scenario::Scenario;
 use phalanx_sim::{Model, Options, Runner};
 use std::path::Path;
 
-const SCENARIOS: [&str; 6] = [
+const SCENARIOS: [&str; 7] = [
     "rollout",
     "nginx-crashes",
     "power-loss",
     "controller-restarts",
     "invalid-release",
     "name-moves",
+    "reload-refused",
 ];
 
 /// The planted bugs: the switch, a scenario, and the invariant that catches it there.

@@ -1,7 +1,7 @@
 //! The way of a configuration to its place on the disk.
 //!
 //! ```text
-//! write the candidate (synced) -> nginx -t -> rename it over the live file -> sync the folder
+//! write the candidate (synced) -> nginx -t -> keep what is served -> rename it over the live file -> sync the folder
 //!                                    └─ fails: remove it; the live file stays
 //! ```
 //!
@@ -10,20 +10,18 @@
 
 use super::turn::{RETRY, Turn};
 use crate::messages::Reported;
-use crate::release::{CANDIDATE, Configuration, LIVE, PREFIX, TEST};
+use crate::release::{CANDIDATE, Configuration, LIVE, PREFIX, PREVIOUS, REFUSED, TEST};
 use phalanx_core::time::Instant;
 use phalanx_sim::disk::Write;
 use phalanx_sim::fakes::nginx::NGINX;
 use phalanx_sim::world::{Ran, Ticket};
-
-/// The exit code of `nginx -t` for a configuration that nginx would not load.
-const REFUSED: i32 = 1;
 
 /// The step under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Writing,
     Testing,
+    Keeping,
     Renaming,
     Syncing,
 }
@@ -33,8 +31,8 @@ enum Stage {
 pub(super) enum Progress {
     /// The live file is about to change: nginx may load it from now on.
     Switching,
-    /// The configuration of this version is live and durable.
-    Live(u64),
+    /// The configuration is live and durable.
+    Live(Configuration),
     /// nginx refused the configuration of this version.
     Rejected(u64),
 }
@@ -53,6 +51,8 @@ pub(super) struct Bugs {
 pub(super) struct Deployment {
     bugs: Bugs,
     under_way: Option<(Stage, Configuration)>,
+    /// The configuration to keep beside the live file.
+    kept: Option<Configuration>,
     awaited: Option<Ticket>,
     retry_at: Option<Instant>,
 }
@@ -62,6 +62,7 @@ impl Deployment {
         Self {
             bugs,
             under_way: None,
+            kept: None,
             awaited: None,
             retry_at: None,
         }
@@ -72,14 +73,26 @@ impl Deployment {
         self.under_way.as_ref().map(|(_, it)| it.version)
     }
 
-    /// Deploys a configuration.
-    pub(super) fn begin(&mut self, turn: &mut Turn<'_>, configuration: Configuration) {
+    /// Deploys a configuration; `kept` is what nginx serves.
+    pub(super) fn begin(
+        &mut self,
+        turn: &mut Turn<'_>,
+        configuration: Configuration,
+        kept: Option<Configuration>,
+    ) {
+        self.kept = kept;
         self.under_way = Some((Stage::Writing, configuration));
         self.order(turn);
     }
 
     /// Goes on with a candidate that is on the disk already.
-    pub(super) fn resume(&mut self, turn: &mut Turn<'_>, configuration: Configuration) {
+    pub(super) fn resume(
+        &mut self,
+        turn: &mut Turn<'_>,
+        configuration: Configuration,
+        kept: Option<Configuration>,
+    ) {
+        self.kept = kept;
         self.under_way = Some((Stage::Testing, configuration));
         self.order(turn);
     }
@@ -101,6 +114,11 @@ impl Deployment {
                 turn.out.write(ticket, write, synced);
             }
             Stage::Testing => turn.out.run(ticket, NGINX, TEST),
+            Stage::Keeping => {
+                let bytes = self.kept.iter().flat_map(|kept| kept.text.bytes());
+                let write = Write::Replace(PREVIOUS.into(), bytes.collect());
+                turn.out.write(ticket, write, true);
+            }
             Stage::Renaming => {
                 let (old, new) = (CANDIDATE.into(), LIVE.into());
                 turn.out.write(ticket, Write::Rename { old, new }, false);
@@ -120,6 +138,15 @@ impl Deployment {
         }
     }
 
+    /// The candidate passed the test.
+    fn on_passed(&mut self, turn: &mut Turn<'_>) -> Option<Progress> {
+        if self.kept.is_some() {
+            self.enter(turn, Stage::Keeping);
+            return None;
+        }
+        Some(self.switch(turn))
+    }
+
     fn switch(&mut self, turn: &mut Turn<'_>) -> Progress {
         turn.out.report(Reported("switching"));
         self.enter(turn, Stage::Renaming);
@@ -136,7 +163,7 @@ impl Deployment {
             return None;
         }
         match self.under_way.as_ref()?.0 {
-            Stage::Writing if self.bugs.untested => Some(self.switch(turn)),
+            Stage::Writing if self.bugs.untested => self.on_passed(turn),
             Stage::Writing => {
                 turn.out.report(Reported("written"));
                 self.enter(turn, Stage::Testing);
@@ -144,6 +171,7 @@ impl Deployment {
             }
             // A test ends as a command.
             Stage::Testing => None,
+            Stage::Keeping => Some(self.switch(turn)),
             Stage::Renaming => {
                 self.enter(turn, Stage::Syncing);
                 None
@@ -151,7 +179,7 @@ impl Deployment {
             Stage::Syncing => {
                 let (_, configuration) = self.under_way.take()?;
                 turn.out.report(Reported("live"));
-                Some(Progress::Live(configuration.version))
+                Some(Progress::Live(configuration))
             }
         }
     }
@@ -167,7 +195,7 @@ impl Deployment {
             return None;
         }
         match ran.code {
-            0 => Some(self.switch(turn)),
+            0 => self.on_passed(turn),
             REFUSED => {
                 let (_, configuration) = self.under_way.take()?;
                 let ticket = turn.ticket();

@@ -6,12 +6,15 @@
 //!    └──── the live version ─► Workers: those from before the SIGHUP are gone ─► served
 //! ```
 //!
+//! nginx refuses some configurations that pass its test, such as one with a port that another program listens on: after a
+//! reload the former version goes on answering, and a start fails. The agent then goes back to the configuration before.
+//!
 //! During a reload, old and new workers answer side by side for about 100 ms, so one answer of the new version is not enough.
 //! A served version is asked for again every second.
 
 use super::turn::{RETRY, Turn};
 use crate::messages::Reported;
-use crate::release::{PID, START, VERSION, nginx, target};
+use crate::release::{PID, REFUSED, START, VERSION, nginx, target};
 use core::time::Duration;
 use phalanx_core::time::Instant;
 use phalanx_sim::fakes::nginx::{HttpRequest, NGINX, Request, Response};
@@ -27,7 +30,7 @@ const ANSWER: Duration = Duration::from_millis(200);
 const SOON: Duration = Duration::from_millis(20);
 /// The pause between two questions while all is well.
 const HEALTHY: Duration = Duration::from_secs(1);
-/// The time that a reload may take before it is requested again.
+/// The time that a reload may take: nginx tries for 2.5 s to listen on a port.
 const RELOAD: Duration = Duration::from_secs(4);
 /// The number of questions without an answer after which nginx is started.
 const SILENT: u32 = 2;
@@ -71,6 +74,8 @@ pub(super) struct Loader {
     reloaded: Option<(u32, Instant)>,
     old: BTreeSet<u32>,
     silent: u32,
+    /// The version that nginx refuses to load.
+    refused: Option<u64>,
 }
 
 impl Loader {
@@ -85,12 +90,25 @@ impl Loader {
             reloaded: None,
             old: BTreeSet::new(),
             silent: 0,
+            refused: None,
         }
     }
 
     /// Returns the version that nginx serves for certain.
     pub(super) const fn served(&self) -> Option<u64> {
         self.served
+    }
+
+    /// Returns the version that nginx has refused to load, once.
+    pub(super) const fn take_refused(&mut self) -> Option<u64> {
+        self.refused.take()
+    }
+
+    /// nginx refuses the live version; unless the agent changes it, nginx is told again.
+    fn refuse(&mut self, now: Instant) {
+        self.refused = self.live;
+        self.reloaded = None;
+        self.pause(now, RETRY);
     }
 
     /// The live file is about to change.
@@ -159,12 +177,15 @@ impl Loader {
         }
         self.served = None;
         match self.reloaded {
+            None => self.read(turn, Step::Pid, PID),
             Some((_, at)) if turn.now < at + RELOAD => self.pause(turn.now, SOON),
-            _ => self.read(turn, Step::Pid, PID),
+            Some(_) => self.refuse(turn.now),
         }
     }
 
     fn on_served(&mut self, turn: &mut Turn<'_>) {
+        // A later difference has another cause than this reload.
+        self.reloaded = None;
         if self.served != self.live {
             self.served = self.live;
             turn.out.report(Reported("served"));
@@ -271,8 +292,13 @@ impl Loader {
     }
 
     pub(super) fn on_ran(&mut self, now: Instant, ran: &Ran) {
-        if self.awaited == Some(ran.ticket) {
-            self.pause(now, if ran.code == 0 { SOON } else { RETRY });
+        if self.awaited != Some(ran.ticket) {
+            return;
+        }
+        match ran.code {
+            0 => self.pause(now, SOON),
+            REFUSED => self.refuse(now),
+            _ => self.pause(now, RETRY),
         }
     }
 

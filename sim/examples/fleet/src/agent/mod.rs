@@ -15,17 +15,20 @@ mod turn;
 mod uplink;
 
 use crate::messages::{Control, Reported, Status};
-use crate::release::{Configuration, Release};
+use crate::release::{Configuration, REJECTED, Release};
 use deployment::{Deployment, Progress};
 use loader::Loader;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::hash_bytes;
 use phalanx_core::time::Instant;
+use phalanx_sim::disk::Write;
 use phalanx_sim::fakes::nginx::HttpResponse;
-use phalanx_sim::world::{Effect, Effects, LinkId, Process, ProcessEvent, ProcessView, Read};
+use phalanx_sim::world::{
+    Effect, Effects, LinkId, Process, ProcessEvent, ProcessView, Read, Writing,
+};
 use read_back::{Found, ReadBack};
 use serde_json::{Value, json};
-use turn::Turn;
+use turn::{RETRY, Turn};
 use uplink::Uplink;
 
 /// The port that nginx answers to.
@@ -55,8 +58,10 @@ pub struct Agent {
     loader: Loader,
     /// Whether the disk has been read.
     ready: bool,
-    /// The version of the live file.
-    live: Option<u64>,
+    /// The configuration in the live file.
+    live: Option<Configuration>,
+    /// The configuration that nginx served last, to go back to.
+    good: Option<Configuration>,
     /// The latest release, until its deployment begins.
     next: Option<Configuration>,
     /// The latest version that nginx refused.
@@ -78,6 +83,7 @@ impl Agent {
             loader: Loader::new(bugs.served_early),
             ready: false,
             live: None,
+            good: None,
             next: None,
             rejected: None,
         }
@@ -112,23 +118,25 @@ impl Agent {
     fn on_found(&mut self, turn: &mut Turn<'_>, found: Found) {
         self.ready = true;
         self.live = found.live;
-        if let Some(live) = found.live {
+        self.good = found.previous;
+        self.rejected = found.rejected;
+        let live = self.live_version();
+        if let Some(live) = live {
             self.loader.look(turn.now, live);
         }
-        if let Some(candidate) = found.candidate.filter(|it| Some(it.version) > found.live) {
-            self.deployment.resume(turn, candidate);
+        if let Some(candidate) = found
+            .candidate
+            .filter(|it| Some(it.version) > live.max(self.rejected))
+        {
+            let kept = self.good.clone();
+            self.deployment.resume(turn, candidate, kept);
         }
         self.advance(turn);
     }
 
     fn on_deploy(&mut self, turn: &mut Turn<'_>, release: &Release) {
-        let known = [self.deployment.version(), self.live, self.rejected];
-        let newer = |known: Option<u64>| known.is_none_or(|known| known < release.version);
-        // Without the disk's content, the release may be live already.
-        if !self.ready || known.into_iter().all(newer) {
-            self.next = Some(release.configuration());
-            self.advance(turn);
-        }
+        self.next = Some(release.configuration());
+        self.advance(turn);
     }
 
     /// Begins the deployment of the latest release, if none is under way.
@@ -136,9 +144,11 @@ impl Agent {
         if !self.ready || self.deployment.version().is_some() {
             return;
         }
+        let known = self.live_version().max(self.rejected);
         let next = self.next.take();
-        if let Some(next) = next.filter(|next| Some(next.version) > self.live) {
-            self.deployment.begin(turn, next);
+        if let Some(next) = next.filter(|next| Some(next.version) > known) {
+            let kept = self.good.clone();
+            self.deployment.begin(turn, next, kept);
         }
     }
 
@@ -146,17 +156,48 @@ impl Agent {
         match progress {
             None => {}
             Some(Progress::Switching) => self.loader.stop(),
-            Some(Progress::Live(version)) => {
-                self.live = Some(version);
-                self.loader.load(turn, version);
+            Some(Progress::Live(configuration)) => {
+                self.loader.load(turn, configuration.version);
+                self.live = Some(configuration);
                 self.advance(turn);
             }
             Some(Progress::Rejected(version)) => {
-                self.rejected = Some(version);
-                turn.out.report(Reported("rejected"));
+                self.reject(turn, version);
                 self.advance(turn);
             }
         }
+    }
+
+    fn reject(&mut self, turn: &mut Turn<'_>, version: u64) {
+        self.rejected = Some(version);
+        turn.out.report(Reported("rejected"));
+        let ticket = turn.ticket();
+        let bytes = version.to_string().into_bytes();
+        turn.out.push(Effect::Write(Box::new(Writing {
+            ticket,
+            write: Write::Replace(REJECTED.into(), bytes),
+            synced: true,
+            retry: Some(RETRY),
+        })));
+    }
+
+    /// Takes over what the loader has found out: nginx serves the live version, or refuses to load it.
+    fn after_loading(&mut self, turn: &mut Turn<'_>) {
+        if self.loader.served().is_some() && self.loader.served() == self.live_version() {
+            self.good.clone_from(&self.live);
+        }
+        let refused = self.loader.take_refused();
+        let Some(refused) = refused.filter(|_| self.deployment.version().is_none()) else {
+            return;
+        };
+        if let Some(good) = self.good.clone().filter(|good| good.version < refused) {
+            self.reject(turn, refused);
+            self.deployment.begin(turn, good, None);
+        }
+    }
+
+    fn live_version(&self) -> Option<u64> {
+        self.live.as_ref().map(|live| live.version)
     }
 
     fn on_received(&mut self, turn: &mut Turn<'_>, link: LinkId, message: Control) {
@@ -229,7 +270,7 @@ impl ProcessView for Agent {
     fn state(&self) -> Value {
         json!({
             "controller": self.uplink.controller().map(NodeId::as_str),
-            "live": self.live,
+            "live": self.live_version(),
             "deploying": self.deployment.version(),
             "served": self.loader.served(),
             "rejected": self.rejected,
@@ -268,6 +309,7 @@ impl Process for Agent {
         let tickets = self.tickets;
         let mut turn = Turn { now, out, tickets };
         self.take(&mut turn, event);
+        self.after_loading(&mut turn);
         self.uplink.tell(&mut turn, self.status());
         self.tickets = turn.tickets;
     }
