@@ -1,8 +1,8 @@
 //! Components: structs that own one part of a machine's state.
 //!
 //! A machine is a coordinator of components: the fields of its struct. A component's fields are private, and few; it
-//! stands in a file of its own; it holds no other component, and lends none of its fields to be changed. What components
-//! share is a `Context`, of which each part has its writers.
+//! stands in a file of its own; it holds no other component, and lends none of its fields to be changed. Components
+//! share a `Context`, of which each part has its writers.
 
 use phalanx_tests::repository;
 use std::collections::{BTreeMap, BTreeSet};

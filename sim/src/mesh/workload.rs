@@ -122,7 +122,7 @@ impl ChannelCondition {
             "channel-agrees" => Self::Agrees(channel),
             "all-heard" => Self::AllHeard(channel),
             "value" => Self::Value(channel, with.needed_text("key")?, with.text("is")?),
-            _ => return Err(format!("`{name}` is no condition of channels")),
+            _ => return Err(format!("`{name}` is not a condition of channels")),
         };
         with.done().map(|()| asked)
     }
@@ -175,7 +175,7 @@ impl AppCommand {
                     value,
                 }
             }
-            _ => return Err(format!("`{name}` is no command")),
+            _ => return Err(format!("`{name}` is not a command")),
         };
         with.done().map(|()| order)
     }
