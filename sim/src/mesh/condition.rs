@@ -274,7 +274,7 @@ fn of_channels(
                 )),
             }
         }
-        ChannelCondition::AllHeard(channel) => mesh.delivery_log.all_heard(scene, channel),
+        ChannelCondition::AllReceived(channel) => mesh.delivery_log.all_received(scene, channel),
         ChannelCondition::Value(channel, key, wanted) => {
             for (host, node) in observers {
                 let held = node.channels().value(channel, key);

@@ -257,7 +257,11 @@ impl DeliveryLog {
     ///
     /// # Errors
     /// A host lacks a broadcast (the first such host is named), or the channel has no broadcasts.
-    pub(super) fn all_heard(&self, scene: &Scene<'_>, channel: &ChannelName) -> Result<(), String> {
+    pub(super) fn all_received(
+        &self,
+        scene: &Scene<'_>,
+        channel: &ChannelName,
+    ) -> Result<(), String> {
         let mut any = false;
         for (id, broadcast) in self
             .broadcasts

@@ -49,7 +49,7 @@ pub(crate) struct ConditionTable {
     pub(crate) holds: Option<HoldsTable>,
 }
 
-/// Which events.
+/// Events and their reporters.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct EventTable {

@@ -100,7 +100,7 @@ pub(crate) struct PartitionTable {
     pub(crate) direction: Option<Text>,
 }
 
-/// Which pairs cannot reach each other: `from` and `to`, or `fraction`.
+/// Pairs that cannot reach each other: `from` and `to`, or `fraction`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct CutTable {
@@ -117,7 +117,7 @@ pub(crate) struct CutTable {
     pub(crate) kept: bool,
 }
 
-/// Which nodes start again, and with what.
+/// Nodes to restart, and the content of their disks.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct RestartTable {
