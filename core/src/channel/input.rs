@@ -74,7 +74,7 @@ impl Channels {
             Store::Custom(None) => (Body::Custom, payload),
             Store::Custom(Some(custom)) => match custom.merge(&payload) {
                 Ok(Some(delta)) => (Body::Custom, Arc::from(delta)),
-                Ok(None) => return Ok(Done::NoNews),
+                Ok(None) => return Ok(Done::Unchanged),
                 Err(reason) => return Err(Refusal::Malformed(reason)),
             },
         };

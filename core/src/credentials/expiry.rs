@@ -19,7 +19,7 @@ const SKEW_SECONDS: u64 = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expiry {
     not_after: Wall,
-    /// When both ends had time to renew that certificate, and a new connection is worth while.
+    /// The time at which both ends had time to renew that certificate, so that a new connection is useful.
     renewable: Wall,
 }
 

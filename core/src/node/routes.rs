@@ -55,7 +55,7 @@ struct Watch {
     as_of: AsOf,
     notified: Arc<Routes>,
     checked: Instant,
-    /// When to check again: the view changed since.
+    /// The time of the next check: the view changed since.
     due: Option<Instant>,
 }
 
@@ -141,7 +141,7 @@ impl RouteCache {
         changed
     }
 
-    /// When the watch is checked next.
+    /// The time of the next check of the watch.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.watch.as_ref()?.due
     }

@@ -167,7 +167,7 @@ proptest! {
         let merged = merge(&view_of(&a), &view_of(&b));
         for record in merged.records() {
             let said = a.iter().chain(&b).any(|heard| matches!(heard, Heard::Record(said) if said == record));
-            prop_assert!(said, "{:?} is what somebody published, joining time and all", record);
+            prop_assert!(said, "{:?} is a published record, with its joining time", record);
         }
     }
 

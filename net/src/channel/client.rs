@@ -65,7 +65,7 @@ impl ChannelClient {
         });
         match done.await? {
             Done::Published(id) => Ok(Some(id)),
-            Done::NoNews
+            Done::Unchanged
             | Done::Opened
             | Done::Committed(_)
             | Done::Differs(_)
@@ -135,7 +135,7 @@ impl ChannelClient {
         match done.await? {
             Done::Committed(version) => Ok(TransactionOutcome::Committed(version)),
             Done::Differs(key) => Ok(TransactionOutcome::Differs(key)),
-            Done::Opened | Done::Published(_) | Done::NoNews | Done::Delivered | Done::Sent => {
+            Done::Opened | Done::Published(_) | Done::Unchanged | Done::Delivered | Done::Sent => {
                 unreachable!("a transaction is committed or differs")
             }
         }

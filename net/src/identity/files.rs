@@ -68,7 +68,7 @@ fn temporary_name(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Whoever holds a directory's lock writes a few files: even fifty nodes that start at once take less.
+/// Maximum wait for a directory's lock. A holder writes a few files; fifty nodes that start at once take less.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// Interval between attempts to take a held lock.
 const LOCK_RETRY: Duration = Duration::from_millis(10);

@@ -62,7 +62,7 @@ pub trait Overlay: Send + Sync + 'static {
     /// until [`DataPath::confirm`]; control messages may be sent on the [`OverlayLink`] before that.
     ///
     /// # Errors
-    /// Why there is no data path, for instance because the other end lacks a feature. The other end is sent the reason;
+    /// The reason why there is no data path, for instance because the other end lacks a feature. The other end is sent the reason;
     /// the link stays.
     fn prepare(&self, link: OverlayLink) -> Result<Box<dyn DataPath>, Unprepared>;
 
@@ -92,7 +92,7 @@ pub trait DataPath: Send + Sync + 'static {
     fn stop(&self);
 }
 
-/// Why an overlay prepared no data path.
+/// The reason why an overlay prepared no data path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unprepared(String);

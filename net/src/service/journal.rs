@@ -110,7 +110,7 @@ impl Journal {
         if let Notice::Mesh(event) = notice {
             kept.keep(at, event);
         }
-        // Sent under the lock, so that watchers get them in order. Nobody needs to watch.
+        // Sent under the lock, so that watchers get entries in order. Sending fails without watchers, which is fine.
         let _nobody = self.live.send(Arc::clone(&entry)).is_err();
         entry
     }

@@ -12,7 +12,7 @@
 //! restricted to administrators and to holders of the node's own certificate.
 //!
 //! Bounds: [`SUBSCRIBERS_MAX`] subscribers; [`WATCHERS_MAX`] watchers, each of which may lag by
-//! [`WATCH_LAG_MAX`] events before it misses some and is told their number; [`ENDED_LINKS_KEPT`]
+//! [`WATCH_LAG_MAX`] events before it misses some and receives their number; [`ENDED_LINKS_KEPT`]
 //! ended links and [`FAILED_DIALS_KEPT`] addresses in the journal.
 
 mod access;

@@ -36,7 +36,7 @@ struct Watch {
     /// For percentiles of convergence: for each host, the time since which its view has been correct; none while it is
     /// not.
     right_since: BTreeMap<usize, Option<Duration>>,
-    /// Why the condition did not hold at the latest check.
+    /// The reason why the condition did not hold at the latest check.
     latest: String,
     verdict: Verdict,
 }

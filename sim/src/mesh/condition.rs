@@ -67,7 +67,7 @@ pub(super) fn holds(
 fn sees(scene: &Scene<'_>, who: &Selector, of: &Selector, wanted: SeenAs) -> Result<(), String> {
     let of = scene.select(of);
     if of.is_empty() {
-        return Err("nobody is there to be seen".to_owned());
+        return Err("the set of observed nodes is empty".to_owned());
     }
     let mut seen = false;
     for (host, node) in scene.observers_of::<Node>(who)? {
@@ -91,7 +91,7 @@ fn sees(scene: &Scene<'_>, who: &Selector, of: &Selector, wanted: SeenAs) -> Res
     if seen {
         Ok(())
     } else {
-        Err("nobody but the observed runs".to_owned())
+        Err("no other node runs".to_owned())
     }
 }
 
@@ -144,7 +144,7 @@ fn nobody_yielded_to_nobody(scene: &Scene<'_>) -> Result<(), String> {
         let mut others = (0..scene.hosts.len()).filter(|other| *other != host);
         if !others.any(|other| scene.hosts[other].id == *id && !yielded(&other)) {
             return Err(format!(
-                "{} gave up its name, and nobody else runs as {id}",
+                "{} gave up its name, and no other node runs as {id}",
                 scene.name(host)
             ));
         }
@@ -263,7 +263,7 @@ fn of_channels(
             };
             let mut held = observers.iter().filter_map(holds);
             let Some((first, wanted)) = held.next() else {
-                return Err(format!("nobody holds anything of {channel}"));
+                return Err(format!("no node holds data of {channel}"));
             };
             match held.find(|(_, hash)| *hash != wanted) {
                 None => Ok(()),
@@ -274,7 +274,7 @@ fn of_channels(
                 )),
             }
         }
-        ChannelCondition::AllHeard(channel) => mesh.delivery_log.all_heard(scene, channel),
+        ChannelCondition::AllReceived(channel) => mesh.delivery_log.all_received(scene, channel),
         ChannelCondition::Value(channel, key, wanted) => {
             for (host, node) in observers {
                 let held = node.channels().value(channel, key);

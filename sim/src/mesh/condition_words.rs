@@ -31,13 +31,13 @@ pub(super) static CONDITIONS: [Field; 5] = [
     ),
     Field::optional(
         "phase",
-        "Some nodes are in a phase of their life.",
+        "Some nodes are in a phase of their life cycle.",
         Shape::Table(&PHASE),
     ),
 ];
 
 static SEES: Form = Form {
-    about: "Who sees whom how.",
+    about: "Observers, observed members, and their state.",
     fields: &[
         Field::optional(
             "who",
@@ -66,7 +66,7 @@ static MEMBERS: Form = Form {
 };
 
 static PROVIDERS: Form = Form {
-    about: "Who provides a service.",
+    about: "The providers of a service.",
     fields: &[
         Field::optional("who", "The observers (default `all`).", Shape::Processes),
         Field::needed(
@@ -76,7 +76,7 @@ static PROVIDERS: Form = Form {
         ),
         Field::needed(
             "are",
-            "Exactly these nodes; an empty text for nobody.",
+            "Exactly these nodes; an empty text for none.",
             Shape::HostsOrNobody,
         ),
     ],
@@ -94,7 +94,7 @@ static LINKS: Form = Form {
 };
 
 static PHASE: Form = Form {
-    about: "Who is in which phase.",
+    about: "Nodes and their phase.",
     fields: &[
         Field::needed("who", "The nodes.", Shape::Processes),
         Field::needed(

@@ -148,7 +148,7 @@ impl DeliveryLog {
                 let Some((number, known)) =
                     number.and_then(|it| Some((it, self.sends.get_mut(&it)?)))
                 else {
-                    self.lie = Some(format!("hands over a message of {from} that nobody sent"));
+                    self.lie = Some(format!("delivers a message of {from} that was not sent"));
                     return;
                 };
                 if !datagram && known.handed.contains(&(host, life)) {
@@ -206,7 +206,7 @@ impl DeliveryLog {
                 known.answer = Some(Err(*failure));
                 if *failure != Failure::TimedOut && !known.handed.is_empty() {
                     self.lie = Some(format!(
-                        "was told of message {number:x}: {failure}; it was handed over"
+                        "got the failure of message {number:x} ({failure}), which was delivered"
                     ));
                 }
             }
@@ -257,7 +257,11 @@ impl DeliveryLog {
     ///
     /// # Errors
     /// A host lacks a broadcast (the first such host is named), or the channel has no broadcasts.
-    pub(super) fn all_heard(&self, scene: &Scene<'_>, channel: &ChannelName) -> Result<(), String> {
+    pub(super) fn all_received(
+        &self,
+        scene: &Scene<'_>,
+        channel: &ChannelName,
+    ) -> Result<(), String> {
         let mut any = false;
         for (id, broadcast) in self
             .broadcasts

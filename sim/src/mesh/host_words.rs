@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) static HOSTS: [Field; 6] = [
     Field::empty(
         "services",
-        "What they serve: `name/version`.",
+        "The services that they provide: `name/version`.",
         Shape::Texts(read_service),
     ),
     Field::empty("metadata", "Free data they publish.", Shape::FreePairs),

@@ -21,7 +21,7 @@ pub(super) const COMMANDS: [&str; 8] = [
 /// The word of the command that sends forged messages.
 pub(crate) const FORGE: &str = "forge";
 /// The words of the conditions on channels.
-pub(super) const CONDITIONS: [&str; 3] = ["channel-agrees", "all-heard", "value"];
+pub(super) const CONDITIONS: [&str; 3] = ["channel-agrees", "all-received", "value"];
 
 /// The minimum length of a payload, in bytes: the payload carries the number that identifies it.
 pub(super) const BYTES_MIN: usize = 8;
@@ -109,7 +109,7 @@ pub(super) enum ChannelCondition {
     /// All nodes that hold the channel hold the same state of it.
     Agrees(ChannelName),
     /// Every broadcast was delivered to all hosts that kept the channel open since before the broadcast.
-    AllHeard(ChannelName),
+    AllReceived(ChannelName),
     /// The key of the map has this value, or has no value.
     Value(ChannelName, String, Option<String>),
 }
@@ -120,9 +120,9 @@ impl ChannelCondition {
         let channel = with.channel()?;
         let asked = match name {
             "channel-agrees" => Self::Agrees(channel),
-            "all-heard" => Self::AllHeard(channel),
+            "all-received" => Self::AllReceived(channel),
             "value" => Self::Value(channel, with.needed_text("key")?, with.text("is")?),
-            _ => return Err(format!("`{name}` is no condition of channels")),
+            _ => return Err(format!("`{name}` is not a condition of channels")),
         };
         with.done().map(|()| asked)
     }
@@ -175,7 +175,7 @@ impl AppCommand {
                     value,
                 }
             }
-            _ => return Err(format!("`{name}` is no command")),
+            _ => return Err(format!("`{name}` is not a command")),
         };
         with.done().map(|()| order)
     }

@@ -192,7 +192,7 @@ impl Metric {
         let owner = owners.iter().find(|owner| Some(owner.program) == program);
         match (owner, program, &owners[..]) {
             (Some(owner), _, _) | (None, None, [owner]) => Ok(Self::Gauge(*owner)),
-            (None, Some(program), _) => Err(format!("`{word}` is no metric of {program}")),
+            (None, Some(program), _) => Err(format!("`{word}` is not a metric of {program}")),
             (None, None, _) => {
                 let programs: Vec<&str> = owners.iter().map(|owner| owner.program).collect();
                 Err(format!(

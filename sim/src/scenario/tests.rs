@@ -31,7 +31,7 @@ fn scenario(tail: &str) -> Scenario {
 fn a_mistake_names_file_line_key_and_the_nearest_word() {
     assert_eq!(
         error("[[at]]\ntime = \"5s\"\npowerloss = \"n1\"\n"),
-        "x.toml:14: powerloss: is no key here; did you mean `power-loss`?"
+        "x.toml:14: powerloss: is not a key here; did you mean `power-loss`?"
     );
     assert_eq!(
         error("[[at]]\ntime = \"5s\"\ncrash = \"m1\"\n"),
@@ -39,11 +39,11 @@ fn a_mistake_names_file_line_key_and_the_nearest_word() {
     );
     assert_eq!(
         error("[[at]]\ntime = \"5s\"\npause = { who = \"n1\", for = \"4\" }\n"),
-        "x.toml:14: for: `4` is no duration; write a number with ns, us, ms, s, min or h, such as 250ms"
+        "x.toml:14: for: `4` is not a valid duration; write a number with ns, us, ms, s, min or h, such as 250ms"
     );
     assert_eq!(
         error("[[expect]]\nnever = { event = { kind = \"peer-dwon\" } }\n"),
-        "x.toml:13: kind: `peer-dwon` is no event of the mesh; did you mean `peer-down`?"
+        "x.toml:13: kind: `peer-dwon` is not an event of the mesh; did you mean `peer-down`?"
     );
     assert!(
         error("[[at]]\ntime = \"61s\"\ncrash = \"n1\"\n")

@@ -177,7 +177,7 @@ impl Host {
                 bytes,
             } => {
                 let published = client.publish(channel, payload(number, bytes)).await;
-                published.map(|id| id.map_or(Done::NoNews, Done::Published))
+                published.map(|id| id.map_or(Done::Unchanged, Done::Published))
             }
             AppRequest::Send {
                 channel,

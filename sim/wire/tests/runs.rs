@@ -95,7 +95,7 @@ fn talk_and_new_certificates_are_the_same_in_two_processes() {
         });
         assert_eq!(runs[0].0, runs[1].0, "{name}");
         assert!(runs[0].1 == runs[1].1, "the traces of {name} differ");
-        // What applications report stands in them.
+        // The traces contain the reports of applications.
         assert!(runs[0].1.contains("{\"word\":\"delivered\",\"about\":"));
     }
 }

@@ -205,6 +205,6 @@ fn entry(text: &str) -> Result<(String, String), String> {
             "is not for users: names that begin with {RESERVED_METADATA} are the node's own; choose another"
         )),
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        Some(_) | None => Err("is no entry; write KEY=VALUE".to_owned()),
+        Some(_) | None => Err("is not a valid entry; write KEY=VALUE".to_owned()),
     }
 }

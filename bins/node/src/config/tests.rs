@@ -228,7 +228,7 @@ fn a_bad_value_is_named_with_its_place_and_the_mend() {
     assert!(problem("\"prod\"", "\"\"").starts_with("FILE:3: mesh: \"\" is empty"));
     assert!(
         problem("127.0.0.1:7946", "localhost")
-            .starts_with("FILE:4: listen: \"localhost\" is no address; write IP:PORT")
+            .starts_with("FILE:4: listen: \"localhost\" is not a valid address; write IP:PORT")
     );
     assert_eq!(
         problem("seed.example:7946", "seed.example"),
@@ -311,14 +311,17 @@ fn a_flag_and_a_variable_are_named_as_the_place() {
     let place = |variables: &[(&str, &str)], flags: &[&str]| {
         load(GOOD, variables, flags).unwrap_err().remove(0)
     };
-    assert!(place(&[], &["--listen", "x"]).starts_with("--listen: listen: \"x\" is no address"));
+    assert!(
+        place(&[], &["--listen", "x"])
+            .starts_with("--listen: listen: \"x\" is not a valid address")
+    );
     assert!(
         place(&[("PHALANX_ID", "X")], &[])
             .starts_with("environment variable PHALANX_ID: id: \"X\" has 'X'")
     );
     assert_eq!(
         place(&[], &["--metadata", "plain"]),
-        "--metadata: metadata: \"plain\" is no entry; write KEY=VALUE"
+        "--metadata: metadata: \"plain\" is not a valid entry; write KEY=VALUE"
     );
 }
 
@@ -427,7 +430,7 @@ fn a_meshs_secret_comes_from_a_file_or_the_environment_and_not_beside_certificat
     );
     assert!(
         Flags::try_parse_from(["phalanxd", "--secret", "x"]).is_err(),
-        "what stands on a command line is seen by everybody"
+        "every user of the host can read a command line"
     );
 }
 

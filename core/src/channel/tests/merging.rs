@@ -57,7 +57,7 @@ fn only_new_content_is_passed_on() {
     }
     world.publish("a", "set", "xy").unwrap();
     world.millis(20);
-    assert_eq!(world.publish("b", "set", "yx"), Ok(Done::NoNews));
+    assert_eq!(world.publish("b", "set", "yx"), Ok(Done::Unchanged));
     world.publish("b", "set", "yz").unwrap();
     world.millis(20);
     assert_eq!(

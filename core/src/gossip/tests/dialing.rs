@@ -276,7 +276,7 @@ fn a_seed_that_is_the_node_itself_is_reported_and_not_dialled_again() {
     assert_eq!(
         all.machine.phase(),
         Phase::Running,
-        "nobody else was to be found"
+        "no other member was found"
     );
     assert_eq!(dials(&all.silence(ms(60_000))), []);
     // The node recognises its own address without a dial.

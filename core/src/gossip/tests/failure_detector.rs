@@ -412,7 +412,7 @@ fn a_node_that_has_not_heard_a_suspect_recently_reports_only_the_last_heard_time
     };
     let status = |all: &Neighbours, missed| all.machine.member(&name(missed)).unwrap().status;
     let (all, ..) = suspected(4_800, None);
-    assert_eq!(all.own_report(), [], "what is so old helps nobody");
+    assert_eq!(all.own_report(), [], "a time that old is not evidence");
     let (mut all, missed, _) = suspected(1_601, Some(ms(500)));
     assert_eq!(status(&all, missed), Status::Suspect);
     assert_eq!(all.own_report(), [], "others heard it later");
@@ -428,7 +428,7 @@ fn a_node_that_has_not_heard_a_suspect_recently_reports_only_the_last_heard_time
     all.hear_only(&others, ms(200));
     assert_eq!(status(&all, missed), Status::Down);
     all.hear_only(&others, ms(6_000));
-    assert_eq!(all.own_report(), [], "nobody needs it any more");
+    assert_eq!(all.own_report(), [], "the report is not needed any more");
 }
 
 #[test]
@@ -484,7 +484,7 @@ fn two_nodes_a_second_probe_each_member_that_is_down() {
                 let of = lost
                     .iter()
                     .position(|index| Address::Socket(address(*index)) == to);
-                probes[of.expect("somebody lost")] += usize::from(begun.is_some());
+                probes[of.expect("a lost member")] += usize::from(begun.is_some());
                 let reason = DialError::Refused;
                 all.give(Input::DialFailed { dial, reason });
             }
@@ -576,7 +576,7 @@ fn a_down_member_that_sends_is_alive_if_it_is_reachable() {
         all.receives(index as u64, reports(&[edge_report(index, 3, &[])]));
     }
     all.rest(ms(300));
-    assert_eq!(status(&all), Status::Alive, "nobody misses it");
+    assert_eq!(status(&all), Status::Alive, "no report accuses the member");
 
     // Without a new update from the member, the absence of accusations proves nothing: the accusers may have forgotten
     // it.
@@ -648,7 +648,7 @@ fn a_list_of_forgotten_members_applies_without_other_knowledge() {
     assert_eq!(
         status(&all),
         None,
-        "forgotten when who told of it forgets it"
+        "forgotten together with the neighbour that listed it"
     );
 }
 

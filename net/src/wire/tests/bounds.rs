@@ -256,7 +256,7 @@ fn another_protocols_bytes_are_named_as_such() {
     assert!(
         error
             .to_string()
-            .starts_with("packet is no message of this protocol"),
+            .starts_with("packet is not a message of this protocol"),
         "{error}"
     );
 }

@@ -75,7 +75,7 @@ fn unknown_words_are_refused_with_the_nearest_word() {
     };
     let event = parse("eventually = { event = { kind = \"electd\" } }");
     assert!(
-        event.contains("x.toml:9: kind: `electd` is no event of the election"),
+        event.contains("x.toml:9: kind: `electd` is not an event of the election"),
         "{event}"
     );
     assert!(event.contains("did you mean `elected`?"), "{event}");

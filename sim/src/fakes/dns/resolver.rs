@@ -166,7 +166,7 @@ impl Resolver {
         (Err(code.unwrap_or(Code::NoError)), took)
     }
 
-    /// The knowledge about a name, with the rest of its time to live.
+    /// The records of a name, from the cache or its zone, with the remaining time to live.
     fn look_up(
         &mut self,
         second: u64,

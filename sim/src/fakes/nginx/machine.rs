@@ -28,7 +28,7 @@ pub enum Outcome {
     Closed,
 }
 
-/// Why a client cannot connect.
+/// The reason why a client cannot connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Nothing listens there (111).
@@ -51,7 +51,7 @@ pub enum Input {
     Signal {
         /// The receiver.
         pid: u32,
-        /// Which.
+        /// The signal.
         signal: Signal,
         /// The sender's process number.
         sender: u32,
@@ -60,24 +60,24 @@ pub enum Input {
     Connect {
         /// The caller's number for the connection.
         connection: u64,
-        /// Where to.
+        /// The address.
         target: Target,
     },
     /// A client sent the beginning of a request's header.
     Partial {
-        /// On which connection.
+        /// The connection.
         connection: u64,
     },
     /// A client sent a request.
     Request {
-        /// On which connection.
+        /// The connection.
         connection: u64,
         /// The request.
         request: Request,
     },
     /// A client closed its connection.
     Close {
-        /// Which.
+        /// The connection.
         connection: u64,
     },
     /// A member of an upstream did something with a request.
@@ -105,21 +105,21 @@ pub enum Output {
     },
     /// A connection was not accepted.
     Refused {
-        /// Which.
+        /// The connection.
         connection: u64,
-        /// Why.
+        /// The reason.
         refusal: Refusal,
     },
     /// A request is answered.
     Respond {
-        /// On which connection.
+        /// The connection.
         connection: u64,
         /// The answer.
         response: Response,
     },
     /// The server closed a connection.
     Closed {
-        /// Which.
+        /// The connection.
         connection: u64,
     },
     /// A request goes to a member of an upstream.
@@ -193,7 +193,7 @@ pub(super) enum Ended {
 pub(super) struct Change {
     pub(super) loaded: Option<Loaded>,
     pub(super) configuration: Option<Rc<Configuration>>,
-    /// How often binding was tried.
+    /// The number of attempts to bind.
     pub(super) tries: u32,
     /// The addresses that were bound.
     pub(super) opened: BTreeSet<Target>,
@@ -371,7 +371,7 @@ impl Nginx {
     }
 }
 
-/// Where a process writes its messages.
+/// The destination of a process's messages.
 #[derive(Clone, Debug)]
 pub(super) struct Sink {
     pub(super) path: String,
