@@ -255,7 +255,7 @@ impl<'a, 't> Engine<'a, 't> {
             Event::Order(index) => {
                 let planned = &self.plan.orders[index];
                 self.heap.cause = self.trace.order(self.now, planned);
-                self.order(planned);
+                planned.execute(self);
             }
             Event::Triggered { trigger, order } => self.on_triggered(trigger, order),
             Event::Wake { slot, life } => self.on_wake(slot, life),

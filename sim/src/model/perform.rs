@@ -10,14 +10,15 @@ use super::stream::{
 use crate::address::{address, host_at};
 use crate::disk::Left;
 use crate::record::Held;
-use crate::scenario::Disk;
-use crate::scenario::plan::{Order, Planned, Reporter};
+use crate::scenario::plan::{PlanExecutor, Planned, Reporter};
+use crate::scenario::{Certificate, Disk, DiskFault, Latency, OwnAction};
 use crate::world::{
     CloseReason, Command, DialId, Effect, Message, ProcessEvent, ReportedEvent, Start, Writing,
 };
 use core::net::SocketAddr;
 use core::ops::Range;
 use core::time::Duration;
+use serde_json::Value;
 use std::collections::btree_map::Entry;
 use std::rc::Rc;
 
@@ -266,130 +267,6 @@ impl<'a> Engine<'a, '_> {
         self.send(connection, 0, Item::Flight(1), FLIGHTS[0]);
     }
 
-    /// Performs an action of the plan.
-    pub(super) fn order(&mut self, planned: &'a Planned) {
-        let (step, program) = (planned.step, planned.program);
-        match &planned.order {
-            Order::Start { host, disk } => {
-                self.fabric.bite(step, 1);
-                match program {
-                    None => self.start(*host, *disk),
-                    Some(_) => self.start_processes(*host, &self.chosen(*host, program)),
-                }
-            }
-            Order::Stop { host, power_loss } => {
-                let chosen = self.chosen(*host, program);
-                let linked = self.linked(&chosen);
-                self.fabric.bite(step, linked);
-                match program {
-                    None => self.stop(*host, *power_loss),
-                    Some(_) => chosen.into_iter().for_each(|slot| self.stop_process(slot)),
-                }
-            }
-            Order::Pause { host, length } => {
-                for slot in self.chosen(*host, program) {
-                    let state = &mut self.slots[slot];
-                    state.paused_until = state.paused_until.max(self.now + ns(*length));
-                    state.delayed_by = step;
-                }
-            }
-            Order::Slow { host, by } => {
-                for slot in self.chosen(*host, program) {
-                    let state = &mut self.slots[slot];
-                    state.slow = ns(*by);
-                    if step.is_some() {
-                        state.delayed_by = step;
-                    }
-                }
-            }
-            Order::Clock {
-                host,
-                jump,
-                drift_ppm,
-            } => self.change_clock(*host, *jump, *drift_ppm, step),
-            Order::Disk { host, fault } => self.hosts[*host].disk.set_fault(*fault, step),
-            Order::Leave(host) => {
-                let linked = self.linked(&self.chosen(*host, program));
-                self.fabric.bite(step, linked);
-                self.order_event(planned);
-            }
-            Order::Certificate { .. } | Order::Own { .. } | Order::Command { .. } => {
-                let heard = self.order_event(planned);
-                self.fabric.bite(step, u64::from(heard));
-            }
-            Order::Cut(_) | Order::Mend(_) | Order::Hold { .. } => self.order_network(planned),
-            Order::Loss(_) | Order::Latency(_) => self.order_network(planned),
-        }
-    }
-
-    /// Delivers the event of an action to the processes that it concerns; returns whether there is one.
-    fn order_event(&mut self, planned: &'a Planned) -> bool {
-        let program = planned.program;
-        match &planned.order {
-            Order::Leave(host) => {
-                self.notify_all(&self.chosen(*host, program), || ProcessEvent::Leave)
-            }
-            Order::Own { host, action } => {
-                let hosts = &self.scenario.hosts;
-                let mut chosen = self.chosen(*host, program);
-                chosen.retain(|slot| {
-                    self.programs[self.slots[*slot].program].name() == action.program
-                });
-                self.notify_all(&chosen, || {
-                    ProcessEvent::Command(Box::new(Command {
-                        kind: action.word,
-                        name: action.word.to_owned(),
-                        with: action.arguments.to_json(hosts),
-                    }))
-                })
-            }
-            Order::Command { host, name, with } => {
-                self.notify_all(&self.chosen(*host, program), || {
-                    ProcessEvent::Command(Box::new(Command {
-                        kind: "order",
-                        name: name.clone(),
-                        with: with.clone(),
-                    }))
-                })
-            }
-            Order::Certificate { host, is } => {
-                self.hosts[*host].certificate = *is;
-                let chosen = self.chosen(*host, program);
-                self.notify_all(&chosen, || ProcessEvent::Certificate(*is))
-            }
-            Order::Start { .. } | Order::Stop { .. } | Order::Pause { .. } => false,
-            Order::Slow { .. } | Order::Clock { .. } | Order::Disk { .. } => false,
-            Order::Cut(_) | Order::Mend(_) | Order::Hold { .. } => false,
-            Order::Loss(_) | Order::Latency(_) => false,
-        }
-    }
-
-    /// Performs an action on the network.
-    fn order_network(&mut self, planned: &'a Planned) {
-        let (plan, step) = (self.plan, planned.step);
-        match &planned.order {
-            Order::Cut(cut) => self.fabric.cut(*cut, &plan.cuts[*cut], step),
-            Order::Mend(cut) => {
-                self.fabric.bite(step, 1);
-                self.fabric.mend(*cut);
-            }
-            Order::Hold { cut, length } => {
-                let until = self.now + ns(*length);
-                self.fabric.hold(self.now, until, &plan.cuts[*cut], step);
-            }
-            Order::Loss(ppm) => {
-                // A step that sets the loss to zero drops no segments, so it counts as one affected item.
-                self.fabric.bite(step, u64::from(*ppm == Some(0)));
-                self.fabric.set_loss(*ppm, step);
-            }
-            Order::Latency(latency) => self.fabric.set_latency(*latency, step),
-            Order::Start { .. } | Order::Stop { .. } | Order::Pause { .. } => {}
-            Order::Slow { .. } | Order::Clock { .. } | Order::Disk { .. } => {}
-            Order::Leave(_) | Order::Own { .. } | Order::Command { .. } => {}
-            Order::Certificate { .. } => {}
-        }
-    }
-
     /// Schedules the actions that a reported event triggers.
     fn fire(&mut self, by: Reporter, event: &dyn ReportedEvent) {
         let plan = self.plan;
@@ -421,11 +298,11 @@ impl<'a> Engine<'a, '_> {
         };
         if !planned.is_idle(runs) {
             self.heap.cause = self.trace.order(self.now, planned);
-            self.order(planned);
+            planned.execute(self);
         }
     }
 
-    fn change_clock(
+    fn change_clocks(
         &mut self,
         host: usize,
         jump: Duration,
@@ -445,7 +322,7 @@ impl<'a> Engine<'a, '_> {
         }
     }
 
-    fn start(&mut self, host: usize, disk: Disk) {
+    fn start_host(&mut self, host: usize, disk: Disk) {
         let scenario = self.scenario;
         let spec = &scenario.hosts[host];
         // A clone starts with a copy of the other machine's disk.
@@ -545,7 +422,7 @@ impl<'a> Engine<'a, '_> {
         self.close_all(slot, CloseReason::Fin);
     }
 
-    fn stop(&mut self, host: usize, power_loss: bool) {
+    fn stop_host(&mut self, host: usize, power_loss: bool) {
         let left = if power_loss {
             Left::Synced
         } else {
@@ -579,5 +456,124 @@ impl<'a> Engine<'a, '_> {
                 }
             }
         }
+    }
+}
+
+impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
+    type Done = ();
+
+    fn start(&mut self, planned: &'a Planned, host: usize, disk: Disk) {
+        self.fabric.bite(planned.step, 1);
+        match planned.program {
+            None => self.start_host(host, disk),
+            Some(_) => self.start_processes(host, &self.chosen(host, planned.program)),
+        }
+    }
+
+    fn stop(&mut self, planned: &'a Planned, host: usize, power_loss: bool) {
+        let chosen = self.chosen(host, planned.program);
+        let linked = self.linked(&chosen);
+        self.fabric.bite(planned.step, linked);
+        match planned.program {
+            None => self.stop_host(host, power_loss),
+            Some(_) => chosen.into_iter().for_each(|slot| self.stop_process(slot)),
+        }
+    }
+
+    fn cut(&mut self, planned: &'a Planned, cut: usize) {
+        let plan = self.plan;
+        self.fabric.cut(cut, &plan.cuts[cut], planned.step);
+    }
+
+    fn mend(&mut self, planned: &'a Planned, cut: usize) {
+        self.fabric.bite(planned.step, 1);
+        self.fabric.mend(cut);
+    }
+
+    fn hold(&mut self, planned: &'a Planned, cut: usize, length: Duration) {
+        let (plan, until) = (self.plan, self.now + ns(length));
+        self.fabric
+            .hold(self.now, until, &plan.cuts[cut], planned.step);
+    }
+
+    fn pause(&mut self, planned: &'a Planned, host: usize, length: Duration) {
+        for slot in self.chosen(host, planned.program) {
+            let state = &mut self.slots[slot];
+            state.paused_until = state.paused_until.max(self.now + ns(length));
+            state.delayed_by = planned.step;
+        }
+    }
+
+    fn slow(&mut self, planned: &'a Planned, host: usize, by: Duration) {
+        for slot in self.chosen(host, planned.program) {
+            let state = &mut self.slots[slot];
+            state.slow = ns(by);
+            if planned.step.is_some() {
+                state.delayed_by = planned.step;
+            }
+        }
+    }
+
+    fn change_clock(
+        &mut self,
+        planned: &'a Planned,
+        host: usize,
+        jump: Duration,
+        drift_ppm: Option<i32>,
+    ) {
+        self.change_clocks(host, jump, drift_ppm, planned.step);
+    }
+
+    fn set_disk_fault(&mut self, planned: &'a Planned, host: usize, fault: Option<DiskFault>) {
+        self.hosts[host].disk.set_fault(fault, planned.step);
+    }
+
+    fn change_certificate(&mut self, planned: &'a Planned, host: usize, is: Certificate) {
+        self.hosts[host].certificate = is;
+        let chosen = self.chosen(host, planned.program);
+        let heard = self.notify_all(&chosen, || ProcessEvent::Certificate(is));
+        self.fabric.bite(planned.step, u64::from(heard));
+    }
+
+    fn leave(&mut self, planned: &'a Planned, host: usize) {
+        let chosen = self.chosen(host, planned.program);
+        let linked = self.linked(&chosen);
+        self.fabric.bite(planned.step, linked);
+        self.notify_all(&chosen, || ProcessEvent::Leave);
+    }
+
+    fn own_step(&mut self, planned: &'a Planned, host: usize, action: &'a OwnAction) {
+        let hosts = &self.scenario.hosts;
+        let mut chosen = self.chosen(host, planned.program);
+        chosen.retain(|slot| self.programs[self.slots[*slot].program].name() == action.program);
+        let heard = self.notify_all(&chosen, || {
+            ProcessEvent::Command(Box::new(Command {
+                kind: action.word,
+                name: action.word.to_owned(),
+                with: action.arguments.to_json(hosts),
+            }))
+        });
+        self.fabric.bite(planned.step, u64::from(heard));
+    }
+
+    fn command(&mut self, planned: &'a Planned, host: usize, name: &'a str, with: &'a Value) {
+        let heard = self.notify_all(&self.chosen(host, planned.program), || {
+            ProcessEvent::Command(Box::new(Command {
+                kind: "order",
+                name: name.to_owned(),
+                with: with.clone(),
+            }))
+        });
+        self.fabric.bite(planned.step, u64::from(heard));
+    }
+
+    fn set_loss(&mut self, planned: &'a Planned, ppm: Option<u32>) {
+        // A step that sets the loss to zero drops no segments, so it counts as one affected item.
+        self.fabric.bite(planned.step, u64::from(ppm == Some(0)));
+        self.fabric.set_loss(ppm, planned.step);
+    }
+
+    fn set_latency(&mut self, planned: &'a Planned, latency: Option<Latency>) {
+        self.fabric.set_latency(latency, planned.step);
     }
 }
