@@ -10,7 +10,6 @@
 
 pub mod adapter;
 pub mod address;
-pub mod agenda;
 pub mod arguments;
 pub mod diff;
 pub mod disk;
@@ -25,6 +24,7 @@ pub mod replay;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod schedule;
 pub mod search;
 pub mod shrink;
 pub mod systems;

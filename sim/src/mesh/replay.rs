@@ -52,7 +52,7 @@ fn view(mesh: &Gossip, now: Instant) -> NodeView {
     }
 }
 
-/// Returns the state of a mesh node as facts. The time since a link last received is no fact.
+/// Returns the state of a mesh node as facts. The time since a link last received is left out.
 #[must_use]
 pub fn facts(state: &NodeState) -> Facts {
     let Some(view) = &state.view else {

@@ -87,12 +87,10 @@ impl<'a> Trace<'a> {
         cause: Cause,
         said: impl Iterator<Item = Said<'s>>,
     ) -> Cause {
-        let InputInfo { kind, word, size } = line.taken;
-        let first = kind.as_bytes().first().copied().unwrap_or_default();
-        let kind = kind.len() as u8 ^ first;
+        let InputInfo { number, word, size } = line.taken;
         let who = (line.place as u64) << 56
             | (line.host as u64) << 40
-            | u64::from(kind) << 32
+            | u64::from(number) << 32
             | size as u64;
         self.hash = mix(self.hash ^ mix(line.at ^ mix(line.seq ^ mix(who ^ mix(line.view)))));
         self.event += 1;

@@ -58,7 +58,7 @@ const MACHINES: &[Machine] = &[
                 "release",
                 "retire",
                 "set_listed",
-                "set_well",
+                "set_alive",
             ],
             files: &[
                 // Where the node itself is entered.

@@ -11,6 +11,7 @@ use super::log::{Level, Note};
 use super::machine::{Corpse, Ended, Nginx, Outcome, Output, Refusal, Sink, Task, balances};
 use super::route::{Request, Response, Routed, route};
 use super::timing::{CACHE_LOADER, HEADER_TIMEOUT, PROXY_TIMEOUT};
+use crate::disk::tree::Tree;
 use crate::world::Signal;
 use core::time::Duration;
 use phalanx_core::time::Instant;
@@ -172,6 +173,26 @@ impl Nginx {
         };
         self.connections.insert(connection, taken);
         self.assign(now, connection, host, out);
+    }
+
+    /// Returns the answer of each worker that accepts connections at an address to a request, in the order of process
+    /// ids. Answers from files or upstreams are omitted.
+    #[must_use]
+    pub fn answers(&self, to: &Target, request: &Request) -> Vec<Response> {
+        let tree = Tree::default();
+        let workers = self.workers.iter();
+        let accepting = workers.filter(|(_, worker)| {
+            worker.accepts && !worker.leaving && worker.configuration.servers_at(to).is_some()
+        });
+        let routed = accepting.map(|(&pid, worker)| {
+            let (configuration, prefix) = (&worker.configuration, &worker.prefix);
+            route(configuration, prefix, to, request, pid, &tree)
+        });
+        let answers = routed.filter_map(|routed| match routed {
+            Routed::Answer(response) => Some(response),
+            Routed::Drop | Routed::Status | Routed::Proxy(..) => None,
+        });
+        answers.collect()
     }
 
     /// Gives a connection to one of the workers that accept at its address, drawn at random.

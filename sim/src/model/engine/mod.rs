@@ -193,7 +193,7 @@ impl<'a, 't> Engine<'a, 't> {
             trace_hash: self.context.trace_hash(),
             events: self.context.events(),
             overhead_bytes: framing + SEGMENT_OVERHEAD_BYTES as u64 * self.transport.segments(),
-            bites: self.context.affected(),
+            affected: self.context.affected(),
             broken: self.checks.failures(&scenario.file),
             metrics: BTreeMap::new(),
             projection: projection.flatten(),
@@ -206,7 +206,7 @@ impl<'a, 't> Engine<'a, 't> {
             ScheduledEvent::Action(index) => {
                 let planned = &self.context.plan().orders[index];
                 self.context.record_action(planned);
-                self.apply(planned);
+                planned.execute(self);
             }
             ScheduledEvent::Triggered { trigger, action } => self.on_triggered(trigger, action),
             ScheduledEvent::Wake { slot, life } => {

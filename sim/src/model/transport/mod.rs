@@ -10,12 +10,11 @@ mod ports;
 mod tests;
 mod transmission;
 
-pub(super) use transmission::{FRAMING_BYTES, Receiver, SEGMENT_OVERHEAD_BYTES};
+pub(super) use transmission::{FRAMING_BYTES, NetworkChange, Receiver, SEGMENT_OVERHEAD_BYTES};
 
 use super::context::Context;
 use super::event::ScheduledEvent;
 use crate::scenario::Scenario;
-use crate::scenario::plan::Planned;
 use crate::world::{CloseReason, DialError, DialId, LinkId, Message};
 use ports::Ports;
 use std::collections::BTreeSet;
@@ -90,9 +89,14 @@ impl<'a> Transport<'a> {
         }
     }
 
-    /// Performs an action of the plan on the network.
-    pub(super) fn apply(&mut self, context: &mut Context<'a, '_>, planned: &'a Planned) {
-        self.transmission.apply(context, planned);
+    /// Changes the network. A step causes the change.
+    pub(super) fn change_network(
+        &mut self,
+        now: u64,
+        change: NetworkChange<'a>,
+        step: Option<usize>,
+    ) {
+        self.transmission.change_network(now, change, step);
     }
 
     /// Returns the number of segments that hosts sent to others, without retransmissions.

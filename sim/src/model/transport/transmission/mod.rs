@@ -12,12 +12,12 @@ pub(crate) use connection::{
     Connection, DIAL_GIVES_UP_AFTER, EndState, FLIGHTS, FRAMING_BYTES, Item,
     SEGMENT_OVERHEAD_BYTES, link, place, segments,
 };
+pub(crate) use network::NetworkChange;
 
 use crate::model::context::Context;
 use crate::model::event::ScheduledEvent;
 use crate::record::{Cause, Held};
 use crate::scenario::Scenario;
-use crate::scenario::plan::Planned;
 use connection::{GIVES_UP_AFTER, Waiting};
 use network::{Fabric, LOOPBACK};
 use phalanx_core::lane::{Lane, Placement};
@@ -60,9 +60,14 @@ impl<'a> Transmission<'a> {
         }
     }
 
-    /// Performs an action of the plan on the network.
-    pub(super) fn apply(&mut self, context: &mut Context<'a, '_>, planned: &'a Planned) {
-        self.fabric.apply(context, planned);
+    /// Changes the network. A step causes the change.
+    pub(super) fn change_network(
+        &mut self,
+        now: u64,
+        change: NetworkChange<'a>,
+        step: Option<usize>,
+    ) {
+        self.fabric.change(now, change, step);
     }
 
     /// Returns whether traffic from one host to another is blocked.

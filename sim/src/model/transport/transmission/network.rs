@@ -1,9 +1,8 @@
 //! The network between hosts: latency, loss, bandwidth, and blocked pairs.
 
 use super::latency;
-use crate::model::clock::ns;
 use crate::model::context::Context;
-use crate::scenario::plan::{Cut, Order, Planned};
+use crate::scenario::plan::Cut;
 use crate::scenario::{Latency, Network, Scenario};
 use phalanx_core::random::Random;
 
@@ -21,6 +20,21 @@ pub(super) const LOOPBACK: Transit = Transit {
     lost: 0,
     latency: 20_000,
 };
+
+/// A change of the network.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NetworkChange<'a> {
+    /// The cut with this index in the plan begins.
+    Cut(usize, &'a Cut),
+    /// A cut ends.
+    Heal(usize),
+    /// Traffic between the pairs of a cut is delayed until a time.
+    Hold { until: u64, cut: &'a Cut },
+    /// The loss of all links, in parts per million; none restores the scenario's values.
+    Loss(Option<u32>),
+    /// The latency of all links; none restores the scenario's values.
+    Latency(Option<Latency>),
+}
 
 /// The state of the network.
 #[derive(Debug)]
@@ -53,40 +67,26 @@ impl<'a> Fabric<'a> {
         }
     }
 
-    /// Performs an action of the plan on the network; other actions do nothing here.
-    pub(super) fn apply(&mut self, context: &mut Context<'a, '_>, planned: &'a Planned) {
-        let (plan, step) = (context.plan(), planned.step);
-        match &planned.order {
-            Order::Cut(cut) => self.cut(*cut, &plan.cuts[*cut], step),
-            Order::Mend(cut) => {
-                context.affect(step, 1);
-                self.heal(*cut);
+    /// Changes the network. A step causes the change.
+    pub(super) fn change(&mut self, now: u64, change: NetworkChange<'a>, step: Option<usize>) {
+        match change {
+            NetworkChange::Cut(index, cut) => {
+                self.active.push((index, cut, step));
+                self.redraw();
             }
-            Order::Hold { cut, length } => {
-                let now = context.now();
-                self.hold(now, now + ns(*length), &plan.cuts[*cut], step);
+            NetworkChange::Heal(index) => {
+                self.active.retain(|(active, _, _)| *active != index);
+                self.redraw();
             }
-            Order::Loss(ppm) => {
-                // A step that sets the loss to zero drops no segments, so it counts as one affected item.
-                context.affect(step, u64::from(*ppm == Some(0)));
-                self.set_loss(*ppm, step);
+            NetworkChange::Hold { until, cut } => {
+                self.holds.retain(|(until, ..)| *until > now);
+                self.holds.push((until, cut, step));
             }
-            Order::Latency(latency) => self.set_latency(*latency, step),
-            Order::Start { .. } | Order::Stop { .. } | Order::Pause { .. } => {}
-            Order::Slow { .. } | Order::Clock { .. } | Order::Disk { .. } => {}
-            Order::Leave(_) | Order::Own { .. } | Order::Command { .. } => {}
-            Order::Certificate { .. } => {}
+            NetworkChange::Loss(ppm) => self.loss = ppm.map(|ppm| (ppm, step)),
+            NetworkChange::Latency(latency) => {
+                self.latency = latency.map(|latency| (latency, step));
+            }
         }
-    }
-
-    fn cut(&mut self, index: usize, cut: &'a Cut, step: Option<usize>) {
-        self.active.push((index, cut, step));
-        self.redraw();
-    }
-
-    fn heal(&mut self, index: usize) {
-        self.active.retain(|(active, _, _)| *active != index);
-        self.redraw();
     }
 
     fn redraw(&mut self) {
@@ -97,26 +97,6 @@ impl<'a> Fabric<'a> {
                 self.blocked[bit / 64] |= 1 << (bit % 64);
             }
         }
-    }
-
-    const fn set_loss(&mut self, ppm: Option<u32>, step: Option<usize>) {
-        self.loss = match ppm {
-            Some(ppm) => Some((ppm, step)),
-            None => None,
-        };
-    }
-
-    const fn set_latency(&mut self, latency: Option<Latency>, step: Option<usize>) {
-        self.latency = match latency {
-            Some(latency) => Some((latency, step)),
-            None => None,
-        };
-    }
-
-    /// Delays traffic between the pairs of a cut, from `now` on, until `until`.
-    fn hold(&mut self, now: u64, until: u64, cut: &'a Cut, step: Option<usize>) {
-        self.holds.retain(|(until, ..)| *until > now);
-        self.holds.push((until, cut, step));
     }
 
     /// Returns the delay by holds of traffic that one host sends to another now.
