@@ -229,10 +229,9 @@ impl<'a, 't> Engine<'a, 't> {
                 end,
                 number,
             } => {
+                let place = (connection, end);
                 let context = &mut self.context;
-                let broken = self
-                    .transport
-                    .on_retransmit(context, (connection, end), number);
+                let broken = self.transport.on_retransmit(context, place, number);
                 self.on_transition(broken);
             }
             ScheduledEvent::Reset { connection, end } => {

@@ -96,7 +96,18 @@ impl<'a> Pair<'a> {
                     transport.on_reset(connection, end, |_| true)
                 }
                 ScheduledEvent::DialTimeout { connection } => transport.on_dial_timeout(connection),
-                other => panic!("the transport schedules no {other:?}"),
+                other @ (ScheduledEvent::Action(_)
+                | ScheduledEvent::Triggered { .. }
+                | ScheduledEvent::Wake { .. }
+                | ScheduledEvent::Mail { .. }
+                | ScheduledEvent::Unreachable { .. }
+                | ScheduledEvent::Disk { .. }
+                | ScheduledEvent::RetryWrite { .. }
+                | ScheduledEvent::Datagram(_)
+                | ScheduledEvent::Local { .. }
+                | ScheduledEvent::ListenFailed { .. }) => {
+                    panic!("the transport schedules no {other:?}")
+                }
             };
             self.transitions
                 .extend(transition.map(|it| (self.context.now(), it)));
@@ -128,7 +139,10 @@ impl<'a> Pair<'a> {
     fn received(&self) -> Vec<Lane> {
         let messages = self.transitions.iter().filter_map(|(_, it)| match it {
             Transition::Received { message, .. } => message.of::<Data>(),
-            _ => None,
+            Transition::Accepted { .. }
+            | Transition::Dialed { .. }
+            | Transition::DialFailed { .. }
+            | Transition::Closed { .. } => None,
         });
         messages.map(|data| data.0).collect()
     }
