@@ -3,7 +3,7 @@
 use super::action::{Extent, OwnAction};
 use super::argument::Arguments;
 use super::engine::Engine;
-use super::form::{Field, Presence, Shape};
+use super::form::{Field, Form, Presence, Shape};
 use super::host::Host;
 use super::planning::{Plain, Planning};
 use super::suggestion::suggestion;
@@ -217,10 +217,8 @@ impl Vocabulary {
 
 /// A step or a condition is about nodes.
 fn about_nodes(field: &Field) {
-    let has_who = match field.shape {
-        Shape::Table(form) => form.fields.iter().any(|field| field.key == "who"),
-        _ => false,
-    };
+    let has_key = |form: &Form| form.fields.iter().any(|field| field.key == "who");
+    let has_who = matches!(field.shape, Shape::Table(form) if has_key(form));
     assert!(has_who, "`{}` is not a table with `who`", field.key);
 }
 
